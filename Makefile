@@ -1,0 +1,53 @@
+# `make demo` and `make test` need a fresh clone and a python3 (3.11 or later); they make the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+FOLDERS := agents coordinator deploy envs grammars oracles transport
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+DEMO ?= $(BIN)/antiphon run dac --executor ray
+BENCH ?= $(BIN)/antiphon bench
+SELECT ?= not slow
+
+.PHONY: demo test test-all lint types links env bench clean
+
+demo: env
+	$(DEMO)
+
+test: lint types
+	$(BIN)/python -m pytest -q -m "$(SELECT)"
+
+test-all:
+	$(MAKE) test SELECT=
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: env links
+	$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
+
+# Static tools cannot follow the mapping of folders to subpackages; under .links it is a plain tree.
+links:
+	@mkdir -p .links/antiphon
+	@find .links/antiphon -type l ! -exec test -e {} \; -delete
+	@for entry in $(FOLDERS) $(filter-out %/__pycache__,$(wildcard antiphon/*)); do \
+		link=.links/antiphon/$$(basename $$entry); \
+		[ "$$(readlink $$link)" = ../../$$entry ] || ln -sfn ../../$$entry $$link; \
+	done
+
+env: .venv/complete
+
+# torch goes first and alone: what follows then meets the pinned one and does not choose another.
+.venv/complete: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear .venv
+	$(PIP) torch
+	$(PIP) setuptools wheel
+	$(PIP) --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+bench: env
+	$(BENCH)
+
+clean:
+	rm -rf .venv .links build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

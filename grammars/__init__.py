@@ -1,0 +1,1 @@
+"""Grammars as values: graphs, chain rule, guarantees and the mathematics of operators; imports torch, never Ray, no I/O."""

@@ -1,0 +1,125 @@
+"""The Response graph that the chain rule derives from a Query graph, and the edits that make other grammars of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from antiphon.errors import BlackBoxError
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.maps import add, negate
+from antiphon.grammars.objective import Objective
+from antiphon.grammars.oracle import Box
+from antiphon.grammars.query import Kind, Node, Port, QueryGraph
+from antiphon.grammars.response import ResponseGraph
+from antiphon.grammars.writing import Message, ResponseDraft
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A message on its way from one node's product to the node that played the value, as an edit sees it.
+
+    source: the node of Q whose product told the message; target: the node of Q that played `value`.
+    """
+
+    response: ResponseDraft
+    message: Message
+    source: Node
+    target: Node
+    value: Port
+
+
+Edit: TypeAlias = Callable[[Upstream], Message | None]
+"""Returns the message to tell instead, or None to cut it."""
+
+Answer: TypeAlias = Callable[[ResponseDraft], Message]
+"""A message that R tells about a value although the chain rule would not."""
+
+
+def chain_rule(
+    query: QueryDraft | QueryGraph,
+    objective: Objective,
+    edit: Edit | Sequence[Edit] = (),
+    answers: Mapping[Value, Answer] | None = None,
+) -> ResponseGraph:
+    """R by walking Q backwards from the objective's losses; `edit` sees each message, `answers` adds others.
+
+    Each node multiplies the sum of what was said of its outputs, summed in the order in which Q asks, and tells its
+    player and whatever lies upstream and depends on a player. A player asked several times hears the sum.
+    Raises BlackBoxError where a gradient would have to pass a black box on its way to a player.
+    """
+    graph = query.graph() if isinstance(query, QueryDraft) else query
+    edits = (edit,) if callable(edit) else tuple(edit)
+    return _Walk(graph, edits, {value.port: answer for value, answer in (answers or {}).items()}).walk(objective)
+
+
+class _Walk:
+    """One walk backwards: what was said of each port so far, and what each player is to hear."""
+
+    def __init__(self, query: QueryGraph, edits: Sequence[Edit], answers: Mapping[Port, Answer]) -> None:
+        self.query, self.edits, self.answers = query, edits, answers
+        self.draft = ResponseDraft(query)
+        self.said: dict[Port, list[Message]] = {}
+        self.heard: dict[str, list[Message]] = {player.name: [] for player in query.players}
+
+    def walk(self, objective: Objective) -> ResponseGraph:
+        for port in objective.losses:
+            self.said.setdefault(port, []).append(self.draft.seed(port, objective.sign))
+        for node in reversed(self.query.nodes):
+            self._visit(node)
+        for player, messages in self.heard.items():
+            if messages:
+                self.draft.deliver(player, self._sum(messages[::-1], f"sum for {player}"))
+        return self.draft.graph()
+
+    def _visit(self, node: Node) -> None:
+        ports = [Port(node.name, index) for index in range(len(node.outputs))]
+        for port in ports:
+            if port in self.answers:
+                self.said.setdefault(port, []).append(self.answers[port](self.draft))
+        cotangents = [self._sum(self.said[port][::-1], f"sum at {port!r}") if port in self.said else None for port in ports]
+        if not any(cotangents) or not self.query.players_above(ports[0]):
+            return
+        self._refuse_black_box(node)
+        product = self.draft.product(node.name, *cotangents)
+        if node.kind is Kind.PLAYER:
+            self.heard[node.owner].append(product.parameters)
+        for index, value in enumerate(node.inputs):
+            if self.query.players_above(value) and self.query.type_of(value).dtype.is_floating_point:
+                self._tell(Upstream(self.draft, product.toward(index), node, self.query.by_name[value.node], value))
+
+    def _tell(self, upstream: Upstream) -> None:
+        message: Message | None = upstream.message
+        for edit in self.edits:
+            if message is None:
+                return
+            message = edit(Upstream(self.draft, message, upstream.source, upstream.target, upstream.value))
+        if message is not None:
+            self.said.setdefault(upstream.value, []).append(message)
+
+    def _sum(self, messages: Sequence[Message], name: str) -> Message:
+        return messages[0] if len(messages) == 1 else self.draft.map(add, *messages, name=name)
+
+    def _refuse_black_box(self, node: Node) -> None:
+        if self.query.box_of(node) is Box.BLACK:
+            players = sorted(self.query.players_above(Port(node.name)))
+            raise BlackBoxError(
+                f"the chain rule needs a gradient of {node.question!r} from oracle {node.owner!r} on the way to player "
+                f"{players[0]!r}; expected a gray box, but it is a black box and answers values only. "
+                f"Cut it (`edit=cut_into({node.owner!r})`), or have somebody estimate the gradient."
+            )
+
+
+def cut_into(owner: str) -> Edit:
+    """Every message into the values that `owner` played is cut: nothing flows upstream into it."""
+    return lambda upstream: None if upstream.target.owner == owner else upstream.message
+
+
+def negate_into(owner: str) -> Edit:
+    """Every message into the values that `owner` played changes its sign."""
+
+    def edit(upstream: Upstream) -> Message:
+        if upstream.target.owner != owner:
+            return upstream.message
+        return upstream.response.map(negate, upstream.message, name=f"minus, into {owner}")
+
+    return edit

@@ -1,0 +1,248 @@
+"""Writing a Query graph down: passing a handle draws an edge."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from antiphon.errors import GrammarError, ShapeError
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import infer, make_module, make_operator
+from antiphon.grammars.oracle import OracleDeclaration, Question
+from antiphon.grammars.query import (
+    CloneDeclaration,
+    Kind,
+    NamedOracle,
+    Node,
+    PlayerDeclaration,
+    Port,
+    QueryGraph,
+    QueryPass,
+)
+from antiphon.grammars.types import EdgeType
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one output of a node will play: pass it on to draw an edge."""
+
+    port: Port
+    type: EdgeType
+
+    def __repr__(self) -> str:
+        return f"{self.port!r}: {self.type!r}"
+
+
+class QueryDraft:
+    """A Query graph being written. Every call is typed at once, so that an error points at the line that made it.
+
+    >>> import torch
+    >>> from antiphon.grammars.oracle import OracleDeclaration, Question
+    >>> from antiphon.grammars.types import Batch, EdgeType
+    >>> points = EdgeType((Batch(), 2))
+    >>> q = QueryDraft()
+    >>> x = q.oracle("Nature", OracleDeclaration(Factory.of(object), (Question("sample", (), (points,)),)))()
+    >>> q.player("Layer", torch.nn.Linear, 2, 3)(x)
+    Layer: float32[batch, 3]
+    """
+
+    def __init__(self) -> None:
+        self._nodes: list[Node] = []
+        self._players: dict[str, PlayerDeclaration | None] = {}
+        self._factories: dict[str, Factory] = {}
+        self._oracles: list[NamedOracle] = []
+        self._clones: list[CloneDeclaration] = []
+        self._passes: list[QueryPass] = []
+        self._names: set[str] = set()
+
+    def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
+        """An oracle; its questions are the handle's methods, `nature.observe()`, and calling it asks the first."""
+        self._take(name)
+        self._oracles.append(NamedOracle(name, declaration))
+        return OracleHandle(self, name, declaration)
+
+    def player(self, name: str, module: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any) -> "PlayerHandle":
+        """A player whose operator is `module(*arguments, **keywords)`, a `torch.nn.Module` made on its worker.
+
+        The handle may be called several times: one player, used twice.
+        """
+        self._take(name)
+        self._players[name] = None  # typed at its first use
+        self._factories[name] = Factory.of(module, *arguments, **keywords)
+        return PlayerHandle(self, name)
+
+    def clone(
+        self, name: str, of: "PlayerHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
+    ) -> "CloneHandle":
+        """A copy of a player that follows it after the moves: softly, or entirely (see `CloneDeclaration`)."""
+        self._take(name)
+        self._clones.append(CloneDeclaration(name, of.name, soft, cadence))
+        return CloneHandle(self, name, of.name)
+
+    def operator(self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any) -> "OperatorHandle":
+        """A parameterless operator: a module class with its arguments, or a function of the values and its arguments."""
+        self._take(name)
+        return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
+
+    def loss(self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any) -> "OperatorHandle":
+        """An operator whose one output is a scalar that somebody minimises or maximises: a mean over the batch."""
+        self._take(name)
+        return OperatorHandle(self, name, Kind.LOSS, Factory.of(operation, *arguments, **keywords))
+
+    @contextlib.contextmanager
+    def query_pass(self, name: str, *, every: int = 1, start: int = 0) -> Iterator[None]:
+        """What is asked inside belongs to this pass, which plays at its own cadence."""
+        self._passes.append(QueryPass(name, Cadence(every, start)))
+        yield
+        self._passes.append(QueryPass(""))
+
+    def graph(self) -> QueryGraph:
+        """The frozen Query graph. Raises GrammarError for a player that was declared and never asked."""
+        silent = sorted(name for name, declaration in self._players.items() if declaration is None)
+        if silent:
+            raise GrammarError(
+                f"player {silent[0]!r} is declared and never asked; expected at least one use in the Query graph. "
+                "Call its handle on its inputs, or remove it."
+            )
+        used = {node.query_pass for node in self._nodes}
+        named = [each for each in self._passes if each.name]
+        passes = ([QueryPass(_DEFAULT_PASS)] if _DEFAULT_PASS in used else []) + named
+        players = tuple(player for player in self._players.values() if player is not None)
+        return QueryGraph(tuple(self._nodes), players, tuple(self._oracles), tuple(self._clones), tuple(passes))
+
+    def _take(self, name: str) -> None:
+        if not name or name in self._names:
+            raise GrammarError(
+                f"name {name!r} is {'used twice' if name else 'empty'}; expected each player, oracle and operator of a "
+                "Query graph to have a name of its own. Choose another, or reuse the handle to ask the same one again."
+            )
+        self._names.add(name)
+
+    def _add(self, kind: Kind, owner: str, inputs: tuple[Value, ...], outputs: tuple[EdgeType, ...], **more: Any):
+        uses = sum(node.owner == owner and node.question == more.get("question", "") for node in self._nodes)
+        base = f"{owner}.{more['question']}" if more.get("question") else owner
+        name = base if uses == 0 else f"{base}#{uses + 1}"
+        query_pass = (self._passes[-1].name if self._passes else "") or _DEFAULT_PASS
+        ports = tuple(value.port for value in inputs)
+        self._nodes.append(Node(name, kind, owner, ports, outputs, query_pass, **more))
+        return tuple(Value(Port(name, index), each) for index, each in enumerate(outputs))
+
+
+_DEFAULT_PASS = "round"
+
+
+@dataclass(frozen=True)
+class OracleHandle:
+    """An oracle in a draft."""
+
+    draft: QueryDraft
+    name: str
+    declaration: OracleDeclaration
+
+    def __call__(self, *inputs: Value) -> Any:  # Any: a Value, or a tuple of them for several outputs
+        """Ask the first question."""
+        return self.ask(self.declaration.questions[0].name, *inputs)
+
+    def __getattr__(self, question: str) -> Callable[..., Any]:
+        if question.startswith("_"):
+            raise AttributeError(question)
+        return lambda *inputs: self.ask(question, *inputs)
+
+    def ask(self, question: str, *inputs: Value) -> Any:  # Any: as in __call__
+        """Ask one question. Raises GrammarError for one that the oracle doesn't have, ShapeError for other inputs."""
+        found = self.declaration.question(question)
+        if found is None:
+            known = sorted(each.name for each in self.declaration.questions)
+            raise GrammarError(
+                f"oracle {self.name!r} has no question {question!r}; expected one of {known}. Ask one of these."
+            )
+        _check_inputs(f"oracle {self.name!r}, question {question!r},", found, inputs)
+        played = self.draft._add(Kind.ORACLE, self.name, inputs, found.outputs, question=question)
+        return played[0] if len(played) == 1 else played
+
+
+@dataclass(frozen=True)
+class PlayerHandle:
+    """A player in a draft."""
+
+    draft: QueryDraft
+    name: str
+
+    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+        """Ask the player: its operator on these inputs, at the parameters it plays in that round."""
+        factory = self.draft._factories[self.name]
+        inferred = infer(f"player {self.name!r}", make_module, factory, [value.type for value in inputs])
+        _check_parameters(self.name, factory, {each.dtype for each in inferred.parameters})
+        self.draft._players[self.name] = PlayerDeclaration(self.name, factory, inferred.parameters)
+        played = self.draft._add(Kind.PLAYER, self.name, inputs, inferred.outputs)
+        return played[0] if inferred.single else played
+
+
+@dataclass(frozen=True)
+class CloneHandle:
+    """A clone in a draft."""
+
+    draft: QueryDraft
+    name: str
+    player: str
+
+    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+        """Ask the clone; no gradient will pass through it into the player."""
+        factory = self.draft._factories[self.player]
+        inferred = infer(f"clone {self.name!r}", make_module, factory, [value.type for value in inputs])
+        played = self.draft._add(Kind.CLONE, self.name, inputs, inferred.outputs)
+        return played[0] if inferred.single else played
+
+
+@dataclass(frozen=True)
+class OperatorHandle:
+    """A parameterless operator in a draft."""
+
+    draft: QueryDraft
+    name: str
+    kind: Kind
+    factory: Factory
+
+    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+        """Draw the operator. Raises ShapeError when it doesn't compose, GrammarError when it has parameters."""
+        inferred = infer(f"{self.kind} {self.name!r}", make_operator, self.factory, [value.type for value in inputs])
+        if inferred.parameters:
+            raise GrammarError(
+                f"{self.kind} {self.name!r} has parameters of its own ({inferred.parameters[0].name!r}); "
+                "expected a parameterless operator. Declare it as a player, so that somebody plays them."
+            )
+        if self.kind is Kind.LOSS and [each.shape for each in inferred.outputs] != [()]:
+            raise ShapeError(
+                f"loss {self.name!r} plays {', '.join(map(repr, inferred.outputs))}; expected one scalar of shape (). "
+                "Return the mean over the batch."
+            )
+        played = self.draft._add(self.kind, self.name, inputs, inferred.outputs, operator=self.factory)
+        return played[0] if inferred.single else played
+
+
+def _check_inputs(who: str, question: Question, inputs: tuple[Value, ...]) -> None:
+    if len(inputs) != len(question.inputs):
+        raise ShapeError(
+            f"{who} takes {len(question.inputs)} inputs and was given {len(inputs)}; "
+            f"expected ({', '.join(map(repr, question.inputs))}). Pass exactly these."
+        )
+    for position, (expected, value) in enumerate(zip(question.inputs, inputs, strict=True)):
+        if not value.type.composes_with(expected):
+            raise ShapeError(
+                f"{who} takes {expected!r} as input {position}, but {value.port!r} plays {value.type!r}. "
+                "Declare the same shape and dtype on both sides of this edge."
+            )
+
+
+def _check_parameters(name: str, factory: Factory, dtypes: set[Any]) -> None:
+    if not dtypes:
+        raise GrammarError(
+            f"player {name!r} has no parameters to play: {factory!r} makes none that require a gradient. "
+            "Declare it with `operator`, or give it parameters."
+        )
+    if len(dtypes) > 1:
+        raise GrammarError(
+            f"player {name!r} has parameters of several dtypes, {sorted(map(str, dtypes))}; expected one, "
+            "since its response is one vector. Split it into a player per dtype."
+        )

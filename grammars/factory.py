@@ -1,0 +1,160 @@
+"""A callable with its arguments, as a value: described in text, compared by its description, called on a worker."""
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import torch
+
+from antiphon.errors import GrammarError
+
+
+@dataclass(frozen=True, eq=False)
+class Factory:
+    """`target(*arguments, **keywords)`, not yet called.
+
+    Two factories are equal when their descriptions are; so grammars can be hashed, compared and drawn without making
+    a single parameter.
+
+    >>> Factory.of(torch.nn.Linear, 2, 3, bias=False)
+    torch.nn.modules.linear:Linear(2, 3, bias=False)
+    """
+
+    target: Callable[..., Any]  # Any: what it makes is its own affair
+    arguments: tuple[Any, ...] = ()  # Any: whatever the target takes
+    keywords: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, target: "Callable[..., Any] | Factory", *arguments: Any, **keywords: Any) -> "Factory":
+        """The factory of a call; a factory given alone stands for itself. Raises GrammarError when an argument cannot
+        be described."""
+        if isinstance(target, Factory):
+            return cls.of(target.target, *target.arguments, *arguments, **{**dict(target.keywords), **keywords})
+        factory = cls(target, arguments, tuple(sorted(keywords.items())))
+        _ = factory.description
+        return factory
+
+    def __call__(self) -> Any:
+        return self.target(*self.arguments, **dict(self.keywords))
+
+    @functools.cached_property
+    def description(self) -> str:
+        """Canonical text: equal descriptions make equal objects, under the same seed."""
+        return _call(describe(self.target), self.arguments, self.keywords, describe)
+
+    def __repr__(self) -> str:
+        return _call(_name(self.target), self.arguments, self.keywords, _short)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Factory) and self.description == other.description
+
+    def __hash__(self) -> int:
+        return hash(self.description)
+
+
+def describe(value: object) -> str:
+    """Canonical text of a value: the same in every process, different for different values.
+
+    Raises GrammarError for a live object, whose identity a grammar cannot carry to another machine.
+    """
+    for kinds, text in _DESCRIPTIONS:
+        if isinstance(value, kinds):
+            return text(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return _call(_name(type(value)), (), tuple(fields), describe)
+    if callable(value) and not isinstance(value, torch.nn.Module):
+        return _describe_callable(value)
+    raise GrammarError(
+        f"a grammar cannot carry {value!r}: it is a live {type(value).__name__} object. "
+        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an instance."
+    )
+
+
+def _describe_array(value: np.ndarray) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    return f"array({value.dtype}, {value.shape}, {digest})"
+
+
+def _describe_tensor(value: torch.Tensor) -> str:
+    raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return f"tensor({value.dtype}, {tuple(value.shape)}, {hashlib.sha256(raw.tobytes()).hexdigest()})"
+
+
+def _describe_mapping(value: Mapping[Any, Any]) -> str:
+    items = sorted((describe(key), describe(item)) for key, item in value.items())
+    return "{" + ", ".join(f"{key}: {item}" for key, item in items) + "}"
+
+
+def _describe_sequence(value: tuple[Any, ...] | list[Any]) -> str:
+    # A list and a tuple of the same items make the same object as far as any factory of ours is concerned.
+    return "(" + ", ".join(map(describe, value)) + ")"
+
+
+def _describe_partial(value: "functools.partial[Any]") -> str:
+    return _call(describe(value.func), value.args, tuple(sorted(value.keywords.items())), describe)
+
+
+def _describe_callable(value: Callable[..., Any]) -> str:
+    """Module and name; for what has no importable name (lambdas, locals, notebooks) a digest of its code as well."""
+    owner = getattr(value, "__self__", None)
+    if owner is not None and not inspect.ismodule(owner) and not inspect.isbuiltin(value):
+        return f"{describe(owner)}.{getattr(value, '__name__', '')}"
+    name = _name(value)
+    if isinstance(value, type) or not hasattr(value, "__code__"):
+        return name
+    if "<" not in name and not name.startswith("__main__:"):
+        return name
+    function: Any = value
+    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
+    return f"{name}#{_digest(function.__code__)}{describe(cells)}{describe(function.__defaults__ or ())}"
+
+
+def _digest(code: CodeType) -> str:
+    constants = [_digest(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts]
+    text = f"{code.co_code.hex()}|{constants}|{code.co_names}|{code.co_varnames}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _name(value: object) -> str:
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__name__
+    return f"{getattr(value, '__module__', None) or 'builtins'}:{name}"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"tensor{tuple(value.shape)}"
+    if isinstance(value, np.ndarray):
+        return f"array{value.shape}"
+    if callable(value) and not isinstance(value, Factory):
+        return getattr(value, "__name__", repr(value))
+    return repr(value)
+
+
+def _call(
+    name: str, arguments: tuple[Any, ...], keywords: tuple[tuple[str, Any], ...], text: Callable[[object], str]
+) -> str:
+    parts = [text(argument) for argument in arguments] + [f"{key}={text(value)}" for key, value in keywords]
+    return f"{name}({', '.join(parts)})"
+
+
+_DESCRIPTIONS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
+    (Factory, lambda value: value.description),
+    (Enum, lambda value: f"{_name(type(value))}.{value.name}"),
+    ((type(None), bool, int, float, complex, str, bytes), repr),
+    ((torch.dtype, torch.device), str),
+    (torch.Tensor, _describe_tensor),
+    (np.ndarray, _describe_array),
+    (np.generic, repr),
+    (Mapping, _describe_mapping),
+    ((tuple, list), _describe_sequence),
+    ((set, frozenset), lambda value: describe(tuple(sorted(value, key=describe)))),
+    (functools.partial, _describe_partial),
+)

@@ -1,0 +1,123 @@
+"""A grammar: a Query graph, a Response graph, an objective and a guarantee (essay, Definition 8)."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.guarantee import Guarantee
+from antiphon.grammars.objective import Objective
+from antiphon.grammars.query import Kind, Node, Port, QueryGraph
+from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.types import EdgeType
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Who is asked what, who is told what, towards which objective, with which guarantee. It knows no process.
+
+    Raises GrammarError, ShapeError or BlackBoxError when the two graphs do not fit: see `ResponseGraph.types`; when a
+    player hears nothing; when no player influences the objective.
+    """
+
+    name: str
+    query: QueryGraph
+    response: ResponseGraph
+    objective: Objective
+    guarantee: Guarantee = Guarantee()
+
+    def __post_init__(self) -> None:
+        _ = self.message_types
+        _refuse_deaf_players(self)
+        _refuse_bad_objective(self)
+
+    @functools.cached_property
+    def message_types(self) -> Mapping[Port, EdgeType]:
+        """The type of every message of R."""
+        return self.response.types(self.query)
+
+    @functools.cached_property
+    def signature(self) -> str:
+        """sha256 of the canonical JSON of all four parts: two grammars with one signature play the same rounds."""
+        text = json.dumps(self.description, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def description(self) -> dict[str, Any]:  # Any: JSON
+        """All four parts as JSON-able data."""
+        query, guarantee = self.query, self.guarantee
+        return {
+            "name": self.name,
+            "query": [_describe_query_node(node) for node in query.nodes],
+            "players": [[player.name, player.factory.description] for player in query.players],
+            "oracles": [
+                [oracle.name, oracle.declaration.factory.description, sorted(oracle.declaration.sizes)]
+                for oracle in query.oracles
+            ],
+            "clones": [[c.name, c.player, c.soft, c.cadence.every, c.cadence.start] for c in query.clones],
+            "passes": [[each.name, each.cadence.every, each.cadence.start] for each in query.passes],
+            "response": [_describe_response_node(node) for node in self.response.nodes],
+            "objective": repr(self.objective),
+            "guarantee": [[each.category, each.sense, each.players] for each in guarantee.promises],
+        }
+
+    def __hash__(self) -> int:
+        return hash(self.signature)
+
+    def __repr__(self) -> str:
+        return f"grammar {self.name}: {self.objective!r}, guarantee {self.guarantee!r}\n{self.query!r}\n{self.response!r}"
+
+
+def _describe_query_node(node: Node) -> list[Any]:  # Any: JSON
+    operator = "" if node.operator is None else node.operator.description
+    inputs = [[port.node, port.index] for port in node.inputs]
+    outputs = list(map(repr, node.outputs))
+    return [node.name, node.kind, node.owner, node.question, operator, inputs, outputs, node.query_pass]
+
+
+def _describe_response_node(node: ResponseNode) -> list[Any]:  # Any: JSON
+    head = [type(node).__name__, node.name, [[port.node, port.index] for port in node.inputs]]
+    match node:
+        case Seed():
+            return [*head, [node.loss.node, node.loss.index], node.weight]
+        case Tap():
+            return [*head, [node.port.node, node.port.index]]
+        case Product():
+            places = [None if port is None else [port.node, port.index] for port in node.cotangents]
+            return [*head, node.of, places, node.toward, node.parameters]
+        case Map():
+            return [*head, node.operation.description]
+        case Deliver():
+            return [*head, node.player]
+
+
+def _refuse_deaf_players(grammar: Grammar) -> None:
+    hearing = {delivery.player for delivery in grammar.response.deliveries}
+    deaf = [player.name for player in grammar.query.players if player.name not in hearing]
+    if deaf:
+        raise GrammarError(
+            f"player {deaf[0]!r} of grammar {grammar.name!r} hears nothing, so it could never move; expected a delivery "
+            f"to every player, found deliveries to {sorted(hearing)}. Deliver a message to it, or declare it as an oracle."
+        )
+
+
+def _refuse_bad_objective(grammar: Grammar) -> None:
+    query = grammar.query
+    if not grammar.objective.losses:
+        raise GrammarError(f"grammar {grammar.name!r} has no loss in its objective; expected at least one. Name one.")
+    for port in grammar.objective.losses:
+        node = query.by_name.get(port.node)
+        if node is None or node.kind is not Kind.LOSS:
+            found = "nothing" if node is None else f"a {node.kind}"
+            raise GrammarError(
+                f"the objective of grammar {grammar.name!r} is {port!r}, which is {found} in the Query graph; "
+                "expected a loss. Declare it with `loss`."
+            )
+        if not query.players_above(port):
+            raise GrammarError(
+                f"no player influences {port!r}, the objective of grammar {grammar.name!r}; expected a path from some "
+                "player to it. Connect a player's output to this loss."
+            )

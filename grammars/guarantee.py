@@ -1,0 +1,46 @@
+"""What a grammar promises of its responses, as data (essay, section 2, "Summary of guarantees")."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Category(StrEnum):
+    """The essay's four categories."""
+
+    EXACT = "exact"
+    SURROGATE = "surrogate"
+    LEARNED = "learned"
+    ESTIMATED = "estimated"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One promise: of which kind, to which players, and in which sense.
+
+    players: empty for all of them. sense: one line that says what equals, bounds, or converges to what.
+    """
+
+    category: Category
+    sense: str
+    players: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """All promises of one grammar. A grammar may combine several: DAC's objective is learned, its gradient estimated."""
+
+    promises: tuple[Promise, ...] = field(default_factory=tuple)
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """The categories, each once, in the order in which they were promised."""
+        return tuple(dict.fromkeys(promise.category for promise in self.promises))
+
+    def __repr__(self) -> str:
+        return " + ".join(self.categories) or "none"
+
+
+def exact(*players: str) -> Guarantee:
+    """Every response is the gradient of the objective, by the chain rule (essay, Grammar 1)."""
+    sense = "the response is the gradient of the composed objective"
+    return Guarantee((Promise(Category.EXACT, sense, players),))

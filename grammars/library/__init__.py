@@ -1,0 +1,4 @@
+"""The essay's grammars, a file each; imports the rest of `antiphon.grammars` only."""
+
+from antiphon.grammars.library.backprop import backprop as backprop
+from antiphon.grammars.library.dac import dac as dac

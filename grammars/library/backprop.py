@@ -1,0 +1,45 @@
+"""Grammar 1, backpropagation: layers as players, R the chain rule, gradients exact (essay, section 2.1)."""
+
+from collections.abc import Mapping
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import exact
+from antiphon.grammars.inference import infer, make_operator
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+def backprop(
+    nature: OracleDeclaration,
+    layers: Mapping[str, Factory],
+    loss: Factory = Factory(cross_entropy),
+    skips: Mapping[str, str] | None = None,
+) -> Grammar:
+    """A feedforward network as a game of its layers against one loss.
+
+    nature: its first question answers (x, y). layers: in order; a factory that makes parameters is a player, any other
+    (max-pooling, a rectifier) is an operator. skips: layer -> an earlier layer (or "x") whose output is added to its
+    own, as in residual networks. loss: a function of (output, y) that returns a mean over the batch.
+    """
+    q = QueryDraft()
+    x, y = q.oracle("Nature", nature)()
+    played: dict[str, Value] = {"x": x}
+    for name, factory in layers.items():
+        x = _layer(q, name, factory, x)
+        if skips and name in skips:
+            x = q.operator(f"{name} + {skips[name]}", torch.add)(x, played[skips[name]])
+        played[name] = x
+    objective = minimise(q.loss("Loss", loss)(x, y))
+    return Grammar("backprop", q.graph(), chain_rule(q, objective), objective, exact())
+
+
+def _layer(q: QueryDraft, name: str, factory: Factory, x: Value) -> Value:
+    parameters = infer(f"layer {name!r}", make_operator, factory, [x.type]).parameters
+    declare = q.player if parameters else q.operator
+    return declare(name, factory)(x)

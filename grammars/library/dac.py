@@ -1,0 +1,70 @@
+"""Grammar 4, Deviator-Actor-Critic: the value's slope is learned, not derived (essay, section 2.4)."""
+
+import torch
+
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.chain_rule import chain_rule, cut_into
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Category, Guarantee, Promise
+from antiphon.grammars.losses import bellman_gradient_error
+from antiphon.grammars.maps import over_batch
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+
+GUARANTEE = Guarantee(
+    (
+        Promise(Category.LEARNED, "Critic's Q and Deviator's G approach the value and its slope", ("Critic", "Deviator")),
+        Promise(Category.ESTIMATED, "-G estimates the gradient of minus the value in the action", ("Actor",)),
+    )
+)
+
+
+def dac(
+    nature: OracleDeclaration,
+    noise: OracleDeclaration,
+    actor: Factory,
+    critic: Factory,
+    deviator: Factory,
+    *,
+    gamma: float = 0.99,
+    soft: float | None = 0.005,
+    clone_every: int = 1,
+    act_every: int = 1,
+    learn_from: int = 0,
+) -> Grammar:
+    """Actor mu(s), Critic Q(s, a), Deviator G(s, a), with clones of Actor and Critic in the target.
+
+    nature: questions observe() -> s; step(a); replay() -> s, a, r, s', terminated. noise: its first question answers
+    eps of the actions' shape. Acting plays every `act_every` rounds; learning plays every round from `learn_from` on.
+    The eps of the loss is a - mu(s): the action that Nature took and remembers, about the policy of now.
+    R's edits: nothing flows from the Bellman gradient error into mu; Actor is told -G / batch, a value that Q computed.
+    """
+    q = QueryDraft()
+    world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
+    mu, value, slope = q.player("Actor", actor), q.player("Critic", critic), q.player("Deviator", deviator)
+    follow = Cadence(clone_every, learn_from)
+    old_mu = q.clone("Actor~", mu, soft=soft, cadence=follow)
+    old_value = q.clone("Critic~", value, soft=soft, cadence=follow)
+
+    with q.query_pass("act", every=act_every):
+        world.step(q.operator("perturb", torch.add)(mu(world.observe()), wind()))
+
+    with q.query_pass("learn", start=learn_from):
+        state, action, reward, after, terminated = world.replay()
+        played = mu(state)
+        g = slope(state, played)
+        deviation = q.operator("deviation", torch.sub)(action, played)
+        bootstrap = old_value(after, old_mu(after))
+        error = q.loss("BGE", bellman_gradient_error, gamma=gamma)
+        objective = minimise(error(reward, terminated, bootstrap, value(state, played), g, deviation))
+
+    r = chain_rule(
+        q,
+        objective,
+        edit=cut_into("Actor"),
+        answers={played: lambda r: r.map(over_batch, r.tap(g), factor=-1.0, name="ascend G")},
+    )
+    return Grammar("dac", q.graph(), r, objective, GUARANTEE)
+

@@ -1,0 +1,40 @@
+"""What a grammar optimizes: losses and a direction, both explicit (essay, Definition 2)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from antiphon.grammars.draft import Value
+from antiphon.grammars.query import Port
+
+
+class Direction(StrEnum):
+    """Which way the objective is to go."""
+
+    MINIMISE = "minimise"
+    MAXIMISE = "maximise"
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The sum of some losses, and the direction in which it is to go. Each loss is a mean over its batch."""
+
+    losses: tuple[Port, ...]
+    direction: Direction = Direction.MINIMISE
+
+    @property
+    def sign(self) -> float:
+        """The seed of every loss: what players hear is always to be minimised."""
+        return 1.0 if self.direction is Direction.MINIMISE else -1.0
+
+    def __repr__(self) -> str:
+        return f"{self.direction} {' + '.join(map(repr, self.losses))}"
+
+
+def minimise(*losses: Value) -> Objective:
+    """The sum of these losses is to go down."""
+    return Objective(tuple(loss.port for loss in losses), Direction.MINIMISE)
+
+
+def maximise(*losses: Value) -> Objective:
+    """The sum of these losses is to go up."""
+    return Objective(tuple(loss.port for loss in losses), Direction.MAXIMISE)

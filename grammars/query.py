@@ -1,0 +1,269 @@
+"""The Query graph: who is asked what, in which order (essay, Definitions 6 and 7)."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import prod
+
+import torch
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import Box, OracleDeclaration, Question
+from antiphon.grammars.types import EdgeType
+
+
+class Kind(StrEnum):
+    """What stands at a node of Q."""
+
+    ORACLE = "oracle"
+    PLAYER = "player"
+    CLONE = "clone"
+    OPERATOR = "operator"
+    LOSS = "loss"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Port:
+    """One output of one node."""
+
+    node: str
+    index: int = 0
+
+    def __repr__(self) -> str:
+        return self.node if self.index == 0 else f"{self.node}.{self.index}"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor of a player's parameter space: its name inside the player's module, shape and dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class PlayerDeclaration:
+    """What a player is: the operator it parametrizes. How it optimizes belongs to its agent, given at launch.
+
+    factory: makes a `torch.nn.Module`; called on the player's worker under the player's seed.
+    parameters: its parameter space, in the order of `named_parameters`; a response is one vector of all of them.
+    """
+
+    name: str
+    factory: Factory
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def space(self) -> EdgeType:
+        """The type of the player's flat parameter vector."""
+        return EdgeType((sum(prod(parameter.shape) for parameter in self.parameters),), self.parameters[0].dtype)
+
+
+@dataclass(frozen=True)
+class CloneDeclaration:
+    """A copy of a player that follows it: softly (`soft` in (0, 1], each time) or entirely (`soft` is None).
+
+    It follows after the moves of every round in which `cadence` is active. Nobody optimizes it and no gradient enters.
+    """
+
+    name: str
+    player: str
+    soft: float | None = None
+    cadence: Cadence = Cadence()
+
+    def __post_init__(self) -> None:
+        if self.soft is not None and not 0 < self.soft <= 1:
+            raise GrammarError(
+                f"clone {self.name!r} of player {self.player!r} follows by soft={self.soft}; expected a number in "
+                "(0, 1], or None for an entire copy. Give the fraction of the way that it goes each time."
+            )
+
+
+@dataclass(frozen=True)
+class NamedOracle:
+    """An oracle of this graph."""
+
+    name: str
+    declaration: OracleDeclaration
+
+
+@dataclass(frozen=True)
+class QueryPass:
+    """Some of Q's nodes that are asked together, in the rounds of their cadence (acting, learning)."""
+
+    name: str
+    cadence: Cadence = Cadence()
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of Q.
+
+    owner: the player, clone or oracle that is asked here; for an operator or a loss its own name.
+    question: which of the oracle's questions; empty elsewhere.
+    operator: what an operator or loss node computes; None elsewhere.
+    """
+
+    name: str
+    kind: Kind
+    owner: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[EdgeType, ...]
+    query_pass: str
+    question: str = ""
+    operator: Factory | None = None
+
+    def __repr__(self) -> str:
+        asked = f".{self.question}" if self.question else ""
+        what = self.operator if self.operator is not None else f"{self.kind} {self.owner}{asked}"
+        inputs = ", ".join(map(repr, self.inputs))
+        return f"{self.name} = {what} ({inputs}) -> {', '.join(map(repr, self.outputs))}"
+
+
+@dataclass(frozen=True)
+class QueryGraph:
+    """A frozen Query graph: its nodes in the order in which they are asked.
+
+    An oracle's questions are answered in that order, within a round. Built by a `QueryDraft`, or by hand.
+    Raises GrammarError for a name used twice, an input that comes from nowhere, a cycle, or an edge between passes.
+    """
+
+    nodes: tuple[Node, ...]
+    players: tuple[PlayerDeclaration, ...]
+    oracles: tuple[NamedOracle, ...] = ()
+    clones: tuple[CloneDeclaration, ...] = ()
+    passes: tuple[QueryPass, ...] = (QueryPass("round"),)
+
+    def __post_init__(self) -> None:
+        _refuse_repeated_names(self)
+        _refuse_unknown_owners(self)
+        _refuse_conflicting_sizes(self)
+        _refuse_bad_order(self)
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, Node]:
+        """Every node by its name."""
+        return {node.name: node for node in self.nodes}
+
+    @functools.cached_property
+    def player_by_name(self) -> Mapping[str, PlayerDeclaration]:
+        """Every player by its name."""
+        return {player.name: player for player in self.players}
+
+    @functools.cached_property
+    def cadences(self) -> Mapping[str, Cadence]:
+        """The cadence of every pass."""
+        return {query_pass.name: query_pass.cadence for query_pass in self.passes}
+
+    @functools.cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """The size of every symbolic dimension that an oracle introduces."""
+        return {name: size for oracle in self.oracles for name, size in oracle.declaration.sizes}
+
+    def type_of(self, port: Port) -> EdgeType:
+        """The type of the values at a port."""
+        return self.by_name[port.node].outputs[port.index]
+
+    def box_of(self, node: Node) -> Box:
+        """Whether a node may be asked for a gradient: operators are gray, an oracle's question is as declared."""
+        if node.kind is not Kind.ORACLE:
+            return Box.GRAY
+        return self.question_of(node).box
+
+    def question_of(self, node: Node) -> Question:
+        """The declaration of what an oracle node asks."""
+        oracle = next(oracle for oracle in self.oracles if oracle.name == node.owner)
+        question = oracle.declaration.question(node.question)
+        assert question is not None  # held by _refuse_unknown_owners
+        return question
+
+    def players_above(self, port: Port) -> frozenset[str]:
+        """The players that a gradient of this value would lead to, within its pass: no path through a clone counts."""
+        return self._influence[port.node]
+
+    @functools.cached_property
+    def _influence(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for node in self.nodes:
+            own = {node.owner} if node.kind is Kind.PLAYER else set()
+            above = () if node.kind is Kind.CLONE else (found[port.node] for port in node.inputs)
+            found[node.name] = frozenset(own).union(*above)
+        return found
+
+    def __repr__(self) -> str:
+        return "Q:\n" + "\n".join(f"  {node!r}" for node in self.nodes)
+
+
+def _refuse_repeated_names(graph: QueryGraph) -> None:
+    operators = [node.name for node in graph.nodes if node.kind in (Kind.OPERATOR, Kind.LOSS)]
+    owners = [item.name for item in (*graph.players, *graph.oracles, *graph.clones)]
+    for names in (operators + owners, [node.name for node in graph.nodes], [each.name for each in graph.passes]):
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise GrammarError(
+                f"name {repeated[0]!r} is used twice; expected each player, oracle, operator and pass of a Query graph "
+                "to have a name of its own. Rename one of them, or reuse the handle to ask the same one again."
+            )
+
+
+def _refuse_unknown_owners(graph: QueryGraph) -> None:
+    questions = {(oracle.name, each.name) for oracle in graph.oracles for each in oracle.declaration.questions}
+    owners = {
+        Kind.PLAYER: {player.name for player in graph.players},
+        Kind.CLONE: {clone.name for clone in graph.clones},
+        Kind.ORACLE: {oracle.name for oracle in graph.oracles},
+    }
+    for node in graph.nodes:
+        known = owners.get(node.kind)
+        if known is not None and node.owner not in known:
+            raise GrammarError(
+                f"node {node.name!r} asks {node.kind} {node.owner!r}, which is not declared; "
+                f"expected one of {sorted(known)}. Declare it before it is asked."
+            )
+        if node.kind is Kind.ORACLE and (node.owner, node.question) not in questions:
+            raise GrammarError(
+                f"oracle {node.owner!r} has no question {node.question!r}; "
+                f"expected one of {sorted(q for owner, q in questions if owner == node.owner)}. Ask one of these."
+            )
+
+
+def _refuse_conflicting_sizes(graph: QueryGraph) -> None:
+    declared: dict[str, tuple[str, int]] = {}
+    for oracle in graph.oracles:
+        for symbol, size in oracle.declaration.sizes:
+            other, expected = declared.setdefault(symbol, (oracle.name, size))
+            if size != expected:
+                raise GrammarError(
+                    f"oracle {oracle.name!r} plays {symbol!r} of size {size}, but oracle {other!r} plays it of size "
+                    f"{expected}; expected one size for one symbol. Give both the same size, or two symbols."
+                )
+
+
+def _refuse_bad_order(graph: QueryGraph) -> None:
+    names = {node.name: node for node in graph.nodes}
+    seen: set[str] = set()
+    for node in graph.nodes:
+        for port in node.inputs:
+            source = names.get(port.node)
+            if source is None or port.index >= len(source.outputs):
+                raise GrammarError(
+                    f"node {node.name!r} takes {port!r}, which no node of this graph plays; "
+                    f"expected an output of one of {sorted(names)}. Add the node, or connect another output."
+                )
+            if port.node not in seen:
+                raise GrammarError(
+                    f"node {node.name!r} takes {port!r}, which is asked later or depends on {node.name!r} itself: a "
+                    "cycle. Expected every input to be asked earlier in the round; carry the value over to the next "
+                    "round through an oracle (a replay, a memory), or order the nodes by dependence."
+                )
+            if source.query_pass != node.query_pass:
+                raise GrammarError(
+                    f"node {node.name!r} of pass {node.query_pass!r} takes {port!r} of pass {source.query_pass!r}; "
+                    "expected both in one pass, because either may rest while the other plays. "
+                    "Ask both in the same pass, or carry the value through an oracle."
+                )
+        seen.add(node.name)

@@ -1,0 +1,286 @@
+"""The Response graph: what is told to whom, after the queries (essay, Definition 7)."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from antiphon.errors import BlackBoxError, GrammarError, ShapeError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import infer, make_operator
+from antiphon.grammars.oracle import Box
+from antiphon.grammars.query import Kind, Port, QueryGraph
+from antiphon.grammars.types import EdgeType, Order
+
+PARAMETERS = -1
+"""The port index of a product's second output: the message to the player, one vector over all of its parameters."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """The gradient of the objective with respect to a loss node: `weight`, +1 to minimise and -1 to maximise it."""
+
+    name: str
+    loss: Port
+    weight: float = 1.0
+
+    inputs: tuple[Port, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"{self.name} = seed {self.weight:+g} at {self.loss!r}"
+
+
+@dataclass(frozen=True)
+class Product:
+    """Operator `*`: the vector-Jacobian product of one node of Q at its last query (essay, section 2).
+
+    cotangents: one message per output of that node, None where nothing was said of it.
+    toward: the inputs of that node whose gradient is asked; output i of this product belongs to input i of the node.
+    parameters: whether the player's part, output `PARAMETERS`, is asked. Both are summed over the batch by the
+    chain rule itself, since losses are means.
+    """
+
+    name: str
+    of: str
+    cotangents: tuple[Port | None, ...]
+    toward: tuple[int, ...]
+    parameters: bool
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The messages that it needs."""
+        return tuple(port for port in self.cotangents if port is not None)
+
+    def __repr__(self) -> str:
+        said = ", ".join("-" if port is None else _port(port) for port in self.cotangents)
+        told = [f"input {index}" for index in self.toward] + (["parameters"] if self.parameters else [])
+        return f"{self.name} = {self.of} * ({said}) -> {', '.join(told)}"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A value that Q computed, told as it is: zeroth-order information."""
+
+    name: str
+    port: Port
+
+    inputs: tuple[Port, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"{self.name} = tap {self.port!r}"
+
+
+@dataclass(frozen=True)
+class Map:
+    """A fixed function of messages: negate, add, scale, a fixed matrix, a kick.
+
+    An input whose pass rests in a round is left out of `add`; any other map rests as soon as one of its inputs does.
+    """
+
+    name: str
+    operation: Factory
+    inputs: tuple[Port, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.name} = {self.operation} ({', '.join(map(_port, self.inputs))})"
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """A message arrives at a player, as the response that its next move may depend on."""
+
+    player: str
+    message: Port
+
+    @property
+    def name(self) -> str:
+        """A delivery is named after its player."""
+        return f"deliver {self.player}"
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The one message."""
+        return (self.message,)
+
+    def __repr__(self) -> str:
+        return f"{self.player} hears {_port(self.message)}"
+
+
+ResponseNode: TypeAlias = Seed | Product | Tap | Map | Deliver
+
+
+def _port(port: Port) -> str:
+    return f"{port.node}.parameters" if port.index == PARAMETERS else repr(port)
+
+
+@dataclass(frozen=True)
+class ResponseGraph:
+    """A frozen Response graph: its nodes in the order in which they are computed.
+
+    It knows of its Query graph only by the names of nodes; a `Grammar` holds the two together and checks that they fit.
+    Raises GrammarError for a name used twice, a message from nowhere, or a cycle.
+    """
+
+    nodes: tuple[ResponseNode, ...]
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        names = {node.name for node in self.nodes}
+        for node in self.nodes:
+            for port in node.inputs:
+                if port.node not in names:
+                    raise GrammarError(
+                        f"response node {node.name!r} takes {_port(port)!r}, which no node of this Response graph "
+                        f"tells; expected one of {sorted(names)}. Add the node, or connect another message."
+                    )
+                if port.node not in seen:
+                    raise GrammarError(
+                        f"response node {node.name!r} takes {_port(port)!r}, which is told later or depends on "
+                        f"{node.name!r} itself: a cycle. Expected every message to be told before it is used; "
+                        "order the nodes by dependence."
+                    )
+            if node.name in seen:
+                raise GrammarError(
+                    f"name {node.name!r} is used twice in the Response graph; expected one node of that name, and one "
+                    "delivery per player. Rename one, or add the two messages before they are delivered."
+                )
+            seen.add(node.name)
+
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, ResponseNode]:
+        """Every node by its name."""
+        return {node.name: node for node in self.nodes}
+
+    @property
+    def deliveries(self) -> tuple[Deliver, ...]:
+        """What each player hears."""
+        return tuple(node for node in self.nodes if isinstance(node, Deliver))
+
+    def ancestors(self, name: str) -> frozenset[str]:
+        """The names of all nodes that a node's message depends on, itself included: structure read off the graph."""
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            current = waiting.pop()
+            if current not in found:
+                found.add(current)
+                waiting += [port.node for port in self.by_name[current].inputs]
+        return frozenset(found)
+
+    def passes(self, query: QueryGraph) -> Mapping[str, frozenset[str]]:
+        """The query passes that each node answers."""
+        found: dict[str, frozenset[str]] = {}
+        for node in self.nodes:
+            own = {query.by_name[name].query_pass for name in _asked(node)}
+            found[node.name] = frozenset(own).union(*(found[port.node] for port in node.inputs))
+        return found
+
+    def types(self, query: QueryGraph) -> Mapping[Port, EdgeType]:
+        """The type of every message. Raises ShapeError, BlackBoxError or GrammarError where R does not fit Q."""
+        types: dict[Port, EdgeType] = {}
+        for node in self.nodes:
+            _type_node(node, query, types)
+        return types
+
+    def __repr__(self) -> str:
+        return "R:\n" + "\n".join(f"  {node!r}" for node in self.nodes)
+
+
+def _asked(node: ResponseNode) -> tuple[str, ...]:
+    match node:
+        case Seed(loss=port) | Tap(port=port):
+            return (port.node,)
+        case Product(of=of):
+            return (of,)
+        case Map() | Deliver():
+            return ()
+
+
+def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType]) -> None:
+    for name in _asked(node):
+        if name not in query.by_name:
+            raise GrammarError(
+                f"response node {node.name!r} refers to {name!r}, which the Query graph does not ask; expected one of "
+                f"{sorted(query.by_name)}. Refer to one of these."
+            )
+    match node:
+        case Seed():
+            types[Port(node.name)] = _seed_type(node, query)
+        case Tap():
+            types[Port(node.name)] = query.type_of(node.port).of_order(Order.ZEROTH)
+        case Product():
+            types.update(_product_types(node, query, types))
+        case Map():
+            types[Port(node.name)] = _map_type(node, types)
+        case Deliver():
+            _check_delivery(node, query, types)
+
+
+def _seed_type(node: Seed, query: QueryGraph) -> EdgeType:
+    kind = query.by_name[node.loss.node].kind
+    if kind is not Kind.LOSS:
+        raise GrammarError(
+            f"response node {node.name!r} seeds {node.loss!r}, which is a {kind}; expected a loss. "
+            "Declare it with `loss`, so that it is a scalar."
+        )
+    return query.type_of(node.loss).of_order(Order.FIRST)
+
+
+def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeType]) -> dict[Port, EdgeType]:
+    of = query.by_name[node.of]
+    if query.box_of(of) is Box.BLACK:
+        raise BlackBoxError(
+            f"response node {node.name!r} asks oracle {of.owner!r} for a gradient of its answer {of.question!r}; "
+            "expected a gray box, but it is a black box and answers values only. Cut this message, tap the value "
+            "instead, or have somebody estimate the gradient."
+        )
+    if len(node.cotangents) != len(of.outputs) or not node.inputs:
+        raise ShapeError(
+            f"response node {node.name!r} multiplies {len(node.inputs)} messages at {node.of!r}, which has "
+            f"{len(of.outputs)} outputs; expected one place per output and at least one message. Name None for the rest."
+        )
+    for output, cotangent in zip(of.outputs, node.cotangents, strict=True):
+        if cotangent is not None and not types[cotangent].composes_with(output):
+            raise ShapeError(
+                f"message {_port(cotangent)!r} is {types[cotangent]!r}, but {node.of!r} plays {output!r}; expected a "
+                "cotangent of the shape and dtype of the output. Map it to that shape."
+            )
+    if bad := [index for index in node.toward if not 0 <= index < len(of.inputs)]:
+        raise GrammarError(
+            f"response node {node.name!r} asks for the gradient of input {bad[0]} of {node.of!r}, which has "
+            f"{len(of.inputs)}; expected one of {list(range(len(of.inputs)))}. Ask for one of these."
+        )
+    found = {Port(node.name, index): query.type_of(of.inputs[index]).of_order(Order.FIRST) for index in node.toward}
+    if node.parameters:
+        if of.kind is not Kind.PLAYER:
+            raise GrammarError(
+                f"response node {node.name!r} asks {of.kind} {of.owner!r} for a gradient of its parameters; expected a "
+                "player, since nobody else plays any. Ask for its inputs only."
+            )
+        found[Port(node.name, PARAMETERS)] = query.player_by_name[of.owner].space.of_order(Order.FIRST)
+    return found
+
+
+def _map_type(node: Map, types: Mapping[Port, EdgeType]) -> EdgeType:
+    inputs = [types[port] for port in node.inputs]
+    outputs = infer(f"response node {node.name!r}", make_operator, node.operation, inputs).outputs
+    if len(outputs) != 1:
+        raise ShapeError(
+            f"response node {node.name!r} tells {len(outputs)} messages; expected one. Use a map for each of them."
+        )
+    first = any(each.order is Order.FIRST for each in inputs)
+    return outputs[0].of_order(Order.FIRST if first else Order.ZEROTH)
+
+
+def _check_delivery(node: Deliver, query: QueryGraph, types: Mapping[Port, EdgeType]) -> None:
+    player = query.player_by_name.get(node.player)
+    if player is None:
+        raise GrammarError(
+            f"a message is delivered to {node.player!r}, which is no player of the Query graph; "
+            f"expected one of {sorted(query.player_by_name)}. Deliver it to one of these."
+        )
+    if not types[node.message].composes_with(player.space):
+        raise ShapeError(
+            f"player {node.player!r} hears {_port(node.message)!r} of type {types[node.message]!r}; expected "
+            f"{player.space!r}, one number per parameter. Deliver a product's `parameters`, or a map of that shape."
+        )

@@ -1,0 +1,86 @@
+"""What travels on an edge: a shape whose batch may be symbolic, a dtype, and an order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+import torch
+
+from antiphon.errors import ShapeError
+
+
+class Order(StrEnum):
+    """Zeroth-order information is a value; first-order information comes from a derivative (essay, Definition 3)."""
+
+    ZEROTH = "zeroth"
+    FIRST = "first"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A dimension that is known by name until launch, times a constant factor.
+
+    >>> Batch("batch", 4)
+    4*batch
+    """
+
+    name: str = "batch"
+    factor: int = 1
+
+    def __repr__(self) -> str:
+        return self.name if self.factor == 1 else f"{self.factor}*{self.name}"
+
+
+Dimension: TypeAlias = int | Batch
+Sizes: TypeAlias = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeType:
+    """Shape, dtype and order of the values on one edge, known before the first round.
+
+    >>> EdgeType((Batch(), 3))
+    float32[batch, 3]
+    >>> EdgeType((Batch("batch", 2), 3)).sized({"batch": 5})
+    (10, 3)
+    """
+
+    shape: tuple[Dimension, ...]
+    dtype: torch.dtype = torch.float32
+    order: Order = Order.ZEROTH
+
+    def sized(self, sizes: Sizes) -> tuple[int, ...]:
+        """The shape with every symbolic dimension replaced. Raises ShapeError for a symbol that has no size."""
+        return tuple(_size(dimension, sizes) for dimension in self.shape)
+
+    def composes_with(self, other: "EdgeType") -> bool:
+        """Whether a value of the one may stand for a value of the other: order does not matter here."""
+        return self.shape == other.shape and self.dtype == other.dtype
+
+    def of_order(self, order: Order) -> "EdgeType":
+        """The same shape and dtype, of the given order."""
+        return EdgeType(self.shape, self.dtype, order)
+
+    def __repr__(self) -> str:
+        return f"{dtype_name(self.dtype)}[{', '.join(map(repr, self.shape))}]"
+
+
+def _size(dimension: Dimension, sizes: Sizes) -> int:
+    if isinstance(dimension, int):
+        return dimension
+    if dimension.name not in sizes:
+        raise ShapeError(
+            f"dimension {dimension.name!r} has no size; sizes are known for {sorted(sizes)}. "
+            "Declare it in the `sizes` of the oracle that plays it."
+        )
+    return dimension.factor * sizes[dimension.name]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """The name of a dtype without its module.
+
+    >>> dtype_name(torch.float64)
+    'float64'
+    """
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,112 @@
+"""Writing a Response graph down by hand, or on behalf of the chain rule."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.draft import Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.query import Port, QueryGraph
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+
+
+@dataclass(frozen=True)
+class Message:
+    """What one response node tells: pass it on to draw an edge."""
+
+    port: Port
+
+    def __repr__(self) -> str:
+        return f"message {self.port!r}"
+
+
+@dataclass(frozen=True)
+class ProductHandle:
+    """The two outputs of operator `*` in a draft: upstream, and to the player. What nobody uses is not computed."""
+
+    draft: "ResponseDraft"
+    name: str
+
+    @property
+    def parameters(self) -> Message:
+        """The player's part: one vector over all of its parameters."""
+        return Message(Port(self.name, PARAMETERS))
+
+    def toward(self, index: int = 0) -> Message:
+        """The gradient with respect to input `index` of the node."""
+        return Message(Port(self.name, index))
+
+
+class ResponseDraft:
+    """A Response graph being written, over a Query graph. `graph()` drops what nobody hears."""
+
+    def __init__(self, query: QueryGraph) -> None:
+        self.query = query
+        self._nodes: list[ResponseNode] = []
+
+    def seed(self, loss: Value | Port, weight: float = 1.0) -> Message:
+        """The gradient of the objective with respect to a loss: `weight`."""
+        port = _port_of(loss)
+        return self._add(Seed(self._free(f"d {port.node}"), port, weight))
+
+    def product(self, of: Value | Port | str, *cotangents: Message | None) -> ProductHandle:
+        """Operator `*` at a node of Q, given one message (or None) per output of it."""
+        name = of if isinstance(of, str) else _port_of(of).node
+        inputs = self.query.by_name[name].inputs if name in self.query.by_name else ()
+        ports = tuple(None if each is None else each.port for each in cotangents)
+        node = Product(self._free(f"{name} *"), name, ports, tuple(range(len(inputs))), True)
+        return ProductHandle(self, self._add(node).port.node)
+
+    def tap(self, value: Value | Port) -> Message:
+        """A value that Q computed, as it is."""
+        port = _port_of(value)
+        return self._add(Tap(self._free(f"tap {port!r}"), port))
+
+    def map(self, operation: Callable[..., Any], *messages: Message, name: str = "", **keywords: Any) -> Message:
+        """A fixed function of messages; `keywords` are further arguments of the operation."""
+        factory = Factory.of(operation, **keywords)
+        base = name or str(getattr(factory.target, "__name__", factory.target))
+        return self._add(Map(self._free(base), factory, tuple(each.port for each in messages)))
+
+    def deliver(self, player: str, message: Message) -> None:
+        """The player hears this message."""
+        self._add(Deliver(player, message.port))
+
+    def graph(self) -> ResponseGraph:
+        """The frozen Response graph: every node that leads to a delivery, each product asked only for what is used."""
+        ResponseGraph(tuple(self._nodes))  # refuses unknown messages while their names are still all there
+        used: set[Port] = set()
+        kept: list[ResponseNode] = []
+        for node in reversed(self._nodes):
+            if isinstance(node, Product):
+                toward = tuple(index for index in node.toward if Port(node.name, index) in used)
+                node = replace(node, toward=toward, parameters=Port(node.name, PARAMETERS) in used)
+                needed = bool(toward) or node.parameters
+            else:
+                needed = isinstance(node, Deliver) or Port(node.name) in used
+            if needed:
+                kept.append(node)
+                used.update(node.inputs)
+        return ResponseGraph(tuple(reversed(kept)))
+
+    def _add(self, node: ResponseNode) -> Message:
+        self._nodes.append(node)
+        return Message(Port(node.name))
+
+    def _free(self, name: str) -> str:
+        taken = {node.name for node in self._nodes}
+        if name not in taken:
+            return name
+        return next(each for index in range(2, len(taken) + 3) if (each := f"{name}#{index}") not in taken)
+
+
+def _port_of(value: Value | Port) -> Port:
+    if isinstance(value, Value):
+        return value.port
+    if isinstance(value, Port):
+        return value
+    raise GrammarError(
+        f"a Response graph was given {value!r}, a {type(value).__name__}; expected a value of the Query graph. "
+        "Pass what a node of the Query draft returned."
+    )

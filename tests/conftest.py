@@ -1,0 +1,22 @@
+"""What every test shares: one thread, a quiet Ray, child processes that import what the tests import, fixed seeds."""
+
+import os
+from pathlib import Path
+
+from hypothesis import settings
+
+LINKS = Path(__file__).resolve().parent.parent / ".links"
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; workers inherit it
+os.environ.setdefault("MKL_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+
+_inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(LINKS)]
+os.environ["PYTHONPATH"] = os.pathsep.join([str(LINKS), *_inherited])
+
+settings.register_profile("laws", derandomize=True, deadline=None, max_examples=50, database=None)
+settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "laws"))

@@ -1,0 +1,182 @@
+"""Who may import whom, what importing costs, and how long files and functions may be."""
+
+import ast
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+INTERNAL = {
+    "grammars": {"grammars"},
+    "transport": {"transport"},
+    "oracles": {"oracles", "grammars"},
+    "agents": {"agents", "grammars"},
+    "envs": {"envs", "grammars", "oracles"},
+    "coordinator": {"coordinator", "grammars", "agents", "oracles", "envs", "transport"},
+    "deploy": {"deploy", "coordinator"},
+    "antiphon": {"antiphon", "deploy", "coordinator", "agents", "oracles", "envs", "transport", "grammars"},
+}
+EXTERNAL = {
+    "grammars": {"torch", "numpy"},
+    "transport": {"torch", "msgpack"},
+    "oracles": {"torch", "numpy"},
+    "agents": {"torch", "numpy"},
+    "envs": {"torch", "numpy", "gymnasium", "sklearn"},
+    "coordinator": {"torch", "numpy", "ray", "safetensors"},
+    "deploy": {"ray"},
+    "antiphon": {"torch", "numpy", "ray", "safetensors", "pydantic", "typer", "rich", "tensorboard"},
+}
+INPUT_OUTPUT = {"asyncio", "http", "multiprocessing", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile"}
+FILE_LINES, FUNCTION_LINES = 400, 60
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported name: where it stands and what it names, dotted."""
+
+    path: Path
+    line: int
+    name: str
+
+    @property
+    def folder(self) -> str:
+        """The folder of antiphon that is imported; `antiphon` for the face, `errors` for the leaf."""
+        second = [*self.name.split("."), ""][1]
+        return second if second in INTERNAL or second == "errors" else "antiphon"
+
+
+def names(node: ast.AST) -> list[str]:
+    """What an import statement names; for `from a import b`, `a.b`."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return ["." * node.level + f"{node.module or ''}.{alias.name}" for alias in node.names]
+    return []
+
+
+def imports(path: Path, text: str) -> Iterator[Import]:
+    """All imports of a module, those inside functions and type-checking blocks too."""
+    for node in ast.walk(ast.parse(text)):
+        for name in names(node):
+            yield Import(path, getattr(node, "lineno", 0), name)
+
+
+def refusals(folder: str, found: Import) -> Iterator[str]:
+    """Why this import may not stand in this folder; nothing if it may."""
+    top, place = found.name.split(".")[0], f"{found.path}:{found.line}"
+    if found.name.startswith("."):
+        yield f"{place}: {found.name} is relative; imports are absolute"
+    elif top == "antiphon":
+        if found.folder != "errors" and found.folder not in INTERNAL[folder]:
+            yield f"{place}: {folder} may not import {found.name}"
+    elif top in sys.stdlib_module_names:
+        if folder == "grammars" and top in INPUT_OUTPUT:
+            yield f"{place}: grammars does no I/O, and {found.name} is for it"
+    elif top not in EXTERNAL[folder]:
+        yield f"{place}: {folder} may not import {found.name}"
+
+
+def modules(root: Path, files: list[Path], folder: str) -> list[Path]:
+    return [path for path in files if path.suffix == ".py" and path.relative_to(root).parts[0] == folder]
+
+
+@pytest.mark.parametrize("folder", INTERNAL)
+def test_a_folder_imports_only_what_its_arrows_allow(root, files, folder):
+    wrong = [
+        refusal
+        for path in modules(root, files, folder)
+        for found in imports(path.relative_to(root), path.read_text())
+        for refusal in refusals(folder, found)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("folder", "text", "refused"),
+    [
+        ("grammars", "import ray", "m.py:1: grammars may not import ray"),
+        ("grammars", "from os import path", "m.py:1: grammars does no I/O, and os.path is for it"),
+        (
+            "agents",
+            "from antiphon.oracles.noise import Noise",
+            "m.py:1: agents may not import antiphon.oracles.noise.Noise",
+        ),
+        ("deploy", "from antiphon import grammars", "m.py:1: deploy may not import antiphon.grammars"),
+        ("transport", "def f():\n    from antiphon import list", "m.py:2: transport may not import antiphon.list"),
+        ("envs", "from . import nature", "m.py:1: ..nature is relative; imports are absolute"),
+    ],
+)
+def test_a_forbidden_import_is_named(folder, text, refused):
+    assert [r for found in imports(Path("m.py"), text) for r in refusals(folder, found)] == [refused]
+
+
+def test_errors_is_a_leaf(root):
+    path = root / "antiphon" / "errors.py"
+    tops = {found.name.split(".")[0] for found in imports(path, path.read_text())}
+    assert tops <= sys.stdlib_module_names
+
+
+def test_every_dependency_is_declared_and_used(root, files):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    declared = {line.split(">=")[0].split("[")[0] for line in project["dependencies"]}
+    used = {
+        found.name.split(".")[0]
+        for f in INTERNAL
+        for p in modules(root, files, f)
+        for found in imports(p, p.read_text())
+    }
+    owners = packages_distributions()
+    needed = {owners[top][0] for top in used - sys.stdlib_module_names - {"antiphon", ""}}
+    implied = {"tensorboard"}  # by torch.utils.tensorboard
+    assert needed | implied == declared
+
+
+LEAVES_OUT = {
+    "antiphon": {"torch", "ray", "gymnasium"},
+    "antiphon.errors": {"torch", "ray", "gymnasium"},
+    "antiphon.grammars": {"ray", "gymnasium"},
+    "antiphon.grammars.library": {"ray", "gymnasium"},
+    "antiphon.transport": {"ray", "gymnasium"},
+    "antiphon.oracles": {"ray", "gymnasium"},
+    "antiphon.agents": {"ray", "gymnasium"},
+    "antiphon.envs": {"ray"},
+}
+
+
+def test_importing_a_folder_leaves_out_what_it_does_not_need():
+    # One process, in the order of the arrows: what a later import leaves out, the earlier ones left out too.
+    program = "import importlib, sys\n" + "".join(
+        f"importlib.import_module({name!r})\nprint({name!r}, *sorted(set(sys.modules) & {out!r}))\n"
+        for name, out in LEAVES_OUT.items()
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == list(LEAVES_OUT)
+
+
+def functions(text: str) -> Iterator[tuple[str, int]]:
+    """Name and length in lines of every function, its docstring included, its decorators not."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_files_and_functions_are_short(root, files):
+    sources = {path.relative_to(root): path.read_text() for path in files if path.suffix == ".py"}
+    long = [f"{path}: {n} lines" for path, text in sources.items() if (n := len(text.splitlines())) > FILE_LINES]
+    long += [f"{p}: {f} has {n} lines" for p, text in sources.items() for f, n in functions(text) if n > FUNCTION_LINES]
+    assert not long, "\n".join(long)
+
+
+def test_no_module_is_imported_under_two_names(root):
+    under: dict[Path, set[str]] = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).is_absolute() and Path(file).resolve().is_relative_to(root) and ".venv" not in file:
+            under.setdefault(Path(file).resolve(), set()).add(name)
+    assert {path: sorted(found) for path, found in under.items() if len(found) > 1} == {}
