@@ -1,0 +1,9 @@
+"""Players: their parameters, and the agents that move them; may import grammars and errors only."""
+
+from antiphon.agents.agent import Agent as Agent
+from antiphon.agents.clone import Clone as Clone
+from antiphon.agents.host import AgentHost as AgentHost
+from antiphon.agents.player import Player as Player
+from antiphon.agents.specification import AgentSpecification as AgentSpecification
+from antiphon.agents.testing import check_agent as check_agent
+from antiphon.agents.torch_agent import TorchAgent as TorchAgent

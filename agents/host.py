@@ -1,0 +1,105 @@
+"""Where an agent lives: it is handed what it may have, its moves are checked, its exceptions carry its name."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, final
+
+from torch import Tensor
+
+from antiphon.agents.layout import Layout
+from antiphon.agents.specification import AgentSpecification
+from antiphon.errors import AgentError, ProtocolError
+from antiphon.grammars.oracle import State
+
+
+@final
+class AgentHost:
+    """The agent of `player` for the named parameters, on the player's worker or on another one.
+
+    in_place: lend the agent the parameters and the responses themselves (for the torch agent, which is trusted to touch
+    nothing else), instead of copies. Equal responses make equal moves either way.
+    Raises ExperimentError or AgentError as `AgentSpecification.make` does.
+    """
+
+    def __init__(
+        self,
+        player: str,
+        specification: AgentSpecification,
+        named: Iterable[tuple[str, Tensor]],
+        in_place: bool = False,
+    ) -> None:
+        named = tuple(named)
+        self.player, self.specification, self.in_place = player, specification, in_place
+        self._layout = Layout(player, named)
+        self._heard = 0
+        self._agent = specification.make(player, self._lent([parameter for _, parameter in named]))
+
+    def hear(self, response: Sequence[Tensor] | Tensor) -> None:
+        """Hand on a response: one tensor per parameter, or one flat vector of all; several before a move add up.
+
+        Raises ShapeError when the response does not fit, AgentError when the agent raises.
+        """
+        lent = self._lent(self._layout.response(response))
+        try:
+            self._agent.hear(lent)
+        except Exception as error:  # a stranger's code may raise anything
+            raise self._blame("hear", "it to take every response of its parameters' shapes", error) from error
+        self._heard += 1
+
+    def move(self, round: int) -> Sequence[Tensor]:
+        """The new parameters, checked; the memory is the agent's, to be copied or sent before its next move.
+
+        Raises ProtocolError when nothing was heard since the last move, AgentError when the agent raises or plays
+        something else than its parameters.
+        """
+        if not self._heard:
+            raise ProtocolError(
+                f"player {self.player!r} was to move in round {round}, but heard no response since its last move; "
+                "expected at least one. Deliver its response first, or leave the move to a round of its cadence."
+            )
+        self._heard = 0
+        try:
+            moved = self._agent.move()
+        except Exception as error:
+            raise self._blame(f"move in round {round}", "the new parameters", error) from error
+        found = None if self.in_place else self._layout.mismatch(moved)
+        if found is not None:
+            raise AgentError(
+                f"agent {self.specification.agent!r} of player {self.player!r} moved in round {round}: "
+                f"expected {found[0]}, and {found[1]} arrived. "
+                "Return the new parameters as they were lent: in number, order, shape and dtype."
+            )
+        return moved
+
+    def state(self) -> State:
+        """The agent's own state, without the parameters.
+
+        Raises ProtocolError between a response and its move, AgentError when the agent raises.
+        """
+        if self._heard:
+            raise ProtocolError(
+                f"player {self.player!r} was to be saved with {self._heard} responses heard and no move made; "
+                "expected a cut between rounds. Save after the move, and deliver nothing off the player's cadence."
+            )
+        return self._ask("state", "its state", self._agent.state)
+
+    def load(self, state: State, parameters: Sequence[Tensor]) -> None:
+        """Build the agent anew on `parameters`, as they were when `state` was taken, and let it continue from there."""
+        self._agent = self.specification.make(self.player, self._lent(parameters))
+        self._heard = 0
+        self._ask("load", "it to continue from a state of its own", lambda: self._agent.load(state))
+
+    def _lent(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        return tensors if self.in_place else [tensor.detach().clone() for tensor in tensors]
+
+    def _ask(self, method: str, expected: str, call: Callable[[], Any]) -> Any:
+        """What the agent answers to `call`. Any: methods differ in what they return."""
+        try:
+            return call()
+        except Exception as error:
+            raise self._blame(method, expected, error) from error
+
+    def _blame(self, method: str, expected: str, error: Exception) -> AgentError:
+        return AgentError(
+            f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in {method}: "
+            f"{error}. Expected {expected}. Correct the agent, or its arguments ({self.specification.description})."
+        )

@@ -1,0 +1,111 @@
+"""What torch.optim offers to players, by name: optimizers and schedules of the learning rate, and which are refused."""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
+
+from antiphon.errors import ExperimentError
+
+REFUSED_OPTIMIZERS: Mapping[str, str] = {
+    "LBFGS": "it evaluates the loss again within a move, and a player hears one response a round",
+    "SparseAdam": "it takes sparse gradients only, and responses are dense",
+}
+
+REFUSED_SCHEDULERS: Mapping[str, str] = {
+    "LambdaLR": "a checkpoint cannot hold its function",
+    "MultiplicativeLR": "a checkpoint cannot hold its function",
+    "ReduceLROnPlateau": "it follows a metric, and an agent hears responses only",
+    "ChainedScheduler": "it is built from live schedulers, which have no name in an experiment",
+    "SequentialLR": "it is built from live schedulers, which have no name in an experiment",
+}
+
+# On the CPU torch defaults to its loop over parameters, which is also faster there than `foreach`. The fused kernels
+# halve a step of these three; SGD's gains nothing, the other optimizers have none.
+FASTER_FUSED = frozenset({"Adam", "AdamW", "Adagrad"})
+_ABOUT_KERNELS = frozenset({"fused", "foreach", "differentiable", "capturable"})
+_FUSED_DTYPES = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
+
+
+def make_optimizer(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> Optimizer:
+    """The optimizer `torch.optim.<name>` on these parameters, with fused kernels where they pay.
+
+    Raises ExperimentError for a name or an argument that torch.optim does not have, or that a player cannot use.
+    """
+    kind = _find("optimizer", name, torch.optim, Optimizer, REFUSED_OPTIMIZERS, "'Adam' or 'SGD'")
+    _check_arguments("optimizer", name, kind, arguments, given={"params"})
+    if arguments.get("differentiable"):
+        raise ExperimentError(
+            f"optimizer {name!r} was asked to be differentiable; expected a move that nothing differentiates through. "
+            "Remove 'differentiable'."
+        )
+    make = functools.partial(kind, **_fused(name, parameters, arguments))
+    return _call("optimizer", name, make, parameters, arguments)
+
+
+def make_scheduler(name: str, optimizer: Optimizer, arguments: Mapping[str, Any]) -> LRScheduler:
+    """The schedule `torch.optim.lr_scheduler.<name>` of this optimizer's learning rate, one step a move.
+
+    Raises ExperimentError for a name or an argument that torch does not have, or that a checkpoint cannot hold.
+    """
+    instead = "'CosineAnnealingLR' or 'OneCycleLR'"
+    kind = _find("scheduler", name, lr_scheduler, LRScheduler, REFUSED_SCHEDULERS, instead)
+    _check_arguments("scheduler", name, kind, arguments, given={"optimizer", "last_epoch"})
+    return _call("scheduler", name, kind, optimizer, arguments)
+
+
+def _fused(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> dict[str, bool]:
+    untold = name in FASTER_FUSED and not _ABOUT_KERNELS.intersection(arguments)
+    able = all(parameter.dtype in _FUSED_DTYPES and parameter.device.type == "cpu" for parameter in parameters)
+    return {"fused": True} if untold and able else {}
+
+
+def _find(role: str, name: str, module: ModuleType, root: type, refused: Mapping[str, str], instead: str) -> type:
+    if name in refused:
+        raise ExperimentError(f"{role} {name!r} is not for players: {refused[name]}. Name another, such as {instead}.")
+    known = _known(module, root, refused)
+    if name not in known:
+        raise ExperimentError(
+            f"{module.__name__} has no {role} {name!r} for players; expected {_nearest(name, known)}. Correct the name."
+        )
+    return known[name]
+
+
+def _known(module: ModuleType, root: type, refused: Mapping[str, str]) -> dict[str, type]:
+    public = {name: kind for name, kind in vars(module).items() if isinstance(kind, type) and not name.startswith("_")}
+    kinds = {name: kind for name, kind in public.items() if issubclass(kind, root) and kind is not root}
+    return {name: kind for name, kind in kinds.items() if name not in refused}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """The known names most like this one, or all of them where none is."""
+    by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
+    return " or ".join(repr(by_lower[lower]) for lower in near or by_lower)
+
+
+def _check_arguments(role: str, name: str, kind: type, arguments: Mapping[str, Any], given: set[str]) -> None:
+    taken = [parameter for parameter in inspect.signature(kind).parameters if parameter not in given]
+    for argument in arguments:
+        if argument not in taken:
+            raise ExperimentError(
+                f"{role} {name!r} takes no argument {argument!r}; expected some of {', '.join(taken)}. "
+                "Remove or rename it."
+            )
+
+
+def _call(role: str, name: str, make: Callable[..., Any], subject: object, arguments: Mapping[str, Any]) -> Any:
+    """The made object; what torch refuses is told in torch's words. Any: the caller knows which it asked for."""
+    try:
+        return make(subject, **arguments)
+    except (TypeError, ValueError, RuntimeError, KeyError) as error:
+        raise ExperimentError(
+            f"{role} {name!r} refuses its arguments {dict(arguments)}: {error}. Correct the values."
+        ) from error

@@ -1,0 +1,136 @@
+"""A player on its worker: a module, made under the player's seed, and the agent that moves its parameters."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from antiphon.agents.host import AgentHost
+from antiphon.agents.layout import Layout
+from antiphon.agents.specification import AgentSpecification
+from antiphon.errors import GrammarError, ProtocolError, ShapeError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import State
+from antiphon.grammars.types import EdgeType
+
+
+@final
+class Player:
+    """Hosts the player `name`: equal factories and seeds make bitwise equal parameters, in any process.
+
+    specification: its agent; None where the agent lives on another worker, in an `AgentHost`, and its moves come in
+    through `install`. The torch agent steps on the module's own parameters, every other one gets copies.
+    Raises GrammarError for a factory that makes no module, or one without parameters to move.
+    """
+
+    def __init__(self, name: str, factory: Factory, specification: AgentSpecification | None, seed: int) -> None:
+        self.name, self.specification = name, specification
+        self.module = _make(name, factory, seed)
+        self.named = tuple((key, value) for key, value in self.module.named_parameters() if value.requires_grad)
+        self.parameters = tuple(parameter for _, parameter in self.named)
+        self.moves = 0
+        if not self.parameters:
+            raise GrammarError(
+                f"player {name!r} made by {factory} has no parameter that requires a gradient; expected at least one. "
+                "Declare what never moves as an operator or an oracle."
+            )
+        self._layout = Layout(name, self.named)
+        self._agent = AgentHost(name, specification, self.named, specification.in_place) if specification else None
+
+    def hear(self, response: Sequence[Tensor] | Tensor) -> None:
+        """Take one tensor per parameter, or one flat vector of all in order; several before a move add up.
+
+        The torch agent keeps the tensors, without a copy and unchanged, until the move.
+        Raises ShapeError naming the player, the parameter and both types; AgentError when the agent raises.
+        """
+        self._hosted().hear(response)
+
+    def move(self, round: int) -> None:
+        """Let the agent move, and install what it plays.
+
+        Raises ProtocolError when nothing was heard since the last move, and AgentError when the agent raises or plays
+        something else than its parameters: of an agent that got copies, nothing is installed then.
+        """
+        agent = self._hosted()
+        moved = agent.move(round)
+        if not agent.in_place:
+            _copy_into(self.parameters, moved)
+        self.moves += 1
+
+    def install(self, moved: Sequence[Tensor] | Tensor) -> None:
+        """Take over a move of an agent that lives elsewhere: one tensor per parameter, or one flat vector; copied.
+
+        Raises ShapeError as `hear` does, and then nothing is installed.
+        """
+        _copy_into(self.parameters, self._layout.response(moved))
+        self.moves += 1
+
+    def state(self) -> State:
+        """Parameters (the frozen ones too), buffers, the agent's state, the number of moves; in memory of its own.
+
+        Raises ProtocolError between a response and its move.
+        """
+        return {
+            "parameters": {name: value.detach().clone() for name, value in self.module.named_parameters()},
+            "buffers": {name: value.detach().clone() for name, value in self.module.named_buffers()},
+            "agent": self._agent.state() if self._agent else None,
+            "moves": self.moves,
+        }
+
+    def load(self, state: State) -> None:
+        """Continue exactly from `state`, in place: `module` and `parameters` stay the same objects.
+
+        Raises ShapeError, with nothing loaded, when the state is another module's.
+        """
+        for kind, own in (("parameters", self.module.named_parameters()), ("buffers", self.module.named_buffers())):
+            _check_saved(self.name, kind, dict(own), state[kind])
+        for kind, own in (("parameters", self.module.named_parameters()), ("buffers", self.module.named_buffers())):
+            for name, value in own:
+                _copy_into([value], [state[kind][name]])
+        if self._agent:
+            self._agent.load(state["agent"], self.parameters)
+        self.moves = state["moves"]
+
+    def _hosted(self) -> AgentHost:
+        if self._agent is None:
+            raise ProtocolError(
+                f"player {self.name!r} was to hear or move here, but its agent lives on another worker; "
+                "expected its moves through install. "
+                "Send the response to that worker's AgentHost, or give this player a specification."
+            )
+        return self._agent
+
+
+def _make(name: str, factory: Factory, seed: int) -> nn.Module:
+    """The module, made from `seed` alone; the caller's random stream is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = factory()
+    if not isinstance(module, nn.Module):
+        raise GrammarError(
+            f"player {name!r} is made by {factory}, which returned a {type(module).__name__}; "
+            "expected a torch.nn.Module. Declare a module class, or a function that returns one."
+        )
+    return module.train()
+
+
+def _copy_into(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for target, source in zip(targets, sources, strict=True):
+            target.copy_(source)
+
+
+def _check_saved(player: str, kind: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    if own.keys() != saved.keys():
+        raise ShapeError(
+            f"player {player!r} has the {kind} {sorted(own)}, and the state to load has {sorted(saved)}. "
+            "Resume with the module that was saved."
+        )
+    for name, value in own.items():
+        expected, arrived = (EdgeType(tuple(tensor.shape), tensor.dtype) for tensor in (value, saved[name]))
+        if expected != arrived:
+            raise ShapeError(
+                f"player {player!r} has {name!r} among its {kind} as {expected}, and the state to load has {arrived}. "
+                "Resume with the module that was saved."
+            )

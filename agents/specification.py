@@ -1,0 +1,158 @@
+"""How a player optimizes, as a value: which agent, with which arguments, on which rounds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from antiphon.agents.agent import Agent
+from antiphon.agents.discovery import find_agent
+from antiphon.agents.torch_agent import TorchAgent
+from antiphon.errors import AgentError, ExperimentError
+from antiphon.grammars.cadence import Cadence
+
+Arguments: TypeAlias = tuple[tuple[str, Any], ...]
+"""Pairs of name and value, sorted by name; a value is a number, string, boolean, None, or a tuple of these."""
+
+ROUNDLY = Cadence()
+"""A move in every round."""
+
+_METHODS = ("hear", "move", "state", "load")
+
+
+@dataclass(frozen=True)
+class AgentSpecification:
+    """An agent that is not made yet; `of` builds one from mappings.
+
+    agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
+    arguments: the optimizer's under "torch", else the agent's own; the fields between them are for "torch" alone.
+    cadence: the rounds on which the player moves.
+    Raises ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
+    """
+
+    agent: str = "torch"
+    optimizer: str = "Adam"
+    arguments: Arguments = ()
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    scheduler: str | None = None
+    scheduler_arguments: Arguments = ()
+    cadence: Cadence = ROUNDLY
+
+    def __post_init__(self) -> None:
+        for name, value in (*self.arguments, *self.scheduler_arguments):
+            _check_value(self.agent, name, value)
+        if self.scheduler is None and self.scheduler_arguments:
+            raise ExperimentError(
+                f"an agent without a scheduler was given scheduler_arguments {dict(self.scheduler_arguments)}; "
+                "expected none. Name the scheduler, or leave them out."
+            )
+        if self.in_place:
+            self._torch([torch.zeros(2, 2)])  # whatever torch refuses, it refuses here, before anything started
+        else:
+            self._refuse_torch_options()
+
+    @classmethod
+    def of(
+        cls,
+        optimizer: str = "Adam",
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        agent: str = "torch",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        scheduler: str | None = None,
+        scheduler_arguments: Mapping[str, Any] | None = None,
+        cadence: Cadence = ROUNDLY,
+    ) -> "AgentSpecification":
+        """From mappings, as an experiment's file has them: sorted by name, lists made tuples.
+
+        >>> AgentSpecification.of("SGD", {"momentum": 0.9, "lr": 0.1}).description
+        'SGD(lr=0.1, momentum=0.9)'
+        """
+        own, scheduled = _frozen(arguments), _frozen(scheduler_arguments)
+        return cls(agent, optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the agent is antiphon's own, trusted to step on a player's parameters in place."""
+        return self.agent == "torch"
+
+    @property
+    def description(self) -> str:
+        """One line, for tables."""
+        parts = [_call(self.optimizer if self.in_place else self.agent, self.arguments)]
+        parts += [f"norm <= {self.clip_norm}"] if self.clip_norm is not None else []
+        parts += [f"elements <= {self.clip_value}"] if self.clip_value is not None else []
+        parts += [_call(self.scheduler, self.scheduler_arguments)] if self.scheduler else []
+        parts += [f"every {self.cadence.every} rounds"] if self.cadence.every != 1 else []
+        parts += [f"from round {self.cadence.start}"] if self.cadence.start else []
+        return ", ".join(parts)
+
+    def make(self, player: str, parameters: Sequence[Tensor]) -> Agent:
+        """The live agent of `player` on these parameters, which it may step on in place.
+
+        Raises ExperimentError when the agent is not found, AgentError when it cannot be built or lacks a method.
+        """
+        build = self._torch if self.in_place else self._stranger(find_agent(self.agent))
+        try:
+            agent = build(parameters)
+        except Exception as error:  # an agent may raise anything
+            raise AgentError(
+                f"agent {self.agent!r} of player {player!r} cannot be built as {self.description}: "
+                f"{type(error).__name__}: {error}. Expected Agent(parameters, **arguments); correct the arguments."
+            ) from error
+        missing = [method for method in _METHODS if not callable(getattr(agent, method, None))]
+        if missing:
+            raise AgentError(
+                f"agent {self.agent!r} of player {player!r} is a {type(agent).__name__} without {', '.join(missing)}; "
+                f"expected {', '.join(_METHODS)}. Write them, and run antiphon.agents.check_agent on the class."
+            )
+        return agent
+
+    def _torch(self, parameters: Sequence[Tensor]) -> TorchAgent:
+        return TorchAgent(parameters, arguments=dict(self.arguments), **self._torch_options())
+
+    def _stranger(self, kind: Callable[..., Any]) -> Callable[[Sequence[Tensor]], Any]:
+        return lambda parameters: kind(parameters, **dict(self.arguments))
+
+    def _refuse_torch_options(self) -> None:
+        expected = {"optimizer": "Adam", "clip_norm": None, "clip_value": None, "scheduler": None}
+        given = [name for name, default in expected.items() if getattr(self, name) != default]
+        if given:
+            raise ExperimentError(
+                f"agent {self.agent!r} was given {', '.join(given)}; expected arguments of its own alone. "
+                "Pass what it takes as arguments, or use agent 'torch'."
+            )
+
+    def _torch_options(self) -> dict[str, Any]:
+        """What "torch" alone takes, apart from the optimizer's arguments. Any: options differ in type."""
+        options = {"optimizer": self.optimizer, "clip_norm": self.clip_norm, "clip_value": self.clip_value}
+        return options | {"scheduler": self.scheduler, "scheduler_arguments": dict(self.scheduler_arguments)}
+
+
+def _frozen(arguments: Mapping[str, Any] | None) -> Arguments:
+    return tuple((name, _tuples(value)) for name, value in sorted((arguments or {}).items()))
+
+
+def _tuples(value: Any) -> Any:
+    """Lists made tuples, at every depth. Any: arguments have many types."""
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _check_value(agent: str, name: str, value: object) -> None:
+    if isinstance(value, tuple):
+        for item in value:
+            _check_value(agent, name, item)
+    elif value is not None and not isinstance(value, bool | int | float | str):
+        raise ExperimentError(
+            f"argument {name!r} of agent {agent!r} takes a number, string, boolean, None or a tuple of these, "
+            f"and a {type(value).__name__} arrived. "
+            "Use AgentSpecification.of for lists; objects are made by the agent itself."
+        )
+
+
+def _call(name: str, arguments: Arguments) -> str:
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in arguments)})"

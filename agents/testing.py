@@ -1,0 +1,242 @@
+"""The contract of an agent as a function: anyone can run it on their own."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from antiphon.agents.agent import Agent
+from antiphon.errors import AgentError
+from antiphon.grammars.oracle import State
+
+Build: TypeAlias = Callable[[Sequence[Tensor]], Agent]
+Disturb: TypeAlias = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], None]
+
+_TYPES = (((4, 3), torch.float32), ((4,), torch.float32), ((2, 2), torch.float64))
+_ROUNDS = 4
+
+
+def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
+    """Hold `cls(parameters, **arguments)` to the contract of `Agent`; returns when every law holds.
+
+    It is played on a matrix and a vector of float32 and a matrix of float64. Raises AgentError naming the law that
+    failed, what arrived, and the remedy. Any: classes and arguments are the author's.
+    """
+    name = getattr(cls, "__qualname__", repr(cls))
+    laws = (_has_methods, _keeps_types, _leaves_responses, _repeats, _adds_up, _keeps_nothing, _continues, _owns_state)
+    streams = _streams()
+    for law in laws:
+        failed = law(lambda parameters: cls(parameters, **arguments))
+        if failed is not None:
+            expected, arrived, remedy = failed
+            raise AgentError(f"agent {name!r} breaks its contract: expected {expected}; {arrived}. {remedy}")
+    if _streams() != streams:
+        raise AgentError(
+            f"agent {name!r} breaks its contract: expected the global random streams untouched; it drew from one. "
+            "Draw from a torch.Generator of its own, seeded by an argument."
+        )
+
+
+Failure: TypeAlias = tuple[str, str, str] | None
+"""What was expected, what arrived, the remedy."""
+
+
+def _has_methods(build: Build) -> Failure:
+    agent = build(_parameters())
+    missing = [method for method in ("hear", "move", "state", "load") if not callable(getattr(agent, method, None))]
+    if missing:
+        return "the methods hear, move, state, load", f"{', '.join(missing)} missing", "Write what is missing."
+    return None
+
+
+def _keeps_types(build: Build) -> Failure:
+    agent = build(_parameters())
+    for round in range(_ROUNDS):
+        agent.hear(_response(round))
+        moved = agent.move()
+        arrived = [_type(tensor) for tensor in moved] if isinstance(moved, Sequence) else type(moved).__name__
+        expected = [f"{dtype}{shape}" for shape, dtype in _TYPES]
+        if arrived != expected:
+            return f"moves of {expected}", f"round {round} brought {arrived}", "Return every parameter, as handed over."
+    return None
+
+
+def _leaves_responses(build: Build) -> Failure:
+    agent = build(_parameters())
+    for round in range(_ROUNDS):
+        response = _response(round)
+        agent.hear(response)
+        agent.move()
+        if not _equal(response, _response(round)):
+            return "responses to be read only", f"that of round {round} was changed", "Work on a copy, not in place."
+    return None
+
+
+def _repeats(build: Build) -> Failure:
+    if _equal(_play(build), _play(build)):
+        return None
+    return "equal responses to bring equal moves", "two equal plays differ", "Seed what it draws by an argument."
+
+
+def _adds_up(build: Build) -> Failure:
+    whole, parts = build(_parameters()), build(_parameters())
+    for round in range(_ROUNDS):
+        first, second = _response(2 * round), _response(2 * round + 1)
+        whole.hear([one + other for one, other in zip(first, second, strict=True)])
+        parts.hear(first)
+        parts.hear(second)
+        moves = zip(whole.move(), parts.move(), strict=True)
+        if not all(torch.allclose(one, other, rtol=1e-4, atol=1e-6) for one, other in moves):
+            return (
+                "two responses heard before a move to count as their sum",
+                f"in round {round} they moved it elsewhere",
+                "Add responses up in hear, and begin anew after the move.",
+            )
+    return None
+
+
+def _keeps_nothing(build: Build) -> Failure:
+    def spoil_responses(parameters: Sequence[Tensor], response: Sequence[Tensor], moved: Sequence[Tensor]) -> None:
+        _spoil(response)
+
+    def spoil_moves(parameters: Sequence[Tensor], response: Sequence[Tensor], moved: Sequence[Tensor]) -> None:
+        # A parameter that is moved in place belongs to whoever lent it, and it is not spoilt here.
+        _spoil([tensor for tensor in moved if not any(tensor is parameter for parameter in parameters)])
+
+    for what, disturb in (("responses", spoil_responses), ("moves", spoil_moves)):
+        if not _equal(_play(build), _play(build, disturb)):
+            return (
+                f"{what} to be nobody's memory after the move",
+                "overwriting them changed the moves that followed",
+                "Keep and return copies, or move the handed parameters in place.",
+            )
+    return None
+
+
+def _continues(build: Build) -> Failure:
+    state, parameters = _midway(build)
+    found = _foreign(state)
+    if found:
+        return "a state of dicts, tensors, numbers, strings, None and lists of these", found, "Convert it in state."
+    if _equal(_resume(build, state, parameters), _play(build)):
+        return None
+    return (
+        "a loaded agent to continue exactly",
+        "its moves differ from those of the agent that was saved",
+        "Save all that the next moves depend on, apart from the parameters.",
+    )
+
+
+def _owns_state(build: Build) -> Failure:
+    def save(agent: Agent) -> None:
+        _spoil(_tensors(agent.state()))
+
+    state, parameters = _midway(build)
+    resumed = _resume(build, state, parameters, then=lambda: _spoil(_tensors(state)))
+    plain = _play(build)
+    if _equal(_play(build, between=save), plain) and _equal(resumed, plain):
+        return None
+    return (
+        "a state in memory of its own",
+        "overwriting a state that was saved or loaded changed the moves that followed",
+        "Copy tensors in state and in load.",
+    )
+
+
+def _play(
+    build: Build, disturb: Disturb | None = None, between: Callable[[Agent], None] | None = None
+) -> Sequence[Tensor]:
+    """The parameters after all rounds."""
+    parameters = _parameters()
+    return _rounds(build(parameters), parameters, range(_ROUNDS), disturb, between)
+
+
+def _rounds(
+    agent: Agent,
+    parameters: Sequence[Tensor],
+    rounds: range,
+    disturb: Disturb | None = None,
+    between: Callable[[Agent], None] | None = None,
+) -> Sequence[Tensor]:
+    moved: Sequence[Tensor] = parameters
+    for round in rounds:
+        response = _response(round)
+        agent.hear(response)
+        lent = agent.move()
+        moved = [tensor.detach().clone() for tensor in lent]
+        if disturb is not None:
+            disturb(parameters, response, lent)
+        if between is not None:
+            between(agent)
+    return moved
+
+
+def _midway(build: Build) -> tuple[State, Sequence[Tensor]]:
+    """State and parameters after half of the rounds."""
+    parameters = _parameters()
+    agent = build(parameters)
+    moved = _rounds(agent, parameters, range(_ROUNDS // 2))
+    return agent.state(), moved
+
+
+def _resume(
+    build: Build, state: State, parameters: Sequence[Tensor], then: Callable[[], None] = lambda: None
+) -> Sequence[Tensor]:
+    """The parameters after the other half, played by a fresh agent that was loaded."""
+    parameters = [parameter.clone() for parameter in parameters]
+    agent = build(parameters)
+    agent.load(state)
+    then()
+    return _rounds(agent, parameters, range(_ROUNDS // 2, _ROUNDS))
+
+
+def _parameters() -> list[Tensor]:
+    return _response(-1)
+
+
+def _response(round: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1000 + round)
+    return [torch.randn(shape, generator=generator, dtype=dtype) for shape, dtype in _TYPES]
+
+
+def _equal(these: Sequence[Tensor], those: Sequence[Tensor]) -> bool:
+    return all(torch.equal(this, that) for this, that in zip(these, those, strict=True))
+
+
+def _spoil(tensors: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for tensor in tensors:
+            tensor.fill_(7)
+
+
+def _type(value: object) -> str:
+    return f"{value.dtype}{tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _tensors(state: object) -> list[Tensor]:
+    if isinstance(state, Tensor):
+        return [state]
+    items = state.values() if isinstance(state, dict) else state if isinstance(state, list) else ()
+    return [tensor for item in items for tensor in _tensors(item)]
+
+
+def _foreign(state: object, where: str = "state") -> str | None:
+    """Where a state holds what no checkpoint can, in words."""
+    if isinstance(state, dict):
+        wrong = next((key for key in state if not isinstance(key, str)), None)
+        if wrong is not None:
+            return f"{where} has the key {wrong!r}"
+        return next(filter(None, (_foreign(item, f"{where}[{key!r}]") for key, item in state.items())), None)
+    if isinstance(state, list):
+        return next(filter(None, (_foreign(item, f"{where}[{index}]") for index, item in enumerate(state))), None)
+    known = state is None or isinstance(state, Tensor | bool | int | float | str)
+    return None if known else f"{where} is a {type(state).__name__}"
+
+
+def _streams() -> tuple[bytes, object, bytes]:
+    """The global random streams of torch, Python and numpy."""
+    torch_stream = torch.get_rng_state().numpy().tobytes()
+    return torch_stream, random.getstate(), repr(np.random.get_state()).encode()

@@ -1,0 +1,147 @@
+"""The default agent: any optimizer of torch.optim, with clipping and a schedule of the learning rate."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from antiphon.agents.optimizers import make_optimizer, make_scheduler
+from antiphon.errors import ExperimentError
+from antiphon.grammars.oracle import State
+
+
+@final
+class TorchAgent:
+    """Moves its parameters in place by `torch.optim.<optimizer>(parameters, **arguments)`.
+
+    parameters: leaf tensors; stepped on in place, and returned by `move`. Their `grad` is this agent's to use.
+    clip_value: each element of the response is cut to [-clip_value, clip_value]; then
+    clip_norm: the response, all parameters together, is scaled down to this Euclidean norm.
+    scheduler: a class of `torch.optim.lr_scheduler`, stepped once a move.
+    Raises ExperimentError for names and arguments that torch does not have or a player cannot use.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        *,
+        optimizer: str = "Adam",
+        arguments: Mapping[str, Any] | None = None,  # Any: whatever the optimizer takes
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        scheduler: str | None = None,
+        scheduler_arguments: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._parameters = tuple(parameters)
+        self._clip_norm, self._clip_value = _positive("clip_norm", clip_norm), _positive("clip_value", clip_value)
+        self._names = (optimizer, scheduler)
+        self._optimizer = make_optimizer(optimizer, self._parameters, dict(arguments or {}))
+        schedule = dict(scheduler_arguments or {})
+        self._scheduler = make_scheduler(scheduler, self._optimizer, schedule) if scheduler else None
+        self._step = _lean_step(self._optimizer, self._scheduler)
+
+    def hear(self, response: Sequence[Tensor]) -> None:
+        """Take the gradient, without a copy; what is heard before the move besides is added in memory of its own."""
+        for parameter, gradient in zip(self._parameters, response, strict=True):
+            held = parameter.grad
+            parameter.grad = gradient if held is None else held + gradient
+
+    def move(self) -> Sequence[Tensor]:
+        """Step in place on the parameters, and return them."""
+        if self._clip_value is not None or self._clip_norm is not None:
+            self._clip()
+        with torch.no_grad():
+            self._step()
+        for parameter in self._parameters:
+            parameter.grad = None
+        if self._scheduler is not None:
+            self._scheduler.step()
+        return self._parameters
+
+    def _clip(self) -> None:
+        """As torch.nn.utils.clip_grad_value_ and clip_grad_norm_, out of place: the response is not ours to change."""
+        gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+        if self._clip_value is not None:
+            gradients = [gradient.clamp(-self._clip_value, self._clip_value) for gradient in gradients]
+        if self._clip_norm is not None:
+            scale = torch.clamp(self._clip_norm / (get_total_norm(gradients) + 1e-6), max=1.0)
+            gradients = [gradient * scale for gradient in gradients]
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+    def state(self) -> State:
+        """The state of optimizer and scheduler, copied; parameters are known by their position."""
+        (group,) = self._optimizer.param_groups
+        memory = {
+            str(index): {key: _copy(value) for key, value in self._optimizer.state[parameter].items()}
+            for index, parameter in enumerate(self._parameters)
+            if parameter in self._optimizer.state
+        }
+        return {
+            "optimizer": self._names[0],
+            "memory": memory,
+            "group": {key: _copy(value) for key, value in group.items() if key != "params"},
+            "scheduler": self._names[1],
+            "schedule": _schedule(self._scheduler) if self._scheduler is not None else {},
+        }
+
+    def load(self, state: State) -> None:
+        """Continue exactly from `state`. Raises ExperimentError for the state of another optimizer or scheduler."""
+        arrived = (state.get("optimizer"), state.get("scheduler"))
+        if arrived != self._names:
+            raise ExperimentError(
+                f"the torch agent with optimizer {self._names[0]!r} and scheduler {self._names[1]!r} cannot continue "
+                f"from a state of optimizer {arrived[0]!r} and scheduler {arrived[1]!r}. "
+                "Resume with those that were saved."
+            )
+        # Not Optimizer.load_state_dict: it casts every floating state to its parameter's dtype, which is not exact
+        # (NAdam keeps a float32 product beside float64 parameters).
+        self._optimizer.state.clear()
+        for index, memory in state["memory"].items():
+            self._optimizer.state[self._parameters[int(index)]] = {key: _copy(value) for key, value in memory.items()}
+        (group,) = self._optimizer.param_groups
+        group.update({key: _copy(value) for key, value in state["group"].items()})
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict({key: _copy(value) for key, value in state["schedule"].items()})
+
+
+def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[[], object]:
+    """The optimizer's own step, without the profiler's range and the hooks around it, which cost as much as SGD itself.
+
+    A scheduler looks whether `optimizer.step` was called, so beside one the wrapped step stays.
+    """
+    if scheduler is not None:
+        return optimizer.step
+    return functools.partial(inspect.unwrap(type(optimizer).step), optimizer)
+
+
+def _schedule(scheduler: LRScheduler) -> State:
+    """The scheduler's numbers; what has more structure (milestones, phases) follows from its arguments alone."""
+    return {key: _copy(value) for key, value in scheduler.state_dict().items() if _is_leaf(value)}
+
+
+def _is_leaf(value: object) -> bool:
+    if isinstance(value, list):
+        return all(not isinstance(item, list) and _is_leaf(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str | Tensor)
+
+
+def _copy(value: Any) -> Any:
+    """A leaf of a State, in memory of its own; torch takes lists for tuples (betas). Any: leaves have many types."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, tuple | list):
+        return [_copy(item) for item in value]
+    return value
+
+
+def _positive(name: str, value: float | None) -> float | None:
+    if value is None or value > 0:
+        return value
+    raise ExperimentError(f"the torch agent takes {name} > 0 or None, and {value} arrived. Raise it, or leave it out.")
