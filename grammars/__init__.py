@@ -1,1 +1,33 @@
-"""Grammars as values: graphs, chain rule, guarantees and the mathematics of operators; imports torch, never Ray, no I/O."""
+"""Grammars as values: graphs, chain rule, guarantees, operators' mathematics; imports torch, never Ray, no I/O."""
+
+from antiphon.grammars.cadence import Cadence as Cadence
+from antiphon.grammars.chain_rule import Upstream as Upstream
+from antiphon.grammars.chain_rule import chain_rule as chain_rule
+from antiphon.grammars.chain_rule import cut_into as cut_into
+from antiphon.grammars.chain_rule import negate_into as negate_into
+from antiphon.grammars.draft import QueryDraft as QueryDraft
+from antiphon.grammars.draft import Value as Value
+from antiphon.grammars.factory import Factory as Factory
+from antiphon.grammars.grammar import Grammar as Grammar
+from antiphon.grammars.guarantee import Category as Category
+from antiphon.grammars.guarantee import Guarantee as Guarantee
+from antiphon.grammars.guarantee import Promise as Promise
+from antiphon.grammars.guarantee import exact as exact
+from antiphon.grammars.objective import Direction as Direction
+from antiphon.grammars.objective import Objective as Objective
+from antiphon.grammars.objective import maximise as maximise
+from antiphon.grammars.objective import minimise as minimise
+from antiphon.grammars.oracle import Box as Box
+from antiphon.grammars.oracle import Oracle as Oracle
+from antiphon.grammars.oracle import OracleDeclaration as OracleDeclaration
+from antiphon.grammars.oracle import Question as Question
+from antiphon.grammars.oracle import State as State
+from antiphon.grammars.query import Kind as Kind
+from antiphon.grammars.query import Port as Port
+from antiphon.grammars.query import QueryGraph as QueryGraph
+from antiphon.grammars.response import ResponseGraph as ResponseGraph
+from antiphon.grammars.types import Batch as Batch
+from antiphon.grammars.types import EdgeType as EdgeType
+from antiphon.grammars.types import Order as Order
+from antiphon.grammars.writing import Message as Message
+from antiphon.grammars.writing import ResponseDraft as ResponseDraft

@@ -76,7 +76,9 @@ class _Walk:
         for port in ports:
             if port in self.answers:
                 self.said.setdefault(port, []).append(self.answers[port](self.draft))
-        cotangents = [self._sum(self.said[port][::-1], f"sum at {port!r}") if port in self.said else None for port in ports]
+        cotangents = [
+            self._sum(self.said[port][::-1], f"sum at {port!r}") if port in self.said else None for port in ports
+        ]
         if not any(cotangents) or not self.query.players_above(ports[0]):
             return
         self._refuse_black_box(node)

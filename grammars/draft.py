@@ -62,7 +62,9 @@ class QueryDraft:
         self._oracles.append(NamedOracle(name, declaration))
         return OracleHandle(self, name, declaration)
 
-    def player(self, name: str, module: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any) -> "PlayerHandle":
+    def player(
+        self, name: str, module: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
+    ) -> "PlayerHandle":
         """A player whose operator is `module(*arguments, **keywords)`, a `torch.nn.Module` made on its worker.
 
         The handle may be called several times: one player, used twice.
@@ -80,12 +82,16 @@ class QueryDraft:
         self._clones.append(CloneDeclaration(name, of.name, soft, cadence))
         return CloneHandle(self, name, of.name)
 
-    def operator(self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any) -> "OperatorHandle":
+    def operator(
+        self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
+    ) -> "OperatorHandle":
         """A parameterless operator: a module class with its arguments, or a function of the values and its arguments."""
         self._take(name)
         return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
 
-    def loss(self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any) -> "OperatorHandle":
+    def loss(
+        self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
+    ) -> "OperatorHandle":
         """An operator whose one output is a scalar that somebody minimises or maximises: a mean over the batch."""
         self._take(name)
         return OperatorHandle(self, name, Kind.LOSS, Factory.of(operation, *arguments, **keywords))

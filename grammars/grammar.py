@@ -68,7 +68,9 @@ class Grammar:
         return hash(self.signature)
 
     def __repr__(self) -> str:
-        return f"grammar {self.name}: {self.objective!r}, guarantee {self.guarantee!r}\n{self.query!r}\n{self.response!r}"
+        return (
+            f"grammar {self.name}: {self.objective!r}, guarantee {self.guarantee!r}\n{self.query!r}\n{self.response!r}"
+        )
 
 
 def _describe_query_node(node: Node) -> list[Any]:  # Any: JSON

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode  # the public alias arrives with torch.compile only
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
@@ -69,6 +68,9 @@ class _Played:
 
 
 def _play(who: str, make: Make, factory: Factory, inputs: Sequence[EdgeType], trial: int) -> _Played:
+    # Not at the top: it brings sympy and takes longer than torch itself, and workers never infer. No public name is lighter.
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
     try:
         with FakeTensorMode(), _quiet():
             return _run(who, make, factory, inputs, trial)

@@ -4,7 +4,13 @@ from torch import Tensor
 
 
 def bellman_gradient_error(
-    reward: Tensor, terminated: Tensor, next_value: Tensor, value: Tensor, slope: Tensor, deviation: Tensor, gamma: float
+    reward: Tensor,
+    terminated: Tensor,
+    next_value: Tensor,
+    value: Tensor,
+    slope: Tensor,
+    deviation: Tensor,
+    gamma: float,
 ) -> Tensor:
     """Mean of (r + gamma (1 - terminated) Q~(s', mu(s')) - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2 (essay, Grammar 4).
 

@@ -15,7 +15,9 @@ from antiphon.grammars.oracle import OracleDeclaration
 
 GUARANTEE = Guarantee(
     (
-        Promise(Category.LEARNED, "Critic's Q and Deviator's G approach the value and its slope", ("Critic", "Deviator")),
+        Promise(
+            Category.LEARNED, "Critic's Q and Deviator's G approach the value and its slope", ("Critic", "Deviator")
+        ),
         Promise(Category.ESTIMATED, "-G estimates the gradient of minus the value in the action", ("Actor",)),
     )
 )
@@ -67,4 +69,3 @@ def dac(
         answers={played: lambda r: r.map(over_batch, r.tap(g), factor=-1.0, name="ascend G")},
     )
     return Grammar("dac", q.graph(), r, objective, GUARANTEE)
-

@@ -1,0 +1,1 @@
+"""Rounds: placement, schedule, projection, worker, coordinator; may import grammars, agents, oracles, envs, transport."""

@@ -1,0 +1,50 @@
+"""Everything that a worker must know to play its part of a run: pure data, sent once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.coordinator.compile import compile_schedule
+from antiphon.coordinator.placement import Placement, together
+from antiphon.coordinator.schedule import Schedule
+from antiphon.errors import PlacementError
+from antiphon.grammars.grammar import Grammar
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A grammar, where it is played, in which order, with whose agents, from which seed."""
+
+    grammar: Grammar
+    placement: Placement
+    schedule: Schedule
+    agents: Mapping[str, AgentSpecification] = field(default_factory=dict)
+    seed: int = 0
+
+
+def assign(
+    grammar: Grammar,
+    agents: Mapping[str, AgentSpecification] | AgentSpecification | None = None,
+    *,
+    placement: Placement | None = None,
+    seed: int = 0,
+) -> Assignment:
+    """An assignment in the plain order.
+
+    agents: one per player, or one for all; Adam with torch's own arguments where none is given.
+    placement: everyone on one worker where none is given.
+    Raises PlacementError for an agent of somebody who is no player.
+    """
+    players = [player.name for player in grammar.query.players]
+    if agents is None or isinstance(agents, AgentSpecification):
+        agents = dict.fromkeys(players, agents or AgentSpecification.of())
+    for name in agents:
+        if name not in players:
+            raise PlacementError(
+                f"an agent was given for {name!r}, which is no player of grammar {grammar.name!r}; "
+                f"expected one of {players}. Correct the name."
+            )
+    complete = {player: agents.get(player) or AgentSpecification.of() for player in players}
+    placement = placement or together(grammar)
+    cadences = {player: specification.cadence for player, specification in complete.items()}
+    return Assignment(grammar, placement, compile_schedule(grammar, placement, cadences), complete, seed)

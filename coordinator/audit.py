@@ -1,0 +1,44 @@
+"""Checks of what was played: each (round, phase, edge) once on both sides, each move once."""
+
+from collections.abc import Iterable, Sequence
+
+from antiphon.coordinator.program import Tally
+from antiphon.coordinator.schedule import Move, Schedule, Transfer
+from antiphon.errors import ProtocolError
+
+
+def audit(schedule: Schedule, tallies: Iterable[Tally], first: int, rounds: int) -> None:
+    """Hold the workers' tallies of rounds `first` to `first + rounds - 1` against the schedule.
+
+    Raises ProtocolError naming the edge or the player, both workers, and the first round that is missing or doubled.
+    """
+    by_worker = {tally.worker: tally for tally in tallies}
+    for step in schedule.steps:
+        if not isinstance(step, Transfer | Move):
+            continue
+        due = [round for round in range(first, first + rounds) if step.when.active(round)]
+        if isinstance(step, Move):
+            _compare(by_worker[step.worker].moves.get(step.player, []), due, f"player {step.player!r} moved")
+            continue
+        edge = step.edge
+        what = f"edge {edge.name!r} ({edge.phase.name.lower()} phase, from {edge.source!r} to {edge.target!r}) was"
+        _compare(by_worker[edge.source].sent.get(edge.number, []), due, f"{what} sent")
+        _compare(by_worker[edge.target].received.get(edge.number, []), due, f"{what} received")
+
+
+def _compare(found: Sequence[int], due: Sequence[int], what: str) -> None:
+    if list(found) == list(due):
+        return
+    missing = _first(round for round in due if round not in set(found))
+    doubled = _first(round for round in found if found.count(round) > 1)
+    alien = _first(round for round in found if round not in set(due))
+    told = {"not in round": missing, "twice in round": doubled, "without being due in round": alien}
+    text = ", ".join(f"{kind} {round}" for kind, round in told.items() if round is not None) or "in another order"
+    raise ProtocolError(
+        f"{what} {text}; expected once in each of the {len(due)} rounds in which it is due, found {len(found)}. "
+        "The rounds since the last checkpoint do not count: resume from it."
+    )
+
+
+def _first(rounds: Iterable[int]) -> int | None:
+    return next(iter(rounds), None)

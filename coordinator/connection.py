@@ -1,0 +1,49 @@
+"""How the workers of one generation reach each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from antiphon.coordinator.schedule import Schedule
+from antiphon.transport.channel import Channel
+from antiphon.transport.message import Session
+from antiphon.transport.object_store import Mailbox, ObjectStoreChannel, Post
+from antiphon.transport.process_group import ProcessGroupChannel
+
+
+class Transport(StrEnum):
+    """The channels between workers on Ray."""
+
+    PROCESS_GROUP = "process-group"
+    OBJECT_STORE = "object-store"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One generation of channels among the workers of a run.
+
+    store: address of the store where a process group meets. peers: each worker's actor handle, for the object store.
+    """
+
+    session: Session
+    run: str
+    transport: Transport
+    store: tuple[str, int]
+    peers: Mapping[str, Any]  # Any: Ray's actor handles have no common type
+
+
+def connect(connection: Connection, schedule: Schedule, worker: str, host: str, mailbox: Mailbox) -> Channel:
+    """A worker's own channel, not yet open. host: its address, for others to reach."""
+    edges = [edge for edge in schedule.edges.values() if worker in (edge.source, edge.target)]
+    if connection.transport is Transport.OBJECT_STORE:
+        return ObjectStoreChannel(connection.session, worker, _poster(connection.peers), mailbox, edges)
+    ranks = {name: rank for rank, name in enumerate(schedule.workers)}
+    return ProcessGroupChannel(connection.session, worker, ranks, connection.store, edges, host, run=connection.run)
+
+
+def _poster(peers: Mapping[str, Any]) -> Post:
+    def post(peer: str, edge: int, frame: bytes | bytearray) -> None:
+        peers[peer].deliver.remote(edge, bytes(frame))
+
+    return post

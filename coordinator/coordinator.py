@@ -1,0 +1,101 @@
+"""The coordinator: a named Ray actor that holds the round counter and enforces the two phases. It touches no tensor."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.audit import audit
+from antiphon.coordinator.checkpoint import Manifest, write_manifest
+from antiphon.coordinator.connection import Connection, Transport
+from antiphon.coordinator.executor import Played
+from antiphon.coordinator.failures import gather
+from antiphon.coordinator.verify import verify
+from antiphon.errors import ProtocolError
+from antiphon.transport.message import Session
+from antiphon.transport.rendezvous import serve_store
+
+CONCURRENCY = {"play": 1, "control": 2}
+
+
+class Coordinator:
+    """Verifies the schedule before play, starts every batch on all workers at once, audits their tallies after it.
+
+    Serves one run after another: each `enlist` begins a new one.
+    """
+
+    def __init__(self) -> None:
+        self._assignment: Assignment | None = None
+        self._run = ""
+        self._workers: Mapping[str, Any] = {}  # Any: Ray's actor handles have no common type
+        self._round, self._generation = 0, 0
+        self._store: Any = None  # Any: the store's server, held open as long as the run lasts
+
+    @ray.method(concurrency_group="play")
+    def enlist(
+        self, assignment: Assignment, run: str, workers: Mapping[str, Any], transport: Transport, deadline: float
+    ) -> None:  # Any: as above
+        """Verify the schedule, make everyone on their workers, and let the workers meet.
+
+        deadline: seconds that any one message may take. Opening and state calls get a longer one.
+        """
+        verify(assignment.schedule)
+        self._assignment, self._run, self._workers, self._round = assignment, run, workers, 0
+        self._generation += 1
+        session = Session(assignment.schedule.signature, self._generation, deadline)
+        # One reference for all workers: the assignment is serialized once.
+        shared = ray.put(assignment)
+        self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
+        address, port = ray.util.get_node_ip_address(), 0
+        if transport is Transport.PROCESS_GROUP and self._store is None:
+            self._store = serve_store(address)
+        if self._store is not None:
+            port = self._store[1]
+        connection = Connection(session, run, transport, (address, port), workers)
+        self._all("meet its peers", lambda _, worker: worker.open.remote(connection))
+
+    @ray.method(concurrency_group="play")
+    def play(self, rounds: int) -> Played:
+        """Play the next rounds on all workers. Raises the cause of the first failure (see `gather`)."""
+        first, schedule = self._round, self._enlisted.schedule
+        # No deadline of its own: every message in it has one.
+        tallies = self._all("play", lambda _, worker: worker.play.remote(first, rounds), None)
+        audit(schedule, tallies.values(), first, rounds)
+        self._round += rounds
+        return Played.of(tallies.values(), self._round, rounds)
+
+    @ray.method(concurrency_group="play")
+    def save(self, folder: str) -> None:
+        """A checkpoint: every worker writes its own states, then the manifest is written."""
+        written = self._all("save its state", lambda _, worker: worker.save.remote(folder))
+        names = tuple(name for each in written.values() for name in each)
+        assignment = self._enlisted
+        manifest = Manifest(assignment.schedule.signature, self._round, assignment.seed, names)
+        write_manifest(Path(folder), manifest)
+
+    @ray.method(concurrency_group="play")
+    def resume_at(self, round: int) -> None:
+        """The workers were brought to the boundary before `round`."""
+        self._round = round
+
+    @ray.method(concurrency_group="control")
+    def status(self) -> dict[str, Any]:  # Any: JSON-able
+        """Run, generation, next round, and where each worker stands; answers while rounds are played."""
+        standing = {name: ray.get(worker.where.remote(), timeout=5) for name, worker in self._workers.items()}
+        return {"run": self._run, "generation": self._generation, "round": self._round, "workers": standing}
+
+    @property
+    def _enlisted(self) -> Assignment:
+        if self._assignment is None:
+            raise ProtocolError(
+                "the coordinator was asked to play before anybody was enlisted; expected `enlist` first. "
+                "Go through an executor."
+            )
+        return self._assignment
+
+    def _all(self, what: str, call: Any, deadline: float | None = 120.0) -> dict[str, Any]:  # Any: Ray's references
+        return gather(
+            {name: call(name, worker) for name, worker in self._workers.items()}, self._workers, what, deadline
+        )

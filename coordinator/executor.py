@@ -1,0 +1,67 @@
+"""What every executor does: play rounds of an assignment, tell states, save, close."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.program import Tally
+from antiphon.grammars.oracle import State
+
+
+@dataclass(frozen=True)
+class Played:
+    """A batch of rounds that was played and audited.
+
+    round: the next one to play. losses: per loss node, the rounds in which it was asked and its values.
+    reports: per oracle, what it had to report. seconds: per worker, spent in the batch.
+    """
+
+    round: int
+    rounds: int
+    losses: Mapping[str, tuple[list[int], list[float]]]
+    reports: Mapping[str, Mapping[str, float]]
+    seconds: Mapping[str, float]
+
+    @classmethod
+    def of(cls, tallies: Iterable[Tally], round: int, rounds: int) -> "Played":
+        """From what the workers tallied."""
+        tallies = list(tallies)
+        losses = {name: (list(at), list(values)) for tally in tallies for name, (at, values) in tally.losses.items()}
+        reports = {name: report for tally in tallies for name, report in tally.reports.items()}
+        return cls(round, rounds, losses, reports, {tally.worker: tally.seconds for tally in tallies})
+
+
+class Executor(Protocol):
+    """Plays an assignment. The same assignment gives the same numbers on every executor.
+
+    Use it as a context manager, or call `close`: what it started it stops.
+    """
+
+    assignment: Assignment
+    round: int
+
+    def play(self, rounds: int) -> Played:
+        """Play the next rounds; blocks until all of them are played by everyone, and audited."""
+        ...
+
+    def states(self) -> Mapping[str, State]:
+        """Everyone's state by name, at the round boundary: parameters, optimizers, clones, oracles."""
+        ...
+
+    def load(self, states: Mapping[str, State], round: int) -> None:
+        """Continue from states that `states` returned before `round`."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint: a file per name, then one manifest, atomically renamed."""
+        ...
+
+    def close(self) -> None:
+        """Stop what was started. May be called twice."""
+        ...
+
+    def __enter__(self) -> "Executor": ...
+
+    def __exit__(self, *_: object) -> None: ...

@@ -1,0 +1,94 @@
+"""Which of several failures was the cause: the one who actually failed, not those who waited for it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+
+from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied
+
+_GRACE = 2.0
+"""Seconds that the others get to tell what happened to them, once somebody failed."""
+
+
+def gather(calls: Mapping[str, Any], handles: Mapping[str, Any], what: str, deadline: float | None) -> dict[str, Any]:
+    """The results of one call per worker, by worker. Blocks until all are there, or one fails.
+
+    Raises the cause: a dead worker before a broken rule before those who waited in vain. DeadlineError names who did
+    not answer. Any: Ray's references and handles have no common type, and calls return what they will.
+    """
+    names = {call: name for name, call in calls.items()}
+    waiting, failures, results = list(names), {}, {}
+    while waiting and not failures:
+        ready, waiting = ray.wait(waiting, num_returns=1, timeout=deadline)
+        if not ready:
+            late = sorted(names[call] for call in waiting)
+            raise DeadlineError(
+                f"worker {late[0]!r} did not {what} within {deadline:g} s (nor did {len(late) - 1} others); expected an "
+                "answer in time. Look at what it was doing, or give it a longer deadline."
+            )
+        _collect(ready, names, results, failures)
+    if failures:
+        others, _ = ray.wait(waiting, num_returns=len(waiting), timeout=_GRACE) if waiting else ([], [])
+        _collect(others, names, results, failures)
+        raise cause_of(failures, _standing(set(handles) - set(failures), handles))
+    return results
+
+
+def _collect(
+    ready: list[Any], names: Mapping[Any, str], results: dict[str, Any], failures: dict[str, Exception]
+) -> None:
+    for call in ready:
+        try:
+            results[names[call]] = ray.get(call)
+        except RayTaskError as error:
+            failures[names[call]] = error.cause if isinstance(error.cause, Exception) else error
+        except RayError as error:
+            failures[names[call]] = error
+
+
+def cause_of(failures: Mapping[str, Exception], standing: Mapping[str, tuple[int, str]]) -> AntiphonError:
+    """The failure to tell. standing: where the survivors stood, (round, action)."""
+    worker = min(failures, key=lambda name: _rank(failures[name]))
+    error = failures[worker]
+    if isinstance(error, RayActorError):
+        rounds = [round for round, _ in standing.values() if round >= 0] + _told_rounds(failures)
+        round = min(rounds, default=-1)
+        waiting = (
+            ", ".join(f"{name!r} stood at «{action}»" for name, (_, action) in sorted(standing.items())) or "nobody"
+        )
+        return WorkerDied(
+            f"worker {worker!r} died in round {round}: its process is gone (killed, or out of memory). "
+            f"Expected it to play; of the others, {waiting}. Start again from the last checkpoint.",
+            worker=worker,
+            round=round,
+        )
+    if isinstance(error, AntiphonError):
+        return error
+    return RoundError(
+        f"worker {worker!r} failed: {type(error).__name__}: {error}. Expected it to play; see its traceback.",
+        worker=worker,
+    )
+
+
+def _told_rounds(failures: Mapping[str, Exception]) -> list[int]:
+    return [round for error in failures.values() if (round := getattr(error, "round", -1)) >= 0]
+
+
+def _rank(error: Exception) -> int:
+    """Lower is nearer to the cause."""
+    if isinstance(error, RayActorError):
+        return 0
+    return 2 if isinstance(error, TransportError | DeadlineError) else 1
+
+
+def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+    calls = {name: handles[name].where.remote() for name in names}
+    found = {}
+    for name, call in calls.items():
+        try:
+            found[name] = ray.get(call, timeout=_GRACE)
+        except (RayError, GetTimeoutError):
+            continue
+    return found

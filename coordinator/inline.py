@@ -1,0 +1,111 @@
+"""The executor `inline`: every worker's part in this one process, in the schedule's total order. No Ray."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import final
+
+import torch
+
+from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.audit import audit
+from antiphon.coordinator.checkpoint import Manifest, save_states, write_manifest
+from antiphon.coordinator.executor import Played
+from antiphon.coordinator.program import LocalProgram
+from antiphon.coordinator.schedule import Receive, Send, Transfer, project
+from antiphon.coordinator.stage import Stage
+from antiphon.coordinator.verify import verify
+from antiphon.grammars.oracle import State
+from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.message import Session
+
+
+@final
+class InlineExecutor:
+    """Plays rounds in this process and this thread.
+
+    Where the placement has several workers, their messages go through the `local` channel: what the schedule says is
+    what happens, transfer by transfer. threads: torch's, while it plays; one gives the numbers of a cluster's workers.
+    """
+
+    def __init__(self, assignment: Assignment, *, threads: int = 1, deadline: float = 30.0) -> None:
+        verify(assignment.schedule)
+        self.assignment, self.round, self._threads = assignment, 0, threads
+        with _threads(threads):
+            self._stage = Stage(assignment, assignment.placement.names)
+            self._steps = self._merge(Session(assignment.grammar.signature, 0, deadline))
+
+    def play(self, rounds: int) -> Played:
+        """Play the next rounds; blocks. Raises whatever a step raises, with the worker's name and the round."""
+        with _threads(self._threads):
+            for program in self._programs:
+                program.begin()
+            for round in range(self.round, self.round + rounds):
+                for when, program, position in self._steps:
+                    if when.active(round):
+                        program.step(position, round)
+                for program in self._programs:
+                    program.finish_round()
+            tallies = [program.end() for program in self._programs]
+        audit(self.assignment.schedule, tallies, self.round, rounds)
+        self.round += rounds
+        return Played.of(tallies, self.round, rounds)
+
+    def states(self) -> Mapping[str, State]:
+        """Everyone's state, by name."""
+        return self._stage.state()
+
+    def load(self, states: Mapping[str, State], round: int) -> None:
+        """Continue from a state at a round boundary."""
+        self._stage.load(dict(states))
+        self.round = round
+
+    def save(self, folder: Path) -> None:
+        """A checkpoint: every state, then the manifest."""
+        files = save_states(folder, self._stage.state())
+        write_manifest(folder, Manifest(self.assignment.grammar.signature, self.round, self.assignment.seed, files))
+
+    def close(self) -> None:
+        """Close channels and oracles. May be called twice."""
+        for channel in self._channels:
+            channel.close()
+        self._stage.close()
+
+    def __enter__(self) -> "InlineExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _merge(self, session: Session):  # noqa: ANN202 - (when, program, position) in the total order
+        """All local programs in the total order: a transfer is its send and its receive, one right after the other."""
+        schedule, exchange = self.assignment.schedule, Exchange()
+        self._channels = [
+            LocalChannel(session, name, exchange, list(schedule.edges.values())) for name in schedule.workers
+        ]
+        self._programs = []
+        positions: dict[object, list[tuple[LocalProgram, int]]] = {}
+        for name, channel in zip(schedule.workers, self._channels, strict=True):
+            channel.open()
+            actions = project(schedule, name)
+            program = LocalProgram(self.assignment, name, actions, self._stage, channel)
+            self._programs.append(program)
+            for position, action in enumerate(actions):
+                key = action.edge.number if isinstance(action, Send | Receive) else id(action)
+                place = positions.setdefault(key, [])
+                place.insert(0 if isinstance(action, Send) else len(place), (program, position))
+        order = [step.edge.number if isinstance(step, Transfer) else id(step) for step in schedule.steps]
+        whens = [step.when for step in schedule.steps]
+        return [(when, *place) for key, when in zip(order, whens, strict=True) for place in positions[key]]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """The caller's thread count and random stream are as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(before)

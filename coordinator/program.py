@@ -1,0 +1,235 @@
+"""A local program: one worker's part of every round, played step by step."""
+
+import time
+import traceback
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.schedule import (
+    Follow,
+    Install,
+    LocalAction,
+    Move,
+    Query,
+    Receive,
+    Respond,
+    Send,
+    Slot,
+    describe_action,
+)
+from antiphon.coordinator.stage import Stage
+from antiphon.errors import AntiphonError, RoundError
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.maps import add
+from antiphon.grammars.query import Kind
+from antiphon.grammars.response import Deliver, Map, Product, Seed, Tap
+from antiphon.oracles.operator import aligned
+from antiphon.transport.channel import Channel
+from antiphon.transport.message import Phase
+
+Values: TypeAlias = dict[Slot, Tensor | tuple[Tensor, ...]]
+Play: TypeAlias = Callable[[int], None]
+
+
+@dataclass
+class Tally:
+    """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
+
+    sent, received: per edge number, the rounds in which a message left and arrived. moves: per player, the rounds.
+    losses: per loss node, (rounds, values). seconds: of the batch, on this worker's clock.
+    """
+
+    worker: str
+    sent: dict[int, list[int]] = field(default_factory=dict)
+    received: dict[int, list[int]] = field(default_factory=dict)
+    moves: dict[str, list[int]] = field(default_factory=dict)
+    losses: dict[str, tuple[array, array]] = field(default_factory=dict)
+    reports: dict[str, dict[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class LocalProgram:
+    """Plays the actions of one worker. `cursor` tells where it is: (round, action), for whoever asks from outside."""
+
+    def __init__(
+        self, assignment: Assignment, worker: str, actions: tuple[LocalAction, ...], stage: Stage, channel: Channel
+    ):
+        self.worker, self._stage, self._channel = worker, stage, channel
+        self._grammar = assignment.grammar
+        self._values: Values = {}
+        self.begin()
+        self._steps = [(action.when, self._compile(action), action) for action in actions]
+        self.cursor: tuple[int, int] = (-1, 0)
+
+    def play(self, first: int, rounds: int) -> Tally:
+        """Rounds `first` to `first + rounds - 1`. Blocks; raises RoundError, or the AntiphonError of who broke a rule."""
+        self.begin()
+        for round in range(first, first + rounds):
+            for position, (when, play, action) in enumerate(self._steps):
+                if when.active(round):
+                    self.cursor = (round, position)
+                    self.step(position, round)
+            self.finish_round()
+        return self.end()
+
+    def begin(self) -> None:
+        """A new batch of rounds: a new tally."""
+        self._tally, self._started = Tally(self.worker), time.perf_counter()
+
+    def finish_round(self) -> None:
+        """Let go of the round's values."""
+        self._values.clear()
+        self._stage.forget()
+
+    def end(self) -> Tally:
+        """Wait for what was sent, and tell what was done."""
+        self._channel.settle()
+        self._tally.reports = self._stage.report()
+        self._tally.seconds = time.perf_counter() - self._started
+        return self._tally
+
+    def step(self, position: int, round: int) -> None:
+        """One action of one round; its errors carry worker, round and action."""
+        try:
+            self._steps[position][1](round)
+        except AntiphonError as error:
+            error.add_note(f"worker {self.worker!r}, round {round}")
+            raise
+        except Exception as error:
+            what = describe_action(self._steps[position][2])
+            raise RoundError(
+                f"worker {self.worker!r} failed in round {round} at step «{what}»: {type(error).__name__}: {error}. "
+                "Expected it to play; see the traceback that this error carries.",
+                worker=self.worker,
+                round=round,
+                traceback=traceback.format_exc(),
+            ) from error
+
+    def _compile(self, action: LocalAction) -> Play:
+        match action:
+            case Query():
+                return self._query(action)
+            case Respond():
+                return self._respond(action)
+            case Send():
+                return self._send(action)
+            case Receive():
+                return self._receive(action)
+            case Move():
+                return self._move(action)
+            case Install(player=player, reads=(slot,)):
+                return lambda round: self._stage.players[player].install(self._values[slot])
+            case Follow(clone=clone):
+                return lambda round: self._stage.clones[clone].follow()
+        raise AssertionError(action)
+
+    def _query(self, action: Query) -> Play:
+        node = self._grammar.query.by_name[action.node]
+        answer, reads, writes, values = self._stage.answer(node), action.reads, action.writes, self._values
+        if node.kind is Kind.LOSS:
+            return self._query_loss(action, answer)
+
+        def play(round: int) -> None:
+            for slot, value in zip(writes, answer([values[slot] for slot in reads], round), strict=True):
+                values[slot] = value
+
+        return play
+
+    def _query_loss(self, action: Query, answer) -> Play:  # noqa: ANN001 - as Stage.answer returns
+        reads, (write,), values = action.reads, action.writes, self._values
+
+        def play(round: int) -> None:
+            (value,) = answer([values[slot] for slot in reads], round)
+            values[write] = value
+            rounds, losses = self._tally.losses.setdefault(action.node, (array("q"), array("d")))
+            rounds.append(round)
+            losses.append(float(value))
+
+        return play
+
+    def _respond(self, action: Respond) -> Play:
+        node = self._grammar.response.by_name[action.node]
+        values, reads, writes = self._values, action.reads, action.writes
+        match node:
+            case Seed():
+                weight = torch.full((), node.weight, dtype=self._grammar.query.type_of(node.loss).dtype)
+                return lambda round: values.__setitem__(writes[0], weight)
+            case Tap():
+                return lambda round: values.__setitem__(writes[0], values[reads[0]])
+            case Map():
+                return self._map(action, node)
+            case Product():
+                return self._product(action, node)
+            case Deliver(player=player):
+                hear = self._stage.agent_of(player).hear
+                return lambda round: hear(values[reads[0]])
+
+    def _map(self, action: Respond, node: Map) -> Play:
+        operation, values, reads, (write,) = make_operator(node.operation), self._values, action.reads, action.writes
+        partial_sum = node.operation.target is add
+
+        def play(round: int) -> None:
+            messages = [flat(values[slot]) for slot in reads if not partial_sum or slot in values]
+            values[write] = aligned(operation(*messages))
+
+        return play
+
+    def _product(self, action: Respond, node: Product) -> Play:
+        box = self._stage.gray_box(self._grammar.query.by_name[node.of])
+        places = [None if port is None else Slot(Phase.RESPONSE, port) for port in node.cotangents]
+        values, inputs, toward, parameters = (
+            self._values,
+            action.writes[: len(node.toward)],
+            node.toward,
+            node.parameters,
+        )
+
+        def play(round: int) -> None:
+            cotangents = [None if slot is None else flat(values[slot]) for slot in places]
+            upstream, own = box.respond(cotangents, toward, parameters)
+            for slot, value in zip(inputs, upstream, strict=True):
+                values[slot] = value
+            if parameters:
+                values[action.writes[-1]] = own
+
+        return play
+
+    def _send(self, action: Send) -> Play:
+        edge, slot, values, send = action.edge, action.slot, self._values, self._channel.send
+
+        def play(round: int) -> None:
+            send(edge, round, flat(values[slot]))
+            self._tally.sent.setdefault(edge.number, []).append(round)
+
+        return play
+
+    def _receive(self, action: Receive) -> Play:
+        edge, slot, values, receive = action.edge, action.slot, self._values, self._channel.receive
+
+        def play(round: int) -> None:
+            values[slot] = receive(edge, round)
+            self._tally.received.setdefault(edge.number, []).append(round)
+
+        return play
+
+    def _move(self, action: Move) -> Play:
+        player = self._stage.agent_of(action.player)
+
+        def play(round: int) -> None:
+            player.move(round)
+            self._tally.moves.setdefault(action.player, []).append(round)
+            for slot in action.writes:
+                self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)
+
+        return play
+
+
+def flat(value: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """A message as one tensor: what is told to a player is one vector over all of its parameters."""
+    return value if isinstance(value, Tensor) else torch.cat([each.reshape(-1) for each in value])

@@ -1,0 +1,209 @@
+"""The schedule: one totally ordered list of steps that a grammar and a placement compile to. Data: it does nothing."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from antiphon.coordinator.when import When
+from antiphon.grammars.query import Port
+from antiphon.grammars.response import PARAMETERS
+from antiphon.transport.message import Edge, Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a value is kept during a round: a port of Q, of R, or (phase MOVE) a player's parameters."""
+
+    phase: Phase
+    port: Port
+
+    def __repr__(self) -> str:
+        kind = {Phase.QUERY: "Q", Phase.RESPONSE: "R", Phase.MOVE: "move"}[self.phase]
+        return f"{kind}[{f'{self.port.node}.parameters' if self.port.index == PARAMETERS else repr(self.port)}]"
+
+
+@dataclass(frozen=True)
+class Query:
+    """A node of Q is asked, on one worker."""
+
+    node: str
+    worker: str
+    reads: tuple[Slot, ...]
+    writes: tuple[Slot, ...]
+    when: When
+    microbatch: int = 0
+    phase: Phase = Phase.QUERY
+
+
+@dataclass(frozen=True)
+class Respond:
+    """A node of R is computed, on one worker. A delivery writes nothing: its agent hears."""
+
+    node: str
+    worker: str
+    reads: tuple[Slot, ...]
+    writes: tuple[Slot, ...]
+    when: When
+    microbatch: int = 0
+    phase: Phase = Phase.RESPONSE
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A value travels from one worker to another; the send and the receive stand at this one position."""
+
+    edge: Edge
+    slot: Slot
+    when: When
+    microbatch: int = 0
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of its edge."""
+        return self.edge.phase
+
+    @property
+    def workers(self) -> tuple[str, str]:
+        """Who sends, who receives."""
+        return self.edge.source, self.edge.target
+
+
+@dataclass(frozen=True)
+class Move:
+    """A player's agent moves, after all responses of the round."""
+
+    player: str
+    worker: str
+    writes: tuple[Slot, ...]
+    when: When
+    phase: Phase = Phase.MOVE
+    reads: tuple[Slot, ...] = ()
+
+
+@dataclass(frozen=True)
+class Install:
+    """The operator of a player whose agent lives elsewhere takes up the parameters that arrived."""
+
+    player: str
+    worker: str
+    reads: tuple[Slot, ...]
+    when: When
+    phase: Phase = Phase.MOVE
+    writes: tuple[Slot, ...] = ()
+
+
+@dataclass(frozen=True)
+class Follow:
+    """A clone follows its player, after the moves."""
+
+    clone: str
+    worker: str
+    when: When
+    phase: Phase = Phase.MOVE
+    reads: tuple[Slot, ...] = ()
+    writes: tuple[Slot, ...] = ()
+
+
+LocalStep: TypeAlias = Query | Respond | Move | Install | Follow
+Step: TypeAlias = LocalStep | Transfer
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All steps of a round in one total order, with the workers and the grammar's signature they belong to."""
+
+    signature: str
+    workers: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    @functools.cached_property
+    def edges(self) -> Mapping[int, Edge]:
+        """Every edge by its number."""
+        return {step.edge.number: step.edge for step in self.steps if isinstance(step, Transfer)}
+
+    @functools.cached_property
+    def transfers(self) -> Mapping[int, Transfer]:
+        """Every transfer by the number of its edge."""
+        return {step.edge.number: step for step in self.steps if isinstance(step, Transfer)}
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{position:4d}  {describe(step)}" for position, step in enumerate(self.steps))
+
+
+def describe(step: Step) -> str:
+    """One line for one step: phase, who, what, and when if not always."""
+    when = "" if not step.when.clauses else f"   [{step.when!r}]"
+    match step:
+        case Transfer():
+            text = f"{step.edge.source} -> {step.edge.target}: {step.slot!r}"
+        case Query() | Respond():
+            text = f"{step.worker}: {step.node}"
+        case Move():
+            text = f"{step.worker}: {step.player} moves"
+        case Install():
+            text = f"{step.worker}: {step.player} takes up its parameters"
+        case Follow():
+            text = f"{step.worker}: {step.clone} follows"
+    return f"{step.phase.name.lower():8s} {text}{when}"
+
+
+@dataclass(frozen=True)
+class Send:
+    """A worker's half of a transfer: it may run ahead, for it does not wait."""
+
+    edge: Edge
+    slot: Slot
+    when: When
+
+
+@dataclass(frozen=True)
+class Receive:
+    """The other half: it waits, at the transfer's own position."""
+
+    edge: Edge
+    slot: Slot
+    when: When
+
+
+LocalAction: TypeAlias = LocalStep | Send | Receive
+
+
+def project(schedule: Schedule, worker: str) -> tuple[LocalAction, ...]:
+    """The local program of one worker: its own steps in the schedule's order.
+
+    A send is hoisted to just behind the step that made its value. That cannot deadlock: sends never wait, and of all
+    receives that do, the one earliest in the total order has its value made by a step before it, which nobody blocks.
+    """
+    local: list[LocalAction] = []
+    for step in schedule.steps:
+        if not isinstance(step, Transfer):
+            if step.worker == worker:
+                local.append(step)
+        elif step.edge.source == worker:
+            local.insert(_behind_writer(local, step.slot), Send(step.edge, step.slot, step.when))
+        elif step.edge.target == worker:
+            local.append(Receive(step.edge, step.slot, step.when))
+    return tuple(local)
+
+
+def _behind_writer(local: list[LocalAction], slot: Slot) -> int:
+    for position in range(len(local) - 1, -1, -1):
+        action = local[position]
+        if not isinstance(action, Send | Receive) and slot in action.writes:
+            behind = position + 1
+            while behind < len(local) and isinstance(local[behind], Send):
+                behind += 1  # sends of one step leave in the order in which they are awaited
+            return behind
+    return len(local)
+
+
+def describe_action(action: LocalAction) -> str:
+    """One line for one action of a worker."""
+    match action:
+        case Send():
+            return f"send {action.slot!r} to {action.edge.target}"
+        case Receive():
+            return f"receive {action.slot!r} from {action.edge.source}"
+        case _:
+            return describe(action)

@@ -1,0 +1,166 @@
+"""What one worker hosts: its players, their clones, its oracles, and the operators that it is asked for."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from antiphon.agents.clone import Clone
+from antiphon.agents.player import Player
+from antiphon.coordinator.assignment import Assignment
+from antiphon.errors import AntiphonError, OracleError
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
+from antiphon.grammars.query import Kind, Node
+from antiphon.grammars.response import Product
+from antiphon.grammars.seeds import stream
+from antiphon.oracles.answers import checked_answer
+from antiphon.oracles.operator import Operator, aligned
+
+
+class Stage:
+    """The live things of the workers `workers` (one, or several where one process plays several)."""
+
+    def __init__(self, assignment: Assignment, workers: Iterable[str]) -> None:
+        self._assignment, self._grammar = assignment, assignment.grammar
+        self.workers = frozenset(workers)
+        self.players = {name: self._player(name) for name in self._here(p.name for p in self._grammar.query.players)}
+        self.agents = {name: self._agent(name) for name, at in assignment.placement.agents if self._has_agent(name, at)}
+        self.oracles = {
+            oracle.name: _make_oracle(oracle.name, oracle.declaration, stream(assignment.seed, "oracle", oracle.name))
+            for oracle in self._grammar.query.oracles
+            if oracle.name in self._here([oracle.name])
+        }
+        self.clones = {
+            clone.name: Clone(self.players[clone.player], clone.soft)
+            for clone in self._grammar.query.clones
+            if clone.player in self.players
+        }
+        self._operators: dict[str, Operator] = {}
+        self._round = 0
+
+    def agent_of(self, player: str) -> Player:
+        """Who hears and moves for a player here."""
+        return self.agents.get(player) or self.players[player]
+
+    def operator(self, node: Node) -> Operator:
+        """The gray box of one node of Q, asked for the gradients that R needs of it."""
+        products = [each for each in self._grammar.response.nodes if isinstance(each, Product) and each.of == node.name]
+        toward = sorted({index for product in products for index in product.toward})
+        parameters = any(product.parameters for product in products)
+        sizes = self._grammar.query.sizes
+        return Operator(
+            f"{node.kind} {node.name!r}",
+            self._function(node),
+            [(each.sized(sizes), each.dtype) for each in node.outputs],
+            toward,
+            self.players[node.owner].parameters if parameters else (),
+            stream(self._assignment.seed, "node", node.name),
+            len(products),
+        )
+
+    def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
+        """How one node of Q is queried: an oracle's answer, checked; anything else through its gray box."""
+        if node.kind is not Kind.ORACLE:
+            return self.gray_box(node).query
+        if self._grammar.query.box_of(node) is Box.BLACK:
+            return partial(self._black_answer, self.oracles[node.owner], node)
+        return partial(self._gray_answer, self.gray_box(node))
+
+    def gray_box(self, node: Node) -> Operator:
+        """The one operator of a node; made when first asked for."""
+        if node.name not in self._operators:
+            self._operators[node.name] = self.operator(node)
+        return self._operators[node.name]
+
+    def forget(self) -> None:
+        """Let go of what the round's queries kept: a response without a query of its own round is then refused."""
+        for operator in self._operators.values():
+            operator.forget()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everyone here who has a state; the agent of a player whose operator lives elsewhere is `name@agent`."""
+        return tuple(self._stateful())
+
+    def state(self) -> dict[str, State]:
+        """The state of everyone here that has one, by name."""
+        return {name: each.state() for name, each in self._stateful().items()}
+
+    def load(self, states: Mapping[str, State]) -> None:
+        """Continue from what `state` returned; states of others are left alone."""
+        for name, each in self._stateful().items():
+            each.load(states[name])
+
+    def _stateful(self) -> dict[str, Player | Clone | Oracle]:
+        apart = {f"{name}@agent": agent for name, agent in self.agents.items()}
+        return {**self.players, **apart, **self.clones, **self.oracles}
+
+    def report(self) -> dict[str, dict[str, float]]:
+        """What the oracles have to report since last time."""
+        reports = {name: dict(oracle.report()) for name, oracle in self.oracles.items()}
+        return {name: report for name, report in reports.items() if report}
+
+    def close(self) -> None:
+        """Close every oracle."""
+        for oracle in self.oracles.values():
+            oracle.close()
+
+    def _here(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if self._assignment.placement.host_of.get(name) in self.workers]
+
+    def _has_agent(self, player: str, worker: str) -> bool:
+        # An agent beside its operator is simply the player's own.
+        return worker in self.workers and player in self._assignment.placement.agent_of
+
+    def _player(self, name: str) -> Player:
+        apart = name in self._assignment.placement.agent_of
+        specification = None if apart else self._assignment.agents[name]
+        return Player(name, self._factory(name), specification, self._seed(name))
+
+    def _agent(self, name: str) -> Player:
+        # The same factory and seed make the parameters that the operator starts from.
+        return Player(name, self._factory(name), self._assignment.agents[name], self._seed(name))
+
+    def _factory(self, player: str):  # noqa: ANN202 - a Factory
+        return self._grammar.query.player_by_name[player].factory
+
+    def _seed(self, player: str) -> int:
+        return stream(self._assignment.seed, "player", player)
+
+    def _function(self, node: Node) -> Callable[..., Any]:  # Any: what an operator plays
+        match node.kind:
+            case Kind.PLAYER:
+                return self.players[node.owner].module
+            case Kind.CLONE:
+                return self.clones[node.owner].module
+            case Kind.ORACLE:
+                oracle = self.oracles[node.owner]
+                return lambda *values: self._checked_answer(oracle, node, values, self._round)
+            case _:
+                assert node.operator is not None  # Q's operators and losses carry one
+                return make_operator(node.operator)
+
+    def _black_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+        return tuple(map(aligned, self._checked_answer(oracle, node, inputs, round)))
+
+    def _gray_answer(self, box: Operator, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+        self._round = round  # an operator's function takes values only, but an oracle is told the round as well
+        return box.query(inputs, round)
+
+    def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+        question, sizes = self._grammar.query.question_of(node), self._grammar.query.sizes
+        return checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
+
+
+def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle:
+    try:
+        return declaration.make(seed)
+    except AntiphonError:
+        raise
+    except Exception as error:
+        raise OracleError(
+            f"oracle {name!r} cannot be made from {declaration.factory!r}: {type(error).__name__}: {error}. "
+            "Expected a factory that takes its arguments and a seed; correct them."
+        ) from error

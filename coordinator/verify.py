@@ -1,0 +1,83 @@
+"""Checks of a schedule before anything is played: whoever built or edited it, it must be a round."""
+
+from antiphon.coordinator.schedule import Follow, Install, Move, Schedule, Slot, Step, Transfer, describe
+from antiphon.errors import ProtocolError
+
+
+def verify(schedule: Schedule) -> None:
+    """Hold a schedule to the rules of a round.
+
+    Every value is made before it is read or sent, on the worker that reads or sends it, and at least as often; phases
+    do not go back; no value is made twice, no edge used twice, no player moves twice; clones follow after all moves.
+    Raises ProtocolError naming the step and the rule.
+    """
+    held: dict[tuple[Slot, str], Step] = {}
+    made: set[Slot] = set()
+    edges: set[int] = set()
+    moved: set[str] = set()
+    previous: Step | None = None
+    for position, step in enumerate(schedule.steps):
+        where = f"step {position} of the schedule, «{describe(step)}»,"
+        _check_phase(where, previous, step)
+        previous = step
+        if isinstance(step, Transfer):
+            _check_transfer(schedule, where, step, held, edges)
+            continue
+        _check_worker(schedule, where, step.worker)
+        for slot in step.reads:
+            _check_held(where, slot, step.worker, step, held)
+        for slot in step.writes:
+            if slot in made:
+                raise ProtocolError(f"{where} makes {slot!r} again; expected each value to be made once in a round.")
+            made.add(slot)
+            held[slot, step.worker] = step
+        if isinstance(step, Move):
+            if step.player in moved:
+                raise ProtocolError(f"{where} is a second move of {step.player!r}; expected one move of each player.")
+            moved.add(step.player)
+
+
+def _check_phase(where: str, previous: Step | None, step: Step) -> None:
+    if previous is None:
+        return
+    if step.phase < previous.phase:
+        raise ProtocolError(
+            f"{where} belongs to the {step.phase.name.lower()} phase, but stands behind «{describe(previous)}»; "
+            "expected queries, then responses, then moves. Order the steps by phase."
+        )
+    if isinstance(previous, Follow) and isinstance(step, Move | Install):
+        raise ProtocolError(f"{where} stands behind a clone that follows; expected every move before. Swap the two.")
+
+
+def _check_transfer(
+    schedule: Schedule, where: str, step: Transfer, held: dict[tuple[Slot, str], Step], edges: set[int]
+) -> None:
+    edge = step.edge
+    for worker in step.workers:
+        _check_worker(schedule, where, worker)
+    if edge.number in edges or (step.slot, edge.target) in held:
+        raise ProtocolError(f"{where} repeats an edge; expected each value to travel to a worker once. Remove one.")
+    if edge.source == edge.target:
+        raise ProtocolError(f"{where} stays on worker {edge.source!r}; expected two workers. Remove the transfer.")
+    _check_held(where, step.slot, edge.source, step, held)
+    edges.add(edge.number)
+    held[step.slot, edge.target] = step
+
+
+def _check_worker(schedule: Schedule, where: str, worker: str) -> None:
+    if worker not in schedule.workers:
+        raise ProtocolError(f"{where} is for worker {worker!r}; expected one of {list(schedule.workers)}.")
+
+
+def _check_held(where: str, slot: Slot, worker: str, step: Step, held: dict[tuple[Slot, str], Step]) -> None:
+    source = held.get((slot, worker))
+    if source is None:
+        raise ProtocolError(
+            f"{where} needs {slot!r}, which worker {worker!r} does not hold by then; expected an earlier step that makes "
+            "it there, or a transfer. Move the step behind it, or add the transfer."
+        )
+    if step.phase == source.phase and isinstance(step, Transfer) and step.when != source.when:
+        raise ProtocolError(
+            f"{where} is played {step.when!r}, but its value is made {source.when!r}; expected the same rounds on both "
+            "sides. Give the transfer the condition of its value."
+        )

@@ -1,0 +1,51 @@
+"""In which rounds a step is played: a condition that every worker evaluates alike."""
+
+from dataclasses import dataclass
+
+from antiphon.grammars.cadence import Cadence
+
+
+@dataclass(frozen=True)
+class When:
+    """Every clause has a cadence that plays in the round (a conjunction of disjunctions; no clause: always).
+
+    >>> odd, thirds = When.at(Cadence(2, 1)), When.at(Cadence(3))
+    >>> [round for round in range(10) if (odd & thirds).active(round)]
+    [3, 9]
+    >>> [round for round in range(10) if (odd | thirds).active(round)]
+    [0, 1, 3, 5, 6, 7, 9]
+    """
+
+    clauses: frozenset[frozenset[Cadence]] = frozenset()
+
+    @classmethod
+    def at(cls, cadence: Cadence) -> "When":
+        """In the rounds of one cadence."""
+        return ALWAYS if cadence == Cadence() else cls(frozenset({frozenset({cadence})}))
+
+    def active(self, round: int) -> bool:
+        """Whether the step is played in `round`."""
+        return all(any(cadence.active(round) for cadence in clause) for clause in self.clauses)
+
+    def __and__(self, other: "When") -> "When":
+        return _simplified(self.clauses | other.clauses)
+
+    def __or__(self, other: "When") -> "When":
+        return _simplified(frozenset(one | two for one in self.clauses for two in other.clauses))
+
+    def __repr__(self) -> str:
+        if not self.clauses:
+            return "always"
+        return " and ".join(sorted(" or ".join(sorted(map(_text, clause))) for clause in self.clauses))
+
+
+def _simplified(clauses: frozenset[frozenset[Cadence]]) -> When:
+    return When(frozenset(clause for clause in clauses if not any(other < clause for other in clauses)))
+
+
+def _text(cadence: Cadence) -> str:
+    every = "every round" if cadence.every == 1 else f"every {cadence.every} rounds"
+    return every if cadence.start == 0 else f"{every} from {cadence.start}"
+
+
+ALWAYS = When()

@@ -1,0 +1,133 @@
+"""The worker: a Ray actor that hosts players and oracles and plays its projection of the schedule, many rounds a call."""
+
+import os
+from pathlib import Path
+
+import ray
+import torch
+
+from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.checkpoint import load_states, save_states
+from antiphon.coordinator.connection import Connection, connect
+from antiphon.coordinator.program import LocalProgram, Tally
+from antiphon.coordinator.schedule import describe_action, project
+from antiphon.coordinator.stage import Stage
+from antiphon.errors import ProtocolError
+from antiphon.grammars.oracle import State
+from antiphon.transport.channel import Channel
+from antiphon.transport.object_store import Mailbox
+
+CONCURRENCY = {"play": 1, "mail": 1, "control": 2}
+"""Threads per concurrency group: control calls and arriving mail are served while rounds are played."""
+
+
+class Worker:
+    """Loads one program after another, so that a resident pool of workers can serve many runs.
+
+    `assign`, then `open`, then `play` as often as wished; `close` lets go of everything but the process.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+        self._stage: Stage | None = None
+        self._program: LocalProgram | None = None
+        self._channel: Channel | None = None
+        self._mailbox: Mailbox | None = None
+        self._actions: tuple = ()
+        self._assignment: Assignment | None = None
+        self._name = ""
+
+    @ray.method(concurrency_group="control")
+    def address(self) -> tuple[str, int]:
+        """This worker's host address and process id."""
+        return ray.util.get_node_ip_address(), os.getpid()
+
+    @ray.method(concurrency_group="play")
+    def assign(self, assignment: Assignment, name: str) -> None:
+        """Make everyone who lives here. Raises what their factories raise, with their names."""
+        torch.set_num_threads(self._threads)
+        self._release()
+        self._assignment, self._name = assignment, name
+        self._stage = Stage(assignment, [name])
+        self._actions = project(assignment.schedule, name)
+        self._mailbox = Mailbox(name, list(assignment.schedule.edges.values()))
+
+    @ray.method(concurrency_group="play")
+    def open(self, connection: Connection) -> None:
+        """Meet the peers of this generation. Blocks until all of them are there, or the deadline."""
+        if self._assignment is None or self._stage is None or self._mailbox is None:
+            raise self._unassigned("open")
+        host, _ = self.address()
+        self._channel = connect(connection, self._assignment.schedule, self._name, host, self._mailbox)
+        self._channel.open()
+        self._program = LocalProgram(self._assignment, self._name, self._actions, self._stage, self._channel)
+
+    @ray.method(concurrency_group="play")
+    def play(self, first: int, rounds: int) -> Tally:
+        """Play rounds; see `LocalProgram.play`."""
+        if self._program is None:
+            raise self._unassigned("play")
+        torch.set_num_threads(self._threads)
+        return self._program.play(first, rounds)
+
+    @ray.method(concurrency_group="control")
+    def where(self) -> tuple[int, str]:
+        """The round and the action that this worker stands at."""
+        if self._program is None:
+            return -1, "idle"
+        round, position = self._program.cursor
+        return round, describe_action(self._actions[position])
+
+    @ray.method(concurrency_group="mail")
+    def deliver(self, edge: int, frame: bytes) -> None:
+        """A peer's frame arrives (transport `object-store`)."""
+        if self._mailbox is None:
+            return  # of a run that is over
+        try:
+            self._mailbox.put(edge, frame)
+        except ProtocolError as error:
+            self._mailbox.fail(error)  # nobody waits for this call's result; whoever waits for mail is to know
+
+    @ray.method(concurrency_group="play")
+    def states(self) -> dict[str, State]:
+        """The state of everyone here."""
+        return self._staged().state()
+
+    @ray.method(concurrency_group="play")
+    def save(self, folder: str) -> tuple[str, ...]:
+        """Write the state of everyone here into a checkpoint's folder; returns their names."""
+        return save_states(Path(folder), self._staged().state())
+
+    @ray.method(concurrency_group="play")
+    def load(self, states: dict[str, State]) -> None:
+        """Continue from states."""
+        self._staged().load(states)
+
+    @ray.method(concurrency_group="play")
+    def restore(self, folder: str) -> None:
+        """Continue from a checkpoint's folder."""
+        stage = self._staged()
+        stage.load(load_states(Path(folder), stage.names))
+
+    @ray.method(concurrency_group="control")
+    def close(self) -> None:
+        """Close channel and oracles. May be called twice, and while a round is stuck."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        if self._stage is not None:
+            self._stage.close()
+        self._stage = self._program = self._channel = self._mailbox = self._assignment = None
+
+    def _staged(self) -> Stage:
+        if self._stage is None:
+            raise self._unassigned("be saved or restored")
+        return self._stage
+
+    def _unassigned(self, what: str) -> ProtocolError:
+        return ProtocolError(
+            f"worker {self._name or '(unnamed)'!r} was asked to {what} before it had an assignment; expected `assign`, "
+            "then `open`, then `play`. Go through the coordinator."
+        )

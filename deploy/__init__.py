@@ -1,0 +1,1 @@
+"""A placement onto Ray: reservations, launch; may import `antiphon.coordinator`."""

@@ -1,0 +1,68 @@
+"""A Ray of our own on this machine: started quietly, its session in a short temporary folder, gone at the end."""
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import ray
+
+from antiphon.errors import TransportError
+
+_QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iterator[None]:
+    """Inside, Ray runs; outside, whatever this started is stopped and its folder removed.
+
+    A Ray that this process is connected to already is used and left alone. address: of a cluster to join; None starts
+    one on this machine with `num_cpus` (all of its cores if None).
+    Raises TransportError when Ray cannot be started or joined.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    folder = None if address else tempfile.mkdtemp(prefix="antiphon-")
+    try:
+        with _environment():
+            _start(address, num_cpus, folder)
+        yield
+    finally:
+        ray.shutdown()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(address: str | None, num_cpus: int | None, folder: str | None) -> None:
+    options = {"address": address} if address else {"address": "local", "num_cpus": num_cpus or os.cpu_count()}
+    options |= {"include_dashboard": False, "_temp_dir": folder} if folder else {}
+    try:
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+    except Exception as error:  # Ray raises many kinds here
+        where = f"joined at {address!r}" if address else f"started in {Path(tempfile.gettempdir())}"
+        raise TransportError(
+            f"Ray cannot be {where}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}. "
+            "Expected a reachable cluster, or room and rights to start one; `--executor inline` needs no Ray."
+        ) from error
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    # Ray's daemons inherit these at start; our own process gets its environment back.
+    before = {name: os.environ.get(name) for name in _QUIET}
+    os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)

@@ -1,0 +1,130 @@
+"""The executor `ray`: a named actor per worker and a coordinator, in a namespace of the run's own."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, final
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.connection import Transport
+from antiphon.coordinator.executor import Played
+from antiphon.deploy.actors import coordinator_actor, worker_actor
+from antiphon.deploy.pool import Pool
+from antiphon.deploy.reservation import Reservation
+from antiphon.errors import RoundError, WorkerDied
+
+COORDINATOR = "coordinator"
+
+
+@final
+class RayExecutor:
+    """Plays rounds on Ray. Needs a Ray to be running (`ray_session`).
+
+    Workers are named as in the placement, inside the namespace `antiphon-<run>`; the driver only says how many rounds.
+    pool: borrow resident workers from it instead of starting named ones.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        run: str,
+        *,
+        transport: Transport = Transport.PROCESS_GROUP,
+        deadline: float = 30.0,
+        pool: Pool | None = None,
+    ) -> None:
+        self.assignment, self.run, self.round, self._pool = assignment, run, 0, pool
+        self.namespace = f"antiphon-{run}"
+        self._reservation = Reservation() if pool is None else None
+        self.workers: dict[str, Any] = {}  # Any: Ray's actor handles have no common type
+        self._coordinator: Any = None
+        self._broken = False
+        try:
+            self._start(transport, deadline)
+        except BaseException:
+            self._broken = True
+            self.close()
+            raise
+
+    def play(self, rounds: int) -> Played:
+        """Play the next rounds; blocks. Raises the cause of the first failure, after which only `close` makes sense."""
+        played = self._ask("play", lambda: self._coordinator.play.remote(rounds))
+        self.round = played.round
+        return played
+
+    def states(self) -> Mapping[str, Any]:
+        """Everyone's state by name."""
+        calls = [worker.states.remote() for worker in self.workers.values()]
+        found = self._ask("tell its states", lambda: calls)
+        return {name: state for states in found for name, state in states.items()}
+
+    def load(self, states: Mapping[str, Any], round: int) -> None:
+        """Continue from states at a round boundary."""
+        shared = ray.put(dict(states))
+        self._ask("load", lambda: [worker.load.remote(shared) for worker in self.workers.values()])
+        self._ask("resume", lambda: self._coordinator.resume_at.remote(round))
+        self.round = round
+
+    def save(self, folder: Path) -> None:
+        """A checkpoint, written by the workers themselves, then the coordinator's manifest."""
+        self._ask("save", lambda: self._coordinator.save.remote(str(folder)))
+
+    def status(self) -> dict[str, Any]:  # Any: JSON-able
+        """What the coordinator knows of the run; answers while rounds are played."""
+        return self._ask("tell its status", lambda: self._coordinator.status.remote())
+
+    def close(self) -> None:
+        """Stop every actor of this run, or give workers back to their pool. May be called twice."""
+        workers, self.workers = list(self.workers.values()), {}
+        coordinator, self._coordinator = self._coordinator, None
+        if not ray.is_initialized():
+            return
+        with contextlib.suppress(RayError):
+            ray.get([worker.close.remote() for worker in workers], timeout=5)
+        lend_back = self._pool is not None and not self._broken
+        if lend_back and self._pool is not None:
+            self._pool.give(workers, coordinator)
+        else:
+            for each in [*workers, *([coordinator] if coordinator else [])]:
+                ray.kill(each)
+        if self._reservation is not None:
+            self._reservation.release()
+
+    def __enter__(self) -> "RayExecutor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self, transport: Transport, deadline: float) -> None:
+        names = self.assignment.placement.names
+        if self._pool is not None:
+            self.workers = dict(zip(names, self._pool.take(len(names)), strict=True))
+            self._coordinator = self._pool.take_coordinator()
+        else:
+            assert self._reservation is not None  # made where there is no pool
+            room = {"namespace": self.namespace, **self._reservation.options}
+            self.workers = {name: worker_actor().options(name=name, **room).remote() for name in names}
+            self._coordinator = coordinator_actor().options(name=COORDINATOR, **room).remote()
+        enlisted = self.assignment, self.run, self.workers, transport, deadline
+        self._ask("start", lambda: self._coordinator.enlist.remote(*enlisted))
+
+    def _ask(self, what: str, call: Callable[[], Any]) -> Any:  # Any: Ray's references and what they bring
+        try:
+            return ray.get(call())
+        except RayTaskError as error:
+            self._broken = True
+            if isinstance(error.cause, Exception):
+                raise error.cause from None
+            raise RoundError(f"the coordinator failed to {what}: {error}. Look at its traceback.") from error
+        except RayActorError as error:
+            self._broken = True
+            raise WorkerDied(
+                f"the coordinator of run {self.run!r} died: its process is gone; expected it to {what}. "
+                "Start again from the last checkpoint.",
+                worker=COORDINATOR,
+                round=self.round,
+            ) from error

@@ -1,0 +1,80 @@
+"""A quadratic bandit: a Nature without state, whose gradient is known (Silver et al. 2014, Deterministic policy
+gradient algorithms, section 5.1)."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import OracleError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.types import Batch, EdgeType
+
+TARGET = 4.0
+"""Every coordinate of the best action a*."""
+
+
+def quadratic_bandit(dimension: int, *, batch: int, symbol: str = "batch", instance: int = 0) -> OracleDeclaration:
+    """Nature, who rewards an action by r(a) = -(a - a*)' C (a - a*), C as in `curvature`, a* = (4, ..., 4).
+
+    Questions: observe() -> a constant 1, (batch, 1); reward(a), (batch, dimension) -> r, (batch,), values only.
+    All float32.
+    """
+    if dimension < 1 or batch < 1:
+        raise OracleError(
+            f"quadratic_bandit: dimension is {dimension!r} and batch {batch!r}; expected at least 1. Correct them."
+        )
+    examples = Batch(symbol)
+    questions = (
+        Question("observe", (), (EdgeType((examples, 1)),)),
+        Question("reward", (EdgeType((examples, dimension)),), (EdgeType((examples,)),)),
+    )
+    return OracleDeclaration(Factory.of(QuadraticBandit, dimension, batch, instance), questions, ((symbol, batch),))
+
+
+def curvature(dimension: int, instance: int = 0) -> Tensor:
+    """C of one bandit, float64 (dimension, dimension): symmetric, half of its eigenvalues 0.1 and half 1, its
+    eigenvectors drawn by `instance`. The gradient of the reward is -2 C (a - a*)."""
+    generator = torch.Generator().manual_seed(instance)
+    basis, _ = torch.linalg.qr(torch.randn(dimension, dimension, generator=generator, dtype=torch.float64))
+    eigenvalues = torch.where(torch.arange(dimension) % 2 == 0, 0.1, 1.0).to(torch.float64)
+    return basis @ torch.diag(eigenvalues) @ basis.T
+
+
+@final
+class QuadraticBandit:
+    """The live oracle: its rewards are no matter of chance."""
+
+    def __init__(self, dimension: int, batch: int, instance: int, *, seed: int) -> None:
+        self._curvature = curvature(dimension, instance).to(torch.float32)
+        self._batch, self._pulls = batch, 0
+        self._rewarded, self._reports = 0.0, 0
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """Answer observe or reward."""
+        if question == "observe":
+            return (torch.ones(self._batch, 1),)
+        away = inputs[0].detach() - TARGET
+        reward = -(away @ self._curvature * away).sum(1)
+        self._pulls += self._batch
+        self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1
+        return (reward,)
+
+    def state(self) -> State:
+        """The number of pulls so far."""
+        return {"pulls": self._pulls}
+
+    def load(self, state: State) -> None:
+        """Continue from a saved state."""
+        self._pulls = state["pulls"]
+
+    def report(self) -> Mapping[str, float]:
+        """Pulls so far, and the mean reward since the last report if there was any."""
+        mean = {"reward": self._rewarded / self._reports} if self._reports else {}
+        self._rewarded, self._reports = 0.0, 0
+        return {"pulls": self._pulls, **mean}
+
+    def close(self) -> None:
+        """Nothing to release."""

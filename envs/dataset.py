@@ -1,0 +1,177 @@
+"""Nature as a data set: batches of items, a fresh permutation in each epoch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from antiphon.errors import OracleError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.seeds import at_round
+from antiphon.grammars.types import Batch, EdgeType
+
+
+def dataset(
+    factory: Callable[..., Any] | Factory,  # Any: what it makes is checked
+    *arguments: Any,
+    batch: int,
+    symbol: str = "batch",
+    shuffle: bool = True,
+    **keywords: Any,
+) -> OracleDeclaration:
+    """Nature, who plays batches of a map-style torch `Dataset`.
+
+    factory: called with the arguments, here (to read the types of an item) and on the oracle's worker. An item is a
+    tensor, an array or a number, or a tuple of these. Question: sample() -> one output per element, (batch, *shape).
+    A batch never spans two epochs: the ragged last one is dropped.
+    Raises OracleError for what is not such a data set, or has fewer items than a batch.
+    """
+    made = Factory.of(factory, *arguments, **keywords)
+    data = _open(made, batch)
+    outputs = tuple(EdgeType((Batch(symbol), *value.shape), value.dtype) for value in _item(data, 0, repr(made)))
+    return OracleDeclaration(
+        Factory.of(Data, made, batch, shuffle), (Question("sample", (), outputs),), ((symbol, batch),)
+    )
+
+
+def arrays(*columns: Tensor | np.ndarray, batch: int, symbol: str = "batch", shuffle: bool = True) -> OracleDeclaration:
+    """Nature, who plays batches of rows of these tensors or arrays, which are all of one length.
+
+    Question: sample() -> one output per column, (batch, *shape). The declaration carries the data.
+    """
+    lengths = [len(column) for column in columns]
+    if len(set(lengths)) != 1:
+        raise OracleError(
+            f"arrays: expected columns of one length; lengths {lengths} arrived. Correct the shorter ones."
+        )
+    return dataset(TensorDataset, *map(torch.as_tensor, columns), batch=batch, symbol=symbol, shuffle=shuffle)
+
+
+def digits(
+    batch: int,
+    *,
+    split: str = "train",
+    image: bool = False,
+    dtype: torch.dtype = torch.float32,
+    symbol: str = "batch",
+) -> OracleDeclaration:
+    """Nature, who plays the handwritten digits that come with scikit-learn (no download).
+
+    Question: sample() -> x in [0, 1], (batch, 64), or (batch, 1, 8, 8) for an image; y in 0..9, (batch,) int64.
+    split: "train" (1437 items) or "test" (360), stratified and always the same.
+    """
+    return dataset(_digits, split, image, dtype, batch=batch, symbol=symbol)
+
+
+def digits_arrays(
+    split: str = "train", image: bool = False, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """All of one split of `digits`: x and y, to evaluate on."""
+    from sklearn.datasets import load_digits  # it takes a second, and few need it
+    from sklearn.model_selection import train_test_split
+
+    if split not in ("train", "test"):
+        raise OracleError(f"digits: the split is {split!r}; expected 'train' or 'test'. Correct it.")
+    x, y = load_digits(return_X_y=True)
+    parts = train_test_split(x, y, test_size=0.2, random_state=0, stratify=y)
+    x, y = (parts[0], parts[2]) if split == "train" else (parts[1], parts[3])
+    scaled = torch.tensor(x, dtype=dtype) / 16
+    return scaled.reshape(-1, 1, 8, 8) if image else scaled, torch.tensor(y, dtype=torch.int64)
+
+
+@final
+class Data:
+    """The live oracle: a cursor over a permutation that depends on (seed, epoch) only."""
+
+    def __init__(self, made: Factory, batch: int, shuffle: bool, *, seed: int) -> None:
+        self._data, self._who = _open(made, batch), repr(made)
+        self._batch, self._shuffle, self._seed = batch, shuffle, seed
+        self._epoch, self._position = 0, 0
+        self._order = self._permutation()
+        self._columns = _columns(self._data)
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """The next batch."""
+        if self._position + self._batch > len(self._order):
+            self._epoch, self._position = self._epoch + 1, 0
+            self._order = self._permutation()
+        rows = self._order[self._position : self._position + self._batch]
+        self._position += self._batch
+        if self._columns is not None:
+            return [column.index_select(0, rows) for column in self._columns]
+        return self._stack([_item(self._data, row, self._who) for row in rows.tolist()], rows)
+
+    def state(self) -> State:
+        """Epoch and position within it."""
+        return {"epoch": self._epoch, "position": self._position}
+
+    def load(self, state: State) -> None:
+        """Continue from a saved state."""
+        self._epoch, self._position = state["epoch"], state["position"]
+        self._order = self._permutation()
+
+    def report(self) -> Mapping[str, float]:
+        """Epochs begun, the first counted as 0, and the part of this one that was played."""
+        return {"epoch": self._epoch + self._position / len(self._order)}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _permutation(self) -> Tensor:
+        if not self._shuffle:
+            return torch.arange(len(self._data))
+        generator = torch.Generator().manual_seed(at_round(self._seed, self._epoch))
+        return torch.randperm(len(self._data), generator=generator)
+
+    def _stack(self, items: list[tuple[Tensor, ...]], rows: Tensor) -> list[Tensor]:
+        first = [(tuple(value.shape), value.dtype) for value in items[0]]
+        for row, item in zip(rows.tolist(), items, strict=True):
+            found = [(tuple(value.shape), value.dtype) for value in item]
+            if found != first:
+                raise OracleError(
+                    f"data set {self._who}: item {row} is {found}; expected {first}, like item {int(rows[0])}. "
+                    "Make every item of one shape and dtype (crop, pad, resize, convert)."
+                )
+        return [torch.stack(column) for column in zip(*items, strict=True)]
+
+
+def _digits(split: str, image: bool, dtype: torch.dtype) -> TensorDataset:
+    return TensorDataset(*digits_arrays(split, image, dtype))
+
+
+def _columns(data: Any) -> list[Tensor] | None:  # Any: a data set
+    """The tensors of a data set that is nothing but tensors: they are indexed a batch at once."""
+    return [tensor.contiguous() for tensor in data.tensors] if type(data) is TensorDataset else None
+
+
+def _open(made: Factory, batch: int) -> Any:  # Any: torch's Dataset has no length in its type
+    data: Any = made()
+    items = len(data) if hasattr(data, "__len__") and hasattr(data, "__getitem__") else None
+    if items is None or isinstance(data, IterableDataset) or not isinstance(data, Dataset):
+        raise OracleError(
+            f"data set {made!r}: expected a torch Dataset with a length and items by index; a {type(data).__name__} "
+            "arrived. Pass a map-style Dataset and its arguments; for tensors there is `arrays`."
+        )
+    if not 1 <= batch <= items:
+        raise OracleError(
+            f"data set {made!r}: expected a batch of 1 to {items}, which is the number of items; {batch} arrived. "
+            "Choose a smaller batch."
+        )
+    return data
+
+
+def _item(data: Any, index: int, who: str) -> tuple[Tensor, ...]:  # Any: a data set
+    item = data[index]
+    values = item if isinstance(item, (tuple, list)) else (item,)
+    try:
+        return tuple(torch.as_tensor(value) for value in values)
+    except (TypeError, ValueError, RuntimeError):
+        kinds = ", ".join(type(value).__name__ for value in values)
+        raise OracleError(
+            f"data set {who}: item {index} holds ({kinds}); expected tensors, arrays or numbers. "
+            "Give the data set a transform that makes tensors."
+        ) from None

@@ -1,0 +1,30 @@
+"""Returns and lengths of episodes, counted while they are played."""
+
+from typing import final
+
+import numpy as np
+
+
+@final
+class Episodes:
+    """Running sums of `envs` copies, and what ended since the last report."""
+
+    def __init__(self, envs: int) -> None:
+        self._returns, self._lengths = np.zeros(envs), np.zeros(envs)
+        self._ended: list[tuple[float, float]] = []
+
+    def count(self, reward: np.ndarray, done: np.ndarray) -> None:
+        """Add one step of every copy: rewards (envs,), and whether its episode ended with it (envs,)."""
+        self._returns += reward
+        self._lengths += 1
+        if done.any():
+            self._ended.extend(zip(self._returns[done].tolist(), self._lengths[done].tolist(), strict=True))
+            self._returns[done] = self._lengths[done] = 0
+
+    def report(self) -> dict[str, float]:
+        """Their number; and, if there were any, their mean return and length."""
+        ended, self._ended = self._ended, []
+        if not ended:
+            return {"episodes": 0}
+        mean_return, mean_length = np.mean(ended, axis=0).tolist()
+        return {"episodes": len(ended), "episode_return": mean_return, "episode_length": mean_length}

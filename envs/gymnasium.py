@@ -1,0 +1,222 @@
+"""Nature: vectorised environments of Gymnasium, with a memory of what happened (essay, section 2.4)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, final
+
+import gymnasium
+import numpy as np
+import torch
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from torch import Tensor
+
+from antiphon.envs.environment import Keywords, Name, make, read_spaces, title
+from antiphon.envs.episodes import Episodes
+from antiphon.envs.replay import Replay
+from antiphon.envs.spaces import as_float32
+from antiphon.errors import AntiphonError, OracleError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.seeds import at_round
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.draws import Draws
+
+Vectorization = Literal["sync", "async"]
+
+
+def nature(
+    id: Name,
+    *,
+    envs: int = 8,
+    batch: int = 256,
+    capacity: int = 100_000,
+    warmup: int = 1000,
+    reward_scale: float = 1.0,
+    keywords: Keywords | None = None,
+    vectorization: Vectorization = "sync",
+    symbol: str = "batch",
+    envs_symbol: str = "envs",
+) -> OracleDeclaration:
+    """Nature as an oracle, over `envs` copies of an environment with continuous actions.
+
+    id: registered with Gymnasium, "module:id" for one that its module registers, or a class or function that makes an
+    environment. keywords: of its constructor. vectorization: "async" steps each copy in a process of its own.
+
+    Questions, all float32:
+    observe() -> s, (envs, observation);
+    step(a), (envs, action) -> reward, done, (envs,) each: takes a step in every copy, and remembers it;
+    replay() -> s, a, r, s', terminated: (batch, ...) each, drawn uniformly from the last `capacity` transitions.
+
+    Observations are flattened. Actions are in units of [-1, 1] where the environment bounds them on both sides, and in
+    its own units elsewhere; they are clipped, and what is remembered is the clipped one. For the first `warmup` steps
+    (all copies counted) the action that is handed over is ignored and a random one taken and remembered. Rewards are
+    divided by `reward_scale`, except in the report. An episode's last transition has its true next observation;
+    reaching a time limit is not termination.
+
+    One environment is made, reset and closed here, to read its spaces. Raises OracleError when that fails, when its
+    actions are discrete, or for a size that is out of range.
+    """
+    _check_sizes(title(id), envs=envs, batch=batch, capacity=capacity, warmup=warmup, scale=reward_scale)
+    if vectorization not in ("sync", "async"):
+        raise OracleError(f"{title(id)}: vectorization is {vectorization!r}; expected 'sync' or 'async'. Correct it.")
+    spaces = read_spaces(id, keywords or {})
+    factory = Factory.of(
+        Nature,
+        id,
+        envs=envs,
+        batch=batch,
+        capacity=capacity,
+        warmup=warmup,
+        reward_scale=reward_scale,
+        keywords=dict(keywords or {}),
+        vectorization=vectorization,
+    )
+    questions = _questions(spaces.observation, spaces.action, Batch(envs_symbol), Batch(symbol))
+    return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
+
+
+@final
+class Nature:
+    """The live oracle. Equal seeds answer equally, bit by bit.
+
+    A simulator's inside cannot be saved in general: a state holds the memory and the counters, and `load` begins new
+    episodes, seeded by the seed and the number of steps so far.
+    """
+
+    def __init__(
+        self,
+        id: Name,
+        *,
+        envs: int,
+        batch: int,
+        capacity: int,
+        warmup: int,
+        reward_scale: float,
+        keywords: Keywords,
+        vectorization: Vectorization,
+        seed: int,
+    ) -> None:
+        self._who, self._envs, self._batch, self._seed = title(id), envs, batch, seed
+        self._warmup, self._reward_scale, self._env_steps = warmup, reward_scale, 0
+        one = make(id, keywords)
+        self._actions = one.actions
+        self._replay = Replay(capacity, one.observations.width, one.actions.width)
+        one.close()
+        self._vector = _vector(id, keywords, envs, vectorization)
+        # A stream for the warm-up's actions, one for what is drawn from memory; resets are seeded by a third.
+        self._warmup_draws, self._replay_draws = Draws(at_round(seed, 1)), Draws(at_round(seed, 2))
+        self._episodes = Episodes(envs)
+        self._observed = self._reset()
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """Answer observe, step or replay."""
+        if question == "observe":
+            return (self._observed.clone(),)
+        if question == "step":
+            return self._step(inputs[0], round)
+        if len(self._replay) == 0:
+            raise OracleError(
+                f"{self._who} was asked for a replay before its first step; expected a step to remember. "
+                "Let acting come before learning in the round, or start learning in a later one."
+            )
+        return self._replay.sample(self._batch, self._replay_draws.at(round))
+
+    def state(self) -> State:
+        """The memory, and the number of steps so far."""
+        return {"replay": self._replay.state(), "env_steps": self._env_steps}
+
+    def load(self, state: State) -> None:
+        """Continue with the memory of a saved state, in new episodes."""
+        self._replay.load(state["replay"])
+        self._env_steps = state["env_steps"]
+        self._episodes = Episodes(self._envs)
+        self._observed = self._reset()
+
+    def report(self) -> Mapping[str, float]:
+        """Unscaled returns of the episodes that ended since the last report, their lengths, and steps so far."""
+        return {**self._episodes.report(), "env_steps": self._env_steps}
+
+    def close(self) -> None:
+        """Close the environments, and with them the processes of vectorization "async"."""
+        self._vector.close()
+
+    def _step(self, action: Tensor, round: int) -> tuple[Tensor, Tensor]:
+        units = self._units(action, round)
+        after, reward, terminated, truncated, last = self._vector_step(self._actions.to_box(units))
+        self._env_steps += self._envs
+        self._episodes.count(reward, terminated | truncated)
+        scaled, observed = as_float32(reward / self._reward_scale), as_float32(after)
+        true_after = observed if last is None else as_float32(last)
+        self._replay.store(self._observed, torch.from_numpy(units), scaled, true_after, as_float32(terminated))
+        self._observed = observed
+        return scaled, as_float32(terminated | truncated)
+
+    def _units(self, action: Tensor, round: int) -> np.ndarray:
+        if self._env_steps < self._warmup:
+            return self._actions.draw(self._envs, self._warmup_draws.at(round))
+        units = action.detach().numpy()
+        if not np.isfinite(units).all():
+            raise OracleError(
+                f"{self._who} was handed an action in step {self._env_steps} that is NaN or infinite; expected finite "
+                "numbers. A player diverged: lower its learning rate, or bound its output."
+            )
+        return self._actions.clip(units)
+
+    def _vector_step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Next observations, rewards, terminated, truncated; and, if an episode ended, the true next observations."""
+        try:
+            after, reward, terminated, truncated, info = self._vector.step(actions)
+        except AntiphonError:
+            raise
+        except Exception as error:
+            raise OracleError(
+                f"{self._who} raised after {self._env_steps} steps: expected an observation; {type(error).__name__} "
+                f"was raised: {error}. Repair the environment, or the actions that it is handed."
+            ) from error
+        last = None
+        if "final_obs" in info:
+            # SAME_STEP: `after` already belongs to the next episode; where one ended, the truth is in `final_obs`.
+            last = after.copy()
+            for index in np.flatnonzero(info["_final_obs"]):
+                last[index] = info["final_obs"][index]
+        self._check_finite(reward, after, after if last is None else last)
+        return after, reward, terminated, truncated, last
+
+    def _check_finite(self, *answers: np.ndarray) -> None:
+        if not all(np.isfinite(answer).all() for answer in answers):
+            raise OracleError(
+                f"{self._who} answered NaN or infinity in the step after {self._env_steps}; expected finite numbers. "
+                "Repair the environment, or bound the actions that it is handed."
+            )
+
+    def _reset(self) -> Tensor:
+        # Only explicit resets are seeded: those that follow an episode's end go on from each copy's own generator.
+        # Copy i is seeded by the sum of this and i, which has to stay within 31 bits.
+        observed, _ = self._vector.reset(seed=at_round(at_round(self._seed, 3), self._env_steps) >> 33)
+        return as_float32(observed)
+
+
+def _vector(id: Name, keywords: Keywords, envs: int, vectorization: Vectorization) -> gymnasium.vector.VectorEnv:
+    # SAME_STEP, because every step is then a transition: NEXT_STEP spends a step on each reset, and ignores its action.
+    makers = [lambda: make(id, keywords)] * envs
+    kind: Any = SyncVectorEnv if vectorization == "sync" else AsyncVectorEnv  # Any: they share no constructor
+    return kind(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def _questions(observation: int, action: int, envs: Batch, batch: Batch) -> tuple[Question, ...]:
+    def of(*shape: int | Batch) -> EdgeType:
+        return EdgeType(shape)
+
+    step = Question("step", (of(envs, action),), (of(envs), of(envs)))
+    remembered = (of(batch, observation), of(batch, action), of(batch), of(batch, observation), of(batch))
+    return Question("observe", (), (of(envs, observation),)), step, Question("replay", (), remembered)
+
+
+def _check_sizes(who: str, *, envs: int, batch: int, capacity: int, warmup: int, scale: float) -> None:
+    bounds = (("envs", envs, 1), ("batch", batch, 1), ("capacity", capacity, envs), ("warmup", warmup, 0))
+    for name, value, least in bounds:
+        if value < least:
+            raise OracleError(f"{who}: {name} is {value!r}; expected at least {least}. Correct it.")
+    if not scale > 0:
+        raise OracleError(f"{who}: reward_scale is {scale!r}; expected a number above 0. Correct it.")

@@ -1,0 +1,108 @@
+"""Networks for the library's grammars: layers that are players, parameterless operators between them, and whole networks."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from antiphon.grammars.factory import Factory
+
+
+@final
+class Dense(nn.Module):
+    """max(0, W x + b): (batch, inputs) -> (batch, outputs). One player of a feedforward network."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, inputs)."""
+        return torch.relu(self.linear(x))
+
+
+@final
+class Convolution(nn.Module):
+    """A 3 x 3 convolution that keeps the size, rectified: (batch, inputs, h, w) -> (batch, outputs, h, w)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, inputs, h, w)."""
+        return torch.relu(self.convolution(x))
+
+
+@final
+class Policy(nn.Module):
+    """mu(s): (batch, state) -> (batch, action) in (-1, 1)."""
+
+    def __init__(self, state: int, action: int, widths: Sequence[int] = (256, 256)) -> None:
+        super().__init__()
+        self.network = nn.Sequential(*_rectified(state, action, widths), nn.Tanh())
+
+    def forward(self, state: Tensor) -> Tensor:
+        """state: (batch, state)."""
+        return self.network(state)
+
+
+@final
+class StateAction(nn.Module):
+    """A function of state and action: (batch, state), (batch, action) -> (batch, outputs). Critic has one output,
+    Deviator one per dimension of the action."""
+
+    def __init__(self, state: int, action: int, outputs: int = 1, widths: Sequence[int] = (256, 256)) -> None:
+        super().__init__()
+        self.network = nn.Sequential(*_rectified(state + action, outputs, widths))
+
+    def forward(self, state: Tensor, action: Tensor) -> Tensor:
+        """state: (batch, state); action: (batch, action)."""
+        return self.network(torch.cat([state, action], dim=-1))
+
+
+def dense_layers(
+    example: Sequence[int], widths: Sequence[int], classes: int, dropout: float = 0.0
+) -> Mapping[str, Factory]:
+    """A feedforward network as named layers, a player each, for examples of the shape `example`; logits of `classes`.
+
+    >>> list(dense_layers((1, 8, 8), [32], 10, dropout=0.5))
+    ['Flatten', 'Dense1', 'Dropout1', 'Output']
+    """
+    layers = {} if len(example) == 1 else {"Flatten": Factory.of(nn.Flatten)}
+    inputs = prod(example)
+    for index, width in enumerate(widths, start=1):
+        layers[f"Dense{index}"] = Factory.of(Dense, inputs, width)
+        if dropout:
+            layers[f"Dropout{index}"] = Factory.of(nn.Dropout, dropout)
+        inputs = width
+    return {**layers, "Output": Factory.of(nn.Linear, inputs, classes)}
+
+
+def convolutional_layers(
+    example: Sequence[int], channels: Sequence[int], widths: Sequence[int], classes: int, dropout: float = 0.0
+) -> Mapping[str, Factory]:
+    """Convolutions, each followed by a halving max-pool (a parameterless operator), then `dense_layers`.
+
+    example: (channels, height, width), each size divisible by two for every convolution.
+
+    >>> list(convolutional_layers((1, 8, 8), [4], [], 10))
+    ['Convolution1', 'Pool1', 'Flatten', 'Output']
+    """
+    depth, height, width = example
+    layers: dict[str, Factory] = {}
+    for index, outputs in enumerate(channels, start=1):
+        layers[f"Convolution{index}"] = Factory.of(Convolution, depth, outputs)
+        layers[f"Pool{index}"] = Factory.of(nn.MaxPool2d, 2)
+        depth, height, width = outputs, height // 2, width // 2
+    return {**layers, **dense_layers((depth, height, width), widths, classes, dropout)}
+
+
+def _rectified(inputs: int, outputs: int, widths: Sequence[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(inputs, width), nn.ReLU()]
+        inputs = width
+    return [*layers, nn.Linear(inputs, outputs)]

@@ -1,0 +1,358 @@
+"""Random grammars, and their gradients by plain automatic differentiation: what every executor is held to."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.draft import PlayerHandle, QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import exact
+from antiphon.grammars.objective import Direction, Objective
+from antiphon.grammars.oracle import Box, OracleDeclaration, Question, State
+from antiphon.grammars.query import Kind, Node, Port
+from antiphon.grammars.seeds import at_round, stream
+from antiphon.grammars.types import Batch, EdgeType
+
+Choose: TypeAlias = Callable[[int], int]
+"""Chooses one of the numbers 0, 1, ..., n - 1."""
+
+WIDTHS = (2, 3, 5)
+
+
+def sample_grammar(seed: int) -> Grammar:
+    """One grammar in float64, a function of `seed` alone; see `draw_grammar`."""
+    return draw_grammar(random.Random(seed).randrange)
+
+
+def draw_grammar(choose: Choose) -> Grammar:
+    """A grammar drawn by `choose`: a graph of two to eight nodes besides its data and its losses, R by the chain rule.
+
+    It may have fan-outs, players that are asked several times, skips, nodes with several inputs or outputs, images,
+    clones, a gray oracle, several losses; its objective goes down or up. Its modules can be imported in any process.
+    """
+    sketch = _Sketch(choose)
+    for _ in range(2 + choose(7)):
+        sketch.extend()
+    return sketch.grammar()
+
+
+def reference_gradients(
+    grammar: Grammar, states: Mapping[str, State], seed: int = 0, round: int = 0
+) -> dict[str, list[Tensor]]:
+    """What each player is to hear in `round` of a run with `seed`: one tensor per parameter of it.
+
+    The whole Query graph is composed into one function of all parameters, which torch differentiates: no Response graph
+    and no executor has a part in it. states: everyone's, as an executor tells them. Random operators are not supported.
+    """
+    with torch.random.fork_rng(devices=[]):
+        modules = {player.name: player.factory().train() for player in grammar.query.players}
+        clones = {each.name: grammar.query.player_by_name[each.player].factory() for each in grammar.query.clones}
+    for name, module in modules.items():
+        module.load_state_dict(states[name]["parameters"] | states[name]["buffers"])
+    for name, module in clones.items():
+        module.load_state_dict(states[name]["tensors"])
+    total = _objective(grammar, modules | clones, seed, round)
+    parameters = {
+        name: [each for each in module.parameters() if each.requires_grad] for name, module in modules.items()
+    }
+    every = [each for own in parameters.values() for each in own]
+    found = iter(torch.autograd.grad(total, every, allow_unused=True, materialize_grads=True))
+    return {name: [next(found) for _ in own] for name, own in parameters.items()}
+
+
+def _objective(grammar: Grammar, modules: Mapping[str, nn.Module], seed: int, round: int) -> Tensor:
+    query = grammar.query
+    oracles = {each.name: each.declaration.make(stream(seed, "oracle", each.name)) for each in query.oracles}
+    values: dict[Port, Tensor] = {}
+    for node in query.nodes:
+        inputs = [values[port] for port in node.inputs]
+        match node.kind:
+            case Kind.ORACLE:
+                played = oracles[node.owner].answer(node.question, inputs, round)
+            case Kind.PLAYER:
+                played = modules[node.owner](*inputs)
+            case Kind.CLONE:
+                with torch.no_grad():
+                    played = modules[node.owner](*inputs)
+            case _:
+                played = _operate(node, inputs)
+        outputs = (played,) if isinstance(played, Tensor) else played
+        values |= {Port(node.name, index): each for index, each in enumerate(outputs)}
+    sign = 1 if grammar.objective.direction is Direction.MINIMISE else -1
+    return sign * torch.stack([values[port] for port in grammar.objective.losses]).sum()
+
+
+def _operate(node: Node, inputs: Sequence[Tensor]) -> Any:  # Any: a tensor or a tuple of them
+    assert node.operator is not None  # operators and losses carry one
+    factory = node.operator
+    if isinstance(factory.target, type):
+        return factory()(*inputs)
+    return factory.target(*inputs, *factory.arguments, **dict(factory.keywords))
+
+
+class Dense(nn.Sequential):
+    """Linear, then the hyperbolic tangent."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__(nn.Linear(width, out, dtype=torch.float64), nn.Tanh())
+
+
+class Soft(nn.Sequential):
+    """Linear, then softplus."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__(nn.Linear(width, out, dtype=torch.float64), nn.Softplus())
+
+
+class Fork(nn.Module):
+    """Two outputs of one input."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        self.left = nn.Linear(width, out, dtype=torch.float64)
+        self.right = nn.Linear(width, width, dtype=torch.float64)
+
+    def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, width) -> (batch, out), (batch, width)."""
+        return torch.sin(self.left(value)), self.right(value).tanh()
+
+
+class Filter(nn.Sequential):
+    """A convolution that keeps the image's size, then the hyperbolic tangent."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(nn.Conv2d(channels, out, 3, padding=1, dtype=torch.float64), nn.Tanh())
+
+
+@final
+class Samples:
+    """A data oracle: normal draws of the given shapes in float64, a function of (seed, round) alone."""
+
+    def __init__(self, *shapes: tuple[int, ...], seed: int) -> None:
+        self._shapes, self._seed = shapes, seed
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+        """New draws in every round."""
+        generator = torch.Generator().manual_seed(at_round(self._seed, round))
+        return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in self._shapes)
+
+    def state(self) -> State:
+        """Nothing: its draws are counted."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Nothing to do."""
+
+    def report(self) -> Mapping[str, float]:
+        """Nothing to tell."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@final
+class Medium:
+    """A gray oracle: sin(x W + round), for a fixed W of its own; it may be asked for a vector-Jacobian product."""
+
+    def __init__(self, width: int, *, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self._matrix = torch.randn(width, width, generator=generator, dtype=torch.float64)
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+        """(batch, width) -> (batch, width), differentiable."""
+        return (torch.sin(inputs[0] @ self._matrix + round),)
+
+    def state(self) -> State:
+        """Nothing: its matrix comes from its seed."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Nothing to do."""
+
+    def report(self) -> Mapping[str, float]:
+        """Nothing to tell."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def mean_gap(value: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch of the squared distance."""
+    return (value - target).square().sum(1).mean()
+
+
+def mean_softplus(value: Tensor) -> Tensor:
+    """Mean over the batch of the sum of softplus."""
+    return softplus(value).flatten(1).sum(1).mean()
+
+
+def mean_overlap(one: Tensor, two: Tensor) -> Tensor:
+    """Mean over the batch of the product of two sums."""
+    return (one.flatten(1).sum(1) * two.flatten(1).sum(1)).mean()
+
+
+def batch_of(*shape: int, dtype: torch.dtype = torch.float64) -> EdgeType:
+    """The type of a batch of values of this shape."""
+    return EdgeType((Batch(), *shape), dtype)
+
+
+def samples(batch: int, *shapes: tuple[int, ...]) -> OracleDeclaration:
+    """The declaration of `Samples` with one output per shape, each behind a batch dimension."""
+    question = Question("sample", (), tuple(batch_of(*shape) for shape in shapes))
+    factory = Factory.of(Samples, *((batch, *shape) for shape in shapes))
+    return OracleDeclaration(factory, (question,), (("batch", batch),))
+
+
+def medium(width: int) -> OracleDeclaration:
+    """The declaration of `Medium`."""
+    question = Question("bend", (batch_of(width),), (batch_of(width),), Box.GRAY)
+    return OracleDeclaration(Factory.of(Medium, width), (question,))
+
+
+class _Sketch:
+    """A Query graph being drawn. `led`: values that depend on a player; `loose`: those that nothing has taken up yet."""
+
+    def __init__(self, choose: Choose) -> None:
+        self.choose, self.q = choose, QueryDraft()
+        nature = self.q.oracle("Nature", samples(2 + choose(4), (3,), (5,), (2, 6, 6), (3,)))
+        *values, self.target = nature()
+        self.values: list[Value] = values
+        self.loose: dict[Port, Value] = {}
+        self.led: set[Port] = set()
+        self.players: list[tuple[PlayerHandle, tuple[Value, ...]]] = []
+        self.clones = self.count = 0
+        self._player("Dense", Dense, self._vector())
+
+    def extend(self) -> None:
+        """One more node."""
+        moves = (self._dense, self._soft, self._fork, self._pair, self._norm, self._filter, self._pool, self._again)
+        moves += (self._again, self._add, self._join, self._rectify, self._bend, self._clone)
+        moves[self.choose(len(moves))]()
+
+    def grammar(self) -> Grammar:
+        """Every loose value goes into some loss."""
+        losses: list[Port] = []
+        while self.loose:
+            value = self.loose.pop(next(iter(self.loose)))
+            losses.append(self._loss(f"Loss{len(losses) + 1}", value).port)
+        objective = Objective(tuple(losses), self._pick(tuple(Direction)))
+        query = self.q.graph()
+        return Grammar("random", query, chain_rule(query, objective), objective, exact())
+
+    def _loss(self, name: str, value: Value) -> Value:
+        other = self._pick(self.values)
+        kinds = [lambda: self.q.loss(name, mean_softplus)(value), lambda: self.q.loss(name, mean_overlap)(value, other)]
+        if value.type == self.target.type:
+            kinds.append(lambda: self.q.loss(name, mean_gap)(value, self.target))
+        kind = self.choose(len(kinds))
+        if kind == 1:
+            self.loose.pop(other.port, None)
+        return kinds[kind]()
+
+    def _dense(self) -> None:
+        self._player("Dense", Dense, self._vector())
+
+    def _soft(self) -> None:
+        self._player("Soft", Soft, self._vector())
+
+    def _fork(self) -> None:
+        self._player("Fork", Fork, self._vector())
+
+    def _pair(self) -> None:
+        one, two = self._vector(), self._vector()
+        out = self._pick(WIDTHS)
+        self._declare("Pair", Factory.of(nn.Bilinear, _width(one), _width(two), out, dtype=torch.float64), one, two)
+
+    def _norm(self) -> None:
+        value = self._vector()
+        self._declare("Norm", Factory.of(nn.LayerNorm, _width(value), dtype=torch.float64), value)
+
+    def _filter(self) -> None:
+        self._player("Filter", Filter, self._pick([value for value in self.values if _is_image(value)]))
+
+    def _pool(self) -> None:
+        large = [value for value in self.values if _is_image(value) and value.type.shape[2] != 1]
+        pooled = self._operator("pool", (self._pick(large),), nn.MaxPool2d, 2)
+        self._operator("flatten", (pooled,), torch.flatten, start_dim=1)
+
+    def _again(self) -> None:
+        handle, inputs = self._pick(self.players)
+        alike = ([other for other in self.values if other.type == value.type] for value in inputs)
+        self._take(handle, tuple(self._pick(values) for values in alike))
+
+    def _add(self) -> None:
+        one = self._pick(self.values)
+        self._operator("add", (one, self._pick([each for each in self.values if each.type == one.type])), torch.add)
+
+    def _join(self) -> None:
+        self._operator("join", (self._vector(), self._vector()), join)
+
+    def _rectify(self) -> None:
+        self._operator("rectify", (self._pick(self.values),), nn.ReLU)
+
+    def _bend(self) -> None:
+        value = self._vector()
+        self._take(self.q.oracle(self._name("Medium"), medium(_width(value))), (value,))
+
+    def _clone(self) -> None:
+        handle, inputs = self._pick(self.players)
+        played = self.q.clone(self._name("Clone"), handle, soft=0.5)(*inputs)
+        self.values += [played] if isinstance(played, Value) else played
+
+    def _player(self, name: str, kind: Callable[..., nn.Module], value: Value) -> None:
+        self._declare(name, Factory.of(kind, value.type.shape[1], self._pick(WIDTHS)), value)
+
+    def _declare(self, name: str, factory: Factory, *inputs: Value) -> None:
+        handle = self.q.player(self._name(name), factory)
+        self.players.append((handle, inputs))
+        self._take(handle, inputs)
+
+    def _operator(
+        self, name: str, inputs: tuple[Value, ...], operation: Any, *arguments: Any, **keywords: Any
+    ) -> Value:
+        return self._take(self.q.operator(self._name(name), operation, *arguments, **keywords), inputs)
+
+    def _take(self, handle: Callable[..., Any], inputs: tuple[Value, ...]) -> Value:
+        played = handle(*inputs)
+        outputs = (played,) if isinstance(played, Value) else played
+        led = isinstance(handle, PlayerHandle) or any(value.port in self.led for value in inputs)
+        for value in inputs:
+            self.loose.pop(value.port, None)
+        self.values += outputs
+        if led:
+            self.loose |= {value.port: value for value in outputs}
+            self.led |= {value.port for value in outputs}
+        return outputs[0]
+
+    def _vector(self) -> Value:
+        return self._pick([value for value in self.values if not _is_image(value)])
+
+    def _name(self, base: str) -> str:
+        self.count += 1
+        return f"{base}{self.count}"
+
+    def _pick(self, items: Sequence[Any]) -> Any:  # Any: one of the items
+        return items[self.choose(len(items))]
+
+
+def join(*values: Tensor) -> Tensor:
+    """Vectors side by side: (batch, n), (batch, m) -> (batch, n + m)."""
+    return torch.cat(values, 1)
+
+
+def _is_image(value: Value) -> bool:
+    return len(value.type.shape) == 4
+
+
+def _width(value: Value) -> int:
+    width = value.type.shape[-1]
+    assert isinstance(width, int)  # only the batch is symbolic here
+    return width

@@ -1,0 +1,199 @@
+"""Noise: an oracle that draws, and is gray because it tells its density (essay, section 2.2)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, final
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import OracleError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import Box, OracleDeclaration, Question, State
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.draws import Draws
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """A scale that stays at `start` for `hold` rounds, then moves linearly to `end` within `rounds`, and stays there.
+
+    >>> falling = Annealing(start=1.0, end=0.2, rounds=4, hold=1)
+    >>> [round(falling.at(r), 2) for r in range(7)]
+    [1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2]
+    """
+
+    start: float
+    end: float
+    rounds: int
+    hold: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.start, self.end) <= 0 or self.rounds < 1 or self.hold < 0:
+            raise OracleError(
+                f"{self!r}: expected start and end above 0, rounds of at least 1 and hold of at least 0. "
+                "Correct the one that is not."
+            )
+
+    def at(self, round: int) -> float:
+        """The scale in one round."""
+        passed = min(max(round - self.hold, 0), self.rounds) / self.rounds
+        return self.start + (self.end - self.start) * passed
+
+
+def gaussian(
+    shape: tuple[int, ...],
+    *,
+    batch: int,
+    symbol: str = "batch",
+    scale: float | Annealing = 1.0,
+    dtype: torch.dtype = torch.float32,
+) -> OracleDeclaration:
+    """Noise eps ~ N(0, sigma^2 I), sigma the scale of the round.
+
+    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), gray: differentiable in eps;
+    scale() -> sigma, 0-d.
+    Raises OracleError for a scale that is not above 0, or a dtype that is not floating.
+    """
+    if not isinstance(scale, Annealing) and not scale > 0:
+        raise OracleError(f"gaussian: expected a scale above 0, or an Annealing; {scale!r} arrived. Correct it.")
+    return _declare("gaussian", Factory.of(Gaussian, scale), shape, batch, symbol, dtype)
+
+
+def uniform(
+    shape: tuple[int, ...],
+    *,
+    batch: int,
+    symbol: str = "batch",
+    low: float = -1.0,
+    high: float = 1.0,
+    dtype: torch.dtype = torch.float32,
+) -> OracleDeclaration:
+    """Noise eps uniform in [low, high), each number on its own.
+
+    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), gray: its gradient is zero;
+    scale() -> half of the width, 0-d.
+    Raises OracleError for low >= high, or a dtype that is not floating.
+    """
+    if not low < high:
+        raise OracleError(f"uniform: expected low below high; low={low!r}, high={high!r} arrived. Correct one of them.")
+    return _declare("uniform", Factory.of(Uniform, low, high), shape, batch, symbol, dtype)
+
+
+class Distribution(Protocol):
+    """What noise is drawn from, in a given round."""
+
+    def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
+        """Independent draws of the given size."""
+        ...
+
+    def log_density(self, eps: Tensor, round: int) -> Tensor:
+        """Log-density of each number: the shape of eps."""
+        ...
+
+    def scale(self, round: int) -> float:
+        """The unit in which deviations are measured."""
+        ...
+
+
+@final
+class Gaussian:
+    """Mean zero; `scale` is the standard deviation."""
+
+    def __init__(self, scale: float | Annealing) -> None:
+        self._scale = scale
+
+    def scale(self, round: int) -> float:
+        """Standard deviation in one round."""
+        return self._scale.at(round) if isinstance(self._scale, Annealing) else float(self._scale)
+
+    def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
+        """Independent draws of the given size."""
+        return torch.randn(*size, generator=generator, dtype=dtype).mul_(self.scale(round))
+
+    def log_density(self, eps: Tensor, round: int) -> Tensor:
+        """-(eps/sigma)^2 / 2 - log sigma - log(2 pi) / 2, number by number."""
+        sigma = self.scale(round)
+        return -0.5 * (eps / sigma).square() - (math.log(sigma) + 0.5 * math.log(2 * math.pi))
+
+
+@final
+class Uniform:
+    """Equally likely everywhere in [low, high)."""
+
+    def __init__(self, low: float, high: float) -> None:
+        self._low, self._high = low, high
+
+    def scale(self, round: int) -> float:
+        """Half of the width, in every round."""
+        return (self._high - self._low) / 2
+
+    def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
+        """Independent draws of the given size."""
+        drawn = torch.rand(*size, generator=generator, dtype=dtype)
+        return drawn.mul_(self._high - self._low).add_(self._low)
+
+    def log_density(self, eps: Tensor, round: int) -> Tensor:
+        """-log(high - low) inside, minus infinity outside."""
+        inside = (eps >= self._low) & (eps <= self._high)
+        # `0 * eps` keeps the graph, so that a gradient can be asked for, and is zero.
+        return torch.where(inside, 0 * eps - math.log(self._high - self._low), -math.inf)
+
+
+@final
+class Noise:
+    """The live oracle: draws are functions of (seed, round), so there is nothing to save."""
+
+    def __init__(
+        self, distribution: Factory, batch: int, shape: tuple[int, ...], dtype: torch.dtype, *, seed: int
+    ) -> None:
+        self._distribution: Distribution = distribution()
+        self._size, self._dtype, self._draws = (batch, *shape), dtype, Draws(seed)
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """Answer sample, log_density or scale."""
+        if question == "sample":
+            return (self._distribution.sample(self._size, self._dtype, round, self._draws.at(round)),)
+        if question == "scale":
+            return (torch.tensor(self._distribution.scale(round), dtype=self._dtype),)
+        (eps,) = inputs
+        return (self._distribution.log_density(eps, round).reshape(len(eps), -1).sum(1),)
+
+    def state(self) -> State:
+        """Nothing: the next draw depends on seed and round alone."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Nothing to do."""
+
+    def report(self) -> Mapping[str, float]:
+        """Nothing to report."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _declare(
+    who: str, distribution: Factory, shape: tuple[int, ...], batch: int, symbol: str, dtype: torch.dtype
+) -> OracleDeclaration:
+    if not isinstance(shape, tuple):
+        raise OracleError(
+            f"{who}: expected a shape like (2,), without the batch; {shape!r} arrived. Pass a tuple of integers."
+        )
+    if not dtype.is_floating_point:
+        raise OracleError(f"{who}: expected a floating dtype; {dtype} arrived. Pass torch.float32 or torch.float64.")
+    if batch < 1:
+        raise OracleError(f"{who}: expected a batch of at least 1; {batch!r} arrived. Correct it.")
+    eps, density, scale = (
+        EdgeType((Batch(symbol), *shape), dtype),
+        EdgeType((Batch(symbol),), dtype),
+        EdgeType((), dtype),
+    )
+    questions = (
+        Question("sample", (), (eps,)),
+        Question("log_density", (eps,), (density,), Box.GRAY),
+        Question("scale", (), (scale,)),
+    )
+    return OracleDeclaration(Factory.of(Noise, distribution, batch, shape, dtype), questions, ((symbol, batch),))

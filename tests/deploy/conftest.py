@@ -1,0 +1,21 @@
+"""One Ray and one pool of workers for all tests of this folder: loading a new program is cheap, starting an actor is not."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from antiphon.deploy.embedded import ray_session
+from antiphon.deploy.pool import Pool
+
+
+@pytest.fixture(scope="session")
+def ray_is_up() -> Iterator[None]:
+    with ray_session(num_cpus=2):
+        yield
+
+
+@pytest.fixture(scope="session")
+def pool(ray_is_up) -> Iterator[Pool]:
+    pool = Pool()
+    yield pool
+    pool.close()

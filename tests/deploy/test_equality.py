@@ -1,0 +1,90 @@
+"""The same assignment gives the same numbers on every executor and transport, bitwise."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.connection import Transport
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.placement import spread
+from antiphon.coordinator.testing import convolutional, with_dropout
+from antiphon.deploy.executor import RayExecutor
+from antiphon.envs import nature
+from antiphon.grammars import Factory, Grammar
+from antiphon.grammars.library import dac
+from antiphon.grammars.library.networks import Policy, StateAction
+from antiphon.oracles import Annealing, gaussian
+
+ROUNDS = 100
+
+
+def small_dac() -> Grammar:
+    """Odd sizes everywhere; acting every third round, learning from the thirtieth on."""
+    world = nature("Pendulum-v1", envs=3, batch=17, warmup=30)
+    noise = gaussian((1,), batch=3, symbol="envs", scale=Annealing(0.5, 0.1, 50))
+    actor, critic = Factory.of(Policy, 3, 1, (9, 7)), Factory.of(StateAction, 3, 1, 1, (11, 5))
+    deviator = Factory.of(StateAction, 3, 1, 1, (8, 8))
+    return dac(world, noise, actor, critic, deviator, act_every=3, learn_from=30)
+
+
+def specifications(grammar: Grammar) -> dict[str, AgentSpecification]:
+    """Several optimizers in one game."""
+    kinds = [("Adam", {"lr": 1e-2}), ("SGD", {"lr": 0.05, "momentum": 0.9}), ("RMSprop", {"lr": 1e-3})]
+    players = [player.name for player in grammar.query.players]
+    return {name: AgentSpecification.of(*kinds[index % 3]) for index, name in enumerate(players)}
+
+
+def same(left, right) -> bool:
+    """Whether two states are equal, every bit of every tensor."""
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return left == right
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+@pytest.mark.parametrize("make", [with_dropout, convolutional, small_dac])
+def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(make: Callable[[], Grammar], transport, pool) -> None:
+    grammar = make()
+    agents = specifications(grammar)
+    with InlineExecutor(assign(grammar, agents, seed=5)) as inline:
+        alone, expected = inline.play(ROUNDS), inline.states()
+    with RayExecutor(
+        assign(grammar, agents, placement=spread(grammar), seed=5), make.__name__, transport=transport, pool=pool
+    ) as on_ray:
+        played, states = on_ray.play(ROUNDS), on_ray.states()
+    assert played.losses == alone.losses
+    assert states.keys() == expected.keys()
+    for name, state in expected.items():
+        assert same(states[name], state), f"the state of {name} differs"
+
+
+def test_an_agent_on_another_worker_than_its_operator_gives_the_same_parameters(pool) -> None:
+    grammar = with_dropout()
+    agents = specifications(grammar)
+    with InlineExecutor(assign(grammar, agents)) as inline:
+        inline.play(30)
+        expected = inline.states()
+    apart = spread(grammar, agents={"Second": "far"})
+    with RayExecutor(assign(grammar, agents, placement=apart), "apart", pool=pool) as on_ray:
+        on_ray.play(30)
+        states = on_ray.states()
+    assert {"Second", "Second@agent"} <= states.keys()
+    for name in ("First", "Second", "Norm", "Last"):
+        assert same(states[name]["parameters"], expected[name]["parameters"])
+
+
+def test_another_seed_gives_other_numbers(pool) -> None:
+    grammar = with_dropout()
+    losses = []
+    for seed in (0, 1):
+        assignment = assign(grammar, specifications(grammar), placement=spread(grammar), seed=seed)
+        with RayExecutor(assignment, f"seed{seed}", pool=pool) as on_ray:
+            losses.append(on_ray.play(3).losses["Loss"][1])
+    assert losses[0] != losses[1]

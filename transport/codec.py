@@ -1,0 +1,192 @@
+"""Messages as bytes: a whole frame (header and value), a header alone, and the 32-byte tag. Nothing here unpickles."""
+
+import math
+import struct
+from typing import Any, NoReturn, TypeAlias
+
+import msgpack
+import torch
+from torch import Tensor
+
+from antiphon.errors import CodecError, ShapeError
+from antiphon.transport.memory import ALIGNMENT, aligned, tensor_over
+from antiphon.transport.message import VERSION, Header, Tag, value_type
+
+Frame: TypeAlias = bytes | bytearray | memoryview
+
+MAGIC = b"ATPH"
+FRAME_LIMIT = 1 << 31
+HEADER_LIMIT = 1024
+DIMENSION_LIMIT = 16
+
+_PREFIX = struct.Struct("<4sIQ")  # magic, header bytes, value bytes
+_TAG = struct.Struct("<8sQQIB3s")
+_TAG_MARK = b"tag"
+TAG_BYTES = _TAG.size
+
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.float16,
+        torch.float32,
+        torch.float64,
+        torch.bfloat16,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.uint8,
+        torch.bool,
+    )
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+DTYPES = tuple(_NAMES)
+"""The dtypes that may travel."""
+
+
+def encode(header: Header, value: Tensor) -> bytearray:
+    """The frame of a message: magic and lengths, msgpack header, padding to a multiple of 64, the value's bytes.
+
+    Copies the value once. Raises ShapeError if it is not what the header says, CodecError for a dtype that may not travel.
+    """
+    if (value.dtype, tuple(value.shape)) != (header.dtype, header.shape):
+        raise ShapeError(
+            f"a frame for edge {header.tag.edge} was to carry {value_type(header.dtype, header.shape)}; arrived "
+            f"{value_type(value.dtype, tuple(value.shape))}. Send the value that the edge declares."
+        )
+    head = pack_header(header)
+    size = value.numel() * value.element_size()
+    start = _value_start(len(head))
+    frame = bytearray(start + size)
+    _PREFIX.pack_into(frame, 0, MAGIC, len(head), size)
+    frame[_PREFIX.size : _PREFIX.size + len(head)] = head
+    if size:
+        tensor_over(memoryview(frame), header.dtype, header.shape, start).copy_(value.detach())
+    return frame
+
+
+def decode(frame: Frame, limit: int = FRAME_LIMIT) -> tuple[Header, Tensor]:
+    """The header and the value of a frame; nothing is allocated before all sizes agree.
+
+    The value is contiguous and 64-byte aligned: a view of the frame if that is writable and lies so, else one copy.
+    Raises CodecError for bytes that are not exactly one frame of at most `limit` bytes.
+    """
+    view = memoryview(frame).cast("B")
+    head_size, size = _frame_sizes(view, limit)
+    header = unpack_header(bytes(view[_PREFIX.size : _PREFIX.size + head_size]))
+    expected = math.prod(header.shape) * header.dtype.itemsize
+    if size != expected:
+        _refuse(f"{expected} bytes for {value_type(header.dtype, header.shape)}", f"{size} bytes of value")
+    return header, _value(view, _value_start(head_size), header)
+
+
+def pack_header(header: Header) -> bytes:
+    """The msgpack bytes of a header. Raises CodecError for a dtype that may not travel."""
+    if header.dtype not in _NAMES:
+        _refuse_dtype(str(header.dtype).removeprefix("torch."))
+    tag = header.tag
+    fields = (header.version, tag.signature, tag.generation, tag.round, tag.phase, tag.edge)
+    return msgpack.packb((*fields, header.order, _NAMES[header.dtype], header.shape))
+
+
+def unpack_header(data: bytes) -> Header:
+    """The header that `data` says. Raises CodecError unless every field has its type and range."""
+    fields = _unpack_fields(data)
+    version, signature, generation, round, phase, edge, order, name, shape = fields
+    if version != VERSION:
+        _refuse(f"version {VERSION} of the message format", f"version {version!r}", "Run one antiphon on all workers.")
+    if not (isinstance(signature, str) and len(signature) == 16 and set(signature) <= set("0123456789abcdef")):
+        _refuse("a signature of 16 hexadecimal digits", repr(signature))
+    for what, number in (("generation", generation), ("round", round), ("phase", phase), ("edge", edge)):
+        if not _is_count(number):
+            _refuse(f"a {what} from 0 to 2**63 - 1", repr(number))
+    if order not in ("zeroth", "first"):
+        _refuse("order 'zeroth' or 'first'", repr(order))
+    if not isinstance(name, str) or name not in _DTYPES:
+        _refuse_dtype(name)
+    return Header(VERSION, Tag(signature, generation, round, phase, edge), order, _DTYPES[name], _shape(shape))
+
+
+def pack_tag(tag: Tag) -> bytes:
+    """The 32 bytes of a tag."""
+    return _TAG.pack(bytes.fromhex(tag.signature), tag.generation, tag.round, tag.edge, tag.phase, _TAG_MARK)
+
+
+def unpack_tag(data: Frame) -> Tag:
+    """The tag in 32 bytes. Raises CodecError if they are no tag."""
+    if len(data) != TAG_BYTES:
+        _refuse(f"a tag of {TAG_BYTES} bytes", f"{len(data)} bytes")
+    signature, generation, round, edge, phase, mark = _TAG.unpack(data)
+    if mark != _TAG_MARK:
+        _refuse(f"a tag that ends in {_TAG_MARK!r}", repr(mark))
+    return Tag(signature.hex(), generation, round, phase, edge)
+
+
+def _frame_sizes(view: memoryview, limit: int) -> tuple[int, int]:
+    """Bytes of header and of value, once they add up to the frame."""
+    if len(view) > limit:
+        _refuse(f"at most {limit} bytes", f"{len(view)} bytes", "Raise the limit, or send smaller values.")
+    if len(view) < _PREFIX.size:
+        _refuse(f"at least {_PREFIX.size} bytes", f"{len(view)} bytes")
+    magic, head_size, size = _PREFIX.unpack_from(view)
+    if magic != MAGIC:
+        _refuse(f"a frame that starts with {MAGIC!r}", repr(magic))
+    if head_size > HEADER_LIMIT:
+        _refuse(f"a header of at most {HEADER_LIMIT} bytes", f"{head_size} bytes")
+    if len(view) != _value_start(head_size) + size:
+        _refuse(f"{_value_start(head_size) + size} bytes in all", f"{len(view)} bytes")
+    return head_size, size
+
+
+def _value_start(head_size: int) -> int:
+    return -(-(_PREFIX.size + head_size) // ALIGNMENT) * ALIGNMENT
+
+
+def _value(view: memoryview, start: int, header: Header) -> Tensor:
+    if start == len(view):
+        return torch.empty(header.shape, dtype=header.dtype)
+    if header.dtype is torch.bool and view[start:].tobytes().translate(None, b"\x00\x01"):
+        _refuse("bytes 0 and 1 in a value of dtype bool", "another byte")
+    if not view.readonly and torch.frombuffer(view, dtype=torch.uint8, offset=start).data_ptr() % ALIGNMENT == 0:
+        return tensor_over(view, header.dtype, header.shape, start)
+    memory = aligned(len(view) - start)
+    memory[:] = view[start:]
+    return tensor_over(memory, header.dtype, header.shape)
+
+
+def _unpack_fields(data: bytes) -> list[Any]:  # Any: what arrived, not yet checked
+    try:
+        fields = msgpack.unpackb(
+            data, use_list=True, max_str_len=64, max_bin_len=0, max_array_len=DIMENSION_LIMIT, max_map_len=0, max_ext_len=0
+        )
+    except Exception as error:  # msgpack raises ValueError, TypeError, UnicodeDecodeError and its own
+        raise CodecError(_refusal("a msgpack header", type(error).__name__)) from error
+    if not isinstance(fields, list) or len(fields) != 9:
+        _refuse("a header of 9 fields", f"a {type(fields).__name__} of another size")
+    return fields
+
+
+def _shape(shape: object) -> tuple[int, ...]:
+    if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
+        _refuse("a shape of sizes from 0 to 2**63 - 1", repr(shape))
+    # Empty values count too: torch refuses strides that overflow even where there is nothing to stride over.
+    if math.prod(max(size, 1) for size in shape) > FRAME_LIMIT:
+        _refuse(f"a shape of at most {FRAME_LIMIT} elements", repr(tuple(shape)))
+    return tuple(shape)
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 1 << 63
+
+
+def _refuse_dtype(name: object) -> NoReturn:
+    _refuse(f"a dtype of {', '.join(_DTYPES)}", repr(name), "Convert the value to one of these.")
+
+
+def _refuse(expected: str, arrived: str, remedy: str = "") -> NoReturn:
+    raise CodecError(_refusal(expected, arrived, remedy))
+
+
+def _refusal(expected: str, arrived: str, remedy: str = "") -> str:
+    remedy = remedy or "The sender is no antiphon worker of this version, or the bytes were damaged on the way."
+    return f"a message does not parse: expected {expected}; arrived {arrived}. {remedy}"

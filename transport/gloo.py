@@ -1,0 +1,155 @@
+"""The CPU backend: gloo, point to point, with buffers and receives prepared ahead of the rounds."""
+
+import struct
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.distributed import PrefixStore, ProcessGroupGloo, Store, Work
+
+from antiphon.errors import CodecError, TransportError
+from antiphon.transport.channel import garbled
+from antiphon.transport.codec import TAG_BYTES, pack_tag, unpack_tag
+from antiphon.transport.link import brief, deadline, fault
+from antiphon.transport.memory import aligned, tensor_over
+from antiphon.transport.message import Edge, Session, Tag, expect
+
+_HELLO = 0  # gloo tag of the first message between two ranks; edge n has gloo tag n + 1
+_ROUND = struct.Struct("<Q")
+_ROUND_AT = 16  # where a packed tag holds its round
+
+
+@final
+class Buffer:
+    """Memory of one message: the value first, so that it is aligned, and its tag behind."""
+
+    __slots__ = ("memory", "tag", "value", "wire")
+
+    def __init__(self, edge: Edge) -> None:
+        self.memory = aligned(edge.bytes + TAG_BYTES)
+        self.tag = self.memory[edge.bytes :]
+        self.value = tensor_over(self.memory, edge.dtype, edge.shape)
+        # gloo takes lists of tensors
+        self.wire = [tensor_over(self.memory, torch.uint8, (len(self.memory),))]
+
+
+@final
+class GlooOutgoing:
+    """The sending half of an edge: one buffer, whose tag is written once but for the round."""
+
+    def __init__(self, link: "GlooLink", edge: Edge, rank: int) -> None:
+        self._link, self._edge, self._rank, self._number = link, edge, rank, edge.number + 1
+        self._post = link.group.send
+        self._deadline = deadline(link.session)
+        self._buffer = Buffer(edge)
+        self._buffer.tag[:] = pack_tag(Tag.of(link.session, edge, 0))
+        self._work: Work | None = None
+
+    def send(self, round: int, value: Tensor) -> None:
+        """Copy and post."""
+        if self._work is not None:
+            self._wait(round)
+        buffer = self._buffer
+        buffer.value.copy_(value.detach() if value.requires_grad else value)
+        _ROUND.pack_into(buffer.tag, _ROUND_AT, round)
+        try:
+            self._work = self._post(buffer.wire, self._rank, self._number)
+        except RuntimeError as error:
+            raise fault(self._link.session, self._link.me, self._edge, round, error) from error
+
+    def settle(self) -> None:
+        """Wait for the last send."""
+        if self._work is not None:
+            self._wait(_ROUND.unpack_from(self._buffer.tag, _ROUND_AT)[0])
+
+    def _wait(self, round: int) -> None:
+        work, self._work = self._work, None
+        assert work is not None
+        try:
+            work.wait(self._deadline)
+        except RuntimeError as error:
+            raise fault(self._link.session, self._link.me, self._edge, round, error) from error
+
+
+@final
+class GlooIncoming:
+    """The receiving half of an edge: two buffers, one in the reader's hands, the other posted for the next message.
+
+    gloo moves bytes only into a posted receive; posting ahead lets them travel while this worker computes.
+    """
+
+    def __init__(self, link: "GlooLink", edge: Edge, rank: int) -> None:
+        self._link, self._edge, self._rank, self._number = link, edge, rank, edge.number + 1
+        self._post = link.group.recv
+        self._deadline = deadline(link.session)
+        self._expected = bytearray(pack_tag(Tag.of(link.session, edge, 0)))
+        self._posted, self._spare = Buffer(edge), Buffer(edge)
+        self._work = self._post(self._posted.wire, rank, self._number)
+
+    def receive(self, round: int) -> Tensor:
+        """Wait, post the next receive into the buffer that is free again, and check the tag."""
+        try:
+            self._work.wait(self._deadline)
+            arrived, self._posted, self._spare = self._posted, self._spare, self._posted
+            self._work = self._post(self._posted.wire, self._rank, self._number)
+        except RuntimeError as error:
+            raise fault(self._link.session, self._link.me, self._edge, round, error) from error
+        _ROUND.pack_into(self._expected, _ROUND_AT, round)
+        if arrived.tag != self._expected:
+            self._refuse(arrived, round)
+        # A new tensor over the same memory: what a reader does to it (requires_grad_) must not last until the next round.
+        return arrived.value.detach()
+
+    def settle(self) -> None:
+        """Nothing is due: every tag was checked on arrival."""
+
+    def _refuse(self, arrived: Buffer, round: int) -> None:
+        try:
+            tag = unpack_tag(arrived.tag)
+        except CodecError as error:
+            raise garbled(self._link.me, self._edge, round, error) from error
+        expect(tag, self._link.session, self._edge, round)
+
+
+@final
+class GlooLink:
+    """One rank of a gloo group made for one generation.
+
+    Connections are made on first use: a full mesh of 8 ranks takes four times as long to open as a ring of them.
+    """
+
+    def __init__(self, session: Session, me: str, rank: int, size: int, store: Store, hostname: str) -> None:
+        self.session, self.me = session, me
+        options = ProcessGroupGloo._Options()
+        options._devices = [ProcessGroupGloo.create_device(hostname=hostname, lazy_init=True)]
+        options._timeout = deadline(session)
+        options._threads = 1  # for collectives, of which there are none
+        self.group = ProcessGroupGloo(PrefixStore("gloo", store), rank, size, options)
+
+    def outgoing(self, edge: Edge, rank: int) -> GlooOutgoing:
+        """The sending half of an edge."""
+        return GlooOutgoing(self, edge, rank)
+
+    def incoming(self, edge: Edge, rank: int) -> GlooIncoming:
+        """The receiving half of an edge."""
+        return GlooIncoming(self, edge, rank)
+
+    def greet(self, ranks: dict[str, int]) -> None:
+        """Exchange a byte with every peer, which makes the connection."""
+        hello = [torch.zeros(1, dtype=torch.uint8)]
+        peer, works = "", []
+        try:
+            for peer, rank in ranks.items():
+                works.append((peer, self.group.send(hello, rank, _HELLO)))
+                works.append((peer, self.group.recv([torch.zeros(1, dtype=torch.uint8)], rank, _HELLO)))
+            for peer, work in works:
+                work.wait(deadline(self.session))
+        except RuntimeError as error:
+            raise TransportError(
+                f"worker {self.me!r} cannot connect to {peer!r} in generation {self.session.generation}: "
+                f"{brief(str(error))}. Expected each to reach the other at its own host name; see network and firewall."
+            ) from error
+
+    def close(self) -> None:
+        """Drop the group; its sockets and its thread end with the last reference."""
+        del self.group

@@ -1,0 +1,48 @@
+"""A bounded first-in first-out queue between threads, whose waits end."""
+
+import threading
+from collections import deque
+from typing import Generic, TypeVar, final
+
+T = TypeVar("T")
+
+
+@final
+class Lane(Generic[T]):
+    """At most `bound` items, in order. Every wait has a deadline; a failed lane gives what it still holds, then raises."""
+
+    def __init__(self, bound: int) -> None:
+        self.bound = bound
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+        self._failure: BaseException | None = None
+
+    def offer(self, item: T) -> bool:
+        """Append the item unless the lane is full; does not block. Raises the lane's failure."""
+        with self._changed:
+            if self._failure is not None:
+                raise self._failure
+            if len(self._items) >= self.bound:
+                return False
+            self._items.append(item)
+            self._changed.notify()
+            return True
+
+    def take(self, seconds: float) -> T:
+        """The oldest item; blocks up to `seconds`. Raises TimeoutError, or the lane's failure once it is empty."""
+        with self._changed:
+            if not self._changed.wait_for(self._ready, seconds):
+                raise TimeoutError
+            if self._items:
+                return self._items.popleft()
+            assert self._failure is not None
+            raise self._failure
+
+    def fail(self, failure: BaseException) -> None:
+        """Wake every waiter with this error; the first failure stays."""
+        with self._changed:
+            self._failure = self._failure or failure
+            self._changed.notify_all()
+
+    def _ready(self) -> bool:
+        return bool(self._items) or self._failure is not None

@@ -1,0 +1,121 @@
+"""The channel between workers of one process: values move from buffer to buffer, under the same rules as between machines."""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import final
+
+from torch import Tensor
+
+from antiphon.transport.channel import check_value, gone, no_such_edge, too_late
+from antiphon.transport.lane import Lane
+from antiphon.transport.memory import aligned, tensor_over
+from antiphon.transport.message import Edge, Header, Session, Tag, expect
+
+
+class _Left(Exception):
+    """The other worker closed its channel."""
+
+
+@final
+class _Road:
+    """One edge in one process: a fixed set of buffers that circulate between sender and receiver."""
+
+    def __init__(self, edge: Edge, buffers: int) -> None:
+        self.edge = edge
+        self.free: Lane[Tensor] = Lane(buffers)
+        self.sent: Lane[tuple[Tag, Tensor]] = Lane(buffers)
+        self.held: Tensor | None = None
+        for _ in range(buffers):
+            self.free.offer(tensor_over(aligned(edge.bytes), edge.dtype, edge.shape))
+
+    def fail(self, failure: BaseException) -> None:
+        self.free.fail(failure)
+        self.sent.fail(failure)
+
+
+@final
+class Exchange:
+    """What the local channels of one process and generation share; made once, before them.
+
+    buffers: per edge; one is in the receiver's hands, the others are how far a sender may run ahead.
+    """
+
+    def __init__(self, buffers: int = 3) -> None:
+        self._buffers = buffers
+        self._lock = threading.Lock()
+        self._roads: dict[int, _Road] = {}
+        self._headers: dict[int, Header] = {}
+
+    def join(self, session: Session, edges: Iterable[Edge]) -> dict[int, _Road]:
+        """The roads of these edges. Raises ProtocolError or ShapeError where a worker who came before disagrees."""
+        with self._lock:
+            return {edge.number: self._road(session, edge) for edge in edges}
+
+    def _road(self, session: Session, edge: Edge) -> _Road:
+        expect(self._headers.setdefault(edge.number, Header.of(session, edge, 0)), session, edge, 0)
+        if edge.number not in self._roads:
+            self._roads[edge.number] = _Road(edge, self._buffers)
+        return self._roads[edge.number]
+
+
+@final
+class LocalChannel:
+    """One worker's end inside this process.
+
+    `open` does not wait for the peers, since a single thread may open one after the other; whoever comes second checks.
+    """
+
+    def __init__(self, session: Session, me: str, exchange: Exchange, edges: Sequence[Edge]) -> None:
+        self._session, self._me, self._exchange = session, me, exchange
+        self._edges = tuple(edge for edge in edges if me in (edge.source, edge.target))
+        self._roads: dict[int, _Road] = {}
+
+    def open(self) -> None:
+        """Join the exchange."""
+        self._roads = self._exchange.join(self._session, self._edges)
+
+    def send(self, edge: Edge, round: int, value: Tensor) -> None:
+        """Copy the value into a free buffer and pass it on."""
+        road = self._road(edge, edge.source, "send")
+        check_value(edge, value)
+        try:
+            buffer = road.free.take(self._session.deadline)
+            buffer.copy_(value.detach())
+            road.sent.offer((Tag.of(self._session, edge, round), buffer))
+        except TimeoutError as error:
+            raise too_late(self._session, self._me, edge, round) from error
+        except _Left as error:
+            raise gone(self._me, edge, round, "it closed its channel") from error
+
+    def receive(self, edge: Edge, round: int) -> Tensor:
+        """Give back the buffer of the last receive, and wait for the next one."""
+        road = self._road(edge, edge.target, "receive")
+        try:
+            if road.held is not None:
+                road.free.offer(road.held)
+                road.held = None
+        except _Left:
+            pass  # nobody will need the buffer; what was sent before leaving is still to be had
+        try:
+            tag, road.held = road.sent.take(self._session.deadline)
+        except TimeoutError as error:
+            raise too_late(self._session, self._me, edge, round) from error
+        except _Left as error:
+            raise gone(self._me, edge, round, "it closed its channel") from error
+        expect(tag, self._session, edge, round)
+        return road.held.detach()
+
+    def settle(self) -> None:
+        """Nothing to wait for: what was sent lies in the exchange already."""
+
+    def close(self) -> None:
+        """Leave; a peer that waits for this worker is told."""
+        roads, self._roads = self._roads, {}
+        for road in roads.values():
+            road.fail(_Left())
+
+    def _road(self, edge: Edge, worker: str, direction: str) -> _Road:
+        road = self._roads.get(edge.number)
+        if road is None or worker != self._me:
+            raise no_such_edge(self._me, edge, direction)
+        return road

@@ -1,0 +1,166 @@
+"""What a message says about itself: the edge it travels on, the session and round it belongs to, and the check on arrival."""
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+
+from antiphon.errors import ProtocolError, ShapeError
+
+VERSION = 1
+"""Version of the wire format; a frame of another version is refused."""
+
+
+class Phase(IntEnum):
+    """The part of a round to which a message belongs."""
+
+    QUERY = 0
+    RESPONSE = 1
+    MOVE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One edge of a schedule, with everything about it that does not change from round to round.
+
+    number: unique in the schedule; name: for people, e.g. "Actor.0 -> Critic"; source, target: names of workers;
+    order: "zeroth" or "first"; shape: concrete, in elements.
+    """
+
+    number: int
+    name: str
+    source: str
+    target: str
+    phase: Phase
+    order: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of a value of this edge."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def peer(self, me: str) -> str:
+        """The worker at the other end of this edge."""
+        return self.target if me == self.source else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What all workers of a run share until the next regrouping.
+
+    signature: hex sha256 of the grammar; generation: grows by one at each regrouping; deadline: seconds, for each wait.
+    """
+
+    signature: str
+    generation: int
+    deadline: float
+
+    def __post_init__(self) -> None:
+        if len(self.signature) < 16 or set(self.signature) - set("0123456789abcdef"):
+            raise ProtocolError(
+                f"a session's signature is {self.signature!r}; expected at least 16 lower-case hexadecimal digits. "
+                "Pass the grammar's signature."
+            )
+
+    @property
+    def prefix(self) -> str:
+        """The part of the signature that travels: 16 hexadecimal digits, 8 bytes."""
+        return self.signature[:16]
+
+
+class Tag(NamedTuple):
+    """Which message this is: five numbers that must all be the expected ones."""
+
+    signature: str
+    generation: int
+    round: int
+    phase: int
+    edge: int
+
+    @classmethod
+    def of(cls, session: Session, edge: Edge, round: int) -> "Tag":
+        """The tag that a message of this session, edge and round carries."""
+        return cls(session.prefix, session.generation, round, int(edge.phase), edge.number)
+
+    def __str__(self) -> str:
+        return (
+            f"signature {self.signature}, generation {self.generation}, round {self.round}, "
+            f"{phase_name(self.phase)} phase, edge {self.edge}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A tag and the type of the value that follows it: all that a whole frame says before its bytes."""
+
+    version: int
+    tag: Tag
+    order: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, session: Session, edge: Edge, round: int) -> "Header":
+        """The header that a message of this session, edge and round carries."""
+        return cls(VERSION, Tag.of(session, edge, round), edge.order, edge.dtype, edge.shape)
+
+
+def phase_name(phase: int) -> str:
+    """The name of a phase in text, also of a number that is no phase."""
+    return Phase(phase).name.lower() if phase in tuple(Phase) else f"unknown ({phase})"
+
+
+def value_type(dtype: torch.dtype, shape: tuple[int, ...]) -> str:
+    """A value's type in text.
+
+    >>> value_type(torch.float32, (7, 3))
+    'float32[7, 3]'
+    """
+    return f"{str(dtype).removeprefix('torch.')}[{', '.join(map(str, shape))}]"
+
+
+def expect(arrived: Tag | Header, session: Session, edge: Edge, round: int) -> None:
+    """Refuse what arrived unless it is the message of this session, edge and round.
+
+    Raises ProtocolError for another tag, ShapeError for the right tag on a value of another type.
+    """
+    tag = arrived if isinstance(arrived, Tag) else arrived.tag
+    expected = Tag.of(session, edge, round)
+    if tag != expected:
+        kind, remedy = _fault(tag, expected)
+        raise ProtocolError(
+            f"worker {edge.target!r} refused a {kind} message from worker {edge.source!r} on edge {edge.name!r}: "
+            f"expected {expected}; arrived {tag}. {remedy}"
+        )
+    if isinstance(arrived, Header):
+        _expect_type(arrived, edge)
+
+
+def _expect_type(arrived: Header, edge: Edge) -> None:
+    if (arrived.order, arrived.dtype, arrived.shape) == (edge.order, edge.dtype, edge.shape):
+        return
+    raise ShapeError(
+        f"worker {edge.target!r} and worker {edge.source!r} disagree on edge {edge.name!r}: "
+        f"expected {edge.order} order {value_type(edge.dtype, edge.shape)}; "
+        f"arrived {arrived.order} order {value_type(arrived.dtype, arrived.shape)}. "
+        "Compile one schedule, with one set of sizes, for all workers."
+    )
+
+
+def _fault(arrived: Tag, expected: Tag) -> tuple[str, str]:
+    """What is wrong with a tag, and the remedy; the first difference that explains the others is named."""
+    if arrived.signature != expected.signature:
+        return "foreign", "It belongs to another grammar: launch all workers with the same grammar."
+    if arrived.generation < expected.generation:
+        return "late", "It was sent before the last regrouping: close all channels of the old generation first."
+    if arrived.generation > expected.generation:
+        return "early", "This worker missed a regrouping: open its channel in the new generation."
+    if arrived.edge != expected.edge or arrived.phase != expected.phase:
+        return "foreign", "It belongs to another edge: project all workers from the same schedule."
+    if arrived.round < expected.round:
+        return "duplicate or late", "An edge carries one message a round: restore all workers from the same checkpoint."
+    return "early", "A message before it was lost or skipped: restore all workers from the same checkpoint."

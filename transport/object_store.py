@@ -1,0 +1,125 @@
+"""The channel of whole frames: each is posted to the peer's mailbox by whatever means the worker has (a Ray call)."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeAlias, final
+
+from torch import Tensor
+
+from antiphon.errors import CodecError, ProtocolError
+from antiphon.transport.channel import check_value, garbled, no_such_edge, too_late
+from antiphon.transport.codec import Frame, decode, encode, pack_tag, unpack_tag
+from antiphon.transport.lane import Lane
+from antiphon.transport.message import Edge, Header, Session, expect
+
+WINDOW = 2
+"""How many messages of one edge may be under way before the sender waits for the receiver."""
+
+Post: TypeAlias = Callable[[str, int, bytes | bytearray], None]
+"""`post(peer, edge number, frame)`: hand the frame to the peer's `Mailbox.put`, in order, without waiting for it."""
+
+
+@final
+class Mailbox:
+    """Where a worker's peers put frames: messages on its incoming edges, receipts on its outgoing ones.
+
+    Thread-safe. A queue per edge, bounded by the window, so a peer that keeps to the protocol never finds it full.
+    """
+
+    def __init__(self, me: str, edges: Sequence[Edge], window: int = WINDOW) -> None:
+        self.me, self.window = me, window
+        self._lanes: dict[int, Lane[Frame]] = {
+            # One more than the window: a duplicate is to be found by its tag, and not to look like an overflow.
+            edge.number: Lane(window + 1)
+            for edge in edges
+            if me in (edge.source, edge.target)
+        }
+
+    def put(self, edge_number: int, frame: Frame) -> None:
+        """Called on behalf of a peer; does not block. Raises ProtocolError for an unknown edge or a full queue."""
+        lane = self._lanes.get(edge_number)
+        if lane is None:
+            raise ProtocolError(
+                f"the mailbox of worker {self.me!r} has no edge {edge_number}; expected one of {sorted(self._lanes)}. "
+                "Project all workers from the same schedule."
+            )
+        if not lane.offer(frame):
+            raise ProtocolError(
+                f"the mailbox of worker {self.me!r} is full on edge {edge_number}: expected at most {self.window} messages "
+                f"under way; arrived one more than {lane.bound}. Let the sender wait for its receipts."
+            )
+
+    def take(self, edge: Edge, deadline: float) -> Frame:
+        """The oldest frame of this edge; blocks up to `deadline` seconds. Raises TimeoutError, or the mailbox's failure."""
+        return self._lanes[edge.number].take(deadline)
+
+    def fail(self, failure: BaseException) -> None:
+        """Wake all who wait with this error; frames that are already here can still be taken."""
+        for lane in self._lanes.values():
+            lane.fail(failure)
+
+
+@final
+class ObjectStoreChannel:
+    """One worker's end, by whole frames: slow (a call a message), but open to agents that cannot join a group.
+
+    Every frame carries its whole header and is checked alone, so `open` has nothing to agree on and does not wait.
+    """
+
+    def __init__(self, session: Session, me: str, post: Post, mailbox: Mailbox, edges: Sequence[Edge]) -> None:
+        self._session, self._me, self._post, self._mailbox = session, me, post, mailbox
+        self._edges = tuple(edge for edge in edges if me in (edge.source, edge.target))
+        self._under_way: dict[int, deque[int]] = {}
+
+    def open(self) -> None:
+        """Ready at once."""
+        self._under_way = {edge.number: deque() for edge in self._edges}
+
+    def send(self, edge: Edge, round: int, value: Tensor) -> None:
+        """Post a frame; where the window is full, wait for the receipt of the oldest message first."""
+        self._check(edge, edge.source, "send")
+        check_value(edge, value)
+        rounds = self._under_way[edge.number]
+        if len(rounds) >= self._mailbox.window:
+            self._await_receipt(edge, round)
+        rounds.append(round)
+        self._post(edge.target, edge.number, encode(Header.of(self._session, edge, round), value))
+
+    def receive(self, edge: Edge, round: int) -> Tensor:
+        """Wait for the next frame of this edge, check it, and post its receipt."""
+        self._check(edge, edge.target, "receive")
+        frame = self._take(edge, round)
+        try:
+            header, value = decode(frame)
+        except CodecError as error:
+            raise garbled(self._me, edge, round, error) from error
+        expect(header, self._session, edge, round)
+        self._post(edge.source, edge.number, pack_tag(header.tag))
+        return value
+
+    def settle(self) -> None:
+        """Nothing to wait for: what was sent is in the hands of `post`."""
+
+    def close(self) -> None:
+        """Forget what is under way; the mailbox belongs to the worker."""
+        self._under_way = {}
+
+    def _await_receipt(self, edge: Edge, round: int) -> None:
+        oldest = self._under_way[edge.number].popleft()
+        receipt = self._take(edge, round)
+        try:
+            tag = unpack_tag(receipt)
+        except CodecError as error:
+            raise garbled(self._me, edge, round, error) from error
+        expect(tag, self._session, replace(edge, source=edge.target, target=edge.source), oldest)
+
+    def _take(self, edge: Edge, round: int) -> Frame:
+        try:
+            return self._mailbox.take(edge, self._session.deadline)
+        except TimeoutError as error:
+            raise too_late(self._session, self._me, edge, round) from error
+
+    def _check(self, edge: Edge, worker: str, direction: str) -> None:
+        if edge.number not in self._under_way or worker != self._me:
+            raise no_such_edge(self._me, edge, direction)

@@ -1,0 +1,110 @@
+"""The channel between processes: torch.distributed, point to point, gloo on CPU and NCCL on GPU."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.distributed import Store
+
+from antiphon.errors import TransportError
+from antiphon.transport.channel import check_value, no_such_edge
+from antiphon.transport.gloo import GlooLink
+from antiphon.transport.link import Incoming, Link, Outgoing, brief
+from antiphon.transport.message import Edge, Session
+from antiphon.transport.nccl import NcclLink
+from antiphon.transport.rendezvous import Address, gather, meet, peers_of, scope, store_client
+
+
+@final
+class ProcessGroupChannel:
+    """One worker's end in a group of its own, built at `open` and gone at `close`; a process may hold several.
+
+    ranks: of all workers of the run, 0 to n - 1; store_address: of the store that the coordinator serves;
+    edges: those of `me` are picked out; hostname: where peers reach this worker; device: "cpu" for gloo, "cuda" for NCCL.
+    run: a name that no other run uses on this store in this generation.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        me: str,
+        ranks: Mapping[str, int],
+        store_address: Address,
+        edges: Sequence[Edge],
+        hostname: str,
+        device: torch.device | None = None,
+        run: str = "run",
+    ) -> None:
+        self._session, self._me, self._ranks, self._address = session, me, dict(ranks), store_address
+        self._edges = tuple(edge for edge in edges if (edge.source == me) != (edge.target == me))
+        self._hostname, self._device, self._run = hostname, device or torch.device("cpu"), run
+        self._link: Link | None = None
+        self._outgoing: dict[int, Outgoing] = {}
+        self._incoming: dict[int, Incoming] = {}
+
+    def open(self) -> None:
+        """Meet the peers in the store, agree on the edges, connect to the peers with whom there are any."""
+        store = store_client(self._address, self._session.deadline)
+        try:
+            self._open(store)
+        except RuntimeError as error:
+            self.close()
+            raise TransportError(
+                f"worker {self._me!r} could not open its channel in generation {self._session.generation} over the store at "
+                f"{self._address[0]}:{self._address[1]}: {brief(str(error))}. "
+                "See whether the coordinator lives and this worker's host name is its own."
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, edge: Edge, round: int, value: Tensor) -> None:
+        """Copy and post; see `Channel.send`."""
+        outgoing = self._outgoing.get(edge.number)
+        if outgoing is None:
+            raise no_such_edge(self._me, edge, "send")
+        check_value(edge, value)
+        outgoing.send(round, value)
+
+    def receive(self, edge: Edge, round: int) -> Tensor:
+        """Wait for the message; see `Channel.receive`."""
+        incoming = self._incoming.get(edge.number)
+        if incoming is None:
+            raise no_such_edge(self._me, edge, "receive")
+        return incoming.receive(round)
+
+    def settle(self) -> None:
+        """Wait for every send of this worker."""
+        for outgoing in self._outgoing.values():
+            outgoing.settle()
+        for incoming in self._incoming.values():
+            incoming.settle()
+
+    def close(self) -> None:
+        """Let the group go, with its sockets and threads. A receive that waits in another thread ends at its deadline."""
+        self._outgoing, self._incoming = {}, {}
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def _open(self, store: Store) -> None:
+        # The signature is left out of this name, so that workers of different grammars meet and can say so.
+        meeting = scope(store, self._run, self._session.generation)
+        meet(meeting, self._session, self._me, self._edges)
+        self._link = link = self._join(scope(store, self._session.signature, self._session.generation, self._run))
+        peers = peers_of(self._me, self._edges)
+        # Connecting reads the peer's address from the store, blocking it; so that must be there.
+        gather(meeting, self._session, self._me, peers, "joined")
+        link.greet({peer: self._ranks[peer] for peer in peers})
+        for edge in self._edges:
+            if edge.source == self._me:
+                self._outgoing[edge.number] = link.outgoing(edge, self._ranks[edge.target])
+            else:
+                self._incoming[edge.number] = link.incoming(edge, self._ranks[edge.source])
+
+    def _join(self, store: Store) -> Link:
+        rank, size = self._ranks[self._me], len(self._ranks)
+        if self._device.type == "cuda":
+            return NcclLink(self._session, self._me, rank, size, store, self._device)
+        return GlooLink(self._session, self._me, rank, size, store, self._hostname)

@@ -1,0 +1,134 @@
+"""Where workers of one generation meet: a TCP store, and the agreement on the header of every edge."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgpack
+from torch.distributed import PrefixStore, Store, TCPStore
+
+from antiphon.errors import DeadlineError, ProtocolError, TransportError
+from antiphon.transport.codec import pack_header, unpack_header
+from antiphon.transport.message import Edge, Header, Session, expect
+
+Address = tuple[str, int]
+
+_clients: dict[Address, TCPStore] = {}
+_connecting = threading.Lock()
+_CLIENTS_KEPT = 2
+_POLL = (0.0005, 0.02)  # seconds: first and longest pause between two looks at the store
+
+
+def serve_store(host: str) -> tuple[TCPStore, int]:
+    """A store that listens on `host` at a free port, and the port; it serves as long as the object lives.
+
+    The listening socket is ours, IPv4 and bound to `host`: a TCPStore of its own accord listens on every interface, and
+    looks up the name of each peer's IPv4-in-IPv6 address, which can hold up all workers for the resolver's timeout.
+    """
+    listener = socket.create_server((host, 0), backlog=1024)
+    port = listener.getsockname()[1]
+    store = TCPStore(host, port, is_master=True, wait_for_workers=False, master_listen_fd=listener.detach())
+    return store, port
+
+
+def store_client(address: Address, seconds: float) -> TCPStore:
+    """A connection to the store at `address`, one per process and address. Raises TransportError if there is none.
+
+    Kept, because each new one costs a name lookup; asked before use, because another store may have taken the address.
+    """
+    with _connecting:
+        client = _clients.get(address)
+        if client is None or not _answers(client):
+            client = _clients[address] = _connect(address, seconds)
+            for old in list(_clients)[:-_CLIENTS_KEPT]:
+                del _clients[old]
+        return client
+
+
+def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None:
+    """Publish this worker's edges, wait for its peers, and check that both ends of each edge say the same."""
+    facts = msgpack.packb({str(edge.number): _facts(session, edge) for edge in edges})
+    for peer, theirs in gather(store, session, me, peers_of(me, edges), "edges", facts).items():
+        _agree(session, me, peer, [edge for edge in edges if edge.peer(me) == peer], msgpack.unpackb(theirs))
+
+
+def gather(
+    store: Store, session: Session, me: str, peers: Sequence[str], what: str, mine: bytes = b"here"
+) -> dict[str, bytes]:
+    """Say `mine` under the name `what`, and wait up to the deadline for what each peer says under it.
+
+    The store's own waits are not used: they would keep its connection, which threads of a process share, to themselves.
+    """
+    store.set(f"{what}/{me}", mine)
+    missing, end, pause = set(peers), time.monotonic() + session.deadline, _POLL[0]
+    while missing := {peer for peer in missing if not store.check([f"{what}/{peer}"])}:
+        if time.monotonic() > end:
+            names = ", ".join(map(repr, sorted(missing)))
+            raise DeadlineError(
+                f"worker {me!r} waited {session.deadline:g} s for {names} to open a channel in generation "
+                f"{session.generation}. See whether all workers were started, or raise the deadline."
+            )
+        time.sleep(pause)
+        pause = min(2 * pause, _POLL[1])
+    return {peer: store.get(f"{what}/{peer}") for peer in peers}
+
+
+def peers_of(me: str, edges: Iterable[Edge]) -> list[str]:
+    """The workers with whom `me` shares an edge, in the order of their names."""
+    return sorted({edge.peer(me) for edge in edges} - {me})
+
+
+def scope(store: Store, *parts: object) -> PrefixStore:
+    """The part of a store under these names."""
+    return PrefixStore("/".join(map(str, parts)), store)
+
+
+def _connect(address: Address, seconds: float) -> TCPStore:
+    try:
+        return TCPStore(*address, is_master=False, timeout=timedelta(seconds=seconds))
+    except RuntimeError as error:
+        raise TransportError(
+            f"no store answered at {address[0]}:{address[1]} within {seconds:g} s. "
+            "Expected the one that the coordinator serves; see whether it lives and whether a firewall is between."
+        ) from error
+
+
+def _answers(client: TCPStore) -> bool:
+    try:
+        client.check(["alive"])
+    except RuntimeError:
+        return False
+    return True
+
+
+def _facts(session: Session, edge: Edge) -> list[Any]:  # Any: texts and bytes, for msgpack
+    return [edge.name, edge.source, edge.target, pack_header(Header.of(session, edge, 0))]
+
+
+def _agree(session: Session, me: str, peer: str, edges: Sequence[Edge], theirs: Mapping[str, list[Any]]) -> None:
+    """Check the edges that `me` has with `peer` against what the peer published."""
+    for edge in edges:
+        facts = theirs.get(str(edge.number))
+        if facts is None:
+            raise _disagreement(me, peer, f"edge {edge.name!r} (number {edge.number})", "no such edge")
+        expect(unpack_header(facts[3]), session, edge, 0)
+        if tuple(facts[:3]) != (edge.name, edge.source, edge.target):
+            raise _disagreement(me, peer, _course(edge.name, edge.source, edge.target), _course(*facts[:3]))
+    ours = {str(edge.number) for edge in edges}
+    for number, (name, source, target, _) in theirs.items():
+        if me in (source, target) and number not in ours:
+            raise _disagreement(me, peer, f"no edge of number {number}", _course(name, source, target))
+
+
+def _disagreement(me: str, peer: str, expected: str, arrived: str) -> ProtocolError:
+    return ProtocolError(
+        f"worker {me!r} and worker {peer!r} disagree on their edges: expected {expected}; arrived {arrived}. "
+        "Project all workers from the same schedule."
+    )
+
+
+def _course(name: str, source: str, target: str) -> str:
+    return f"edge {name!r} from {source!r} to {target!r}"

@@ -1,0 +1,295 @@
+"""The contract of a channel as functions that anyone can run on an implementation of their own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, ShapeError, TransportError
+from antiphon.transport.channel import Channel
+from antiphon.transport.codec import DTYPES
+from antiphon.transport.memory import ALIGNMENT
+from antiphon.transport.message import Edge, Phase, Session, Tag
+
+SESSION = Session("0123456789abcdef" * 4, generation=2, deadline=20.0)
+_HASTY = replace(SESSION, deadline=0.5)
+_SHAPES = ((), (0,), (3, 0, 2), (1,), (7, 3, 5), (64, 33))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two channels to be tested, not yet open, and the means to disturb them.
+
+    source: the channel of worker "Alice"; target: that of worker "Bob";
+    forge: bring a message of any tag to an edge of Bob's, past all checks of the sender;
+    kill: make Alice's end go away, in a way that the target is to notice.
+    """
+
+    source: Channel
+    target: Channel
+    forge: Callable[[Edge, Tag, Tensor], None]
+    kill: Callable[[], None]
+
+
+MakePair: TypeAlias = Callable[[Session, Sequence[Edge]], Pair]
+"""`make_pair(session, edges)`: the channels of Alice and Bob, new ones at every call."""
+
+
+def check_channel(make_pair: MakePair) -> None:
+    """Hold a kind of channel to every law. Raises AssertionError naming what does not hold."""
+    for law in LAWS:
+        law(make_pair)
+
+
+def edge(number: int = 0, shape: tuple[int, ...] = (4,), dtype: torch.dtype = torch.float32, back: bool = False) -> Edge:
+    """An edge from Alice to Bob, or back."""
+    source, target = ("Bob", "Alice") if back else ("Alice", "Bob")
+    phase = Phase.RESPONSE if back else Phase.QUERY
+    return Edge(number, f"{source}.{number} -> {target}", source, target, phase, "zeroth", dtype, shape)
+
+
+def sample(edge: Edge, seed: int = 0) -> Tensor:
+    """A value of this edge: random bits, so that nothing but the exact bytes will do."""
+    generator = torch.Generator().manual_seed(seed)
+    if edge.dtype.is_floating_point:
+        return torch.randn(edge.shape, generator=generator).to(edge.dtype)
+    high = 2 if edge.dtype is torch.bool else 100
+    return torch.randint(0, high, edge.shape, generator=generator).to(edge.dtype)
+
+
+def same_bits(left: Tensor, right: Tensor) -> bool:
+    """Equal type and equal bytes."""
+    return left.dtype == right.dtype and left.shape == right.shape and torch.equal(left, right)
+
+
+@contextmanager
+def opened(pair: Pair) -> Iterator[Pair]:
+    """Open both ends, in two threads because each may wait for the other; close both at the end."""
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            for opening in [threads.submit(channel.open) for channel in (pair.source, pair.target)]:
+                opening.result()
+        yield pair
+    finally:
+        pair.source.close()
+        pair.target.close()
+
+
+@contextmanager
+def refusal(kind: type[AntiphonError], text: str) -> Iterator[None]:
+    """Expect an error of exactly this kind and text; a text that ends in "..." fixes the beginning only."""
+    try:
+        yield
+    except AntiphonError as error:
+        assert type(error) is kind, f"expected {kind.__name__}; arrived {type(error).__name__}: {error}"
+        said = f"{str(error)[: len(text) - 3]}..." if text.endswith("...") else str(error)
+        assert said == text, f"expected the text\n{text}\narrived\n{error}"
+        return
+    raise AssertionError(f"expected {kind.__name__}; nothing was raised")
+
+
+def law_every_type_arrives_bit_by_bit(make_pair: MakePair) -> None:
+    """All dtypes, odd shapes; what is received is contiguous and aligned."""
+    types = [(dtype, shape) for dtype in DTYPES for shape in _SHAPES]
+    edges = [edge(number, shape, dtype) for number, (dtype, shape) in enumerate(types)]
+    with opened(make_pair(SESSION, edges)) as pair:
+        for each in edges:
+            pair.source.send(each, 0, sample(each))
+            arrived = pair.target.receive(each, 0)
+            assert same_bits(arrived, sample(each)), each
+            assert arrived.is_contiguous() and arrived.data_ptr() % ALIGNMENT == 0, each
+
+
+def law_rounds_arrive_in_order_both_ways(make_pair: MakePair) -> None:
+    """A call and its answer, round after round."""
+    there, back = edge(3), edge(9, back=True)
+    with opened(make_pair(SESSION, [there, back])) as pair:
+        for round in range(20):
+            pair.source.send(there, round, sample(there, round))
+            assert same_bits(pair.target.receive(there, round), sample(there, round))
+            pair.target.send(back, round, sample(back, -round))
+            assert same_bits(pair.source.receive(back, round), sample(back, -round))
+        pair.source.settle()
+        pair.target.settle()
+
+
+def law_edges_do_not_wait_for_each_other(make_pair: MakePair) -> None:
+    """Messages of many edges are received in another order than they were sent."""
+    edges = [edge(number, (number + 1,)) for number in range(6)]
+    with opened(make_pair(SESSION, edges)) as pair:
+        for each in edges:
+            pair.source.send(each, 0, sample(each, each.number))
+        for each in reversed(edges):
+            assert same_bits(pair.target.receive(each, 0), sample(each, each.number)), each
+
+
+def law_a_sent_value_is_the_senders_again(make_pair: MakePair) -> None:
+    """The sender overwrites its tensor as soon as `send` returns; views that are not contiguous are sent as they read."""
+    wide = edge(0, (300, 200))
+    with opened(make_pair(SESSION, [wide])) as pair:
+        value = sample(wide)
+        pair.source.send(wide, 0, value)
+        value.zero_()
+        assert same_bits(pair.target.receive(wide, 0), sample(wide))
+        pair.source.send(wide, 1, sample(replace(wide, shape=(200, 300))).T)
+        assert same_bits(pair.target.receive(wide, 1), sample(replace(wide, shape=(200, 300))).T)
+
+
+def law_a_received_value_lasts_until_the_next(make_pair: MakePair) -> None:
+    """A sender that runs ahead does not overwrite what the receiver is reading."""
+    only = edge()
+    with opened(make_pair(SESSION, [only])) as pair:
+        pair.source.send(only, 0, sample(only, 0))
+        first = pair.target.receive(only, 0)
+        for round in (1, 2):
+            pair.source.send(only, round, sample(only, round))
+        assert same_bits(first, sample(only, 0))
+        for round in (1, 2):
+            assert same_bits(pair.target.receive(only, round), sample(only, round))
+
+
+def law_a_sender_runs_ahead_but_not_for_ever(make_pair: MakePair) -> None:
+    """Two messages leave before any is received; one that nobody takes is waited for, up to the deadline."""
+    only = edge(dtype=torch.float64, shape=(50_000,))
+    with opened(make_pair(_HASTY, [only])) as pair:
+        for round in (0, 1):
+            pair.source.send(only, round, sample(only, round))
+        assert same_bits(pair.target.receive(only, 0), sample(only, 0))
+        with refusal(DeadlineError, "worker 'Alice' waited 0.5 s for 'Bob' to take its last message on edge 'Alice.0 -> Bob'..."):
+            for round in range(2, 12):
+                pair.source.send(only, round, sample(only, round))
+
+
+def law_gradients_stay_at_home(make_pair: MakePair) -> None:
+    """A value in a graph of derivatives travels without it, and a reader may start its own."""
+    only = edge()
+    with opened(make_pair(SESSION, [only])) as pair:
+        for round in range(3):
+            pair.source.send(only, round, sample(only).requires_grad_())
+            arrived = pair.target.receive(only, round)
+            assert not arrived.requires_grad
+            arrived.requires_grad_()
+
+
+def law_a_value_of_another_type_is_refused(make_pair: MakePair) -> None:
+    """Nothing of it is sent: the right value follows on the same edge and round."""
+    only = edge(shape=(4, 3))
+    text = (
+        "worker 'Alice' was to send float32[4, 3] on edge 'Alice.0 -> Bob' to worker 'Bob'; arrived {}. "
+        "Return what the edge declares, or declare what is returned."
+    )
+    with opened(make_pair(SESSION, [only])) as pair:
+        with refusal(ShapeError, text.format("float32[3, 4]")):
+            pair.source.send(only, 0, sample(only).T)
+        with refusal(ShapeError, text.format("float64[4, 3]")):
+            pair.source.send(only, 0, sample(only).double())
+        pair.source.send(only, 0, sample(only))
+        assert same_bits(pair.target.receive(only, 0), sample(only))
+
+
+def law_a_duplicate_is_refused(make_pair: MakePair) -> None:
+    """A message of a round that was already played, brought where the next round is expected."""
+    only = edge()
+    with opened(make_pair(SESSION, [only])) as pair:
+        for _ in range(2):
+            pair.source.send(only, 4, sample(only))
+        pair.target.receive(only, 4)
+        with refusal(ProtocolError, _refusal_text("duplicate or late", 5, Tag.of(SESSION, only, 4), _ROUND)):
+            pair.target.receive(only, 5)
+
+
+def law_an_early_message_is_refused(make_pair: MakePair) -> None:
+    """A round was left out."""
+    only = edge()
+    text = "A message before it was lost or skipped: restore all workers from the same checkpoint."
+    with opened(make_pair(SESSION, [only])) as pair:
+        pair.source.send(only, 6, sample(only))
+        with refusal(ProtocolError, _refusal_text("early", 5, Tag.of(SESSION, only, 6), text)):
+            pair.target.receive(only, 5)
+
+
+def law_forged_messages_are_refused(make_pair: MakePair) -> None:
+    """Old and future generations, other grammars, other edges, other phases; each names both sides and the remedy."""
+    right = Tag.of(SESSION, edge(), 5)
+    forgeries = (
+        (right._replace(generation=1), "late", _OLD),
+        (right._replace(generation=3), "early", _NEW),
+        (right._replace(signature="f" * 16), "foreign", _GRAMMAR),
+        (right._replace(edge=7), "foreign", _SCHEDULE),
+        (right._replace(phase=2), "foreign", _SCHEDULE),
+        (right._replace(round=3), "duplicate or late", _ROUND),
+    )
+    for tag, kind, remedy in forgeries:
+        with opened(make_pair(SESSION, [edge()])) as pair:
+            pair.forge(edge(), tag, sample(edge()))
+            with refusal(ProtocolError, _refusal_text(kind, 5, tag, remedy)):
+                pair.target.receive(edge(), 5)
+
+
+def law_a_wait_ends_at_the_deadline(make_pair: MakePair) -> None:
+    """Who waited for whom, on which edge and round."""
+    only = edge()
+    text = (
+        "worker 'Bob' waited 0.5 s for 'Alice' to send on edge 'Alice.0 -> Bob' (query phase, round 12). "
+        "See what 'Alice' is doing, or raise the deadline."
+    )
+    with opened(make_pair(_HASTY, [only])) as pair, refusal(DeadlineError, text):
+        pair.target.receive(only, 12)
+
+
+def law_a_peer_that_is_gone_is_named(make_pair: MakePair) -> None:
+    """The wait ends long before the deadline."""
+    only = edge()
+    with opened(make_pair(SESSION, [only])) as pair:
+        pair.source.send(only, 0, sample(only))
+        pair.target.receive(only, 0)
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(pair.target.receive, only, 1)
+            pair.kill()
+            with refusal(TransportError, "worker 'Bob' lost 'Alice' on edge 'Alice.0 -> Bob' (query phase, round 1): ..."):
+                waiting.result()
+
+
+def law_only_own_edges_can_be_used(make_pair: MakePair) -> None:
+    """Neither an edge of others, nor one's own in the wrong direction, nor any after closing."""
+    only = edge()
+    text = (
+        "worker {!r} cannot {} on edge 'Alice.0 -> Bob' (number 0, from 'Alice' to 'Bob'): its channel is not open, or was made "
+        "without this edge. Open it first, with the edges of the worker's own projection."
+    )
+    with opened(make_pair(SESSION, [only])) as pair:
+        with refusal(ProtocolError, text.format("Alice", "receive")):
+            pair.source.receive(only, 0)
+        with refusal(ProtocolError, text.format("Bob", "send")):
+            pair.target.send(only, 0, sample(only))
+        pair.source.close()
+        pair.source.close()
+        with refusal(ProtocolError, text.format("Alice", "send")):
+            pair.source.send(only, 0, sample(only))
+
+
+_OLD = "It was sent before the last regrouping: close all channels of the old generation first."
+_NEW = "This worker missed a regrouping: open its channel in the new generation."
+_GRAMMAR = "It belongs to another grammar: launch all workers with the same grammar."
+_SCHEDULE = "It belongs to another edge: project all workers from the same schedule."
+_ROUND = "An edge carries one message a round: restore all workers from the same checkpoint."
+
+
+def _refusal_text(kind: str, round: int, arrived: Tag, remedy: str) -> str:
+    phase = {0: "query", 2: "move"}[arrived.phase]
+    return (
+        f"worker 'Bob' refused a {kind} message from worker 'Alice' on edge 'Alice.0 -> Bob': "
+        f"expected signature 0123456789abcdef, generation 2, round {round}, query phase, edge 0; "
+        f"arrived signature {arrived.signature}, generation {arrived.generation}, round {arrived.round}, "
+        f"{phase} phase, edge {arrived.edge}. {remedy}"
+    )
+
+
+LAWS: tuple[Callable[[MakePair], None], ...] = tuple(
+    law for name, law in sorted(globals().items()) if name.startswith("law_")
+)
+"""Every law, for a test that is to report them one by one."""
