@@ -18,7 +18,8 @@ class Channel(Protocol):
     def open(self) -> None:
         """Meet the peers and agree with them, once, on the header of every fixed-shape edge. Blocks up to the deadline.
 
-        Raises ProtocolError or ShapeError where two workers disagree, TransportError or DeadlineError where one is missing.
+        Raises ProtocolError or ShapeError where two workers disagree, DeadlineError or TransportError where one
+        is missing.
         """
         ...
 

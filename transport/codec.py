@@ -47,7 +47,7 @@ DTYPES = tuple(_NAMES)
 def encode(header: Header, value: Tensor) -> bytearray:
     """The frame of a message: magic and lengths, msgpack header, padding to a multiple of 64, the value's bytes.
 
-    Copies the value once. Raises ShapeError if it is not what the header says, CodecError for a dtype that may not travel.
+    Copies the value once. Raises ShapeError if the header says another type, CodecError for a dtype that is barred.
     """
     if (value.dtype, tuple(value.shape)) != (header.dtype, header.shape):
         raise ShapeError(
@@ -86,7 +86,7 @@ def pack_header(header: Header) -> bytes:
         _refuse_dtype(str(header.dtype).removeprefix("torch."))
     tag = header.tag
     fields = (header.version, tag.signature, tag.generation, tag.round, tag.phase, tag.edge)
-    return msgpack.packb((*fields, header.order, _NAMES[header.dtype], header.shape))
+    return pack((*fields, header.order, _NAMES[header.dtype], header.shape))
 
 
 def unpack_header(data: bytes) -> Header:
@@ -105,6 +105,13 @@ def unpack_header(data: bytes) -> Header:
     if not isinstance(name, str) or name not in _DTYPES:
         _refuse_dtype(name)
     return Header(VERSION, Tag(signature, generation, round, phase, edge), order, _DTYPES[name], _shape(shape))
+
+
+def pack(value: object) -> bytes:
+    """The msgpack bytes of numbers, texts, bytes, sequences and mappings."""
+    packed = msgpack.packb(value)
+    assert packed is not None  # the type stubs allow for a packer that keeps its bytes
+    return packed
 
 
 def pack_tag(tag: Tag) -> bytes:
@@ -157,7 +164,7 @@ def _value(view: memoryview, start: int, header: Header) -> Tensor:
 def _unpack_fields(data: bytes) -> list[Any]:  # Any: what arrived, not yet checked
     try:
         fields = msgpack.unpackb(
-            data, use_list=True, max_str_len=64, max_bin_len=0, max_array_len=DIMENSION_LIMIT, max_map_len=0, max_ext_len=0
+            data, max_str_len=64, max_bin_len=0, max_array_len=DIMENSION_LIMIT, max_map_len=0, max_ext_len=0
         )
     except Exception as error:  # msgpack raises ValueError, TypeError, UnicodeDecodeError and its own
         raise CodecError(_refusal("a msgpack header", type(error).__name__)) from error

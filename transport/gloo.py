@@ -1,13 +1,15 @@
 """The CPU backend: gloo, point to point, with buffers and receives prepared ahead of the rounds."""
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import final
 
 import torch
 from torch import Tensor
-from torch.distributed import PrefixStore, ProcessGroupGloo, Store, Work
 
 from antiphon.errors import CodecError, TransportError
+from antiphon.transport.c10d import PrefixStore, ProcessGroupGloo, Store, Work
 from antiphon.transport.channel import garbled
 from antiphon.transport.codec import TAG_BYTES, pack_tag, unpack_tag
 from antiphon.transport.link import brief, deadline, fault
@@ -95,9 +97,9 @@ class GlooIncoming:
         except RuntimeError as error:
             raise fault(self._link.session, self._link.me, self._edge, round, error) from error
         _ROUND.pack_into(self._expected, _ROUND_AT, round)
-        if arrived.tag != self._expected:
+        if arrived.tag.tobytes() != self._expected:  # compared as a view, it takes longer
             self._refuse(arrived, round)
-        # A new tensor over the same memory: what a reader does to it (requires_grad_) must not last until the next round.
+        # A new tensor over the same memory: what a reader does to it (requires_grad_) ends with the round.
         return arrived.value.detach()
 
     def settle(self) -> None:
@@ -137,19 +139,25 @@ class GlooLink:
     def greet(self, ranks: dict[str, int]) -> None:
         """Exchange a byte with every peer, which makes the connection."""
         hello = [torch.zeros(1, dtype=torch.uint8)]
-        peer, works = "", []
-        try:
-            for peer, rank in ranks.items():
+        works = []
+        for peer, rank in ranks.items():
+            with self._connecting(peer):
                 works.append((peer, self.group.send(hello, rank, _HELLO)))
                 works.append((peer, self.group.recv([torch.zeros(1, dtype=torch.uint8)], rank, _HELLO)))
-            for peer, work in works:
+        for peer, work in works:
+            with self._connecting(peer):
                 work.wait(deadline(self.session))
+
+    def close(self) -> None:
+        """Drop the group; its sockets and its thread end with the last reference."""
+        del self.group
+
+    @contextmanager
+    def _connecting(self, peer: str) -> Iterator[None]:
+        try:
+            yield
         except RuntimeError as error:
             raise TransportError(
                 f"worker {self.me!r} cannot connect to {peer!r} in generation {self.session.generation}: "
                 f"{brief(str(error))}. Expected each to reach the other at its own host name; see network and firewall."
             ) from error
-
-    def close(self) -> None:
-        """Drop the group; its sockets and its thread end with the last reference."""
-        del self.group

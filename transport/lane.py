@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 @final
 class Lane(Generic[T]):
-    """At most `bound` items, in order. Every wait has a deadline; a failed lane gives what it still holds, then raises."""
+    """At most `bound` items, in order. Each wait has a deadline; a failed lane gives what it holds, then raises."""
 
     def __init__(self, bound: int) -> None:
         self.bound = bound

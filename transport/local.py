@@ -1,4 +1,4 @@
-"""The channel between workers of one process: values move from buffer to buffer, under the same rules as between machines."""
+"""The channel between workers of one process: from buffer to buffer, under the same rules as between machines."""
 
 import threading
 from collections.abc import Iterable, Sequence

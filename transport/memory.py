@@ -18,7 +18,7 @@ def aligned(size: int) -> memoryview:
 
 
 def tensor_over(memory: memoryview, dtype: torch.dtype, shape: tuple[int, ...], offset: int = 0) -> Tensor:
-    """The tensor that lies in `memory` from `offset` on; shares the memory and keeps it alive. An empty one owns nothing."""
+    """The tensor that lies in `memory` from `offset` on; it shares the memory and keeps it alive."""
     count = math.prod(shape)
     if count == 0:
         return torch.empty(shape, dtype=dtype)

@@ -1,4 +1,4 @@
-"""What a message says about itself: the edge it travels on, the session and round it belongs to, and the check on arrival."""
+"""What a message says about itself: edge, session, round, type; and the check on arrival."""
 
 import math
 from dataclasses import dataclass

@@ -1,18 +1,18 @@
 """The GPU backend: NCCL, point to point. Written from the documentation; not yet run on hardware.
 
-NCCL has no message tags: what one rank sends to another is received in the order of sending. A schedule gives that, since a
-transfer has one position in its order. Opposite traffic of a pair goes by two communicators, one per direction, instead of
-one grouped call: a group completes as a whole, so a send that runs ahead would hold back the receive it is grouped with.
+NCCL has no message tags: what one rank sends to another is received in the order of sending. A schedule gives that,
+since a transfer has one position in its order. Opposite traffic of a pair goes by two communicators, one per direction,
+instead of one grouped call: a group completes as a whole, so a send that runs ahead would hold back the receive that it
+is grouped with.
 """
 
 from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.distributed import PrefixStore, Store, Work
 
 from antiphon.errors import TransportError
-from antiphon.transport.codec import pack_tag
+from antiphon.transport.c10d import PrefixStore, Store, Work
 from antiphon.transport.link import brief, deadline, fault
 from antiphon.transport.memory import ALIGNMENT
 from antiphon.transport.message import Edge, Session, Tag, expect
@@ -83,7 +83,7 @@ class NcclIncoming:
         self._due: int | None = None
 
     def receive(self, round: int) -> Tensor:
-        """Check the last message, then wait for the next one. Not posted ahead: NCCL receives in the order of posting."""
+        """Check the last message, then wait for the next. Not posted ahead: NCCL receives in the order of posting."""
         self.settle()
         self._link.wait(self._group.recv(self._buffer.wire, self._rank, 0), self._edge, round)
         self._words.copy_(self._buffer.words, non_blocking=True)

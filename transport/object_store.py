@@ -46,12 +46,12 @@ class Mailbox:
             )
         if not lane.offer(frame):
             raise ProtocolError(
-                f"the mailbox of worker {self.me!r} is full on edge {edge_number}: expected at most {self.window} messages "
-                f"under way; arrived one more than {lane.bound}. Let the sender wait for its receipts."
+                f"the mailbox of worker {self.me!r} is full on edge {edge_number}: expected at most {self.window} "
+                f"messages under way; arrived one more than {lane.bound}. Let the sender wait for its receipts."
             )
 
     def take(self, edge: Edge, deadline: float) -> Frame:
-        """The oldest frame of this edge; blocks up to `deadline` seconds. Raises TimeoutError, or the mailbox's failure."""
+        """The oldest frame of this edge; blocks up to `deadline` seconds. Raises TimeoutError, or why it failed."""
         return self._lanes[edge.number].take(deadline)
 
     def fail(self, failure: BaseException) -> None:

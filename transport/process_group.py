@@ -5,9 +5,9 @@ from typing import final
 
 import torch
 from torch import Tensor
-from torch.distributed import Store
 
 from antiphon.errors import TransportError
+from antiphon.transport.c10d import Store
 from antiphon.transport.channel import check_value, no_such_edge
 from antiphon.transport.gloo import GlooLink
 from antiphon.transport.link import Incoming, Link, Outgoing, brief
@@ -21,7 +21,7 @@ class ProcessGroupChannel:
     """One worker's end in a group of its own, built at `open` and gone at `close`; a process may hold several.
 
     ranks: of all workers of the run, 0 to n - 1; store_address: of the store that the coordinator serves;
-    edges: those of `me` are picked out; hostname: where peers reach this worker; device: "cpu" for gloo, "cuda" for NCCL.
+    edges: those of `me` are picked out; hostname: where peers reach this worker; device: gloo on CPU, NCCL on CUDA;
     run: a name that no other run uses on this store in this generation.
     """
 
@@ -51,8 +51,8 @@ class ProcessGroupChannel:
         except RuntimeError as error:
             self.close()
             raise TransportError(
-                f"worker {self._me!r} could not open its channel in generation {self._session.generation} over the store at "
-                f"{self._address[0]}:{self._address[1]}: {brief(str(error))}. "
+                f"worker {self._me!r} could not open its channel in generation {self._session.generation} "
+                f"over the store at {self._address[0]}:{self._address[1]}: {brief(str(error))}. "
                 "See whether the coordinator lives and this worker's host name is its own."
             ) from error
         except BaseException:
@@ -82,7 +82,7 @@ class ProcessGroupChannel:
             incoming.settle()
 
     def close(self) -> None:
-        """Let the group go, with its sockets and threads. A receive that waits in another thread ends at its deadline."""
+        """Let the group go, with its sockets and threads. A wait in another thread goes on until its deadline."""
         self._outgoing, self._incoming = {}, {}
         link, self._link = self._link, None
         if link is not None:

@@ -8,10 +8,10 @@ from datetime import timedelta
 from typing import Any
 
 import msgpack
-from torch.distributed import PrefixStore, Store, TCPStore
 
 from antiphon.errors import DeadlineError, ProtocolError, TransportError
-from antiphon.transport.codec import pack_header, unpack_header
+from antiphon.transport.c10d import PrefixStore, Store, TCPStore
+from antiphon.transport.codec import pack, pack_header, unpack_header
 from antiphon.transport.message import Edge, Header, Session, expect
 
 Address = tuple[str, int]
@@ -50,7 +50,7 @@ def store_client(address: Address, seconds: float) -> TCPStore:
 
 def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None:
     """Publish this worker's edges, wait for its peers, and check that both ends of each edge say the same."""
-    facts = msgpack.packb({str(edge.number): _facts(session, edge) for edge in edges})
+    facts = pack({str(edge.number): _facts(session, edge) for edge in edges})
     for peer, theirs in gather(store, session, me, peers_of(me, edges), "edges", facts).items():
         _agree(session, me, peer, [edge for edge in edges if edge.peer(me) == peer], msgpack.unpackb(theirs))
 
@@ -62,7 +62,7 @@ def gather(
 
     The store's own waits are not used: they would keep its connection, which threads of a process share, to themselves.
     """
-    store.set(f"{what}/{me}", mine)
+    store.set(f"{what}/{me}", mine)  # pyright: ignore[reportArgumentType]  (bytes are taken too)
     missing, end, pause = set(peers), time.monotonic() + session.deadline, _POLL[0]
     while missing := {peer for peer in missing if not store.check([f"{what}/{peer}"])}:
         if time.monotonic() > end:

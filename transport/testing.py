@@ -1,5 +1,6 @@
 """The contract of a channel as functions that anyone can run on an implementation of their own."""
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -45,7 +46,9 @@ def check_channel(make_pair: MakePair) -> None:
         law(make_pair)
 
 
-def edge(number: int = 0, shape: tuple[int, ...] = (4,), dtype: torch.dtype = torch.float32, back: bool = False) -> Edge:
+def edge(
+    number: int = 0, shape: tuple[int, ...] = (4,), dtype: torch.dtype = torch.float32, back: bool = False
+) -> Edge:
     """An edge from Alice to Bob, or back."""
     source, target = ("Bob", "Alice") if back else ("Alice", "Bob")
     phase = Phase.RESPONSE if back else Phase.QUERY
@@ -128,7 +131,7 @@ def law_edges_do_not_wait_for_each_other(make_pair: MakePair) -> None:
 
 
 def law_a_sent_value_is_the_senders_again(make_pair: MakePair) -> None:
-    """The sender overwrites its tensor as soon as `send` returns; views that are not contiguous are sent as they read."""
+    """The sender overwrites its tensor as soon as `send` returns; a transposed view is sent as it reads."""
     wide = edge(0, (300, 200))
     with opened(make_pair(SESSION, [wide])) as pair:
         value = sample(wide)
@@ -159,7 +162,10 @@ def law_a_sender_runs_ahead_but_not_for_ever(make_pair: MakePair) -> None:
         for round in (0, 1):
             pair.source.send(only, round, sample(only, round))
         assert same_bits(pair.target.receive(only, 0), sample(only, 0))
-        with refusal(DeadlineError, "worker 'Alice' waited 0.5 s for 'Bob' to take its last message on edge 'Alice.0 -> Bob'..."):
+        text = (
+            "worker 'Alice' waited 0.5 s for 'Bob' to take its last message on edge 'Alice.0 -> Bob' (query phase, ..."
+        )
+        with refusal(DeadlineError, text):
             for round in range(2, 12):
                 pair.source.send(only, round, sample(only, round))
 
@@ -169,7 +175,11 @@ def law_gradients_stay_at_home(make_pair: MakePair) -> None:
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         for round in range(3):
-            pair.source.send(only, round, sample(only).requires_grad_())
+            value = sample(only).requires_grad_()
+            seen = weakref.ref(value)
+            pair.source.send(only, round, value)
+            del value
+            assert seen() is None, "the channel keeps the sent value, or its graph"
             arrived = pair.target.receive(only, round)
             assert not arrived.requires_grad
             arrived.requires_grad_()
@@ -250,7 +260,8 @@ def law_a_peer_that_is_gone_is_named(make_pair: MakePair) -> None:
         with ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(pair.target.receive, only, 1)
             pair.kill()
-            with refusal(TransportError, "worker 'Bob' lost 'Alice' on edge 'Alice.0 -> Bob' (query phase, round 1): ..."):
+            text = "worker 'Bob' lost 'Alice' on edge 'Alice.0 -> Bob' (query phase, round 1): ..."
+            with refusal(TransportError, text):
                 waiting.result()
 
 
@@ -258,8 +269,8 @@ def law_only_own_edges_can_be_used(make_pair: MakePair) -> None:
     """Neither an edge of others, nor one's own in the wrong direction, nor any after closing."""
     only = edge()
     text = (
-        "worker {!r} cannot {} on edge 'Alice.0 -> Bob' (number 0, from 'Alice' to 'Bob'): its channel is not open, or was made "
-        "without this edge. Open it first, with the edges of the worker's own projection."
+        "worker {!r} cannot {} on edge 'Alice.0 -> Bob' (number 0, from 'Alice' to 'Bob'): its channel is not open, or "
+        "was made without this edge. Open it first, with the edges of the worker's own projection."
     )
     with opened(make_pair(SESSION, [only])) as pair:
         with refusal(ProtocolError, text.format("Alice", "receive")):

@@ -1,0 +1,89 @@
+"""Every channel takes the same conformance suite."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from antiphon.transport import (
+    Edge,
+    Exchange,
+    Header,
+    LocalChannel,
+    Mailbox,
+    ObjectStoreChannel,
+    ProcessGroupChannel,
+    Session,
+    Tag,
+)
+from antiphon.transport.channel import Channel, gone
+from antiphon.transport.codec import encode, pack_tag
+from antiphon.transport.message import VERSION
+from antiphon.transport.rendezvous import Address
+from antiphon.transport.testing import LAWS, MakePair, Pair
+
+_runs = itertools.count()
+
+
+def local_pair(session: Session, edges: Sequence[Edge]) -> Pair:
+    exchange = Exchange()
+    source, target = (LocalChannel(session, me, exchange, edges) for me in ("Alice", "Bob"))
+
+    def forge(edge: Edge, tag: Tag, value: Tensor) -> None:
+        road = exchange.join(session, [edge])[edge.number]
+        buffer = road.free.take(1.0)
+        assert road.sent.offer((tag, buffer.copy_(value)))
+
+    return Pair(source, target, forge, source.close)
+
+
+def object_store_pair(session: Session, edges: Sequence[Edge]) -> Pair:
+    mailboxes = {me: Mailbox(me, edges) for me in ("Alice", "Bob")}
+
+    def post(peer: str, number: int, frame: bytes | bytearray) -> None:
+        mailboxes[peer].put(number, bytes(frame))  # as Ray delivers it: read-only, at any address
+
+    def forge(edge: Edge, tag: Tag, value: Tensor) -> None:
+        mailboxes["Bob"].put(edge.number, encode(Header(VERSION, tag, edge.order, edge.dtype, edge.shape), value))
+
+    def kill() -> None:
+        mailboxes["Bob"].fail(gone("Bob", edges[0], 1, "its actor died"))
+
+    source, target = (ObjectStoreChannel(session, me, post, mailboxes[me], edges) for me in mailboxes)
+    return Pair(source, target, forge, kill)
+
+
+def process_group_pairs(address: Address) -> MakePair:
+    def make_pair(session: Session, edges: Sequence[Edge]) -> Pair:
+        ranks, run = {"Alice": 0, "Bob": 1}, f"pair {next(_runs)}"
+        source, target = (ProcessGroupChannel(session, me, ranks, address, edges, "127.0.0.1", run=run) for me in ranks)
+
+        def forge(edge: Edge, tag: Tag, value: Tensor) -> None:
+            outgoing: Any = source._outgoing[edge.number]  # Any: reaches below the interface, to lie
+            buffer = outgoing._buffer
+            buffer.value.copy_(value)
+            buffer.tag[:] = pack_tag(tag)
+            outgoing._work = outgoing._post(buffer.wire, 1, edge.number + 1)
+
+        return Pair(source, target, forge, source.close)
+
+    return make_pair
+
+
+@pytest.fixture(params=["local", "object-store", "process-group"])
+def make_pair(request: pytest.FixtureRequest, address: Address) -> MakePair:
+    return {"local": local_pair, "object-store": object_store_pair, "process-group": process_group_pairs(address)}[
+        request.param
+    ]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_channel(law: Callable[[MakePair], None], make_pair: MakePair) -> None:
+    law(make_pair)
+
+
+def test_what_is_made_is_a_channel(make_pair: MakePair) -> None:
+    pair = make_pair(Session("0" * 64, 0, 1.0), [])
+    assert isinstance(pair.source, Channel) and isinstance(pair.target, Channel)

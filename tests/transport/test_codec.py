@@ -1,0 +1,169 @@
+"""Frames, headers and tags: what is encoded is decoded, and no bytes whatever bring down a reader."""
+
+import struct
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from antiphon.errors import CodecError, ShapeError
+from antiphon.transport import Header, Tag, decode, encode, pack_tag, unpack_tag
+from antiphon.transport.codec import DTYPES, TAG_BYTES, pack, pack_header, unpack_header
+from antiphon.transport.memory import aligned
+from antiphon.transport.message import VERSION
+
+TAG = Tag("0123456789abcdef", 2, 5, 1, 3)
+ENDING = " The sender is no antiphon worker of this version, or the bytes were damaged on the way."
+shapes = st.lists(st.integers(0, 5), max_size=5).map(tuple)
+tags = st.builds(
+    Tag,
+    st.binary(min_size=8, max_size=8).map(bytes.hex),
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 2),
+    st.integers(0, 2**32 - 1),
+)
+
+
+def header(dtype: torch.dtype = torch.float32, shape: tuple[int, ...] = (2, 3)) -> Header:
+    return Header(VERSION, TAG, "first", dtype, shape)
+
+
+def frame_of(fields: object, value: bytes = b"") -> bytes:
+    head = pack(fields)
+    start = -(-(16 + len(head)) // 64) * 64
+    return (struct.pack("<4sIQ", b"ATPH", len(head), len(value)) + head).ljust(start, b"\0") + value
+
+
+def fields_with(**changes: object) -> list[object]:
+    names = ("version", "signature", "generation", "round", "phase", "edge", "order", "dtype", "shape")
+    right: tuple[object, ...] = (VERSION, *TAG, "first", "float32", [2, 3])
+    return list((dict(zip(names, right, strict=True)) | changes).values())
+
+
+@settings(max_examples=60, deadline=None)
+@given(tags, st.sampled_from(DTYPES), shapes, st.sampled_from(["zeroth", "first"]), st.integers(0, 2**31))
+def test_what_is_encoded_is_decoded(
+    tag: Tag, dtype: torch.dtype, shape: tuple[int, ...], order: str, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    value = torch.randint(0, 2, shape, generator=generator).to(dtype)
+    frame = encode(Header(VERSION, tag, order, dtype, shape), value)
+    for form in (frame, bytes(frame), memoryview(b"x" + frame)[1:]):
+        said, arrived = decode(form)
+        assert said == Header(VERSION, tag, order, dtype, shape)
+        assert arrived.dtype == dtype and arrived.shape == shape and torch.equal(arrived, value)
+        assert arrived.is_contiguous() and arrived.data_ptr() % 64 == 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_damaged_frames_are_decoded_or_refused(data: st.DataObject) -> None:
+    """Any cut, any flipped bytes: a CodecError or a value that is no larger than the frame; never anything else."""
+    frame = encode(header(), torch.arange(6.0).view(2, 3))
+    for place in data.draw(st.lists(st.integers(0, 87), max_size=4)):
+        frame[place] ^= data.draw(st.integers(1, 255))
+    cut = frame[: data.draw(st.integers(0, len(frame)))] if data.draw(st.booleans()) else frame
+    try:
+        _, value = decode(cut)
+    except CodecError:
+        return
+    assert value.numel() * value.element_size() <= len(cut)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_as_a_header_are_refused_or_read(data: bytes) -> None:
+    for read in (unpack_header, unpack_tag, decode):
+        try:
+            read(data)
+        except CodecError:
+            continue
+
+
+@given(tags)
+def test_a_tag_is_32_bytes(tag: Tag) -> None:
+    packed = pack_tag(tag)
+    assert len(packed) == TAG_BYTES == 32 and unpack_tag(packed) == tag
+
+
+def test_every_truncation_and_any_trailing_byte_is_refused() -> None:
+    frame = bytes(encode(header(), torch.ones(2, 3)))
+    for size in range(len(frame)):
+        with pytest.raises(CodecError):
+            decode(frame[:size])
+    with pytest.raises(CodecError) as refusal:
+        decode(frame + b"\0")
+    text = f"a message does not parse: expected {len(frame)} bytes in all; arrived {len(frame) + 1} bytes." + ENDING
+    assert str(refusal.value) == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"version": 9},
+            "expected version 1 of the message format; arrived version 9. Run one antiphon on all workers.",
+        ),
+        ({"signature": "xyz"}, "expected a signature of 16 hexadecimal digits; arrived 'xyz'." + ENDING),
+        ({"round": -1}, "expected a round from 0 to 2**63 - 1; arrived -1." + ENDING),
+        ({"generation": True}, "expected a generation from 0 to 2**63 - 1; arrived True." + ENDING),
+        ({"order": "second"}, "expected order 'zeroth' or 'first'; arrived 'second'." + ENDING),
+        ({"shape": [-2, 3]}, "expected a shape of sizes from 0 to 2**63 - 1; arrived [-2, 3]." + ENDING),
+        (
+            {"shape": [2**40, 0]},
+            "expected a shape of at most 2147483648 elements; arrived (1099511627776, 0)." + ENDING,
+        ),
+        ({"shape": [2, 2]}, "expected 16 bytes for float32[2, 2]; arrived 24 bytes of value." + ENDING),
+        ({"shape": [1] * 17}, "expected a msgpack header; arrived ValueError." + ENDING),
+        (
+            {"dtype": "complex64"},
+            "expected a dtype of float16, float32, float64, bfloat16, int8, int16, int32, int64, uint8, bool; "
+            "arrived 'complex64'. Convert the value to one of these.",
+        ),
+    ],
+)
+def test_a_header_that_lies_is_refused(changes: dict[str, object], text: str) -> None:
+    with pytest.raises(CodecError) as refusal:
+        decode(frame_of(fields_with(**changes), bytes(24)))
+    assert str(refusal.value) == f"a message does not parse: {text}"
+
+
+def test_a_limit_holds_before_anything_is_read() -> None:
+    with pytest.raises(CodecError) as refusal:
+        decode(encode(header(), torch.ones(2, 3)), limit=80)
+    assert str(refusal.value) == (
+        "a message does not parse: expected at most 80 bytes; arrived 88 bytes. "
+        "Raise the limit, or send smaller values."
+    )
+
+
+def test_a_byte_that_is_no_bool_is_refused() -> None:
+    with pytest.raises(CodecError, match="bytes 0 and 1 in a value of dtype bool"):
+        decode(frame_of(fields_with(dtype="bool", shape=[2]), b"\x01\x02"))
+
+
+def test_a_value_that_is_not_what_its_header_says_is_not_encoded() -> None:
+    with pytest.raises(ShapeError) as refusal:
+        encode(header(), torch.ones(3, 2))
+    assert str(refusal.value) == (
+        "a frame for edge 3 was to carry float32[2, 3]; arrived float32[3, 2]. Send the value that the edge declares."
+    )
+    with pytest.raises(CodecError, match="arrived 'complex64'"):
+        pack_header(header(torch.complex64))
+
+
+def test_an_aligned_writable_frame_is_not_copied() -> None:
+    frame = encode(header(), torch.zeros(2, 3))
+    memory = aligned(len(frame))
+    memory[:] = frame
+    _, value = decode(memory)
+    value.fill_(1.0)
+    assert torch.equal(decode(memory)[1], torch.ones(2, 3))
+
+
+def test_a_read_only_frame_is_copied_once_and_may_be_written() -> None:
+    frame = bytes(encode(header(), torch.zeros(2, 3)))
+    decode(frame)[1].fill_(1.0)
+    assert torch.equal(decode(frame)[1], torch.zeros(2, 3))
