@@ -34,11 +34,21 @@ _ABOUT_KERNELS = frozenset({"fused", "foreach", "differentiable", "capturable"})
 _FUSED_DTYPES = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
 
 
+def _without_compiler() -> None:
+    """Keep torch.optim from importing torch's compiler: a second per process, only to be told to stay out of methods
+    that nobody compiles. Where torch changes its marker, nothing but that second comes back."""
+    for method in vars(Optimizer).values():
+        inner = getattr(method, "__wrapped__", None)
+        if inner is not None and "_compile" in getattr(getattr(method, "__code__", None), "co_filename", ""):
+            inner.__dict__.setdefault("__dynamo_disable", inner)
+
+
 def make_optimizer(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> Optimizer:
     """The optimizer `torch.optim.<name>` on these parameters, with fused kernels where they pay.
 
     Raises ExperimentError for a name or an argument that torch.optim does not have, or that a player cannot use.
     """
+    _without_compiler()
     kind = _find("optimizer", name, torch.optim, Optimizer, REFUSED_OPTIMIZERS, "'Adam' or 'SGD'")
     _check_arguments("optimizer", name, kind, arguments, given={"params"})
     if arguments.get("differentiable"):

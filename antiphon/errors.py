@@ -1,8 +1,16 @@
 """Every error that antiphon raises; a leaf that all folders may import."""
 
+from typing import Any
+
 
 class AntiphonError(Exception):
-    """Root of all errors of antiphon. Each message says who, what was expected, what arrived, and the remedy."""
+    """Root of all errors of antiphon. Each message says who, what was expected, what arrived, and the remedy.
+
+    worker, round: where it happened, if during a round; an empty name and -1 otherwise.
+    """
+
+    worker: str = ""
+    round: int = -1
 
 
 class GrammarError(AntiphonError):
@@ -56,7 +64,7 @@ class RoundError(AntiphonError):
         super().__init__(message)
         self.worker, self.round, self.traceback = worker, round, traceback
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:  # Any: pickle's own shape
         return _round_error, (type(self), self.args[0], self.worker, self.round, self.traceback)
 
 

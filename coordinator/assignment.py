@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.compile import compile_schedule
+from antiphon.coordinator.compile import StepOrder, compile_schedule
 from antiphon.coordinator.placement import Placement, together
 from antiphon.coordinator.schedule import Schedule
 from antiphon.errors import PlacementError
@@ -28,11 +28,13 @@ def assign(
     *,
     placement: Placement | None = None,
     seed: int = 0,
+    order: StepOrder | None = None,
 ) -> Assignment:
-    """An assignment in the plain order.
+    """An assignment, compiled.
 
     agents: one per player, or one for all; Adam with torch's own arguments where none is given.
-    placement: everyone on one worker where none is given.
+    placement: everyone on one worker where none is given. order: split where several workers wait for each other,
+    plain on one, unless given.
     Raises PlacementError for an agent of somebody who is no player.
     """
     players = [player.name for player in grammar.query.players]
@@ -47,4 +49,5 @@ def assign(
     complete = {player: agents.get(player) or AgentSpecification.of() for player in players}
     placement = placement or together(grammar)
     cadences = {player: specification.cadence for player, specification in complete.items()}
-    return Assignment(grammar, placement, compile_schedule(grammar, placement, cadences), complete, seed)
+    order = order or (StepOrder.SPLIT if len(placement.workers) > 1 else StepOrder.PLAIN)
+    return Assignment(grammar, placement, compile_schedule(grammar, placement, cadences, order), complete, seed)

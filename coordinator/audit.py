@@ -13,6 +13,12 @@ def audit(schedule: Schedule, tallies: Iterable[Tally], first: int, rounds: int)
     Raises ProtocolError naming the edge or the player, both workers, and the first round that is missing or doubled.
     """
     by_worker = {tally.worker: tally for tally in tallies}
+    silent = [worker for worker in schedule.workers if worker not in by_worker]
+    if silent:
+        raise ProtocolError(
+            f"worker {silent[0]!r} told no tally; expected one of each of {list(schedule.workers)}. "
+            "The rounds since the last checkpoint do not count: resume from it."
+        )
     for step in schedule.steps:
         if not isinstance(step, Transfer | Move):
             continue

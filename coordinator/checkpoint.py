@@ -32,6 +32,8 @@ class Manifest:
 def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
     """Write one `name.safetensors` and one `name.json` for everyone; returns the names."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Where an older checkpoint is written over, it is none from here on, until the new manifest is there.
+    (folder / MANIFEST).unlink(missing_ok=True)
     for name, state in states.items():
         tensors: dict[str, Tensor] = {}
         plain = _split(state, "", tensors)
@@ -95,6 +97,8 @@ def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # Any: a 
     """JSON of a state, each tensor replaced by its key among `tensors`."""
     if isinstance(value, Tensor):
         key = path or "value"
+        while key in tensors:  # a key of the state may have a slash of its own
+            key += "'"
         tensors[key] = value.detach().cpu().contiguous().clone()
         return {_TENSOR: key}
     if isinstance(value, Mapping):

@@ -2,12 +2,15 @@
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
 
 from antiphon.coordinator.placement import Placement, locate
 from antiphon.coordinator.schedule import (
     Follow,
     Install,
     Move,
+    Part,
     Query,
     Respond,
     Schedule,
@@ -25,20 +28,36 @@ from antiphon.grammars.types import EdgeType, Order
 from antiphon.transport.message import Edge, Phase
 
 
-def compile_schedule(grammar: Grammar, placement: Placement, cadences: Mapping[str, Cadence] | None = None) -> Schedule:
-    """The plain order: every query in Q's order, every response in R's, every move, every clone.
+class StepOrder(StrEnum):
+    """How a round's responses are ordered. The numbers are the same."""
+
+    PLAIN = "plain"
+    SPLIT = "split"
+
+
+def compile_schedule(
+    grammar: Grammar,
+    placement: Placement,
+    cadences: Mapping[str, Cadence] | None = None,
+    order: StepOrder = StepOrder.PLAIN,
+) -> Schedule:
+    """Every query in Q's order, every response in R's, every move, every clone.
 
     cadences: the moves' cadence per player; every round for the others. A transfer stands right before the step that
     first needs its value on that worker. A response that nobody's cadence needs in a round is not computed in it.
+    order: PLAIN computes both outputs of operator `*` at once; SPLIT what goes upstream to another worker first, and
+    the player's own part while others work on that (the essay's two outputs, section 2).
     """
-    return _Compiler(grammar, placement, cadences or {}).compile()
+    return _Compiler(grammar, placement, cadences or {}, order).compile()
 
 
 class _Compiler:
     """Appends steps in order, and a transfer wherever a step needs a value that its worker doesn't hold yet."""
 
-    def __init__(self, grammar: Grammar, placement: Placement, cadences: Mapping[str, Cadence]) -> None:
-        self.grammar, self.placement, self.cadences = grammar, placement, cadences
+    def __init__(
+        self, grammar: Grammar, placement: Placement, cadences: Mapping[str, Cadence], order: StepOrder
+    ) -> None:
+        self.grammar, self.placement, self.order = grammar, placement, order
         self.worker_of = dict(locate(grammar, placement))
         self.steps: list[Step] = []
         self.writer: dict[Slot, str] = {}
@@ -70,7 +89,23 @@ class _Compiler:
         reads = tuple(Slot(Phase.RESPONSE, port) for port in node.inputs)
         if isinstance(node, Tap):
             reads = (Slot(Phase.QUERY, node.port),)
-        self._append(Respond(node.name, self._place(node), reads, _written(node), when))
+        step = Respond(node.name, self._place(node), reads, _written(node), when)
+        for part in self._split(step, node):
+            self._append(part)
+
+    def _split(self, step: Respond, node: ResponseNode) -> tuple[Respond, ...]:
+        if not isinstance(node, Product) or not node.parameters or not self._awaited_elsewhere(step):
+            return (step,)
+        *upstream, own = step.writes
+        return (
+            replace(step, writes=tuple(upstream), part=Part.UPSTREAM),
+            replace(step, writes=(own,), part=Part.OWN),
+        )
+
+    def _awaited_elsewhere(self, step: Respond) -> bool:
+        upstream = {slot.port for slot in step.writes if slot.port.index != PARAMETERS}
+        readers = (node for node in self.grammar.response.nodes if upstream.intersection(node.inputs))
+        return self.order is StepOrder.SPLIT and any(self._place(reader) != step.worker for reader in readers)
 
     def _place(self, node: ResponseNode) -> str:
         match node:

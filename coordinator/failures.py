@@ -1,6 +1,7 @@
 """Which of several failures was the cause: the one who actually failed, not those who waited for it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -10,6 +11,15 @@ from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportE
 
 _GRACE = 2.0
 """Seconds that the others get to tell what happened to them, once somebody failed."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a worker stands: in which round, at which action, and for whose message it waits, if it does."""
+
+    round: int
+    action: str
+    awaits: str = ""
 
 
 def gather(calls: Mapping[str, Any], handles: Mapping[str, Any], what: str, deadline: float | None) -> dict[str, Any]:
@@ -48,22 +58,12 @@ def _collect(
             failures[names[call]] = error
 
 
-def cause_of(failures: Mapping[str, Exception], standing: Mapping[str, tuple[int, str]]) -> AntiphonError:
-    """The failure to tell. standing: where the survivors stood, (round, action)."""
+def cause_of(failures: Mapping[str, Exception], standing: Mapping[str, Standing]) -> AntiphonError:
+    """The failure to tell. standing: of the survivors."""
     worker = min(failures, key=lambda name: _rank(failures[name]))
     error = failures[worker]
     if isinstance(error, RayActorError):
-        rounds = [round for round, _ in standing.values() if round >= 0] + _told_rounds(failures)
-        round = min(rounds, default=-1)
-        waiting = (
-            ", ".join(f"{name!r} stood at «{action}»" for name, (_, action) in sorted(standing.items())) or "nobody"
-        )
-        return WorkerDied(
-            f"worker {worker!r} died in round {round}: its process is gone (killed, or out of memory). "
-            f"Expected it to play; of the others, {waiting}. Start again from the last checkpoint.",
-            worker=worker,
-            round=round,
-        )
+        return _died(worker, failures, standing)
     if isinstance(error, AntiphonError):
         return error
     return RoundError(
@@ -72,8 +72,19 @@ def cause_of(failures: Mapping[str, Exception], standing: Mapping[str, tuple[int
     )
 
 
-def _told_rounds(failures: Mapping[str, Exception]) -> list[int]:
-    return [round for error in failures.values() if (round := getattr(error, "round", -1)) >= 0]
+def _died(worker: str, failures: Mapping[str, Exception], standing: Mapping[str, Standing]) -> WorkerDied:
+    # Whoever waited for its message stood in the round that it did not finish; others may lag, or run ahead of it.
+    waiting = [each.round for each in standing.values() if each.awaits == worker]
+    lost = [error.round for error in failures.values() if isinstance(error, TransportError) and repr(worker) in str(error)]
+    others = [each.round for each in standing.values()]
+    round = max(waiting + lost, default=max(others, default=-1))
+    stood = [f"{name!r} stood at «{each.action}» of round {each.round}" for name, each in sorted(standing.items())]
+    return WorkerDied(
+        f"worker {worker!r} died in round {round}: its process is gone (killed, or out of memory). "
+        f"Expected it to play; of the others, {', '.join(stood) or 'none survived'}. Start again from the last checkpoint.",
+        worker=worker,
+        round=round,
+    )
 
 
 def _rank(error: Exception) -> int:
@@ -83,7 +94,7 @@ def _rank(error: Exception) -> int:
     return 2 if isinstance(error, TransportError | DeadlineError) else 1
 
 
-def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing]:
     calls = {name: handles[name].where.remote() for name in names}
     found = {}
     for name, call in calls.items():

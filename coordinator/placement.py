@@ -25,12 +25,8 @@ class Placement:
         names = [worker for worker, _ in self.workers] + [
             f"hosted:{each}" for _, hosts in self.workers for each in hosts
         ]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise PlacementError(
-                f"{repeated[0].removeprefix('hosted:')!r} is placed twice; expected each worker once, and each player, "
-                "oracle and loss on one worker. Remove one of the two."
-            )
+        _refuse_repeated(names)
+        _refuse_repeated([f"the agent of {player}" for player, _ in self.agents])
         known = {worker for worker, _ in self.workers}
         for player, worker in self.agents:
             if worker not in known:
@@ -60,6 +56,15 @@ class Placement:
         return "\n".join(["placement:", *lines, *apart])
 
 
+def _refuse_repeated(names: list[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise PlacementError(
+            f"{repeated[0].removeprefix('hosted:')!r} is placed twice; expected each worker once, and each player, "
+            "oracle and loss on one worker. Remove one of the two."
+        )
+
+
 def hosted(grammar: Grammar) -> tuple[str, ...]:
     """Everyone who gets a place: oracles, players and losses, in the order in which Q first asks them."""
     kinds = (Kind.ORACLE, Kind.PLAYER, Kind.LOSS)
@@ -75,7 +80,9 @@ def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping
     """
     everyone = hosted(grammar)
     leader = {name: name for name in everyone}
-    for group in map(tuple, fuse):
+    groups = [tuple(group) for group in fuse if group]
+    _refuse_repeated([name for group in groups for name in dict.fromkeys(group)])
+    for group in groups:
         _refuse_unknown(grammar, group, everyone)
         leader.update(dict.fromkeys(group, group[0]))
     apart = tuple((agents or {}).items())
@@ -95,6 +102,7 @@ def together(grammar: Grammar, worker: str = "inline") -> Placement:
 def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
     """The worker of every node of Q. Raises PlacementError when somebody has no place."""
     _refuse_unknown(grammar, placement.host_of, hosted(grammar))
+    _refuse_unknown(grammar, dict(placement.agents), [player.name for player in grammar.query.players])
     players = {clone.name: clone.player for clone in grammar.query.clones}
     found: dict[str, str] = {}
     for node in grammar.query.nodes:

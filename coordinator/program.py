@@ -16,6 +16,7 @@ from antiphon.coordinator.schedule import (
     Install,
     LocalAction,
     Move,
+    Part,
     Query,
     Receive,
     Respond,
@@ -59,19 +60,21 @@ class LocalProgram:
 
     def __init__(
         self, assignment: Assignment, worker: str, actions: tuple[LocalAction, ...], stage: Stage, channel: Channel
-    ):
+    ) -> None:
         self.worker, self._stage, self._channel = worker, stage, channel
         self._grammar = assignment.grammar
         self._values: Values = {}
         self.begin()
-        self._steps = [(action.when, self._compile(action), action) for action in actions]
+        self._whens = [action.when for action in actions]
+        self._actions = actions
+        self._plays = [self._compile(action) for action in actions]
         self.cursor: tuple[int, int] = (-1, 0)
 
     def play(self, first: int, rounds: int) -> Tally:
         """Rounds `first` to `first + rounds - 1`. Blocks; raises RoundError, or the AntiphonError of who broke a rule."""
         self.begin()
         for round in range(first, first + rounds):
-            for position, (when, play, action) in enumerate(self._steps):
+            for position, when in enumerate(self._whens):
                 if when.active(round):
                     self.cursor = (round, position)
                     self.step(position, round)
@@ -97,12 +100,13 @@ class LocalProgram:
     def step(self, position: int, round: int) -> None:
         """One action of one round; its errors carry worker, round and action."""
         try:
-            self._steps[position][1](round)
+            self._plays[position](round)
         except AntiphonError as error:
-            error.add_note(f"worker {self.worker!r}, round {round}")
+            if not error.worker:
+                error.worker, error.round = self.worker, round
             raise
         except Exception as error:
-            what = describe_action(self._steps[position][2])
+            what = describe_action(self._actions[position])
             raise RoundError(
                 f"worker {self.worker!r} failed in round {round} at step «{what}»: {type(error).__name__}: {error}. "
                 "Expected it to play; see the traceback that this error carries.",
@@ -181,14 +185,11 @@ class LocalProgram:
         return play
 
     def _product(self, action: Respond, node: Product) -> Play:
-        box = self._stage.gray_box(self._grammar.query.by_name[node.of])
+        box, values = self._stage.gray_box(self._grammar.query.by_name[node.of]), self._values
         places = [None if port is None else Slot(Phase.RESPONSE, port) for port in node.cotangents]
-        values, inputs, toward, parameters = (
-            self._values,
-            action.writes[: len(node.toward)],
-            node.toward,
-            node.parameters,
-        )
+        toward = () if action.part is Part.OWN else node.toward
+        parameters = node.parameters and action.part is not Part.UPSTREAM
+        inputs = action.writes[: len(toward)]
 
         def play(round: int) -> None:
             cotangents = [None if slot is None else flat(values[slot]) for slot in places]

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
 
 from antiphon.coordinator.when import When
@@ -36,15 +37,24 @@ class Query:
     phase: Phase = Phase.QUERY
 
 
+class Part(StrEnum):
+    """Which outputs of operator `*` a step computes: upstream first, since somebody there is waiting (split backward)."""
+
+    WHOLE = "whole"
+    UPSTREAM = "upstream"
+    OWN = "own"
+
+
 @dataclass(frozen=True)
 class Respond:
-    """A node of R is computed, on one worker. A delivery writes nothing: its agent hears."""
+    """A node of R is computed, or a part of it, on one worker. A delivery writes nothing: its agent hears."""
 
     node: str
     worker: str
     reads: tuple[Slot, ...]
     writes: tuple[Slot, ...]
     when: When
+    part: Part = Part.WHOLE
     microbatch: int = 0
     phase: Phase = Phase.RESPONSE
 
@@ -137,8 +147,11 @@ def describe(step: Step) -> str:
     match step:
         case Transfer():
             text = f"{step.edge.source} -> {step.edge.target}: {step.slot!r}"
-        case Query() | Respond():
+        case Query():
             text = f"{step.worker}: {step.node}"
+        case Respond():
+            part = "" if step.part is Part.WHOLE else f" ({step.part})"
+            text = f"{step.worker}: {step.node}{part}"
         case Move():
             text = f"{step.worker}: {step.player} moves"
         case Install():

@@ -9,6 +9,7 @@ from torch import Tensor
 from antiphon.agents.clone import Clone
 from antiphon.agents.player import Player
 from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.schedule import Respond, Step
 from antiphon.errors import AntiphonError, OracleError
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
@@ -38,6 +39,7 @@ class Stage:
             if clone.player in self.players
         }
         self._operators: dict[str, Operator] = {}
+        self._round = -1
         self._round = 0
 
     def agent_of(self, player: str) -> Player:
@@ -57,7 +59,7 @@ class Stage:
             toward,
             self.players[node.owner].parameters if parameters else (),
             stream(self._assignment.seed, "node", node.name),
-            len(products),
+            sum(self._is_product_of(step, node) for step in self._assignment.schedule.steps),
         )
 
     def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
@@ -107,6 +109,12 @@ class Stage:
         for oracle in self.oracles.values():
             oracle.close()
 
+    def _is_product_of(self, step: Step, node: Node) -> bool:
+        if not isinstance(step, Respond):
+            return False
+        response = self._grammar.response.by_name[step.node]
+        return isinstance(response, Product) and response.of == node.name
+
     def _here(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if self._assignment.placement.host_of.get(name) in self.workers]
 
@@ -151,7 +159,12 @@ class Stage:
 
     def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         question, sizes = self._grammar.query.question_of(node), self._grammar.query.sizes
-        return checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
+        answer = checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
+        return tuple(map(aligned, answer))
+
+    def _gray_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+        self._round = round  # for the oracle, which is called through its gray box
+        return self.gray_box(node).query(inputs, round)
 
 
 def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle:

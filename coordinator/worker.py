@@ -10,7 +10,8 @@ from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.program import LocalProgram, Tally
-from antiphon.coordinator.schedule import describe_action, project
+from antiphon.coordinator.failures import Standing
+from antiphon.coordinator.schedule import Receive, describe_action, project
 from antiphon.coordinator.stage import Stage
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
@@ -71,12 +72,13 @@ class Worker:
         return self._program.play(first, rounds)
 
     @ray.method(concurrency_group="control")
-    def where(self) -> tuple[int, str]:
-        """The round and the action that this worker stands at."""
+    def where(self) -> Standing:
+        """What this worker stands at."""
         if self._program is None:
-            return -1, "idle"
+            return Standing(-1, "idle")
         round, position = self._program.cursor
-        return round, describe_action(self._actions[position])
+        action = self._actions[position]
+        return Standing(round, describe_action(action), action.edge.source if isinstance(action, Receive) else "")
 
     @ray.method(concurrency_group="mail")
     def deliver(self, edge: int, frame: bytes) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ray
+from ray._private.ray_logging import global_worker_stdstream_dispatcher
 
 from antiphon.errors import TransportError
 
@@ -25,7 +26,8 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
     """Inside, Ray runs; outside, whatever this started is stopped and its folder removed.
 
     A Ray that this process is connected to already is used and left alone. address: of a cluster to join; None starts
-    one on this machine with `num_cpus` (all of its cores if None).
+    one on this machine. num_cpus: logical CPUs, that is, how many processes Ray starts at once and how many it thinks
+    reasonable; this machine's cores if None.
     Raises TransportError when Ray cannot be started or joined.
     """
     if ray.is_initialized():
@@ -35,6 +37,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
     try:
         with _environment():
             _start(address, num_cpus, folder)
+        _silence()
         yield
     finally:
         ray.shutdown()
@@ -53,6 +56,12 @@ def _start(address: str | None, num_cpus: int | None, folder: str | None) -> Non
             f"Ray cannot be {where}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}. "
             "Expected a reachable cluster, or room and rights to start one; `--executor inline` needs no Ray."
         ) from error
+
+
+def _silence() -> None:
+    # Ray prints what its daemons notice (a killed worker, many processes) into our user's terminal. What concerns the
+    # run, its own error says, with names; the rest stays in Ray's logs. Ray has no public switch for this.
+    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
 
 
 @contextlib.contextmanager

@@ -6,4 +6,5 @@ from antiphon.oracles.gray_box import gray_box as gray_box
 from antiphon.oracles.noise import Annealing as Annealing
 from antiphon.oracles.noise import gaussian as gaussian
 from antiphon.oracles.noise import uniform as uniform
+from antiphon.oracles.operator import Operator as Operator
 from antiphon.oracles.testing import check_oracle as check_oracle

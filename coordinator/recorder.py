@@ -1,0 +1,51 @@
+"""An agent that only listens, so that a test can see what an executor delivered."""
+
+from collections.abc import Sequence
+from typing import final
+
+from torch import Tensor
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.coordinator.executor import Executor
+from antiphon.grammars.oracle import State
+
+
+@final
+class Recorder:
+    """Never moves its player, and keeps what it heard before the last move; its state tells it."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self._parameters = parameters
+        self._arriving: list[Tensor] = []
+        self._heard: list[Tensor] = []
+
+    def hear(self, response: Sequence[Tensor]) -> None:
+        """Add the response to those of this round."""
+        new = [each.clone() for each in response]
+        pairs = zip(self._arriving, new, strict=True)
+        self._arriving = [one + two for one, two in pairs] if self._arriving else new
+
+    def move(self) -> Sequence[Tensor]:
+        """The parameters, as they were."""
+        self._heard, self._arriving = self._arriving, []
+        return self._parameters
+
+    def state(self) -> State:
+        """What was heard before the last move, one tensor per parameter; empty before the first."""
+        return {"heard": [each.clone() for each in self._heard]}
+
+    def load(self, state: State) -> None:
+        """Continue from `state`."""
+        self._heard = [each.clone() for each in state["heard"]]
+
+
+RECORDER = AgentSpecification(agent="antiphon.coordinator.recorder:Recorder")
+"""Give it to every player, play, and ask `delivered`."""
+
+
+def delivered(executor: Executor) -> dict[str, list[Tensor]]:
+    """What each player was told before its last move, one tensor per parameter; every agent has to be a `RECORDER`."""
+    states = executor.states()
+    players = [player.name for player in executor.assignment.grammar.query.players]
+    # The agent of a player whose operator lives elsewhere keeps a state of its own.
+    return {name: states.get(f"{name}@agent", states[name])["agent"]["heard"] for name in players}

@@ -1,0 +1,344 @@
+"""Nature remembers what happened: the true next observations, the actions that were taken, episodes apart."""
+
+import functools
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from antiphon.envs.gymnasium import nature
+from antiphon.envs.spaces import ActionMap
+from antiphon.envs.testing import Line, LinearQuadratic, Misbehaving, Nested, Tiles
+from antiphon.errors import OracleError
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.testing import check_oracle
+
+small = functools.partial(nature, envs=3, batch=5, capacity=40, warmup=6)
+
+
+def act(oracle, actions):
+    """Step once per row of (steps, envs, width) actions."""
+    return [oracle.answer("step", (action,), round) for round, action in enumerate(actions)]
+
+
+def remembered(oracle):
+    return [column.numpy() for column in oracle.state()["replay"]["columns"]]
+
+
+def actions_of(steps, envs, width, seed=0):
+    return 2 * torch.rand(steps, envs, width, generator=torch.Generator().manual_seed(seed)) - 1
+
+
+class Witness(gymnasium.Wrapper):
+    """Writes down what its environment did, in environment units."""
+
+    log: ClassVar[list[tuple[Any, ...]]] = []
+
+    def __init__(self, id, **keywords):
+        super().__init__(gymnasium.make(id, **keywords))
+        self.before = np.zeros(0)
+
+    def reset(self, *, seed=None, options=None):
+        self.before, info = self.env.reset(seed=seed, options=options)
+        return self.before, info
+
+    def step(self, action):
+        after, reward, terminated, truncated, info = self.env.step(action)
+        self.log.append((self.before, action, reward, after, float(terminated)))
+        self.before = after
+        return after, reward, terminated, truncated, info
+
+
+@pytest.mark.parametrize("id", ["Pendulum-v1", "MountainCarContinuous-v0", Line, LinearQuadratic, Tiles, Nested])
+def test_every_environment_conforms(id):
+    check_oracle(small(id), continues=False)
+
+
+def test_asynchronous_environments_conform():
+    check_oracle(small(Line, vectorization="async"), continues=False)
+
+
+@pytest.mark.parametrize("id", ["HalfCheetah-v5"])
+def test_mujoco_conforms(id):
+    pytest.importorskip("mujoco")
+    check_oracle(small(id), continues=False)
+
+
+def test_the_declaration_types_the_questions():
+    declaration = nature(Tiles, envs=3, batch=5, symbol="b", envs_symbol="e")
+    e, b = Batch("e"), Batch("b")
+    observe, step, replay = declaration.questions
+    assert dict(declaration.sizes) == {"e": 3, "b": 5}
+    assert observe.outputs == (EdgeType((e, 16)),)
+    assert step.inputs == (EdgeType((e, 6)),)
+    assert step.outputs == (EdgeType((e,)), EdgeType((e,)))
+    wide, narrow = EdgeType((b, 16)), EdgeType((b,))
+    assert replay.outputs == (wide, EdgeType((b, 6)), narrow, wide, narrow)
+    assert declaration == nature(Tiles, envs=3, batch=5, symbol="b", envs_symbol="e")
+
+
+@pytest.mark.parametrize("id", ["Pendulum-v1", "MountainCarContinuous-v0"])
+def test_what_is_remembered_is_what_the_environment_did(id):
+    declaration = nature(
+        Witness, keywords={"id": id, "max_episode_steps": 7}, envs=3, batch=4, warmup=12, reward_scale=4.0
+    )
+    Witness.log = []
+    oracle = declaration.make(seed=1)
+    act(oracle, 1.5 * actions_of(20, 3, 1))
+    before, action, reward, after, terminated = (
+        np.stack([np.asarray(value, dtype=np.float32) for value in column]) for column in zip(*Witness.log, strict=True)
+    )
+    space = ActionMap(gymnasium.make(id).action_space, id)
+    found = remembered(oracle)
+    np.testing.assert_array_equal(found[0], before)
+    np.testing.assert_allclose(space.to_box(found[1]), action.reshape(-1, 1))
+    np.testing.assert_allclose(found[2], reward / 4)
+    np.testing.assert_array_equal(found[3], after)
+    np.testing.assert_array_equal(found[4], terminated)
+    assert np.abs(found[1]).max() == 1.0
+
+
+def plain_line(actions, goal, limit):
+    """Transitions of one copy, by a loop over one environment."""
+    environment, transitions = Line(goal, limit), []
+    before, _ = environment.reset(seed=0)
+    for action in actions:
+        after, reward, terminated, truncated, _ = environment.step(2 * action)
+        transitions.append((before, action, reward, after, float(terminated), float(terminated or truncated)))
+        before = environment.reset()[0] if terminated or truncated else after
+    return [
+        np.stack([np.asarray(value, dtype=np.float32) for value in column]) for column in zip(*transitions, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize(("goal", "limit"), [(99.0, 3), (0.6, 99), (1.5, 3)])
+def test_every_copy_equals_a_plain_loop(goal, limit, vectorization):
+    envs, actions = 3, actions_of(12, 3, 1).abs()
+    oracle = nature(
+        Line, keywords={"goal": goal, "limit": limit}, envs=envs, batch=4, warmup=0, vectorization=vectorization
+    ).make(seed=0)
+    answers = act(oracle, actions)
+    found, observed = remembered(oracle), oracle.answer("observe", (), 12)[0]
+    oracle.close()
+    for copy in range(envs):
+        expected = plain_line(actions[:, copy].numpy(), goal, limit)
+        for mine, truth in zip(found, expected, strict=False):
+            np.testing.assert_allclose(mine[copy::envs], truth, rtol=1e-6)
+        np.testing.assert_array_equal([answer[0][copy] for answer in answers], found[2][copy::envs])
+        np.testing.assert_array_equal([answer[1][copy] for answer in answers], expected[5])
+        assert expected[5].sum() >= 2
+        assert observed[copy, 1].item() == (0 if expected[5][-1] else expected[3][-1, 1])
+
+
+def test_truncation_is_not_termination():
+    oracle = nature(Line, keywords={"goal": 99.0, "limit": 2}, envs=2, batch=4, warmup=0).make(seed=0)
+    done = [answer[1].tolist() for answer in act(oracle, torch.zeros(4, 2, 1))]
+    assert done == [[0, 0], [1, 1], [0, 0], [1, 1]]
+    assert remembered(oracle)[4].tolist() == [0.0] * 8
+
+
+def test_replay_draws_from_what_is_remembered_rows_together():
+    oracle = nature(Line, envs=2, batch=64, capacity=10, warmup=0).make(seed=0)
+    act(oracle, actions_of(8, 2, 1))
+    rows = np.concatenate([column.reshape(10, -1) for column in remembered(oracle)], axis=1)
+    drawn = np.concatenate([column.reshape(64, -1).numpy() for column in oracle.answer("replay", (), 8)], axis=1)
+    found = {tuple(row) for row in drawn.tolist()}
+    assert found == {tuple(row) for row in rows.tolist()}
+
+
+@pytest.mark.parametrize("steps", range(3, 9))
+def test_the_ring_keeps_the_latest(steps):
+    oracle = nature(Line, envs=2, batch=4, capacity=5, warmup=0).make(seed=0)
+    actions = actions_of(steps, 2, 1)
+    act(oracle, actions)
+    assert sorted(remembered(oracle)[1].reshape(-1)) == sorted(actions.reshape(-1)[-5:].tolist())
+
+
+def test_the_warm_up_takes_random_actions_and_remembers_them():
+    oracle = nature(Tiles, envs=2, batch=4, warmup=6).make(seed=0)
+    act(oracle, torch.zeros(5, 2, 6))
+    taken = remembered(oracle)[1]
+    assert np.abs(taken[:6]).min() > 0
+    assert np.abs(taken).max() <= 1
+    assert not taken[6:].any()
+    assert len(np.unique(taken[:6])) == 36
+
+
+def test_actions_of_any_shape_arrive_in_order():
+    oracle = nature(Tiles, envs=1, batch=1, warmup=0).make(seed=0)
+    units = torch.tensor([[-1.0, 0.0, 1.0, 0.25, 0.5, 9.0]])
+    act(oracle, units[None])
+    shown = oracle.answer("observe", (), 1)[0][0, :6]
+    assert shown.tolist() == [0, 50, 100, 50, 100, 200]
+    assert remembered(oracle)[1].tolist() == [[-1.0, 0.0, 1.0, 0.25, 0.5, 1.0]]
+
+
+def test_an_unbounded_box_is_left_unscaled():
+    oracle = nature(LinearQuadratic, envs=1, batch=1, warmup=0).make(seed=0)
+    before = oracle.answer("observe", (), 0)[0].double()
+    act(oracle, torch.tensor([[[7.0]]]))
+    plain = LinearQuadratic()
+    expected = before[0].numpy() @ plain.dynamics.T + plain.control @ np.array([7.0])
+    np.testing.assert_allclose(oracle.answer("observe", (), 1)[0][0].numpy(), expected, rtol=1e-5)
+
+
+def test_nested_observations_are_flat():
+    oracle = nature(Nested, envs=1, batch=1, warmup=0).make(seed=0)
+    act(oracle, torch.zeros(2, 1, 1))
+    assert oracle.answer("observe", (), 2)[0].tolist() == [[2, 1, 2, 0, 1, 0]]
+
+
+def test_the_report_tells_unscaled_returns_once():
+    oracle = nature(Line, keywords={"limit": 2, "goal": 99.0}, envs=2, batch=1, warmup=0, reward_scale=10.0).make(
+        seed=0
+    )
+    assert oracle.report() == {"episodes": 0, "env_steps": 0}
+    act(oracle, torch.full((3, 2, 1), 0.5))
+    # From 0: rewards 1 - 1 and 2 - 1, in both copies.
+    assert oracle.report() == {"episodes": 2, "episode_return": 1.0, "episode_length": 2.0, "env_steps": 6}
+    assert oracle.report() == {"episodes": 0, "env_steps": 6}
+    # The next episode starts at 0.25, and began with the third step: rewards 1.25 - 1 and 1.25 - 1.
+    act(oracle, torch.zeros(1, 2, 1))
+    assert oracle.report() == {"episodes": 2, "episode_return": 0.5, "episode_length": 2.0, "env_steps": 8}
+
+
+def test_other_seeds_begin_elsewhere():
+    declaration = small("Pendulum-v1")
+    first, second = (declaration.make(seed).answer("observe", (), 0)[0] for seed in (0, 1))
+    assert len({tuple(row) for row in torch.cat([first, second]).tolist()}) == 6
+
+
+def test_a_loaded_nature_remembers_and_begins_new_episodes():
+    declaration = nature(Line, envs=2, batch=4, capacity=7, warmup=0)
+    oracle, resumed = declaration.make(seed=0), declaration.make(seed=0)
+    act(oracle, actions_of(5, 2, 1))
+    resumed.load(oracle.state())
+    for mine, saved in zip(remembered(resumed), remembered(oracle), strict=True):
+        np.testing.assert_array_equal(mine, saved)
+    assert resumed.report()["env_steps"] == 10
+    assert resumed.answer("observe", (), 5)[0][:, 1].tolist() == [0, 0]
+    assert resumed.answer("replay", (), 5)[0].shape == (4, 2)
+
+
+def test_a_state_of_another_memory_is_refused():
+    state = small(Line).make(seed=0).state()
+    with pytest.raises(OracleError) as refused:
+        small("Pendulum-v1").make(seed=0).load(state)
+    assert str(refused.value) == (
+        "replay of capacity 40: expected a state of shapes [(0, 3), (0, 1), (0,), (0, 3), (0,)]; "
+        "[(0, 2), (0, 1), (0,), (0, 2), (0,)] arrived. "
+        "Resume with the environment and the capacity that the run was started with."
+    )
+
+
+def test_an_environment_that_a_module_registers(tmp_path, monkeypatch):
+    (tmp_path / "lines_of_others.py").write_text(
+        "import gymnasium\n"
+        "from antiphon.envs.testing import Line\n"
+        "gymnasium.register('others/Line-v0', entry_point=Line, max_episode_steps=2)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    oracle = nature("lines_of_others:others/Line-v0", envs=2, batch=1, warmup=0).make(seed=0)
+    assert [answer[1].tolist() for answer in act(oracle, torch.zeros(2, 2, 1))] == [[0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (
+            lambda: nature("Pendulun-v1"),
+            "environment 'Pendulun-v1' cannot be made: expected an environment from these keywords: none; NameNotFound "
+            "was raised: Environment `Pendulun` doesn't exist. Did you mean: `Pendulum`?. Check the spelling; write "
+            "'module:id' for an environment that a module registers; install its package.",
+        ),
+        (
+            lambda: nature(Misbehaving, keywords={"fault": "build"}),
+            "environment 'Misbehaving' cannot be made: expected an environment from these keywords: fault='build'; "
+            "ValueError was raised: no such map. Check its keywords, and that it can be made by itself.",
+        ),
+        (
+            lambda: nature(Misbehaving, keywords={"fault": "reset"}),
+            "environment 'Misbehaving' raised in reset: expected an observation; RuntimeError was raised: the door is "
+            "shut. Repair the environment, or the actions that it is handed.",
+        ),
+        (
+            lambda: nature("CartPole-v1"),
+            "environment 'CartPole-v1' has the action space Discrete(2); expected a continuous Box, because players "
+            "move in the units of its gradient. Choose an environment with continuous actions, or wrap this one so "
+            "that it takes them.",
+        ),
+        (
+            lambda: nature(dict),  # pyright: ignore[reportArgumentType]
+            "environment 'dict' made a dict; expected a gymnasium.Env. Correct the factory.",
+        ),
+        (
+            lambda: nature(Line, envs=8, capacity=7),
+            "environment 'Line': capacity is 7; expected at least 8. Correct it.",
+        ),
+        (
+            lambda: nature(Line, reward_scale=0.0),
+            "environment 'Line': reward_scale is 0.0; expected a number above 0. Correct it.",
+        ),
+        (
+            lambda: nature(Line, vectorization="threads"),  # pyright: ignore[reportArgumentType]
+            "environment 'Line': vectorization is 'threads'; expected 'sync' or 'async'. Correct it.",
+        ),
+    ],
+)
+def test_refusals(make, text):
+    with pytest.raises(OracleError) as refused:
+        make()
+    assert str(refused.value) == text
+
+
+FAULTS = {
+    "shape": "environment 'Misbehaving' broke its own observation space in step 3: expected float32[3], float32[4] "
+    "arrived. Make the environment observe what it declares, or declare what it observes.",
+    "dtype": "environment 'Misbehaving' broke its own observation space in step 3: expected float32[3], float64[3] "
+    "arrived. Make the environment observe what it declares, or declare what it observes.",
+    "crash": "environment 'Misbehaving' raised in step 3: expected an observation; RuntimeError was raised: the motor "
+    "is on fire. Repair the environment, or the actions that it is handed.",
+    "reward": "environment 'Misbehaving' answered a reward in step 3 that is a NoneType; expected a number. Make the "
+    "environment return one.",
+    "nan": "environment 'Misbehaving' answered NaN or infinity in the step after 4; expected finite numbers. Repair "
+    "the environment, or bound the actions that it is handed.",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_environment_that_misbehaves_is_named(fault):
+    oracle = nature(Misbehaving, keywords={"fault": fault}, envs=2, batch=1, warmup=0).make(seed=0)
+    with pytest.raises(OracleError) as refused:
+        act(oracle, torch.zeros(3, 2, 1))
+    assert str(refused.value) == FAULTS[fault]
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Gymnasium warns of the other process's traceback
+def test_it_is_named_from_another_process_too():
+    oracle = nature(Misbehaving, keywords={"fault": "crash"}, envs=2, batch=1, warmup=0, vectorization="async").make(0)
+    with pytest.raises(OracleError) as refused:
+        act(oracle, torch.zeros(3, 2, 1))
+    oracle.close()
+    assert str(refused.value) == FAULTS["crash"]
+
+
+def test_a_diverged_player_is_told_apart_from_its_environment():
+    oracle = nature(Line, envs=2, batch=1, warmup=0).make(seed=0)
+    with pytest.raises(OracleError) as refused:
+        act(oracle, torch.full((1, 2, 1), torch.nan))
+    assert str(refused.value) == (
+        "environment 'Line' was handed an action in step 0 that is NaN or infinite; expected finite numbers. "
+        "A player diverged: lower its learning rate, or bound its output."
+    )
+
+
+def test_replay_before_the_first_step_is_refused():
+    with pytest.raises(OracleError) as refused:
+        small(Line).make(seed=0).answer("replay", (), 0)
+    assert str(refused.value) == (
+        "environment 'Line' was asked for a replay before its first step; expected a step to remember. "
+        "Let acting come before learning in the round, or start learning in a later one."
+    )

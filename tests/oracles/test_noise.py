@@ -1,0 +1,125 @@
+"""Noise draws from what it says, tells its density, and forgets nothing because it remembers nothing."""
+
+import math
+
+import pytest
+import torch
+
+from antiphon.errors import OracleError
+from antiphon.grammars.oracle import Box
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.noise import Annealing, gaussian, uniform
+from antiphon.oracles.testing import check_oracle
+
+DECLARATIONS = {
+    "gaussian": gaussian((3,), batch=4),
+    "scalars": gaussian((), batch=4, symbol="envs", scale=0.1),
+    "annealed float64": gaussian((2, 3), batch=2, scale=Annealing(1.0, 0.1, rounds=3), dtype=torch.float64),
+    "uniform": uniform((2,), batch=3, low=-2.0, high=5.0),
+}
+
+
+@pytest.mark.parametrize("name", DECLARATIONS)
+def test_noise_conforms(name):
+    check_oracle(DECLARATIONS[name])
+
+
+def test_the_declaration_types_the_questions():
+    declaration = gaussian((3,), batch=4, symbol="envs")
+    assert declaration.sizes == (("envs", 4),)
+    sample, density, scale = declaration.questions
+    assert sample.outputs == density.inputs == (EdgeType((Batch("envs"), 3)),)
+    assert density.outputs == (EdgeType((Batch("envs"),)),)
+    assert density.box is Box.GRAY
+    assert scale.outputs == (EdgeType(()),)
+
+
+def test_equal_declarations_are_equal_values():
+    assert gaussian((3,), batch=4) == gaussian((3,), batch=4) != gaussian((3,), batch=4, scale=2.0)
+    assert hash(gaussian((3,), batch=4)) == hash(gaussian((3,), batch=4))
+
+
+def test_a_draw_depends_on_seed_and_round_only():
+    one, other = (gaussian((3,), batch=4).make(seed=5) for _ in range(2))
+    one.answer("sample", (), 0)
+    assert torch.equal(one.answer("sample", (), 7)[0], other.answer("sample", (), 7)[0])
+    assert not torch.equal(one.answer("sample", (), 8)[0], other.answer("sample", (), 9)[0])
+    assert not torch.equal(
+        gaussian((3,), batch=4).make(seed=6).answer("sample", (), 8)[0], other.answer("sample", (), 8)[0]
+    )
+
+
+def test_two_draws_of_one_round_differ():
+    noise = gaussian((3,), batch=4).make(seed=5)
+    first, second = noise.answer("sample", (), 0)[0], noise.answer("sample", (), 0)[0]
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("scale", [0.5, Annealing(2.0, 0.5, rounds=10)])
+def test_gaussian_moments(scale):
+    (eps,) = gaussian((1,), batch=100_000, scale=scale).make(seed=0).answer("sample", (), 10)
+    assert eps.mean().item() == pytest.approx(0.0, abs=0.01)
+    assert eps.std().item() == pytest.approx(0.5, abs=0.01)
+
+
+def test_uniform_fills_its_interval():
+    (eps,) = uniform((1,), batch=10_000, low=2.0, high=5.0).make(seed=0).answer("sample", (), 0)
+    assert (eps.min().item(), eps.max().item()) == pytest.approx((2.0, 5.0), abs=0.01)
+
+
+def test_gaussian_density_and_its_gradient():
+    noise = gaussian((3,), batch=4, scale=Annealing(1.0, 0.2, rounds=8), dtype=torch.float64).make(seed=0)
+    eps = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    (density,) = noise.answer("log_density", (eps,), 4)
+    expected = torch.distributions.Normal(0.0, 0.6).log_prob(eps).sum(1)
+    torch.testing.assert_close(density, expected)
+    (gradient,) = torch.autograd.grad(density.sum(), eps)
+    torch.testing.assert_close(gradient, -eps.detach() / 0.36)
+
+
+def test_uniform_density():
+    noise = uniform((2,), batch=2, low=0.0, high=4.0).make(seed=0)
+    (density,) = noise.answer("log_density", (torch.tensor([[1.0, 2.0], [1.0, 5.0]]),), 0)
+    assert density.tolist() == pytest.approx([-2 * math.log(4.0), -math.inf])
+
+
+def test_scale_is_told():
+    noise = gaussian((1,), batch=1, scale=Annealing(1.0, 0.5, rounds=2, hold=1)).make(seed=0)
+    told = [noise.answer("scale", (), round)[0].item() for round in range(5)]
+    assert told == pytest.approx([1.0, 1.0, 0.75, 0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (
+            lambda: Annealing(1.0, 0.0, rounds=3),
+            "Annealing(start=1.0, end=0.0, rounds=3, hold=0): expected start and end above 0, rounds of at least 1 and "
+            "hold of at least 0. Correct the one that is not.",
+        ),
+        (
+            lambda: gaussian((1,), batch=1, scale=0.0),
+            "gaussian: expected a scale above 0, or an Annealing; 0.0 arrived. Correct it.",
+        ),
+        (
+            lambda: gaussian(64, batch=1),  # pyright: ignore[reportArgumentType]
+            "gaussian: expected a shape like (2,), without the batch; 64 arrived. Pass a tuple of integers.",
+        ),
+        (
+            lambda: uniform((1,), batch=1, dtype=torch.int64),
+            "uniform: expected a floating dtype; torch.int64 arrived. Pass torch.float32 or torch.float64.",
+        ),
+        (
+            lambda: uniform((1,), batch=1, low=1.0, high=1.0),
+            "uniform: expected low below high; low=1.0, high=1.0 arrived. Correct one of them.",
+        ),
+        (
+            lambda: gaussian((1,), batch=0),
+            "gaussian: expected a batch of at least 1; 0 arrived. Correct it.",
+        ),
+    ],
+)
+def test_refusals(make, text):
+    with pytest.raises(OracleError) as refused:
+        make()
+    assert str(refused.value) == text
