@@ -1,0 +1,130 @@
+"""antiphon: deep learning as a game of players and oracles. Public names, each imported when it is first used."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from antiphon.agents.specification import AgentSpecification as AgentSpecification
+    from antiphon.agents.testing import check_agent as check_agent
+    from antiphon.coordinator.assignment import assign as assign
+    from antiphon.coordinator.placement import Placement as Placement
+    from antiphon.coordinator.placement import spread as spread
+    from antiphon.coordinator.placement import together as together
+    from antiphon.envs import arrays as arrays
+    from antiphon.envs import dataset as dataset
+    from antiphon.envs import digits as digits
+    from antiphon.envs import digits_arrays as digits_arrays
+    from antiphon.envs import episode_returns as episode_returns
+    from antiphon.envs import nature as nature
+    from antiphon.envs import quadratic_bandit as quadratic_bandit
+    from antiphon.errors import AgentError as AgentError
+    from antiphon.errors import AntiphonError as AntiphonError
+    from antiphon.errors import BlackBoxError as BlackBoxError
+    from antiphon.errors import CodecError as CodecError
+    from antiphon.errors import DeadlineError as DeadlineError
+    from antiphon.errors import ExperimentError as ExperimentError
+    from antiphon.errors import GrammarError as GrammarError
+    from antiphon.errors import OracleError as OracleError
+    from antiphon.errors import PlacementError as PlacementError
+    from antiphon.errors import ProtocolError as ProtocolError
+    from antiphon.errors import RoundError as RoundError
+    from antiphon.errors import ShapeError as ShapeError
+    from antiphon.errors import TransportError as TransportError
+    from antiphon.errors import WorkerDied as WorkerDied
+    from antiphon.grammars.cadence import Cadence as Cadence
+    from antiphon.grammars.chain_rule import chain_rule as chain_rule
+    from antiphon.grammars.chain_rule import cut_into as cut_into
+    from antiphon.grammars.chain_rule import negate_into as negate_into
+    from antiphon.grammars.draft import QueryDraft as QueryDraft
+    from antiphon.grammars.factory import Factory as Factory
+    from antiphon.grammars.grammar import Grammar as Grammar
+    from antiphon.grammars.guarantee import Category as Category
+    from antiphon.grammars.guarantee import Guarantee as Guarantee
+    from antiphon.grammars.guarantee import Promise as Promise
+    from antiphon.grammars.guarantee import exact as exact
+    from antiphon.grammars.library.backprop import backprop as backprop
+    from antiphon.grammars.library.dac import dac as dac
+    from antiphon.grammars.library.networks import Dense as Dense
+    from antiphon.grammars.library.networks import Policy as Policy
+    from antiphon.grammars.library.networks import StateAction as StateAction
+    from antiphon.grammars.library.networks import convolutional_layers as convolutional_layers
+    from antiphon.grammars.library.networks import dense_layers as dense_layers
+    from antiphon.grammars.objective import maximise as maximise
+    from antiphon.grammars.objective import minimise as minimise
+    from antiphon.grammars.oracle import OracleDeclaration as OracleDeclaration
+    from antiphon.grammars.oracle import Question as Question
+    from antiphon.grammars.query import QueryGraph as QueryGraph
+    from antiphon.grammars.response import ResponseGraph as ResponseGraph
+    from antiphon.grammars.types import Batch as Batch
+    from antiphon.grammars.types import EdgeType as EdgeType
+    from antiphon.grammars.writing import ResponseDraft as ResponseDraft
+    from antiphon.launching import agent as agent
+    from antiphon.launching import launch as launch
+    from antiphon.oracles import Annealing as Annealing
+    from antiphon.oracles import black_box as black_box
+    from antiphon.oracles import check_oracle as check_oracle
+    from antiphon.oracles import gaussian as gaussian
+    from antiphon.oracles import gray_box as gray_box
+    from antiphon.oracles import uniform as uniform
+    from antiphon.reading import read_experiment as read_experiment
+    from antiphon.run import run_experiment as run_experiment
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "antiphon.agents.specification": ("AgentSpecification",),
+    "antiphon.agents.testing": ("check_agent",),
+    "antiphon.coordinator.assignment": ("assign",),
+    "antiphon.coordinator.placement": ("Placement", "spread", "together"),
+    "antiphon.envs": ("arrays", "dataset", "digits", "digits_arrays", "episode_returns", "nature", "quadratic_bandit"),
+    "antiphon.errors": (
+        "AgentError",
+        "AntiphonError",
+        "BlackBoxError",
+        "CodecError",
+        "DeadlineError",
+        "ExperimentError",
+        "GrammarError",
+        "OracleError",
+        "PlacementError",
+        "ProtocolError",
+        "RoundError",
+        "ShapeError",
+        "TransportError",
+        "WorkerDied",
+    ),
+    "antiphon.grammars.cadence": ("Cadence",),
+    "antiphon.grammars.chain_rule": ("chain_rule", "cut_into", "negate_into"),
+    "antiphon.grammars.draft": ("QueryDraft",),
+    "antiphon.grammars.factory": ("Factory",),
+    "antiphon.grammars.grammar": ("Grammar",),
+    "antiphon.grammars.guarantee": ("Category", "Guarantee", "Promise", "exact"),
+    "antiphon.grammars.library.backprop": ("backprop",),
+    "antiphon.grammars.library.dac": ("dac",),
+    "antiphon.grammars.library.networks": ("Dense", "Policy", "StateAction", "convolutional_layers", "dense_layers"),
+    "antiphon.grammars.objective": ("maximise", "minimise"),
+    "antiphon.grammars.oracle": ("OracleDeclaration", "Question"),
+    "antiphon.grammars.query": ("QueryGraph",),
+    "antiphon.grammars.response": ("ResponseGraph",),
+    "antiphon.grammars.types": ("Batch", "EdgeType"),
+    "antiphon.grammars.writing": ("ResponseDraft",),
+    "antiphon.launching": ("agent", "launch"),
+    "antiphon.oracles": ("Annealing", "black_box", "check_oracle", "gaussian", "gray_box", "uniform"),
+    "antiphon.reading": ("read_experiment",),
+    "antiphon.run": ("run_experiment",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME)]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:  # Any: public names are of many kinds; type checkers read the imports above
+    if name not in _HOME:
+        raise AttributeError(f"module 'antiphon' has no attribute {name!r}")
+    found = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

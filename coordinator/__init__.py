@@ -1,1 +1,1 @@
-"""Rounds: placement, schedule, projection, worker, coordinator; may import grammars, agents, oracles, envs, transport."""
+"""Rounds: placement, schedule, worker, coordinator; may import grammars, agents, oracles, envs, transport."""

@@ -35,8 +35,8 @@ def gather(calls: Mapping[str, Any], handles: Mapping[str, Any], what: str, dead
         if not ready:
             late = sorted(names[call] for call in waiting)
             raise DeadlineError(
-                f"worker {late[0]!r} did not {what} within {deadline:g} s (nor did {len(late) - 1} others); expected an "
-                "answer in time. Look at what it was doing, or give it a longer deadline."
+                f"worker {late[0]!r} did not {what} within {deadline:g} s (nor did {len(late) - 1} others); expected "
+                "an answer in time. Look at what it was doing, or give it a longer deadline."
             )
         _collect(ready, names, results, failures)
     if failures:
@@ -75,13 +75,15 @@ def cause_of(failures: Mapping[str, Exception], standing: Mapping[str, Standing]
 def _died(worker: str, failures: Mapping[str, Exception], standing: Mapping[str, Standing]) -> WorkerDied:
     # Whoever waited for its message stood in the round that it did not finish; others may lag, or run ahead of it.
     waiting = [each.round for each in standing.values() if each.awaits == worker]
-    lost = [error.round for error in failures.values() if isinstance(error, TransportError) and repr(worker) in str(error)]
+    neighbours = [error for error in failures.values() if isinstance(error, TransportError)]
+    lost = [error.round for error in neighbours if repr(worker) in str(error)]
     others = [each.round for each in standing.values()]
     round = max(waiting + lost, default=max(others, default=-1))
     stood = [f"{name!r} stood at «{each.action}» of round {each.round}" for name, each in sorted(standing.items())]
     return WorkerDied(
         f"worker {worker!r} died in round {round}: its process is gone (killed, or out of memory). "
-        f"Expected it to play; of the others, {', '.join(stood) or 'none survived'}. Start again from the last checkpoint.",
+        f"Expected it to play; of the others, {', '.join(stood) or 'none survived'}. "
+        "Start again from the last checkpoint.",
         worker=worker,
         round=round,
     )

@@ -75,8 +75,10 @@ def hosted(grammar: Grammar) -> tuple[str, ...]:
 
 
 def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping[str, str] | None = None) -> Placement:
-    """The default: a worker per player, oracle and loss, named like it. Sharing is explicit: each group of `fuse` shares
-    one worker, named after its first member. agents: player -> worker of its agent; an unknown worker is added.
+    """The default: a worker per player, oracle and loss, named like it.
+
+    Sharing is explicit: each group of `fuse` shares one worker, named after its first member.
+    agents: player -> worker of its agent; an unknown worker is added.
     """
     everyone = hosted(grammar)
     leader = {name: name for name in everyone}

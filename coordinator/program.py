@@ -3,7 +3,7 @@
 import time
 import traceback
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -36,6 +36,7 @@ from antiphon.transport.message import Phase
 
 Values: TypeAlias = dict[Slot, Tensor | tuple[Tensor, ...]]
 Play: TypeAlias = Callable[[int], None]
+Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
 
 @dataclass
@@ -71,7 +72,10 @@ class LocalProgram:
         self.cursor: tuple[int, int] = (-1, 0)
 
     def play(self, first: int, rounds: int) -> Tally:
-        """Rounds `first` to `first + rounds - 1`. Blocks; raises RoundError, or the AntiphonError of who broke a rule."""
+        """Rounds `first` to `first + rounds - 1`; blocks.
+
+        Raises RoundError for what is no error of ours, else the AntiphonError of who broke a rule.
+        """
         self.begin()
         for round in range(first, first + rounds):
             for position, when in enumerate(self._whens):
@@ -140,16 +144,16 @@ class LocalProgram:
             return self._query_loss(action, answer)
 
         def play(round: int) -> None:
-            for slot, value in zip(writes, answer([values[slot] for slot in reads], round), strict=True):
+            for slot, value in zip(writes, answer([flat(values[slot]) for slot in reads], round), strict=True):
                 values[slot] = value
 
         return play
 
-    def _query_loss(self, action: Query, answer) -> Play:  # noqa: ANN001 - as Stage.answer returns
+    def _query_loss(self, action: Query, answer: Answer) -> Play:
         reads, (write,), values = action.reads, action.writes, self._values
 
         def play(round: int) -> None:
-            (value,) = answer([values[slot] for slot in reads], round)
+            (value,) = answer([flat(values[slot]) for slot in reads], round)
             values[write] = value
             rounds, losses = self._tally.losses.setdefault(action.node, (array("q"), array("d")))
             rounds.append(round)

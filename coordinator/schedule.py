@@ -38,7 +38,7 @@ class Query:
 
 
 class Part(StrEnum):
-    """Which outputs of operator `*` a step computes: upstream first, since somebody there is waiting (split backward)."""
+    """Which outputs of operator `*` a step computes: upstream first, since somebody there is waiting."""
 
     WHOLE = "whole"
     UPSTREAM = "upstream"

@@ -39,7 +39,6 @@ class Stage:
             if clone.player in self.players
         }
         self._operators: dict[str, Operator] = {}
-        self._round = -1
         self._round = 0
 
     def agent_of(self, player: str) -> Player:
@@ -159,12 +158,7 @@ class Stage:
 
     def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         question, sizes = self._grammar.query.question_of(node), self._grammar.query.sizes
-        answer = checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
-        return tuple(map(aligned, answer))
-
-    def _gray_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        self._round = round  # for the oracle, which is called through its gray box
-        return self.gray_box(node).query(inputs, round)
+        return checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
 
 
 def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle:

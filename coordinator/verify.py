@@ -73,8 +73,8 @@ def _check_held(where: str, slot: Slot, worker: str, step: Step, held: dict[tupl
     source = held.get((slot, worker))
     if source is None:
         raise ProtocolError(
-            f"{where} needs {slot!r}, which worker {worker!r} does not hold by then; expected an earlier step that makes "
-            "it there, or a transfer. Move the step behind it, or add the transfer."
+            f"{where} needs {slot!r}, which worker {worker!r} does not hold by then; expected an earlier step that "
+            "makes it there, or a transfer. Move the step behind it, or add the transfer."
         )
     if step.phase == source.phase and isinstance(step, Transfer) and step.when != source.when:
         raise ProtocolError(

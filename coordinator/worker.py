@@ -1,4 +1,4 @@
-"""The worker: a Ray actor that hosts players and oracles and plays its projection of the schedule, many rounds a call."""
+"""The worker: a Ray actor that hosts players and oracles and plays its part of many rounds a call."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ import torch
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.coordinator.connection import Connection, connect
-from antiphon.coordinator.program import LocalProgram, Tally
 from antiphon.coordinator.failures import Standing
+from antiphon.coordinator.program import LocalProgram, Tally
 from antiphon.coordinator.schedule import Receive, describe_action, project
 from antiphon.coordinator.stage import Stage
 from antiphon.errors import ProtocolError
@@ -41,7 +41,7 @@ class Worker:
     @ray.method(concurrency_group="control")
     def address(self) -> tuple[str, int]:
         """This worker's host address and process id."""
-        return ray.util.get_node_ip_address(), os.getpid()
+        return _host(), os.getpid()
 
     @ray.method(concurrency_group="play")
     def assign(self, assignment: Assignment, name: str) -> None:
@@ -58,8 +58,7 @@ class Worker:
         """Meet the peers of this generation. Blocks until all of them are there, or the deadline."""
         if self._assignment is None or self._stage is None or self._mailbox is None:
             raise self._unassigned("open")
-        host, _ = self.address()
-        self._channel = connect(connection, self._assignment.schedule, self._name, host, self._mailbox)
+        self._channel = connect(connection, self._assignment.schedule, self._name, _host(), self._mailbox)
         self._channel.open()
         self._program = LocalProgram(self._assignment, self._name, self._actions, self._stage, self._channel)
 
@@ -133,3 +132,7 @@ class Worker:
             f"worker {self._name or '(unnamed)'!r} was asked to {what} before it had an assignment; expected `assign`, "
             "then `open`, then `play`. Go through the coordinator."
         )
+
+
+def _host() -> str:
+    return ray.util.get_node_ip_address()

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray._private.ray_logging import global_worker_stdstream_dispatcher
@@ -46,8 +47,9 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
 
 
 def _start(address: str | None, num_cpus: int | None, folder: str | None) -> None:
-    options = {"address": address} if address else {"address": "local", "num_cpus": num_cpus or os.cpu_count()}
-    options |= {"include_dashboard": False, "_temp_dir": folder} if folder else {}
+    options: dict[str, Any] = {"address": address or "local"}  # Any: Ray's options differ in type
+    if folder:
+        options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, "_temp_dir": folder}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
     except Exception as error:  # Ray raises many kinds here

@@ -30,6 +30,7 @@ class Reservation:
     @property
     def options(self) -> dict[str, Any]:  # Any: Ray's actor options
         """What an actor is started with, to live in here."""
+        assert self._group is not None  # nobody starts an actor in a room that was given back
         strategy = PlacementGroupSchedulingStrategy(placement_group=self._group, placement_group_bundle_index=0)
         return {"num_cpus": 0, "scheduling_strategy": strategy}
 

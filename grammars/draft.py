@@ -54,6 +54,7 @@ class QueryDraft:
         self._oracles: list[NamedOracle] = []
         self._clones: list[CloneDeclaration] = []
         self._passes: list[QueryPass] = []
+        self._pass = ""
         self._names: set[str] = set()
 
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
@@ -85,7 +86,7 @@ class QueryDraft:
     def operator(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
-        """A parameterless operator: a module class with its arguments, or a function of the values and its arguments."""
+        """A parameterless operator: a module class with its arguments, or a function of values and its arguments."""
         self._take(name)
         return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
 
@@ -99,9 +100,15 @@ class QueryDraft:
     @contextlib.contextmanager
     def query_pass(self, name: str, *, every: int = 1, start: int = 0) -> Iterator[None]:
         """What is asked inside belongs to this pass, which plays at its own cadence."""
+        if self._pass:
+            raise GrammarError(
+                f"pass {name!r} is opened inside pass {self._pass!r}; expected one pass at a time, since either may "
+                "rest while the other plays. Close the first before."
+            )
         self._passes.append(QueryPass(name, Cadence(every, start)))
+        self._pass = name
         yield
-        self._passes.append(QueryPass(""))
+        self._pass = ""
 
     def graph(self) -> QueryGraph:
         """The frozen Query graph. Raises GrammarError for a player that was declared and never asked."""
@@ -112,8 +119,7 @@ class QueryDraft:
                 "Call its handle on its inputs, or remove it."
             )
         used = {node.query_pass for node in self._nodes}
-        named = [each for each in self._passes if each.name]
-        passes = ([QueryPass(_DEFAULT_PASS)] if _DEFAULT_PASS in used else []) + named
+        passes = ([QueryPass(_DEFAULT_PASS)] if _DEFAULT_PASS in used else []) + self._passes
         players = tuple(player for player in self._players.values() if player is not None)
         return QueryGraph(tuple(self._nodes), players, tuple(self._oracles), tuple(self._clones), tuple(passes))
 
@@ -125,11 +131,13 @@ class QueryDraft:
             )
         self._names.add(name)
 
-    def _add(self, kind: Kind, owner: str, inputs: tuple[Value, ...], outputs: tuple[EdgeType, ...], **more: Any):
+    def _add(
+        self, kind: Kind, owner: str, inputs: tuple[Value, ...], outputs: tuple[EdgeType, ...], **more: Any
+    ) -> tuple[Value, ...]:  # Any: the fields of Node that some kinds have
         uses = sum(node.owner == owner and node.question == more.get("question", "") for node in self._nodes)
         base = f"{owner}.{more['question']}" if more.get("question") else owner
         name = base if uses == 0 else f"{base}#{uses + 1}"
-        query_pass = (self._passes[-1].name if self._passes else "") or _DEFAULT_PASS
+        query_pass = self._pass or _DEFAULT_PASS
         ports = tuple(value.port for value in inputs)
         self._nodes.append(Node(name, kind, owner, ports, outputs, query_pass, **more))
         return tuple(Value(Port(name, index), each) for index, each in enumerate(outputs))

@@ -42,6 +42,7 @@ class Factory:
         return factory
 
     def __call__(self) -> Any:
+        """Make it."""
         return self.target(*self.arguments, **dict(self.keywords))
 
     @functools.cached_property
@@ -74,7 +75,7 @@ def describe(value: object) -> str:
         return _describe_callable(value)
     raise GrammarError(
         f"a grammar cannot carry {value!r}: it is a live {type(value).__name__} object. "
-        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an instance."
+        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` and no instance."
     )
 
 

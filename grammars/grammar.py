@@ -20,7 +20,7 @@ class Grammar:
     """Who is asked what, who is told what, towards which objective, with which guarantee. It knows no process.
 
     Raises GrammarError, ShapeError or BlackBoxError when the two graphs do not fit: see `ResponseGraph.types`; when a
-    player hears nothing; when no player influences the objective.
+    player hears nothing, or nobody a node of R; when no player influences the objective.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Grammar:
 
     def __post_init__(self) -> None:
         _ = self.message_types
+        _refuse_unheard_nodes(self)
         _refuse_deaf_players(self)
         _refuse_bad_objective(self)
 
@@ -57,6 +58,7 @@ class Grammar:
                 [oracle.name, oracle.declaration.factory.description, sorted(oracle.declaration.sizes)]
                 for oracle in query.oracles
             ],
+            "boxes": [[node.name, query.box_of(node)] for node in query.nodes if node.kind is Kind.ORACLE],
             "clones": [[c.name, c.player, c.soft, c.cadence.every, c.cadence.start] for c in query.clones],
             "passes": [[each.name, each.cadence.every, each.cadence.start] for each in query.passes],
             "response": [_describe_response_node(node) for node in self.response.nodes],
@@ -96,13 +98,24 @@ def _describe_response_node(node: ResponseNode) -> list[Any]:  # Any: JSON
             return [*head, node.player]
 
 
+def _refuse_unheard_nodes(grammar: Grammar) -> None:
+    response = grammar.response
+    heard = frozenset().union(*(response.ancestors(delivery.name) for delivery in response.deliveries))
+    unheard = [node.name for node in response.nodes if node.name not in heard]
+    if unheard:
+        raise GrammarError(
+            f"response node {unheard[0]!r} of grammar {grammar.name!r} is told to nobody; expected a path from every "
+            "node of R to a delivery. Deliver it, or leave it out (a `ResponseDraft` does)."
+        )
+
+
 def _refuse_deaf_players(grammar: Grammar) -> None:
     hearing = {delivery.player for delivery in grammar.response.deliveries}
     deaf = [player.name for player in grammar.query.players if player.name not in hearing]
     if deaf:
         raise GrammarError(
-            f"player {deaf[0]!r} of grammar {grammar.name!r} hears nothing, so it could never move; expected a delivery "
-            f"to every player, found deliveries to {sorted(hearing)}. Deliver a message to it, or declare it as an oracle."
+            f"player {deaf[0]!r} of grammar {grammar.name!r} hears nothing, so it could never move; expected a delivery to "
+            f"every player, found deliveries to {sorted(hearing)}. Deliver a message to it, or declare it as an oracle."
         )
 
 

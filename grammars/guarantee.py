@@ -27,7 +27,7 @@ class Promise:
 
 @dataclass(frozen=True)
 class Guarantee:
-    """All promises of one grammar. A grammar may combine several: DAC's objective is learned, its gradient estimated."""
+    """All promises of one grammar, which may be of several categories: DAC learns its objective and estimates."""
 
     promises: tuple[Promise, ...] = field(default_factory=tuple)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
@@ -43,10 +44,12 @@ def infer(who: str, make: Make, factory: Factory, inputs: Sequence[EdgeType]) ->
 
 
 def make_module(factory: Factory) -> nn.Module:
-    """A player's operator. Raises TypeError when the factory makes something else than a module."""
+    """A player's operator. Raises TypeError when the factory makes something else than a module, or a lazy one."""
     module = factory()
     if not isinstance(module, nn.Module):
         raise TypeError(f"it made a {type(module).__name__}, not a torch.nn.Module")
+    if any(map(is_lazy, module.parameters())):
+        raise TypeError("its parameters are lazy, without a shape before its first input")
     return module
 
 
@@ -68,17 +71,14 @@ class _Played:
 
 
 def _play(who: str, make: Make, factory: Factory, inputs: Sequence[EdgeType], trial: int) -> _Played:
-    # Not at the top: it brings sympy and takes longer than torch itself, and workers never infer. No public name is lighter.
+    # Not at the top: it brings sympy and takes longer than torch itself, and workers never infer.
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    try:
-        with FakeTensorMode(), _quiet():
+    with torch.random.fork_rng(devices=[]):
+        # Any module may defeat fake tensors in its own way, so whatever is raised there, the dry run has the last word.
+        with contextlib.suppress(Exception), FakeTensorMode(), _quiet():
             return _run(who, make, factory, inputs, trial)
-    except GrammarError:
-        raise
-    except Exception:  # any module may defeat fake tensors in its own way; the dry run has the last word
-        with torch.random.fork_rng(devices=[]):
-            return _run(who, make, factory, inputs, trial)
+        return _run(who, make, factory, inputs, trial)
 
 
 def _run(who: str, make: Make, factory: Factory, inputs: Sequence[EdgeType], trial: int) -> _Played:
@@ -90,7 +90,7 @@ def _run(who: str, make: Make, factory: Factory, inputs: Sequence[EdgeType], tri
             played = operator(*values)
     except Exception as error:
         taken = ", ".join(map(repr, inputs)) or "nothing"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise ShapeError(
             f"{who} cannot play {factory!r} on {taken}: {reason}. "
             "Expected inputs that it takes; change its sizes or what is connected to it."

@@ -19,7 +19,7 @@ class Box(StrEnum):
 
 
 State: TypeAlias = dict[str, Any]
-"""Nested dicts whose leaves are tensors, numbers, strings, booleans, None, or lists of these: what a checkpoint can hold."""
+"""Nested dicts whose leaves are tensors, numbers, strings, booleans, None, or lists of these, as checkpoints hold."""
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,18 @@ def _refuse_unknown_owners(graph: QueryGraph) -> None:
         Kind.CLONE: {clone.name for clone in graph.clones},
         Kind.ORACLE: {oracle.name for oracle in graph.oracles},
     }
+    for clone in graph.clones:
+        if clone.player not in owners[Kind.PLAYER]:
+            raise GrammarError(
+                f"clone {clone.name!r} is a copy of {clone.player!r}, which is no player of this graph; "
+                f"expected one of {sorted(owners[Kind.PLAYER])}. Clone one of these."
+            )
     for node in graph.nodes:
+        if node.query_pass not in graph.cadences:
+            raise GrammarError(
+                f"node {node.name!r} belongs to pass {node.query_pass!r}, which is not declared; "
+                f"expected one of {sorted(graph.cadences)}. Declare the pass with its cadence."
+            )
         known = owners.get(node.kind)
         if known is not None and node.owner not in known:
             raise GrammarError(
@@ -249,7 +260,7 @@ def _refuse_bad_order(graph: QueryGraph) -> None:
     for node in graph.nodes:
         for port in node.inputs:
             source = names.get(port.node)
-            if source is None or port.index >= len(source.outputs):
+            if source is None or not 0 <= port.index < len(source.outputs):
                 raise GrammarError(
                     f"node {node.name!r} takes {port!r}, which no node of this graph plays; "
                     f"expected an output of one of {sorted(names)}. Add the node, or connect another output."

@@ -203,6 +203,13 @@ def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType
                 f"response node {node.name!r} refers to {name!r}, which the Query graph does not ask; expected one of "
                 f"{sorted(query.by_name)}. Refer to one of these."
             )
+    for port in node.inputs:
+        if port not in types:
+            told = [_port(each) for each in types if each.node == port.node]
+            raise GrammarError(
+                f"response node {node.name!r} takes {_port(port)!r}, which {port.node!r} does not tell; "
+                f"expected one of {told}. Ask {port.node!r} for it, or connect another message."
+            )
     match node:
         case Seed():
             types[Port(node.name)] = _seed_type(node, query)
@@ -237,7 +244,7 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
     if len(node.cotangents) != len(of.outputs) or not node.inputs:
         raise ShapeError(
             f"response node {node.name!r} multiplies {len(node.inputs)} messages at {node.of!r}, which has "
-            f"{len(of.outputs)} outputs; expected one place per output and at least one message. Name None for the rest."
+            f"{len(of.outputs)} outputs; expected a place per output and at least one message. Name None for the rest."
         )
     for output, cotangent in zip(of.outputs, node.cotangents, strict=True):
         if cotangent is not None and not types[cotangent].composes_with(output):
@@ -251,6 +258,12 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
             f"{len(of.inputs)}; expected one of {list(range(len(of.inputs)))}. Ask for one of these."
         )
     found = {Port(node.name, index): query.type_of(of.inputs[index]).of_order(Order.FIRST) for index in node.toward}
+    for port, kind in found.items():
+        if not kind.dtype.is_floating_point:
+            raise GrammarError(
+                f"response node {node.name!r} asks for the gradient of input {port.index} of {node.of!r}, which is "
+                f"{kind!r}; expected a floating-point input, since integers have no gradient. Do not ask for it."
+            )
     if node.parameters:
         if of.kind is not Kind.PLAYER:
             raise GrammarError(

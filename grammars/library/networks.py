@@ -1,4 +1,4 @@
-"""Networks for the library's grammars: layers that are players, parameterless operators between them, and whole networks."""
+"""Networks for the library's grammars: layers as players, parameterless operators between them, whole networks."""
 
 from collections.abc import Mapping, Sequence
 from math import prod

@@ -1,4 +1,4 @@
-"""One Ray and one pool of workers for all tests of this folder: loading a new program is cheap, starting an actor is not."""
+"""One Ray and one pool of workers for this folder: loading a new program is cheap, starting an actor is not."""
 
 from collections.abc import Iterator
 

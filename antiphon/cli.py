@@ -1,0 +1,128 @@
+"""The command line: `antiphon list | run | evaluate`. Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C."""
+
+import contextlib
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import antiphon
+from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, RoundError, TransportError
+
+# Everything else is imported by the command that needs it: `--help` answers at once.
+
+app = typer.Typer(
+    name="antiphon",
+    help="Deep learning as a game of players and oracles.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+FAILURES = (RoundError, DeadlineError, ProtocolError, TransportError)
+"""What befalls a run; every other error of ours refuses an input."""
+
+
+def main() -> None:
+    """The entry point `antiphon`."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # other libraries' advice to their developers
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        # An installed script starts without it. Last, so that a folder of a common name shadows no library.
+        sys.path.append(here)
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def antiphon_command(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Deep learning as a game of players and oracles."""
+    if version:
+        typer.echo(f"antiphon {antiphon.__version__}")
+        raise typer.Exit
+
+
+@app.command("list")
+def list_command() -> None:
+    """List the grammars of the library and the experiments that come with antiphon."""
+    with _told():
+        from antiphon.listing import listing
+
+        typer.echo(listing())
+
+
+@app.command("run")
+def run_command(
+    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="How many rounds to play.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of everything.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
+    transport: Annotated[str | None, typer.Option(help="process-group or object-store, between Ray's workers.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
+) -> None:
+    """Run an experiment, then evaluate it."""
+    with _told():
+        from antiphon.reading import parse_change, read_experiment
+
+        options = {"rounds": rounds, "seed": seed, "executor": executor, "transport": transport}
+        given = {key: value for key, value in options.items() if value is not None}
+        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
+
+        from antiphon.progress import Watched, outcome, say, spread_of
+        from antiphon.run import run_experiment
+
+        console = _console()
+        finished = run_experiment(experiment, out, Watched(console))
+        console.print(outcome(finished))
+        if finished.evaluation is not None:
+            say(console, spread_of(finished.evaluation))
+        say(console, f"run folder: {finished.folder}")
+        if finished.evaluation is not None:
+            say(console, finished.evaluation.line)
+        if finished.stopped_by:
+            raise typer.Exit(128 + finished.stopped_by)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes, one per seed.")] = None,
+) -> None:
+    """Evaluate the newest checkpoint of a run, on fixed seeds or held-out data."""
+    with _told():
+        from antiphon.evaluation import evaluate_folder
+        from antiphon.progress import say, spread_of
+
+        evaluation, console = evaluate_folder(folder, episodes), _console()
+        say(console, spread_of(evaluation))
+        say(console, evaluation.line)
+
+
+def _console():  # noqa: ANN202 - rich's Console, imported here
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Errors of ours become a message on stderr and an exit code; nothing of theirs is shown twice."""
+    try:
+        yield
+    except AntiphonError as error:
+        where = [f"worker {error.worker!r}, round {error.round}"] if error.worker and error.round >= 0 else []
+        notes = "".join(f"\n  {note}" for note in (*getattr(error, "__notes__", []), *where))
+        typer.echo(f"error: {error}{notes}", err=True)
+        raise typer.Exit(1 if isinstance(error, FAILURES) else 2) from None
+    except KeyboardInterrupt as error:
+        typer.echo("aborted", err=True)
+        raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None

@@ -1,0 +1,105 @@
+"""An experiment as a value: which grammar, how long, on what, with which agents. Equal ones play equal runs."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, final
+
+from pydantic import Field
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.errors import AntiphonError, ExperimentError, GrammarError
+from antiphon.finding import find, nearest
+from antiphon.grammars.grammar import Grammar
+from antiphon.recipe_backprop import RECIPE as BACKPROP
+from antiphon.recipe_backprop import BackpropTable
+from antiphon.recipe_dac import RECIPE as DAC
+from antiphon.recipe_dac import DacTable
+from antiphon.recipes import Recipe
+from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (BACKPROP, DAC)}
+
+
+@final
+class Experiment(Table):
+    """grammar: of the library, with its own table, or "module:factory", called with `arguments`.
+
+    rounds_per_report: a batch, after which metrics are written. checkpoint_every: in rounds; the newest
+    keep_checkpoints stay. deadline: seconds that a message may take. fuse: groups who share a worker on Ray.
+    threads: torch's, inline. players: what differs from `agent`, by player.
+    """
+
+    grammar: str
+    rounds: Count = 1000
+    seed: Index = 0
+    executor: Literal["inline", "ray"] = "inline"
+    transport: Literal["process-group", "object-store"] = "process-group"
+    threads: Count = 1
+    deadline: Positive = 30.0
+    rounds_per_report: Count = 100
+    checkpoint_every: Count = 5000
+    keep_checkpoints: Count = 2
+    fuse: list[list[str]] = Field(default=[])
+    agent: AgentTable = AgentTable()
+    players: dict[str, AgentTable] = Field(default={})
+    evaluation: EvaluationTable = EvaluationTable()
+    arguments: Arguments = Field(default={})
+    backprop: BackpropTable | None = None
+    dac: DacTable | None = None
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """What is known of a grammar of the library; None for a user's own."""
+        return RECIPES.get(self.grammar)
+
+    @property
+    def table(self) -> Any:
+        """The grammar's own table. Any: each grammar has another."""
+        return getattr(self, self.grammar)
+
+    def build(self) -> Grammar:
+        """The grammar. Raises what refuses it; GrammarError for a user's function that makes none."""
+        if self.recipe is not None:
+            return self.recipe.build(self.table)
+        return _own_grammar(self.grammar, self.arguments)
+
+    def agents(self, grammar: Grammar) -> dict[str, AgentSpecification]:
+        """The agent of every player. Raises ExperimentError for a player that the grammar does not have."""
+        return {name: _specification(name, table) for name, table in self.agent_tables(grammar).items()}
+
+    def agent_tables(self, grammar: Grammar) -> dict[str, AgentTable]:
+        """`agent`, and over it each player's own table."""
+        names = [player.name for player in grammar.query.players]
+        for name in self.players:
+            if name not in names:
+                raise ExperimentError(
+                    f"key 'players.{name}' is of nobody: grammar {grammar.name!r} has the players "
+                    f"{', '.join(names)}. {nearest(name, names)}Correct the name."
+                )
+        return {name: self.agent.overridden(self.players.get(name, AgentTable())) for name in names}
+
+
+def _specification(player: str, table: AgentTable) -> AgentSpecification:
+    try:
+        return table.specification()
+    except ExperimentError as error:
+        error.add_note(f"player {player!r}, keys 'agent' and 'players.{player}'")
+        raise
+
+
+def _own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
+    factory = find("grammar", name)
+    try:
+        grammar = factory(**arguments)
+    except AntiphonError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise GrammarError(
+            f"grammar {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
+            "Expected a function that returns a grammar; correct it, or the table [arguments]."
+        ) from error
+    if not isinstance(grammar, Grammar):
+        raise GrammarError(
+            f"grammar {name!r} returned a {type(grammar).__name__}; expected an antiphon.Grammar. "
+            "Return Grammar(name, query, response, objective, guarantee)."
+        )
+    return grammar

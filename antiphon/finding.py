@@ -1,0 +1,40 @@
+"""Finding a user's own function by its name, `module:function`."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from antiphon.errors import ExperimentError
+
+
+def find(what: str, name: str) -> Callable[..., Any]:
+    """The callable of that name. Any: the caller checks what it returns.
+
+    Raises ExperimentError when its module does not import, or has no such function.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)  # Any: attributes are looked up by name
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # a module that is being imported may raise anything
+        raise ExperimentError(
+            f"{what} {name!r} does not import: {type(error).__name__}: {error}. "
+            "Expected 'module:function', importable from here; correct the name, or change to its folder."
+        ) from error
+    if not callable(found):
+        raise ExperimentError(
+            f"{what} {name!r} is a {type(found).__name__}; expected a function. Name the function that makes it."
+        )
+    return found
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that asks whether the nearest known name was meant; empty when none is near.
+
+    >>> nearest("gama", ["gamma", "batch"])
+    "Did you mean 'gamma'? "
+    """
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {found[0]!r}? " if found else ""

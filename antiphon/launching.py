@@ -1,0 +1,151 @@
+"""Launching a grammar: one call from a grammar and its agents to something that plays rounds."""
+
+import contextlib
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, final
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.coordinator.assignment import Assignment, assign
+from antiphon.coordinator.executor import Executor, Played
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.placement import Placement, spread
+from antiphon.errors import ExperimentError
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.oracle import State
+
+ExecutorName: TypeAlias = Literal["inline", "ray"]
+TransportName: TypeAlias = Literal["process-group", "object-store"]
+Agents: TypeAlias = Mapping[str, AgentSpecification] | AgentSpecification
+
+
+@final
+class Launched:
+    """An executor, with the Ray that was started for it, if any. Use it with `with`, or call `close`.
+
+    name: of the run; under Ray its actors live in the namespace `antiphon-<name>`.
+    """
+
+    def __init__(self, executor: Executor, name: str, places: Mapping[str, tuple[str, int]], scope: ExitStack) -> None:
+        self.name, self.places = name, places
+        self._executor, self._scope = executor, scope
+
+    @property
+    def assignment(self) -> Assignment:
+        """Grammar, placement, schedule, agents, seed."""
+        return self._executor.assignment
+
+    @property
+    def round(self) -> int:
+        """The next round to play."""
+        return self._executor.round
+
+    def play(self, rounds: int) -> Played:
+        """Play the next rounds; blocks."""
+        return self._executor.play(rounds)
+
+    def states(self) -> Mapping[str, State]:
+        """Everyone's state by name."""
+        return self._executor.states()
+
+    def load(self, states: Mapping[str, State], round: int) -> None:
+        """Continue from states at a round boundary."""
+        self._executor.load(states, round)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint."""
+        self._executor.save(Path(folder))
+
+    def close(self) -> None:
+        """Stop what was started: actors first, then Ray if it was started here. May be called twice."""
+        self._scope.close()
+
+    def __enter__(self) -> "Launched":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def launch(
+    grammar: Grammar,
+    agents: Agents | None = None,
+    *,
+    executor: ExecutorName = "inline",
+    transport: TransportName = "process-group",
+    seed: int = 0,
+    placement: Placement | None = None,
+    fuse: Iterable[Iterable[str]] = (),
+    threads: int = 1,
+    deadline: float = 30.0,
+    run: str | None = None,
+    address: str | None = None,
+    num_cpus: int | None = None,
+) -> Launched:
+    """Make everyone and be ready to play. Equal grammar, agents and seed play the same numbers on either executor.
+
+    agents: one per player, or one for all; Adam with torch's own arguments where none is given.
+    executor: "inline" plays in this process; "ray" starts an actor per player, oracle and loss, on the Ray that this
+    process is connected to, on the cluster at `address`, or else on one of its own with `num_cpus`.
+    placement, fuse: who shares a worker on Ray (see `spread`). threads: torch's, inline. deadline: seconds per message.
+    Raises ExperimentError, PlacementError, OracleError, AgentError or TransportError, and leaves nothing running.
+    """
+    name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
+    scattered = placement or spread(grammar, fuse)  # also inline, where it is not used: it refuses unknown names
+    if executor == "inline":
+        return _inline(assign(grammar, agents, placement=placement, seed=seed), name, threads, deadline)
+    if executor == "ray":
+        assignment = assign(grammar, agents, placement=scattered, seed=seed)
+        return _ray(assignment, name, transport, deadline, address, num_cpus)
+    raise ExperimentError(f"executor {executor!r} is not known; expected 'inline' or 'ray'. Name one of these.")
+
+
+def agent(
+    optimizer: str = "Adam",
+    *,
+    every: int = 1,
+    start: int = 0,
+    clip_norm: float | None = None,
+    clip_value: float | None = None,
+    **arguments: Any,  # Any: whatever the optimizer takes
+) -> AgentSpecification:
+    """A torch optimizer as an agent, in one line; `AgentSpecification.of` says more.
+
+    >>> agent("SGD", lr=0.1, momentum=0.9, clip_norm=1.0).description
+    'SGD(lr=0.1, momentum=0.9), norm <= 1.0'
+    """
+    cadence = Cadence(every, start)
+    return AgentSpecification.of(optimizer, arguments, clip_norm=clip_norm, clip_value=clip_value, cadence=cadence)
+
+
+def _inline(assignment: Assignment, name: str, threads: int, deadline: float) -> Launched:
+    scope = ExitStack()
+    executor = scope.enter_context(InlineExecutor(assignment, threads=threads, deadline=deadline))
+    here = dict.fromkeys(assignment.placement.names, (socket.gethostname(), os.getpid()))
+    return Launched(executor, name, here, scope)
+
+
+def _ray(
+    assignment: Assignment, name: str, transport: str, deadline: float, address: str | None, num_cpus: int | None
+) -> Launched:
+    # Imported here, so that playing inline never pays for Ray.
+    import ray
+
+    from antiphon.coordinator.connection import Transport
+    from antiphon.deploy.embedded import ray_session
+    from antiphon.deploy.executor import RayExecutor
+
+    if transport not in tuple(Transport):
+        known = " or ".join(repr(str(each)) for each in Transport)
+        raise ExperimentError(f"transport {transport!r} is not known; expected {known}. Name one of these.")
+    with contextlib.ExitStack() as scope:
+        scope.enter_context(ray_session(address, num_cpus))
+        executor = RayExecutor(assignment, name, transport=Transport(transport), deadline=deadline)
+        scope.enter_context(executor)
+        places = ray.get([worker.address.remote() for worker in executor.workers.values()])
+        return Launched(executor, name, dict(zip(executor.workers, places, strict=True)), scope.pop_all())

@@ -1,0 +1,97 @@
+"""Experiments with Deviator-Actor-Critic: continuous control on an environment of Gymnasium."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from antiphon.envs import episode_returns, nature
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.dac import dac
+from antiphon.grammars.library.networks import Policy, StateAction
+from antiphon.grammars.oracle import OracleDeclaration, State
+from antiphon.oracles import Annealing, gaussian
+from antiphon.recipes import Evaluation, Recipe, trained
+from antiphon.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Table
+
+
+class DacTable(Table):
+    """environment, keywords: as `gymnasium.make` takes them. envs: copies; they are stepped every `act_every` rounds,
+    0 meaning `envs`, which makes one update per step of one environment. learn_from: the round in which
+    learning starts. soft: the clones' step; 0 copies them entirely every `clone_every` rounds. sigma_*: the noise."""
+
+    environment: str = "Pendulum-v1"
+    keywords: Arguments = Field(default={})
+    envs: Count = 8
+    batch: Count = 256
+    capacity: Count = 100_000
+    warmup: Index = 1000
+    learn_from: Index = 1000
+    reward_scale: Positive = 8.0
+    gamma: Fraction = 0.98
+    soft: Fraction = 0.005
+    clone_every: Count = 1
+    act_every: Index = 0
+    widths: list[Count] = Field(default=[256, 256])
+    sigma_start: Positive = 0.4
+    sigma_end: Positive = 0.1
+    sigma_rounds: Count = 14_000
+    sigma_hold: Index = 0
+    vectorization: Literal["sync", "async"] = "sync"
+
+    @property
+    def sigma(self) -> Annealing:
+        """The standard deviation of the noise, by round, in units in which actions span [-1, 1]."""
+        return Annealing(self.sigma_start, self.sigma_end, self.sigma_rounds, self.sigma_hold)
+
+
+def build(table: DacTable) -> Grammar:
+    """The grammar of a table. Raises OracleError for an environment that cannot be played."""
+    world = nature(
+        table.environment,
+        envs=table.envs,
+        batch=table.batch,
+        capacity=table.capacity,
+        warmup=table.warmup,
+        reward_scale=table.reward_scale,
+        keywords=table.keywords,
+        vectorization=table.vectorization,
+    )
+    state, action = _widths(world)
+    widths = tuple(table.widths)
+    return dac(
+        world,
+        gaussian((action,), batch=table.envs, symbol="envs", scale=table.sigma),
+        Factory.of(Policy, state, action, widths),
+        Factory.of(StateAction, state, action, 1, widths),
+        Factory.of(StateAction, state, action, action, widths),
+        gamma=table.gamma,
+        soft=table.soft or None,
+        clone_every=table.clone_every,
+        act_every=table.act_every or table.envs,
+        learn_from=table.learn_from,
+    )
+
+
+def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
+    """Returns of Actor without noise, one episode per seed."""
+    seeds = range(evaluation.first_seed, evaluation.first_seed + evaluation.episodes)
+    actor = trained(grammar, "Actor", states)
+    returns = episode_returns(table.environment, actor, seeds, keywords=table.keywords)
+    return Evaluation("return", "episodes", tuple(returns))
+
+
+def settings(table: DacTable, round: int) -> Mapping[str, float]:
+    """The noise's standard deviation."""
+    return {"sigma": table.sigma.at(round)}
+
+
+def _widths(world: OracleDeclaration) -> tuple[int, int]:
+    observe, step, _ = world.questions
+    (_, state), (_, action) = observe.outputs[0].shape, step.inputs[0].shape
+    assert isinstance(state, int) and isinstance(action, int)  # only the batch is symbolic
+    return state, action
+
+
+RECIPE = Recipe("dac", build, evaluate, settings=settings)

@@ -1,0 +1,81 @@
+"""What experiments know of a grammar beyond its graphs: how a table makes it, how what it trained is judged."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import fmean, pstdev
+from typing import Any
+
+import torch
+from torch import nn
+
+from antiphon.errors import ExperimentError
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.oracle import State
+from antiphon.tables import EvaluationTable
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures on what training never saw. quantity: what each figure is; unit: what each figure is of, in plural."""
+
+    quantity: str
+    unit: str
+    figures: tuple[float, ...]
+    digits: int = 1
+
+    @property
+    def mean(self) -> float:
+        """Over all figures."""
+        return fmean(self.figures)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the figures."""
+        return pstdev(self.figures)
+
+    @property
+    def line(self) -> str:
+        """The one line that tells it.
+
+        >>> Evaluation("return", "episodes", (-100.0, -200.52)).line
+        'evaluation return: -150.3 over 2 episodes'
+        """
+        return f"evaluation {self.quantity}: {self.mean:.{self.digits}f} over {len(self.figures)} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One grammar of the library, for experiments.
+
+    Any, wherever it stands: its own table. build: the grammar. evaluate: from the grammar and everyone's state at a
+    round boundary. judges: whether there is something to evaluate it on. settings: figures that follow from the round.
+    """
+
+    name: str
+    build: Callable[[Any], Grammar]
+    evaluate: Callable[[Any, EvaluationTable, Grammar, Mapping[str, State]], Evaluation]
+    judges: Callable[[Any], bool] = lambda table: True
+    settings: Callable[[Any, int], Mapping[str, float]] = lambda table, round: {}
+
+
+def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Module:
+    """A player's module with the parameters and buffers of a saved state, ready to be asked.
+
+    Raises ExperimentError when the state is missing, or of another module.
+    """
+    declaration = grammar.query.player_by_name[player]
+    with torch.random.fork_rng(devices=[]):
+        module: nn.Module = declaration.factory()
+    if player not in states:
+        raise ExperimentError(
+            f"the checkpoint has no state of player {player!r}; expected one, found {sorted(states)}. "
+            "Name the folder of a run of this grammar."
+        )
+    try:
+        module.load_state_dict({**states[player]["parameters"], **states[player]["buffers"]})
+    except (KeyError, RuntimeError) as error:
+        raise ExperimentError(
+            f"the checkpoint's state of player {player!r} is not of {declaration.factory!r}: {error}. "
+            "Evaluate a run with the experiment that it was trained with."
+        ) from error
+    return module.eval()

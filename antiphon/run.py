@@ -1,0 +1,182 @@
+"""A run: an experiment played on its executor, with its metrics, checkpoints and summary written to a folder."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from antiphon.errors import AntiphonError, RoundError
+from antiphon.evaluation import evaluate_folder
+from antiphon.experiment import Experiment
+from antiphon.grammars.grammar import Grammar
+from antiphon.interrupts import Interrupts
+from antiphon.launching import Launched, launch
+from antiphon.metrics import Metrics, Record
+from antiphon.recipes import Evaluation
+from antiphon.rehearsal import rehearse
+from antiphon.run_folder import RunFolder, check_place, default_path
+from antiphon.toml_text import toml
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended. stopped_by: the signal that ended it early, else 0. last: its last record."""
+
+    folder: Path
+    last: Record
+    stopped_by: int
+    evaluation: Evaluation | None
+
+
+class View(Protocol):
+    """Whoever watches a run."""
+
+    def started(self, game: Launched, experiment: Experiment) -> None:
+        """Everyone is made; the first round was not played yet."""
+        ...
+
+    def played(self, record: Record, folder: Path) -> None:
+        """A batch of rounds was played."""
+        ...
+
+    def ended(self) -> None:
+        """No more batches will be played."""
+        ...
+
+
+class Unseen:
+    """Nobody watches."""
+
+    def started(self, game: Launched, experiment: Experiment) -> None:
+        """Say nothing."""
+
+    def played(self, record: Record, folder: Path) -> None:
+        """Say nothing."""
+
+    def ended(self) -> None:
+        """Say nothing."""
+
+
+def run_experiment(experiment: Experiment, out: Path | str | None = None, view: View | None = None) -> Finished:
+    """Play an experiment into the folder `out` (else `runs/<grammar>-<date>-<time>`), then evaluate it.
+
+    The folder is made once the first round was played: what cannot start leaves nothing behind. The first SIGINT or
+    SIGTERM ends the run after the batch in flight, with everything written; a second one raises KeyboardInterrupt.
+    Raises what refuses the experiment before that; after it RoundError, with what was written until then in place.
+    """
+    view = view or Unseen()
+    grammar = experiment.build()
+    agents = experiment.agents(grammar)
+    path = Path(out) if out is not None else default_path(grammar.name)
+    check_place(path, grammar, experiment.keep_checkpoints)
+    rehearse(grammar, agents)
+    with Interrupts() as interrupts:
+        with launch(
+            grammar,
+            agents,
+            executor=experiment.executor,
+            transport=experiment.transport,
+            seed=experiment.seed,
+            fuse=experiment.fuse,
+            threads=experiment.threads,
+            deadline=experiment.deadline,
+        ) as game:
+            interrupts.arm()
+            view.started(game, experiment)
+            play = _Play(game, experiment, interrupts, view)
+            play.first()
+            folder = RunFolder.make(path, toml(resolved(experiment, grammar)))
+            play.rest(folder)
+        interrupts.gentle = False
+        return _finish(folder, play.record, experiment, interrupts.asked)
+
+
+def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
+    """The experiment with nothing left to defaults: every key, every player's whole agent."""
+    players = {name: table.model_dump() for name, table in experiment.agent_tables(grammar).items()}
+    return {**experiment.model_dump(), "players": players}
+
+
+class _Play:
+    """The batches of one run. `record` tells of the last one."""
+
+    def __init__(self, game: Launched, experiment: Experiment, interrupts: Interrupts, view: View) -> None:
+        self._game, self._experiment, self._interrupts, self._view = game, experiment, interrupts, view
+        self._started = time.perf_counter()
+
+    def first(self) -> None:
+        """One round, before anything is written."""
+        self.record = self._batch(1)
+
+    def rest(self, folder: RunFolder) -> None:
+        """All other rounds, into the folder."""
+        self._interrupts.gentle = True
+        try:
+            with Metrics(folder.path) as metrics:
+                self._batches(folder, metrics)
+            folder.save(self._game, self._experiment.keep_checkpoints)
+        except KeyboardInterrupt:
+            self._conclude(folder, "aborted")
+            raise
+        except AntiphonError as error:
+            failure = _as_round_error(error, self._game.round)
+            self._conclude(folder, "failed", str(failure))
+            raise failure from error
+        finally:
+            self._view.ended()
+        self._conclude(folder, "interrupted" if self._interrupts.asked else "finished")
+
+    def _batches(self, folder: RunFolder, metrics: Metrics) -> None:
+        experiment = self._experiment
+        self._tell(metrics, folder)
+        while self.record.round < experiment.rounds and not self._interrupts.asked:
+            before, each = self.record.round, experiment.rounds_per_report
+            self.record = self._batch(min(each - before % each, experiment.rounds - before))
+            self._tell(metrics, folder)
+            passed = self.record.round // experiment.checkpoint_every > before // experiment.checkpoint_every
+            if passed and self.record.round < experiment.rounds and not self._interrupts.asked:
+                folder.save(self._game, experiment.keep_checkpoints)
+
+    def _batch(self, rounds: int) -> Record:
+        began = time.perf_counter()
+        played = self._game.play(rounds)
+        now = time.perf_counter()
+        recipe = self._experiment.recipe
+        settings = recipe.settings(self._experiment.table, played.round - 1) if recipe else {}
+        return Record.of(played, now - self._started, now - began, settings)
+
+    def _tell(self, metrics: Metrics, folder: RunFolder) -> None:
+        metrics.write(self.record)
+        self._view.played(self.record, folder.path)
+
+    def _conclude(self, folder: RunFolder, status: str, error: str = "") -> None:
+        summary = {"status": status, **asdict(self.record), **({"error": error} if error else {})}
+        try:
+            folder.summarise(summary)
+        except RoundError:
+            if not error:
+                raise  # else the run failed already, perhaps for the same reason, and is told so
+
+
+def _as_round_error(error: AntiphonError, round: int) -> RoundError:
+    if isinstance(error, RoundError):
+        return error
+    failure = RoundError(str(error), worker=error.worker, round=error.round if error.worker else round)
+    for note in getattr(error, "__notes__", []):
+        failure.add_note(note)
+    return failure
+
+
+def _finish(folder: RunFolder, record: Record, experiment: Experiment, stopped_by: int) -> Finished:
+    recipe = experiment.recipe
+    if stopped_by or recipe is None or not recipe.judges(experiment.table):
+        return Finished(folder.path, record, stopped_by, None)
+    evaluation = evaluate_folder(folder.path)
+    folder.summarise({"status": "finished", **asdict(record), "evaluation": told(evaluation)})
+    return Finished(folder.path, record, 0, evaluation)
+
+
+def told(evaluation: Evaluation) -> Mapping[str, Any]:  # Any: JSON
+    """An evaluation as JSON."""
+    return {**asdict(evaluation), "mean": evaluation.mean, "deviation": evaluation.deviation}

@@ -1,0 +1,165 @@
+"""A run's folder: its experiment, metrics, checkpoints and summary; refused in words before anything is written."""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, final
+
+from safetensors import SafetensorError
+
+from antiphon.coordinator.checkpoint import MANIFEST, load_states, read_manifest
+from antiphon.errors import AntiphonError, ExperimentError, RoundError
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.oracle import State
+
+EXPERIMENT, SUMMARY, CHECKPOINTS = "experiment.toml", "summary.json", "checkpoints"
+
+
+class Saves(Protocol):
+    """Whoever can write a checkpoint."""
+
+    @property
+    def round(self) -> int:
+        """The next round to play."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write one."""
+        ...
+
+
+@final
+class RunFolder:
+    """The folder of one run. `make` makes it; a reader opens an existing one with `open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def make(cls, path: Path, experiment: str) -> "RunFolder":
+        """A new folder that holds the experiment. Raises ExperimentError, and then leaves nothing behind."""
+        made = not path.exists()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / EXPERIMENT).write_text(experiment)
+        except OSError as error:
+            _remove(path if made else path / EXPERIMENT)
+            raise _cannot_be_made(path, error) from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """The folder of an earlier run. Raises ExperimentError when it is none."""
+        if not (path / EXPERIMENT).is_file():
+            raise ExperimentError(
+                f"{str(path)!r} is no run folder: expected {EXPERIMENT} in it, found none. "
+                "Name a folder that `antiphon run` has made."
+            )
+        return cls(path)
+
+    def save(self, game: Saves, keep: int) -> Path:
+        """Write a checkpoint, then remove all but the newest `keep`. Raises RoundError that names the folder."""
+        folder = self.path.resolve() / CHECKPOINTS / f"round-{game.round:09d}"
+        try:
+            game.save(folder)
+        except (OSError, SafetensorError) as error:
+            _remove(folder)
+            raise cannot_be_written(folder, error) from error
+        except AntiphonError as error:
+            _remove(folder)
+            error.add_note(f"while checkpoint {str(folder)!r} was written")
+            raise
+        for old in self.checkpoints()[:-keep]:
+            # Without its manifest it counts no longer, should we be stopped halfway.
+            (old / MANIFEST).unlink(missing_ok=True)
+            _remove(old)
+        return folder
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoints, the oldest first."""
+        return sorted(path.parent for path in (self.path / CHECKPOINTS).glob(f"round-*/{MANIFEST}"))
+
+    def newest(self) -> tuple[int, dict[str, State]]:
+        """Round and states of the newest complete checkpoint. Raises ExperimentError when there is none."""
+        found = self.checkpoints()
+        if not found:
+            raise ExperimentError(
+                f"{str(self.path)!r} has no complete checkpoint; expected one in {CHECKPOINTS}/. "
+                "Let a run write one first (key 'checkpoint_every')."
+            )
+        manifest = read_manifest(found[-1])
+        return manifest.round, load_states(found[-1], manifest.names)
+
+    def summarise(self, summary: Mapping[str, Any]) -> None:  # Any: JSON
+        """Write how the run ended, in place of what stood there. Raises RoundError when it cannot be written."""
+        draft = self.path / f"{SUMMARY}.part"
+        try:
+            draft.write_text(json.dumps(summary, indent=1) + "\n")
+            draft.replace(self.path / SUMMARY)
+        except OSError as error:
+            raise cannot_be_written(self.path / SUMMARY, error) from error
+
+
+def default_path(grammar: str) -> Path:
+    """`runs/<grammar>-<date>-<time>`, free when asked."""
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in grammar)
+    base = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    paths = (base.with_name(f"{base.name}-{index}") for index in range(2, 1000))
+    return base if not base.exists() else next(path for path in paths if not path.exists())
+
+
+def check_place(path: Path, grammar: Grammar, keep: int) -> None:
+    """Refuse a place where a run of this grammar cannot be written; nothing is made.
+
+    Raises ExperimentError for what exists and is no empty folder, for a place without permission or without room.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        what = "is not empty" if path.is_dir() else "is a file"
+        raise ExperimentError(
+            f"run folder {str(path)!r} exists and {what}; expected a new or an empty folder. "
+            "Choose another --out, or remove it."
+        )
+    above = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "does not allow it" if above.is_dir() else "is not a folder"
+        raise ExperimentError(
+            f"run folder {str(path)!r} cannot be made: {str(above)!r} {what}. "
+            "Expected a folder that may be written to; choose another --out, or change its permissions."
+        )
+    needed, free = _room(grammar, keep), shutil.disk_usage(above).free
+    if free < needed:
+        raise ExperimentError(
+            f"run folder {str(path)!r} has no room: expected at least {needed / 2**20:.1f} MiB for metrics and "
+            f"checkpoints, found {free / 2**20:.1f} MiB free. Choose another --out, or free some space."
+        )
+
+
+def cannot_be_written(path: Path, error: Exception) -> RoundError:
+    """The error of a run that can no longer write. Another exception's own words follow the path."""
+    return RoundError(
+        f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}. Expected room and permission "
+        "until the end of the run; free some space and start again, the last complete checkpoint is kept."
+    )
+
+
+def _room(grammar: Grammar, keep: int) -> int:
+    """Bytes: each checkpoint has every player's parameters and about two numbers of optimizer state for each."""
+    spaces = (player.space for player in grammar.query.players)
+    parameters = sum(size * space.dtype.itemsize for space in spaces for size in space.shape if isinstance(size, int))
+    return 3 * parameters * (keep + 1) + 2**20
+
+
+def _cannot_be_made(path: Path, error: OSError) -> ExperimentError:
+    return ExperimentError(
+        f"run folder {str(path)!r} cannot be made: {error.strerror}. "
+        "Expected a place with room and permission; choose another --out."
+    )
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

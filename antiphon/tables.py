@@ -1,0 +1,61 @@
+"""The tables that every experiment has: strict, frozen, and closed to unknown keys."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.grammars.cadence import Cadence
+
+Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Arguments = dict[str, Any]  # Any: of an optimizer, an environment, a user's own function
+
+
+class Table(BaseModel):
+    """A table of an experiment: a key that it does not have is refused, and no value is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AgentTable(Table):
+    """How a player optimizes. agent: "torch", "module:Class", or the name of an installed one; optimizer, clip_* and
+    scheduler* are for "torch" alone. every, start: the rounds on which the player moves."""
+
+    agent: str = "torch"
+    optimizer: str = "Adam"
+    arguments: Arguments = Field(default={})
+    clip_norm: Positive | None = None
+    clip_value: Positive | None = None
+    scheduler: str | None = None
+    scheduler_arguments: Arguments = Field(default={})
+    every: Count = 1
+    start: Index = 0
+
+    def specification(self) -> AgentSpecification:
+        """The agent as a value. Raises ExperimentError for what torch does not have."""
+        given = self.model_dump(exclude={"optimizer", "arguments", "every", "start"})
+        cadence = Cadence(self.every, self.start)
+        return AgentSpecification.of(self.optimizer, self.arguments, **given, cadence=cadence)
+
+    def overridden(self, player: "AgentTable") -> "AgentTable":
+        """This table with what `player` sets. Another optimizer brings its own arguments, another agent everything
+        but the cadence; else arguments are merged key by key."""
+        own = self.model_dump(exclude_none=True)
+        changes = player.model_dump(exclude_unset=True, exclude_none=True)
+        if player.agent != self.agent and "agent" in changes:
+            own = {key: own[key] for key in ("every", "start")}
+        elif "optimizer" in changes and player.optimizer != self.optimizer:
+            own["arguments"] = {}
+        for key in {"arguments", "scheduler_arguments"} & own.keys() & changes.keys():
+            changes[key] = {**own[key], **changes[key]}
+        return AgentTable(**{**own, **changes})
+
+
+class EvaluationTable(Table):
+    """Episodes on the seeds first_seed, first_seed + 1, ...: never seen in training."""
+
+    episodes: Count = 50
+    first_seed: Index = 10_000

@@ -1,0 +1,60 @@
+"""Values as TOML text: what an experiment can hold, written so that reading it gives the same back."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import date, time
+from typing import Any
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def toml(table: Mapping[str, Any]) -> str:
+    """A document. Any: numbers, strings, booleans, lists and tables of these; a key whose value is None is left out.
+
+    >>> print(toml({"rounds": 5, "dac": {"widths": [64, 64], "keywords": {"g": 9.8}}}))
+    rounds = 5
+    <BLANKLINE>
+    [dac]
+    widths = [64, 64]
+    <BLANKLINE>
+    [dac.keywords]
+    g = 9.8
+    <BLANKLINE>
+    """
+    return "\n".join(_lines(table, ())).lstrip("\n") + "\n"
+
+
+def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    plain = {key: value for key, value in table.items() if value is not None and not isinstance(value, Mapping)}
+    lines = [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
+    if path and (lines or not table):
+        lines = ["", f"[{'.'.join(map(_key, path))}]", *lines]
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            lines += _lines(value, (*path, key))
+    return lines
+
+
+def _key(key: str) -> str:
+    return key if _BARE.fullmatch(key) else _string(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + "}"
+    return value.isoformat() if isinstance(value, date | time) else repr(value)
+
+
+def _string(text: str) -> str:
+    # JSON's strings are TOML's basic strings, but for the one control character that JSON leaves bare.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,187 @@
+"""QueryDraft: passing a handle draws an edge, and an error points at the line that made it."""
+
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from antiphon.errors import GrammarError, ShapeError
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.query import Port
+from antiphon.grammars.testing import Dense, Fork, batch_of, mean_gap, medium
+
+
+class Mixed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(3, 3, dtype=torch.float64), nn.Parameter(torch.zeros(()))
+
+    def forward(self, value):
+        return self.one(value) * self.two
+
+
+def test_a_handle_called_twice_is_one_player_asked_twice(begun):
+    q, x, _ = begun
+    a = q.player("A", Dense, 3, 3)
+    a(a(x))
+    graph = q.graph()
+    assert [player.name for player in graph.players] == ["A"]
+    assert [node.name for node in graph.nodes] == ["Nature.sample", "A", "A#2"]
+    assert graph.by_name["A#2"].inputs == (Port("A"),)
+
+
+def test_several_outputs_are_several_values(begun):
+    q, x, _ = begun
+    left, right = q.player("A", Fork, 3, 5)(x)
+    assert (left.port, left.type) == (Port("A", 0), batch_of(5))
+    assert (right.port, right.type) == (Port("A", 1), batch_of(3))
+
+
+def test_names_used_twice_are_refused_at_once(begun, refusal):
+    q, _, _ = begun
+    text = (
+        "name 'Nature' is used twice; expected each player, oracle and operator of a "
+        "Query graph to have a name of its own. Choose another, or reuse the handle to ask the same one again."
+    )
+    assert refusal(GrammarError, lambda: q.player("Nature", Dense, 3, 3)) == text
+    assert refusal(GrammarError, lambda: q.oracle("Nature", medium(3))) == text
+    assert refusal(GrammarError, lambda: q.operator("Nature", torch.neg)) == text
+    assert refusal(GrammarError, lambda: q.loss("Nature", mse_loss)) == text
+    assert refusal(GrammarError, lambda: q.player("", Dense, 3, 3)) == text.replace("used twice", "empty").replace(
+        "Nature", ""
+    )
+
+
+def test_a_player_that_is_never_asked_is_refused(begun, refusal):
+    q, _, _ = begun
+    q.player("A", Dense, 3, 3)
+    assert refusal(GrammarError, q.graph) == (
+        "player 'A' is declared and never asked; expected at least one use in the Query graph. "
+        "Call its handle on its inputs, or remove it."
+    )
+
+
+def test_layers_that_do_not_compose_are_refused(begun, refusal):
+    q, x, _ = begun
+    second = q.player("Second", Dense, 4, 3)
+    assert refusal(ShapeError, lambda: second(q.player("First", Dense, 3, 5)(x))) == (
+        "player 'Second' cannot play antiphon.grammars.testing:Dense(4, 3) on float64[batch, 5]: "
+        "mat1 and mat2 shapes cannot be multiplied (13x5 and 4x3). "
+        "Expected inputs that it takes; change its sizes or what is connected to it."
+    )
+
+
+def test_oracle_inputs_are_held_to_their_declaration(begun, refusal):
+    q, x, y = begun
+    bend = q.oracle("Medium", medium(3))
+    assert refusal(ShapeError, lambda: bend(y)) == (
+        "oracle 'Medium', question 'bend', takes float64[batch, 3] as input 0, but Nature.sample.1 plays "
+        "float64[batch, 2]. Declare the same shape and dtype on both sides of this edge."
+    )
+    assert refusal(ShapeError, lambda: bend(x, y)) == (
+        "oracle 'Medium', question 'bend', takes 1 inputs and was given 2; "
+        "expected (float64[batch, 3]). Pass exactly these."
+    )
+
+
+def test_an_unknown_question_is_refused(begun, refusal):
+    q, x, _ = begun
+    assert refusal(GrammarError, lambda: q.oracle("Medium", medium(3)).brake(x)) == (
+        "oracle 'Medium' has no question 'brake'; expected one of ['bend']. Ask one of these."
+    )
+
+
+def test_a_player_without_parameters_is_refused(begun, refusal):
+    q, x, _ = begun
+    assert refusal(GrammarError, lambda: q.player("A", nn.Tanh)(x)) == (
+        "player 'A' has no parameters to play: torch.nn.modules.activation:Tanh() makes none that require a "
+        "gradient. Declare it with `operator`, or give it parameters."
+    )
+
+
+def test_parameters_of_several_dtypes_are_refused(begun, refusal):
+    q, x, _ = begun
+    assert refusal(GrammarError, lambda: q.player("A", Mixed)(x)) == (
+        "player 'A' has parameters of several dtypes, ['torch.float32', 'torch.float64']; expected one, "
+        "since its response is one vector. Split it into a player per dtype."
+    )
+
+
+def test_an_operator_with_parameters_is_refused(begun, refusal):
+    q, x, _ = begun
+    assert refusal(GrammarError, lambda: q.operator("op", Dense, 3, 3)(x)) == (
+        "operator 'op' has parameters of its own ('0.weight'); "
+        "expected a parameterless operator. Declare it as a player, so that somebody plays them."
+    )
+
+
+def test_a_loss_that_is_no_scalar_is_refused(begun, refusal):
+    q, x, _ = begun
+    assert refusal(ShapeError, lambda: q.loss("Loss", mse_loss, reduction="none")(x, x)) == (
+        "loss 'Loss' plays float64[batch, 3]; expected one scalar of shape (). Return the mean over the batch."
+    )
+
+
+def test_an_operator_in_place_is_refused(begun, refusal):
+    q, x, _ = begun
+    assert refusal(GrammarError, lambda: q.operator("op", nn.ReLU, inplace=True)(x)) == (
+        "operator 'op' changes an input in place in torch.nn.modules.activation:ReLU(inplace=True); expected it to "
+        "leave its inputs alone, because others read them too. Use the operation that is not in place (ReLU() instead of "
+        "ReLU(inplace=True))."
+    )
+
+
+def test_in_place_on_values_of_its_own_is_allowed(begun):
+    q, x, _ = begun
+    assert q.player("A", sequence, nn.ReLU)(x).type == batch_of(3)
+
+
+def sequence(kind: type[nn.Module]) -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 3, dtype=torch.float64), kind(inplace=True))
+
+
+def test_a_live_module_is_refused(begun, refusal):
+    q, _, _ = begun
+    layer = nn.Linear(3, 3)
+    assert refusal(GrammarError, lambda: q.player("A", layer)) == (
+        "a grammar cannot carry Linear(in_features=3, out_features=3, bias=True): it is a live Linear object. Expected a "
+        "class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an instance."
+    )
+
+
+def test_passes_have_a_cadence_and_what_is_outside_plays_every_round(begun):
+    q, x, y = begun
+    with q.query_pass("act", every=2, start=3):
+        q.oracle("Medium", medium(3))
+    q.loss("Loss", mean_gap)(q.player("A", Dense, 3, 2)(x), y)
+    graph = q.graph()
+    assert graph.cadences == {"round": Cadence(), "act": Cadence(2, 3)}
+    assert {node.query_pass for node in graph.nodes} == {"round"}
+
+
+def test_an_edge_between_passes_is_refused(begun, refusal):
+    q, x, _ = begun
+    with q.query_pass("act"):
+        q.player("A", Dense, 3, 2)(x)
+    assert refusal(GrammarError, q.graph).startswith("node 'A' of pass 'act' takes Nature.sample of pass 'round';")
+
+
+def test_a_pass_inside_a_pass_is_refused(begun, refusal):
+    q, _, _ = begun
+
+    def nest() -> None:
+        with q.query_pass("act"), q.query_pass("learn"):
+            pass
+
+    assert refusal(GrammarError, nest) == (
+        "pass 'learn' is opened inside pass 'act'; expected one pass at a time, since either may rest "
+        "while the other plays. Close the first before."
+    )
+
+
+def test_a_clone_out_of_range_is_refused(begun, refusal):
+    q, _, _ = begun
+    a = q.player("A", Dense, 3, 3)
+    assert refusal(GrammarError, lambda: q.clone("A~", a, soft=2)) == (
+        "clone 'A~' of player 'A' follows by soft=2; expected a number in (0, 1], or None for an entire copy. "
+        "Give the fraction of the way that it goes each time."
+    )

@@ -1,0 +1,97 @@
+"""Factory: a call as a value, equal when its description is, refused when it carries something alive."""
+
+import functools
+import pickle
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.factory import Factory, describe
+
+
+@dataclass(frozen=True)
+class Options:
+    rate: float
+    names: tuple[str, ...] = ()
+
+
+class Colour(Enum):
+    RED = 1
+
+
+def test_equal_calls_are_equal_and_hash_alike():
+    one, two = Factory.of(nn.Linear, 2, 3, bias=False), Factory.of(nn.Linear, 2, 3, bias=False)
+    assert one == two
+    assert hash(one) == hash(two)
+    assert repr(one) == "torch.nn.modules.linear:Linear(2, 3, bias=False)"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Factory.of(nn.Linear, 2, 4, bias=False),
+        Factory.of(nn.Linear, 2, 3, bias=True),
+        Factory.of(nn.Linear, 2, 3),
+        Factory.of(nn.Linear, 2.0, 3, bias=False),
+        Factory.of(nn.Bilinear, 2, 3, bias=False),
+    ],
+)
+def test_any_other_call_is_another_value(other):
+    assert Factory.of(nn.Linear, 2, 3, bias=False) != other
+
+
+def test_a_factory_of_a_factory_adds_arguments():
+    assert Factory.of(Factory.of(nn.Linear, 2, bias=True), 3, bias=False) == Factory.of(nn.Linear, 2, 3, bias=False)
+
+
+def test_calling_it_calls_the_target():
+    assert Factory.of(nn.Linear, 2, 3, bias=False)().weight.shape == (3, 2)
+
+
+def test_it_travels_to_other_processes():
+    factory = Factory.of(nn.Linear, 2, 3, dtype=torch.float64)
+    assert pickle.loads(pickle.dumps(factory)) == factory
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (torch.zeros(2), torch.ones(2)),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.float64)),
+        (torch.zeros(2, 3), torch.zeros(3, 2)),
+        (np.zeros(2), np.ones(2)),
+        (Options(0.1), Options(0.2)),
+        ({"a": 1}, {"a": 2}),
+        (Colour.RED, 1),
+        ("1", 1),
+        (functools.partial(max, 1), functools.partial(max, 2)),
+        (lambda x: x + 1, lambda x: x + 2),
+    ],
+)
+def test_different_values_are_described_differently(one, other):
+    assert describe(one) != describe(other)
+
+
+def test_the_order_of_keys_and_members_does_not_matter():
+    assert describe({"a": 1, "b": 2}) == describe({"b": 2, "a": 1})
+    assert describe({3, 1, 2}) == describe({2, 3, 1})
+
+
+def test_functions_that_close_over_different_values_differ():
+    def adds(n):
+        return lambda x: x + n
+
+    assert describe(adds(1)) == describe(adds(1)) != describe(adds(2))
+
+
+def test_a_live_object_is_refused(refusal):
+    layer = nn.Linear(1, 1)
+    assert refusal(GrammarError, lambda: Factory.of(nn.Sequential, layer)) == (
+        "a grammar cannot carry Linear(in_features=1, out_features=1, bias=True): it is a live Linear object. Expected a "
+        "class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an instance."
+    )

@@ -1,0 +1,185 @@
+"""Inference: the types of an operator's outputs, symbolic batch and all, and no trace of having looked."""
+
+import logging
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from antiphon.errors import GrammarError, ShapeError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import infer, make_module, make_operator
+from antiphon.grammars.types import Batch, EdgeType
+
+VECTOR = EdgeType((Batch(), 4))
+IMAGE = EdgeType((Batch(), 1, 9, 8))
+
+
+class Reads(nn.Linear):
+    """Looks at a value: fake tensors have none."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) if input.sum().item() < 1 else input
+
+
+class Numpy(nn.Linear):
+    """Leaves torch on its way."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(torch.from_numpy(np.tanh(input.detach().numpy())))
+
+
+class Reseeds(nn.Linear):
+    """Bad manners."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        torch.manual_seed(0)
+        super().__init__(inputs, outputs)
+
+
+class Writes(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.view(-1, 4).add_(1))
+
+
+def halves(value: Tensor) -> Tensor:
+    return value[::2]
+
+
+def nothing(value: Tensor) -> dict[str, Tensor]:
+    return {"value": value}
+
+
+def played(target, *inputs: EdgeType, arguments=(), **keywords):
+    return infer("operator 'op'", make_operator, Factory.of(target, *arguments, **keywords), inputs).outputs
+
+
+@pytest.mark.parametrize(
+    "target, arguments, shape",
+    [
+        (nn.Conv2d, (1, 5, 3), (Batch(), 5, 7, 6)),
+        (nn.MaxPool2d, (2,), (Batch(), 1, 4, 4)),
+        (nn.Flatten, (), (Batch(), 72)),
+        (nn.BatchNorm2d, (1,), (Batch(), 1, 9, 8)),
+        (torch.flatten, (), (Batch(factor=72),)),
+        (torch.permute, ((1, 0, 3, 2),), (1, Batch(), 8, 9)),
+        (torch.mean, (), ()),
+    ],
+)
+def test_the_batch_stays_symbolic(target, arguments, shape):
+    assert played(target, IMAGE, arguments=arguments) == (EdgeType(shape),)
+
+
+def test_concatenation_multiplies_the_batch_or_the_width():
+    assert played(np_cat, VECTOR, VECTOR, dim=0) == (EdgeType((Batch(factor=2), 4)),)
+    assert played(np_cat, VECTOR, VECTOR, dim=1) == (EdgeType((Batch(), 8)),)
+
+
+def np_cat(*values: Tensor, dim: int) -> Tensor:
+    return torch.cat(values, dim)
+
+
+def test_two_symbols_are_kept_apart():
+    time = EdgeType((Batch("time"), 4))
+    assert played(outer, VECTOR, time) == (EdgeType((Batch(), Batch("time"))),)
+
+
+def outer(one: Tensor, two: Tensor) -> Tensor:
+    return one @ two.T
+
+
+def test_two_symbols_do_not_add(refusal):
+    text = refusal(ShapeError, lambda: played(torch.add, VECTOR, EdgeType((Batch("time"), 4))))
+    assert text.startswith(
+        "operator 'op' cannot play torch:_VariableFunctionsClass.add() on float32[batch, 4], float32[time"
+    )
+
+
+@pytest.mark.parametrize("target", [Reads, Numpy, Reseeds])
+def test_a_module_that_defeats_fake_tensors_is_run_dry(target):
+    found = infer("player 'A'", make_module, Factory.of(target, 4, 2 if target is not Reads else 4), [VECTOR])
+    assert found.outputs[0].shape[0] == Batch()
+    assert [(each.name, each.dtype) for each in found.parameters] == [
+        ("weight", torch.float32),
+        ("bias", torch.float32),
+    ]
+
+
+def test_integer_outputs_are_typed():
+    assert played(torch.argmax, VECTOR, dim=1) == (EdgeType((Batch(),), torch.int64),)
+
+
+def test_frozen_parameters_are_nobodys():
+    found = infer("player 'A'", make_module, Factory.of(half_frozen), [VECTOR])
+    assert [(each.name, each.shape) for each in found.parameters] == [("weight", (2, 4))]
+
+
+def half_frozen() -> nn.Module:
+    layer = nn.Linear(4, 2)
+    layer.bias.requires_grad_(False)
+    return layer
+
+
+@pytest.mark.parametrize("target", [nn.Linear, Reads, Numpy, Reseeds])
+def test_no_random_stream_is_touched(target):
+    before = torch.get_rng_state(), random.getstate()
+    infer("player 'A'", make_module, Factory.of(target, 4, 4), [VECTOR])
+    assert before[0].equal(torch.get_rng_state())
+    assert before[1] == random.getstate()
+
+
+def test_nothing_is_logged_or_printed(caplog, capfd, recwarn):
+    caplog.set_level(logging.DEBUG)
+    infer("player 'A'", make_module, Factory.of(Reads, 4, 4), [VECTOR])
+    with pytest.raises(ShapeError):
+        played(nn.Flatten, VECTOR, arguments=(5,))
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
+    assert list(recwarn) == []
+
+
+def test_what_depends_on_the_batch_otherwise_is_refused(refusal):
+    assert refusal(ShapeError, lambda: played(halves, VECTOR)) == (
+        "operator 'op' plays a dimension of 7 for one batch size and 9 for another; expected a constant, or a "
+        "multiple of one of ['batch']. Keep each symbolic dimension apart."
+    )
+
+
+def test_what_is_no_tensor_is_refused(refusal):
+    assert refusal(ShapeError, lambda: played(nothing, VECTOR)) == (
+        f"operator 'op' plays dict from {__name__}:nothing(); expected a tensor or a tuple of tensors. "
+        "Return tensors only."
+    )
+
+
+def test_writing_into_a_view_of_an_input_is_refused(refusal):
+    text = refusal(GrammarError, lambda: played(Writes, VECTOR, arguments=(4, 2)))
+    assert text.startswith("operator 'op' changes an input in place in ")
+
+
+def test_what_cannot_be_made_is_refused(refusal):
+    def of(target, *arguments):
+        return lambda: infer("player 'A'", make_module, Factory.of(target, *arguments), [VECTOR])
+
+    assert refusal(GrammarError, of(nn.Linear, 4)) == (
+        "player 'A' cannot be made: torch.nn.modules.linear:Linear(4) raised TypeError: Linear.__init__() missing 1 "
+        "required positional argument: 'out_features'. "
+        "Expected arguments that its class or function takes; correct them."
+    )
+    assert refusal(GrammarError, of(list)) == (
+        "player 'A' cannot be made: builtins:list() raised TypeError: it made a list, not a torch.nn.Module. "
+        "Expected arguments that its class or function takes; correct them."
+    )
+    assert refusal(GrammarError, of(nn.LazyLinear, 4)) == (
+        "player 'A' cannot be made: torch.nn.modules.linear:LazyLinear(4) raised TypeError: its parameters are lazy, "
+        "without a shape before its first input. Expected arguments that its class or function takes; correct them."
+    )
+
+
+def test_a_function_takes_its_arguments_after_the_values():
+    assert make_operator(Factory.of(torch.sub, alpha=2))(torch.tensor(5), torch.tensor(1)) == 3
+    assert make_operator(Factory.of(mse_loss)) is mse_loss
+    assert isinstance(make_operator(Factory.of(nn.MaxPool2d, 2)), nn.MaxPool2d)

@@ -1,0 +1,66 @@
+"""ResponseDraft: writing R by hand; what nobody hears is not there in the end."""
+
+from typing import Any
+
+import torch
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.draft import Value
+from antiphon.grammars.maps import negate
+from antiphon.grammars.query import Port
+from antiphon.grammars.response import Deliver, Product, Seed
+from antiphon.grammars.testing import Dense, mean_gap
+from antiphon.grammars.writing import ResponseDraft
+
+
+def written(begun) -> tuple[ResponseDraft, Value, Value]:
+    q, x, y = begun
+    a = q.player("A", Dense, 3, 2)(x)
+    loss = q.loss("Loss", mean_gap)(a, y)
+    return ResponseDraft(q.graph()), a, loss
+
+
+def test_only_what_leads_to_a_delivery_is_kept(begun):
+    r, a, loss = written(begun)
+    above = r.product(loss, r.seed(loss))
+    r.map(negate, r.tap(a))
+    r.deliver("A", r.product(a, above.toward(0)).parameters)
+    assert r.graph().nodes == (
+        Seed("d Loss", Port("Loss")),
+        Product("Loss *", "Loss", (Port("d Loss"),), (0,), False),
+        Product("A *", "A", (Port("Loss *"),), (), True),
+        Deliver("A", Port("A *", -1)),
+    )
+
+
+def test_a_draft_can_go_on_after_it_was_frozen(begun):
+    r, a, loss = written(begun)
+    own = r.product(a, r.product(loss, r.seed(loss)).toward()).parameters
+    assert r.graph().nodes == ()
+    r.deliver("A", own)
+    assert len(r.graph().nodes) == 4
+
+
+def test_names_are_made_unique(begun):
+    r, _, loss = written(begun)
+    names = [r.seed(loss, weight).port.node for weight in (1.0, 2.0, 3.0)]
+    assert names == ["d Loss", "d Loss#2", "d Loss#3"]
+
+
+def test_messages_of_another_draft_are_refused(begun, refusal):
+    r, a, loss = written(begun)
+    other = ResponseDraft(r.query)
+    r.deliver("A", other.product(a, other.product(loss, other.seed(loss)).toward()).parameters)
+    assert refusal(GrammarError, r.graph) == (
+        "response node 'deliver A' takes 'A *.parameters', which no node of this Response graph "
+        "tells; expected one of ['deliver A']. Add the node, or connect another message."
+    )
+
+
+def test_what_is_no_value_is_refused(begun, refusal):
+    r, _, _ = written(begun)
+    stranger: Any = torch.zeros(2)
+    assert refusal(GrammarError, lambda: r.tap(stranger)) == (
+        "a Response graph was given tensor([0., 0.]), a Tensor; expected a value of the Query graph. "
+        "Pass what a node of the Query draft returned."
+    )
