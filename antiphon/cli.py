@@ -82,7 +82,7 @@ def run_command(
         console = _console()
         finished = run_experiment(experiment, out, Watched(console))
         console.print(outcome(finished))
-        if finished.evaluation is not None:
+        if finished.evaluation is not None and not finished.evaluation.sign:
             say(console, spread_of(finished.evaluation))
         say(console, f"run folder: {finished.folder}")
         if finished.evaluation is not None:
@@ -102,7 +102,8 @@ def evaluate_command(
         from antiphon.progress import say, spread_of
 
         evaluation, console = evaluate_folder(folder, episodes), _console()
-        say(console, spread_of(evaluation))
+        if not evaluation.sign:  # of percentages, each figure is all or nothing
+            say(console, spread_of(evaluation))
         say(console, evaluation.line)
 
 
@@ -119,10 +120,14 @@ def _told() -> Iterator[None]:
     try:
         yield
     except AntiphonError as error:
-        where = [f"worker {error.worker!r}, round {error.round}"] if error.worker and error.round >= 0 else []
-        notes = "".join(f"\n  {note}" for note in (*getattr(error, "__notes__", []), *where))
-        typer.echo(f"error: {error}{notes}", err=True)
+        typer.echo("\n  ".join([f"error: {error}", *getattr(error, "__notes__", []), *_where(error)]), err=True)
         raise typer.Exit(1 if isinstance(error, FAILURES) else 2) from None
     except KeyboardInterrupt as error:
         typer.echo("aborted", err=True)
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
+
+
+def _where(error: AntiphonError) -> list[str]:
+    """Where in the rounds it happened, unless the message tells."""
+    told = repr(error.worker) in str(error) and f"round {error.round}" in str(error)
+    return [f"worker {error.worker!r}, round {error.round}"] if error.worker and error.round >= 0 and not told else []

@@ -6,6 +6,7 @@ from typing import Any, Literal, final
 from pydantic import Field
 
 from antiphon.agents.specification import AgentSpecification
+from antiphon.coordinator.placement import Placement, spread
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
 from antiphon.finding import find, nearest
 from antiphon.grammars.grammar import Grammar
@@ -65,6 +66,13 @@ class Experiment(Table):
     def agents(self, grammar: Grammar) -> dict[str, AgentSpecification]:
         """The agent of every player. Raises ExperimentError for a player that the grammar does not have."""
         return {name: _specification(name, table) for name, table in self.agent_tables(grammar).items()}
+
+    def placement(self, grammar: Grammar) -> Placement | None:
+        """Who shares a worker on Ray; None inline. Raises PlacementError for names of nobody, also inline."""
+        tables = self.agent_tables(grammar)
+        apart = {name: table.worker for name, table in tables.items() if table.worker is not None}
+        scattered = spread(grammar, self.fuse, apart)
+        return scattered if self.executor == "ray" else None
 
     def agent_tables(self, grammar: Grammar) -> dict[str, AgentTable]:
         """`agent`, and over it each player's own table."""

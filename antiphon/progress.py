@@ -104,8 +104,8 @@ def outcome(finished: Finished) -> Table:
 def spread_of(evaluation: Evaluation) -> str:
     """The figures behind an evaluation's mean, in one line."""
     lowest, highest = min(evaluation.figures), max(evaluation.figures)
-    digits = evaluation.digits
-    return f"standard deviation {evaluation.deviation:.{digits}f}, from {lowest:.{digits}f} to {highest:.{digits}f}"
+    what = f"{evaluation.quantity} of single {evaluation.of}"
+    return f"{what}: standard deviation {evaluation.deviation:.1f}, from {lowest:.1f} to {highest:.1f}"
 
 
 def say(console: Console, text: str) -> None:

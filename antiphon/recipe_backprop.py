@@ -50,7 +50,7 @@ def evaluate(
     """Accuracy in per cent on the whole test split of digits."""
     x, y = digits_arrays("test", table.network == "convolutional")
     hits = logits(grammar, states, x).argmax(dim=1) == y
-    return Evaluation("accuracy in %", "images", tuple((100.0 * hits).tolist()))
+    return Evaluation("accuracy", "images", tuple((100.0 * hits).tolist()), " %")
 
 
 def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:

@@ -16,12 +16,12 @@ from antiphon.tables import EvaluationTable
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures on what training never saw. quantity: what each figure is; unit: what each figure is of, in plural."""
+    """Figures on what training never saw. quantity: what each is; of: what each is of, in plural; sign: behind each."""
 
     quantity: str
-    unit: str
+    of: str
     figures: tuple[float, ...]
-    digits: int = 1
+    sign: str = ""
 
     @property
     def mean(self) -> float:
@@ -40,7 +40,7 @@ class Evaluation:
         >>> Evaluation("return", "episodes", (-100.0, -200.52)).line
         'evaluation return: -150.3 over 2 episodes'
         """
-        return f"evaluation {self.quantity}: {self.mean:.{self.digits}f} over {len(self.figures)} {self.unit}"
+        return f"evaluation {self.quantity}: {self.mean:.1f}{self.sign} over {len(self.figures)} {self.of}"
 
 
 @dataclass(frozen=True)

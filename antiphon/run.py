@@ -78,7 +78,7 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
             executor=experiment.executor,
             transport=experiment.transport,
             seed=experiment.seed,
-            fuse=experiment.fuse,
+            placement=experiment.placement(grammar),
             threads=experiment.threads,
             deadline=experiment.deadline,
         ) as game:

@@ -15,7 +15,7 @@ class Played:
     """A batch of rounds that was played and audited.
 
     round: the next one to play. losses: per loss node, the rounds in which it was asked and its values.
-    reports: per oracle, what it had to report. seconds: per worker, spent in the batch.
+    reports: per oracle, what it had to report. seconds: per worker, spent in the batch; waiting: of them, for messages.
     """
 
     round: int
@@ -23,6 +23,7 @@ class Played:
     losses: Mapping[str, tuple[list[int], list[float]]]
     reports: Mapping[str, Mapping[str, float]]
     seconds: Mapping[str, float]
+    waiting: Mapping[str, float]
 
     @classmethod
     def of(cls, tallies: Iterable[Tally], round: int, rounds: int) -> "Played":
@@ -30,7 +31,9 @@ class Played:
         tallies = list(tallies)
         losses = {name: (list(at), list(values)) for tally in tallies for name, (at, values) in tally.losses.items()}
         reports = {name: report for tally in tallies for name, report in tally.reports.items()}
-        return cls(round, rounds, losses, reports, {tally.worker: tally.seconds for tally in tallies})
+        seconds = {tally.worker: tally.seconds for tally in tallies}
+        waiting = {tally.worker: tally.waiting for tally in tallies}
+        return cls(round, rounds, losses, reports, seconds, waiting)
 
 
 class Executor(Protocol):

@@ -44,7 +44,8 @@ class Tally:
     """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
 
     sent, received: per edge number, the rounds in which a message left and arrived. moves: per player, the rounds.
-    losses: per loss node, (rounds, values). seconds: of the batch, on this worker's clock.
+    losses: per loss node, (rounds, values). seconds: of the batch, on this worker's clock; waiting: those of them that
+    went by in sending and receiving.
     """
 
     worker: str
@@ -54,6 +55,7 @@ class Tally:
     losses: dict[str, tuple[array, array]] = field(default_factory=dict)
     reports: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
+    waiting: float = 0.0
 
 
 class LocalProgram:
@@ -209,7 +211,10 @@ class LocalProgram:
         edge, slot, values, send = action.edge, action.slot, self._values, self._channel.send
 
         def play(round: int) -> None:
-            send(edge, round, flat(values[slot]))
+            message = flat(values[slot])
+            began = time.perf_counter()
+            send(edge, round, message)
+            self._tally.waiting += time.perf_counter() - began
             self._tally.sent.setdefault(edge.number, []).append(round)
 
         return play
@@ -218,7 +223,9 @@ class LocalProgram:
         edge, slot, values, receive = action.edge, action.slot, self._values, self._channel.receive
 
         def play(round: int) -> None:
+            began = time.perf_counter()
             values[slot] = receive(edge, round)
+            self._tally.waiting += time.perf_counter() - began
             self._tally.received.setdefault(edge.number, []).append(round)
 
         return play

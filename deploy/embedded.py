@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private.ray_logging import global_worker_stdstream_dispatcher
+from ray._private import worker
 
 from antiphon.errors import TransportError
 
@@ -63,7 +63,7 @@ def _start(address: str | None, num_cpus: int | None, folder: str | None) -> Non
 def _silence() -> None:
     # Ray prints what its daemons notice (a killed worker, many processes) into our user's terminal. What concerns the
     # run, its own error says, with names; the rest stays in Ray's logs. Ray has no public switch for this.
-    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 @contextlib.contextmanager

@@ -75,7 +75,8 @@ def describe(value: object) -> str:
         return _describe_callable(value)
     raise GrammarError(
         f"a grammar cannot carry {value!r}: it is a live {type(value).__name__} object. "
-        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` and no instance."
+        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an "
+        "instance."
     )
 
 

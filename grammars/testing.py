@@ -218,7 +218,7 @@ def medium(width: int) -> OracleDeclaration:
 
 
 class _Sketch:
-    """A Query graph being drawn. `led`: values that depend on a player; `loose`: those that nothing has taken up yet."""
+    """A Query graph being drawn. `led`: values that depend on a player; `loose`: those that nothing takes up yet."""
 
     def __init__(self, choose: Choose) -> None:
         self.choose, self.q = choose, QueryDraft()

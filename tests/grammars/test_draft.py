@@ -124,9 +124,9 @@ def test_a_loss_that_is_no_scalar_is_refused(begun, refusal):
 def test_an_operator_in_place_is_refused(begun, refusal):
     q, x, _ = begun
     assert refusal(GrammarError, lambda: q.operator("op", nn.ReLU, inplace=True)(x)) == (
-        "operator 'op' changes an input in place in torch.nn.modules.activation:ReLU(inplace=True); expected it to "
-        "leave its inputs alone, because others read them too. Use the operation that is not in place (ReLU() instead of "
-        "ReLU(inplace=True))."
+        "operator 'op' changes an input in place in torch.nn.modules.activation:ReLU(inplace=True); "
+        "expected it to leave its inputs alone, because others read them too. Use the operation that is not in place "
+        "(ReLU() instead of ReLU(inplace=True))."
     )
 
 
@@ -143,8 +143,8 @@ def test_a_live_module_is_refused(begun, refusal):
     q, _, _ = begun
     layer = nn.Linear(3, 3)
     assert refusal(GrammarError, lambda: q.player("A", layer)) == (
-        "a grammar cannot carry Linear(in_features=3, out_features=3, bias=True): it is a live Linear object. Expected a "
-        "class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an instance."
+        "a grammar cannot carry Linear(in_features=3, out_features=3, bias=True): it is a live Linear object. "
+        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` and no instance."
     )
 
 

@@ -92,6 +92,6 @@ def test_functions_that_close_over_different_values_differ():
 def test_a_live_object_is_refused(refusal):
     layer = nn.Linear(1, 1)
     assert refusal(GrammarError, lambda: Factory.of(nn.Sequential, layer)) == (
-        "a grammar cannot carry Linear(in_features=1, out_features=1, bias=True): it is a live Linear object. Expected a "
-        "class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an instance."
+        "a grammar cannot carry Linear(in_features=1, out_features=1, bias=True): it is a live Linear object. "
+        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` and no instance."
     )

@@ -1,0 +1,78 @@
+"""What people do first: a Ray actor per layer, an actor call per message, tensors passed by reference."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+import torch
+from torch import Tensor, nn
+
+
+class NaiveLayer:
+    """One layer with its optimizer; forward and backward are actor calls."""
+
+    def __init__(self, module: nn.Module, rate: float) -> None:
+        torch.set_num_threads(1)
+        self._module = module
+        self._optimizer = torch.optim.SGD(module.parameters(), lr=rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's output."""
+        self._input = x.clone().requires_grad_()  # Ray hands out read-only memory
+        self._output = self._module(self._input)
+        return self._output.detach()
+
+    def backward(self, cotangent: Tensor) -> Tensor | None:
+        """Steps the layer, returns the gradient of its input."""
+        self._optimizer.zero_grad()
+        self._output.backward(cotangent)
+        self._optimizer.step()
+        return self._input.grad
+
+
+class NaiveLoss:
+    """The loss and its gradient."""
+
+    def both(self, output: Tensor, target: Tensor) -> tuple[float, Tensor | None]:
+        """The loss, and its gradient in the output."""
+        leaf = output.clone().requires_grad_()
+        loss = nn.functional.cross_entropy(leaf, target)
+        loss.backward()
+        return loss.item(), leaf.grad
+
+
+class NaiveData:
+    """Points and labels, always the same."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self._points = x, y
+
+    def sample(self) -> tuple[Tensor, Tensor]:
+        """Points and labels."""
+        return self._points
+
+
+class NaiveNetwork:
+    """Nature, layers and loss, each an actor; the driver strings their calls together by reference."""
+
+    def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float) -> None:
+        remote: Any = ray.remote  # Any: its stubs do not know actor options
+        self._nature = remote(num_cpus=0)(NaiveData).remote(x, y)
+        self._layers = [remote(num_cpus=0)(NaiveLayer).remote(module, rate) for module in modules]
+        self._loss = remote(num_cpus=0)(NaiveLoss).remote()
+
+    def play(self) -> float:
+        """One round; the loss."""
+        x, y = self._nature.sample.options(num_returns=2).remote()
+        for layer in self._layers:
+            x = layer.forward.remote(x)
+        loss, gradient = self._loss.both.options(num_returns=2).remote(x, y)
+        for layer in reversed(self._layers):
+            gradient = layer.backward.remote(gradient)
+        ray.get(gradient)
+        return ray.get(loss)
+
+    def close(self) -> None:
+        """Stop the actors."""
+        for each in [self._nature, *self._layers, self._loss]:
+            ray.kill(each)

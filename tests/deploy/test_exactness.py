@@ -1,0 +1,37 @@
+"""The law of the whole, on Ray: what travels between processes and is delivered is the gradient of the objective."""
+
+import pytest
+
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.connection import Transport
+from antiphon.coordinator.placement import spread
+from antiphon.coordinator.recorder import RECORDER, delivered
+from antiphon.deploy.executor import RayExecutor
+from antiphon.grammars.testing import reference_gradients, sample_grammar
+
+GRAPHS = 200
+SHARES = 10
+
+
+def check(seed: int, transport: Transport, pool) -> None:
+    grammar = sample_grammar(seed)
+    assignment = assign(grammar, RECORDER, placement=spread(grammar), seed=seed)
+    with RayExecutor(assignment, f"exact-{transport}-{seed}", transport=transport, pool=pool) as executor:
+        states = executor.states()
+        executor.play(2)
+        found, expected = delivered(executor), reference_gradients(grammar, states, seed, 1)
+    assert found.keys() == expected.keys()
+    for player, gradients in expected.items():
+        for one, two in zip(found[player], gradients, strict=True):
+            assert (one - two).abs().max() <= 1e-10 * two.abs().max(), (seed, player)
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_every_delivered_gradient_is_exact(share: int, pool) -> None:
+    for seed in range(share, GRAPHS, SHARES):
+        check(seed, Transport.PROCESS_GROUP, pool)
+
+
+def test_and_through_the_object_store(pool) -> None:
+    for seed in range(GRAPHS, GRAPHS + 10):
+        check(seed, Transport.OBJECT_STORE, pool)

@@ -1,0 +1,59 @@
+"""The same run on Ray: named actors, the same numbers, nothing on standard error, a clean end on Ctrl-C."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from antiphon.interrupts import NOTICE
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+def actors(process, until="round 1/"):
+    """Name, kind, actor and process of everyone in the table that opens a run."""
+    rows = []
+    for line in process.stdout:
+        if line.startswith(until):
+            return rows
+        rows.append(line.split())
+    raise AssertionError(process.stderr.read())
+
+
+def test_everyone_is_an_actor_of_its_own_and_plays_the_same_numbers(start, antiphon, place, tiny_dac):
+    process = start("run", *tiny_dac, "--executor=ray", "--set=players.Critic.worker=Apart", "--out=on-ray")
+    cast = {row[0]: (row[1], row[2], int(row[3])) for row in actors(process)[2:]}
+    out, error = process.communicate(timeout=180)
+    assert (process.returncode, error) == (0, "")
+    assert {name: actor for name, (_, actor, _) in cast.items()} == {name: name for name in cast}
+    assert sorted(cast) == ["Actor", "BGE", "Critic", "Deviator", "Nature", "Noise"]
+    assert len({pid for _, _, pid in cast.values()}) == 6
+    assert antiphon("run", *tiny_dac, "--out=inline").out.splitlines()[-1] == out.splitlines()[-1]
+    losses = [
+        [json.loads(line)["losses"] for line in (place / folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in ("on-ray", "inline")
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_ctrl_c_ends_everyone(start, place, tiny_dac):
+    endless = ["--rounds=1000000000", "--set=rounds_per_report=20"]
+    process = start("run", *tiny_dac, *endless, "--executor=ray", "--out=mine", start_new_session=True)
+    pids = [int(row[3]) for row in actors(process)[2:]]
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everyone of the group gets it
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error.encode()) == (130, NOTICE)
+    assert json.loads((place / "mine/summary.json").read_text())["status"] == "interrupted"
+    assert [pid for pid in pids if os.path.exists(f"/proc/{pid}")] == []
+
+
+def test_a_worker_that_dies_fails_the_run_and_is_named(start, place, tiny_dac):
+    endless = ["--rounds=1000000000", "--set=rounds_per_report=20"]
+    process = start("run", *tiny_dac, *endless, "--executor=ray", "--out=mine")
+    pids = {row[0]: int(row[3]) for row in actors(process)[2:]}
+    os.kill(pids["Critic"], signal.SIGKILL)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert error.startswith("error: worker 'Critic' died in round ")
+    assert json.loads((place / "mine/summary.json").read_text())["status"] == "failed"
