@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 FOLDERS := agents coordinator deploy envs grammars oracles transport
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
-DEMO ?= $(BIN)/antiphon run dac --executor ray
-BENCH ?= $(BIN)/antiphon bench
+DEMO ?= $(BIN)/antiphon run dac-pendulum-demo
+BENCH ?= $(BIN)/python -m benchmarks.round_latency
 SELECT ?= not slow
 
 .PHONY: demo test test-all lint types links env bench clean

@@ -70,7 +70,7 @@ class Metrics:
     def write(self, record: Record) -> None:
         """One line, and one event."""
         try:
-            self._lines.write(json.dumps(_finite(asdict(record))) + "\n")
+            self._lines.write(json.dumps(finite(asdict(record))) + "\n")
             self._lines.flush()
         except OSError as error:
             raise cannot_be_written(self._lines_path, error) from error
@@ -99,8 +99,8 @@ class Metrics:
             raise cannot_be_written(self._events_path, error) from error
 
 
-def _finite(value: Any) -> Any:  # Any: JSON
-    """JSON has no infinity and no NaN: null stands for them."""
+def finite(value: Any) -> Any:  # Any: JSON
+    """The value with null for infinities and NaN, which JSON does not have."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

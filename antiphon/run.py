@@ -12,7 +12,7 @@ from antiphon.experiment import Experiment
 from antiphon.grammars.grammar import Grammar
 from antiphon.interrupts import Interrupts
 from antiphon.launching import Launched, launch
-from antiphon.metrics import Metrics, Record
+from antiphon.metrics import Metrics, Record, finite
 from antiphon.recipes import Evaluation
 from antiphon.rehearsal import rehearse
 from antiphon.run_folder import RunFolder, check_place, default_path
@@ -85,9 +85,12 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
             interrupts.arm()
             view.started(game, experiment)
             play = _Play(game, experiment, interrupts, view)
-            play.first()
-            folder = RunFolder.make(path, toml(resolved(experiment, grammar)))
-            play.rest(folder)
+            try:
+                play.first()
+                folder = RunFolder.make(path, toml(resolved(experiment, grammar)))
+                play.rest(folder)
+            finally:
+                view.ended()
         interrupts.gentle = False
         return _finish(folder, play.record, experiment, interrupts.asked)
 
@@ -123,8 +126,6 @@ class _Play:
             failure = _as_round_error(error, self._game.round)
             self._conclude(folder, "failed", str(failure))
             raise failure from error
-        finally:
-            self._view.ended()
         self._conclude(folder, "interrupted" if self._interrupts.asked else "finished")
 
     def _batches(self, folder: RunFolder, metrics: Metrics) -> None:
@@ -153,10 +154,10 @@ class _Play:
     def _conclude(self, folder: RunFolder, status: str, error: str = "") -> None:
         summary = {"status": status, **asdict(self.record), **({"error": error} if error else {})}
         try:
-            folder.summarise(summary)
+            folder.summarise(finite(summary))
         except RoundError:
-            if not error:
-                raise  # else the run failed already, perhaps for the same reason, and is told so
+            if status in ("finished", "interrupted"):
+                raise  # else the run ended badly already, perhaps for the same reason, and is told so
 
 
 def _as_round_error(error: AntiphonError, round: int) -> RoundError:
@@ -173,7 +174,7 @@ def _finish(folder: RunFolder, record: Record, experiment: Experiment, stopped_b
     if stopped_by or recipe is None or not recipe.judges(experiment.table):
         return Finished(folder.path, record, stopped_by, None)
     evaluation = evaluate_folder(folder.path)
-    folder.summarise({"status": "finished", **asdict(record), "evaluation": told(evaluation)})
+    folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": told(evaluation)}))
     return Finished(folder.path, record, 0, evaluation)
 
 

@@ -50,7 +50,8 @@ def main() -> None:
         f"`python -m benchmarks.dac_pendulum --seeds {_words(chosen.seeds)} --steps {_words(chosen.steps)} "
         f"--executor {chosen.executor}`: the experiment `dac`; mean return of the "
         f"deterministic policy over 50 episodes, reset seeds 10000-10049 ({machine()}). "
-        f"After {chosen.steps[-1]} steps: {fmean(final):.1f} over {len(final)} seeds, deviation {pstdev(final):.1f}.\n\n"
+        f"After {chosen.steps[-1]} steps: {fmean(final):.1f} over {len(final)} seeds, "
+        f"deviation {pstdev(final):.1f}.\n\n"
     )
     header = ["seed", "environment steps", "mean return", "deviation over episodes", "seconds of training"]
     write_section("Deviator-Actor-Critic on Pendulum-v1", text + table(header, rows))

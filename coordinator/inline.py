@@ -15,6 +15,8 @@ from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.schedule import Receive, Send, Transfer, project
 from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.verify import verify
+from antiphon.coordinator.when import Agenda, When
+from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Session
@@ -33,22 +35,31 @@ class InlineExecutor:
         self.assignment, self.round, self._threads = assignment, 0, threads
         with _threads(threads):
             self._stage = Stage(assignment, assignment.placement.names)
-            self._steps = self._merge(Session(assignment.grammar.signature, 0, deadline))
+            self._agenda = Agenda(self._merge(Session(assignment.grammar.signature, 0, deadline)))
+        self._broken = False
 
     def play(self, rounds: int) -> Played:
-        """Play the next rounds; blocks. Raises whatever a step raises, with the worker's name and the round."""
+        """Play the next rounds; blocks.
+
+        Raises whatever a step raises, with the worker's name and the round; the next call is then a ProtocolError.
+        """
+        if self._broken:
+            raise ProtocolError(
+                f"round {self.round} broke off before, in the middle; expected a round boundary to play on from. "
+                "Load a checkpoint into a new executor."
+            )
+        self._broken = True
         with _threads(self._threads):
             for program in self._programs:
                 program.begin()
             for round in range(self.round, self.round + rounds):
-                for when, program, position in self._steps:
-                    if when.active(round):
-                        program.step(position, round)
+                for program, position in self._agenda.at(round):
+                    program.step(position, round)
                 for program in self._programs:
                     program.finish_round()
             tallies = [program.end() for program in self._programs]
         audit(self.assignment.schedule, tallies, self.round, rounds)
-        self.round += rounds
+        self.round, self._broken = self.round + rounds, False
         return Played.of(tallies, self.round, rounds)
 
     def states(self) -> Mapping[str, State]:
@@ -77,7 +88,7 @@ class InlineExecutor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _merge(self, session: Session):  # noqa: ANN202 - (when, program, position) in the total order
+    def _merge(self, session: Session) -> list[tuple[When, tuple[LocalProgram, int]]]:
         """All local programs in the total order: a transfer is its send and its receive, one right after the other."""
         schedule, exchange = self.assignment.schedule, Exchange()
         self._channels = [
@@ -96,7 +107,7 @@ class InlineExecutor:
                 place.insert(0 if isinstance(action, Send) else len(place), (program, position))
         order = [step.edge.number if isinstance(step, Transfer) else id(step) for step in schedule.steps]
         whens = [step.when for step in schedule.steps]
-        return [(when, *place) for key, when in zip(order, whens, strict=True) for place in positions[key]]
+        return [(when, place) for key, when in zip(order, whens, strict=True) for place in positions[key]]
 
 
 @contextmanager

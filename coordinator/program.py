@@ -25,6 +25,7 @@ from antiphon.coordinator.schedule import (
     describe_action,
 )
 from antiphon.coordinator.stage import Stage
+from antiphon.coordinator.when import Agenda
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.maps import add
@@ -34,7 +35,7 @@ from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
 from antiphon.transport.message import Phase
 
-Values: TypeAlias = dict[Slot, Tensor | tuple[Tensor, ...]]
+Values: TypeAlias = dict[int, Tensor | tuple[Tensor, ...]]
 Play: TypeAlias = Callable[[int], None]
 Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
@@ -67,10 +68,11 @@ class LocalProgram:
         self.worker, self._stage, self._channel = worker, stage, channel
         self._grammar = assignment.grammar
         self._values: Values = {}
+        self._slots: dict[Slot, int] = {}
         self.begin()
-        self._whens = [action.when for action in actions]
         self._actions = actions
         self._plays = [self._compile(action) for action in actions]
+        self._agenda = Agenda((action.when, position) for position, action in enumerate(actions))
         self.cursor: tuple[int, int] = (-1, 0)
 
     def play(self, first: int, rounds: int) -> Tally:
@@ -80,10 +82,9 @@ class LocalProgram:
         """
         self.begin()
         for round in range(first, first + rounds):
-            for position, when in enumerate(self._whens):
-                if when.active(round):
-                    self.cursor = (round, position)
-                    self.step(position, round)
+            for position in self._agenda.at(round):
+                self.cursor = (round, position)
+                self.step(position, round)
             self.finish_round()
         return self.end()
 
@@ -134,14 +135,21 @@ class LocalProgram:
             case Move():
                 return self._move(action)
             case Install(player=player, reads=(slot,)):
-                return lambda round: self._stage.players[player].install(self._values[slot])
+                key, install = self._key(slot), self._stage.players[player].install
+                return lambda round: install(self._values[key])
             case Follow(clone=clone):
-                return lambda round: self._stage.clones[clone].follow()
+                follow = self._stage.clones[clone].follow
+                return lambda round: follow()
         raise AssertionError(action)
 
     def _query(self, action: Query) -> Play:
         node = self._grammar.query.by_name[action.node]
-        answer, reads, writes, values = self._stage.answer(node), action.reads, action.writes, self._values
+        answer, reads, writes, values = (
+            self._stage.answer(node),
+            self._keys(action.reads),
+            self._keys(action.writes),
+            self._values,
+        )
         if node.kind is Kind.LOSS:
             return self._query_loss(action, answer)
 
@@ -152,7 +160,7 @@ class LocalProgram:
         return play
 
     def _query_loss(self, action: Query, answer: Answer) -> Play:
-        reads, (write,), values = action.reads, action.writes, self._values
+        reads, (write,), values = self._keys(action.reads), self._keys(action.writes), self._values
 
         def play(round: int) -> None:
             (value,) = answer([flat(values[slot]) for slot in reads], round)
@@ -165,7 +173,7 @@ class LocalProgram:
 
     def _respond(self, action: Respond) -> Play:
         node = self._grammar.response.by_name[action.node]
-        values, reads, writes = self._values, action.reads, action.writes
+        values, reads, writes = self._values, self._keys(action.reads), self._keys(action.writes)
         match node:
             case Seed():
                 weight = torch.full((), node.weight, dtype=self._grammar.query.type_of(node.loss).dtype)
@@ -181,7 +189,8 @@ class LocalProgram:
                 return lambda round: hear(values[reads[0]])
 
     def _map(self, action: Respond, node: Map) -> Play:
-        operation, values, reads, (write,) = make_operator(node.operation), self._values, action.reads, action.writes
+        operation, values = make_operator(node.operation), self._values
+        reads, (write,) = self._keys(action.reads), self._keys(action.writes)
         partial_sum = node.operation.target is add
 
         def play(round: int) -> None:
@@ -192,23 +201,23 @@ class LocalProgram:
 
     def _product(self, action: Respond, node: Product) -> Play:
         box, values = self._stage.gray_box(self._grammar.query.by_name[node.of]), self._values
-        places = [None if port is None else Slot(Phase.RESPONSE, port) for port in node.cotangents]
+        places = [None if port is None else self._key(Slot(Phase.RESPONSE, port)) for port in node.cotangents]
         toward = () if action.part is Part.OWN else node.toward
         parameters = node.parameters and action.part is not Part.UPSTREAM
-        inputs = action.writes[: len(toward)]
+        writes = self._keys(action.writes)
 
         def play(round: int) -> None:
             cotangents = [None if slot is None else flat(values[slot]) for slot in places]
             upstream, own = box.respond(cotangents, toward, parameters)
-            for slot, value in zip(inputs, upstream, strict=True):
+            for slot, value in zip(writes, upstream, strict=False):  # its own part, if any, is the last
                 values[slot] = value
             if parameters:
-                values[action.writes[-1]] = own
+                values[writes[-1]] = own
 
         return play
 
     def _send(self, action: Send) -> Play:
-        edge, slot, values, send = action.edge, action.slot, self._values, self._channel.send
+        edge, slot, values, send = action.edge, self._key(action.slot), self._values, self._channel.send
 
         def play(round: int) -> None:
             message = flat(values[slot])
@@ -220,7 +229,7 @@ class LocalProgram:
         return play
 
     def _receive(self, action: Receive) -> Play:
-        edge, slot, values, receive = action.edge, action.slot, self._values, self._channel.receive
+        edge, slot, values, receive = action.edge, self._key(action.slot), self._values, self._channel.receive
 
         def play(round: int) -> None:
             began = time.perf_counter()
@@ -231,15 +240,22 @@ class LocalProgram:
         return play
 
     def _move(self, action: Move) -> Play:
-        player = self._stage.agent_of(action.player)
+        player, writes = self._stage.agent_of(action.player), self._keys(action.writes)
 
         def play(round: int) -> None:
             player.move(round)
             self._tally.moves.setdefault(action.player, []).append(round)
-            for slot in action.writes:
+            for slot in writes:
                 self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)
 
         return play
+
+    def _key(self, slot: Slot) -> int:
+        # A number per slot: hashing the slots themselves takes a twentieth of a small round.
+        return self._slots.setdefault(slot, len(self._slots))
+
+    def _keys(self, slots: Sequence[Slot]) -> tuple[int, ...]:
+        return tuple(map(self._key, slots))
 
 
 def flat(value: Tensor | tuple[Tensor, ...]) -> Tensor:

@@ -1,6 +1,8 @@
 """In which rounds a step is played: a condition that every worker evaluates alike."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar, final
 
 from antiphon.grammars.cadence import Cadence
 
@@ -49,3 +51,28 @@ def _text(cadence: Cadence) -> str:
 
 
 ALWAYS = When()
+
+Item = TypeVar("Item")
+
+
+@final
+class Agenda(Generic[Item]):
+    """Items with their conditions, in order; remembers what is due for every pattern of conditions that it met.
+
+    >>> agenda = Agenda([(ALWAYS, "learn"), (When.at(Cadence(8)), "act")])
+    >>> agenda.at(0), agenda.at(3)
+    (('learn', 'act'), ('learn',))
+    """
+
+    def __init__(self, items: Iterable[tuple[When, Item]]) -> None:
+        self._items = tuple(items)
+        self._conditions = tuple(dict.fromkeys(when for when, _ in self._items if when != ALWAYS))
+        self._due: dict[tuple[bool, ...], tuple[Item, ...]] = {}
+
+    def at(self, round: int) -> tuple[Item, ...]:
+        """The items that are due in `round`."""
+        pattern = tuple([when.active(round) for when in self._conditions])
+        due = self._due.get(pattern)
+        if due is None:
+            due = self._due[pattern] = tuple(item for when, item in self._items if when.active(round))
+        return due

@@ -114,8 +114,9 @@ def _refuse_deaf_players(grammar: Grammar) -> None:
     deaf = [player.name for player in grammar.query.players if player.name not in hearing]
     if deaf:
         raise GrammarError(
-            f"player {deaf[0]!r} of grammar {grammar.name!r} hears nothing, so it could never move; expected a delivery to "
-            f"every player, found deliveries to {sorted(hearing)}. Deliver a message to it, or declare it as an oracle."
+            f"player {deaf[0]!r} of grammar {grammar.name!r} hears nothing, so it could never move; expected a "
+            f"delivery to every player, found deliveries to {sorted(hearing)}. Deliver a message to it, or declare "
+            "it as an oracle."
         )
 
 

@@ -66,10 +66,27 @@ class Crooked:
         return getattr(self.inner, name)
 
 
+class Strict(nn.Linear):
+    """Takes contiguous, 64-byte aligned values only."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if type(input) is Tensor:  # fake tensors have no address
+            assert input.is_contiguous()
+            assert input.data_ptr() % 64 == 0
+        return super().forward(input)
+
+
 def crooked() -> Grammar:
     inner = points(13)
     nature = OracleDeclaration(Factory.of(Crooked, inner), inner.questions, inner.sizes)
-    return backprop(nature, {"In": Factory.of(nn.Linear, 13, 17), "Out": Factory.of(nn.Linear, 17, 3)})
+    return backprop(
+        nature, {"In": Factory.of(Strict, 13, 17), "Turn": Factory.of(turned), "Out": Factory.of(Strict, 17, 3)}
+    )
+
+
+def turned(value: Tensor) -> Tensor:
+    """The same values, laid out by columns."""
+    return value.T.contiguous().T
 
 
 def specifications(grammar: Grammar) -> dict[str, AgentSpecification]:

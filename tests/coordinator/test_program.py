@@ -130,7 +130,8 @@ def test_a_module_that_raises_tells_worker_round_and_step(apart, worker):
 
 
 def test_a_response_without_a_query_in_its_round_is_refused():
-    assignment = assign(two(), SGD)
+    """The loss is asked in round 0, when nobody needs its response, and not in round 1: what it kept is gone."""
+    assignment = assign(two(), replace(SGD, cadence=Cadence(1, 1)))
     steps = tuple(
         replace(step, when=When.at(Cadence(2))) if isinstance(step, Query) and step.node == "Loss" else step
         for step in assignment.schedule.steps

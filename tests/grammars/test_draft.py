@@ -144,7 +144,8 @@ def test_a_live_module_is_refused(begun, refusal):
     layer = nn.Linear(3, 3)
     assert refusal(GrammarError, lambda: q.player("A", layer)) == (
         "a grammar cannot carry Linear(in_features=3, out_features=3, bias=True): it is a live Linear object. "
-        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` and no instance."
+        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an "
+        "instance."
     )
 
 

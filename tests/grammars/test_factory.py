@@ -93,5 +93,6 @@ def test_a_live_object_is_refused(refusal):
     layer = nn.Linear(1, 1)
     assert refusal(GrammarError, lambda: Factory.of(nn.Sequential, layer)) == (
         "a grammar cannot carry Linear(in_features=1, out_features=1, bias=True): it is a live Linear object. "
-        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` and no instance."
+        "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an "
+        "instance."
     )

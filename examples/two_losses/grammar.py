@@ -1,0 +1,50 @@
+"""Name what you see and paint it again: a user's own grammar with five players and two losses. Topology only."""
+
+from torch import nn
+from torch.nn.functional import cross_entropy, mse_loss
+
+from antiphon import Category, Dense, Grammar, Guarantee, OracleDeclaration, Promise, QueryDraft, chain_rule, minimise
+from antiphon.grammars import Message
+from antiphon.grammars.chain_rule import Edit, Upstream
+from antiphon.grammars.maps import scale
+
+
+def two_losses(
+    nature: OracleDeclaration, pixels: int = 64, classes: int = 10, width: int = 32, weight: float = 0.5
+) -> Grammar:
+    """Eye sees x; two players name it, two paint it again. R differs from the chain rule at one edge.
+
+    nature: its first question answers x, (batch, pixels) in float32, and labels y, (batch,).
+    weight: what Eye makes of Painting beside Naming; those who paint hear of Painting in full.
+    """
+    q = QueryDraft()
+    x, y = q.oracle("Nature", nature)()
+    seen = q.player("Eye", Dense, pixels, width)(x)
+
+    thought = q.player("Thinker", Dense, width, width)(seen)
+    naming = q.loss("Naming", cross_entropy)(q.player("Namer", nn.Linear, width, classes)(thought), y)
+
+    sketch = q.player("Sketcher", Dense, width, width)(seen)
+    painting = q.loss("Painting", mse_loss)(q.player("Painter", nn.Linear, width, pixels)(sketch), x)
+
+    objective = minimise(naming, painting)
+    r = chain_rule(q, objective, edit=weighted("Sketcher", "Eye", weight))
+    return Grammar("two losses", q.graph(), r, objective, guarantee(weight))
+
+
+def weighted(source: str, target: str, weight: float) -> Edit:
+    """The edit: what `source` tells `target` is multiplied by `weight`."""
+
+    def edit(upstream: Upstream) -> Message:
+        if (upstream.source.owner, upstream.target.owner) != (source, target):
+            return upstream.message
+        name = f"{weight:g} of Painting, into {target}"
+        return upstream.response.map(scale, upstream.message, name=name, factor=weight)
+
+    return edit
+
+
+def guarantee(weight: float) -> Guarantee:
+    """All gradients are exact; Eye's are of another sum than the others'."""
+    heads = Promise(Category.EXACT, "the gradient of its own loss", ("Thinker", "Namer", "Sketcher", "Painter"))
+    return Guarantee((heads, Promise(Category.EXACT, f"the gradient of Naming + {weight:g} Painting", ("Eye",))))
