@@ -159,8 +159,8 @@ def _shares(on_ray: Played, inline: Played) -> str:
     alone = inline.seconds["inline"] / inline.rounds * 1e3
     return (
         f"Where the time goes on Ray (split order, last repetition, {whole:.2f} ms a round): all workers together "
-        f"were busy for {sum(busy.values()):.2f} ms of a round, which the inline executor did in {alone:.2f} ms; the rest is "
-        "the way of nine messages, one after the other, between processes that share the cores.\n\n"
+        f"were busy for {sum(busy.values()):.2f} ms of a round, which the inline executor did in {alone:.2f} ms; the "
+        "rest is the way of nine messages, one after the other, between processes that share the cores.\n\n"
         + table(["worker", "busy, ms a round", "waiting, ms a round"], rows)
     )
 
