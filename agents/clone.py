@@ -15,17 +15,16 @@ class Clone:
     """A copy of a player's module, without gradients, that moves only by `follow`.
 
     soft: the fraction of the way to the player that one step goes, target += soft * (source - target); None copies.
-    every: only each `every`-th `follow` steps.
-    Raises ExperimentError unless 0 < soft <= 1 and every >= 1.
+    When to follow is the schedule's affair. Raises ExperimentError unless 0 < soft <= 1.
     """
 
-    def __init__(self, player: Player, soft: float | None = None, every: int = 1) -> None:
-        if every < 1 or (soft is not None and not 0 < soft <= 1):
+    def __init__(self, player: Player, soft: float | None = None) -> None:
+        if soft is not None and not 0 < soft <= 1:
             raise ExperimentError(
-                f"the clone of player {player.name!r} was given soft={soft}, every={every}; "
-                "expected 0 < soft <= 1 or None, and every >= 1. Correct the two numbers."
+                f"the clone of player {player.name!r} was given soft={soft}; expected 0 < soft <= 1, or None. "
+                "Give the fraction of the way that one step goes."
             )
-        self.soft, self.every = soft, every
+        self.soft = soft
         self.follows = 0
         self.module = copy.deepcopy(player.module).requires_grad_(False)
         self._parameters = tuple(zip(self.module.parameters(), player.module.parameters(), strict=True))
@@ -35,8 +34,6 @@ class Clone:
     def follow(self) -> None:
         """Step towards the player; what cannot be averaged (buffers, integers) is copied."""
         self.follows += 1
-        if self.follows % self.every:
-            return
         for target, source in self._parameters:
             if self.soft is None or not target.is_floating_point():
                 target.copy_(source)

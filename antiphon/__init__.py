@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from antiphon.errors import TransportError as TransportError
     from antiphon.errors import WorkerDied as WorkerDied
     from antiphon.grammars.cadence import Cadence as Cadence
+    from antiphon.grammars.chain_rule import Edit as Edit
+    from antiphon.grammars.chain_rule import Upstream as Upstream
     from antiphon.grammars.chain_rule import chain_rule as chain_rule
     from antiphon.grammars.chain_rule import cut_into as cut_into
     from antiphon.grammars.chain_rule import negate_into as negate_into
@@ -49,6 +51,11 @@ if TYPE_CHECKING:
     from antiphon.grammars.library.networks import StateAction as StateAction
     from antiphon.grammars.library.networks import convolutional_layers as convolutional_layers
     from antiphon.grammars.library.networks import dense_layers as dense_layers
+    from antiphon.grammars.maps import add as add
+    from antiphon.grammars.maps import fixed_matrix as fixed_matrix
+    from antiphon.grammars.maps import negate as negate
+    from antiphon.grammars.maps import over_batch as over_batch
+    from antiphon.grammars.maps import scale as scale
     from antiphon.grammars.objective import maximise as maximise
     from antiphon.grammars.objective import minimise as minimise
     from antiphon.grammars.oracle import OracleDeclaration as OracleDeclaration
@@ -57,7 +64,10 @@ if TYPE_CHECKING:
     from antiphon.grammars.response import ResponseGraph as ResponseGraph
     from antiphon.grammars.types import Batch as Batch
     from antiphon.grammars.types import EdgeType as EdgeType
+    from antiphon.grammars.writing import Message as Message
     from antiphon.grammars.writing import ResponseDraft as ResponseDraft
+    from antiphon.launching import ExecutorName as ExecutorName
+    from antiphon.launching import TransportName as TransportName
     from antiphon.launching import agent as agent
     from antiphon.launching import launch as launch
     from antiphon.oracles import Annealing as Annealing
@@ -94,7 +104,7 @@ _MODULES = {
         "WorkerDied",
     ),
     "antiphon.grammars.cadence": ("Cadence",),
-    "antiphon.grammars.chain_rule": ("chain_rule", "cut_into", "negate_into"),
+    "antiphon.grammars.chain_rule": ("Edit", "Upstream", "chain_rule", "cut_into", "negate_into"),
     "antiphon.grammars.draft": ("QueryDraft",),
     "antiphon.grammars.factory": ("Factory",),
     "antiphon.grammars.grammar": ("Grammar",),
@@ -102,13 +112,14 @@ _MODULES = {
     "antiphon.grammars.library.backprop": ("backprop",),
     "antiphon.grammars.library.dac": ("dac",),
     "antiphon.grammars.library.networks": ("Dense", "Policy", "StateAction", "convolutional_layers", "dense_layers"),
+    "antiphon.grammars.maps": ("add", "fixed_matrix", "negate", "over_batch", "scale"),
     "antiphon.grammars.objective": ("maximise", "minimise"),
     "antiphon.grammars.oracle": ("OracleDeclaration", "Question"),
     "antiphon.grammars.query": ("QueryGraph",),
     "antiphon.grammars.response": ("ResponseGraph",),
     "antiphon.grammars.types": ("Batch", "EdgeType"),
-    "antiphon.grammars.writing": ("ResponseDraft",),
-    "antiphon.launching": ("agent", "launch"),
+    "antiphon.grammars.writing": ("Message", "ResponseDraft"),
+    "antiphon.launching": ("ExecutorName", "TransportName", "agent", "launch"),
     "antiphon.oracles": ("Annealing", "black_box", "check_oracle", "gaussian", "gray_box", "uniform"),
     "antiphon.reading": ("read_experiment",),
     "antiphon.run": ("run_experiment",),

@@ -26,7 +26,7 @@ class Experiment(Table):
 
     rounds_per_report: a batch, after which metrics are written. checkpoint_every: in rounds; the newest
     keep_checkpoints stay. deadline: seconds that a message may take. fuse: groups who share a worker on Ray.
-    threads: torch's, inline. players: what differs from `agent`, by player.
+    threads: torch's, on each worker. players: what differs from `agent`, by player.
     """
 
     grammar: str

@@ -91,16 +91,17 @@ def launch(
 
     agents: one per player, or one for all; Adam with torch's own arguments where none is given.
     executor: "inline" plays in this process; "ray" starts an actor per player, oracle and loss, on the Ray that this
-    process is connected to, on the cluster at `address`, or else on one of its own with `num_cpus`.
-    placement, fuse: who shares a worker on Ray (see `spread`). threads: torch's, inline. deadline: seconds per message.
+    process is connected to, on the cluster at `address`, or else on one of its own with `num_cpus` logical CPUs.
+    placement, fuse: who shares a worker on Ray (see `spread`). threads: torch's, on each worker.
+    deadline: seconds per message.
     Raises ExperimentError, PlacementError, OracleError, AgentError or TransportError, and leaves nothing running.
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     scattered = placement or spread(grammar, fuse)  # also inline, where it is not used: it refuses unknown names
     if executor == "inline":
-        return _inline(assign(grammar, agents, placement=placement, seed=seed), name, threads, deadline)
+        return _inline(assign(grammar, agents, placement=placement, seed=seed, threads=threads), name, deadline)
     if executor == "ray":
-        assignment = assign(grammar, agents, placement=scattered, seed=seed)
+        assignment = assign(grammar, agents, placement=scattered, seed=seed, threads=threads)
         return _ray(assignment, name, transport, deadline, address, num_cpus)
     raise ExperimentError(f"executor {executor!r} is not known; expected 'inline' or 'ray'. Name one of these.")
 
@@ -108,24 +109,29 @@ def launch(
 def agent(
     optimizer: str = "Adam",
     *,
+    agent: str = "torch",
     every: int = 1,
     start: int = 0,
     clip_norm: float | None = None,
     clip_value: float | None = None,
-    **arguments: Any,  # Any: whatever the optimizer takes
+    **arguments: Any,  # Any: whatever the optimizer or the agent takes
 ) -> AgentSpecification:
-    """A torch optimizer as an agent, in one line; `AgentSpecification.of` says more.
+    """How a player optimizes, in one line: a torch optimizer, or an `agent` of one's own; see `AgentSpecification`.
 
     >>> agent("SGD", lr=0.1, momentum=0.9, clip_norm=1.0).description
     'SGD(lr=0.1, momentum=0.9), norm <= 1.0'
+    >>> agent(agent="my_package:MyOptimizer", rate=0.1).description
+    'my_package:MyOptimizer(rate=0.1)'
     """
     cadence = Cadence(every, start)
-    return AgentSpecification.of(optimizer, arguments, clip_norm=clip_norm, clip_value=clip_value, cadence=cadence)
+    return AgentSpecification.of(
+        optimizer, arguments, agent=agent, clip_norm=clip_norm, clip_value=clip_value, cadence=cadence
+    )
 
 
-def _inline(assignment: Assignment, name: str, threads: int, deadline: float) -> Launched:
+def _inline(assignment: Assignment, name: str, deadline: float) -> Launched:
     scope = ExitStack()
-    executor = scope.enter_context(InlineExecutor(assignment, threads=threads, deadline=deadline))
+    executor = scope.enter_context(InlineExecutor(assignment, deadline=deadline))
     here = dict.fromkeys(assignment.placement.names, (socket.gethostname(), os.getpid()))
     return Launched(executor, name, here, scope)
 
@@ -144,7 +150,9 @@ def _ray(
         known = " or ".join(repr(str(each)) for each in Transport)
         raise ExperimentError(f"transport {transport!r} is not known; expected {known}. Name one of these.")
     with contextlib.ExitStack() as scope:
-        scope.enter_context(ray_session(address, num_cpus))
+        # As many logical CPUs as processes: Ray starts no more than that at once, however quickly they would be ready.
+        processes = len(assignment.placement.workers) + 1
+        scope.enter_context(ray_session(address, num_cpus or max(os.cpu_count() or 1, processes)))
         executor = RayExecutor(assignment, name, transport=Transport(transport), deadline=deadline)
         scope.enter_context(executor)
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])

@@ -83,6 +83,9 @@ def casting(game: Launched, experiment: Experiment) -> Table:
         kind = "oracle" if name in oracles else "player" if name in game.assignment.agents else "loss"
         agent = game.assignment.agents[name].description if kind == "player" else ""
         table.add_row(name, kind, worker, str(game.places[worker][1]), agent)
+    for name, worker in placement.agents:
+        agent = game.assignment.agents[name].description
+        table.add_row(f"{name}'s agent", "agent", worker, str(game.places[worker][1]), agent)
     return table
 
 

@@ -1,6 +1,6 @@
 """Backpropagation on handwritten digits: test accuracy of the shipped experiments, on both executors.
 
-    python -m benchmarks.digits [--seeds 0 1 2] [--executors inline ray]
+python -m benchmarks.digits [--seeds 0 1 2] [--executors inline ray]
 """
 
 import argparse
@@ -23,7 +23,7 @@ def learn(name: str, seed: int, executor: str) -> list[object]:
         seconds = time.perf_counter() - began
         assert experiment.recipe is not None  # the library's
         found = experiment.recipe.evaluate(experiment.table, experiment.evaluation, grammar, game.states())
-    return [name, seed, executor, f"{found.mean:.1f} %", repr(played.losses["Loss"][1][-1]), f"{seconds:.0f}"]
+    return [name, seed, executor, f"{found.mean:.1f} %", repr(played.losses["Loss"].values[-1]), f"{seconds:.0f}"]
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What a round costs: a network of four layers, each a player, beside plain PyTorch; all in one run, alternating.
 
-    python -m benchmarks.round_latency [--width 256] [--batch 64] [--rounds 200] [--repetitions 9]
+python -m benchmarks.round_latency [--width 256] [--batch 64] [--rounds 200] [--repetitions 9]
 """
 
 import argparse

@@ -13,13 +13,17 @@ from antiphon.grammars.grammar import Grammar
 
 @dataclass(frozen=True)
 class Assignment:
-    """A grammar, where it is played, in which order, with whose agents, from which seed."""
+    """A grammar, where it is played, in which order, with whose agents, from which seed, with how many threads.
+
+    threads: torch's, on every worker; kernels may sum in another order with another number of them.
+    """
 
     grammar: Grammar
     placement: Placement
     schedule: Schedule
     agents: Mapping[str, AgentSpecification] = field(default_factory=dict)
     seed: int = 0
+    threads: int = 1
 
 
 def assign(
@@ -28,6 +32,7 @@ def assign(
     *,
     placement: Placement | None = None,
     seed: int = 0,
+    threads: int = 1,
     order: StepOrder | None = None,
 ) -> Assignment:
     """An assignment, compiled.
@@ -50,4 +55,6 @@ def assign(
     placement = placement or together(grammar)
     cadences = {player: specification.cadence for player, specification in complete.items()}
     order = order or (StepOrder.SPLIT if len(placement.workers) > 1 else StepOrder.PLAIN)
-    return Assignment(grammar, placement, compile_schedule(grammar, placement, cadences, order), complete, seed)
+    return Assignment(
+        grammar, placement, compile_schedule(grammar, placement, cadences, order), complete, seed, threads
+    )

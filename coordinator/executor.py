@@ -3,24 +3,31 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.program import Tally
 from antiphon.grammars.oracle import State
 
 
+class Losses(NamedTuple):
+    """One loss over a batch of rounds: the rounds in which it was asked, and its values there."""
+
+    rounds: list[int]
+    values: list[float]
+
+
 @dataclass(frozen=True)
 class Played:
     """A batch of rounds that was played and audited.
 
-    round: the next one to play. losses: per loss node, the rounds in which it was asked and its values.
+    round: the next one to play. losses: per loss node, its values by round.
     reports: per oracle, what it had to report. seconds: per worker, spent in the batch; waiting: of them, for messages.
     """
 
     round: int
     rounds: int
-    losses: Mapping[str, tuple[list[int], list[float]]]
+    losses: Mapping[str, Losses]
     reports: Mapping[str, Mapping[str, float]]
     seconds: Mapping[str, float]
     waiting: Mapping[str, float]
@@ -29,7 +36,9 @@ class Played:
     def of(cls, tallies: Iterable[Tally], round: int, rounds: int) -> "Played":
         """From what the workers tallied."""
         tallies = list(tallies)
-        losses = {name: (list(at), list(values)) for tally in tallies for name, (at, values) in tally.losses.items()}
+        losses = {
+            name: Losses(list(at), list(values)) for tally in tallies for name, (at, values) in tally.losses.items()
+        }
         reports = {name: report for tally in tallies for name, report in tally.reports.items()}
         seconds = {tally.worker: tally.seconds for tally in tallies}
         waiting = {tally.worker: tally.waiting for tally in tallies}

@@ -27,13 +27,13 @@ class InlineExecutor:
     """Plays rounds in this process and this thread.
 
     Where the placement has several workers, their messages go through the `local` channel: what the schedule says is
-    what happens, transfer by transfer. threads: torch's, while it plays; one gives the numbers of a cluster's workers.
+    what happens, transfer by transfer. torch's threads are the assignment's while it plays, the caller's afterwards.
     """
 
-    def __init__(self, assignment: Assignment, *, threads: int = 1, deadline: float = 30.0) -> None:
+    def __init__(self, assignment: Assignment, *, deadline: float = 30.0) -> None:
         verify(assignment.schedule)
-        self.assignment, self.round, self._threads = assignment, 0, threads
-        with _threads(threads):
+        self.assignment, self.round = assignment, 0
+        with _threads(assignment.threads):
             self._stage = Stage(assignment, assignment.placement.names)
             self._agenda = Agenda(self._merge(Session(assignment.grammar.signature, 0, deadline)))
         self._broken = False
@@ -49,7 +49,7 @@ class InlineExecutor:
                 "Load a checkpoint into a new executor."
             )
         self._broken = True
-        with _threads(self._threads):
+        with _threads(self.assignment.threads):
             for program in self._programs:
                 program.begin()
             for round in range(self.round, self.round + rounds):

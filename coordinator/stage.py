@@ -55,6 +55,7 @@ class Stage:
             f"{node.kind} {node.name!r}",
             self._function(node),
             [(each.sized(sizes), each.dtype) for each in node.outputs],
+            len(node.inputs),
             toward,
             self.players[node.owner].parameters if parameters else (),
             stream(self._assignment.seed, "node", node.name),

@@ -28,8 +28,7 @@ class Worker:
     `assign`, then `open`, then `play` as often as wished; `close` lets go of everything but the process.
     """
 
-    def __init__(self, threads: int = 1) -> None:
-        self._threads = threads
+    def __init__(self) -> None:
         self._stage: Stage | None = None
         self._program: LocalProgram | None = None
         self._channel: Channel | None = None
@@ -46,7 +45,7 @@ class Worker:
     @ray.method(concurrency_group="play")
     def assign(self, assignment: Assignment, name: str) -> None:
         """Make everyone who lives here. Raises what their factories raise, with their names."""
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(assignment.threads)
         self._release()
         self._assignment, self._name = assignment, name
         self._stage = Stage(assignment, [name])
@@ -65,9 +64,9 @@ class Worker:
     @ray.method(concurrency_group="play")
     def play(self, first: int, rounds: int) -> Tally:
         """Play rounds; see `LocalProgram.play`."""
-        if self._program is None:
+        if self._program is None or self._assignment is None:
             raise self._unassigned("play")
-        torch.set_num_threads(self._threads)
+        torch.set_num_threads(self._assignment.threads)
         return self._program.play(first, rounds)
 
     @ray.method(concurrency_group="control")

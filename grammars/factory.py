@@ -127,7 +127,8 @@ def _digest(code: CodeType) -> str:
 
 def _name(value: object) -> str:
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__name__
-    return f"{getattr(value, '__module__', None) or 'builtins'}:{name}"
+    # torch's own functions, `torch.add`, say that they live in a class of that name.
+    return f"{getattr(value, '__module__', None) or 'builtins'}:{name.removeprefix('_VariableFunctionsClass.')}"
 
 
 def _short(value: object) -> str:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from antiphon.errors import ProtocolError, ShapeError
 from antiphon.grammars.seeds import at_round
+from antiphon.oracles.chain import chain_of
+from antiphon.oracles.tape import AutogradTape, Products, Tape
 
 ALIGNMENT = 64
 """Bytes. Vectorised kernels may sum in another order on other alignments, so every edge has this one."""
@@ -24,7 +26,8 @@ def aligned(value: Tensor) -> Tensor:
 class Operator:
     """One operator on its worker, holding what it needs of its last query until the response.
 
-    who: its name in errors. outputs: (shape, dtype) of each output. toward: the inputs whose gradient may be asked.
+    who: its name in errors. outputs: (shape, dtype) of each output. inputs: how many.
+    toward: the inputs whose gradient may be asked.
     parameters: the player's, empty where nobody asks for theirs. seed: of the node's random stream; each round draws
     from a fork of it. products: how many responses will be asked of one query.
     """
@@ -34,17 +37,17 @@ class Operator:
         who: str,
         function: Callable[..., Any],  # Any: a tensor or a tuple of them
         outputs: Sequence[tuple[tuple[int, ...], torch.dtype]],
+        inputs: int = 1,
         toward: Sequence[int] = (),
         parameters: Sequence[Tensor] = (),
         seed: int = 0,
         products: int = 1,
     ) -> None:
         self.who, self._function, self._outputs, self._seed = who, function, tuple(outputs), seed
-        self._toward, self._parameters = frozenset(toward), tuple(parameters)
-        self._differentiable = bool(self._toward or self._parameters)
-        self._keep = products > 1
-        self._leaves: dict[int, Tensor] = {}
-        self._played: tuple[Tensor, ...] | None = None
+        self._tape: Tape | None = None
+        if toward or parameters:
+            chain = chain_of(function, inputs, len(outputs[0][0]), products) if parameters else None
+            self._tape = chain or AutogradTape(function, toward, parameters, products)
 
     def query(self, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         """The outputs, detached and aligned. The inputs are read only.
@@ -52,55 +55,40 @@ class Operator:
         Raises ShapeError when an output is not as declared, ProtocolError when the operator wrote into an input.
         """
         torch.default_generator.manual_seed(at_round(self._seed, round))
-        if not self._differentiable:
-            with torch.no_grad():
-                return self._checked(self._call(inputs))
-        self._leaves = {index: inputs[index].detach().requires_grad_() for index in self._toward}
-        with torch.enable_grad():
-            played = self._call([self._leaves.get(index, value) for index, value in enumerate(inputs)])
-        self._played = played
-        return self._checked(tuple(each.detach() for each in played))
+        versions = [value._version for value in inputs]
+        played = self._tape.query(inputs) if self._tape is not None else self._plainly(inputs)
+        if versions != [value._version for value in inputs]:
+            raise ProtocolError(
+                f"{self.who} changed one of its inputs in place; expected it to leave them alone, because others read "
+                "them too. Use the operation that is not in place (ReLU() instead of ReLU(inplace=True))."
+            )
+        return self._checked(played)
 
     def respond(
         self, cotangents: Sequence[Tensor | None], toward: Sequence[int] = (), parameters: bool = True
-    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    ) -> Products:
         """Vector-Jacobian product at the last query (essay, section 2, operator `*`).
 
         cotangents: one per output, None for zero. Returns the gradients of the inputs `toward`, in that order, and of
         the parameters, in theirs; zeros where the output does not depend on one.
         Raises ProtocolError if no query of this round came before, or more responses are asked than were announced.
         """
-        if self._played is None:
+        if self._tape is None or not self._tape.queried:
             raise ProtocolError(
                 f"{self.who} was asked to respond without a query in this round; expected the query phase first. "
                 "Order the schedule so that this node is queried before."
             )
-        pairs = zip(self._played, cotangents, strict=True)
-        said = [(played, told) for played, told in pairs if told is not None and played.requires_grad]
-        wanted = (*(self._leaves[index] for index in toward), *(self._parameters if parameters else ()))
-        if not self._keep:
-            self.forget()
-        if not said:
-            found = tuple(torch.zeros_like(each) for each in wanted)
-        else:
-            outputs, messages = zip(*said, strict=True)
-            found = torch.autograd.grad(
-                outputs, wanted, messages, retain_graph=self._keep, allow_unused=True, materialize_grads=True
-            )
-        return tuple(map(aligned, found[: len(toward)])), found[len(toward) :]
+        upstream, own = self._tape.respond(cotangents, toward, parameters)
+        return tuple(map(aligned, upstream)), own
 
     def forget(self) -> None:
         """Let go of the last query: what it kept for a response."""
-        self._played, self._leaves = None, {}
+        if self._tape is not None:
+            self._tape.forget()
 
-    def _call(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        versions = [value._version for value in inputs]
+    @torch.no_grad()
+    def _plainly(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         played = self._function(*inputs)
-        if versions != [value._version for value in inputs]:
-            raise ProtocolError(
-                f"{self.who} changed one of its inputs in place; expected it to leave them alone, because others read "
-                "them too. Use the operation that is not in place (ReLU() instead of ReLU(inplace=True))."
-            )
         return (played,) if isinstance(played, Tensor) else tuple(played)
 
     def _checked(self, played: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

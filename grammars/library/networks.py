@@ -11,16 +11,11 @@ from antiphon.grammars.factory import Factory
 
 
 @final
-class Dense(nn.Module):
+class Dense(nn.Sequential):
     """max(0, W x + b): (batch, inputs) -> (batch, outputs). One player of a feedforward network."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, inputs)."""
-        return torch.relu(self.linear(x))
+        super().__init__(nn.Linear(inputs, outputs), nn.ReLU())
 
 
 @final
@@ -37,16 +32,11 @@ class Convolution(nn.Module):
 
 
 @final
-class Policy(nn.Module):
+class Policy(nn.Sequential):
     """mu(s): (batch, state) -> (batch, action) in (-1, 1)."""
 
     def __init__(self, state: int, action: int, widths: Sequence[int] = (256, 256)) -> None:
-        super().__init__()
-        self.network = nn.Sequential(*_rectified(state, action, widths), nn.Tanh())
-
-    def forward(self, state: Tensor) -> Tensor:
-        """state: (batch, state)."""
-        return self.network(state)
+        super().__init__(*_rectified(state, action, widths), nn.Tanh())
 
 
 @final

@@ -53,23 +53,13 @@ def test_softly_goes_a_fraction_of_the_way_and_copies_buffers():
     assert all(map(torch.equal, clone.module.buffers(), player.module.buffers()))
 
 
-def test_follows_each_so_many_times():
-    player = critic()
-    clone = Clone(player, every=2)
-    moved(player)
-    clone.follow()
-    assert not equal(clone.module, player.module)
-    clone.follow()
-    assert equal(clone.module, player.module)
-
-
 def test_continues_exactly_from_its_state():
     player = critic()
-    clone = Clone(player, soft=0.1, every=2)
+    clone = Clone(player, soft=0.1)
     moved(player)
     for _ in range(3):
         clone.follow()
-    resumed = Clone(player, soft=0.1, every=2)
+    resumed = Clone(player, soft=0.1)
     resumed.load(clone.state())
     assert equal(resumed.module, clone.module)
     moved(player)
@@ -78,11 +68,11 @@ def test_continues_exactly_from_its_state():
     assert equal(resumed.module, clone.module) and resumed.follows == clone.follows == 4
 
 
-@pytest.mark.parametrize(("soft", "every"), [(0.0, 1), (1.5, 1), (None, 0)])
-def test_refuses_what_never_follows_or_overshoots(soft: float | None, every: int):
+@pytest.mark.parametrize("soft", [0.0, 1.5])
+def test_refuses_what_never_follows_or_overshoots(soft: float):
     with pytest.raises(ExperimentError) as caught:
-        Clone(critic(), soft, every)
+        Clone(critic(), soft)
     assert str(caught.value) == (
-        f"the clone of player 'critic' was given soft={soft}, every={every}; "
-        "expected 0 < soft <= 1 or None, and every >= 1. Correct the two numbers."
+        f"the clone of player 'critic' was given soft={soft}; expected 0 < soft <= 1, or None. "
+        "Give the fraction of the way that one step goes."
     )

@@ -86,5 +86,5 @@ def test_another_seed_gives_other_numbers(pool) -> None:
     for seed in (0, 1):
         assignment = assign(grammar, specifications(grammar), placement=spread(grammar), seed=seed)
         with RayExecutor(assignment, f"seed{seed}", pool=pool) as on_ray:
-            losses.append(on_ray.play(3).losses["Loss"][1])
+            losses.append(on_ray.play(3).losses["Loss"].values)
     assert losses[0] != losses[1]

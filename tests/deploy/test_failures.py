@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+from typing import Any
 
 import pytest
 import ray
@@ -37,6 +38,16 @@ def alive(pid: int) -> bool:
         return False
 
 
+def actors_of(run: RayExecutor) -> set[str]:
+    found: Any = list_named_actors(all_namespaces=True)  # Any: its annotation forgets that these are mappings
+    return {each["name"] for each in found if each["namespace"] == run.namespace}
+
+
+def where(run: RayExecutor, worker: str) -> int:
+    standing: Any = ray.get(run.workers[worker].where.remote())  # Any: as Ray annotates it
+    return standing.round
+
+
 def wait_until(condition, seconds: float = DEADLINE) -> bool:
     event, end = threading.Event(), time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
@@ -57,8 +68,7 @@ def running(ray_is_up, tmp_path):
 
 def test_every_player_and_oracle_is_a_named_actor_of_its_own(running) -> None:
     run, _ = running
-    named = {each["name"] for each in list_named_actors(all_namespaces=True) if each["namespace"] == run.namespace}
-    assert named == {"Nature", "First", "Second", "Last", "Loss", COORDINATOR}
+    assert actors_of(run) == {"Nature", "First", "Second", "Last", "Loss", COORDINATOR}
     pids = {ray.get(worker.address.remote())[1] for worker in run.workers.values()}
     assert len(pids) == 5 and os.getpid() not in pids
 
@@ -69,7 +79,7 @@ def test_a_killed_worker_ends_the_run_soon_and_is_named_with_its_round(running, 
     pids = {name: ray.get(worker.address.remote())[1] for name, worker in run.workers.items()}
 
     def kill_once_playing() -> None:
-        if wait_until(lambda: ray.get(run.workers[victim].where.remote()).round > 20):
+        if wait_until(lambda: where(run, victim) > 20):
             os.kill(pids[victim], signal.SIGKILL)
 
     killer = threading.Thread(target=kill_once_playing)
@@ -87,7 +97,7 @@ def test_a_killed_worker_ends_the_run_soon_and_is_named_with_its_round(running, 
     assert manifest.round == 10
     assert load_states(checkpoint, manifest.names).keys() == {"Nature", "First", "Second", "Last"}
     assert wait_until(lambda: not any(map(alive, pids.values())))
-    assert not [each for each in list_named_actors(all_namespaces=True) if each["namespace"] == run.namespace]
+    assert not actors_of(run)
 
 
 def test_an_operator_that_raises_is_named_with_worker_round_and_traceback(ray_is_up) -> None:

@@ -7,8 +7,9 @@ import antiphon
 SMALL = {"rounds": 40, "rounds_per_report": 40, "backprop.widths": [8], "backprop.batch": 16}
 
 
-def test_it_keeps_the_contract(example):
-    antiphon.check_agent(example("plugin_agent/sign_descent").SignDescent, lr=0.01)
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_it_keeps_the_contract(example, decay):
+    antiphon.check_agent(example("plugin_agent/sign_descent").SignDescent, lr=0.01, decay=decay)
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def test_it_moves_one_player_and_lives_apart(experiment):
     apart = antiphon.spread(game, agents={"Dense1": "Stranger"})
     with antiphon.launch(game, agents, placement=apart) as play:
         before = play.states()["Dense1"]["parameters"]["linear.bias"].clone()
-        losses = play.play(1).losses["Loss"][1] + play.play(39).losses["Loss"][1]
+        losses = play.play(1).losses["Loss"].values + play.play(39).losses["Loss"].values
         moved = play.states()["Dense1"]["parameters"]["linear.bias"] - before
     assert sum(losses[-5:]) < sum(losses[:5])
     # Forty steps of 0.001 each, whatever the gradients were.

@@ -31,7 +31,7 @@ grammar = antiphon.backprop(antiphon.digits(64), layers)
 game = antiphon.launch(grammar, antiphon.agent("Adam", lr=0.01))
 for _ in range(3):
     played = game.play(10)
-    print(played.round, played.losses["Loss"][1][-1])
+    print(played.round, played.losses["Loss"].values[-1])
 game.close()
 """
 

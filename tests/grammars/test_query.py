@@ -144,5 +144,5 @@ def test_a_graph_reads_as_a_list_of_questions():
         "  Medium.bend = oracle Medium.bend (A) -> float64[batch, 3]\n"
         "  A~ = clone A~ (Medium.bend) -> float64[batch, 3]\n"
         "  A#2 = player A (Medium.bend) -> float64[batch, 3]\n"
-        "  neg = torch:_VariableFunctionsClass.neg() (A#2) -> float64[batch, 3]"
+        "  neg = torch:neg() (A#2) -> float64[batch, 3]"
     )
