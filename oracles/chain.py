@@ -107,8 +107,9 @@ def chain_of(
     """
     if inputs != 1 or dimensions != 2 or not isinstance(function, nn.Module):
         return None
-    sequential = isinstance(function, nn.Sequential) and type(function).forward is nn.Sequential.forward
-    links = list(function) if sequential else [function]
+    links = [function]
+    if isinstance(function, nn.Sequential) and type(function).forward is nn.Sequential.forward:
+        links = list(function)
     modules = [function, *links]
     if not links or any(_is_hooked(module) for module in modules) or not all(map(_is_link, links)):
         return None

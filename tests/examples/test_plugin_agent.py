@@ -25,9 +25,9 @@ def test_it_moves_one_player_and_lives_apart(experiment):
     assert agents["Output"].description == "Adam(lr=0.003)"
     apart = antiphon.spread(game, agents={"Dense1": "Stranger"})
     with antiphon.launch(game, agents, placement=apart) as play:
-        before = play.states()["Dense1"]["parameters"]["linear.bias"].clone()
+        before = play.states()["Dense1"]["parameters"]["0.bias"].clone()
         losses = play.play(1).losses["Loss"].values + play.play(39).losses["Loss"].values
-        moved = play.states()["Dense1"]["parameters"]["linear.bias"] - before
+        moved = play.states()["Dense1"]["parameters"]["0.bias"] - before
     assert sum(losses[-5:]) < sum(losses[:5])
     # Forty steps of 0.001 each, whatever the gradients were.
     assert 0 < moved.abs().max() <= 0.04 + 1e-6

@@ -95,7 +95,8 @@ def test_upstream_first_and_the_own_part_later_are_bitwise_the_whole(kind: str, 
     whole, split = chain_of(module, 1, 2, products=1), chain_of(module, 1, 2, products=2)
     assert whole is not None and split is not None
     x, told = torch.randn(6, 4, generator=seeded), torch.randn(6, 3, generator=seeded)
-    whole.query([x]), split.query([x])
+    for tape in (whole, split):
+        tape.query([x])
     upstream, own = whole.respond([told], [0], True)
     assert torch.equal(split.respond([told], [0], False)[0][0], upstream[0])
     assert all(map(torch.equal, split.respond([told], [], True)[1], own))
