@@ -85,7 +85,7 @@ def casting(game: Launched, experiment: Experiment) -> Table:
         table.add_row(name, kind, worker, str(game.places[worker][1]), agent)
     for name, worker in placement.agents:
         agent = game.assignment.agents[name].description
-        table.add_row(f"{name}'s agent", "agent", worker, str(game.places[worker][1]), agent)
+        table.add_row(f"{name}@agent", "agent", worker, str(game.places[worker][1]), agent)
     return table
 
 

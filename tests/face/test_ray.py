@@ -2,13 +2,61 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from antiphon.interrupts import NOTICE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(monkeypatch) -> Iterator[None]:
+    """Whatever a test starts keeps its temporary files in one folder, inherited by every process below it: at the end
+    the folder is empty (so no session folder and no socket file is left) and no process knows of it any more."""
+    folder = tempfile.mkdtemp(prefix="a", dir="/tmp")  # short, for sockets are named in it
+    monkeypatch.setenv("TMPDIR", folder)
+    yield
+    deadline = time.monotonic() + 15
+    while left(folder) and time.monotonic() < deadline:
+        threading.Event().wait(0.1)
+    assert left(folder) == []
+    shutil.rmtree(folder)
+
+
+def left(folder: str) -> list[str]:
+    """Files in the folder, and processes whose environment names it."""
+    # torch makes an empty cache folder, one per user, as soon as fake tensors are imported.
+    found = [str(path) for path in Path(folder).iterdir() if not path.name.startswith("torchinductor_")]
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                if folder.encode() in (process / "environ").read_bytes():
+                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue  # it ended while we looked
+    return found
+
+
+def test_what_is_left_is_found(start) -> None:
+    folder = os.environ["TMPDIR"]
+    process = start("run", "dac", "--rounds=1000000", "--out=mine")
+    assert process.stdout.readline()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/socket")
+        assert len(left(folder)) == 2
+    os.unlink(f"{folder}/socket")
+    process.kill()
+    process.wait()
+    assert left(folder) == []
 
 
 def actors(process, until="round 1/"):
@@ -26,9 +74,11 @@ def test_everyone_is_an_actor_of_its_own_and_plays_the_same_numbers(start, antip
     cast = {row[0]: (row[1], row[2], int(row[3])) for row in actors(process)[2:]}
     out, error = process.communicate(timeout=180)
     assert (process.returncode, error) == (0, "")
+    agent = cast.pop("Critic@agent")
+    assert agent[:2] == ("agent", "Apart")
     assert {name: actor for name, (_, actor, _) in cast.items()} == {name: name for name in cast}
     assert sorted(cast) == ["Actor", "BGE", "Critic", "Deviator", "Nature", "Noise"]
-    assert len({pid for _, _, pid in cast.values()}) == 6
+    assert len({pid for _, _, pid in cast.values()} | {agent[2]}) == 7
     assert antiphon("run", *tiny_dac, "--out=inline").out.splitlines()[-1] == out.splitlines()[-1]
     losses = [
         [json.loads(line)["losses"] for line in (place / folder / "metrics.jsonl").read_text().splitlines()]
