@@ -41,7 +41,7 @@ _NOT_KNOWN = "the truth is not known for these modules"
 
 
 def measure(promise: Promise, instance: Instance) -> list[Measured]:
-    """One figure per player. Raises AntiphonError where the instance cannot be played or the promise does not fit it."""
+    """One figure per player. Raises AntiphonError where the instance cannot be played, or the promise does not fit."""
     players = promise.players or instance.players
     if getattr(promise, "loss", None) is UNKNOWN:
         return [Measured(player, 0.0, 0.0, skipped=_NOT_KNOWN) for player in players]
@@ -77,7 +77,7 @@ def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> li
 
 def _sign(promise: SignCorrect, instance: Instance, round: Witnessed, player: str) -> Measured:
     pairs = opposite = 0
-    worst = ""
+    worst = operator = ""
     for port, told, gradient in _arriving(instance, round, player, promise.loss):
         against = _signs(told) * _signs(gradient) < 0
         pairs, opposite = pairs + told.numel(), opposite + int(against.sum())
@@ -87,7 +87,7 @@ def _sign(promise: SignCorrect, instance: Instance, round: Witnessed, player: st
             operator = port.node
     if not pairs:
         return Measured(player, float("inf"), 0.0, "", "no message arrives at a product of the player's own")
-    return Measured(player, opposite, 0.0, operator if worst else "", f"{pairs} pairs{worst}")
+    return Measured(player, opposite, 0.0, operator, f"{pairs} pairs{worst}")
 
 
 def _arriving(
