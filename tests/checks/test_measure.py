@@ -233,9 +233,8 @@ def test_arrival_is_at_rest_and_at_the_bottom():
     found = measured(constant(promised(Arrives())), Arrives())
     assert found["Mean"].kept
     upward = flipped(constant(), Port("Loss *"))
-    assert not measured(upward, Arrives(), learning=Learning(5, AgentSpecification.of("SGD", {"lr": 0.01})))[
-        "Mean"
-    ].kept
+    few = Learning(5, AgentSpecification.of("SGD", {"lr": 0.01}))
+    assert not measured(upward, Arrives(), learning=few)["Mean"].kept
 
 
 def test_a_player_that_rests_where_it_could_do_better_has_not_arrived():
