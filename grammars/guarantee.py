@@ -1,6 +1,7 @@
 """What a grammar promises of its responses, as data (essay, section 2, "Summary of guarantees")."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -35,6 +36,14 @@ class Guarantee:
     def categories(self) -> tuple[Category, ...]:
         """The categories, each once, in the order in which they were promised."""
         return tuple(dict.fromkeys(promise.category for promise in self.promises))
+
+    def regrouped(self, names: Callable[[str], Iterable[str]]) -> "Guarantee":
+        """The same promises, to those whom `names` puts in a player's place."""
+        promises = []
+        for promise in self.promises:
+            players = (each for player in promise.players for each in names(player))
+            promises.append(replace(promise, players=tuple(dict.fromkeys(players))))
+        return Guarantee(tuple(promises))
 
     def __repr__(self) -> str:
         return " + ".join(self.categories) or "none"
