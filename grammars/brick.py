@@ -29,6 +29,16 @@ class Part:
     factory: "Factory | Brick"
     inputs: tuple[Port, ...]
 
+    @property
+    def operation(self) -> Factory:
+        """What an operator computes. Raises GrammarError where that is a brick."""
+        if isinstance(self.factory, Factory):
+            return self.factory
+        raise GrammarError(
+            f"part {self.name!r} is an operator, and was given {self.factory!r}; expected a parameterless operation. "
+            "Declare the part as a player: a brick stands in a player's place."
+        )
+
 
 @dataclass(frozen=True)
 class Brick:

@@ -163,9 +163,12 @@ class QueryDraft:
         """A handle for each owner of a brick's parts; `declare` makes those of players. Any: a handle of any kind."""
         asked: dict[str, Any] = {}
         for part in brick.parts:
-            if part.owner not in asked:
-                player = part.kind is Kind.PLAYER
-                asked[part.owner] = declare(part.owner) if player else self.operator(f"{name}.{part.owner}", part.factory)
+            if part.owner in asked:
+                continue
+            if part.kind is Kind.PLAYER:
+                asked[part.owner] = declare(part.owner)
+            else:
+                asked[part.owner] = self.operator(f"{name}.{part.owner}", part.operation)
         return asked
 
     @contextlib.contextmanager
