@@ -73,6 +73,10 @@ class ResponseDraft:
         """The player hears this message."""
         self._add(Deliver(player, message.port))
 
+    def add(self, node: ResponseNode) -> Message:
+        """A node of another Response graph, as it is; its message, or that of its first output."""
+        return self._add(node)
+
     def graph(self) -> ResponseGraph:
         """The frozen Response graph: every node that leads to a delivery, each product asked only for what is used."""
         ResponseGraph(tuple(self._nodes))  # refuses unknown messages while their names are still all there
