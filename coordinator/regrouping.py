@@ -92,8 +92,8 @@ def _difference(
         largest = max(largest, float(difference))
         if not difference <= bound:
             raise GrammarError(
-                f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} heard, in round {round}, what differs "
-                f"by {float(difference):.1e} of its largest number; expected at most {bound:g}. "
+                f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} heard, in round {round}, what "
+                f"differs by {float(difference):.1e} of its largest number; expected at most {bound:g}. "
                 "Compare its part of both Response graphs; in float32, allow for its rounding."
             )
     return largest

@@ -22,7 +22,8 @@ class Composite(nn.Module):
         self._asked = dict(zip(brick.players, self.members, strict=True))
         self._asked |= {owner: make_operator(operation) for owner, operation in operations.items()}
         # Registered too, so that `train` and `eval` reach those that are modules (dropout).
-        self.operators = nn.ModuleList(each for each in self._asked.values() if _is_operator(each, self.members))
+        asked = (self._asked[owner] for owner in operations)
+        self.operators = nn.ModuleList(each for each in asked if isinstance(each, nn.Module))
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         """One tensor per input of the brick -> one per output; alone if it is the only one."""
@@ -37,7 +38,3 @@ class Composite(nn.Module):
 
 def _member(factory: Factory | Brick) -> nn.Module:
     return Composite(factory) if isinstance(factory, Brick) else make_module(factory)
-
-
-def _is_operator(asked: object, members: nn.ModuleList) -> bool:
-    return isinstance(asked, nn.Module) and all(asked is not member for member in members)

@@ -101,7 +101,9 @@ def inverse(spans: Iterable[tuple[str, Sequence[Span]]]) -> dict[str, tuple[Span
             end = offset + span.stop - span.start
             found.setdefault(span.player, []).append((span.start, Span(name, offset, end)))
             offset = end
-    return {player: joined([[span] for _, span in sorted(each, key=lambda pair: pair[0])]) for player, each in found.items()}
+    return {
+        player: joined([[span] for _, span in sorted(each, key=lambda pair: pair[0])]) for player, each in found.items()
+    }
 
 
 def cut(spans: Sequence[Span], window: Span) -> list[Span]:

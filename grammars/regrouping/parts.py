@@ -125,4 +125,6 @@ def _part(whole: Factory, name: str, owner: str, child: nn.Module, before: Port)
             "something to learn in it, or no numbers at all. Leave the player whole, or let its parameters be learned."
         )
     plain = type(child) in ELEMENTWISE and not child.extra_repr()
-    return Part(name, Kind.OPERATOR, owner, Factory.of(type(child)) if plain else Factory.of(Child, whole, owner), (before,))
+    return Part(
+        name, Kind.OPERATOR, owner, Factory.of(type(child)) if plain else Factory.of(Child, whole, owner), (before,)
+    )

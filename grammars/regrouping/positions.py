@@ -13,7 +13,7 @@ from antiphon.grammars.regrouping.correspondence import Span
 
 
 def numbered(whole: Factory) -> nn.Module:
-    """The whole in float64, its parameters counting 0, 1, 2, ... in order: whatever is taken from it tells from where."""
+    """The whole in float64, its parameters counting 0, 1, 2, ...: whatever is taken from it tells from where."""
     module = make_module(whole).double()
     start = 0
     for parameter in _learned(module):

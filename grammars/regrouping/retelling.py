@@ -41,7 +41,9 @@ class _Retelling:
                 case Deliver() if node.player == self.player:
                     for part, message in self._share(node.message).items():
                         self.draft.deliver(part, message)
-                case Map() if node.operation.target in _NUMBER_BY_NUMBER and not self.shares.keys().isdisjoint(node.inputs):
+                case Map() if node.operation.target in _NUMBER_BY_NUMBER and not self.shares.keys().isdisjoint(
+                    node.inputs
+                ):
                     self._map_shares(node)
                 case _:
                     self.draft.add(self._copy(node))

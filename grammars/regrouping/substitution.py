@@ -40,7 +40,7 @@ class Substitution:
 
 
 def substitute(query: QueryGraph, player: str, brick: Brick) -> Substitution:
-    """Q with every node of `player`, and of its clones, drawn as `brick`. Raises ShapeError where it plays otherwise."""
+    """Q with every node of `player` and of its clones drawn as `brick`. Raises ShapeError where it plays otherwise."""
     q = QueryDraft()
     handle = q.player(player, brick)
     handles: dict[str, Callable[..., Any]] = {player: handle}  # Any: values
