@@ -16,25 +16,35 @@ from antiphon.grammars.regrouping.correspondence import Regrouping
 
 States = Mapping[str, State]
 
+CANCELLED = 1e-3
+"""Of the largest number that anybody heard: who heard less than this is compared as if it had been this much."""
+
 
 def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, bound: float = 1e-10) -> float:
     """Play both grammars inline from corresponding parameters, and compare what their players heard in each round.
 
-    Returns the largest difference, relative to the largest number in that player's response. In float64 the bound is
-    one of rounding; nobody moves. Raises GrammarError, naming the player, where a difference exceeds `bound`.
+    Returns the largest difference, relative to the largest number that the same players of `origin` heard (or to a
+    thousandth of the largest that anybody heard). In float64 it is a matter of rounding; nobody moves. Raises GrammarError, naming the player, where it exceeds `bound`, where
+    one grammar responds and the other does not, and when nobody heard anything.
     """
+    largest, heard_any = 0.0, False
     with (
         InlineExecutor(assign(regrouping.origin, RECORDER, seed=seed)) as before,
         InlineExecutor(assign(regrouping.grammar, RECORDER, seed=seed)) as after,
     ):
         after.load(carried(regrouping, before.states(), after.states()), round=0)
-        largest = 0.0
         for round in range(rounds):
             before.play(1)
             after.play(1)
-            expected = regrouping.carry({name: _flat(each) for name, each in delivered(before).items() if each})
-            heard = {name: _flat(each) for name, each in delivered(after).items() if each}
-            largest = max(largest, _difference(regrouping, expected, heard, round, bound))
+            told, heard = _heard(before), _heard(after)
+            heard_any |= bool(heard)
+            for name in sorted(regrouping.carry(told).keys() | heard.keys()):
+                largest = max(largest, _difference(regrouping, name, told, heard, round, bound))
+    if not heard_any:
+        raise GrammarError(
+            f"nobody in grammar {regrouping.grammar.name!r} heard anything within {rounds} rounds; expected responses "
+            "to compare. Play more rounds, or let learning start earlier."
+        )
     return largest
 
 
@@ -77,23 +87,33 @@ def _flat(tensors: list[Tensor]) -> Tensor:
     return torch.cat([each.reshape(-1) for each in tensors])
 
 
+def _heard(executor: InlineExecutor) -> dict[str, Tensor]:
+    return {name: _flat(each) for name, each in delivered(executor).items() if each}
+
+
 def _difference(
-    regrouping: Regrouping, expected: Mapping[str, Tensor], heard: Mapping[str, Tensor], round: int, bound: float
+    regrouping: Regrouping,
+    name: str,
+    told: Mapping[str, Tensor],
+    heard: Mapping[str, Tensor],
+    round: int,
+    bound: float,
 ) -> float:
-    largest = 0.0
-    for name in sorted(expected.keys() | heard.keys()):
-        if name not in expected or name not in heard:
-            silent = regrouping.grammar.name if name in expected else regrouping.origin.name
-            raise GrammarError(
-                f"player {name!r} heard something in round {round} of one grammar, and nothing in grammar {silent!r}; "
-                "expected both to respond in the same rounds. Give both the same passes and cadences."
-            )
-        difference = (expected[name] - heard[name]).abs().max() / expected[name].abs().max().clamp_min(1e-300)
-        largest = max(largest, float(difference))
-        if not difference <= bound:
-            raise GrammarError(
-                f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} heard, in round {round}, what "
-                f"differs by {float(difference):.1e} of its largest number; expected at most {bound:g}. "
-                "Compare its part of both Response graphs; in float32, allow for its rounding."
-            )
-    return largest
+    expected = regrouping.carry(told)
+    if name not in expected or name not in heard:
+        raise GrammarError(
+            f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} heard "
+            f"{'something' if name in heard else 'nothing'} by round {round}, unlike the players of the original one "
+            "whose numbers it plays; expected both to respond. Give both the same passes, cadences and deliveries."
+        )
+    # Where everything cancels, what is left is the rounding of larger numbers that others heard.
+    own = max(float(told[span.player].abs().max()) for span in dict(regrouping.spans)[name])
+    scale = max(own, CANCELLED * max(float(each.abs().max()) for each in told.values()))
+    difference = float((expected[name] - heard[name]).abs().max()) / max(scale, 1e-300)
+    if not difference <= bound:
+        raise GrammarError(
+            f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} heard, in round {round}, what differs "
+            f"by {difference:.1e} of the largest number that was told; expected at most {bound:g}. "
+            "Compare its part of both Response graphs; in float32, allow for its rounding."
+        )
+    return difference

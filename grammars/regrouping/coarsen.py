@@ -119,7 +119,7 @@ def _refuse_other_response(
         if found.get(player) != number:
             raise GrammarError(
                 f"the players {list(group.players)} cannot be one player {name!r}: what {player!r} hears is not what "
-                "the chain rule inside of the group would tell; expected all of it, and nothing else, since one player's "
+                "the chain rule inside of the group would tell; expected just that, since one player's "
                 "product is that of the whole. Leave out who stands on one side of the edit, or undo it."
             )
 

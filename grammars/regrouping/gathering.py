@@ -183,22 +183,22 @@ class _Gathering:
     def _copy(self, node: ResponseNode) -> None:
         match node:
             case Tap():
-                self.draft.add(replace(node, port=self.contracted.port(node.port)))
+                self.told |= self.draft.adopt(replace(node, port=self.contracted.port(node.port)))
             case Map() if is_sum(node):
                 total = self._sum(node.inputs, node.name)
                 assert total is not None  # a sum has inputs
                 self.told[Port(node.name)] = total
             case Map():
-                self.draft.add(replace(node, inputs=tuple(self._of(port).port for port in node.inputs)))
+                self.told |= self.draft.adopt(replace(node, inputs=tuple(self._of(port).port for port in node.inputs)))
             case Product():
                 places = (None if port is None else self._of(port).port for port in node.cotangents)
-                self.draft.add(replace(node, cotangents=tuple(places)))
+                self.told |= self.draft.adopt(replace(node, cotangents=tuple(places)))
             case Deliver() if node.player in self.sweeps.group.players:
                 self._deliver()
             case Deliver():
-                self.draft.add(replace(node, message=self._of(node.message).port))
+                self.told |= self.draft.adopt(replace(node, message=self._of(node.message).port))
             case _:
-                self.draft.add(node)
+                self.told |= self.draft.adopt(node)
 
     def _told(self) -> list[Sweep]:
         """The sweeps that the player hears, in the order in which it is asked."""
@@ -234,7 +234,7 @@ class _Gathering:
                 f"{port!r} apart from what else the group tells of {value!r}; expected their sum, which is all that "
                 "one player tells of an input. Leave out who takes the same input."
             )
-        return self._toward(port) if port.node in self.sweeps.products else self.told.get(port, Message(port))
+        return self._toward(port) if port.node in self.sweeps.products else self.told[port]
 
     def _group(self, port: Port) -> list[Port]:
         """All messages of a sweep about the value outside that this message of it is about."""

@@ -46,7 +46,7 @@ class _Retelling:
                 ):
                     self._map_shares(node)
                 case _:
-                    self.draft.add(self._copy(node))
+                    self.told |= self.draft.adopt(self._copy(node))
         return self.draft.graph()
 
     def _copy(self, node: ResponseNode) -> ResponseNode:
@@ -124,7 +124,7 @@ class _Retelling:
         """What each part hears of a message to the whole."""
         if port in self.shares:
             return self.shares[port]
-        message = self.told.get(port, Message(port))
+        message = self.told[port]
         return {
             part: self.draft.map(taken, message, name=f"{port.node}, for {part}", spans=spans)
             for part, spans in self.parts.items()
@@ -133,7 +133,7 @@ class _Retelling:
     def _whole(self, port: Port) -> Message:
         """A message as the whole player's, where something else than a sum or a scale needs it."""
         if port not in self.shares:
-            return self.told.get(port, Message(port))
+            return self.told[port]
         shares = self.shares[port]
         spans = [self.parts[part] for part in shares]
         size = sum(span.stop - span.start for each in self.parts.values() for span in each)
