@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from antiphon.coordinator.placement import Placement as Placement
     from antiphon.coordinator.placement import spread as spread
     from antiphon.coordinator.placement import together as together
+    from antiphon.coordinator.regrouping import carried as carried
+    from antiphon.coordinator.regrouping import check_regrouping as check_regrouping
     from antiphon.envs import arrays as arrays
     from antiphon.envs import dataset as dataset
     from antiphon.envs import digits as digits
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from antiphon.errors import ShapeError as ShapeError
     from antiphon.errors import TransportError as TransportError
     from antiphon.errors import WorkerDied as WorkerDied
+    from antiphon.grammars.brick import Brick as Brick
+    from antiphon.grammars.brick import brick as brick
+    from antiphon.grammars.brick import cut_out as cut_out
     from antiphon.grammars.cadence import Cadence as Cadence
     from antiphon.grammars.chain_rule import Edit as Edit
     from antiphon.grammars.chain_rule import Upstream as Upstream
@@ -73,6 +78,11 @@ if TYPE_CHECKING:
     from antiphon.grammars.oracle import OracleDeclaration as OracleDeclaration
     from antiphon.grammars.oracle import Question as Question
     from antiphon.grammars.query import QueryGraph as QueryGraph
+    from antiphon.grammars.regrouping import Regrouping as Regrouping
+    from antiphon.grammars.regrouping import children as children
+    from antiphon.grammars.regrouping import coarsen as coarsen
+    from antiphon.grammars.regrouping import refine as refine
+    from antiphon.grammars.regrouping import units as units
     from antiphon.grammars.response import ResponseGraph as ResponseGraph
     from antiphon.grammars.types import Batch as Batch
     from antiphon.grammars.types import EdgeType as EdgeType
@@ -99,6 +109,7 @@ _MODULES = {
     "antiphon.checks.check": ("check", "check_grammar"),
     "antiphon.coordinator.assignment": ("assign",),
     "antiphon.coordinator.placement": ("Placement", "spread", "together"),
+    "antiphon.coordinator.regrouping": ("carried", "check_regrouping"),
     "antiphon.envs": ("arrays", "dataset", "digits", "digits_arrays", "episode_returns", "nature", "quadratic_bandit"),
     "antiphon.errors": (
         "AgentError",
@@ -116,6 +127,7 @@ _MODULES = {
         "TransportError",
         "WorkerDied",
     ),
+    "antiphon.grammars.brick": ("Brick", "brick", "cut_out"),
     "antiphon.grammars.cadence": ("Cadence",),
     "antiphon.grammars.chain_rule": ("Edit", "Upstream", "chain_rule", "cut_into", "negate_into"),
     "antiphon.grammars.draft": ("QueryDraft",),
@@ -144,6 +156,7 @@ _MODULES = {
     "antiphon.grammars.objective": ("maximise", "minimise"),
     "antiphon.grammars.oracle": ("OracleDeclaration", "Question"),
     "antiphon.grammars.query": ("QueryGraph",),
+    "antiphon.grammars.regrouping": ("Regrouping", "children", "coarsen", "refine", "units"),
     "antiphon.grammars.response": ("ResponseGraph",),
     "antiphon.grammars.types": ("Batch", "EdgeType"),
     "antiphon.grammars.writing": ("Message", "ResponseDraft"),

@@ -135,7 +135,8 @@ class Stage:
         return self._grammar.query.player_by_name[player].factory
 
     def _seed(self, player: str) -> int:
-        return stream(self._assignment.seed, "player", player)
+        seeded_as = self._grammar.query.player_by_name[player].seeded_as
+        return stream(self._assignment.seed, "player", seeded_as)
 
     def _function(self, node: Node) -> Callable[..., Any]:  # Any: what an operator plays
         match node.kind:

@@ -1,5 +1,8 @@
 """Grammars as values: graphs, chain rule, guarantees, operators' mathematics; imports torch, never Ray, no I/O."""
 
+from antiphon.grammars.brick import Brick as Brick
+from antiphon.grammars.brick import brick as brick
+from antiphon.grammars.brick import cut_out as cut_out
 from antiphon.grammars.cadence import Cadence as Cadence
 from antiphon.grammars.chain_rule import Upstream as Upstream
 from antiphon.grammars.chain_rule import chain_rule as chain_rule

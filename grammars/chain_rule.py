@@ -27,6 +27,12 @@ class Upstream:
     target: Node
     value: Port
 
+    def enters(self, owner: str) -> bool:
+        """Whether it is about what `owner` played: a player, an oracle, an operator, or a brick that it comes into from
+        outside, since what the players of a brick tell each other is their own affair."""
+        uses = {use for use in self.target.within if use.brick == owner}
+        return self.target.owner == owner or not uses <= set(self.source.within)
+
 
 Edit: TypeAlias = Callable[[Upstream], Message | None]
 """Returns the message to tell instead, or None to cut it."""
@@ -113,14 +119,14 @@ class _Walk:
 
 def cut_into(owner: str) -> Edit:
     """Every message into the values that `owner` played is cut: nothing flows upstream into it."""
-    return lambda upstream: None if upstream.target.owner == owner else upstream.message
+    return lambda upstream: None if upstream.enters(owner) else upstream.message
 
 
 def negate_into(owner: str) -> Edit:
     """Every message into the values that `owner` played changes its sign."""
 
     def edit(upstream: Upstream) -> Message:
-        if upstream.target.owner != owner:
+        if not upstream.enters(owner):
             return upstream.message
         return upstream.response.map(negate, upstream.message, name=f"minus, into {owner}")
 

@@ -1,11 +1,12 @@
 """Writing a Query graph down: passing a handle draws an edge."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from antiphon.errors import GrammarError, ShapeError
+from antiphon.grammars.brick import ENTRANCE, Brick
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import infer, make_module, make_operator
@@ -19,6 +20,7 @@ from antiphon.grammars.query import (
     Port,
     QueryGraph,
     QueryPass,
+    Use,
 )
 from antiphon.grammars.types import EdgeType
 
@@ -55,6 +57,7 @@ class QueryDraft:
         self._clones: list[CloneDeclaration] = []
         self._passes: list[QueryPass] = []
         self._pass = ""
+        self._within: tuple[Use, ...] = ()
         self._names: set[str] = set()
 
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
@@ -63,23 +66,56 @@ class QueryDraft:
         self._oracles.append(NamedOracle(name, declaration))
         return OracleHandle(self, name, declaration)
 
+    @overload
+    def player(self, name: str, module: Brick) -> "BrickHandle": ...
+
+    @overload
     def player(
         self, name: str, module: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
-    ) -> "PlayerHandle":
+    ) -> "PlayerHandle": ...
+
+    def player(
+        self, name: str, module: Callable[..., Any] | Factory | Brick, *arguments: Any, **keywords: Any
+    ) -> "PlayerHandle | BrickHandle":
         """A player whose operator is `module(*arguments, **keywords)`, a `torch.nn.Module` made on its worker.
 
-        The handle may be called several times: one player, used twice.
+        The handle may be called several times: one player, used twice. A brick stands for several players, whose names
+        begin with this one.
         """
         self._take(name)
+        if isinstance(module, Brick):
+            players = module.players
+            asked = self._handles(name, module, lambda owner: self.player(f"{name}.{owner}", players[owner]))
+            return BrickHandle(self, name, module, asked)
         self._players[name] = None  # typed at its first use
         self._factories[name] = Factory.of(module, *arguments, **keywords)
         return PlayerHandle(self, name)
 
+    @overload
     def clone(
         self, name: str, of: "PlayerHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
-    ) -> "CloneHandle":
-        """A copy of a player that follows it after the moves: softly, or entirely (see `CloneDeclaration`)."""
+    ) -> "CloneHandle": ...
+
+    @overload
+    def clone(
+        self, name: str, of: "PlayerHandle | BrickHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
+    ) -> "CloneHandle | BrickHandle": ...
+
+    def clone(
+        self, name: str, of: "PlayerHandle | BrickHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
+    ) -> "CloneHandle | BrickHandle":
+        """A copy of a player that follows it after the moves: softly, or entirely (see `CloneDeclaration`).
+
+        The clone of a brick is a clone of each of its players.
+        """
         self._take(name)
+        if isinstance(of, BrickHandle):
+            asked = self._handles(
+                name,
+                of.brick,
+                lambda owner: self.clone(f"{name}.{owner}", of.asked[owner], soft=soft, cadence=cadence),
+            )
+            return BrickHandle(self, name, of.brick, asked)
         self._clones.append(CloneDeclaration(name, of.name, soft, cadence))
         return CloneHandle(self, name, of.name)
 
@@ -123,6 +159,29 @@ class QueryDraft:
         players = tuple(player for player in self._players.values() if player is not None)
         return QueryGraph(tuple(self._nodes), players, tuple(self._oracles), tuple(self._clones), tuple(passes))
 
+    def _handles(self, name: str, brick: Brick, declare: Callable[[str], Any]) -> Mapping[str, Any]:
+        """A handle for each owner of a brick's parts; `declare` makes those of players. Any: a handle of any kind."""
+        asked: dict[str, Any] = {}
+        for part in brick.parts:
+            if part.owner in asked:
+                continue
+            if part.kind is Kind.PLAYER:
+                asked[part.owner] = declare(part.owner)
+            else:
+                asked[part.owner] = self.operator(f"{name}.{part.owner}", part.operation)
+        return asked
+
+    @contextlib.contextmanager
+    def _using(self, brick: str) -> Iterator[None]:
+        """What is asked inside is part of one more use of a brick."""
+        before = self._within
+        uses = {use for node in self._nodes for use in node.within if use.brick == brick}
+        self._within = (*before, Use(brick, len(uses) + 1))
+        try:
+            yield
+        finally:
+            self._within = before
+
     def _take(self, name: str) -> None:
         if not name or name in self._names:
             raise GrammarError(
@@ -139,7 +198,7 @@ class QueryDraft:
         name = base if uses == 0 else f"{base}#{uses + 1}"
         query_pass = self._pass or _DEFAULT_PASS
         ports = tuple(value.port for value in inputs)
-        self._nodes.append(Node(name, kind, owner, ports, outputs, query_pass, **more))
+        self._nodes.append(Node(name, kind, owner, ports, outputs, query_pass, within=self._within, **more))
         return tuple(Value(Port(name, index), each) for index, each in enumerate(outputs))
 
 
@@ -207,6 +266,44 @@ class CloneHandle:
         inferred = infer(f"clone {self.name!r}", make_module, factory, [value.type for value in inputs])
         played = self.draft._add(Kind.CLONE, self.name, inputs, inferred.outputs)
         return played[0] if inferred.single else played
+
+
+@dataclass(frozen=True)
+class BrickHandle:
+    """A brick in a draft, or its clone: asked as one player is.
+
+    asked: a handle for each owner of its parts.
+    """
+
+    draft: QueryDraft
+    name: str
+    brick: Brick
+    asked: Mapping[str, Any]  # Any: handles of several kinds, all called on values
+
+    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+        """Ask its parts, one after the other."""
+        if len(inputs) != self.brick.inputs:
+            raise ShapeError(
+                f"brick {self.name!r} takes {self.brick.inputs} inputs and was given {len(inputs)}; "
+                "expected a value for each. Pass exactly these."
+            )
+        values = {Port(ENTRANCE, index): value for index, value in enumerate(inputs)}
+        with self.draft._using(self.name):
+            for part in self.brick.parts:
+                played = self.asked[part.owner](*(self._of(values, port) for port in part.inputs))
+                outputs = (played,) if isinstance(played, Value) else played
+                values |= {Port(part.name, index): value for index, value in enumerate(outputs)}
+        played = tuple(self._of(values, port) for port in self.brick.outputs)
+        return played[0] if len(played) == 1 else played
+
+    def _of(self, values: Mapping[Port, Value], port: Port) -> Value:
+        if port not in values:
+            raise ShapeError(
+                f"brick {self.name!r} needs {port!r}, but {port.node or 'its entrance'!r} has only "
+                f"{sum(each.node == port.node for each in values)} outputs; expected one of these. "
+                "Name another output of this part."
+            )
+        return values[port]
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Grammar:
         return {
             "name": self.name,
             "query": [_describe_query_node(node) for node in query.nodes],
-            "players": [[player.name, player.factory.description] for player in query.players],
+            "players": [[each.name, each.factory.description, each.part_of] for each in query.players],
             "oracles": [
                 [oracle.name, oracle.declaration.factory.description, sorted(oracle.declaration.sizes)]
                 for oracle in query.oracles

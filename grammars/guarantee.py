@@ -3,8 +3,8 @@
 `antiphon check` measures a promise; nothing here does.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, ClassVar, TypeAlias, final
 
@@ -219,6 +219,16 @@ class Guarantee:
         losses = (getattr(promise, "loss", None) for promise in told)
         return next((loss for loss in losses if loss is not None), None)
 
+    def regrouped(
+        self, names: Callable[[str], Iterable[str]], ports: Callable[[Port], Port | None] = lambda port: port
+    ) -> "Guarantee":
+        """The same promises, to those whom `names` puts in a player's place, of values that `ports` puts in a value's.
+
+        A promise whose loss is of a value that is no longer played (`ports` says None) is dropped.
+        """
+        found = (_regrouped(promise, names, ports) for promise in self.promises)
+        return Guarantee(tuple(promise for promise in found if promise is not None))
+
     def __repr__(self) -> str:
         return " + ".join(self.categories) or "none"
 
@@ -231,3 +241,22 @@ def exact(*players: str) -> Guarantee:
 def promised(*promises: Promise) -> Guarantee:
     """A guarantee of these promises."""
     return Guarantee(promises)
+
+
+def _regrouped(
+    promise: Promise, names: Callable[[str], Iterable[str]], ports: Callable[[Port], Port | None]
+) -> Promise | None:
+    changes: dict[str, Any] = {"players": _renamed(promise.players, names)}  # Any: the fields of a promise
+    if isinstance(promise, Insulated):
+        changes["sources"] = _renamed(promise.sources, names)
+    loss: PlayerLoss | None = getattr(promise, "loss", None)
+    if loss is not None and loss is not UNKNOWN:
+        places = tuple(ports(port) for port in loss.inputs)
+        if None in places:
+            return None
+        changes["loss"] = replace(loss, inputs=places)
+    return replace(promise, **changes)
+
+
+def _renamed(owners: Iterable[str], names: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each for owner in owners for each in names(owner)))

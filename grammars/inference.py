@@ -53,6 +53,14 @@ def make_module(factory: Factory) -> nn.Module:
     return module
 
 
+def makes_parameters(factory: Factory) -> bool:
+    """Whether a class makes a module with something to learn; a function stands for itself and makes none."""
+    if not isinstance(factory.target, type):
+        return False
+    with torch.random.fork_rng(devices=[]):
+        return bool(_parameters(_made(f"{factory!r}", make_operator, factory)))
+
+
 def make_operator(factory: Factory) -> Callable[..., Any]:
     """The callable of a parameterless operator: a class is made with its arguments; a function stands for itself and
     takes its arguments after the values."""

@@ -51,11 +51,18 @@ class PlayerDeclaration:
 
     factory: makes a `torch.nn.Module`; called on the player's worker under the player's seed.
     parameters: its parameter space, in the order of `named_parameters`; a response is one vector of all of them.
+    part_of: the player under whose seed it is made instead, of which it takes its part; empty for a whole player.
     """
 
     name: str
     factory: Factory
     parameters: tuple[Parameter, ...]
+    part_of: str = ""
+
+    @property
+    def seeded_as(self) -> str:
+        """The name that its seed is drawn by: players refined from one begin where that one would have begun."""
+        return self.part_of or self.name
 
     @property
     def space(self) -> EdgeType:
@@ -99,6 +106,14 @@ class QueryPass:
     cadence: Cadence = Cadence()
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One time that a brick is asked: its name, and which time it is, from 1."""
+
+    brick: str
+    number: int = 1
+
+
 @dataclass(frozen=True)
 class Node:
     """One node of Q.
@@ -106,6 +121,7 @@ class Node:
     owner: the player, clone or oracle that is asked here; for an operator or a loss its own name.
     question: which of the oracle's questions; empty elsewhere.
     operator: what an operator or loss node computes; None elsewhere.
+    within: the uses of bricks that it is part of, the outermost first. It plays no part in what is computed.
     """
 
     name: str
@@ -116,6 +132,7 @@ class Node:
     query_pass: str
     question: str = ""
     operator: Factory | None = None
+    within: tuple[Use, ...] = ()
 
     def __repr__(self) -> str:
         asked = f".{self.question}" if self.question else ""
@@ -184,6 +201,12 @@ class QueryGraph:
     def players_above(self, port: Port) -> frozenset[str]:
         """The players that a gradient of this value would lead to, within its pass: no path through a clone counts."""
         return self._influence[port.node]
+
+    def players_in(self, name: str) -> tuple[str, ...]:
+        """The players of the brick of that name, in the order of asking; of a player, itself."""
+        asked = (node for node in self.nodes if node.kind is Kind.PLAYER)
+        inside = (node.owner for node in asked if any(use.brick == name for use in node.within))
+        return tuple(dict.fromkeys(inside)) or (name,)
 
     @functools.cached_property
     def _influence(self) -> Mapping[str, frozenset[str]]:

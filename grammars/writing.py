@@ -73,6 +73,13 @@ class ResponseDraft:
         """The player hears this message."""
         self._add(Deliver(player, message.port))
 
+    def adopt(self, node: ResponseNode) -> dict[Port, Message]:
+        """A node of another Response graph, under a free name; by old message, the new one."""
+        new = node if isinstance(node, Deliver) else replace(node, name=self._free(node.name))
+        self._nodes.append(new)
+        indices = (*node.toward, PARAMETERS) if isinstance(node, Product) else (0,)
+        return {Port(node.name, index): Message(Port(new.name, index)) for index in indices}
+
     def graph(self) -> ResponseGraph:
         """The frozen Response graph: every node that leads to a delivery, each product asked only for what is used."""
         ResponseGraph(tuple(self._nodes))  # refuses unknown messages while their names are still all there

@@ -2,6 +2,7 @@
 
 import torch
 
+from antiphon.grammars.brick import Brick
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule, cut_into
 from antiphon.grammars.draft import QueryDraft
@@ -24,9 +25,9 @@ GUARANTEE = promised(
 def dac(
     nature: OracleDeclaration,
     noise: OracleDeclaration,
-    actor: Factory,
-    critic: Factory,
-    deviator: Factory,
+    actor: Factory | Brick,
+    critic: Factory | Brick,
+    deviator: Factory | Brick,
     *,
     gamma: float = 0.99,
     soft: float | None = 0.005,
@@ -36,6 +37,7 @@ def dac(
 ) -> Grammar:
     """Actor mu(s), Critic Q(s, a), Deviator G(s, a), with clones of Actor and Critic in the target.
 
+    Each of the three is a player, or a brick of several.
     nature: questions observe() -> s; step(a); replay() -> s, a, r, s', terminated. noise: its first question answers
     eps of the actions' shape. Acting plays every `act_every` rounds; learning plays every round from `learn_from` on.
     The eps of the loss is a - mu(s): the action that Nature took and remembers, about the policy of now.
@@ -66,4 +68,5 @@ def dac(
         edit=cut_into("Actor"),
         answers={played: lambda r: r.map(over_batch, r.tap(g), factor=-1.0, name="ascend G")},
     )
-    return Grammar("dac", q.graph(), r, objective, GUARANTEE)
+    query = q.graph()
+    return Grammar("dac", query, r, objective, GUARANTEE.regrouped(query.players_in))

@@ -1,0 +1,119 @@
+"""Whether a regrouping leaves the gradients as they were, measured: both grammars are played, on the same numbers."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.recorder import RECORDER, delivered
+from antiphon.errors import GrammarError
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.oracle import State
+from antiphon.grammars.query import PlayerDeclaration
+from antiphon.grammars.regrouping.correspondence import Regrouping
+
+States = Mapping[str, State]
+
+CANCELLED = 1e-3
+"""Of the largest number that anybody heard: who heard less than this is compared as if it had been this much."""
+
+
+def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, bound: float = 1e-10) -> float:
+    """Play both grammars inline from corresponding parameters, and compare what their players heard in each round.
+
+    Returns the largest difference, relative to the largest number that the same players of `origin` heard (or to a
+    thousandth of the largest that anybody heard). In float64 it is a matter of rounding; nobody moves. Raises GrammarError, naming the player, where it exceeds `bound`, where
+    one grammar responds and the other does not, and when nobody heard anything.
+    """
+    largest, heard_any = 0.0, False
+    with (
+        InlineExecutor(assign(regrouping.origin, RECORDER, seed=seed)) as before,
+        InlineExecutor(assign(regrouping.grammar, RECORDER, seed=seed)) as after,
+    ):
+        after.load(carried(regrouping, before.states(), after.states()), round=0)
+        for round in range(rounds):
+            before.play(1)
+            after.play(1)
+            told, heard = _heard(before), _heard(after)
+            heard_any |= bool(heard)
+            for name in sorted(regrouping.carry(told).keys() | heard.keys()):
+                largest = max(largest, _difference(regrouping, name, told, heard, round, bound))
+    if not heard_any:
+        raise GrammarError(
+            f"nobody in grammar {regrouping.grammar.name!r} heard anything within {rounds} rounds; expected responses "
+            "to compare. Play more rounds, or let learning start earlier."
+        )
+    return largest
+
+
+def carried(regrouping: Regrouping, states: States, fresh: States) -> dict[str, State]:
+    """The states of a run of the regrouped grammar that continue from those of a run of the original one.
+
+    fresh: of the regrouped run, as it began. What is learned is carried over, clones' numbers too, and oracles that
+    both have; agents begin anew, since what they remember (a momentum, say) need not decompose, and buffers stay.
+    """
+    numbers = {name: _vector(player, states[name]) for name, player in _everybody(regrouping.origin).items()}
+    found = {name: states.get(name, state) for name, state in fresh.items()}
+    players = _everybody(regrouping.grammar)
+    for name, vector in regrouping.carry(numbers).items():
+        found[name] = _with(players[name], fresh[name], vector)
+    return found
+
+
+def _everybody(grammar: Grammar) -> dict[str, PlayerDeclaration]:
+    """Players, and clones as the players that they follow."""
+    players = grammar.query.player_by_name
+    return {**players, **{clone.name: players[clone.player] for clone in grammar.query.clones}}
+
+
+def _key(state: State) -> str:
+    return "parameters" if "parameters" in state else "tensors"
+
+
+def _vector(player: PlayerDeclaration, state: State) -> Tensor:
+    return _flat([state[_key(state)][parameter.name] for parameter in player.parameters])
+
+
+def _with(player: PlayerDeclaration, state: State, vector: Tensor) -> State:
+    sizes = [torch.Size(parameter.shape).numel() for parameter in player.parameters]
+    pieces = zip(player.parameters, vector.split(sizes), strict=True)
+    named = {parameter.name: piece.reshape(parameter.shape) for parameter, piece in pieces}
+    return {**state, _key(state): {**state[_key(state)], **named}}
+
+
+def _flat(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([each.reshape(-1) for each in tensors])
+
+
+def _heard(executor: InlineExecutor) -> dict[str, Tensor]:
+    return {name: _flat(each) for name, each in delivered(executor).items() if each}
+
+
+def _difference(
+    regrouping: Regrouping,
+    name: str,
+    told: Mapping[str, Tensor],
+    heard: Mapping[str, Tensor],
+    round: int,
+    bound: float,
+) -> float:
+    expected = regrouping.carry(told)
+    if name not in expected or name not in heard:
+        raise GrammarError(
+            f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} heard "
+            f"{'something' if name in heard else 'nothing'} by round {round}, unlike the players of the original one "
+            "whose numbers it plays; expected both to respond. Give both the same passes, cadences and deliveries."
+        )
+    # Where everything cancels, what is left is the rounding of larger numbers that others heard.
+    own = max(float(told[span.player].abs().max()) for span in dict(regrouping.spans)[name])
+    scale = max(own, CANCELLED * max(float(each.abs().max()) for each in told.values()))
+    difference = float((expected[name] - heard[name]).abs().max()) / max(scale, 1e-300)
+    if not difference <= bound:
+        raise GrammarError(
+            f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} heard, in round {round}, what differs "
+            f"by {difference:.1e} of the largest number that was told; expected at most {bound:g}. "
+            "Compare its part of both Response graphs; in float32, allow for its rounding."
+        )
+    return difference

@@ -1,0 +1,73 @@
+"""Launching the grammar beside this file on Pendulum: in one process, or on Ray with an actor for each layer.
+
+python examples/layered_actor/train.py --rounds 6000 --executor ray
+
+In the end the layers become one player again, `coarsen`, which is a policy that `episode_returns` can ask.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+import torch
+from grammar import layered_dac
+from torch import nn
+
+import antiphon
+from antiphon import Annealing, Grammar
+from antiphon.grammars.oracle import State
+from antiphon.launching import ExecutorName
+
+
+def game(rounds: int, batch: int, widths: Sequence[int], warmup: int, envs: int = 8) -> Grammar:
+    """Pendulum, 8 copies, stepped together in every eighth round; the noise falls within two thirds of the rounds."""
+    world = antiphon.nature("Pendulum-v1", envs=envs, batch=batch, warmup=warmup, reward_scale=8.0)
+    sigma = Annealing(0.4, 0.1, max(1, 2 * rounds // 3))
+    wind = antiphon.gaussian((1,), batch=envs, symbol="envs", scale=sigma)
+    return layered_dac(world, wind, 3, 1, widths, act_every=envs, learn_from=warmup)
+
+
+def train(
+    rounds: int = 6000,
+    batch: int = 128,
+    widths: Sequence[int] = (64, 64),
+    warmup: int = 500,
+    executor: ExecutorName = "inline",
+    seed: int = 0,
+) -> tuple[Grammar, Mapping[str, State]]:
+    """The grammar, and everybody's state in the end."""
+    layered = game(rounds, batch, widths, warmup)
+    slow, fast = antiphon.agent("Adam", lr=5e-4), antiphon.agent("Adam", lr=1e-3)
+    agents = {each.name: slow if each.name.startswith("Actor.") else fast for each in layered.query.players}
+    with antiphon.launch(layered, agents, executor=executor, seed=seed) as play:
+        play.play(rounds)
+        return layered, play.states()
+
+
+def policy(layered: Grammar, states: Mapping[str, State]) -> nn.Module:
+    """Actor as one module, with what its layers learned."""
+    whole = antiphon.coarsen(layered, "Actor", "Actor")
+    with antiphon.launch(whole.grammar) as play:
+        learned = antiphon.carried(whole, states, play.states())["Actor"]["parameters"]
+    actor: nn.Module = whole.grammar.query.player_by_name["Actor"].factory()
+    actor.load_state_dict(learned)
+    return actor.eval()
+
+
+def main() -> None:
+    """Read the options, train, and print the return of the policy, without noise, beside that of an untrained one."""
+    options = argparse.ArgumentParser(description="DAC with an Actor of layer players, on Pendulum.")
+    options.add_argument("--rounds", type=int, default=6000)
+    options.add_argument("--batch", type=int, default=128)
+    options.add_argument("--widths", type=int, nargs="+", default=[64, 64])
+    options.add_argument("--executor", choices=("inline", "ray"), default="inline")
+    options.add_argument("--seed", type=int, default=0)
+    chosen = vars(options.parse_args())
+    torch.set_num_threads(1)
+    for name, rounds in (("untrained", 0), ("trained", chosen.pop("rounds"))):
+        actor = policy(*train(rounds=rounds, **chosen))
+        print(f"return, {name}: {fmean(antiphon.episode_returns('Pendulum-v1', actor, range(1000, 1010))):.1f}")
+
+
+if __name__ == "__main__":
+    main()

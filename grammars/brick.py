@@ -1,0 +1,145 @@
+"""Bricks: several players, with the operators between them, that stand in a Query graph as one (essay, Remark 3)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import makes_parameters
+from antiphon.grammars.query import Kind, Node, Port, QueryGraph
+
+ENTRANCE = ""
+"""The node whose outputs are the inputs of a brick."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One node of a brick: a player or a parameterless operator, as in Q.
+
+    owner: the player that is asked here (two parts of one owner are one player, asked twice); an operator's own name.
+    inputs: outputs of earlier parts, or `Port(ENTRANCE, i)` for input i of the brick. The factory of a player may be a
+    brick itself.
+    """
+
+    name: str
+    kind: Kind
+    owner: str
+    factory: "Factory | Brick"
+    inputs: tuple[Port, ...]
+
+    @property
+    def operation(self) -> Factory:
+        """What an operator computes. Raises GrammarError where that is a brick."""
+        if isinstance(self.factory, Factory):
+            return self.factory
+        raise GrammarError(
+            f"part {self.name!r} is an operator, and was given {self.factory!r}; expected a parameterless operation. "
+            "Declare the part as a player: a brick stands in a player's place."
+        )
+
+
+@dataclass(frozen=True)
+class Brick:
+    """A piece of a Query graph, open at both ends: without types, which are found where it is asked.
+
+    A draft takes it where a player may stand: `q.player("Actor", brick)` names its players `Actor.Dense1` and so on,
+    and the handle may be asked several times, and cloned. An edit `cut_into("Actor")` takes it as one.
+    outputs: of its parts. Raises GrammarError for parts out of order, and for a brick without any player.
+    """
+
+    parts: tuple[Part, ...]
+    outputs: tuple[Port, ...]
+    inputs: int = 1
+
+    def __post_init__(self) -> None:
+        known = {ENTRANCE}
+        for part in self.parts:
+            _refuse_unknown(f"part {part.name!r} of a brick takes", part.inputs, known)
+            known.add(part.name)
+        _refuse_unknown("a brick plays", self.outputs, known - {ENTRANCE})
+        if not self.players:
+            raise GrammarError(
+                f"a brick of {[part.name for part in self.parts]} has no player; expected at least one part with "
+                "parameters. Draw its operators with `operator`, one by one."
+            )
+
+    @property
+    def players(self) -> Mapping[str, "Factory | Brick"]:
+        """What makes each player, by its name within the brick."""
+        return {part.owner: part.factory for part in self.parts if part.kind is Kind.PLAYER}
+
+    def __repr__(self) -> str:
+        return f"brick({', '.join(dict.fromkeys(part.owner for part in self.parts))})"
+
+
+def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | None = None) -> Brick:
+    """A feedforward network of layer players: what `backprop` draws between Nature's x and the loss.
+
+    layers: in order; a factory that makes parameters is a player, a brick several, any other factory an operator.
+    skips: layer -> an earlier layer (or "x") whose output is added to its own.
+
+    >>> brick({"Dense1": Factory.of(torch.nn.Linear, 3, 8), "Squash": Factory.of(torch.nn.Tanh)})
+    brick(Dense1, Squash)
+    """
+    parts: list[Part] = []
+    played = {"x": Port(ENTRANCE)}
+    current = played["x"]
+    for name, factory in layers.items():
+        player = isinstance(factory, Brick) or makes_parameters(factory)
+        parts.append(Part(name, Kind.PLAYER if player else Kind.OPERATOR, name, factory, (current,)))
+        current = Port(name)
+        if skips and name in skips:
+            sum_ = f"{name} + {skips[name]}"
+            parts.append(Part(sum_, Kind.OPERATOR, sum_, Factory.of(torch.add), (current, played[skips[name]])))
+            current = Port(sum_)
+        played[name] = current
+    return Brick(tuple(parts), (current,))
+
+
+def cut_out(query: QueryGraph, inputs: Sequence[Port], outputs: Sequence[Port]) -> Brick:
+    """The part of a Query graph that leads from `inputs` to `outputs`, as a brick of another grammar.
+
+    Raises GrammarError where an oracle, a loss or a clone lies between: these belong to the grammar as a whole.
+    """
+    needed: dict[str, Node] = {}
+    waiting = [port for port in outputs if port not in inputs]
+    while waiting:
+        node = query.by_name[waiting.pop().node]
+        if node.name not in needed:
+            _refuse_kind(node, inputs)
+            needed[node.name] = node
+            waiting += [port for port in node.inputs if port not in inputs]
+    nodes = [node for node in query.nodes if node.name in needed]
+    return brick_of(query, nodes, inputs, outputs)
+
+
+def brick_of(query: QueryGraph, nodes: Sequence[Node], inputs: Sequence[Port], outputs: Sequence[Port]) -> Brick:
+    """These nodes of Q, in order, as a brick; a clone's nodes stand for its player's."""
+    players = {clone.name: clone.player for clone in query.clones}
+    entrances = {port: Port(ENTRANCE, index) for index, port in enumerate(inputs)}
+    parts: list[Part] = []
+    for node in nodes:
+        owner = players.get(node.owner, node.owner)
+        factory = node.operator or query.player_by_name[owner].factory
+        kind = Kind.OPERATOR if node.kind is Kind.OPERATOR else Kind.PLAYER
+        parts.append(Part(node.name, kind, owner, factory, tuple(entrances.get(port, port) for port in node.inputs)))
+    return Brick(tuple(parts), tuple(outputs), len(inputs))
+
+
+def _refuse_kind(node: Node, inputs: Sequence[Port]) -> None:
+    if node.kind not in (Kind.PLAYER, Kind.OPERATOR):
+        raise GrammarError(
+            f"{node.kind} {node.owner!r} lies between {list(inputs)} and what is to be cut out; expected players and "
+            "operators only. Name its outputs among the inputs of the brick."
+        )
+
+
+def _refuse_unknown(who: str, ports: Sequence[Port], known: set[str]) -> None:
+    for port in ports:
+        if port.node not in known:
+            raise GrammarError(
+                f"{who} {port!r}, which no part before plays; expected an output of one of "
+                f"{sorted(known - {ENTRANCE})}. Order the parts by dependence, or name an input of the brick."
+            )

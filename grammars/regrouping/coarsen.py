@@ -1,0 +1,142 @@
+"""Coarse-graining: several players, with the operators between them, become one; the inverse of `refine`."""
+
+import contextlib
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeAlias
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.brick import Brick
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.query import Port, Use
+from antiphon.grammars.regrouping.composite import Composite
+from antiphon.grammars.regrouping.contraction import Contraction, contract
+from antiphon.grammars.regrouping.correspondence import Regrouping, Span, inverse
+from antiphon.grammars.regrouping.gathering import Sweeps, gather
+from antiphon.grammars.regrouping.group import Group, group_of
+from antiphon.grammars.regrouping.parts import children, units
+from antiphon.grammars.regrouping.refine import refine
+from antiphon.grammars.regrouping.sameness import Forms
+from antiphon.grammars.response import Tap
+
+Into: TypeAlias = Callable[[Factory], Brick]
+
+
+def coarsen(game: Grammar | Regrouping, players: Iterable[str] | str, name: str) -> Regrouping:
+    """The same game with `players` as one player `name`, who hears what they heard.
+
+    players: names of players; operators between them go along, others if they are named; or the name of one brick,
+    with all that is in it. They may be asked several times, each time alike, and cloned, all alike. The new player's
+    operator is the module that they were refined from, if they were, else a `Composite`. R inside of the group has to
+    be the chain rule; what is told to it and by it from outside, and edits there, stay as they are.
+    Raises GrammarError where the group cannot be one player, and says why.
+    """
+    found = game if isinstance(game, Regrouping) else Regrouping.none(game)
+    names = [players] if isinstance(players, str) else list(players)
+    return found.then(_coarsen(found.grammar, names, name))
+
+
+def _coarsen(grammar: Grammar, names: list[str], name: str) -> Regrouping:
+    query = grammar.query
+    group = group_of(query, names, name)
+    sweeps = Sweeps(query, grammar.response, group, name)
+    outputs = _outputs(grammar, group, sweeps)
+    brick = group.brick(query, outputs)
+    factory, into = _whole(brick)
+    part_of = query.player_by_name[group.players[0]].part_of if into is not None else ""
+    contracted = contract(query, group, name, factory, "" if part_of == name else part_of, outputs)
+    response = gather(sweeps, contracted)
+    guarantee = grammar.guarantee.regrouped(
+        lambda player: (name,) if player in group.players else (player,), contracted.played
+    )
+    coarse = Grammar(grammar.name, contracted.query, response, grammar.objective, guarantee)
+    again = refine(coarse, name, into=into or children)
+    _refuse_other_response(grammar, again.grammar, contracted, coarse, name)
+    return Regrouping(grammar, coarse, _spans(again, grammar, group, name))
+
+
+def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int, int], ...]:
+    """What goes out of some use of the group: to a node outside, to a tap, or to be spoken of from outside."""
+    out = {port for sweep in sweeps.sweeps for port in sweep.said}
+    out |= {node.port for node in grammar.response.nodes if isinstance(node, Tap)}
+    for node in grammar.query.nodes:
+        out |= {port for port in node.inputs if sweeps.inside.get(port.node) != sweeps.inside.get(node.name)}
+    positions = {
+        (position, port.index)
+        for use in group.uses
+        for position, node in enumerate(use.nodes)
+        for port in out
+        if port.node == node.name
+    }
+    return tuple(sorted(positions)) or ((len(group.uses[0].nodes) - 1, 0),)
+
+
+def _whole(brick: Brick) -> tuple[Factory, Into | None]:
+    """What the players of a brick were refined from, and how; a `Composite` of them where they were not."""
+    wholes = {factory.arguments[0] if factory.arguments else None for factory in map(_made_by, brick.players.values())}
+    (whole, *others) = wholes
+    if isinstance(whole, Factory) and not others:
+        for into in (children, units):
+            with contextlib.suppress(GrammarError):
+                if _form(into(whole)) == _form(brick):
+                    return whole, into
+    return Factory.of(Composite, brick), None
+
+
+def _made_by(factory: Factory | Brick) -> Factory:
+    assert isinstance(factory, Factory)  # the bricks of a Query graph were drawn, down to their players
+    return factory
+
+
+def _form(brick: Brick) -> Hashable:
+    """A brick apart from the names of its parts."""
+    position = {part.name: index for index, part in enumerate(brick.parts)}
+    owner = {name: index for index, name in enumerate(dict.fromkeys(part.owner for part in brick.parts))}
+
+    def places(ports: Iterable[Port]) -> Hashable:
+        return tuple((position.get(port.node, -1), port.index) for port in ports)
+
+    parts = ((part.kind, owner[part.owner], part.factory, places(part.inputs)) for part in brick.parts)
+    return tuple(parts), places(brick.outputs), brick.inputs
+
+
+def _refuse_other_response(
+    grammar: Grammar, again: Grammar, contracted: Contraction, coarse: Grammar, name: str
+) -> None:
+    """Refining what was coarsened has to tell everybody what they were told, or R was no chain rule inside."""
+    group = contracted.group
+    old: dict[str, str] = {}
+    uses: dict[str, int] = {}
+    for node in coarse.query.nodes:
+        if node.name in contracted.node_of.values():
+            uses[node.owner] = uses.get(node.owner, 0) + 1
+            use = Use(node.owner, uses[node.owner])
+            parts = [part.name for part in again.query.nodes if use in part.within]
+            old |= dict(zip(parts, (each.name for each in contracted.use(node.name).nodes), strict=True))
+    forms = Forms()
+    players = dict(zip(again.query.players_in(name), _players(group), strict=True))
+    told = forms.heard(again.response, lambda port: Port(old.get(port.node, port.node), port.index))
+    found = {players.get(player, player): number for player, number in told.items()}
+    for player, number in forms.heard(grammar.response, lambda port: port).items():
+        if found.get(player) != number:
+            raise GrammarError(
+                f"the players {list(group.players)} cannot be one player {name!r}: what {player!r} hears is not what "
+                "the chain rule inside of the group would tell; expected just that, since one player's "
+                "product is that of the whole. Leave out who stands on one side of the edit, or undo it."
+            )
+
+
+def _players(group: Group) -> tuple[str, ...]:
+    """In the order in which one use asks them, which is that of a brick's players."""
+    asked = (node.owner for node in group.uses[0].nodes)
+    return tuple(dict.fromkeys(owner for owner in asked if owner in group.players))
+
+
+def _spans(again: Regrouping, grammar: Grammar, group: Group, name: str) -> tuple[tuple[str, tuple[Span, ...]], ...]:
+    """The parts' spans in the whole, read from the side of the whole."""
+    names = dict(zip(again.grammar.query.players_in(name), _players(group), strict=True))
+    for copy, clones in group.copies.items():
+        clone_of = {clone.player: clone.name for clone in clones}
+        of_parts = {each.player: each.name for each in again.grammar.query.clones if each.name.startswith(f"{copy}.")}
+        names |= {of_parts[part]: clone_of[player] for part, player in names.items() if part in of_parts}
+    return tuple(inverse((names.get(each, each), spans) for each, spans in again.spans).items())

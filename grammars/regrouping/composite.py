@@ -1,0 +1,40 @@
+"""Several players and the operators between them as the operator of one player."""
+
+from typing import final
+
+from torch import Tensor, nn
+
+from antiphon.grammars.brick import ENTRANCE, Brick
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import make_module, make_operator
+from antiphon.grammars.query import Kind, Port
+
+
+@final
+class Composite(nn.Module):
+    """What a brick computes. `members` are its players' modules, in the order in which they are first asked."""
+
+    def __init__(self, brick: Brick) -> None:
+        super().__init__()
+        self.brick = brick
+        self.members = nn.ModuleList(map(_member, brick.players.values()))
+        operations = {part.owner: part.operation for part in brick.parts if part.kind is Kind.OPERATOR}
+        self._asked = dict(zip(brick.players, self.members, strict=True))
+        self._asked |= {owner: make_operator(operation) for owner, operation in operations.items()}
+        # Registered too, so that `train` and `eval` reach those that are modules (dropout).
+        asked = (self._asked[owner] for owner in operations)
+        self.operators = nn.ModuleList(each for each in asked if isinstance(each, nn.Module))
+
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """One tensor per input of the brick -> one per output; alone if it is the only one."""
+        values = {Port(ENTRANCE, index): value for index, value in enumerate(inputs)}
+        for part in self.brick.parts:
+            played = self._asked[part.owner](*(values[port] for port in part.inputs))
+            outputs = (played,) if isinstance(played, Tensor) else played
+            values |= {Port(part.name, index): value for index, value in enumerate(outputs)}
+        played = tuple(values[port] for port in self.brick.outputs)
+        return played[0] if len(played) == 1 else played
+
+
+def _member(factory: Factory | Brick) -> nn.Module:
+    return Composite(factory) if isinstance(factory, Brick) else make_module(factory)

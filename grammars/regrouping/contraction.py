@@ -1,0 +1,111 @@
+"""A Query graph in which one player stands in the place of a group."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import infer, make_module
+from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, Port, QueryGraph
+from antiphon.grammars.regrouping.group import Group, GroupUse
+from antiphon.grammars.regrouping.order import ordered
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """The new Query graph; by old node inside of the group, its new node and its use; the values that go out.
+
+    outputs: (position of a node in a use, output), by output of the new player.
+    """
+
+    query: QueryGraph
+    group: Group
+    node_of: Mapping[str, str]
+    outputs: tuple[tuple[int, int], ...]
+
+    def port(self, port: Port) -> Port:
+        """Where an old value is played now."""
+        if port.node not in self.node_of:
+            return port
+        use = next(use for use in self.group.uses if any(node.name == port.node for node in use.nodes))
+        position = [node.name for node in use.nodes].index(port.node)
+        return Port(self.node_of[port.node], self.outputs.index((position, port.index)))
+
+    def played(self, port: Port) -> Port | None:
+        """Where an old value is played now; None for one that does not go out of the group."""
+        if port.node in self.node_of and port not in self.outgoing(self.node_of[port.node]):
+            return None
+        return self.port(port)
+
+    def outgoing(self, new: str) -> list[Port]:
+        """The old values that the outputs of a new node play, in order."""
+        use = self.use(new)
+        return [Port(use.nodes[position].name, index) for position, index in self.outputs]
+
+    def use(self, new: str) -> GroupUse:
+        """The use of the group that has become this node."""
+        return next(use for use in self.group.uses if self.node_of[use.nodes[0].name] == new)
+
+
+def contract(
+    query: QueryGraph, group: Group, name: str, factory: Factory, part_of: str, outputs: Sequence[tuple[int, int]]
+) -> Contraction:
+    """Q with every use of `group` as one node of the player `name`. Raises GrammarError where that makes a cycle."""
+    node_of: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for use in group.uses:
+        owner = use.owner or name
+        counts[owner] = counts.get(owner, 0) + 1
+        new = owner if counts[owner] == 1 else f"{owner}#{counts[owner]}"
+        node_of |= {node.name: new for node in use.nodes}
+    bare = Contraction(query, group, node_of, tuple(outputs))
+    return replace(bare, query=_assemble(bare, name, factory, part_of))
+
+
+def _assemble(bare: Contraction, name: str, factory: Factory, part_of: str) -> QueryGraph:
+    query, group = bare.query, bare.group
+    nodes: dict[str, Node] = {}
+    parameters = ()
+    for node in query.nodes:
+        new = bare.node_of.get(node.name)
+        if new is None:
+            nodes[node.name] = replace(node, inputs=tuple(map(bare.port, node.inputs)))
+        elif new not in nodes:
+            use = bare.use(new)
+            inferred = infer(f"player {name!r}", make_module, factory, [query.type_of(port) for port in use.inputs])
+            kind = Kind.CLONE if use.owner else Kind.PLAYER
+            inputs = tuple(map(bare.port, use.inputs))
+            nodes[new] = Node(
+                new, kind, use.owner or name, inputs, inferred.outputs, node.query_pass, within=use.within
+            )
+            parameters = parameters or inferred.parameters
+    declaration = PlayerDeclaration(name, factory, parameters, part_of)
+    players = [declaration if each.name == group.players[0] else each for each in query.players]
+    players = [each for each in players if each.name not in group.players or each is declaration]
+    copied = {clones[0].name: (copy, clones[0]) for copy, clones in group.copies.items()}
+    gone = {clone.name for clones in group.copies.values() for clone in clones[1:]}
+    clones = [
+        CloneDeclaration(copied[each.name][0], name, each.soft, each.cadence) if each.name in copied else each
+        for each in query.clones
+        if each.name not in gone
+    ]
+    return QueryGraph(_sorted(nodes, group), tuple(players), query.oracles, tuple(clones), query.passes)
+
+
+def _sorted(nodes: Mapping[str, Node], group: Group) -> tuple[Node, ...]:
+    """In an order of dependence, in which each oracle is asked as before."""
+    needs = {name: [port.node for port in node.inputs] for name, node in nodes.items()}
+    last: dict[str, str] = {}
+    for name, node in nodes.items():
+        if node.kind is Kind.ORACLE:
+            needs[name] += [last[node.owner]] if node.owner in last else []
+            last[node.owner] = name
+    found, stuck = ordered(nodes, needs)
+    if stuck:
+        others = [name for name in stuck if nodes[name].owner not in group.players]
+        raise GrammarError(
+            f"the players {list(group.players)} cannot be one: what goes out of them comes in again by way of "
+            f"{others[-1] if others else stuck[0]!r}; expected every way between them to lead through themselves and "
+            "operators. Take the players on that way into the group, or leave out who stands before it or behind it."
+        )
+    return tuple(nodes[name] for name in found)

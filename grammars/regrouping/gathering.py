@@ -1,0 +1,253 @@
+"""R over a contracted Q: what was a walk through a group's players becomes the product of the one player."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.maps import add
+from antiphon.grammars.query import Port, QueryGraph
+from antiphon.grammars.regrouping.contraction import Contraction
+from antiphon.grammars.regrouping.group import Group
+from antiphon.grammars.regrouping.order import ordered
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
+from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
+
+Toward: TypeAlias = tuple[str, Port]
+"""What one sweep tells of one value outside: the sweep, by its first product, and the value."""
+
+
+@dataclass
+class Sweep:
+    """One walk of R through one use of a group: its products, and what comes in, by value that goes out."""
+
+    products: list[Product] = field(default_factory=list)
+    said: dict[Port, list[Port]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """It is named after its first product."""
+        return self.products[0].name
+
+
+class Sweeps:
+    """The sweeps of R through the uses of a group. Raises GrammarError where R does something else inside than sweep.
+
+    inside: by node of Q, the position of its use. toward: what the sweeps tell of values outside, with all messages
+    that do so. sweep_of: by product.
+    """
+
+    def __init__(self, query: QueryGraph, response: ResponseGraph, group: Group, name: str) -> None:
+        self.query, self.response, self.group, self.name = query, response, group, name
+        self.inside = {node.name: number for number, use in enumerate(group.uses) for node in use.nodes}
+        self.products = {n.name: n for n in response.nodes if isinstance(n, Product) and n.of in self.inside}
+        self._root = {product: product for product in self.products}
+        for product in self.products.values():
+            self._link(product)
+        for node in response.nodes:
+            if node.name not in self.products and not is_sum(node):
+                self._refuse_inner(node)
+        self.sweep_of = self._collect()
+        self.toward: dict[Toward, list[Port]] = {}
+        for name, product in self.products.items():
+            for index in product.toward:
+                value = query.by_name[product.of].inputs[index]
+                if not self.is_inner(Port(name, index)):
+                    self.toward.setdefault((self.sweep_of[name].name, value), []).append(Port(name, index))
+
+    def terms(self, port: Port) -> list[Port]:
+        """The messages that a message is the sum of."""
+        node = self.response.by_name[port.node]
+        return [term for each in node.inputs for term in self.terms(each)] if is_sum(node) else [port]
+
+    def is_inner(self, port: Port) -> bool:
+        """Whether a message goes from one node of a use to another of the same use."""
+        product = self.products.get(port.node)
+        if product is None or port.index == PARAMETERS:
+            return False
+        value = self.query.by_name[product.of].inputs[port.index]
+        return self.inside.get(value.node) == self.inside[product.of]
+
+    def has_inner(self, port: Port) -> bool:
+        """Whether a message is, or sums up, one that stays inside."""
+        return any(map(self.is_inner, self.terms(port)))
+
+    def is_own(self, port: Port) -> bool:
+        """Whether a message is the sum of what products of the group tell their players."""
+        return all(map(self._is_share, self.terms(port)))
+
+    def _is_share(self, port: Port) -> bool:
+        return port.node in self.products and port.index == PARAMETERS
+
+    @property
+    def sweeps(self) -> list[Sweep]:
+        """Each once, in the order of R."""
+        return list({sweep.name: sweep for sweep in self.sweep_of.values()}.values())
+
+    def _find(self, product: str) -> str:
+        while self._root[product] != product:
+            product = self._root[product]
+        return product
+
+    def _link(self, product: Product) -> None:
+        for port in product.inputs:
+            for term in self.terms(port):
+                if self.is_inner(term):
+                    self._root[self._find(product.name)] = self._find(term.node)
+
+    def _refuse_inner(self, node: ResponseNode) -> None:
+        terms = [term for port in node.inputs for term in self.terms(port)]
+        heard = [] if isinstance(node, Deliver) else [term for term in terms if self._is_share(term)]
+        inner = [*filter(self.is_inner, terms), *heard]
+        if inner:
+            raise GrammarError(
+                f"the players {list(self.group.players)} cannot be one player {self.name!r}: response node "
+                f"{node.name!r} takes what {inner[0].node!r} tells inside of the group; expected nothing but the chain "
+                "rule there, since one player's product is that of the whole. Leave out who stands on one side of "
+                "this edit."
+            )
+
+    def _collect(self) -> Mapping[str, Sweep]:
+        sweeps: dict[str, Sweep] = {}
+        for product in self.products.values():
+            sweep = sweeps.setdefault(self._find(product.name), Sweep())
+            sweep.products.append(product)
+            for index, port in enumerate(product.cotangents):
+                if port is not None:
+                    outer = [port]
+                    if self.has_inner(port):
+                        outer = [term for term in self.terms(port) if not self.is_inner(term)]
+                    if outer:
+                        sweep.said.setdefault(Port(product.of, index), []).extend(outer)
+        return {product: sweeps[self._find(product)] for product in self.products}
+
+
+def is_sum(node: ResponseNode) -> bool:
+    """Whether a node of R adds messages and does nothing else."""
+    return isinstance(node, Map) and node.operation.target is add
+
+
+def gather(sweeps: Sweeps, contracted: Contraction) -> ResponseGraph:
+    """R with each sweep as one product of the new player, who hears the sum of them."""
+    return _Gathering(sweeps, contracted).response()
+
+
+class _Gathering:
+    def __init__(self, sweeps: Sweeps, contracted: Contraction) -> None:
+        self.sweeps, self.contracted = sweeps, contracted
+        self.nodes = sweeps.response.by_name
+        self.draft = ResponseDraft(contracted.query)
+        self.told: dict[Port, Message] = {}
+        self.handles: dict[str, ProductHandle] = {}
+
+    def response(self) -> ResponseGraph:
+        by_name = {sweep.name: sweep for sweep in self.sweeps.sweeps}
+        kept = [node.name for node in self.sweeps.response.nodes if self._is_kept(node) or node.name in by_name]
+        needs = {name: self._needs(by_name[name] if name in by_name else self.nodes[name]) for name in kept}
+        found, stuck = ordered(kept, needs)
+        if stuck:
+            raise GrammarError(
+                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: in R, what "
+                f"they are told depends by way of {stuck[-1]!r} on what they tell; expected all that is said of a "
+                "player to be known before its product. Leave out who stands on one side of it."
+            )
+        for name in found:
+            if name in by_name:
+                self._product(by_name[name])
+            else:
+                self._copy(self.nodes[name])
+        return self.draft.graph()
+
+    def _is_kept(self, node: ResponseNode) -> bool:
+        if node.name in self.sweeps.products:
+            return False
+        if isinstance(node, Deliver):
+            first = next(each for each in self.sweeps.response.deliveries if each.player in self.sweeps.group.players)
+            return node.player not in self.sweeps.group.players or node is first
+        port = Port(node.name)
+        return not is_sum(node) or not (self.sweeps.has_inner(port) or self.sweeps.is_own(port))
+
+    def _needs(self, item: Sweep | ResponseNode) -> set[str]:
+        if isinstance(item, Deliver) and item.player in self.sweeps.group.players:
+            return {sweep.name for sweep in self._told()}
+        said = item.said.values() if isinstance(item, Sweep) else [item.inputs]
+        ports = (port for each in said for port in each)
+        sweep_of = self.sweeps.sweep_of
+        return {sweep_of[port.node].name if port.node in sweep_of else port.node for port in ports}
+
+    def _product(self, sweep: Sweep) -> None:
+        new = self.contracted.node_of[sweep.products[0].of]
+        places = [self._sum(sweep.said.get(port, ()), f"sum at {port!r}") for port in self.contracted.outgoing(new)]
+        self.handles[sweep.name] = self.draft.product(new, *places)
+
+    def _copy(self, node: ResponseNode) -> None:
+        match node:
+            case Tap():
+                self.told |= self.draft.adopt(replace(node, port=self.contracted.port(node.port)))
+            case Map() if is_sum(node):
+                total = self._sum(node.inputs, node.name)
+                assert total is not None  # a sum has inputs
+                self.told[Port(node.name)] = total
+            case Map():
+                self.told |= self.draft.adopt(replace(node, inputs=tuple(self._of(port).port for port in node.inputs)))
+            case Product():
+                places = (None if port is None else self._of(port).port for port in node.cotangents)
+                self.told |= self.draft.adopt(replace(node, cotangents=tuple(places)))
+            case Deliver() if node.player in self.sweeps.group.players:
+                self._deliver()
+            case Deliver():
+                self.told |= self.draft.adopt(replace(node, message=self._of(node.message).port))
+            case _:
+                self.told |= self.draft.adopt(node)
+
+    def _told(self) -> list[Sweep]:
+        """The sweeps that the player hears, in the order in which it is asked."""
+        told = [sweep for sweep in self.sweeps.sweeps if any(product.parameters for product in sweep.products)]
+        return sorted(told, key=lambda sweep: self.sweeps.inside[sweep.products[0].of])
+
+    def _deliver(self) -> None:
+        messages = [self.handles[sweep.name].parameters for sweep in self._told()]
+        name = self.sweeps.name
+        if messages:
+            total = messages[0] if len(messages) == 1 else self.draft.map(add, *messages, name=f"sum for {name}")
+            self.draft.deliver(name, total)
+
+    def _sum(self, ports: Sequence[Port], name: str) -> Message | None:
+        """The sum of messages; where a sweep tells of one value by several of them, these are one now."""
+        messages: list[Message] = []
+        for port in ports:
+            group = self._group(port)
+            if group and set(group) <= set(ports):
+                message = self._toward(port)
+                messages += [message] if port == group[0] else []
+            else:
+                messages.append(self._of(port))
+        if len(messages) > 1:
+            return self.draft.map(add, *messages, name=name)
+        return messages[0] if messages else None
+
+    def _of(self, port: Port) -> Message:
+        if len(self._group(port)) > 1:
+            value = self.sweeps.query.by_name[self.sweeps.products[port.node].of].inputs[port.index]
+            raise GrammarError(
+                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: R takes "
+                f"{port!r} apart from what else the group tells of {value!r}; expected their sum, which is all that "
+                "one player tells of an input. Leave out who takes the same input."
+            )
+        return self._toward(port) if port.node in self.sweeps.products else self.told[port]
+
+    def _group(self, port: Port) -> list[Port]:
+        """All messages of a sweep about the value outside that this message of it is about."""
+        product = self.sweeps.products.get(port.node)
+        if product is None or port.index == PARAMETERS:
+            return []
+        value = self.sweeps.query.by_name[product.of].inputs[port.index]
+        return self.sweeps.toward.get((self.sweeps.sweep_of[port.node].name, value), [])
+
+    def _toward(self, port: Port) -> Message:
+        product = self.sweeps.products[port.node]
+        handle = self.handles[self.sweeps.sweep_of[port.node].name]
+        if port.index == PARAMETERS:
+            return handle.parameters
+        value = self.sweeps.query.by_name[product.of].inputs[port.index]
+        return handle.toward(self.sweeps.group.uses[self.sweeps.inside[product.of]].inputs.index(value))

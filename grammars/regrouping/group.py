@@ -1,0 +1,198 @@
+"""Nodes of Q that are to become one: the uses of a group of players, and what they have in common."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.brick import Brick, brick_of
+from antiphon.grammars.query import CloneDeclaration, Kind, Node, Port, QueryGraph, Use
+
+
+@dataclass(frozen=True)
+class GroupUse:
+    """One time that a group is asked.
+
+    owner: who asks so: empty for the players themselves, else a copy of all of them, by name. within: the bricks that
+    hold the new node. inputs: values from outside, each once, in the order in which they are first taken.
+    """
+
+    owner: str
+    within: tuple[Use, ...]
+    nodes: tuple[Node, ...]
+    inputs: tuple[Port, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """players: in the order of asking. uses: of them, then of their copies. copies: by name, the clones of each."""
+
+    players: tuple[str, ...]
+    uses: tuple[GroupUse, ...]
+    copies: Mapping[str, tuple[CloneDeclaration, ...]]
+
+    def brick(self, query: QueryGraph, outputs: Sequence[tuple[int, int]]) -> Brick:
+        """What the group computes; outputs: (position of the node in a use, output)."""
+        use = self.uses[0]
+        ports = [Port(use.nodes[position].name, index) for position, index in outputs]
+        return brick_of(query, use.nodes, use.inputs, ports)
+
+
+def group_of(query: QueryGraph, names: Sequence[str], name: str) -> Group:
+    """The group of these players, operators or bricks. Raises GrammarError where it cannot be one player."""
+    owners = _owners(query, names)
+    players = tuple(dict.fromkeys(n.owner for n in query.nodes if n.kind is Kind.PLAYER and n.owner in owners))
+    if not players:
+        raise GrammarError(
+            f"{list(names)} are no players of this Query graph; expected some of {sorted(query.player_by_name)}, or a "
+            "brick of them. Name one of these."
+        )
+    uses = list(_uses(query, names, owners, ""))
+    copies: dict[str, tuple[CloneDeclaration, ...]] = {}
+    for clones in _copies(query, players):
+        copied = {clone.name for clone in clones}
+        copy = name + "~" * (len(copies) + 1)
+        found = _uses(query, names, copied, copy)
+        copies[found[0].owner if found else copy] = clones
+        uses += found
+    group = Group(players, tuple(uses), copies)
+    _refuse_unlike_uses(query, group)
+    return group
+
+
+def _owners(query: QueryGraph, names: Sequence[str]) -> set[str]:
+    owners: set[str] = set()
+    for each in names:
+        found = {
+            node.owner
+            for node in query.nodes
+            if (node.owner == each or any(use.brick == each for use in node.within))
+            and node.kind in (Kind.PLAYER, Kind.OPERATOR)
+        }
+        if not found:
+            raise GrammarError(
+                f"{each!r} is no player of this Query graph, nor an operator or a brick; "
+                f"expected some of {sorted(query.player_by_name)}, or a brick of them. Correct the name."
+            )
+        owners |= found
+    return owners
+
+
+def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclaration, ...]]:
+    """The clones of the players, first with first: each tuple is a copy of the whole group."""
+    clones = [[clone for clone in query.clones if clone.player == player] for player in players]
+    copies = list(zip(*clones, strict=False))
+    alike = all(len({(each.soft, each.cadence) for each in copy}) == 1 for copy in copies)
+    if len({len(each) for each in clones}) > 1 or not alike:
+        raise GrammarError(
+            f"the players {list(players)} are not cloned alike; expected as many clones of each, which follow by the "
+            "same rule. Clone all of them alike, or leave the players apart."
+        )
+    return copies
+
+
+def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) -> list[GroupUse]:
+    bricks = _uses_of_brick(query, names, owners)
+    found = bricks if bricks is not None else _components(query, owners)
+    uses = [_use(query, nodes, copy) for nodes in found]
+    if bricks is None and len(uses) > 1 and not _alike(query, uses):
+        passes = {node.query_pass for nodes in found for node in nodes}
+        if len(passes) == 1:
+            together = {node.name for nodes in found for node in nodes}
+            uses = [_use(query, [node for node in query.nodes if node.name in together], copy)]
+    return uses
+
+
+def _uses_of_brick(query: QueryGraph, names: Sequence[str], owners: set[str]) -> list[list[Node]] | None:
+    """By use, the nodes of the one brick that is meant, or of its clone; None where no brick is."""
+    if len(names) != 1 or names[0] in query.player_by_name:
+        return None
+    home = next(node for node in query.nodes if any(use.brick == names[0] for use in node.within))
+    depth = [use.brick for use in home.within].index(names[0])
+    asked = [node for node in query.nodes if node.owner in owners and node.kind in (Kind.PLAYER, Kind.CLONE)]
+    uses = dict.fromkeys(node.within[: depth + 1] for node in asked)
+    return [[node for node in query.nodes if node.within[: depth + 1] == use] for use in uses]
+
+
+def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
+    """The nodes of these owners and the operators between them, apart where nothing leads from one to the other."""
+    members = {node.name for node in query.nodes if node.owner in owners}
+    inside = members | _between(query, members)
+    label = {name: name for name in inside}
+
+    def root(name: str) -> str:
+        while label[name] != name:
+            name = label[name]
+        return name
+
+    for node in query.nodes:
+        for port in node.inputs:
+            if node.name in inside and port.node in inside:
+                label[root(node.name)] = root(port.node)
+    found: dict[str, list[Node]] = {}
+    for node in query.nodes:
+        if node.name in inside:
+            found.setdefault(root(node.name), []).append(node)
+    return list(found.values())
+
+
+def _between(query: QueryGraph, members: set[str]) -> set[str]:
+    """Operators on a way of operators from one member to another."""
+    after: set[str] = set(members)
+    for node in query.nodes:
+        if node.kind is Kind.OPERATOR and any(port.node in after for port in node.inputs):
+            after.add(node.name)
+    before: set[str] = set(members)
+    for node in reversed(query.nodes):
+        if node.name in before:
+            before |= {port.node for port in node.inputs if query.by_name[port.node].kind is Kind.OPERATOR}
+    return (after & before) - members
+
+
+def _use(query: QueryGraph, nodes: Sequence[Node], copy: str) -> GroupUse:
+    inside = {node.name for node in nodes}
+    inputs = dict.fromkeys(port for node in nodes for port in node.inputs if port.node not in inside)
+    within, covered = _within(query, nodes)
+    owner = covered.brick if copy and covered else copy
+    return GroupUse(owner, within, tuple(nodes), tuple(inputs))
+
+
+def _within(query: QueryGraph, nodes: Sequence[Node]) -> tuple[tuple[Use, ...], Use | None]:
+    """The bricks around a group that hold more than it, and the outermost one that holds just it."""
+    inside = {node.name for node in nodes}
+    kept: list[Use] = []
+    for use in nodes[0].within:
+        holds = {node.name for node in query.nodes if use in node.within}
+        if not inside <= holds:
+            break
+        if holds == inside:
+            return tuple(kept), use
+        kept.append(use)
+    return tuple(kept), None
+
+
+def _alike(query: QueryGraph, uses: Iterable[GroupUse]) -> bool:
+    return len({_form(query, use) for use in uses}) == 1
+
+
+def _form(query: QueryGraph, use: GroupUse) -> tuple[object, ...]:
+    """What a use is, apart from names: two of equal forms are the same function of their inputs."""
+    players = {clone.name: clone.player for clone in query.clones}
+    position = {node.name: index for index, node in enumerate(use.nodes)}
+    entrance = {port: index for index, port in enumerate(use.inputs)}
+    form: list[object] = []
+    for node in use.nodes:
+        inputs = (
+            ("in", entrance[port]) if port in entrance else (position[port.node], port.index) for port in node.inputs
+        )
+        who = node.operator.description if node.operator else players.get(node.owner, node.owner)
+        form.append((who, *inputs))
+    return tuple(form)
+
+
+def _refuse_unlike_uses(query: QueryGraph, group: Group) -> None:
+    if not _alike(query, group.uses):
+        asked = "; ".join(", ".join(node.name for node in use.nodes) for use in group.uses)
+        raise GrammarError(
+            f"the players {list(group.players)} are asked differently from one time to the next ({asked}); expected "
+            "the same composition each time, since one player plays one function. Leave out who is asked elsewhere."
+        )

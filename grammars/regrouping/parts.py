@@ -1,0 +1,130 @@
+"""What a module is made of: a network of its layers, a layer of its units, each part taken from the whole."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.brick import ENTRANCE, Brick, Part
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import make_module
+from antiphon.grammars.query import Kind, Port
+from antiphon.grammars.regrouping.composite import Composite
+
+ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Identity)
+"""Modules without parameters that act on each number by itself, so that each unit of a layer has its own."""
+
+
+class Child:
+    """The module at `path` in what `whole` makes. Made from the whole's seed, it begins as it would have begun there.
+
+    A class, since an operator that is made with arguments has to be of one.
+    """
+
+    def __new__(cls, whole: Factory, path: str) -> Any:  # Any: a module, of whichever class
+        """Make the whole, and keep its part."""
+        return make_module(whole).get_submodule(path)
+
+
+class Unit:
+    """Unit `index` of a layer: its row of the weights, its bias, and the function behind. (batch, n) -> (batch, 1)."""
+
+    def __new__(cls, whole: Factory, index: int) -> Any:  # Any: nn.Linear, or nn.Sequential of it and functions
+        """Make the whole layer, and copy what belongs to the unit."""
+        module = make_module(whole)
+        linear, *functions = _links(module) or [module]
+        unit = nn.Linear(linear.in_features, 1, bias=linear.bias is not None, dtype=linear.weight.dtype)
+        for own, layers in zip(unit.parameters(), linear.parameters(), strict=True):
+            own.data.copy_(layers.data[index : index + 1])
+            own.requires_grad_(layers.requires_grad)
+        return nn.Sequential(unit, *functions) if functions else unit
+
+
+def children(whole: Factory) -> Brick:
+    """A network as a brick of its children: those with parameters are players, the others operators.
+
+    It has to be a chain, `nn.Sequential` or a class of one that adds no forward of its own, or a `Composite`. A child
+    that stands twice in the chain is one player, asked twice.
+    Raises GrammarError for another module, or for numbers that would belong to nobody (frozen ones, in an operator).
+    """
+    module = _made(whole)
+    if isinstance(module, Composite):
+        return _of_composite(whole, module.brick)
+    links = _links(module)
+    if not links:
+        raise GrammarError(
+            f"{whole!r} is no chain of modules: {type(module).__name__} has a forward of its own; expected "
+            "nn.Sequential, or a class of one. Write down what it computes as a Brick of "
+            "`Factory.of(Child, whole, path)` and of operators, and pass `into=lambda whole: brick`."
+        )
+    assert isinstance(module, nn.Sequential)  # held by _links
+    first: dict[int, str] = {}
+    parts: list[Part] = []
+    for name, child in module._modules.items():
+        assert child is not None  # a chain calls each of them
+        owner = first.setdefault(id(child), name)
+        uses = sum(part.owner == owner for part in parts)
+        before = Port(parts[-1].name) if parts else Port(ENTRANCE)
+        parts.append(_part(whole, owner if uses == 0 else f"{owner}#{uses + 1}", owner, child, before))
+    return Brick(tuple(parts), (Port(parts[-1].name),))
+
+
+def units(whole: Factory) -> Brick:
+    """A layer as a brick of its units, each a player, and of `join`, which lays what they play side by side.
+
+    A layer is a `nn.Linear`, alone or at the beginning of a chain of elementwise functions (rectifiers, say): then
+    each unit has its own. Raises GrammarError for another module.
+    """
+    module = _made(whole)
+    linear, *functions = _links(module) or [module]
+    if type(linear) is not nn.Linear or any(type(each) not in ELEMENTWISE for each in functions):
+        raise GrammarError(
+            f"{whole!r} is no layer of units: expected nn.Linear, alone or before elementwise functions in a chain, "
+            f"found {', '.join(type(each).__name__ for each in (linear, *functions))}. "
+            "Refine it into its children first, or leave it whole."
+        )
+    names = [f"unit{index}" for index in range(linear.out_features)]
+    parts = [
+        Part(name, Kind.PLAYER, name, Factory.of(Unit, whole, index), (Port(ENTRANCE),))
+        for index, name in enumerate(names)
+    ]
+    joined = Part("join", Kind.OPERATOR, "join", Factory.of(join), tuple(map(Port, names)))
+    return Brick((*parts, joined), (Port("join"),))
+
+
+def join(*values: Tensor) -> Tensor:
+    """What units play, (..., 1) each, side by side: (..., units)."""
+    return torch.cat(values, dim=-1)
+
+
+def _made(whole: Factory) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        return make_module(whole)
+
+
+def _links(module: nn.Module) -> list[Any]:  # Any: modules, of whichever class
+    """The modules of a chain in order; none of them where it is no chain."""
+    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
+        return list(module)
+    return []
+
+
+def _of_composite(whole: Factory, brick: Brick) -> Brick:
+    members = {owner: Factory.of(Child, whole, f"members.{index}") for index, owner in enumerate(brick.players)}
+    parts = (Part(p.name, p.kind, p.owner, members.get(p.owner, p.factory), p.inputs) for p in brick.parts)
+    return Brick(tuple(parts), brick.outputs, brick.inputs)
+
+
+def _part(whole: Factory, name: str, owner: str, child: nn.Module, before: Port) -> Part:
+    if any(parameter.requires_grad for parameter in child.parameters()):
+        return Part(name, Kind.PLAYER, owner, Factory.of(Child, whole, owner), (before,))
+    if next(child.parameters(), None) is not None or next(child.buffers(), None) is not None:
+        raise GrammarError(
+            f"child {owner!r} of {whole!r}, a {type(child).__name__}, holds numbers that nobody would play; expected "
+            "something to learn in it, or no numbers at all. Leave the player whole, or let its parameters be learned."
+        )
+    plain = type(child) in ELEMENTWISE and not child.extra_repr()
+    return Part(
+        name, Kind.OPERATOR, owner, Factory.of(type(child)) if plain else Factory.of(Child, whole, owner), (before,)
+    )

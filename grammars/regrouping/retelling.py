@@ -1,0 +1,154 @@
+"""R over a refined Q: what was one player's product becomes a walk back through its parts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from antiphon.grammars.maps import add, negate, scale
+from antiphon.grammars.query import Kind, Node, Port
+from antiphon.grammars.regrouping.correspondence import Span
+from antiphon.grammars.regrouping.substitution import Substitution
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
+from antiphon.grammars.writing import Message, ResponseDraft
+
+_NUMBER_BY_NUMBER = (add, negate, scale)
+"""Maps of a player's vector that are the same maps of each part of it."""
+
+
+def retell(
+    response: ResponseGraph, drawn: Substitution, player: str, parts: Mapping[str, tuple[Span, ...]]
+) -> ResponseGraph:
+    """The same messages, told of the parts: by the chain rule inside of the player, and unchanged everywhere else."""
+    return _Retelling(drawn, player, parts).of(response)
+
+
+class _Retelling:
+    """told: by old message, the new one. shares: by old message to the player, the new one to each of its parts."""
+
+    def __init__(self, drawn: Substitution, player: str, parts: Mapping[str, tuple[Span, ...]]) -> None:
+        self.drawn, self.player, self.parts = drawn, player, parts
+        self.draft = ResponseDraft(drawn.query)
+        self.told: dict[Port, Message] = {}
+        self.shares: dict[Port, dict[str, Message]] = {}
+
+    def of(self, response: ResponseGraph) -> ResponseGraph:
+        for node in response.nodes:
+            match node:
+                case Product() if node.of in self.drawn.expansions:
+                    self._walk(node)
+                case Deliver() if node.player == self.player:
+                    for part, message in self._share(node.message).items():
+                        self.draft.deliver(part, message)
+                case Map() if node.operation.target in _NUMBER_BY_NUMBER and not self.shares.keys().isdisjoint(
+                    node.inputs
+                ):
+                    self._map_shares(node)
+                case _:
+                    self.told |= self.draft.adopt(self._copy(node))
+        return self.draft.graph()
+
+    def _copy(self, node: ResponseNode) -> ResponseNode:
+        match node:
+            case Tap():
+                return replace(node, port=self.drawn.port(node.port))
+            case Map():
+                return replace(node, inputs=tuple(self._whole(port).port for port in node.inputs))
+            case Product():
+                places = (None if port is None else self._whole(port).port for port in node.cotangents)
+                return replace(node, cotangents=tuple(places))
+            case Deliver():
+                return replace(node, message=self._whole(node.message).port)
+            case _:
+                return node
+
+    def _walk(self, product: Product) -> None:
+        """The chain rule, from the outputs of the player's node to its inputs."""
+        expansion = self.drawn.expansions[product.of]
+        said: dict[Port, list[Message]] = {}
+        heard: dict[str, list[Message]] = {}
+        for output, cotangent in zip(expansion.outputs, product.cotangents, strict=True):
+            if cotangent is not None:
+                said.setdefault(output, []).append(self._whole(cotangent))
+        for node in reversed(expansion.nodes):
+            self._visit(node, expansion.given, said, heard)
+        for index in product.toward:
+            entrance = tuple(expansion.given)[index]
+            told = self._sum(said.get(entrance, ()), f"sum at {expansion.given[entrance]!r}, of {self.player}")
+            self.told[Port(product.name, index)] = told or self._nothing(expansion.given[entrance])
+        heard_by = {part: self._sum(heard.get(part, ()), f"sum for {part}") for part in self.parts}
+        self.shares[Port(product.name, PARAMETERS)] = {part: told for part, told in heard_by.items() if told}
+
+    def _visit(
+        self,
+        node: Node,
+        given: Mapping[Port, Port],
+        said: dict[Port, list[Message]],
+        heard: dict[str, list[Message]],
+    ) -> None:
+        ports = [Port(node.name, index) for index in range(len(node.outputs))]
+        if said.keys().isdisjoint(ports):
+            return
+        told = self.draft.product(node.name, *(self._sum(said.get(port, ()), f"sum at {port!r}") for port in ports))
+        if node.kind is Kind.PLAYER:
+            heard.setdefault(node.owner, []).append(told.parameters)
+        for index, port in enumerate(node.inputs):
+            if self.drawn.query.type_of(given.get(port, port)).dtype.is_floating_point:
+                said.setdefault(port, []).append(told.toward(index))
+
+    def _nothing(self, value: Port) -> Message:
+        """What is told of an input on which nothing depends that was spoken of."""
+        return self.draft.map(torch.zeros_like, self.draft.tap(value), name=f"nothing of {value!r}")
+
+    def _sum(self, messages: Sequence[Message], name: str) -> Message | None:
+        """In the order of asking; the walk met them in reverse."""
+        if len(messages) > 1:
+            return self.draft.map(add, *messages[::-1], name=name)
+        return messages[0] if messages else None
+
+    def _map_shares(self, node: Map) -> None:
+        """A sum of vectors is a sum of each part, and so on."""
+        inputs = [self._share(port) for port in node.inputs]
+        shares: dict[str, Message] = {}
+        for part in self.parts:
+            messages = [share[part] for share in inputs if part in share]
+            if node.operation.target is add and len(messages) == 1:
+                shares[part] = messages[0]
+            elif messages:
+                name = f"{node.name}{part.removeprefix(self.player)}"
+                shares[part] = self.draft.map(node.operation, *messages, name=name)
+        self.shares[Port(node.name)] = shares
+
+    def _share(self, port: Port) -> Mapping[str, Message]:
+        """What each part hears of a message to the whole."""
+        if port in self.shares:
+            return self.shares[port]
+        message = self.told[port]
+        return {
+            part: self.draft.map(taken, message, name=f"{port.node}, for {part}", spans=spans)
+            for part, spans in self.parts.items()
+        }
+
+    def _whole(self, port: Port) -> Message:
+        """A message as the whole player's, where something else than a sum or a scale needs it."""
+        if port not in self.shares:
+            return self.told[port]
+        shares = self.shares[port]
+        spans = [self.parts[part] for part in shares]
+        size = sum(span.stop - span.start for each in self.parts.values() for span in each)
+        return self.draft.map(assembled, *shares.values(), name=f"{port.node}, assembled", spans=spans, size=size)
+
+
+def taken(message: Tensor, spans: Sequence[Span]) -> Tensor:
+    """Of one vector the numbers of one part."""
+    return torch.cat([message[span.start : span.stop] for span in spans])
+
+
+def assembled(*messages: Tensor, spans: Sequence[Sequence[Span]], size: int) -> Tensor:
+    """The parts' vectors, each where it belongs in one of `size`; zero where nobody was told anything."""
+    whole = messages[0].new_zeros(size)
+    for message, own in zip(messages, spans, strict=True):
+        for span, piece in zip(own, message.split([span.stop - span.start for span in own]), strict=True):
+            whole[span.start : span.stop] = piece
+    return whole

@@ -1,0 +1,51 @@
+"""Whether two Response graphs tell a player the same, apart from names and from the order of sums."""
+
+from collections.abc import Callable, Hashable, Mapping
+
+from antiphon.grammars.query import Port
+from antiphon.grammars.regrouping.gathering import is_sum
+from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+
+
+class Forms:
+    """Numbers for expressions: equal expressions get equal numbers, in whichever Response graph they stand."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+
+    def heard(self, response: ResponseGraph, old: Callable[[Port], Port]) -> Mapping[str, int]:
+        """By player, the number of what it hears. old: from the graph's values to those that both are compared in."""
+        terms: dict[Port, tuple[int, ...]] = {}
+        heard: dict[str, int] = {}
+        for node in response.nodes:
+            given = {port: self._number(("sum", terms[port])) for port in node.inputs}
+            if isinstance(node, Deliver):
+                heard[node.player] = given[node.message]
+            elif is_sum(node):
+                terms[Port(node.name)] = tuple(sorted(term for port in node.inputs for term in terms[port]))
+            else:
+                for index in _outputs(node):
+                    terms[Port(node.name, index)] = (self._number((*_form(node, given, old), index)),)
+        return heard
+
+    def _number(self, form: Hashable) -> int:
+        return self._numbers.setdefault(form, len(self._numbers))
+
+
+def _outputs(node: ResponseNode) -> tuple[int, ...]:
+    return (*node.toward, -1) if isinstance(node, Product) else (0,)
+
+
+def _form(node: ResponseNode, given: Mapping[Port, int], old: Callable[[Port], Port]) -> tuple[Hashable, ...]:
+    match node:
+        case Seed():
+            return ("seed", old(node.loss), node.weight)
+        case Tap():
+            return ("tap", old(node.port))
+        case Map():
+            return ("map", node.operation, *(given[port] for port in node.inputs))
+        case Product():
+            places = (None if port is None else given[port] for port in node.cotangents)
+            return ("product", old(Port(node.of)).node, *places)
+        case Deliver():
+            raise AssertionError(node)
