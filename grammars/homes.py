@@ -55,7 +55,7 @@ def hearers(response: ResponseGraph) -> Mapping[str, tuple[Product | Deliver, ..
     for node in reversed(response.nodes):
         reached = (node,) if isinstance(node, Product | Deliver) else found[node.name]
         for port in node.inputs:
-            found[port.node] += reached
+            found[port.node] = reached + found[port.node]
     return found
 
 

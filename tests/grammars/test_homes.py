@@ -32,7 +32,7 @@ def told_at_home(grammar: Grammar) -> dict[str, str]:
 
 def test_an_operator_lives_with_its_consumer_and_a_clone_with_its_player():
     assert homes(pooled().query) == {
-        "Nature": "Nature",
+        "Nature.sample": "Nature",
         "Conv": "Conv",
         "Pool": "Last",
         "Flat": "Last",
