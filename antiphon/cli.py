@@ -1,4 +1,4 @@
-"""The command line: `antiphon list | run | evaluate`. Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C."""
+"""The command line: `antiphon list | run | evaluate | cost`. Exit 2: bad input; 1: a run that failed; 130: Ctrl-C."""
 
 import contextlib
 import signal
@@ -105,6 +105,30 @@ def evaluate_command(
         if not evaluation.sign:  # of percentages, each figure is all or nothing
             say(console, spread_of(evaluation))
         say(console, evaluation.line)
+
+
+@app.command("cost")
+def cost_command(
+    grammars: Annotated[list[str], typer.Argument(help="Names that `list` shows, TOML files, or module:factory.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds to count; a period if left out.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
+    placement: Annotated[str, typer.Option(help="spread, together, or a TOML file.")] = "spread",
+    scan: Annotated[str | None, typer.Option(metavar="KEY=V1,V2,...", help="Count at several values.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Plot the scan: .png, .svg or .pdf.")] = None,
+    messages: Annotated[bool, typer.Option("--messages", help="List every message, with its locality.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Totals as JSON.")] = False,
+) -> None:
+    """Count what grammars communicate: predicted, and measured in a run. Exit 1 if the two differ."""
+    with _told():
+        from antiphon.cost_command import Order, cost_command
+
+        given = tuple(grammars), tuple(changes or ()), executor, rounds, placement, scan, out, messages, as_json
+        disagreements = cost_command(Order(*given), _console())
+        for line in disagreements:
+            typer.echo(f"disagreement: {line}", err=True)
+        if disagreements:
+            raise typer.Exit(1)
 
 
 def _console():  # noqa: ANN202 - rich's Console, imported here
