@@ -1,4 +1,4 @@
-"""The command line: `antiphon list | run | evaluate | cost`. Exit 2: bad input; 1: a run that failed; 130: Ctrl-C."""
+"""The command line: `antiphon list | run | ...`. Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C."""
 
 import contextlib
 import signal
@@ -129,6 +129,30 @@ def cost_command(
             typer.echo(f"disagreement: {line}", err=True)
         if disagreements:
             raise typer.Exit(1)
+
+
+@app.command("show")
+def show_command(
+    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    schedule: Annotated[bool, typer.Option("--schedule", help="Draw who does what when.")] = False,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Record so many rounds of a run; else the plan.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or ray, for a recording.")] = None,
+    placement: Annotated[str, typer.Option(help="spread, together, or a TOML file.")] = "spread",
+    order: Annotated[str | None, typer.Option(help="plain or split, for a plan.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A file: .svg, .json (a Chrome trace) or .txt.")] = None,
+) -> None:
+    """Show a grammar's schedule: a row per worker, a column per step."""
+    with _told():
+        from antiphon.errors import ExperimentError
+        from antiphon.reading import parse_change, read_experiment
+        from antiphon.schedule_command import View, schedule_command
+
+        if not schedule:
+            raise ExperimentError("`show` draws schedules, and --schedule was not given. Add it.")
+        given = {"executor": executor} if executor is not None else {}
+        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
+        typer.echo(schedule_command(experiment, View(rounds, executor, placement, order, out)).rstrip("\n"))
 
 
 def _console():  # noqa: ANN202 - rich's Console, imported here
