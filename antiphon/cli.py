@@ -152,7 +152,7 @@ def show_command(
             raise ExperimentError("`show` draws schedules, and --schedule was not given. Add it.")
         given = {"executor": executor} if executor is not None else {}
         experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
-        typer.echo(schedule_command(experiment, View(rounds, executor, placement, order, out)).rstrip("\n"))
+        typer.echo(schedule_command(experiment, View(rounds, placement, order, out)).rstrip("\n"))
 
 
 def _console():  # noqa: ANN202 - rich's Console, imported here

@@ -59,6 +59,8 @@ def cost_command(order: Order, console: Console) -> list[str]:
 
 def _bills(order: Order, scan: Scan | None) -> Mapping[str, Sequence[Bill]]:
     changes = dict(map(parse_change, order.changes))
+    if order.executor is not None:
+        changes["executor"] = order.executor
     found: dict[str, list[Bill]] = {}
     for name in order.grammars:
         own = for_grammar(name, changes)
@@ -66,8 +68,7 @@ def _bills(order: Order, scan: Scan | None) -> Mapping[str, Sequence[Bill]]:
         found[name] = []
         for value in values:
             experiment = scanned(name, own, scan.key, value) if scan is not None else read_experiment(name, own)
-            executor = order.executor or experiment.executor
-            found[name].append(bill(name, experiment, executor, order.rounds, order.placement))
+            found[name].append(bill(name, experiment, order.rounds, order.placement))
     return found
 
 

@@ -70,9 +70,7 @@ class Bill:
         return sum(each.overhead or 0 for each in self.measured)
 
 
-def bill(
-    name: str, experiment: Experiment, executor: str = "inline", rounds: int | None = None, placement: str = "spread"
-) -> Bill:
+def bill(name: str, experiment: Experiment, rounds: int | None = None, placement: str = "spread") -> Bill:
     """Predict, play, count. rounds: as many as one period of the grammar's cadences if None.
 
     Rounds before all cadences have begun are played and not counted: averages are those of a long run.
@@ -90,7 +88,7 @@ def bill(
     with launch(
         grammar,
         agents,
-        executor="ray" if executor == "ray" else "inline",
+        executor=experiment.executor,
         transport=experiment.transport,
         seed=experiment.seed,
         placement=where.placement,
@@ -105,7 +103,7 @@ def bill(
     return Bill(
         name,
         counting,
-        executor,
+        experiment.executor,
         where,
         counted,
         plan,
@@ -134,8 +132,15 @@ def _of_traffic(traffic: Iterable[Traffic], queries: Mapping[str, int], gradient
     for each in traffic:
         messages[each.edge.phase] += each.messages
         payload[str(each.edge.order)] += each.payload
-    phases = (messages[phase] for phase in (Phase.QUERY, Phase.RESPONSE, Phase.MOVE))
-    return Figures(*phases, payload[str(Order.ZEROTH)], payload[str(Order.FIRST)], queries, gradients)
+    return Figures(
+        messages[Phase.QUERY],
+        messages[Phase.RESPONSE],
+        messages[Phase.MOVE],
+        payload[str(Order.ZEROTH)],
+        payload[str(Order.FIRST)],
+        queries,
+        gradients,
+    )
 
 
 def _asked(grammar: Grammar, played: Played) -> tuple[dict[str, int], dict[str, int]]:

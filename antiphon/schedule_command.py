@@ -25,7 +25,6 @@ class View:
     """What is to be seen. rounds: to record, instead of drawing the plan. order: "plain", "split", or the default."""
 
     rounds: int | None = None
-    executor: str | None = None
     placement: str = "spread"
     order: str | None = None
     out: Path | None = None
@@ -60,12 +59,11 @@ def timetable(experiment: Experiment, view: View) -> Timetable:
         order = StepOrder(view.order) if view.order is not None else None
         schedule = assign(grammar, agents, placement=placement, order=order).schedule
         return planned(schedule, f"{grammar.name}: schedule of a round")
-    executor = view.executor or experiment.executor
     before = steady(grammar, {player: agent.cadence for player, agent in agents.items()}).start + _REHEARSED
     with launch(
         grammar,
         agents,
-        executor="ray" if executor == "ray" else "inline",
+        executor=experiment.executor,
         transport=experiment.transport,
         seed=experiment.seed,
         placement=placement,
@@ -79,7 +77,7 @@ def timetable(experiment: Experiment, view: View) -> Timetable:
     assert played.recording is not None  # asked for above
     last = before + view.rounds - 1
     over = f"round {before}" if view.rounds == 1 else f"rounds {before} to {last}"
-    return recorded(schedule, played.recording, f"{grammar.name}: {over}, executor {executor}")
+    return recorded(schedule, played.recording, f"{grammar.name}: {over}, executor {experiment.executor}")
 
 
 def text(table: Timetable) -> str:

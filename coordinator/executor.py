@@ -53,12 +53,13 @@ class Played:
         seconds = {tally.worker: tally.seconds for tally in tallies}
         waiting = {tally.worker: tally.waiting for tally in tallies}
         messages = Counter({number: len(rounds) for tally in tallies for number, rounds in tally.sent.items()})
-        counts = (
-            sum((getattr(tally, name) for tally in tallies), Counter())
-            for name in ("payload", "wire", "queries", "products")
-        )
+        payload = sum((tally.payload for tally in tallies), Counter[int]())
+        wire = sum((tally.wire for tally in tallies), Counter[int]())
+        queries = sum((tally.queries for tally in tallies), Counter[str]())
+        products = sum((tally.products for tally in tallies), Counter[str]())
         recording = Recording.of({tally.worker: tally.track for tally in tallies})
-        return cls(round, rounds, losses, reports, seconds, waiting, messages, *counts, recording)
+        counts = messages, payload, wire, queries, products
+        return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording)
 
 
 class Executor(Protocol):

@@ -164,16 +164,7 @@ def _steps(op: str, batch: int, stage: int, stages: int, numbers: dict[tuple[str
         slot = Slot(phase, Port(_name(op, upstream)))
         number = numbers.setdefault((op, batch, stage), len(numbers))
         order = "zeroth" if op == "Q" else "first"
-        edge = Edge(
-            number,
-            repr(slot),
-            f"S{upstream}",
-            f"S{stage}",
-            phase,
-            "zeroth" if op == "Q" else "first",
-            torch.float32,
-            (4,),
-        )
+        edge = Edge(number, repr(slot), f"S{upstream}", f"S{stage}", phase, order, torch.float32, (4,))
         found.append(Transfer(edge, slot, ALWAYS, batch))
         reads = (slot,)
     elif op == "R":
