@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from antiphon.grammars.chain_rule import chain_rule as chain_rule
     from antiphon.grammars.chain_rule import cut_into as cut_into
     from antiphon.grammars.chain_rule import negate_into as negate_into
+    from antiphon.grammars.cost import Cost as Cost
+    from antiphon.grammars.cost import cost as cost
     from antiphon.grammars.draft import QueryDraft as QueryDraft
     from antiphon.grammars.factory import Factory as Factory
     from antiphon.grammars.grammar import Grammar as Grammar
@@ -130,6 +132,7 @@ _MODULES = {
     "antiphon.grammars.brick": ("Brick", "brick", "cut_out"),
     "antiphon.grammars.cadence": ("Cadence",),
     "antiphon.grammars.chain_rule": ("Edit", "Upstream", "chain_rule", "cut_into", "negate_into"),
+    "antiphon.grammars.cost": ("Cost", "cost"),
     "antiphon.grammars.draft": ("QueryDraft",),
     "antiphon.grammars.factory": ("Factory",),
     "antiphon.grammars.grammar": ("Grammar",),

@@ -86,6 +86,7 @@ def launch(
     run: str | None = None,
     address: str | None = None,
     num_cpus: int | None = None,
+    record: bool = False,
 ) -> Launched:
     """Make everyone and be ready to play. Equal grammar, agents and seed play the same numbers on either executor.
 
@@ -93,15 +94,16 @@ def launch(
     executor: "inline" plays in this process; "ray" starts an actor per player, oracle and loss, on the Ray that this
     process is connected to, on the cluster at `address`, or else on one of its own with `num_cpus` logical CPUs.
     placement, fuse: who shares a worker on Ray (see `spread`). threads: torch's, on each worker.
-    deadline: seconds per message.
+    deadline: seconds per message. record: have every worker note when it plays what (`Played.recording`).
     Raises ExperimentError, PlacementError, OracleError, AgentError or TransportError, and leaves nothing running.
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     scattered = placement or spread(grammar, fuse)  # also inline, where it is not used: it refuses unknown names
     if executor == "inline":
-        return _inline(assign(grammar, agents, placement=placement, seed=seed, threads=threads), name, deadline)
+        here = assign(grammar, agents, placement=placement, seed=seed, threads=threads, record=record)
+        return _inline(here, name, deadline)
     if executor == "ray":
-        assignment = assign(grammar, agents, placement=scattered, seed=seed, threads=threads)
+        assignment = assign(grammar, agents, placement=scattered, seed=seed, threads=threads, record=record)
         return _ray(assignment, name, transport, deadline, address, num_cpus)
     raise ExperimentError(f"executor {executor!r} is not known; expected 'inline' or 'ray'. Name one of these.")
 

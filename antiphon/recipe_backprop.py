@@ -102,4 +102,15 @@ def judges(table: BackpropTable) -> bool:
     return table.data == "digits"
 
 
-RECIPE = Recipe("backprop", build, evaluate, judges)
+def scaled(table: BackpropTable, layers: int) -> BackpropTable:
+    """So many players: dense layers as wide as the first was, behind the convolutions if there are any."""
+    convolutions = len(table.channels) if table.network == "convolutional" else 0
+    if layers <= convolutions:
+        raise ExperimentError(
+            f"a network of {layers} layers was asked for, and key 'backprop.channels' has {convolutions} already; "
+            f"expected {convolutions + 1} or more. Use fewer channels, or more layers."
+        )
+    return table.model_copy(update={"widths": table.widths[:1] * (layers - convolutions - 1)})
+
+
+RECIPE = Recipe("backprop", build, evaluate, judges, scaled=scaled)

@@ -87,6 +87,11 @@ def settings(table: DacTable, round: int) -> Mapping[str, float]:
     return {"sigma": table.sigma.at(round)}
 
 
+def scaled(table: DacTable, layers: int) -> DacTable:
+    """Actor, Critic and Deviator of so many layers each, all hidden ones as wide as the first was."""
+    return table.model_copy(update={"widths": table.widths[:1] * (layers - 1)})
+
+
 def _widths(world: OracleDeclaration) -> tuple[int, int]:
     observe, step, _ = world.questions
     (_, state), (_, action) = observe.outputs[0].shape, step.inputs[0].shape
@@ -94,4 +99,4 @@ def _widths(world: OracleDeclaration) -> tuple[int, int]:
     return state, action
 
 
-RECIPE = Recipe("dac", build, evaluate, settings=settings)
+RECIPE = Recipe("dac", build, evaluate, settings=settings, scaled=scaled)

@@ -49,6 +49,7 @@ class Recipe:
 
     Any, wherever it stands: its own table. build: the grammar. evaluate: from the grammar and everyone's state at a
     round boundary. judges: whether there is something to evaluate it on. settings: figures that follow from the round.
+    scaled: the table of a network of so many layers, for scans of `layers`; None where that has no meaning.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Recipe:
     evaluate: Callable[[Any, EvaluationTable, Grammar, Mapping[str, State]], Evaluation]
     judges: Callable[[Any], bool] = lambda table: True
     settings: Callable[[Any, int], Mapping[str, float]] = lambda table, round: {}
+    scaled: Callable[[Any, int], Any] | None = None
 
 
 def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Module:

@@ -16,6 +16,7 @@ class Assignment:
     """A grammar, where it is played, in which order, with whose agents, from which seed, with how many threads.
 
     threads: torch's, on every worker; kernels may sum in another order with another number of them.
+    record: whether every worker notes when it plays what (`Played.recording`).
     """
 
     grammar: Grammar
@@ -24,6 +25,7 @@ class Assignment:
     agents: Mapping[str, AgentSpecification] = field(default_factory=dict)
     seed: int = 0
     threads: int = 1
+    record: bool = False
 
 
 def assign(
@@ -34,12 +36,13 @@ def assign(
     seed: int = 0,
     threads: int = 1,
     order: StepOrder | None = None,
+    record: bool = False,
 ) -> Assignment:
     """An assignment, compiled.
 
     agents: one per player, or one for all; Adam with torch's own arguments where none is given.
     placement: everyone on one worker where none is given. order: split where several workers wait for each other,
-    plain on one, unless given.
+    plain on one, unless given. record: have every worker note when it plays what.
     Raises PlacementError for an agent of somebody who is no player.
     """
     players = [player.name for player in grammar.query.players]
@@ -55,6 +58,5 @@ def assign(
     placement = placement or together(grammar)
     cadences = {player: specification.cadence for player, specification in complete.items()}
     order = order or (StepOrder.SPLIT if len(placement.workers) > 1 else StepOrder.PLAIN)
-    return Assignment(
-        grammar, placement, compile_schedule(grammar, placement, cadences, order), complete, seed, threads
-    )
+    schedule = compile_schedule(grammar, placement, cadences, order)
+    return Assignment(grammar, placement, schedule, complete, seed, threads, record)

@@ -21,6 +21,7 @@ from antiphon.coordinator.schedule import (
 from antiphon.coordinator.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.homes import response_homes
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Node, Port
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Seed, Tap
@@ -59,6 +60,7 @@ class _Compiler:
     ) -> None:
         self.grammar, self.placement, self.order = grammar, placement, order
         self.worker_of = dict(locate(grammar, placement))
+        self.place_of = response_homes(grammar, self.worker_of, {**placement.host_of, **placement.agent_of})
         self.steps: list[Step] = []
         self.writer: dict[Slot, str] = {}
         self.held: set[tuple[Slot, str]] = set()
@@ -89,7 +91,7 @@ class _Compiler:
         reads = tuple(Slot(Phase.RESPONSE, port) for port in node.inputs)
         if isinstance(node, Tap):
             reads = (Slot(Phase.QUERY, node.port),)
-        step = Respond(node.name, self._place(node), reads, _written(node), when)
+        step = Respond(node.name, self.place_of[node.name], reads, _written(node), when)
         for part in self._split(step, node):
             self._append(part)
 
@@ -105,27 +107,7 @@ class _Compiler:
     def _awaited_elsewhere(self, step: Respond) -> bool:
         upstream = {slot.port for slot in step.writes if slot.port.index != PARAMETERS}
         readers = (node for node in self.grammar.response.nodes if upstream.intersection(node.inputs))
-        return self.order is StepOrder.SPLIT and any(self._place(reader) != step.worker for reader in readers)
-
-    def _place(self, node: ResponseNode) -> str:
-        match node:
-            case Product():
-                return self.worker_of[node.of]
-            case Seed():
-                return self.worker_of[node.loss.node]
-            case Tap():
-                return self.worker_of[node.port.node]
-            case Deliver():
-                return self.placement.agent_of.get(node.player, self.placement.host_of[node.player])
-            case Map():
-                return self._beside_consumer(node)
-
-    def _beside_consumer(self, node: Map) -> str:
-        # R's nodes are in order of dependence, so a chain of maps ends at a product or a delivery.
-        consumer = next(
-            other for other in self.grammar.response.nodes if any(p.node == node.name for p in other.inputs)
-        )
-        return self._place(consumer)
+        return self.order is StepOrder.SPLIT and any(self.place_of[reader.name] != step.worker for reader in readers)
 
     def _move(self, delivery: Deliver) -> None:
         player, when = delivery.player, self.response_when[delivery.name]

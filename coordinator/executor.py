@@ -1,5 +1,6 @@
 """What every executor does: play rounds of an assignment, tell states, save, close."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.program import Tally
+from antiphon.coordinator.recording import Recording
 from antiphon.grammars.oracle import State
 
 
@@ -23,6 +25,8 @@ class Played:
 
     round: the next one to play. losses: per loss node, its values by round.
     reports: per oracle, what it had to report. seconds: per worker, spent in the batch; waiting: of them, for messages.
+    messages, payload, wire: per edge number, how many left, bytes of their values, bytes that channels made of them.
+    queries: per oracle node of Q, how often it was asked; products: per product of R. recording: if it was asked for.
     """
 
     round: int
@@ -31,6 +35,12 @@ class Played:
     reports: Mapping[str, Mapping[str, float]]
     seconds: Mapping[str, float]
     waiting: Mapping[str, float]
+    messages: Mapping[int, int]
+    payload: Mapping[int, int]
+    wire: Mapping[int, int]
+    queries: Mapping[str, int]
+    products: Mapping[str, int]
+    recording: Recording | None = None
 
     @classmethod
     def of(cls, tallies: Iterable[Tally], round: int, rounds: int) -> "Played":
@@ -42,7 +52,14 @@ class Played:
         reports = {name: report for tally in tallies for name, report in tally.reports.items()}
         seconds = {tally.worker: tally.seconds for tally in tallies}
         waiting = {tally.worker: tally.waiting for tally in tallies}
-        return cls(round, rounds, losses, reports, seconds, waiting)
+        messages = Counter({number: len(rounds) for tally in tallies for number, rounds in tally.sent.items()})
+        payload = sum((tally.payload for tally in tallies), Counter[int]())
+        wire = sum((tally.wire for tally in tallies), Counter[int]())
+        queries = sum((tally.queries for tally in tallies), Counter[str]())
+        products = sum((tally.products for tally in tallies), Counter[str]())
+        recording = Recording.of({tally.worker: tally.track for tally in tallies})
+        counts = messages, payload, wire, queries, products
+        return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording)
 
 
 class Executor(Protocol):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.query import Kind, Node
+from antiphon.grammars.homes import homes
+from antiphon.grammars.query import Kind
 
 
 @dataclass(frozen=True)
@@ -105,16 +106,7 @@ def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
     """The worker of every node of Q. Raises PlacementError when somebody has no place."""
     _refuse_unknown(grammar, placement.host_of, hosted(grammar))
     _refuse_unknown(grammar, dict(placement.agents), [player.name for player in grammar.query.players])
-    players = {clone.name: clone.player for clone in grammar.query.clones}
-    found: dict[str, str] = {}
-    for node in grammar.query.nodes:
-        if node.kind is not Kind.OPERATOR:
-            owner = node.name if node.kind is Kind.LOSS else players.get(node.owner, node.owner)
-            found[node.name] = _place(placement, grammar, owner)
-    for node in reversed(grammar.query.nodes):
-        if node.kind is Kind.OPERATOR:
-            found[node.name] = _beside_consumer(grammar, node, found)
-    return found
+    return {name: _place(placement, grammar, home) for name, home in homes(grammar.query).items()}
 
 
 def _place(placement: Placement, grammar: Grammar, owner: str) -> str:
@@ -124,13 +116,6 @@ def _place(placement: Placement, grammar: Grammar, owner: str) -> str:
             f"{list(hosted(grammar))}. Name it under one of the workers {list(placement.names)}."
         )
     return placement.host_of[owner]
-
-
-def _beside_consumer(grammar: Grammar, node: Node, found: Mapping[str, str]) -> str:
-    consumers = (other for other in grammar.query.nodes if any(port.node == node.name for port in other.inputs))
-    places = [found[consumer.name] for consumer in consumers if consumer.name in found]
-    sources = [found[port.node] for port in node.inputs if port.node in found]
-    return (places + sources + list(found.values()))[0]
 
 
 def _refuse_unknown(grammar: Grammar, names: Iterable[str], known: Iterable[str]) -> None:

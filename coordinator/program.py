@@ -3,6 +3,7 @@
 import time
 import traceback
 from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.recording import Track
 from antiphon.coordinator.schedule import (
     Follow,
     Install,
@@ -47,6 +49,9 @@ class Tally:
     sent, received: per edge number, the rounds in which a message left and arrived. moves: per player, the rounds.
     losses: per loss node, (rounds, values). seconds: of the batch, on this worker's clock; waiting: those of them that
     went by in sending and receiving.
+    payload, wire: per edge number, bytes of the values that left, and bytes that the channel made of them. queries: how
+    often each node of an oracle was asked; products: how often each product of R was computed. track: when each action
+    was played, if the assignment asks for a recording.
     """
 
     worker: str
@@ -57,6 +62,11 @@ class Tally:
     reports: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     waiting: float = 0.0
+    payload: Counter[int] = field(default_factory=Counter)
+    wire: Counter[int] = field(default_factory=Counter)
+    queries: Counter[str] = field(default_factory=Counter)
+    products: Counter[str] = field(default_factory=Counter)
+    track: Track | None = None
 
 
 class LocalProgram:
@@ -66,12 +76,14 @@ class LocalProgram:
         self, assignment: Assignment, worker: str, actions: tuple[LocalAction, ...], stage: Stage, channel: Channel
     ) -> None:
         self.worker, self._stage, self._channel = worker, stage, channel
-        self._grammar = assignment.grammar
+        self._grammar, self._record = assignment.grammar, assignment.record
         self._values: Values = {}
         self._slots: dict[Slot, int] = {}
         self.begin()
         self._actions = actions
         self._plays = [self._compile(action) for action in actions]
+        if assignment.record:
+            self._plays = [self._timed(position, play) for position, play in enumerate(self._plays)]
         self._agenda = Agenda((action.when, position) for position, action in enumerate(actions))
         self.cursor: tuple[int, int] = (-1, 0)
 
@@ -91,6 +103,7 @@ class LocalProgram:
     def begin(self) -> None:
         """A new batch of rounds: a new tally."""
         self._tally, self._started = Tally(self.worker), time.perf_counter()
+        self._tally.track = Track.begun() if self._record else None
 
     def held(self) -> dict[Slot, Tensor]:
         """The values of this round that are here, until `finish_round`: of Q, of R, and what moved."""
@@ -146,6 +159,16 @@ class LocalProgram:
                 return lambda round: follow()
         raise AssertionError(action)
 
+    def _timed(self, position: int, play: Play) -> Play:
+        def timed(round: int) -> None:
+            began = time.perf_counter_ns()
+            play(round)
+            track = self._tally.track
+            assert track is not None  # begun with the tally
+            track.marks.extend((round, position, began, time.perf_counter_ns()))
+
+        return timed
+
     def _query(self, action: Query) -> Play:
         node = self._grammar.query.by_name[action.node]
         answer, reads, writes, values = (
@@ -156,12 +179,21 @@ class LocalProgram:
         )
         if node.kind is Kind.LOSS:
             return self._query_loss(action, answer)
+        if node.kind is Kind.ORACLE:
+            answer = self._counted(node.name, answer)
 
         def play(round: int) -> None:
             for slot, value in zip(writes, answer([flat(values[slot]) for slot in reads], round), strict=True):
                 values[slot] = value
 
         return play
+
+    def _counted(self, node: str, answer: Answer) -> Answer:
+        def counted(values: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+            self._tally.queries[node] += 1
+            return answer(values, round)
+
+        return counted
 
     def _query_loss(self, action: Query, answer: Answer) -> Play:
         reads, (write,), values = self._keys(action.reads), self._keys(action.writes), self._values
@@ -208,9 +240,10 @@ class LocalProgram:
         places = [None if port is None else self._key(Slot(Phase.RESPONSE, port)) for port in node.cotangents]
         toward = () if action.part is Part.OWN else node.toward
         parameters = node.parameters and action.part is not Part.UPSTREAM
-        writes = self._keys(action.writes)
+        writes, once = self._keys(action.writes), action.part is not Part.OWN  # the other part of a product counted
 
         def play(round: int) -> None:
+            self._tally.products[node.name] += once
             cotangents = [None if slot is None else flat(values[slot]) for slot in places]
             upstream, own = box.respond(cotangents, toward, parameters)
             for slot, value in zip(writes, upstream, strict=False):  # its own part, if any, is the last
@@ -226,8 +259,10 @@ class LocalProgram:
         def play(round: int) -> None:
             message = flat(values[slot])
             began = time.perf_counter()
-            send(edge, round, message)
+            wire = send(edge, round, message)
             self._tally.waiting += time.perf_counter() - began
+            self._tally.payload[edge.number] += message.numel() * message.element_size()
+            self._tally.wire[edge.number] += wire
             self._tally.sent.setdefault(edge.number, []).append(round)
 
         return play

@@ -1,16 +1,23 @@
-"""Small grammars for tests of executors: importable, so that workers find their classes by name."""
+"""Small grammars for tests of executors: importable, so that workers find their classes by name; and schedules of
+pipelines, made by hand."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from antiphon.coordinator.schedule import Move, Query, Respond, Schedule, Slot, Step, Transfer
+from antiphon.coordinator.when import ALWAYS
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.query import Port
+from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.types import Batch, EdgeType
+from antiphon.transport.message import Edge, Phase
 
 
 class Points:
@@ -103,3 +110,71 @@ def wide() -> Grammar:
 def failing() -> Grammar:
     """Its player Fails raises in the fourth round."""
     return backprop(points(4), {"Fine": Factory.of(nn.Linear, 4, 4), "Fails": Factory.of(FailsLater, 4, 3)})
+
+
+Turn: TypeAlias = tuple[str, int]
+"""Query ("Q") or response ("R"), and the number of the micro-batch."""
+
+
+def gpipe(stages: int, batches: int) -> list[list[Turn]]:
+    """All queries, then all responses (Huang et al., 2019)."""
+    return [[("Q", b) for b in range(batches)] + [("R", b) for b in range(batches)] for _ in range(stages)]
+
+
+def one_forward_one_backward(stages: int, batches: int) -> list[list[Turn]]:
+    """A warm-up as deep as the stages below, then one of each in turn (Narayanan et al., 2019)."""
+    found = []
+    for stage in range(stages):
+        ahead = min(stages - 1 - stage, batches)
+        own: list[Turn] = [("Q", b) for b in range(ahead)]
+        for b in range(batches - ahead):
+            own += [("Q", ahead + b), ("R", b)]
+        found.append(own + [("R", b) for b in range(batches - ahead, batches)])
+    return found
+
+
+def pipeline(orders: list[list[Turn]]) -> Schedule:
+    """The schedule in which each stage plays its own order; total order by who can go on first."""
+    stages, steps, done = len(orders), [], set()
+    waiting = [list(own) for own in orders]
+    numbers: dict[tuple[str, int, int], int] = {}
+    while any(waiting):
+        for stage in range(stages):
+            while waiting[stage] and _ready(waiting[stage][0], stage, stages, done):
+                op, batch = waiting[stage].pop(0)
+                steps += _steps(op, batch, stage, stages, numbers)
+                done.add((op, batch, stage))
+    steps += [Move(f"S{stage}", f"S{stage}", (), ALWAYS) for stage in range(stages)]
+    return Schedule("0" * 64, tuple(f"S{stage}" for stage in range(stages)), tuple(steps))
+
+
+def _ready(op: Turn, stage: int, stages: int, done: set) -> bool:
+    kind, batch = op
+    if kind == "Q":
+        return stage == 0 or ("Q", batch, stage - 1) in done
+    return ("Q", batch, stage) in done and (stage == stages - 1 or ("R", batch, stage + 1) in done)
+
+
+def _steps(op: str, batch: int, stage: int, stages: int, numbers: dict[tuple[str, int, int], int]) -> list[Step]:
+    phase = Phase.QUERY if op == "Q" else Phase.RESPONSE
+    upstream = stage - 1 if op == "Q" else stage + 1
+    found: list[Step] = []
+    reads: tuple[Slot, ...] = ()
+    if 0 <= upstream < stages:
+        slot = Slot(phase, Port(_name(op, upstream)))
+        number = numbers.setdefault((op, batch, stage), len(numbers))
+        order = "zeroth" if op == "Q" else "first"
+        edge = Edge(number, repr(slot), f"S{upstream}", f"S{stage}", phase, order, torch.float32, (4,))
+        found.append(Transfer(edge, slot, ALWAYS, batch))
+        reads = (slot,)
+    elif op == "R":
+        reads = (Slot(Phase.RESPONSE, Port("seed")),)
+    writes = (Slot(phase, Port(_name(op, stage))),)
+    if op == "Q":
+        return [*found, Query(f"S{stage}", f"S{stage}", reads, writes, ALWAYS, batch)]
+    own = Slot(phase, Port(_name(op, stage), PARAMETERS))
+    return [*found, Respond(f"S{stage} *", f"S{stage}", reads, (*writes, own), ALWAYS, microbatch=batch)]
+
+
+def _name(op: str, stage: int) -> str:
+    return f"S{stage}" if op == "Q" else f"S{stage} *"

@@ -8,6 +8,8 @@ from antiphon.grammars.chain_rule import Upstream as Upstream
 from antiphon.grammars.chain_rule import chain_rule as chain_rule
 from antiphon.grammars.chain_rule import cut_into as cut_into
 from antiphon.grammars.chain_rule import negate_into as negate_into
+from antiphon.grammars.cost import Cost as Cost
+from antiphon.grammars.cost import cost as cost
 from antiphon.grammars.draft import QueryDraft as QueryDraft
 from antiphon.grammars.draft import Value as Value
 from antiphon.grammars.factory import Factory as Factory

@@ -250,7 +250,7 @@ def _regrouped(
     if isinstance(promise, Insulated):
         changes["sources"] = _renamed(promise.sources, names)
     loss: PlayerLoss | None = getattr(promise, "loss", None)
-    if loss is not None and loss is not UNKNOWN:
+    if loss is not None and loss != UNKNOWN:
         places = tuple(ports(port) for port in loss.inputs)
         if None in places:
             return None

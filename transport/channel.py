@@ -23,9 +23,10 @@ class Channel(Protocol):
         """
         ...
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> None:
+    def send(self, edge: Edge, round: int, value: Tensor) -> int:
         """Copy `value` (the edge's shape and dtype) once and let it go; the caller may overwrite it at once.
 
+        Returns the bytes that it put on the way: the value's own, and around them a tag, or a header with its padding.
         Does not wait for the receiver, unless it lags so far behind that no send buffer of this edge is free: then it
         waits up to the deadline. Raises ShapeError before anything is sent, DeadlineError, TransportError.
         """

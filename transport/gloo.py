@@ -47,7 +47,7 @@ class GlooOutgoing:
         self._buffer.tag[:] = pack_tag(Tag.of(link.session, edge, 0))
         self._work: Work | None = None
 
-    def send(self, round: int, value: Tensor) -> None:
+    def send(self, round: int, value: Tensor) -> int:
         """Copy and post."""
         if self._work is not None:
             self._wait(round)
@@ -58,6 +58,7 @@ class GlooOutgoing:
             self._work = self._post(buffer.wire, self._rank, self._number)
         except RuntimeError as error:
             raise fault(self._link.session, self._link.me, self._edge, round, error) from error
+        return len(buffer.memory)
 
     def settle(self) -> None:
         """Wait for the last send."""

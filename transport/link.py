@@ -13,8 +13,8 @@ from antiphon.transport.message import Edge, Session
 class Outgoing(Protocol):
     """The sending half of one edge."""
 
-    def send(self, round: int, value: Tensor) -> None:
-        """Copy the value and post it; waits up to the deadline while the buffer is under way."""
+    def send(self, round: int, value: Tensor) -> int:
+        """Copy the value and post it; waits up to the deadline while the buffer is under way. Returns bytes posted."""
         ...
 
     def settle(self) -> None:

@@ -54,7 +54,7 @@ class NcclOutgoing:
         self._work: Work | None = None
         self._round = 0
 
-    def send(self, round: int, value: Tensor) -> None:
+    def send(self, round: int, value: Tensor) -> int:
         """Copy and post, after the last send on the device."""
         if self._work is not None:
             self._work.wait()  # the current stream waits, not the host
@@ -62,6 +62,7 @@ class NcclOutgoing:
         self._buffer.value.copy_(value.detach())
         self._buffer.words[2:3].fill_(round)
         self._work = self._group.send(self._buffer.wire, self._rank, 0)
+        return self._buffer.wire[0].numel()
 
     def settle(self) -> None:
         """Wait for the last send, on the host."""

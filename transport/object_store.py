@@ -76,15 +76,20 @@ class ObjectStoreChannel:
         """Ready at once."""
         self._under_way = {edge.number: deque() for edge in self._edges}
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> None:
-        """Post a frame; where the window is full, wait for the receipt of the oldest message first."""
+    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+        """Post a frame; where the window is full, wait for the receipt of the oldest message first.
+
+        The receipt, a tag that comes back for each message, is not in the bytes that it returns.
+        """
         self._check(edge, edge.source, "send")
         check_value(edge, value)
         rounds = self._under_way[edge.number]
         if len(rounds) >= self._mailbox.window:
             self._await_receipt(edge, round)
         rounds.append(round)
-        self._post(edge.target, edge.number, encode(Header.of(self._session, edge, round), value))
+        frame = encode(Header.of(self._session, edge, round), value)
+        self._post(edge.target, edge.number, frame)
+        return len(frame)
 
     def receive(self, edge: Edge, round: int) -> Tensor:
         """Wait for the next frame of this edge, check it, and post its receipt."""

@@ -59,13 +59,13 @@ class ProcessGroupChannel:
             self.close()
             raise
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> None:
+    def send(self, edge: Edge, round: int, value: Tensor) -> int:
         """Copy and post; see `Channel.send`."""
         outgoing = self._outgoing.get(edge.number)
         if outgoing is None:
             raise no_such_edge(self._me, edge, "send")
         check_value(edge, value)
-        outgoing.send(round, value)
+        return outgoing.send(round, value)
 
     def receive(self, edge: Edge, round: int) -> Tensor:
         """Wait for the message; see `Channel.receive`."""

@@ -107,6 +107,19 @@ def law_every_type_arrives_bit_by_bit(make_pair: MakePair) -> None:
             assert arrived.is_contiguous() and arrived.data_ptr() % ALIGNMENT == 0, each
 
 
+def law_what_is_put_on_the_way_is_told_and_does_not_vary(make_pair: MakePair) -> None:
+    """`send` returns as many bytes as the value has, and what is around them: the same in every round."""
+    wide, empty = edge(0, (3, 5)), edge(1, (0,))
+    with opened(make_pair(SESSION, [wide, empty])) as pair:
+        around = set()
+        for round in range(3):
+            for each in (wide, empty):
+                sent = pair.source.send(each, round, sample(each))
+                pair.target.receive(each, round)
+                around.add((each.number, sent - each.bytes))
+        assert len(around) == 2 and min(around)[1] >= 0, around
+
+
 def law_rounds_arrive_in_order_both_ways(make_pair: MakePair) -> None:
     """A call and its answer, round after round."""
     there, back = edge(3), edge(9, back=True)

@@ -45,7 +45,7 @@ def measure(promise: Promise, instance: Instance) -> list[Measured]:
     """One figure per player. Raises AntiphonError where the instance cannot be played, or the promise does not fit."""
     players = promise.players or instance.players
     _refuse_strangers(instance, promise)
-    if getattr(promise, "loss", None) is UNKNOWN:
+    if getattr(promise, "loss", None) == UNKNOWN:
         return [Measured(player, 0.0, 0.0, skipped=_NOT_KNOWN) for player in players]
     measured: Callable[[Any, Instance, tuple[str, ...]], list[Measured]] = _MEASURES[type(promise)]
     return measured(promise, instance, players)

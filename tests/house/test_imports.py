@@ -29,7 +29,7 @@ EXTERNAL = {
     "envs": {"torch", "numpy", "gymnasium", "sklearn"},
     "coordinator": {"torch", "numpy", "ray", "safetensors"},
     "deploy": {"ray"},
-    "antiphon": {"torch", "numpy", "ray", "safetensors", "pydantic", "typer", "rich", "tensorboard"},
+    "antiphon": {"torch", "numpy", "ray", "safetensors", "pydantic", "typer", "rich", "tensorboard", "matplotlib"},
 }
 INPUT_OUTPUT = {"asyncio", "http", "multiprocessing", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile"}
 FILE_LINES, FUNCTION_LINES = 400, 60

@@ -1,0 +1,40 @@
+"""A file that a command is to write: refused before anything else is done, if it cannot be."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from antiphon.errors import ExperimentError
+
+
+def check_output(path: Path, endings: Sequence[str]) -> None:
+    """Raises ExperimentError unless the path has one of these endings and stands in a folder that can be written."""
+    if path.suffix not in endings:
+        raise ExperimentError(
+            f"--out {str(path)!r} ends in {path.suffix!r}; expected one of {', '.join(endings)}. "
+            "The ending chooses the format: name another."
+        )
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise unwritable(path, "it is a folder" if path.is_dir() else _reason(path))
+
+
+def write(path: Path, content: str) -> None:
+    """Write a text. Raises ExperimentError when that fails."""
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise unwritable(path, error.strerror or type(error).__name__) from None
+
+
+def unwritable(path: Path, reason: str) -> ExperimentError:
+    """The refusal of a path."""
+    return ExperimentError(
+        f"--out {str(path)!r} cannot be written: {reason}. Expected a file in a folder that exists and is yours; "
+        "correct the path."
+    )
+
+
+def _reason(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"there is no folder {str(path.parent)!r}"
+    return "permission denied"

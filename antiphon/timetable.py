@@ -1,0 +1,198 @@
+"""A timetable: who does what when, on every worker; from a schedule, before anything is played, or from a recording."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from antiphon.coordinator.recording import Mark, Recording
+from antiphon.coordinator.schedule import (
+    Follow,
+    Install,
+    LocalAction,
+    LocalStep,
+    Move,
+    Part,
+    Query,
+    Receive,
+    Respond,
+    Schedule,
+    Send,
+    Slot,
+    Transfer,
+    describe_action,
+    project,
+)
+from antiphon.transport.message import Edge, Phase
+
+
+@dataclass(frozen=True)
+class Span:
+    """One action of one worker, from `begin` to `end` in the timetable's unit.
+
+    symbol: a letter or two; name: of the node or the player; text: the action in words. work: False while it sends or
+    receives. round: -1 in a plan.
+    """
+
+    worker: str
+    begin: float
+    end: float
+    phase: Phase
+    symbol: str
+    name: str
+    text: str
+    microbatch: int = 0
+    work: bool = True
+    round: int = -1
+
+
+@dataclass(frozen=True)
+class Trip:
+    """A message on its way: when it left its source, and when its target had it."""
+
+    edge: Edge
+    departs: float
+    arrives: float
+    microbatch: int = 0
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """Spans in the order of their beginnings, for each worker, and the messages between them.
+
+    unit: "step" (every step counts as equally long, a message takes no time) or "ms". note: what a reader must know.
+    """
+
+    title: str
+    workers: tuple[str, ...]
+    spans: tuple[Span, ...]
+    trips: tuple[Trip, ...]
+    unit: str
+    note: str = ""
+
+    @property
+    def end(self) -> float:
+        """When the last action ends."""
+        return max((span.end for span in self.spans), default=0.0)
+
+    def row(self, worker: str) -> tuple[Span, ...]:
+        """The spans of one worker, in order."""
+        return tuple(span for span in self.spans if span.worker == worker)
+
+    def idle(self, worker: str) -> float:
+        """The share of the whole time in which a worker does not work: its bubbles, its waiting, its messages."""
+        busy = sum(span.end - span.begin for span in self.row(worker) if span.work)
+        return 1 - busy / self.end if self.end else 0.0
+
+
+def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Timetable:
+    """When each step can be played at the earliest, if all take one unit and messages none.
+
+    Each worker keeps to the schedule's order, and waits for a message at the position of its transfer, as the executors
+    do. Seeds, taps and deliveries compute nothing and take no time. round: only what is due in it; every step if None.
+    """
+    return _Plan(schedule, round).draw(title)
+
+
+class _Plan:
+    """A clock for each worker, and for each value the moment from which a worker has it."""
+
+    def __init__(self, schedule: Schedule, round: int | None) -> None:
+        self.schedule = schedule
+        self.steps = [step for step in schedule.steps if round is None or step.when.active(round)]
+        self.clock = dict.fromkeys(schedule.workers, 0.0)
+        self.there: dict[tuple[Slot, int, str], float] = {}
+        self.spans: list[Span] = []
+        self.trips: list[Trip] = []
+
+    def draw(self, title: str) -> Timetable:
+        for step in self.steps:
+            if isinstance(step, Transfer):
+                self._carry(step)
+            else:
+                self._play(step)
+        spans = tuple(sorted(self.spans, key=lambda span: span.begin))
+        note = "as planned: every step counts as equally long, messages take no time"
+        return Timetable(title, self.schedule.workers, spans, tuple(self.trips), "step", note)
+
+    def _carry(self, step: Transfer) -> None:
+        source, target = step.workers
+        departs = self.there.get((step.slot, step.microbatch, source), self.clock[source])
+        self.clock[target] = max(self.clock[target], departs)
+        self.there[step.slot, step.microbatch, target] = departs
+        self.trips.append(Trip(step.edge, departs, self.clock[target], step.microbatch))
+
+    def _play(self, step: LocalStep) -> None:
+        begin, length = self.clock[step.worker], _length(step)
+        self.clock[step.worker] = begin + length
+        microbatch = _microbatch(step)
+        for slot in step.writes:
+            self.there[slot, microbatch, step.worker] = begin + length
+        if length:
+            self.spans.append(_span(step, step.worker, begin, begin + length))
+
+
+def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timetable:
+    """When each action of the recorded rounds was played, in milliseconds since the recording began."""
+    spans: list[Span] = []
+    sent: dict[tuple[int, int], float] = {}
+    taken: dict[tuple[int, int], tuple[Edge, float]] = {}
+    for worker in schedule.workers:
+        actions = project(schedule, worker)
+        for mark in recording.marks.get(worker, ()):
+            action = actions[mark.action]
+            spans.append(_marked(action, worker, mark))
+            if isinstance(action, Send):
+                sent[action.edge.number, mark.round] = mark.begin / 1e6
+            elif isinstance(action, Receive):
+                taken[action.edge.number, mark.round] = action.edge, mark.end / 1e6
+    trips = tuple(Trip(edge, sent[key], at) for key, (edge, at) in taken.items() if key in sent)
+    spans.sort(key=lambda span: (span.begin, span.end))
+    return Timetable(title, schedule.workers, tuple(spans), trips, "ms", _clocks(recording, trips))
+
+
+def _clocks(recording: Recording, trips: Sequence[Trip]) -> str:
+    if recording.one_clock:
+        return "as recorded; all workers read one clock"
+    backwards = max((trip.departs - trip.arrives for trip in trips), default=0.0)
+    seen = f"some message seems to arrive {backwards:.3f} ms before it left" if backwards > 0 else "no message says so"
+    return f"as recorded; the workers read several clocks, laid side by side by wall time, which may be off: {seen}"
+
+
+def _marked(action: LocalAction, worker: str, mark: Mark) -> Span:
+    span = _span(action, worker, mark.begin / 1e6, mark.end / 1e6)
+    return Span(**{**vars(span), "round": mark.round})
+
+
+def _span(action: LocalAction, worker: str, begin: float, end: float) -> Span:
+    symbol, name, phase = _named(action)
+    work = not isinstance(action, Send | Receive)
+    return Span(worker, begin, end, phase, symbol, name, describe_action(action), _microbatch(action), work)
+
+
+def _named(action: LocalAction) -> tuple[str, str, Phase]:
+    match action:
+        case Query(node=node):
+            return "Q", node, action.phase
+        case Respond(node=node, part=part):
+            return {Part.WHOLE: "R", Part.UPSTREAM: "R↑", Part.OWN: "Rθ"}[part], node, action.phase
+        case Move(player=name):
+            return "M", name, action.phase
+        case Install(player=name):
+            return "I", name, action.phase
+        case Follow(clone=name):
+            return "F", name, action.phase
+        case Send(edge=edge):
+            return "→", repr(action.slot), edge.phase
+        case Receive(edge=edge):
+            return "←", repr(action.slot), edge.phase
+
+
+def _microbatch(action: LocalAction) -> int:
+    return action.microbatch if isinstance(action, Query | Respond) else 0
+
+
+def _length(step: LocalStep) -> int:
+    if not isinstance(step, Respond):
+        return 1
+    # A seed reads nothing, a delivery writes nothing, a tap reads a value of Q: none of them computes anything.
+    computes = bool(step.reads) and bool(step.writes) and step.reads[0].phase is Phase.RESPONSE
+    return int(computes)
