@@ -89,7 +89,7 @@ def rademacher(
     scale: float | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Noise eps = c Delta, each number of Delta a fair sign, c the scale of the round: the perturbation of Spall (1992).
+    """Noise eps = c Delta, each number of Delta a fair sign, c the round's scale: the perturbation of Spall (1992).
 
     Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), of the probability of these signs: gray,
     and its gradient is zero; scale() -> c, 0-d.
