@@ -82,8 +82,8 @@ def arglocopt(
 
     objective: R(f_theta), of torch operations, twice differentiable where it ends. start: read only.
     function: f(theta, *inputs), so that the representation can be called. An agent's cadence is not used.
-    No move begins once `queries` gradients were answered, or when a move changed nothing; the certificate then says
-    that the point is still MOVING (as it does when the optimizer ends by a tolerance of its own). The essay asks no more: a solution within some epsilon of a local one suffices.
+    No move begins once `queries` gradients were answered, or when a move changed nothing, as after an optimizer's own
+    stop; the certificate then says that the point is still MOVING. The essay asks no more than some tolerance, either.
     Raises OracleError for an objective that is no finite scalar, AgentError for what is neither optimizer nor agent.
     """
     box = _GrayBox(objective, start, sign_of(direction))
