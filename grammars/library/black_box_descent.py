@@ -11,18 +11,13 @@ from antiphon.grammars.chain_rule import chain_rule, cut_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Category, Guarantee, Promise
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Insulated, promised
 from antiphon.grammars.objective import Direction, Objective
 from antiphon.grammars.oracle import OracleDeclaration
 
-GUARANTEE = Guarantee(
-    (
-        Promise(
-            Category.ESTIMATED,
-            "the expectation of the estimate is the gradient, up to the square of the perturbation",
-            ("Player",),
-        ),
-    )
+GUARANTEE = promised(
+    Estimated(("Player",), UNKNOWN, sense="the mean estimate is the gradient, up to the square of the perturbation"),
+    Insulated(("Player",), ("Oracle", "Value"), taps=True, sense="values are told, and no derivative"),
 )
 
 
@@ -59,7 +54,7 @@ def black_box_descent(
             )
         },
     )
-    return Grammar("black-box descent", q.graph(), r, objective, GUARANTEE)
+    return Grammar("black_box_descent", q.graph(), r, objective, GUARANTEE)
 
 
 def mean_of_both(ahead: Tensor, behind: Tensor) -> Tensor:
