@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias, final
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from antiphon.errors import AgentError, OracleError
 from antiphon.grammars.certificate import Certificate, certify
 from antiphon.grammars.objective import Direction, sign_of
 
-Parameters: TypeAlias = Tensor | Mapping[str, Tensor]
+Theta = TypeVar("Theta", bound=Tensor | Mapping[str, Tensor])
 """theta: one tensor, or several by name, as `torch.func.functional_call` takes them."""
 
 By: TypeAlias = AgentSpecification | Callable[[Sequence[Tensor]], Optimizer | Agent]
@@ -26,14 +26,14 @@ LBFGS = partial(torch.optim.LBFGS, line_search_fn="strong_wolfe", tolerance_grad
 
 
 @dataclass(frozen=True, eq=False)
-class Representation:
+class Representation(Generic[Theta]):
     """A function at a local optimum: f_theta for the theta that was found, and how that is known.
 
     value: the objective's at theta. gradients: queries that were answered, each with the gradient and the value of one
-    point (a gray box); those of the certificate, which asks for second derivatives, are in it. moves: of the optimizer.
+    point, as a gray box does; the certificate counts its own. moves: of the optimizer.
     """
 
-    parameters: Parameters = field(repr=False)
+    parameters: Theta = field(repr=False)
     value: float
     direction: Direction
     gradients: int
@@ -51,7 +51,11 @@ class Representation:
         return self.function(self.parameters, *inputs)
 
 
-def arglocmin(objective: Callable[[Any], Tensor], start: Parameters, **options: Any) -> Representation:
+def arglocmin(
+    objective: Callable[[Theta], Tensor],
+    start: Theta,
+    **options: Any,  # of `arglocopt`
+) -> Representation[Theta]:
     """`arglocopt` of an objective that is minimised: a local minimum. The options are the same.
 
     >>> found = arglocmin(lambda theta: (theta - 3).square().sum(), torch.zeros(2, dtype=torch.float64))
@@ -63,21 +67,25 @@ def arglocmin(objective: Callable[[Any], Tensor], start: Parameters, **options: 
     return arglocopt(objective, start, Direction.MINIMISE, **options)
 
 
-def arglocmax(objective: Callable[[Any], Tensor], start: Parameters, **options: Any) -> Representation:
+def arglocmax(
+    objective: Callable[[Theta], Tensor],
+    start: Theta,
+    **options: Any,  # of `arglocopt`
+) -> Representation[Theta]:
     """`arglocopt` of an objective that is maximised: a local maximum. The options are the same."""
     return arglocopt(objective, start, Direction.MAXIMISE, **options)
 
 
 def arglocopt(
-    objective: Callable[[Any], Tensor],  # Any: theta, as `start` is
-    start: Parameters,
+    objective: Callable[[Theta], Tensor],
+    start: Theta,
     direction: Direction,
     *,
     by: By = LBFGS,
     function: Callable[..., Any] | None = None,
     queries: int = 10_000,
     tolerance: float = 1e-6,
-) -> Representation:
+) -> Representation[Theta]:
     """Ask a gray box, let `by` move, until the gradient's norm is at most `tolerance`; then certify where that is.
 
     objective: R(f_theta), of torch operations, twice differentiable where it ends. start: read only.
@@ -102,7 +110,7 @@ def arglocopt(
 class _GrayBox:
     """The objective at the parameters of now: value and gradient, and how often both were asked."""
 
-    def __init__(self, objective: Callable[[Any], Tensor], start: Parameters, sign: float) -> None:
+    def __init__(self, objective: Callable[[Any], Tensor], start: Tensor | Mapping[str, Tensor], sign: float) -> None:
         self._objective, self._sign = objective, sign
         self._names = None if isinstance(start, Tensor) else tuple(start)
         tensors = (start,) if isinstance(start, Tensor) else tuple(start.values())
@@ -111,11 +119,13 @@ class _GrayBox:
         self.value, self.asked = 0.0, 0
 
     @property
-    def theta(self) -> Parameters:
+    def theta(self) -> Any:  # Any: of the type of `start`
+        """A copy of where it is now."""
         return self._shaped(tuple(each.clone() for each in self.parameters))
 
     @property
     def vector(self) -> Tensor:
+        """The same as one vector, (d,)."""
         return torch.cat([each.reshape(-1) for each in self.parameters])
 
     def of_vector(self, vector: Tensor) -> Tensor:

@@ -6,9 +6,8 @@ from math import log2
 import torch
 from torch import Tensor
 
-from antiphon.agents.specification import AgentSpecification
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
-from antiphon.checks.suites.gray_box_descent import Bowl, Wave
+from antiphon.checks.suites.gray_box_descent import Bowl, Wave, descent
 from antiphon.envs.dataset import arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -101,11 +100,6 @@ def order_of_bias(seed: int) -> Measurement:
         biases.append(float((estimate - gradient).norm()))
     order = log2(biases[0] / biases[1])
     return Measurement(abs(order - 2), 0.05, f"order {order:.3f}, bias {biases[1]:.2g} at 0.01")
-
-
-def descent(lr: float) -> AgentSpecification:
-    """Steps of one length: these games end where an estimate has no variance, at a point without a slope."""
-    return AgentSpecification.of("SGD", {"lr": lr})
 
 
 SUITE = Suite(

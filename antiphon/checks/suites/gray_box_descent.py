@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from antiphon.agents.specification import AgentSpecification
 from antiphon.checks.suite import Case, Learning, Suite
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -65,10 +66,15 @@ def _game(dimension: int, function: Factory, direction: Direction) -> Grammar:
     return gray_box_descent(gray_box(function, [point], [value]), player, direction=direction)
 
 
+def descent(lr: float) -> AgentSpecification:
+    """Steps of one length: what these games tell vanishes at the point without a slope, so they come to rest."""
+    return AgentSpecification.of("SGD", {"lr": lr})
+
+
 SUITE = Suite(
     "gray_box_descent",
     (
         Case("waves", wave, instances=30),
-        Case("bowls", bowl, instances=4, learning=Learning(500)),
+        Case("bowls", bowl, instances=4, learning=Learning(200, descent(0.2))),
     ),
 )
