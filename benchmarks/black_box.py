@@ -102,8 +102,8 @@ class Falling:
 def players(dimension: int, deviation: float) -> dict[str, tuple[Grammar, float, int]]:
     """By name: the game, the length of the first step, and the queries of a move.
 
-    First steps are the longest that are sure to descend. Of one random direction the squared estimate is, on average, as
-    many times the squared gradient as there are dimensions, so that its steps are so many times shorter.
+    First steps are the longest that are sure to descend. Of one random direction the squared estimate is, on average,
+    as many times the squared gradient as there are dimensions, so that its steps are so many times shorter.
     """
     signs = rademacher((dimension,), batch=1, scale=RADIUS, dtype=torch.float64)
     axes = coordinates(dimension, scale=RADIUS, dtype=torch.float64)
