@@ -4,6 +4,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from antiphon.agents.arglocopt import Representation as Representation
+    from antiphon.agents.arglocopt import arglocmax as arglocmax
+    from antiphon.agents.arglocopt import arglocmin as arglocmin
+    from antiphon.agents.arglocopt import arglocopt as arglocopt
     from antiphon.agents.specification import AgentSpecification as AgentSpecification
     from antiphon.agents.testing import check_agent as check_agent
     from antiphon.checks.check import check as check
@@ -39,6 +43,9 @@ if TYPE_CHECKING:
     from antiphon.grammars.brick import brick as brick
     from antiphon.grammars.brick import cut_out as cut_out
     from antiphon.grammars.cadence import Cadence as Cadence
+    from antiphon.grammars.certificate import Certificate as Certificate
+    from antiphon.grammars.certificate import Verdict as Verdict
+    from antiphon.grammars.certificate import certify as certify
     from antiphon.grammars.chain_rule import Edit as Edit
     from antiphon.grammars.chain_rule import Upstream as Upstream
     from antiphon.grammars.chain_rule import chain_rule as chain_rule
@@ -64,21 +71,30 @@ if TYPE_CHECKING:
     from antiphon.grammars.guarantee import exact as exact
     from antiphon.grammars.guarantee import promised as promised
     from antiphon.grammars.library.backprop import backprop as backprop
+    from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent
     from antiphon.grammars.library.dac import dac as dac
+    from antiphon.grammars.library.gray_box_descent import gray_box_descent as gray_box_descent
     from antiphon.grammars.library.networks import Dense as Dense
     from antiphon.grammars.library.networks import Policy as Policy
     from antiphon.grammars.library.networks import StateAction as StateAction
     from antiphon.grammars.library.networks import convolutional_layers as convolutional_layers
     from antiphon.grammars.library.networks import dense_layers as dense_layers
+    from antiphon.grammars.library.point import Point as Point
     from antiphon.grammars.maps import add as add
     from antiphon.grammars.maps import fixed_matrix as fixed_matrix
     from antiphon.grammars.maps import negate as negate
     from antiphon.grammars.maps import over_batch as over_batch
     from antiphon.grammars.maps import scale as scale
+    from antiphon.grammars.objective import Direction as Direction
     from antiphon.grammars.objective import maximise as maximise
     from antiphon.grammars.objective import minimise as minimise
     from antiphon.grammars.oracle import OracleDeclaration as OracleDeclaration
     from antiphon.grammars.oracle import Question as Question
+    from antiphon.grammars.partitions import Grid as Grid
+    from antiphon.grammars.partitions import Itself as Itself
+    from antiphon.grammars.partitions import Largest as Largest
+    from antiphon.grammars.partitions import Nearest as Nearest
+    from antiphon.grammars.partitions import Threshold as Threshold
     from antiphon.grammars.query import QueryGraph as QueryGraph
     from antiphon.grammars.regrouping import Regrouping as Regrouping
     from antiphon.grammars.regrouping import children as children
@@ -86,6 +102,9 @@ if TYPE_CHECKING:
     from antiphon.grammars.regrouping import refine as refine
     from antiphon.grammars.regrouping import units as units
     from antiphon.grammars.response import ResponseGraph as ResponseGraph
+    from antiphon.grammars.semantics import Semantics as Semantics
+    from antiphon.grammars.semantics import agreement as agreement
+    from antiphon.grammars.semantics import semantics as semantics
     from antiphon.grammars.types import Batch as Batch
     from antiphon.grammars.types import EdgeType as EdgeType
     from antiphon.grammars.writing import Message as Message
@@ -97,8 +116,10 @@ if TYPE_CHECKING:
     from antiphon.oracles import Annealing as Annealing
     from antiphon.oracles import black_box as black_box
     from antiphon.oracles import check_oracle as check_oracle
+    from antiphon.oracles import coordinates as coordinates
     from antiphon.oracles import gaussian as gaussian
     from antiphon.oracles import gray_box as gray_box
+    from antiphon.oracles import rademacher as rademacher
     from antiphon.oracles import uniform as uniform
     from antiphon.reading import read_experiment as read_experiment
     from antiphon.run import run_experiment as run_experiment
@@ -106,6 +127,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "antiphon.agents.arglocopt": ("Representation", "arglocmax", "arglocmin", "arglocopt"),
     "antiphon.agents.specification": ("AgentSpecification",),
     "antiphon.agents.testing": ("check_agent",),
     "antiphon.checks.check": ("check", "check_grammar"),
@@ -131,6 +153,7 @@ _MODULES = {
     ),
     "antiphon.grammars.brick": ("Brick", "brick", "cut_out"),
     "antiphon.grammars.cadence": ("Cadence",),
+    "antiphon.grammars.certificate": ("Certificate", "Verdict", "certify"),
     "antiphon.grammars.chain_rule": ("Edit", "Upstream", "chain_rule", "cut_into", "negate_into"),
     "antiphon.grammars.cost": ("Cost", "cost"),
     "antiphon.grammars.draft": ("QueryDraft",),
@@ -153,18 +176,32 @@ _MODULES = {
         "promised",
     ),
     "antiphon.grammars.library.backprop": ("backprop",),
+    "antiphon.grammars.library.black_box_descent": ("black_box_descent",),
     "antiphon.grammars.library.dac": ("dac",),
+    "antiphon.grammars.library.gray_box_descent": ("gray_box_descent",),
     "antiphon.grammars.library.networks": ("Dense", "Policy", "StateAction", "convolutional_layers", "dense_layers"),
+    "antiphon.grammars.library.point": ("Point",),
     "antiphon.grammars.maps": ("add", "fixed_matrix", "negate", "over_batch", "scale"),
-    "antiphon.grammars.objective": ("maximise", "minimise"),
+    "antiphon.grammars.objective": ("Direction", "maximise", "minimise"),
     "antiphon.grammars.oracle": ("OracleDeclaration", "Question"),
+    "antiphon.grammars.partitions": ("Grid", "Itself", "Largest", "Nearest", "Threshold"),
     "antiphon.grammars.query": ("QueryGraph",),
     "antiphon.grammars.regrouping": ("Regrouping", "children", "coarsen", "refine", "units"),
     "antiphon.grammars.response": ("ResponseGraph",),
+    "antiphon.grammars.semantics": ("Semantics", "agreement", "semantics"),
     "antiphon.grammars.types": ("Batch", "EdgeType"),
     "antiphon.grammars.writing": ("Message", "ResponseDraft"),
     "antiphon.launching": ("ExecutorName", "TransportName", "agent", "launch"),
-    "antiphon.oracles": ("Annealing", "black_box", "check_oracle", "gaussian", "gray_box", "uniform"),
+    "antiphon.oracles": (
+        "Annealing",
+        "black_box",
+        "check_oracle",
+        "coordinates",
+        "gaussian",
+        "gray_box",
+        "rademacher",
+        "uniform",
+    ),
     "antiphon.reading": ("read_experiment",),
     "antiphon.run": ("run_experiment",),
 }

@@ -14,6 +14,15 @@ class Direction(StrEnum):
     MAXIMISE = "maximise"
 
 
+def sign_of(direction: Direction) -> float:
+    """+1 to minimise and -1 to maximise: what an objective is multiplied by to become something to be minimised.
+
+    A representation is at a local minimum of an objective that is minimised, and at a local maximum of one that is
+    maximised; Definition 4 of the essay has these crossed.
+    """
+    return 1.0 if direction is Direction.MINIMISE else -1.0
+
+
 @dataclass(frozen=True)
 class Objective:
     """The sum of some losses, and the direction in which it is to go. Each loss is a mean over its batch."""
@@ -24,7 +33,7 @@ class Objective:
     @property
     def sign(self) -> float:
         """The seed of every loss: what players hear is always to be minimised."""
-        return 1.0 if self.direction is Direction.MINIMISE else -1.0
+        return sign_of(self.direction)
 
     def __repr__(self) -> str:
         return f"{self.direction} {' + '.join(map(repr, self.losses))}"

@@ -24,7 +24,8 @@ def black_box(
 
     function: takes one tensor per input, returns a tensor or a tuple of them; it keeps nothing between queries. A class
     or a `Factory` is called once, on the oracle's worker, to make the function. sizes: of the symbols in the types.
-    The live oracle counts its queries, and raises OracleError for an answer that is not as declared, or not finite.
+    The live oracle counts its queries and their points, and raises OracleError for an answer that is not as declared,
+    or not finite.
     """
     return declare_function(function, Question(question, tuple(inputs), tuple(outputs), Box.BLACK), sizes)
 

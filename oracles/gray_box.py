@@ -18,6 +18,6 @@ def gray_box(
     """An oracle that answers `function(*inputs)` and may be asked for gradients: the function is made of torch
     operations, or is an autograd function with a backward of its own.
 
-    The arguments are those of `black_box`; what it counts as a query is a value, not a gradient.
+    The arguments are those of `black_box`. Values and gradients are counted apart, by points.
     """
     return declare_function(function, Question(question, tuple(inputs), tuple(outputs), Box.GRAY), sizes)

@@ -81,6 +81,25 @@ def uniform(
     return _declare("uniform", Factory.of(Uniform, low, high), shape, batch, symbol, dtype)
 
 
+def rademacher(
+    shape: tuple[int, ...],
+    *,
+    batch: int,
+    symbol: str = "batch",
+    scale: float | Annealing = 1.0,
+    dtype: torch.dtype = torch.float32,
+) -> OracleDeclaration:
+    """Noise eps = c Delta, each number of Delta a fair sign, c the round's scale: the perturbation of Spall (1992).
+
+    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), of the probability of these signs: gray,
+    and its gradient is zero; scale() -> c, 0-d.
+    Raises OracleError for a scale that is not above 0, or a dtype that is not floating.
+    """
+    if not isinstance(scale, Annealing) and not scale > 0:
+        raise OracleError(f"rademacher: expected a scale above 0, or an Annealing; {scale!r} arrived. Correct it.")
+    return _declare("rademacher", Factory.of(Rademacher, scale), shape, batch, symbol, dtype)
+
+
 class Distribution(Protocol):
     """What noise is drawn from, in a given round."""
 
@@ -139,6 +158,29 @@ class Uniform:
         inside = (eps >= self._low) & (eps <= self._high)
         # `0 * eps` keeps the graph, so that a gradient can be asked for, and is zero.
         return torch.where(inside, 0 * eps - math.log(self._high - self._low), -math.inf)
+
+
+@final
+class Rademacher:
+    """Plus or minus `scale`, a fair coin for each number."""
+
+    def __init__(self, scale: float | Annealing) -> None:
+        self._scale = scale
+
+    def scale(self, round: int) -> float:
+        """The size of every number in one round."""
+        return self._scale.at(round) if isinstance(self._scale, Annealing) else float(self._scale)
+
+    def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
+        """Independent draws of the given size."""
+        signs = torch.randint(0, 2, tuple(size), generator=generator).mul_(2).sub_(1)
+        return signs.to(dtype).mul_(self.scale(round))
+
+    def log_density(self, eps: Tensor, round: int) -> Tensor:
+        """-log 2 at plus and minus the scale, minus infinity elsewhere."""
+        possible = eps.abs() == torch.tensor(self.scale(round), dtype=eps.dtype)
+        # As for uniform noise: a gradient can be asked for, and is zero.
+        return torch.where(possible, 0 * eps - math.log(2), -math.inf)
 
 
 @final

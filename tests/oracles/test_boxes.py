@@ -12,6 +12,7 @@ from antiphon.oracles.gray_box import gray_box
 from antiphon.oracles.testing import check_oracle
 
 POINTS, VALUES = (EdgeType((Batch(), 3)),), (EdgeType((Batch(),)),)
+SIGNS = (EdgeType((Batch(), 3), torch.bool),)
 SIZES = {"batch": 4}
 
 
@@ -21,6 +22,10 @@ def bowl(point):
 
 def both(point):
     return bowl(point), point
+
+
+def several(point):
+    return bowl(point), point, point > 0
 
 
 class Shifted:
@@ -55,17 +60,46 @@ def test_a_black_box_hands_out_no_memory_but_its_own():
     assert same.data_ptr() != point.data_ptr()
 
 
-def test_queries_are_counted():
+def test_queries_are_counted_and_points_beside_them():
     declaration = black_box(bowl, POINTS, VALUES, sizes=SIZES, question="ask")
     oracle = declaration.make(seed=0)
     for round in range(3):
         oracle.answer("ask", (torch.ones(4, 3),), round)
-    assert oracle.report() == {"queries": 3, "queries_since": 3}
+    assert oracle.report() == {"queries_since": 3, "queries": 3, "values": 12, "gradients": 0}
     oracle.answer("ask", (torch.ones(4, 3),), 3)
-    assert oracle.report() == {"queries": 4, "queries_since": 1}
+    assert oracle.report() == {"queries_since": 1, "queries": 4, "values": 16, "gradients": 0}
     resumed = declaration.make(seed=0)
     resumed.load(oracle.state())
-    assert resumed.report() == {"queries": 4, "queries_since": 0}
+    assert resumed.report() == {"queries_since": 0, "queries": 4, "values": 16, "gradients": 0}
+
+
+def test_gradients_are_counted_apart_once_for_all_outputs():
+    oracle = gray_box(several, POINTS, VALUES + POINTS + SIGNS, sizes=SIZES).make(seed=0)
+    point = torch.ones(4, 3, requires_grad=True)
+    for round in range(3):
+        value, same, sign = oracle.answer("value", (point,), round)
+        assert not sign.requires_grad
+        (gradient,) = torch.autograd.grad([value.sum(), same.sum()], point)
+        assert torch.equal(gradient, 2 * torch.ones(4, 3) + 1)
+    oracle.answer("value", (point,), 3)
+    assert oracle.report() == {"queries_since": 4, "queries": 4, "values": 16, "gradients": 12}
+
+
+def test_a_gradient_that_is_asked_twice_counts_twice():
+    oracle = gray_box(bowl, POINTS, VALUES, sizes=SIZES).make(seed=0)
+    point = torch.ones(4, 3, requires_grad=True)
+    (value,) = oracle.answer("value", (point,), 0)
+    for _ in range(2):
+        torch.autograd.grad(value.sum(), point, retain_graph=True)
+    assert (oracle.report()["values"], oracle.report()["gradients"]) == (4, 8)
+
+
+def test_without_a_batch_a_query_is_one_point():
+    oracle = gray_box(torch.sum, (EdgeType((3,)),), (EdgeType(()),)).make(seed=0)
+    point = torch.ones(3, requires_grad=True)
+    (value,) = oracle.answer("value", (point,), 0)
+    value.backward()
+    assert oracle.report() == {"queries_since": 1, "queries": 1, "values": 1, "gradients": 1}
 
 
 def crash(point):

@@ -8,7 +8,7 @@ import torch
 from antiphon.errors import OracleError
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.types import Batch, EdgeType
-from antiphon.oracles.noise import Annealing, gaussian, uniform
+from antiphon.oracles.noise import Annealing, gaussian, rademacher, uniform
 from antiphon.oracles.testing import check_oracle
 
 DECLARATIONS = {
@@ -16,6 +16,7 @@ DECLARATIONS = {
     "scalars": gaussian((), batch=4, symbol="envs", scale=0.1),
     "annealed float64": gaussian((2, 3), batch=2, scale=Annealing(1.0, 0.1, rounds=3), dtype=torch.float64),
     "uniform": uniform((2,), batch=3, low=-2.0, high=5.0),
+    "rademacher": rademacher((3,), batch=4, scale=0.1),
 }
 
 
@@ -67,6 +68,24 @@ def test_uniform_fills_its_interval():
     assert (eps.min().item(), eps.max().item()) == pytest.approx((2.0, 5.0), abs=0.01)
 
 
+def test_rademacher_is_a_fair_sign_times_the_scale():
+    noise = rademacher((4,), batch=20_000, scale=Annealing(1.0, 0.5, rounds=10), dtype=torch.float64).make(seed=0)
+    (eps,) = noise.answer("sample", (), 10)
+    assert eps.unique().tolist() == [-0.5, 0.5]
+    assert eps.mean(0).abs().max() < 0.02 * 0.5
+    # Signs of one draw know nothing of each other.
+    assert (eps.T @ eps / len(eps) - 0.25 * torch.eye(4)).abs().max() < 0.03 * 0.25
+
+
+def test_rademacher_density():
+    noise = rademacher((2,), batch=2, scale=0.1).make(seed=0)
+    eps = torch.tensor([[0.1, -0.1], [0.1, 0.3]], requires_grad=True)
+    (density,) = noise.answer("log_density", (eps,), 0)
+    assert density.tolist() == pytest.approx([-2 * math.log(2.0), -math.inf])
+    (gradient,) = torch.autograd.grad(density[0], eps)
+    assert not gradient.any()
+
+
 def test_gaussian_density_and_its_gradient():
     noise = gaussian((3,), batch=4, scale=Annealing(1.0, 0.2, rounds=8), dtype=torch.float64).make(seed=0)
     eps = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
@@ -100,6 +119,10 @@ def test_scale_is_told():
         (
             lambda: gaussian((1,), batch=1, scale=0.0),
             "gaussian: expected a scale above 0, or an Annealing; 0.0 arrived. Correct it.",
+        ),
+        (
+            lambda: rademacher((1,), batch=1, scale=-1.0),
+            "rademacher: expected a scale above 0, or an Annealing; -1.0 arrived. Correct it.",
         ),
         (
             lambda: gaussian(64, batch=1),  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,200 @@
+"""`arglocopt`: the output of a first-order optimization, as a representation (essay, Definition 4)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar, final
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from antiphon.agents.agent import Agent
+from antiphon.agents.specification import AgentSpecification
+from antiphon.errors import AgentError, OracleError
+from antiphon.grammars.certificate import Certificate, certify
+from antiphon.grammars.objective import Direction, sign_of
+
+Theta = TypeVar("Theta", bound=Tensor | Mapping[str, Tensor])
+"""theta: one tensor, or several by name, as `torch.func.functional_call` takes them."""
+
+By: TypeAlias = AgentSpecification | Callable[[Sequence[Tensor]], Optimizer | Agent]
+"""Who optimizes: a specification; or what makes a torch optimizer (any, L-BFGS too) or an agent of the parameters."""
+
+LBFGS = partial(torch.optim.LBFGS, line_search_fn="strong_wolfe", tolerance_grad=0.0, tolerance_change=0.0)
+"""The default: it stops where `arglocopt` says, and not before."""
+
+
+@dataclass(frozen=True, eq=False)
+class Representation(Generic[Theta]):
+    """A function at a local optimum: f_theta for the theta that was found, and how that is known.
+
+    value: the objective's at theta. gradients: queries that were answered, each with the gradient and the value of one
+    point, as a gray box does; the certificate counts its own. moves: of the optimizer.
+    """
+
+    parameters: Theta = field(repr=False)
+    value: float
+    direction: Direction
+    gradients: int
+    moves: int
+    certificate: Certificate
+    function: Callable[..., Any] | None = field(default=None, repr=False)  # Any: a function plays what it will
+
+    def __call__(self, *inputs: Any) -> Any:
+        """f_theta of these inputs. Raises OracleError if no function was named."""
+        if self.function is None:
+            raise OracleError(
+                "a representation was asked for its function, and none was named; expected arglocopt(..., function=f) "
+                "with f(theta, *inputs). Name it there, or use the parameters."
+            )
+        return self.function(self.parameters, *inputs)
+
+
+def arglocmin(
+    objective: Callable[[Theta], Tensor],
+    start: Theta,
+    **options: Any,  # of `arglocopt`
+) -> Representation[Theta]:
+    """`arglocopt` of an objective that is minimised: a local minimum. The options are the same.
+
+    >>> found = arglocmin(lambda theta: (theta - 3).square().sum(), torch.zeros(2, dtype=torch.float64))
+    >>> found.parameters
+    tensor([3., 3.], dtype=torch.float64)
+    >>> found.certificate.verdict
+    <Verdict.STRICT: 'strict'>
+    """
+    return arglocopt(objective, start, Direction.MINIMISE, **options)
+
+
+def arglocmax(
+    objective: Callable[[Theta], Tensor],
+    start: Theta,
+    **options: Any,  # of `arglocopt`
+) -> Representation[Theta]:
+    """`arglocopt` of an objective that is maximised: a local maximum. The options are the same."""
+    return arglocopt(objective, start, Direction.MAXIMISE, **options)
+
+
+def arglocopt(
+    objective: Callable[[Theta], Tensor],
+    start: Theta,
+    direction: Direction,
+    *,
+    by: By = LBFGS,
+    function: Callable[..., Any] | None = None,
+    queries: int = 10_000,
+    tolerance: float = 1e-6,
+) -> Representation[Theta]:
+    """Ask a gray box, let `by` move, until the gradient's norm is at most `tolerance`; then certify where that is.
+
+    objective: R(f_theta), of torch operations, twice differentiable where it ends. start: read only.
+    function: f(theta, *inputs), so that the representation can be called. An agent's cadence is not used.
+    No move begins once `queries` gradients were answered, or when a move changed nothing, as after an optimizer's own
+    stop; the certificate then says that the point is still MOVING. The essay asks no more than some tolerance, either.
+    Raises OracleError for an objective that is no finite scalar, AgentError for what is neither optimizer nor agent.
+    """
+    box = _GrayBox(objective, start, sign_of(direction))
+    move, moves = _mover(by, box), 0
+    while box.ask() > tolerance and box.asked < queries:
+        before = [each.clone() for each in box.parameters]
+        move()
+        moves += 1
+        if all(map(torch.equal, before, box.parameters)):
+            break
+    certificate = certify(box.of_vector, box.vector, direction, tolerance=tolerance)
+    return Representation(box.theta, box.value, direction, box.asked, moves, certificate, function)
+
+
+@final
+class _GrayBox:
+    """The objective at the parameters of now: value and gradient, and how often both were asked."""
+
+    def __init__(self, objective: Callable[[Any], Tensor], start: Tensor | Mapping[str, Tensor], sign: float) -> None:
+        self._objective, self._sign = objective, sign
+        self._names = None if isinstance(start, Tensor) else tuple(start)
+        tensors = (start,) if isinstance(start, Tensor) else tuple(start.values())
+        self.parameters = tuple(each.detach().clone() for each in tensors)
+        self.gradients: tuple[Tensor, ...] = ()
+        self.value, self.asked = 0.0, 0
+
+    @property
+    def theta(self) -> Any:  # Any: of the type of `start`
+        """A copy of where it is now."""
+        return self._shaped(tuple(each.clone() for each in self.parameters))
+
+    @property
+    def vector(self) -> Tensor:
+        """The same as one vector, (d,)."""
+        return torch.cat([each.reshape(-1) for each in self.parameters])
+
+    def of_vector(self, vector: Tensor) -> Tensor:
+        """The objective as a function of one vector, (d,)."""
+        parts = vector.split([each.numel() for each in self.parameters])
+        return self._objective(
+            self._shaped(tuple(part.view_as(own) for part, own in zip(parts, self.parameters, strict=True)))
+        )
+
+    def ask(self) -> float:
+        """One query: value and gradient, to be minimised. Returns the gradient's norm."""
+        self.asked += 1
+        leaves = tuple(each.detach().requires_grad_() for each in self.parameters)
+        with torch.enable_grad():
+            value = self._objective(self._shaped(leaves))
+            _refuse_no_scalar(value)
+            self.gradients = torch.autograd.grad(self._sign * value, leaves, allow_unused=True, materialize_grads=True)
+        self.value = float(value.detach())
+        norm = float(torch.cat([each.reshape(-1) for each in self.gradients]).norm())
+        if not torch.isfinite(torch.tensor([self.value, norm])).all():
+            raise OracleError(
+                f"the objective is {self.value} with a gradient of norm {norm} at query {self.asked}; expected finite "
+                "numbers. Start elsewhere, or let the optimizer take smaller steps."
+            )
+        return norm
+
+    def _shaped(self, tensors: tuple[Tensor, ...]) -> Any:  # Any: as `start` was
+        return tensors[0] if self._names is None else dict(zip(self._names, tensors, strict=True))
+
+
+def _mover(by: By, box: _GrayBox) -> Callable[[], None]:
+    """One move, from the gradient that was asked last."""
+    made = by.make("of arglocopt", box.parameters) if isinstance(by, AgentSpecification) else by(box.parameters)
+    if isinstance(made, Optimizer):
+        return lambda: _step(made, box)
+    if not isinstance(made, Agent):
+        raise AgentError(
+            f"arglocopt was to optimize by a {type(made).__name__}; expected a torch optimizer, or an agent with hear, "
+            "move, state and load. Pass what makes one of the parameters, or an AgentSpecification."
+        )
+
+    def move() -> None:
+        made.hear(box.gradients)
+        for own, moved in zip(box.parameters, made.move(), strict=True):
+            own.copy_(moved.detach())
+
+    return move
+
+
+def _step(optimizer: Optimizer, box: _GrayBox) -> None:
+    """A step of an optimizer that may ask again; what was answered last is not asked twice."""
+    fresh = True
+
+    def closure() -> float:
+        nonlocal fresh
+        if not fresh:
+            box.ask()
+        fresh = False
+        for own, gradient in zip(box.parameters, box.gradients, strict=True):
+            own.grad = gradient
+        return box._sign * box.value
+
+    optimizer.step(closure)
+
+
+def _refuse_no_scalar(value: object) -> None:
+    if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
+        found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise OracleError(
+            f"the objective of arglocopt played {found}; expected a 0-d tensor that depends on the parameters by torch "
+            "operations. Return the mean or the sum."
+        )

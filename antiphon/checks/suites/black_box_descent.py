@@ -1,0 +1,118 @@
+"""The black-box protocol: what is estimated from values is the gradient, on average, up to the squared perturbation."""
+
+import itertools
+from math import log2
+
+import torch
+from torch import Tensor
+
+from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
+from antiphon.checks.suites.gray_box_descent import Bowl, Wave, descent
+from antiphon.envs.dataset import arrays
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Arrives, Estimated, Exact, Insulated, PlayerLoss, Promise, promised
+from antiphon.grammars.library.black_box_descent import black_box_descent, simultaneous_perturbation
+from antiphon.grammars.library.point import Point
+from antiphon.grammars.objective import Direction
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.query import Port
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.black_box import black_box
+from antiphon.oracles.directions import coordinates
+from antiphon.oracles.noise import gaussian, rademacher
+
+RADIUS = 0.1
+ROUNDING = 1e-9
+"""What a difference of two near values leaves of sixteen digits."""
+
+
+def of_theta(theta: Tensor, function: Factory, sign: float) -> Tensor:
+    """What Player is to bring down: the function that Oracle holds, at theta, times the direction's sign."""
+    return sign * function()(theta)
+
+
+def signs(dimension: int) -> Tensor:
+    """Every vector of signs, once: (2^dimension, dimension), float64."""
+    return torch.tensor(list(itertools.product([-1.0, 1.0], repeat=dimension)), dtype=torch.float64)
+
+
+def every_sign(seed: int) -> Grammar:
+    """A bowl, and all perturbations at once: their mean is the expectation, and exactly the gradient."""
+    dimension = 2 + seed % 3
+    noise = arrays(RADIUS * signs(dimension), batch=2**dimension, shuffle=False)
+    return _bowl(dimension, seed, noise, Exact, Arrives)
+
+
+def axes(seed: int) -> Grammar:
+    """A bowl, and central differences along every axis."""
+    dimension = 2 + seed % 4
+    return _bowl(dimension, seed, coordinates(dimension, scale=RADIUS, dtype=torch.float64), Exact, Arrives)
+
+
+def by_chance(seed: int) -> Grammar:
+    """A bowl, and one random vector of signs a round; for every third seed four of them, or a Gaussian's direction."""
+    dimension = 2 + seed % 4
+    make = gaussian if seed % 3 == 2 else rademacher
+    noise = make((dimension,), batch=4 if seed % 3 == 1 else 1, scale=RADIUS, dtype=torch.float64)
+    return _bowl(dimension, seed, noise, Estimated)
+
+
+def comes_to_rest(seed: int) -> Grammar:
+    """A bowl and one vector of signs a round: the noise of the estimate vanishes with the gradient."""
+    return _bowl(2, seed, rademacher((2,), batch=1, scale=RADIUS, dtype=torch.float64), Estimated, Arrives)
+
+
+def _bowl(
+    dimension: int, seed: int, noise: OracleDeclaration, *kinds: type[Exact] | type[Estimated] | type[Arrives]
+) -> Grammar:
+    """For odd seeds it stands on its head, and is climbed."""
+    direction = Direction.MAXIMISE if seed % 2 else Direction.MINIMISE
+    sign = -1.0 if seed % 2 else 1.0
+    function = Factory.of(Bowl, dimension, seed, sign)
+    points, values = EdgeType((Batch(), dimension), torch.float64), EdgeType((Batch(),), torch.float64)
+    box = black_box(function, [points], [values], sizes=dict(noise.sizes))
+    grammar = black_box_descent(box, noise, Factory.of(Point, dimension, dtype=torch.float64), direction=direction)
+    loss = PlayerLoss.of(of_theta, Port("Player"), function=function, sign=sign)
+    promises = [_promise(kind, loss) for kind in kinds]
+    insulated = Insulated(("Player",), ("Oracle", "Value"), taps=True)
+    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, promised(*promises, insulated))
+
+
+def _promise(kind: type[Promise], loss: PlayerLoss) -> Promise:
+    if kind is Exact:
+        return Exact(
+            ("Player",), loss, "over all signs, or along all axes, the estimate of a quadratic's gradient", ROUNDING
+        )
+    if kind is Estimated:
+        return Estimated(("Player",), loss, bias=ROUNDING, sense="unbiased where the function is quadratic")
+    return Arrives(("Player",))
+
+
+def order_of_bias(seed: int) -> Measurement:
+    """How far the measured order of the bias in the perturbation is from two, on a wave, all signs enumerated."""
+    function, theta = Wave(4, seed), torch.randn(4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    gradient = torch.func.grad(function)(theta)
+    biases = []
+    for radius in (0.02, 0.01):
+        eps = radius * signs(4)
+        estimate = simultaneous_perturbation(function(theta + eps), function(theta - eps), eps)
+        biases.append(float((estimate - gradient).norm()))
+    order = log2(biases[0] / biases[1])
+    return Measurement(abs(order - 2), 0.05, f"order {order:.3f}, bias {biases[1]:.2g} at 0.01")
+
+
+SUITE = Suite(
+    "black_box_descent",
+    (
+        Case("all signs", every_sign, instances=6, learning=Learning(200, descent(0.2))),
+        Case("all axes", axes, instances=6, learning=Learning(200, descent(0.2))),
+        Case("by chance", by_chance, instances=3),
+        Case("at rest", comes_to_rest, instances=2, learning=Learning(600, descent(0.1))),
+    ),
+    (
+        Study(
+            "the bias is of second order in the perturbation", order_of_bias, 10, "Player", "simultaneous_perturbation"
+        ),
+    ),
+)

@@ -1,0 +1,80 @@
+"""The gray-box protocol: the gradient of a function that Oracle holds, and its minimum."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.checks.suite import Case, Learning, Suite
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Arrives, promised
+from antiphon.grammars.library.gray_box_descent import gray_box_descent
+from antiphon.grammars.library.point import Point
+from antiphon.grammars.objective import Direction
+from antiphon.grammars.types import EdgeType
+from antiphon.oracles.gray_box import gray_box
+
+
+class Wave:
+    """A smooth function of all coordinates together, drawn by `seed`: (..., dimension) -> (...)."""
+
+    def __init__(self, dimension: int, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.matrix = torch.randn(dimension, dimension, generator=generator, dtype=torch.float64) / dimension**0.5
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Bounded, with many optima."""
+        return (points @ self.matrix + 1).sin().sum(-1) + (points @ self.matrix).tanh().prod(-1)
+
+
+class Bowl:
+    """A quadratic with one minimum, drawn by `seed`: (..., dimension) -> (...). Curvatures in [1/2, 4]."""
+
+    def __init__(self, dimension: int, seed: int, sign: float = 1.0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        draw = torch.randn(dimension, dimension + 1, generator=generator, dtype=torch.float64)
+        basis, _ = torch.linalg.qr(draw[:, :dimension])
+        self.curvature = basis @ torch.diag(torch.linspace(0.5, 4, dimension, dtype=torch.float64)) @ basis.T
+        self.lowest, self.sign = draw[:, dimension], sign
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Half of the quadratic form of the distance from the minimum, times `sign`."""
+        away = points - self.lowest
+        return self.sign * ((away @ self.curvature) * away).sum(-1) / 2
+
+
+def wave(seed: int) -> Grammar:
+    """A wave in two to six dimensions, climbed for odd seeds."""
+    dimension = 2 + seed % 5
+    direction = Direction.MAXIMISE if seed % 2 else Direction.MINIMISE
+    return _game(dimension, Factory.of(Wave, dimension, seed), direction)
+
+
+def bowl(seed: int) -> Grammar:
+    """A bowl, in which Player comes to rest; for odd seeds it stands on its head, and is climbed."""
+    dimension, upside_down = 2 + seed % 4, bool(seed % 2)
+    function = Factory.of(Bowl, dimension, seed, -1.0 if upside_down else 1.0)
+    grammar = _game(dimension, function, Direction.MAXIMISE if upside_down else Direction.MINIMISE)
+    return replace(grammar, guarantee=grammar.guarantee + promised(Arrives()))
+
+
+def _game(dimension: int, function: Factory, direction: Direction) -> Grammar:
+    point, value = EdgeType((dimension,), torch.float64), EdgeType((), torch.float64)
+    player = Factory.of(Point, dimension, dtype=torch.float64)
+    return gray_box_descent(gray_box(function, [point], [value]), player, direction=direction)
+
+
+def descent(lr: float) -> AgentSpecification:
+    """Steps of one length: what these games tell vanishes at the point without a slope, so they come to rest."""
+    return AgentSpecification.of("SGD", {"lr": lr})
+
+
+SUITE = Suite(
+    "gray_box_descent",
+    (
+        Case("waves", wave, instances=30),
+        Case("bowls", bowl, instances=4, learning=Learning(200, descent(0.2))),
+    ),
+)

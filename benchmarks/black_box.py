@@ -1,0 +1,202 @@
+"""A player that hears values beside one that hears gradients: how near the minimum they are after as many queries.
+
+python -m benchmarks.black_box [--dimensions 2 10 50] [--budgets 100 1000 10000] [--seeds 0 1 2 3 4]
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.envs.bandit import curvature
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library import black_box_descent, gray_box_descent
+from antiphon.grammars.library.point import Point
+from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.launching import agent, launch
+from antiphon.oracles import black_box, coordinates, gray_box, rademacher
+from antiphon.oracles.draws import Draws
+from benchmarks.report import machine, table, write_section
+
+TARGET, RADIUS, STEEPEST, FLATTEST = 4.0, 0.1, 2.0, 0.2
+"""Of every coordinate of the minimum; of the perturbation; the largest and smallest eigenvalue of the Hessian."""
+
+
+class Bowl:
+    """(theta - 4)' C (theta - 4), half of C's eigenvalues 0.1 and half 1: (..., dimension) -> (...)."""
+
+    def __init__(self, dimension: int) -> None:
+        self.curvature = curvature(dimension)
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Zero at (4, ..., 4)."""
+        away = points - TARGET
+        return ((away @ self.curvature) * away).sum(-1)
+
+
+@final
+class NoisyBowl:
+    """A black box that answers the bowl's values, each with normal noise of its own; it counts them."""
+
+    def __init__(self, dimension: int, deviation: float, *, seed: int) -> None:
+        self._bowl, self._deviation, self._draws, self._values = Bowl(dimension), deviation, Draws(seed), 0
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """(batch, dimension) -> (batch,)."""
+        value = self._bowl(inputs[0])
+        self._values += len(value)
+        noise = torch.randn(value.shape, generator=self._draws.at(round), dtype=value.dtype)
+        return (value + self._deviation * noise,)
+
+    def state(self) -> State:
+        """The count."""
+        return {"values": self._values}
+
+    def load(self, state: State) -> None:
+        """Count on."""
+        self._values = state["values"]
+
+    def report(self) -> Mapping[str, float]:
+        """Points whose value was told."""
+        return {"values": self._values, "gradients": 0}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@final
+class Falling:
+    """Descent with steps first / (1 + moves / patience): they sum to infinity, and their squares do not."""
+
+    def __init__(self, parameters: Sequence[Tensor], first: float, patience: float) -> None:
+        self._parameters, self._first, self._patience, self._moves = parameters, first, patience, 0
+        self._heard = [torch.zeros_like(each) for each in parameters]
+
+    def hear(self, response: Sequence[Tensor]) -> None:
+        """Several before a move add up."""
+        self._heard = [mine + new for mine, new in zip(self._heard, response, strict=True)]
+
+    def move(self) -> Sequence[Tensor]:
+        """One step, shorter than the one before."""
+        step = self._first / (1 + self._moves / self._patience)
+        self._parameters = [mine - step * new for mine, new in zip(self._parameters, self._heard, strict=True)]
+        self._heard = [torch.zeros_like(each) for each in self._parameters]
+        self._moves += 1
+        return [each.clone() for each in self._parameters]
+
+    def state(self) -> State:
+        """The number of moves."""
+        return {"moves": self._moves}
+
+    def load(self, state: State) -> None:
+        """Continue."""
+        self._moves = state["moves"]
+
+
+def players(dimension: int, deviation: float) -> dict[str, tuple[Grammar, float, int]]:
+    """By name: the game, the length of the first step, and the queries of a move.
+
+    First steps are the longest that are sure to descend. Of one random direction the squared estimate is, on average,
+    as many times the squared gradient as there are dimensions, so that its steps are so many times shorter.
+    """
+    signs = rademacher((dimension,), batch=1, scale=RADIUS, dtype=torch.float64)
+    axes = coordinates(dimension, scale=RADIUS, dtype=torch.float64)
+    black = {
+        "black: all axes": (_black(dimension, axes, deviation), 1 / STEEPEST, 2 * dimension),
+        "black: signs": (_black(dimension, signs, deviation), 1 / (STEEPEST * dimension), 2),
+    }
+    return black if deviation else {"gray: gradients": (_gray(dimension), 1 / STEEPEST, 1), **black}
+
+
+def agent_of(step: float, deviation: float) -> AgentSpecification:
+    """Steps of one length where nothing is noise; else they fall, at first by half in 1 / (step * FLATTEST) moves."""
+    if not deviation:
+        return agent("SGD", lr=step)
+    return agent(agent="benchmarks.black_box:Falling", first=step, patience=1 / (step * FLATTEST))
+
+
+def _gray(dimension: int) -> Grammar:
+    point, value = EdgeType((dimension,), torch.float64), EdgeType((), torch.float64)
+    return gray_box_descent(gray_box(Factory.of(Bowl, dimension), [point], [value]), _player(dimension))
+
+
+def _black(dimension: int, noise: OracleDeclaration, deviation: float) -> Grammar:
+    points, values = EdgeType((Batch(), dimension), torch.float64), EdgeType((Batch(),), torch.float64)
+    box = black_box(Factory.of(Bowl, dimension), [points], [values], sizes=dict(noise.sizes))
+    if deviation:
+        made = Factory.of(NoisyBowl, dimension, deviation)
+        box = OracleDeclaration(made, (Question("value", (points,), (values,)),), noise.sizes)
+    return black_box_descent(box, noise, _player(dimension))
+
+
+def _player(dimension: int) -> Factory:
+    return Factory.of(Point, dimension, dtype=torch.float64)
+
+
+def descend(game: Grammar, by: AgentSpecification, each: int, budgets: Sequence[int], seed: int) -> list[float]:
+    """The distance from the minimum over that at the start, after each budget of queries, as Oracle counted them."""
+    found = []
+    with launch(game, by, seed=seed) as play:
+        for budget in budgets:
+            report = play.play(budget // each - play.round).reports["Oracle"]
+            asked = report["gradients"] or report["values"]
+            assert asked == each * play.round, (asked, each, play.round)
+            theta = play.states()["Player"]["parameters"]["theta"]
+            found.append(float((theta - TARGET).norm()) / (TARGET * len(theta) ** 0.5))
+    return found
+
+
+def compare(
+    dimensions: Sequence[int], budgets: Sequence[int], seeds: Sequence[int], deviation: float
+) -> list[list[object]]:
+    """A row per dimension and player: medians over seeds."""
+    rows: list[list[object]] = []
+    for dimension in dimensions:
+        for name, (game, step, each) in players(dimension, deviation).items():
+            chance = deviation or name == "black: signs"
+            tried = seeds if chance else seeds[:1]
+            runs = [descend(game, agent_of(step, deviation), each, budgets, seed) for seed in tried]
+            distances = [f"{median(column):.1e}" for column in zip(*runs, strict=True)]
+            rows.append([name, dimension, each, f"{step:g}", *distances])
+            print(*rows[-1], flush=True)
+    return rows
+
+
+def main() -> None:
+    """Descend, print, and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dimensions", type=int, nargs="+", default=[2, 10, 50])
+    parser.add_argument("--budgets", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--deviation", type=float, default=0.3, help="of the noise in the second table")
+    chosen = parser.parse_args()
+    header = [
+        "player",
+        "dimension",
+        "queries a move",
+        "step",
+        *(f"after {budget} queries" for budget in chosen.budgets),
+    ]
+    exact, noisy = (
+        table(header, compare(chosen.dimensions, chosen.budgets, chosen.seeds, deviation))
+        for deviation in (0.0, chosen.deviation)
+    )
+    text = (
+        "`python -m benchmarks.black_box`: distance from the minimum of a quadratic over that at the start, after as "
+        "many queries as Oracle counted: gradients for the gray player, values for the black ones. Curvatures differ "
+        f"by ten; steps are the longest that are sure to descend; medians over {len(chosen.seeds)} seeds "
+        f"({machine()}).\n\n{exact}\n\n"
+        f"The same with noise of deviation {chosen.deviation:g} in every value, and steps that fall from there as one "
+        f"over the number of moves:\n\n{noisy}"
+    )
+    write_section("Values against gradients", text)
+
+
+if __name__ == "__main__":
+    main()

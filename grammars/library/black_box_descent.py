@@ -1,0 +1,74 @@
+"""Descent in the black-box protocol: gradients are estimated from values alone, by simultaneous perturbation.
+
+Spall (1992), Multivariate stochastic approximation using a simultaneous perturbation gradient approximation, IEEE
+Transactions on Automatic Control 37: two values tell of all coordinates at once, however many there are.
+"""
+
+import torch
+from torch import Tensor
+
+from antiphon.grammars.chain_rule import chain_rule, cut_into
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Insulated, promised
+from antiphon.grammars.objective import Direction, Objective
+from antiphon.grammars.oracle import OracleDeclaration
+
+GUARANTEE = promised(
+    Estimated(("Player",), UNKNOWN, sense="the mean estimate is the gradient, up to the square of the perturbation"),
+    Insulated(("Player",), ("Oracle", "Value"), taps=True, sense="values are told, and no derivative"),
+)
+
+
+def black_box_descent(
+    oracle: OracleDeclaration,
+    noise: OracleDeclaration,
+    player: Factory,
+    *,
+    direction: Direction = Direction.MINIMISE,
+) -> Grammar:
+    """Player plays theta, Noise eps; Oracle answers R(theta + eps) and R(theta - eps): two values for each eps.
+
+    oracle: its first question takes points, (batch, dimension), and answers their values, (batch,); it may be black.
+    noise: its first question answers eps, (batch, dimension), a batch of perturbations whose estimates are averaged.
+    With `rademacher` it is Spall's; with `coordinates` it is central finite differences.
+    player: a module without inputs that plays theta, (dimension,), as `Point` does.
+    R's edit: nothing is asked of Oracle's derivative; theta is answered by an estimate from three taps.
+    """
+    q = QueryDraft()
+    theta = q.player("Player", player)()
+    eps = q.oracle("Noise", noise)()
+    box = q.oracle("Oracle", oracle)
+    ahead = box(q.operator("ahead", torch.add)(theta, eps))
+    behind = box(q.operator("behind", torch.sub)(theta, eps))
+    objective = Objective((q.loss("Value", mean_of_both)(ahead, behind).port,), direction)
+
+    r = chain_rule(
+        q,
+        objective,
+        edit=cut_into("Oracle"),
+        answers={
+            theta: lambda r: r.map(
+                simultaneous_perturbation, r.tap(ahead), r.tap(behind), r.tap(eps), factor=objective.sign
+            )
+        },
+    )
+    return Grammar("black_box_descent", q.graph(), r, objective, GUARANTEE)
+
+
+def mean_of_both(ahead: Tensor, behind: Tensor) -> Tensor:
+    """The mean of all values that were answered: R(theta), up to the square of the perturbation."""
+    return (ahead.mean() + behind.mean()) / 2
+
+
+def simultaneous_perturbation(ahead: Tensor, behind: Tensor, eps: Tensor, factor: float = 1.0) -> Tensor:
+    """The mean over the batch of (R(theta + eps) - R(theta - eps)) / 2 * eps * dimension / |eps|^2, times `factor`.
+
+    ahead, behind: (batch,); eps: (batch, dimension) -> (dimension,). Where every number of eps is plus or minus c, this
+    is Spall's (R+ - R-) / (2 eps_i). Along c e_i for each i it is the quotient of central differences. It is unbiased
+    for a quadratic R whenever E eps eps' / |eps|^2 is I / dimension: for any noise whose coordinates are exchangeable
+    and symmetric. Hence not a division by eps_i, which has no second moment for most other noise.
+    """
+    slope = (ahead - behind) * (factor * eps.shape[1] / 2) / eps.square().sum(1)
+    return slope @ eps / eps.shape[0]

@@ -1,0 +1,19 @@
+"""A player that plays its parameter vector and nothing else: the User of an optimization problem (Definition 3)."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+
+@final
+class Point(nn.Module):
+    """theta itself, (dimension,), every number of it `start` at first. It takes no input."""
+
+    def __init__(self, dimension: int, start: float = 0.0, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.full((dimension,), start, dtype=dtype))
+
+    def forward(self) -> Tensor:
+        """theta, in memory of its own: it may still be read when the next move overwrites the parameters."""
+        return self.theta.clone()

@@ -1,0 +1,108 @@
+"""Stated partitions of an output space: which outputs count as the same one (essay, Definition 1).
+
+Of a function into the reals no two inputs need ever share an output, so its semantics is only as coarse as one says it
+is. What is said is a value: it can be printed and compared, and stands beside whatever is concluded from it.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import ExperimentError, ShapeError
+
+
+class Partition(Protocol):
+    """Sends outputs, (n, ...), to the cells they lie in: integers, (n, ...); equal rows are the same cell."""
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """The cell of each output."""
+        ...
+
+
+@dataclass(frozen=True)
+class Itself:
+    """Every output is a cell of its own: for functions into a finite set, such as labels."""
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """outputs: (n, ...), returned as they are."""
+        return outputs
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The class of the largest logit, the first of those that tie: (n, classes) -> (n,). A classifier's convention."""
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """outputs: (n, classes)."""
+        if outputs.ndim != 2:
+            raise ShapeError(
+                f"Largest() was given outputs of shape {tuple(outputs.shape)}; expected (inputs, classes), a logit for "
+                "each class. State another partition, such as Threshold() for one logit."
+            )
+        # torch.argmax does not say which of equal ones it takes.
+        return (outputs == outputs.amax(1, keepdim=True)).to(torch.uint8).cummax(1).values.eq(0).sum(1)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Whether each number lies above `at`: (n, ...) -> 0 or 1, (n, ...)."""
+
+    at: float = 0.0
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """outputs: (n, ...)."""
+        return (outputs > self.at).to(torch.int64)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Cubes of side `width`, one of which begins at `origin`: number by number, the k with
+    origin + k width <= y < origin + (k + 1) width.
+
+    >>> Grid(0.5)(torch.tensor([-0.1, 0.0, 0.49, 0.5]))
+    tensor([-1,  0,  0,  1])
+    """
+
+    width: float
+    origin: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.width > 0:
+            raise ExperimentError(f"{self!r}: expected a width above 0. Correct it.")
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """outputs: (n, ...)."""
+        return ((outputs - self.origin) / self.width).floor().to(torch.int64)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The nearest of given prototypes by Euclidean distance, the first of those that tie: (n, d) -> (n,).
+
+    prototypes: of d numbers each; for outputs of shape (n,) of one.
+
+    >>> Nearest(((0.0, 0.0), (1.0, 1.0)))(torch.tensor([[0.2, 0.1], [0.9, 2.0]]))
+    tensor([0, 1])
+    """
+
+    prototypes: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        if len({len(each) for each in self.prototypes}) != 1:
+            raise ExperimentError(
+                f"{self!r}: expected one prototype or more, all of one length. Give each as many numbers as an output."
+            )
+
+    def __call__(self, outputs: Tensor) -> Tensor:
+        """outputs: (n, d), or (n,)."""
+        points = outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
+        prototypes = torch.tensor(self.prototypes, dtype=points.dtype)
+        if points.ndim != 2 or points.shape[1] != prototypes.shape[1]:
+            raise ShapeError(
+                f"Nearest() to prototypes of {prototypes.shape[1]} numbers was given outputs of shape "
+                f"{tuple(outputs.shape)}; expected (inputs, {prototypes.shape[1]}). Give prototypes of that length."
+            )
+        distances = (points[:, None] - prototypes).square().sum(2)
+        return Largest()(-distances)

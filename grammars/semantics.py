@@ -1,0 +1,180 @@
+"""Semantics: the meaning of an output is the set of inputs that are sent to it (essay, Definition 1)."""
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import comb, log
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import ExperimentError, ShapeError
+from antiphon.grammars.factory import describe
+from antiphon.grammars.partitions import Itself, Largest, Partition
+
+Output: TypeAlias = Hashable
+"""One output, or the cell it lies in: a number, or a tuple of numbers in the order of its elements."""
+
+Data: TypeAlias = Tensor | Sequence[Tensor]
+"""A finite X: one tensor, (n, ...), or one for each argument of the function, with equal first dimensions."""
+
+
+@dataclass(frozen=True)
+class Semantics:
+    """Which inputs of a finite data set share an output: a partition of X, its categories named by their outputs.
+
+    outputs: of each input, in the order of the data. partition: what counts as the same output.
+    data: a digest of X, since only functions of one X can be compared. Equal values mean the same, by the same names.
+    """
+
+    outputs: tuple[Output, ...] = field(repr=False)
+    partition: Partition
+    data: str = field(repr=False)
+
+    @property
+    def inputs(self) -> frozenset[int]:
+        """X, each input by its position in the data."""
+        return frozenset(range(len(self.outputs)))
+
+    def meaning(self, output: Output) -> frozenset[int]:
+        """f^-1(y), a subset of `inputs`: the pair of both is the meaning of y. Empty for what is never put out."""
+        return self.meanings.get(output, frozenset())
+
+    @functools.cached_property
+    def meanings(self) -> Mapping[Output, frozenset[int]]:
+        """Every output that occurs, in order of first occurrence, with its preimage."""
+        found: dict[Output, list[int]] = {}
+        for position, output in enumerate(self.outputs):
+            found.setdefault(output, []).append(position)
+        return {output: frozenset(positions) for output, positions in found.items()}
+
+    @property
+    def categories(self) -> frozenset[frozenset[int]]:
+        """The partition of X without the names: functions that categorise alike have equal ones."""
+        return frozenset(self.meanings.values())
+
+    def refines(self, other: "Semantics") -> bool:
+        """Whether inputs that mean the same here mean the same there: every category lies within one of `other`.
+
+        Then the other function's output is a function of this one's. Raises ExperimentError for another X.
+        """
+        _refuse_other_data(self, other)
+        return len(set(zip(self.outputs, other.outputs, strict=True))) == len(self.meanings)
+
+    def __repr__(self) -> str:
+        sizes = Counter(self.outputs).most_common(8)
+        shown = ", ".join(f"{output!r}: {count}" for output, count in sizes)
+        rest = f", and {len(self.meanings) - len(sizes)} more" if len(self.meanings) > len(sizes) else ""
+        return f"semantics of {len(self.outputs)} inputs by {self.partition!r}: {{{shown}{rest}}}"
+
+
+def semantics(
+    function: Callable[..., Any],  # Any: checked to be a tensor
+    data: Data,
+    by: Partition | None = None,
+) -> Semantics:
+    """What the outputs of a function mean on a finite data set: each input is categorised by its output.
+
+    function: a module or function that takes the data, (n, ...), in one call without gradients, and returns (n, ...).
+    It has to be one function: a module with dropout or batch norm is put into evaluation mode by the caller.
+    by: which outputs are the same. If not given, outputs (n, classes) of a floating dtype are logits, and categorised
+    by the `Largest`; integers and booleans are categorised by `Itself`. Real numbers need a partition that is stated.
+    Raises ShapeError or ExperimentError for outputs of another shape, NaN, or a partition that is missing.
+
+    >>> parity = semantics(lambda x: x % 2, torch.arange(5))
+    >>> parity
+    semantics of 5 inputs by Itself(): {0: 3, 1: 2}
+    >>> sorted(parity.meaning(1))
+    [1, 3]
+    """
+    arguments = (data,) if isinstance(data, Tensor) else tuple(data)
+    with torch.no_grad():
+        outputs = function(*arguments)
+    _refuse_outputs(outputs, {len(each) for each in arguments})
+    partition = _default(outputs) if by is None else by
+    cells = partition(outputs).tolist()
+    return Semantics(tuple(map(_hashable, cells)), partition, describe(arguments))
+
+
+def agreement(one: Semantics, other: Semantics) -> float:
+    """How far two functions categorise alike: the adjusted Rand index, 1 for equal categories, 0 as chance would do.
+
+    Hubert and Arabie (1985), Comparing partitions, Journal of Classification 2. It counts what Definition 1 is about:
+    pairs of inputs of which both functions say whether they mean the same. Names of outputs do not matter. It is taken
+    because of the correction for chance: with many categories most pairs are apart under any two functions, and the
+    plain Rand index calls that agreement. Below 0 is worse than chance. Two equal partitions agree by 1, however small.
+    Raises ExperimentError for semantics of different data.
+    """
+    _refuse_other_data(one, other)
+    together = _pairs(zip(one.outputs, other.outputs, strict=True))
+    mine, theirs, all_pairs = _pairs(one.outputs), _pairs(other.outputs), comb(len(one.outputs), 2)
+    # Times all_pairs, so that every number is a whole one until the last division.
+    above = together * all_pairs - mine * theirs
+    below = (mine + theirs) * all_pairs / 2 - mine * theirs
+    return above / below if below else 1.0
+
+
+def distance(one: Semantics, other: Semantics) -> float:
+    """How much two functions fail to tell of each other, in nats: the variation of information, H(f|g) + H(g|f).
+
+    Meila (2007), Comparing clusterings, Journal of Multivariate Analysis 98. A metric on partitions: 0 for equal
+    categories and only then. Raises ExperimentError for semantics of different data.
+    """
+    return uncertainty(one, given=other) + uncertainty(other, given=one)
+
+
+def uncertainty(one: Semantics, given: Semantics) -> float:
+    """H(f|g), in nats: what one does not know of f's category of an input, drawn uniformly, when g's is known.
+
+    0 exactly where g refines f. Raises ExperimentError for semantics of different data.
+    """
+    _refuse_other_data(one, given)
+    both, known = Counter(zip(one.outputs, given.outputs, strict=True)), Counter(given.outputs)
+    return sum(count * log(known[other] / count) for (_, other), count in both.items()) / len(one.outputs)
+
+
+def _pairs(outputs: Any) -> int:  # Any: an iterable of outputs
+    return sum(comb(count, 2) for count in Counter(outputs).values())
+
+
+def _hashable(value: Any) -> Output:  # Any: nested lists of numbers
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def _default(outputs: Tensor) -> Partition:
+    if not outputs.is_floating_point():
+        return Itself()
+    if outputs.ndim == 2 and outputs.shape[1] > 1:
+        return Largest()
+    raise ExperimentError(
+        f"a function plays real numbers, shape {tuple(outputs.shape)}, of which no two need ever be equal; expected a "
+        "statement of which outputs are the same. Pass by=Threshold(), Grid(width), Nearest(prototypes), or Itself()."
+    )
+
+
+def _refuse_outputs(outputs: Any, lengths: set[int]) -> None:  # Any: of anyone's function
+    if not isinstance(outputs, Tensor):
+        raise ShapeError(
+            f"a function played a {type(outputs).__name__}; expected one tensor, an output for each input. Return it."
+        )
+    if lengths != {len(outputs) if outputs.ndim else 0} or lengths == {0}:
+        raise ShapeError(
+            f"a function played outputs of shape {tuple(outputs.shape)} for data of length {sorted(lengths)}; expected "
+            "the same first dimension, of at least 1. Pass a data set of one length, and return an output per input."
+        )
+    if outputs.is_floating_point() and outputs.isnan().any():
+        wrong = int(outputs.isnan().reshape(len(outputs), -1).any(1).sum())
+        raise ExperimentError(
+            f"a function played NaN for {wrong} of {len(outputs)} inputs; expected numbers, since NaN is not even "
+            "equal to itself. Correct the function."
+        )
+
+
+def _refuse_other_data(one: Semantics, other: Semantics) -> None:
+    if one.data != other.data:
+        raise ExperimentError(
+            f"{one!r} and {other!r} are of different data; expected both functions on one data set, in one order. "
+            "Take the semantics of both on the same inputs."
+        )

@@ -1,0 +1,70 @@
+"""The directions of the axes, one after the other: where finite differences look, as noise looks anywhere."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import OracleError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.noise import Annealing
+
+
+def coordinates(
+    dimension: int,
+    *,
+    symbol: str = "batch",
+    scale: float | Annealing = 1.0,
+    dtype: torch.dtype = torch.float32,
+) -> OracleDeclaration:
+    """Deviations eps_i = c e_i along every axis, c the scale of the round: no chance in it, and a batch of `dimension`.
+
+    Where a grammar expects noise, it makes central finite differences of what was an estimate by chance.
+    Questions: sample() -> eps, (dimension, dimension), its rows the batch; scale() -> c, 0-d.
+    Raises OracleError for a scale that is not above 0, a dimension below 1, or a dtype that is not floating.
+    """
+    if not isinstance(scale, Annealing) and not scale > 0:
+        raise OracleError(f"coordinates: expected a scale above 0, or an Annealing; {scale!r} arrived. Correct it.")
+    if dimension < 1:
+        raise OracleError(f"coordinates: expected a dimension of at least 1; {dimension!r} arrived. Correct it.")
+    if not dtype.is_floating_point:
+        raise OracleError(
+            f"coordinates: expected a floating dtype; {dtype} arrived. Pass torch.float32 or torch.float64."
+        )
+    questions = (
+        Question("sample", (), (EdgeType((Batch(symbol), dimension), dtype),)),
+        Question("scale", (), (EdgeType((), dtype),)),
+    )
+    return OracleDeclaration(Factory.of(Coordinates, dimension, scale, dtype), questions, ((symbol, dimension),))
+
+
+@final
+class Coordinates:
+    """The live oracle. It knows nothing and remembers nothing."""
+
+    def __init__(self, dimension: int, scale: float | Annealing, dtype: torch.dtype, *, seed: int) -> None:
+        self._dimension, self._scale, self._dtype = dimension, scale, dtype
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """Answer sample or scale."""
+        scale = self._scale.at(round) if isinstance(self._scale, Annealing) else float(self._scale)
+        if question == "scale":
+            return (torch.tensor(scale, dtype=self._dtype),)
+        return (torch.eye(self._dimension, dtype=self._dtype).mul_(scale),)
+
+    def state(self) -> State:
+        """Nothing: the answer depends on the round alone."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Nothing to do."""
+
+    def report(self) -> Mapping[str, float]:
+        """Nothing to report."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to release."""
