@@ -10,13 +10,18 @@ if TYPE_CHECKING:
     from antiphon.coordinator.placement import Placement as Placement
     from antiphon.coordinator.placement import spread as spread
     from antiphon.coordinator.placement import together as together
+    from antiphon.envs import MarkovProcess as MarkovProcess
     from antiphon.envs import arrays as arrays
+    from antiphon.envs import boyan_chain as boyan_chain
+    from antiphon.envs import chooser as chooser
     from antiphon.envs import dataset as dataset
     from antiphon.envs import digits as digits
     from antiphon.envs import digits_arrays as digits_arrays
     from antiphon.envs import episode_returns as episode_returns
+    from antiphon.envs import markov as markov
     from antiphon.envs import nature as nature
     from antiphon.envs import quadratic_bandit as quadratic_bandit
+    from antiphon.envs import random_walk as random_walk
     from antiphon.errors import AgentError as AgentError
     from antiphon.errors import AntiphonError as AntiphonError
     from antiphon.errors import BlackBoxError as BlackBoxError
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from antiphon.grammars.chain_rule import Edit as Edit
     from antiphon.grammars.chain_rule import Upstream as Upstream
     from antiphon.grammars.chain_rule import chain_rule as chain_rule
+    from antiphon.grammars.chain_rule import cut_at as cut_at
     from antiphon.grammars.chain_rule import cut_into as cut_into
     from antiphon.grammars.chain_rule import negate_into as negate_into
     from antiphon.grammars.draft import QueryDraft as QueryDraft
@@ -46,11 +52,24 @@ if TYPE_CHECKING:
     from antiphon.grammars.guarantee import exact as exact
     from antiphon.grammars.library.backprop import backprop as backprop
     from antiphon.grammars.library.dac import dac as dac
+    from antiphon.grammars.library.densities import GaussianDensity as GaussianDensity
+    from antiphon.grammars.library.densities import normal_inverse_wishart as normal_inverse_wishart
+    from antiphon.grammars.library.implicit import implicit_temporal_difference as implicit_temporal_difference
+    from antiphon.grammars.library.likelihood import maximum_a_posteriori as maximum_a_posteriori
+    from antiphon.grammars.library.likelihood import maximum_likelihood as maximum_likelihood
     from antiphon.grammars.library.networks import Dense as Dense
     from antiphon.grammars.library.networks import Policy as Policy
     from antiphon.grammars.library.networks import StateAction as StateAction
     from antiphon.grammars.library.networks import convolutional_layers as convolutional_layers
     from antiphon.grammars.library.networks import dense_layers as dense_layers
+    from antiphon.grammars.library.penalty import squared_norm as squared_norm
+    from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2
+    from antiphon.grammars.library.projected_fixpoint import tdc as tdc
+    from antiphon.grammars.library.supervised import supervised as supervised
+    from antiphon.grammars.library.temporal_difference import double_residual_gradient as double_residual_gradient
+    from antiphon.grammars.library.temporal_difference import residual_gradient as residual_gradient
+    from antiphon.grammars.library.temporal_difference import semi_gradient as semi_gradient
+    from antiphon.grammars.library.temporal_difference import temporal_difference as temporal_difference
     from antiphon.grammars.maps import add as add
     from antiphon.grammars.maps import fixed_matrix as fixed_matrix
     from antiphon.grammars.maps import negate as negate
@@ -86,7 +105,20 @@ _MODULES = {
     "antiphon.agents.testing": ("check_agent",),
     "antiphon.coordinator.assignment": ("assign",),
     "antiphon.coordinator.placement": ("Placement", "spread", "together"),
-    "antiphon.envs": ("arrays", "dataset", "digits", "digits_arrays", "episode_returns", "nature", "quadratic_bandit"),
+    "antiphon.envs": (
+        "MarkovProcess",
+        "arrays",
+        "boyan_chain",
+        "chooser",
+        "dataset",
+        "digits",
+        "digits_arrays",
+        "episode_returns",
+        "markov",
+        "nature",
+        "quadratic_bandit",
+        "random_walk",
+    ),
     "antiphon.errors": (
         "AgentError",
         "AntiphonError",
@@ -104,14 +136,26 @@ _MODULES = {
         "WorkerDied",
     ),
     "antiphon.grammars.cadence": ("Cadence",),
-    "antiphon.grammars.chain_rule": ("Edit", "Upstream", "chain_rule", "cut_into", "negate_into"),
+    "antiphon.grammars.chain_rule": ("Edit", "Upstream", "chain_rule", "cut_at", "cut_into", "negate_into"),
     "antiphon.grammars.draft": ("QueryDraft",),
     "antiphon.grammars.factory": ("Factory",),
     "antiphon.grammars.grammar": ("Grammar",),
     "antiphon.grammars.guarantee": ("Category", "Guarantee", "Promise", "exact"),
     "antiphon.grammars.library.backprop": ("backprop",),
     "antiphon.grammars.library.dac": ("dac",),
+    "antiphon.grammars.library.densities": ("GaussianDensity", "normal_inverse_wishart"),
+    "antiphon.grammars.library.implicit": ("implicit_temporal_difference",),
+    "antiphon.grammars.library.likelihood": ("maximum_a_posteriori", "maximum_likelihood"),
     "antiphon.grammars.library.networks": ("Dense", "Policy", "StateAction", "convolutional_layers", "dense_layers"),
+    "antiphon.grammars.library.penalty": ("squared_norm",),
+    "antiphon.grammars.library.projected_fixpoint": ("gtd2", "tdc"),
+    "antiphon.grammars.library.supervised": ("supervised",),
+    "antiphon.grammars.library.temporal_difference": (
+        "double_residual_gradient",
+        "residual_gradient",
+        "semi_gradient",
+        "temporal_difference",
+    ),
     "antiphon.grammars.maps": ("add", "fixed_matrix", "negate", "over_batch", "scale"),
     "antiphon.grammars.objective": ("maximise", "minimise"),
     "antiphon.grammars.oracle": ("OracleDeclaration", "Question"),
