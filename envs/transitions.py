@@ -128,7 +128,8 @@ class Transitions:
 class Walk:
     """Walkers in a process, each in a state of its own.
 
-    `sample` lets behaviour choose their actions, `step` whoever asks. Where an episode ends the walker is put back to a start; what it leaves behind is told before.
+    `sample` lets behaviour choose their actions, `step` whoever asks. Where an episode ends the walker is put back to
+    a start; what it leaves behind is told before.
     """
 
     def __init__(self, process: MarkovProcess, behaviour: Tensor, policy: Tensor, batch: int, *, seed: int) -> None:

@@ -25,19 +25,19 @@ class Experience:
 def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaration | None = None) -> Experience:
     """The transitions of a round.
 
-    nature: sample() -> s, a, r, s', terminated and, perhaps, weight. actor: the policy mu that is
-    evaluated, a black box whose first question takes s and answers a; without it Critic is asked about states alone.
-    A Nature without this question walks: observe() -> s; step(a) -> r, s', terminated, at the action of Actor.
+    nature: sample() -> s, a, r, s', terminated and, perhaps, weight; or observe() -> s and step(a) -> r, s',
+    terminated, where there is an Actor to choose the action. actor: the policy mu that is evaluated, a black box whose
+    first question takes s and answers a; without one Critic is asked about states alone.
     Raises GrammarError for a Nature that has neither.
     """
     world = q.oracle("Nature", nature)
     policy = None if actor is None else q.oracle("Actor", actor)
-    if nature.question("sample"):
-        state, action, reward, after, terminated, *weight = _outputs("sample", 5, world.sample())
-    elif policy is not None and nature.question("observe") and nature.question("step"):
+    if policy is not None and nature.question("observe") and nature.question("step"):
         state = world.observe()
         action, weight = policy(state), []
         reward, after, terminated = _outputs("step", 3, world.step(action))
+    elif nature.question("sample"):
+        state, action, reward, after, terminated, *weight = _outputs("sample", 5, world.sample())
     else:
         raise GrammarError(
             f"Nature has the questions {sorted(question.name for question in nature.questions)}; expected 'sample', or "
