@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from antiphon.grammars.library.likelihood import maximum_a_posteriori as maximum_a_posteriori
     from antiphon.grammars.library.likelihood import maximum_likelihood as maximum_likelihood
     from antiphon.grammars.library.networks import Dense as Dense
+    from antiphon.grammars.library.networks import Perceptron as Perceptron
     from antiphon.grammars.library.networks import Policy as Policy
     from antiphon.grammars.library.networks import StateAction as StateAction
     from antiphon.grammars.library.networks import convolutional_layers as convolutional_layers
@@ -174,7 +175,14 @@ _MODULES = {
     "antiphon.grammars.library.densities": ("GaussianDensity", "normal_inverse_wishart"),
     "antiphon.grammars.library.implicit": ("implicit_temporal_difference",),
     "antiphon.grammars.library.likelihood": ("maximum_a_posteriori", "maximum_likelihood"),
-    "antiphon.grammars.library.networks": ("Dense", "Policy", "StateAction", "convolutional_layers", "dense_layers"),
+    "antiphon.grammars.library.networks": (
+        "Dense",
+        "Perceptron",
+        "Policy",
+        "StateAction",
+        "convolutional_layers",
+        "dense_layers",
+    ),
     "antiphon.grammars.library.penalty": ("squared_norm",),
     "antiphon.grammars.library.projected_fixpoint": ("gtd2", "tdc"),
     "antiphon.grammars.library.supervised": ("supervised",),

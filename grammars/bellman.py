@@ -1,4 +1,4 @@
-"""The mathematics of temporal differences: errors per transition, losses as means, and maps for edits of R.
+"""The mathematics of temporal differences: errors per transition, losses as means, maps for edits of R, own losses.
 
 weight: of each transition, (batch,), where it was not drawn as it should count (importance sampling, enumeration).
 """
@@ -62,3 +62,59 @@ def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *,
     weighted = gram if weight is None else weight[:, None] * gram
     eye = torch.eye(batch, dtype=features.dtype, device=features.device)
     return torch.linalg.solve(eye + (2 * step / batch) * weighted, message)
+
+
+def held_square(
+    reward: Tensor,
+    terminated: Tensor,
+    next_value: Tensor,
+    value: Tensor,
+    weight: Tensor | None = None,
+    *,
+    gamma: float,
+) -> Tensor:
+    """Mean square of the Bellman error with the target held fixed: whose gradient a semi-gradient is. ()."""
+    return mean_square(bellman_error(reward, terminated, next_value.detach(), value, gamma), weight)
+
+
+def envelope(
+    reward: Tensor,
+    terminated: Tensor,
+    next_value: Tensor,
+    value: Tensor,
+    features: Tensor,
+    weight: Tensor | None = None,
+    *,
+    gamma: float,
+    step: float,
+    bias: bool,
+) -> Tensor:
+    """min over d of |error - phi d|^2 + |d|^2 / (2 step), the first a mean with the target held: ().
+
+    Its gradient is what `implicit` tells. This is the Moreau envelope of `held_square` in the parameters of a linear value: gradient steps on it are implicit
+    steps (Rockafellar 1976, Monotone operators and the proximal point algorithm).
+    """
+    error = bellman_error(reward, terminated, next_value.detach(), value, gamma)
+    told = share(error, weight)[:, None]
+    return (error[:, None] * implicit(told, features, weight, step=step, bias=bias)).sum()
+
+
+def correction(error: Tensor, guess: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Half the mean square of error - guess, the error held fixed: what a Corrector brings down. ()."""
+    return mean_square(error.detach() - guess.squeeze(-1), weight) / 2
+
+
+def corrected_square(
+    reward: Tensor,
+    terminated: Tensor,
+    next_value: Tensor,
+    value: Tensor,
+    guess: Tensor,
+    weight: Tensor | None = None,
+    *,
+    gamma: float,
+) -> Tensor:
+    """Half of `held_square`, and gamma (1 - terminated) V(s') h(s) beside it, h held: whose gradient TDC tells. ()."""
+    ahead = gamma * (1 - terminated) * next_value.squeeze(-1) * guess.detach().squeeze(-1)
+    held = held_square(reward, terminated, next_value, value, weight, gamma=gamma)
+    return held / 2 + share(ahead, weight).sum()

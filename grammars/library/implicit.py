@@ -3,12 +3,12 @@
 from torch import nn
 
 from antiphon.errors import GrammarError
-from antiphon.grammars.bellman import bellman_error, implicit, mean_square
+from antiphon.grammars.bellman import bellman_error, envelope, implicit, mean_square
 from antiphon.grammars.chain_rule import Edit, Upstream, chain_rule, cut_at
 from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Category, Guarantee, Promise
+from antiphon.grammars.guarantee import Exact, PlayerLoss, promised
 from antiphon.grammars.library.experience import experience
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
@@ -35,14 +35,15 @@ def implicit_temporal_difference(
     seen = experience(q, nature)
     value = q.player("Critic", critic)
     now, after = value(*seen.now), value(*seen.after)
-    error = q.operator("error", bellman_error, gamma=gamma)(seen.reward, seen.terminated, after, now)
+    error = q.operator("error", bellman_error, gamma=gamma)(*seen.ends(after, now))
     objective = minimise(q.loss("BE", mean_square)(error, *seen.weight))
     graph = q.graph()
     bias = any(parameter.name == "bias" for parameter in graph.player_by_name["Critic"].parameters)
-    solved = _solved_at(now, *seen.now, *seen.weight, step=step, bias=bias)
-    r = chain_rule(graph, objective, edit=[cut_at(after), solved])
+    known = {"step": step, "bias": bias}
+    r = chain_rule(graph, objective, edit=[cut_at(after), _solved_at(now, *seen.now, *seen.weight, **known)])
+    loss = PlayerLoss.of(envelope, *seen.ends(after, now), *seen.now, *seen.weight, gamma=gamma, **known)
     sense = f"the semi-gradient at the parameters to which SGD(lr={step:g}) goes by it"
-    guarantee = Guarantee((Promise(Category.ESTIMATED, sense),))
+    guarantee = promised(Exact(("Critic",), loss, sense=sense))
     return Grammar("implicit-temporal-difference", graph, r, objective, guarantee)
 
 

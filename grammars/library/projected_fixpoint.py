@@ -5,22 +5,18 @@ learns one of them: h(s), the error expected at s as far as its features can tel
 gradient-descent methods for temporal-difference learning with linear function approximation.
 """
 
-from antiphon.grammars.bellman import bellman_error, minus_error, saddle
+from dataclasses import dataclass
+
+from antiphon.grammars.bellman import bellman_error, corrected_square, correction, minus_error, saddle
 from antiphon.grammars.chain_rule import Edit, Upstream, chain_rule, negate_into
 from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Category, Guarantee, Promise
-from antiphon.grammars.library.experience import experience
+from antiphon.grammars.guarantee import Exact, Learned, PlayerLoss, Promise, promised
+from antiphon.grammars.library.experience import Experience, experience
 from antiphon.grammars.objective import Objective, minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.writing import Message
-
-_LEARNED = Promise(Category.LEARNED, "h approaches the projection of the expected Bellman error", ("Corrector",))
-_DESCENT = Promise(Category.LEARNED, "the gradient of half the projected Bellman error, by way of h", ("Critic",))
-_CORRECTED = Promise(Category.ESTIMATED, "that gradient in expectation, with the sampled error for h", ("Critic",))
-GTD2 = Guarantee((_LEARNED, _DESCENT))
-TDC = Guarantee((_LEARNED, _CORRECTED))
 
 
 def gtd2(
@@ -37,9 +33,10 @@ def gtd2(
     features. The rest as in `temporal_difference`. Corrector is to move on the faster time scale.
     """
     q = QueryDraft()
-    objective, _, _ = _game(q, nature, critic, corrector, actor, gamma)
-    r = chain_rule(q, objective, edit=negate_into("Corrector"))
-    return Grammar("gtd2", q.graph(), r, objective, GTD2)
+    game = _game(q, nature, critic, corrector, actor, gamma)
+    r = chain_rule(q, game.objective, edit=negate_into("Corrector"))
+    descends = Exact(("Critic",), sense="the gradient of the objective, which is learned: it depends on h")
+    return Grammar("gtd2", q.graph(), r, game.objective, promised(descends, *_corrects(game)))
 
 
 def tdc(
@@ -55,9 +52,25 @@ def tdc(
     That is the semi-gradient, and what still flows through the target, gamma h, corrects it.
     """
     q = QueryDraft()
-    objective, now, error = _game(q, nature, critic, corrector, actor, gamma)
-    r = chain_rule(q, objective, edit=[negate_into("Corrector"), _tell_into(now, *error)])
-    return Grammar("tdc", q.graph(), r, objective, TDC)
+    game = _game(q, nature, critic, corrector, actor, gamma)
+    seen, now = game.seen, game.now
+    edits = [negate_into("Corrector"), _tell_into(now, game.error, *seen.weight)]
+    r = chain_rule(q, game.objective, edit=edits)
+    loss = PlayerLoss.of(corrected_square, *seen.ends(game.after, now), game.h, *seen.weight, gamma=gamma)
+    corrected = Exact(("Critic",), loss, sense="the semi-gradient, corrected by h at the target")
+    return Grammar("tdc", q.graph(), r, game.objective, promised(corrected, *_corrects(game)))
+
+
+@dataclass(frozen=True)
+class _Game:
+    """The values of the Q of both, and its objective."""
+
+    seen: Experience
+    now: Value
+    after: Value
+    error: Value
+    h: Value
+    objective: Objective
 
 
 def _game(
@@ -67,13 +80,20 @@ def _game(
     corrector: Factory,
     actor: OracleDeclaration | None,
     gamma: float,
-) -> tuple[Objective, Value, tuple[Value, ...]]:
-    """The Q of both: the objective, V(s), and the error with its weight, if any."""
+) -> _Game:
     seen = experience(q, nature, actor)
-    value, h = q.player("Critic", critic), q.player("Corrector", corrector)
+    value, correct = q.player("Critic", critic), q.player("Corrector", corrector)
     now, after = value(*seen.now), value(*seen.after)
-    error = q.operator("error", bellman_error, gamma=gamma)(seen.reward, seen.terminated, after, now)
-    return minimise(q.loss("Saddle", saddle)(error, h(*seen.now), *seen.weight)), now, (error, *seen.weight)
+    error = q.operator("error", bellman_error, gamma=gamma)(*seen.ends(after, now))
+    h = correct(*seen.now)
+    return _Game(seen, now, after, error, h, minimise(q.loss("Saddle", saddle)(error, h, *seen.weight)))
+
+
+def _corrects(game: _Game) -> tuple[Promise, Promise]:
+    """What is promised to Corrector: its own loss, and where it leads."""
+    loss = PlayerLoss.of(correction, game.error, game.h, *game.seen.weight)
+    regression = Exact(("Corrector",), loss, sense="the gradient of half the mean square of error - h")
+    return regression, Learned(("Corrector",), sense="h is the error expected at s, as far as its features can tell")
 
 
 def _tell_into(now: Value, *error: Value) -> Edit:

@@ -4,23 +4,16 @@
 ends of a transition; what R says of the far end is then the whole difference between semi and residual gradient.
 """
 
-from antiphon.grammars.bellman import bellman_error, mean_product, mean_square
+from antiphon.grammars.bellman import bellman_error, held_square, mean_product, mean_square
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule, cut_at
-from antiphon.grammars.draft import PlayerHandle, QueryDraft, Value
+from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Category, Guarantee, Promise
+from antiphon.grammars.guarantee import Exact, Insulated, PlayerLoss, promised
 from antiphon.grammars.library.experience import Experience, experience, experience_twice
-from antiphon.grammars.objective import Objective, minimise
+from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
-
-CLONED = Guarantee((Promise(Category.EXACT, "the gradient of the Bellman error against the cloned target"),))
-SEMI = Guarantee(
-    (Promise(Category.ESTIMATED, "the gradient with the target held; it rests at the projected fixpoint"),)
-)
-RESIDUAL = Guarantee((Promise(Category.EXACT, "the gradient of the mean squared error of single transitions"),))
-DOUBLE = Guarantee((Promise(Category.EXACT, "an unbiased gradient of the mean squared Bellman residual"),))
 
 
 def temporal_difference(
@@ -44,7 +37,9 @@ def temporal_difference(
     target = q.clone("Critic~", value, soft=soft, cadence=Cadence(clone_every))
     now = value(*seen.now)
     objective = minimise(_loss(q, seen, target(*seen.after), now, gamma))
-    return Grammar("temporal-difference", q.graph(), chain_rule(q, objective), objective, CLONED)
+    exact = Exact(sense="the gradient of the Bellman error against the clone's target")
+    guarantee = promised(exact, Insulated(("Critic",), ("Critic~",)))
+    return Grammar("temporal-difference", q.graph(), chain_rule(q, objective), objective, guarantee)
 
 
 def semi_gradient(
@@ -55,9 +50,12 @@ def semi_gradient(
     It is no gradient of anything (essay, Remark 2), and may diverge off policy (Baird 1995).
     """
     q = QueryDraft()
-    objective, after = _own_target(q, nature, critic, actor, gamma)
+    seen, now, after = _both_ends(q, nature, critic, actor)
+    objective = minimise(_loss(q, seen, after, now, gamma))
     r = chain_rule(q, objective, edit=cut_at(after))
-    return Grammar("semi-gradient", q.graph(), r, objective, SEMI)
+    held = PlayerLoss.of(held_square, *seen.ends(after, now), *seen.weight, gamma=gamma)
+    guarantee = promised(Exact(("Critic",), held, sense="the gradient of the Bellman error with its target held"))
+    return Grammar("semi-gradient", q.graph(), r, objective, guarantee)
 
 
 def residual_gradient(
@@ -69,8 +67,10 @@ def residual_gradient(
     `double_residual_gradient` samples twice.
     """
     q = QueryDraft()
-    objective, _ = _own_target(q, nature, critic, actor, gamma)
-    return Grammar("residual-gradient", q.graph(), chain_rule(q, objective), objective, RESIDUAL)
+    seen, now, after = _both_ends(q, nature, critic, actor)
+    objective = minimise(_loss(q, seen, after, now, gamma))
+    guarantee = promised(Exact(sense="the gradient of the mean squared error of single transitions"))
+    return Grammar("residual-gradient", q.graph(), chain_rule(q, objective), objective, guarantee)
 
 
 def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamma: float = 0.99) -> Grammar:
@@ -83,22 +83,22 @@ def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamm
     one, two = experience_twice(q, nature)
     value = q.player("Critic", critic)
     now = value(*one.now)
-    error = q.operator("error", bellman_error, gamma=gamma)(one.reward, one.terminated, value(*one.after), now)
-    other = q.operator("other error", bellman_error, gamma=gamma)(two.reward, two.terminated, value(*two.after), now)
+    error = q.operator("error", bellman_error, gamma=gamma)(*one.ends(value(*one.after), now))
+    other = q.operator("other error", bellman_error, gamma=gamma)(*two.ends(value(*two.after), now))
     objective = minimise(q.loss("BE", mean_product)(error, other, *one.weight))
-    return Grammar("double-residual-gradient", q.graph(), chain_rule(q, objective), objective, DOUBLE)
+    guarantee = promised(Exact(sense="an unbiased gradient of the mean squared Bellman residual"))
+    return Grammar("double-residual-gradient", q.graph(), chain_rule(q, objective), objective, guarantee)
 
 
-def _own_target(
-    q: QueryDraft, nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None, gamma: float
-) -> tuple[Objective, Value]:
-    """The Q of semi and residual gradient: the objective, and what Critic plays into the target."""
+def _both_ends(
+    q: QueryDraft, nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None
+) -> tuple[Experience, Value, Value]:
+    """The transitions, and what the one Critic plays at both their ends: now, after."""
     seen = experience(q, nature, actor)
-    value: PlayerHandle = q.player("Critic", critic)
-    now, after = value(*seen.now), value(*seen.after)
-    return minimise(_loss(q, seen, after, now, gamma)), after
+    value = q.player("Critic", critic)
+    return seen, value(*seen.now), value(*seen.after)
 
 
 def _loss(q: QueryDraft, seen: Experience, after: Value, now: Value, gamma: float) -> Value:
-    error = q.operator("error", bellman_error, gamma=gamma)(seen.reward, seen.terminated, after, now)
+    error = q.operator("error", bellman_error, gamma=gamma)(*seen.ends(after, now))
     return q.loss("BE", mean_square)(error, *seen.weight)

@@ -59,7 +59,7 @@ def test_all_transitions_together_are_the_process():
 
 def test_weights_turn_the_behaviour_into_the_policy():
     nature = markov(baird_star(F64), behaviour=BEHAVIOUR, policy=POLICY)
-    state, action, _, after, _, weight = nature.make(0).answer("sample", (), 0)
+    _, action, _, after, _, weight = nature.make(0).answer("sample", (), 0)
     assert_close(weight.mean(), torch.ones((), dtype=F64))
     assert_close(weight[action[:, 0] == 1], torch.zeros(42, dtype=F64))
     solid = action[:, 1] == 1

@@ -58,7 +58,7 @@ def test_on_bairds_star_every_value_is_zero():
 
 
 def test_values_are_what_backups_converge_to(process, policy):
-    values = torch.zeros(6, dtype=F64)
+    values, by_action = torch.zeros(6, dtype=F64), torch.zeros(6, 2, dtype=F64)
     for _ in range(300):
         told = process.rewards + GAMMA * torch.where(process.terminal, 0.0, values)
         by_action = torch.einsum("sat,sat->sa", process.transitions, told)

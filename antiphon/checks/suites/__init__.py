@@ -7,6 +7,9 @@ from antiphon.checks.suite import Suite
 
 _MODULES: Mapping[str, str] = {
     "backprop": "backprop",
+    "likelihood": "likelihood",
+    "supervised": "supervised",
+    "temporal-difference": "temporal_difference",
 }
 """By grammar, the module of its suite. Imported when asked for: `--help` answers at once."""
 

@@ -10,7 +10,7 @@ from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.testing import reference_gradients
+from antiphon.grammars.reference import reference_gradients
 
 Parameters = dict[str, dict[str, Tensor]]
 

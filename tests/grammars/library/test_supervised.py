@@ -77,9 +77,10 @@ def test_a_penalised_module_plays_what_the_module_plays():
     module = Penalised(Factory.of(nn.Bilinear, 2, 3, 4), Factory.of(squared_norm, weight=2.0, biases=False))
     one, two = torch.randn(5, 2), torch.randn(5, 3)
     played, omega = module(one, two)
+    weight, bias = module.parameters()
     assert_close(played, module.module(one, two))
-    assert_close(omega, 2 * module.module.weight.square().sum())
-    assert_close(squared_norm(module.module), sum(each.square().sum() for each in module.parameters()))
+    assert_close(omega, 2 * weight.square().sum())
+    assert_close(squared_norm(module.module), weight.square().sum() + bias.square().sum())
 
 
 def test_a_penalty_that_is_no_scalar_is_refused(refusal):

@@ -182,7 +182,7 @@ def test_where_exact_is_promised_it_is_the_gradient_of_the_objective(make, told)
 def test_semi_gradients_are_not_the_gradient_of_the_objective(told):
     game = semi_gradient(markov(random_process(3)), Factory.of(Deep, 3), gamma=GAMMA)
     found, expected, _ = told(game)
-    assert game.guarantee.categories == (Category.ESTIMATED,)
+    assert game.guarantee.loss_of("Critic") is not None  # its own, and not the objective
     assert (found["Critic"][0] - expected["Critic"][0]).abs().max() > 1e-3
 
 
