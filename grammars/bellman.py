@@ -91,8 +91,9 @@ def envelope(
 ) -> Tensor:
     """min over d of |error - phi d|^2 + |d|^2 / (2 step), the first a mean with the target held: ().
 
-    Its gradient is what `implicit` tells. This is the Moreau envelope of `held_square` in the parameters of a linear value: gradient steps on it are implicit
-    steps (Rockafellar 1976, Monotone operators and the proximal point algorithm).
+    Its gradient is what `implicit` tells. This is the Moreau envelope of `held_square` in the parameters of a linear
+    value: gradient steps on it are implicit steps of that (Rockafellar 1976, Monotone operators and the proximal point
+    algorithm).
     """
     error = bellman_error(reward, terminated, next_value.detach(), value, gamma)
     told = share(error, weight)[:, None]

@@ -17,7 +17,7 @@ STRENGTH, FREEDOM = 5.0, 6.0
 CENTER, SCALE = torch.tensor([1.0, -1.0]).double(), torch.tensor([[2.0, 0.3], [0.3, 1.0]]).double()
 DENSITY = Factory.of(GaussianDensity, SIZE, torch.float64)
 PRIOR = Factory.of(normal_inverse_wishart, center=CENTER, scale=SCALE, strength=STRENGTH, freedom=FREEDOM)
-DESCENT = Learning(400, AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.8}))
+DESCENT = Learning(250, AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.8}))
 
 
 def sampled(seed: int) -> Grammar:
@@ -66,7 +66,7 @@ def _known(grammar: Grammar, mean: Tensor, covariance: Tensor) -> Grammar:
 SUITE = Suite(
     "likelihood",
     (
-        Case("Gaussians", sampled, instances=20),
+        Case("Gaussians", sampled, instances=10),
         Case("maximum likelihood", likeliest, instances=1, learning=DESCENT),
         Case("maximum a posteriori", posterior, instances=1, learning=DESCENT),
     ),

@@ -1,4 +1,4 @@
-"""Random Markov decision processes to check on, and what is said of a grammar whose Critic is known to end somewhere."""
+"""Random Markov decision processes to check on, and grammars on them whose Critic is known to end somewhere."""
 
 import torch
 from torch import Tensor, nn

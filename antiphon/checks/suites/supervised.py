@@ -59,7 +59,7 @@ def from_ridge(modules: dict[str, nn.Module], values: object, x: Tensor, y: Tens
 SUITE = Suite(
     "supervised",
     (
-        Case("networks", network, instances=30),
-        Case("ridge regression", ridge, instances=2, learning=Learning(400, DESCENT)),
+        Case("networks", network, instances=20),
+        Case("ridge regression", ridge, instances=2, learning=Learning(200, DESCENT)),
     ),
 )
