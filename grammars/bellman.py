@@ -65,23 +65,16 @@ def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *,
 
 
 def held_square(
-    reward: Tensor,
-    terminated: Tensor,
-    next_value: Tensor,
-    value: Tensor,
-    weight: Tensor | None = None,
-    *,
-    gamma: float,
+    error: Tensor, terminated: Tensor, next_value: Tensor, weight: Tensor | None = None, *, gamma: float
 ) -> Tensor:
     """Mean square of the Bellman error with the target held fixed: whose gradient a semi-gradient is. ()."""
-    return mean_square(bellman_error(reward, terminated, next_value.detach(), value, gamma), weight)
+    return mean_square(_held(error, terminated, next_value, gamma), weight)
 
 
 def envelope(
-    reward: Tensor,
+    error: Tensor,
     terminated: Tensor,
     next_value: Tensor,
-    value: Tensor,
     features: Tensor,
     weight: Tensor | None = None,
     *,
@@ -95,9 +88,9 @@ def envelope(
     value: gradient steps on it are implicit steps of that (Rockafellar 1976, Monotone operators and the proximal point
     algorithm).
     """
-    error = bellman_error(reward, terminated, next_value.detach(), value, gamma)
-    told = share(error, weight)[:, None]
-    return (error[:, None] * implicit(told, features, weight, step=step, bias=bias)).sum()
+    held = _held(error, terminated, next_value, gamma)
+    told = share(held, weight)[:, None]
+    return (held[:, None] * implicit(told, features, weight, step=step, bias=bias)).sum()
 
 
 def correction(error: Tensor, guess: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -106,10 +99,9 @@ def correction(error: Tensor, guess: Tensor, weight: Tensor | None = None) -> Te
 
 
 def corrected_square(
-    reward: Tensor,
+    error: Tensor,
     terminated: Tensor,
     next_value: Tensor,
-    value: Tensor,
     guess: Tensor,
     weight: Tensor | None = None,
     *,
@@ -117,5 +109,9 @@ def corrected_square(
 ) -> Tensor:
     """Half of `held_square`, and gamma (1 - terminated) V(s') h(s) beside it, h held: whose gradient TDC tells. ()."""
     ahead = gamma * (1 - terminated) * next_value.squeeze(-1) * guess.detach().squeeze(-1)
-    held = held_square(reward, terminated, next_value, value, weight, gamma=gamma)
-    return held / 2 + share(ahead, weight).sum()
+    return held_square(error, terminated, next_value, weight, gamma=gamma) / 2 + share(ahead, weight).sum()
+
+
+def _held(error: Tensor, terminated: Tensor, next_value: Tensor, gamma: float) -> Tensor:
+    """The error as it is, without its slope in V(s'): what is taken away is zero, and has that slope."""
+    return error - gamma * (1 - terminated) * (next_value - next_value.detach()).squeeze(-1)

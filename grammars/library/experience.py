@@ -21,10 +21,6 @@ class Experience:
     terminated: Value
     weight: tuple[Value, ...] = ()
 
-    def ends(self, after: Value, now: Value) -> tuple[Value, ...]:
-        """Reward, terminated, and what was played at both ends: what a Bellman error is a function of."""
-        return self.reward, self.terminated, after, now
-
 
 def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaration | None = None) -> Experience:
     """The transitions of a round.

@@ -35,13 +35,13 @@ def implicit_temporal_difference(
     seen = experience(q, nature)
     value = q.player("Critic", critic)
     now, after = value(*seen.now), value(*seen.after)
-    error = q.operator("error", bellman_error, gamma=gamma)(*seen.ends(after, now))
+    error = q.operator("error", bellman_error, gamma=gamma)(seen.reward, seen.terminated, after, now)
     objective = minimise(q.loss("BE", mean_square)(error, *seen.weight))
     graph = q.graph()
     bias = any(parameter.name == "bias" for parameter in graph.player_by_name["Critic"].parameters)
     known = {"step": step, "bias": bias}
     r = chain_rule(graph, objective, edit=[cut_at(after), _solved_at(now, *seen.now, *seen.weight, **known)])
-    loss = PlayerLoss.of(envelope, *seen.ends(after, now), *seen.now, *seen.weight, gamma=gamma, **known)
+    loss = PlayerLoss.of(envelope, error, seen.terminated, after, *seen.now, *seen.weight, gamma=gamma, **known)
     sense = f"the semi-gradient at the parameters to which SGD(lr={step:g}) goes by it"
     guarantee = promised(Exact(("Critic",), loss, sense=sense))
     return Grammar("implicit-temporal-difference", graph, r, objective, guarantee)

@@ -56,7 +56,7 @@ def tdc(
     seen, now = game.seen, game.now
     edits = [negate_into("Corrector"), _tell_into(now, game.error, *seen.weight)]
     r = chain_rule(q, game.objective, edit=edits)
-    loss = PlayerLoss.of(corrected_square, *seen.ends(game.after, now), game.h, *seen.weight, gamma=gamma)
+    loss = PlayerLoss.of(corrected_square, game.error, seen.terminated, game.after, game.h, *seen.weight, gamma=gamma)
     corrected = Exact(("Critic",), loss, sense="the semi-gradient, corrected by h at the target")
     return Grammar("tdc", q.graph(), r, game.objective, promised(corrected, *_corrects(game)))
 
@@ -84,7 +84,7 @@ def _game(
     seen = experience(q, nature, actor)
     value, correct = q.player("Critic", critic), q.player("Corrector", corrector)
     now, after = value(*seen.now), value(*seen.after)
-    error = q.operator("error", bellman_error, gamma=gamma)(*seen.ends(after, now))
+    error = q.operator("error", bellman_error, gamma=gamma)(seen.reward, seen.terminated, after, now)
     h = correct(*seen.now)
     return _Game(seen, now, after, error, h, minimise(q.loss("Saddle", saddle)(error, h, *seen.weight)))
 

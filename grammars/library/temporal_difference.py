@@ -36,7 +36,7 @@ def temporal_difference(
     value = q.player("Critic", critic)
     target = q.clone("Critic~", value, soft=soft, cadence=Cadence(clone_every))
     now = value(*seen.now)
-    objective = minimise(_loss(q, seen, target(*seen.after), now, gamma))
+    objective = minimise(_loss(q, seen, _error(q, seen, target(*seen.after), now, gamma)))
     exact = Exact(sense="the gradient of the Bellman error against the clone's target")
     guarantee = promised(exact, Insulated(("Critic",), ("Critic~",)))
     return Grammar("temporal-difference", q.graph(), chain_rule(q, objective), objective, guarantee)
@@ -51,9 +51,10 @@ def semi_gradient(
     """
     q = QueryDraft()
     seen, now, after = _both_ends(q, nature, critic, actor)
-    objective = minimise(_loss(q, seen, after, now, gamma))
+    error = _error(q, seen, after, now, gamma)
+    objective = minimise(_loss(q, seen, error))
     r = chain_rule(q, objective, edit=cut_at(after))
-    held = PlayerLoss.of(held_square, *seen.ends(after, now), *seen.weight, gamma=gamma)
+    held = PlayerLoss.of(held_square, error, seen.terminated, after, *seen.weight, gamma=gamma)
     guarantee = promised(Exact(("Critic",), held, sense="the gradient of the Bellman error with its target held"))
     return Grammar("semi-gradient", q.graph(), r, objective, guarantee)
 
@@ -68,7 +69,7 @@ def residual_gradient(
     """
     q = QueryDraft()
     seen, now, after = _both_ends(q, nature, critic, actor)
-    objective = minimise(_loss(q, seen, after, now, gamma))
+    objective = minimise(_loss(q, seen, _error(q, seen, after, now, gamma)))
     guarantee = promised(Exact(sense="the gradient of the mean squared error of single transitions"))
     return Grammar("residual-gradient", q.graph(), chain_rule(q, objective), objective, guarantee)
 
@@ -83,8 +84,8 @@ def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamm
     one, two = experience_twice(q, nature)
     value = q.player("Critic", critic)
     now = value(*one.now)
-    error = q.operator("error", bellman_error, gamma=gamma)(*one.ends(value(*one.after), now))
-    other = q.operator("other error", bellman_error, gamma=gamma)(*two.ends(value(*two.after), now))
+    error = _error(q, one, value(*one.after), now, gamma)
+    other = _error(q, two, value(*two.after), now, gamma, "other error")
     objective = minimise(q.loss("BE", mean_product)(error, other, *one.weight))
     guarantee = promised(Exact(sense="an unbiased gradient of the mean squared Bellman residual"))
     return Grammar("double-residual-gradient", q.graph(), chain_rule(q, objective), objective, guarantee)
@@ -99,6 +100,9 @@ def _both_ends(
     return seen, value(*seen.now), value(*seen.after)
 
 
-def _loss(q: QueryDraft, seen: Experience, after: Value, now: Value, gamma: float) -> Value:
-    error = q.operator("error", bellman_error, gamma=gamma)(*seen.ends(after, now))
+def _error(q: QueryDraft, seen: Experience, after: Value, now: Value, gamma: float, name: str = "error") -> Value:
+    return q.operator(name, bellman_error, gamma=gamma)(seen.reward, seen.terminated, after, now)
+
+
+def _loss(q: QueryDraft, seen: Experience, error: Value) -> Value:
     return q.loss("BE", mean_square)(error, *seen.weight)

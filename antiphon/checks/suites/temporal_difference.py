@@ -238,7 +238,7 @@ SUITE = Suite(
         Case("linear, implicit, long steps", implicit_at_fixpoint, instances=1, learning=IMPLICIT),
     ),
     (
-        Study("that semi-gradients converge off policy is refuted by Baird's star; tdc rests there", star, 1, "Critic"),
-        Study("that one next state is enough for a residual gradient is refuted", twice, 5, "Critic"),
+        Study("refuted: semi-gradients converge off policy", star, 1, "Critic"),
+        Study("refuted: one next state is enough for a residual gradient", twice, 5, "Critic"),
     ),
 )
