@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     from antiphon.coordinator.placement import together as together
     from antiphon.coordinator.regrouping import carried as carried
     from antiphon.coordinator.regrouping import check_regrouping as check_regrouping
+    from antiphon.envs import MarkovProcess as MarkovProcess
     from antiphon.envs import arrays as arrays
+    from antiphon.envs import boyan_chain as boyan_chain
+    from antiphon.envs import chooser as chooser
     from antiphon.envs import dataset as dataset
     from antiphon.envs import digits as digits
     from antiphon.envs import digits_arrays as digits_arrays
     from antiphon.envs import episode_returns as episode_returns
+    from antiphon.envs import markov as markov
     from antiphon.envs import nature as nature
     from antiphon.envs import quadratic_bandit as quadratic_bandit
+    from antiphon.envs import random_walk as random_walk
     from antiphon.errors import AgentError as AgentError
     from antiphon.errors import AntiphonError as AntiphonError
     from antiphon.errors import BlackBoxError as BlackBoxError
@@ -49,6 +54,7 @@ if TYPE_CHECKING:
     from antiphon.grammars.chain_rule import Edit as Edit
     from antiphon.grammars.chain_rule import Upstream as Upstream
     from antiphon.grammars.chain_rule import chain_rule as chain_rule
+    from antiphon.grammars.chain_rule import cut_at as cut_at
     from antiphon.grammars.chain_rule import cut_into as cut_into
     from antiphon.grammars.chain_rule import negate_into as negate_into
     from antiphon.grammars.cost import Cost as Cost
@@ -73,13 +79,27 @@ if TYPE_CHECKING:
     from antiphon.grammars.library.backprop import backprop as backprop
     from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent
     from antiphon.grammars.library.dac import dac as dac
+    from antiphon.grammars.library.densities import GaussianDensity as GaussianDensity
+    from antiphon.grammars.library.densities import normal_inverse_wishart as normal_inverse_wishart
     from antiphon.grammars.library.gray_box_descent import gray_box_descent as gray_box_descent
+    from antiphon.grammars.library.implicit import implicit_temporal_difference as implicit_temporal_difference
+    from antiphon.grammars.library.likelihood import maximum_a_posteriori as maximum_a_posteriori
+    from antiphon.grammars.library.likelihood import maximum_likelihood as maximum_likelihood
     from antiphon.grammars.library.networks import Dense as Dense
+    from antiphon.grammars.library.networks import Perceptron as Perceptron
     from antiphon.grammars.library.networks import Policy as Policy
     from antiphon.grammars.library.networks import StateAction as StateAction
     from antiphon.grammars.library.networks import convolutional_layers as convolutional_layers
     from antiphon.grammars.library.networks import dense_layers as dense_layers
+    from antiphon.grammars.library.penalty import squared_norm as squared_norm
     from antiphon.grammars.library.point import Point as Point
+    from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2
+    from antiphon.grammars.library.projected_fixpoint import tdc as tdc
+    from antiphon.grammars.library.supervised import supervised as supervised
+    from antiphon.grammars.library.temporal_difference import double_residual_gradient as double_residual_gradient
+    from antiphon.grammars.library.temporal_difference import residual_gradient as residual_gradient
+    from antiphon.grammars.library.temporal_difference import semi_gradient as semi_gradient
+    from antiphon.grammars.library.temporal_difference import temporal_difference as temporal_difference
     from antiphon.grammars.maps import add as add
     from antiphon.grammars.maps import fixed_matrix as fixed_matrix
     from antiphon.grammars.maps import negate as negate
@@ -127,14 +147,42 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "antiphon.agents.arglocopt": ("Representation", "arglocmax", "arglocmin", "arglocopt"),
+    "antiphon.agents.arglocopt": (
+        "Representation",
+        "arglocmax",
+        "arglocmin",
+        "arglocopt",
+    ),
     "antiphon.agents.specification": ("AgentSpecification",),
     "antiphon.agents.testing": ("check_agent",),
-    "antiphon.checks.check": ("check", "check_grammar"),
+    "antiphon.checks.check": (
+        "check",
+        "check_grammar",
+    ),
     "antiphon.coordinator.assignment": ("assign",),
-    "antiphon.coordinator.placement": ("Placement", "spread", "together"),
-    "antiphon.coordinator.regrouping": ("carried", "check_regrouping"),
-    "antiphon.envs": ("arrays", "dataset", "digits", "digits_arrays", "episode_returns", "nature", "quadratic_bandit"),
+    "antiphon.coordinator.placement": (
+        "Placement",
+        "spread",
+        "together",
+    ),
+    "antiphon.coordinator.regrouping": (
+        "carried",
+        "check_regrouping",
+    ),
+    "antiphon.envs": (
+        "MarkovProcess",
+        "arrays",
+        "boyan_chain",
+        "chooser",
+        "dataset",
+        "digits",
+        "digits_arrays",
+        "episode_returns",
+        "markov",
+        "nature",
+        "quadratic_bandit",
+        "random_walk",
+    ),
     "antiphon.errors": (
         "AgentError",
         "AntiphonError",
@@ -151,11 +199,29 @@ _MODULES = {
         "TransportError",
         "WorkerDied",
     ),
-    "antiphon.grammars.brick": ("Brick", "brick", "cut_out"),
+    "antiphon.grammars.brick": (
+        "Brick",
+        "brick",
+        "cut_out",
+    ),
     "antiphon.grammars.cadence": ("Cadence",),
-    "antiphon.grammars.certificate": ("Certificate", "Verdict", "certify"),
-    "antiphon.grammars.chain_rule": ("Edit", "Upstream", "chain_rule", "cut_into", "negate_into"),
-    "antiphon.grammars.cost": ("Cost", "cost"),
+    "antiphon.grammars.certificate": (
+        "Certificate",
+        "Verdict",
+        "certify",
+    ),
+    "antiphon.grammars.chain_rule": (
+        "Edit",
+        "Upstream",
+        "chain_rule",
+        "cut_at",
+        "cut_into",
+        "negate_into",
+    ),
+    "antiphon.grammars.cost": (
+        "Cost",
+        "cost",
+    ),
     "antiphon.grammars.draft": ("QueryDraft",),
     "antiphon.grammars.factory": ("Factory",),
     "antiphon.grammars.grammar": ("Grammar",),
@@ -178,20 +244,88 @@ _MODULES = {
     "antiphon.grammars.library.backprop": ("backprop",),
     "antiphon.grammars.library.black_box_descent": ("black_box_descent",),
     "antiphon.grammars.library.dac": ("dac",),
+    "antiphon.grammars.library.densities": (
+        "GaussianDensity",
+        "normal_inverse_wishart",
+    ),
     "antiphon.grammars.library.gray_box_descent": ("gray_box_descent",),
-    "antiphon.grammars.library.networks": ("Dense", "Policy", "StateAction", "convolutional_layers", "dense_layers"),
+    "antiphon.grammars.library.implicit": ("implicit_temporal_difference",),
+    "antiphon.grammars.library.likelihood": (
+        "maximum_a_posteriori",
+        "maximum_likelihood",
+    ),
+    "antiphon.grammars.library.networks": (
+        "Dense",
+        "Perceptron",
+        "Policy",
+        "StateAction",
+        "convolutional_layers",
+        "dense_layers",
+    ),
+    "antiphon.grammars.library.penalty": ("squared_norm",),
     "antiphon.grammars.library.point": ("Point",),
-    "antiphon.grammars.maps": ("add", "fixed_matrix", "negate", "over_batch", "scale"),
-    "antiphon.grammars.objective": ("Direction", "maximise", "minimise"),
-    "antiphon.grammars.oracle": ("OracleDeclaration", "Question"),
-    "antiphon.grammars.partitions": ("Grid", "Itself", "Largest", "Nearest", "Threshold"),
+    "antiphon.grammars.library.projected_fixpoint": (
+        "gtd2",
+        "tdc",
+    ),
+    "antiphon.grammars.library.supervised": ("supervised",),
+    "antiphon.grammars.library.temporal_difference": (
+        "double_residual_gradient",
+        "residual_gradient",
+        "semi_gradient",
+        "temporal_difference",
+    ),
+    "antiphon.grammars.maps": (
+        "add",
+        "fixed_matrix",
+        "negate",
+        "over_batch",
+        "scale",
+    ),
+    "antiphon.grammars.objective": (
+        "Direction",
+        "maximise",
+        "minimise",
+    ),
+    "antiphon.grammars.oracle": (
+        "OracleDeclaration",
+        "Question",
+    ),
+    "antiphon.grammars.partitions": (
+        "Grid",
+        "Itself",
+        "Largest",
+        "Nearest",
+        "Threshold",
+    ),
     "antiphon.grammars.query": ("QueryGraph",),
-    "antiphon.grammars.regrouping": ("Regrouping", "children", "coarsen", "refine", "units"),
+    "antiphon.grammars.regrouping": (
+        "Regrouping",
+        "children",
+        "coarsen",
+        "refine",
+        "units",
+    ),
     "antiphon.grammars.response": ("ResponseGraph",),
-    "antiphon.grammars.semantics": ("Semantics", "agreement", "semantics"),
-    "antiphon.grammars.types": ("Batch", "EdgeType"),
-    "antiphon.grammars.writing": ("Message", "ResponseDraft"),
-    "antiphon.launching": ("ExecutorName", "TransportName", "agent", "launch"),
+    "antiphon.grammars.semantics": (
+        "Semantics",
+        "agreement",
+        "semantics",
+    ),
+    "antiphon.grammars.types": (
+        "Batch",
+        "EdgeType",
+    ),
+    "antiphon.grammars.writing": (
+        "Message",
+        "ResponseDraft",
+    ),
+    "antiphon.launching": (
+        "ExecutorName",
+        "TransportName",
+        "agent",
+        "launch",
+    ),
     "antiphon.oracles": (
         "Annealing",
         "black_box",

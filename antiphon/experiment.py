@@ -14,10 +14,27 @@ from antiphon.recipe_backprop import RECIPE as BACKPROP
 from antiphon.recipe_backprop import BackpropTable
 from antiphon.recipe_dac import RECIPE as DAC
 from antiphon.recipe_dac import DacTable
+from antiphon.recipe_likelihood import RECIPE as LIKELIHOOD
+from antiphon.recipe_likelihood import LikelihoodTable
+from antiphon.recipe_supervised import RECIPE as SUPERVISED
+from antiphon.recipe_supervised import SupervisedTable
+from antiphon.recipe_temporal_difference import RECIPE as TEMPORAL_DIFFERENCE
+from antiphon.recipe_temporal_difference import TemporalDifferenceTable
 from antiphon.recipes import Recipe
 from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (BACKPROP, DAC)}
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe for recipe in (BACKPROP, DAC, LIKELIHOOD, SUPERVISED, TEMPORAL_DIFFERENCE)
+}
+
+
+def key_of(grammar: str) -> str:
+    """The key of the table of a grammar of the library.
+
+    >>> key_of("temporal-difference")
+    'temporal_difference'
+    """
+    return grammar.replace("-", "_")
 
 
 @final
@@ -46,6 +63,9 @@ class Experiment(Table):
     arguments: Arguments = Field(default={})
     backprop: BackpropTable | None = None
     dac: DacTable | None = None
+    likelihood: LikelihoodTable | None = None
+    supervised: SupervisedTable | None = None
+    temporal_difference: TemporalDifferenceTable | None = None
 
     @property
     def recipe(self) -> Recipe | None:
@@ -55,7 +75,7 @@ class Experiment(Table):
     @property
     def table(self) -> Any:
         """The grammar's own table. Any: each grammar has another."""
-        return getattr(self, self.grammar)
+        return getattr(self, key_of(self.grammar))
 
     def build(self) -> Grammar:
         """The grammar. Raises what refuses it; GrammarError for a user's function that makes none."""

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from antiphon.errors import ExperimentError
-from antiphon.experiment import RECIPES, Experiment
+from antiphon.experiment import RECIPES, Experiment, key_of
 from antiphon.finding import nearest
 
 Raw = dict[str, Any]  # Any: TOML
@@ -101,16 +101,17 @@ def _with_own_table(experiment: Experiment, title: str) -> Experiment:
             f"{title} is refused: grammar {name!r} is not known; expected one of {', '.join(RECIPES)}, or "
             f"'module:factory'. {nearest(name, RECIPES)}Correct the key 'grammar'."
         )
-    strange = [key for key in (*RECIPES, "arguments") if getattr(experiment, key)]
+    own = key_of(name) if experiment.recipe else "arguments"
+    strange = [key for key in (*map(key_of, RECIPES), "arguments") if getattr(experiment, key)]
     for key in strange:
-        if key != (name if experiment.recipe else "arguments"):
+        if key != own:
             raise ExperimentError(
                 f"{title} is refused: key {key!r} does not belong to grammar {name!r}; "
-                f"expected the table [{name if experiment.recipe else 'arguments'}]. Remove it, or change the grammar."
+                f"expected the table [{own}]. Remove it, or change the grammar."
             )
-    if experiment.recipe is None or getattr(experiment, name) is not None:
+    if experiment.recipe is None or getattr(experiment, own) is not None:
         return experiment
-    return checked({**experiment.model_dump(exclude_unset=True), name: {}}, title)
+    return checked({**experiment.model_dump(exclude_unset=True), own: {}}, title)
 
 
 _EXPECTED = {

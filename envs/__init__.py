@@ -1,4 +1,4 @@
-"""Nature: environments of Gymnasium, data sets, bandits; imports grammars and oracles."""
+"""Nature: environments of Gymnasium, data sets, bandits, Markov decision processes; imports grammars and oracles."""
 
 from antiphon.envs.bandit import quadratic_bandit as quadratic_bandit
 from antiphon.envs.dataset import arrays as arrays
@@ -7,3 +7,10 @@ from antiphon.envs.dataset import digits as digits
 from antiphon.envs.dataset import digits_arrays as digits_arrays
 from antiphon.envs.evaluation import episode_returns as episode_returns
 from antiphon.envs.gymnasium import nature as nature
+from antiphon.envs.markov import chooser as chooser
+from antiphon.envs.markov import markov as markov
+from antiphon.envs.markov_examples import baird_policies as baird_policies
+from antiphon.envs.markov_examples import baird_star as baird_star
+from antiphon.envs.markov_examples import boyan_chain as boyan_chain
+from antiphon.envs.markov_examples import random_walk as random_walk
+from antiphon.envs.markov_process import MarkovProcess as MarkovProcess

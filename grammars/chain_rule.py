@@ -122,6 +122,11 @@ def cut_into(owner: str) -> Edit:
     return lambda upstream: None if upstream.enters(owner) else upstream.message
 
 
+def cut_at(value: Value) -> Edit:
+    """Every message into this one value is cut; its owner hears what is said of other values that it played."""
+    return lambda upstream: None if upstream.value == value.port else upstream.message
+
+
 def negate_into(owner: str) -> Edit:
     """Every message into the values that `owner` played changes its sign."""
 

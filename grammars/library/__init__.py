@@ -4,3 +4,13 @@ from antiphon.grammars.library.backprop import backprop as backprop
 from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent
 from antiphon.grammars.library.dac import dac as dac
 from antiphon.grammars.library.gray_box_descent import gray_box_descent as gray_box_descent
+from antiphon.grammars.library.implicit import implicit_temporal_difference as implicit_temporal_difference
+from antiphon.grammars.library.likelihood import maximum_a_posteriori as maximum_a_posteriori
+from antiphon.grammars.library.likelihood import maximum_likelihood as maximum_likelihood
+from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2
+from antiphon.grammars.library.projected_fixpoint import tdc as tdc
+from antiphon.grammars.library.supervised import supervised as supervised
+from antiphon.grammars.library.temporal_difference import double_residual_gradient as double_residual_gradient
+from antiphon.grammars.library.temporal_difference import residual_gradient as residual_gradient
+from antiphon.grammars.library.temporal_difference import semi_gradient as semi_gradient
+from antiphon.grammars.library.temporal_difference import temporal_difference as temporal_difference

@@ -32,6 +32,14 @@ class Convolution(nn.Module):
 
 
 @final
+class Perceptron(nn.Sequential):
+    """A whole feedforward network as one player: (batch, inputs) -> (batch, outputs), rectified in between."""
+
+    def __init__(self, inputs: int, outputs: int, widths: Sequence[int] = (64, 64)) -> None:
+        super().__init__(*_rectified(inputs, outputs, widths))
+
+
+@final
 class Policy(nn.Sequential):
     """mu(s): (batch, state) -> (batch, action) in (-1, 1)."""
 

@@ -9,6 +9,9 @@ _MODULES: Mapping[str, str] = {
     "backprop": "backprop",
     "black_box_descent": "black_box_descent",
     "gray_box_descent": "gray_box_descent",
+    "likelihood": "likelihood",
+    "supervised": "supervised",
+    "temporal-difference": "temporal_difference",
 }
 """By grammar, the module of its suite. Imported when asked for: `--help` answers at once."""
 

@@ -1,0 +1,73 @@
+"""Likelihood: exact with and without a prior; Estimator comes to rest at the Gaussian that is known in closed form."""
+
+import torch
+from torch import Tensor, nn
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.checks.suite import Case, Learning, Suite
+from antiphon.envs.dataset import arrays
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Arrives, Learned, promised
+from antiphon.grammars.library.densities import GaussianDensity, normal_inverse_wishart
+from antiphon.grammars.library.likelihood import maximum_a_posteriori, maximum_likelihood
+
+COUNT, SIZE = 40, 2
+STRENGTH, FREEDOM = 5.0, 6.0
+CENTER, SCALE = torch.tensor([1.0, -1.0]).double(), torch.tensor([[2.0, 0.3], [0.3, 1.0]]).double()
+DENSITY = Factory.of(GaussianDensity, SIZE, torch.float64)
+PRIOR = Factory.of(normal_inverse_wishart, center=CENTER, scale=SCALE, strength=STRENGTH, freedom=FREEDOM)
+DESCENT = Learning(250, AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.8}))
+
+
+def sampled(seed: int) -> Grammar:
+    """Batches of a Gaussian's draws, without a prior for even seeds and with one for odd ones."""
+    nature = arrays(points(seed), batch=8)
+    return maximum_a_posteriori(nature, DENSITY, PRIOR, COUNT) if seed % 2 else maximum_likelihood(nature, DENSITY)
+
+
+def likeliest(seed: int) -> Grammar:
+    """All draws at once: the mean and the biased covariance of the sample."""
+    x = points(seed)
+    grammar = maximum_likelihood(arrays(x, batch=COUNT, shuffle=False), DENSITY)
+    return _known(grammar, x.mean(0), torch.cov(x.T, correction=0))
+
+
+def posterior(seed: int) -> Grammar:
+    """All draws at once, and a conjugate prior: the posterior's mode (Gelman et al., Bayesian Data Analysis, 3.6)."""
+    x = points(seed)
+    away, strength = x.mean(0) - CENTER, STRENGTH + COUNT
+    scale = SCALE + COUNT * torch.cov(x.T, correction=0) + STRENGTH * COUNT / strength * torch.outer(away, away)
+    grammar = maximum_a_posteriori(arrays(x, batch=COUNT, shuffle=False), DENSITY, PRIOR, COUNT)
+    return _known(grammar, (STRENGTH * CENTER + x.sum(0)) / strength, scale / (FREEDOM + COUNT + SIZE + 2))
+
+
+def points(seed: int) -> Tensor:
+    """Draws of a Gaussian with correlations, (COUNT, SIZE) float64."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(COUNT, SIZE, generator=generator, dtype=torch.float64)
+    return drawn @ torch.tensor([[1.0, 0.4], [0.0, 0.7]]).double() + 1
+
+
+def from_gaussian(modules: dict[str, nn.Module], values: object, mean: Tensor, covariance: Tensor) -> Tensor:
+    """The largest difference between Estimator's mean and covariance and these."""
+    estimator = modules["Estimator"]
+    density = estimator if isinstance(estimator, GaussianDensity) else estimator.get_submodule("module")
+    assert isinstance(density, GaussianDensity)  # as the suite made it
+    return torch.cat([(density.mean - mean)[None], density.covariance - covariance]).abs().max()
+
+
+def _known(grammar: Grammar, mean: Tensor, covariance: Tensor) -> Grammar:
+    distance = Factory.of(from_gaussian, mean=mean, covariance=covariance)
+    known = promised(Learned(("Estimator",), distance, 1e-6, "mean and covariance"), Arrives())
+    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, grammar.guarantee + known)
+
+
+SUITE = Suite(
+    "likelihood",
+    (
+        Case("Gaussians", sampled, instances=10),
+        Case("maximum likelihood", likeliest, instances=1, learning=DESCENT),
+        Case("maximum a posteriori", posterior, instances=1, learning=DESCENT),
+    ),
+)

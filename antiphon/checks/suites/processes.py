@@ -1,0 +1,53 @@
+"""Random Markov decision processes to check on, and grammars on them whose Critic is known to end somewhere."""
+
+import torch
+from torch import Tensor, nn
+
+from antiphon.envs.markov_process import MarkovProcess
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Arrives, Learned, promised
+
+GAMMA = 0.8
+F64 = torch.float64
+
+
+def random_process(seed: int, width: int | None = None, states: int = 5) -> MarkovProcess:
+    """Two actions, one state that ends episodes. width: of random orthogonal features; else a table. Nothing is
+    seen of the end."""
+    generator = torch.Generator().manual_seed(seed)
+    transitions = torch.rand(states, 2, states, generator=generator, dtype=F64)
+    transitions /= transitions.sum(-1, keepdim=True)
+    rewards = torch.randn(states, 2, states, generator=generator, dtype=F64)
+    terminal = torch.arange(states) == states - 1
+    start = torch.where(terminal, 0.0, 1 / (states - 1)).double()
+    features = torch.eye(states, dtype=F64)[:, :-1]
+    if width is not None:
+        orthogonal, _ = torch.linalg.qr(torch.randn(states - 1, width, generator=generator, dtype=F64))
+        features = torch.cat([2 * orthogonal, torch.zeros(1, width, dtype=F64)])
+    return MarkovProcess(transitions, rewards, terminal, start, features)
+
+
+def policy_of(seed: int, process: MarkovProcess) -> Tensor:
+    """Probabilities of actions, none of them small: (states, actions)."""
+    drawn = 0.2 + torch.rand(process.states, process.actions, generator=torch.Generator().manual_seed(seed), dtype=F64)
+    return drawn / drawn.sum(1, keepdim=True)
+
+
+def linear(width: int) -> Factory:
+    """A critic or corrector that is linear in so many features."""
+    return Factory.of(nn.Linear, width, 1, bias=False, dtype=F64)
+
+
+def known(grammar: Grammar, theta: Tensor, where: str) -> Grammar:
+    """The grammar, and besides what it promises: all players come to rest, Critic at theta."""
+    players = tuple(player.name for player in grammar.query.players)
+    learned = Learned(players, Factory.of(from_theta, theta=theta), 1e-4, f"Critic is at {where}")
+    guarantee = grammar.guarantee + promised(learned, Arrives())
+    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, guarantee)
+
+
+def from_theta(modules: dict[str, nn.Module], values: object, theta: Tensor) -> Tensor:
+    """The largest difference between Critic's numbers and theta."""
+    (weight,) = modules["Critic"].parameters()
+    return (weight.reshape(-1) - theta.reshape(-1)).abs().max()

@@ -1,0 +1,38 @@
+"""Data of one's own in an experiment: `module:function`, whose function returns the declaration of an oracle."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from antiphon.errors import ExperimentError
+from antiphon.finding import find
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+def own_data(key: str, data: str, arguments: Mapping[str, Any], batch: int, shipped: str) -> OracleDeclaration:
+    """The declaration that the function returns; it is called with `batch` and the arguments. Any: its own.
+
+    key: of the experiment; shipped: the names that this key takes besides, for the error.
+    Raises ExperimentError for what is no such name, or returns something else.
+    """
+    if ":" not in data:
+        raise ExperimentError(
+            f"key {key!r} takes {shipped} or 'module:function', and {data!r} arrived. Correct the value."
+        )
+    declaration = find("data", data)(**{"batch": batch, **arguments})
+    if not isinstance(declaration, OracleDeclaration):
+        raise ExperimentError(
+            f"data {data!r} returned {declaration!r}; expected the declaration of an oracle. Return "
+            "antiphon.dataset(...) or an OracleDeclaration of your own."
+        )
+    return declaration
+
+
+def width_of(key: str, declaration: OracleDeclaration) -> int:
+    """The width of x, the first answer of the first question. Raises ExperimentError unless x is (batch, width)."""
+    played = declaration.questions[0].outputs[0]
+    width = played.shape[-1] if len(played.shape) == 2 else None
+    if not isinstance(width, int):
+        raise ExperimentError(
+            f"key {key!r} names data whose first value is {played!r}; expected vectors, (batch, width). Flatten them."
+        )
+    return width

@@ -1,0 +1,134 @@
+"""Nature as a Markov decision process: transitions drawn, walked, or all at once with their probabilities."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from antiphon.envs.markov_process import MarkovProcess, check_distribution
+from antiphon.envs.transitions import Outcomes, Transitions, Walk
+from antiphon.errors import OracleError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import OracleDeclaration, Question
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.black_box import black_box
+
+
+def markov(
+    process: MarkovProcess,
+    *,
+    play: Literal["all", "draw", "walk"] = "all",
+    batch: int | None = None,
+    behaviour: Tensor | None = None,
+    policy: Tensor | None = None,
+    distribution: Tensor | None = None,
+    symbol: str = "batch",
+) -> OracleDeclaration:
+    """Nature, who plays transitions of a process.
+
+    play: "all", every transition that can happen, weighted by its probability, so that a mean over the batch is the
+    expectation, and a round an expected update; "draw", `batch` independent transitions; "walk", a step of each of
+    `batch` walkers, who begin again where an episode ends. behaviour: how actions are drawn, (states, actions); uniform
+    if not given. policy: the one to evaluate, if it is another; weights then hold its importance ratio.
+    distribution: of s, (states,), for "all" and "draw"; uniform over what is not terminal if not given.
+
+    Questions, in the dtype of the features, s and s' as features, a as a unit vector of as many actions as there are:
+    sample() -> s, a, r, s', terminated, weight. Not walking: pair() -> s; r, s', terminated; r, s', terminated; weight:
+    two transitions from s drawn apart, their actions included. Walking: observe() -> s; step(a) -> r, s', terminated.
+    Raises OracleError for arguments that do not fit.
+    """
+    behaviour = process.uniform_policy if behaviour is None else behaviour.double()
+    policy = behaviour if policy is None else policy.double()
+    distribution = process.uniform_distribution if distribution is None else distribution.double()
+    _check(process, behaviour, policy, distribution)
+    if (play == "all") != (batch is None) or (batch is not None and batch < 1):
+        raise OracleError(
+            f"markov: play is {play!r} and batch is {batch!r}; expected a batch of at least 1 to draw or walk, "
+            "and none for 'all', whose size follows from the process. Correct one of them."
+        )
+    if play == "walk":
+        factory = Factory.of(Walk, process, behaviour, policy, batch)
+        return OracleDeclaration(factory, (_sample(process, symbol), *_steps(process, symbol)), ((symbol, batch or 0),))
+    factory = Factory.of(Transitions, process, behaviour, policy, distribution, batch)
+    if batch is not None:
+        return OracleDeclaration(factory, (_sample(process, symbol), _pair(process, symbol)), ((symbol, batch),))
+    outcomes, of_pairs = Outcomes.of(process, behaviour, policy, distribution), f"{symbol} of pairs"
+    sizes = ((symbol, len(outcomes.chance)), (of_pairs, len(outcomes.pairs[0])))
+    return OracleDeclaration(factory, (_sample(process, symbol), _pair(process, of_pairs)), sizes)
+
+
+def chooser(process: MarkovProcess, actions: Sequence[int], *, size: int, symbol: str = "batch") -> OracleDeclaration:
+    """Actor as a black box: for each state the action that mu takes; choose(s) -> a, a unit vector.
+
+    The states' features have to differ; size: of the batch. Raises OracleError for other than an action per state.
+    """
+    table = torch.as_tensor(list(actions))
+    if table.shape != (process.states,) or not (table >= 0).all() or not (table < process.actions).all():
+        raise OracleError(
+            f"chooser: expected {process.states} actions, one per state, from 0 to {process.actions - 1}; "
+            f"{list(actions)} arrived. Name the action of every state."
+        )
+    state, action = _features(process, symbol), _units(process, symbol)
+    factory = Factory.of(Choice, process.features, table, process.actions)
+    return black_box(factory, [state], [action], sizes={symbol: size}, question="choose")
+
+
+class Choice:
+    """mu(s) of a table, by the state whose features are nearest: (batch, width) -> (batch, actions)."""
+
+    def __init__(self, features: Tensor, table: Tensor, actions: int) -> None:
+        self._features, self._table, self._actions = features, table, actions
+
+    def __call__(self, state: Tensor) -> Tensor:
+        """state: (batch, width)."""
+        chosen = self._table[torch.cdist(state, self._features).argmin(1)]
+        return torch.nn.functional.one_hot(chosen, self._actions).to(state.dtype)
+
+
+def _sample(process: MarkovProcess, symbol: str) -> Question:
+    state, number = _features(process, symbol), _numbers(process, symbol)
+    return Question("sample", (), (state, _units(process, symbol), number, state, number, number))
+
+
+def _pair(process: MarkovProcess, symbol: str) -> Question:
+    state, number = _features(process, symbol), _numbers(process, symbol)
+    return Question("pair", (), (state, number, state, number, number, state, number, number))
+
+
+def _steps(process: MarkovProcess, symbol: str) -> tuple[Question, Question]:
+    state, number = _features(process, symbol), _numbers(process, symbol)
+    return Question("observe", (), (state,)), Question("step", (_units(process, symbol),), (number, state, number))
+
+
+def _features(process: MarkovProcess, symbol: str) -> EdgeType:
+    return EdgeType((Batch(symbol), process.features.shape[1]), process.features.dtype)
+
+
+def _units(process: MarkovProcess, symbol: str) -> EdgeType:
+    return EdgeType((Batch(symbol), process.actions), process.features.dtype)
+
+
+def _numbers(process: MarkovProcess, symbol: str) -> EdgeType:
+    return EdgeType((Batch(symbol),), process.features.dtype)
+
+
+def _check(process: MarkovProcess, behaviour: Tensor, policy: Tensor, distribution: Tensor) -> None:
+    for name, probabilities in (("behaviour", behaviour), ("policy", policy)):
+        if probabilities.shape != (process.states, process.actions):
+            raise OracleError(
+                f"markov: {name} has shape {tuple(probabilities.shape)}; expected "
+                f"{(process.states, process.actions)}, a probability for each action in each state. Correct it."
+            )
+        check_distribution(name, probabilities)
+    check_distribution("distribution", distribution)
+    if (distribution[process.terminal] > 0).any():
+        raise OracleError(
+            "markov: distribution gives terminal states a probability; expected none, since nothing is played from "
+            "them. Leave them out."
+        )
+    if ((policy > 0) & (behaviour == 0))[~process.terminal].any():
+        raise OracleError(
+            "markov: policy takes actions that behaviour never takes; expected behaviour to try them all, or their "
+            "outcomes are never seen. Give them some probability."
+        )

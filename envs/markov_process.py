@@ -1,0 +1,87 @@
+"""Finite Markov decision processes whose every number is known."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import OracleError
+
+
+@dataclass(frozen=True, eq=False)
+class MarkovProcess:
+    """A finite decision process, seen through features of its states.
+
+    transitions: P(s' | s, a), (states, actions, states). rewards: r(s, a, s'), of the same shape. terminal: which
+    states end an episode, (states,) bool; nothing is played from them, and their value is 0. start: where episodes
+    begin, (states,). features: phi(s), (states, width), what players see of a state; their dtype is that of all that
+    is played, the rest is float64. Raises OracleError where these do not fit, or probabilities do not add up to 1.
+    """
+
+    transitions: Tensor
+    rewards: Tensor
+    terminal: Tensor
+    start: Tensor
+    features: Tensor
+
+    def __post_init__(self) -> None:
+        _check_shapes(self)
+        check_distribution("transitions", self.transitions)
+        check_distribution("start", self.start)
+
+    @property
+    def states(self) -> int:
+        """How many."""
+        return self.transitions.shape[0]
+
+    @property
+    def actions(self) -> int:
+        """How many."""
+        return self.transitions.shape[1]
+
+    @property
+    def uniform_policy(self) -> Tensor:
+        """Every action alike: (states, actions)."""
+        return torch.full((self.states, self.actions), 1 / self.actions, dtype=torch.float64)
+
+    @property
+    def uniform_distribution(self) -> Tensor:
+        """Every state alike that is not terminal: (states,)."""
+        return torch.where(self.terminal, 0.0, 1 / int((~self.terminal).sum())).double()
+
+    def continuing(self, policy: Tensor) -> Tensor:
+        """P(s' | s) under a policy (states, actions), without the entries that end an episode: (states, states)."""
+        return torch.where(self.terminal, 0.0, torch.einsum("sa,sat->st", policy, self.transitions))
+
+    def expected_rewards(self, policy: Tensor) -> Tensor:
+        """E[r | s] under a policy: (states,)."""
+        return torch.einsum("sa,sat,sat->s", policy, self.transitions, self.rewards)
+
+
+def check_distribution(name: str, probabilities: Tensor) -> None:
+    """Raises OracleError unless the last dimension holds probabilities that add up to 1."""
+    total = probabilities.sum(-1)
+    if (probabilities < 0).any() or not torch.allclose(total, torch.ones_like(total)):
+        raise OracleError(
+            f"Markov process: expected {name} to be probabilities that add up to 1; the smallest is "
+            f"{float(probabilities.min()):g}, and the sums go from {float(total.min()):g} to {float(total.max()):g}. "
+            "Normalise them."
+        )
+
+
+def _check_shapes(process: MarkovProcess) -> None:
+    states, actions = process.transitions.shape[0], process.transitions.shape[1]
+    expected = {
+        "transitions": (states, actions, states),
+        "rewards": (states, actions, states),
+        "terminal": (states,),
+        "start": (states,),
+        "features": (states, process.features.shape[-1]),
+    }
+    for name, shape in expected.items():
+        found = tuple(getattr(process, name).shape)
+        if found != shape:
+            raise OracleError(
+                f"Markov process: expected {name} of shape {shape}, since transitions tell of {states} states and "
+                f"{actions} actions; {found} arrived. Give every state and action its entries."
+            )

@@ -1,0 +1,78 @@
+"""What is to be learned of a Markov decision process, in closed form: float64, by linear algebra alone.
+
+Each takes a policy, (states, actions), and a discount gamma; where it says so, a distribution of states, (states,).
+"""
+
+import torch
+from torch import Tensor
+
+from antiphon.envs.markov_process import MarkovProcess
+from antiphon.envs.transitions import Outcomes
+
+
+def state_values(process: MarkovProcess, policy: Tensor, gamma: float) -> Tensor:
+    """V(s), (states,), of the Bellman equation V = r + gamma P V; 0 where an episode is over."""
+    inner = ~process.terminal
+    matrix = (torch.eye(process.states).double() - gamma * process.continuing(policy))[inner][:, inner]
+    values = torch.zeros(process.states, dtype=torch.float64)
+    values[inner] = torch.linalg.solve(matrix, process.expected_rewards(policy)[inner])
+    return values
+
+
+def action_values(process: MarkovProcess, policy: Tensor, gamma: float) -> Tensor:
+    """Q(s, a), (states, actions): the expected reward, and from then on `state_values`; 0 where an episode is over."""
+    told = process.rewards + gamma * state_values(process, policy, gamma)
+    values = torch.einsum("sat,sat->sa", process.transitions, told)
+    return torch.where(process.terminal[:, None], 0.0, values)
+
+
+def projected_fixpoint(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
+    """theta = A^-1 b, (width,): A = phi' D (phi - gamma P phi), b = phi' D r, where semi-gradients rest."""
+    features, change = _features(process, policy, gamma)
+    weighted = features.T * distribution
+    return torch.linalg.solve(weighted @ change, weighted @ process.expected_rewards(policy))
+
+
+def residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
+    """The theta, (width,), that minimises E[(E[error | s])^2], the mean squared Bellman residual."""
+    _, change = _features(process, policy, gamma)
+    root = distribution.sqrt()
+    return _least_squares(root[:, None] * change, root * process.expected_rewards(policy))
+
+
+def biased_residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
+    """The theta, (width,), that minimises E[error^2] over single transitions, its variance included."""
+    rows = Outcomes.of(process, policy, policy, distribution)
+    features = process.features.double()
+    ongoing = (~process.terminal[rows.after]).double()[:, None]
+    change = features[rows.state] - gamma * ongoing * features[rows.after]
+    root = rows.chance.sqrt()
+    return _least_squares(root[:, None] * change, root * process.rewards[rows.state, rows.action, rows.after])
+
+
+def projected_error(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor, theta: Tensor) -> float:
+    """The mean squared projected Bellman error of <theta, phi>: b' C^+ b, b = E[error phi], C = E[phi phi']."""
+    features, change = _features(process, policy, gamma)
+    expected = (features.T * distribution) @ (process.expected_rewards(policy) - change @ theta.double())
+    return float(expected @ torch.linalg.pinv((features.T * distribution) @ features) @ expected)
+
+
+def stationary(process: MarkovProcess, policy: Tensor) -> Tensor:
+    """How often a walk is in each state, (states,): episodes begin again at `start`, terminal states take no time."""
+    ending = 1 - process.continuing(policy).sum(1)
+    chain = process.continuing(policy) + ending[:, None] * process.start.double()
+    chain[process.terminal] = process.start.double()
+    equations = torch.cat([chain.T - torch.eye(process.states), torch.ones(1, process.states)]).double()
+    sums = torch.zeros(process.states + 1, dtype=torch.float64)
+    sums[-1] = 1
+    return torch.where(process.terminal, 0.0, _least_squares(equations, sums))
+
+
+def _features(process: MarkovProcess, policy: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """phi, and phi - gamma P phi."""
+    features = process.features.double()
+    return features, features - gamma * process.continuing(policy) @ features
+
+
+def _least_squares(matrix: Tensor, target: Tensor) -> Tensor:
+    return torch.linalg.lstsq(matrix, target[:, None], driver="gelsd").solution[:, 0]

@@ -1,0 +1,60 @@
+"""Densities for Estimator: modules that play log Q_theta(x), and log-priors of their parameters."""
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+_LOG_TWO_PI = math.log(2 * math.pi)
+
+
+@final
+class GaussianDensity(nn.Module):
+    """log N(x; mean, L L'): (batch, dimension) -> (batch,). At first the standard normal.
+
+    L is lower triangular with a positive diagonal, so every theta is a Gaussian and no move can leave them.
+    mean: (dimension,). log_diagonal: of L, (dimension,). below: L's entries below its diagonal, row by row.
+    """
+
+    def __init__(self, dimension: int, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(dimension, dtype=dtype))
+        self.log_diagonal = nn.Parameter(torch.zeros(dimension, dtype=dtype))
+        self.below = nn.Parameter(torch.zeros(dimension * (dimension - 1) // 2, dtype=dtype))
+
+    @property
+    def factor(self) -> Tensor:
+        """L, (dimension, dimension)."""
+        rows, columns = torch.tril_indices(len(self.mean), len(self.mean), offset=-1)
+        return torch.diag(self.log_diagonal.exp()).index_put((rows, columns), self.below)
+
+    @property
+    def covariance(self) -> Tensor:
+        """L L', (dimension, dimension)."""
+        return self.factor @ self.factor.T
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, dimension)."""
+        white = torch.linalg.solve_triangular(self.factor, (x - self.mean).T, upper=False)
+        return -0.5 * (white.square().sum(0) + len(self.mean) * _LOG_TWO_PI) - self.log_diagonal.sum()
+
+
+def normal_inverse_wishart(
+    density: GaussianDensity, center: Tensor, scale: Tensor, strength: float, freedom: float
+) -> Tensor:
+    """log p(mean, covariance) of the conjugate prior of a Gaussian: () (Gelman et al., Bayesian Data Analysis, 3.6).
+
+    covariance ~ inverse Wishart(scale, freedom), mean ~ N(center, covariance / strength). It is a density of
+    (mean, covariance), whatever the parameters are that make them; so its mode does not depend on these either.
+    center: (dimension,). scale: (dimension, dimension), symmetric and positive definite. freedom: above dimension - 1.
+    """
+    size = len(center)
+    log_determinant = 2 * density.log_diagonal.sum()
+    shift = torch.linalg.solve_triangular(density.factor, (density.mean - center)[:, None], upper=False)
+    trace = torch.linalg.solve_triangular(density.factor, torch.linalg.cholesky(scale), upper=False).square().sum()
+    normal = -0.5 * (size * (_LOG_TWO_PI - math.log(strength)) + log_determinant + strength * shift.square().sum())
+    wishart = -0.5 * ((freedom + size + 1) * log_determinant + trace)
+    half = torch.as_tensor(freedom / 2, dtype=scale.dtype)
+    constant = half * (torch.logdet(scale) - size * math.log(2.0)) - torch.mvlgamma(half, size)
+    return normal + wishart + constant

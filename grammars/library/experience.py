@@ -1,0 +1,77 @@
+"""What Critic learns from: transitions that Nature plays, with Actor a black box beside it (essay, section 1.3)."""
+
+from dataclasses import dataclass
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+@dataclass(frozen=True)
+class Experience:
+    """One batch of transitions, as a critic is asked about them.
+
+    now, after: a critic's inputs before and after, (s,) for a function of states, (s, a) and (s', mu(s')) for one of
+    states and actions. weight: of each transition, or empty where all count alike.
+    """
+
+    now: tuple[Value, ...]
+    reward: Value
+    after: tuple[Value, ...]
+    terminated: Value
+    weight: tuple[Value, ...] = ()
+
+
+def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaration | None = None) -> Experience:
+    """The transitions of a round.
+
+    nature: sample() -> s, a, r, s', terminated and, perhaps, weight; or observe() -> s and step(a) -> r, s',
+    terminated, where there is an Actor to choose the action. actor: the policy mu that is evaluated, a black box whose
+    first question takes s and answers a; without one Critic is asked about states alone.
+    Raises GrammarError for a Nature that has neither.
+    """
+    world = q.oracle("Nature", nature)
+    policy = None if actor is None else q.oracle("Actor", actor)
+    if policy is not None and nature.question("observe") and nature.question("step"):
+        state = world.observe()
+        action, weight = policy(state), []
+        reward, after, terminated = _outputs("step", 3, world.step(action))
+    elif nature.question("sample"):
+        state, action, reward, after, terminated, *weight = _outputs("sample", 5, world.sample())
+    else:
+        raise GrammarError(
+            f"Nature has the questions {sorted(question.name for question in nature.questions)}; expected 'sample', or "
+            "'observe' and 'step' with an Actor who chooses the action. Pass such an oracle, or an actor."
+        )
+    if policy is None:
+        return Experience((state,), reward, (after,), terminated, tuple(weight))
+    return Experience((state, action), reward, (after, policy(after)), terminated, tuple(weight))
+
+
+def experience_twice(q: QueryDraft, nature: OracleDeclaration) -> tuple[Experience, Experience]:
+    """Two transitions from each state, independent of each other: what a residual gradient without bias needs.
+
+    nature: pair() -> s; r, s', terminated; the same three again; and, perhaps, weight.
+    Raises GrammarError for a Nature that cannot be asked.
+    """
+    if nature.question("pair") is None:
+        raise GrammarError(
+            f"Nature has the questions {sorted(question.name for question in nature.questions)}; expected 'pair', two "
+            "next states of one state, drawn apart. A world that cannot be put back into a state has no such pair: "
+            "take the biased residual gradient, or another method."
+        )
+    state, *twice = _outputs("pair", 7, q.oracle("Nature", nature).pair())
+    weight = tuple(twice[6:])
+    one, two = (Experience((state,), twice[at], (twice[at + 1],), twice[at + 2], weight) for at in (0, 3))
+    return one, two
+
+
+def _outputs(name: str, least: int, played: Value | tuple[Value, ...]) -> list[Value]:
+    values = [played] if isinstance(played, Value) else list(played)
+    if not least <= len(values) <= least + (name != "step"):
+        raise GrammarError(
+            f"Nature's question {name!r} answers {len(values)} values; expected {least}"
+            f"{' or, with weights, one more' if name != 'step' else ''} (see antiphon.grammars.library.experience). "
+            "Answer these, in that order."
+        )
+    return values

@@ -1,0 +1,60 @@
+"""Implicit temporal differences (essay, Remark 2): the semi-gradient at where it leads, so that no step is too long."""
+
+from torch import nn
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.bellman import bellman_error, envelope, implicit, mean_square
+from antiphon.grammars.chain_rule import Edit, Upstream, chain_rule, cut_at
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Exact, PlayerLoss, promised
+from antiphon.grammars.library.experience import experience
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.writing import Message
+
+
+def implicit_temporal_difference(
+    nature: OracleDeclaration, critic: Factory, *, step: float, gamma: float = 0.99
+) -> Grammar:
+    """`semi_gradient` with one more edit of R: what V(s) is told is solved for (see `antiphon.grammars.bellman`).
+
+    critic: `torch.nn.Linear` of the features s to one value, for then the solution is closed. step: the learning rate
+    with which Critic moves, by plain SGD. A response cannot ask where its player will go, so R has to be told it: under
+    another optimizer, or another rate, what arrives is only a scaled semi-gradient.
+    Raises GrammarError for another critic, or a step that is not positive.
+    """
+    if critic.target is not nn.Linear or not step > 0:
+        raise GrammarError(
+            f"implicit_temporal_difference was given critic {critic!r} and step {step!r}; expected torch.nn.Linear, "
+            "whose implicit step has a closed form, and a positive step. Put the network into Nature's features, or "
+            "take another method."
+        )
+    q = QueryDraft()
+    seen = experience(q, nature)
+    value = q.player("Critic", critic)
+    now, after = value(*seen.now), value(*seen.after)
+    error = q.operator("error", bellman_error, gamma=gamma)(seen.reward, seen.terminated, after, now)
+    objective = minimise(q.loss("BE", mean_square)(error, *seen.weight))
+    graph = q.graph()
+    bias = any(parameter.name == "bias" for parameter in graph.player_by_name["Critic"].parameters)
+    known = {"step": step, "bias": bias}
+    r = chain_rule(graph, objective, edit=[cut_at(after), _solved_at(now, *seen.now, *seen.weight, **known)])
+    loss = PlayerLoss.of(envelope, error, seen.terminated, after, *seen.now, *seen.weight, gamma=gamma, **known)
+    sense = f"the semi-gradient at the parameters to which SGD(lr={step:g}) goes by it"
+    guarantee = promised(Exact(("Critic",), loss, sense=sense))
+    return Grammar("implicit-temporal-difference", graph, r, objective, guarantee)
+
+
+def _solved_at(now: Value, *taps: Value, step: float, bias: bool) -> Edit:
+    """Every message into `now` is multiplied by (1 + 2 step / batch W K)^-1."""
+
+    def edit(upstream: Upstream) -> Message:
+        if upstream.value != now.port:
+            return upstream.message
+        r = upstream.response
+        features = map(r.tap, taps)
+        return r.map(implicit, upstream.message, *features, name="solved for Critic", step=step, bias=bias)
+
+    return edit

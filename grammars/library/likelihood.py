@@ -1,0 +1,60 @@
+"""Representation 2, maximum likelihood, and its extension to maximum a posteriori (essay, section 1.2)."""
+
+from torch import Tensor
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import exact
+from antiphon.grammars.library.penalty import Penalised
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
+    """Nature plays x, Estimator plays theta; minimise -E[log Q_theta(x)].
+
+    nature: the first output of its first question is x, (batch, ...); what it answers besides is left alone.
+    density: makes a module that plays log Q_theta(x), (batch,), of each x. The essay's two operators, Q and -log, are
+    one here and a mean: densities of many dimensions underflow, their logarithms do not.
+    """
+    q = QueryDraft()
+    x = _first(q.oracle("Nature", nature)())
+    objective = minimise(q.loss("Surprise", surprise)(q.player("Estimator", density)(x)))
+    return Grammar("likelihood", q.graph(), chain_rule(q, objective), objective, exact())
+
+
+def maximum_a_posteriori(nature: OracleDeclaration, density: Factory, log_prior: Factory, examples: int) -> Grammar:
+    """As `maximum_likelihood`, and Estimator's parameters have a prior: minimise -E[log Q_theta(x)] - log p(theta) / n.
+
+    log_prior: a function of the density's module (see `Penalised`) that returns the scalar log p(theta).
+    examples: n, how many x the data set holds; the expectation above is a mean, and the posterior is of a sum.
+    Raises GrammarError unless n is at least 1.
+    """
+    if examples < 1:
+        raise GrammarError(
+            f"maximum_a_posteriori was given {examples} examples; expected the size of the data set, at least 1, over "
+            "which the prior is shared out. Correct the number."
+        )
+    q = QueryDraft()
+    x = _first(q.oracle("Nature", nature)())
+    log_density, prior = q.player("Estimator", Penalised, density, log_prior)(x)
+    shared = q.loss("Prior", minus_share, examples=examples)(prior)
+    objective = minimise(q.loss("Surprise", surprise)(log_density), shared)
+    return Grammar("likelihood", q.graph(), chain_rule(q, objective), objective, exact())
+
+
+def surprise(log_density: Tensor) -> Tensor:
+    """Mean over the batch of -log Q(x): (batch,) -> ()."""
+    return -log_density.mean()
+
+
+def minus_share(log_prior: Tensor, examples: int) -> Tensor:
+    """What one of so many examples bears of a log-prior, negated: () -> ()."""
+    return -log_prior / examples
+
+
+def _first(played: Value | tuple[Value, ...]) -> Value:
+    return played if isinstance(played, Value) else played[0]

@@ -1,0 +1,41 @@
+"""A penalty of a player's parameters in Q: one more output of its operator, so that R reaches it by the chain rule."""
+
+from collections.abc import Sequence
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import make_operator
+
+
+@final
+class Penalised(nn.Module):
+    """A player's operator that plays what `module` plays, and behind it a scalar that depends on its parameters alone.
+
+    module: makes the operator. penalty: a function of that module, and of its own arguments after it, that returns a
+    scalar (): a regularizer Omega(theta), a log-prior. Nobody but the player has the parameters, so it is the player
+    who is asked; in Q this is a node with one more output, in R a product with one more cotangent.
+    """
+
+    def __init__(self, module: Factory, penalty: Factory) -> None:
+        super().__init__()
+        self.module: nn.Module = module()
+        self.penalty = make_operator(penalty)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """What the module plays on these inputs, then the penalty."""
+        played: Any = self.module(*inputs)  # Any: a tensor or a tuple of them
+        outputs: Sequence[Tensor] = (played,) if isinstance(played, Tensor) else played
+        return (*outputs, self.penalty(self.module))
+
+
+def squared_norm(module: nn.Module, weight: float = 1.0, biases: bool = True) -> Tensor:
+    """`weight` times the sum of the squares of all parameters (ridge); without vectors where `biases` is False."""
+    squares = [each.square().sum() for each in module.parameters() if biases or each.dim() > 1]
+    return weight * sum(squares[1:], squares[0])
+
+
+def itself(value: Tensor) -> Tensor:
+    """A scalar that a player played, as a loss."""
+    return value

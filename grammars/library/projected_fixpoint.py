@@ -1,0 +1,108 @@
+"""Projected fixpoint methods (essay, Remark 2): a second player makes temporal differences a game with a gradient.
+
+The projected Bellman error has two expectations multiplied in its gradient, so one sample of it is biased. Corrector
+learns one of them: h(s), the error expected at s as far as its features can tell. Source: Sutton et al. 2009, Fast
+gradient-descent methods for temporal-difference learning with linear function approximation.
+"""
+
+from dataclasses import dataclass
+
+from antiphon.grammars.bellman import bellman_error, corrected_square, correction, minus_error, saddle
+from antiphon.grammars.chain_rule import Edit, Upstream, chain_rule, negate_into
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Exact, Learned, PlayerLoss, Promise, promised
+from antiphon.grammars.library.experience import Experience, experience
+from antiphon.grammars.objective import Objective, minimise
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.writing import Message
+
+
+def gtd2(
+    nature: OracleDeclaration,
+    critic: Factory,
+    corrector: Factory,
+    actor: OracleDeclaration | None = None,
+    *,
+    gamma: float = 0.99,
+) -> Grammar:
+    """Critic descends error * h - h^2 / 2, Corrector climbs it. R: the chain rule, and one minus sign.
+
+    corrector: makes h, a module of Critic's inputs that plays (batch, 1); for a linear Critic, linear in the same
+    features. The rest as in `temporal_difference`. Corrector is to move on the faster time scale.
+    """
+    q = QueryDraft()
+    game = _game(q, nature, critic, corrector, actor, gamma)
+    r = chain_rule(q, game.objective, edit=negate_into("Corrector"))
+    descends = Exact(("Critic",), sense="the gradient of the objective, which is learned: it depends on h")
+    return Grammar("gtd2", q.graph(), r, game.objective, promised(descends, *_corrects(game)))
+
+
+def tdc(
+    nature: OracleDeclaration,
+    critic: Factory,
+    corrector: Factory,
+    actor: OracleDeclaration | None = None,
+    *,
+    gamma: float = 0.99,
+) -> Grammar:
+    """`gtd2` with one more edit of R: at V(s) Critic is told the error itself, a tap, in place of h.
+
+    That is the semi-gradient, and what still flows through the target, gamma h, corrects it.
+    """
+    q = QueryDraft()
+    game = _game(q, nature, critic, corrector, actor, gamma)
+    seen, now = game.seen, game.now
+    edits = [negate_into("Corrector"), _tell_into(now, game.error, *seen.weight)]
+    r = chain_rule(q, game.objective, edit=edits)
+    loss = PlayerLoss.of(corrected_square, game.error, seen.terminated, game.after, game.h, *seen.weight, gamma=gamma)
+    corrected = Exact(("Critic",), loss, sense="the semi-gradient, corrected by h at the target")
+    return Grammar("tdc", q.graph(), r, game.objective, promised(corrected, *_corrects(game)))
+
+
+@dataclass(frozen=True)
+class _Game:
+    """The values of the Q of both, and its objective."""
+
+    seen: Experience
+    now: Value
+    after: Value
+    error: Value
+    h: Value
+    objective: Objective
+
+
+def _game(
+    q: QueryDraft,
+    nature: OracleDeclaration,
+    critic: Factory,
+    corrector: Factory,
+    actor: OracleDeclaration | None,
+    gamma: float,
+) -> _Game:
+    seen = experience(q, nature, actor)
+    value, correct = q.player("Critic", critic), q.player("Corrector", corrector)
+    now, after = value(*seen.now), value(*seen.after)
+    error = q.operator("error", bellman_error, gamma=gamma)(seen.reward, seen.terminated, after, now)
+    h = correct(*seen.now)
+    return _Game(seen, now, after, error, h, minimise(q.loss("Saddle", saddle)(error, h, *seen.weight)))
+
+
+def _corrects(game: _Game) -> tuple[Promise, Promise]:
+    """What is promised to Corrector: its own loss, and where it leads."""
+    loss = PlayerLoss.of(correction, game.error, game.h, *game.seen.weight)
+    regression = Exact(("Corrector",), loss, sense="the gradient of half the mean square of error - h")
+    return regression, Learned(("Corrector",), sense="h is the error expected at s, as far as its features can tell")
+
+
+def _tell_into(now: Value, *error: Value) -> Edit:
+    """Every message into `now` becomes minus the error, per example."""
+
+    def edit(upstream: Upstream) -> Message:
+        if upstream.value != now.port:
+            return upstream.message
+        r = upstream.response
+        return r.map(minus_error, *map(r.tap, error), name="minus the error, into Critic")
+
+    return edit

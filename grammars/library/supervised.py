@@ -1,0 +1,35 @@
+"""Representation 1, supervised learning: Nature plays (x, y), Predictor plays theta (essay, section 1.1)."""
+
+from torch.nn.functional import cross_entropy
+
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import exact
+from antiphon.grammars.library.penalty import Penalised, itself
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+def supervised(
+    nature: OracleDeclaration,
+    predictor: Factory,
+    loss: Factory = Factory(cross_entropy),
+    penalty: Factory | None = None,
+) -> Grammar:
+    """One player against one loss: E[loss(f_theta(x), y)], or E[loss(f_theta(x), y)] + Omega(theta).
+
+    nature: its first question answers (x, y). predictor: makes f_theta, a module of x. loss: a function of (f, y) that
+    returns a mean over the batch. penalty: Omega, a function of the module (see `Penalised`), such as
+    `Factory.of(squared_norm, weight=0.01)`; it stands beside a mean, where the essay's stands beside a sum.
+    """
+    q = QueryDraft()
+    x, y = q.oracle("Nature", nature)()
+    if penalty is None:
+        guess = q.player("Predictor", predictor)(x)
+        objective = minimise(q.loss("Loss", loss)(guess, y))
+    else:
+        guess, omega = q.player("Predictor", Penalised, predictor, penalty)(x)
+        objective = minimise(q.loss("Loss", loss)(guess, y), q.loss("Omega", itself)(omega))
+    return Grammar("supervised", q.graph(), chain_rule(q, objective), objective, exact())

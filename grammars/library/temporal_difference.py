@@ -1,0 +1,108 @@
+"""Representation 3, temporal difference learning, and of Remark 2's kin those of one player: their Rs differ.
+
+`temporal_difference` learns against a clone, which makes it gradient descent. Without a clone Critic is asked at both
+ends of a transition; what R says of the far end is then the whole difference between semi and residual gradient.
+"""
+
+from antiphon.grammars.bellman import bellman_error, held_square, mean_product, mean_square
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.chain_rule import chain_rule, cut_at
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Exact, Insulated, PlayerLoss, promised
+from antiphon.grammars.library.experience import Experience, experience, experience_twice
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+def temporal_difference(
+    nature: OracleDeclaration,
+    critic: Factory,
+    actor: OracleDeclaration | None = None,
+    *,
+    gamma: float = 0.99,
+    clone_every: int = 1,
+    soft: float | None = None,
+) -> Grammar:
+    """Critic against its own clone: (r + gamma (1 - terminated) V~(s') - V(s))^2, or Q~(s', mu(s')) and Q(s, a).
+
+    nature, actor: black boxes, see `experience`. critic: makes a module of s, or of s and a, that plays (batch, 1).
+    The clone follows every `clone_every` rounds, softly or entirely. Cloned every round, entirely, it is TD(0).
+    R: the chain rule. Nothing flows into the target, for a clone passes nothing.
+    """
+    q = QueryDraft()
+    seen = experience(q, nature, actor)
+    value = q.player("Critic", critic)
+    target = q.clone("Critic~", value, soft=soft, cadence=Cadence(clone_every))
+    now = value(*seen.now)
+    objective = minimise(_loss(q, seen, _error(q, seen, target(*seen.after), now, gamma)))
+    exact = Exact(sense="the gradient of the Bellman error against the clone's target")
+    guarantee = promised(exact, Insulated(("Critic",), ("Critic~",)))
+    return Grammar("temporal-difference", q.graph(), chain_rule(q, objective), objective, guarantee)
+
+
+def semi_gradient(
+    nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None = None, *, gamma: float = 0.99
+) -> Grammar:
+    """TD(0) as it is commonly written: Critic is its own target. R: the message into the target is cut.
+
+    It is no gradient of anything (essay, Remark 2), and may diverge off policy (Baird 1995).
+    """
+    q = QueryDraft()
+    seen, now, after = _both_ends(q, nature, critic, actor)
+    error = _error(q, seen, after, now, gamma)
+    objective = minimise(_loss(q, seen, error))
+    r = chain_rule(q, objective, edit=cut_at(after))
+    held = PlayerLoss.of(held_square, error, seen.terminated, after, *seen.weight, gamma=gamma)
+    guarantee = promised(Exact(("Critic",), held, sense="the gradient of the Bellman error with its target held"))
+    return Grammar("semi-gradient", q.graph(), r, objective, guarantee)
+
+
+def residual_gradient(
+    nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None = None, *, gamma: float = 0.99
+) -> Grammar:
+    """Gradient descent on the Bellman error. R: the chain rule, through the target too.
+
+    Where next states are chance, the mean of squares has the target's variance in it, and its minimum is biased: there
+    `double_residual_gradient` samples twice.
+    """
+    q = QueryDraft()
+    seen, now, after = _both_ends(q, nature, critic, actor)
+    objective = minimise(_loss(q, seen, _error(q, seen, after, now, gamma)))
+    guarantee = promised(Exact(sense="the gradient of the mean squared error of single transitions"))
+    return Grammar("residual-gradient", q.graph(), chain_rule(q, objective), objective, guarantee)
+
+
+def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamma: float = 0.99) -> Grammar:
+    """Gradient descent on the mean squared Bellman residual E[(E[error | s])^2], by two next states of each state.
+
+    Another Q than its kin's: Nature is asked for a pair, and the loss is the product of the two errors. R: the chain
+    rule. nature: see `experience_twice`.
+    """
+    q = QueryDraft()
+    one, two = experience_twice(q, nature)
+    value = q.player("Critic", critic)
+    now = value(*one.now)
+    error = _error(q, one, value(*one.after), now, gamma)
+    other = _error(q, two, value(*two.after), now, gamma, "other error")
+    objective = minimise(q.loss("BE", mean_product)(error, other, *one.weight))
+    guarantee = promised(Exact(sense="an unbiased gradient of the mean squared Bellman residual"))
+    return Grammar("double-residual-gradient", q.graph(), chain_rule(q, objective), objective, guarantee)
+
+
+def _both_ends(
+    q: QueryDraft, nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None
+) -> tuple[Experience, Value, Value]:
+    """The transitions, and what the one Critic plays at both their ends: now, after."""
+    seen = experience(q, nature, actor)
+    value = q.player("Critic", critic)
+    return seen, value(*seen.now), value(*seen.after)
+
+
+def _error(q: QueryDraft, seen: Experience, after: Value, now: Value, gamma: float, name: str = "error") -> Value:
+    return q.operator(name, bellman_error, gamma=gamma)(seen.reward, seen.terminated, after, now)
+
+
+def _loss(q: QueryDraft, seen: Experience, error: Value) -> Value:
+    return q.loss("BE", mean_square)(error, *seen.weight)

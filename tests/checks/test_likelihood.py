@@ -1,0 +1,55 @@
+"""Likelihood, checked: its suite keeps what is promised, and no fault in R stays unseen."""
+
+import pytest
+
+from antiphon.checks.check import check_suite
+from antiphon.checks.mutants import flipped, hearers, silenced, single_faults, tapped, through, wrong_gate
+from antiphon.checks.suites.likelihood import SUITE, sampled
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.maps import scale
+from antiphon.grammars.query import Port
+
+
+@pytest.fixture(scope="module")
+def grammar() -> Grammar:
+    """With a prior."""
+    return sampled(1)
+
+
+def test_the_suite_keeps_its_promises():
+    rows = check_suite(SUITE, seed=10, instances=2)
+    assert [row.verdict for row in rows] == ["kept"] * 7
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_single_fault_is_noticed_and_only_who_hears_it_is_named(seed, broken):
+    grammar = sampled(seed)
+    for message, mutant in single_faults(grammar):
+        assert {failure.player for failure in broken(mutant)} <= hearers(grammar, message)
+
+
+def test_an_estimator_who_is_told_to_be_unlikely(grammar, broken):
+    (failure,) = broken(flipped(grammar, Port("d Surprise")))
+    assert (failure.player, failure.operator) == ("Estimator", "Estimator *")
+    assert "what arrives at 'Estimator *' is of the opposite sign" in failure.text
+
+
+def test_the_prior_forgotten(grammar, broken):
+    (failure,) = broken(silenced(grammar, Port("Prior *")))
+    assert (failure.player, failure.operator) == ("Estimator", "Estimator *")
+    assert "what arrives at 'Estimator *' is nothing, where a gradient is expected" in failure.text
+
+
+def test_a_prior_that_is_not_shared_out(grammar, broken):
+    (failure,) = broken(through(grammar, Port("Prior *"), scale, factor=40.0))
+    assert "what arrives at 'Estimator *' is 40 times the gradient" in failure.text
+
+
+def test_a_gate_where_none_belongs(grammar, broken):
+    (failure,) = broken(through(grammar, Port("Surprise *"), wrong_gate))
+    assert (failure.player, failure.operator) == ("Estimator", "Estimator *")
+
+
+def test_a_tap_in_place_of_a_product(grammar, broken):
+    (failure,) = broken(tapped(grammar, Port("Surprise *"), Port("Estimator")))
+    assert (failure.player, failure.operator) == ("Estimator", "Estimator *")
