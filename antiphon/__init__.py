@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from antiphon.coordinator.placement import together as together
     from antiphon.envs import arrays as arrays
     from antiphon.envs import dataset as dataset
+    from antiphon.envs import diabetes as diabetes
+    from antiphon.envs import diabetes_arrays as diabetes_arrays
     from antiphon.envs import digits as digits
     from antiphon.envs import digits_arrays as digits_arrays
     from antiphon.envs import episode_returns as episode_returns
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
     from antiphon.grammars.guarantee import exact as exact
     from antiphon.grammars.library.backprop import backprop as backprop
     from antiphon.grammars.library.dac import dac as dac
+    from antiphon.grammars.library.kickback import kickback as kickback
+    from antiphon.grammars.library.kicking import Weights as Weights
+    from antiphon.grammars.library.kicking import kicking_layers as kicking_layers
     from antiphon.grammars.library.networks import Dense as Dense
     from antiphon.grammars.library.networks import Policy as Policy
     from antiphon.grammars.library.networks import StateAction as StateAction
@@ -86,7 +91,17 @@ _MODULES = {
     "antiphon.agents.testing": ("check_agent",),
     "antiphon.coordinator.assignment": ("assign",),
     "antiphon.coordinator.placement": ("Placement", "spread", "together"),
-    "antiphon.envs": ("arrays", "dataset", "digits", "digits_arrays", "episode_returns", "nature", "quadratic_bandit"),
+    "antiphon.envs": (
+        "arrays",
+        "dataset",
+        "diabetes",
+        "diabetes_arrays",
+        "digits",
+        "digits_arrays",
+        "episode_returns",
+        "nature",
+        "quadratic_bandit",
+    ),
     "antiphon.errors": (
         "AgentError",
         "AntiphonError",
@@ -111,6 +126,8 @@ _MODULES = {
     "antiphon.grammars.guarantee": ("Category", "Guarantee", "Promise", "exact"),
     "antiphon.grammars.library.backprop": ("backprop",),
     "antiphon.grammars.library.dac": ("dac",),
+    "antiphon.grammars.library.kickback": ("kickback",),
+    "antiphon.grammars.library.kicking": ("Weights", "kicking_layers"),
     "antiphon.grammars.library.networks": ("Dense", "Policy", "StateAction", "convolutional_layers", "dense_layers"),
     "antiphon.grammars.maps": ("add", "fixed_matrix", "negate", "over_batch", "scale"),
     "antiphon.grammars.objective": ("maximise", "minimise"),

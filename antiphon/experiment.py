@@ -14,10 +14,12 @@ from antiphon.recipe_backprop import RECIPE as BACKPROP
 from antiphon.recipe_backprop import BackpropTable
 from antiphon.recipe_dac import RECIPE as DAC
 from antiphon.recipe_dac import DacTable
+from antiphon.recipe_kickback import RECIPE as KICKBACK
+from antiphon.recipe_kickback import KickbackTable
 from antiphon.recipes import Recipe
 from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (BACKPROP, DAC)}
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (BACKPROP, DAC, KICKBACK)}
 
 
 @final
@@ -46,6 +48,7 @@ class Experiment(Table):
     arguments: Arguments = Field(default={})
     backprop: BackpropTable | None = None
     dac: DacTable | None = None
+    kickback: KickbackTable | None = None
 
     @property
     def recipe(self) -> Recipe | None:

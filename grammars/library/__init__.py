@@ -2,3 +2,4 @@
 
 from antiphon.grammars.library.backprop import backprop as backprop
 from antiphon.grammars.library.dac import dac as dac
+from antiphon.grammars.library.kickback import kickback as kickback

@@ -51,7 +51,9 @@ def feedback(layers: Sequence[nn.Module], x: Tensor) -> list[Feedback]:
     factors = torch.autograd.grad(signal.sum(), outputs)
     last = len(outputs) - 1
     return [
-        Feedback(kick.detach(), factor, torch.ones_like(played, dtype=torch.bool) if i == last else played.detach() != 0)
+        Feedback(
+            kick.detach(), factor, torch.ones_like(played, dtype=torch.bool) if i == last else played.detach() != 0
+        )
         for i, (kick, factor, played) in enumerate(zip(kicks, factors, outputs, strict=True))
     ]
 

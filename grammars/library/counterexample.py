@@ -89,7 +89,9 @@ def _counterexamples(widths: Sequence[int], total: int, biases: bool) -> Iterato
     """All of these widths and this sum of |weights|."""
     shapes = list(zip(widths, (1, *widths[:-1]), strict=True))
     lengths = [m * n for m, n in shapes] + (list(widths[:-1]) if biases else [])
-    parts = np.split(_vectors(sum(lengths), total).astype(np.int64), np.cumsum(lengths)[:-1], axis=1)
+    rows, ends = _vectors(sum(lengths), total), np.cumsum(lengths)
+    outer = rows[:, ends[len(widths) - 2] : ends[len(widths) - 1]]  # the kicks of the layer below the output
+    parts = np.split(rows[(outer > 0).all(1)].astype(np.int64), ends[:-1], axis=1)
     weights = [part.reshape(-1, m, n) for part, (m, n) in zip(parts, shapes, strict=False)]
     shifts = parts[len(shapes) :] if biases else [np.zeros((len(parts[0]), m), dtype=np.int64) for m in widths[:-1]]
     kicks, factors, opens = _feedback(weights, shifts)
