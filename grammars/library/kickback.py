@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
@@ -9,7 +10,8 @@ from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Category, Guarantee, Promise
+from antiphon.grammars.guarantee import Exact, Guarantee, PlayerLoss, SignCorrect, promised
+from antiphon.grammars.inference import make_operator
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.writing import ResponseDraft
@@ -42,12 +44,13 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
     r = ResponseDraft(q.graph())
     beta = r.product(error, r.seed(error)).toward(0)
     *below, last = layers
-    told = {last: beta}
+    told, own = {last: beta}, dict[str, PlayerLoss]()
     for name, kick in zip(below, kicks[1:], strict=True):
         told[name] = r.map(kicked, beta, r.tap(kick), name=f"kicked {name}")
+        own[name] = PlayerLoss.of(local_loss, signal, y, kick, played[name], loss=loss)
     for name in layers:
         r.deliver(name, r.product(played[name], told[name], None).parameters)
-    return Grammar("kickback", q.graph(), r.graph(), objective, promised(list(layers)))
+    return Grammar("kickback", q.graph(), r.graph(), objective, _promised(tuple(layers), own))
 
 
 def kicked(beta: Tensor, kick: Tensor) -> Tensor:
@@ -64,14 +67,28 @@ def local_losses(beta: Tensor, kick: Tensor, played: Tensor) -> Tensor:
     return (kicked(beta, kick).detach() * played).sum(0)
 
 
-def promised(layers: list[str]) -> Guarantee:
-    """Exact in the last two layers; below them an estimate, whose sign is right under a premise on the weights."""
-    exact = Promise(Category.EXACT, "the response is the gradient of the composed objective", tuple(layers[-2:]))
-    sense = (
-        "per example and unit, never of the opposite sign of the gradient, "
-        "where no path from the unit to the output has a negative product of weights and signs"
-    )
-    return Guarantee((exact, Promise(Category.ESTIMATED, sense, tuple(layers[:-2]))) if layers[:-2] else (exact,))
+def local_loss(output: Tensor, y: Tensor, kick: Tensor, played: Tensor, loss: Factory) -> Tensor:
+    """The sum of a layer's `local_losses`, 0-d, from values of Q: the network's output (batch, 1), the label, what the
+    next layer kicked it with, what it played."""
+    with torch.enable_grad():
+        output = output.detach().requires_grad_()
+        (beta,) = torch.autograd.grad(make_operator(loss)(output, y), output)
+    return local_losses(beta, kick, played).sum()
+
+
+PREMISE = "no path product is negative"
+"""The product of weights and signs along each path from a unit to the output. The layers of `kicking` keep it where
+their weights are coherent."""
+
+
+def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarantee:
+    """Exact in the last two layers; below, exact for each layer's own loss, and right in sign under a premise."""
+    exact, below = promised(Exact(layers[-2:])), layers[:-2]
+    if not below:
+        return exact
+    sense = "the response is the gradient of the layer's own loss, feedback times activation"
+    local = promised(*(Exact((name,), own[name], sense) for name in below))
+    return exact + local + promised(SignCorrect(below, PREMISE))
 
 
 def _kicking(name: str, signal: Value, played: Value | tuple[Value, ...]) -> tuple[Value, Value]:

@@ -7,6 +7,7 @@ from antiphon.checks.suite import Suite
 
 _MODULES: Mapping[str, str] = {
     "backprop": "backprop",
+    "kickback": "kickback",
 }
 """By grammar, the module of its suite. Imported when asked for: `--help` answers at once."""
 
