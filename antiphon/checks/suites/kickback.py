@@ -19,7 +19,7 @@ from antiphon.grammars.library.kicking import OutputLayer, RectifierLayer, Weigh
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.response import Product
 
-BATCH = 16
+BATCH = 32
 
 
 def unsigned(seed: int) -> Grammar:
@@ -64,10 +64,9 @@ def targets(seed: int, example: tuple[int, ...]) -> OracleDeclaration:
 
 def _dense(seed: int, signed: bool) -> Grammar:
     choose = random.Random(seed)
-    inputs, widths = choose.randint(2, 6), [choose.randint(2, 8) for _ in range(choose.randint(2, 5))]
-    return kickback(
-        targets(seed, (inputs,)), kicking_layers((inputs,), widths, signed=signed, weights=Weights.COHERENT)
-    )
+    inputs, widths = choose.randint(2, 6), [choose.randint(4, 8) for _ in range(4)]
+    layers = kicking_layers((inputs,), widths, signed=signed, weights=Weights.COHERENT)
+    return kickback(targets(seed, (inputs,)), layers)
 
 
 def refuted(seed: int) -> Measurement:
@@ -147,10 +146,10 @@ def kicks(seed: int) -> Measurement:
 SUITE = Suite(
     "kickback",
     (
-        Case("unsigned", unsigned, instances=40),
-        Case("signed", signed, instances=40),
-        Case("convolutional", convolutional, instances=10),
-        Case("realisable", realisable, instances=2, learning=Learning(1000)),
+        Case("unsigned", unsigned, instances=20),
+        Case("signed", signed, instances=20),
+        Case("convolutional", convolutional, instances=6),
+        Case("realisable", realisable, instances=2, learning=Learning(800)),
     ),
     (
         Study("the essay's claim that coherence is enough is refuted", refuted),
