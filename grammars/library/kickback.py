@@ -1,5 +1,6 @@
 """Grammar 5, kickback: one scalar is broadcast, each layer turns it into its own estimate (essay, section 2.5)."""
 
+import itertools
 from collections.abc import Mapping
 
 import torch
@@ -32,22 +33,19 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
     """
     q = QueryDraft()
     signal, y = q.oracle("Nature", nature)()
-    played: dict[str, Value] = {}
-    kicks: list[Value] = []
+    played, kicks = dict[str, Value](), dict[str, Value]()
     for name, factory in layers.items():
-        signal, kick = _kicking(name, signal, q.player(name, factory)(signal))
+        signal, kicks[name] = _kicking(name, signal, q.player(name, factory)(signal))
         played[name] = signal
-        kicks.append(kick)
     _check_output(played)
     objective = minimise(error := q.loss("Loss", loss)(signal, y))
 
     r = ResponseDraft(q.graph())
     beta = r.product(error, r.seed(error)).toward(0)
-    *below, last = layers
-    told, own = {last: beta}, dict[str, PlayerLoss]()
-    for name, kick in zip(below, kicks[1:], strict=True):
-        told[name] = r.map(kicked, beta, r.tap(kick), name=f"kicked {name}")
-        own[name] = PlayerLoss.of(local_loss, signal, y, kick, played[name], loss=loss)
+    told, own = dict.fromkeys(layers, beta), dict[str, PlayerLoss]()
+    for name, above in itertools.pairwise(layers):
+        told[name] = r.map(kicked, beta, r.tap(kicks[above]), name=f"kicked {name}")
+        own[name] = PlayerLoss.of(local_loss, signal, y, played[above], played[name], loss=loss)
     for name in layers:
         r.deliver(name, r.product(played[name], told[name], None).parameters)
     return Grammar("kickback", q.graph(), r.graph(), objective, _promised(tuple(layers), own))
@@ -67,12 +65,16 @@ def local_losses(beta: Tensor, kick: Tensor, played: Tensor) -> Tensor:
     return (kicked(beta, kick).detach() * played).sum(0)
 
 
-def local_loss(output: Tensor, y: Tensor, kick: Tensor, played: Tensor, loss: Factory) -> Tensor:
-    """The sum of a layer's `local_losses`, 0-d, from values of Q: the network's output (batch, 1), the label, what the
-    next layer kicked it with, what it played."""
+def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: Factory) -> Tensor:
+    """The sum of a layer's `local_losses`, 0-d, from values of Q that torch has recorded: the network's output
+    (batch, 1), the label, what the next layer played, what this one did.
+
+    The kick is torch's derivative here, not what the next layer says of itself: so a wrong one breaks the promise.
+    """
     with torch.enable_grad():
         output = output.detach().requires_grad_()
         (beta,) = torch.autograd.grad(make_operator(loss)(output, y), output)
+        (kick,) = torch.autograd.grad(above.sum(), played, retain_graph=True)
     return local_losses(beta, kick, played).sum()
 
 

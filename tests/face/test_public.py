@@ -91,4 +91,5 @@ def test_list_shows_grammars_and_experiments(antiphon):
         "backprop-convolutional",
         "dac",
         "dac-pendulum-demo",
+        "kickback",
     ]

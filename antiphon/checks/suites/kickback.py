@@ -83,15 +83,25 @@ def refuted(seed: int) -> Measurement:
 
 def modules_of(found: Counterexample) -> list[RectifierLayer | OutputLayer]:
     """The network of a counterexample as layers of kickback, float64."""
-    layers: list[RectifierLayer | OutputLayer] = []
-    for weights, biases in zip(found.weights, (*found.biases, (0,)), strict=True):
-        last = len(layers) == len(found.biases)
-        layer = (OutputLayer(len(weights[0])) if last else RectifierLayer(len(weights[0]), len(weights))).double()
-        with torch.no_grad():
-            layer.linear.weight.copy_(torch.tensor(weights))
-            layer.linear.bias.copy_(torch.tensor(biases))
-        layers.append(layer)
-    return layers
+    return [made_of(weights, biases) for weights, biases in zip(found.weights, (*found.biases, None), strict=True)]
+
+
+def made_of(weights: tuple[tuple[int, ...], ...], biases: tuple[int, ...] | None) -> RectifierLayer | OutputLayer:
+    """One layer with given parameters, float64; without biases it is the output."""
+    inputs = len(weights[0])
+    layer = (OutputLayer(inputs) if biases is None else RectifierLayer(inputs, len(weights))).double()
+    with torch.no_grad():
+        layer.linear.weight.copy_(torch.tensor(weights))
+        layer.linear.bias.copy_(torch.tensor(biases or [0]))
+    return layer
+
+
+def grammar_of(found: Counterexample) -> Grammar:
+    """The counterexample as a grammar: its one example is 1, and the target one that it misses."""
+    parts = zip(found.weights, (*found.biases, None), strict=True)
+    layers = {f"Layer{index}": Factory.of(made_of, *part) for index, part in enumerate(parts, start=1)}
+    one = torch.ones(1, 1, dtype=torch.float64)
+    return kickback(arrays(one, -one, batch=1), layers)
 
 
 def mixed(seed: int) -> Measurement:
