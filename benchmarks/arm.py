@@ -1,12 +1,15 @@
 """Inverse dynamics of a simulated arm with seven joints: which torques make it move so."""
 
 import functools
+import importlib
 from pathlib import Path
+from typing import Any
 
 import gymnasium
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
+
+mujoco: Any = importlib.import_module("mujoco")  # Any: its names come from a native module, which types do not see
 
 JOINTS = ("shoulder pan", "shoulder lift", "upper arm roll", "elbow", "forearm roll", "wrist flex", "wrist roll")
 GRAVITY = -9.81
@@ -36,7 +39,7 @@ def movements(count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.fl
     return np.array(states), np.array(torques)
 
 
-def _arm() -> mujoco.MjModel:
+def _arm() -> Any:  # Any: a model of MuJoCo
     assets = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
     model = mujoco.MjModel.from_xml_path(str(assets / "pusher_v5.xml"))
     model.opt.gravity[2] = GRAVITY

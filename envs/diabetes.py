@@ -1,5 +1,6 @@
 """Nature as a regression on patients: the diabetes data set that comes with scikit-learn."""
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
@@ -32,12 +33,12 @@ def diabetes_arrays(split: str = "train", dtype: torch.dtype = torch.float32) ->
 
     if split not in ("train", "test"):
         raise OracleError(f"diabetes: the split is {split!r}; expected 'train' or 'test'. Correct it.")
-    x, y = load_diabetes(return_X_y=True, scaled=False)
-    x_train, x_test, y_train, y_test = train_test_split(x, y[:, None], test_size=0.2, random_state=0)
+    x, y = map(np.asarray, load_diabetes(return_X_y=True, scaled=False))
+    parts = train_test_split(x, y[:, None], test_size=0.2, random_state=0)
+    x_train, x_test, y_train, y_test = map(np.asarray, parts)
     columns = ((x_train, x_test), (y_train, y_test))
-    chosen = ((pair[split == "test"] - pair[0].mean(0)) / pair[0].std(0) for pair in columns)
-    x, y = (torch.tensor(column, dtype=dtype) for column in chosen)
-    return x, y
+    chosen = [(pair[split == "test"] - pair[0].mean(0)) / pair[0].std(0) for pair in columns]
+    return torch.tensor(chosen[0], dtype=dtype), torch.tensor(chosen[1], dtype=dtype)
 
 
 def _diabetes(split: str, dtype: torch.dtype) -> TensorDataset:

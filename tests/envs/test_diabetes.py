@@ -1,5 +1,6 @@
 """Diabetes: a fixed split, standardised by what training has seen."""
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_diabetes
@@ -29,7 +30,7 @@ def test_the_test_split_is_scaled_by_training_and_shares_no_patient_with_it():
     (x, y), (other, target) = (diabetes_arrays(split, torch.float64) for split in ("train", "test"))
     assert (len(x), len(other)) == (353, 89)
     assert other.mean(0).abs().max() > 0.01
-    raw, disease = load_diabetes(return_X_y=True, scaled=False)
+    raw, disease = map(np.asarray, load_diabetes(return_X_y=True, scaled=False))
     every, labels = torch.cat([x, other]), torch.cat([y, target])
     for column, original in ((every[:, 2], raw[:, 2]), (labels[:, 0], disease)):
         back = torch.corrcoef(torch.stack([column.sort().values, torch.tensor(original).sort().values]))

@@ -182,11 +182,15 @@ def test_single_and_double_precision_tell_the_same():
     assert all(gap(told[player].double(), wide[player]) < 1e-4 for player in told)
 
 
-class Twice(nn.Linear):
+class Twice(nn.Module):
     """A layer of one's own that plays its kick in the wrong shape."""
 
-    def forward(self, input):
-        played = super().forward(input)
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs, dtype=torch.float64)
+
+    def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
+        played = self.linear(S)
         return played, played
 
 
@@ -197,14 +201,14 @@ def test_layers_that_do_not_kick_are_refused(refusal):
         "float64[batch, 3] as its input is. Return both from its forward, or take a layer of "
         "`antiphon.grammars.library.kicking`."
     )
-    made = {"A": Factory.of(Twice, 3, 2, dtype=torch.float64)}
+    made = {"A": Factory.of(Twice, 3, 2)}
     assert refusal(GrammarError, lambda: kickback(samples(4, (3,), (1,)), made)).startswith(
         "layer 'A' plays float64[batch, 2], float64[batch, 2] from float64[batch, 3]; expected its output and its kick"
     )
 
 
 def test_an_output_of_several_numbers_is_refused(refusal):
-    made = {"A": Factory.of(Twice, 2, 2, dtype=torch.float64)}
+    made = {"A": Factory.of(Twice, 2, 2)}
     assert refusal(ShapeError, lambda: kickback(samples(4, (2,), (1,)), made)) == (
         "layer 'A' is the last of kickback and plays float64[batch, 2]; expected (batch, 1), because what is "
         "broadcast is one number per example. Give it one output, or play a network for each."

@@ -1,5 +1,8 @@
 """Layers for kickback: their kick is their product with ones, dense and convolutional agree, signs are kept."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -16,7 +19,7 @@ from antiphon.grammars.library.kicking import (
 )
 
 
-def seeded(make, seed: int = 0) -> nn.Module:
+def seeded(make: Callable[[], nn.Module], seed: int = 0) -> Any:  # Any: a layer of the kind that is made
     torch.manual_seed(seed)
     return make().double()
 
@@ -58,6 +61,7 @@ def test_a_convolution_agrees_with_the_dense_layer_that_it_is(stride, weights):
 def unrolled(convolution: ConvolutionLayer, image, played):
     """The matrix and the biases of a convolution as a linear map of the flattened image."""
     weight, bias = convolution.convolution.weight, convolution.convolution.bias
+    assert bias is not None
     if convolution.weights is Weights.COHERENT:
         weight = convolution.signs[:, None, None, None] * weight.abs()
     ones = torch.eye(image.numel(), dtype=torch.float64).reshape(-1, *image.shape)
