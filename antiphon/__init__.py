@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from antiphon.envs import boyan_chain as boyan_chain
     from antiphon.envs import chooser as chooser
     from antiphon.envs import dataset as dataset
+    from antiphon.envs import diabetes as diabetes
+    from antiphon.envs import diabetes_arrays as diabetes_arrays
     from antiphon.envs import digits as digits
     from antiphon.envs import digits_arrays as digits_arrays
     from antiphon.envs import episode_returns as episode_returns
@@ -83,6 +85,9 @@ if TYPE_CHECKING:
     from antiphon.grammars.library.densities import normal_inverse_wishart as normal_inverse_wishart
     from antiphon.grammars.library.gray_box_descent import gray_box_descent as gray_box_descent
     from antiphon.grammars.library.implicit import implicit_temporal_difference as implicit_temporal_difference
+    from antiphon.grammars.library.kickback import kickback as kickback
+    from antiphon.grammars.library.kicking import Weights as Weights
+    from antiphon.grammars.library.kicking import kicking_layers as kicking_layers
     from antiphon.grammars.library.likelihood import maximum_a_posteriori as maximum_a_posteriori
     from antiphon.grammars.library.likelihood import maximum_likelihood as maximum_likelihood
     from antiphon.grammars.library.networks import Dense as Dense
@@ -175,6 +180,8 @@ _MODULES = {
         "boyan_chain",
         "chooser",
         "dataset",
+        "diabetes",
+        "diabetes_arrays",
         "digits",
         "digits_arrays",
         "episode_returns",
@@ -250,6 +257,11 @@ _MODULES = {
     ),
     "antiphon.grammars.library.gray_box_descent": ("gray_box_descent",),
     "antiphon.grammars.library.implicit": ("implicit_temporal_difference",),
+    "antiphon.grammars.library.kickback": ("kickback",),
+    "antiphon.grammars.library.kicking": (
+        "Weights",
+        "kicking_layers",
+    ),
     "antiphon.grammars.library.likelihood": (
         "maximum_a_posteriori",
         "maximum_likelihood",

@@ -14,6 +14,8 @@ from antiphon.recipe_backprop import RECIPE as BACKPROP
 from antiphon.recipe_backprop import BackpropTable
 from antiphon.recipe_dac import RECIPE as DAC
 from antiphon.recipe_dac import DacTable
+from antiphon.recipe_kickback import RECIPE as KICKBACK
+from antiphon.recipe_kickback import KickbackTable
 from antiphon.recipe_likelihood import RECIPE as LIKELIHOOD
 from antiphon.recipe_likelihood import LikelihoodTable
 from antiphon.recipe_supervised import RECIPE as SUPERVISED
@@ -24,7 +26,7 @@ from antiphon.recipes import Recipe
 from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
 
 RECIPES: Mapping[str, Recipe] = {
-    recipe.name: recipe for recipe in (BACKPROP, DAC, LIKELIHOOD, SUPERVISED, TEMPORAL_DIFFERENCE)
+    recipe.name: recipe for recipe in (BACKPROP, DAC, KICKBACK, LIKELIHOOD, SUPERVISED, TEMPORAL_DIFFERENCE)
 }
 
 
@@ -63,6 +65,7 @@ class Experiment(Table):
     arguments: Arguments = Field(default={})
     backprop: BackpropTable | None = None
     dac: DacTable | None = None
+    kickback: KickbackTable | None = None
     likelihood: LikelihoodTable | None = None
     supervised: SupervisedTable | None = None
     temporal_difference: TemporalDifferenceTable | None = None

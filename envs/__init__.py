@@ -5,6 +5,8 @@ from antiphon.envs.dataset import arrays as arrays
 from antiphon.envs.dataset import dataset as dataset
 from antiphon.envs.dataset import digits as digits
 from antiphon.envs.dataset import digits_arrays as digits_arrays
+from antiphon.envs.diabetes import diabetes as diabetes
+from antiphon.envs.diabetes import diabetes_arrays as diabetes_arrays
 from antiphon.envs.evaluation import episode_returns as episode_returns
 from antiphon.envs.gymnasium import nature as nature
 from antiphon.envs.markov import chooser as chooser

@@ -5,6 +5,7 @@ from antiphon.grammars.library.black_box_descent import black_box_descent as bla
 from antiphon.grammars.library.dac import dac as dac
 from antiphon.grammars.library.gray_box_descent import gray_box_descent as gray_box_descent
 from antiphon.grammars.library.implicit import implicit_temporal_difference as implicit_temporal_difference
+from antiphon.grammars.library.kickback import kickback as kickback
 from antiphon.grammars.library.likelihood import maximum_a_posteriori as maximum_a_posteriori
 from antiphon.grammars.library.likelihood import maximum_likelihood as maximum_likelihood
 from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2

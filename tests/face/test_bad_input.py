@@ -21,11 +21,11 @@ def refused(told, text, place):
         (
             ["dca"],
             "grammar 'dca' is not known; expected one of backprop, backprop-convolutional, dac, dac-pendulum-demo, "
-            "a path to a .toml file, or 'module:factory'. Did you mean 'dac'? See `antiphon list`.",
+            "kickback, a path to a .toml file, or 'module:factory'. Did you mean 'dac'? See `antiphon list`.",
         ),
         (
             ["dac", "--set", "grammar=dca"],
-            "experiment 'dac' is refused: grammar 'dca' is not known; expected one of backprop, dac, or "
+            "experiment 'dac' is refused: grammar 'dca' is not known; expected one of backprop, dac, kickback, or "
             "'module:factory'. Did you mean 'dac'? Correct the key 'grammar'.",
         ),
         (

@@ -9,6 +9,7 @@ _MODULES: Mapping[str, str] = {
     "backprop": "backprop",
     "black_box_descent": "black_box_descent",
     "gray_box_descent": "gray_box_descent",
+    "kickback": "kickback",
     "likelihood": "likelihood",
     "supervised": "supervised",
     "temporal-difference": "temporal_difference",

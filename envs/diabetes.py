@@ -1,0 +1,45 @@
+"""Nature as a regression on patients: the diabetes data set that comes with scikit-learn."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from antiphon.envs.dataset import dataset
+from antiphon.errors import OracleError
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+def diabetes(
+    batch: int, *, split: str = "train", dtype: torch.dtype = torch.float32, symbol: str = "batch"
+) -> OracleDeclaration:
+    """Nature, who plays diabetes patients and how far the disease went on in a year (Efron et al. 2004, Least angle
+    regression; no download).
+
+    Question: sample() -> x, (batch, 10); y, (batch, 1): see `diabetes_arrays`.
+    split: "train" (353 patients) or "test" (89), always the same.
+    """
+    return dataset(_diabetes, split, dtype, batch=batch, symbol=symbol)
+
+
+def diabetes_arrays(split: str = "train", dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+    """All of one split of `diabetes`: x and y, to evaluate on.
+
+    Every column and the target have mean 0 and variance 1 over the training split; so a squared error is in units of
+    the training targets' variance.
+    """
+    from sklearn.datasets import load_diabetes  # it takes a second, and few need it
+    from sklearn.model_selection import train_test_split
+
+    if split not in ("train", "test"):
+        raise OracleError(f"diabetes: the split is {split!r}; expected 'train' or 'test'. Correct it.")
+    x, y = map(np.asarray, load_diabetes(return_X_y=True, scaled=False))
+    parts = train_test_split(x, y[:, None], test_size=0.2, random_state=0)
+    x_train, x_test, y_train, y_test = map(np.asarray, parts)
+    columns = ((x_train, x_test), (y_train, y_test))
+    chosen = [(pair[split == "test"] - pair[0].mean(0)) / pair[0].std(0) for pair in columns]
+    return torch.tensor(chosen[0], dtype=dtype), torch.tensor(chosen[1], dtype=dtype)
+
+
+def _diabetes(split: str, dtype: torch.dtype) -> TensorDataset:
+    return TensorDataset(*diabetes_arrays(split, dtype))

@@ -1,0 +1,115 @@
+"""Grammar 5, kickback: one scalar is broadcast, each layer turns it into its own estimate (essay, section 2.5)."""
+
+import itertools
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from antiphon.errors import GrammarError, ShapeError
+from antiphon.grammars.draft import QueryDraft, Value
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Exact, Guarantee, PlayerLoss, SignCorrect, promised
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.writing import ResponseDraft
+
+
+def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Factory = Factory(mse_loss)) -> Grammar:
+    """A feedforward network with one output, whose layers do not wait for each other's gradients.
+
+    nature: its first question answers (x, y). loss: a function of (output, y), a mean over the batch; the output is
+    (batch, 1). layers: in order, all of them players, whose modules play two values: `forward(S) -> (S', kick)`. S' is
+    the layer's own output; kick, of the shape of S, is what the layer has to say of S before any loss is known: one
+    vector-Jacobian product of itself, with a cotangent of ones (networks for this: `kicking`).
+
+    R, beside the chain rule's: no product is told upstream. The loss's alone is asked for a gradient in a value, beta =
+    d loss / d output, one number per example, and it is told to everybody. Layer i multiplies it with the kick that
+    layer i + 1 played, and its own `*` does the gate and the outer product.
+    Raises GrammarError for a layer that plays something else, ShapeError for an output that is not one-dimensional.
+    """
+    q = QueryDraft()
+    signal, y = q.oracle("Nature", nature)()
+    played, kicks = dict[str, Value](), dict[str, Value]()
+    for name, factory in layers.items():
+        signal, kicks[name] = _kicking(name, signal, q.player(name, factory)(signal))
+        played[name] = signal
+    _check_output(played)
+    objective = minimise(error := q.loss("Loss", loss)(signal, y))
+
+    r = ResponseDraft(q.graph())
+    beta = r.product(error, r.seed(error)).toward(0)
+    told, own = dict.fromkeys(layers, beta), dict[str, PlayerLoss]()
+    for name, above in itertools.pairwise(layers):
+        told[name] = r.map(kicked, beta, r.tap(kicks[above]), name=f"kicked {name}")
+        own[name] = PlayerLoss.of(local_loss, signal, y, played[above], played[name], loss=loss)
+    for name in layers:
+        r.deliver(name, r.product(played[name], told[name], None).parameters)
+    return Grammar("kickback", q.graph(), r.graph(), objective, _promised(tuple(layers), own))
+
+
+def kicked(beta: Tensor, kick: Tensor) -> Tensor:
+    """An estimate of the gradient in a layer's output: beta (batch, 1), times the kick of it, (batch, ...)."""
+    return beta.reshape(-1, *[1] * (kick.dim() - 1)) * kick
+
+
+def local_losses(beta: Tensor, kick: Tensor, played: Tensor) -> Tensor:
+    """Each unit's own loss, feedback times activation, summed over the batch: what its player in fact descends.
+
+    beta: (batch, 1); kick, played: (batch, *units), of one layer; returns units. Q never computes it: what the layer
+    is told is the exact gradient of the sum of these in its parameters, beta and kick held fixed.
+    """
+    return (kicked(beta, kick).detach() * played).sum(0)
+
+
+def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: Factory) -> Tensor:
+    """The sum of a layer's `local_losses`, 0-d, from values of Q that torch has recorded: the network's output
+    (batch, 1), the label, what the next layer played, what this one did.
+
+    The kick is torch's derivative here, not what the next layer says of itself: so a wrong one breaks the promise.
+    """
+    with torch.enable_grad():
+        output = output.detach().requires_grad_()
+        (beta,) = torch.autograd.grad(make_operator(loss)(output, y), output)
+        (kick,) = torch.autograd.grad(above.sum(), played, retain_graph=True)
+    return local_losses(beta, kick, played).sum()
+
+
+PREMISE = "no path product is negative"
+"""The product of weights and signs along each path from a unit to the output. The layers of `kicking` keep it where
+their weights are coherent."""
+
+
+def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarantee:
+    """Exact in the last two layers; below, exact for each layer's own loss, and right in sign under a premise."""
+    exact, below = promised(Exact(layers[-2:])), layers[:-2]
+    if not below:
+        return exact
+    sense = "the response is the gradient of the layer's own loss, feedback times activation"
+    local = promised(*(Exact((name,), own[name], sense) for name in below))
+    return exact + local + promised(SignCorrect(below, PREMISE))
+
+
+def _kicking(name: str, signal: Value, played: Value | tuple[Value, ...]) -> tuple[Value, Value]:
+    outputs = (played,) if isinstance(played, Value) else played
+    if len(outputs) != 2 or outputs[1].type != signal.type:
+        raise GrammarError(
+            f"layer {name!r} plays {', '.join(repr(each.type) for each in outputs)} from {signal.type!r}; expected its "
+            f"output and its kick, which is {signal.type!r} as its input is. Return both from its forward, or take a "
+            "layer of `antiphon.grammars.library.kicking`."
+        )
+    return outputs[0], outputs[1]
+
+
+def _check_output(played: Mapping[str, Value]) -> None:
+    if not played:
+        raise GrammarError("kickback was given no layers; expected at least one. Name them in order.")
+    name, output = list(played.items())[-1]
+    if len(output.type.shape) != 2 or output.type.shape[1] != 1:
+        raise ShapeError(
+            f"layer {name!r} is the last of kickback and plays {output.type!r}; expected (batch, 1), because what is "
+            "broadcast is one number per example. Give it one output, or play a network for each."
+        )

@@ -1,0 +1,142 @@
+"""Layers for kickback, each of which plays its output and its kick; dense and convolutional networks of them."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from math import prod
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d, linear
+
+from antiphon.grammars.factory import Factory
+
+
+class Weights(StrEnum):
+    """What a layer's weights may be. COHERENT: of the sign of the unit that they lead into, always, so that no path
+    through the layer turns a sign. STARTED: so at first, and free from then on. FREE: as torch draws them."""
+
+    FREE = "free"
+    STARTED = "started"
+    COHERENT = "coherent"
+
+
+@final
+class RectifierLayer(nn.Module):
+    """s ⊙ max(0, W S + b): (batch, ...) -> (batch, outputs), and the kick W' (s ⊙ [W S + b > 0]) of its input.
+
+    signed: every second unit has s = -1, and all others, or all, +1. With coherent weights, an unsigned layer is
+    increasing and convex in S, and a signed one increasing, in parts convex and in parts concave. The gate is on the
+    pre-activation: of the rectified value the essay's `>= 0` would always hold.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, signed: bool = False, weights: Weights = Weights.FREE) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.weights, self.signs = weights, nn.Buffer(unit_signs(outputs, signed))
+        start(self.linear.weight, self.signs[:, None], weights)
+
+    def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
+        """S: (batch, ...), flattened."""
+        weight = held(self.linear.weight, self.signs[:, None], self.weights)
+        before = linear(S.flatten(1), weight, self.linear.bias)
+        kick = linear(self.signs * (before > 0), weight.detach().t())
+        return self.signs * torch.relu(before), kick.reshape(S.shape)
+
+
+@final
+class OutputLayer(nn.Module):
+    """W S + b, linear: (batch, ...) -> (batch, 1), and the kick W of its input, for each example the same."""
+
+    def __init__(self, inputs: int, *, weights: Weights = Weights.FREE) -> None:
+        super().__init__()
+        self.linear, self.weights = nn.Linear(inputs, 1), weights
+        start(self.linear.weight, torch.ones(1, 1), weights)
+
+    def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
+        """S: (batch, ...), flattened."""
+        weight = held(self.linear.weight, torch.ones_like(self.linear.weight[:, :1]), self.weights)
+        kick = weight.detach().expand(len(S), -1)
+        return linear(S.flatten(1), weight, self.linear.bias), kick.reshape(S.shape).contiguous()
+
+
+@final
+class ConvolutionLayer(nn.Module):
+    """A 3 x 3 convolution, rectified, with a sign per channel: (batch, inputs, h, w) -> (batch, outputs, h', w').
+
+    h' = ceil(h / stride), w' alike. Its kick is the transposed convolution of its open gates, each with its sign.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int = 1, *, signed: bool = False, weights: Weights = Weights.FREE
+    ) -> None:
+        super().__init__()
+        self.convolution, self.stride = nn.Conv2d(inputs, outputs, 3), stride
+        self.weights, self.signs = weights, nn.Buffer(unit_signs(outputs, signed))
+        start(self.convolution.weight, self.signs[:, None, None, None], weights)
+
+    def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
+        """S: (batch, inputs, h, w)."""
+        weight = held(self.convolution.weight, self.signs[:, None, None, None], self.weights)
+        before = conv2d(S, weight, self.convolution.bias, self.stride, padding=1)
+        signs = self.signs[:, None, None]
+        # A stride forgets up to stride - 1 rows and columns at the end: nobody looked at them, their kick is zero.
+        forgotten = [(size - 1) % self.stride for size in S.shape[2:]]
+        kick = conv_transpose2d(signs * (before > 0), weight.detach(), None, self.stride, 1, forgotten)
+        return signs * torch.relu(before), kick
+
+
+def unit_signs(units: int, signed: bool) -> Tensor:
+    """+1 for each unit, or +1 and -1 in turn."""
+    signs = torch.ones(units)
+    signs[1::2] = -1.0 if signed else 1.0
+    return signs
+
+
+@torch.no_grad()
+def start(parameter: Tensor, signs: Tensor, weights: Weights) -> None:
+    """Turn freshly drawn weights to the signs of their units, unless they are free.
+
+    All of one sign, they would add up over the inputs instead of cancelling, and the signal would grow from layer to
+    layer: they are scaled so that their sum over n inputs is about 1 and not sqrt(n) / 2.
+    """
+    if weights is not Weights.FREE:
+        inputs = parameter[0].numel()
+        parameter.copy_(signs * parameter.abs() * (2 / inputs**0.5))
+
+
+def held(parameter: Tensor, signs: Tensor, weights: Weights) -> Tensor:
+    """The weights that a layer plays: its parameters, or where they are to stay coherent signs times their size."""
+    return signs * parameter.abs() if weights is Weights.COHERENT else parameter
+
+
+def kicking_layers(
+    example: Sequence[int],
+    widths: Sequence[int],
+    channels: Sequence[int] = (),
+    *,
+    signed: bool = False,
+    weights: Weights = Weights.FREE,
+) -> Mapping[str, Factory]:
+    """A network for kickback as named layers, a player each: convolutions of stride 2, dense layers, one output.
+
+    example: the shape of one; (channels, height, width) where there are convolutions. The first layer's weights are
+    always free: no kick passes through them.
+
+    >>> list(kicking_layers((1, 8, 8), [32, 16], channels=[4]))
+    ['Convolution1', 'Rectifier1', 'Rectifier2', 'Output']
+    """
+    layers: dict[str, Factory] = {}
+    shape = list(example)
+    for index, outputs in enumerate(channels, start=1):
+        allowed = weights if layers else Weights.FREE
+        layers[f"Convolution{index}"] = Factory.of(
+            ConvolutionLayer, shape[0], outputs, 2, signed=signed, weights=allowed
+        )
+        shape = [outputs, *((size + 1) // 2 for size in shape[1:])]
+    inputs = prod(shape)
+    for index, width in enumerate(widths, start=1):
+        allowed = weights if layers else Weights.FREE
+        layers[f"Rectifier{index}"] = Factory.of(RectifierLayer, inputs, width, signed=signed, weights=allowed)
+        inputs = width
+    return {**layers, "Output": Factory.of(OutputLayer, inputs, weights=weights if layers else Weights.FREE)}
