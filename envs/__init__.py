@@ -7,3 +7,5 @@ from antiphon.envs.dataset import digits as digits
 from antiphon.envs.dataset import digits_arrays as digits_arrays
 from antiphon.envs.evaluation import episode_returns as episode_returns
 from antiphon.envs.gymnasium import nature as nature
+from antiphon.envs.regulator import regulator as regulator
+from antiphon.envs.riccati import Regulator as Regulator
