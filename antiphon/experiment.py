@@ -12,12 +12,14 @@ from antiphon.finding import find, nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.recipe_backprop import RECIPE as BACKPROP
 from antiphon.recipe_backprop import BackpropTable
+from antiphon.recipe_dac import CRITIC_DERIVATIVE, DacTable
 from antiphon.recipe_dac import RECIPE as DAC
-from antiphon.recipe_dac import DacTable
+from antiphon.recipe_dac_bandit import RECIPE as DAC_BANDIT
+from antiphon.recipe_dac_bandit import DacBanditTable
 from antiphon.recipes import Recipe
 from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (BACKPROP, DAC)}
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (BACKPROP, DAC, CRITIC_DERIVATIVE, DAC_BANDIT)}
 
 
 @final
@@ -46,6 +48,8 @@ class Experiment(Table):
     arguments: Arguments = Field(default={})
     backprop: BackpropTable | None = None
     dac: DacTable | None = None
+    critic_derivative: DacTable | None = None
+    dac_bandit: DacBanditTable | None = None
 
     @property
     def recipe(self) -> Recipe | None:
