@@ -62,13 +62,17 @@ def value_offset(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
     return drawn / (1 - system.gamma)
 
 
+def policy_value(system: Regulator, gain: Tensor, state: Tensor, sigma: float = 0.0) -> Tensor:
+    """V(s), (batch, state) -> (batch,): the value of acting by a = K s + eps from now on."""
+    return -(_form(state, value_matrix(system, gain)) + value_offset(system, gain, sigma))
+
+
 def action_value(system: Regulator, gain: Tensor, state: Tensor, action: Tensor, sigma: float = 0.0) -> Tensor:
     """Q(s, a): the value of playing a now, and K s + eps afterwards. (batch, state), (batch, action) -> (batch,)."""
-    value, offset = value_matrix(system, gain), value_offset(system, gain, sigma)
     after = state @ system.drift.T + action @ system.control.T
+    pushed = system.process**2 * value_matrix(system, gain).trace()
     now = _form(state, system.state_cost) + _form(action, system.action_cost)
-    later = _form(after, value) + system.process**2 * value.trace() + offset
-    return -(now + system.gamma * later)
+    return -now + system.gamma * (policy_value(system, gain, after, sigma) - pushed)
 
 
 def slope_matrix(system: Regulator, gain: Tensor) -> Tensor:

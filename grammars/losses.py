@@ -36,3 +36,11 @@ def bellman_error(reward: Tensor, terminated: Tensor, next_value: Tensor, value:
     """
     target = reward + gamma * (1 - terminated) * next_value.squeeze(-1)
     return (target - value.squeeze(-1)).square().mean()
+
+
+def descended_slope(action: Tensor, slope: Tensor) -> Tensor:
+    """Minus the mean of <G, a>, G held fixed: what Actor brings down when it climbs a slope that it is told.
+
+    action, slope: (batch, action).
+    """
+    return -(slope.detach() * action).sum(-1).mean()

@@ -8,18 +8,11 @@ from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Category, Guarantee, Promise
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Insulated, Learned, PlayerLoss, promised
 from antiphon.grammars.losses import bellman_error
+from antiphon.grammars.maps import negate
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
-
-GUARANTEE = Guarantee(
-    (
-        Promise(Category.LEARNED, "Critic's Q approaches the value of the actions that were taken", ("Critic",)),
-        Promise(Category.ESTIMATED, "Actor hears the slope of Critic's Q, whatever that is of the value", ("Actor",)),
-    )
-)
-
 
 def critic_derivative(
     nature: OracleDeclaration,
@@ -64,4 +57,12 @@ def critic_derivative(
         objective,
         answers={played: lambda r: r.product(worth, r.product(mean_worth, r.seed(mean_worth, -1.0)).toward(0)).toward(1)},
     )
-    return Grammar("critic_derivative", q.graph(), r, objective, GUARANTEE)
+    guarantee = promised(
+        Learned(("Critic",), sense="Critic's Q approaches the value of the actions that were taken"),
+        Estimated(("Actor",), UNKNOWN, sense="the slope of Critic's Q, whatever that is of the value"),
+        Exact(("Critic",), sense="the gradient of the Bellman error"),
+        Exact(("Actor",), PlayerLoss.of(negate, mean_worth), sense="up the slope of Critic's own Q"),
+        Insulated(("Actor",), ("BE",)),
+        Insulated(("Critic",), ("Worth", "Actor")),
+    )
+    return Grammar("critic_derivative", q.graph(), r, objective, guarantee)

@@ -7,7 +7,7 @@ from antiphon.grammars.chain_rule import chain_rule, cut_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library.dac import GUARANTEE
+from antiphon.grammars.library.dac import promises
 from antiphon.grammars.losses import gradient_perturbation_error
 from antiphon.grammars.maps import over_batch
 from antiphon.grammars.objective import minimise
@@ -39,4 +39,4 @@ def dac_bandit(
         edit=(cut_into("Actor"), cut_into("Nature")),
         answers={played: lambda r: r.map(over_batch, r.tap(g), factor=-1.0, name="ascend G")},
     )
-    return Grammar("dac_bandit", q.graph(), r, objective, GUARANTEE)
+    return Grammar("dac_bandit", q.graph(), r, objective, promises("GPE", played, g))

@@ -7,6 +7,17 @@ from torch import Tensor, nn
 
 
 @final
+class LinearPolicy(nn.Linear):
+    """mu(s) = K s, starting from `gain` (K): (batch, state) -> (batch, action), in its dtype."""
+
+    def __init__(self, gain: Tensor) -> None:
+        action, state = gain.shape
+        super().__init__(state, action, bias=False, dtype=gain.dtype)
+        with torch.no_grad():
+            self.weight.copy_(gain)
+
+
+@final
 class QuadraticValue(nn.Module):
     """A quadratic function of z = (s, a): (batch, state), (batch, action) -> (batch, 1). Zero at first.
 

@@ -12,9 +12,9 @@ from antiphon.envs.riccati import (
     occupancy,
     optimal_gain,
     policy_gradient,
+    policy_value,
     slope_matrix,
     value_matrix,
-    value_offset,
 )
 from antiphon.errors import OracleError
 
@@ -67,8 +67,17 @@ def test_the_value_of_the_policys_own_action_is_the_policys():
     one = system()
     gain, states = gain_of(one), torch.randn(5, 3, dtype=torch.float64)
     found = action_value(one, gain, states, states @ gain.T)
-    expected = -((states @ value_matrix(one, gain)) * states).sum(1) - value_offset(one, gain)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(found, policy_value(one, gain, states), rtol=1e-12, atol=0)
+
+
+def test_the_value_of_noisy_actions_is_that_of_their_own_actions_on_average():
+    one, copies = system(), 400_000
+    gain, generator = gain_of(one), torch.Generator().manual_seed(0)
+    state = torch.tensor([[1.0, -0.5, 0.3]], dtype=torch.float64).expand(copies, -1)
+    actions = state @ gain.T + SIGMA * torch.randn(copies, 2, generator=generator, dtype=torch.float64)
+    found = action_value(one, gain, state, actions, SIGMA)
+    expected = policy_value(one, gain, state[:1], SIGMA).item()
+    assert abs(found.mean() - expected) < 4 * found.std() / copies**0.5 < 0.01
 
 
 def test_value_and_occupancy_are_those_of_play():
