@@ -12,8 +12,10 @@ from antiphon.finding import find, nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.recipe_backprop import RECIPE as BACKPROP
 from antiphon.recipe_backprop import BackpropTable
+from antiphon.recipe_dac import CRITIC_DERIVATIVE, DacTable
 from antiphon.recipe_dac import RECIPE as DAC
-from antiphon.recipe_dac import DacTable
+from antiphon.recipe_dac_bandit import RECIPE as DAC_BANDIT
+from antiphon.recipe_dac_bandit import DacBanditTable
 from antiphon.recipe_kickback import RECIPE as KICKBACK
 from antiphon.recipe_kickback import KickbackTable
 from antiphon.recipe_likelihood import RECIPE as LIKELIHOOD
@@ -26,7 +28,8 @@ from antiphon.recipes import Recipe
 from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
 
 RECIPES: Mapping[str, Recipe] = {
-    recipe.name: recipe for recipe in (BACKPROP, DAC, KICKBACK, LIKELIHOOD, SUPERVISED, TEMPORAL_DIFFERENCE)
+    recipe.name: recipe
+    for recipe in (BACKPROP, CRITIC_DERIVATIVE, DAC, DAC_BANDIT, KICKBACK, LIKELIHOOD, SUPERVISED, TEMPORAL_DIFFERENCE)
 }
 
 
@@ -64,7 +67,9 @@ class Experiment(Table):
     evaluation: EvaluationTable = EvaluationTable()
     arguments: Arguments = Field(default={})
     backprop: BackpropTable | None = None
+    critic_derivative: DacTable | None = None
     dac: DacTable | None = None
+    dac_bandit: DacBanditTable | None = None
     kickback: KickbackTable | None = None
     likelihood: LikelihoodTable | None = None
     supervised: SupervisedTable | None = None

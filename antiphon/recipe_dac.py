@@ -1,13 +1,15 @@
-"""Experiments with Deviator-Actor-Critic: continuous control on an environment of Gymnasium."""
+"""Experiments with Deviator-Actor-Critic, and with the response that it departs from: continuous control on an
+environment of Gymnasium."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from antiphon.envs import episode_returns, nature
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.critic_derivative import critic_derivative
 from antiphon.grammars.library.dac import dac
 from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.oracle import OracleDeclaration, State
@@ -48,6 +50,18 @@ class DacTable(Table):
 
 def build(table: DacTable) -> Grammar:
     """The grammar of a table. Raises OracleError for an environment that cannot be played."""
+    world, wind, actor, critic, deviator = parts(table)
+    return dac(world, wind, actor, critic, deviator, **options(table))
+
+
+def build_critic_derivative(table: DacTable) -> Grammar:
+    """The same with the response of earlier work, and without Deviator."""
+    world, wind, actor, critic, _ = parts(table)
+    return critic_derivative(world, wind, actor, critic, **options(table))
+
+
+def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]:
+    """Nature, Noise, Actor, Critic, Deviator."""
     world = nature(
         table.environment,
         envs=table.envs,
@@ -60,18 +74,24 @@ def build(table: DacTable) -> Grammar:
     )
     state, action = _widths(world)
     widths = tuple(table.widths)
-    return dac(
+    return (
         world,
         gaussian((action,), batch=table.envs, symbol="envs", scale=table.sigma),
         Factory.of(Policy, state, action, widths),
         Factory.of(StateAction, state, action, 1, widths),
         Factory.of(StateAction, state, action, action, widths),
-        gamma=table.gamma,
-        soft=table.soft or None,
-        clone_every=table.clone_every,
-        act_every=table.act_every or table.envs,
-        learn_from=table.learn_from,
     )
+
+
+def options(table: DacTable) -> dict[str, Any]:
+    """What both grammars take besides. Any: numbers of two kinds, and None."""
+    return {
+        "gamma": table.gamma,
+        "soft": table.soft or None,
+        "clone_every": table.clone_every,
+        "act_every": table.act_every or table.envs,
+        "learn_from": table.learn_from,
+    }
 
 
 def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
@@ -100,3 +120,4 @@ def _widths(world: OracleDeclaration) -> tuple[int, int]:
 
 
 RECIPE = Recipe("dac", build, evaluate, settings=settings, scaled=scaled)
+CRITIC_DERIVATIVE = Recipe("critic_derivative", build_critic_derivative, evaluate, settings=settings, scaled=scaled)

@@ -16,3 +16,5 @@ from antiphon.envs.markov_examples import baird_star as baird_star
 from antiphon.envs.markov_examples import boyan_chain as boyan_chain
 from antiphon.envs.markov_examples import random_walk as random_walk
 from antiphon.envs.markov_process import MarkovProcess as MarkovProcess
+from antiphon.envs.regulator import regulator as regulator
+from antiphon.envs.riccati import Regulator as Regulator

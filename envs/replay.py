@@ -11,15 +11,15 @@ from antiphon.grammars.oracle import State
 
 @final
 class Replay:
-    """A ring of the last `capacity` transitions (s, a, r, s', terminated), preallocated, float32.
+    """A ring of the last `capacity` transitions (s, a, r, s', terminated), preallocated, of one dtype.
 
     observation, action: widths. Memory is its own: what is stored is copied in, what is drawn is copied out.
     """
 
-    def __init__(self, capacity: int, observation: int, action: int) -> None:
+    def __init__(self, capacity: int, observation: int, action: int, dtype: torch.dtype = torch.float32) -> None:
         self.capacity, self._filled, self._next = capacity, 0, 0
         shapes = ((capacity, observation), (capacity, action), (capacity,), (capacity, observation), (capacity,))
-        self._columns = tuple(torch.empty(shape) for shape in shapes)
+        self._columns = tuple(torch.empty(shape, dtype=dtype) for shape in shapes)
 
     def __len__(self) -> int:
         return self._filled

@@ -18,5 +18,29 @@ def bellman_gradient_error(
     A time limit is no termination: it bootstraps.
     """
     target = reward + gamma * (1 - terminated) * next_value.squeeze(-1)
-    error = target - value.squeeze(-1) - (slope * deviation).sum(-1)
-    return error.square().mean()
+    return gradient_perturbation_error(target, value, slope, deviation)
+
+
+def gradient_perturbation_error(reward: Tensor, value: Tensor, slope: Tensor, deviation: Tensor) -> Tensor:
+    """Mean of (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2: a value near mu(s), expanded to first order.
+
+    reward: (batch,); value: (batch, 1); slope (G) and deviation (eps): (batch, action).
+    """
+    return (reward - value.squeeze(-1) - (slope * deviation).sum(-1)).square().mean()
+
+
+def bellman_error(reward: Tensor, terminated: Tensor, next_value: Tensor, value: Tensor, gamma: float) -> Tensor:
+    """Mean of (r + gamma (1 - terminated) Q~(s', mu~(s')) - Q(s, a))^2, Q at the action that was taken.
+
+    reward, terminated: (batch,); next_value, value: (batch, 1). A time limit is no termination: it bootstraps.
+    """
+    target = reward + gamma * (1 - terminated) * next_value.squeeze(-1)
+    return (target - value.squeeze(-1)).square().mean()
+
+
+def descended_slope(action: Tensor, slope: Tensor) -> Tensor:
+    """Minus the mean of <G, a>, G held fixed: what Actor brings down when it climbs a slope that it is told.
+
+    action, slope: (batch, action).
+    """
+    return -(slope.detach() * action).sum(-1).mean()

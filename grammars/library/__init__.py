@@ -2,7 +2,9 @@
 
 from antiphon.grammars.library.backprop import backprop as backprop
 from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent
+from antiphon.grammars.library.critic_derivative import critic_derivative as critic_derivative
 from antiphon.grammars.library.dac import dac as dac
+from antiphon.grammars.library.dac_bandit import dac_bandit as dac_bandit
 from antiphon.grammars.library.gray_box_descent import gray_box_descent as gray_box_descent
 from antiphon.grammars.library.implicit import implicit_temporal_difference as implicit_temporal_difference
 from antiphon.grammars.library.kickback import kickback as kickback

@@ -5,21 +5,26 @@ import torch
 from antiphon.grammars.brick import Brick
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule, cut_into
-from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Insulated, Learned, promised
-from antiphon.grammars.losses import bellman_gradient_error
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Guarantee, Insulated, Learned, PlayerLoss, promised
+from antiphon.grammars.losses import bellman_gradient_error, descended_slope
 from antiphon.grammars.maps import over_batch
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 
-GUARANTEE = promised(
-    Learned(("Critic", "Deviator"), sense="Critic's Q and Deviator's G approach the value and its slope"),
-    Estimated(("Actor",), UNKNOWN, sense="-G estimates the gradient of minus the value in the action"),
-    Exact(("Critic", "Deviator"), sense="the gradient of the Bellman gradient error"),
-    Insulated(("Actor",), ("BGE", "Critic")),
-)
+
+def promises(loss: str, action: Value, slope: Value) -> Guarantee:
+    """What is promised where `loss` is the name of the regression, and Actor is told the value `slope` of `action`."""
+    return promised(
+        Learned(("Critic", "Deviator"), sense="Critic's Q and Deviator's G approach the value and its slope"),
+        Estimated(("Actor",), UNKNOWN, sense="-G estimates the gradient of minus the value in the action"),
+        Exact(("Critic", "Deviator"), sense="the gradient of the regression's error"),
+        Exact(("Actor",), PlayerLoss.of(descended_slope, action, slope), sense="up the slope that G tells"),
+        Insulated(("Actor",), (loss, "Critic")),
+        Insulated(("Critic", "Deviator"), ("Actor",)),
+    )
 
 
 def dac(
@@ -69,4 +74,4 @@ def dac(
         answers={played: lambda r: r.map(over_batch, r.tap(g), factor=-1.0, name="ascend G")},
     )
     query = q.graph()
-    return Grammar("dac", query, r, objective, GUARANTEE.regrouped(query.players_in))
+    return Grammar("dac", query, r, objective, promises("BGE", played, g).regrouped(query.players_in))

@@ -1,0 +1,101 @@
+"""A contextual bandit of any reward: Nature shows a state and pays for one action in it; nothing follows from it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import OracleError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.answers import checked_answer, finite_answer
+from antiphon.oracles.draws import Draws
+
+
+def contextual_bandit(
+    reward: Callable[[Tensor, Tensor], Tensor] | Factory,
+    state: int,
+    action: int,
+    *,
+    batch: int,
+    symbol: str = "batch",
+    dtype: torch.dtype = torch.float32,
+) -> OracleDeclaration:
+    """Nature, who draws states from N(0, I) and rewards an action by a function of state and action.
+
+    reward: (batch, state), (batch, action) -> (batch,); a function, or the factory of one.
+    Questions: observe() -> s; reward(a) -> r for the states of this round, values only.
+    The live oracle raises OracleError for a reward that is asked before its states, of another shape, or not finite.
+    """
+    if min(state, action, batch) < 1:
+        raise OracleError(
+            f"contextual_bandit: state is {state!r}, action {action!r} and batch {batch!r}; expected at least 1. "
+            "Correct them."
+        )
+    examples = Batch(symbol)
+    questions = (
+        Question("observe", (), (EdgeType((examples, state), dtype),)),
+        Question("reward", (EdgeType((examples, action), dtype),), (EdgeType((examples,), dtype),)),
+    )
+    sizes = ((symbol, batch),)
+    return OracleDeclaration(Factory.of(ContextualBandit, reward, questions, sizes, state, dtype), questions, sizes)
+
+
+@final
+class ContextualBandit:
+    """The live oracle: the states of a round are a function of its seed and the round."""
+
+    def __init__(
+        self,
+        reward: Callable[[Tensor, Tensor], Tensor] | Factory,
+        questions: tuple[Question, ...],
+        sizes: tuple[tuple[str, int], ...],
+        state: int,
+        dtype: torch.dtype,
+        *,
+        seed: int,
+    ) -> None:
+        self._reward: Callable[[Tensor, Tensor], Tensor] = reward() if isinstance(reward, Factory) else reward
+        self._question, self._sizes, self._shape = questions[1], dict(sizes), (sizes[0][1], state)
+        self._dtype, self._draws, self._shown = dtype, Draws(seed), (-1, torch.empty(0))
+        self._pulls, self._rewarded, self._reports = 0, 0.0, 0
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """Answer observe or reward."""
+        if question == "observe":
+            shown = torch.randn(*self._shape, generator=self._draws.at(round), dtype=self._dtype)
+            self._shown = (round, shown)
+            return (shown.clone(),)
+        if self._shown[0] != round:
+            raise OracleError(
+                f"contextual bandit was asked for a reward in round {round} before it showed its states; expected "
+                "observe before reward in every round. Ask them in this order."
+            )
+        return self._rewards(inputs[0].detach())
+
+    def state(self) -> State:
+        """The number of pulls so far."""
+        return {"pulls": self._pulls}
+
+    def load(self, state: State) -> None:
+        """Continue from a saved state."""
+        self._pulls = state["pulls"]
+
+    def report(self) -> Mapping[str, float]:
+        """Pulls so far, and the mean reward since the last report if there was any."""
+        mean = {"reward": self._rewarded / self._reports} if self._reports else {}
+        self._rewarded, self._reports = 0.0, 0
+        return {"pulls": self._pulls, **mean}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    @torch.no_grad()
+    def _rewards(self, action: Tensor) -> tuple[Tensor, ...]:
+        answer = checked_answer("bandit", self._question, self._sizes, self._reward(self._shown[1], action))
+        (reward,) = finite_answer("bandit", self._question, answer)
+        self._pulls += len(reward)
+        self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1
+        return (reward.clone(),)

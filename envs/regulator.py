@@ -1,0 +1,120 @@
+"""A linear-quadratic regulator as Nature: a world with a future whose values and slopes `riccati` tells."""
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.envs.replay import Replay
+from antiphon.envs.riccati import Regulator
+from antiphon.errors import OracleError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.seeds import at_round
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.draws import Draws
+
+
+def regulator(
+    system: Regulator,
+    *,
+    envs: int = 64,
+    batch: int = 256,
+    capacity: int = 20_000,
+    symbol: str = "batch",
+    envs_symbol: str = "envs",
+) -> OracleDeclaration:
+    """Nature as an oracle, over `envs` copies of a regulator; asked like `nature`, and all float64.
+
+    Questions: observe() -> s, (envs, state); step(a), (envs, action) -> reward, done, (envs,) each;
+    replay() -> s, a, r, s', terminated, (batch, ...) each, drawn uniformly from the last `capacity` transitions.
+
+    After each step an episode ends with probability 1 - gamma and another begins, so that states are met as often as
+    the discounted return weighs them. That is no termination: s' is remembered as it was, and bootstraps.
+    """
+    for name, value, least in (("envs", envs, 1), ("batch", batch, 1), ("capacity", capacity, envs)):
+        if value < least:
+            raise OracleError(f"regulator: {name} is {value!r}; expected at least {least}. Correct it.")
+    copies, drawn, (state, action) = Batch(envs_symbol), Batch(symbol), system.widths
+
+    def of(*shape: int | Batch) -> EdgeType:
+        return EdgeType(shape, torch.float64)
+
+    remembered = (of(drawn, state), of(drawn, action), of(drawn), of(drawn, state), of(drawn))
+    questions = (
+        Question("observe", (), (of(copies, state),)),
+        Question("step", (of(copies, action),), (of(copies), of(copies))),
+        Question("replay", (), remembered),
+    )
+    factory = Factory.of(RegulatorNature, system, envs, batch, capacity)
+    return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
+
+
+@final
+class RegulatorNature:
+    """The live oracle. Equal seeds answer equally, bit by bit, also after `load`."""
+
+    def __init__(self, system: Regulator, envs: int, batch: int, capacity: int, *, seed: int) -> None:
+        self._system, self._batch, self._steps = system, batch, 0
+        self._replay = Replay(capacity, *system.widths, dtype=torch.float64)
+        self._step_draws, self._replay_draws = Draws(at_round(seed, 1)), Draws(at_round(seed, 2))
+        begun = torch.Generator().manual_seed(at_round(seed, 3))
+        self._observed = system.start * _normal(envs, system.widths[0], begun)
+        self._rewarded, self._reports = 0.0, 0
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """Answer observe, step or replay."""
+        if question == "observe":
+            return (self._observed.clone(),)
+        if question == "step":
+            return self._step(inputs[0].detach(), self._step_draws.at(round))
+        if len(self._replay) == 0:
+            raise OracleError(
+                "regulator was asked for a replay before its first step; expected a step to remember. "
+                "Let acting come before learning in the round, or start learning in a later one."
+            )
+        return self._replay.sample(self._batch, self._replay_draws.at(round))
+
+    def state(self) -> State:
+        """The memory, where every copy is, and the number of steps so far."""
+        return {"replay": self._replay.state(), "observed": self._observed.clone(), "steps": self._steps}
+
+    def load(self, state: State) -> None:
+        """Continue exactly from a saved state."""
+        self._replay.load(state["replay"])
+        self._observed, self._steps = state["observed"].clone(), state["steps"]
+
+    def report(self) -> Mapping[str, float]:
+        """Steps so far, and the mean reward of a step since the last report if there was any."""
+        mean = {"reward": self._rewarded / self._reports} if self._reports else {}
+        self._rewarded, self._reports = 0.0, 0
+        return {"env_steps": self._steps, **mean}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _step(self, action: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        system, before = self._system, self._observed
+        pushed = system.process * _normal(*before.shape, generator)
+        after = before @ system.drift.T + action @ system.control.T + pushed
+        reward = -(before @ system.state_cost * before).sum(1) - (action @ system.action_cost * action).sum(1)
+        done = torch.rand(len(before), generator=generator, dtype=torch.float64) >= system.gamma
+        begun = system.start * _normal(*before.shape, generator)
+        self._check_finite(after)
+        self._replay.store(before, action, reward, after, torch.zeros_like(reward))
+        self._observed = torch.where(done.unsqueeze(1), begun, after)
+        self._steps += len(before)
+        self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1
+        return reward, done.to(torch.float64)
+
+    def _check_finite(self, after: Tensor) -> None:
+        if not torch.isfinite(after).all():
+            raise OracleError(
+                f"regulator left all bounds in the step after {self._steps}; expected finite states. The policy does "
+                "not stabilise it: lower Actor's learning rate, or begin nearer to a stable gain."
+            )
+
+
+def _normal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    return torch.randn(rows, columns, generator=generator, dtype=torch.float64)

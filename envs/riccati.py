@@ -1,0 +1,130 @@
+"""A discounted linear-quadratic regulator in closed form: values, slopes and gradients of linear policies.
+
+Everything is float64 and made of torch operations, so that automatic differentiation can be held against it. Sources:
+Bertsekas 2012, Dynamic programming and optimal control, volume II, section 3.1 (the Riccati equation); Fazel et al.
+2018, Global convergence of policy gradient methods for the linear quadratic regulator (the gradient).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import OracleError
+
+
+@dataclass(frozen=True, eq=False)
+class Regulator:
+    """s' = A s + B a + w with w ~ N(0, process^2 I); r = -(s'C s + a'D a); s_0 ~ N(0, start^2 I); discount gamma.
+
+    drift (A): (state, state); control (B): (state, action); state_cost (C), action_cost (D): symmetric.
+    """
+
+    drift: Tensor
+    control: Tensor
+    state_cost: Tensor
+    action_cost: Tensor
+    process: float = 0.1
+    start: float = 1.0
+    gamma: float = 0.9
+
+    def __post_init__(self) -> None:
+        state, action = self.control.shape
+        matrices = (self.drift, self.control, self.state_cost, self.action_cost)
+        found = [tuple(each.shape) for each in matrices]
+        expected = [(state, state), (state, action), (state, state), (action, action)]
+        if found != expected or any(each.dtype != torch.float64 for each in matrices) or not 0 <= self.gamma < 1:
+            raise OracleError(
+                f"regulator: drift, control, state_cost and action_cost of the shapes {found}, discount {self.gamma}; "
+                f"expected {expected}, all float64, and a discount in [0, 1). Correct the one that is not."
+            )
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Of state and of action."""
+        state, action = self.control.shape
+        return state, action
+
+
+def value_matrix(system: Regulator, gain: Tensor) -> Tensor:
+    """P of the policy a = K s: from s on, its value is -s'P s minus what `value_offset` tells. P is the solution of
+    P = C + K'D K + gamma (A + B K)'P (A + B K). gain (K): (action, state), for which gamma^(1/2) (A + B K) is stable.
+    """
+    closed = system.drift + system.control @ gain
+    stage = system.state_cost + gain.T @ system.action_cost @ gain
+    return _fixed_point(system.gamma, closed.T, stage)
+
+
+def value_offset(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
+    """The constant part of the cost, 0-d: of w, and of acting by a = K s + eps with eps ~ N(0, sigma^2 I) for ever."""
+    value = value_matrix(system, gain)
+    drawn = system.gamma * system.process**2 * value.trace() + sigma**2 * _action_part(system, value)[1].trace()
+    return drawn / (1 - system.gamma)
+
+
+def policy_value(system: Regulator, gain: Tensor, state: Tensor, sigma: float = 0.0) -> Tensor:
+    """V(s), (batch, state) -> (batch,): the value of acting by a = K s + eps from now on."""
+    return -(_form(state, value_matrix(system, gain)) + value_offset(system, gain, sigma))
+
+
+def action_value(system: Regulator, gain: Tensor, state: Tensor, action: Tensor, sigma: float = 0.0) -> Tensor:
+    """Q(s, a): the value of playing a now, and K s + eps afterwards. (batch, state), (batch, action) -> (batch,)."""
+    after = state @ system.drift.T + action @ system.control.T
+    pushed = system.process**2 * value_matrix(system, gain).trace()
+    now = _form(state, system.state_cost) + _form(action, system.action_cost)
+    return -now + system.gamma * (policy_value(system, gain, after, sigma) - pushed)
+
+
+def slope_matrix(system: Regulator, gain: Tensor) -> Tensor:
+    """M, of the shape of K: at a = K s the slope of Q in the action is M s. The noise has no part in it."""
+    coupling, curvature = _action_part(system, value_matrix(system, gain))
+    return -2 * (coupling + curvature @ gain)
+
+
+def occupancy(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
+    """E[s s'], (state, state), over the states of episodes that end after each step with probability 1 - gamma: those
+    are distributed as the discounted return weighs them."""
+    closed, identity = system.drift + system.control @ gain, torch.eye(len(system.drift), dtype=torch.float64)
+    drawn = system.process**2 * identity + sigma**2 * system.control @ system.control.T
+    begun = (1 - system.gamma) * system.start**2 * identity + system.gamma * drawn
+    return _fixed_point(system.gamma, closed, begun)
+
+
+def mean_cost(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
+    """(1 - gamma) times the expected discounted cost from s_0 on, 0-d: minus the return, in units of one step's."""
+    begun = system.start**2 * value_matrix(system, gain).trace()
+    return (1 - system.gamma) * (begun + value_offset(system, gain, sigma))
+
+
+def policy_gradient(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
+    """The gradient of `mean_cost` in K: minus the slope of Q at K s, times s, over the discounted states."""
+    return -slope_matrix(system, gain) @ occupancy(system, gain, sigma)
+
+
+def optimal_gain(system: Regulator, iterations: int = 1000) -> Tensor:
+    """K of the best policy, by iterating the Riccati equation."""
+    value = system.state_cost
+    for _ in range(iterations):
+        coupling, curvature = _action_part(system, value)
+        gain = -torch.linalg.solve(curvature, coupling)
+        closed = system.drift + system.control @ gain
+        value = system.state_cost + gain.T @ system.action_cost @ gain + system.gamma * closed.T @ value @ closed
+    return gain
+
+
+def _action_part(system: Regulator, value: Tensor) -> tuple[Tensor, Tensor]:
+    """The blocks of Q's matrix that the action has a part in: with the state, and with itself."""
+    onward = system.gamma * system.control.T @ value
+    return onward @ system.drift, system.action_cost + onward @ system.control
+
+
+def _fixed_point(gamma: float, matrix: Tensor, constant: Tensor) -> Tensor:
+    """X = constant + gamma matrix X matrix', as a linear system in the entries of X."""
+    size = len(matrix)
+    left = torch.eye(size * size, dtype=torch.float64) - gamma * torch.kron(matrix, matrix)
+    return torch.linalg.solve(left, constant.reshape(-1)).reshape(size, size)
+
+
+def _form(vectors: Tensor, matrix: Tensor) -> Tensor:
+    """x'M x of each row: (batch, n) -> (batch,)."""
+    return torch.einsum("bi,ij,bj->b", vectors, matrix, vectors)

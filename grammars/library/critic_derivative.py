@@ -1,0 +1,71 @@
+"""What came before Grammar 4: Actor is told the derivative of Critic's own Q (essay, section 2.4; Silver et al. 2014,
+Deterministic policy gradient algorithms; with clones and replay, Lillicrap et al. 2016)."""
+
+import torch
+
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Insulated, Learned, PlayerLoss, promised
+from antiphon.grammars.losses import bellman_error
+from antiphon.grammars.maps import negate
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+def critic_derivative(
+    nature: OracleDeclaration,
+    noise: OracleDeclaration,
+    actor: Factory,
+    critic: Factory,
+    *,
+    gamma: float = 0.99,
+    soft: float | None = 0.005,
+    clone_every: int = 1,
+    act_every: int = 1,
+    learn_from: int = 0,
+) -> Grammar:
+    """Actor mu(s), Critic Q(s, a), with clones of both in the target; no Deviator. Beside `dac`, two things differ.
+
+    Q: Critic is asked at the action that was taken, where its error is measured, and again at mu(s); an error at mu(s)
+    alone, as in `dac`, would leave Critic's slope to chance.
+    R: Actor is told -dQ/da / batch at mu(s), a product of Critic, where `dac` taps G. That product tells Critic
+    nothing, which would else raise its own Q. The arguments are those of `dac`.
+    """
+    q = QueryDraft()
+    world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
+    mu, value = q.player("Actor", actor), q.player("Critic", critic)
+    follow = Cadence(clone_every, learn_from)
+    old_mu = q.clone("Actor~", mu, soft=soft, cadence=follow)
+    old_value = q.clone("Critic~", value, soft=soft, cadence=follow)
+
+    with q.query_pass("act", every=act_every):
+        world.step(q.operator("perturb", torch.add)(mu(world.observe()), wind()))
+
+    with q.query_pass("learn", start=learn_from):
+        state, action, reward, after, terminated = world.replay()
+        bootstrap = old_value(after, old_mu(after))
+        error = q.loss("BE", bellman_error, gamma=gamma)
+        objective = minimise(error(reward, terminated, bootstrap, value(state, action)))
+        played = mu(state)
+        worth = value(state, played)
+        mean_worth = q.loss("Worth", torch.mean)(worth)
+
+    r = chain_rule(
+        q,
+        objective,
+        answers={
+            played: lambda r: r.product(worth, r.product(mean_worth, r.seed(mean_worth, -1.0)).toward(0)).toward(1)
+        },
+    )
+    guarantee = promised(
+        Learned(("Critic",), sense="Critic's Q approaches the value of the actions that were taken"),
+        Estimated(("Actor",), UNKNOWN, sense="the slope of Critic's Q, whatever that is of the value"),
+        Exact(("Critic",), sense="the gradient of the Bellman error"),
+        Exact(("Actor",), PlayerLoss.of(negate, mean_worth), sense="up the slope of Critic's own Q"),
+        Insulated(("Actor",), ("BE",)),
+        Insulated(("Critic",), ("Worth", "Actor")),
+    )
+    return Grammar("critic_derivative", q.graph(), r, objective, guarantee)

@@ -1,0 +1,42 @@
+"""Grammar 4 without a future: Deviator-Actor-Critic on a contextual bandit (essay, section 2.4; Balduzzi and Ghifary
+2015, Compatible value gradients for reinforcement learning of continuous deep policies)."""
+
+import torch
+
+from antiphon.grammars.chain_rule import chain_rule, cut_into
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.dac import promises
+from antiphon.grammars.losses import gradient_perturbation_error
+from antiphon.grammars.maps import over_batch
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+def dac_bandit(
+    nature: OracleDeclaration, noise: OracleDeclaration, actor: Factory, critic: Factory, deviator: Factory
+) -> Grammar:
+    """Actor mu(s), Critic Q(s, a), Deviator G(s, a), where what is played now has no bearing on what is asked next.
+
+    nature: questions observe() -> s, (batch, ...); reward(a) -> r, (batch,), at a = mu(s) + eps. noise: its first
+    question answers eps, of the actions' shape. So there is nothing to remember and nothing to bootstrap: eps is what
+    Noise drew, and the loss is (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2.
+    R's edits: those of `dac`; and since Nature is a black box, nothing flows through the reward either.
+    """
+    q = QueryDraft()
+    world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
+    mu, value, slope = q.player("Actor", actor), q.player("Critic", critic), q.player("Deviator", deviator)
+    state, deviation = world.observe(), wind()
+    played = mu(state)
+    reward = world.reward(q.operator("perturb", torch.add)(played, deviation))
+    g = slope(state, played)
+    error = q.loss("GPE", gradient_perturbation_error)
+    objective = minimise(error(reward, value(state, played), g, deviation))
+    r = chain_rule(
+        q,
+        objective,
+        edit=(cut_into("Actor"), cut_into("Nature")),
+        answers={played: lambda r: r.map(over_batch, r.tap(g), factor=-1.0, name="ascend G")},
+    )
+    return Grammar("dac_bandit", q.graph(), r, objective, promises("GPE", played, g))

@@ -1,0 +1,52 @@
+"""Players for problems whose value is quadratic: there what Critic and Deviator are to learn lies in their reach."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+
+@final
+class LinearPolicy(nn.Linear):
+    """mu(s) = K s, starting from `gain` (K): (batch, state) -> (batch, action), in its dtype."""
+
+    def __init__(self, gain: Tensor) -> None:
+        action, state = gain.shape
+        super().__init__(state, action, bias=False, dtype=gain.dtype)
+        with torch.no_grad():
+            self.weight.copy_(gain)
+
+
+@final
+class QuadraticValue(nn.Module):
+    """A quadratic function of z = (s, a): (batch, state), (batch, action) -> (batch, 1). Zero at first.
+
+    Linear in the products z_i z_j with i <= j, and in a constant.
+    """
+
+    def __init__(self, state: int, action: int, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.rows, self.columns = torch.triu_indices(state + action, state + action).tolist()
+        self.weights = nn.Linear(len(self.rows), 1, dtype=dtype)
+        nn.init.zeros_(self.weights.weight)
+        nn.init.zeros_(self.weights.bias)
+
+    def forward(self, state: Tensor, action: Tensor) -> Tensor:
+        """state: (batch, state); action: (batch, action)."""
+        both = torch.cat([state, action], dim=-1)
+        return self.weights(both[:, self.rows] * both[:, self.columns])
+
+
+@final
+class AffineSlope(nn.Module):
+    """An affine function of state and action: (batch, state), (batch, action) -> (batch, action). Zero at first."""
+
+    def __init__(self, state: int, action: int, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.weights = nn.Linear(state + action, action, dtype=dtype)
+        nn.init.zeros_(self.weights.weight)
+        nn.init.zeros_(self.weights.bias)
+
+    def forward(self, state: Tensor, action: Tensor) -> Tensor:
+        """state: (batch, state); action: (batch, action)."""
+        return self.weights(torch.cat([state, action], dim=-1))
