@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from antiphon.coordinator.placement import spread as spread
     from antiphon.coordinator.placement import together as together
     from antiphon.envs import arrays as arrays
+    from antiphon.envs import binarized as binarized
     from antiphon.envs import dataset as dataset
     from antiphon.envs import digits as digits
     from antiphon.envs import digits_arrays as digits_arrays
     from antiphon.envs import episode_returns as episode_returns
+    from antiphon.envs import mnist as mnist
+    from antiphon.envs import mnist_arrays as mnist_arrays
     from antiphon.envs import nature as nature
     from antiphon.envs import quadratic_bandit as quadratic_bandit
     from antiphon.errors import AgentError as AgentError
@@ -46,11 +49,19 @@ if TYPE_CHECKING:
     from antiphon.grammars.guarantee import exact as exact
     from antiphon.grammars.library.backprop import backprop as backprop
     from antiphon.grammars.library.dac import dac as dac
+    from antiphon.grammars.library.gan import gan as gan
+    from antiphon.grammars.library.generative import ConvolutionalAnalysis as ConvolutionalAnalysis
+    from antiphon.grammars.library.generative import ConvolutionalSynthesis as ConvolutionalSynthesis
+    from antiphon.grammars.library.generative import DenseAnalysis as DenseAnalysis
+    from antiphon.grammars.library.generative import DenseSynthesis as DenseSynthesis
+    from antiphon.grammars.library.generative import Isotropic as Isotropic
+    from antiphon.grammars.library.generative import Reparametrized as Reparametrized
     from antiphon.grammars.library.networks import Dense as Dense
     from antiphon.grammars.library.networks import Policy as Policy
     from antiphon.grammars.library.networks import StateAction as StateAction
     from antiphon.grammars.library.networks import convolutional_layers as convolutional_layers
     from antiphon.grammars.library.networks import dense_layers as dense_layers
+    from antiphon.grammars.library.vae import vae as vae
     from antiphon.grammars.maps import add as add
     from antiphon.grammars.maps import fixed_matrix as fixed_matrix
     from antiphon.grammars.maps import negate as negate
@@ -64,6 +75,9 @@ if TYPE_CHECKING:
     from antiphon.grammars.response import ResponseGraph as ResponseGraph
     from antiphon.grammars.types import Batch as Batch
     from antiphon.grammars.types import EdgeType as EdgeType
+    from antiphon.grammars.variational import bernoulli as bernoulli
+    from antiphon.grammars.variational import isotropic as isotropic
+    from antiphon.grammars.variational import standard_normal as standard_normal
     from antiphon.grammars.writing import Message as Message
     from antiphon.grammars.writing import ResponseDraft as ResponseDraft
     from antiphon.launching import ExecutorName as ExecutorName
@@ -86,7 +100,18 @@ _MODULES = {
     "antiphon.agents.testing": ("check_agent",),
     "antiphon.coordinator.assignment": ("assign",),
     "antiphon.coordinator.placement": ("Placement", "spread", "together"),
-    "antiphon.envs": ("arrays", "dataset", "digits", "digits_arrays", "episode_returns", "nature", "quadratic_bandit"),
+    "antiphon.envs": (
+        "arrays",
+        "binarized",
+        "dataset",
+        "digits",
+        "digits_arrays",
+        "episode_returns",
+        "mnist",
+        "mnist_arrays",
+        "nature",
+        "quadratic_bandit",
+    ),
     "antiphon.errors": (
         "AgentError",
         "AntiphonError",
@@ -111,7 +136,17 @@ _MODULES = {
     "antiphon.grammars.guarantee": ("Category", "Guarantee", "Promise", "exact"),
     "antiphon.grammars.library.backprop": ("backprop",),
     "antiphon.grammars.library.dac": ("dac",),
+    "antiphon.grammars.library.gan": ("gan",),
+    "antiphon.grammars.library.generative": (
+        "ConvolutionalAnalysis",
+        "ConvolutionalSynthesis",
+        "DenseAnalysis",
+        "DenseSynthesis",
+        "Isotropic",
+        "Reparametrized",
+    ),
     "antiphon.grammars.library.networks": ("Dense", "Policy", "StateAction", "convolutional_layers", "dense_layers"),
+    "antiphon.grammars.library.vae": ("vae",),
     "antiphon.grammars.maps": ("add", "fixed_matrix", "negate", "over_batch", "scale"),
     "antiphon.grammars.objective": ("maximise", "minimise"),
     "antiphon.grammars.oracle": ("OracleDeclaration", "Question"),
@@ -119,6 +154,7 @@ _MODULES = {
     "antiphon.grammars.response": ("ResponseGraph",),
     "antiphon.grammars.types": ("Batch", "EdgeType"),
     "antiphon.grammars.writing": ("Message", "ResponseDraft"),
+    "antiphon.grammars.variational": ("bernoulli", "isotropic", "standard_normal"),
     "antiphon.launching": ("ExecutorName", "TransportName", "agent", "launch"),
     "antiphon.oracles": ("Annealing", "black_box", "check_oracle", "gaussian", "gray_box", "uniform"),
     "antiphon.reading": ("read_experiment",),
