@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from antiphon.agents.specification import AgentSpecification as AgentSpecification
     from antiphon.agents.testing import check_agent as check_agent
+    from antiphon.checks.check import check as check
+    from antiphon.checks.check import check_grammar as check_grammar
     from antiphon.coordinator.assignment import assign as assign
     from antiphon.coordinator.placement import Placement as Placement
     from antiphon.coordinator.placement import spread as spread
@@ -43,10 +45,20 @@ if TYPE_CHECKING:
     from antiphon.grammars.draft import QueryDraft as QueryDraft
     from antiphon.grammars.factory import Factory as Factory
     from antiphon.grammars.grammar import Grammar as Grammar
+    from antiphon.grammars.guarantee import Arrives as Arrives
     from antiphon.grammars.guarantee import Category as Category
+    from antiphon.grammars.guarantee import Descent as Descent
+    from antiphon.grammars.guarantee import Estimated as Estimated
+    from antiphon.grammars.guarantee import Exact as Exact
     from antiphon.grammars.guarantee import Guarantee as Guarantee
+    from antiphon.grammars.guarantee import Insulated as Insulated
+    from antiphon.grammars.guarantee import Learned as Learned
+    from antiphon.grammars.guarantee import PlayerLoss as PlayerLoss
     from antiphon.grammars.guarantee import Promise as Promise
+    from antiphon.grammars.guarantee import SignCorrect as SignCorrect
+    from antiphon.grammars.guarantee import Surrogate as Surrogate
     from antiphon.grammars.guarantee import exact as exact
+    from antiphon.grammars.guarantee import promised as promised
     from antiphon.grammars.library.backprop import backprop as backprop
     from antiphon.grammars.library.dac import dac as dac
     from antiphon.grammars.library.gan import gan as gan
@@ -98,6 +110,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "antiphon.agents.specification": ("AgentSpecification",),
     "antiphon.agents.testing": ("check_agent",),
+    "antiphon.checks.check": ("check", "check_grammar"),
     "antiphon.coordinator.assignment": ("assign",),
     "antiphon.coordinator.placement": ("Placement", "spread", "together"),
     "antiphon.envs": (
@@ -133,7 +146,22 @@ _MODULES = {
     "antiphon.grammars.draft": ("QueryDraft",),
     "antiphon.grammars.factory": ("Factory",),
     "antiphon.grammars.grammar": ("Grammar",),
-    "antiphon.grammars.guarantee": ("Category", "Guarantee", "Promise", "exact"),
+    "antiphon.grammars.guarantee": (
+        "Arrives",
+        "Category",
+        "Descent",
+        "Estimated",
+        "Exact",
+        "Guarantee",
+        "Insulated",
+        "Learned",
+        "PlayerLoss",
+        "Promise",
+        "SignCorrect",
+        "Surrogate",
+        "exact",
+        "promised",
+    ),
     "antiphon.grammars.library.backprop": ("backprop",),
     "antiphon.grammars.library.dac": ("dac",),
     "antiphon.grammars.library.gan": ("gan",),

@@ -1,6 +1,7 @@
-"""The command line: `antiphon list | run | evaluate`. Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C."""
+"""The command line: `antiphon list | run | evaluate | check`. Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C."""
 
 import contextlib
+import os
 import signal
 import sys
 import warnings
@@ -11,7 +12,7 @@ from typing import Annotated
 import typer
 
 import antiphon
-from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, RoundError, TransportError
+from antiphon.errors import AntiphonError, DeadlineError, ExperimentError, ProtocolError, RoundError, TransportError
 
 # Everything else is imported by the command that needs it: `--help` answers at once.
 
@@ -105,6 +106,31 @@ def evaluate_command(
         if not evaluation.sign:  # of percentages, each figure is all or nothing
             say(console, spread_of(evaluation))
         say(console, evaluation.line)
+
+
+@app.command("check")
+def check_command(
+    grammars: Annotated[list[str] | None, typer.Argument(help="Names that `list` shows, or module:factory.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every grammar of the library.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first random instance.")] = 0,
+    instances: Annotated[int | None, typer.Option(min=1, help="Of each family, instead of its own number.")] = None,
+) -> None:
+    """Measure what grammars promise, on random instances in float64. Exit 1 if a promise is broken."""
+    with _told():
+        from antiphon.checks import check
+        from antiphon.checks.suites import NAMES
+
+        names = NAMES if everything else tuple(grammars or ())
+        if not names or (everything and grammars):
+            raise ExperimentError(
+                f"check was given {'--all and names' if everything else 'no grammar'}; expected one or more of "
+                f"{', '.join(NAMES)}, 'module:factory', or --all alone. Name what is to be checked."
+            )
+        report = check(*names, seed=seed, instances=instances, processes=os.cpu_count() or 1)
+        typer.echo(report.as_json if as_json else f"{report.text}\n\n{len(names)} grammars in {report.seconds:.0f} s")
+        if report.failed:
+            raise typer.Exit(1)
 
 
 def _console():  # noqa: ANN202 - rich's Console, imported here

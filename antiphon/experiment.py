@@ -61,7 +61,7 @@ class Experiment(Table):
         """The grammar. Raises what refuses it; GrammarError for a user's function that makes none."""
         if self.recipe is not None:
             return self.recipe.build(self.table)
-        return _own_grammar(self.grammar, self.arguments)
+        return own_grammar(self.grammar, self.arguments)
 
     def agents(self, grammar: Grammar) -> dict[str, AgentSpecification]:
         """The agent of every player. Raises ExperimentError for a player that the grammar does not have."""
@@ -94,7 +94,11 @@ def _specification(player: str, table: AgentTable) -> AgentSpecification:
         raise
 
 
-def _own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
+def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
+    """The grammar that a user's function, `module:factory`, makes of these arguments. Any: they are the function's own.
+
+    Raises ExperimentError for a function that is not found, GrammarError for one that makes no grammar.
+    """
     factory = find("grammar", name)
     try:
         grammar = factory(**arguments)

@@ -1,18 +1,19 @@
 """The executor `inline`: every worker's part in this one process, in the schedule's total order. No Ray."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import final
+from typing import TypeAlias, final
 
 import torch
+from torch import Tensor
 
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import Manifest, save_states, write_manifest
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.program import LocalProgram
-from antiphon.coordinator.schedule import Receive, Send, Transfer, project
+from antiphon.coordinator.schedule import Receive, Send, Slot, Transfer, project
 from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.verify import verify
 from antiphon.coordinator.when import Agenda, When
@@ -20,6 +21,8 @@ from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Session
+
+Watch: TypeAlias = Callable[[int, Mapping[Slot, Tensor]], None]
 
 
 @final
@@ -30,9 +33,10 @@ class InlineExecutor:
     what happens, transfer by transfer. torch's threads are the assignment's while it plays, the caller's afterwards.
     """
 
-    def __init__(self, assignment: Assignment, *, deadline: float = 30.0) -> None:
+    def __init__(self, assignment: Assignment, *, deadline: float = 30.0, watch: Watch | None = None) -> None:
+        """watch: told of each round, before anything is let go, with every value of Q and R by its slot; read only."""
         verify(assignment.schedule)
-        self.assignment, self.round = assignment, 0
+        self.assignment, self.round, self._watch = assignment, 0, watch
         with _threads(assignment.threads):
             self._stage = Stage(assignment, assignment.placement.names)
             self._agenda = Agenda(self._merge(Session(assignment.grammar.signature, 0, deadline)))
@@ -55,6 +59,10 @@ class InlineExecutor:
             for round in range(self.round, self.round + rounds):
                 for program, position in self._agenda.at(round):
                     program.step(position, round)
+                if self._watch is not None:
+                    self._watch(
+                        round, {slot: each for program in self._programs for slot, each in program.held().items()}
+                    )
                 for program in self._programs:
                     program.finish_round()
             tallies = [program.end() for program in self._programs]

@@ -92,6 +92,10 @@ class LocalProgram:
         """A new batch of rounds: a new tally."""
         self._tally, self._started = Tally(self.worker), time.perf_counter()
 
+    def held(self) -> dict[Slot, Tensor]:
+        """The values of this round that are here, until `finish_round`: of Q, of R, and what moved."""
+        return {slot: flat(self._values[key]) for slot, key in self._slots.items() if key in self._values}
+
     def finish_round(self) -> None:
         """Let go of the round's values."""
         self._values.clear()

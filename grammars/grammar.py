@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from antiphon.errors import GrammarError
+from antiphon.grammars.factory import describe
 from antiphon.grammars.guarantee import Guarantee
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
@@ -63,7 +64,7 @@ class Grammar:
             "passes": [[each.name, each.cadence.every, each.cadence.start] for each in query.passes],
             "response": [_describe_response_node(node) for node in self.response.nodes],
             "objective": repr(self.objective),
-            "guarantee": [[each.category, each.sense, each.players] for each in guarantee.promises],
+            "guarantee": [describe(promise) for promise in guarantee.promises],
         }
 
     def __hash__(self) -> int:

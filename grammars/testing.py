@@ -1,4 +1,4 @@
-"""Random grammars, and their gradients by plain automatic differentiation: what every executor is held to."""
+"""Random grammars, on which every executor is held to plain automatic differentiation."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +15,8 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
 from antiphon.grammars.objective import Direction, Objective
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question, State
-from antiphon.grammars.query import Kind, Node, Port
-from antiphon.grammars.seeds import at_round, stream
+from antiphon.grammars.query import Port
+from antiphon.grammars.seeds import at_round
 from antiphon.grammars.types import Batch, EdgeType
 
 Choose: TypeAlias = Callable[[int], int]
@@ -40,60 +40,6 @@ def draw_grammar(choose: Choose) -> Grammar:
     for _ in range(2 + choose(7)):
         sketch.extend()
     return sketch.grammar()
-
-
-def reference_gradients(
-    grammar: Grammar, states: Mapping[str, State], seed: int = 0, round: int = 0
-) -> dict[str, list[Tensor]]:
-    """What each player is to hear in `round` of a run with `seed`: one tensor per parameter of it.
-
-    The whole Query graph is composed into one function of all parameters, which torch differentiates: no Response graph
-    and no executor has a part in it. states: everyone's, as an executor tells them. Random operators are not supported.
-    """
-    with torch.random.fork_rng(devices=[]):
-        modules = {player.name: player.factory().train() for player in grammar.query.players}
-        clones = {each.name: grammar.query.player_by_name[each.player].factory() for each in grammar.query.clones}
-    for name, module in modules.items():
-        module.load_state_dict(states[name]["parameters"] | states[name]["buffers"])
-    for name, module in clones.items():
-        module.load_state_dict(states[name]["tensors"])
-    total = _objective(grammar, modules | clones, seed, round)
-    parameters = {
-        name: [each for each in module.parameters() if each.requires_grad] for name, module in modules.items()
-    }
-    every = [each for own in parameters.values() for each in own]
-    found = iter(torch.autograd.grad(total, every, allow_unused=True, materialize_grads=True))
-    return {name: [next(found) for _ in own] for name, own in parameters.items()}
-
-
-def _objective(grammar: Grammar, modules: Mapping[str, nn.Module], seed: int, round: int) -> Tensor:
-    query = grammar.query
-    oracles = {each.name: each.declaration.make(stream(seed, "oracle", each.name)) for each in query.oracles}
-    values: dict[Port, Tensor] = {}
-    for node in query.nodes:
-        inputs = [values[port] for port in node.inputs]
-        match node.kind:
-            case Kind.ORACLE:
-                played = oracles[node.owner].answer(node.question, inputs, round)
-            case Kind.PLAYER:
-                played = modules[node.owner](*inputs)
-            case Kind.CLONE:
-                with torch.no_grad():
-                    played = modules[node.owner](*inputs)
-            case _:
-                played = _operate(node, inputs)
-        outputs = (played,) if isinstance(played, Tensor) else played
-        values |= {Port(node.name, index): each for index, each in enumerate(outputs)}
-    sign = 1 if grammar.objective.direction is Direction.MINIMISE else -1
-    return sign * torch.stack([values[port] for port in grammar.objective.losses]).sum()
-
-
-def _operate(node: Node, inputs: Sequence[Tensor]) -> Any:  # Any: a tensor or a tuple of them
-    assert node.operator is not None  # operators and losses carry one
-    factory = node.operator
-    if isinstance(factory.target, type):
-        return factory()(*inputs)
-    return factory.target(*inputs, *factory.arguments, **dict(factory.keywords))
 
 
 class Dense(nn.Sequential):

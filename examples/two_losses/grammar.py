@@ -1,10 +1,10 @@
 """Name what you see and paint it again: a user's own grammar with five players and two losses. Topology only."""
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from antiphon import Category, Dense, Grammar, Guarantee, OracleDeclaration, Promise, QueryDraft, chain_rule, minimise
-from antiphon.grammars import Message
+from antiphon import Dense, Grammar, Guarantee, OracleDeclaration, QueryDraft, chain_rule, minimise
+from antiphon.grammars import Exact, Message, PlayerLoss, Value, promised
 from antiphon.grammars.chain_rule import Edit, Upstream
 from antiphon.grammars.maps import scale
 
@@ -29,7 +29,7 @@ def two_losses(
 
     objective = minimise(naming, painting)
     r = chain_rule(q, objective, edit=weighted("Sketcher", "Eye", weight))
-    return Grammar("two losses", q.graph(), r, objective, guarantee(weight))
+    return Grammar("two losses", q.graph(), r, objective, guarantee(naming, painting, weight))
 
 
 def weighted(source: str, target: str, weight: float) -> Edit:
@@ -44,7 +44,12 @@ def weighted(source: str, target: str, weight: float) -> Edit:
     return edit
 
 
-def guarantee(weight: float) -> Guarantee:
+def guarantee(naming: Value, painting: Value, weight: float) -> Guarantee:
     """All gradients are exact; Eye's are of another sum than the others'."""
-    heads = Promise(Category.EXACT, "the gradient of its own loss", ("Thinker", "Namer", "Sketcher", "Painter"))
-    return Guarantee((heads, Promise(Category.EXACT, f"the gradient of Naming + {weight:g} Painting", ("Eye",))))
+    mixed = PlayerLoss.of(weighted_sum, naming, painting, weight=weight)
+    return promised(Exact(("Thinker", "Namer", "Sketcher", "Painter")), Exact(("Eye",), mixed))
+
+
+def weighted_sum(naming: Tensor, painting: Tensor, weight: float) -> Tensor:
+    """Eye's own loss, which Q does not compute."""
+    return naming + weight * painting

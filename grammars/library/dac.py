@@ -7,19 +7,17 @@ from antiphon.grammars.chain_rule import chain_rule, cut_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Category, Guarantee, Promise
+from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Insulated, Learned, promised
 from antiphon.grammars.losses import bellman_gradient_error
 from antiphon.grammars.maps import over_batch
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 
-GUARANTEE = Guarantee(
-    (
-        Promise(
-            Category.LEARNED, "Critic's Q and Deviator's G approach the value and its slope", ("Critic", "Deviator")
-        ),
-        Promise(Category.ESTIMATED, "-G estimates the gradient of minus the value in the action", ("Actor",)),
-    )
+GUARANTEE = promised(
+    Learned(("Critic", "Deviator"), sense="Critic's Q and Deviator's G approach the value and its slope"),
+    Estimated(("Actor",), UNKNOWN, sense="-G estimates the gradient of minus the value in the action"),
+    Exact(("Critic", "Deviator"), sense="the gradient of the Bellman gradient error"),
+    Insulated(("Actor",), ("BGE", "Critic")),
 )
 
 

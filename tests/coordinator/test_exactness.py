@@ -19,6 +19,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.maps import scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Port
+from antiphon.grammars.reference import reference_gradients
 from antiphon.grammars.response import Deliver, Map, ResponseGraph, Seed, Tap
 from antiphon.grammars.seeds import stream
 from antiphon.grammars.testing import (
@@ -26,7 +27,6 @@ from antiphon.grammars.testing import (
     draw_grammar,
     mean_gap,
     mean_softplus,
-    reference_gradients,
     sample_grammar,
     samples,
 )

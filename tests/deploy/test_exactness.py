@@ -7,7 +7,8 @@ from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.placement import spread
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.deploy.executor import RayExecutor
-from antiphon.grammars.testing import reference_gradients, sample_grammar
+from antiphon.grammars.reference import reference_gradients
+from antiphon.grammars.testing import sample_grammar
 
 GRAPHS = 200
 SHARES = 10

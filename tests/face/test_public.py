@@ -84,8 +84,8 @@ def test_list_shows_grammars_and_experiments(antiphon):
     told = antiphon("list")
     lines = told.out.splitlines()
     assert (told.code, told.error) == (0, "")
-    assert "backprop  exact                Dense1, Dense2, Output   Nature" in lines
-    assert "dac       learned + estimated  Actor, Critic, Deviator  Nature, Noise" in lines
+    assert "backprop  exact                        Dense1, Dense2, Output   Nature" in lines
+    assert "dac       learned + estimated + exact  Actor, Critic, Deviator  Nature, Noise" in lines
     assert sorted(line.split()[0] for line in lines[lines.index("") + 2 :]) == [
         "backprop",
         "backprop-convolutional",

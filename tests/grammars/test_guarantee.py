@@ -1,15 +1,56 @@
 """Guarantee: promises as data."""
 
-from antiphon.grammars.guarantee import Category, Guarantee, Promise, exact
+import pytest
+import torch
+from torch import Tensor
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.factory import describe
+from antiphon.grammars.guarantee import (
+    UNKNOWN,
+    Arrives,
+    Category,
+    Estimated,
+    Exact,
+    Guarantee,
+    Learned,
+    PlayerLoss,
+    exact,
+    promised,
+)
+from antiphon.grammars.query import Port
+
+
+def half(value: Tensor, factor: float = 0.5) -> Tensor:
+    return factor * value
 
 
 def test_categories_are_told_once_in_order():
-    learned, estimated = Promise(Category.LEARNED, "a"), Promise(Category.ESTIMATED, "b")
-    assert Guarantee((learned, estimated, learned)).categories == (Category.LEARNED, Category.ESTIMATED)
-    assert repr(Guarantee((learned, estimated))) == "learned + estimated"
+    learned, estimated = Learned(("A",)), Estimated(("B",))
+    assert promised(learned, Arrives(), estimated, learned).categories == (Category.LEARNED, Category.ESTIMATED)
+    assert repr(promised(learned, estimated)) == "learned + estimated"
     assert repr(Guarantee()) == "none"
+    assert exact() + promised(learned) == promised(Exact(), learned)
 
 
 def test_exact_names_its_players():
     (promise,) = exact("A", "B").promises
     assert (promise.category, promise.players) == (Category.EXACT, ("A", "B"))
+
+
+def test_a_players_loss_is_the_one_that_a_promise_to_it_names():
+    own = PlayerLoss.of(half, Port("L"), factor=0.25)
+    guarantee = promised(Learned(("A",)), Exact(("A", "B"), own), Exact(("C",)))
+    assert [guarantee.loss_of(player) for player in "ABC"] == [own, own, None]
+    assert repr(own) == "test_guarantee:half(factor=0.25) (L)" or repr(own).endswith(":half(factor=0.25) (L)")
+
+
+def test_promises_are_told_apart_by_their_description():
+    one, other = Exact(("A",)), Exact(("A",), PlayerLoss.of(half, Port("L")))
+    assert describe(one) != describe(other)
+    assert describe(one) == describe(Exact(("A",)))
+
+
+def test_what_nobody_knows_is_said_so():
+    with pytest.raises(GrammarError, match="a player's loss was asked for that is not known for these modules"):
+        UNKNOWN.operation.target(*(torch.zeros(()) for _ in UNKNOWN.inputs))

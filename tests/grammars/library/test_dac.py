@@ -83,5 +83,5 @@ def test_acting_and_learning_are_two_passes_with_cadences():
     assert acting == ["Nature.observe", "Actor", "Noise.draw", "perturb", "Nature.step"]
 
 
-def test_two_categories_are_promised(grammar):
-    assert grammar.guarantee.categories == (Category.LEARNED, Category.ESTIMATED)
+def test_three_categories_are_promised(grammar):
+    assert grammar.guarantee.categories == (Category.LEARNED, Category.ESTIMATED, Category.EXACT)

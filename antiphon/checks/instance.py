@@ -1,0 +1,56 @@
+"""One grammar with one seed, in float64: what it plays is played once, however many promises are measured on it."""
+
+import functools
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.checks.suite import Learning
+from antiphon.checks.witness import States, Witnessed, learned, witnessed
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import PlayerLoss
+from antiphon.grammars.precision import in_float64
+from antiphon.grammars.reference import Composed
+
+
+@final
+class Instance:
+    """A grammar to be measured. seed: of the run, its parameters and its oracles' draws."""
+
+    def __init__(self, grammar: Grammar, seed: int, learning: Learning) -> None:
+        self.grammar, self.seed, self.learning = in_float64(grammar), seed, learning
+        self._rounds: list[Witnessed] = []
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """All players, in the order in which they were declared."""
+        return tuple(player.name for player in self.grammar.query.players)
+
+    def rounds(self, count: int = 1) -> list[Witnessed]:
+        """The first rounds of a run in which nobody moves and all hear something."""
+        if len(self._rounds) < count:
+            self._rounds = witnessed(self.grammar, self.seed, count=count)
+        return self._rounds[:count]
+
+    def learned_by(self, players: frozenset[str] | None) -> States:
+        """Everyone's state after `players` (all by default) have learned and the others held still."""
+        return self._learned(players)
+
+    def rounds_after(self, states: States, count: int = 1) -> list[Witnessed]:
+        """Rounds in which nobody moves any more, from these states on."""
+        return witnessed(self.grammar, self.seed, states, self.learning.rounds, count)
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - an instance lives as long as its check
+    def _learned(self, players: frozenset[str] | None) -> States:
+        return learned(self.grammar, self.seed, self.learning.all_agents, self.learning.rounds, players)
+
+
+def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:
+    """The reference gradient of a player's loss, one vector over all of its parameters."""
+    return flattened(composed.gradient(player, loss))
+
+
+def flattened(tensors: list[Tensor]) -> Tensor:
+    """One vector of all numbers, in order."""
+    return torch.cat([each.reshape(-1) for each in tensors])

@@ -1,0 +1,238 @@
+"""Measuring one promise on one instance: one figure for each player to whom it was made."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from antiphon.checks.arrival import measure_arrival
+from antiphon.checks.instance import Instance, flat_gradient
+from antiphon.checks.locate import locate
+from antiphon.checks.measured import Measured
+from antiphon.checks.witness import Witnessed
+from antiphon.grammars.guarantee import (
+    UNKNOWN,
+    Arrives,
+    Descent,
+    Estimated,
+    Exact,
+    Insulated,
+    Learned,
+    PlayerLoss,
+    Promise,
+    SignCorrect,
+    Surrogate,
+)
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.query import Port
+from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
+
+UNCERTAIN = 5.0
+"""Standard errors that a mean over draws may be off: a normal one is, once in two million times."""
+
+ROUNDING = 1e-9
+"""Relative. What a mean of float64 numbers may lack."""
+
+NOTHING = 1e-12
+"""Relative to the largest number of its kind. Below it a number is taken for zero."""
+
+_NOT_KNOWN = "the truth is not known for these modules"
+
+
+def measure(promise: Promise, instance: Instance) -> list[Measured]:
+    """One figure per player. Raises AntiphonError where the instance cannot be played or the promise does not fit it."""
+    players = promise.players or instance.players
+    if getattr(promise, "loss", None) is UNKNOWN:
+        return [Measured(player, 0.0, 0.0, skipped=_NOT_KNOWN) for player in players]
+    measured: Callable[[Any, Instance, tuple[str, ...]], list[Measured]] = _MEASURES[type(promise)]
+    return measured(promise, instance, players)
+
+
+def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> list[Measured]:
+    """The largest difference between response and gradient, over the largest number of the gradient."""
+    (round,) = instance.rounds()
+    gradients = {player: flat_gradient(round.composed, player, promise.loss) for player in players}
+    floor = NOTHING * max(float(each.abs().max()) for each in gradients.values())
+    return [_exact(promise, instance, round, player, each, floor) for player, each in gradients.items()]
+
+
+def _exact(
+    promise: Exact, instance: Instance, round: Witnessed, player: str, gradient: Tensor, floor: float
+) -> Measured:
+    difference = float((round.told[player] - gradient).abs().max())
+    scale = max(float(gradient.abs().max()), floor)
+    error = difference / scale if scale > 0 else (0.0 if difference == 0 else float("inf"))
+    if error <= promise.tolerance:
+        return Measured(player, error, promise.tolerance)
+    operator, detail = locate(instance.grammar, round, player, promise.loss)
+    return Measured(player, error, promise.tolerance, operator, detail)
+
+
+def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> list[Measured]:
+    """How many pairs of example and unit are told the opposite sign."""
+    (round,) = instance.rounds()
+    return [_sign(promise, instance, round, player) for player in players]
+
+
+def _sign(promise: SignCorrect, instance: Instance, round: Witnessed, player: str) -> Measured:
+    pairs = opposite = 0
+    worst = ""
+    for port, told, gradient in _arriving(instance, round, player, promise.loss):
+        against = _signs(told) * _signs(gradient) < 0
+        pairs, opposite = pairs + told.numel(), opposite + int(against.sum())
+        if against.any() and not worst:
+            example = tuple(against.nonzero()[0].tolist())
+            worst = f"; at {port!r}, {example}: told {float(told[example]):.3g}, true {float(gradient[example]):.3g}"
+            operator = port.node
+    if not pairs:
+        return Measured(player, float("inf"), 0.0, "", "no message arrives at a product of the player's own")
+    return Measured(player, opposite, 0.0, operator if worst else "", f"{pairs} pairs{worst}")
+
+
+def _arriving(
+    instance: Instance, round: Witnessed, player: str, loss: PlayerLoss | None
+) -> list[tuple[Port, Tensor, Tensor]]:
+    """(port of Q, message, gradient) for every output of the player's nodes of which something is told."""
+    found: list[tuple[Port, Tensor, Tensor]] = []
+    for node in _products(instance, player):
+        for index, message in enumerate(node.cotangents):
+            port = Port(node.of, index)
+            if message is not None:
+                told = round.composed.cotangents([port], loss)
+                gradient = told.get(port, torch.zeros_like(round.messages[message]))
+                found.append((port, round.messages[message], gradient))
+    return found
+
+
+def _products(instance: Instance, player: str) -> list[Product]:
+    query = instance.grammar.query
+    nodes = (node for node in instance.grammar.response.nodes if isinstance(node, Product) and node.parameters)
+    return [node for node in nodes if query.by_name[node.of].owner == player]
+
+
+def _signs(values: Tensor) -> Tensor:
+    """-1, 0 or 1; what is nothing beside the largest counts as zero."""
+    return torch.where(values.abs() > NOTHING * values.abs().max(), values.sign(), 0.0)
+
+
+def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> list[Measured]:
+    """The angle between response and gradient, in degrees; 0 where there is no gradient, 180 where only the response is
+    nothing."""
+    (round,) = instance.rounds()
+    return [_descent(promise, instance, round, player) for player in players]
+
+
+def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str) -> Measured:
+    gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
+    if float(gradient.norm()) == 0:
+        return Measured(player, 0.0, promise.degrees)
+    angle = _angle(told, gradient) if float(told.norm()) > 0 else 180.0
+    if angle < promise.degrees:
+        return Measured(player, angle, promise.degrees)
+    operator, detail = locate(instance.grammar, round, player, promise.loss)
+    return Measured(player, max(angle, promise.degrees + 1e-9), promise.degrees, operator, detail)
+
+
+def _angle(one: Tensor, two: Tensor) -> float:
+    cosine = float(one @ two / (one.norm() * two.norm()))
+    return float(torch.rad2deg(torch.arccos(torch.tensor(max(-1.0, min(1.0, cosine)), dtype=torch.float64))))
+
+
+def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> list[Measured]:
+    """The bias over the gradient, beyond what the draws leave uncertain."""
+    rounds = instance.rounds(promise.draws)
+    return [_estimate(promise, instance, rounds, player) for player in players]
+
+
+def _estimate(promise: Estimated, instance: Instance, rounds: list[Witnessed], player: str) -> Measured:
+    told = torch.stack([round.told[player] for round in rounds])
+    gradients = torch.stack([flat_gradient(round.composed, player, promise.loss) for round in rounds])
+    truth, error = gradients.mean(0), told - gradients
+    scale = max(float(truth.norm()), 1e-300)
+    uncertain = UNCERTAIN * float(error.var(0).sum().div(len(rounds)).sqrt())
+    off = float(error.mean(0).norm())
+    bias, deviation = max(0.0, off - uncertain) / scale, float(told.var(0).sum().sqrt()) / scale
+    detail = f"bias {off / scale:.2g} ± {uncertain / scale:.2g}, deviation {deviation:.2g} of the gradient"
+    if bias <= promise.bias:
+        return Measured(player, bias, promise.bias, detail=detail)
+    operator, where = locate(instance.grammar, rounds[0], player, promise.loss)
+    return Measured(player, bias, promise.bias, operator, f"{detail}; {where}" if where else detail)
+
+
+def surrogate(promise: Surrogate, instance: Instance, players: Iterable[str]) -> list[Measured]:
+    """By how much the objective is below what it is to bound."""
+    truth = promise.truth
+    if truth is None:
+        return [Measured("all", 0.0, 0.0, skipped=_NOT_KNOWN)]
+    rounds = instance.rounds(promise.draws)
+    pairs = [(float(each.composed.loss().detach()), float(_asked(truth, each))) for each in rounds]
+    bound, meant = torch.tensor(pairs, dtype=torch.float64).unbind(1)
+    gap = bound - meant
+    uncertain = UNCERTAIN * float(gap.std() / len(pairs) ** 0.5) if len(pairs) > 1 else 0.0
+    slack = ROUNDING * max(1.0, float(meant.abs().max()))
+    detail = f"gap {float(gap.mean()):.4g} ± {uncertain:.2g} above {float(meant.mean()):.4g}"
+    losses = ", ".join(port.node for port in instance.grammar.objective.losses)
+    return [Measured("all", max(0.0, -float(gap.mean()) - uncertain), slack, losses, detail)]
+
+
+def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
+    """How far from the optimum the players are when they alone have learned."""
+    if promise.distance is None:
+        return [Measured(", ".join(players), 0.0, 0.0, skipped=_NOT_KNOWN)]
+    states = instance.learned_by(frozenset(players))
+    (round,) = instance.rounds_after(states)
+    distance, (before,) = float(_asked(promise.distance, round)), instance.rounds()
+    detail = f"{float(_asked(promise.distance, before)):.3g} before {instance.learning.rounds} rounds"
+    return [Measured(", ".join(players), distance, promise.tolerance, players[0], detail)]
+
+
+def _asked(function: Any, round: Witnessed) -> Tensor:  # Any: a Factory
+    composed = round.composed
+    with torch.no_grad():
+        return make_operator(function)(composed.modules, composed.values)
+
+
+def insulation(promise: Insulated, instance: Instance, players: Iterable[str]) -> list[Measured]:
+    """How many nodes of R that a player's response depends on belong to the sources."""
+    return [_insulation(promise, instance, player) for player in players]
+
+
+def _insulation(promise: Insulated, instance: Instance, player: str) -> Measured:
+    response = instance.grammar.response
+    told = response.ancestors(f"deliver {player}")
+    nodes = [node for node in response.nodes if node.name in told]
+    leaks = [node.name for node in nodes if _source(instance, node, promise.taps) in promise.sources]
+    detail = f"hears {leaks[0]!r}" if leaks else ""
+    return Measured(player, len(leaks), 0.0, leaks[0] if leaks else "", detail)
+
+
+def _source(instance: Instance, node: ResponseNode, taps: bool) -> str:
+    """The owner whose node of Q this node of R asks; empty where it asks nobody, or a tap that is allowed."""
+    query = instance.grammar.query
+    match node:
+        case Seed(loss=port):
+            return query.by_name[port.node].owner
+        case Tap(port=port):
+            return "" if taps else query.by_name[port.node].owner
+        case Product(of=of):
+            return query.by_name[of].owner
+        case _:
+            return ""
+
+
+def arrival(promise: Arrives, instance: Instance, players: Iterable[str]) -> list[Measured]:
+    """How much of the gradients is left when everybody has learned, and what each could still gain alone."""
+    return measure_arrival(promise, instance, tuple(players))
+
+
+_MEASURES: dict[type, Callable[..., list[Measured]]] = {
+    Exact: exactness,
+    SignCorrect: sign,
+    Descent: descent,
+    Estimated: estimate,
+    Surrogate: surrogate,
+    Learned: optimum,
+    Insulated: insulation,
+    Arrives: arrival,
+}

@@ -1,0 +1,166 @@
+"""What a check found: rows of a table, and what to tell of those that failed."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, final
+
+from antiphon.checks.measured import Measured
+
+
+@final
+@dataclass(frozen=True)
+class Failure:
+    """One player to whom a promise was broken, on the instance on which it was broken worst."""
+
+    player: str
+    operator: str
+    seed: int
+    measured: float
+    detail: str
+    instances: int
+
+    @property
+    def text(self) -> str:
+        """One line.
+
+        >>> Failure("A", "A *", 3, 2.0, "what arrives at 'A *' is of the opposite sign", 1).text
+        "player 'A', operator 'A *': 2; what arrives at 'A *' is of the opposite sign (seed 3, 1 instance)"
+        """
+        where = f", operator {self.operator!r}" if self.operator else ""
+        detail = f"; {self.detail}" if self.detail else ""
+        count = f"{self.instances} instance{'' if self.instances == 1 else 's'}"
+        return f"player {self.player!r}{where}: {figure(self.measured)}{detail} (seed {self.seed}, {count})"
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """One promise, measured on all instances of one family.
+
+    measured: the worst figure. detail: of the worst instance. failures: one per player to whom it was broken.
+    """
+
+    grammar: str
+    case: str
+    guarantee: str
+    players: str
+    measured: float
+    bound: float
+    verdict: str
+    instances: int
+    worst: int
+    detail: str = ""
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the promise was broken."""
+        return self.verdict == FAILS
+
+
+KEPT, FAILS, UNMEASURED = "kept", "FAILS", "not measured"
+
+
+def row_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]]) -> Row:
+    """From pairs of seed and figure, of all instances and players."""
+    measured = [(seed, each) for seed, each in found if not each.skipped]
+    instances = len({seed for seed, _ in found})
+    if not measured:
+        return Row(grammar, case, guarantee, players, 0.0, 0.0, UNMEASURED, instances, -1, found[0][1].skipped)
+    seed, worst = max(measured, key=lambda pair: _excess(pair[1]))
+    failures = _failures(measured)
+    verdict = FAILS if failures else KEPT
+    return Row(
+        grammar, case, guarantee, players, worst.value, worst.bound, verdict, instances, seed, worst.detail, failures
+    )
+
+
+def _excess(measured: Measured) -> float:
+    """How bad a figure is, in units of its bound; no number is worst."""
+    if math.isnan(measured.value):
+        return math.inf
+    return measured.value / measured.bound if measured.bound > 0 else measured.value
+
+
+def _failures(found: Sequence[tuple[int, Measured]]) -> tuple[Failure, ...]:
+    broken: dict[str, list[tuple[int, Measured]]] = {}
+    for seed, each in found:
+        if not each.kept:
+            broken.setdefault(each.player, []).append((seed, each))
+    failures: list[Failure] = []
+    for player, each in broken.items():
+        seed, worst = max(each, key=lambda pair: _excess(pair[1]))
+        failures.append(Failure(player, worst.operator, seed, worst.value, worst.detail, len(each)))
+    return tuple(failures)
+
+
+@final
+@dataclass(frozen=True)
+class Report:
+    """Everything that was found. failed: whether any promise was broken."""
+
+    rows: tuple[Row, ...]
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any promise was broken."""
+        return any(row.failed for row in self.rows)
+
+    @property
+    def as_json(self) -> str:
+        """A JSON object: `failed`, `seconds`, and `rows`, each with its failures. No number is written as null."""
+        rows = [_finite(asdict(row)) for row in self.rows]
+        return json.dumps({"failed": self.failed, "seconds": round(self.seconds, 1), "rows": rows}, indent=2)
+
+    @property
+    def text(self) -> str:
+        """A table, and below it a line for each player to whom something was broken."""
+        lines = [_HEADER, *map(_cells, self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        table = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        ]
+        told = [line for row in self.rows for line in _told(row)]
+        return "\n".join([*table, *([""] if told else []), *told])
+
+
+_HEADER = ("grammar", "instances", "guarantee", "players", "measured", "bound", "verdict")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    measured, bound = ("-", "-") if row.verdict == UNMEASURED else (figure(row.measured), figure(row.bound))
+    return row.grammar, f"{row.instances} {row.case}".strip(), row.guarantee, row.players, measured, bound, row.verdict
+
+
+def _told(row: Row) -> list[str]:
+    if row.verdict == UNMEASURED:
+        return [f"{row.grammar}: {row.guarantee}: not measured, for {row.detail}"]
+    if row.failed:
+        return [f"{row.grammar}: {row.guarantee} FAILS for {failure.text}" for failure in row.failures]
+    return [f"{row.grammar}: {row.guarantee}: {row.detail}"] if row.detail else []
+
+
+def figure(value: float) -> str:
+    """A short number.
+
+    >>> figure(0.0), figure(3.0), figure(1.23456e-12), figure(0.0123456)
+    ('0', '3', '1.2e-12', '0.012')
+    """
+    if value == int(value) if math.isfinite(value) else False:
+        return str(int(value))
+    return f"{value:.2g}"
+
+
+def _finite(value: Any) -> Any:  # Any: JSON
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value

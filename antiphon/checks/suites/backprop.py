@@ -1,0 +1,69 @@
+"""Backpropagation: exact on random graphs, dense and convolutional; the players come to rest (essay, Grammar 1)."""
+
+import random
+
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from antiphon.checks.suite import Case, Learning, Suite
+from antiphon.envs.dataset import arrays
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Arrives, promised
+from antiphon.grammars.library.backprop import backprop
+from antiphon.grammars.library.networks import convolutional_layers, dense_layers
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.testing import sample_grammar
+
+BATCH = 8
+
+
+def dense(seed: int) -> Grammar:
+    """A rectifier network of one to four hidden layers, of random widths, against random labels."""
+    choose = random.Random(seed)
+    inputs, classes = choose.randint(2, 6), choose.randint(2, 4)
+    widths = [choose.randint(2, 8) for _ in range(choose.randint(1, 4))]
+    return backprop(labelled(seed, (inputs,), classes), dense_layers((inputs,), widths, classes))
+
+
+def convolutional(seed: int) -> Grammar:
+    """A convolution, a parameterless max-pool, a dense layer."""
+    choose = random.Random(seed)
+    channels, classes = choose.randint(1, 3), choose.randint(2, 4)
+    example = (channels, 4, 6)
+    layers = convolutional_layers(example, [choose.randint(1, 4)], [choose.randint(2, 6)], classes)
+    return backprop(labelled(seed, example, classes), layers)
+
+
+def regression(seed: int) -> Grammar:
+    """A small hyperbolic network on all of its data at once, so that it can come to rest."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(BATCH, 2, generator=generator, dtype=torch.float64)
+    y = torch.randn(BATCH, 1, generator=generator, dtype=torch.float64)
+    layers = {
+        "Hidden": Factory.of(nn.Linear, 2, 4, dtype=torch.float64),
+        "bend": Factory.of(nn.Tanh),
+        "Output": Factory.of(nn.Linear, 4, 1, dtype=torch.float64),
+    }
+    grammar = backprop(arrays(x, y, batch=BATCH, shuffle=False), layers, Factory.of(mse_loss))
+    guarantee = grammar.guarantee + promised(Arrives())
+    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, guarantee)
+
+
+def labelled(seed: int, example: tuple[int, ...], classes: int) -> OracleDeclaration:
+    """Normal examples of this shape with random labels, float64."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(BATCH, *example, generator=generator, dtype=torch.float64)
+    return arrays(x.float(), torch.randint(classes, (BATCH,), generator=generator), batch=BATCH)
+
+
+SUITE = Suite(
+    "backprop",
+    (
+        Case("random graphs", sample_grammar, instances=40),
+        Case("dense", dense, instances=20),
+        Case("convolutional", convolutional, instances=10),
+        Case("small", regression, instances=2, learning=Learning(2000)),
+    ),
+)

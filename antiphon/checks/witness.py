@@ -1,0 +1,104 @@
+"""Rounds as they are really played, seen from within: every value of Q, every message of R, beside the reference."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.recorder import RECORDER
+from antiphon.coordinator.schedule import Slot
+from antiphon.errors import GrammarError
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.oracle import State
+from antiphon.grammars.query import Port
+from antiphon.grammars.reference import Composed, compose
+from antiphon.transport.message import Phase
+
+States = Mapping[str, State]
+
+PATIENCE = 100
+"""Rounds that a grammar may play until every player has heard something."""
+
+
+@final
+@dataclass(frozen=True)
+class Witnessed:
+    """One round. composed: the reference, at the parameters and oracles' answers of that round. messages: of R, by port;
+    told: what each player heard, flat, for those who heard something."""
+
+    number: int
+    composed: Composed
+    messages: Mapping[Port, Tensor]
+    told: Mapping[str, Tensor]
+
+
+def witness(grammar: Grammar, seed: int, states: States | None = None, first: int = 0) -> Iterator[Witnessed]:
+    """Rounds without end in which nobody moves, though everybody hears: the first ones of a run, or from `states` and
+    the round `first` on."""
+    seen: dict[Slot, Tensor] = {}
+    with InlineExecutor(assign(grammar, RECORDER, seed=seed), watch=lambda _, held: seen.update(held)) as executor:
+        if states is not None:
+            executor.load(_unmoved(grammar, states), first)
+        while True:
+            before, number = executor.states(), executor.round
+            seen.clear()
+            executor.play(1)
+            yield _witnessed(grammar, before, seed, number, seen)
+
+
+def witnessed(
+    grammar: Grammar, seed: int, states: States | None = None, first: int = 0, count: int = 1
+) -> list[Witnessed]:
+    """The first `count` rounds in which every player hears something. Raises GrammarError when there is none in time."""
+    players = {player.name for player in grammar.query.players}
+    found: list[Witnessed] = []
+    for each in witness(grammar, seed, states, first):
+        if each.told.keys() == players:
+            found.append(each)
+        if len(found) == count:
+            return found
+        if not found and each.number - first >= PATIENCE:
+            raise GrammarError(
+                f"in {PATIENCE} rounds of grammar {grammar.name!r} there was none in which all of {sorted(players)} "
+                "heard something; expected one, to measure its promises on. Check an instance with shorter cadences."
+            )
+    raise AssertionError("rounds have no end")
+
+
+def learned(
+    grammar: Grammar,
+    seed: int,
+    agents: AgentSpecification | Mapping[str, AgentSpecification],
+    rounds: int,
+    players: frozenset[str] | None = None,
+) -> States:
+    """Everyone's state after so many rounds in which `players` moved, all of them by default, and the others held still."""
+    names = [player.name for player in grammar.query.players]
+    given = dict.fromkeys(names, agents) if isinstance(agents, AgentSpecification) else dict(agents)
+    moving = {name: given.get(name) or AgentSpecification.of() for name in names}
+    if players is not None:
+        moving = {name: each if name in players else RECORDER for name, each in moving.items()}
+    with InlineExecutor(assign(grammar, moving, seed=seed)) as executor:
+        executor.play(rounds)
+        return executor.states()
+
+
+def _witnessed(grammar: Grammar, before: States, seed: int, number: int, seen: Mapping[Slot, Tensor]) -> Witnessed:
+    played = {slot.port: value for slot, value in seen.items() if slot.phase is Phase.QUERY}
+    messages = {slot.port: value for slot, value in seen.items() if slot.phase is Phase.RESPONSE}
+    told = {
+        delivery.player: messages[delivery.message].reshape(-1)
+        for delivery in grammar.response.deliveries
+        if delivery.message in messages
+    }
+    return Witnessed(number, compose(grammar, before, seed, number, played), messages, told)
+
+
+def _unmoved(grammar: Grammar, states: States) -> dict[str, State]:
+    """The states with agents that have heard nothing yet, whoever the agents were."""
+    players = {player.name for player in grammar.query.players}
+    return {name: {**state, "agent": {"heard": []}} if name in players else state for name, state in states.items()}

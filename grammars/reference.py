@@ -1,0 +1,162 @@
+"""A round's Query graph composed into one differentiable function: what torch's own differentiation has to say of it.
+
+No Response graph and no executor has a part in it; that is why executors and guarantees are held to it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import PlayerLoss
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.objective import Direction
+from antiphon.grammars.oracle import Box, Oracle, State
+from antiphon.grammars.query import Kind, Node, Port
+from antiphon.grammars.seeds import at_round, stream
+
+
+@final
+@dataclass(frozen=True)
+class Composed:
+    """All values of Q in one round, as functions of all parameters.
+
+    modules: of players and clones by name; in training mode. values: by port, with torch's record attached.
+    """
+
+    grammar: Grammar
+    modules: Mapping[str, nn.Module]
+    values: Mapping[Port, Tensor]
+
+    def loss(self, loss: PlayerLoss | None = None) -> Tensor:
+        """A player's loss, to be minimised; the grammar's objective where none is given. 0-d.
+
+        Raises GrammarError for one that is no scalar, or refers to what Q does not play.
+        """
+        if loss is None:
+            sign = 1 if self.grammar.objective.direction is Direction.MINIMISE else -1
+            return sign * torch.stack([self.values[port] for port in self.grammar.objective.losses]).sum()
+        strange = [port for port in loss.inputs if port not in self.values]
+        if strange:
+            raise GrammarError(
+                f"a player's loss of grammar {self.grammar.name!r} takes {strange[0]!r}, which Q does not play in that "
+                f"round; expected one of {sorted(map(repr, self.values))}. Refer to one of these."
+            )
+        found = make_operator(loss.operation)(*(self.values[port] for port in loss.inputs))
+        if not isinstance(found, Tensor) or found.dim() != 0:
+            raise GrammarError(
+                f"a player's loss of grammar {self.grammar.name!r}, {loss!r}, is {_described(found)}; expected a 0-d "
+                "tensor. Return the mean over the batch."
+            )
+        return found
+
+    def parameters(self, player: str) -> list[Tensor]:
+        """The player's parameters, in the order of `named_parameters`."""
+        return [each for each in self.modules[player].parameters() if each.requires_grad]
+
+    def gradient(self, player: str, loss: PlayerLoss | None = None) -> list[Tensor]:
+        """Of a loss in the parameters of a player: one tensor for each, zeros where the loss does not depend on it."""
+        return self._gradients(self.loss(loss), self.parameters(player))
+
+    def cotangents(self, ports: Iterable[Port], loss: PlayerLoss | None = None) -> dict[Port, Tensor]:
+        """Of a loss in values of Q: what the chain rule would tell of each, in all."""
+        wanted = [port for port in ports if self.values[port].requires_grad]
+        found = self._gradients(self.loss(loss), [self.values[port] for port in wanted])
+        return dict(zip(wanted, found, strict=True))
+
+    def _gradients(self, loss: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
+        if not loss.requires_grad or not of:
+            return [torch.zeros_like(each) for each in of]
+        return list(torch.autograd.grad(loss, of, retain_graph=True, allow_unused=True, materialize_grads=True))
+
+
+def compose(
+    grammar: Grammar,
+    states: Mapping[str, State],
+    seed: int = 0,
+    round: int = 0,
+    played: Mapping[Port, Tensor] | None = None,
+) -> Composed:
+    """Q in `round` of a run with `seed`, in which everyone's states were `states` (as an executor tells them).
+
+    played: what black boxes answered in that round, by port; where it is not given they are made afresh and asked, which
+    is the same for those whose answers are functions of seed and round. Only what was played is composed, if given: the
+    passes that rested are left out. Gray boxes are made afresh, given their state, and asked again, to be differentiated.
+    """
+    modules = _modules(grammar, states)
+    asked = {node.owner for node in grammar.query.nodes if played is None or grammar.query.box_of(node) is Box.GRAY}
+    oracles = {
+        each.name: each.declaration.make(stream(seed, "oracle", each.name))
+        for each in grammar.query.oracles
+        if each.name in asked
+    }
+    for name, oracle in oracles.items():
+        if name in states:
+            oracle.load(states[name])
+    values: dict[Port, Tensor] = {}
+    with torch.random.fork_rng(devices=[]):
+        for node in grammar.query.nodes:
+            if played is None or Port(node.name) in played:
+                outputs = _play(grammar, node, modules, oracles, values, played, seed, round)
+                values |= {Port(node.name, index): each for index, each in enumerate(outputs)}
+    for oracle in oracles.values():
+        oracle.close()
+    return Composed(grammar, modules, values)
+
+
+def reference_gradients(
+    grammar: Grammar, states: Mapping[str, State], seed: int = 0, round: int = 0
+) -> dict[str, list[Tensor]]:
+    """What each player is to hear in `round` of a run with `seed`, by the chain rule: one tensor per parameter of it."""
+    composed = compose(grammar, states, seed, round)
+    return {player.name: composed.gradient(player.name) for player in grammar.query.players}
+
+
+def _modules(grammar: Grammar, states: Mapping[str, State]) -> dict[str, nn.Module]:
+    with torch.random.fork_rng(devices=[]):
+        modules = {player.name: player.factory().train() for player in grammar.query.players}
+        clones = {each.name: grammar.query.player_by_name[each.player].factory() for each in grammar.query.clones}
+    for name, module in modules.items():
+        module.load_state_dict(states[name]["parameters"] | states[name]["buffers"])
+    for name, module in clones.items():
+        module.load_state_dict(states[name]["tensors"])
+    return modules | clones
+
+
+def _play(
+    grammar: Grammar,
+    node: Node,
+    modules: Mapping[str, nn.Module],
+    oracles: Mapping[str, Oracle],
+    values: Mapping[Port, Tensor],
+    played: Mapping[Port, Tensor] | None,
+    seed: int,
+    round: int,
+) -> tuple[Tensor, ...]:
+    torch.default_generator.manual_seed(at_round(stream(seed, "node", node.name), round))  # as the operator's own
+    inputs = [values[port] for port in node.inputs]
+    match node.kind:
+        case Kind.ORACLE:
+            if played is not None and grammar.query.box_of(node) is Box.BLACK:
+                return tuple(played[Port(node.name, index)] for index in range(len(node.outputs)))
+            found = oracles[node.owner].answer(node.question, inputs, round)
+        case Kind.PLAYER:
+            found = modules[node.owner](*inputs)
+        case Kind.CLONE:
+            with torch.no_grad():
+                found = modules[node.owner](*inputs)
+        case _:
+            assert node.operator is not None  # operators and losses carry one
+            found = make_operator(node.operator)(*inputs)
+    outputs = (found,) if isinstance(found, Tensor) else tuple(found)
+    if node.kind is Kind.ORACLE and grammar.query.box_of(node) is Box.BLACK:
+        return tuple(each.detach() for each in outputs)
+    return outputs
+
+
+def _described(value: object) -> str:
+    return f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
