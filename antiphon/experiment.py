@@ -14,10 +14,14 @@ from antiphon.recipe_backprop import RECIPE as BACKPROP
 from antiphon.recipe_backprop import BackpropTable
 from antiphon.recipe_dac import RECIPE as DAC
 from antiphon.recipe_dac import DacTable
+from antiphon.recipe_gan import RECIPE as GAN
+from antiphon.recipe_gan import GanTable
+from antiphon.recipe_vae import RECIPE as VAE
+from antiphon.recipe_vae import VaeTable
 from antiphon.recipes import Recipe
 from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (BACKPROP, DAC)}
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (BACKPROP, DAC, GAN, VAE)}
 
 
 @final
@@ -46,6 +50,8 @@ class Experiment(Table):
     arguments: Arguments = Field(default={})
     backprop: BackpropTable | None = None
     dac: DacTable | None = None
+    gan: GanTable | None = None
+    vae: VaeTable | None = None
 
     @property
     def recipe(self) -> Recipe | None:

@@ -2,24 +2,17 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, softplus
 
 from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Category, Guarantee, Promise
+from antiphon.grammars.guarantee import Exact, Guarantee, Learned, PlayerLoss, promised
 from antiphon.grammars.library.answers import first
+from antiphon.grammars.maps import add, over_batch
 from antiphon.grammars.objective import maximise
 from antiphon.grammars.oracle import OracleDeclaration
-
-GUARANTEE = Guarantee(
-    (
-        Promise(Category.LEARNED, "for a fixed Forger, D approaches p_nature / (p_nature + p_forger)", ("Curator",)),
-        Promise(Category.EXACT, "the response is the gradient of -L", ("Curator",)),
-        Promise(Category.EXACT, "the response is the gradient of L, or of -E log D(G(eps))", ("Forger",)),
-    )
-)
 
 
 def gan(
@@ -43,17 +36,27 @@ def gan(
     forged = q.player("Forger", forger)(q.oracle("Noise", noise)())
     judge = q.player("Curator", curator)
     real, fake = judge(x), judge(forged)
-    objective = maximise(q.loss("L", discernment)(real, fake))
+    value = q.loss("L", discernment)(real, fake)
+    objective = maximise(value)
     if saturating:
         r = chain_rule(q, objective, edit=negate_into("Forger"))
-    else:
-        r = chain_rule(
-            q,
-            objective,
-            edit=cut_into("Forger"),
-            answers={forged: lambda r: r.product(fake, r.map(disbelief, r.tap(fake))).toward(0)},
-        )
-    return Grammar("gan", q.graph(), r, objective, GUARANTEE)
+        return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(add, value)))
+    r = chain_rule(
+        q,
+        objective,
+        edit=cut_into("Forger"),
+        answers={forged: lambda r: r.product(fake, r.map(disbelief, r.tap(fake))).toward(0)},
+    )
+    return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(unconvinced, fake)))
+
+
+def guarantee(forger: PlayerLoss) -> Guarantee:
+    """What a GAN promises whose Forger brings this loss down."""
+    return promised(
+        Exact(("Curator",), sense="the response is the gradient of -L"),
+        Exact(("Forger",), forger, sense="the response is the gradient of L, or of -E log D(G(eps))"),
+        Learned(("Curator",), sense="for a fixed Forger, D approaches p_nature / (p_nature + p_forger)"),
+    )
 
 
 def discernment(real: Tensor, fake: Tensor) -> Tensor:
@@ -61,6 +64,11 @@ def discernment(real: Tensor, fake: Tensor) -> Tensor:
     return logsigmoid(real).mean() + logsigmoid(-fake).mean()
 
 
+def unconvinced(fake: Tensor) -> Tensor:
+    """-E log D(G(eps)), of the logits of D at what is fake."""
+    return softplus(-fake).mean()
+
+
 def disbelief(fake: Tensor) -> Tensor:
-    """The gradient of -E log D(G(eps)) in D's logits: -(1 - D) / batch."""
-    return -torch.sigmoid(-fake) / len(fake)
+    """The gradient of `unconvinced` in the logits: -(1 - D) / batch."""
+    return over_batch(torch.sigmoid(-fake), -1.0)

@@ -4,17 +4,15 @@ from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Category, Guarantee, Promise
+from antiphon.grammars.guarantee import Exact, Surrogate, promised
 from antiphon.grammars.library.answers import first
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.variational import bernoulli, divergence, standard_normal
 
-GUARANTEE = Guarantee(
-    (
-        Promise(Category.SURROGATE, "L1 + L2 bounds -log-likelihood from above; equal where Encoder is the posterior"),
-        Promise(Category.EXACT, "the response is the gradient of L1 + L2"),
-    )
+GUARANTEE = promised(
+    Exact(sense="the response is the gradient of L1 + L2"),
+    Surrogate(sense="L1 + L2 is no less than -log P(x), and equal where Encoder is the posterior"),
 )
 
 
