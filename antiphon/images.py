@@ -44,10 +44,7 @@ def environment(
 
 def held_out(data: str, image: bool, binary: Binary) -> Tensor:
     """All test images of a shipped data set, (n, ...); drawn once where training draws pixels."""
-    if data == "mnist":
-        found = mnist_arrays("test", image, binary)
-    else:
-        found = digits_arrays("test", image)
+    found = mnist_arrays("test", image, binary) if data == "mnist" else digits_arrays("test", image)
     return (_drawn(found) if binary != "no" else found)[0]
 
 

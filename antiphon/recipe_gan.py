@@ -74,9 +74,7 @@ def forged(grammar: Grammar, states: Mapping[str, State], count: int, seed: int)
     """So many images of Forger's, from standard normal noise: (count, ...)."""
     latent = grammar.query.by_name["Noise.sample"].outputs[0].shape[1]
     assert isinstance(latent, int)  # only the batch is symbolic
-    return trained(grammar, "Forger", states)(
-        torch.randn(count, latent, generator=torch.Generator().manual_seed(seed))
-    )
+    return trained(grammar, "Forger", states)(torch.randn(count, latent, generator=torch.Generator().manual_seed(seed)))
 
 
 def judges(table: GanTable) -> bool:

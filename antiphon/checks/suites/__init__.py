@@ -7,6 +7,8 @@ from antiphon.checks.suite import Suite
 
 _MODULES: Mapping[str, str] = {
     "backprop": "backprop",
+    "gan": "gan",
+    "vae": "vae",
 }
 """By grammar, the module of its suite. Imported when asked for: `--help` answers at once."""
 
