@@ -1,4 +1,7 @@
-"""The command line: `antiphon list | run | evaluate | check`. Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C."""
+"""The command line: `antiphon list | run | evaluate | check`.
+
+Exit 2 on bad input, 1 on a run that failed or a promise that was broken, 130 on Ctrl-C.
+"""
 
 import contextlib
 import os
@@ -128,7 +131,7 @@ def check_command(
                 f"{', '.join(NAMES)}, 'module:factory', or --all alone. Name what is to be checked."
             )
         report = check(*names, seed=seed, instances=instances, processes=os.cpu_count() or 1)
-        typer.echo(report.as_json if as_json else f"{report.text}\n\n{len(names)} grammars in {report.seconds:.0f} s")
+        typer.echo(report.as_json if as_json else f"{report.text}\n\n{report.summary}")
         if report.failed:
             raise typer.Exit(1)
 

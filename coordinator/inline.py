@@ -1,5 +1,6 @@
 """The executor `inline`: every worker's part in this one process, in the schedule's total order. No Ray."""
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,9 +61,7 @@ class InlineExecutor:
                 for program, position in self._agenda.at(round):
                     program.step(position, round)
                 if self._watch is not None:
-                    self._watch(
-                        round, {slot: each for program in self._programs for slot, each in program.held().items()}
-                    )
+                    self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))
                 for program in self._programs:
                     program.finish_round()
             tallies = [program.end() for program in self._programs]

@@ -82,7 +82,7 @@ class SignCorrect:
     """What each example tells of each unit never has the sign opposite to the gradient of the player's loss.
 
     Measured on the message that arrives at the player's own product, number by number, before it is summed over the
-    batch: sums carry no such promise. premise: in words, what the parameters must satisfy; instances have to satisfy it.
+    batch: sums carry no such promise. premise: in words, what the parameters must satisfy; instances have to.
     """
 
     category: ClassVar[Category | None] = Category.ESTIMATED

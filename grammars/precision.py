@@ -1,4 +1,4 @@
-"""A grammar in double precision: the same graphs and edits, computed in float64, so that rounding does not hide errors."""
+"""A grammar in double precision: the same graphs and edits, so that rounding does not hide errors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

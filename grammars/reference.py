@@ -83,9 +83,10 @@ def compose(
 ) -> Composed:
     """Q in `round` of a run with `seed`, in which everyone's states were `states` (as an executor tells them).
 
-    played: what black boxes answered in that round, by port; where it is not given they are made afresh and asked, which
-    is the same for those whose answers are functions of seed and round. Only what was played is composed, if given: the
-    passes that rested are left out. Gray boxes are made afresh, given their state, and asked again, to be differentiated.
+    played: what black boxes answered in that round, by port; where it is not given they are made afresh and asked,
+    which is the same for those whose answers are functions of seed and round. If it is given, only what was played is
+    composed: passes that rested are left out. Gray boxes are made afresh, given their state, and asked again, so that
+    they can be differentiated.
     """
     modules = _modules(grammar, states)
     asked = {node.owner for node in grammar.query.nodes if played is None or grammar.query.box_of(node) is Box.GRAY}
@@ -111,7 +112,7 @@ def compose(
 def reference_gradients(
     grammar: Grammar, states: Mapping[str, State], seed: int = 0, round: int = 0
 ) -> dict[str, list[Tensor]]:
-    """What each player is to hear in `round` of a run with `seed`, by the chain rule: one tensor per parameter of it."""
+    """What each player is to hear in `round` of a run with `seed`, by the chain rule: one tensor per parameter."""
     composed = compose(grammar, states, seed, round)
     return {player.name: composed.gradient(player.name) for player in grammar.query.players}
 

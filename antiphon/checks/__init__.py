@@ -1,4 +1,4 @@
-"""Guarantees, measured: `antiphon check` is to a grammar what a type checker is to a program. May import all folders."""
+"""Guarantees, measured: what `antiphon check` does, and the suites of the library; may import all folders."""
 
 from antiphon.checks.check import check as check
 from antiphon.checks.report import Report as Report

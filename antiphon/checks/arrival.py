@@ -17,7 +17,7 @@ TRIES = 25
 
 
 def measure_arrival(promise: Arrives, instance: Instance, players: Sequence[str]) -> list[Measured]:
-    """Per player the larger of two: what is left of the gradient of its loss, and its gain alone over its gain in play."""
+    """Per player the larger of what is left of the gradient of its loss, and its gain alone over its gain in play."""
     states = instance.learned_by(None)
     before, after = instance.rounds(promise.draws), instance.rounds_after(states, promise.draws)
     return [_arrival(promise, instance, player, states, before, after) for player in players]

@@ -18,8 +18,8 @@ SAME = 1e-8
 def locate(grammar: Grammar, round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
     """(the node of R at which the wrong message arrives, how it goes wrong, in words), for a response to `player`.
 
-    Compares what arrives at each product on the way with the gradient of the player's loss at that value of Q. Blamed is
-    the first product after the last one at which all was right; the delivery itself, if all was right at every product.
+    Compares what arrives at each product on the way with the gradient of the player's loss at that value of Q. Blamed
+    is the first product after the last one at which all was right; the last one, if all was right at every product.
     """
     way = _way(grammar, player)
     relations = [(node, _relation(grammar, round, node, loss)) for node in way]
@@ -44,7 +44,7 @@ def _way(grammar: Grammar, player: str) -> list[Product]:
 
 def _relation(grammar: Grammar, round: Witnessed, node: Product, loss: PlayerLoss | None) -> str:
     places = [(Port(node.of, index), message) for index, message in enumerate(node.cotangents)]
-    told = [(port, round.messages[message]) for port, message in places if message in round.messages]
+    told = [(port, round.messages[each]) for port, each in places if each is not None and each in round.messages]
     expected = round.composed.cotangents([port for port, _ in told], loss)
     relations = [_compare(message, expected[port]) for port, message in told if _comparable(grammar, port, expected)]
     return next((each for each in relations if each != "right"), "right")

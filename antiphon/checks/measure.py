@@ -11,6 +11,7 @@ from antiphon.checks.instance import Instance, flat_gradient
 from antiphon.checks.locate import locate
 from antiphon.checks.measured import Measured
 from antiphon.checks.witness import Witnessed
+from antiphon.errors import GrammarError
 from antiphon.grammars.guarantee import (
     UNKNOWN,
     Arrives,
@@ -41,12 +42,22 @@ _NOT_KNOWN = "the truth is not known for these modules"
 
 
 def measure(promise: Promise, instance: Instance) -> list[Measured]:
-    """One figure per player. Raises AntiphonError where the instance cannot be played or the promise does not fit it."""
+    """One figure per player. Raises AntiphonError where the instance cannot be played, or the promise does not fit."""
     players = promise.players or instance.players
+    _refuse_strangers(instance, promise)
     if getattr(promise, "loss", None) is UNKNOWN:
         return [Measured(player, 0.0, 0.0, skipped=_NOT_KNOWN) for player in players]
     measured: Callable[[Any, Instance, tuple[str, ...]], list[Measured]] = _MEASURES[type(promise)]
     return measured(promise, instance, players)
+
+
+def _refuse_strangers(instance: Instance, promise: Promise) -> None:
+    for player in promise.players:
+        if player not in instance.players:
+            raise GrammarError(
+                f"grammar {instance.grammar.name!r} promises something to {player!r}, which is none of its players; "
+                f"expected one of {list(instance.players)}. Correct the promise."
+            )
 
 
 def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> list[Measured]:
@@ -77,7 +88,7 @@ def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> li
 
 def _sign(promise: SignCorrect, instance: Instance, round: Witnessed, player: str) -> Measured:
     pairs = opposite = 0
-    worst = ""
+    worst = operator = ""
     for port, told, gradient in _arriving(instance, round, player, promise.loss):
         against = _signs(told) * _signs(gradient) < 0
         pairs, opposite = pairs + told.numel(), opposite + int(against.sum())
@@ -87,7 +98,7 @@ def _sign(promise: SignCorrect, instance: Instance, round: Witnessed, player: st
             operator = port.node
     if not pairs:
         return Measured(player, float("inf"), 0.0, "", "no message arrives at a product of the player's own")
-    return Measured(player, opposite, 0.0, operator if worst else "", f"{pairs} pairs{worst}")
+    return Measured(player, opposite, 0.0, operator, f"{pairs} pairs{worst}")
 
 
 def _arriving(
@@ -135,8 +146,9 @@ def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str
 
 
 def _angle(one: Tensor, two: Tensor) -> float:
-    cosine = float(one @ two / (one.norm() * two.norm()))
-    return float(torch.rad2deg(torch.arccos(torch.tensor(max(-1.0, min(1.0, cosine)), dtype=torch.float64))))
+    # Not the arc cosine, which loses half of the digits near 0 and 180 degrees.
+    one, two = one / one.norm(), two / two.norm()
+    return float(torch.rad2deg(2 * torch.atan2((one - two).norm(), (one + two).norm())))
 
 
 def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> list[Measured]:

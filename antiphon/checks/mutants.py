@@ -53,13 +53,12 @@ def tapped(grammar: Grammar, message: Port, value: Port, factor: float = 1.0) ->
 
 def with_operation(grammar: Grammar, name: str, operation: Callable[..., Any], **keywords: Any) -> Grammar:
     """Another function at one map of R, a wrong gate for example. Any: as `Factory.of`."""
-    nodes = tuple(
-        replace(node, operation=Factory.of(operation, **keywords))
-        if isinstance(node, Map) and node.name == name
-        else node
+    other = Factory.of(operation, **keywords)
+    nodes = (
+        replace(node, operation=other) if isinstance(node, Map) and node.name == name else node
         for node in grammar.response.nodes
     )
-    return _with(grammar, nodes)
+    return _with(grammar, tuple(nodes))
 
 
 def single_faults(grammar: Grammar) -> Iterator[tuple[Port, Grammar]]:

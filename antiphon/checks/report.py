@@ -26,12 +26,12 @@ class Failure:
         """One line.
 
         >>> Failure("A", "A *", 3, 2.0, "what arrives at 'A *' is of the opposite sign", 1).text
-        "player 'A', operator 'A *': 2; what arrives at 'A *' is of the opposite sign (seed 3, 1 instance)"
+        "player 'A', operator 'A *': 2; what arrives at 'A *' is of the opposite sign (worst: --seed 3; 1 instance)"
         """
         where = f", operator {self.operator!r}" if self.operator else ""
         detail = f"; {self.detail}" if self.detail else ""
         count = f"{self.instances} instance{'' if self.instances == 1 else 's'}"
-        return f"player {self.player!r}{where}: {figure(self.measured)}{detail} (seed {self.seed}, {count})"
+        return f"player {self.player!r}{where}: {figure(self.measured)}{detail} (worst: --seed {self.seed}; {count})"
 
 
 @final
@@ -110,6 +110,13 @@ class Report:
         return any(row.failed for row in self.rows)
 
     @property
+    def summary(self) -> str:
+        """One line: of how many promises how many were kept."""
+        measured = [row for row in self.rows if row.verdict != UNMEASURED]
+        kept, others = sum(not row.failed for row in measured), len(self.rows) - len(measured)
+        return f"{kept} of {len(measured)} promises kept, {others} not measured, {self.seconds:.0f} s"
+
+    @property
     def as_json(self) -> str:
         """A JSON object: `failed`, `seconds`, and `rows`, each with its failures. No number is written as null."""
         rows = [_finite(asdict(row)) for row in self.rows]
@@ -120,9 +127,7 @@ class Report:
         """A table, and below it a line for each player to whom something was broken."""
         lines = [_HEADER, *map(_cells, self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = [
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-        ]
+        table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
         told = [line for row in self.rows for line in _told(row)]
         return "\n".join([*table, *([""] if told else []), *told])
 

@@ -27,8 +27,11 @@ PATIENCE = 100
 @final
 @dataclass(frozen=True)
 class Witnessed:
-    """One round. composed: the reference, at the parameters and oracles' answers of that round. messages: of R, by port;
-    told: what each player heard, flat, for those who heard something."""
+    """One round.
+
+    composed: the reference, at the parameters and oracles' answers of that round. messages: of R, by port. told: what
+    each player heard, flat, for those who heard something.
+    """
 
     number: int
     composed: Composed
@@ -53,7 +56,7 @@ def witness(grammar: Grammar, seed: int, states: States | None = None, first: in
 def witnessed(
     grammar: Grammar, seed: int, states: States | None = None, first: int = 0, count: int = 1
 ) -> list[Witnessed]:
-    """The first `count` rounds in which every player hears something. Raises GrammarError when there is none in time."""
+    """The first `count` rounds in which every player hears something. Raises GrammarError when there is none soon."""
     players = {player.name for player in grammar.query.players}
     found: list[Witnessed] = []
     for each in witness(grammar, seed, states, first):
@@ -76,7 +79,7 @@ def learned(
     rounds: int,
     players: frozenset[str] | None = None,
 ) -> States:
-    """Everyone's state after so many rounds in which `players` moved, all of them by default, and the others held still."""
+    """Everyone's state after so many rounds in which `players` moved, all by default, and the others held still."""
     names = [player.name for player in grammar.query.players]
     given = dict.fromkeys(names, agents) if isinstance(agents, AgentSpecification) else dict(agents)
     moving = {name: given.get(name) or AgentSpecification.of() for name in names}

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 def nothing_is_left(monkeypatch) -> Iterator[None]:
     """Whatever a test starts keeps its temporary files in one folder, inherited by every process below it: at the end
     the folder is empty (so no session folder and no socket file is left) and no process knows of it any more."""
-    folder = tempfile.mkdtemp(prefix="a", dir="/tmp")  # short, for sockets are named in it
+    folder = tempfile.mkdtemp(prefix="a", dir=tempfile.gettempdir())  # short, for sockets are named in it
     monkeypatch.setenv("TMPDIR", folder)
     yield
     deadline = time.monotonic() + 15

@@ -1,0 +1,138 @@
+"""Checking as a user does: by name or one's own, in other processes, refused in words."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import antiphon
+from antiphon.checks.check import check, check_grammar
+from antiphon.checks.mutants import flipped
+from antiphon.checks.suites import NAMES, suite_of
+from antiphon.errors import ExperimentError, GrammarError
+from antiphon.grammars.query import Port
+
+
+def promising(*promises: antiphon.Promise) -> antiphon.Grammar:
+    q = antiphon.QueryDraft()
+    x = q.oracle("Nature", antiphon.arrays(torch.ones(8, 3), batch=4))()
+    objective = antiphon.minimise(q.loss("Loss", torch.mean)(q.player("Mine", nn.Linear, 3, 2)(x)))
+    guarantee = antiphon.promised(*promises)
+    return antiphon.Grammar("own", q.graph(), antiphon.chain_rule(q, objective), objective, guarantee)
+
+
+def fine(seed: int) -> antiphon.Grammar:
+    return promising(antiphon.Exact())
+
+
+def wrong() -> antiphon.Grammar:
+    return flipped(promising(antiphon.Exact(("Mine",))), Port("Loss *"))
+
+
+def mute() -> antiphon.Grammar:
+    return promising()
+
+
+def strange() -> antiphon.Grammar:
+    return promising(antiphon.Exact(("Yours",)))
+
+
+def vector() -> antiphon.Grammar:
+    return promising(antiphon.Exact(("Mine",), antiphon.PlayerLoss.of(torch.abs, Port("Mine"))))
+
+
+def off() -> antiphon.Grammar:
+    return promising(antiphon.Exact(("Mine",), antiphon.PlayerLoss.of(torch.abs, Port("Loess"))))
+
+
+@pytest.fixture
+def own(monkeypatch, request) -> str:
+    """The name under which this module is imported."""
+    return request.module.__name__
+
+
+def test_a_grammar_of_ones_own(own):
+    (row,) = check(f"{own}:fine").rows
+    assert (row.grammar, row.guarantee, row.players, row.verdict, row.instances) == (
+        f"{own}:fine",
+        "exact",
+        "all",
+        "kept",
+        10,
+    )
+    report = check(f"{own}:wrong", seed=5, instances=2)
+    (row,) = report.rows
+    (failure,) = row.failures
+    assert report.failed
+    assert (failure.player, failure.operator, failure.seed, failure.instances) == ("Mine", "Mine *", 5, 2)
+
+
+def test_the_table_and_what_is_told_below_it():
+    lines = check_grammar(wrong(), instances=1).text.splitlines()
+    assert lines == [
+        "grammar  instances  guarantee  players  measured  bound  verdict",
+        "own      1          exact      Mine     2         1e-10  FAILS",
+        "",
+        "own: exact FAILS for player 'Mine', operator 'Mine *': 2; what arrives at 'Mine *' is of the opposite sign "
+        "(worst: --seed 0; 1 instance)",
+    ]
+
+
+def test_json_says_the_same():
+    told = json.loads(check_grammar(wrong(), instances=1).as_json)
+    assert told["failed"] is True
+    (row,) = told["rows"]
+    assert row["failures"][0]["player"] == "Mine"
+    assert row["bound"] == 1e-10
+
+
+def test_several_grammars_in_several_processes_are_told_in_order():
+    """The suites are asked for by name in each process, so only those of the library can be told to go there."""
+    one = check("backprop", instances=1)
+    two = check("backprop", "backprop", instances=1, processes=2)
+    assert two.rows == one.rows + one.rows
+
+
+def test_every_suite_is_of_the_grammar_that_it_is_named_after():
+    assert [suite_of(name).grammar for name in NAMES] == list(NAMES)
+
+
+def test_a_promise_to_a_stranger_is_refused():
+    with pytest.raises(GrammarError) as refused:
+        check_grammar(strange())
+    assert str(refused.value) == (
+        "grammar 'own' promises something to 'Yours', which is none of its players; expected one of ['Mine']. "
+        "Correct the promise."
+    )
+
+
+def test_a_grammar_that_promises_nothing_is_refused():
+    with pytest.raises(GrammarError) as refused:
+        check_grammar(mute())
+    assert str(refused.value) == (
+        "grammar 'own' promises nothing, so nothing can be measured; expected a guarantee. "
+        "Give it one, such as antiphon.exact()."
+    )
+
+
+def test_a_loss_that_is_none_is_refused():
+    with pytest.raises(GrammarError) as refused:
+        check_grammar(vector())
+    assert str(refused.value) == (
+        "a player's loss of grammar 'own', torch:abs() (Mine), is of shape (4, 2); expected a 0-d tensor. "
+        "Return the mean over the batch."
+    )
+    with pytest.raises(GrammarError) as refused:
+        check_grammar(off())
+    assert str(refused.value).startswith("a player's loss of grammar 'own' takes Loess, which Q does not play")
+    assert refused.value.__notes__ == ["while measuring 'exact' of 'own', seed 0"]
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ExperimentError) as refused:
+        check("bakprop")
+    assert str(refused.value) == (
+        f"grammar 'bakprop' is not known to check; expected one of {', '.join(NAMES)}, or 'module:factory'. "
+        "Did you mean 'backprop'? See `antiphon list`."
+    )

@@ -1,0 +1,39 @@
+"""A checker that cries wolf is not asked twice: 500 seeds of every family of every suite, and no alarm."""
+
+from dataclasses import replace
+
+import pytest
+
+from antiphon.checks.check import check_suite
+from antiphon.checks.suite import Case, Suite
+from antiphon.checks.suites import NAMES, suite_of
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Descent, Exact, Guarantee, Insulated, SignCorrect
+
+SEEDS = 500
+ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
+"""What is measured on a single round. Promises on means and on learning are statistical: each names its own margin."""
+
+
+def of_one_round(case: Case) -> Case | None:
+    promises = case.make(0).guarantee.promises
+    if not any(isinstance(promise, ONE_ROUND) for promise in promises):
+        return None
+
+    def make(seed: int) -> Grammar:
+        grammar = case.make(seed)
+        kept = tuple(each for each in grammar.guarantee.promises if isinstance(each, ONE_ROUND))
+        return replace(grammar, guarantee=Guarantee(kept))
+
+    return Case(case.name, make, SEEDS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", NAMES)
+def test_no_false_alarm_on_500_seeds(name):
+    cases = tuple(each for case in suite_of(name).cases if (each := of_one_round(case)) is not None)
+    assert cases
+    rows = check_suite(Suite(name, cases))
+    assert [row.failures for row in rows] == [()] * len(rows)
+    assert all(row.instances == SEEDS for row in rows)

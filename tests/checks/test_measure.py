@@ -1,0 +1,244 @@
+"""Each kind of promise: kept where it is true, broken where it is not, and then the right player is named."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.checks.instance import Instance
+from antiphon.checks.measure import measure
+from antiphon.checks.measured import Measured
+from antiphon.checks.mutants import flipped, through, wrong_gate
+from antiphon.checks.suite import Learning
+from antiphon.envs.dataset import arrays
+from antiphon.grammars.chain_rule import chain_rule, cut_into
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import (
+    UNKNOWN,
+    Arrives,
+    Descent,
+    Estimated,
+    Exact,
+    Guarantee,
+    Insulated,
+    Learned,
+    PlayerLoss,
+    Promise,
+    SignCorrect,
+    Surrogate,
+    promised,
+)
+from antiphon.grammars.maps import add, scale
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.query import Port
+from antiphon.grammars.response import PARAMETERS
+from antiphon.grammars.testing import Dense, mean_gap, mean_softplus, samples
+from antiphon.oracles.noise import gaussian
+
+LEARNING = Learning(300, AgentSpecification.of("SGD", {"lr": 0.2}))
+
+
+def layers(guarantee: Guarantee = Guarantee()) -> Grammar:
+    """A, B, C in a row, against targets."""
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
+    a = q.player("A", Dense, 3, 4)(x)
+    b = q.player("B", Dense, 4, 3)(a)
+    objective = minimise(q.loss("Loss", mean_gap)(q.player("C", Dense, 3, 2)(b), y))
+    return Grammar("layers", q.graph(), chain_rule(q, objective), objective, guarantee)
+
+
+class Mean(nn.Module):
+    """One vector, played for every example."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(width, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mean.expand_as(x)
+
+
+def data() -> Tensor:
+    return torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 2
+
+
+def constant(guarantee: Guarantee = Guarantee(), off: float = 0.0) -> Grammar:
+    """A player that learns the mean of all of its data. off: what is added to its play before it is compared."""
+    q = QueryDraft()
+    x = q.oracle("Nature", arrays(data(), batch=8, shuffle=False))()
+    played = q.operator("shift", add_constant, off)(q.player("Mean", Mean, 3)(x))
+    objective = minimise(q.loss("Loss", mean_gap)(played, x))
+    return Grammar("constant", q.graph(), chain_rule(q, objective), objective, guarantee)
+
+
+def add_constant(value: Tensor, off: float) -> Tensor:
+    return value + off
+
+
+def noisy(factor: float) -> Grammar:
+    """A player that is told its gradient, times a number, plus noise."""
+    q = QueryDraft()
+    x = q.oracle("Nature", arrays(data(), batch=8, shuffle=False))()
+    wind = q.oracle("Noise", gaussian((3,), batch=8, dtype=torch.float64))()
+    played = q.player("Mean", Mean, 3)(x)
+    objective = minimise(q.loss("Loss", mean_gap)(played, x))
+
+    def edit(upstream):
+        r = upstream.response
+        return r.map(add, r.map(scale, upstream.message, factor=factor), r.tap(wind), name="noise")
+
+    return Grammar("noisy", q.graph(), chain_rule(q, objective, edit=edit), objective)
+
+
+def measured(grammar: Grammar, promise: Promise, seed: int = 3, learning: Learning = LEARNING) -> dict[str, Measured]:
+    return {each.player: each for each in measure(promise, Instance(grammar, seed, learning))}
+
+
+def test_exact_is_kept_by_the_chain_rule():
+    found = measured(layers(), Exact())
+    assert list(found) == ["A", "B", "C"]
+    assert all(each.kept and each.value < 1e-13 for each in found.values())
+
+
+def test_exact_names_whom_a_wrong_sign_reaches_and_where():
+    found = measured(flipped(layers(), Port("C *")), Exact())
+    assert [name for name, each in found.items() if not each.kept] == ["A", "B"]
+    assert found["A"].value == found["B"].value == 2
+    assert found["A"].operator == found["B"].operator == "B *"
+    assert found["A"].detail == "what arrives at 'B *' is of the opposite sign"
+
+
+def test_a_fault_on_the_last_step_is_told_from_one_before():
+    found = measured(flipped(layers(), Port("B *", PARAMETERS)), Exact())
+    assert [name for name, each in found.items() if not each.kept] == ["B"]
+    assert found["B"].detail == "what arrives at 'B *' is right, and what is told to 'B' is not"
+
+
+def test_a_factor_and_a_gate_are_told():
+    halved = through(layers(), Port("C *"), scale, factor=0.5)
+    assert measured(halved, Exact())["B"].detail == "what arrives at 'B *' is 0.5 times the gradient"
+    gated = through(layers(), Port("C *"), wrong_gate)
+    assert measured(gated, Exact())["B"].detail == "what arrives at 'B *' is another direction than the gradient"
+
+
+def test_exact_holds_of_a_loss_of_the_players_own():
+    minus = PlayerLoss.of(scale, Port("Loss"), factor=-1.0)
+    grammar = flipped(layers(), Port("B *"))
+    assert measured(grammar, Exact(("A",), minus))["A"].kept
+    assert not measured(grammar, Exact(("A",)))["A"].kept
+
+
+def test_single_precision_is_widened_first():
+    narrow = QueryDraft()
+    x = narrow.oracle("Nature", arrays(data().float(), batch=8))()
+    objective = minimise(narrow.loss("Loss", mean_softplus)(narrow.player("A", nn.Linear, 3, 4)(x)))
+    grammar = Grammar("narrow", narrow.graph(), chain_rule(narrow, objective), objective)
+    assert measured(grammar, Exact())["A"].value < 1e-13
+
+
+def test_signs_are_counted_number_by_number():
+    kept = measured(layers(), SignCorrect())
+    assert [each.detail for each in kept.values()] == ["20 pairs", "15 pairs", "10 pairs"]
+    found = measured(flipped(layers(), Port("B *")), SignCorrect())
+    assert (found["A"].value, found["B"].value) == (20, 0)
+    assert found["A"].operator == "A"
+    assert found["A"].detail.startswith("20 pairs; at A, (0, 0): told ")
+
+
+def test_a_player_that_no_product_tells_anything_has_no_signs():
+    q = QueryDraft()
+    x = q.oracle("Nature", arrays(data(), batch=8))()
+    objective = minimise(q.loss("Loss", mean_gap)(q.player("Mean", Mean, 3)(x), x))
+    r = chain_rule(q, objective)
+    grammar = Grammar("g", q.graph(), r, objective)
+    assert measured(grammar, SignCorrect())["Mean"].kept
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(0.1, True), (-1.0, False), (0.0, False)])
+def test_descent_is_an_angle(factor: float, kept: bool):
+    grammar = through(layers(), Port("B *"), scale, factor=factor)
+    found = measured(grammar, Descent(degrees=89.0))
+    assert found["A"].kept is kept
+    assert max(found["B"].value, found["C"].value) < 1e-10
+    if not kept:
+        assert (found["A"].operator, round(found["A"].value)) == ("A *", 180)
+
+
+@pytest.mark.parametrize(("factor", "bias", "kept"), [(1.0, 0.0, True), (0.9, 0.0, False), (0.9, 0.11, True)])
+def test_an_estimate_is_held_to_its_bias(factor: float, bias: float, kept: bool):
+    found = measured(noisy(factor), Estimated(bias=bias, draws=2000))
+    assert found["Mean"].kept is kept
+    assert "deviation" in found["Mean"].detail
+
+
+def test_the_truth_that_nobody_knows_is_not_measured():
+    for promise in (Estimated(("A",), UNKNOWN), Surrogate(), Learned(("A",))):
+        (found,) = measured(layers(), promise).values()
+        assert found.skipped == "the truth is not known for these modules"
+        assert found.kept
+
+
+def smallest(modules, values, off: float = 0.0) -> Tensor:
+    """The loss that the best constant has."""
+    x = values[Port("Nature.sample")]
+    return (x - x.mean(0)).square().sum(1).mean() + off
+
+
+def test_a_surrogate_is_not_below_what_it_bounds():
+    assert measured(constant(), Surrogate(truth=Factory.of(smallest)))["all"].kept
+    broken = measured(constant(), Surrogate(truth=Factory.of(smallest, off=100.0)))["all"]
+    assert not broken.kept
+    assert broken.operator == "Loss"
+
+
+def from_mean(modules, values) -> Tensor:
+    """How far the player is from the mean of the data."""
+    return (modules["Mean"].mean - values[Port("Nature.sample")].mean(0)).abs().max()
+
+
+def test_what_is_learned_is_held_to_the_optimum():
+    promise = Learned(("Mean",), Factory.of(from_mean), tolerance=1e-6)
+    assert measured(constant(), promise)["Mean"].kept
+    wrong = measured(constant(off=0.5), promise)["Mean"]
+    assert (wrong.kept, round(wrong.value, 6), wrong.operator) == (False, 0.5, "Mean")
+
+
+def test_insulation_is_read_off_r():
+    grammar = layers()
+    found = measured(grammar, Insulated(("A", "C"), ("B",)))
+    assert (found["A"].kept, found["C"].kept) == (False, True)
+    assert (found["A"].operator, found["A"].detail) == ("B *", "hears 'B *'")
+
+
+def test_a_tap_may_be_allowed():
+    q = QueryDraft()
+    x = q.oracle("Nature", arrays(data(), batch=8, shuffle=False))()
+    shown = q.player("Shown", Mean, 3)(x)
+    played = q.player("Mean", Mean, 3)(shown)
+    objective = minimise(q.loss("Loss", mean_gap)(played, x))
+    answers = {shown: lambda r: r.tap(played)}
+    r = chain_rule(q, objective, edit=cut_into("Shown"), answers=answers)
+    grammar = Grammar("g", q.graph(), r, objective)
+    assert not measured(grammar, Insulated(("Shown",), ("Mean",)))["Shown"].kept
+    assert measured(grammar, Insulated(("Shown",), ("Mean",), taps=True))["Shown"].kept
+
+
+def test_arrival_is_at_rest_and_at_the_bottom():
+    found = measured(constant(promised(Arrives())), Arrives())
+    assert found["Mean"].kept
+    upward = flipped(constant(), Port("Loss *"))
+    few = Learning(5, AgentSpecification.of("SGD", {"lr": 0.01}))
+    assert not measured(upward, Arrives(), learning=few)["Mean"].kept
+
+
+def test_a_player_that_rests_where_it_could_do_better_has_not_arrived():
+    still = partial(measured, learning=replace(LEARNING, agents=AgentSpecification.of("SGD", {"lr": 1e-9})))
+    found = still(constant(), Arrives())["Mean"]
+    assert not found.kept
+    assert "alone" in found.detail
