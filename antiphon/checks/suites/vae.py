@@ -172,9 +172,9 @@ def probabilistic_pca(x: Tensor, latent: int = LATENT, degrees: int = 0) -> tupl
 
 
 def gap_to_probabilistic_pca(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """By how much the bound is worse than the best log-likelihood, over that."""
+    """How far the bound is from the best log-likelihood, over that."""
     best, _ = probabilistic_pca(values[X])
-    return (values[L1] + values[L2] + best) / best.abs()
+    return ((values[L1] + values[L2] + best) / best).abs()
 
 
 def printed_divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Tensor:
