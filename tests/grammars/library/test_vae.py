@@ -21,8 +21,9 @@ from antiphon.grammars.library import vae
 from antiphon.grammars.library.generative import Isotropic, Reparametrized
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.query import Kind
+from antiphon.grammars.reference import reference_gradients
 from antiphon.grammars.response import Product
-from antiphon.grammars.testing import batch_of, reference_gradients
+from antiphon.grammars.testing import batch_of
 from antiphon.grammars.variational import isotropic, standard_normal
 from antiphon.oracles import gaussian
 
