@@ -8,7 +8,7 @@ from torch import Tensor
 
 from antiphon.envs import arrays, binarized, digits, digits_arrays, mnist, mnist_arrays
 from antiphon.envs.mnist import Binary
-from antiphon.errors import ExperimentError
+from antiphon.errors import AntiphonError, ExperimentError
 from antiphon.finding import find
 from antiphon.grammars.oracle import OracleDeclaration
 
@@ -33,12 +33,7 @@ def environment(
         raise ExperimentError(
             f"key '{table}.data' takes 'digits', 'mnist' or 'module:function', and {data!r} arrived. Correct the value."
         )
-    declaration = find("data", data)(**{"batch": batch, **arguments})
-    if not isinstance(declaration, OracleDeclaration):
-        raise ExperimentError(
-            f"data {data!r} returned {declaration!r}; expected the declaration of an oracle whose first answer is x. "
-            "Return antiphon.dataset(...) or an OracleDeclaration of your own."
-        )
+    declaration = _own(data, {"batch": batch, **arguments})
     return binarized(declaration) if binary != "no" else declaration
 
 
@@ -62,6 +57,24 @@ def check_halvings(table: str, example: tuple[int, ...], channels: list[int]) ->
             f"{example}; expected (channels, height, width), both sizes divisible by {halvings}. "
             'Use fewer channels, other data, or network = "dense".'
         )
+
+
+def _own(data: str, arguments: Mapping[str, Any]) -> OracleDeclaration:
+    try:
+        declaration = find("data", data)(**arguments)
+    except AntiphonError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise ExperimentError(
+            f"data {data!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
+            "Expected a function that returns an oracle's declaration; correct it, or the key data_arguments."
+        ) from error
+    if not isinstance(declaration, OracleDeclaration):
+        raise ExperimentError(
+            f"data {data!r} returned {declaration!r}; expected the declaration of an oracle whose first answer is x. "
+            "Return antiphon.dataset(...) or an OracleDeclaration of your own."
+        )
+    return declaration
 
 
 def _drawn(columns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

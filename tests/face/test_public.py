@@ -86,9 +86,15 @@ def test_list_shows_grammars_and_experiments(antiphon):
     assert (told.code, told.error) == (0, "")
     assert "backprop  exact                        Dense1, Dense2, Output   Nature" in lines
     assert "dac       learned + estimated + exact  Actor, Critic, Deviator  Nature, Noise" in lines
+    assert "gan       exact + learned              Forger, Curator          Environment, Noise" in lines
+    assert "vae       exact + surrogate            Encoder, Decoder         Environment, Noise" in lines
     assert sorted(line.split()[0] for line in lines[lines.index("") + 2 :]) == [
         "backprop",
         "backprop-convolutional",
         "dac",
         "dac-pendulum-demo",
+        "gan",
+        "gan-mnist",
+        "vae",
+        "vae-mnist",
     ]
