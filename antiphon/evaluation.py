@@ -22,7 +22,8 @@ def evaluate_folder(path: Path, episodes: int | None = None) -> Evaluation:
     if recipe is None or not recipe.judges(experiment.table):
         raise ExperimentError(
             f"{str(path)!r} is a run of {experiment.grammar!r} that has nothing to be judged by; expected grammar "
-            "'dac', or another of the library on data that comes with it. Read its losses in metrics.jsonl, load its checkpoint with your own code."
+            "'dac', or another of the library on data that comes with it. Read its losses in metrics.jsonl, load its "
+            "checkpoint with your own code."
         )
     _, states = folder.newest()
     threads = torch.get_num_threads()

@@ -6,6 +6,7 @@ python -m benchmarks.generative [--seed 0] [--only vae gan] [--rounds 10000]
 import argparse
 import time
 from collections.abc import Mapping
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ EPOCHS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75)
 PUBLISHED = 7 * -(-60_000 // 128)
 """Updates of the published example of PyTorch: 7 epochs of 60000 images, which reach 106.66 nats."""
 
-SHOWN, HALF = 100, 500
+SHOWN, HALF, BETWEEN = 100, 500, 500
 
 
 def launched(name: str, seed: int, rounds: int | None = None) -> tuple[Experiment, Grammar, Launched]:
@@ -101,34 +102,35 @@ def decoded(grammar: Grammar, states: Mapping[str, State]) -> Tensor:
 
 
 def adversaries(seed: int, rounds: int | None) -> None:
-    """Train, measuring what is forged now and then; write the section and the picture."""
+    """Train, measuring what is forged now and then; write the section and the picture at each row of the table."""
     experiment, grammar, game = launched("gan-mnist", seed, rounds)
     real, _ = mnist_arrays("test", image=True)
     one, two = real[:HALF], real[HALF : 2 * HALF]
-    rows, apart, began = [["two halves of the test images", "", *apart_from(one, two)]], [], time.perf_counter()
+    rows, apart, began = [["the other 500 test images", "", *apart_from(one, two)]], [], time.perf_counter()
     losses: list[float] = []
     with game:
         rows.append(["forged, before the first round", "", *apart_from(one, forged(grammar, game.states(), HALF, 0))])
         while game.round < experiment.rounds:
-            losses += game.play(min(500, experiment.rounds - game.round)).losses["L"].values
+            losses += game.play(min(BETWEEN, experiment.rounds - game.round)).losses["L"].values
             fake = forged(grammar, game.states(), HALF, 0)
             apart.append(squared_discrepancy(one, fake))
             print(game.round, losses[-1], *apart_from(one, fake), f"{time.perf_counter() - began:.0f} s", flush=True)
             if game.round % 2000 == 0 or game.round == experiment.rounds:
-                mean = sum(losses[-500:]) / len(losses[-500:])
+                mean = fmean(losses[-BETWEEN:])
                 rows.append([f"forged, after {game.round} rounds", f"{mean:.2f}", *apart_from(one, fake)])
-        states = game.states()
-    rounds_told = range(500, 500 * len(apart) + 1, 500)
-    pictures = {"test images": grid(one[:SHOWN], 10), "forged": grid(forged(grammar, states, SHOWN, 1), 10)}
+                gan_picture(one, two, forged(grammar, game.states(), SHOWN, 1), losses, apart)
+                write_section("Generative adversarial network on MNIST", gan_text(rows))
+
+
+def gan_picture(one: Tensor, two: Tensor, fake: Tensor, losses: list[float], apart: list[float]) -> None:
+    """Real and forged images, L and the discrepancy by round."""
+    told = range(BETWEEN, BETWEEN * len(apart) + 1, BETWEEN)
+    level = [squared_discrepancy(one, two)] * len(apart)
     curves = {
         "L": {"L, mean of 100 rounds": (range(100, len(losses) + 1, 100), smooth(losses, 100))},
-        "squared discrepancy": {
-            "forged": (rounds_told, apart),
-            "two real halves": (rounds_told, [squared_discrepancy(one, two)] * len(apart)),
-        },
+        "squared discrepancy": {"forged": (told, apart), "two real halves": (told, level)},
     }
-    draw("gan_mnist", pictures, curves)
-    write_section("Generative adversarial network on MNIST", gan_text(rows))
+    draw("gan_mnist", {"test images": grid(one[:SHOWN], 10), "forged": grid(fake, 10)}, curves)
 
 
 def apart_from(one: Tensor, two: Tensor) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import torch
 
 from antiphon.errors import ExperimentError, OracleError
 from antiphon.evaluation import evaluate_folder
+from antiphon.grammars.seeds import stream
 from antiphon.launching import launch
 from antiphon.reading import read_experiment
 from antiphon.recipe_vae import bounds
@@ -58,8 +59,6 @@ def test_the_bound_of_a_test_image_is_its_loss_in_play():
 
 
 def _played(grammar) -> torch.Tensor:
-    from antiphon.grammars.seeds import stream
-
     (world,) = (each.declaration for each in grammar.query.oracles if each.name == "Environment")
     return world.make(stream(1, "oracle", "Environment")).answer("sample", (), 0)[0]
 
@@ -82,14 +81,15 @@ def _played(grammar) -> torch.Tensor:
         (
             {"vae.data": "math:hypot"},
             ExperimentError,
-            "data 'math:hypot' cannot be made from the arguments {'batch': 128}: TypeError: math.hypot() takes no keyword "
-            "arguments. Expected a function that returns an oracle's declaration; correct it, or the key data_arguments.",
+            "data 'math:hypot' cannot be made from the arguments {'batch': 128}: TypeError: math.hypot() takes no "
+            "keyword arguments. Expected a function that returns an oracle's declaration; correct it, or the key "
+            "data_arguments.",
         ),
         (
             {"vae.data": "builtins:dict"},
             ExperimentError,
-            "data 'builtins:dict' returned {'batch': 128}; expected the declaration of an oracle whose first answer is x. "
-            "Return antiphon.dataset(...) or an OracleDeclaration of your own.",
+            "data 'builtins:dict' returned {'batch': 128}; expected the declaration of an oracle whose first answer is "
+            "x. Return antiphon.dataset(...) or an OracleDeclaration of your own.",
         ),
         ({"vae.batch": 5000}, OracleError, "expected a batch of 1 to 1437"),
     ],

@@ -19,6 +19,7 @@ from antiphon.grammars.guarantee import Category
 from antiphon.grammars.library import gan
 from antiphon.grammars.query import Kind
 from antiphon.grammars.reference import reference_gradients
+from antiphon.grammars.seeds import stream
 from antiphon.oracles import gaussian
 
 D = torch.float64
@@ -29,9 +30,10 @@ class Layers(nn.Sequential):
     """A small network in float64, with something added to what it plays."""
 
     def __init__(self, inputs: int, outputs: int, offset: float = 0.0) -> None:
-        super().__init__(nn.Linear(inputs, 5, dtype=D), nn.Tanh(), nn.Linear(5, outputs, dtype=D))
+        last = nn.Linear(5, outputs, dtype=D)
+        super().__init__(nn.Linear(inputs, 5, dtype=D), nn.Tanh(), last)
         with torch.no_grad():
-            self[2].bias += offset
+            last.bias += offset
 
 
 def small(saturating: bool = True, offset: float = 0.0) -> Grammar:
@@ -88,8 +90,6 @@ def unconvinced_gradient(grammar: Grammar, seed: int) -> list[Tensor]:
     forger.load_state_dict(states["Forger"]["parameters"])
     curator.load_state_dict(states["Curator"]["parameters"])
     (noise,) = (each.declaration for each in grammar.query.oracles if each.name == "Noise")
-    from antiphon.grammars.seeds import stream
-
     (eps,) = noise.make(stream(seed, "oracle", "Noise")).answer("sample", (), 0)
     loss = nn.functional.softplus(-curator(forger(eps))).mean()
     return list(torch.autograd.grad(loss, list(forger.parameters())))

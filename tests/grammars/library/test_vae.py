@@ -1,6 +1,7 @@
 """Grammar 2: exact gradients of a bound, which is the likelihood where a closed form says so."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Category
 from antiphon.grammars.library import vae
 from antiphon.grammars.library.generative import Isotropic, Reparametrized
-from antiphon.grammars.oracle import Box, OracleDeclaration, Question
+from antiphon.grammars.oracle import Box, OracleDeclaration, Question, State
 from antiphon.grammars.query import Kind
 from antiphon.grammars.reference import reference_gradients
 from antiphon.grammars.response import Product
@@ -257,7 +258,7 @@ def test_the_closed_form_is_that_of_scikit_learn():
     assert found < probabilistic_pca(x)[0]
 
 
-def learn(grammar: Grammar, rounds: int, rate: float) -> dict[str, dict]:
+def learn(grammar: Grammar, rounds: int, rate: float) -> Mapping[str, State]:
     agent = AgentSpecification.of(
         "Adam", {"lr": rate}, scheduler="CosineAnnealingLR", scheduler_arguments={"T_max": rounds}
     )
