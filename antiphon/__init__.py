@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from antiphon.coordinator.regrouping import check_regrouping as check_regrouping
     from antiphon.envs import MarkovProcess as MarkovProcess
     from antiphon.envs import arrays as arrays
+    from antiphon.envs import binarized as binarized
     from antiphon.envs import boyan_chain as boyan_chain
     from antiphon.envs import chooser as chooser
     from antiphon.envs import dataset as dataset
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from antiphon.envs import digits_arrays as digits_arrays
     from antiphon.envs import episode_returns as episode_returns
     from antiphon.envs import markov as markov
+    from antiphon.envs import mnist as mnist
+    from antiphon.envs import mnist_arrays as mnist_arrays
     from antiphon.envs import nature as nature
     from antiphon.envs import quadratic_bandit as quadratic_bandit
     from antiphon.envs import random_walk as random_walk
@@ -83,6 +86,13 @@ if TYPE_CHECKING:
     from antiphon.grammars.library.dac import dac as dac
     from antiphon.grammars.library.densities import GaussianDensity as GaussianDensity
     from antiphon.grammars.library.densities import normal_inverse_wishart as normal_inverse_wishart
+    from antiphon.grammars.library.gan import gan as gan
+    from antiphon.grammars.library.generative import ConvolutionalAnalysis as ConvolutionalAnalysis
+    from antiphon.grammars.library.generative import ConvolutionalSynthesis as ConvolutionalSynthesis
+    from antiphon.grammars.library.generative import DenseAnalysis as DenseAnalysis
+    from antiphon.grammars.library.generative import DenseSynthesis as DenseSynthesis
+    from antiphon.grammars.library.generative import Isotropic as Isotropic
+    from antiphon.grammars.library.generative import Reparametrized as Reparametrized
     from antiphon.grammars.library.gray_box_descent import gray_box_descent as gray_box_descent
     from antiphon.grammars.library.implicit import implicit_temporal_difference as implicit_temporal_difference
     from antiphon.grammars.library.kickback import kickback as kickback
@@ -105,6 +115,7 @@ if TYPE_CHECKING:
     from antiphon.grammars.library.temporal_difference import residual_gradient as residual_gradient
     from antiphon.grammars.library.temporal_difference import semi_gradient as semi_gradient
     from antiphon.grammars.library.temporal_difference import temporal_difference as temporal_difference
+    from antiphon.grammars.library.vae import vae as vae
     from antiphon.grammars.maps import add as add
     from antiphon.grammars.maps import fixed_matrix as fixed_matrix
     from antiphon.grammars.maps import negate as negate
@@ -132,6 +143,9 @@ if TYPE_CHECKING:
     from antiphon.grammars.semantics import semantics as semantics
     from antiphon.grammars.types import Batch as Batch
     from antiphon.grammars.types import EdgeType as EdgeType
+    from antiphon.grammars.variational import bernoulli as bernoulli
+    from antiphon.grammars.variational import isotropic as isotropic
+    from antiphon.grammars.variational import standard_normal as standard_normal
     from antiphon.grammars.writing import Message as Message
     from antiphon.grammars.writing import ResponseDraft as ResponseDraft
     from antiphon.launching import ExecutorName as ExecutorName
@@ -177,6 +191,7 @@ _MODULES = {
     "antiphon.envs": (
         "MarkovProcess",
         "arrays",
+        "binarized",
         "boyan_chain",
         "chooser",
         "dataset",
@@ -186,6 +201,8 @@ _MODULES = {
         "digits_arrays",
         "episode_returns",
         "markov",
+        "mnist",
+        "mnist_arrays",
         "nature",
         "quadratic_bandit",
         "random_walk",
@@ -255,6 +272,15 @@ _MODULES = {
         "GaussianDensity",
         "normal_inverse_wishart",
     ),
+    "antiphon.grammars.library.gan": ("gan",),
+    "antiphon.grammars.library.generative": (
+        "ConvolutionalAnalysis",
+        "ConvolutionalSynthesis",
+        "DenseAnalysis",
+        "DenseSynthesis",
+        "Isotropic",
+        "Reparametrized",
+    ),
     "antiphon.grammars.library.gray_box_descent": ("gray_box_descent",),
     "antiphon.grammars.library.implicit": ("implicit_temporal_difference",),
     "antiphon.grammars.library.kickback": ("kickback",),
@@ -287,6 +313,7 @@ _MODULES = {
         "semi_gradient",
         "temporal_difference",
     ),
+    "antiphon.grammars.library.vae": ("vae",),
     "antiphon.grammars.maps": (
         "add",
         "fixed_matrix",
@@ -327,6 +354,11 @@ _MODULES = {
     "antiphon.grammars.types": (
         "Batch",
         "EdgeType",
+    ),
+    "antiphon.grammars.variational": (
+        "bernoulli",
+        "isotropic",
+        "standard_normal",
     ),
     "antiphon.grammars.writing": (
         "Message",

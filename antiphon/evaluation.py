@@ -22,7 +22,7 @@ def evaluate_folder(path: Path, episodes: int | None = None) -> Evaluation:
     if recipe is None or not recipe.judges(experiment.table):
         raise ExperimentError(
             f"{str(path)!r} is a run of {experiment.grammar!r} that has nothing to be judged by; expected grammar "
-            "'dac', 'backprop' on digits, or 'kickback' on diabetes. Read its losses in metrics.jsonl, load its "
+            "'dac', or another of the library on data that comes with it. Read its losses in metrics.jsonl, load its "
             "checkpoint with your own code."
         )
     _, states = folder.newest()

@@ -16,6 +16,8 @@ from antiphon.recipe_dac import CRITIC_DERIVATIVE, DacTable
 from antiphon.recipe_dac import RECIPE as DAC
 from antiphon.recipe_dac_bandit import RECIPE as DAC_BANDIT
 from antiphon.recipe_dac_bandit import DacBanditTable
+from antiphon.recipe_gan import RECIPE as GAN
+from antiphon.recipe_gan import GanTable
 from antiphon.recipe_kickback import RECIPE as KICKBACK
 from antiphon.recipe_kickback import KickbackTable
 from antiphon.recipe_likelihood import RECIPE as LIKELIHOOD
@@ -24,12 +26,25 @@ from antiphon.recipe_supervised import RECIPE as SUPERVISED
 from antiphon.recipe_supervised import SupervisedTable
 from antiphon.recipe_temporal_difference import RECIPE as TEMPORAL_DIFFERENCE
 from antiphon.recipe_temporal_difference import TemporalDifferenceTable
+from antiphon.recipe_vae import RECIPE as VAE
+from antiphon.recipe_vae import VaeTable
 from antiphon.recipes import Recipe
 from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (BACKPROP, CRITIC_DERIVATIVE, DAC, DAC_BANDIT, KICKBACK, LIKELIHOOD, SUPERVISED, TEMPORAL_DIFFERENCE)
+    for recipe in (
+        BACKPROP,
+        CRITIC_DERIVATIVE,
+        DAC,
+        DAC_BANDIT,
+        GAN,
+        KICKBACK,
+        LIKELIHOOD,
+        SUPERVISED,
+        TEMPORAL_DIFFERENCE,
+        VAE,
+    )
 }
 
 
@@ -70,10 +85,12 @@ class Experiment(Table):
     critic_derivative: DacTable | None = None
     dac: DacTable | None = None
     dac_bandit: DacBanditTable | None = None
+    gan: GanTable | None = None
     kickback: KickbackTable | None = None
     likelihood: LikelihoodTable | None = None
     supervised: SupervisedTable | None = None
     temporal_difference: TemporalDifferenceTable | None = None
+    vae: VaeTable | None = None
 
     @property
     def recipe(self) -> Recipe | None:

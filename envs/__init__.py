@@ -1,6 +1,7 @@
 """Nature: environments of Gymnasium, data sets, bandits, Markov decision processes; imports grammars and oracles."""
 
 from antiphon.envs.bandit import quadratic_bandit as quadratic_bandit
+from antiphon.envs.binarized import binarized as binarized
 from antiphon.envs.dataset import arrays as arrays
 from antiphon.envs.dataset import dataset as dataset
 from antiphon.envs.dataset import digits as digits
@@ -16,5 +17,7 @@ from antiphon.envs.markov_examples import baird_star as baird_star
 from antiphon.envs.markov_examples import boyan_chain as boyan_chain
 from antiphon.envs.markov_examples import random_walk as random_walk
 from antiphon.envs.markov_process import MarkovProcess as MarkovProcess
+from antiphon.envs.mnist import mnist as mnist
+from antiphon.envs.mnist import mnist_arrays as mnist_arrays
 from antiphon.envs.regulator import regulator as regulator
 from antiphon.envs.riccati import Regulator as Regulator

@@ -5,6 +5,7 @@ from antiphon.grammars.library.black_box_descent import black_box_descent as bla
 from antiphon.grammars.library.critic_derivative import critic_derivative as critic_derivative
 from antiphon.grammars.library.dac import dac as dac
 from antiphon.grammars.library.dac_bandit import dac_bandit as dac_bandit
+from antiphon.grammars.library.gan import gan as gan
 from antiphon.grammars.library.gray_box_descent import gray_box_descent as gray_box_descent
 from antiphon.grammars.library.implicit import implicit_temporal_difference as implicit_temporal_difference
 from antiphon.grammars.library.kickback import kickback as kickback
@@ -17,3 +18,4 @@ from antiphon.grammars.library.temporal_difference import double_residual_gradie
 from antiphon.grammars.library.temporal_difference import residual_gradient as residual_gradient
 from antiphon.grammars.library.temporal_difference import semi_gradient as semi_gradient
 from antiphon.grammars.library.temporal_difference import temporal_difference as temporal_difference
+from antiphon.grammars.library.vae import vae as vae

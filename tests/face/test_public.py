@@ -9,6 +9,8 @@ import pytest
 
 import antiphon
 import antiphon.cli
+from antiphon.experiment import RECIPES
+from antiphon.reading import shipped
 
 QUIET = """
 import sys, antiphon
@@ -87,11 +89,10 @@ def test_list_shows_grammars_and_experiments(antiphon):
     cells = [[cell.strip() for cell in line.split("  ") if cell] for line in lines]
     assert ["backprop", "exact", "Dense1, Dense2, Output", "Nature"] in cells
     assert ["dac", "learned + estimated + exact", "Actor, Critic, Deviator", "Nature, Noise"] in cells
+    assert ["gan", "exact + learned", "Forger, Curator", "Environment, Noise"] in cells
     assert ["kickback", "exact + estimated", "Rectifier1, Rectifier2, Rectifier3, Output", "Nature"] in cells
-    assert sorted(line.split()[0] for line in lines[lines.index("") + 2 :]) == [
-        "backprop",
-        "backprop-convolutional",
-        "dac",
-        "dac-pendulum-demo",
-        "kickback",
-    ]
+    assert ["vae", "exact + surrogate", "Encoder, Decoder", "Environment, Noise"] in cells
+    grammars, experiments = lines[1 : lines.index("")], lines[lines.index("") + 2 :]
+    assert [line.split()[0] for line in grammars] == sorted(RECIPES)
+    assert [line.split()[0] for line in experiments] == sorted(shipped())
+    assert {"backprop-convolutional", "dac-pendulum-demo", "gan-mnist", *RECIPES} <= shipped().keys()

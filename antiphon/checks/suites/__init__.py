@@ -8,11 +8,13 @@ from antiphon.checks.suite import Suite
 _MODULES: Mapping[str, str] = {
     "backprop": "backprop",
     "black_box_descent": "black_box_descent",
+    "gan": "gan",
     "gray_box_descent": "gray_box_descent",
     "kickback": "kickback",
     "likelihood": "likelihood",
     "supervised": "supervised",
     "temporal-difference": "temporal_difference",
+    "vae": "vae",
 }
 """By grammar, the module of its suite. Imported when asked for: `--help` answers at once."""
 

@@ -1,0 +1,190 @@
+"""The GAN: Curator and Forger are told gradients of opposite losses; the best Curator is known (essay, Grammar 3)."""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import final
+
+import torch
+from torch import Tensor, distributions, nn
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
+from antiphon.envs.dataset import arrays
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Arrives, Learned, Promise, promised
+from antiphon.grammars.library.gan import discernment, gan
+from antiphon.grammars.library.generative import (
+    ConvolutionalAnalysis,
+    ConvolutionalSynthesis,
+    DenseAnalysis,
+    DenseSynthesis,
+)
+from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.query import Port
+from antiphon.grammars.testing import batch_of
+from antiphon.oracles import gaussian
+
+D = torch.float64
+BATCH, QUANTILES = 8, 2000
+
+
+@final
+class Quantiles:
+    """Noise that plays `count` points of the standard normal with as much probability between neighbours, always the
+    same: means over it are integrals."""
+
+    def __init__(self, count: int, *, seed: int) -> None:
+        self._points = quantiles(count)
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+        """sample() -> eps."""
+        return (self._points,)
+
+    def state(self) -> State:
+        """Nothing: it always plays the same."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Nothing to do."""
+
+    def report(self) -> Mapping[str, float]:
+        """Nothing to tell."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@final
+class Shift(nn.Module):
+    """A Forger that plays m + s eps: it plays its m, s is given."""
+
+    def __init__(self, mean: float, scale: float) -> None:
+        super().__init__()
+        self.mean, self.scale = nn.Parameter(torch.tensor(mean, dtype=D)), scale
+
+    def forward(self, eps: Tensor) -> Tensor:
+        """eps: (batch, 1)."""
+        return self.mean + self.scale * eps
+
+
+def quantiles(count: int) -> Tensor:
+    """(count, 1), float64: the standard normal's quantiles at the middles of equal parts of [0, 1]."""
+    parts = (torch.arange(count, dtype=D) + 0.5) / count
+    return distributions.Normal(torch.zeros((), dtype=D), 1.0).icdf(parts).unsqueeze(1)
+
+
+def dense(seed: int) -> Grammar:
+    """Dense networks of random widths; the response of the essay."""
+    return _dense(seed, saturating=True)
+
+
+def non_saturating(seed: int) -> Grammar:
+    """The same, and the response that does not vanish."""
+    return _dense(seed, saturating=False)
+
+
+def convolutional(seed: int) -> Grammar:
+    """Convolutions over small images, either response."""
+    choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
+    forger = Factory.of(ConvolutionalSynthesis, latent, image, channels, squashed=True)
+    curator = Factory.of(ConvolutionalAnalysis, image, 1, channels, slope=0.2)
+    x = torch.rand(BATCH, *image, generator=generator)
+    noise = gaussian((latent,), batch=BATCH)
+    return gan(arrays(x, batch=BATCH), noise, forger, curator, saturating=bool(choose.randint(0, 1)))
+
+
+def gaussians(seed: int) -> Grammar:
+    """Nature and a fixed Forger play normal distributions of one scale; the best logit is affine, as Curator is."""
+    nature, forger, scale = _means(seed)
+    return _with(
+        _normal_game(nature, forger, scale),
+        Learned(("Curator",), Factory.of(distance_from_best, nature=nature, forger=forger, scale=scale)),
+    )
+
+
+def forgeable(seed: int) -> Grammar:
+    """Forger can play what Nature does, and Curator is affine: both come to rest, told by the essay's response."""
+    nature, forger, scale = _means(seed)
+    return _with(_normal_game(nature, forger, scale, count=200), Arrives())
+
+
+def best_logit(nature: float, forger: float, scale: float) -> tuple[float, float]:
+    """Slope and offset of logit D* = log p_nature - log p_forger, for normals of these means and one scale."""
+    return (nature - forger) / scale**2, -(nature**2 - forger**2) / (2 * scale**2)
+
+
+def distance_from_best(
+    modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor], nature: float, forger: float, scale: float
+) -> Tensor:
+    """The larger difference from D*'s slope and offset, over the larger of these."""
+    found = torch.stack([each.reshape(()) for each in modules["Curator"].parameters()])
+    best = torch.tensor(best_logit(nature, forger, scale), dtype=D)
+    return (found - best).abs().max() / best.abs().max()
+
+
+def value_at_best(seed: int) -> Measurement:
+    """L at D* against -log 4 + 2 JSD(p_nature, p_forger), the divergence by the trapezoidal rule."""
+    nature, forger, scale = _means(seed)
+    slope, offset = best_logit(nature, forger, scale)
+    points = scale * quantiles(QUANTILES)
+    value = float(discernment(slope * (nature + points) + offset, slope * (forger + points) + offset))
+    expected = -math.log(4) + 2 * float(jensen_shannon(nature, forger, scale))
+    return Measurement(abs(value - expected), 1e-3, f"{value:.5f}, by quadrature {expected:.5f}")
+
+
+def jensen_shannon(nature: float, forger: float, scale: float) -> Tensor:
+    """The divergence of two normal distributions of one scale, in nats."""
+    ends = min(nature, forger) - 12 * scale, max(nature, forger) + 12 * scale
+    x = torch.linspace(*ends, 20_001, dtype=D)
+    p, q = (distributions.Normal(torch.tensor(mean, dtype=D), scale).log_prob(x) for mean in (nature, forger))
+    mixture = torch.logaddexp(p, q) - math.log(2)
+    return torch.trapezoid(0.5 * (p.exp() * (p - mixture) + q.exp() * (q - mixture)), x)
+
+
+def _means(seed: int) -> tuple[float, float, float]:
+    choose = random.Random(seed)
+    middle, half, scale = choose.uniform(-1, 1), choose.uniform(0.3, 1), choose.uniform(0.8, 1.5)
+    return middle + half, middle - half, scale
+
+
+def _normal_game(nature: float, forger: float, scale: float, count: int = QUANTILES) -> Grammar:
+    x = nature + scale * quantiles(count)
+    question = Question("sample", (), (batch_of(1),))
+    noise = OracleDeclaration(Factory.of(Quantiles, count), (question,), (("batch", count),))
+    world = arrays(x, batch=count, shuffle=False)
+    return gan(world, noise, Factory.of(Shift, forger, scale), Factory.of(nn.Linear, 1, 1, dtype=D))
+
+
+def _dense(seed: int, saturating: bool) -> Grammar:
+    choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
+    forger = Factory.of(DenseSynthesis, latent, (size,), [width])
+    curator = Factory.of(DenseAnalysis, (size,), 1, [width], slope=0.2)
+    x = torch.randn(BATCH, size, generator=generator)
+    return gan(arrays(x, batch=BATCH), gaussian((latent,), batch=BATCH), forger, curator, saturating=saturating)
+
+
+def _with(grammar: Grammar, promise: Promise) -> Grammar:
+    """What the grammar promises exactly, and this in place of what is not measured."""
+    kept = (each for each in grammar.guarantee.promises if not isinstance(each, Learned))
+    return replace(grammar, guarantee=promised(*kept, promise))
+
+
+DESCENT = AgentSpecification.of("SGD", {"lr": 0.5})
+
+SUITE = Suite(
+    "gan",
+    (
+        Case("dense", dense, instances=20),
+        Case("non-saturating", non_saturating, instances=20),
+        Case("convolutional", convolutional, instances=10),
+        Case("gaussians", gaussians, instances=2, learning=Learning(300, smaller_and_smaller(300, 0.1))),
+        Case("forgeable", forgeable, instances=2, learning=Learning(300, DESCENT)),
+    ),
+    (Study("at the best Curator, L is -log 4 + 2 JSD", value_at_best, 10, "Curator", "L"),),
+)

@@ -1,0 +1,237 @@
+"""The variational autoencoder: exact gradients of a bound that holds, and that is reached (essay, Grammar 2)."""
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import final
+
+import torch
+from torch import Tensor, distributions, nn
+
+from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
+from antiphon.envs.dataset import arrays
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Arrives, Exact, Learned, Surrogate, promised
+from antiphon.grammars.library.generative import (
+    ConvolutionalAnalysis,
+    ConvolutionalSynthesis,
+    DenseAnalysis,
+    DenseSynthesis,
+    Isotropic,
+    Reparametrized,
+)
+from antiphon.grammars.library.vae import vae
+from antiphon.grammars.oracle import Box, OracleDeclaration, Question, State
+from antiphon.grammars.query import Port
+from antiphon.grammars.testing import batch_of
+from antiphon.grammars.variational import divergence, isotropic, standard_normal
+from antiphon.oracles import gaussian
+
+D = torch.float64
+BATCH, LATENT, SIZE = 8, 2, 4
+X, L1, L2 = Port("Environment.sample"), Port("L1"), Port("L2")
+
+
+@final
+class Corners:
+    """Noise that plays +-sqrt(latent) along each axis, over and over: mean 0 and covariance I, as a standard normal's,
+    so that means of quadratics are exact. It tells the standard normal's density."""
+
+    def __init__(self, latent: int, repeated: int, *, seed: int) -> None:
+        axes = math.sqrt(latent) * torch.eye(latent, dtype=D)
+        self._points = torch.cat([axes, -axes]).repeat(repeated, 1)
+
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+        """sample() or log_density(eps)."""
+        return (self._points,) if question == "sample" else (standard_normal(inputs[0]),)
+
+    def state(self) -> State:
+        """Nothing: it always plays the same."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Nothing to do."""
+
+    def report(self) -> Mapping[str, float]:
+        """Nothing to tell."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@final
+class Triangular(nn.Module):
+    """An Encoder of one's own: z = m(x) + L eps, L triangular with a positive diagonal."""
+
+    def __init__(self, size: int, latent: int) -> None:
+        super().__init__()
+        self.mean = nn.Sequential(nn.Linear(size, 3), nn.Tanh(), nn.Linear(3, latent))
+        self.lower = nn.Parameter(torch.randn(latent, latent) / 3)
+
+    def forward(self, eps: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """z: (batch, latent), and log |det L|: (batch,)."""
+        log_scale = self.lower.diagonal()
+        matrix = self.lower.tril(-1) + log_scale.exp().diag()
+        return self.mean(x) + eps @ matrix.T, log_scale.sum().expand(len(x))
+
+
+def corners(latent: int, repeated: int) -> OracleDeclaration:
+    """The declaration of `Corners`: a batch of `repeated` times its 2 latent points."""
+    point, number = batch_of(latent), batch_of()
+    questions = (Question("sample", (), (point,)), Question("log_density", (point,), (number,), Box.GRAY))
+    return OracleDeclaration(Factory.of(Corners, latent, repeated), questions, (("batch", 2 * latent * repeated),))
+
+
+def dense(seed: int) -> Grammar:
+    """Dense networks of random widths, binary pixels."""
+    choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
+    x = torch.bernoulli(torch.full((BATCH, size), 0.4), generator=generator)
+    network = Factory.of(DenseAnalysis, (size,), 2 * latent, [width])
+    decoder = Factory.of(DenseSynthesis, latent, (size,), [width])
+    return vae(arrays(x, batch=BATCH), gaussian((latent,), batch=BATCH), Factory.of(Reparametrized, network), decoder)
+
+
+def convolutional(seed: int) -> Grammar:
+    """Convolutions over small images, a Gaussian Decoder with a scale that is learned."""
+    choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
+    x = torch.randn(BATCH, *image, generator=generator)
+    network = Factory.of(ConvolutionalAnalysis, image, 2 * latent, channels)
+    decoder = Factory.of(Isotropic, Factory.of(ConvolutionalSynthesis, latent, image, channels))
+    noise = gaussian((latent,), batch=BATCH)
+    return vae(arrays(x, batch=BATCH), noise, Factory.of(Reparametrized, network), decoder, Factory(isotropic))
+
+
+def triangular(seed: int) -> Grammar:
+    """A general G(eps, x) with its determinant, and an affine Decoder, whose likelihood is known."""
+    x = normal(seed, BATCH).float()
+    return _with_truth(_affine_decoder(x, Factory.of(Triangular, SIZE, LATENT), seed))
+
+
+def affine(seed: int) -> Grammar:
+    """An affine Encoder, and an affine Decoder, whose likelihood is known."""
+    x = normal(seed, BATCH).float()
+    return _with_truth(_affine_decoder(x, Factory.of(Reparametrized, Factory.of(nn.Linear, SIZE, 2 * LATENT)), seed))
+
+
+def principal(seed: int) -> Grammar:
+    """Affine, all data at once, the mean over the noise exact: at rest it is probabilistic PCA."""
+    x = normal(seed, 12)
+    grammar = on_corners(x)
+    arrives = promised(
+        Exact(),
+        Learned(("Encoder", "Decoder"), Factory.of(gap_to_probabilistic_pca), tolerance=0.01),
+        Arrives(tolerance=0.01),
+    )
+    return replace(grammar, guarantee=arrives)
+
+
+def on_corners(x: Tensor) -> Grammar:
+    """An affine VAE over all of x, (n, size) in float64, its means over the noise exact."""
+    size = x.shape[1]
+    repeated = x.repeat_interleave(2 * LATENT, dim=0)
+    encoder = Factory.of(Reparametrized, Factory.of(nn.Linear, size, 2 * LATENT, dtype=D))
+    decoder = Factory.of(Isotropic, Factory.of(nn.Linear, LATENT, size, dtype=D))
+    world = arrays(repeated, batch=len(repeated), shuffle=False)
+    return vae(world, corners(LATENT, len(x)), encoder, decoder, Factory(isotropic))
+
+
+def normal(seed: int, count: int, size: int = SIZE) -> Tensor:
+    """Examples with two strong directions, about a mean that is not zero: (count, size), float64."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(count, LATENT, dtype=D, generator=generator)
+    mixing = torch.randn(LATENT, size, dtype=D, generator=generator)
+    return 1 + z @ mixing + 0.5 * torch.randn(count, size, dtype=D, generator=generator)
+
+
+def minus_log_likelihood(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
+    """-log P(x) of an affine Decoder, the latent integrated out: x ~ N(mu, W W' + s^2 I); a mean over the batch."""
+    decoder = modules["Decoder"].state_dict()
+    return -log_likelihood(values[X], *(decoder[name] for name in ("network.weight", "network.bias", "log_scale")))
+
+
+def log_likelihood(x: Tensor, weight: Tensor, bias: Tensor, log_scale: Tensor) -> Tensor:
+    """The mean of log N(x; bias, W W' + s^2 I)."""
+    covariance = weight @ weight.T + (2 * log_scale).exp() * torch.eye(len(bias), dtype=weight.dtype)
+    return distributions.MultivariateNormal(bias, covariance).log_prob(x).mean()
+
+
+def probabilistic_pca(x: Tensor, latent: int = LATENT, degrees: int = 0) -> tuple[Tensor, Tensor]:
+    """The greatest mean log-likelihood of x under W W' + s^2 I, and s^2 at it, the mean of the discarded eigenvalues
+    (Tipping and Bishop 1999, eq. 7 and 8). degrees: the covariance divides by n - degrees."""
+    centred = x - x.mean(0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / (len(x) - degrees))
+    noise = values[:-latent].mean()
+    kept = torch.where(torch.arange(len(values)) < len(values) - latent, noise, values)
+    model = distributions.MultivariateNormal(x.mean(0), vectors @ kept.diag() @ vectors.T)
+    return model.log_prob(x).mean(), noise
+
+
+def gap_to_probabilistic_pca(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
+    """How far the bound is from the best log-likelihood, over that."""
+    best, _ = probabilistic_pca(values[X])
+    return ((values[L1] + values[L2] + best) / best).abs()
+
+
+def printed_divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Tensor:
+    """L1 as the essay prints it, E log(P_noise(eps) / P_prior(G(eps, x))): without the change of variables."""
+    return (noise - prior).mean()
+
+
+def corrected_is_analytic(seed: int) -> Measurement:
+    """L1 of random means and scales against torch's closed form of the divergence."""
+    found, _, expected = _divergences(seed)
+    return Measurement(abs(float(found - expected)), 1e-10 * max(1.0, float(expected)), f"{float(expected):.6g} nats")
+
+
+def printed_is_refuted(seed: int) -> Measurement:
+    """A scale that the printed L1 prefers to the prior's own, at which the divergence is zero."""
+    eps = torch.cat([math.sqrt(LATENT) * torch.eye(LATENT, dtype=D), -math.sqrt(LATENT) * torch.eye(LATENT, dtype=D)])
+    log_scale = -1.0 - random.Random(seed).random()
+    z, determinant = math.exp(log_scale) * eps, torch.full((len(eps),), LATENT * log_scale, dtype=D)
+    told = standard_normal(eps), determinant, standard_normal(z)
+    printed, corrected = float(printed_divergence(*told)), float(divergence(*told))
+    detail = f"at s = {math.exp(log_scale):.3g} it is {printed:.3g}, and the divergence {corrected:.3g}"
+    return Measurement(0.0 if printed < 0 < corrected else 1.0, 0.0, detail)
+
+
+def _divergences(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """L1 corrected and as printed, and the analytic divergence, for one mean and scale per example."""
+    generator = torch.Generator().manual_seed(seed)
+    mean, log_scale = torch.randn(2, BATCH, LATENT, dtype=D, generator=generator)
+    eps = Corners(LATENT, BATCH, seed=0).answer("sample", (), 0)[0]
+    mean, log_scale = (each.repeat_interleave(2 * LATENT, 0) for each in (mean, log_scale))
+    told = standard_normal(eps), log_scale.sum(1), standard_normal(mean + log_scale.exp() * eps)
+    posterior = distributions.Normal(mean, log_scale.exp())
+    analytic = distributions.kl_divergence(posterior, distributions.Normal(0.0, 1.0)).sum(1).mean()
+    return divergence(*told), printed_divergence(*told), analytic
+
+
+def _affine_decoder(x: Tensor, encoder: Factory, seed: int) -> Grammar:
+    decoder = Factory.of(Isotropic, Factory.of(nn.Linear, LATENT, SIZE))
+    noise = gaussian((LATENT,), batch=BATCH)
+    return vae(arrays(x, batch=BATCH), noise, encoder, decoder, Factory(isotropic))
+
+
+def _with_truth(grammar: Grammar) -> Grammar:
+    return replace(grammar, guarantee=promised(Exact(), Surrogate(truth=Factory.of(minus_log_likelihood))))
+
+
+SUITE = Suite(
+    "vae",
+    (
+        Case("dense", dense, instances=20),
+        Case("convolutional", convolutional, instances=10),
+        Case("affine", affine, instances=3),
+        Case("triangular", triangular, instances=3),
+        Case("principal", principal, instances=1, learning=Learning(1000, smaller_and_smaller(1000, 0.05))),
+    ),
+    (
+        Study("L1 is the analytic divergence", corrected_is_analytic, 20, "Encoder", "L1"),
+        Study("the essay's L1 as printed is no divergence: refuted", printed_is_refuted, 5, "Encoder", "L1"),
+    ),
+)

@@ -1,0 +1,81 @@
+"""Images for the generative recipes: digits, MNIST, or data of one's own; in training, and held out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from antiphon.envs import arrays, binarized, digits, digits_arrays, mnist, mnist_arrays
+from antiphon.envs.mnist import Binary
+from antiphon.errors import AntiphonError, ExperimentError
+from antiphon.finding import find
+from antiphon.grammars.oracle import OracleDeclaration
+
+SHIPPED = ("digits", "mnist")
+
+
+def environment(
+    table: str, data: str, arguments: Mapping[str, Any], batch: int, image: bool, binary: Binary
+) -> OracleDeclaration:
+    """Nature over `data`: a shipped one by name, or what "module:function" returns. Any: a user's own arguments.
+
+    table: whose key it is. binary: as in `mnist`. Raises ExperimentError or OracleError for what is no such data.
+    """
+    if data == "mnist":
+        return mnist(batch, image=image, binary=binary)
+    if data == "digits" and binary == "fixed":
+        return arrays(*_drawn(digits_arrays(image=image)), batch=batch)
+    if data == "digits":
+        grey = digits(batch, image=image)
+        return binarized(grey) if binary == "dynamic" else grey
+    if ":" not in data:
+        raise ExperimentError(
+            f"key '{table}.data' takes 'digits', 'mnist' or 'module:function', and {data!r} arrived. Correct the value."
+        )
+    declaration = _own(data, {"batch": batch, **arguments})
+    return binarized(declaration) if binary != "no" else declaration
+
+
+def held_out(data: str, image: bool, binary: Binary) -> Tensor:
+    """All test images of a shipped data set, (n, ...); drawn once where training draws pixels."""
+    found = mnist_arrays("test", image, binary) if data == "mnist" else digits_arrays("test", image)
+    return (_drawn(found) if binary != "no" else found)[0]
+
+
+def example_of(nature: OracleDeclaration) -> tuple[int, ...]:
+    """The shape of one x."""
+    return tuple(size for size in nature.questions[0].outputs[0].shape if isinstance(size, int))
+
+
+def check_halvings(table: str, example: tuple[int, ...], channels: list[int]) -> None:
+    """Raises ExperimentError for what so many convolutions cannot halve."""
+    halvings = 2 ** len(channels)
+    if len(example) != 3 or example[1] % halvings or example[2] % halvings:
+        raise ExperimentError(
+            f"key '{table}.network' is 'convolutional' with {len(channels)} channels for examples of the shape "
+            f"{example}; expected (channels, height, width), both sizes divisible by {halvings}. "
+            'Use fewer channels, other data, or network = "dense".'
+        )
+
+
+def _own(data: str, arguments: Mapping[str, Any]) -> OracleDeclaration:
+    try:
+        declaration = find("data", data)(**arguments)
+    except AntiphonError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise ExperimentError(
+            f"data {data!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
+            "Expected a function that returns an oracle's declaration; correct it, or the key data_arguments."
+        ) from error
+    if not isinstance(declaration, OracleDeclaration):
+        raise ExperimentError(
+            f"data {data!r} returned {declaration!r}; expected the declaration of an oracle whose first answer is x. "
+            "Return antiphon.dataset(...) or an OracleDeclaration of your own."
+        )
+    return declaration
+
+
+def _drawn(columns: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.bernoulli(columns[0], generator=torch.Generator().manual_seed(0)), columns[1]

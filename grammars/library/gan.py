@@ -1,0 +1,74 @@
+"""Grammar 3, the generative adversarial network: the chain rule, and one minus sign (essay, section 2.3)."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Exact, Guarantee, Learned, PlayerLoss, promised
+from antiphon.grammars.library.answers import first
+from antiphon.grammars.maps import add, over_batch
+from antiphon.grammars.objective import maximise
+from antiphon.grammars.oracle import OracleDeclaration
+
+
+def gan(
+    environment: OracleDeclaration,
+    noise: OracleDeclaration,
+    forger: Factory,
+    curator: Factory,
+    *,
+    saturating: bool = True,
+) -> Grammar:
+    """Curator climbs L = E log D(x) + E log(1 - D(G(eps))), Forger descends it; D is the probability of *real*.
+
+    environment: its first question answers x, alone or with more that is not looked at. noise: its first question
+    answers eps. forger: G, a module of eps that plays something of x's type. curator: a module of x that plays one
+    logit of D for each example, (batch, 1) or (batch,); it stands in Q twice.
+    R's edit: every message into what Forger played changes its sign. saturating=False is another R over the same Q, in
+    which Forger climbs log D(G(eps)) instead: a slope that does not vanish while Curator is sure.
+    """
+    q = QueryDraft()
+    x = first(q.oracle("Environment", environment)())
+    forged = q.player("Forger", forger)(q.oracle("Noise", noise)())
+    judge = q.player("Curator", curator)
+    real, fake = judge(x), judge(forged)
+    value = q.loss("L", discernment)(real, fake)
+    objective = maximise(value)
+    if saturating:
+        r = chain_rule(q, objective, edit=negate_into("Forger"))
+        return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(add, value)))
+    r = chain_rule(
+        q,
+        objective,
+        edit=cut_into("Forger"),
+        answers={forged: lambda r: r.product(fake, r.map(disbelief, r.tap(fake))).toward(0)},
+    )
+    return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(unconvinced, fake)))
+
+
+def guarantee(forger: PlayerLoss) -> Guarantee:
+    """What a GAN promises whose Forger brings this loss down."""
+    return promised(
+        Exact(("Curator",), sense="the response is the gradient of -L"),
+        Exact(("Forger",), forger, sense="the response is the gradient of L, or of -E log D(G(eps))"),
+        Learned(("Curator",), sense="for a fixed Forger, D approaches p_nature / (p_nature + p_forger)"),
+    )
+
+
+def discernment(real: Tensor, fake: Tensor) -> Tensor:
+    """E log D(x) + E log(1 - D(G(eps))), of the logits of D at what is real and what is fake."""
+    return logsigmoid(real).mean() + logsigmoid(-fake).mean()
+
+
+def unconvinced(fake: Tensor) -> Tensor:
+    """-E log D(G(eps)), of the logits of D at what is fake."""
+    return softplus(-fake).mean()
+
+
+def disbelief(fake: Tensor) -> Tensor:
+    """The gradient of `unconvinced` in the logits: -(1 - D) / batch."""
+    return over_batch(torch.sigmoid(-fake), -1.0)

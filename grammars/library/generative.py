@@ -1,0 +1,103 @@
+"""Networks for Grammars 2 and 3: from examples to numbers and back, dense and convolutional, and what makes of them an
+Encoder or a Decoder."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import final
+
+from torch import Tensor, nn
+
+from antiphon.grammars.factory import Factory
+
+
+@final
+class DenseAnalysis(nn.Sequential):
+    """Numbers about an example: (batch, *example) -> (batch, outputs). A Curator, or the network of an Encoder."""
+
+    def __init__(self, example: Sequence[int], outputs: int, widths: Sequence[int], slope: float = 0.0) -> None:
+        super().__init__(nn.Flatten(), *_rectified(prod(example), outputs, widths, slope))
+
+
+@final
+class DenseSynthesis(nn.Sequential):
+    """An example of numbers: (batch, latent) -> (batch, *example); logits, or in (0, 1) if `squashed`."""
+
+    def __init__(self, latent: int, example: Sequence[int], widths: Sequence[int], squashed: bool = False) -> None:
+        layers = [*_rectified(latent, prod(example), widths, 0.0), nn.Unflatten(1, tuple(example))]
+        super().__init__(*layers, *([nn.Sigmoid()] if squashed else []))
+
+
+@final
+class ConvolutionalAnalysis(nn.Sequential):
+    """Numbers about an image: (batch, c, h, w) -> (batch, outputs), each convolution of stride two halving h and w.
+
+    image: (c, h, w), h and w divisible by two for every one of `channels`.
+    """
+
+    def __init__(self, image: Sequence[int], outputs: int, channels: Sequence[int], slope: float = 0.0) -> None:
+        depth, height, width = image
+        layers: list[nn.Module] = []
+        for after in channels:
+            layers += [nn.Conv2d(depth, after, 4, 2, 1), nn.LeakyReLU(slope)]
+            depth, height, width = after, height // 2, width // 2
+        super().__init__(*layers, nn.Flatten(), nn.Linear(depth * height * width, outputs))
+
+
+@final
+class ConvolutionalSynthesis(nn.Sequential):
+    """An image of numbers: (batch, latent) -> (batch, c, h, w), each transposed convolution doubling h and w.
+
+    channels: from the coarsest on; image: as in `ConvolutionalAnalysis`; logits, or in (0, 1) if `squashed`.
+    """
+
+    def __init__(self, latent: int, image: Sequence[int], channels: Sequence[int], squashed: bool = False) -> None:
+        depth, height, width = image
+        coarse = (channels[0], height >> len(channels), width >> len(channels))
+        layers: list[nn.Module] = [nn.Linear(latent, prod(coarse)), nn.ReLU(), nn.Unflatten(1, coarse)]
+        for before, after in zip(channels, (*channels[1:], depth), strict=True):
+            layers += [nn.ConvTranspose2d(before, after, 4, 2, 1), nn.ReLU()]
+        super().__init__(*layers[:-1], *([nn.Sigmoid()] if squashed else []))
+
+
+@final
+class Reparametrized(nn.Module):
+    """An Encoder of a network that plays mean and log-scale side by side: z = m(x) + s(x) eps (essay, section 2.2).
+
+    network: makes a module of x, (batch, ...) -> (batch, 2 latent).
+    """
+
+    def __init__(self, network: Factory) -> None:
+        super().__init__()
+        self.network: nn.Module = network()
+
+    def forward(self, eps: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """eps: (batch, latent). z: (batch, latent), and log |det dz/deps| = sum of log s: (batch,)."""
+        mean, log_scale = self.network(x).chunk(2, dim=1)
+        return mean + log_scale.exp() * eps, log_scale.sum(1)
+
+
+@final
+class Isotropic(nn.Module):
+    """A Decoder of a network that plays the mean of x, with one scale for all of it that is learned as well.
+
+    network: makes a module of z, (batch, latent) -> (batch, ...). Its likelihood is `antiphon.grammars.variational`'s
+    `isotropic`.
+    """
+
+    def __init__(self, network: Factory) -> None:
+        super().__init__()
+        self.network: nn.Module = network()
+        first = next(self.network.parameters())
+        self.log_scale = nn.Parameter(first.new_zeros(()))
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z: (batch, latent). The mean: (batch, ...), and log s: (batch,)."""
+        return self.network(z), self.log_scale.expand(len(z))
+
+
+def _rectified(inputs: int, outputs: int, widths: Sequence[int], slope: float) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [nn.Linear(inputs, width), nn.LeakyReLU(slope)]
+        inputs = width
+    return [*layers, nn.Linear(inputs, outputs)]

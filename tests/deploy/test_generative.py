@@ -1,0 +1,66 @@
+"""Grammars 2 and 3 give the same numbers in one process and on Ray, bitwise: images, labels that nobody looks at, an
+oracle asked twice, a player asked twice."""
+
+import pytest
+import torch
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.placement import spread
+from antiphon.deploy.executor import RayExecutor
+from antiphon.envs import binarized, digits
+from antiphon.grammars import Factory, Grammar
+from antiphon.grammars.library import gan, vae
+from antiphon.grammars.library.generative import (
+    ConvolutionalAnalysis,
+    ConvolutionalSynthesis,
+    DenseAnalysis,
+    DenseSynthesis,
+    Isotropic,
+    Reparametrized,
+)
+from antiphon.grammars.variational import isotropic
+from antiphon.oracles import gaussian
+
+IMAGE, LATENT, BATCH, ROUNDS = (1, 8, 8), 5, 17, 60
+
+
+def convolutional_vae() -> Grammar:
+    network = Factory.of(ConvolutionalAnalysis, IMAGE, 2 * LATENT, [6, 7])
+    decoder = Factory.of(Isotropic, Factory.of(ConvolutionalSynthesis, LATENT, IMAGE, [7, 6]))
+    noise = gaussian((LATENT,), batch=BATCH)
+    return vae(digits(BATCH, image=True), noise, Factory.of(Reparametrized, network), decoder, Factory(isotropic))
+
+
+def dense_vae() -> Grammar:
+    network = Factory.of(DenseAnalysis, (64,), 2 * LATENT, [33])
+    decoder = Factory.of(DenseSynthesis, LATENT, (64,), [33])
+    noise = gaussian((LATENT,), batch=BATCH)
+    return vae(binarized(digits(BATCH)), noise, Factory.of(Reparametrized, network), decoder)
+
+
+def dense_gan() -> Grammar:
+    forger = Factory.of(DenseSynthesis, LATENT, (64,), [33], squashed=True)
+    return gan(digits(BATCH), gaussian((LATENT,), batch=BATCH), forger, Factory.of(DenseAnalysis, (64,), 1, [33], 0.2))
+
+
+def convolutional_gan() -> Grammar:
+    forger = Factory.of(ConvolutionalSynthesis, LATENT, IMAGE, [7, 6], squashed=True)
+    curator = Factory.of(ConvolutionalAnalysis, IMAGE, 1, [6, 7], 0.2)
+    return gan(digits(BATCH, image=True), gaussian((LATENT,), batch=BATCH), forger, curator, saturating=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [convolutional_vae, dense_vae, dense_gan, convolutional_gan])
+def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(make, pool):
+    grammar, agent = make(), AgentSpecification.of("Adam", {"lr": 1e-3})
+    with InlineExecutor(assign(grammar, agent, seed=5)) as inline:
+        alone, expected = inline.play(ROUNDS), inline.states()
+    apart = assign(grammar, agent, placement=spread(grammar), seed=5)
+    with RayExecutor(apart, make.__name__, pool=pool) as on_ray:
+        played, states = on_ray.play(ROUNDS), on_ray.states()
+    assert played.losses == alone.losses
+    for player in ("Encoder", "Decoder", "Forger", "Curator"):
+        for name, value in expected.get(player, {"parameters": {}})["parameters"].items():
+            assert torch.equal(states[player]["parameters"][name], value), (player, name)
