@@ -1,0 +1,134 @@
+"""A picture as a value: what is drawn, before anybody knows where. Every output is made of it."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a mark stands for. Each has a shape of its own, which needs no colour (docs/pictures.md)."""
+
+    PLAYER = "player"
+    CLONE = "clone"
+    BLACK = "black box"
+    GRAY = "gray box"
+    NOISE = "noise"
+    OPERATOR = "operator"
+    LOSS = "loss"
+    SEED = "seed"
+    PRODUCT = "product"
+    TAP = "tap"
+    MINUS = "minus"
+    SUM = "sum"
+    SCALE = "scale"
+    MATRIX = "fixed matrix"
+    MAP = "map"
+    BROADCAST = "broadcast"
+    CUT = "cut"
+
+
+class Line(StrEnum):
+    """What an arrow carries, and so how it is drawn."""
+
+    ZEROTH = "zeroth order"
+    FIRST = "first order"
+    PARAMETERS = "parameters"
+    CUT = "cut"
+
+
+class Change(StrEnum):
+    """What became of a mark or an arrow, against another grammar."""
+
+    SAME = "same"
+    ADDED = "added"
+    REMOVED = "removed"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One thing in a picture.
+
+    id: unique in the picture, the same for the same thing of two grammars. lines: the first is its name. sign: what
+    stands inside a mark that is a sign. beside: the mark whose row it shares. frame: of the pass that it plays in.
+    what: everything else that two equal marks share. tip: one sentence.
+    """
+
+    id: str
+    kind: Kind
+    lines: tuple[str, ...] = ()
+    sign: str = ""
+    beside: str = ""
+    frame: str = ""
+    what: str = ""
+    tip: str = ""
+    change: Change = Change.SAME
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """From one mark to another. symbol, shape: of what travels; both empty where nothing is said."""
+
+    id: str
+    source: str
+    target: str
+    line: Line
+    symbol: str = ""
+    shape: str = ""
+    change: Change = Change.SAME
+
+
+@dataclass(frozen=True)
+class Side:
+    """Q or R. upward: which way it is read. frames: the passes, by id, with what is said of each."""
+
+    letter: str
+    title: str
+    upward: bool
+    marks: tuple[Mark, ...]
+    arrows: tuple[Arrow, ...]
+    frames: tuple[tuple[str, str], ...] = ()
+
+    @functools.cached_property
+    def by_id(self) -> Mapping[str, Mark]:
+        """Every mark by its id."""
+        return {mark.id: mark for mark in self.marks}
+
+    def with_arrows(self, arrows: tuple[Arrow, ...]) -> "Side":
+        """The same marks, connected so."""
+        return replace(self, arrows=arrows)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A grammar as marks and arrows. title: its name; subtitles: lines under it; digest: of the grammar."""
+
+    title: str
+    subtitles: tuple[str, ...]
+    query: Side
+    response: Side
+    digest: str
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Q, then R."""
+        return self.query, self.response
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of marks that it shows, in the order of their declaration."""
+        shown = {mark.kind for side in self.sides for mark in side.marks}
+        return tuple(kind for kind in Kind if kind in shown and kind is not Kind.CUT)  # its arrow says it
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """The kinds of arrows that it shows, likewise."""
+        shown = {arrow.line for side in self.sides for arrow in side.arrows}
+        return tuple(line for line in Line if line in shown)
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What differs, if it was drawn against another."""
+        items = [item for side in self.sides for item in (*side.marks, *side.arrows)]
+        return tuple(change for change in Change if any(item.change is change for item in items))
