@@ -110,7 +110,7 @@ class Plan:
         lines = [
             "digraph {",
             f"graph [rankdir={self._direction}, nodesep={0.22 if self.sideways else 0.36}, ranksep=0.28]",
-            'node [fixedsize=true, shape=box, label="", fontname="Courier", fontsize=11]',
+            'node [fixedsize=true, shape=box, label="", fontname="Courier", fontsize=8]',
             'edge [fontname="Courier", fontsize=8, arrowsize=0.8]',
         ]
         free = [mark for mark in self.side.marks if not mark.beside]
@@ -163,7 +163,9 @@ class Plan:
         first = mark.beside if self.side.upward or self.sideways else not mark.beside
         left, low, right, high = map(float, found["rects"].split()[0 if first else 1].split(","))
         if self.sideways:  # one at each end of a column, both as wide as it
-            return Box(left, top - high if mark.beside else top - low - height, right - left, height)
+            wide = width if mark.beside and self.side.letter == "R" else right - left
+            center = (left + right) / 2, top - high + height / 2 if mark.beside else top - low - height / 2
+            return Box.around(center, wide, height)
         rightmost = bool(mark.beside) is not self.side.upward
         return Box(right - width if rightmost else left, top - (low + high) / 2 - height / 2, width, height)
 

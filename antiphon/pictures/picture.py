@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -52,7 +52,8 @@ class Mark:
 
     id: unique in the picture, the same for the same thing of two grammars. lines: the first is its name. sign: what
     stands inside a mark that is a sign. beside: the mark whose row it shares. frame: of the pass that it plays in.
-    what: everything else that two equal marks share. tip: one sentence.
+    what: everything else that two equal marks share. tip: one sentence. owner: the player or clone that it is, or
+    that is asked here. asks: the mark of Q that a mark of R asks for its derivative or its value.
     """
 
     id: str
@@ -63,6 +64,8 @@ class Mark:
     frame: str = ""
     what: str = ""
     tip: str = ""
+    owner: str = ""
+    asks: str = ""
     change: Change = Change.SAME
 
 
@@ -95,20 +98,20 @@ class Side:
         """Every mark by its id."""
         return {mark.id: mark for mark in self.marks}
 
-    def with_arrows(self, arrows: tuple[Arrow, ...]) -> "Side":
-        """The same marks, connected so."""
-        return replace(self, arrows=arrows)
-
 
 @dataclass(frozen=True)
 class Picture:
-    """A grammar as marks and arrows. title: its name; subtitles: lines under it; digest: of the grammar."""
+    """A grammar as marks and arrows. title: its name; subtitles: lines under it; digest: of the grammar.
+
+    against: the name of the other grammar, where it shows what differs.
+    """
 
     title: str
     subtitles: tuple[str, ...]
     query: Side
     response: Side
     digest: str
+    against: str = ""
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -130,5 +133,5 @@ class Picture:
     @property
     def changes(self) -> tuple[Change, ...]:
         """What differs, if it was drawn against another."""
-        items = [item for side in self.sides for item in (*side.marks, *side.arrows)]
-        return tuple(change for change in Change if any(item.change is change for item in items))
+        found = {item.change for side in self.sides for item in (*side.marks, *side.arrows)}
+        return tuple(change for change in Change if change in found and change is not Change.SAME)

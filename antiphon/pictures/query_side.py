@@ -56,6 +56,7 @@ def _node_mark(query: QueryGraph, node: Node, framed: dict[str, str]) -> Mark:
         frame=framed.get(node.query_pass, ""),
         what=f"{node.kind} {node.owner} {node.question} {node.operator and node.operator.description}",
         tip=f"{node.name}, {_spoken(node, kind)}: ({inputs}) to {', '.join(map(repr, node.outputs))}",
+        owner=node.owner,
     )
 
 
@@ -93,7 +94,8 @@ def _player_mark(player: PlayerDeclaration, operator: str) -> Mark:
     count = len(player.parameters)
     tip = f"player {player.name} plays θ {shape}, {count} tensor{'s' if count > 1 else ''}, into {operator}"
     lines = (clipped(player.name), f"θ {shape}")
-    return Mark(owner_id(player.name), Drawn.PLAYER, lines, beside=node_id(operator), what=shape, tip=tip)
+    beside = node_id(operator)
+    return Mark(owner_id(player.name), Drawn.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=player.name)
 
 
 def _clone_mark(clone: CloneDeclaration, query: QueryGraph, operator: str) -> Mark:
@@ -102,7 +104,8 @@ def _clone_mark(clone: CloneDeclaration, query: QueryGraph, operator: str) -> Ma
     tip = f"clone {clone.name} follows {clone.player} {follows}, {clone.cadence!r}"
     said = "follows" if clone.soft is None else f"{clone.soft:g} →"
     lines = (clipped(clone.name), f"{said} {clipped(clone.player)}")
-    return Mark(owner_id(clone.name), Drawn.CLONE, lines, beside=node_id(operator), what=tip, tip=tip)
+    beside = node_id(operator)
+    return Mark(owner_id(clone.name), Drawn.CLONE, lines, beside=beside, what=tip, tip=tip, owner=clone.name)
 
 
 def _arrows(query: QueryGraph) -> tuple[Arrow, ...]:

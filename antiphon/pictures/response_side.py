@@ -10,6 +10,7 @@ from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
 from antiphon.grammars.types import Order
 from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
+from antiphon.pictures.query_side import node_id
 from antiphon.pictures.symbols import clipped, message_symbols, number, shape_of, value_symbol
 
 
@@ -110,15 +111,18 @@ def _mark(grammar: Grammar, node: ResponseNode) -> Mark:
         case Seed():
             sign, tip = number(node.weight), f"seed {node.weight:+g} at the loss {node.loss!r}"
             sign = sign if node.weight < 0 else f"+{sign}"
-            return Mark(response_id(node.name), Kind.SEED, sign=sign, what=sign, tip=tip)
+            asks = node_id(node.loss.node)
+            return Mark(response_id(node.name), Kind.SEED, sign=sign, what=sign, tip=tip, asks=asks)
         case Product():
             told = [*map(str, node.toward), *(["parameters"] if node.parameters else [])]
             tip = f"vector-Jacobian product of {node.of}, toward {', '.join(told)}"
-            return Mark(response_id(node.name), Kind.PRODUCT, (clipped(node.of),), "*", what=node.of, tip=tip)
+            lines, asks = (clipped(node.of),), node_id(node.of)
+            return Mark(response_id(node.name), Kind.PRODUCT, lines, "*", what=node.of, tip=tip, asks=asks)
         case Tap():
             symbol = value_symbol(grammar.query, node.port)
             tip = f"tap: the value {node.port!r} as Q computed it"
-            return Mark(response_id(node.name), Kind.TAP, (symbol,), what=repr(node.port), tip=tip)
+            what, asks = repr(node.port), node_id(node.port.node)
+            return Mark(response_id(node.name), Kind.TAP, (symbol,), what=what, tip=tip, asks=asks)
         case Map():
             return _map_mark(node)
         case Deliver():
@@ -131,7 +135,8 @@ def _hearing_mark(grammar: Grammar, node: Deliver) -> Mark:
     shape = shape_of(grammar.query.player_by_name[node.player].space)
     tip = f"player {node.player} hears {node.message!r}"
     lines = (clipped(node.player),)
-    return Mark(response_id(node.name), Kind.PLAYER, lines, beside=beside, what=shape, tip=tip)
+    name = response_id(node.name)
+    return Mark(name, Kind.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=node.player)
 
 
 def _map_mark(node: Map) -> Mark:

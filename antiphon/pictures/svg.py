@@ -56,7 +56,8 @@ def _side(placed: Placed, dx: float, dy: float, well: Inkwell) -> str:
         content.append(_arrow(arrow, placed.curves[arrow.id], well))
     for mark in side.marks:
         drawn = shape(mark, placed.marks[mark.id], well)
-        content.append(group(drawn, f"mark {mark.kind.name.lower()} {mark.change}", mark.tip, id=mark.id))
+        more = {key: said for key, said in (("owner", mark.owner), ("asks", mark.asks)) if said}
+        content.append(group(drawn, f"mark {mark.kind.name.lower()} {mark.change}", mark.tip, id=mark.id, **more))
     for arrow in side.arrows:
         if arrow.id in placed.labels:
             content.append(group(label(arrow, placed.labels[arrow.id], well), "label", id=arrow.id))
