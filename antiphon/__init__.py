@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from antiphon.oracles import gaussian as gaussian
     from antiphon.oracles import gray_box as gray_box
     from antiphon.oracles import uniform as uniform
+    from antiphon.pictures.drawing import draw as draw
+    from antiphon.pictures.drawing import draw_edits as draw_edits
     from antiphon.reading import read_experiment as read_experiment
     from antiphon.run import run_experiment as run_experiment
 
@@ -121,6 +123,7 @@ _MODULES = {
     "antiphon.grammars.writing": ("Message", "ResponseDraft"),
     "antiphon.launching": ("ExecutorName", "TransportName", "agent", "launch"),
     "antiphon.oracles": ("Annealing", "black_box", "check_oracle", "gaussian", "gray_box", "uniform"),
+    "antiphon.pictures.drawing": ("draw", "draw_edits"),
     "antiphon.reading": ("read_experiment",),
     "antiphon.run": ("run_experiment",),
 }

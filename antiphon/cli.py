@@ -1,4 +1,7 @@
-"""The command line: `antiphon list | run | evaluate`. Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C."""
+"""The command line: `antiphon list | show | run | evaluate`.
+
+Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C.
+"""
 
 import contextlib
 import signal
@@ -56,6 +59,22 @@ def list_command() -> None:
         from antiphon.listing import listing
 
         typer.echo(listing())
+
+
+@app.command("show")
+def show_command(
+    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    out: Annotated[Path | None, typer.Option(help="A file: .svg, .png, .html, .mmd, .md, .dot or .gv.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another grammar, or chain-rule: what do its edits change?")
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+) -> None:
+    """Show a grammar: as text, or drawn into a file."""
+    with _told():
+        from antiphon.showing import shown
+
+        typer.echo(shown(grammar, out, against, changes or []))
 
 
 @app.command("run")

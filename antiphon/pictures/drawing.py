@@ -7,10 +7,10 @@ from pathlib import Path
 from antiphon.errors import ExperimentError
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.comparison import compared, differences, ruled
+from antiphon.pictures.counts import Row
 from antiphon.pictures.dot import dot_of
 from antiphon.pictures.mermaid import mermaid_of
 from antiphon.pictures.of_grammar import picture_of
-from antiphon.pictures.counts import Row
 from antiphon.pictures.page import page_of
 from antiphon.pictures.picture import Picture
 from antiphon.pictures.png import png_of
@@ -66,13 +66,7 @@ class Drawing:
         Raises ExperimentError for another ending, or a path that cannot be written.
         """
         path = Path(path)
-        how = FORMATS.get(path.suffix.lower())
-        if how is None:
-            raise ExperimentError(
-                f"a picture cannot be written as {path.name!r}: it ends in {path.suffix or 'nothing'!r}; expected "
-                f"one of {', '.join(FORMATS)}. Change the ending."
-            )
-        made = how(self)
+        made = format_of(path)(self)
         try:
             path.write_bytes(made if isinstance(made, bytes) else made.encode())
         except OSError as error:
@@ -99,6 +93,16 @@ FORMATS: Mapping[str, Callable[[Drawing], str | bytes]] = {
     ".gv": lambda drawing: drawing.dot,
 }
 """How a picture is written, by the ending of its name."""
+
+
+def format_of(path: Path) -> Callable[[Drawing], str | bytes]:
+    """What writes a file of that name. Raises ExperimentError for an ending of no format."""
+    if path.suffix.lower() not in FORMATS:
+        raise ExperimentError(
+            f"a picture cannot be written as {path.name!r}: it ends in {path.suffix or 'nothing'!r}; expected one of "
+            f"{', '.join(FORMATS)}. Change the ending."
+        )
+    return FORMATS[path.suffix.lower()]
 
 
 def draw(grammar: Grammar, against: Grammar | None = None, rows: Sequence[Row] = ()) -> Drawing:

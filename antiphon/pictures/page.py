@@ -55,7 +55,7 @@ def _controls(story: Story) -> str:
 def _table(rows: Sequence[Row]) -> str:
     body = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows)
     return (
-        f'<aside><table><caption>What a round takes</caption><tbody>{body}</tbody></table>'
+        f"<aside><table><caption>What a round takes</caption><tbody>{body}</tbody></table>"
         '<h2>Workers</h2><ul id="workers"></ul></aside>'
     )
 

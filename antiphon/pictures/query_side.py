@@ -18,7 +18,7 @@ def query_side(query: QueryGraph) -> Side:
         marks.append(_player_mark(player, first[player.name]))
     for clone in query.clones:
         if clone.name in first:
-            marks.append(_clone_mark(clone, query, first[clone.name]))
+            marks.append(_clone_mark(clone, first[clone.name]))
     frames = tuple((framed[each.name], frame_title(each)) for each in query.passes if framed)
     return Side("Q", "who is asked", True, tuple(marks), _arrows(query), frames)
 
@@ -98,9 +98,8 @@ def _player_mark(player: PlayerDeclaration, operator: str) -> Mark:
     return Mark(owner_id(player.name), Drawn.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=player.name)
 
 
-def _clone_mark(clone: CloneDeclaration, query: QueryGraph, operator: str) -> Mark:
+def _clone_mark(clone: CloneDeclaration, operator: str) -> Mark:
     follows = "entirely" if clone.soft is None else f"softly, {clone.soft:g} of the way"
-    shape = shape_of(query.player_by_name[clone.player].space)
     tip = f"clone {clone.name} follows {clone.player} {follows}, {clone.cadence!r}"
     said = "follows" if clone.soft is None else f"{clone.soft:g} →"
     lines = (clipped(clone.name), f"{said} {clipped(clone.player)}")
@@ -118,5 +117,7 @@ def _arrows(query: QueryGraph) -> tuple[Arrow, ...]:
         for place, port in enumerate(node.inputs):
             symbol, shape = value_symbol(query, port), shape_of(query.type_of(port))
             source = node_id(port.node)
-            arrows.append(Arrow(f"{source}.{port.index} > {target}.{place}", source, target, Line.ZEROTH, symbol, shape))
+            arrows.append(
+                Arrow(f"{source}.{port.index} > {target}.{place}", source, target, Line.ZEROTH, symbol, shape)
+            )
     return tuple(arrows)

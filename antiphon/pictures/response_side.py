@@ -133,7 +133,7 @@ def _hearing_mark(grammar: Grammar, node: Deliver) -> Mark:
     teller = grammar.response.by_name[node.message.node]
     beside = response_id(teller.name) if isinstance(teller, Product) and node.message.index == PARAMETERS else ""
     shape = shape_of(grammar.query.player_by_name[node.player].space)
-    tip = f"player {node.player} hears {node.message!r}"
+    tip = f"player {node.player} hears {'the part of ' if node.message.index == PARAMETERS else ''}{teller.name}"
     lines = (clipped(node.player),)
     name = response_id(node.name)
     return Mark(name, Kind.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=node.player)

@@ -7,7 +7,7 @@ from antiphon.pictures.geometry import Box, Point
 from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
 from antiphon.pictures.lettering import NAME, SIGN
 from antiphon.pictures.picture import Change, Kind, Mark
-from antiphon.pictures.sizes import DISC, lines_of, sign_of
+from antiphon.pictures.sizes import DISC, MAT, lines_of, sign_of
 
 
 def shape(mark: Mark, box: Box, well: Inkwell) -> list[str]:
@@ -62,9 +62,9 @@ def _change(mark: Mark, box: Box, well: Inkwell) -> list[str]:
     sign = {Change.ADDED: "+", Change.REMOVED: "×", Change.OTHER: "≠"}[mark.change]
     tint = "removed" if mark.change is Change.REMOVED else "added"
     dash = "5 3" if mark.change is Change.REMOVED else ""
-    mat = rectangle(box.grown(5), 6, attributes(tint, "ink", 1.2, dash))
-    corner = box.right + 5, box.y - 5
-    badge = circle(corner, 7, attributes("paper", "ink", 1.2))
+    mat = rectangle(box.grown(MAT - 1), 6, attributes(tint, "ink", 1.2, dash))
+    corner = box.right + MAT - 2, box.y - MAT + 2
+    badge = circle(corner, 6.5, attributes("paper", "ink", 1.2))
     return [mat, badge, well.centered(sign, NAME, corner)]
 
 
@@ -105,7 +105,7 @@ def _operator(box: Box, well: Inkwell) -> list[str]:
 
 def _loss(box: Box, well: Inkwell) -> list[str]:
     def hexagon(inner: Box) -> list[Point]:
-        x, y = inner.center
+        _, y = inner.center
         side = min(9.0, inner.height / 2)
         top, bottom = inner.y, inner.bottom
         left, right = inner.x + side, inner.right - side
@@ -182,7 +182,7 @@ def _broadcast(box: Box, well: Inkwell) -> list[str]:
 
 
 def _cut(box: Box, well: Inkwell) -> list[str]:
-    x, y = box.center
+    _, y = box.center
     bars = f"M{num(box.x + 3)} {num(box.y + 2)}H{num(box.right - 3)}M{num(box.x + 8)} {num(y + 1)}H{num(box.right - 8)}"
     return [path(bars, attributes("none", "cut", 2.2))]
 

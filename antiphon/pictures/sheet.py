@@ -6,7 +6,7 @@ from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Box
 from antiphon.pictures.layout import Placed, place
 from antiphon.pictures.lettering import NOTE, TITLE
-from antiphon.pictures.picture import Kind, Line, Picture
+from antiphon.pictures.picture import Change, Kind, Line, Picture
 
 MARGIN, GAP, HEAD, ROW = 28.0, 64.0, 92.0, 26.0
 WIDE = 1.8
@@ -17,9 +17,10 @@ SAMPLE = 34.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One sign of the key and where it stands."""
+    """One sign of the key, what it says, and where it stands."""
 
-    what: Kind | Line
+    what: Kind | Line | Change
+    text: str
     box: Box
 
 
@@ -73,10 +74,16 @@ def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
 def _key(picture: Picture, inner: float, top: float) -> tuple[Entry, ...]:
     entries: list[Entry] = []
     x, y = MARGIN, top
-    for what in (*picture.kinds, *picture.lines):
-        width = SAMPLE + 6 + lettering.width(str(what), NOTE)
+    said = {
+        Change.ADDED: f"not in {picture.against}",
+        Change.REMOVED: f"only in {picture.against}",
+        Change.OTHER: f"another in {picture.against}",
+    }
+    for what in (*picture.kinds, *picture.lines, *picture.changes):
+        text = said[what] if isinstance(what, Change) else str(what)
+        width = SAMPLE + 6 + lettering.width(text, NOTE)
         if x > MARGIN and x + width > MARGIN + inner:
             x, y = MARGIN, y + ROW
-        entries.append(Entry(what, Box(x, y, width, 18)))
+        entries.append(Entry(what, text, Box(x, y, width, 18)))
         x += width + 18
     return tuple(entries)

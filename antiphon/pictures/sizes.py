@@ -29,6 +29,9 @@ MARGINS = {
 WORD = 5.0
 """Between symbol and shape, where they stand side by side."""
 
+MAT = 6.0
+"""The margin of the mat behind a mark that another grammar does not have."""
+
 DISC = 20.0
 """The width that the sign of a product takes, before its name."""
 

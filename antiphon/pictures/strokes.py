@@ -10,19 +10,20 @@ from antiphon.pictures.sizes import WORD, label_of
 
 
 def stroke(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
-    """The arrow without its label."""
-    d = _path(curve)
-    found = _band(arrow, d)
+    """The arrow without its label; dashed, with a sign on it, where it is one that was removed."""
+    d, removed = _path(curve), arrow.change is Change.REMOVED
+    found, dash = _band(arrow, d), "6 4" if removed else ""
     match arrow.line:
         case Line.ZEROTH:
-            found += [path(d, attributes("none", "ink", 1.3)), _filled(curve)]
+            found += [path(d, attributes("none", "ink", 1.3, dash)), _filled(curve)]
         case Line.FIRST:
-            found += _double(d, "first", "") + [_open(curve, "first")]
+            found += [*_double(d, "first", dash), _open(curve, "first")]
         case Line.PARAMETERS:
             found += [path(d, attributes("none", "ink", 1.5, "1.5 3")), _dot(curve)]
         case Line.CUT:
-            found += _double(d + f"L{num(curve.end[0])} {num(curve.end[1])}", "cut", "6 5") + [_slashes(curve)]
-    if arrow.change is not Change.SAME:
+            whole = f"{d}L{num(curve.end[0])} {num(curve.end[1])}"
+            found += [*_double(whole, "cut", "6 5"), _slashes(curve)]
+    if arrow.change in (Change.REMOVED, Change.OTHER):
         found += _badge(arrow, curve, well)
     return found
 
@@ -105,6 +106,6 @@ def _band(arrow: Arrow, d: str) -> list[str]:
 
 
 def _badge(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
-    sign = {Change.ADDED: "+", Change.REMOVED: "×"}.get(arrow.change, "≠")
+    sign = "×" if arrow.change is Change.REMOVED else "≠"
     center = curve.middle[0]
     return [circle(center, 6.5, attributes("paper", "ink", 1.1)), well.centered(sign, NAME, center)]

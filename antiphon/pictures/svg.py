@@ -6,7 +6,7 @@ from antiphon.pictures.geometry import Box, Curve
 from antiphon.pictures.ink import Inkwell, attributes, group, num, path, rectangle
 from antiphon.pictures.layout import Placed
 from antiphon.pictures.lettering import NOTE, SIDE, TITLE
-from antiphon.pictures.picture import Arrow, Kind, Line, Picture
+from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture
 from antiphon.pictures.shapes import outline, shape
 from antiphon.pictures.sheet import HEAD, MARGIN, SAMPLE, Entry, Sheet, sheet_of
 from antiphon.pictures.strokes import label, stroke
@@ -71,15 +71,18 @@ def _arrow(arrow: Arrow, curve: Curve, well: Inkwell) -> str:
 
 def _entry(entry: Entry, well: Inkwell) -> str:
     box = entry.box
-    middle = box.y + box.height / 2
-    text = well.text(str(entry.what), NOTE, (box.x + SAMPLE + 6, middle + 3.6), "start", "soft")
-    if isinstance(entry.what, Line):
-        y = middle
-        curve = Curve(
-            ((box.x, y), (box.x + 9, y), (box.x + 17, y), (box.x + SAMPLE - 10, y)), (box.x + SAMPLE - 2, y)
-        )
-        return "".join(stroke(Arrow("", "", "", entry.what), curve, well)) + text
-    return "".join(sample(entry.what, Box.around((box.x + SAMPLE / 2, middle), *_SAMPLES.get(entry.what, (30, 17))), well)) + text
+    center = box.x + SAMPLE / 2, box.y + box.height / 2
+    text = well.text(entry.text, NOTE, (box.x + SAMPLE + 6, center[1] + 3.6), "start", "soft")
+    match entry.what:
+        case Line():
+            x, y = box.x, center[1]
+            curve = Curve(((x, y), (x + 9, y), (x + 17, y), (x + SAMPLE - 10, y)), (x + SAMPLE - 2, y))
+            return "".join(stroke(Arrow("", "", "", entry.what), curve, well)) + text
+        case Change():
+            mark = Mark("", Kind.OPERATOR, change=entry.what)
+            return "".join(shape(mark, Box.around(center, 22, 10), well)) + text
+        case Kind():
+            return "".join(sample(entry.what, Box.around(center, *_SAMPLES.get(entry.what, (30, 17))), well)) + text
 
 
 def sample(kind: Kind, box: Box, well: Inkwell) -> list[str]:
@@ -93,4 +96,3 @@ def sample(kind: Kind, box: Box, well: Inkwell) -> list[str]:
 
 _SAMPLES = {Kind.MINUS: (18, 18), Kind.SUM: (18, 18), Kind.SEED: (20, 17), Kind.CUT: (30, 14), Kind.BROADCAST: (30, 12)}
 """The size of a specimen, where it is not (30, 17)."""
-
