@@ -11,4 +11,4 @@ def picture_of(grammar: Grammar) -> Picture:
     """Q and R as marks and arrows, the same for equal grammars in every process."""
     subtitles = (clipped(f"{grammar.objective!r}", 90), f"guarantee: {grammar.guarantee!r}")
     sides = query_side(grammar.query), response_side(grammar)
-    return Picture(grammar.name, subtitles, *sides, grammar.signature)
+    return Picture(grammar.name, subtitles, *sides)

@@ -1,6 +1,7 @@
 """A picture as a value: what is drawn, before anybody knows where. Every output is made of it."""
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -101,7 +102,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Picture:
-    """A grammar as marks and arrows. title: its name; subtitles: lines under it; digest: of the grammar.
+    """A grammar as marks and arrows. title: its name; subtitles: lines under it.
 
     against: the name of the other grammar, where it shows what differs.
     """
@@ -110,8 +111,14 @@ class Picture:
     subtitles: tuple[str, ...]
     query: Side
     response: Side
-    digest: str
     against: str = ""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Of all that is drawn: ids on a page that several pictures share begin with it."""
+        marks = [(mark.id, mark.kind, mark.lines, mark.sign, mark.change) for side in self.sides for mark in side.marks]
+        arrows = [(each.id, each.line, each.symbol, each.shape, each.change) for s in self.sides for each in s.arrows]
+        return hashlib.sha256(repr((self.title, self.subtitles, marks, arrows)).encode()).hexdigest()
 
     @property
     def sides(self) -> tuple[Side, Side]:

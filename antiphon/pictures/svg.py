@@ -2,6 +2,7 @@
 
 from xml.sax.saxutils import escape
 
+from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Box, Curve
 from antiphon.pictures.ink import Inkwell, attributes, group, num, path, rectangle
 from antiphon.pictures.layout import Placed
@@ -14,7 +15,7 @@ from antiphon.pictures.strokes import label, stroke
 
 def svg_of(picture: Picture) -> str:
     """The whole sheet."""
-    sheet, well = sheet_of(picture), Inkwell(f"a{picture.digest[:8]}-")
+    sheet, well = sheet_of(picture), Inkwell(f"p{picture.digest[:5]}")
     body = [
         rectangle(Box(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
         *_heading(sheet, well),
@@ -49,11 +50,14 @@ def _side(placed: Placed, dx: float, dy: float, well: Inkwell) -> str:
         well.text(side.title, NOTE, (middle + 4, top), "start", "soft"),
     ]
     titles = dict(side.frames)
-    for name, box in placed.frames.items():
+    for box in placed.frames.values():
         content.append(rectangle(box, 8, attributes("none", "faint", 1.4)))
-        content.append(well.text(titles[name], NOTE, (box.x + 12, box.y + 16), "start", "soft"))
     for arrow in side.arrows:
         content.append(_arrow(arrow, placed.curves[arrow.id], well))
+    for name, box in placed.frames.items():
+        plate = Box(box.x + 9, box.y + 5, lettering.width(titles[name], NOTE) + 6, 15)
+        content.append(rectangle(plate, 2, attributes("paper")))
+        content.append(well.text(titles[name], NOTE, (box.x + 12, box.y + 16), "start", "soft"))
     for mark in side.marks:
         drawn = shape(mark, placed.marks[mark.id], well)
         more = {key: said for key, said in (("owner", mark.owner), ("asks", mark.asks)) if said}
