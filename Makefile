@@ -45,7 +45,7 @@ env: .venv/complete
 	$(PIP) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
-# The pictures of the documents; tests/face/pictures/test_gallery.py holds them to the library.
+# The pictures of the documents; tests/pictures/test_gallery.py holds them to the library.
 gallery: env
 	$(BIN)/python -P -m antiphon.pictures.gallery docs
 

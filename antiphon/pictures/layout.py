@@ -78,14 +78,15 @@ def place(side: Side, sideways: bool = False) -> Placed:
 class Plan:
     """A side as Graphviz is asked for it. A mark that stands beside another makes one node of two fields with it.
 
-    nodes: the node of each mark, or the field of one. pairs: anchor -> the mark beside it. gaps: anchor -> the room
-    between the two.
+    nodes: the node of each mark, or the field of one. pairs: anchor -> the mark beside it. gaps: anchor -> the space
+    between the two; rooms: anchor -> the size of the label that stands there.
     """
 
     side: Side
     nodes: Mapping[str, str]
     pairs: Mapping[str, str]
     gaps: Mapping[str, float]
+    rooms: Mapping[str, tuple[float, float]]
     sideways: bool
 
     @classmethod
@@ -93,16 +94,17 @@ class Plan:
         """The plan of a side; nodes get names that no user chose."""
         pairs = {mark.beside: mark.id for mark in side.marks if mark.beside}
         between = {arrow.id: arrow for arrow in side.arrows if _within(arrow, pairs)}
-        gaps = dict.fromkeys(pairs, 22.0 if sideways else 30.0)
+        gaps, rooms = dict.fromkeys(pairs, 22.0 if sideways else 30.0), dict.fromkeys(pairs, (0.0, 0.0))
         for arrow in between.values():
             anchor = arrow.source if arrow.source in pairs else arrow.target
-            room = label_size(arrow, level=True)[1 if sideways else 0]
+            rooms[anchor] = label_size(arrow, level=not sideways)
+            room = rooms[anchor][1 if sideways else 0]
             gaps[anchor] = max(gaps[anchor], room + 26 if room else 0)
         names = {mark.id: f"m{number}" for number, mark in enumerate(side.marks)}
         nodes = dict(names)
         for anchor, other in pairs.items():
             nodes[anchor], nodes[other] = f"{names[anchor]}:o", f"{names[anchor]}:p"
-        return cls(side, nodes, pairs, gaps, sideways)
+        return cls(side, nodes, pairs, gaps, rooms, sideways)
 
     @property
     def question(self) -> str:
@@ -134,6 +136,7 @@ class Plan:
         beside = self.side.by_id[self.pairs[mark.id]]
         outer, tall = size_of(beside)
         if self.sideways:
+            width = max(width, 2 * (self.rooms[mark.id][0] + ASIDE))  # the label stands at the right of the middle
             own, other = _rows(height, width), _rows(tall + self.gaps[mark.id], outer)
             return f'{name} [shape=record, fixedsize=false, width=0.1, height=0.1, label="<p>{other}|<o>{own}"]'
         own, other = f"<o>{_letters(width)}", f"<p>{_letters(outer + self.gaps[mark.id])}"
@@ -207,7 +210,7 @@ def _between(source: Box, target: Box) -> Curve:
 
 def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Box]:
     """Above a level arrow; at the right of an upright one."""
-    width, height = label_size(arrow, level=True)
+    width, height = label_size(arrow, level=not sideways)
     if not width:
         return {}
     x, y = (curve.points[0][0] + curve.end[0]) / 2, (curve.points[0][1] + curve.end[1]) / 2

@@ -89,4 +89,6 @@ def _entry(number: int, what: Kind | Line | Change, text: str, well: Inkwell) ->
             drawn = stroke(Arrow("", "", "", what), Curve(points, (x + LEFT - 14, y)), well)
     at = x + LEFT + 14
     name = well.text(str(what), NAME, (at, y - 2), "start")
-    return "".join(drawn) + name + well.text(text, NOTE, (at, y + 2 + lettering.capital_height(NOTE) + 3), "start", "soft")
+    return (
+        "".join(drawn) + name + well.text(text, NOTE, (at, y + 2 + lettering.capital_height(NOTE) + 3), "start", "soft")
+    )

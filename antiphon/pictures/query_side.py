@@ -46,15 +46,15 @@ def frame_title(query_pass: QueryPass) -> str:
 
 
 def _node_mark(query: QueryGraph, node: Node, framed: dict[str, str]) -> Mark:
-    kind, detail = _kind_of(query, node), _detail(query, node)
-    lines = (clipped(node.name), *([clipped(detail, 30)] if detail else []))
+    kind, operator = _kind_of(query, node), _operator(query, node)
+    lines = (clipped(node.name), *([clipped(_made_by(operator), 30)] if operator else []))
     inputs = ", ".join(map(repr, node.inputs))
     return Mark(
         node_id(node.name),
         kind,
         lines,
         frame=framed.get(node.query_pass, ""),
-        what=f"{node.kind} {node.owner} {node.question} {node.operator and node.operator.description}",
+        what=f"{node.kind} {node.owner} {node.question} {operator and operator.description}",
         tip=f"{node.name}, {_spoken(node, kind)}: ({inputs}) to {', '.join(map(repr, node.outputs))}",
         owner=node.owner,
     )
@@ -75,13 +75,12 @@ def _kind_of(query: QueryGraph, node: Node) -> Drawn:
     return Drawn.BLACK if query.box_of(node) is Box.BLACK else Drawn.GRAY
 
 
-def _detail(query: QueryGraph, node: Node) -> str:
-    if node.kind is Kind.ORACLE:
-        return ""
-    if node.kind in (Kind.OPERATOR, Kind.LOSS):
-        return _made_by(node.operator) if node.operator is not None else ""
+def _operator(query: QueryGraph, node: Node) -> Factory | None:
+    """What is computed at a node, whoever plays into it; None for an oracle's question."""
+    if node.kind not in (Kind.PLAYER, Kind.CLONE):
+        return node.operator
     players = {clone.name: clone.player for clone in query.clones}
-    return _made_by(query.player_by_name[players.get(node.owner, node.owner)].factory)
+    return query.player_by_name[players.get(node.owner, node.owner)].factory
 
 
 def _made_by(factory: Factory) -> str:
