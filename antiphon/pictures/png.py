@@ -1,0 +1,20 @@
+"""A picture as PNG, of its SVG."""
+
+import resvg_py
+
+from antiphon.pictures.picture import Picture
+from antiphon.pictures.sheet import sheet_of
+from antiphon.pictures.svg import svg_of
+
+ZOOM = 2.0
+"""Pixels per point."""
+MOST = 16_000
+"""Pixels that either side may have; a picture that would have more is drawn smaller."""
+
+
+def png_of(picture: Picture) -> bytes:
+    """The sheet rasterized, at `ZOOM` pixels per point where it fits."""
+    sheet = sheet_of(picture)
+    zoom = min(ZOOM, MOST / max(sheet.width, sheet.height))
+    drawn = resvg_py.svg_to_bytes(svg_string=svg_of(picture), skip_system_fonts=True, width=round(sheet.width * zoom))
+    return bytes(drawn)

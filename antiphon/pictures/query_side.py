@@ -1,0 +1,122 @@
+"""Q as marks and arrows: who plays which parameters into which operator, and what each value is."""
+
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import Box
+from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, QueryGraph, QueryPass
+from antiphon.oracles.noise import Noise
+from antiphon.pictures.picture import Arrow, Line, Mark, Side
+from antiphon.pictures.picture import Kind as Drawn
+from antiphon.pictures.symbols import clipped, shape_of, value_symbol
+
+
+def query_side(query: QueryGraph) -> Side:
+    """The left side, read upwards. A player stands beside the operator that it plays first."""
+    first = {node.owner: node.name for node in reversed(query.nodes)}
+    framed = {each.name: f"frame {each.name}" for each in query.passes} if len(query.passes) > 1 else {}
+    marks = [_node_mark(query, node, framed) for node in query.nodes]
+    for player in query.players:
+        marks.append(_player_mark(player, first[player.name]))
+    for clone in query.clones:
+        if clone.name in first:
+            marks.append(_clone_mark(clone, first[clone.name]))
+    frames = tuple((framed[each.name], frame_title(each)) for each in query.passes if framed)
+    return Side("Q", "who is asked", True, tuple(marks), _arrows(query), frames)
+
+
+def node_id(name: str) -> str:
+    """The id of a node of Q."""
+    return f"Q {name}"
+
+
+def owner_id(name: str) -> str:
+    """The id of a player or a clone in Q, apart from its operators."""
+    return f"Q plays {name}"
+
+
+def frame_title(query_pass: QueryPass) -> str:
+    """What is said of a pass.
+
+    >>> from antiphon.grammars.cadence import Cadence
+    >>> frame_title(QueryPass("act", Cadence(8))), frame_title(QueryPass("learn", Cadence(1, 100)))
+    ('act: every 8 rounds', 'learn: every round, from round 100 on')
+    """
+    every, start = query_pass.cadence.every, query_pass.cadence.start
+    said = "every round" if every == 1 else f"every {every} rounds"
+    return f"{query_pass.name}: {said}" + (f", from round {start} on" if start else "")
+
+
+def _node_mark(query: QueryGraph, node: Node, framed: dict[str, str]) -> Mark:
+    kind, operator = _kind_of(query, node), _operator(query, node)
+    lines = (clipped(node.name), *([clipped(_made_by(operator), 30)] if operator else []))
+    inputs = ", ".join(map(repr, node.inputs))
+    return Mark(
+        node_id(node.name),
+        kind,
+        lines,
+        frame=framed.get(node.query_pass, ""),
+        what=f"{node.kind} {node.owner} {node.question} {operator and operator.description}",
+        tip=f"{node.name}, {_spoken(node, kind)}: ({inputs}) to {', '.join(map(repr, node.outputs))}",
+        owner=node.owner,
+    )
+
+
+def _spoken(node: Node, kind: Drawn) -> str:
+    return f"operator of {node.kind} {node.owner}" if node.kind in (Kind.PLAYER, Kind.CLONE) else str(kind)
+
+
+def _kind_of(query: QueryGraph, node: Node) -> Drawn:
+    if node.kind is Kind.LOSS:
+        return Drawn.LOSS
+    if node.kind is not Kind.ORACLE:
+        return Drawn.OPERATOR
+    oracle = next(each for each in query.oracles if each.name == node.owner)
+    if oracle.declaration.factory.target is Noise and not node.inputs:
+        return Drawn.NOISE
+    return Drawn.BLACK if query.box_of(node) is Box.BLACK else Drawn.GRAY
+
+
+def _operator(query: QueryGraph, node: Node) -> Factory | None:
+    """What is computed at a node, whoever plays into it; None for an oracle's question."""
+    if node.kind not in (Kind.PLAYER, Kind.CLONE):
+        return node.operator
+    players = {clone.name: clone.player for clone in query.clones}
+    return query.player_by_name[players.get(node.owner, node.owner)].factory
+
+
+def _made_by(factory: Factory) -> str:
+    """A factory without its module: `Linear(4, 2)`."""
+    return repr(factory).rpartition(":")[2] if "(" not in repr(factory).partition(":")[0] else repr(factory)
+
+
+def _player_mark(player: PlayerDeclaration, operator: str) -> Mark:
+    shape = shape_of(player.space)
+    count = len(player.parameters)
+    tip = f"player {player.name} plays θ {shape}, {count} tensor{'s' if count > 1 else ''}, into {operator}"
+    lines = (clipped(player.name), f"θ {shape}")
+    beside = node_id(operator)
+    return Mark(owner_id(player.name), Drawn.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=player.name)
+
+
+def _clone_mark(clone: CloneDeclaration, operator: str) -> Mark:
+    follows = "entirely" if clone.soft is None else f"softly, {clone.soft:g} of the way"
+    tip = f"clone {clone.name} follows {clone.player} {follows}, {clone.cadence!r}"
+    said = "follows" if clone.soft is None else f"{clone.soft:g} →"
+    lines = (clipped(clone.name), f"{said} {clipped(clone.player)}")
+    beside = node_id(operator)
+    return Mark(owner_id(clone.name), Drawn.CLONE, lines, beside=beside, what=tip, tip=tip, owner=clone.name)
+
+
+def _arrows(query: QueryGraph) -> tuple[Arrow, ...]:
+    arrows: list[Arrow] = []
+    for node in query.nodes:
+        target = node_id(node.name)
+        if node.kind in (Kind.PLAYER, Kind.CLONE):
+            source = owner_id(node.owner)
+            arrows.append(Arrow(f"{source} > {target}", source, target, Line.PARAMETERS))
+        for place, port in enumerate(node.inputs):
+            symbol, shape = value_symbol(query, port), shape_of(query.type_of(port))
+            source = node_id(port.node)
+            arrows.append(
+                Arrow(f"{source}.{port.index} > {target}.{place}", source, target, Line.ZEROTH, symbol, shape)
+            )
+    return tuple(arrows)

@@ -1,0 +1,160 @@
+"""R as marks and arrows: who is told what; and where the chain rule would have told something that R does not."""
+
+from collections.abc import Callable, Mapping
+
+from antiphon.errors import BlackBoxError
+from antiphon.grammars import maps
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.query import Port
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.types import Order
+from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
+from antiphon.pictures.query_side import node_id
+from antiphon.pictures.symbols import clipped, message_symbols, number, shape_of, value_symbol
+
+
+def response_side(grammar: Grammar) -> Side:
+    """The right side, read downwards. A message that several hear goes through a broadcast; a cut is a mark too."""
+    reader = _Reader(grammar)
+    for node in grammar.response.nodes:
+        reader.add(node)
+    reader.add_cuts(chain_rule_of(grammar))
+    return Side("R", "who is told", False, tuple(reader.marks), tuple(reader.arrows))
+
+
+def response_id(name: str) -> str:
+    """The id of a node of R."""
+    return f"R {name}"
+
+
+def chain_rule_of(grammar: Grammar) -> ResponseGraph | None:
+    """What the chain rule alone would tell; None where a black box stands in its way."""
+    try:
+        return chain_rule(grammar.query, grammar.objective)
+    except BlackBoxError:
+        return None
+
+
+class _Reader:
+    """One walk through R, in its order."""
+
+    def __init__(self, grammar: Grammar) -> None:
+        self.grammar, self.types = grammar, grammar.message_types
+        self.symbols = message_symbols(grammar.query, grammar.response)
+        self.marks: list[Mark] = []
+        self.arrows: list[Arrow] = []
+        self.hearers = _hearers(grammar.response)
+
+    def add(self, node: ResponseNode) -> None:
+        """Its mark, the arrows into it, and a broadcast behind it if several hear what it tells."""
+        self.marks.append(_mark(self.grammar, node))
+        for place, port in enumerate(node.inputs):
+            source = broadcast_id(port) if self._is_broadcast(port) else response_id(port.node)
+            self._arrow(source, port, response_id(node.name), place, labelled=not self._is_broadcast(port))
+        for port in self.types:
+            if port.node == node.name and self._is_broadcast(port):
+                count = self.hearers[port]
+                tip = f"{self.symbols[port]} is broadcast: {count} nodes of R hear one message"
+                self.marks.append(Mark(broadcast_id(port), Kind.BROADCAST, tip=tip))
+                self._arrow(response_id(node.name), port, broadcast_id(port), 0)
+
+    def add_cuts(self, ruled: ResponseGraph | None) -> None:
+        """An arrow, or the stump of one, for every gradient that the chain rule would have told upstream from here."""
+        products = {node.of: node for node in self.grammar.response.nodes if isinstance(node, Product)}
+        for node in ruled.nodes if ruled else ():
+            if isinstance(node, Product) and node.of in products:
+                for index in node.toward:
+                    if index not in products[node.of].toward:
+                        self._cut(products, products[node.of], index)
+
+    def _cut(self, products: Mapping[str, Product], source: Product, index: int) -> None:
+        value = self.grammar.query.by_name[source.of].inputs[index]
+        symbol = f"δ {value_symbol(self.grammar.query, value)}"
+        begin, end = response_id(source.name), f"R cut {source.name} {index}"
+        if value.node in products and not self._leads(products[value.node].name, source.name):
+            end = response_id(products[value.node].name)
+        else:
+            tip = f"cut: the chain rule would tell {symbol} from here"
+            self.marks.append(Mark(end, Kind.CUT, tip=tip))
+        shape = shape_of(self.grammar.query.type_of(value))
+        self.arrows.append(Arrow(f"{begin}.{index} cut", begin, end, Line.CUT, symbol, shape))
+
+    def _leads(self, above: str, below: str) -> bool:
+        return above in self.grammar.response.ancestors(below)
+
+    def _is_broadcast(self, port: Port) -> bool:
+        return self.hearers.get(port, 0) > 1 and self.types[port].order is Order.FIRST
+
+    def _arrow(self, source: str, port: Port, target: str, place: int, labelled: bool = True) -> None:
+        kind = self.types[port]
+        line = Line.FIRST if kind.order is Order.FIRST else Line.ZEROTH
+        symbol, shape = (self.symbols[port], shape_of(kind)) if labelled else ("", "")
+        self.arrows.append(Arrow(f"{source}.{port.index} > {target}.{place}", source, target, line, symbol, shape))
+
+
+def broadcast_id(port: Port) -> str:
+    """The id of the mark behind a message that several hear."""
+    return f"R broadcast {port.node} {port.index}"
+
+
+def _hearers(response: ResponseGraph) -> Mapping[Port, int]:
+    found: dict[Port, int] = {}
+    for node in response.nodes:
+        for port in dict.fromkeys(node.inputs):
+            found[port] = found.get(port, 0) + 1
+    return found
+
+
+def _mark(grammar: Grammar, node: ResponseNode) -> Mark:
+    match node:
+        case Seed():
+            sign, tip = number(node.weight), f"seed {node.weight:+g} at the loss {node.loss!r}"
+            sign = sign if node.weight < 0 else f"+{sign}"
+            asks = node_id(node.loss.node)
+            return Mark(response_id(node.name), Kind.SEED, sign=sign, what=sign, tip=tip, asks=asks)
+        case Product():
+            told = [*map(str, node.toward), *(["parameters"] if node.parameters else [])]
+            tip = f"vector-Jacobian product of {node.of}, toward {', '.join(told)}"
+            lines, asks = (clipped(node.of),), node_id(node.of)
+            return Mark(response_id(node.name), Kind.PRODUCT, lines, "*", what=node.of, tip=tip, asks=asks)
+        case Tap():
+            symbol = value_symbol(grammar.query, node.port)
+            tip = f"tap: the value {node.port!r} as Q computed it"
+            what, asks = repr(node.port), node_id(node.port.node)
+            return Mark(response_id(node.name), Kind.TAP, (symbol,), what=what, tip=tip, asks=asks)
+        case Map():
+            return _map_mark(node)
+        case Deliver():
+            return _hearing_mark(grammar, node)
+
+
+def _hearing_mark(grammar: Grammar, node: Deliver) -> Mark:
+    teller = grammar.response.by_name[node.message.node]
+    beside = response_id(teller.name) if isinstance(teller, Product) and node.message.index == PARAMETERS else ""
+    shape = shape_of(grammar.query.player_by_name[node.player].space)
+    tip = f"player {node.player} hears {'the part of ' if node.message.index == PARAMETERS else ''}{teller.name}"
+    lines = (clipped(node.player),)
+    name = response_id(node.name)
+    return Mark(name, Kind.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=node.player)
+
+
+def _map_mark(node: Map) -> Mark:
+    kind, sign = _sign(node)
+    named = kind in (Kind.MAP, Kind.MATRIX)
+    lines = (clipped(node.name, 22),) if named else ()
+    tip = f"map {node.name}: {node.operation!r} of {', '.join(map(repr, node.inputs))}"
+    return Mark(response_id(node.name), kind, lines, sign, what=node.operation.description, tip=tip)
+
+
+def _sign(node: Map) -> tuple[Kind, str]:
+    keywords = dict(node.operation.keywords)
+    factor = keywords.get("factor", 1.0)
+    signs: Mapping[Callable[..., object], tuple[Kind, str]] = {
+        maps.negate: (Kind.MINUS, "−"),
+        maps.add: (Kind.SUM, "+"),
+        maps.scale: (Kind.SCALE, f"× {number(factor)}"),
+        maps.over_batch: (Kind.SCALE, "÷ n" if factor == 1 else f"× {number(factor)} / n"),
+        maps.fixed_matrix: (Kind.MATRIX, ""),
+    }
+    return signs.get(node.operation.target, (Kind.MAP, ""))

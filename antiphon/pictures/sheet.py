@@ -1,0 +1,89 @@
+"""The whole sheet: a title, Q on the left, R on the right, and a key to the signs below."""
+
+from dataclasses import dataclass
+
+from antiphon.pictures import lettering
+from antiphon.pictures.geometry import Box
+from antiphon.pictures.layout import Placed, place
+from antiphon.pictures.lettering import NOTE, TITLE
+from antiphon.pictures.picture import Change, Kind, Line, Picture
+
+MARGIN, GAP, HEAD, ROW = 28.0, 64.0, 92.0, 26.0
+WIDE = 1.8
+"""How much wider than high a sheet may be before it is tried sideways."""
+SAMPLE = 34.0
+"""The width of a sample in the key."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One sign of the key, what it says, and where it stands."""
+
+    what: Kind | Line | Change
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Everything with its place. sides: each with the offset at which it stands."""
+
+    picture: Picture
+    sides: tuple[tuple[Placed, float, float], ...]
+    key: tuple[Entry, ...]
+    width: float
+    height: float
+
+
+def sheet_of(picture: Picture) -> Sheet:
+    """The sheet of a picture: upright, or sideways where it would be a strip."""
+    upright = _sheet(picture, sideways=False)
+    if upright.width < WIDE * upright.height:
+        return upright
+    return min(upright, _sheet(picture, sideways=True), key=lambda sheet: max(sheet.width, WIDE * sheet.height))
+
+
+def _sheet(picture: Picture, sideways: bool) -> Sheet:
+    """Both sides about one height; the key wraps to their width."""
+    left, right = (place(side, sideways) for side in picture.sides)
+    title = lettering.width(picture.title, TITLE)
+    notes = max((lettering.width(each, NOTE) for each in picture.subtitles), default=0.0)
+    inner = max(left.paper.width + GAP + right.paper.width, title, notes, 420.0)
+    spare = inner - left.paper.width - GAP - right.paper.width
+    tallest = max(left.paper.height, right.paper.height)
+    x = MARGIN + spare / 4
+    sides = (
+        (left, x, MARGIN + HEAD + (tallest - left.paper.height) / 2),
+        (right, x + left.paper.width + GAP + spare / 2, MARGIN + HEAD + (tallest - right.paper.height) / 2),
+    )
+    key = _key(picture, inner, MARGIN + HEAD + tallest + 34)
+    bottom = max(entry.box.bottom for entry in key)
+    return Sheet(picture, sides, key, inner + 2 * MARGIN, bottom + MARGIN * 0.7)
+
+
+def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
+    """Every mark and every label of the sheet as a box: no two of them may meet."""
+    found: list[tuple[str, Box]] = []
+    for placed, dx, dy in sheet.sides:
+        found += [(name, box.moved(dx, dy)) for name, box in placed.marks.items()]
+        found += [(f"label of {name}", box.moved(dx, dy)) for name, box in placed.labels.items()]
+    found += [(f"key {entry.what}", entry.box) for entry in sheet.key]
+    return found
+
+
+def _key(picture: Picture, inner: float, top: float) -> tuple[Entry, ...]:
+    entries: list[Entry] = []
+    x, y = MARGIN, top
+    said = {
+        Change.ADDED: f"not in {picture.against}",
+        Change.REMOVED: f"only in {picture.against}",
+        Change.OTHER: f"another in {picture.against}",
+    }
+    for what in (*picture.kinds, *picture.lines, *picture.changes):
+        text = said[what] if isinstance(what, Change) else str(what)
+        width = SAMPLE + 6 + lettering.width(text, NOTE)
+        if x > MARGIN and x + width > MARGIN + inner:
+            x, y = MARGIN, y + ROW
+        entries.append(Entry(what, text, Box(x, y, width, 18)))
+        x += width + 18
+    return tuple(entries)

@@ -1,0 +1,103 @@
+"""One round as the steps of a schedule, each with the marks and arrows of the picture that it moves."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from antiphon.coordinator.compile import compile_schedule
+from antiphon.coordinator.placement import Placement, locate, spread
+from antiphon.coordinator.schedule import Follow, Install, Move, Query, Respond, Step, Transfer, describe
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.query import Port
+from antiphon.pictures.picture import Arrow, Picture
+from antiphon.pictures.query_side import node_id, owner_id
+from antiphon.pictures.response_side import broadcast_id, response_id
+from antiphon.transport.message import Phase
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One step. workers: who acts, or who sends and who receives; lights: ids of marks and arrows."""
+
+    phase: str
+    text: str
+    workers: tuple[str, ...]
+    travels: bool
+    lights: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """A round: everybody's name, and the steps in their total order."""
+
+    workers: tuple[str, ...]
+    scenes: tuple[Scene, ...]
+
+
+def story_of(grammar: Grammar, picture: Picture) -> Story:
+    """The round with a worker for each player, oracle and loss."""
+    placement = spread(grammar)
+    schedule = compile_schedule(grammar, placement)
+    stage = _Stage(grammar, placement, picture)
+    return Story(schedule.workers, tuple(stage.scene(step) for step in schedule.steps))
+
+
+class _Stage:
+    """What is where in the picture."""
+
+    def __init__(self, grammar: Grammar, placement: Placement, picture: Picture) -> None:
+        self.worker_of = locate(grammar, placement)
+        self.into: dict[str, list[Arrow]] = {}
+        self.out_of: dict[str, list[Arrow]] = {}
+        for side in picture.sides:
+            for arrow in side.arrows:
+                self.into.setdefault(arrow.target, []).append(arrow)
+                self.out_of.setdefault(arrow.source, []).append(arrow)
+        self.marks = {mark.id for side in picture.sides for mark in side.marks}
+
+    def scene(self, step: Step) -> Scene:
+        """The step as it is seen."""
+        text = describe(step).split(maxsplit=1)[1]
+        if isinstance(step, Transfer):
+            lights = tuple(dict.fromkeys(self._travelling(step)))
+            return Scene(step.phase.name.lower(), text, step.workers, True, lights)
+        lights = tuple(dict.fromkeys(self._acting(step)))
+        return Scene(step.phase.name.lower(), text, (step.worker,), False, lights)
+
+    def _acting(self, step: Step) -> Iterator[str]:
+        match step:
+            case Query():
+                yield from self._with_inputs(node_id(step.node))
+            case Respond():
+                yield from self._with_inputs(response_id(step.node))
+            case Move() | Install():
+                yield from self._known(owner_id(step.player), response_id(f"deliver {step.player}"))
+            case Follow():
+                yield from self._known(owner_id(step.clone))
+
+    def _with_inputs(self, mark: str) -> Iterator[str]:
+        yield from self._known(mark)
+        for arrow in self.into.get(mark, []):
+            if arrow.line != "cut" and arrow.change != "removed":
+                yield arrow.id
+                if arrow.source.startswith(("Q plays ", "R broadcast ")):
+                    yield from self._with_inputs(arrow.source)
+
+    def _travelling(self, step: Transfer) -> Iterator[str]:
+        port = step.slot.port
+        if step.phase is Phase.MOVE:
+            yield from self._known(owner_id(port.node))
+            return
+        source = node_id(port.node) if step.phase is Phase.QUERY else response_id(port.node)
+        yield from self._known(source)
+        for arrow in self.out_of.get(source, []):
+            if arrow.id.startswith(f"{source}.{port.index} > ") and self._received(arrow, step, port):
+                yield arrow.id
+
+    def _received(self, arrow: Arrow, step: Transfer, port: Port) -> bool:
+        """Of a value of Q that several read, the arrows to the receiver alone; a message of R has one reader."""
+        if step.phase is not Phase.QUERY or arrow.target == broadcast_id(port):
+            return arrow.change != "removed"
+        return self.worker_of.get(arrow.target.removeprefix("Q ")) == step.edge.target
+
+    def _known(self, *ids: str) -> Iterator[str]:
+        yield from (each for each in ids if each in self.marks)

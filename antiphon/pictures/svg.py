@@ -1,0 +1,102 @@
+"""A picture as SVG: one file, no fonts, no script; equal pictures give equal bytes."""
+
+from xml.sax.saxutils import escape
+
+from antiphon.pictures import lettering
+from antiphon.pictures.geometry import Box, Curve
+from antiphon.pictures.ink import Inkwell, attributes, group, num, path, rectangle
+from antiphon.pictures.layout import Placed
+from antiphon.pictures.lettering import NOTE, SIDE, TITLE
+from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture
+from antiphon.pictures.shapes import outline, shape
+from antiphon.pictures.sheet import HEAD, MARGIN, SAMPLE, Entry, Sheet, sheet_of
+from antiphon.pictures.strokes import label, stroke
+
+
+def svg_of(picture: Picture) -> str:
+    """The whole sheet."""
+    sheet, well = sheet_of(picture), Inkwell(f"p{picture.digest[:5]}")
+    body = [
+        rectangle(Box(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
+        *_heading(sheet, well),
+        *[_side(*each, well) for each in sheet.sides],
+        group([_entry(entry, well) for entry in sheet.key], "key"),
+    ]
+    size = f'width="{num(sheet.width)}" height="{num(sheet.height)}"'
+    view = f'viewBox="0 0 {num(sheet.width)} {num(sheet.height)}"'
+    title = escape(f"{picture.title}: {', '.join(picture.subtitles)}")
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} role="group"><title>{title}</title>'
+        f"<defs>{well.patterns}{well.glyphs}</defs>{''.join(body)}</svg>\n"
+    )
+
+
+def _heading(sheet: Sheet, well: Inkwell) -> list[str]:
+    found = [well.text(sheet.picture.title, TITLE, (MARGIN, MARGIN + 19), "start")]
+    for number, line in enumerate(sheet.picture.subtitles):
+        found.append(well.text(line, NOTE, (MARGIN, MARGIN + 37 + 14 * number), "start", "soft"))
+    middle = (sheet.sides[0][1] + sheet.sides[0][0].paper.width + sheet.sides[1][1]) / 2
+    top, bottom = MARGIN + HEAD - 22, sheet.key[0].box.y - 16
+    found.append(path(f"M{num(middle)} {num(top)}V{num(bottom)}", attributes("none", "faint", 1)))
+    return [group(found, "heading")]
+
+
+def _side(placed: Placed, dx: float, dy: float, well: Inkwell) -> str:
+    side = placed.side
+    middle = placed.paper.width / 2
+    top = MARGIN + HEAD - dy - 18
+    content = [
+        well.text(side.letter, SIDE, (middle - 4, top), "end"),
+        well.text(side.title, NOTE, (middle + 4, top), "start", "soft"),
+    ]
+    titles = dict(side.frames)
+    for box in placed.frames.values():
+        content.append(rectangle(box, 8, attributes("none", "faint", 1.4)))
+    for arrow in side.arrows:
+        content.append(_arrow(arrow, placed.curves[arrow.id], well))
+    for name, box in placed.frames.items():
+        plate = Box(box.x + 9, box.y + 5, lettering.width(titles[name], NOTE) + 6, 15)
+        content.append(rectangle(plate, 2, attributes("paper")))
+        content.append(well.text(titles[name], NOTE, (box.x + 12, box.y + 16), "start", "soft"))
+    for mark in side.marks:
+        drawn = shape(mark, placed.marks[mark.id], well)
+        more = {key: said for key, said in (("owner", mark.owner), ("asks", mark.asks)) if said}
+        content.append(group(drawn, f"mark {mark.kind.name.lower()} {mark.change}", mark.tip, id=mark.id, **more))
+    for arrow in side.arrows:
+        if arrow.id in placed.labels:
+            content.append(group(label(arrow, placed.labels[arrow.id], well), "label", id=arrow.id))
+    return f'<g class="side" transform="translate({num(dx)} {num(dy)})">{"".join(content)}</g>'
+
+
+def _arrow(arrow: Arrow, curve: Curve, well: Inkwell) -> str:
+    ends = {"source": arrow.source, "target": arrow.target}
+    return group(stroke(arrow, curve, well), f"arrow {arrow.line.name.lower()} {arrow.change}", id=arrow.id, **ends)
+
+
+def _entry(entry: Entry, well: Inkwell) -> str:
+    box = entry.box
+    center = box.x + SAMPLE / 2, box.y + box.height / 2
+    text = well.text(entry.text, NOTE, (box.x + SAMPLE + 6, center[1] + 3.6), "start", "soft")
+    match entry.what:
+        case Line():
+            x, y = box.x, center[1]
+            curve = Curve(((x, y), (x + 9, y), (x + 17, y), (x + SAMPLE - 10, y)), (x + SAMPLE - 2, y))
+            return "".join(stroke(Arrow("", "", "", entry.what), curve, well)) + text
+        case Change():
+            mark = Mark("", Kind.OPERATOR, change=entry.what)
+            return "".join(shape(mark, Box.around(center, 22, 10), well)) + text
+        case Kind():
+            return "".join(sample(entry.what, Box.around(center, *_SAMPLES.get(entry.what, (30, 17))), well)) + text
+
+
+def sample(kind: Kind, box: Box, well: Inkwell) -> list[str]:
+    """A small specimen of a kind, with its sign where that belongs to the shape."""
+    signs = {Kind.MINUS: "−", Kind.SUM: "+", Kind.SCALE: "×"}
+    found = outline(kind, box, well)
+    if kind in signs:
+        found.append(well.centered(signs[kind], NOTE, box.center))
+    return found
+
+
+_SAMPLES = {Kind.MINUS: (18, 18), Kind.SUM: (18, 18), Kind.SEED: (20, 17), Kind.CUT: (30, 14), Kind.BROADCAST: (30, 12)}
+"""The size of a specimen, where it is not (30, 17)."""

@@ -1,0 +1,94 @@
+"""How values and messages are called on their arrows: the essay's delta, the names of the nodes, shapes."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from antiphon.grammars import maps
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.query import Kind, Port, QueryGraph
+from antiphon.grammars.response import PARAMETERS, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.types import EdgeType, dtype_name
+
+LONGEST = 26
+"""Characters that a name may have in a picture; the whole of it is in the tip."""
+
+
+def clipped(text: str, longest: int = LONGEST) -> str:
+    """The text, or its two ends around an ellipsis.
+
+    >>> clipped("a name that goes on and on and on", 12)
+    'a name…nd on'
+    """
+    if len(text) <= longest:
+        return text
+    head = (longest - 1 + 1) // 2
+    return f"{text[:head]}…{text[-(longest - 1 - head) :]}"
+
+
+def shape_of(kind: EdgeType) -> str:
+    """Dimensions, and the dtype where it is not float32.
+
+    >>> shape_of(EdgeType((3, 4))), shape_of(EdgeType((3,), torch.int64))
+    ('[3, 4]', 'int64[3]')
+    """
+    dtype = "" if kind.dtype == torch.float32 else dtype_name(kind.dtype)
+    return f"{dtype}[{', '.join(map(repr, kind.shape))}]"
+
+
+def value_symbol(query: QueryGraph, port: Port) -> str:
+    """A value is called after its node, an oracle's answer after the oracle where there is one question."""
+    node = query.by_name[port.node]
+    name = node.name
+    if node.kind is Kind.ORACLE:
+        asked = {each.question for each in query.nodes if each.owner == node.owner}
+        name = name.replace(f".{node.question}", "", 1) if len(asked) == 1 else name
+    return clipped(name if port.index == 0 else f"{name}.{port.index}")
+
+
+def message_symbols(query: QueryGraph, response: ResponseGraph) -> Mapping[Port, str]:
+    """What each message is called: delta and the value whose gradient it is, or stands for."""
+    found: dict[Port, str] = {}
+    for node in response.nodes:
+        for port, symbol in _symbols(query, node, found).items():
+            found[port] = clipped(symbol)
+    return found
+
+
+def _symbols(query: QueryGraph, node: ResponseNode, found: Mapping[Port, str]) -> dict[Port, str]:
+    own = Port(node.name)
+    match node:
+        case Seed():
+            return {own: f"δ {value_symbol(query, node.loss)}"}
+        case Tap():
+            return {own: value_symbol(query, node.port)}
+        case Product():
+            inputs = query.by_name[node.of].inputs
+            told = {Port(node.name, index): f"δ {value_symbol(query, inputs[index])}" for index in node.toward}
+            return told | ({Port(node.name, PARAMETERS): "δθ"} if node.parameters else {})
+        case Map():
+            return {own: _mapped(node.operation, [found[port] for port in node.inputs], node.name)}
+        case _:
+            return {}
+
+
+def _mapped(operation: Factory, inputs: Sequence[str], name: str) -> str:
+    target, keywords = operation.target, dict(operation.keywords)
+    if target is maps.add:
+        return inputs[0] if len(set(inputs)) == 1 else "Σ"
+    if target is maps.negate:
+        return f"−{inputs[0]}"
+    if target is maps.scale and "factor" in keywords:
+        return f"{number(keywords['factor'])} {inputs[0]}"
+    if target is maps.over_batch:
+        return f"{'−' if keywords.get('factor', 1.0) < 0 else ''}{inputs[0]} / n"
+    return name
+
+
+def number(value: float) -> str:
+    """A number with a true minus sign, as short as it is.
+
+    >>> number(-0.5)
+    '−0.5'
+    """
+    return f"{value:g}".replace("-", "−")

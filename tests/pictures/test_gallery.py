@@ -1,0 +1,34 @@
+"""The documents' pictures are those of the library as it is."""
+
+from pathlib import Path
+
+from antiphon.experiment import RECIPES
+from antiphon.pictures.gallery import gallery, write
+from antiphon.pictures.legend import MEANINGS
+from antiphon.pictures.picture import Change, Kind, Line
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_the_gallery_is_current():
+    made = gallery()
+    stale = [name for name, text in made.items() if not (DOCS / name).exists() or (DOCS / name).read_text() != text]
+    assert stale == [], "run `make gallery`"
+    assert {f"gallery/{path.name}" for path in (DOCS / "gallery").iterdir()} == set(made) - {"gallery.md"}
+
+
+def test_every_grammar_of_the_library_is_in_it():
+    text = gallery()["gallery.md"]
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [f"## {name}" for name in sorted(RECIPES)]
+
+
+def test_pictures_of_what_is_gone_are_removed(tmp_path):
+    (tmp_path / "gallery").mkdir()
+    (tmp_path / "gallery" / "gone.svg").write_text("")
+    write(tmp_path)
+    assert not (tmp_path / "gallery" / "gone.svg").exists()
+    assert (tmp_path / "gallery.md").read_text() == gallery()["gallery.md"]
+
+
+def test_the_key_explains_every_mark_and_line():
+    assert set(MEANINGS) == {*(set(Kind) - {Kind.CUT}), *Line, *(set(Change) - {Change.SAME})}

@@ -1,0 +1,120 @@
+"""A grammar as marks and arrows: every node is there once, in the shape of what it is, each edge as what it carries."""
+
+from antiphon.grammars.oracle import Box
+from antiphon.grammars.query import Kind as Node
+from antiphon.grammars.testing import sample_grammar
+from antiphon.pictures.of_grammar import picture_of
+from antiphon.pictures.picture import Kind, Line
+
+
+def kinds(side) -> dict[str, Kind]:
+    return {mark.id: mark.kind for mark in side.marks}
+
+
+def ends(side, line) -> set[tuple[str, str]]:
+    return {(arrow.source, arrow.target) for arrow in side.arrows if arrow.line is line}
+
+
+def test_the_adversaries_node_by_node(gan):
+    picture = picture_of(gan)
+    assert kinds(picture.query) == {
+        "Q Environment.sample": Kind.BLACK,
+        "Q Noise.sample": Kind.NOISE,
+        "Q Forger": Kind.OPERATOR,
+        "Q Curator": Kind.OPERATOR,
+        "Q Curator#2": Kind.OPERATOR,
+        "Q L": Kind.LOSS,
+        "Q plays Forger": Kind.PLAYER,
+        "Q plays Curator": Kind.PLAYER,
+    }
+    assert kinds(picture.response) == {
+        "R d L": Kind.SEED,
+        "R L *": Kind.PRODUCT,
+        "R Curator *": Kind.PRODUCT,
+        "R Curator#2 *": Kind.PRODUCT,
+        "R Forger *": Kind.PRODUCT,
+        "R minus, into Forger": Kind.MINUS,
+        "R sum for Curator": Kind.SUM,
+        "R deliver Forger": Kind.PLAYER,
+        "R deliver Curator": Kind.PLAYER,
+    }
+
+
+def test_a_player_plays_into_each_of_its_operators(gan):
+    assert ends(picture_of(gan).query, Line.PARAMETERS) == {
+        ("Q plays Forger", "Q Forger"),
+        ("Q plays Curator", "Q Curator"),
+        ("Q plays Curator", "Q Curator#2"),
+    }
+
+
+def test_arrows_tell_symbol_and_shape(gan):
+    picture = picture_of(gan)
+    said = {arrow.id: (arrow.symbol, arrow.shape) for side in picture.sides for arrow in side.arrows}
+    assert said["Q Environment.sample.0 > Q Curator.0"] == ("Environment", "[batch, 2]")
+    assert said["R minus, into Forger.0 > R Forger *.0"] == ("−δ Forger", "[batch, 2]")
+    assert said["R Forger *.-1 > R deliver Forger.0"] == ("δθ", "[10]")
+
+
+def test_values_are_of_zeroth_order_and_gradients_of_first(dac):
+    picture = picture_of(dac)
+    assert {arrow.line for arrow in picture.query.arrows} == {Line.ZEROTH, Line.PARAMETERS}
+    assert ends(picture.response, Line.ZEROTH) == {("R tap Deviator", "R ascend G"), ("R ascend G", "R Actor#2 *")}
+    assert ("R BGE *", "R Critic *") in ends(picture.response, Line.FIRST)
+
+
+def test_passes_are_frames_and_clones_are_told_from_players(dac):
+    side = picture_of(dac).query
+    assert dict(side.frames) == {
+        "frame act": "act: every 8 rounds",
+        "frame learn": "learn: every round, from round 1000 on",
+    }
+    assert side.by_id["Q plays Critic~"].kind is Kind.CLONE
+    assert side.by_id["Q plays Critic~"].lines == ("Critic~", "0.005 → Critic")
+    assert side.by_id["Q Nature.step"].frame == "frame act"
+
+
+def test_what_the_chain_rule_would_tell_and_r_does_not_is_a_cut(five, dac, gan):
+    assert ends(picture_of(five).response, Line.CUT) == {("R Right *", "R Eye *")}
+    assert ends(picture_of(dac).response, Line.CUT) == {
+        ("R Critic *", "R Actor#2 *"),
+        ("R Deviator *", "R Actor#2 *"),
+        ("R BGE *", "R cut BGE * 5"),  # nobody is left there who could hear it
+    }
+    assert ends(picture_of(gan).response, Line.CUT) == set()
+
+
+def test_one_message_that_several_hear_is_a_broadcast(broadcast):
+    side = picture_of(broadcast).response
+    assert side.by_id["R broadcast Loss * 0"].kind is Kind.BROADCAST
+    assert ends(side, Line.FIRST) >= {
+        ("R Loss *", "R broadcast Loss * 0"),
+        ("R broadcast Loss * 0", "R kick"),
+        ("R broadcast Loss * 0", "R Layer2 *"),
+    }
+
+
+def test_a_users_own_grammar_is_drawn_without_touching_the_library(five):
+    picture = picture_of(five)
+    players = [mark.lines[0] for mark in picture.query.marks if mark.kind is Kind.PLAYER]
+    assert players == ["Eye", "Left", "Right", "Hand", "Foot"]
+    assert (picture.response.by_id["R scale"].kind, picture.response.by_id["R scale"].sign) == (Kind.SCALE, "× −0.5")
+
+
+def test_every_node_and_every_edge_of_random_grammars_is_drawn_once():
+    for seed in range(20):
+        grammar = sample_grammar(seed)
+        picture = picture_of(grammar)
+        query, response = grammar.query, grammar.response
+        ids = [mark.id for side in picture.sides for mark in side.marks]
+        assert len(ids) == len(set(ids))
+        assert {f"Q {node.name}" for node in query.nodes} <= set(ids)
+        assert {f"R {node.name}" for node in response.nodes} <= set(ids)
+        zeroth = [arrow for arrow in picture.query.arrows if arrow.line is Line.ZEROTH]
+        assert len(zeroth) == sum(len(node.inputs) for node in query.nodes)
+        told = [arrow for arrow in picture.response.arrows if "R broadcast" not in arrow.target]
+        assert len(told) == sum(len(node.inputs) for node in response.nodes)
+        for node in query.nodes:
+            if node.kind is Node.ORACLE:
+                drawn = picture.query.by_id[f"Q {node.name}"].kind
+                assert drawn is (Kind.BLACK if query.box_of(node) is Box.BLACK else Kind.GRAY)
