@@ -1,4 +1,4 @@
-"""The command line: `antiphon list | run | ...`. Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C."""
+"""The command line: `antiphon list | run | evaluate`. Exit 2 on bad input, 1 on a run that failed, 130 on Ctrl-C."""
 
 import contextlib
 import signal
@@ -58,6 +58,54 @@ def list_command() -> None:
         typer.echo(listing())
 
 
+@app.command("cost")
+def cost_command(
+    grammars: Annotated[list[str], typer.Argument(help="Names that `list` shows, TOML files, or module:factory.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds to count; a period if left out.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
+    placement: Annotated[str, typer.Option(help="spread, together, or a TOML file.")] = "spread",
+    scan: Annotated[str | None, typer.Option(metavar="KEY=V1,V2,...", help="Count at several values.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Plot the scan: .png, .svg or .pdf.")] = None,
+    messages: Annotated[bool, typer.Option("--messages", help="List every message, with its locality.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Totals as JSON.")] = False,
+) -> None:
+    """Count what grammars communicate: predicted, and measured in a run. Exit 1 if the two differ."""
+    with _told():
+        from antiphon.cost_command import Order, cost_command
+
+        given = tuple(grammars), tuple(changes or ()), executor, rounds, placement, scan, out, messages, as_json
+        disagreements = cost_command(Order(*given), _console())
+        for line in disagreements:
+            typer.echo(f"disagreement: {line}", err=True)
+        if disagreements:
+            raise typer.Exit(1)
+
+
+@app.command("show")
+def show_command(
+    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    schedule: Annotated[bool, typer.Option("--schedule", help="Draw who does what when.")] = False,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Record so many rounds of a run; else the plan.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or ray, for a recording.")] = None,
+    placement: Annotated[str, typer.Option(help="spread, together, or a TOML file.")] = "spread",
+    order: Annotated[str | None, typer.Option(help="plain or split, for a plan.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A file: .svg, .json (a Chrome trace) or .txt.")] = None,
+) -> None:
+    """Show a grammar's schedule: a row per worker, a column per step."""
+    with _told():
+        from antiphon.errors import ExperimentError
+        from antiphon.reading import parse_change, read_experiment
+        from antiphon.schedule_command import View, schedule_command
+
+        if not schedule:
+            raise ExperimentError("`show` draws schedules, and --schedule was not given. Add it.")
+        given = {"executor": executor} if executor is not None else {}
+        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
+        typer.echo(schedule_command(experiment, View(rounds, placement, order, out)).rstrip("\n"))
+
+
 @app.command("run")
 def run_command(
     grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
@@ -105,54 +153,6 @@ def evaluate_command(
         if not evaluation.sign:  # of percentages, each figure is all or nothing
             say(console, spread_of(evaluation))
         say(console, evaluation.line)
-
-
-@app.command("cost")
-def cost_command(
-    grammars: Annotated[list[str], typer.Argument(help="Names that `list` shows, TOML files, or module:factory.")],
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds to count; a period if left out.")] = None,
-    executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
-    placement: Annotated[str, typer.Option(help="spread, together, or a TOML file.")] = "spread",
-    scan: Annotated[str | None, typer.Option(metavar="KEY=V1,V2,...", help="Count at several values.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Plot the scan: .png, .svg or .pdf.")] = None,
-    messages: Annotated[bool, typer.Option("--messages", help="List every message, with its locality.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Totals as JSON.")] = False,
-) -> None:
-    """Count what grammars communicate: predicted, and measured in a run. Exit 1 if the two differ."""
-    with _told():
-        from antiphon.cost_command import Order, cost_command
-
-        given = tuple(grammars), tuple(changes or ()), executor, rounds, placement, scan, out, messages, as_json
-        disagreements = cost_command(Order(*given), _console())
-        for line in disagreements:
-            typer.echo(f"disagreement: {line}", err=True)
-        if disagreements:
-            raise typer.Exit(1)
-
-
-@app.command("show")
-def show_command(
-    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
-    schedule: Annotated[bool, typer.Option("--schedule", help="Draw who does what when.")] = False,
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Record so many rounds of a run; else the plan.")] = None,
-    executor: Annotated[str | None, typer.Option(help="inline or ray, for a recording.")] = None,
-    placement: Annotated[str, typer.Option(help="spread, together, or a TOML file.")] = "spread",
-    order: Annotated[str | None, typer.Option(help="plain or split, for a plan.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A file: .svg, .json (a Chrome trace) or .txt.")] = None,
-) -> None:
-    """Show a grammar's schedule: a row per worker, a column per step."""
-    with _told():
-        from antiphon.errors import ExperimentError
-        from antiphon.reading import parse_change, read_experiment
-        from antiphon.schedule_command import View, schedule_command
-
-        if not schedule:
-            raise ExperimentError("`show` draws schedules, and --schedule was not given. Add it.")
-        given = {"executor": executor} if executor is not None else {}
-        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
-        typer.echo(schedule_command(experiment, View(rounds, placement, order, out)).rstrip("\n"))
 
 
 def _console():  # noqa: ANN202 - rich's Console, imported here
