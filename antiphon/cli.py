@@ -96,14 +96,12 @@ def show_command(
     """Show a grammar's schedule: a row per worker, a column per step."""
     with _told():
         from antiphon.errors import ExperimentError
-        from antiphon.reading import parse_change, read_experiment
         from antiphon.schedule_command import View, schedule_command
 
         if not schedule:
             raise ExperimentError("`show` draws schedules, and --schedule was not given. Add it.")
-        given = {"executor": executor} if executor is not None else {}
-        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
-        typer.echo(schedule_command(experiment, View(rounds, placement, order, out)).rstrip("\n"))
+        view = View(rounds, executor, placement, order, out)
+        typer.echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
 
 
 @app.command("run")
