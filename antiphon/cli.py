@@ -88,13 +88,10 @@ def show_command(
                 other = "a picture of the graphs: leave out --schedule" if schedule else "a schedule: add --schedule"
                 raise ExperimentError(f"show was given --{name} {value}; expected {other}, or leave out --{name}.")
         if schedule:
-            from antiphon.reading import parse_change, read_experiment
             from antiphon.schedule_command import View, schedule_command
 
-            given = {"executor": executor} if executor is not None else {}
-            experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
-            view = View(rounds, placement or "spread", order, out)
-            typer.echo(schedule_command(experiment, view).rstrip("\n"))
+            view = View(rounds, executor, placement or "spread", order, out)
+            typer.echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
         else:
             from antiphon.showing import shown
 

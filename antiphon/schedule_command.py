@@ -1,5 +1,6 @@
 """The command `antiphon show GRAMMAR --schedule`: a schedule as planned or as played, in three formats."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from antiphon.grammars.playing import steady
 from antiphon.launching import launch
 from antiphon.output_file import check_output, write
 from antiphon.placing import placed
+from antiphon.reading import parse_change, read_experiment
 from antiphon.schedule_picture import picture
 from antiphon.timetable import Timetable, planned, recorded
 from antiphon.trace import trace
@@ -25,13 +27,14 @@ class View:
     """What is to be seen. rounds: to record, instead of drawing the plan. order: "plain", "split", or the default."""
 
     rounds: int | None = None
+    executor: str | None = None
     placement: str = "spread"
     order: str | None = None
     out: Path | None = None
 
 
-def schedule_command(experiment: Experiment, view: View) -> str:
-    """Draw the schedule of an experiment's grammar. Returns what is to be printed: a text, or where the file is.
+def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
+    """Draw the schedule of a grammar. Returns what is to be printed: a text, or where the file is.
 
     The ending of `view.out` chooses the format: .svg a picture, .json a trace for Chrome and Perfetto, .txt the text
     that is printed when there is no file. Raises what refuses a placement, an order or a path, before anything else.
@@ -42,7 +45,8 @@ def schedule_command(experiment: Experiment, view: View) -> str:
         raise ExperimentError(f"order {view.order!r} is not known; expected 'plain' or 'split'. Name one of these.")
     if view.order is not None and view.rounds is not None:
         raise ExperimentError("--order is for plans, and --rounds records a run. Leave one of the two out.")
-    table = timetable(experiment, view)
+    given = {"executor": view.executor} if view.executor is not None else {}
+    table = timetable(read_experiment(name, {**dict(map(parse_change, changes)), **given}), view)
     if view.out is None:
         return text(table)
     formats = {".svg": picture, ".json": trace, ".txt": text}

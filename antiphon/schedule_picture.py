@@ -131,7 +131,10 @@ class _Picture:
 
     def _legend(self) -> list[str]:
         y, x, found = self.bottom + 14, float(_PAD), []
-        for kind, text in (("query", "query"), ("response", "response"), ("move", "move"), ("bubble", "idle")):
+        kinds = {"query": "query", "response": "response", "move": "move", "bubble": "idle"}
+        if self.table.unit != "step":
+            kinds = {**kinds, "message": "sending", "bubble": "idle or waiting"}
+        for kind, text in kinds.items():
             found.append(_shape(kind, x, y, 22, 14) + f'<text x="{x + 28:.1f}" y="{y + 11}" class="note">{text}</text>')
             x += 42 + len(text) * 6.4
         for order, text in (("", "message, zeroth order"), (" first", "message, first order")):

@@ -19,9 +19,11 @@ from antiphon.grammars.chain_rule import chain_rule, negate_into
 from antiphon.grammars.cost import Graph, cost
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.maps import add
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.testing import Dense, mean_gap, sample_grammar, samples
 from antiphon.grammars.types import Order
+from antiphon.grammars.writing import ResponseDraft
 from antiphon.transport.message import Phase
 
 SGD = AgentSpecification.of("SGD", {"lr": 0.1})
@@ -40,6 +42,26 @@ def sometimes() -> Grammar:
         second = q.loss("Second", mean_gap)(a(z), z)
     objective = minimise(first, second)
     return Grammar("sometimes", q.graph(), chain_rule(q, objective, edit=negate_into("A")), objective)
+
+
+def overheard() -> Grammar:
+    """B and C, shaped like A, hear the sum of what A is told in two passes: it travels when either plays."""
+    q = QueryDraft()
+    nature, a = q.oracle("Nature", samples(4, (3,), (3,))), q.player("A", Dense, 3, 3)
+    b, c = q.player("B", Dense, 3, 3), q.player("C", Dense, 3, 3)
+    losses = []
+    for name, every in (("First", 2), ("Second", 3)):
+        with q.query_pass(name, every=every):
+            x, y = nature()
+            losses.append(q.loss(f"{name} loss", mean_gap)(c(b(a(x))), y))
+    r = ResponseDraft(q.graph())
+    total = []
+    for loss, own in zip(losses, ("A", "A#2"), strict=True):
+        total.append(r.product(own, r.product(loss, r.seed(loss)).toward(0)).parameters)
+    heard = r.map(add, *total)
+    for name in ("A", "B", "C"):
+        r.deliver(name, heard)
+    return Grammar("overheard", q.graph(), r.graph(), minimise(*losses))
 
 
 def play(assignment: Assignment, first: int, rounds: int) -> Played:
@@ -69,9 +91,10 @@ def test_on_random_grammars_graph_and_schedule_count_the_same_messages(seed):
     assert hops(grammar, range(3)) == carried(schedule, range(3))
 
 
+@pytest.mark.parametrize("make", [sometimes, overheard])
 @pytest.mark.parametrize("moves", [{}, {"A": Cadence(2)}, {"A": Cadence(3, 2), "B": Cadence(5, 1)}])
-def test_cadences_are_counted_alike(moves):
-    grammar = sometimes()
+def test_cadences_are_counted_alike(make, moves):
+    grammar = make()
     agents = {name: replace(SGD, cadence=moves.get(name, Cadence())) for name in ("A", "B")}
     schedule = assign(grammar, agents, placement=spread(grammar)).schedule
     for rounds in (range(1), range(3, 17), range(1, 61)):

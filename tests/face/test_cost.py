@@ -226,7 +226,15 @@ def test_a_schedule_is_shown_and_drawn(antiphon, place):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["backprop"], "`show` draws schedules, and --schedule was not given. Add it."),
+        (
+            ["backprop", "--rounds", "2"],
+            "show was given --rounds 2; expected a schedule: add --schedule, or leave out --rounds.",
+        ),
+        (
+            ["backprop", "--schedule", "--against", "dac"],
+            "show was given --against dac; expected a picture of the graphs: leave out --schedule, or leave out "
+            "--against.",
+        ),
         (
             ["backprop", "--schedule", "--out", "plan.gif"],
             "--out 'plan.gif' ends in '.gif'; expected one of .svg, .json, .txt. "

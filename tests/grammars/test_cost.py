@@ -125,6 +125,26 @@ def test_kicks_are_local_what_the_layer_above_saw_and_the_broadcast():
     assert response_depth(kickback) == 1
 
 
+def test_what_is_made_of_the_broadcast_alone_is_local_and_one_hop_further_it_is_relayed():
+    """Layers 3 and 2 hear the broadcast; layer 1 hears layer 2, and layer 0 layer 1."""
+    grammar = scalar(4)
+    (loss,) = grammar.objective.losses
+    r = ResponseDraft(grammar.query)
+    beta = r.product(loss, r.seed(loss)).toward(0)
+    message = beta
+    for name in ("Layer3", "Layer2", "Layer1", "Layer0"):
+        product = r.product(Port(name), beta if name in ("Layer3", "Layer2") else message)
+        r.deliver(name, product.parameters)
+        message = product.toward(0)
+    relay = Grammar("relay", grammar.query, r.graph(), grammar.objective)
+    assert kinds(relay) == {
+        ("Loss", "Layer3"): "broadcast",
+        ("Loss", "Layer2"): "broadcast",
+        ("Layer2", "Layer1"): "local",
+        ("Layer1", "Layer0"): "relayed",
+    }
+
+
 def test_of_a_layers_cost_every_figure_is_known():
     """Two dense layers 5-4-3, batch 7, float32; labels are int64."""
     layers = {"Low": Factory.of(nn.Linear, 5, 4), "High": Factory.of(nn.Linear, 4, 3)}
