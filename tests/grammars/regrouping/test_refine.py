@@ -28,7 +28,7 @@ class Network(nn.Sequential):
         super().__init__(Dense(3, 4), nn.Linear(4, 3, dtype=torch.float64), nn.Tanh())
 
 
-def game(made=Network, edit=()) -> Grammar:
+def game(made: type[nn.Module] = Network, edit=()) -> Grammar:
     """Net is asked twice, and cloned."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(4, (3,), (3,)))()
@@ -115,7 +115,7 @@ def test_parts_begin_with_the_numbers_of_the_whole():
     whole = Network()
     torch.manual_seed(5)
     unit = refined.query.player_by_name["Net.0.unit2"].factory()
-    assert unit[0].weight.equal(whole[0][0].weight[2:3])
+    assert next(unit.parameters()).equal(next(whole.parameters())[2:3])
 
 
 def edited_on_the_way_to_the_player(operation, **keywords) -> Grammar:
