@@ -1,5 +1,6 @@
 """Refining: other players, the same numbers; R follows Q, and edits outside of the player stay."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -16,7 +17,7 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.maps import scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Kind, Port
-from antiphon.grammars.regrouping import Child, Regrouping, Span, refine, units
+from antiphon.grammars.regrouping import Child, Regrouping, Span, coarsen, refine, units
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, ResponseGraph
 from antiphon.grammars.testing import Dense, Fork, mean_gap, samples
 
@@ -264,6 +265,28 @@ def test_a_child_that_stands_twice_is_one_player_asked_twice():
     assert asked == ["Net.0", "Net.0#2", "Net.0#3", "Net.0#4"]
     assert len(after.response.by_name["sum for Net.0"].inputs) == 2
     assert all(port.index != PARAMETERS for port in after.response.by_name["sum for Net.0"].inputs)
+
+
+def test_what_was_regrouped_goes_to_other_processes():
+    fine = refine(refine(game(), "Net"), "Net.0", into=units)
+    coarse = coarsen(fine.grammar, ["Net.0.unit0", "Net.0.unit1"], "Two")
+    for grammar in (fine.grammar, coarse.grammar):
+        assert pickle.loads(pickle.dumps(grammar)).signature == grammar.signature
+
+
+def test_a_part_is_signed_with_the_seed_that_it_begins_from():
+    fine = refine(game(), "Net").grammar
+    players = tuple(replace(player, part_of="") for player in fine.query.players)
+    assert replace(fine, query=replace(fine.query, players=players)).signature != fine.signature
+
+
+def test_spans_that_leave_something_out_are_refused(refusal):
+    fine = refine(game(), "Net")
+    short = (("Net.0", (Span("Net", 0, 15),)), *fine.spans[1:])
+    assert refusal(GrammarError, lambda: replace(fine, spans=short)) == (
+        "player 'Net.0' of grammar 'game' has 16 parameters, of which a regrouping of 'game' covers 15; "
+        "expected each to be covered once. Correct the spans."
+    )
 
 
 def test_nothing_is_a_regrouping_too():
