@@ -23,9 +23,10 @@ CANCELLED = 1e-3
 def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, bound: float = 1e-10) -> float:
     """Play both grammars inline from corresponding parameters, and compare what their players heard in each round.
 
-    Returns the largest difference, relative to the largest number that the same players of `origin` heard (or to a
-    thousandth of the largest that anybody heard). In float64 it is a matter of rounding; nobody moves. Raises GrammarError, naming the player, where it exceeds `bound`, where
-    one grammar responds and the other does not, and when nobody heard anything.
+    Returns the largest difference, relative to the largest number that the same players of `origin` heard, or to a
+    thousandth of the largest that anybody heard. In float64 it is a matter of rounding; nobody moves.
+    Raises GrammarError, naming the player, where it exceeds `bound`, where one grammar responds and the other does not,
+    and when nobody heard anything.
     """
     largest, heard_any = 0.0, False
     with (

@@ -34,7 +34,7 @@ def layered_dac(
     learn_from: int = 0,
     gamma: float = 0.98,
 ) -> Grammar:
-    """The players are Actor.Dense1, ..., Actor.Output, Critic and Deviator; the clone of Actor is a clone of each layer.
+    """Players Actor.Dense1, ..., Actor.Output, Critic and Deviator; the clone of Actor is a clone of each layer.
 
     nature, noise, and what is not said here: as in `dac`.
     """

@@ -89,10 +89,10 @@ def _assemble(bare: Contraction, name: str, factory: Factory, part_of: str) -> Q
         for each in query.clones
         if each.name not in gone
     ]
-    return QueryGraph(_sorted(nodes, group), tuple(players), query.oracles, tuple(clones), query.passes)
+    return QueryGraph(_sorted(nodes, bare), tuple(players), query.oracles, tuple(clones), query.passes)
 
 
-def _sorted(nodes: Mapping[str, Node], group: Group) -> tuple[Node, ...]:
+def _sorted(nodes: Mapping[str, Node], bare: Contraction) -> tuple[Node, ...]:
     """In an order of dependence, in which each oracle is asked as before."""
     needs = {name: [port.node for port in node.inputs] for name, node in nodes.items()}
     last: dict[str, str] = {}
@@ -102,10 +102,11 @@ def _sorted(nodes: Mapping[str, Node], group: Group) -> tuple[Node, ...]:
             last[node.owner] = name
     found, stuck = ordered(nodes, needs)
     if stuck:
-        others = [name for name in stuck if nodes[name].owner not in group.players]
+        new = set(bare.node_of.values())
+        way = next(need for name in stuck if name in new for need in needs[name] if need in stuck)
         raise GrammarError(
-            f"the players {list(group.players)} cannot be one: what goes out of them comes in again by way of "
-            f"{others[-1] if others else stuck[0]!r}; expected every way between them to lead through themselves and "
+            f"the players {list(bare.group.players)} cannot be one: what goes out of them comes in again by way of "
+            f"{way!r}; expected every way between them to lead through themselves and "
             "operators. Take the players on that way into the group, or leave out who stands before it or behind it."
         )
     return tuple(nodes[name] for name in found)

@@ -91,15 +91,35 @@ def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclar
 
 
 def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) -> list[GroupUse]:
+    """The first way of telling one use from the next by which all uses are alike, or else the first way."""
     bricks = _uses_of_brick(query, names, owners)
-    found = bricks if bricks is not None else _components(query, owners)
-    uses = [_use(query, nodes, copy) for nodes in found]
-    if bricks is None and len(uses) > 1 and not _alike(query, uses):
-        passes = {node.query_pass for nodes in found for node in nodes}
-        if len(passes) == 1:
-            together = {node.name for nodes in found for node in nodes}
-            uses = [_use(query, [node for node in query.nodes if node.name in together], copy)]
-    return uses
+    pieces = _components(query, owners)
+    ways = [bricks] if bricks is not None else [pieces, _by_turn(query, pieces, owners), [_sorted(query, pieces)]]
+    found = [[_use(query, nodes, copy) for nodes in way] for way in ways if all(map(_in_one_pass, way))]
+    return next((uses for uses in found if _alike(query, uses)), found[0])
+
+
+def _by_turn(query: QueryGraph, pieces: list[list[Node]], owners: set[str]) -> list[list[Node]]:
+    """What is asked for the first time together, what is asked for the second time together, and so on."""
+    turn: dict[str, int] = {}
+    for owner in owners:
+        asked = [node.name for node in query.nodes if node.owner == owner and node.kind is not Kind.OPERATOR]
+        turn |= {name: index for index, name in enumerate(asked)}
+    found: dict[int, list[list[Node]]] = {}
+    for nodes in pieces:
+        first = min((turn[node.name] for node in nodes if node.name in turn), default=0)
+        found.setdefault(first, []).append(nodes)
+    return [_sorted(query, found[index]) for index in sorted(found)]
+
+
+def _sorted(query: QueryGraph, pieces: Iterable[list[Node]]) -> list[Node]:
+    """All of them, in Q's order."""
+    names = {node.name for nodes in pieces for node in nodes}
+    return [node for node in query.nodes if node.name in names]
+
+
+def _in_one_pass(nodes: list[Node]) -> bool:
+    return len({node.query_pass for node in nodes}) == 1
 
 
 def _uses_of_brick(query: QueryGraph, names: Sequence[str], owners: set[str]) -> list[list[Node]] | None:

@@ -77,7 +77,7 @@ class _Retelling:
             entrance = tuple(expansion.given)[index]
             told = self._sum(said.get(entrance, ()), f"sum at {expansion.given[entrance]!r}, of {self.player}")
             self.told[Port(product.name, index)] = told or self._nothing(expansion.given[entrance])
-        heard_by = {part: self._sum(heard.get(part, ()), f"sum for {part}") for part in self.parts}
+        heard_by = {part: self._sum(heard.get(part, ()), f"sum for {part}, at {product.of}") for part in self.parts}
         self.shares[Port(product.name, PARAMETERS)] = {part: told for part, told in heard_by.items() if told}
 
     def _visit(

@@ -11,7 +11,7 @@ from torch.nn.functional import mse_loss
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.inference import infer, make_module, make_operator
+from antiphon.grammars.inference import infer, make_module, make_operator, makes_parameters
 from antiphon.grammars.types import Batch, EdgeType
 
 VECTOR = EdgeType((Batch(), 4))
@@ -181,3 +181,11 @@ def test_a_function_takes_its_arguments_after_the_values():
     assert make_operator(Factory.of(torch.sub, alpha=2))(torch.tensor(5), torch.tensor(1)) == 3
     assert make_operator(Factory.of(mse_loss)) is mse_loss
     assert isinstance(make_operator(Factory.of(nn.MaxPool2d, 2)), nn.MaxPool2d)
+
+
+def test_only_a_class_makes_parameters():
+    before = torch.random.get_rng_state()
+    assert makes_parameters(Factory.of(nn.Linear, 4, 3))
+    assert not makes_parameters(Factory.of(nn.Dropout, 0.5))
+    assert not makes_parameters(Factory.of(torch.flatten, start_dim=1))
+    assert torch.random.get_rng_state().equal(before)

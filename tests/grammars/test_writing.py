@@ -64,3 +64,17 @@ def test_what_is_no_value_is_refused(begun, refusal):
         "a Response graph was given tensor([0., 0.]), a Tensor; expected a value of the Query graph. "
         "Pass what a node of the Query draft returned."
     )
+
+
+def test_a_node_of_another_graph_is_adopted_under_a_free_name(begun):
+    r, _, loss = written(begun)
+    r.seed(loss)
+    seed = r.adopt(Seed("d Loss", Port("Loss")))[Port("d Loss")]
+    assert seed.port == Port("d Loss#2")
+    told = r.adopt(Product("A *", "A", (seed.port,), (0,), True))
+    assert {port: message.port for port, message in told.items()} == {
+        Port("A *"): Port("A *"),
+        Port("A *", -1): Port("A *", -1),
+    }
+    assert r.adopt(Deliver("A", Port("A *", -1)))
+    assert [node.name for node in r.graph().nodes] == ["d Loss#2", "A *", "deliver A"]
