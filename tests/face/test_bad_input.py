@@ -21,12 +21,14 @@ def refused(told, text, place):
         (
             ["dca"],
             "grammar 'dca' is not known; expected one of backprop, backprop-convolutional, dac, dac-pendulum-demo, "
+            "likelihood, supervised, temporal-difference, temporal-difference-baird, "
             "a path to a .toml file, or 'module:factory'. Did you mean 'dac'? See `antiphon list`.",
         ),
         (
             ["dac", "--set", "grammar=dca"],
-            "experiment 'dac' is refused: grammar 'dca' is not known; expected one of backprop, dac, or "
-            "'module:factory'. Did you mean 'dac'? Correct the key 'grammar'.",
+            "experiment 'dac' is refused: grammar 'dca' is not known; expected one of backprop, dac, "
+            "likelihood, supervised, temporal-difference, or 'module:factory'. Did you mean 'dac'? "
+            "Correct the key 'grammar'.",
         ),
         (
             ["dac", "--set", "dac.gama=0.9"],

@@ -84,11 +84,17 @@ def test_list_shows_grammars_and_experiments(antiphon):
     told = antiphon("list")
     lines = told.out.splitlines()
     assert (told.code, told.error) == (0, "")
-    assert "backprop  exact                        Dense1, Dense2, Output   Nature" in lines
-    assert "dac       learned + estimated + exact  Actor, Critic, Deviator  Nature, Noise" in lines
+    rows = [" ".join(line.split()) for line in lines]
+    assert "backprop exact Dense1, Dense2, Output Nature" in rows
+    assert "dac learned + estimated + exact Actor, Critic, Deviator Nature, Noise" in rows
+    assert "temporal-difference exact Critic Nature" in rows
     assert sorted(line.split()[0] for line in lines[lines.index("") + 2 :]) == [
         "backprop",
         "backprop-convolutional",
         "dac",
         "dac-pendulum-demo",
+        "likelihood",
+        "supervised",
+        "temporal-difference",
+        "temporal-difference-baird",
     ]
