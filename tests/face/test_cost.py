@@ -8,7 +8,7 @@ import pytest
 from antiphon import cost_command
 from antiphon.cost_tables import disagreements
 from antiphon.costing import bill
-from antiphon.reading import read_experiment
+from antiphon.reading import read_experiment, shipped
 from antiphon.scanning import parse_scan, scanned
 
 SMALL = ["--set=backprop.widths=[8]", "--set=backprop.batch=16", "--set=dac.widths=[4]", "--set=dac.learn_from=10"]
@@ -140,7 +140,7 @@ def test_a_key_of_the_grammars_table_needs_no_prefix():
     [
         (
             ["backprp"],
-            "grammar 'backprp' is not known; expected one of backprop, backprop-convolutional, dac, dac-pendulum-demo, "
+            f"grammar 'backprp' is not known; expected one of {', '.join(shipped())}, "
             "a path to a .toml file, or 'module:factory'. Did you mean 'backprop'? See `antiphon list`.",
         ),
         (
