@@ -133,7 +133,8 @@ def test_a_users_own_grammar_reports_its_losses(antiphon, place):
     assert (again.code, untimed(place / "again")) == (0, untimed(place / "mine"))
     assert antiphon("evaluate", "mine").error == (
         "error: 'mine' is a run of 'mygrammar:one' that has nothing to be judged by; expected grammar 'dac', or "
-        "'backprop' on digits. Read its losses in metrics.jsonl, load its checkpoint with your own code.\n"
+        "another of the library on data that comes with it. Read its losses in metrics.jsonl, load its checkpoint with "
+        "your own code.\n"
     )
 
 
