@@ -132,8 +132,8 @@ def test_a_users_own_grammar_reports_its_losses(antiphon, place):
     again = antiphon("run", "mine/experiment.toml", "--out=again")
     assert (again.code, untimed(place / "again")) == (0, untimed(place / "mine"))
     assert antiphon("evaluate", "mine").error == (
-        "error: 'mine' is a run of 'mygrammar:one' that has nothing to be judged by; expected grammar 'dac', "
-        "'backprop' on digits, or 'kickback' on diabetes. Read its losses in metrics.jsonl, load its checkpoint with "
+        "error: 'mine' is a run of 'mygrammar:one' that has nothing to be judged by; expected grammar 'dac', or "
+        "another of the library on data that comes with it. Read its losses in metrics.jsonl, load its checkpoint with "
         "your own code.\n"
     )
 
