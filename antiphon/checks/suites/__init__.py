@@ -7,6 +7,9 @@ from antiphon.checks.suite import Suite
 
 _MODULES: Mapping[str, str] = {
     "backprop": "backprop",
+    "critic_derivative": "critic_derivative",
+    "dac": "dac",
+    "dac_bandit": "dac_bandit",
 }
 """By grammar, the module of its suite. Imported when asked for: `--help` answers at once."""
 
