@@ -63,7 +63,14 @@ def main() -> None:
         f"--steps {_words(chosen.steps)} --executor {chosen.executor}`: mean return of the deterministic policy over 50 "
         f"episodes, reset seeds 10000-10049 ({machine()}). {' '.join(summaries)}\n\n"
     )
-    header = ["experiment", "seed", "environment steps", "mean return", "deviation over episodes", "seconds of training"]
+    header = [
+        "experiment",
+        "seed",
+        "environment steps",
+        "mean return",
+        "deviation over episodes",
+        "seconds of training",
+    ]
     write_section("Deviator-Actor-Critic on Pendulum-v1", text + table(header, rows))
 
 

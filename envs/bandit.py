@@ -32,7 +32,9 @@ def quadratic_bandit(
         Question("observe", (), (EdgeType((examples, 1), dtype),)),
         Question("reward", (EdgeType((examples, dimension), dtype),), (EdgeType((examples,), dtype),)),
     )
-    return OracleDeclaration(Factory.of(QuadraticBandit, dimension, batch, instance, dtype), questions, ((symbol, batch),))
+    return OracleDeclaration(
+        Factory.of(QuadraticBandit, dimension, batch, instance, dtype), questions, ((symbol, batch),)
+    )
 
 
 def curvature(dimension: int, instance: int = 0) -> Tensor:

@@ -16,9 +16,7 @@ class Replay:
     observation, action: widths. Memory is its own: what is stored is copied in, what is drawn is copied out.
     """
 
-    def __init__(
-        self, capacity: int, observation: int, action: int, dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, capacity: int, observation: int, action: int, dtype: torch.dtype = torch.float32) -> None:
         self.capacity, self._filled, self._next = capacity, 0, 0
         shapes = ((capacity, observation), (capacity, action), (capacity,), (capacity, observation), (capacity,))
         self._columns = tuple(torch.empty(shape, dtype=dtype) for shape in shapes)

@@ -14,6 +14,7 @@ from antiphon.grammars.maps import negate
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 
+
 def critic_derivative(
     nature: OracleDeclaration,
     noise: OracleDeclaration,
@@ -55,7 +56,9 @@ def critic_derivative(
     r = chain_rule(
         q,
         objective,
-        answers={played: lambda r: r.product(worth, r.product(mean_worth, r.seed(mean_worth, -1.0)).toward(0)).toward(1)},
+        answers={
+            played: lambda r: r.product(worth, r.product(mean_worth, r.seed(mean_worth, -1.0)).toward(0)).toward(1)
+        },
     )
     guarantee = promised(
         Learned(("Critic",), sense="Critic's Q approaches the value of the actions that were taken"),

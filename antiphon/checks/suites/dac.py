@@ -40,7 +40,9 @@ def known(seed: int) -> Grammar:
     system = small_system(seed)
     gain = small_gain(system)
     loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
-    return _regulated(system, gain, Factory.of(KnownSlope, system, gain), Estimated(("Actor",), loss, bias=1e-9, draws=20))
+    return _regulated(
+        system, gain, Factory.of(KnownSlope, system, gain), Estimated(("Actor",), loss, bias=1e-9, draws=20)
+    )
 
 
 def learned(seed: int) -> Grammar:

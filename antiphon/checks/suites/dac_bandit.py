@@ -83,7 +83,9 @@ def from_truth(modules: Modules, values: dict[Port, Tensor], matrix: Tensor) -> 
     value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)
     away = played - TARGET
     true_value, true_slope = -(away @ matrix * away).sum(1) - SIGMA**2 * matrix.trace(), -2 * away @ matrix
-    return torch.maximum((value - true_value).norm() / true_value.norm(), (slope - true_slope).norm() / true_slope.norm())
+    return torch.maximum(
+        (value - true_value).norm() / true_value.norm(), (slope - true_slope).norm() / true_slope.norm()
+    )
 
 
 def design(dimension: int) -> Tensor:

@@ -15,9 +15,7 @@ from antiphon.recipes import trained
 
 def kinds(player: str, kind: type) -> list[str]:
     response = networks(0).response
-    return sorted(
-        name for name in response.ancestors(f"deliver {player}") if isinstance(response.by_name[name], kind)
-    )
+    return sorted(name for name in response.ancestors(f"deliver {player}") if isinstance(response.by_name[name], kind))
 
 
 def test_actor_hears_the_slope_and_nothing_of_the_error():

@@ -80,7 +80,6 @@ def test_critic_deviator_and_actors_gradient_match_the_closed_form():
         value, slope = players["Critic"](states, actions).squeeze(1), players["Deviator"](states, actions)
     # Some 200 000 transitions, each of which tells the slope up to about ten times its size, and the value up to its own
     # size: the errors are to be of the order of 10 / 200 000^(1/2), twice for what rests of the steps.
-    print(relative(value, policy_value(SYSTEM, gain, states, SIGMA)), relative(slope, states @ slope_matrix(SYSTEM, gain).T), (told - policy_gradient(SYSTEM, gain, SIGMA)).norm() / policy_gradient(SYSTEM, gain, SIGMA).norm())
     assert relative(value, policy_value(SYSTEM, gain, states, SIGMA)) < 0.05
     assert relative(slope, states @ slope_matrix(SYSTEM, gain).T) < 0.05
     truth = policy_gradient(SYSTEM, gain, SIGMA)
@@ -92,6 +91,5 @@ def test_actor_approaches_the_best_gain():
     players, _ = play(idle, falling(0.004, rounds, start=200), rounds, capacity=1280)
     gain, best = players["Actor"].get_parameter("weight").detach(), optimal_gain(SYSTEM)
     above = mean_cost(SYSTEM, gain) - mean_cost(SYSTEM, best)
-    print(above, mean_cost(SYSTEM, best), gain, best)
     assert above < 0.01 * (mean_cost(SYSTEM, idle) - mean_cost(SYSTEM, best))
     assert (gain - best).norm() < 0.1 * best.norm()
