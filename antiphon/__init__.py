@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     from antiphon.coordinator.placement import Placement as Placement
     from antiphon.coordinator.placement import spread as spread
     from antiphon.coordinator.placement import together as together
+    from antiphon.envs import Regulator as Regulator
     from antiphon.envs import arrays as arrays
+    from antiphon.envs import contextual_bandit as contextual_bandit
     from antiphon.envs import dataset as dataset
     from antiphon.envs import digits as digits
     from antiphon.envs import digits_arrays as digits_arrays
     from antiphon.envs import episode_returns as episode_returns
     from antiphon.envs import nature as nature
     from antiphon.envs import quadratic_bandit as quadratic_bandit
+    from antiphon.envs import regulator as regulator
     from antiphon.errors import AgentError as AgentError
     from antiphon.errors import AntiphonError as AntiphonError
     from antiphon.errors import BlackBoxError as BlackBoxError
@@ -57,7 +60,9 @@ if TYPE_CHECKING:
     from antiphon.grammars.guarantee import exact as exact
     from antiphon.grammars.guarantee import promised as promised
     from antiphon.grammars.library.backprop import backprop as backprop
+    from antiphon.grammars.library.critic_derivative import critic_derivative as critic_derivative
     from antiphon.grammars.library.dac import dac as dac
+    from antiphon.grammars.library.dac_bandit import dac_bandit as dac_bandit
     from antiphon.grammars.library.networks import Dense as Dense
     from antiphon.grammars.library.networks import Policy as Policy
     from antiphon.grammars.library.networks import StateAction as StateAction
@@ -99,7 +104,18 @@ _MODULES = {
     "antiphon.checks.check": ("check", "check_grammar"),
     "antiphon.coordinator.assignment": ("assign",),
     "antiphon.coordinator.placement": ("Placement", "spread", "together"),
-    "antiphon.envs": ("arrays", "dataset", "digits", "digits_arrays", "episode_returns", "nature", "quadratic_bandit"),
+    "antiphon.envs": (
+        "Regulator",
+        "arrays",
+        "contextual_bandit",
+        "dataset",
+        "digits",
+        "digits_arrays",
+        "episode_returns",
+        "nature",
+        "quadratic_bandit",
+        "regulator",
+    ),
     "antiphon.errors": (
         "AgentError",
         "AntiphonError",
@@ -138,7 +154,9 @@ _MODULES = {
         "promised",
     ),
     "antiphon.grammars.library.backprop": ("backprop",),
+    "antiphon.grammars.library.critic_derivative": ("critic_derivative",),
     "antiphon.grammars.library.dac": ("dac",),
+    "antiphon.grammars.library.dac_bandit": ("dac_bandit",),
     "antiphon.grammars.library.networks": ("Dense", "Policy", "StateAction", "convolutional_layers", "dense_layers"),
     "antiphon.grammars.maps": ("add", "fixed_matrix", "negate", "over_batch", "scale"),
     "antiphon.grammars.objective": ("maximise", "minimise"),

@@ -2,7 +2,7 @@
 
     python -m benchmarks.dac_bandit [--dimensions 10 25 50] [--seeds 0 1] [--rounds 2500]
 
-The shipped experiment `dac_bandit`. The cosine is between Deviator's G at Actor's action and the reward's gradient there.
+The shipped experiment `dac_bandit`. The cosine is of Deviator's G at Actor's action and the reward's gradient there.
 """
 
 import argparse

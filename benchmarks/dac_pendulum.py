@@ -60,8 +60,8 @@ def main() -> None:
     summaries = [_summary(name, rows, chosen.steps[-1]) for name in chosen.experiments]
     text = (
         f"`python -m benchmarks.dac_pendulum --experiments {_words(chosen.experiments)} --seeds {_words(chosen.seeds)} "
-        f"--steps {_words(chosen.steps)} --executor {chosen.executor}`: mean return of the deterministic policy over 50 "
-        f"episodes, reset seeds 10000-10049 ({machine()}). {' '.join(summaries)}\n\n"
+        f"--steps {_words(chosen.steps)} --executor {chosen.executor}`: mean return of the deterministic policy over "
+        f"50 episodes, reset seeds 10000-10049 ({machine()}). {' '.join(summaries)}\n\n"
     )
     header = [
         "experiment",

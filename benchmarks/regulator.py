@@ -68,7 +68,7 @@ class Witness:
     window: int
     told: list[Tensor] = field(default_factory=list)
 
-    def watch(self, _: str, held: Mapping[Slot, Tensor]) -> None:
+    def watch(self, _: int, held: Mapping[Slot, Tensor]) -> None:
         """Keep what is delivered to Actor."""
         (port,) = (each.message for each in self.grammar.response.deliveries if each.player == "Actor")
         slot = Slot(Phase.RESPONSE, port)

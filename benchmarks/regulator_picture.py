@@ -9,8 +9,8 @@ import matplotlib
 import torch
 from torch import Tensor
 
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402 - after the choice of a backend that needs no screen
+matplotlib.use("Agg")  # needs no screen; chosen before pyplot is imported
+from matplotlib import pyplot
 
 
 @dataclass

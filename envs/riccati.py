@@ -110,7 +110,7 @@ def policy_gradient(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tens
 
 def optimal_gain(system: Regulator, iterations: int = 1000) -> Tensor:
     """K of the best policy, by iterating the Riccati equation."""
-    value = system.state_cost
+    value, gain = system.state_cost, torch.zeros_like(system.control.T)
     for _ in range(iterations):
         coupling, curvature = _action_part(system, value)
         gain = -torch.linalg.solve(curvature, coupling)

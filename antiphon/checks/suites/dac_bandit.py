@@ -89,7 +89,7 @@ def from_truth(modules: Modules, values: dict[Port, Tensor], matrix: Tensor) -> 
 
 
 def design(dimension: int) -> Tensor:
-    """Noise that is its own expectation: sigma d^(1/2) up and down along each axis, (2 d, d), of covariance sigma^2 I."""
+    """Noise that is its own expectation: sigma d^(1/2) up and down along each axis, (2 d, d); covariance sigma^2 I."""
     steps = SIGMA * dimension**0.5 * torch.eye(dimension, dtype=torch.float64)
     return torch.cat([steps, -steps])
 

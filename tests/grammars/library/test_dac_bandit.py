@@ -48,7 +48,7 @@ def test_the_slope_points_along_the_gradient_and_actor_reaches_the_best_action(d
             away = action - TARGET
             return away.norm().item(), cosine_similarity(found, -2 * away @ matrix).item()
 
-        start, _ = look()
+        start = distance = look()[0]
         while game.round < experiment.rounds:
             game.play(20)
             distance, cosine = look()

@@ -78,8 +78,8 @@ def test_critic_deviator_and_actors_gradient_match_the_closed_form():
     actions = states @ gain.T
     with torch.no_grad():
         value, slope = players["Critic"](states, actions).squeeze(1), players["Deviator"](states, actions)
-    # Some 200 000 transitions, each of which tells the slope up to about ten times its size, and the value up to its own
-    # size: the errors are to be of the order of 10 / 200 000^(1/2), twice for what rests of the steps.
+    # Some 200 000 transitions, each of which tells the slope up to about ten times its size: that leaves an error of
+    # about 10 / 200 000^(1/2), and twice as much is granted for the steps' own.
     assert relative(value, policy_value(SYSTEM, gain, states, SIGMA)) < 0.05
     assert relative(slope, states @ slope_matrix(SYSTEM, gain).T) < 0.05
     truth = policy_gradient(SYSTEM, gain, SIGMA)
