@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from antiphon.coordinator.regrouping import carried as carried
     from antiphon.coordinator.regrouping import check_regrouping as check_regrouping
     from antiphon.envs import MarkovProcess as MarkovProcess
+    from antiphon.envs import Regulator as Regulator
     from antiphon.envs import arrays as arrays
     from antiphon.envs import binarized as binarized
     from antiphon.envs import boyan_chain as boyan_chain
     from antiphon.envs import chooser as chooser
+    from antiphon.envs import contextual_bandit as contextual_bandit
     from antiphon.envs import dataset as dataset
     from antiphon.envs import diabetes as diabetes
     from antiphon.envs import diabetes_arrays as diabetes_arrays
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from antiphon.envs import nature as nature
     from antiphon.envs import quadratic_bandit as quadratic_bandit
     from antiphon.envs import random_walk as random_walk
+    from antiphon.envs import regulator as regulator
     from antiphon.errors import AgentError as AgentError
     from antiphon.errors import AntiphonError as AntiphonError
     from antiphon.errors import BlackBoxError as BlackBoxError
@@ -83,7 +86,9 @@ if TYPE_CHECKING:
     from antiphon.grammars.guarantee import promised as promised
     from antiphon.grammars.library.backprop import backprop as backprop
     from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent
+    from antiphon.grammars.library.critic_derivative import critic_derivative as critic_derivative
     from antiphon.grammars.library.dac import dac as dac
+    from antiphon.grammars.library.dac_bandit import dac_bandit as dac_bandit
     from antiphon.grammars.library.densities import GaussianDensity as GaussianDensity
     from antiphon.grammars.library.densities import normal_inverse_wishart as normal_inverse_wishart
     from antiphon.grammars.library.gan import gan as gan
@@ -192,10 +197,12 @@ _MODULES = {
     ),
     "antiphon.envs": (
         "MarkovProcess",
+        "Regulator",
         "arrays",
         "binarized",
         "boyan_chain",
         "chooser",
+        "contextual_bandit",
         "dataset",
         "diabetes",
         "diabetes_arrays",
@@ -208,6 +215,7 @@ _MODULES = {
         "nature",
         "quadratic_bandit",
         "random_walk",
+        "regulator",
     ),
     "antiphon.errors": (
         "AgentError",
@@ -269,7 +277,9 @@ _MODULES = {
     ),
     "antiphon.grammars.library.backprop": ("backprop",),
     "antiphon.grammars.library.black_box_descent": ("black_box_descent",),
+    "antiphon.grammars.library.critic_derivative": ("critic_derivative",),
     "antiphon.grammars.library.dac": ("dac",),
+    "antiphon.grammars.library.dac_bandit": ("dac_bandit",),
     "antiphon.grammars.library.densities": (
         "GaussianDensity",
         "normal_inverse_wishart",

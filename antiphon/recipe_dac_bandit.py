@@ -28,8 +28,8 @@ class DacBanditTable(Table):
     critic_widths: list[Count] = Field(default=[100, 10])
     deviator_widths: list[Count] = Field(default=[300, 100])
     sigma_start: Positive = 0.5
-    sigma_end: Positive = 0.1
-    sigma_rounds: Count = 2000
+    sigma_end: Positive = 0.2
+    sigma_rounds: Count = 2500
     sigma_hold: Index = 0
 
     @property

@@ -1,8 +1,8 @@
 """Deviator-Actor-Critic on quadratic bandits of 10, 25 and 50 dimensions, beside the gradient that is known.
 
-    python -m benchmarks.dac_bandit [--dimensions 10 25 50] [--seeds 0 1] [--rounds 2000]
+    python -m benchmarks.dac_bandit [--dimensions 10 25 50] [--seeds 0 1] [--rounds 2500]
 
-The shipped experiment `dac_bandit`. The cosine is between Deviator's G at Actor's action and the reward's gradient there.
+The shipped experiment `dac_bandit`. The cosine is of Deviator's G at Actor's action and the reward's gradient there.
 """
 
 import argparse
@@ -36,8 +36,8 @@ class Seen:
 
 def learn(dimension: int, seed: int, rounds: int, every: int = 20) -> tuple[list[Seen], float]:
     """What was seen every so many rounds, and seconds of training."""
-    changes = {"seed": seed, "dac_bandit.dimension": dimension, "dac_bandit.sigma_rounds": rounds}
-    experiment = read_experiment("dac_bandit", changes)
+    lengths = {"dac_bandit.sigma_rounds": rounds, "agent.scheduler_arguments.total_iters": rounds}
+    experiment = read_experiment("dac_bandit", {"seed": seed, "dac_bandit.dimension": dimension, **lengths})
     grammar, seconds, seen = experiment.build(), 0.0, []
     with launch(grammar, experiment.agents(grammar), seed=seed) as game:
         start = (_action(grammar, game) - TARGET).norm()
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[10, 25, 50])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--rounds", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=2500)
     chosen = parser.parse_args()
     rows = []
     for dimension in chosen.dimensions:

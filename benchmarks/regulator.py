@@ -65,10 +65,10 @@ class Witness:
     """What Actor was told: the mean over the last `window` rounds is set beside the closed form, which is one."""
 
     grammar: Grammar
-    window: int = 100
+    window: int
     told: list[Tensor] = field(default_factory=list)
 
-    def watch(self, _: str, held: Mapping[Slot, Tensor]) -> None:
+    def watch(self, _: int, held: Mapping[Slot, Tensor]) -> None:
         """Keep what is delivered to Actor."""
         (port,) = (each.message for each in self.grammar.response.deliveries if each.player == "Actor")
         slot = Slot(Phase.RESPONSE, port)
@@ -101,10 +101,10 @@ def falling(rounds: int, rate: float, start: int = 0) -> AgentSpecification:
     return AgentSpecification.of("Adam", {"lr": rate}, **schedule, cadence=Cadence(1, start))
 
 
-def learn(grammar: Grammar, actor: AgentSpecification, rounds: int, seed: int, looks: int = 30) -> Learned:
-    """Play, and look at everything so many times."""
+def learn(grammar: Grammar, actor: AgentSpecification, rounds: int, seed: int, window: int, looks: int = 30) -> Learned:
+    """Play, and look at everything so many times; at what Actor was told, over the last `window` rounds."""
     agents = {"Actor": actor, "Critic": falling(rounds, 0.05), "Deviator": falling(rounds, 0.05)}
-    witness, curves = Witness(grammar), Curves()
+    witness, curves = Witness(grammar, window), Curves()
     with InlineExecutor(assign(grammar, agents, seed=seed), watch=witness.watch) as executor:
         for _ in range(looks - 1):
             executor.play(rounds // looks)
@@ -147,10 +147,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3000)
     chosen = parser.parse_args()
-    still = learn(game(HALFWAY, chosen.rounds * ENVS), RECORDER, chosen.rounds, chosen.seed)
+    still = learn(game(HALFWAY, chosen.rounds * ENVS), RECORDER, chosen.rounds, chosen.seed, window=100)
     actor = falling(chosen.rounds, 0.004, start=300)
     nothing = torch.zeros_like(HALFWAY)
-    moving = learn(game(nothing, 10 * ENVS), actor, chosen.rounds, chosen.seed)
+    moving = learn(game(nothing, 10 * ENVS), actor, chosen.rounds, chosen.seed, window=10)
     best = optimal_gain(SYSTEM)
     draw(PICTURE, still, moving, best, float(mean_cost(SYSTEM, best)))
     rows = [

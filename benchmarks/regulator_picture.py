@@ -9,7 +9,7 @@ import matplotlib
 import torch
 from torch import Tensor
 
-matplotlib.use("Agg")
+matplotlib.use("Agg")  # needs no screen; chosen before pyplot is imported
 from matplotlib import pyplot
 
 
@@ -47,8 +47,9 @@ def draw(path: Path, still: Learned, moving: Learned, best: Tensor, least: float
     _scatter(axes[0, 0], "Critic's value at mu(s), Actor still", still.value, still.true_value)
     _scatter(axes[0, 1], "Deviator's slope at mu(s), Actor still", still.slope, still.true_slope)
     _errors(axes[0, 2], still.curves)
-    _entries(axes[1, 0], "what Actor is told, Actor moving", moving.curves.rounds, moving.curves.told)
+    _entries(axes[1, 0], "told to Actor, who moves", moving.curves.rounds, moving.curves.told)
     _dashed(axes[1, 0], moving.curves.rounds, moving.curves.gradient)
+    axes[1, 0].set_yscale("symlog", linthresh=0.01)
     _entries(axes[1, 1], "Actor's gain", moving.curves.rounds, moving.curves.gain)
     _dashed(axes[1, 1], moving.curves.rounds, [best] * len(moving.curves.rounds))
     above = [cost / least - 1 for cost in moving.curves.cost]
@@ -79,7 +80,7 @@ def _errors(axis: Any, curves: Curves) -> None:
 def _entries(axis: Any, title: str, rounds: Sequence[int], matrices: Sequence[Tensor]) -> None:
     axis.set_prop_cycle(None)
     axis.plot(rounds, torch.stack(list(matrices)).flatten(1))
-    axis.set(title=f"{title}, entry by entry (closed form dashed)", xlabel="round")
+    axis.set(title=f"{title} (closed form dashed)", xlabel="round")
 
 
 def _dashed(axis: Any, rounds: Sequence[int], matrices: Sequence[Tensor]) -> None:

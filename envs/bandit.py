@@ -16,11 +16,12 @@ TARGET = 4.0
 """Every coordinate of the best action a*."""
 
 
-def quadratic_bandit(dimension: int, *, batch: int, symbol: str = "batch", instance: int = 0) -> OracleDeclaration:
+def quadratic_bandit(
+    dimension: int, *, batch: int, symbol: str = "batch", instance: int = 0, dtype: torch.dtype = torch.float32
+) -> OracleDeclaration:
     """Nature, who rewards an action by r(a) = -(a - a*)' C (a - a*), C as in `curvature`, a* = (4, ..., 4).
 
     Questions: observe() -> a constant 1, (batch, 1); reward(a), (batch, dimension) -> r, (batch,), values only.
-    All float32.
     """
     if dimension < 1 or batch < 1:
         raise OracleError(
@@ -28,10 +29,12 @@ def quadratic_bandit(dimension: int, *, batch: int, symbol: str = "batch", insta
         )
     examples = Batch(symbol)
     questions = (
-        Question("observe", (), (EdgeType((examples, 1)),)),
-        Question("reward", (EdgeType((examples, dimension)),), (EdgeType((examples,)),)),
+        Question("observe", (), (EdgeType((examples, 1), dtype),)),
+        Question("reward", (EdgeType((examples, dimension), dtype),), (EdgeType((examples,), dtype),)),
     )
-    return OracleDeclaration(Factory.of(QuadraticBandit, dimension, batch, instance), questions, ((symbol, batch),))
+    return OracleDeclaration(
+        Factory.of(QuadraticBandit, dimension, batch, instance, dtype), questions, ((symbol, batch),)
+    )
 
 
 def curvature(dimension: int, instance: int = 0) -> Tensor:
@@ -47,15 +50,15 @@ def curvature(dimension: int, instance: int = 0) -> Tensor:
 class QuadraticBandit:
     """The live oracle: its rewards are no matter of chance."""
 
-    def __init__(self, dimension: int, batch: int, instance: int, *, seed: int) -> None:
-        self._curvature = curvature(dimension, instance).to(torch.float32)
+    def __init__(self, dimension: int, batch: int, instance: int, dtype: torch.dtype, *, seed: int) -> None:
+        self._curvature = curvature(dimension, instance).to(dtype)
         self._batch, self._pulls = batch, 0
         self._rewarded, self._reports = 0.0, 0
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer observe or reward."""
         if question == "observe":
-            return (torch.ones(self._batch, 1),)
+            return (torch.ones(self._batch, 1, dtype=self._curvature.dtype),)
         away = inputs[0].detach() - TARGET
         reward = -(away @ self._curvature * away).sum(1)
         self._pulls += self._batch

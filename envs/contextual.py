@@ -94,7 +94,7 @@ class ContextualBandit:
 
     @torch.no_grad()
     def _rewards(self, action: Tensor) -> tuple[Tensor, ...]:
-        answer = checked_answer("bandit", self._question, self._sizes, self._reward(self._shown[1], action))
+        answer = checked_answer("bandit", self._question, self._sizes, (self._reward(self._shown[1], action),))
         (reward,) = finite_answer("bandit", self._question, answer)
         self._pulls += len(reward)
         self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1

@@ -75,10 +75,17 @@ def action_value(system: Regulator, gain: Tensor, state: Tensor, action: Tensor,
     return -now + system.gamma * (policy_value(system, gain, after, sigma) - pushed)
 
 
-def slope_matrix(system: Regulator, gain: Tensor) -> Tensor:
-    """M, of the shape of K: at a = K s the slope of Q in the action is M s. The noise has no part in it."""
+def slope_parts(system: Regulator, gain: Tensor) -> tuple[Tensor, Tensor]:
+    """X, (action, state), and Y, (action, action): the slope of Q in the action is X s + Y a, for who goes on by K s.
+    The noise has no part in it."""
     coupling, curvature = _action_part(system, value_matrix(system, gain))
-    return -2 * (coupling + curvature @ gain)
+    return -2 * coupling, -2 * curvature
+
+
+def slope_matrix(system: Regulator, gain: Tensor) -> Tensor:
+    """M, of the shape of K: at a = K s the slope of Q in the action is M s."""
+    of_state, of_action = slope_parts(system, gain)
+    return of_state + of_action @ gain
 
 
 def occupancy(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
@@ -103,7 +110,7 @@ def policy_gradient(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tens
 
 def optimal_gain(system: Regulator, iterations: int = 1000) -> Tensor:
     """K of the best policy, by iterating the Riccati equation."""
-    value = system.state_cost
+    value, gain = system.state_cost, torch.zeros_like(system.control.T)
     for _ in range(iterations):
         coupling, curvature = _action_part(system, value)
         gain = -torch.linalg.solve(curvature, coupling)

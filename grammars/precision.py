@@ -113,7 +113,7 @@ def _node(node: Node) -> Node:
 
 def _player(player: PlayerDeclaration) -> PlayerDeclaration:
     parameters = tuple(Parameter(each.name, each.shape, widened(each.dtype)) for each in player.parameters)
-    return PlayerDeclaration(player.name, Factory.of(make_double, player.factory), parameters)
+    return replace(player, factory=Factory.of(make_double, widened(player.factory)), parameters=parameters)
 
 
 def _oracle(declaration: OracleDeclaration) -> OracleDeclaration:

@@ -17,7 +17,6 @@ class LinearPolicy(nn.Linear):
             self.weight.copy_(gain)
 
 
-@final
 class QuadraticValue(nn.Module):
     """A quadratic function of z = (s, a): (batch, state), (batch, action) -> (batch, 1). Zero at first.
 
@@ -37,7 +36,6 @@ class QuadraticValue(nn.Module):
         return self.weights(both[:, self.rows] * both[:, self.columns])
 
 
-@final
 class AffineSlope(nn.Module):
     """An affine function of state and action: (batch, state), (batch, action) -> (batch, action). Zero at first."""
 

@@ -54,6 +54,6 @@ def test_refusals():
     with pytest.raises(OracleError) as refused:
         oracle.answer("reward", (torch.zeros(2, 1),), 0)
     assert str(refused.value) == (
-        "oracle 'bandit', question 'reward': expected the answer (float32[2]), as declared; float32[2, 1] arrived. "
+        "oracle 'bandit', question 'reward': expected the answer (float32[2]), as declared; (float32[2, 1]) arrived. "
         "Make the oracle answer what its declaration says, or correct the declaration."
     )

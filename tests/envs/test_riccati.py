@@ -100,8 +100,9 @@ def test_value_and_occupancy_are_those_of_play():
 
 
 def test_matrices_that_do_not_fit_are_refused():
+    eye = torch.eye(2, dtype=torch.float64)
     with pytest.raises(OracleError) as refused:
-        Regulator(*(torch.eye(2, dtype=torch.float64) for _ in range(3)), torch.eye(1, dtype=torch.float64), gamma=0.5)
+        Regulator(eye, eye, eye, eye[:1, :1], gamma=0.5)
     assert str(refused.value) == (
         "regulator: drift, control, state_cost and action_cost of the shapes [(2, 2), (2, 2), (2, 2), (1, 1)], "
         "discount 0.5; expected [(2, 2), (2, 2), (2, 2), (2, 2)], all float64, and a discount in [0, 1). "

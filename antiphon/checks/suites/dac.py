@@ -1,0 +1,92 @@
+"""Deviator-Actor-Critic: what holds for any networks; and on regulators, where value and slope are known."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from antiphon.checks.suite import Case, Learning, Suite
+from antiphon.checks.suites.regulators import (
+    ENVS,
+    SIGMA,
+    KnownSlope,
+    Modules,
+    any_networks,
+    cost_of_policy,
+    minus_value,
+    relative,
+    small_gain,
+    small_system,
+    world_and_wind,
+)
+from antiphon.envs.riccati import Regulator, policy_value, slope_matrix
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Arrives, Estimated, Learned, PlayerLoss, Promise, promised
+from antiphon.grammars.library.dac import dac
+from antiphon.grammars.library.quadratic import AffineSlope, LinearPolicy, QuadraticValue
+from antiphon.grammars.query import Port
+
+STATE, PLAYED = Port("Nature.replay"), Port("Actor#2")
+
+
+def networks(seed: int) -> Grammar:
+    """Networks that know nothing of the regulator that they play."""
+    return dac(*any_networks(seed), gamma=0.8, soft=0.05)
+
+
+def known(seed: int) -> Grammar:
+    """Deviator knows the slope, so what it tells Actor is the gradient of the value."""
+    system = small_system(seed)
+    gain = small_gain(system)
+    loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
+    return _regulated(
+        system, gain, Factory.of(KnownSlope, system, gain), Estimated(("Actor",), loss, bias=1e-9, draws=20)
+    )
+
+
+def learned(seed: int) -> Grammar:
+    """Critic and Deviator know nothing, and learn the value and the slope of an Actor who holds still."""
+    system = small_system(seed)
+    gain = small_gain(system)
+    distance = Factory.of(from_truth, system=system, gain=gain)
+    ignorant = Factory.of(AffineSlope, *system.widths, torch.float64)
+    return _regulated(system, gain, ignorant, Learned(("Critic", "Deviator"), distance, tolerance=0.3))
+
+
+def moving(seed: int) -> Grammar:
+    """Deviator begins with the slope of an idle Actor, and from there on all of them learn: Actor's gain becomes the
+    best. Critic and Deviator do not come to rest in this sense: their error is measured on draws that go on."""
+    system = small_system(seed)
+    gain = torch.zeros_like(small_gain(system))
+    cost = PlayerLoss.of(cost_of_policy, STATE, PLAYED, system=system)
+    # States begin elsewhere than where they are met in the long run, hence a bias in the first rounds.
+    promises = Estimated(("Actor",), cost, bias=0.2, draws=200), Arrives(("Actor",), tolerance=0.1)
+    return _regulated(system, gain, Factory.of(KnownSlope, system, gain), *promises, capacity=10 * ENVS)
+
+
+def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:
+    """The larger of Critic's and Deviator's relative errors on the states of the round, 0-d."""
+    state, played = values[STATE], values[PLAYED]
+    value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)
+    worth = relative(value, policy_value(system, gain, state, SIGMA))
+    return torch.maximum(worth, relative(slope, state @ slope_matrix(system, gain).T))
+
+
+def _regulated(
+    system: Regulator, gain: Tensor, deviator: Factory, *promises: Promise, capacity: int = 1000 * ENVS
+) -> Grammar:
+    actor, critic = Factory.of(LinearPolicy, gain), Factory.of(QuadraticValue, *system.widths, torch.float64)
+    made = dac(*world_and_wind(system, capacity), actor, critic, deviator, gamma=system.gamma, soft=0.1)
+    return replace(made, guarantee=promised(*promises))
+
+
+SUITE = Suite(
+    "dac",
+    (
+        Case("networks", networks, instances=10),
+        Case("regulator, slope known", known, instances=10),
+        Case("regulator, Actor still", learned, instances=2, learning=Learning(1000)),
+        Case("regulator", moving, instances=2, learning=Learning(1000)),
+    ),
+)

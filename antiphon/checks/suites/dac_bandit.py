@@ -1,0 +1,201 @@
+"""Deviator-Actor-Critic on bandits: what holds for any networks; the quadratic bandit; the lemma at several scales."""
+
+import random
+from dataclasses import replace
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
+from antiphon.checks.suites.regulators import Modules
+from antiphon.checks.witness import learned
+from antiphon.envs.bandit import TARGET, curvature, quadratic_bandit
+from antiphon.envs.contextual import contextual_bandit
+from antiphon.envs.dataset import arrays
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Arrives, Estimated, Exact, Learned, PlayerLoss, Promise, promised
+from antiphon.grammars.library.dac_bandit import dac_bandit
+from antiphon.grammars.library.networks import Policy, StateAction
+from antiphon.grammars.library.quadratic import AffineSlope, QuadraticValue
+from antiphon.grammars.query import Port
+from antiphon.oracles import gaussian
+
+STATE, PLAYED = Port("Nature.observe"), Port("Actor")
+SIGMA = 0.5
+SCALES = (1.0, 0.3, 0.1, 0.03)
+
+_DRAWN = torch.Generator().manual_seed(0)
+_WAVES, _PHASES, _HEIGHTS = (torch.randn(*each, generator=_DRAWN, dtype=torch.float64) for each in ((6, 5), (6,), (6,)))
+MU = torch.tensor([0.3, -0.5, 0.8, 0.1, -0.2], dtype=torch.float64)
+
+
+def networks(seed: int) -> Grammar:
+    """Networks of random widths, rewarded for what they know nothing of."""
+    choose = random.Random(seed)
+    state, action, batch = choose.randint(1, 4), choose.randint(1, 4), choose.randint(2, 12)
+    widths = [(choose.randint(2, 8),) for _ in range(3)]
+    return dac_bandit(
+        contextual_bandit(bowl, state, action, batch=batch),
+        gaussian((action,), batch=batch, scale=SIGMA),
+        Factory.of(Policy, state, action, widths[0]),
+        Factory.of(StateAction, state, action, 1, widths[1]),
+        Factory.of(StateAction, state, action, action, widths[2]),
+    )
+
+
+def bowl(state: Tensor, action: Tensor) -> Tensor:
+    """A reward that falls with the square of how far an action is from the sum of the state."""
+    return -(action - state.sum(1, keepdim=True)).square().sum(1)
+
+
+def known(seed: int) -> Grammar:
+    """Deviator knows the slope: what it tells Actor is the reward's gradient."""
+    promise = Estimated(("Actor",), _loss(seed), bias=1e-9, draws=2)
+    return _quadratic(seed, _known_slope(seed, 1.0), promise)
+
+
+def still(seed: int) -> Grammar:
+    """Critic and Deviator know nothing, and learn the reward and its slope at an Actor who holds still."""
+    distance = Factory.of(from_truth, matrix=curvature(_dimension(seed), seed))
+    ignorant = Factory.of(AffineSlope, 1, _dimension(seed), torch.float64)
+    return _quadratic(seed, ignorant, Learned(("Critic", "Deviator"), distance, tolerance=0.1))
+
+
+def moving(seed: int) -> Grammar:
+    """Deviator begins with seven tenths of the slope, and all of them learn: Actor arrives at the best action."""
+    estimated = Estimated(("Actor",), _loss(seed), bias=0.31, draws=2)
+    promises = estimated, Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
+    return _quadratic(seed, _known_slope(seed, 0.7), *promises)
+
+
+def minus_reward(action: Tensor, matrix: Tensor) -> Tensor:
+    """Mean of (a - a*)'C(a - a*): Actor's loss, which Q never computes."""
+    away = action - TARGET
+    return (away @ matrix * away).sum(1).mean()
+
+
+def from_truth(modules: Modules, values: dict[Port, Tensor], matrix: Tensor) -> Tensor:
+    """The larger of Critic's and Deviator's relative errors, 0-d. Critic's truth is the mean over the noise."""
+    state, played = values[STATE], values[PLAYED]
+    value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)
+    away = played - TARGET
+    true_value, true_slope = -(away @ matrix * away).sum(1) - SIGMA**2 * matrix.trace(), -2 * away @ matrix
+    return torch.maximum(
+        (value - true_value).norm() / true_value.norm(), (slope - true_slope).norm() / true_slope.norm()
+    )
+
+
+def design(dimension: int) -> Tensor:
+    """Noise that is its own expectation: sigma d^(1/2) up and down along each axis, (2 d, d); covariance sigma^2 I."""
+    steps = SIGMA * dimension**0.5 * torch.eye(dimension, dtype=torch.float64)
+    return torch.cat([steps, -steps])
+
+
+@final
+class KnownSlope(AffineSlope):
+    """A Deviator who begins with the slope -2 C (a - a*), or with a part of it."""
+
+    def __init__(self, matrix: Tensor, part: float) -> None:
+        super().__init__(1, len(matrix), dtype=torch.float64)
+        with torch.no_grad():
+            self.weights.weight.copy_(part * torch.cat([2 * TARGET * matrix.sum(1, keepdim=True), -2 * matrix], 1))
+
+
+def _dimension(seed: int) -> int:
+    return 2 + seed % 3
+
+
+def _known_slope(seed: int, part: float) -> Factory:
+    return Factory.of(KnownSlope, curvature(_dimension(seed), seed), part)
+
+
+def _loss(seed: int) -> PlayerLoss:
+    return PlayerLoss.of(minus_reward, PLAYED, matrix=curvature(_dimension(seed), seed))
+
+
+def _quadratic(seed: int, deviator: Factory, *promises: Promise) -> Grammar:
+    size = _dimension(seed)
+    made = dac_bandit(
+        quadratic_bandit(size, batch=2 * size, instance=seed, dtype=torch.float64),
+        arrays(design(size), batch=2 * size, shuffle=False),
+        Factory.of(nn.Linear, 1, size, bias=False, dtype=torch.float64),
+        Factory.of(QuadraticValue, 1, size, torch.float64),
+        deviator,
+    )
+    return replace(made, guarantee=promised(*promises))
+
+
+def waves(state: Tensor, action: Tensor) -> Tensor:
+    """f, a sum of six waves in five dimensions: smooth, bounded, and with all its derivatives known."""
+    return torch.sin(action @ _WAVES.T + _PHASES) @ _HEIGHTS
+
+
+def faded_slope(sigma: float) -> Tensor:
+    """E[grad f(mu + eps)]: by Stein's lemma it is what the regression on eps finds; at sigma = 0 the gradient itself.
+
+    E[cos(x + <u, eps>)] = cos(x) exp(-sigma^2 |u|^2 / 2).
+    """
+    faded = torch.exp(-0.5 * sigma**2 * _WAVES.square().sum(1))
+    return (_HEIGHTS * torch.cos(_WAVES @ MU + _PHASES) * faded) @ _WAVES
+
+
+@final
+class Still(nn.Module):
+    """Plays one vector, whatever it is shown: (batch, ...) -> (batch, width)."""
+
+    def __init__(self, start: Tensor) -> None:
+        super().__init__()
+        self.played = nn.Parameter(start.clone())
+
+    def forward(self, state: Tensor, *_: Tensor) -> Tensor:
+        """state: (batch, ...)."""
+        return self.played.expand(len(state), -1)
+
+
+def wavy(sigma: float, batch: int) -> Grammar:
+    """The waves as a bandit, for an Actor at `MU`; Critic a number and Deviator a vector, both zero."""
+    nothing = torch.zeros(1, dtype=torch.float64)
+    return dac_bandit(
+        contextual_bandit(waves, 1, 5, batch=batch, dtype=torch.float64),
+        gaussian((5,), batch=batch, scale=sigma, dtype=torch.float64),
+        Factory.of(Still, MU),
+        Factory.of(Still, nothing),
+        Factory.of(Still, nothing.expand(5)),
+    )
+
+
+def learned_slope(sigma: float, seed: int, rounds: int, batch: int) -> Tensor:
+    """Deviator's G after so many rounds in which Actor holds still."""
+
+    def descent(second_derivative: float) -> AgentSpecification:
+        schedule = {"scheduler": "PolynomialLR", "scheduler_arguments": {"total_iters": rounds, "power": 1.0}}
+        return AgentSpecification.of("SGD", {"lr": 0.2 / second_derivative}, **schedule)
+
+    agents = {"Critic": descent(2.0), "Deviator": descent(2 * sigma**2)}
+    states = learned(wavy(sigma, batch), seed, agents, rounds, frozenset(agents))
+    return states["Deviator"]["parameters"]["played"]
+
+
+def scaling(seed: int) -> Measurement:
+    """How far G is from the closed form, relative, over sigma: at the worst of four scales."""
+    off = {}
+    for sigma in SCALES:
+        truth = faded_slope(sigma)
+        off[sigma] = float((learned_slope(sigma, seed, 150, 1024) - truth).norm() / truth.norm())
+    detail = ", ".join(f"{error:.2g} at sigma {sigma}" for sigma, error in off.items())
+    return Measurement(max(error / sigma for sigma, error in off.items()), 0.5, f"off by {detail}")
+
+
+SUITE = Suite(
+    "dac_bandit",
+    (
+        Case("networks", networks, instances=10),
+        Case("quadratic, slope known", known, instances=10),
+        Case("quadratic, Actor still", still, instances=2, learning=Learning(1200)),
+        Case("quadratic", moving, instances=2, learning=Learning(2000)),
+    ),
+    (Study("G follows E[grad f(mu + eps)] at four noise scales", scaling, player="Deviator", operator="Deviator *"),),
+)

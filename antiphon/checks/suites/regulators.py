@@ -1,0 +1,119 @@
+"""Instances of actor-critic grammars: any networks, and regulators whose truth is known in closed form."""
+
+import random
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from antiphon.envs.regulator import regulator
+from antiphon.envs.riccati import Regulator, action_value, mean_cost, optimal_gain, slope_parts
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.library.quadratic import AffineSlope, QuadraticValue
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.oracles import gaussian
+
+SIGMA = 0.5
+ENVS, BATCH = 64, 64
+
+Players = tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]
+"""Nature, Noise, Actor, Critic, Deviator."""
+
+
+def small_system(seed: int, state: int = 2, action: int = 1) -> Regulator:
+    """A random regulator that is stable when nobody acts, so that a gain of zero has a value."""
+    generator = torch.Generator().manual_seed(seed)
+    drift, control = (torch.randn(state, each, generator=generator, dtype=torch.float64) for each in (state, action))
+    radius = torch.linalg.eigvals(drift).abs().max()
+    control = control / control.norm()
+    costs = torch.eye(state, dtype=torch.float64), 0.5 * torch.eye(action, dtype=torch.float64)
+    return Regulator(0.9 * drift / radius.clamp(min=1e-3), control, *costs, process=0.2, gamma=0.8)
+
+
+def small_gain(system: Regulator) -> Tensor:
+    """Part of the way to the best gain."""
+    return 0.3 * optimal_gain(system)
+
+
+def any_networks(seed: int) -> Players:
+    """A regulator of random widths, and networks that know nothing of it."""
+    choose = random.Random(seed)
+    state, action = choose.randint(1, 4), choose.randint(1, 3)
+    world = regulator(small_system(seed, state, action), envs=3, batch=choose.randint(2, 12), capacity=60)
+    widths = [choose.randint(2, 6) for _ in range(3)]
+    return (
+        world,
+        gaussian((action,), batch=3, symbol="envs", scale=SIGMA, dtype=torch.float64),
+        Factory.of(Bent, state, widths[0], action),
+        Factory.of(Bent, state + action, widths[1], 1),
+        Factory.of(Bent, state + action, widths[2], action),
+    )
+
+
+def world_and_wind(system: Regulator, capacity: int = 100 * ENVS) -> tuple[OracleDeclaration, OracleDeclaration]:
+    """Nature and Noise of a regulator."""
+    _, action = system.widths
+    noise = gaussian((action,), batch=ENVS, symbol="envs", scale=SIGMA, dtype=torch.float64)
+    return regulator(system, envs=ENVS, batch=BATCH, capacity=capacity), noise
+
+
+def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) -> Tensor:
+    """Minus the mean of Q, the value of these actions for who goes on by K s: Actor's loss where K is what it plays."""
+    return -action_value(system, gain, state, action).mean()
+
+
+def cost_of_policy(state: Tensor, action: Tensor, system: Regulator) -> Tensor:
+    """What the linear policy costs that plays these actions in these states: it is read off them."""
+    gain = torch.linalg.lstsq(state, action).solution.T
+    return mean_cost(system, gain, SIGMA)
+
+
+def relative(found: Tensor, truth: Tensor) -> Tensor:
+    """The error over the deviation of the truth, 0-d. (batch, ...) each."""
+    return (found - truth).norm() / (truth - truth.mean(0)).norm()
+
+
+Modules = Mapping[str, nn.Module]
+
+
+@final
+class Bent(nn.Module):
+    """A small hyperbolic network of all that it is shown, float64: (batch, ...) side by side -> (batch, outputs)."""
+
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
+        super().__init__()
+        first, last = (nn.Linear(*each, dtype=torch.float64) for each in ((inputs, width), (width, outputs)))
+        self.network = nn.Sequential(first, nn.Tanh(), last)
+
+    def forward(self, *shown: Tensor) -> Tensor:
+        """One or several values, each (batch, some width)."""
+        return self.network(torch.cat(shown, dim=-1))
+
+
+@final
+class KnownSlope(AffineSlope):
+    """A Deviator who begins with the slope of Q, for who goes on by K s; or with a part of it."""
+
+    def __init__(self, system: Regulator, gain: Tensor, part: float = 1.0) -> None:
+        super().__init__(*system.widths, dtype=torch.float64)
+        with torch.no_grad():
+            self.weights.weight.copy_(part * torch.cat(slope_parts(system, gain), 1))
+
+
+@final
+class KnownValue(QuadraticValue):
+    """A Critic who begins with Q, for who goes on by K s, without noise."""
+
+    def __init__(self, system: Regulator, gain: Tensor) -> None:
+        super().__init__(*system.widths, dtype=torch.float64)
+        generator = torch.Generator().manual_seed(0)
+        count = 2 * self.weights.in_features
+        state, action = (torch.randn(count, each, generator=generator, dtype=torch.float64) for each in system.widths)
+        both = torch.cat([state, action], 1)
+        design = torch.cat([both[:, self.rows] * both[:, self.columns], torch.ones(count, 1).double()], 1)
+        truth = action_value(system, gain, state, action)
+        found = torch.linalg.lstsq(design, truth.unsqueeze(1)).solution.squeeze(1)
+        with torch.no_grad():
+            self.weights.weight.copy_(found[:-1].unsqueeze(0))
+            self.weights.bias.copy_(found[-1:])
