@@ -98,8 +98,9 @@ FORMATS: Mapping[str, Callable[[Drawing], str | bytes]] = {
 def format_of(path: Path) -> Callable[[Drawing], str | bytes]:
     """What writes a file of that name. Raises ExperimentError for an ending of no format."""
     if path.suffix.lower() not in FORMATS:
+        ending = repr(path.suffix) if path.suffix else "nothing"
         raise ExperimentError(
-            f"a picture cannot be written as {path.name!r}: it ends in {path.suffix or 'nothing'!r}; expected one of "
+            f"a picture cannot be written as {path.name!r}: it ends in {ending}; expected one of "
             f"{', '.join(FORMATS)}. Change the ending."
         )
     return FORMATS[path.suffix.lower()]

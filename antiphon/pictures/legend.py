@@ -89,6 +89,5 @@ def _entry(number: int, what: Kind | Line | Change, text: str, well: Inkwell) ->
             drawn = stroke(Arrow("", "", "", what), Curve(points, (x + LEFT - 14, y)), well)
     at = x + LEFT + 14
     name = well.text(str(what), NAME, (at, y - 2), "start")
-    return (
-        "".join(drawn) + name + well.text(text, NOTE, (at, y + 2 + lettering.capital_height(NOTE) + 3), "start", "soft")
-    )
+    below = at, y + 5 + lettering.capital_height(NOTE)
+    return "".join(drawn) + name + well.text(text, NOTE, below, "start", "soft")

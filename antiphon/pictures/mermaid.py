@@ -41,6 +41,7 @@ def mermaid_of(picture: Picture) -> str:
         lines += [f"    {_node(mark, names[mark.id])}" for mark in side.marks]
         lines += [f"    {_link(arrow, names[arrow.source], names[arrow.target])}" for arrow in side.arrows]
         lines.append("  end")
+    lines.append("  Q ~~~ R")  # unseen: it keeps Q on the left
     return "\n".join([*lines, *(f"  {each}" for each in CLASSES)]) + "\n"
 
 

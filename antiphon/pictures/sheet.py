@@ -44,21 +44,34 @@ def sheet_of(picture: Picture) -> Sheet:
 
 
 def _sheet(picture: Picture, sideways: bool) -> Sheet:
-    """Both sides about one height; the key wraps to their width."""
+    """The two sides face each other, or stand about one height; the key wraps to their width."""
     left, right = (place(side, sideways) for side in picture.sides)
     title = lettering.width(picture.title, TITLE)
     notes = max((lettering.width(each, NOTE) for each in picture.subtitles), default=0.0)
     inner = max(left.paper.width + GAP + right.paper.width, title, notes, 420.0)
     spare = inner - left.paper.width - GAP - right.paper.width
-    tallest = max(left.paper.height, right.paper.height)
+    shift = 0.0 if sideways else _facing(left, right)
+    if shift == 0:
+        shift = (left.paper.height - right.paper.height) / 2
+    top = MARGIN + HEAD
+    high, low = top + max(0.0, -shift), top + max(0.0, shift)
+    tallest = max(high + left.paper.height, low + right.paper.height) - top
     x = MARGIN + spare / 4
-    sides = (
-        (left, x, MARGIN + HEAD + (tallest - left.paper.height) / 2),
-        (right, x + left.paper.width + GAP + spare / 2, MARGIN + HEAD + (tallest - right.paper.height) / 2),
-    )
+    sides = ((left, x, high), (right, x + left.paper.width + GAP + spare / 2, low))
     key = _key(picture, inner, MARGIN + HEAD + tallest + 34)
     bottom = max(entry.box.bottom for entry in key)
     return Sheet(picture, sides, key, inner + 2 * MARGIN, bottom + MARGIN * 0.7)
+
+
+def _facing(left: Placed, right: Placed) -> float:
+    """How far R stands below Q so that a loss and its product face each other; 0 where that would waste much paper."""
+    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is Kind.PRODUCT}
+    for mark in left.side.marks:
+        if mark.kind is Kind.LOSS and mark.id in products:
+            shift = left.marks[mark.id].center[1] - right.marks[products[mark.id]].center[1]
+            together = max(left.paper.height, shift + right.paper.height) - min(0.0, shift)
+            return shift if together < 1.15 * max(left.paper.height, right.paper.height) else 0.0
+    return 0.0
 
 
 def boxes(sheet: Sheet) -> list[tuple[str, Box]]:

