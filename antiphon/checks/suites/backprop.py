@@ -1,12 +1,15 @@
 """Backpropagation: exact on random graphs, dense and convolutional; the players come to rest (essay, Grammar 1)."""
 
+import itertools
+import math
 import random
 
 import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from antiphon.checks.suite import Case, Learning, Suite
+from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
+from antiphon.coordinator.regrouping import check_regrouping
 from antiphon.envs.dataset import arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -14,7 +17,8 @@ from antiphon.grammars.guarantee import Arrives, promised
 from antiphon.grammars.library.backprop import backprop
 from antiphon.grammars.library.networks import convolutional_layers, dense_layers
 from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.regrouping import coarsen, refine, units
+from antiphon.grammars.testing import sample_grammar, samples
 
 BATCH = 8
 
@@ -51,6 +55,21 @@ def regression(seed: int) -> Grammar:
     return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, guarantee)
 
 
+def scales(seed: int) -> Measurement:
+    """How far what the network hears as one player, or unit by unit, is from what its layers hear (essay, Remark 3)."""
+    choose = random.Random(seed)
+    sizes = [choose.randint(2, 5) for _ in range(choose.randint(3, 5))]
+    layers: dict[str, Factory] = {}
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes), start=1):
+        layers[f"Layer{index}"] = Factory.of(nn.Linear, inputs, outputs, dtype=torch.float64)
+        layers[f"bend{index}"] = Factory.of(nn.Tanh)
+    game = backprop(samples(BATCH, (sizes[0],), (sizes[-1],)), layers, Factory.of(mse_loss))
+    players = [player.name for player in game.query.players]
+    whole, finest = coarsen(game, players, "Network"), refine(game, *players, into=units)
+    found = max(check_regrouping(each, seed=seed, bound=math.inf) for each in (whole, finest))
+    return Measurement(found, 1e-10, f"1 network, {len(players)} layers, {len(finest.grammar.query.players)} units")
+
+
 def labelled(seed: int, example: tuple[int, ...], classes: int) -> OracleDeclaration:
     """Normal examples of this shape with random labels, float64."""
     generator = torch.Generator().manual_seed(seed)
@@ -66,4 +85,5 @@ SUITE = Suite(
         Case("convolutional", convolutional, instances=10),
         Case("small", regression, instances=2, learning=Learning(2000)),
     ),
+    (Study("network, layer and unit players hear the same", scales, instances=5),),
 )
