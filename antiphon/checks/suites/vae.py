@@ -228,7 +228,7 @@ SUITE = Suite(
         Case("convolutional", convolutional, instances=10),
         Case("affine", affine, instances=2),
         Case("triangular", triangular, instances=2),
-        Case("principal", principal, instances=1, learning=Learning(800, smaller_and_smaller(800, 0.05))),
+        Case("principal", principal, instances=1, learning=Learning(1000, smaller_and_smaller(1000, 0.05))),
     ),
     (
         Study("L1 is the analytic divergence", corrected_is_analytic, 20, "Encoder", "L1"),

@@ -33,7 +33,7 @@ class Layers(nn.Sequential):
         last = nn.Linear(5, outputs, dtype=D)
         super().__init__(nn.Linear(inputs, 5, dtype=D), nn.Tanh(), last)
         with torch.no_grad():
-            last.bias += offset
+            last.bias.add_(offset)
 
 
 def small(saturating: bool = True, offset: float = 0.0) -> Grammar:
