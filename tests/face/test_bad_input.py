@@ -7,6 +7,9 @@ from collections import namedtuple
 
 import pytest
 
+from antiphon.experiment import RECIPES
+from antiphon.reading import shipped
+
 Disk = namedtuple("Disk", "total used free")
 
 
@@ -20,12 +23,12 @@ def refused(told, text, place):
     [
         (
             ["dca"],
-            "grammar 'dca' is not known; expected one of backprop, backprop-convolutional, dac, dac-pendulum-demo, "
-            "a path to a .toml file, or 'module:factory'. Did you mean 'dac'? See `antiphon list`.",
+            f"grammar 'dca' is not known; expected one of {', '.join(shipped())}, a path to a .toml file, or "
+            "'module:factory'. Did you mean 'dac'? See `antiphon list`.",
         ),
         (
             ["dac", "--set", "grammar=dca"],
-            "experiment 'dac' is refused: grammar 'dca' is not known; expected one of backprop, dac, or "
+            f"experiment 'dac' is refused: grammar 'dca' is not known; expected one of {', '.join(RECIPES)}, or "
             "'module:factory'. Did you mean 'dac'? Correct the key 'grammar'.",
         ),
         (
