@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
+from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
 from antiphon.checks.suites.regulators import Modules
 from antiphon.checks.witness import learned
 from antiphon.envs.bandit import TARGET, curvature, quadratic_bandit
@@ -194,7 +194,7 @@ SUITE = Suite(
     (
         Case("networks", networks, instances=10),
         Case("quadratic, slope known", known, instances=10),
-        Case("quadratic, Actor still", still, instances=2, learning=Learning(1200)),
+        Case("quadratic, Actor still", still, instances=2, learning=Learning(1200, smaller_and_smaller(1200, 0.05))),
         Case("quadratic", moving, instances=2, learning=Learning(2000)),
     ),
     (Study("G follows E[grad f(mu + eps)] at four noise scales", scaling, player="Deviator", operator="Deviator *"),),
