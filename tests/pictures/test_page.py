@@ -12,7 +12,7 @@ import pytest
 
 import antiphon
 from antiphon.coordinator.compile import compile_schedule
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.placement import locate, spread
 from antiphon.pictures.counts import counts
 from antiphon.pictures.of_grammar import picture_of
 from antiphon.pictures.story import story_of
@@ -189,3 +189,15 @@ def test_every_step_of_every_grammar_moves_something_that_is_drawn(anyone):
         assert scene.travels is (len(scene.workers) == 2)
     arrows = {arrow.id for side in picture.sides for arrow in side.arrows if arrow.line != "cut"}
     assert arrows <= {each for scene in story.scenes for each in scene.lights}
+
+
+def test_what_travels_is_drawn_to_its_receiver_alone(anyone):
+    picture = picture_of(anyone)
+    arrows = {arrow.id: arrow for side in picture.sides for arrow in side.arrows}
+    homes = locate(anyone, spread(anyone))
+    for scene in story_of(anyone, picture).scenes:
+        if scene.travels:
+            lit = [arrows[each] for each in scene.lights if each in arrows]
+            assert lit
+            if scene.phase == "query":
+                assert {homes[arrow.target.removeprefix("Q ")] for arrow in lit} == {scene.workers[1]}
