@@ -8,10 +8,13 @@ from antiphon.finding import find
 from antiphon.grammars.oracle import OracleDeclaration
 
 
-def own_data(key: str, data: str, arguments: Mapping[str, Any], batch: int, shipped: str) -> OracleDeclaration:
+def own_data(
+    key: str, data: str, arguments: Mapping[str, Any], batch: int, shipped: str, *, labelled: bool = False
+) -> OracleDeclaration:
     """The declaration that the function returns; it is called with `batch` and the arguments. Any: its own.
 
-    key: of the experiment; shipped: the names that this key takes besides, for the error.
+    key: of the experiment; shipped: the names that this key takes besides, for the error. labelled: whether it has to
+    answer x and y.
     Raises ExperimentError for what is no such name, or returns something else.
     """
     if ":" not in data:
@@ -19,10 +22,12 @@ def own_data(key: str, data: str, arguments: Mapping[str, Any], batch: int, ship
             f"key {key!r} takes {shipped} or 'module:function', and {data!r} arrived. Correct the value."
         )
     declaration = find("data", data)(**{"batch": batch, **arguments})
-    if not isinstance(declaration, OracleDeclaration):
+    fits = isinstance(declaration, OracleDeclaration)
+    if not fits or (labelled and len(declaration.questions[0].outputs) != 2):
         raise ExperimentError(
-            f"data {data!r} returned {declaration!r}; expected the declaration of an oracle. Return "
-            "antiphon.dataset(...) or an OracleDeclaration of your own."
+            f"data {data!r} returned {declaration!r}; expected the declaration of an oracle"
+            f"{' that answers (x, y)' if labelled else ''}. "
+            "Return antiphon.dataset(...) or an OracleDeclaration of your own."
         )
     return declaration
 

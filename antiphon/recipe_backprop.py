@@ -9,13 +9,13 @@ from torch import Tensor
 
 from antiphon.envs import digits, digits_arrays
 from antiphon.errors import ExperimentError
-from antiphon.finding import find
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.library.backprop import backprop
 from antiphon.grammars.library.networks import convolutional_layers, dense_layers
 from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.grammars.query import Kind, Port
+from antiphon.own_data import own_data
 from antiphon.recipes import Evaluation, Recipe, trained
 from antiphon.tables import Arguments, Count, EvaluationTable, Fraction, Table
 
@@ -74,17 +74,8 @@ def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
 def _nature(table: BackpropTable) -> OracleDeclaration:
     if table.data == "digits":
         return digits(table.batch, image=table.network == "convolutional")
-    if ":" not in table.data:
-        raise ExperimentError(
-            f"key 'backprop.data' takes 'digits' or 'module:function', and {table.data!r} arrived. Correct the value."
-        )
-    declaration = find("data", table.data)(**{"batch": table.batch, **table.data_arguments})
-    if not isinstance(declaration, OracleDeclaration) or len(declaration.questions[0].outputs) != 2:
-        raise ExperimentError(
-            f"data {table.data!r} returned {declaration!r}; expected the declaration of an oracle that answers (x, y). "
-            "Return antiphon.dataset(...) or an OracleDeclaration of your own."
-        )
-    return declaration
+    own = table.data, table.data_arguments, table.batch
+    return own_data("backprop.data", *own, "'digits'", labelled=True)
 
 
 def _check_image(table: BackpropTable, example: list[int]) -> None:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from antiphon.envs import diabetes, diabetes_arrays
 from antiphon.errors import ExperimentError
-from antiphon.finding import find
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.kickback import kickback
 from antiphon.grammars.library.kicking import Weights, kicking_layers
 from antiphon.grammars.oracle import OracleDeclaration, State
+from antiphon.own_data import own_data
 from antiphon.recipes import Evaluation, Recipe, trained
 from antiphon.tables import Arguments, Count, EvaluationTable, Table
 
@@ -62,17 +62,8 @@ def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tenso
 def _nature(table: KickbackTable) -> OracleDeclaration:
     if table.data == "diabetes":
         return diabetes(table.batch)
-    if ":" not in table.data:
-        raise ExperimentError(
-            f"key 'kickback.data' takes 'diabetes' or 'module:function', and {table.data!r} arrived. Correct the value."
-        )
-    declaration = find("data", table.data)(**{"batch": table.batch, **table.data_arguments})
-    if not isinstance(declaration, OracleDeclaration) or len(declaration.questions[0].outputs) != 2:
-        raise ExperimentError(
-            f"data {table.data!r} returned {declaration!r}; expected the declaration of an oracle that answers (x, y). "
-            "Return antiphon.dataset(...) or an OracleDeclaration of your own."
-        )
-    return declaration
+    own = table.data, table.data_arguments, table.batch
+    return own_data("kickback.data", *own, "'diabetes'", labelled=True)
 
 
 def _check_image(table: KickbackTable, example: list[int]) -> None:
@@ -88,4 +79,15 @@ def judges(table: KickbackTable) -> bool:
     return table.data == "diabetes"
 
 
-RECIPE = Recipe("kickback", build, evaluate, judges)
+def scaled(table: KickbackTable, layers: int) -> KickbackTable:
+    """So many players: dense layers as wide as the first was, behind the convolutions if there are any."""
+    hidden = layers - 1 - len(table.channels)
+    if hidden < 0:
+        raise ExperimentError(
+            f"a network of {layers} layers was asked for, and key 'kickback.channels' has {len(table.channels)} "
+            "already, before the output; expected more layers. Ask for more, or use fewer channels."
+        )
+    return table.model_copy(update={"widths": table.widths[:1] * hidden})
+
+
+RECIPE = Recipe("kickback", build, evaluate, judges, scaled=scaled)
