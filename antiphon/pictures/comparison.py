@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.grammar import Grammar
+from antiphon.pictures.derived import Derived
 from antiphon.pictures.of_grammar import picture_of
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture, Side
 
@@ -12,7 +13,7 @@ CHAIN_RULE = "chain-rule"
 """Against what a grammar is drawn to see its edits: its own Q, and what the chain rule alone makes of it."""
 
 
-def compared(grammar: Grammar, other: Grammar) -> Picture:
+def compared(grammar: Grammar, other: Grammar | Derived) -> Picture:
     """`grammar`, with what only it has marked as added, and what only `other` has as removed.
 
     Marks are the same when they have one name; a cut is told by the arrow that is missing.
@@ -24,10 +25,10 @@ def compared(grammar: Grammar, other: Grammar) -> Picture:
     return replace(picture, subtitles=tuple(_summary(side) for side in picture.sides))
 
 
-def ruled(grammar: Grammar) -> Grammar:
+def ruled(grammar: Grammar) -> Derived:
     """The same Q under the chain rule alone. Raises BlackBoxError where a black box stands in its way."""
     response = chain_rule(grammar.query, grammar.objective)
-    return Grammar("the chain rule", grammar.query, response, grammar.objective)
+    return Derived("the chain rule", grammar.query, response, grammar.objective)
 
 
 def differences(picture: Picture) -> Iterator[str]:

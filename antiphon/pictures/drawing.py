@@ -120,4 +120,4 @@ def draw_edits(grammar: Grammar) -> Drawing:
 
     Raises BlackBoxError where the chain rule would need a gradient of a black box.
     """
-    return draw(grammar, ruled(grammar))
+    return Drawing(grammar, compared(grammar, ruled(grammar)))

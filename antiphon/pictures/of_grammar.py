@@ -1,13 +1,14 @@
 """From a grammar to its picture."""
 
 from antiphon.grammars.grammar import Grammar
+from antiphon.pictures.derived import Derived
 from antiphon.pictures.picture import Picture
 from antiphon.pictures.query_side import query_side
 from antiphon.pictures.response_side import response_side
 from antiphon.pictures.symbols import clipped
 
 
-def picture_of(grammar: Grammar) -> Picture:
+def picture_of(grammar: Grammar | Derived) -> Picture:
     """Q and R as marks and arrows, the same for equal grammars in every process."""
     subtitles = (clipped(f"{grammar.objective!r}", 90), f"guarantee: {grammar.guarantee!r}")
     sides = query_side(grammar.query), response_side(grammar)

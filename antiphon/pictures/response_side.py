@@ -9,12 +9,13 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
 from antiphon.grammars.types import Order
+from antiphon.pictures.derived import Derived
 from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
 from antiphon.pictures.query_side import node_id
 from antiphon.pictures.symbols import clipped, message_symbols, number, shape_of, value_symbol
 
 
-def response_side(grammar: Grammar) -> Side:
+def response_side(grammar: Grammar | Derived) -> Side:
     """The right side, read downwards. A message that several hear goes through a broadcast; a cut is a mark too."""
     reader = _Reader(grammar)
     for node in grammar.response.nodes:
@@ -28,7 +29,7 @@ def response_id(name: str) -> str:
     return f"R {name}"
 
 
-def chain_rule_of(grammar: Grammar) -> ResponseGraph | None:
+def chain_rule_of(grammar: Grammar | Derived) -> ResponseGraph | None:
     """What the chain rule alone would tell; None where a black box stands in its way."""
     try:
         return chain_rule(grammar.query, grammar.objective)
@@ -39,7 +40,7 @@ def chain_rule_of(grammar: Grammar) -> ResponseGraph | None:
 class _Reader:
     """One walk through R, in its order."""
 
-    def __init__(self, grammar: Grammar) -> None:
+    def __init__(self, grammar: Grammar | Derived) -> None:
         self.grammar, self.types = grammar, grammar.message_types
         self.symbols = message_symbols(grammar.query, grammar.response)
         self.marks: list[Mark] = []
@@ -106,7 +107,7 @@ def _hearers(response: ResponseGraph) -> Mapping[Port, int]:
     return found
 
 
-def _mark(grammar: Grammar, node: ResponseNode) -> Mark:
+def _mark(grammar: Grammar | Derived, node: ResponseNode) -> Mark:
     match node:
         case Seed():
             sign, tip = number(node.weight), f"seed {node.weight:+g} at the loss {node.loss!r}"
@@ -129,7 +130,7 @@ def _mark(grammar: Grammar, node: ResponseNode) -> Mark:
             return _hearing_mark(grammar, node)
 
 
-def _hearing_mark(grammar: Grammar, node: Deliver) -> Mark:
+def _hearing_mark(grammar: Grammar | Derived, node: Deliver) -> Mark:
     teller = grammar.response.by_name[node.message.node]
     beside = response_id(teller.name) if isinstance(teller, Product) and node.message.index == PARAMETERS else ""
     shape = shape_of(grammar.query.player_by_name[node.player].space)

@@ -1,5 +1,8 @@
 """Against another grammar, a picture shows what differs and nothing else."""
 
+import torch
+from torch.nn.functional import mse_loss
+
 import antiphon
 from antiphon.pictures.geometry import meetings
 from antiphon.pictures.picture import Change, Kind
@@ -77,3 +80,17 @@ def test_strangers_are_drawn_together_and_nothing_overlaps(gan, five, broadcast,
         assert list(meetings(boxes(sheet_of(drawing.picture)))) == []
         kinds = {mark.kind for side in drawing.picture.sides for mark in side.marks if mark.change is Change.REMOVED}
         assert Kind.PLAYER in kinds
+
+
+def test_a_player_who_would_hear_nothing_of_the_chain_rule_is_shown_as_hearing_more():
+    wide = antiphon.EdgeType((antiphon.Batch(), 2))
+    q = antiphon.QueryDraft()
+    x, y = q.oracle("Nature", antiphon.arrays(torch.ones(4, 2), torch.ones(4, 1), batch=2))()
+    eye = q.player("Eye", torch.nn.Linear, 2, 2)(x)
+    lens = q.player("Lens", torch.nn.Linear, 2, 2)(x)
+    objective = antiphon.minimise(q.loss("Loss", mse_loss)(q.player("Hand", torch.nn.Linear, 2, 1)(eye), y))
+    r = antiphon.chain_rule(q, objective, answers={lens: lambda r: r.tap(lens)})
+    drawing = antiphon.draw_edits(antiphon.Grammar("lens", q.graph(), r, objective))
+    assert lens.type == wide
+    assert changed(drawing) == dict.fromkeys(("R tap Lens", "R Lens *", "R deliver Lens"), Change.ADDED)
+    assert list(meetings(boxes(sheet_of(drawing.picture)))) == []
