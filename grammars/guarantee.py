@@ -125,6 +125,9 @@ class Estimated:
     draws: int = 400
     sense: str = "the mean response is the gradient, up to a bias"
 
+    def __post_init__(self) -> None:
+        _refuse_few(self.draws)
+
 
 @final
 @dataclass(frozen=True)
@@ -141,6 +144,10 @@ class Surrogate:
     truth: Factory | None = None
     draws: int = 200
     sense: str = "the objective bounds what is meant from above"
+
+    def __post_init__(self) -> None:
+        if self.draws != 1:  # one is enough where nothing is drawn
+            _refuse_few(self.draws)
 
 
 @final
@@ -241,6 +248,13 @@ def exact(*players: str) -> Guarantee:
 def promised(*promises: Promise) -> Guarantee:
     """A guarantee of these promises."""
     return Guarantee(promises)
+
+
+def _refuse_few(draws: int) -> None:
+    if draws < 2:
+        raise GrammarError(
+            f"a promise of a mean was given draws={draws}; expected at least 2, to know how uncertain it is. Take more."
+        )
 
 
 def _regrouped(
