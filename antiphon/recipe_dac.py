@@ -120,4 +120,4 @@ def _widths(world: OracleDeclaration) -> tuple[int, int]:
 
 
 RECIPE = Recipe("dac", build, evaluate, settings=settings, scaled=scaled)
-CRITIC_DERIVATIVE = Recipe("critic_derivative", build_critic_derivative, evaluate, settings=settings, scaled=scaled)
+CRITIC_DERIVATIVE = Recipe("critic-derivative", build_critic_derivative, evaluate, settings=settings, scaled=scaled)

@@ -64,4 +64,4 @@ def settings(table: DacBanditTable, round: int) -> Mapping[str, float]:
     return {"sigma": table.sigma.at(round)}
 
 
-RECIPE = Recipe("dac_bandit", build, evaluate, settings=settings)
+RECIPE = Recipe("dac-bandit", build, evaluate, settings=settings)

@@ -37,7 +37,7 @@ class Seen:
 def learn(dimension: int, seed: int, rounds: int, every: int = 20) -> tuple[list[Seen], float]:
     """What was seen every so many rounds, and seconds of training."""
     lengths = {"dac_bandit.sigma_rounds": rounds, "agent.scheduler_arguments.total_iters": rounds}
-    experiment = read_experiment("dac_bandit", {"seed": seed, "dac_bandit.dimension": dimension, **lengths})
+    experiment = read_experiment("dac-bandit", {"seed": seed, "dac_bandit.dimension": dimension, **lengths})
     grammar, seconds, seen = experiment.build(), 0.0, []
     with launch(grammar, experiment.agents(grammar), seed=seed) as game:
         start = (_action(grammar, game) - TARGET).norm()

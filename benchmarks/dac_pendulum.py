@@ -46,7 +46,7 @@ def _summary(name: str, rows: Sequence[Sequence[object]], steps: int) -> str:
 def main() -> None:
     """Train on each seed, print, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiments", nargs="+", default=["dac", "critic_derivative"])
+    parser.add_argument("--experiments", nargs="+", default=["dac", "critic-derivative"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, nargs="+", default=[5000, 10_000])
     parser.add_argument("--executor", choices=["inline", "ray"], default="inline")

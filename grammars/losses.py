@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from antiphon.grammars.bellman import bellman_error
+
 
 def bellman_gradient_error(
     reward: Tensor,
@@ -29,13 +31,14 @@ def gradient_perturbation_error(reward: Tensor, value: Tensor, slope: Tensor, de
     return (reward - value.squeeze(-1) - (slope * deviation).sum(-1)).square().mean()
 
 
-def bellman_error(reward: Tensor, terminated: Tensor, next_value: Tensor, value: Tensor, gamma: float) -> Tensor:
+def squared_bellman_error(
+    reward: Tensor, terminated: Tensor, next_value: Tensor, value: Tensor, gamma: float
+) -> Tensor:
     """Mean of (r + gamma (1 - terminated) Q~(s', mu~(s')) - Q(s, a))^2, Q at the action that was taken.
 
     reward, terminated: (batch,); next_value, value: (batch, 1). A time limit is no termination: it bootstraps.
     """
-    target = reward + gamma * (1 - terminated) * next_value.squeeze(-1)
-    return (target - value.squeeze(-1)).square().mean()
+    return bellman_error(reward, terminated, next_value, value, gamma).square().mean()
 
 
 def descended_slope(action: Tensor, slope: Tensor) -> Tensor:

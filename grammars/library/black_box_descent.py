@@ -54,7 +54,7 @@ def black_box_descent(
             )
         },
     )
-    return Grammar("black_box_descent", q.graph(), r, objective, GUARANTEE)
+    return Grammar("black-box-descent", q.graph(), r, objective, GUARANTEE)
 
 
 def mean_of_both(ahead: Tensor, behind: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Insulated, Learned, PlayerLoss, promised
-from antiphon.grammars.losses import bellman_error
+from antiphon.grammars.losses import squared_bellman_error
 from antiphon.grammars.maps import negate
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
@@ -47,7 +47,7 @@ def critic_derivative(
     with q.query_pass("learn", start=learn_from):
         state, action, reward, after, terminated = world.replay()
         bootstrap = old_value(after, old_mu(after))
-        error = q.loss("BE", bellman_error, gamma=gamma)
+        error = q.loss("BE", squared_bellman_error, gamma=gamma)
         objective = minimise(error(reward, terminated, bootstrap, value(state, action)))
         played = mu(state)
         worth = value(state, played)
@@ -68,4 +68,4 @@ def critic_derivative(
         Insulated(("Actor",), ("BE",)),
         Insulated(("Critic",), ("Worth", "Actor")),
     )
-    return Grammar("critic_derivative", q.graph(), r, objective, guarantee)
+    return Grammar("critic-derivative", q.graph(), r, objective, guarantee)

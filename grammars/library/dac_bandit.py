@@ -39,4 +39,4 @@ def dac_bandit(
         edit=(cut_into("Actor"), cut_into("Nature")),
         answers={played: lambda r: r.map(over_batch, r.tap(g), factor=-1.0, name="ascend G")},
     )
-    return Grammar("dac_bandit", q.graph(), r, objective, promises("GPE", played, g))
+    return Grammar("dac-bandit", q.graph(), r, objective, promises("GPE", played, g))

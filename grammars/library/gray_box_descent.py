@@ -23,4 +23,4 @@ def gray_box_descent(
     theta = q.player("Player", player)()
     value = q.oracle("Oracle", oracle)(theta)
     objective = Objective((q.loss("Value", torch.mean)(value).port,), direction)
-    return Grammar("gray_box_descent", q.graph(), chain_rule(q, objective), objective, exact())
+    return Grammar("gray-box-descent", q.graph(), chain_rule(q, objective), objective, exact())

@@ -17,7 +17,7 @@ from antiphon.grammars.guarantee import Guarantee, Insulated, promised
 from antiphon.grammars.library.black_box_descent import simultaneous_perturbation
 from antiphon.grammars.query import Port
 
-SUITES = ("black_box_descent", "gray_box_descent")
+SUITES = ("black-box-descent", "gray-box-descent")
 ESTIMATE = Port("simultaneous_perturbation")
 
 

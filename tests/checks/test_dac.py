@@ -47,7 +47,7 @@ def minus_each(message: Tensor) -> Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dac", "dac_bandit", "critic_derivative"])
+@pytest.mark.parametrize("name", ["dac", "dac-bandit", "critic-derivative"])
 def test_the_suite_is_kept(name):
     report = check(name)
     assert not report.failed

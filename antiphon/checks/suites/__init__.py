@@ -7,12 +7,12 @@ from antiphon.checks.suite import Suite
 
 _MODULES: Mapping[str, str] = {
     "backprop": "backprop",
-    "black_box_descent": "black_box_descent",
-    "critic_derivative": "critic_derivative",
+    "black-box-descent": "black_box_descent",
+    "critic-derivative": "critic_derivative",
     "dac": "dac",
-    "dac_bandit": "dac_bandit",
+    "dac-bandit": "dac_bandit",
     "gan": "gan",
-    "gray_box_descent": "gray_box_descent",
+    "gray-box-descent": "gray_box_descent",
     "kickback": "kickback",
     "likelihood": "likelihood",
     "supervised": "supervised",

@@ -103,7 +103,7 @@ def order_of_bias(seed: int) -> Measurement:
 
 
 SUITE = Suite(
-    "black_box_descent",
+    "black-box-descent",
     (
         Case("all signs", every_sign, instances=6, learning=Learning(200, descent(0.2))),
         Case("all axes", axes, instances=6, learning=Learning(200, descent(0.2))),

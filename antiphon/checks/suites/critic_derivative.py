@@ -79,7 +79,7 @@ def _regulated(
 
 
 SUITE = Suite(
-    "critic_derivative",
+    "critic-derivative",
     (
         Case("networks", networks, instances=10),
         Case("regulator, value known", known, instances=10),

@@ -190,7 +190,7 @@ def scaling(seed: int) -> Measurement:
 
 
 SUITE = Suite(
-    "dac_bandit",
+    "dac-bandit",
     (
         Case("networks", networks, instances=10),
         Case("quadratic, slope known", known, instances=10),

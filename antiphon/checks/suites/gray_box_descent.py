@@ -72,7 +72,7 @@ def descent(lr: float) -> AgentSpecification:
 
 
 SUITE = Suite(
-    "gray_box_descent",
+    "gray-box-descent",
     (
         Case("waves", wave, instances=30),
         Case("bowls", bowl, instances=4, learning=Learning(200, descent(0.2))),

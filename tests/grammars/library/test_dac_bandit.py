@@ -37,7 +37,7 @@ def test_there_is_one_pass_and_no_clone():
 @pytest.mark.slow
 @pytest.mark.parametrize("dimension", [10, 25, 50])
 def test_the_slope_points_along_the_gradient_and_actor_reaches_the_best_action(dimension):
-    experiment = read_experiment("dac_bandit", {"dac_bandit.dimension": dimension})
+    experiment = read_experiment("dac-bandit", {"dac_bandit.dimension": dimension})
     grammar, matrix, cosines = experiment.build(), curvature(dimension).float(), {}
     with launch(grammar, experiment.agents(grammar)) as game, torch.no_grad():
 
