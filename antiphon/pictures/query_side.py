@@ -85,7 +85,8 @@ def _operator(query: QueryGraph, node: Node) -> Factory | None:
 
 def _made_by(factory: Factory) -> str:
     """A factory without its module: `Linear(4, 2)`."""
-    return repr(factory).rpartition(":")[2] if "(" not in repr(factory).partition(":")[0] else repr(factory)
+    module, _, call = repr(factory).partition(":")
+    return call if call and "(" not in module else repr(factory)
 
 
 def _player_mark(player: PlayerDeclaration, operator: str) -> Mark:
