@@ -1,6 +1,6 @@
 """A grammar in double precision: the same graphs and edits, so that rounding does not hide errors."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, final
 
@@ -52,7 +52,7 @@ def widened(value: Any) -> Any:  # Any: whatever stands in a factory or an answe
         case torch.dtype():
             return torch.float64 if value is torch.float32 else value
         case Factory():
-            return _operation(value)
+            return Factory(value.target, widened(value.arguments), widened(value.keywords))
         case Mapping():
             return {key: widened(item) for key, item in value.items()}
         case list() | tuple() if not hasattr(value, "_fields"):
@@ -127,8 +127,7 @@ def _oracle(declaration: OracleDeclaration) -> OracleDeclaration:
 
 def _operation(factory: Factory) -> Factory:
     """An operator of the same values; a module class makes a module in double precision."""
-    target: Callable[..., Any] = factory.target
-    wide = Factory(target, widened(factory.arguments), widened(factory.keywords))
+    wide, target = widened(factory), factory.target
     if isinstance(target, type) and issubclass(target, nn.Module):
         return Factory.of(_Module, wide)
     return wide

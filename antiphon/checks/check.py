@@ -111,6 +111,12 @@ def _measured(instance: Instance) -> Iterable[tuple[tuple[str, str], Sequence[Me
         except AntiphonError as error:
             error.add_note(f"while measuring {_what(promise)!r} of {instance.grammar.name!r}, seed {instance.seed}")
             raise
+        except Exception as error:  # what a promise refers to may be a user's function, and raise anything
+            raise GrammarError(
+                f"{_what(promise)!r} of grammar {instance.grammar.name!r} cannot be measured with seed "
+                f"{instance.seed}: {type(error).__name__}: {error}. Expected functions of the values that Q plays, and of the players' "
+                "modules; correct the promise."
+            ) from error
 
 
 def _what(promise: Promise) -> str:

@@ -46,6 +46,14 @@ def off() -> antiphon.Grammar:
     return promising(antiphon.Exact(("Mine",), antiphon.PlayerLoss.of(torch.abs, Port("Loess"))))
 
 
+def raising(modules, values) -> torch.Tensor:
+    return values[Port("Yours")]
+
+
+def lost() -> antiphon.Grammar:
+    return promising(antiphon.Surrogate(truth=antiphon.Factory.of(raising), draws=2))
+
+
 @pytest.fixture
 def own(monkeypatch, request) -> str:
     """The name under which this module is imported."""
@@ -127,6 +135,15 @@ def test_a_loss_that_is_none_is_refused():
         check_grammar(off())
     assert str(refused.value).startswith("a player's loss of grammar 'own' takes Loess, which Q does not play")
     assert refused.value.__notes__ == ["while measuring 'exact' of 'own', seed 0"]
+
+
+def test_what_a_users_function_raises_is_told():
+    with pytest.raises(GrammarError) as refused:
+        check_grammar(lost())
+    assert str(refused.value) == (
+        "'surrogate' of grammar 'own' cannot be measured with seed 0: KeyError: Yours. Expected functions of the values "
+        "that Q plays, and of the players' modules; correct the promise."
+    )
 
 
 def test_an_unknown_name_is_refused():
