@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from antiphon.checks.suites import suite_of
 from antiphon.experiment import RECIPES
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.drawing import Drawing, draw, draw_edits
@@ -13,17 +14,38 @@ from antiphon.reading import read_experiment
 
 HEAD = """# Gallery
 
-Every grammar of the library, as `antiphon show NAME --out NAME.svg` draws it; what the marks and the lines stand for is
-in [pictures.md](pictures.md). This page is made by `make gallery`, and a test holds it to the library.
+Every grammar of the library, as `antiphon show NAME --out NAME.svg` draws it; and, where R is not the chain rule, what
+its edits changed, as `--against chain-rule` does. What the marks and the lines stand for is in
+[pictures.md](pictures.md). This page is made by `make gallery`, and a test holds it to the library.
 """
+
+
+VARIANTS = ("backprop-convolutional", "gan-saturating")
+"""Shipped experiments whose graphs are others than those of the experiment that is named after the grammar."""
+
+METHODS = ("semi-gradient", "residual", "double-residual", "gtd2", "tdc", "implicit")
+"""What else R may say of a temporal difference."""
+
+WITHOUT_EXPERIMENT = ("black-box-descent", "gray-box-descent")
+"""Grammars that are asked for an objective before they can be run: the first instance of their suite is drawn."""
+
+
+def library() -> Mapping[str, Grammar]:
+    """Every grammar of the library, by the name under which it is shown."""
+    found = {name: read_experiment(name).build() for name in (*RECIPES, *VARIANTS)}
+    for method in METHODS:
+        changes = {"temporal_difference.method": method, "temporal_difference.play": "draw"}
+        grammar = read_experiment("temporal-difference", changes).build()
+        found[grammar.name] = grammar
+    found |= {name: suite_of(name).cases[0].make(0) for name in WITHOUT_EXPERIMENT}
+    return dict(sorted(found.items()))
 
 
 def gallery() -> Mapping[str, str]:
     """The text of every file, by its path under docs/."""
     found: dict[str, str] = {"gallery/legend.svg": legend()}
     sections = [HEAD]
-    for name in sorted(RECIPES):
-        grammar = read_experiment(name).build()
+    for name, grammar in library().items():
         drawings = dict(_drawings(name, grammar))
         found |= {f"gallery/{file}.svg": drawing.svg for file, drawing in drawings.items()}
         sections.append(_section(name, grammar, drawings))
