@@ -9,10 +9,7 @@ from rich.table import Table
 from antiphon.coordinator.traffic import between
 from antiphon.costing import Bill, Figures
 from antiphon.grammars.cost import Graph
-from antiphon.grammars.locality import Locality
-
-NEAR = frozenset({Locality.LOCAL, Locality.BROADCAST, Locality.RELAYED})
-LOCAL = frozenset({Locality.LOCAL, Locality.BROADCAST})
+from antiphon.grammars.locality import LOCAL, NEAR, Locality
 
 
 def average(total: int, rounds: int) -> str:

@@ -132,6 +132,8 @@ def _name(value: object) -> str:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, Enum):
+        return value.name
     if isinstance(value, torch.Tensor):
         return f"tensor{tuple(value.shape)}"
     if isinstance(value, np.ndarray):

@@ -28,6 +28,12 @@ class Locality(StrEnum):
     DISTANT = "distant"
 
 
+NEAR = frozenset({Locality.LOCAL, Locality.BROADCAST, Locality.RELAYED})
+"""Messages between neighbours, and the broadcast."""
+
+LOCAL = frozenset({Locality.LOCAL, Locality.BROADCAST})
+"""What Remark 4 calls local."""
+
 Travels = Mapping[Port, tuple[str, ...]]
 """To which other owners each message of R goes."""
 

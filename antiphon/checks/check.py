@@ -114,8 +114,8 @@ def _measured(instance: Instance) -> Iterable[tuple[tuple[str, str], Sequence[Me
         except Exception as error:  # what a promise refers to may be a user's function, and raise anything
             raise GrammarError(
                 f"{_what(promise)!r} of grammar {instance.grammar.name!r} cannot be measured with seed "
-                f"{instance.seed}: {type(error).__name__}: {error}. Expected functions of the values that Q plays, and of the players' "
-                "modules; correct the promise."
+                f"{instance.seed}: {type(error).__name__}: {error}. Expected functions of the values that Q plays, "
+                "and of the players' modules; correct the promise."
             ) from error
 
 

@@ -1,10 +1,11 @@
-"""Figures that can be read off the two graphs: what the page shows beside a picture."""
+"""What the page shows beside a picture: what a round of the grammar's conversation costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
+from antiphon.grammars.cost import Graph, cost
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.query import Kind, Port
+from antiphon.grammars.locality import LOCAL
 from antiphon.grammars.types import Order
 
 Row: TypeAlias = tuple[str, str]
@@ -12,25 +13,22 @@ Row: TypeAlias = tuple[str, str]
 
 
 def counts(grammar: Grammar) -> Sequence[Row]:
-    """Players, parameters, questions to each oracle, messages by order, and how many steps deep Q and R are."""
-    query, response = grammar.query, grammar.response
-    asked = [node.owner for node in query.nodes if node.kind is Kind.ORACLE]
-    orders = [grammar.message_types[port].order for node in response.nodes for port in node.inputs]
+    """Players, parameters, and what `antiphon cost` counts, as an average over the rounds of one period."""
+    found, players = cost(grammar), grammar.query.players
+    parameters = sum(int(player.space.shape[0]) for player in players)  # pyright: ignore[reportArgumentType] - flat and sized
+
+    def each(total: int) -> str:
+        return f"{total / found.rounds:,.10g}"
+
     return (
-        ("players", str(len(query.players))),
-        ("parameters", str(sum(int(player.space.shape[0]) for player in query.players))),  # pyright: ignore[reportArgumentType] - flat and sized
-        *((f"questions to {name}", str(asked.count(name))) for name in dict.fromkeys(asked)),
-        ("values of Q", str(sum(len(node.inputs) for node in query.nodes))),
-        ("messages of R, first order", str(orders.count(Order.FIRST))),
-        ("messages of R, zeroth order", str(orders.count(Order.ZEROTH))),
-        ("depth of Q", str(_depth({node.name: node.inputs for node in query.nodes}))),
-        ("depth of R", str(_depth({node.name: node.inputs for node in response.nodes}))),
+        ("players", str(len(players))),
+        ("parameters", f"{parameters:,}"),
+        *((f"queries of {name}", each(total)) for name, total in found.queries.items()),
+        ("messages of Q", each(found.messages(Graph.QUERY))),
+        ("messages of R", each(found.messages(Graph.RESPONSE))),
+        ("of these local", each(found.messages(Graph.RESPONSE, LOCAL))),
+        ("bytes, zeroth order", each(found.bytes(Order.ZEROTH))),
+        ("bytes, first order", each(found.bytes(Order.FIRST))),
+        ("depth of Q", str(found.query_depth)),
+        ("depth of R", str(found.response_depth)),
     )
-
-
-def _depth(inputs: Mapping[str, Sequence[Port]]) -> int:
-    """Nodes on the longest way; the graph's nodes are in order of dependence."""
-    found: dict[str, int] = {}
-    for name, ports in inputs.items():
-        found[name] = 1 + max((found[port.node] for port in ports), default=0)
-    return max(found.values())

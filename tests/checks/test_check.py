@@ -141,8 +141,8 @@ def test_what_a_users_function_raises_is_told():
     with pytest.raises(GrammarError) as refused:
         check_grammar(lost())
     assert str(refused.value) == (
-        "'surrogate' of grammar 'own' cannot be measured with seed 0: KeyError: Yours. Expected functions of the values "
-        "that Q plays, and of the players' modules; correct the promise."
+        "'surrogate' of grammar 'own' cannot be measured with seed 0: KeyError: Yours. Expected functions of the "
+        "values that Q plays, and of the players' modules; correct the promise."
     )
 
 
