@@ -38,6 +38,10 @@ ROUNDING = 1e-9
 NOTHING = 1e-12
 """Relative to the largest number of its kind. Below it a number is taken for zero."""
 
+CANCELLED = 1e-4
+"""Of the largest number that anybody's gradient has: a player whose own are smaller is measured as if they were this
+large. Where everything cancels, what is left is rounding, and would be compared with rounding."""
+
 _NOT_KNOWN = "the truth is not known for these modules"
 
 
@@ -61,11 +65,18 @@ def _refuse_strangers(instance: Instance, promise: Promise) -> None:
 
 
 def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The largest difference between response and gradient, over the largest number of the gradient."""
+    """The largest difference between response and gradient, over the largest number of the gradient (see CANCELLED)."""
     (round,) = instance.rounds()
     gradients = {player: flat_gradient(round.composed, player, promise.loss) for player in players}
-    floor = NOTHING * max(float(each.abs().max()) for each in gradients.values())
+    floor = CANCELLED * _largest(round, instance)
     return [_exact(promise, instance, round, player, each, floor) for player, each in gradients.items()]
+
+
+def _largest(round: Witnessed, instance: Instance) -> float:
+    """The largest number that any player's gradient has, each of its own loss as far as that is known."""
+    own = {player: instance.grammar.guarantee.loss_of(player) for player in instance.players}
+    found = [flat_gradient(round.composed, player, loss) for player, loss in own.items() if loss != UNKNOWN]
+    return max((float(each.abs().max()) for each in found), default=0.0)
 
 
 def _exact(
@@ -136,7 +147,7 @@ def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> lis
 
 def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str) -> Measured:
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
-    if float(gradient.norm()) == 0:
+    if float(gradient.abs().max()) <= NOTHING * _largest(round, instance):
         return Measured(player, 0.0, promise.degrees)
     angle = _angle(told, gradient) if float(told.norm()) > 0 else 180.0
     if angle < promise.degrees:
