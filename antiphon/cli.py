@@ -149,7 +149,7 @@ def evaluate_command(
 
 @app.command("check")
 def check_command(
-    grammars: Annotated[list[str] | None, typer.Argument(help="Names that `list` shows, or module:factory.")] = None,
+    grammars: Annotated[list[str] | None, typer.Argument(help="Grammars of the library, or module:factory.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every grammar of the library.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the first random instance.")] = 0,
