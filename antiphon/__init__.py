@@ -131,6 +131,7 @@ if TYPE_CHECKING:
     from antiphon.grammars.objective import Direction as Direction
     from antiphon.grammars.objective import maximise as maximise
     from antiphon.grammars.objective import minimise as minimise
+    from antiphon.grammars.oracle import Memoryless as Memoryless
     from antiphon.grammars.oracle import OracleDeclaration as OracleDeclaration
     from antiphon.grammars.oracle import Question as Question
     from antiphon.grammars.partitions import Grid as Grid

@@ -166,10 +166,7 @@ MODULES = {
         "maximise",
         "minimise",
     ),
-    "antiphon.grammars.oracle": (
-        "OracleDeclaration",
-        "Question",
-    ),
+    "antiphon.grammars.oracle": ("Memoryless", "OracleDeclaration", "Question"),
     "antiphon.grammars.partitions": (
         "Grid",
         "Itself",

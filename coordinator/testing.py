@@ -1,7 +1,7 @@
 """Small grammars for tests of executors: importable, so that workers find their classes by name; and schedules of
 pipelines, made by hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
@@ -12,7 +12,7 @@ from antiphon.coordinator.when import ALWAYS
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
-from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.seeds import at_round
@@ -20,7 +20,7 @@ from antiphon.grammars.types import Batch, EdgeType
 from antiphon.transport.message import Edge, Phase
 
 
-class Points:
+class Points(Memoryless):
     """An oracle of random points of a shape, and labels, fresh each round."""
 
     def __init__(self, shape: tuple[int, ...], classes: int, batch: int, seed: int) -> None:
@@ -31,20 +31,6 @@ class Points:
         generator = torch.Generator().manual_seed(at_round(self._seed, round))
         x = torch.randn(self._batch, *self._shape, generator=generator)
         return x, torch.randint(self._classes, (self._batch,), generator=generator)
-
-    def state(self) -> State:
-        """Nothing: rounds are counted."""
-        return {}
-
-    def load(self, state: State) -> None:
-        """Nothing to load."""
-
-    def report(self) -> Mapping[str, float]:
-        """Nothing to report."""
-        return {}
-
-    def close(self) -> None:
-        """Nothing to close."""
 
 
 def points(*shape: int, classes: int = 3, batch: int = 7) -> OracleDeclaration:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from antiphon.envs.markov_process import MarkovProcess
-from antiphon.grammars.oracle import State
+from antiphon.grammars.oracle import Memoryless, State
 from antiphon.grammars.seeds import at_round, stream
 
 
@@ -75,7 +75,7 @@ def ends(process: MarkovProcess, state: Tensor, action: Tensor, after: Tensor) -
 
 
 @final
-class Transitions:
+class Transitions(Memoryless):
     """Plays the outcomes of a process: all of them, or `batch` drawn by (seed, round, question)."""
 
     def __init__(
@@ -100,20 +100,6 @@ class Transitions:
         one, two = outcomes.pairs
         ratio = outcomes.ratio[one] * outcomes.ratio[two]
         return outcomes.pair(*self._chosen(question, outcomes.chance_of_pairs, ratio, round))
-
-    def state(self) -> State:
-        """Nothing: its draws are counted."""
-        return {}
-
-    def load(self, state: State) -> None:
-        """Nothing to do."""
-
-    def report(self) -> Mapping[str, float]:
-        """Nothing to tell."""
-        return {}
-
-    def close(self) -> None:
-        """Nothing to release."""
 
     def _chosen(self, question: str, chance: Tensor, ratio: Tensor, round: int) -> tuple[Tensor, Tensor]:
         """Rows and their weights, whose expected mean is 1 where policy is behaviour."""

@@ -1,5 +1,6 @@
 """Oracles: what a grammar knows of them (a declaration), and what a live one must do (a protocol)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -85,3 +86,25 @@ class Oracle(Protocol):
     def close(self) -> None:
         """Release what is held outside this process's memory."""
         ...
+
+
+class Memoryless(ABC):
+    """An oracle whose answers are functions of its seed, the round and what it is asked: there is nothing to save."""
+
+    @abstractmethod
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """Answer one question in round `round` (from 0)."""
+
+    def state(self) -> State:
+        """Nothing: the next answer depends on no earlier one."""
+        return {}
+
+    def load(self, state: State) -> None:  # noqa: B027 - nothing to do is what it does
+        """Nothing to do."""
+
+    def report(self) -> Mapping[str, float]:
+        """Nothing to report."""
+        return {}
+
+    def close(self) -> None:  # noqa: B027 - as above
+        """Nothing to release."""

@@ -1,7 +1,7 @@
 """Random grammars, on which every executor is held to plain automatic differentiation."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, final
 
 import torch
@@ -14,7 +14,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
 from antiphon.grammars.objective import Direction, Objective
-from antiphon.grammars.oracle import Box, OracleDeclaration, Question, State
+from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.types import Batch, EdgeType
@@ -79,7 +79,7 @@ class Filter(nn.Sequential):
 
 
 @final
-class Samples:
+class Samples(Memoryless):
     """A data oracle: normal draws of the given shapes in float64, a function of (seed, round) alone."""
 
     def __init__(self, *shapes: tuple[int, ...], seed: int) -> None:
@@ -90,23 +90,9 @@ class Samples:
         generator = torch.Generator().manual_seed(at_round(self._seed, round))
         return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in self._shapes)
 
-    def state(self) -> State:
-        """Nothing: its draws are counted."""
-        return {}
-
-    def load(self, state: State) -> None:
-        """Nothing to do."""
-
-    def report(self) -> Mapping[str, float]:
-        """Nothing to tell."""
-        return {}
-
-    def close(self) -> None:
-        """Nothing to release."""
-
 
 @final
-class Medium:
+class Medium(Memoryless):
     """A gray oracle: sin(x W + round), for a fixed W of its own; it may be asked for a vector-Jacobian product."""
 
     def __init__(self, width: int, *, seed: int) -> None:
@@ -116,20 +102,6 @@ class Medium:
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         """(batch, width) -> (batch, width), differentiable."""
         return (torch.sin(inputs[0] @ self._matrix + round),)
-
-    def state(self) -> State:
-        """Nothing: its matrix comes from its seed."""
-        return {}
-
-    def load(self, state: State) -> None:
-        """Nothing to do."""
-
-    def report(self) -> Mapping[str, float]:
-        """Nothing to tell."""
-        return {}
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 def mean_gap(value: Tensor, target: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The directions of the axes, one after the other: where finite differences look, as noise looks anywhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.noise import Annealing
 
@@ -42,7 +42,7 @@ def coordinates(
 
 
 @final
-class Coordinates:
+class Coordinates(Memoryless):
     """The live oracle. It knows nothing and remembers nothing."""
 
     def __init__(self, dimension: int, scale: float | Annealing, dtype: torch.dtype, *, seed: int) -> None:
@@ -54,17 +54,3 @@ class Coordinates:
         if question == "scale":
             return (torch.tensor(scale, dtype=self._dtype),)
         return (torch.eye(self._dimension, dtype=self._dtype).mul_(scale),)
-
-    def state(self) -> State:
-        """Nothing: the answer depends on the round alone."""
-        return {}
-
-    def load(self, state: State) -> None:
-        """Nothing to do."""
-
-    def report(self) -> Mapping[str, float]:
-        """Nothing to report."""
-        return {}
-
-    def close(self) -> None:
-        """Nothing to release."""

@@ -1,7 +1,7 @@
 """Noise: an oracle that draws, and is gray because it tells its density (essay, section 2.2)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, final
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.oracle import Box, OracleDeclaration, Question, State
+from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.draws import Draws
 
@@ -184,7 +184,7 @@ class Rademacher:
 
 
 @final
-class Noise:
+class Noise(Memoryless):
     """The live oracle: draws are functions of (seed, round), so there is nothing to save."""
 
     def __init__(
@@ -201,20 +201,6 @@ class Noise:
             return (torch.tensor(self._distribution.scale(round), dtype=self._dtype),)
         (eps,) = inputs
         return (self._distribution.log_density(eps, round).reshape(len(eps), -1).sum(1),)
-
-    def state(self) -> State:
-        """Nothing: the next draw depends on seed and round alone."""
-        return {}
-
-    def load(self, state: State) -> None:
-        """Nothing to do."""
-
-    def report(self) -> Mapping[str, float]:
-        """Nothing to report."""
-        return {}
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 def _declare(

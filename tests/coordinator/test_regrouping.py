@@ -23,7 +23,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, dac
 from antiphon.grammars.maps import negate
 from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.regrouping import Regrouping, coarsen, refine, units
 from antiphon.grammars.response import Map, Product, ResponseGraph
@@ -158,7 +158,7 @@ def test_a_game_with_a_minus_sign_at_every_scale():
 
 
 @final
-class World:
+class World(Memoryless):
     """Remembers nothing: what it replays is drawn anew."""
 
     def __init__(self, seed: int) -> None:
@@ -169,20 +169,6 @@ class World:
         generator = torch.Generator().manual_seed(at_round(self._seed, round))
         shapes = {"observe": [(2, 3)], "step": [], "replay": [(6, 3), (6, 2), (6,), (6, 3), (6,)]}[question]
         return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
-
-    def state(self) -> State:
-        """Nothing."""
-        return {}
-
-    def load(self, state: State) -> None:
-        """Nothing to do."""
-
-    def report(self) -> dict[str, float]:
-        """Nothing to tell."""
-        return {}
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 class OfBoth(nn.Module):

@@ -22,7 +22,7 @@ from antiphon.grammars.library.generative import (
     DenseAnalysis,
     DenseSynthesis,
 )
-from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.testing import batch_of
 from antiphon.oracles import gaussian
@@ -32,7 +32,7 @@ BATCH, QUANTILES = 8, 2000
 
 
 @final
-class Quantiles:
+class Quantiles(Memoryless):
     """Noise that plays `count` points of the standard normal with as much probability between neighbours, always the
     same: means over it are integrals."""
 
@@ -42,20 +42,6 @@ class Quantiles:
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         """sample() -> eps."""
         return (self._points,)
-
-    def state(self) -> State:
-        """Nothing: it always plays the same."""
-        return {}
-
-    def load(self, state: State) -> None:
-        """Nothing to do."""
-
-    def report(self) -> Mapping[str, float]:
-        """Nothing to tell."""
-        return {}
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 @final

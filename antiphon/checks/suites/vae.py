@@ -23,7 +23,7 @@ from antiphon.grammars.library.generative import (
     Reparametrized,
 )
 from antiphon.grammars.library.vae import vae
-from antiphon.grammars.oracle import Box, OracleDeclaration, Question, State
+from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.testing import batch_of
 from antiphon.grammars.variational import divergence, isotropic, standard_normal
@@ -35,7 +35,7 @@ X, L1, L2 = Port("Environment.sample"), Port("L1"), Port("L2")
 
 
 @final
-class Corners:
+class Corners(Memoryless):
     """Noise that plays +-sqrt(latent) along each axis, over and over: mean 0 and covariance I, as a standard normal's,
     so that means of quadratics are exact. It tells the standard normal's density."""
 
@@ -46,20 +46,6 @@ class Corners:
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         """sample() or log_density(eps)."""
         return (self._points,) if question == "sample" else (standard_normal(inputs[0]),)
-
-    def state(self) -> State:
-        """Nothing: it always plays the same."""
-        return {}
-
-    def load(self, state: State) -> None:
-        """Nothing to do."""
-
-    def report(self) -> Mapping[str, float]:
-        """Nothing to tell."""
-        return {}
-
-    def close(self) -> None:
-        """Nothing to release."""
 
 
 @final
