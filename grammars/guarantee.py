@@ -221,8 +221,9 @@ class Guarantee:
         return Guarantee(self.promises + other.promises)
 
     def loss_of(self, player: str) -> PlayerLoss | None:
-        """A player's own loss, if a promise to it names one; None for the grammar's objective."""
-        told = (promise for promise in self.promises if player in promise.players)
+        """A player's own loss, if a promise to it names one, or else one to all; None for the grammar's objective."""
+        named = [promise for promise in self.promises if player in promise.players]
+        told = named + [promise for promise in self.promises if not promise.players]
         losses = (getattr(promise, "loss", None) for promise in told)
         return next((loss for loss in losses if loss is not None), None)
 
