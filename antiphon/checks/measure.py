@@ -26,7 +26,7 @@ from antiphon.grammars.guarantee import (
     Surrogate,
 )
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.query import Port
+from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.response import PARAMETERS, Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
@@ -171,7 +171,7 @@ def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> lis
 def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str) -> Measured:
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
     if float(gradient.norm()) == 0:
-        return Measured(player, 0.0, promise.degrees, skipped=IDLE)
+        return Measured(player, 0.0, promise.degrees, skipped="there is no gradient here to hold an angle to")
     angle = _angle(told, gradient) if float(told.norm()) > 0 else 180.0
     if angle < promise.degrees:
         return Measured(player, angle, promise.degrees)
@@ -255,23 +255,30 @@ def _insulation(promise: Insulated, instance: Instance, player: str) -> Measured
     response = instance.grammar.response
     told = response.ancestors(f"deliver {player}")
     nodes = [node for node in response.nodes if node.name in told]
-    leaks = [node.name for node in nodes if _source(instance, node, promise.taps) in promise.sources]
+    leaks = [node.name for node in nodes if _sources(instance, node, promise.taps) & {*promise.sources}]
     detail = f"hears {leaks[0]!r}" if leaks else ""
     return Measured(player, len(leaks), 0.0, leaks[0] if leaks else "", detail)
 
 
-def _source(instance: Instance, node: ResponseNode, taps: bool) -> str:
-    """The owner whose node of Q this node of R asks; empty where it asks nobody, or a tap that is allowed."""
+def _sources(instance: Instance, node: ResponseNode, taps: bool) -> set[str]:
+    """Whose nodes of Q this node of R asks; nobody's where it asks nobody, or a tap that is allowed."""
     query = instance.grammar.query
     match node:
         case Seed(loss=port):
-            return query.by_name[port.node].owner
+            return {query.by_name[port.node].owner}
         case Tap(port=port):
-            return "" if taps else query.by_name[port.node].owner
+            return set() if taps else _speakers(instance, port)
         case Product(of=of):
-            return query.by_name[of].owner
+            return {query.by_name[of].owner}
         case _:
-            return ""
+            return set()
+
+
+def _speakers(instance: Instance, port: Port) -> set[str]:
+    """Whose value this is: its node's owner's, and behind an operator or a loss also its inputs'."""
+    node = instance.grammar.query.by_name[port.node]
+    above = node.inputs if node.kind in (Kind.OPERATOR, Kind.LOSS) else ()
+    return {node.owner}.union(*(_speakers(instance, each) for each in above))
 
 
 def arrival(promise: Arrives, instance: Instance, players: Iterable[str]) -> list[Measured]:

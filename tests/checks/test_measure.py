@@ -35,9 +35,10 @@ from antiphon.grammars.guarantee import (
 )
 from antiphon.grammars.maps import add, scale
 from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
-from antiphon.grammars.testing import Dense, mean_gap, mean_softplus, samples
+from antiphon.grammars.testing import Dense, batch_of, mean_gap, mean_softplus, samples
 from antiphon.oracles.noise import gaussian
 
 LEARNING = Learning(300, AgentSpecification.of("SGD", {"lr": 0.2}))
@@ -345,3 +346,49 @@ def test_a_pass_that_rests_at_first_is_looked_at_too(start: int):
     grammar = Grammar("late", q.graph(), chain_rule(q, objective), objective)
     assert measured(grammar, Exact())["A"].kept
     assert not measured(flipped(grammar, Port("Late *")), Exact())["A"].kept
+
+
+def test_a_value_is_still_its_players_behind_an_operator():
+    q = QueryDraft()
+    x = q.oracle("Nature", arrays(data(), batch=8, shuffle=False))()
+    heard, source = q.player("Heard", Mean, 3)(x), q.player("Source", Mean, 3)(x)
+    copied = q.operator("copy", add_constant, 0.0)(source)
+    objective = minimise(q.loss("One", mean_gap)(heard, x), q.loss("Two", mean_gap)(source, x))
+    r = chain_rule(q, objective, answers={heard: lambda r: r.tap(copied)})
+    grammar = Grammar("g", q.graph(), r, objective)
+    assert measured(grammar, Insulated(("Heard",), ("Source",)))["Heard"].detail == "hears 'tap copy'"
+    assert measured(grammar, Insulated(("Heard",), ("Source",), taps=True))["Heard"].kept
+
+
+class Growing:
+    """A gray box that is asked for numbers too, and remembers how often it was asked for anything."""
+
+    def __init__(self, *, seed: int) -> None:
+        self.asked = 1
+
+    def answer(self, question, inputs, round):
+        self.asked += 1
+        if question == "count":
+            return (torch.full((4, 3), float(self.asked), dtype=torch.float64),)
+        return (torch.sin(inputs[0]) * self.asked,)
+
+    def state(self):
+        return {"asked": self.asked}
+
+    def load(self, state):
+        self.asked = state["asked"]
+
+    def report(self):
+        return {}
+
+    def close(self):
+        pass
+
+
+def test_a_gray_box_that_remembers_black_questions_raises_no_false_alarm():
+    bend, count = Question("bend", (batch_of(2),), (batch_of(2),), Box.GRAY), Question("count", (), (batch_of(3),))
+    q = QueryDraft()
+    box = q.oracle("Box", OracleDeclaration(Factory.of(Growing), (bend, count), (("batch", 4),)))
+    _, y = q.oracle("Nature", samples(4, (3,), (2,)))()
+    objective = minimise(q.loss("Loss", mean_gap)(box.bend(q.player("A", Dense, 3, 2)(box.count())), y))
+    assert measured(Grammar("g", q.graph(), chain_rule(q, objective), objective), Exact())["A"].kept
