@@ -14,6 +14,12 @@ def find(what: str, name: str) -> Callable[..., Any]:
     Raises ExperimentError when its module does not import, or has no such function.
     """
     module, _, attribute = name.partition(":")
+    if module.endswith(".py"):
+        path = module.removesuffix(".py").replace("/", ".")
+        raise ExperimentError(
+            f"{what} {name!r} names a file; expected 'module:function', importable from here. "
+            f"Write {f'{path}:{attribute}'!r}."
+        )
     try:
         found: Any = importlib.import_module(module)  # Any: attributes are looked up by name
         for part in attribute.split("."):

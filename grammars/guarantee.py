@@ -170,7 +170,7 @@ class Learned:
 @final
 @dataclass(frozen=True)
 class Insulated:
-    """Nothing that was computed of `sources` reaches the players: read off R, not measured.
+    """No derivative of what `sources` play, and no value of theirs as it is, reaches the players: read off R.
 
     sources: names of owners in Q (players, oracles, losses, operators). A tap of one is allowed where `taps` is true:
     its values may be told, its derivatives may not.
@@ -221,8 +221,9 @@ class Guarantee:
         return Guarantee(self.promises + other.promises)
 
     def loss_of(self, player: str) -> PlayerLoss | None:
-        """A player's own loss, if a promise to it names one; None for the grammar's objective."""
-        told = (promise for promise in self.promises if player in promise.players)
+        """A player's own loss, if a promise to it names one, or else one to all; None for the grammar's objective."""
+        named = [promise for promise in self.promises if player in promise.players]
+        told = named + [promise for promise in self.promises if not promise.players]
         losses = (getattr(promise, "loss", None) for promise in told)
         return next((loss for loss in losses if loss is not None), None)
 

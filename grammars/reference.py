@@ -33,13 +33,14 @@ class Composed:
     values: Mapping[Port, Tensor]
 
     def loss(self, loss: PlayerLoss | None = None) -> Tensor:
-        """A player's loss, to be minimised; the grammar's objective where none is given. 0-d.
+        """A player's loss, to be minimised; where none is given the grammar's objective, as far as it was played. 0-d.
 
         Raises GrammarError for one that is no scalar, or refers to what Q does not play.
         """
         if loss is None:
             sign = 1 if self.grammar.objective.direction is Direction.MINIMISE else -1
-            return sign * torch.stack([self.values[port] for port in self.grammar.objective.losses]).sum()
+            played = [self.values[port] for port in self.grammar.objective.losses if port in self.values]
+            return sign * torch.stack(played).sum() if played else torch.zeros((), dtype=torch.float64)
         strange = [port for port in loss.inputs if port not in self.values]
         if strange:
             raise GrammarError(
@@ -53,6 +54,13 @@ class Composed:
                 "tensor. Return the mean over the batch."
             )
         return found
+
+    def plays(self, loss: PlayerLoss | None = None) -> bool:
+        """Whether in that round anything of a player's loss was played: its inputs did not rest with their pass."""
+        if loss is None:
+            return any(port in self.values for port in self.grammar.objective.losses)
+        resting = (port for port in loss.inputs if port not in self.values)
+        return not any(port.node in self.grammar.query.by_name for port in resting)
 
     def parameters(self, player: str) -> list[Tensor]:
         """The player's parameters, in the order of `named_parameters`."""
@@ -143,6 +151,8 @@ def _play(
     match node.kind:
         case Kind.ORACLE:
             if played is not None and grammar.query.box_of(node) is Box.BLACK:
+                if node.owner in oracles:  # a gray question comes after this one, and may remember that it was asked
+                    oracles[node.owner].answer(node.question, [each.detach() for each in inputs], round)
                 return tuple(played[Port(node.name, index)] for index in range(len(node.outputs)))
             found = oracles[node.owner].answer(node.question, inputs, round)
         case Kind.PLAYER:

@@ -83,6 +83,16 @@ def _own(name: str) -> Callable[[int], Grammar]:
 
 
 def _refuse_unknown(name: str) -> None:
+    if name.endswith(".toml"):
+        raise ExperimentError(
+            f"{name!r} is an experiment, which is run and not checked; expected a grammar. Check the one that its line "
+            "'grammar = ' names."
+        )
+    if name.endswith(".py"):
+        raise ExperimentError(
+            f"{name!r} is a file; expected 'module:function'. Write '{name.removesuffix('.py')}:' and the name of the "
+            "function in it that makes the grammar."
+        )
     if ":" not in name and name not in NAMES:
         raise ExperimentError(
             f"grammar {name!r} is not known to check; expected one of {', '.join(NAMES)}, or 'module:factory'. "

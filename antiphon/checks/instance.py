@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.suite import Learning
-from antiphon.checks.witness import States, Witnessed, learned, witnessed
+from antiphon.checks.witness import States, Witnessed, kinds_of_rounds, learned, witnessed
+from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import PlayerLoss
 from antiphon.grammars.precision import in_float64
@@ -32,6 +33,14 @@ class Instance:
         if len(self._rounds) < count:
             self._rounds = witnessed(self.grammar, self.seed, count=count)
         return self._rounds[:count]
+
+    @functools.cached_property
+    def _kinds(self) -> list[Witnessed]:
+        return kinds_of_rounds(self.grammar, self.seed)
+
+    def kinds_of_rounds(self) -> list[Witnessed]:
+        """The first round of each kind: where passes rest, not the same is told in all rounds."""
+        return self._kinds if any(each.cadence != Cadence() for each in self.grammar.query.passes) else self.rounds()
 
     def learned_by(self, players: frozenset[str] | None) -> States:
         """Everyone's state after `players` (all by default) have learned and the others held still."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from antiphon.checks.arrival import measure_arrival
 from antiphon.checks.instance import Instance, flat_gradient
 from antiphon.checks.locate import locate
-from antiphon.checks.measured import Measured
+from antiphon.checks.measured import IDLE, Measured, beyond, by_player, worst
 from antiphon.checks.witness import Witnessed
 from antiphon.errors import GrammarError
 from antiphon.grammars.guarantee import (
@@ -26,8 +26,8 @@ from antiphon.grammars.guarantee import (
     Surrogate,
 )
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.query import Port
-from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
+from antiphon.grammars.query import Kind, Port
+from antiphon.grammars.response import PARAMETERS, Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
 """Standard errors that a mean over draws may be off: a normal one is, once in two million times."""
@@ -66,8 +66,13 @@ def _refuse_strangers(instance: Instance, promise: Promise) -> None:
 
 def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> list[Measured]:
     """The largest difference between response and gradient, over the largest number of the gradient (see CANCELLED)."""
-    (round,) = instance.rounds()
-    gradients = {player: flat_gradient(round.composed, player, promise.loss) for player in players}
+    found = [each for round in instance.kinds_of_rounds() for each in _exact_in(promise, instance, round, players)]
+    return list(map(worst, by_player(found, players)))
+
+
+def _exact_in(promise: Exact, instance: Instance, round: Witnessed, players: Iterable[str]) -> list[Measured]:
+    asked = [player for player in players if player in round.told and round.composed.plays(promise.loss)]
+    gradients = {player: flat_gradient(round.composed, player, promise.loss) for player in asked}
     floor = CANCELLED * _largest(round, instance)
     return [_exact(promise, instance, round, player, each, floor) for player, each in gradients.items()]
 
@@ -75,7 +80,8 @@ def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> lis
 def _largest(round: Witnessed, instance: Instance) -> float:
     """The largest number that any player's gradient has, each of its own loss as far as that is known."""
     own = {player: instance.grammar.guarantee.loss_of(player) for player in instance.players}
-    found = [flat_gradient(round.composed, player, loss) for player, loss in own.items() if loss != UNKNOWN]
+    known = {player: loss for player, loss in own.items() if loss != UNKNOWN and round.composed.plays(loss)}
+    found = [flat_gradient(round.composed, player, loss) for player, loss in known.items()]
     return max((float(each.abs().max()) for each in found), default=0.0)
 
 
@@ -83,6 +89,8 @@ def _exact(
     promise: Exact, instance: Instance, round: Witnessed, player: str, gradient: Tensor, floor: float
 ) -> Measured:
     difference = float((round.told[player] - gradient).abs().max())
+    if difference == 0 and not gradient.any():
+        return Measured(player, 0.0, promise.tolerance, skipped=IDLE)
     scale = max(float(gradient.abs().max()), floor)
     error = difference / scale if scale > 0 else (0.0 if difference == 0 else float("inf"))
     if error <= promise.tolerance:
@@ -98,18 +106,46 @@ def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> li
 
 
 def _sign(promise: SignCorrect, instance: Instance, round: Witnessed, player: str) -> Measured:
-    pairs = opposite = 0
-    worst = operator = ""
-    for port, told, gradient in _arriving(instance, round, player, promise.loss):
-        against = _signs(told) * _signs(gradient) < 0
-        pairs, opposite = pairs + told.numel(), opposite + int(against.sum())
-        if against.any() and not worst:
-            example = tuple(against.nonzero()[0].tolist())
-            worst = f"; at {port!r}, {example}: told {float(told[example]):.3g}, true {float(gradient[example]):.3g}"
-            operator = port.node
-    if not pairs:
+    if wrong := _delivered(instance, round, player):
+        return wrong
+    arriving = _arriving(instance, round, player, promise.loss)
+    if not arriving:
         return Measured(player, float("inf"), 0.0, "", "no message arrives at a product of the player's own")
-    return Measured(player, opposite, 0.0, operator, f"{pairs} pairs{worst}")
+    pairs, operator = sum(told.numel() for _, told, _ in arriving), arriving[0][0].node
+    if not any(bool(told.any()) for _, told, _ in arriving):
+        silent = sum(int((_signs(gradient) != 0).sum()) for _, _, gradient in arriving)
+        detail = f"{pairs} pairs; nothing is told, where a gradient is expected"
+        return Measured(player, silent, 0.0, operator, detail, "" if silent else IDLE)
+    opposite, first = 0, ""
+    for port, told, gradient in arriving:
+        against = _signs(told) * _signs(gradient) < 0
+        opposite += int(against.sum())
+        if against.any() and not first:
+            example = tuple(against.nonzero()[0].tolist())
+            first = f"; at {port!r}, {example}: told {float(told[example]):.3g}, true {float(gradient[example]):.3g}"
+            operator = port.node
+    return Measured(player, opposite, 0.0, operator if opposite else "", f"{pairs} pairs{first}")
+
+
+def _delivered(instance: Instance, round: Witnessed, player: str) -> Measured | None:
+    """What is wrong where the player is told no number, or something else than a positive multiple of what its own
+    products tell; None where nothing is."""
+    names = [node.name for node in _products(instance, player)]
+    ports = [port for port in (Port(name, PARAMETERS) for name in names) if port in round.messages]
+    parts = [round.messages[port].reshape(-1) for port in ports]
+    told, expected = round.told[player], sum(parts, torch.zeros_like(round.told[player]))
+    arrived = [each for name in names for each in _messages(instance, round, name)]
+    if not all(bool(each.isfinite().all()) for each in [told, *arrived]):
+        return Measured(player, float("nan"), 0.0, names[-1] if names else "", "what is told is not finite")
+    if not parts or not (told.any() or expected.any()):
+        return None
+    if told.any() and expected.any() and _angle(told, expected) < 1e-6:
+        return None
+    return Measured(player, float("inf"), 0.0, names[-1], f"{player!r} is told something else than its products tell")
+
+
+def _messages(instance: Instance, round: Witnessed, name: str) -> list[Tensor]:
+    return [round.messages[port] for port in instance.grammar.response.by_name[name].inputs if port in round.messages]
 
 
 def _arriving(
@@ -139,8 +175,7 @@ def _signs(values: Tensor) -> Tensor:
 
 
 def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The angle between response and gradient, in degrees; 0 where there is no gradient, 180 where only the response is
-    nothing."""
+    """The angle between response and gradient, in degrees; 180 where only the response is nothing."""
     (round,) = instance.rounds()
     return [_descent(promise, instance, round, player) for player in players]
 
@@ -148,7 +183,7 @@ def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> lis
 def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str) -> Measured:
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
     if float(gradient.abs().max()) <= NOTHING * _largest(round, instance):
-        return Measured(player, 0.0, promise.degrees)
+        return Measured(player, 0.0, promise.degrees, skipped="there is no gradient here to hold an angle to")
     angle = _angle(told, gradient) if float(told.norm()) > 0 else 180.0
     if angle < promise.degrees:
         return Measured(player, angle, promise.degrees)
@@ -175,8 +210,13 @@ def _estimate(promise: Estimated, instance: Instance, rounds: list[Witnessed], p
     scale = max(float(truth.norm()), 1e-300)
     uncertain = UNCERTAIN * float(error.var(0).sum().div(len(rounds)).sqrt())
     off = float(error.mean(0).norm())
-    bias, deviation = max(0.0, off - uncertain) / scale, float(told.var(0).sum().sqrt()) / scale
+    if off == 0 and not gradients.any():
+        return Measured(player, 0.0, promise.bias, skipped=IDLE)
+    bias, deviation = beyond(off, uncertain) / scale, float(told.var(0).sum().sqrt()) / scale
     detail = f"bias {off / scale:.2g} ± {uncertain / scale:.2g}, deviation {deviation:.2g} of the gradient"
+    if bias <= promise.bias and 1 - uncertain / scale <= promise.bias < 1:
+        few = f"{len(rounds)} draws are too few: a player who is told nothing would pass ({detail})"
+        return Measured(player, bias, promise.bias, skipped=few)
     if bias <= promise.bias:
         return Measured(player, bias, promise.bias, detail=detail)
     operator, where = locate(instance.grammar, rounds[0], player, promise.loss)
@@ -196,7 +236,7 @@ def surrogate(promise: Surrogate, instance: Instance, players: Iterable[str]) ->
     slack = ROUNDING * max(1.0, float(meant.abs().max()))
     detail = f"gap {float(gap.mean()):.4g} ± {uncertain:.2g} above {float(meant.mean()):.4g}"
     losses = ", ".join(port.node for port in instance.grammar.objective.losses)
-    return [Measured("all", max(0.0, -float(gap.mean()) - uncertain), slack, losses, detail)]
+    return [Measured("all", beyond(-float(gap.mean()), uncertain), slack, losses, detail)]
 
 
 def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
@@ -205,9 +245,11 @@ def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> l
         return [Measured(", ".join(players), 0.0, 0.0, skipped=_NOT_KNOWN)]
     states = instance.learned_by(frozenset(players))
     (round,) = instance.rounds_after(states)
-    distance, (before,) = float(_asked(promise.distance, round)), instance.rounds()
-    detail = f"{float(_asked(promise.distance, before)):.3g} before {instance.learning.rounds} rounds"
-    return [Measured(", ".join(players), distance, promise.tolerance, players[0], detail)]
+    (before,) = instance.rounds()
+    distance, began = float(_asked(promise.distance, round)), float(_asked(promise.distance, before))
+    detail = f"{began:.3g} before {instance.learning.rounds} rounds"
+    there = "they were there before they learned" if began <= promise.tolerance >= distance else ""
+    return [Measured(", ".join(players), distance, promise.tolerance, players[0], detail, there)]
 
 
 def _asked(function: Any, round: Witnessed) -> Tensor:  # Any: a Factory
@@ -225,23 +267,30 @@ def _insulation(promise: Insulated, instance: Instance, player: str) -> Measured
     response = instance.grammar.response
     told = response.ancestors(f"deliver {player}")
     nodes = [node for node in response.nodes if node.name in told]
-    leaks = [node.name for node in nodes if _source(instance, node, promise.taps) in promise.sources]
+    leaks = [node.name for node in nodes if _sources(instance, node, promise.taps) & {*promise.sources}]
     detail = f"hears {leaks[0]!r}" if leaks else ""
     return Measured(player, len(leaks), 0.0, leaks[0] if leaks else "", detail)
 
 
-def _source(instance: Instance, node: ResponseNode, taps: bool) -> str:
-    """The owner whose node of Q this node of R asks; empty where it asks nobody, or a tap that is allowed."""
+def _sources(instance: Instance, node: ResponseNode, taps: bool) -> set[str]:
+    """Whose nodes of Q this node of R asks; nobody's where it asks nobody, or a tap that is allowed."""
     query = instance.grammar.query
     match node:
         case Seed(loss=port):
-            return query.by_name[port.node].owner
+            return {query.by_name[port.node].owner}
         case Tap(port=port):
-            return "" if taps else query.by_name[port.node].owner
+            return set() if taps else _speakers(instance, port)
         case Product(of=of):
-            return query.by_name[of].owner
+            return {query.by_name[of].owner}
         case _:
-            return ""
+            return set()
+
+
+def _speakers(instance: Instance, port: Port) -> set[str]:
+    """Whose value this is: its node's owner's, and behind an operator or a loss also its inputs'."""
+    node = instance.grammar.query.by_name[port.node]
+    above = node.inputs if node.kind in (Kind.OPERATOR, Kind.LOSS) else ()
+    return {node.owner}.union(*(_speakers(instance, each) for each in above))
 
 
 def arrival(promise: Arrives, instance: Instance, players: Iterable[str]) -> list[Measured]:

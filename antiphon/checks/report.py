@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
-from antiphon.checks.measured import Measured
+from antiphon.checks.measured import Measured, excess
 
 
 @final
@@ -69,19 +69,18 @@ def row_of(grammar: str, case: str, guarantee: str, players: str, found: Sequenc
     instances = len({seed for seed, _ in found})
     if not measured:
         return Row(grammar, case, guarantee, players, 0.0, 0.0, UNMEASURED, instances, -1, found[0][1].skipped)
-    seed, worst = max(measured, key=lambda pair: _excess(pair[1]))
+    seed, worst = max(measured, key=lambda pair: excess(pair[1]))
     failures = _failures(measured)
     verdict = FAILS if failures else KEPT
-    return Row(
-        grammar, case, guarantee, players, worst.value, worst.bound, verdict, instances, seed, worst.detail, failures
-    )
+    detail = "; ".join(filter(None, (worst.detail, _unmeasured(found))))
+    return Row(grammar, case, guarantee, players, worst.value, worst.bound, verdict, instances, seed, detail, failures)
 
 
-def _excess(measured: Measured) -> float:
-    """How bad a figure is, in units of its bound; no number is worst."""
-    if math.isnan(measured.value):
-        return math.inf
-    return measured.value / measured.bound if measured.bound > 0 else measured.value
+def _unmeasured(found: Sequence[tuple[int, Measured]]) -> str:
+    """Of whom a row says nothing although it does of others, in words."""
+    known = {each.player for _, each in found if not each.skipped}
+    why = {each.player: each.skipped for _, each in found if each.skipped and each.player not in known}
+    return "; ".join(f"{player!r} was not measured, for {reason}" for player, reason in why.items())
 
 
 def _failures(found: Sequence[tuple[int, Measured]]) -> tuple[Failure, ...]:
@@ -91,7 +90,7 @@ def _failures(found: Sequence[tuple[int, Measured]]) -> tuple[Failure, ...]:
             broken.setdefault(each.player, []).append((seed, each))
     failures: list[Failure] = []
     for player, each in broken.items():
-        seed, worst = max(each, key=lambda pair: _excess(pair[1]))
+        seed, worst = max(each, key=lambda pair: excess(pair[1]))
         failures.append(Failure(player, worst.operator, seed, worst.value, worst.detail, len(each)))
     return tuple(failures)
 

@@ -1,5 +1,7 @@
 """Rounds as they are really played, seen from within: every value of Q, every message of R, beside the reference."""
 
+import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
@@ -70,6 +72,25 @@ def witnessed(
                 "heard something; expected one, to measure its promises on. Check an instance with shorter cadences."
             )
     raise AssertionError("rounds have no end")
+
+
+def kinds_of_rounds(grammar: Grammar, seed: int) -> list[Witnessed]:
+    """The first round in which just those messages of R are told that are told in it, for each such set of messages.
+
+    Raises GrammarError when some message is not told soon.
+    """
+    cadences = [each.cadence for each in grammar.query.passes]
+    period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)
+    count, found = min(period, PATIENCE), dict[frozenset[Port], Witnessed]()
+    for each in itertools.islice(witness(grammar, seed), count):
+        found.setdefault(frozenset(each.messages), each)
+    used = {port for node in grammar.response.nodes for port in node.inputs}
+    if missing := sorted(map(repr, used.difference(*found))):
+        raise GrammarError(
+            f"in {count} rounds of grammar {grammar.name!r} nobody was told {missing[0]}; expected every message of R "
+            "to be told in one of them, to measure its promises on. Check an instance with shorter cadences."
+        )
+    return list(found.values())
 
 
 def learned(

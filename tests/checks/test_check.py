@@ -8,7 +8,9 @@ from torch import nn
 
 import antiphon
 from antiphon.checks.check import check, check_grammar
+from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import flipped
+from antiphon.checks.report import row_of
 from antiphon.checks.suites import NAMES, suite_of
 from antiphon.errors import ExperimentError, GrammarError
 from antiphon.grammars.query import Port
@@ -153,3 +155,34 @@ def test_an_unknown_name_is_refused():
         f"grammar 'bakprop' is not known to check; expected one of {', '.join(NAMES)}, or 'module:factory'. "
         "Did you mean 'backprop'? See `antiphon list`."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "mine.toml",
+            "'mine.toml' is an experiment, which is run and not checked; expected a grammar. Check the one that its "
+            "line 'grammar = ' names.",
+        ),
+        (
+            "mine.py",
+            "'mine.py' is a file; expected 'module:function'. Write 'mine:' and the name of the function in it that "
+            "makes the grammar.",
+        ),
+        (
+            "mine.py:game",
+            "grammar 'mine.py:game' names a file; expected 'module:function', importable from here. Write 'mine:game'.",
+        ),
+    ],
+)
+def test_a_file_is_refused_and_told_from_a_module(name: str, expected: str):
+    with pytest.raises(ExperimentError) as refused:
+        check(name)
+    assert str(refused.value) == expected
+
+
+def test_it_is_told_who_was_not_measured_beside_others_who_were():
+    found = [(0, Measured("A", 0.0, 1.0)), (0, Measured("B", 0.0, 1.0, skipped="nothing arrives"))]
+    row = row_of("own", "", "exact", "all", found)
+    assert (row.verdict, row.detail) == ("kept", "'B' was not measured, for nothing arrives")

@@ -81,7 +81,8 @@ def test_a_cut_edge_is_named(grammar):
     assert failing(report) == {"Rectifier3"}
     assert told(report) == [
         "player 'Rectifier3', operator 'Rectifier3 *': 1; what arrives at 'Rectifier3 *' is right, and what is told to "
-        "'Rectifier3' is not"
+        "'Rectifier3' is not",
+        "player 'Rectifier3', operator 'Rectifier3 *': inf; 'Rectifier3' is told something else than its products tell",
     ]
 
 

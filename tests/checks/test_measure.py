@@ -11,7 +11,7 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
-from antiphon.checks.mutants import flipped, through, wrong_gate
+from antiphon.checks.mutants import flipped, silenced, through, wrong_gate
 from antiphon.checks.suite import Learning
 from antiphon.envs.dataset import arrays
 from antiphon.grammars.chain_rule import chain_rule, cut_into
@@ -35,9 +35,10 @@ from antiphon.grammars.guarantee import (
 )
 from antiphon.grammars.maps import add, scale
 from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
-from antiphon.grammars.testing import Dense, mean_gap, mean_softplus, samples
+from antiphon.grammars.testing import Dense, batch_of, mean_gap, mean_softplus, samples
 from antiphon.oracles.noise import gaussian
 
 LEARNING = Learning(300, AgentSpecification.of("SGD", {"lr": 0.2}))
@@ -242,3 +243,152 @@ def test_a_player_that_rests_where_it_could_do_better_has_not_arrived():
     found = still(constant(), Arrives())["Mean"]
     assert not found.kept
     assert "alone" in found.detail
+
+
+def no_number(message: Tensor) -> Tensor:
+    return message * float("nan")
+
+
+@pytest.mark.parametrize("promise", [Exact(), SignCorrect(), Descent(), Estimated(draws=3), Arrives()])
+def test_what_is_no_number_breaks_every_promise(promise: Promise):
+    grammar = through(layers(), Port("B *", PARAMETERS), no_number)
+    assert not measured(grammar, promise, learning=replace(LEARNING, rounds=3))["B"].kept
+
+
+def no_truth(modules, values) -> Tensor:
+    return torch.tensor(float("nan"))
+
+
+def test_a_truth_that_is_no_number_breaks_a_surrogate():
+    assert not measured(constant(), Surrogate(truth=Factory.of(no_truth)))["all"].kept
+
+
+def test_right_signs_that_are_turned_or_cut_before_they_arrive_are_wrong():
+    for broken in (flipped, silenced):
+        found = measured(broken(layers(), Port("B *", PARAMETERS)), SignCorrect())
+        assert [name for name, each in found.items() if not each.kept] == ["B"]
+        assert found["B"].detail == "'B' is told something else than its products tell"
+    assert measured(through(layers(), Port("B *", PARAMETERS), scale, factor=0.5), SignCorrect())["B"].kept
+
+
+def test_silence_is_of_no_sign():
+    found = measured(silenced(layers(), Port("C *")), SignCorrect())
+    assert (found["B"].kept, found["B"].value, found["B"].operator) == (False, 15, "B")
+    assert found["B"].detail == "15 pairs; nothing is told, where a gradient is expected"
+
+
+def test_draws_that_would_let_silence_pass_are_too_few():
+    found = measured(noisy(-1.0), Estimated(draws=2))["Mean"]
+    assert found.skipped.startswith("2 draws are too few: a player who is told nothing would pass (bias ")
+    assert not measured(noisy(-1.0), Estimated(draws=20))["Mean"].kept
+
+
+def zeros(value: Tensor) -> Tensor:
+    return torch.relu(value * 0 - 1)
+
+
+@pytest.mark.parametrize("promise", [Exact(), SignCorrect(), Descent(), Estimated(draws=3), Arrives()])
+def test_where_there_is_no_gradient_nothing_is_measured(promise: Promise):
+    q = QueryDraft()
+    x = q.oracle("Nature", arrays(data(), batch=8, shuffle=False))()
+    dead = q.operator("dead", zeros)(q.player("Mean", Mean, 3)(x))
+    objective = minimise(q.loss("Loss", mean_gap)(dead, x))
+    grammar = Grammar("dead", q.graph(), chain_rule(q, objective), objective)
+    assert "no gradient" in measured(grammar, promise)["Mean"].skipped
+
+
+def test_who_was_at_the_optimum_before_has_not_learned():
+    promise = Learned(("Mean",), Factory.of(from_mean), tolerance=100.0)
+    assert measured(constant(), promise)["Mean"].skipped == "they were there before they learned"
+
+
+class Slope(Mean):
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        with torch.no_grad():
+            self.mean.fill_(1.5)
+
+
+def wave(value: Tensor) -> Tensor:
+    return torch.cos(value).sum(1).mean()
+
+
+@pytest.mark.parametrize("upward", [False, True])
+def test_the_top_of_a_hill_is_no_arrival_although_it_has_no_gradient(upward: bool):
+    q = QueryDraft()
+    x = q.oracle("Nature", arrays(data(), batch=8, shuffle=False))()
+    objective = minimise(q.loss("Loss", wave)(q.player("Mean", Slope, 3)(x)))
+    grammar = Grammar("wave", q.graph(), chain_rule(q, objective), objective)
+    played = flipped(grammar, Port("Loss *")) if upward else grammar
+    assert measured(played, Arrives())["Mean"].kept is not upward
+
+
+def test_the_loss_that_is_promised_to_all_is_everybodys():
+    double = PlayerLoss.of(scale, Port("Loss"), factor=2.0)
+    assert promised(Exact((), double)).loss_of("Mean") == double
+    mine = PlayerLoss.of(scale, Port("Loss"), factor=3.0)
+    assert promised(Exact((), double), Exact(("Mean",), mine)).loss_of("Mean") == mine
+    unknown = constant(promised(Estimated((), UNKNOWN)))
+    assert measured(unknown, Arrives())["Mean"].skipped == "its loss is not known for these modules"
+
+
+@pytest.mark.parametrize("start", [0, 1, 5])
+def test_a_pass_that_rests_at_first_is_looked_at_too(start: int):
+    q = QueryDraft()
+    player = q.player("A", Dense, 3, 2)
+    x, y = q.oracle("Near", samples(5, (3,), (2,)))()
+    always = q.loss("Always", mean_gap)(player(x), y)
+    with q.query_pass("late", every=2, start=start):
+        x, y = q.oracle("Far", samples(5, (3,), (2,)))()
+        played = player(x)
+        late = q.loss("Late", mean_gap)(played, y)
+    objective = minimise(always, late)
+    grammar = Grammar("late", q.graph(), chain_rule(q, objective), objective)
+    assert measured(grammar, Exact())["A"].kept
+    assert not measured(flipped(grammar, Port("Late *")), Exact())["A"].kept
+
+
+def test_a_value_is_still_its_players_behind_an_operator():
+    q = QueryDraft()
+    x = q.oracle("Nature", arrays(data(), batch=8, shuffle=False))()
+    heard, source = q.player("Heard", Mean, 3)(x), q.player("Source", Mean, 3)(x)
+    copied = q.operator("copy", add_constant, 0.0)(source)
+    objective = minimise(q.loss("One", mean_gap)(heard, x), q.loss("Two", mean_gap)(source, x))
+    r = chain_rule(q, objective, answers={heard: lambda r: r.tap(copied)})
+    grammar = Grammar("g", q.graph(), r, objective)
+    assert measured(grammar, Insulated(("Heard",), ("Source",)))["Heard"].detail == "hears 'tap copy'"
+    assert measured(grammar, Insulated(("Heard",), ("Source",), taps=True))["Heard"].kept
+
+
+class Growing:
+    """A gray box that is asked for numbers too, and remembers how often it was asked for anything."""
+
+    def __init__(self, *, seed: int) -> None:
+        self.asked = 1
+
+    def answer(self, question, inputs, round):
+        self.asked += 1
+        if question == "count":
+            return (torch.full((4, 3), float(self.asked), dtype=torch.float64),)
+        return (torch.sin(inputs[0]) * self.asked,)
+
+    def state(self):
+        return {"asked": self.asked}
+
+    def load(self, state):
+        self.asked = state["asked"]
+
+    def report(self):
+        return {}
+
+    def close(self):
+        pass
+
+
+def test_a_gray_box_that_remembers_black_questions_raises_no_false_alarm():
+    bend, count = Question("bend", (batch_of(2),), (batch_of(2),), Box.GRAY), Question("count", (), (batch_of(3),))
+    q = QueryDraft()
+    box = q.oracle("Box", OracleDeclaration(Factory.of(Growing), (bend, count), (("batch", 4),)))
+    _, y = q.oracle("Nature", samples(4, (3,), (2,)))()
+    objective = minimise(q.loss("Loss", mean_gap)(box.bend(q.player("A", Dense, 3, 2)(box.count())), y))
+    assert measured(Grammar("g", q.graph(), chain_rule(q, objective), objective), Exact())["A"].kept
