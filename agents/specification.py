@@ -31,8 +31,8 @@ class AgentSpecification:
 
     agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
     arguments: the optimizer's under "torch", else the agent's own; the fields between them are for "torch" alone.
-    cadence: the rounds on which the player moves. on_failure: when an agent of one's own raises, or plays something else
-    than finite parameters: "fail" ends the run, "skip" leaves out the move, "restart" builds the agent anew as well.
+    cadence: the rounds on which the player moves. on_failure: when an agent of one's own raises, or plays something
+    else than finite parameters: "fail" ends the run, "skip" leaves out the move, "restart" builds it anew as well.
     Raises ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
     """
 

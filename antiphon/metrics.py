@@ -24,8 +24,8 @@ class Record:
     """What is told of one batch of rounds. round: rounds played so far; seconds: since the first one began.
 
     losses: means over the batch of rounds. reports: of oracles. settings: figures that follow from the round.
-    skipped: per player whose agent failed and is to go on, moves that were left out since the first round; failures: the
-    last of them, in words.
+    skipped: per player whose agent failed and is to go on, moves that were left out since the first round; failures:
+    the last of them, in words.
     """
 
     round: int
