@@ -86,8 +86,8 @@ class Player:
         self.moves += 1
 
     def state(self) -> State:
-        """Parameters (the frozen ones too), buffers, the agent's state, the number of moves, those left out too; in memory
-        of its own.
+        """Parameters (the frozen ones too), buffers, the agent's state, the number of moves, those left out too; in
+        memory of its own.
 
         Raises ProtocolError between a response and its move.
         """

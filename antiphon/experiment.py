@@ -141,8 +141,9 @@ def _specification(player: str, table: AgentTable) -> AgentSpecification:
 
 
 def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
-    """The grammar that a user's function, `module:factory` or an installed one, makes of these arguments. Any: they are the function's own.
+    """The grammar that a user's function makes of these arguments. Any: they are the function's own.
 
+    name: `module:factory`, or an installed one.
     Raises ExperimentError for a function that is not found, GrammarError for one that makes no grammar.
     """
     factory = find_grammar(name)
