@@ -22,7 +22,8 @@ from antiphon.tables import Arguments, Count, EvaluationTable, Fraction, Index, 
 class DacTable(Table):
     """environment, keywords: as `gymnasium.make` takes them, or an installed one's name. envs: copies; they
     are stepped every `act_every` rounds, 0 meaning `envs`, which makes one update per step of one environment.
-    learn_from: the round in which learning starts. soft: the clones' step; 0 copies them entirely every `clone_every` rounds. sigma_*: the noise."""
+    learn_from: the round in which learning starts. soft: the clones' step; 0 copies them entirely every `clone_every`
+    rounds. sigma_*: the noise."""
 
     environment: str = "Pendulum-v1"
     keywords: Arguments = Field(default={})

@@ -117,12 +117,12 @@ LOST = (
     [
         (
             ["run", "lost"],
-            f"grammar 'lost' does not import: {LOST.format('grammar')}group 'antiphon.grammars', to be there; repair "
+            f"grammar 'lost' does not import: {LOST.format('grammar')} 'antiphon.grammars', to be there; repair "
             "that distribution, or install it anew.",
         ),
         (
             ["check", "lost"],
-            f"grammar 'lost' does not import: {LOST.format('grammar')}group 'antiphon.grammars', to be there; repair "
+            f"grammar 'lost' does not import: {LOST.format('grammar')} 'antiphon.grammars', to be there; repair "
             "that distribution, or install it anew.",
         ),
         (
@@ -138,11 +138,12 @@ LOST = (
         (
             ["run", "narrow", "--set=arguments.wide=3"],
             "grammar 'narrow' cannot be made from the arguments {'wide': 3}: TypeError: narrow() got an unexpected "
-            "keyword argument 'wide'. Expected a function that returns a grammar; correct it, or the table [arguments].",
+            "keyword argument 'wide'. Expected a function that returns a grammar; correct it, or the table "
+            "[arguments].",
         ),
         (
             ["run", "dac", "--set=dac.environment=lost-room"],
-            f"environment 'lost-room' does not import: {LOST.format('Room')}group 'antiphon.environments', to be there; "
+            f"environment 'lost-room' does not import: {LOST.format('Room')} 'antiphon.environments', to be there; "
             "repair that distribution, or install it anew.",
         ),
         (
