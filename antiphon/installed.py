@@ -67,7 +67,7 @@ def find_environment(name: str) -> str | Callable[..., Any]:
 
     Raises ExperimentError when it does not import.
     """
-    import gymnasium  # here, so that whoever looks for a grammar does not wait for it
+    from antiphon.envs.environment import registered  # here: whoever looks for a grammar does not wait for Gymnasium
 
-    point = None if ":" in name or name in gymnasium.registry else installed(ENVIRONMENTS).get(name)
+    point = None if ":" in name or registered(name) else installed(ENVIRONMENTS).get(name)
     return find_installed("environment", point) if point else name

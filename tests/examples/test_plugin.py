@@ -96,3 +96,11 @@ def test_its_agent_keeps_the_contract_in_less_than_forty_lines(monkeypatch):
 
     antiphon.check_agent(Momentum, lr=0.01, momentum=0.9)
     assert len((EXAMPLE / "src/chorus/momentum.py").read_text().splitlines()) < 40
+
+
+def test_the_documentation_prints_the_agent_and_the_entry_points_as_they_are():
+    text = (EXAMPLE.parents[1] / "docs/agents.md").read_text()
+    assert f"```python\n{(EXAMPLE / 'src/chorus/momentum.py').read_text()}```" in text
+    project = (EXAMPLE / "pyproject.toml").read_text()
+    points = project[project.index("[project.entry-points") : project.index("[tool.")].rstrip()
+    assert f"```toml\n{points}\n```" in text
