@@ -108,7 +108,8 @@ def test_names_of_gymnasium_go_first(antiphon, choir, tiny_dac):
 
 
 LOST = (
-    "ModuleNotFoundError: No module named 'choir_lost'. Expected 'choir_lost:{}' of choir 1.0, an entry point in the "
+    "ModuleNotFoundError: No module named 'choir_lost'. Expected 'choir_lost:{}' of choir 1.0, an entry point "
+    "in the group"
 )
 
 
