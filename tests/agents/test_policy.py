@@ -109,9 +109,11 @@ def test_skip_and_restart_cost_one_move_and_say_why(plays, policy, named):
 
 
 def test_a_failure_leaves_no_response_for_the_next_move(named):
-    player = playing("tired", "skip", named)
-    for round in range(3):
+    player = playing("deaf", "skip", named)
+    for round in range(2):
         turn(player, round)
+    player.hear([torch.ones_like(parameter) for parameter in player.parameters])  # raises, which the policy allows
+    assert "raised RuntimeError in hear" in turn(player, 2)  # hears again, and does not move
     player.state()  # would be refused between a response and its move
 
 
