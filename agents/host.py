@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
+import torch
 from torch import Tensor
 
 from antiphon.agents.layout import Layout
@@ -31,7 +32,7 @@ class AgentHost:
         self.player, self.specification, self.in_place = player, specification, in_place
         self._layout = Layout(player, named)
         self._heard = 0
-        self._agent = specification.make(player, self._lent([parameter for _, parameter in named]))
+        self._build([parameter for _, parameter in named])
 
     def hear(self, response: Sequence[Tensor] | Tensor) -> None:
         """Hand on a response: one tensor per parameter, or one flat vector of all; several before a move add up.
@@ -49,7 +50,7 @@ class AgentHost:
         """The new parameters, checked; the memory is the agent's, to be copied or sent before its next move.
 
         Raises ProtocolError when nothing was heard since the last move, AgentError when the agent raises or plays
-        something else than its parameters.
+        something else than its parameters; NaN and infinities too, of an agent that is not antiphon's own.
         """
         if not self._heard:
             raise ProtocolError(
@@ -68,7 +69,28 @@ class AgentHost:
                 f"expected {found[0]}, and {found[1]} arrived. "
                 "Return the new parameters as they were lent: in number, order, shape and dtype."
             )
+        wild = None if self.specification.in_place else self._layout.wild(moved)
+        if wild is not None:
+            raise AgentError(
+                f"agent {self.specification.agent!r} of player {self.player!r} moved in round {round}: "
+                f"expected finite numbers, and NaN or infinity arrived for parameter {wild!r}. "
+                "Correct the agent; or let it take smaller steps, if what it heard was not finite either."
+            )
         return moved
+
+    def recover(self, parameters: Sequence[Tensor]) -> None:
+        """Go on after a move that failed, from `parameters`: with an agent built anew where the policy is "restart",
+        else with the same one, whatever the failure left in it; what it was lent is set back.
+
+        Raises AgentError when the agent cannot be built any more.
+        """
+        self._heard = 0
+        if self.specification.on_failure == "restart":
+            self._build(parameters)
+            return
+        with torch.no_grad():
+            for lent, parameter in zip(self._parameters, parameters, strict=True):
+                lent.copy_(parameter)
 
     def state(self) -> State:
         """The agent's own state, without the parameters.
@@ -84,9 +106,13 @@ class AgentHost:
 
     def load(self, state: State, parameters: Sequence[Tensor]) -> None:
         """Build the agent anew on `parameters`, as they were when `state` was taken, and let it continue from there."""
-        self._agent = self.specification.make(self.player, self._lent(parameters))
+        self._build(parameters)
         self._heard = 0
         self._ask("load", "it to continue from a state of its own", lambda: self._agent.load(state))
+
+    def _build(self, parameters: Sequence[Tensor]) -> None:
+        self._parameters = tuple(self._lent(parameters))
+        self._agent = self.specification.make(self.player, list(self._parameters))
 
     def _lent(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         return tensors if self.in_place else [tensor.detach().clone() for tensor in tensors]

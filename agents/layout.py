@@ -44,6 +44,11 @@ class Layout:
                 return f"{EdgeType(tuple(shape), dtype)} for parameter {name!r}", _type_of(tensor)
         return None
 
+    def wild(self, tensors: Sequence[Tensor]) -> str | None:
+        """The name of the first parameter that is NaN or infinite anywhere in `tensors`, which fit; None if none is."""
+        named = zip(tensors, self._expected, strict=True)
+        return next((name for tensor, (name, _, _) in named if not tensor.isfinite().all()), None)
+
     def _split(self, flat: Tensor) -> Sequence[Tensor]:
         if flat.ndim != 1 or flat.numel() != sum(self._sizes):
             raise self._refusal(f"a flat vector of {sum(self._sizes)} elements", _type_of(flat))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from antiphon.agents.host import AgentHost
 from antiphon.agents.layout import Layout
 from antiphon.agents.specification import AgentSpecification
-from antiphon.errors import GrammarError, ProtocolError, ShapeError
+from antiphon.errors import AgentError, GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import State
 from antiphon.grammars.types import EdgeType
@@ -30,6 +30,7 @@ class Player:
         self.named = tuple((key, value) for key, value in self.module.named_parameters() if value.requires_grad)
         self.parameters = tuple(parameter for _, parameter in self.named)
         self.moves = 0
+        self._failure: AgentError | None = None
         if not self.parameters:
             raise GrammarError(
                 f"player {name!r} made by {factory} has no parameter that requires a gradient; expected at least one. "
@@ -42,21 +43,39 @@ class Player:
         """Take one tensor per parameter, or one flat vector of all in order; several before a move add up.
 
         The torch agent keeps the tensors, without a copy and unchanged, until the move.
-        Raises ShapeError naming the player, the parameter and both types; AgentError when the agent raises.
+        Raises ShapeError naming the player, the parameter and both types; AgentError when the agent raises, unless its
+        policy leaves out the move instead.
         """
-        self._hosted().hear(response)
+        try:
+            self._hosted().hear(response)
+        except AgentError as error:
+            if self._fails:
+                raise
+            self._failure = error
 
-    def move(self, round: int) -> None:
-        """Let the agent move, and install what it plays.
+    def move(self, round: int) -> str:
+        """Let the agent move, and install what it plays. Returns why the move was left out, if it was, else nothing.
 
         Raises ProtocolError when nothing was heard since the last move, and AgentError when the agent raises or plays
-        something else than its parameters: of an agent that got copies, nothing is installed then.
+        something else than its parameters: of an agent that got copies, nothing is installed then. Where its policy is
+        to skip or to restart, that is told instead, and the parameters stay.
         """
-        agent = self._hosted()
-        moved = agent.move(round)
+        agent, failure = self._hosted(), self._failure
+        self._failure = None
+        try:
+            if failure is not None:
+                raise failure
+            moved = agent.move(round)
+        except AgentError as error:
+            if self._fails:
+                raise
+            agent.recover(self.parameters)
+            self.moves += 1
+            return str(error)
         if not agent.in_place:
             _copy_into(self.parameters, moved)
         self.moves += 1
+        return ""
 
     def install(self, moved: Sequence[Tensor] | Tensor) -> None:
         """Take over a move of an agent that lives elsewhere: one tensor per parameter, or one flat vector; copied.
@@ -67,7 +86,8 @@ class Player:
         self.moves += 1
 
     def state(self) -> State:
-        """Parameters (the frozen ones too), buffers, the agent's state, the number of moves; in memory of its own.
+        """Parameters (the frozen ones too), buffers, the agent's state, the number of moves, those left out too; in
+        memory of its own.
 
         Raises ProtocolError between a response and its move.
         """
@@ -90,7 +110,11 @@ class Player:
                 _copy_into([value], [state[kind][name]])
         if self._agent:
             self._agent.load(state["agent"], self.parameters)
-        self.moves = state["moves"]
+        self.moves, self._failure = state["moves"], None
+
+    @property
+    def _fails(self) -> bool:
+        return self.specification is None or self.specification.on_failure == "fail"
 
     def _hosted(self) -> AgentHost:
         if self._agent is None:

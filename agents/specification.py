@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ Arguments: TypeAlias = tuple[tuple[str, Any], ...]
 ROUNDLY = Cadence()
 """A move in every round."""
 
+OnFailure: TypeAlias = Literal["fail", "skip", "restart"]
+"""What a failure of an agent costs: the run; its move; or its move and its memory."""
+
 _METHODS = ("hear", "move", "state", "load")
 
 
@@ -28,7 +31,8 @@ class AgentSpecification:
 
     agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
     arguments: the optimizer's under "torch", else the agent's own; the fields between them are for "torch" alone.
-    cadence: the rounds on which the player moves.
+    cadence: the rounds on which the player moves. on_failure: when an agent of one's own raises, or plays something
+    else than finite parameters: "fail" ends the run, "skip" leaves out the move, "restart" builds it anew as well.
     Raises ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
     """
 
@@ -40,8 +44,10 @@ class AgentSpecification:
     scheduler: str | None = None
     scheduler_arguments: Arguments = ()
     cadence: Cadence = ROUNDLY
+    on_failure: OnFailure = "fail"
 
     def __post_init__(self) -> None:
+        self._check_policy()
         for name, value in (*self.arguments, *self.scheduler_arguments):
             _check_value(self.agent, name, value)
         if self.scheduler is None and self.scheduler_arguments:
@@ -66,6 +72,7 @@ class AgentSpecification:
         scheduler: str | None = None,
         scheduler_arguments: Mapping[str, Any] | None = None,
         cadence: Cadence = ROUNDLY,
+        on_failure: OnFailure = "fail",
     ) -> "AgentSpecification":
         """From mappings, as an experiment's file has them: sorted by name, lists made tuples.
 
@@ -73,7 +80,7 @@ class AgentSpecification:
         'SGD(lr=0.1, momentum=0.9)'
         """
         own, scheduled = _frozen(arguments), _frozen(scheduler_arguments)
-        return cls(agent, optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence)
+        return cls(agent, optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence, on_failure)
 
     @property
     def in_place(self) -> bool:
@@ -89,6 +96,7 @@ class AgentSpecification:
         parts += [_call(self.scheduler, self.scheduler_arguments)] if self.scheduler else []
         parts += [f"every {self.cadence.every} rounds"] if self.cadence.every != 1 else []
         parts += [f"from round {self.cadence.start}"] if self.cadence.start else []
+        parts += [f"on failure {self.on_failure}"] if self.on_failure != "fail" else []
         return ", ".join(parts)
 
     def make(self, player: str, parameters: Sequence[Tensor]) -> Agent:
@@ -117,6 +125,19 @@ class AgentSpecification:
 
     def _stranger(self, kind: Callable[..., Any]) -> Callable[[Sequence[Tensor]], Any]:
         return lambda parameters: kind(parameters, **dict(self.arguments))
+
+    def _check_policy(self) -> None:
+        known = get_args(OnFailure)
+        if self.on_failure not in known:
+            raise ExperimentError(
+                f"agent {self.agent!r} was given on_failure={self.on_failure!r}; expected one of "
+                f"{', '.join(map(repr, known))}. Correct it."
+            )
+        if self.in_place and self.on_failure != "fail":
+            raise ExperimentError(
+                f"agent 'torch' was given on_failure={self.on_failure!r}; expected 'fail': it steps on the parameters "
+                "in place, so a move that broke off cannot be left out. Leave it out, or use an agent of your own."
+            )
 
     def _refuse_torch_options(self) -> None:
         expected = {"optimizer": "Adam", "clip_norm": None, "clip_value": None, "scheduler": None}

@@ -8,8 +8,9 @@ from pydantic import Field
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.placement import Placement, spread
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
-from antiphon.finding import find, nearest
+from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
+from antiphon.installed import find_grammar
 from antiphon.recipe_backprop import RECIPE as BACKPROP
 from antiphon.recipe_backprop import BackpropTable
 from antiphon.recipe_dac import CRITIC_DERIVATIVE, DacTable
@@ -59,7 +60,7 @@ def key_of(grammar: str) -> str:
 
 @final
 class Experiment(Table):
-    """grammar: of the library, with its own table, or "module:factory", called with `arguments`.
+    """grammar: of the library, with its own table; or "module:factory" or an installed one, called with `arguments`.
 
     rounds_per_report: a batch, after which metrics are written. checkpoint_every: in rounds; the newest
     keep_checkpoints stay. deadline: seconds that a message may take. fuse: groups who share a worker on Ray.
@@ -140,11 +141,12 @@ def _specification(player: str, table: AgentTable) -> AgentSpecification:
 
 
 def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
-    """The grammar that a user's function, `module:factory`, makes of these arguments. Any: they are the function's own.
+    """The grammar that a user's function makes of these arguments. Any: they are the function's own.
 
+    name: `module:factory`, or an installed one.
     Raises ExperimentError for a function that is not found, GrammarError for one that makes no grammar.
     """
-    factory = find("grammar", name)
+    factory = find_grammar(name)
     try:
         grammar = factory(**arguments)
     except AntiphonError:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
 
-from antiphon.agents.specification import AgentSpecification
+from antiphon.agents.specification import AgentSpecification, OnFailure
 from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
@@ -116,6 +116,7 @@ def agent(
     start: int = 0,
     clip_norm: float | None = None,
     clip_value: float | None = None,
+    on_failure: OnFailure = "fail",
     **arguments: Any,  # Any: whatever the optimizer or the agent takes
 ) -> AgentSpecification:
     """How a player optimizes, in one line: a torch optimizer, or an `agent` of one's own; see `AgentSpecification`.
@@ -127,7 +128,13 @@ def agent(
     """
     cadence = Cadence(every, start)
     return AgentSpecification.of(
-        optimizer, arguments, agent=agent, clip_norm=clip_norm, clip_value=clip_value, cadence=cadence
+        optimizer,
+        arguments,
+        agent=agent,
+        clip_norm=clip_norm,
+        clip_value=clip_value,
+        cadence=cadence,
+        on_failure=on_failure,
     )
 
 

@@ -5,7 +5,7 @@ import math
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -24,6 +24,8 @@ class Record:
     """What is told of one batch of rounds. round: rounds played so far; seconds: since the first one began.
 
     losses: means over the batch of rounds. reports: of oracles. settings: figures that follow from the round.
+    skipped: per player whose agent failed and is to go on, moves that were left out since the first round; failures:
+    the last of them, in words.
     """
 
     round: int
@@ -32,6 +34,8 @@ class Record:
     losses: Mapping[str, float]
     reports: Mapping[str, Mapping[str, float]]
     settings: Mapping[str, float]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, played: Played, seconds: float, batch_seconds: float, settings: Mapping[str, float]) -> "Record":
@@ -41,14 +45,24 @@ class Record:
         }
         reports = {name: dict(report) for name, report in sorted(played.reports.items())}
         speed = played.rounds / max(batch_seconds, 1e-9)
-        return cls(played.round, round(seconds, 3), round(speed, 2), losses, reports, dict(settings))
+        skipped = {player: each.moves for player, each in sorted(played.skipped.items())}
+        failures = {player: f"round {each.round}: {each.reason}" for player, each in sorted(played.skipped.items())}
+        figures = losses, reports, dict(settings), skipped, failures
+        return cls(played.round, round(seconds, 3), round(speed, 2), *figures)
+
+    def after(self, earlier: "Record") -> "Record":
+        """With the moves that were left out before."""
+        both = {*earlier.skipped, *self.skipped}
+        skipped = {player: earlier.skipped.get(player, 0) + self.skipped.get(player, 0) for player in sorted(both)}
+        return replace(self, skipped=skipped, failures={**earlier.failures, **self.failures})
 
     @property
     def scalars(self) -> Mapping[str, float]:
         """Everything under one name each, for TensorBoard."""
         losses = {f"losses/{name}": value for name, value in self.losses.items()}
         told = {f"{name}/{key}": value for name, report in self.reports.items() for key, value in report.items()}
-        return {**losses, **told, **self.settings, "rounds_per_second": self.rounds_per_second}
+        skipped = {f"skipped/{player}": float(moves) for player, moves in self.skipped.items()}
+        return {**losses, **told, **self.settings, **skipped, "rounds_per_second": self.rounds_per_second}
 
 
 @final

@@ -29,6 +29,7 @@ def line(record: Record, rounds: int, returns: str = "") -> str:
     parts += [f"{name} {value:.4g}" for name, value in record.losses.items()]
     parts += [f"return {returns}"] if returns else []
     parts += [f"{name} {value:.4g}" for name, value in record.settings.items()]
+    parts += [f"{player} skipped {moves}" for player, moves in record.skipped.items()]
     left = (rounds - record.round) * record.seconds / record.round
     return "  ".join([*parts, *([f"{left:.0f} s left"] if record.round < rounds else [])])
 
@@ -40,6 +41,7 @@ class Watched:
     def __init__(self, console: Console) -> None:
         self._console, self._live = console, None
         self._rounds, self._told, self._returns = 0, float("-inf"), ""
+        self._failed: set[str] = set()
 
     def started(self, game: Launched, experiment: Experiment) -> None:
         """The table of who plays where, with whose agent."""
@@ -53,16 +55,22 @@ class Watched:
             self._live.start()
 
     def played(self, record: Record, folder: Path) -> None:
-        """The live line; or a plain one every few seconds, and the last."""
+        """The live line; or a plain one every few seconds, and the last. Whose agent failed is told once."""
         for report in record.reports.values():
             if "episode_return" in report:
                 self._returns = f"{report['episode_return']:.1f}"
+        self._tell_failures(record)
         text = line(record, self._rounds, self._returns)
         if self._live is not None:
             self._live.update(Text(text, no_wrap=True), refresh=True)
         elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES or record.round == self._rounds:
             self._told = time.monotonic()
             say(self._console, text)
+
+    def _tell_failures(self, record: Record) -> None:
+        for player in record.failures.keys() - self._failed:
+            say(self._console, f"a move of {player} was left out in {record.failures[player]}")
+        self._failed.update(record.failures)
 
     def ended(self) -> None:
         """Take the live line away."""
@@ -101,6 +109,8 @@ def outcome(finished: Finished) -> Table:
     for name, report in record.reports.items():
         for key, value in report.items():
             table.add_row(f"{name}: {key.replace('_', ' ')}", f"{value:.6g}")
+    for player, moves in record.skipped.items():
+        table.add_row(f"{player}: moves left out", str(moves))
     return table
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from antiphon.errors import ExperimentError
 from antiphon.experiment import RECIPES, Experiment, key_of
 from antiphon.finding import nearest
+from antiphon.installed import GRAMMARS, installed
 
 Raw = dict[str, Any]  # Any: TOML
 
@@ -24,7 +25,7 @@ def shipped() -> Mapping[str, Path]:
 def read_experiment(name: str, changes: Mapping[str, Any] | Iterable[str] = ()) -> Experiment:
     """The experiment `name`, with `changes` ("a.b=value", or a mapping of dotted keys to values) made to it.
 
-    name: a shipped experiment or a library grammar, a path to a TOML file, or "module:factory".
+    name: a shipped experiment or a library grammar, a path to a TOML file, "module:factory", or an installed grammar.
     Raises ExperimentError for what is unknown, does not parse, or is of another type; it names every such key.
     """
     raw, title = _raw(name)
@@ -70,6 +71,9 @@ def _raw(name: str) -> tuple[Raw, str]:
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
         return _parse(path, f"experiment {name!r}"), f"experiment {name!r}"
+    known = [*known, *installed(GRAMMARS)]
+    if name in known:
+        return {"grammar": name}, f"grammar {name!r}"
     raise ExperimentError(
         f"grammar {name!r} is not known; expected one of {', '.join(known)}, a path to a .toml file, or "
         f"'module:factory'. {nearest(name, known)}See `antiphon list`."
@@ -96,10 +100,11 @@ def _set(raw: Raw, keys: list[str], value: Any) -> None:
 
 def _with_own_table(experiment: Experiment, title: str) -> Experiment:
     name = experiment.grammar
-    if experiment.recipe is None and ":" not in name:
+    known = [*RECIPES, *(() if experiment.recipe or ":" in name else installed(GRAMMARS))]
+    if ":" not in name and name not in known:
         raise ExperimentError(
-            f"{title} is refused: grammar {name!r} is not known; expected one of {', '.join(RECIPES)}, or "
-            f"'module:factory'. {nearest(name, RECIPES)}Correct the key 'grammar'."
+            f"{title} is refused: grammar {name!r} is not known; expected one of {', '.join(known)}, or "
+            f"'module:factory'. {nearest(name, known)}Correct the key 'grammar'."
         )
     own = key_of(name) if experiment.recipe else "arguments"
     strange = [key for key in (*map(key_of, RECIPES), "arguments") if getattr(experiment, key)]

@@ -13,15 +13,17 @@ from antiphon.grammars.library.critic_derivative import critic_derivative
 from antiphon.grammars.library.dac import dac
 from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.oracle import OracleDeclaration, State
+from antiphon.installed import find_environment
 from antiphon.oracles import Annealing, gaussian
 from antiphon.recipes import Evaluation, Recipe, trained
 from antiphon.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Table
 
 
 class DacTable(Table):
-    """environment, keywords: as `gymnasium.make` takes them. envs: copies; they are stepped every `act_every` rounds,
-    0 meaning `envs`, which makes one update per step of one environment. learn_from: the round in which
-    learning starts. soft: the clones' step; 0 copies them entirely every `clone_every` rounds. sigma_*: the noise."""
+    """environment, keywords: as `gymnasium.make` takes them, or an installed one's name. envs: copies; they
+    are stepped every `act_every` rounds, 0 meaning `envs`, which makes one update per step of one environment.
+    learn_from: the round in which learning starts. soft: the clones' step; 0 copies them entirely every `clone_every`
+    rounds. sigma_*: the noise."""
 
     environment: str = "Pendulum-v1"
     keywords: Arguments = Field(default={})
@@ -63,7 +65,7 @@ def build_critic_derivative(table: DacTable) -> Grammar:
 def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]:
     """Nature, Noise, Actor, Critic, Deviator."""
     world = nature(
-        table.environment,
+        find_environment(table.environment),
         envs=table.envs,
         batch=table.batch,
         capacity=table.capacity,
@@ -98,7 +100,7 @@ def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, sta
     """Returns of Actor without noise, one episode per seed."""
     seeds = range(evaluation.first_seed, evaluation.first_seed + evaluation.episodes)
     actor = trained(grammar, "Actor", states)
-    returns = episode_returns(table.environment, actor, seeds, keywords=table.keywords)
+    returns = episode_returns(find_environment(table.environment), actor, seeds, keywords=table.keywords)
     return Evaluation("return", "episodes", tuple(returns))
 
 

@@ -133,7 +133,7 @@ class _Play:
         self._tell(metrics, folder)
         while self.record.round < experiment.rounds and not self._interrupts.asked:
             before, each = self.record.round, experiment.rounds_per_report
-            self.record = self._batch(min(each - before % each, experiment.rounds - before))
+            self.record = self._batch(min(each - before % each, experiment.rounds - before)).after(self.record)
             self._tell(metrics, folder)
             passed = self.record.round // experiment.checkpoint_every > before // experiment.checkpoint_every
             if passed and self.record.round < experiment.rounds and not self._interrupts.asked:

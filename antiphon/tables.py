@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from antiphon.agents.specification import AgentSpecification
+from antiphon.agents.specification import AgentSpecification, OnFailure
 from antiphon.grammars.cadence import Cadence
 
 Count = Annotated[int, Field(ge=1)]
@@ -23,7 +23,7 @@ class Table(BaseModel):
 class AgentTable(Table):
     """How a player optimizes. agent: "torch", "module:Class", or the name of an installed one; optimizer, clip_* and
     scheduler* are for "torch" alone. every, start: the rounds on which the player moves. worker: on Ray, of its agent,
-    where that is not to be the player's own."""
+    where that is not to be the player's own. on_failure: of an agent that is not "torch": fail, skip or restart."""
 
     agent: str = "torch"
     optimizer: str = "Adam"
@@ -35,6 +35,7 @@ class AgentTable(Table):
     every: Count = 1
     start: Index = 0
     worker: str | None = None
+    on_failure: OnFailure = "fail"
 
     def specification(self) -> AgentSpecification:
         """The agent as a value. Raises ExperimentError for what torch does not have."""

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from antiphon.coordinator.assignment import Assignment
-from antiphon.coordinator.program import Tally
+from antiphon.coordinator.program import Skipped, Tally
 from antiphon.coordinator.recording import Recording
 from antiphon.grammars.oracle import State
 
@@ -27,6 +27,7 @@ class Played:
     reports: per oracle, what it had to report. seconds: per worker, spent in the batch; waiting: of them, for messages.
     messages, payload, wire: per edge number, how many left, bytes of their values, bytes that channels made of them.
     queries: per oracle node of Q, how often it was asked; products: per product of R. recording: if it was asked for.
+    skipped: per player, moves that were left out because its agent failed.
     """
 
     round: int
@@ -41,6 +42,7 @@ class Played:
     queries: Mapping[str, int]
     products: Mapping[str, int]
     recording: Recording | None = None
+    skipped: Mapping[str, Skipped] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tallies: Iterable[Tally], round: int, rounds: int) -> "Played":
@@ -59,7 +61,8 @@ class Played:
         products = sum((tally.products for tally in tallies), Counter[str]())
         recording = Recording.of({tally.worker: tally.track for tally in tallies})
         counts = messages, payload, wire, queries, products
-        return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording)
+        skipped = {player: each for tally in tallies for player, each in tally.skipped.items()}
+        return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording, skipped)
 
 
 class Executor(Protocol):

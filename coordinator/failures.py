@@ -15,11 +15,15 @@ _GRACE = 2.0
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a worker stands: in which round, at which action, and for whose message it waits, if it does."""
+    """Where a worker stands: in which round, at which action, and for whose message it waits, if it does.
+
+    at_work: at an action of its own, neither sending nor receiving.
+    """
 
     round: int
     action: str
     awaits: str = ""
+    at_work: bool = False
 
 
 def gather(calls: Mapping[str, Any], handles: Mapping[str, Any], what: str, deadline: float | None) -> dict[str, Any]:
@@ -64,12 +68,22 @@ def cause_of(failures: Mapping[str, Exception], standing: Mapping[str, Standing]
     error = failures[worker]
     if isinstance(error, RayActorError):
         return _died(worker, failures, standing)
+    if isinstance(error, DeadlineError):
+        return _with_whom_all_wait_for(error, standing)
     if isinstance(error, AntiphonError):
         return error
     return RoundError(
         f"worker {worker!r} failed: {type(error).__name__}: {error}. Expected it to play; see its traceback.",
         worker=worker,
     )
+
+
+def _with_whom_all_wait_for(error: DeadlineError, standing: Mapping[str, Standing]) -> DeadlineError:
+    """Who waits longest is told first, but waits perhaps for somebody who waits: whoever is at work holds up all."""
+    for name, each in sorted(standing.items()):
+        if each.at_work:
+            error.add_note(f"worker {name!r} was still at «{each.action}» of round {each.round}")
+    return error
 
 
 def _died(worker: str, failures: Mapping[str, Exception], standing: Mapping[str, Standing]) -> WorkerDied:

@@ -6,7 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -42,6 +42,18 @@ Play: TypeAlias = Callable[[int], None]
 Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
 
+class Skipped(NamedTuple):
+    """Moves of a player that were left out: how many, the round of the last one, and what its agent did there."""
+
+    moves: int
+    round: int
+    reason: str
+
+    def after(self, earlier: "Skipped | None") -> "Skipped":
+        """Together with those of earlier rounds."""
+        return self._replace(moves=self.moves + (earlier.moves if earlier else 0))
+
+
 @dataclass
 class Tally:
     """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
@@ -51,7 +63,8 @@ class Tally:
     went by in sending and receiving.
     payload, wire: per edge number, bytes of the values that left, and bytes that the channel made of them. queries: how
     often each node of an oracle was asked; products: how often each product of R was computed. track: when each action
-    was played, if the assignment asks for a recording.
+    was played, if the assignment asks for a recording. skipped: per player whose agent failed and is to go on, how many
+    moves were left out, the round of the last one, and why.
     """
 
     worker: str
@@ -67,6 +80,7 @@ class Tally:
     queries: Counter[str] = field(default_factory=Counter)
     products: Counter[str] = field(default_factory=Counter)
     track: Track | None = None
+    skipped: dict[str, Skipped] = field(default_factory=dict)
 
 
 class LocalProgram:
@@ -282,7 +296,10 @@ class LocalProgram:
         player, writes = self._stage.agent_of(action.player), self._keys(action.writes)
 
         def play(round: int) -> None:
-            player.move(round)
+            reason = player.move(round)
+            if reason:
+                skipped = self._tally.skipped
+                skipped[action.player] = Skipped(1, round, reason).after(skipped.get(action.player))
             self._tally.moves.setdefault(action.player, []).append(round)
             for slot in writes:
                 self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)

@@ -11,7 +11,7 @@ from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.program import LocalProgram, Tally
-from antiphon.coordinator.schedule import Receive, describe_action, project
+from antiphon.coordinator.schedule import Receive, Send, describe_action, project
 from antiphon.coordinator.stage import Stage
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
@@ -76,7 +76,8 @@ class Worker:
             return Standing(-1, "idle")
         round, position = self._program.cursor
         action = self._actions[position]
-        return Standing(round, describe_action(action), action.edge.source if isinstance(action, Receive) else "")
+        awaits = action.edge.source if isinstance(action, Receive) else ""
+        return Standing(round, describe_action(action), awaits, not isinstance(action, Send | Receive))
 
     @ray.method(concurrency_group="mail")
     def deliver(self, edge: int, frame: bytes) -> None:

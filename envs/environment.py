@@ -33,6 +33,15 @@ def title(name: Name) -> str:
     return f"environment {name if isinstance(name, str) else getattr(name, '__qualname__', repr(name))!r}"
 
 
+def registered(name: str) -> bool:
+    """Whether Gymnasium has an environment of exactly this name.
+
+    >>> registered("Pendulum-v1"), registered("Pendulum-v77")
+    (True, False)
+    """
+    return name in gymnasium.registry
+
+
 def make(name: Name, keywords: Keywords) -> "FlatEnvironment":
     """A new environment. Raises OracleError when it cannot be made, or its spaces are not supported."""
     try:

@@ -17,16 +17,17 @@ from antiphon.checks.report import Report, Row, row_of
 from antiphon.checks.suite import Case, Learning, Study, Suite
 from antiphon.checks.suites import NAMES, suite_of
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
-from antiphon.finding import find, nearest
+from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Promise
+from antiphon.installed import GRAMMARS, find_grammar, installed
 
 OWN_INSTANCES = 10
 """Instances that are made of a user's own grammar."""
 
 
 def check(*names: str, seed: int = 0, processes: int = 1, instances: int | None = None) -> Report:
-    """Measure what is promised of grammars of the library, by name, or of one's own, `module:factory`.
+    """Measure what is promised of grammars of the library, by name, or of one's own, `module:factory` or installed.
 
     A user's factory is called with `seed` if it takes one, for each of ten instances; else the instances differ in the
     run's seed alone: in parameters, and in what oracles draw. seed: of the first instance; the next count on from it.
@@ -69,7 +70,7 @@ def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
 
 
 def _suite(name: str) -> Suite:
-    if ":" not in name:
+    if name in NAMES:
         return suite_of(name)
     return Suite(name, (Case("", _own(name), OWN_INSTANCES, Learning()),))
 
@@ -77,7 +78,7 @@ def _suite(name: str) -> Suite:
 def _own(name: str) -> Callable[[int], Grammar]:
     from antiphon.experiment import own_grammar
 
-    factory = find("grammar", name)
+    factory = find_grammar(name)
     seeded = "seed" in inspect.signature(factory).parameters
     return lambda seed: own_grammar(name, {"seed": seed} if seeded else {})
 
@@ -93,10 +94,11 @@ def _refuse_unknown(name: str) -> None:
             f"{name!r} is a file; expected 'module:function'. Write '{name.removesuffix('.py')}:' and the name of the "
             "function in it that makes the grammar."
         )
-    if ":" not in name and name not in NAMES:
+    known = NAMES if ":" in name or name in NAMES else (*NAMES, *installed(GRAMMARS))
+    if ":" not in name and name not in known:
         raise ExperimentError(
-            f"grammar {name!r} is not known to check; expected one of {', '.join(NAMES)}, or 'module:factory'. "
-            f"{nearest(name, NAMES)}See `antiphon list`."
+            f"grammar {name!r} is not known to check; expected one of {', '.join(known)}, or 'module:factory'. "
+            f"{nearest(name, known)}See `antiphon list`."
         )
 
 

@@ -1,0 +1,171 @@
+"""What an agent's failure costs: the run, its move, or its move and its memory; never another's parameters."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from antiphon.agents import AgentSpecification, Player
+from antiphon.errors import AgentError, ExperimentError
+from antiphon.grammars.factory import Factory
+
+LINEAR = Factory.of(nn.Linear, 3, 2)
+FINITE = (
+    "expected finite numbers, and NaN or infinity arrived for parameter 'bias'. "
+    "Correct the agent; or let it take smaller steps, if what it heard was not finite either."
+)
+FITTING = "Return the new parameters as they were lent: in number, order, shape and dtype."
+
+
+class Fragile:
+    """Goes one unit down, in place, however steep; in its third move it does what its argument says."""
+
+    def __init__(self, parameters: Sequence[Tensor], play: str) -> None:
+        self.parameters, self.play, self.moves = parameters, play, 0
+
+    def hear(self, response: Sequence[Tensor]) -> None:
+        if self.play == "deaf" and self.moves == 2:
+            self.moves += 1
+            raise RuntimeError("what?")
+
+    def move(self) -> Any:
+        self.moves += 1
+        for parameter in self.parameters:
+            parameter.sub_(1)
+        if self.moves != 3:
+            return self.parameters
+        weight, bias = self.parameters
+        if self.play == "tired":
+            raise RuntimeError("not today")
+        bias.fill_({"nan": float("nan"), "infinite": float("inf")}.get(self.play, 0))
+        return {"turned": [weight.T, bias], "wide": [weight.double(), bias]}.get(self.play, self.parameters)
+
+    def state(self) -> dict[str, Any]:
+        return {"moves": self.moves}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.moves = state["moves"]
+
+
+FAILURES = {
+    "deaf": "raised RuntimeError in hear: what?. Expected it to take every response of its parameters' shapes. ",
+    "tired": "raised RuntimeError in move in round 2: not today. Expected the new parameters. ",
+    "nan": f"moved in round 2: {FINITE}",
+    "infinite": f"moved in round 2: {FINITE}",
+    "turned": f"moved in round 2: expected float32[2, 3] for parameter 'weight', and float32[3, 2] arrived. {FITTING}",
+    "wide": f"moved in round 2: expected float32[2, 3] for parameter 'weight', and float64[2, 3] arrived. {FITTING}",
+}
+
+
+def playing(plays: str, policy: Any, named: Callable[[type], str]) -> Player:
+    specification = AgentSpecification.of(agent=named(Fragile), arguments={"play": plays}, on_failure=policy)
+    return Player("x", LINEAR, specification, seed=0)
+
+
+def told(plays: str, specification: AgentSpecification) -> str:
+    """The whole sentence; what was raised names the arguments as well."""
+    text = f"agent {specification.agent!r} of player 'x' {FAILURES[plays]}"
+    raised = plays in ("deaf", "tired")
+    return text + (f"Correct the agent, or its arguments ({specification.description})." if raised else "")
+
+
+def turn(player: Player, round: int) -> str:
+    player.hear([torch.ones_like(parameter) for parameter in player.parameters])
+    return player.move(round)
+
+
+def fallen(player: Player) -> float:
+    """How far it went from where its seed put it."""
+    started = Player("x", LINEAR, None, seed=0).parameters
+    (steps,) = {round(float((a - b).detach().mean()), 4) for a, b in zip(started, player.parameters, strict=True)}
+    return steps
+
+
+@pytest.mark.parametrize("plays", FAILURES)
+def test_fail_ends_it_and_installs_nothing(plays, named):
+    player = playing(plays, "fail", named)
+    assert [turn(player, round) for round in range(2)] == ["", ""]
+    with pytest.raises(AgentError) as caught:
+        turn(player, 2)
+    assert player.specification is not None and str(caught.value) == told(plays, player.specification)
+    assert fallen(player) == 2 and player.moves == 2
+
+
+@pytest.mark.parametrize("policy", ["skip", "restart"])
+@pytest.mark.parametrize("plays", FAILURES)
+def test_skip_and_restart_cost_one_move_and_say_why(plays, policy, named):
+    player = playing(plays, policy, named)
+    reasons, ways = [], []
+    for round in range(5):
+        reasons.append(turn(player, round))
+        ways.append(fallen(player))
+    assert player.specification is not None
+    assert reasons[:3] == ["", "", told(plays, player.specification)]
+    # An agent that was built anew counts from one again, and so fails in its third move after that, round 5.
+    assert reasons[3:] == ["", ""] and ways == [1, 2, 2, 3, 4] and player.moves == 5
+    assert player.state()["agent"] == {"moves": 5 if policy == "skip" else 2}
+
+
+def test_a_failure_leaves_no_response_for_the_next_move(named):
+    player = playing("deaf", "skip", named)
+    for round in range(2):
+        turn(player, round)
+    player.hear([torch.ones_like(parameter) for parameter in player.parameters])  # raises, which the policy allows
+    assert "raised RuntimeError in hear" in turn(player, 2)  # hears again, and does not move
+    player.state()  # would be refused between a response and its move
+
+
+def test_a_player_that_is_loaded_forgets_what_failed_before(named):
+    player = playing("deaf", "skip", named)
+    state = player.state()
+    for round in range(2):
+        turn(player, round)
+    player.hear([torch.ones_like(parameter) for parameter in player.parameters])
+    player.load(state)
+    assert turn(player, 0) == "" and fallen(player) == 1
+
+
+def test_an_agent_that_cannot_be_built_anew_ends_it():
+    specification = AgentSpecification.of(agent=f"{__name__}:once", on_failure="restart")
+    player = Player("x", LINEAR, specification, seed=0)
+    player.hear([torch.ones_like(parameter) for parameter in player.parameters])
+    with pytest.raises(AgentError) as caught:
+        player.move(0)
+    assert str(caught.value) == (
+        f"agent {__name__ + ':once'!r} of player 'x' cannot be built as {__name__}:once(), on failure restart: "
+        "IndexError: pop from empty list. Expected Agent(parameters, **arguments); correct the arguments."
+    )
+
+
+LEFT = [2]
+
+
+def once(parameters: Sequence[Tensor]) -> Fragile:
+    """An agent that fails in its first move, and can be built once."""
+    agent = Fragile(parameters, "tired")
+    agent.moves = LEFT.pop()
+    return agent
+
+
+@pytest.mark.parametrize(
+    ("agent", "policy", "text"),
+    [
+        (
+            "mine:Agent",
+            "retry",
+            "agent 'mine:Agent' was given on_failure='retry'; expected one of 'fail', 'skip', 'restart'. Correct it.",
+        ),
+        (
+            "torch",
+            "skip",
+            "agent 'torch' was given on_failure='skip'; expected 'fail': it steps on the parameters in place, so a "
+            "move that broke off cannot be left out. Leave it out, or use an agent of your own.",
+        ),
+    ],
+)
+def test_refuses_a_policy_that_there_is_not(agent: str, policy: Any, text: str):
+    with pytest.raises(ExperimentError) as caught:
+        AgentSpecification.of(agent=agent, on_failure=policy)
+    assert str(caught.value) == text
