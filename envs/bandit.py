@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from antiphon.envs.pulls import Pulls
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
@@ -52,8 +53,7 @@ class QuadraticBandit:
 
     def __init__(self, dimension: int, batch: int, instance: int, dtype: torch.dtype, *, seed: int) -> None:
         self._curvature = curvature(dimension, instance).to(dtype)
-        self._batch, self._pulls = batch, 0
-        self._rewarded, self._reports = 0.0, 0
+        self._batch, self._pulls = batch, Pulls()
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer observe or reward."""
@@ -61,23 +61,20 @@ class QuadraticBandit:
             return (torch.ones(self._batch, 1, dtype=self._curvature.dtype),)
         away = inputs[0].detach() - TARGET
         reward = -(away @ self._curvature * away).sum(1)
-        self._pulls += self._batch
-        self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1
+        self._pulls.count(reward)
         return (reward,)
 
     def state(self) -> State:
         """The number of pulls so far."""
-        return {"pulls": self._pulls}
+        return self._pulls.state()
 
     def load(self, state: State) -> None:
         """Continue from a saved state."""
-        self._pulls = state["pulls"]
+        self._pulls.load(state)
 
     def report(self) -> Mapping[str, float]:
         """Pulls so far, and the mean reward since the last report if there was any."""
-        mean = {"reward": self._rewarded / self._reports} if self._reports else {}
-        self._rewarded, self._reports = 0.0, 0
-        return {"pulls": self._pulls, **mean}
+        return self._pulls.report()
 
     def close(self) -> None:
         """Nothing to release."""

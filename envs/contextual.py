@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from antiphon.envs.pulls import Pulls
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
@@ -60,7 +61,7 @@ class ContextualBandit:
         self._reward: Callable[[Tensor, Tensor], Tensor] = reward() if isinstance(reward, Factory) else reward
         self._question, self._sizes, self._shape = questions[1], dict(sizes), (sizes[0][1], state)
         self._dtype, self._draws, self._shown = dtype, Draws(seed), (-1, torch.empty(0))
-        self._pulls, self._rewarded, self._reports = 0, 0.0, 0
+        self._pulls = Pulls()
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer observe or reward."""
@@ -77,17 +78,15 @@ class ContextualBandit:
 
     def state(self) -> State:
         """The number of pulls so far."""
-        return {"pulls": self._pulls}
+        return self._pulls.state()
 
     def load(self, state: State) -> None:
         """Continue from a saved state."""
-        self._pulls = state["pulls"]
+        self._pulls.load(state)
 
     def report(self) -> Mapping[str, float]:
         """Pulls so far, and the mean reward since the last report if there was any."""
-        mean = {"reward": self._rewarded / self._reports} if self._reports else {}
-        self._rewarded, self._reports = 0.0, 0
-        return {"pulls": self._pulls, **mean}
+        return self._pulls.report()
 
     def close(self) -> None:
         """Nothing to release."""
@@ -96,6 +95,5 @@ class ContextualBandit:
     def _rewards(self, action: Tensor) -> tuple[Tensor, ...]:
         answer = checked_answer("bandit", self._question, self._sizes, (self._reward(self._shown[1], action),))
         (reward,) = finite_answer("bandit", self._question, answer)
-        self._pulls += len(reward)
-        self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1
+        self._pulls.count(reward)
         return (reward.clone(),)

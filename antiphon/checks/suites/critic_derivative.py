@@ -8,25 +8,26 @@ from torch import Tensor
 from antiphon.checks.suite import Case, Learning, Suite
 from antiphon.checks.suites.regulators import (
     ENVS,
+    STATE,
     KnownValue,
     Modules,
     any_networks,
-    cost_of_policy,
-    minus_value,
+    improving,
     relative,
     small_gain,
     small_system,
+    truthful,
     world_and_wind,
 )
 from antiphon.envs.riccati import Regulator, action_value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Estimated, Learned, PlayerLoss, Promise, promised
+from antiphon.grammars.guarantee import Learned, Promise, promised
 from antiphon.grammars.library.critic_derivative import critic_derivative
 from antiphon.grammars.library.quadratic import LinearPolicy, QuadraticValue
 from antiphon.grammars.query import Port
 
-STATE, TAKEN, PLAYED = Port("Nature.replay"), Port("Nature.replay", 1), Port("Actor#2")
+TAKEN = Port("Nature.replay", 1)
 
 
 def networks(seed: int) -> Grammar:
@@ -39,10 +40,7 @@ def known(seed: int) -> Grammar:
     """Critic knows the value, so its derivative is the value's."""
     system = small_system(seed)
     gain = small_gain(system)
-    loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
-    return _regulated(
-        system, gain, Factory.of(KnownValue, system, gain), Estimated(("Actor",), loss, bias=1e-9, draws=20)
-    )
+    return _regulated(system, gain, Factory.of(KnownValue, system, gain), truthful(system, gain))
 
 
 def learned(seed: int) -> Grammar:
@@ -58,10 +56,8 @@ def moving(seed: int) -> Grammar:
     """Critic begins with the value of an idle Actor; from there on both learn, and Actor's gain becomes the best."""
     system = small_system(seed)
     gain = torch.zeros_like(small_gain(system))
-    cost = PlayerLoss.of(cost_of_policy, STATE, PLAYED, system=system)
-    # States begin elsewhere than where they are met in the long run, hence a bias in the first rounds.
-    promises = Estimated(("Actor",), cost, bias=0.2, draws=200), Arrives(("Actor",), tolerance=0.1)
-    return _regulated(system, gain, Factory.of(KnownValue, system, gain), *promises, capacity=10 * ENVS)
+    made = Factory.of(KnownValue, system, gain)
+    return _regulated(system, gain, made, *improving(system), capacity=10 * ENVS)
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:

@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from antiphon.envs.regulator import regulator
 from antiphon.envs.riccati import Regulator, action_value, mean_cost, optimal_gain, slope_parts
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.guarantee import Arrives, Estimated, PlayerLoss
 from antiphon.grammars.library.quadratic import AffineSlope, QuadraticValue
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.query import Port
 from antiphon.oracles import gaussian
 
 SIGMA = 0.5
+STATE, PLAYED = Port("Nature.replay"), Port("Actor#2")
 ENVS, BATCH = 64, 64
 
 Players = tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]
@@ -61,6 +64,19 @@ def world_and_wind(system: Regulator, capacity: int = 100 * ENVS) -> tuple[Oracl
 def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) -> Tensor:
     """Minus the mean of Q, the value of these actions for who goes on by K s: Actor's loss where K is what it plays."""
     return -action_value(system, gain, state, action).mean()
+
+
+def truthful(system: Regulator, gain: Tensor) -> Estimated:
+    """What Actor is told is the gradient of the value, where somebody knows it."""
+    loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
+    return Estimated(("Actor",), loss, bias=1e-9, draws=20)
+
+
+def improving(system: Regulator) -> tuple[Estimated, Arrives]:
+    """What Actor is told brings the cost down, and in the end its gain is the best."""
+    cost = PlayerLoss.of(cost_of_policy, STATE, PLAYED, system=system)
+    # States begin elsewhere than where they are met in the long run, hence a bias in the first rounds.
+    return Estimated(("Actor",), cost, bias=0.2, draws=200), Arrives(("Actor",), tolerance=0.1)
 
 
 def cost_of_policy(state: Tensor, action: Tensor, system: Regulator) -> Tensor:
