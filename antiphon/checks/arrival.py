@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from torch import Tensor
 
 from antiphon.checks.instance import Instance, flat_gradient
-from antiphon.checks.measured import IDLE, Measured
+from antiphon.checks.measured import DIVERGED, IDLE, Measured
 from antiphon.checks.witness import States, Witnessed
 from antiphon.grammars.guarantee import UNKNOWN, Arrives, PlayerLoss
 from antiphon.grammars.oracle import State
@@ -23,6 +24,8 @@ NUDGE = 1e-3
 def measure_arrival(promise: Arrives, instance: Instance, players: Sequence[str]) -> list[Measured]:
     """Per player the larger of what is left of the gradient of its loss, and its gain alone over its gain in play."""
     states = instance.learned_by(None)
+    if diverged := instance.diverged(states):
+        return [Measured(player, math.nan, promise.tolerance, diverged, DIVERGED) for player in players]
     before, after = instance.rounds(promise.draws), instance.rounds_after(states, promise.draws)
     return [_arrival(promise, instance, player, states, before, after) for player in players]
 
@@ -63,50 +66,69 @@ def _gain_alone(
 ) -> float:
     """By how much L-BFGS brings the player's loss down on the same draws, everybody else held still.
 
-    It begins where the player is, and once more a little beside: at the top of a hill there is no gradient
-    either. What the little itself has gained or lost does not count.
+    It begins where the player is; and once more a little beside, if the gradient there leads farther away, as it does
+    at the top of a hill. (Elsewhere it need not: what a loss holds fixed moves along with the parameters.)
     """
-    return max(_descended(instance, player, loss, states, rounds, nudge) for nudge in (0.0, NUDGE))
+    alone = _Alone(instance, player, loss, states, rounds)
+    gain = alone.descended(alone.resting)
+    beside = alone.beside()
+    away = sum(
+        float(((there - here) * slope).sum())
+        for here, there, slope in zip(alone.resting, beside, alone.gradient(beside)[1], strict=True)
+    )
+    return max(gain, alone.descended(beside)) if away < 0 else gain
 
 
-def _descended(
-    instance: Instance,
-    player: str,
-    loss: PlayerLoss | None,
-    states: States,
-    rounds: Sequence[Witnessed],
-    nudge: float,
-) -> float:
-    names = [each.name for each in instance.grammar.query.player_by_name[player].parameters]
-    saved: State = states[player]["parameters"]
-    generator = torch.Generator().manual_seed(instance.seed)
-    moving = [_beside(saved[name], nudge, generator).requires_grad_() for name in names]
-    optimizer = torch.optim.LBFGS(moving, max_iter=TRIES, line_search_fn="strong_wolfe")
-    start = best = _loss(rounds, loss)
-    first = True
+@final
+class _Alone:
+    """One player's loss, as a function of its own parameters alone."""
 
-    def closure() -> Tensor:
-        nonlocal best, start, first
-        parameters = {**saved, **{name: each.detach() for name, each in zip(names, moving, strict=True)}}
-        moved = {**states, player: {**states[player], "parameters": parameters}}
-        total, gradients = torch.zeros((), dtype=torch.float64), [torch.zeros_like(each) for each in moving]
-        for round in rounds:
+    def __init__(
+        self,
+        instance: Instance,
+        player: str,
+        loss: PlayerLoss | None,
+        states: States,
+        rounds: Sequence[Witnessed],
+    ) -> None:
+        self._instance, self._player, self._loss, self._states, self._rounds = instance, player, loss, states, rounds
+        self._names = [each.name for each in instance.grammar.query.player_by_name[player].parameters]
+        saved: State = states[player]["parameters"]
+        self.resting = [saved[name] for name in self._names]
+
+    def beside(self) -> list[Tensor]:
+        """The parameters, a little off."""
+        generator = torch.Generator().manual_seed(self._instance.seed)
+        draws = [torch.randn(each.shape, generator=generator, dtype=each.dtype) for each in self.resting]
+        return [each + NUDGE * (1 + each.abs()) * step for each, step in zip(self.resting, draws, strict=True)]
+
+    def gradient(self, parameters: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The loss at these parameters, and its gradient there: means over the rounds."""
+        state: State = self._states[self._player]
+        own = {**state["parameters"], **dict(zip(self._names, parameters, strict=True))}
+        moved = {**self._states, self._player: {**state, "parameters": own}}
+        total, gradients = torch.zeros((), dtype=torch.float64), [torch.zeros_like(each) for each in parameters]
+        for round in self._rounds:
             played = {port: value.detach() for port, value in round.composed.values.items()}
-            composed = compose(instance.grammar, moved, instance.seed, round.number, played)
-            total = total + composed.loss(loss).detach() / len(rounds)
-            told = composed.gradient(player, loss)
-            gradients = [one + two / len(rounds) for one, two in zip(gradients, told, strict=True)]
-        for each, gradient in zip(moving, gradients, strict=True):
-            each.grad = gradient
-        best = min(best, float(total))
-        if first:
-            start, first = best, False
-        return total
+            composed = compose(self._instance.grammar, moved, self._instance.seed, round.number, played)
+            total = total + composed.loss(self._loss).detach() / len(self._rounds)
+            told = composed.gradient(self._player, self._loss)
+            gradients = [one + two / len(self._rounds) for one, two in zip(gradients, told, strict=True)]
+        return total, gradients
 
-    optimizer.step(closure)
-    return start - best
+    def descended(self, start: Sequence[Tensor]) -> float:
+        """How far below the loss at rest L-BFGS comes from `start`, at least 0. What is no number stays none."""
+        moving = [each.clone().requires_grad_() for each in start]
+        optimizer = torch.optim.LBFGS(moving, max_iter=TRIES, line_search_fn="strong_wolfe")
+        rest = best = float(self.gradient(self.resting)[0])
 
+        def closure() -> Tensor:
+            nonlocal best
+            total, gradients = self.gradient([each.detach() for each in moving])
+            for each, gradient in zip(moving, gradients, strict=True):
+                each.grad = gradient
+            best = min(best, float(total))
+            return total
 
-def _beside(parameter: Tensor, nudge: float, generator: torch.Generator) -> Tensor:
-    step = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
-    return parameter + nudge * (1 + parameter.abs()) * step
+        optimizer.step(closure)
+        return rest - best

@@ -1,6 +1,7 @@
 """One grammar with one seed, in float64: what it plays is played once, however many promises are measured on it."""
 
 import functools
+from collections.abc import Iterable
 from typing import final
 
 import torch
@@ -46,6 +47,10 @@ class Instance:
         """Everyone's state after `players` (all by default) have learned and the others held still."""
         return self._learned(players)
 
+    def diverged(self, states: States) -> str:
+        """The first player who has a parameter that is no finite number; empty if nobody has."""
+        return next((name for name in self.players if not _finite(states[name]["parameters"].values())), "")
+
     def rounds_after(self, states: States, count: int = 1) -> list[Witnessed]:
         """Rounds in which nobody moves any more, from these states on."""
         return witnessed(self.grammar, self.seed, states, self.learning.rounds, count)
@@ -53,6 +58,10 @@ class Instance:
     @functools.lru_cache(maxsize=8)  # noqa: B019 - an instance lives as long as its check
     def _learned(self, players: frozenset[str] | None) -> States:
         return learned(self.grammar, self.seed, self.learning.all_agents, self.learning.rounds, players)
+
+
+def _finite(parameters: Iterable[Tensor]) -> bool:
+    return all(bool(each.isfinite().all()) for each in parameters)
 
 
 def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:

@@ -1,5 +1,6 @@
 """Measuring one promise on one instance: one figure for each player to whom it was made."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from antiphon.checks.arrival import measure_arrival
 from antiphon.checks.instance import Instance, flat_gradient
 from antiphon.checks.locate import locate
-from antiphon.checks.measured import IDLE, Measured, beyond, by_player, worst
+from antiphon.checks.measured import DIVERGED, IDLE, Measured, beyond, by_player, worst
 from antiphon.checks.witness import Witnessed
 from antiphon.errors import GrammarError
 from antiphon.grammars.guarantee import (
@@ -70,6 +71,22 @@ def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> lis
     return list(map(worst, by_player(found, players)))
 
 
+def _in_all_kinds(
+    measured: Callable[[Any, Instance, Witnessed, str], Measured],  # Any: the promise that it measures
+    promise: SignCorrect | Descent,
+    instance: Instance,
+    players: Iterable[str],
+) -> list[Measured]:
+    """The worst figure of each player over the kinds of rounds in which it hears something and its loss is played."""
+    found = [
+        measured(promise, instance, round, player)
+        for round in instance.kinds_of_rounds()
+        for player in players
+        if player in round.told and round.composed.plays(promise.loss)
+    ]
+    return list(map(worst, by_player(found, players)))
+
+
 def _exact_in(promise: Exact, instance: Instance, round: Witnessed, players: Iterable[str]) -> list[Measured]:
     asked = [player for player in players if player in round.told and round.composed.plays(promise.loss)]
     gradients = {player: flat_gradient(round.composed, player, promise.loss) for player in asked}
@@ -101,8 +118,7 @@ def _exact(
 
 def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> list[Measured]:
     """How many pairs of example and unit are told the opposite sign."""
-    (round,) = instance.rounds()
-    return [_sign(promise, instance, round, player) for player in players]
+    return _in_all_kinds(_sign, promise, instance, players)
 
 
 def _sign(promise: SignCorrect, instance: Instance, round: Witnessed, player: str) -> Measured:
@@ -156,7 +172,7 @@ def _arriving(
     for node in _products(instance, player):
         for index, message in enumerate(node.cotangents):
             port = Port(node.of, index)
-            if message is not None:
+            if message in round.messages and port in round.composed.values:
                 told = round.composed.cotangents([port], loss)
                 gradient = told.get(port, torch.zeros_like(round.messages[message]))
                 found.append((port, round.messages[message], gradient))
@@ -176,8 +192,7 @@ def _signs(values: Tensor) -> Tensor:
 
 def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> list[Measured]:
     """The angle between response and gradient, in degrees; 180 where only the response is nothing."""
-    (round,) = instance.rounds()
-    return [_descent(promise, instance, round, player) for player in players]
+    return _in_all_kinds(_descent, promise, instance, players)
 
 
 def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str) -> Measured:
@@ -244,6 +259,8 @@ def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> l
     if promise.distance is None:
         return [Measured(", ".join(players), 0.0, 0.0, skipped=_NOT_KNOWN)]
     states = instance.learned_by(frozenset(players))
+    if diverged := instance.diverged(states):
+        return [Measured(", ".join(players), math.nan, promise.tolerance, diverged, DIVERGED)]
     (round,) = instance.rounds_after(states)
     (before,) = instance.rounds()
     distance, began = float(_asked(promise.distance, round)), float(_asked(promise.distance, before))

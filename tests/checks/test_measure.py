@@ -344,8 +344,10 @@ def test_a_pass_that_rests_at_first_is_looked_at_too(start: int):
         late = q.loss("Late", mean_gap)(played, y)
     objective = minimise(always, late)
     grammar = Grammar("late", q.graph(), chain_rule(q, objective), objective)
-    assert measured(grammar, Exact())["A"].kept
-    assert not measured(flipped(grammar, Port("Late *")), Exact())["A"].kept
+    wrong = flipped(grammar, Port("Late *"))
+    for promise in (Exact(), SignCorrect(), Descent(degrees=1.0)):
+        assert measured(grammar, promise)["A"].kept
+        assert not measured(wrong, promise)["A"].kept
 
 
 def test_a_value_is_still_its_players_behind_an_operator():
