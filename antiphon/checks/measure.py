@@ -172,7 +172,7 @@ def _arriving(
     for node in _products(instance, player):
         for index, message in enumerate(node.cotangents):
             port = Port(node.of, index)
-            if message in round.messages and port in round.composed.values:
+            if message is not None and message in round.messages and port in round.composed.values:
                 told = round.composed.cotangents([port], loss)
                 gradient = told.get(port, torch.zeros_like(round.messages[message]))
                 found.append((port, round.messages[message], gradient))
