@@ -1,8 +1,9 @@
 """Who lives where: players, oracles and losses onto workers. A value; nothing is started here."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
@@ -10,17 +11,61 @@ from antiphon.grammars.homes import homes
 from antiphon.grammars.query import Kind
 
 
+class Strategy(StrEnum):
+    """How workers are laid onto machines, as Ray's placement groups name it."""
+
+    PACK = "pack"
+    SPREAD = "spread"
+    STRICT_SPREAD = "strict_spread"
+
+
+class Precision(StrEnum):
+    """In which arithmetic a player's operator is computed (`torch.autocast`); edges keep their declared dtypes."""
+
+    DECLARED = "declared"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+@dataclass(frozen=True)
+class Room:
+    """What one worker asks of the cluster, in Ray's units: logical CPUs, GPUs (a fraction shares one), own resources.
+
+    node: the address of a machine, or the labels that its Ray node must carry; empty for any.
+    runtime_env: of the worker's process, as JSON (its own pip packages, for one); empty for the run's.
+    """
+
+    num_cpus: float = 0.0
+    num_gpus: float = 0.0
+    resources: tuple[tuple[str, float], ...] = ()
+    node: str | tuple[tuple[str, str], ...] = ""
+    runtime_env: str = ""
+
+
 @dataclass(frozen=True)
 class Placement:
-    """Workers in a fixed order, each with the players, oracles and losses that it hosts.
+    """Workers in a fixed order, each with the players, oracles and losses that it hosts, and what they are given.
 
     A clone lives with its player; a parameterless operator lives with its first consumer.
     agents: players whose agent lives on another worker than their operator, with that worker: gradients and parameters
     of such a player travel as messages.
+    rooms: what workers ask of the cluster; nothing where none is named. strategy: how they are laid onto its machines.
+    replicas: workers that are there k times, `worker`, `worker#1`, ...: each plays a slice of every batch, and what
+    their players hear is summed over them. They host players only. sharded: players whose replicas hold a part of the
+    parameters each. coupled: players whose examples may influence each other within a batch (batch norm) though it is
+    split. precision: of players.
+    logical_gpus: GPUs are counted and nothing more: a rehearsal where there are none; everything computes on CPUs.
     """
 
     workers: tuple[tuple[str, tuple[str, ...]], ...]
     agents: tuple[tuple[str, str], ...] = ()
+    rooms: tuple[tuple[str, Room], ...] = ()
+    strategy: Strategy = Strategy.PACK
+    replicas: tuple[tuple[str, int], ...] = ()
+    sharded: tuple[str, ...] = ()
+    coupled: tuple[str, ...] = ()
+    precision: tuple[tuple[str, Precision], ...] = ()
+    logical_gpus: bool = False
 
     def __post_init__(self) -> None:
         names = [worker for worker, _ in self.workers] + [
@@ -35,10 +80,20 @@ class Placement:
                     f"the agent of player {player!r} is placed on {worker!r}, which is no worker; "
                     f"expected one of {sorted(known)}. Add the worker, or place the agent on one of these."
                 )
+        for what, workers in (("room", self.rooms), ("replicas", self.replicas)):
+            for worker, _ in workers:
+                if worker not in known:
+                    raise PlacementError(
+                        f"{what} for {worker!r}, which is no worker; expected one of {sorted(known)}. "
+                        "Add the worker, or name one of these."
+                    )
+        for worker, count in self.replicas:
+            if count < 1:
+                raise PlacementError(f"worker {worker!r} is there {count} times; expected 1 or more. Correct it.")
 
     @functools.cached_property
     def host_of(self) -> Mapping[str, str]:
-        """The worker of each player, oracle and loss."""
+        """The worker of each player, oracle and loss; of several replicas, the first."""
         return {hosted: worker for worker, hosts in self.workers for hosted in hosts}
 
     @functools.cached_property
@@ -46,13 +101,34 @@ class Placement:
         """The worker of each player's agent, where it is not the operator's own."""
         return {player: worker for player, worker in self.agents if self.host_of.get(player) != worker}
 
-    @property
+    @functools.cached_property
+    def replicas_of(self) -> Mapping[str, tuple[str, ...]]:
+        """All workers that do what a worker of `workers` does, itself first."""
+        counts = dict(self.replicas)
+        return {
+            worker: (worker, *(f"{worker}#{index}" for index in range(1, counts.get(worker, 1))))
+            for worker, _ in self.workers
+        }
+
+    @functools.cached_property
+    def room_of(self) -> Mapping[str, Room]:
+        """What each worker is given, replicas included."""
+        rooms = dict(self.rooms)
+        return {each: rooms.get(worker, Room()) for worker, group in self.replicas_of.items() for each in group}
+
+    @functools.cached_property
+    def hosts_on(self) -> Mapping[str, tuple[str, ...]]:
+        """Whom each worker hosts, replicas included."""
+        hosts = dict(self.workers)
+        return {each: hosts[worker] for worker, group in self.replicas_of.items() for each in group}
+
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """The workers, in order: a worker's position is its rank."""
-        return tuple(worker for worker, _ in self.workers)
+        """The workers, replicas included, in order: a worker's position is its rank."""
+        return tuple(each for worker, _ in self.workers for each in self.replicas_of[worker])
 
     def __repr__(self) -> str:
-        lines = [f"  {worker}: {', '.join(hosts) or '(agents only)'}" for worker, hosts in self.workers]
+        lines = [f"  {worker}: {', '.join(hosts) or '(agents only)'}" for worker, hosts in self.hosts_on.items()]
         apart = [f"  agent of {player} on {worker}" for player, worker in self.agents]
         return "\n".join(["placement:", *lines, *apart])
 
@@ -104,9 +180,29 @@ def together(grammar: Grammar, worker: str = "inline") -> Placement:
 
 def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
     """The worker of every node of Q. Raises PlacementError when somebody has no place."""
+    players = [player.name for player in grammar.query.players]
     _refuse_unknown(grammar, placement.host_of, hosted(grammar))
-    _refuse_unknown(grammar, dict(placement.agents), [player.name for player in grammar.query.players])
+    for names in (dict(placement.agents), placement.sharded, placement.coupled, dict(placement.precision)):
+        _refuse_unknown(grammar, names, players)
+    _refuse_what_cannot_be_split(placement, players)
     return {name: _place(placement, grammar, home) for name, home in homes(grammar.query).items()}
+
+
+def _refuse_what_cannot_be_split(placement: Placement, players: Sequence[str]) -> None:
+    """Only players may be there several times: an oracle has one state, a loss is one mean over the batch."""
+    replicated = {worker for worker, count in placement.replicas if count > 1}
+    for name, worker in placement.host_of.items():
+        if worker in replicated and name not in players:
+            raise PlacementError(
+                f"{name!r} lives on worker {worker!r}, which has replicas, and is no player; expected players alone "
+                f"there, {list(players)}. Give {name!r} a worker of its own."
+            )
+    for player in placement.sharded:
+        if placement.host_of.get(player) not in replicated:
+            raise PlacementError(
+                f"player {player!r} is to be sharded over its replicas, and has one; expected 2 or more. "
+                "Give it replicas, or leave it whole."
+            )
 
 
 def _place(placement: Placement, grammar: Grammar, owner: str) -> str:
