@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 from antiphon.coordinator.recording import Mark, Recording
 from antiphon.coordinator.schedule import (
+    Collect,
+    Contribute,
+    Cut,
     Follow,
     Install,
+    Join,
     LocalAction,
     LocalStep,
     Move,
@@ -87,7 +91,8 @@ def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Ti
     """When each step can be played at the earliest, if all take one unit and messages none.
 
     Each worker keeps to the schedule's order, and waits for a message at the position of its transfer, as the executors
-    do. Seeds, taps and deliveries compute nothing and take no time. round: only what is due in it; every step if None.
+    do. Seeds, taps and deliveries compute nothing and take no time, nor do slices and sums of replicas.
+    round: only what is due in it; every step if None.
     """
     return _Plan(schedule, round).draw(title)
 
@@ -100,6 +105,7 @@ class _Plan:
         self.steps = [step for step in schedule.steps if round is None or step.when.active(round)]
         self.clock = dict.fromkeys(schedule.workers, 0.0)
         self.there: dict[tuple[Slot, int, str], float] = {}
+        self.summed: dict[int, float] = {}
         self.spans: list[Span] = []
         self.trips: list[Trip] = []
 
@@ -122,6 +128,11 @@ class _Plan:
 
     def _play(self, step: LocalStep) -> None:
         begin, length = self.clock[step.worker], _length(step)
+        if isinstance(step, Contribute):
+            number = step.reduction.number
+            self.summed[number] = max(begin, self.summed.get(number, 0.0))
+        elif isinstance(step, Collect):
+            begin = max(begin, self.summed[step.reduction.number])
         self.clock[step.worker] = begin + length
         microbatch = _microbatch(step)
         for slot in step.writes:
@@ -164,7 +175,7 @@ def _marked(action: LocalAction, worker: str, mark: Mark) -> Span:
 
 def _span(action: LocalAction, worker: str, begin: float, end: float) -> Span:
     symbol, name, phase = _named(action)
-    work = not isinstance(action, Send | Receive)
+    work = not isinstance(action, Send | Receive | Contribute | Collect)
     return Span(worker, begin, end, phase, symbol, name, describe_action(action), _microbatch(action), work)
 
 
@@ -180,6 +191,14 @@ def _named(action: LocalAction) -> tuple[str, str, Phase]:
             return "I", name, action.phase
         case Follow(clone=name):
             return "F", name, action.phase
+        case Cut():
+            return "÷", repr(action.writes[0]), action.phase
+        case Join():
+            return "∪", repr(action.writes[0]), action.phase
+        case Contribute():
+            return "Σ→", repr(action.reads[0]), action.phase
+        case Collect():
+            return "Σ", repr(action.writes[0]), action.phase
         case Send(edge=edge):
             return "→", repr(action.slot), edge.phase
         case Receive(edge=edge):
@@ -191,6 +210,8 @@ def _microbatch(action: LocalAction) -> int:
 
 
 def _length(step: LocalStep) -> int:
+    if isinstance(step, Cut | Join | Contribute | Collect):
+        return 0
     if not isinstance(step, Respond):
         return 1
     # A seed reads nothing, a delivery writes nothing, a tap reads a value of Q: none of them computes anything.

@@ -1,14 +1,15 @@
 """Checks of what was played: each (round, phase, edge) once on both sides, each move once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from antiphon.coordinator.program import Tally
-from antiphon.coordinator.schedule import Move, Schedule, Transfer
+from antiphon.coordinator.schedule import Collect, Contribute, Move, Schedule, Transfer
 from antiphon.errors import ProtocolError
 
 
 def audit(schedule: Schedule, tallies: Iterable[Tally], first: int, rounds: int) -> None:
-    """Hold the workers' tallies of rounds `first` to `first + rounds - 1` against the schedule.
+    """Hold the workers' tallies of rounds `first` to `first + rounds - 1` against the schedule, and replicas against
+    each other.
 
     Raises ProtocolError naming the edge or the player, both workers, and the first round that is missing or doubled.
     """
@@ -20,16 +21,36 @@ def audit(schedule: Schedule, tallies: Iterable[Tally], first: int, rounds: int)
             "The rounds since the last checkpoint do not count: resume from it."
         )
     for step in schedule.steps:
-        if not isinstance(step, Transfer | Move):
+        if not isinstance(step, Transfer | Move | Contribute | Collect):
             continue
         due = [round for round in range(first, first + rounds) if step.when.active(round)]
         if isinstance(step, Move):
             _compare(by_worker[step.worker].moves.get(step.player, []), due, f"player {step.player!r} moved")
             continue
+        if isinstance(step, Contribute | Collect):
+            number, tally = step.reduction.number, by_worker[step.worker]
+            found = tally.contributed if isinstance(step, Contribute) else tally.collected
+            what = "was contributed to" if isinstance(step, Contribute) else "was collected"
+            _compare(found.get(number, []), due, f"the sum {step.reduction.name!r} {what} by {step.worker!r}")
+            continue
         edge = step.edge
         what = f"edge {edge.name!r} ({edge.phase.name.lower()} phase, from {edge.source!r} to {edge.target!r}) was"
         _compare(by_worker[edge.source].sent.get(edge.number, []), due, f"{what} sent")
         _compare(by_worker[edge.target].received.get(edge.number, []), due, f"{what} received")
+    _compare_replicas(schedule, by_worker, first + rounds)
+
+
+def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, Tally], behind: int) -> None:
+    for first, *others in schedule.replicas:
+        for other in others:
+            ours, theirs = by_worker[first].digests, by_worker[other].digests
+            apart = sorted(player for player in ours if ours[player] != theirs.get(player))
+            if apart:
+                raise ProtocolError(
+                    f"replicas {first!r} and {other!r} of player {apart[0]!r} hold different parameters before round "
+                    f"{behind}; expected equal bits, since they heard the same. Let its agent move by what it hears "
+                    "alone: no clock, no random numbers but torch's, no reading of its own place."
+                )
 
 
 def _compare(found: Sequence[int], due: Sequence[int], what: str) -> None:

@@ -1,19 +1,24 @@
 """From a grammar and a placement to a schedule."""
 
-import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
 from antiphon.coordinator.placement import Placement, locate
+from antiphon.coordinator.replicas import batch_of, divided, share_by_share
 from antiphon.coordinator.schedule import (
+    Collect,
+    Contribute,
+    Cut,
     Follow,
     Install,
+    Join,
     Move,
     Part,
     Query,
     Respond,
     Schedule,
+    Share,
     Slot,
     Step,
     Transfer,
@@ -26,7 +31,7 @@ from antiphon.grammars.maps import add
 from antiphon.grammars.query import Node, Port
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Seed, Tap
 from antiphon.grammars.types import EdgeType, Order
-from antiphon.transport.message import Edge, Phase
+from antiphon.transport.message import Edge, Phase, Reduction
 
 
 class StepOrder(StrEnum):
@@ -53,7 +58,11 @@ def compile_schedule(
 
 
 class _Compiler:
-    """Appends steps in order, and a transfer wherever a step needs a value that its worker doesn't hold yet."""
+    """Appends steps in order, and a transfer wherever a step needs a value that its worker doesn't hold yet.
+
+    A node that replicas divide among them is a step of each; `shares` tells who holds which share of a value that was
+    made so, `terms` which of these values are sums.
+    """
 
     def __init__(
         self, grammar: Grammar, placement: Placement, cadences: Mapping[str, Cadence], order: StepOrder
@@ -61,39 +70,78 @@ class _Compiler:
         self.grammar, self.placement, self.order = grammar, placement, order
         self.worker_of = dict(locate(grammar, placement))
         self.place_of = response_homes(grammar, self.worker_of, {**placement.host_of, **placement.agent_of})
+        self.divided = divided(grammar, placement)
         self.steps: list[Step] = []
         self.writer: dict[Slot, str] = {}
+        self.shares: dict[Slot, tuple[str, ...]] = {}
+        self.terms: set[Slot] = set()
+        self.reductions: dict[Slot, Reduction] = {}
         self.held: set[tuple[Slot, str]] = set()
         self.when: dict[Slot, When] = {}
-        self.numbers = itertools.count()
+        self.next_number = 0
         self.response_when = _response_times(grammar, cadences)
 
     def compile(self) -> Schedule:
         for node in self.grammar.query.nodes:
             self._query(node)
-        for node in self.grammar.response.nodes:
-            self._respond(node)
+        deliveries = [step for node in self.grammar.response.nodes for step in self._respond(node)]
+        for step in deliveries:
+            self._append(step)
         for delivery in self.grammar.response.deliveries:
             self._move(delivery)
         for clone in self.grammar.query.clones:
-            worker = self.placement.host_of[clone.player]
-            self.steps.append(Follow(clone.name, worker, When.at(clone.cadence)))
-        return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps))
+            for worker in self._replicas(clone.player):
+                self.steps.append(Follow(clone.name, worker, When.at(clone.cadence)))
+        groups = tuple(group for group in self.placement.replicas_of.values() if len(group) > 1)
+        return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps), groups)
 
     def _query(self, node: Node) -> None:
-        worker, when = self.worker_of[node.name], When.at(self.grammar.query.cadences[node.query_pass])
+        when = When.at(self.grammar.query.cadences[node.query_pass])
         reads = tuple(Slot(Phase.QUERY, port) for port in node.inputs)
         writes = tuple(Slot(Phase.QUERY, Port(node.name, index)) for index in range(len(node.outputs)))
-        self._append(Query(node.name, worker, reads, writes, when))
+        if node.name not in self.divided:
+            self._append(Query(node.name, self.worker_of[node.name], reads, writes, when))
+            return
+        group = self.divided[node.name]
+        for share, worker in _members(group):
+            own = tuple(replace(slot, share=share) for slot in writes)
+            self._append(Query(node.name, worker, self._shares_of(reads, share), own, when))
+        self._note(writes, group, when)
 
-    def _respond(self, node: ResponseNode) -> None:
+    def _respond(self, node: ResponseNode) -> tuple[Respond, ...]:
+        """Append a node of R. Deliveries to replicas are returned: they may wait for sums while others respond."""
         when = self.response_when[node.name]
         reads = tuple(Slot(Phase.RESPONSE, port) for port in node.inputs)
         if isinstance(node, Tap):
             reads = (Slot(Phase.QUERY, node.port),)
-        step = Respond(node.name, self.place_of[node.name], reads, _written(node), when)
-        for part in self._split(step, node):
-            self._append(part)
+        if isinstance(node, Deliver) and len(group := self._hearers(node.player)) > 1:
+            if reads[0] in self.terms:
+                self._contribute(reads[0])
+            return tuple(Respond(node.name, worker, reads, (), when) for worker in group)
+        writes = _written(node)
+        group = self._dividers(node, reads)
+        if not group:
+            for part in self._split(Respond(node.name, self.place_of[node.name], reads, writes, when), node):
+                self._append(part)
+            return ()
+        for share, worker in _members(group):
+            own = tuple(replace(slot, share=share) for slot in writes)
+            step = Respond(node.name, worker, self._shares_of(reads, share), own, when)
+            for part in self._split(step, node):
+                self._append(part)
+        self._note(writes, group, when)
+        self.terms |= {slot for slot in writes if self._batch(slot) is None}
+        return ()
+
+    def _dividers(self, node: ResponseNode, reads: Sequence[Slot]) -> tuple[str, ...]:
+        """Who computes a share each of this node of R; nobody where it is computed at one place."""
+        if isinstance(node, Product):
+            return self.divided.get(node.of, ())
+        if not (isinstance(node, Tap) or (isinstance(node, Map) and share_by_share(node))):
+            return ()
+        kinds = {(len(self.shares.get(slot, ())), slot in self.terms) for slot in reads}
+        alike = len(kinds) == 1 and kinds.pop()[0] > 1
+        return self.shares[reads[0]] if alike else ()
 
     def _split(self, step: Respond, node: ResponseNode) -> tuple[Respond, ...]:
         if not isinstance(node, Product) or not node.parameters or not self._awaited_elsewhere(step):
@@ -107,46 +155,111 @@ class _Compiler:
     def _awaited_elsewhere(self, step: Respond) -> bool:
         upstream = {slot.port for slot in step.writes if slot.port.index != PARAMETERS}
         readers = (node for node in self.grammar.response.nodes if upstream.intersection(node.inputs))
-        return self.order is StepOrder.SPLIT and any(self.place_of[reader.name] != step.worker for reader in readers)
+        return self.order is StepOrder.SPLIT and any(self._place(reader, step) != step.worker for reader in readers)
+
+    def _place(self, reader: ResponseNode, step: Respond) -> str:
+        """Where a reader of what this step makes is computed."""
+        group = self.divided.get(reader.of, ()) if isinstance(reader, Product) else ()
+        share = step.writes[0].share
+        return group[share.index] if share and len(group) == share.of else self.place_of[reader.name]
 
     def _move(self, delivery: Deliver) -> None:
         player, when = delivery.player, self.response_when[delivery.name]
-        home, agent = self.placement.host_of[player], self.placement.agent_of.get(delivery.player)
+        agent = self.placement.agent_of.get(delivery.player)
         if agent is None:
-            self.steps.append(Move(player, home, (), when))
+            self.steps += [Move(player, worker, (), when) for worker in self._replicas(player)]
             return
         slot = Slot(Phase.MOVE, Port(player, PARAMETERS))
         self._append(Move(player, agent, (slot,), when))
-        self._append(Install(player, home, (slot,), when))
+        for worker in self._replicas(player):
+            self._append(Install(player, worker, (slot,), when))
 
-    def _append(self, step: Query | Respond | Move | Install) -> None:
+    def _append(self, step: Query | Respond | Move | Install | Cut | Join) -> None:
         for slot in step.reads:
             self._bring(slot, step.worker)
         self.steps.append(step)
         for slot in step.writes:
-            self.writer[slot], self.when[slot] = step.worker, step.when
+            self.when[slot] = step.when
             self.held.add((slot, step.worker))
+            if not isinstance(step, Join):  # what is put together again, others put together themselves
+                self.writer[slot] = step.worker
 
     def _bring(self, slot: Slot, worker: str) -> None:
         if (slot, worker) in self.held:
             return
-        self.held.add((slot, worker))
-        edge = self._edge(slot, self.writer[slot], worker)
-        self.steps.append(Transfer(edge, slot, self.when[slot]))
+        if slot.share is not None and slot not in self.writer:
+            self._cut(slot)
+        elif slot in self.shares and slot in self.terms:
+            self._sum(slot)
+        elif slot in self.shares:
+            shares = tuple(replace(slot, share=share) for share, _ in _members(self.shares[slot]))
+            self._append(Join(worker, shares, (slot,), self.when[slot]))
+        if (slot, worker) not in self.held:
+            self.held.add((slot, worker))
+            edge = self._edge(slot, self.writer[slot], worker)
+            self.steps.append(Transfer(edge, slot, self.when[slot]))
+
+    def _cut(self, slot: Slot) -> None:
+        whole = slot.whole
+        at = self.writer[whole] if whole in self.writer else self.shares[whole][0]
+        self._append(Cut(at, (whole,), (slot,), self.when[whole]))
+
+    def _contribute(self, slot: Slot) -> None:
+        if slot in self.reductions:
+            return
+        group, kind, when = self.shares[slot], self._type(slot), self.when[slot]
+        number, name = self._number(len(group) ** 2), f"{slot!r} over {', '.join(group)}"
+        reduction = Reduction(number, name, group, slot.phase, kind.order, kind.dtype, self._shape(slot))
+        self.reductions[slot] = reduction
+        for share, worker in _members(group):
+            self.steps.append(Contribute(reduction, worker, (replace(slot, share=share),), when))
+
+    def _sum(self, slot: Slot) -> None:
+        """Everybody collects at once: the bits are everybody's, and no sum is left lying."""
+        if slot in self.writer:
+            return
+        self._contribute(slot)
+        group = self.shares[slot]
+        for worker in group:
+            self.steps.append(Collect(self.reductions[slot], worker, (slot,), self.when[slot]))
+            self.held.add((slot, worker))
+        self.writer[slot] = group[0]
 
     def _edge(self, slot: Slot, source: str, target: str) -> Edge:
-        kind = self._type(slot)
-        shape = kind.sized(self.grammar.query.sizes)
-        return Edge(
-            number=next(self.numbers),
-            name=f"{slot!r} -> {target}",
-            source=source,
-            target=target,
-            phase=slot.phase,
-            order=kind.order,
-            dtype=kind.dtype,
-            shape=shape,
+        kind, shape = self._type(slot), self._shape(slot)
+        return Edge(self._number(1), f"{slot!r} -> {target}", source, target, slot.phase, kind.order, kind.dtype, shape)
+
+    def _number(self, count: int) -> int:
+        first, self.next_number = self.next_number, self.next_number + count
+        return first
+
+    def _shape(self, slot: Slot) -> tuple[int, ...]:
+        shape = self._type(slot).sized(self.grammar.query.sizes)
+        if slot.share is None or slot.whole in self.terms:
+            return shape
+        first, behind = slot.share.rows(shape[0])
+        return (behind - first, *shape[1:])
+
+    def _shares_of(self, reads: Sequence[Slot], share: Share) -> tuple[Slot, ...]:
+        """What one replica needs of these values: its slice, its term, or all of what has no batch."""
+        divided = (self._batch(slot) is not None or slot in self.terms for slot in reads)
+        return tuple(
+            replace(slot, share=share) if is_divided else slot for slot, is_divided in zip(reads, divided, strict=True)
         )
+
+    def _note(self, writes: Sequence[Slot], group: tuple[str, ...], when: When) -> None:
+        for slot in writes:
+            self.shares[slot], self.when[slot] = group, when
+
+    def _batch(self, slot: Slot) -> int | None:
+        return batch_of(self._type(slot), self.grammar.query.sizes)
+
+    def _replicas(self, player: str) -> tuple[str, ...]:
+        return self.placement.replicas_of[self.placement.host_of[player]]
+
+    def _hearers(self, player: str) -> tuple[str, ...]:
+        agent = self.placement.agent_of.get(player)
+        return self._replicas(player) if agent is None else (agent,)
 
     def _type(self, slot: Slot) -> EdgeType:
         match slot.phase:
@@ -156,6 +269,10 @@ class _Compiler:
                 return self.grammar.message_types[slot.port]
             case Phase.MOVE:
                 return self.grammar.query.player_by_name[slot.port.node].space.of_order(Order.ZEROTH)
+
+
+def _members(group: Sequence[str]) -> list[tuple[Share, str]]:
+    return [(Share(index, len(group)), worker) for index, worker in enumerate(group)]
 
 
 def _written(node: ResponseNode) -> tuple[Slot, ...]:

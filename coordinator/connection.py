@@ -35,11 +35,20 @@ class Connection:
 
 def connect(connection: Connection, schedule: Schedule, worker: str, host: str, mailbox: Mailbox) -> Channel:
     """A worker's own channel, not yet open. host: its address, for others to reach."""
-    edges = [edge for edge in schedule.edges.values() if worker in (edge.source, edge.target)]
     if connection.transport is Transport.OBJECT_STORE:
-        return ObjectStoreChannel(connection.session, worker, _poster(connection.peers), mailbox, edges)
+        poster = _poster(connection.peers)
+        return ObjectStoreChannel(connection.session, worker, poster, mailbox, schedule.carried)
     ranks = {name: rank for rank, name in enumerate(schedule.workers)}
-    return ProcessGroupChannel(connection.session, worker, ranks, connection.store, edges, host, run=connection.run)
+    return ProcessGroupChannel(
+        connection.session,
+        worker,
+        ranks,
+        connection.store,
+        list(schedule.edges.values()),
+        host,
+        run=connection.run,
+        reductions=list(schedule.reductions.values()),
+    )
 
 
 def _poster(peers: Mapping[str, Any]) -> Post:

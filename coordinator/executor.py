@@ -27,7 +27,8 @@ class Played:
     reports: per oracle, what it had to report. seconds: per worker, spent in the batch; waiting: of them, for messages.
     messages, payload, wire: per edge number, how many left, bytes of their values, bytes that channels made of them.
     queries: per oracle node of Q, how often it was asked; products: per product of R. recording: if it was asked for.
-    skipped: per player, moves that were left out because its agent failed.
+    skipped: per player, moves that were left out because its agent failed. digests: per replica and player, what its
+    parameters are: equal digests, equal bits.
     """
 
     round: int
@@ -43,6 +44,7 @@ class Played:
     products: Mapping[str, int]
     recording: Recording | None = None
     skipped: Mapping[str, Skipped] = field(default_factory=dict)
+    digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tallies: Iterable[Tally], round: int, rounds: int) -> "Played":
@@ -62,7 +64,8 @@ class Played:
         recording = Recording.of({tally.worker: tally.track for tally in tallies})
         counts = messages, payload, wire, queries, products
         skipped = {player: each for tally in tallies for player, each in tally.skipped.items()}
-        return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording, skipped)
+        digests = {tally.worker: tally.digests for tally in tallies if tally.digests}
+        return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording, skipped, digests)
 
 
 class Executor(Protocol):

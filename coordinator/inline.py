@@ -39,7 +39,7 @@ class InlineExecutor:
         verify(assignment.schedule)
         self.assignment, self.round, self._watch = assignment, 0, watch
         with _threads(assignment.threads):
-            self._stage = Stage(assignment, assignment.placement.names)
+            self._stages = {name: Stage(assignment, name) for name in assignment.placement.names}
             self._agenda = Agenda(self._merge(Session(assignment.grammar.signature, 0, deadline)))
         self._broken = False
 
@@ -71,23 +71,25 @@ class InlineExecutor:
 
     def states(self) -> Mapping[str, State]:
         """Everyone's state, by name."""
-        return self._stage.state()
+        return {name: state for stage in self._stages.values() for name, state in stage.state().items()}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
         """Continue from a state at a round boundary."""
-        self._stage.load(dict(states))
+        for stage in self._stages.values():
+            stage.load(states)
         self.round = round
 
     def save(self, folder: Path) -> None:
         """A checkpoint: every state, then the manifest."""
-        files = save_states(folder, self._stage.state())
+        files = save_states(folder, self.states())
         write_manifest(folder, Manifest(self.assignment.grammar.signature, self.round, self.assignment.seed, files))
 
     def close(self) -> None:
         """Close channels and oracles. May be called twice."""
         for channel in self._channels:
             channel.close()
-        self._stage.close()
+        for stage in self._stages.values():
+            stage.close()
 
     def __enter__(self) -> "InlineExecutor":
         return self
@@ -98,15 +100,13 @@ class InlineExecutor:
     def _merge(self, session: Session) -> list[tuple[When, tuple[LocalProgram, int]]]:
         """All local programs in the total order: a transfer is its send and its receive, one right after the other."""
         schedule, exchange = self.assignment.schedule, Exchange()
-        self._channels = [
-            LocalChannel(session, name, exchange, list(schedule.edges.values())) for name in schedule.workers
-        ]
+        self._channels = [LocalChannel(session, name, exchange, schedule.carried) for name in schedule.workers]
         self._programs = []
         positions: dict[object, list[tuple[LocalProgram, int]]] = {}
         for name, channel in zip(schedule.workers, self._channels, strict=True):
             channel.open()
             actions = project(schedule, name)
-            program = LocalProgram(self.assignment, name, actions, self._stage, channel)
+            program = LocalProgram(self.assignment, name, actions, self._stages[name], channel)
             self._programs.append(program)
             for position, action in enumerate(actions):
                 key = action.edge.number if isinstance(action, Send | Receive) else id(action)

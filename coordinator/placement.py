@@ -111,6 +111,11 @@ class Placement:
         }
 
     @functools.cached_property
+    def replicated(self) -> frozenset[str]:
+        """Every worker that is one of several replicas."""
+        return frozenset(each for group in self.replicas_of.values() if len(group) > 1 for each in group)
+
+    @functools.cached_property
     def room_of(self) -> Mapping[str, Room]:
         """What each worker is given, replicas included."""
         rooms = dict(self.rooms)

@@ -14,8 +14,12 @@ from torch import Tensor
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.recording import Track
 from antiphon.coordinator.schedule import (
+    Collect,
+    Contribute,
+    Cut,
     Follow,
     Install,
+    Join,
     LocalAction,
     Move,
     Part,
@@ -33,9 +37,9 @@ from antiphon.grammars.inference import make_operator
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Tap
+from antiphon.grammars.seeds import at_round
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
-from antiphon.transport.message import Phase
 
 Values: TypeAlias = dict[int, Tensor | tuple[Tensor, ...]]
 Play: TypeAlias = Callable[[int], None]
@@ -64,7 +68,8 @@ class Tally:
     payload, wire: per edge number, bytes of the values that left, and bytes that the channel made of them. queries: how
     often each node of an oracle was asked; products: how often each product of R was computed. track: when each action
     was played, if the assignment asks for a recording. skipped: per player whose agent failed and is to go on, how many
-    moves were left out, the round of the last one, and why.
+    moves were left out, the round of the last one, and why. contributed, collected: per number of a sum over replicas,
+    the rounds. digests: per player that is there several times, of its parameters at the end.
     """
 
     worker: str
@@ -81,6 +86,9 @@ class Tally:
     products: Counter[str] = field(default_factory=Counter)
     track: Track | None = None
     skipped: dict[str, Skipped] = field(default_factory=dict)
+    contributed: dict[int, list[int]] = field(default_factory=dict)
+    collected: dict[int, list[int]] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 class LocalProgram:
@@ -132,6 +140,7 @@ class LocalProgram:
         """Wait for what was sent, and tell what was done."""
         self._channel.settle()
         self._tally.reports = self._stage.report()
+        self._tally.digests = self._stage.digests()
         self._tally.seconds = time.perf_counter() - self._started
         return self._tally
 
@@ -171,6 +180,12 @@ class LocalProgram:
             case Follow(clone=clone):
                 follow = self._stage.clones[clone].follow
                 return lambda round: follow()
+            case Cut() | Join():
+                return self._divide(action)
+            case Contribute():
+                return self._contribute(action)
+            case Collect():
+                return self._collect(action)
         raise AssertionError(action)
 
     def _timed(self, position: int, play: Play) -> Play:
@@ -251,10 +266,13 @@ class LocalProgram:
 
     def _product(self, action: Respond, node: Product) -> Play:
         box, values = self._stage.gray_box(self._grammar.query.by_name[node.of]), self._values
-        places = [None if port is None else self._key(Slot(Phase.RESPONSE, port)) for port in node.cotangents]
+        reads = iter(self._keys(action.reads))
+        places = [None if port is None else next(reads) for port in node.cotangents]
         toward = () if action.part is Part.OWN else node.toward
         parameters = node.parameters and action.part is not Part.UPSTREAM
-        writes, once = self._keys(action.writes), action.part is not Part.OWN  # the other part of a product counted
+        share = action.writes[0].share
+        # The other part of a product counted, and the first of several replicas.
+        writes, once = self._keys(action.writes), action.part is not Part.OWN and (share is None or share.index == 0)
 
         def play(round: int) -> None:
             self._tally.products[node.name] += once
@@ -292,10 +310,61 @@ class LocalProgram:
 
         return play
 
-    def _move(self, action: Move) -> Play:
-        player, writes = self._stage.agent_of(action.player), self._keys(action.writes)
+    def _divide(self, action: Cut | Join) -> Play:
+        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
+        share = action.writes[0].share
+
+        def cut(round: int) -> None:
+            whole = flat(values[reads[0]])
+            assert share is not None  # what is cut is a share
+            first, behind = share.rows(whole.shape[0])
+            values[write] = aligned(whole[first:behind])
+
+        def join(round: int) -> None:
+            values[write] = aligned(torch.cat([flat(values[slot]) for slot in reads]))
+
+        return cut if isinstance(action, Cut) else join
+
+    def _contribute(self, action: Contribute) -> Play:
+        reduction, slot, values, contribute = (
+            action.reduction,
+            self._key(action.reads[0]),
+            self._values,
+            self._channel.contribute,
+        )
 
         def play(round: int) -> None:
+            term = flat(values[slot])
+            began = time.perf_counter()
+            contribute(reduction, round, term)
+            self._tally.waiting += time.perf_counter() - began
+            self._tally.contributed.setdefault(reduction.number, []).append(round)
+
+        return play
+
+    def _collect(self, action: Collect) -> Play:
+        reduction, slot, values, collect = (
+            action.reduction,
+            self._key(action.writes[0]),
+            self._values,
+            self._channel.collect,
+        )
+
+        def play(round: int) -> None:
+            began = time.perf_counter()
+            values[slot] = collect(reduction, round)
+            self._tally.waiting += time.perf_counter() - began
+            self._tally.collected.setdefault(reduction.number, []).append(round)
+
+        return play
+
+    def _move(self, action: Move) -> Play:
+        player, writes = self._stage.agent_of(action.player), self._keys(action.writes)
+        seed = self._stage.agent_seed(action.player)
+
+        def play(round: int) -> None:
+            if seed is not None:
+                torch.default_generator.manual_seed(at_round(seed, round))
             reason = player.move(round)
             if reason:
                 skipped = self._tally.skipped

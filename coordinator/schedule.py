@@ -9,19 +9,46 @@ from typing import TypeAlias
 from antiphon.coordinator.when import When
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
-from antiphon.transport.message import Edge, Phase
+from antiphon.transport.message import Edge, Phase, Reduction
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one of several replicas has of a value: a slice of its batch, or (of parameters' gradients) one term of it.
+
+    >>> [Share(index, 3).rows(8) for index in range(3)]
+    [(0, 2), (2, 5), (5, 8)]
+    """
+
+    index: int
+    of: int
+
+    def rows(self, batch: int) -> tuple[int, int]:
+        """The first row of this slice, and the one behind its last."""
+        return self.index * batch // self.of, (self.index + 1) * batch // self.of
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a value is kept during a round: a port of Q, of R, or (phase MOVE) a player's parameters."""
+    """Where a value is kept during a round: a port of Q, of R, or (phase MOVE) a player's parameters.
+
+    share: of a replica; None for the whole value.
+    """
 
     phase: Phase
     port: Port
+    share: Share | None = None
+
+    @property
+    def whole(self) -> "Slot":
+        """The same value, undivided."""
+        return Slot(self.phase, self.port)
 
     def __repr__(self) -> str:
         kind = {Phase.QUERY: "Q", Phase.RESPONSE: "R", Phase.MOVE: "move"}[self.phase]
-        return f"{kind}[{f'{self.port.node}.parameters' if self.port.index == PARAMETERS else repr(self.port)}]"
+        port = f"{self.port.node}.parameters" if self.port.index == PARAMETERS else repr(self.port)
+        share = f"#{self.share.index} of {self.share.of}" if self.share else ""
+        return f"{kind}[{port}{share}]"
 
 
 @dataclass(frozen=True)
@@ -115,17 +142,84 @@ class Follow:
     writes: tuple[Slot, ...] = ()
 
 
-LocalStep: TypeAlias = Query | Respond | Move | Install | Follow
+@dataclass(frozen=True)
+class Cut:
+    """A slice of a value's batch is taken, for a replica."""
+
+    worker: str
+    reads: tuple[Slot, ...]
+    writes: tuple[Slot, ...]
+    when: When
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of its value."""
+        return self.reads[0].phase
+
+
+@dataclass(frozen=True)
+class Join:
+    """The slices of a value are put together again, where the whole is needed."""
+
+    worker: str
+    reads: tuple[Slot, ...]
+    writes: tuple[Slot, ...]
+    when: When
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of its value."""
+        return self.reads[0].phase
+
+
+@dataclass(frozen=True)
+class Contribute:
+    """A replica's term of a sum leaves; it does not wait."""
+
+    reduction: Reduction
+    worker: str
+    reads: tuple[Slot, ...]
+    when: When
+    writes: tuple[Slot, ...] = ()
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of its value."""
+        return self.reduction.phase
+
+
+@dataclass(frozen=True)
+class Collect:
+    """A replica waits for the sum, behind the contributions of all."""
+
+    reduction: Reduction
+    worker: str
+    writes: tuple[Slot, ...]
+    when: When
+    reads: tuple[Slot, ...] = ()
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of its value."""
+        return self.reduction.phase
+
+
+LocalStep: TypeAlias = Query | Respond | Move | Install | Follow | Cut | Join | Contribute | Collect
 Step: TypeAlias = LocalStep | Transfer
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """All steps of a round in one total order, with the workers and the grammar's signature they belong to."""
+    """All steps of a round in one total order, with the workers and the grammar's signature they belong to.
+
+    replicas: groups of workers that play the same players, each a share of the batch; they alone may make one value
+    several times.
+    """
 
     signature: str
     workers: tuple[str, ...]
     steps: tuple[Step, ...]
+    replicas: tuple[tuple[str, ...], ...] = ()
 
     @functools.cached_property
     def edges(self) -> Mapping[int, Edge]:
@@ -136,6 +230,17 @@ class Schedule:
     def transfers(self) -> Mapping[int, Transfer]:
         """Every transfer by the number of its edge."""
         return {step.edge.number: step for step in self.steps if isinstance(step, Transfer)}
+
+    @functools.cached_property
+    def reductions(self) -> Mapping[int, Reduction]:
+        """Every sum over replicas by its number."""
+        return {step.reduction.number: step.reduction for step in self.steps if isinstance(step, Contribute)}
+
+    @functools.cached_property
+    def carried(self) -> tuple[Edge, ...]:
+        """Every edge that a channel may be asked to carry, those of sums included."""
+        summed = [edge for reduction in self.reductions.values() for edge in reduction.edges]
+        return (*self.edges.values(), *summed)
 
     def __repr__(self) -> str:
         return "\n".join(f"{position:4d}  {describe(step)}" for position, step in enumerate(self.steps))
@@ -158,6 +263,14 @@ def describe(step: Step) -> str:
             text = f"{step.worker}: {step.player} takes up its parameters"
         case Follow():
             text = f"{step.worker}: {step.clone} follows"
+        case Cut():
+            text = f"{step.worker}: cut {step.writes[0]!r}"
+        case Join():
+            text = f"{step.worker}: join {step.writes[0]!r}"
+        case Contribute():
+            text = f"{step.worker}: contribute {step.reads[0]!r}"
+        case Collect():
+            text = f"{step.worker}: collect {step.writes[0]!r}"
     return f"{step.phase.name.lower():8s} {text}{when}"
 
 
@@ -185,14 +298,15 @@ LocalAction: TypeAlias = LocalStep | Send | Receive
 def project(schedule: Schedule, worker: str) -> tuple[LocalAction, ...]:
     """The local program of one worker: its own steps in the schedule's order.
 
-    A send is hoisted to just behind the step that made its value. That cannot deadlock: sends never wait, and of all
-    receives that do, the one earliest in the total order has its value made by a step before it, which nobody blocks.
+    A send, and a cut, is hoisted to just behind the step that made its value. That cannot deadlock: sends never wait,
+    and of all receives that do, the one earliest in the total order has its value made by a step before it, which
+    nobody blocks. Contributions to sums do not wait either, and stand before all that collect.
     """
     local: list[LocalAction] = []
     for step in schedule.steps:
         if not isinstance(step, Transfer):
             if step.worker == worker:
-                local.append(step)
+                local.insert(_behind_writer(local, step.reads[0]) if isinstance(step, Cut) else len(local), step)
         elif step.edge.source == worker:
             local.insert(_behind_writer(local, step.slot), Send(step.edge, step.slot, step.when))
         elif step.edge.target == worker:
@@ -202,13 +316,22 @@ def project(schedule: Schedule, worker: str) -> tuple[LocalAction, ...]:
 
 def _behind_writer(local: list[LocalAction], slot: Slot) -> int:
     for position in range(len(local) - 1, -1, -1):
-        action = local[position]
-        if not isinstance(action, Send | Receive) and slot in action.writes:
+        if slot in _made(local[position]):
             behind = position + 1
-            while behind < len(local) and isinstance(local[behind], Send):
+            while behind < len(local) and isinstance(local[behind], Send | Cut):
                 behind += 1  # sends of one step leave in the order in which they are awaited
             return behind
     return len(local)
+
+
+def _made(action: LocalAction) -> tuple[Slot, ...]:
+    match action:
+        case Send():
+            return ()
+        case Receive(slot=slot):
+            return (slot,)
+        case _:
+            return action.writes
 
 
 def describe_action(action: LocalAction) -> str:

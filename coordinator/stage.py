@@ -1,31 +1,35 @@
 """What one worker hosts: its players, their clones, its oracles, and the operators that it is asked for."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from antiphon.agents.clone import Clone
 from antiphon.agents.player import Player
 from antiphon.coordinator.assignment import Assignment
-from antiphon.coordinator.schedule import Respond, Step
-from antiphon.errors import AntiphonError, OracleError
+from antiphon.coordinator.coupling import coupling
+from antiphon.coordinator.schedule import Query, Respond, Schedule, Share, Step
+from antiphon.errors import AntiphonError, OracleError, PlacementError
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Product
 from antiphon.grammars.seeds import stream
+from antiphon.grammars.types import EdgeType
 from antiphon.oracles.answers import checked_answer
 from antiphon.oracles.operator import Operator, aligned
 
 
 class Stage:
-    """The live things of the workers `workers` (one, or several where one process plays several)."""
+    """The live things of one worker."""
 
-    def __init__(self, assignment: Assignment, workers: Iterable[str]) -> None:
-        self._assignment, self._grammar = assignment, assignment.grammar
-        self.workers = frozenset(workers)
+    def __init__(self, assignment: Assignment, worker: str) -> None:
+        self._assignment, self._grammar, self.worker = assignment, assignment.grammar, worker
+        self._shares = _shares(assignment.schedule, worker)
         self.players = {name: self._player(name) for name in self._here(p.name for p in self._grammar.query.players)}
         self.agents = {name: self._agent(name) for name, at in assignment.placement.agents if self._has_agent(name, at)}
         self.oracles = {
@@ -40,6 +44,16 @@ class Stage:
         }
         self._operators: dict[str, Operator] = {}
         self._round = 0
+        for name in self.players:
+            self._refuse_coupled(name)
+
+    def agent_seed(self, player: str) -> int | None:
+        """Of the random stream that a player's agent moves with, forked at each round: the same on all replicas.
+
+        None for torch's optimizers, which draw nothing.
+        """
+        specification = self._assignment.agents[player]
+        return None if specification.in_place else stream(self._assignment.seed, "agent", player)
 
     def agent_of(self, player: str) -> Player:
         """Who hears and moves for a player here."""
@@ -50,15 +64,15 @@ class Stage:
         products = [each for each in self._grammar.response.nodes if isinstance(each, Product) and each.of == node.name]
         toward = sorted({index for product in products for index in product.toward})
         parameters = any(product.parameters for product in products)
-        sizes = self._grammar.query.sizes
+        share = self._shares.get(node.name)
         return Operator(
             f"{node.kind} {node.name!r}",
             self._function(node),
-            [(each.sized(sizes), each.dtype) for each in node.outputs],
+            [(self._shape(each, share), each.dtype) for each in node.outputs],
             len(node.inputs),
             toward,
             self.players[node.owner].parameters if parameters else (),
-            stream(self._assignment.seed, "node", node.name),
+            stream(self._assignment.seed, "node", node.name, *([f"{share.index} of {share.of}"] if share else [])),
             sum(self._is_product_of(step, node) for step in self._assignment.schedule.steps),
         )
 
@@ -82,13 +96,23 @@ class Stage:
             operator.forget()
 
     @property
+    def _tells(self) -> bool:
+        return self.worker in dict(self._assignment.placement.workers)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Everyone here who has a state; the agent of a player whose operator lives elsewhere is `name@agent`."""
         return tuple(self._stateful())
 
     def state(self) -> dict[str, State]:
-        """The state of everyone here that has one, by name."""
-        return {name: each.state() for name, each in self._stateful().items()}
+        """The state of everyone here that has one, by name; of replicas, the first tells it for all."""
+        return {name: each.state() for name, each in self._stateful().items()} if self._tells else {}
+
+    def digests(self) -> dict[str, str]:
+        """Of each player that is there several times, what its parameters are: equal digests, equal bits."""
+        if self.worker not in self._assignment.placement.replicated:
+            return {}
+        return {name: digest(player.parameters) for name, player in self.players.items()}
 
     def load(self, states: Mapping[str, State]) -> None:
         """Continue from what `state` returned; states of others are left alone."""
@@ -110,17 +134,39 @@ class Stage:
             oracle.close()
 
     def _is_product_of(self, step: Step, node: Node) -> bool:
-        if not isinstance(step, Respond):
+        if not isinstance(step, Respond) or step.worker != self.worker:
             return False
         response = self._grammar.response.by_name[step.node]
         return isinstance(response, Product) and response.of == node.name
 
+    def _refuse_coupled(self, player: str) -> None:
+        """k replicas are one player only where an example is played the same whoever else is in its batch."""
+        query = self._grammar.query
+        uses = [query.by_name[name] for name in self._shares]
+        node = next((node for node in uses if node.kind is Kind.PLAYER and node.owner == player), None)
+        if node is None or player in self._assignment.placement.coupled:
+            return
+        found = coupling(self.players[player].module, [query.type_of(port) for port in node.inputs], query.sizes)
+        if found:
+            raise PlacementError(
+                f"player {player!r} has {self._shares[node.name].of} replicas and couples the examples of a batch: "
+                f"{found}. Expected each example to be played by itself, since every replica sees a slice of the "
+                "batch. Leave out the replicas, or accept that it then learns otherwise (`accept_batch_coupling`)."
+            )
+
     def _here(self, names: Iterable[str]) -> list[str]:
-        return [name for name in names if self._assignment.placement.host_of.get(name) in self.workers]
+        return [name for name in names if name in self._assignment.placement.hosts_on[self.worker]]
 
     def _has_agent(self, player: str, worker: str) -> bool:
         # An agent beside its operator is simply the player's own.
-        return worker in self.workers and player in self._assignment.placement.agent_of
+        return worker == self.worker and player in self._assignment.placement.agent_of
+
+    def _shape(self, kind: EdgeType, share: Share | None) -> tuple[int, ...]:
+        shape = kind.sized(self._grammar.query.sizes)
+        if share is None:
+            return shape
+        first, behind = share.rows(shape[0])
+        return (behind - first, *shape[1:])
 
     def _player(self, name: str) -> Player:
         apart = name in self._assignment.placement.agent_of
@@ -161,6 +207,24 @@ class Stage:
     def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         question, sizes = self._grammar.query.question_of(node), self._grammar.query.sizes
         return checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
+
+
+def digest(parameters: Iterable[Tensor]) -> str:
+    """Sixteen hexadecimal digits of the bytes of these tensors.
+
+    >>> digest([torch.zeros(2)]) == digest([torch.zeros(2)]) != digest([torch.tensor([0.0, -0.0])])
+    True
+    """
+    found = hashlib.blake2b(digest_size=8)
+    for parameter in parameters:
+        found.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:
+    """The share that a worker plays of each node of Q that is divided."""
+    mine = (step for step in schedule.steps if isinstance(step, Query) and step.worker == worker)
+    return {step.node: step.writes[0].share for step in mine if step.writes[0].share is not None}
 
 
 def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle:

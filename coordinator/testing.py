@@ -7,16 +7,20 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.schedule import Move, Query, Respond, Schedule, Slot, Step, Transfer
 from antiphon.coordinator.when import ALWAYS
+from antiphon.envs import nature
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library import backprop
+from antiphon.grammars.library import backprop, dac
+from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles import Annealing, gaussian
 from antiphon.transport.message import Edge, Phase
 
 
@@ -91,6 +95,22 @@ def wide() -> Grammar:
     """Slow enough to be killed in the middle."""
     layers = {name: Factory.of(Dense, 256, 256) for name in ("First", "Second")}
     return backprop(points(256, batch=64, classes=10), {**layers, "Last": Factory.of(nn.Linear, 256, 10)})
+
+
+def small_dac() -> Grammar:
+    """Odd sizes everywhere; acting every third round, learning from the thirtieth on."""
+    world = nature("Pendulum-v1", envs=3, batch=17, warmup=30)
+    noise = gaussian((1,), batch=3, symbol="envs", scale=Annealing(0.5, 0.1, 50))
+    actor, critic = Factory.of(Policy, 3, 1, (9, 7)), Factory.of(StateAction, 3, 1, 1, (11, 5))
+    deviator = Factory.of(StateAction, 3, 1, 1, (8, 8))
+    return dac(world, noise, actor, critic, deviator, act_every=3, learn_from=30)
+
+
+def specifications(grammar: Grammar) -> dict[str, AgentSpecification]:
+    """Several optimizers in one game."""
+    kinds = [("Adam", {"lr": 1e-2}), ("SGD", {"lr": 0.05, "momentum": 0.9}), ("RMSprop", {"lr": 1e-3})]
+    players = [player.name for player in grammar.query.players]
+    return {name: AgentSpecification.of(*kinds[index % 3]) for index, name in enumerate(players)}
 
 
 def failing() -> Grammar:

@@ -1,6 +1,19 @@
 """Checks of a schedule before anything is played: whoever built or edited it, it must be a round."""
 
-from antiphon.coordinator.schedule import Follow, Install, Move, Schedule, Slot, Step, Transfer, describe
+from antiphon.coordinator.schedule import (
+    Collect,
+    Contribute,
+    Follow,
+    Install,
+    Join,
+    LocalStep,
+    Move,
+    Schedule,
+    Slot,
+    Step,
+    Transfer,
+    describe,
+)
 from antiphon.errors import ProtocolError
 
 
@@ -8,13 +21,15 @@ def verify(schedule: Schedule) -> None:
     """Hold a schedule to the rules of a round.
 
     Every value is made before it is read or sent, on the worker that reads or sends it, and at least as often; phases
-    do not go back; no value is made twice, no edge used twice, no player moves twice; clones follow after all moves.
+    do not go back; no value is made twice, no edge used twice, no player moves twice but on its replicas; a sum is
+    collected behind the contributions of all who are in it; clones follow after all moves.
     Raises ProtocolError naming the step and the rule.
     """
     held: dict[tuple[Slot, str], Step] = {}
     made: set[Slot] = set()
     edges: set[int] = set()
-    moved: set[str] = set()
+    moved: dict[str, list[str]] = {}
+    contributed: dict[int, list[str]] = {}
     previous: Step | None = None
     for position, step in enumerate(schedule.steps):
         where = f"step {position} of the schedule, «{describe(step)}»,"
@@ -27,14 +42,48 @@ def verify(schedule: Schedule) -> None:
         for slot in step.reads:
             _check_held(where, slot, step.worker, step, held)
         for slot in step.writes:
-            if slot in made:
-                raise ProtocolError(f"{where} makes {slot!r} again; expected each value to be made once in a round.")
-            made.add(slot)
-            held[slot, step.worker] = step
+            _check_made(where, slot, step, made, held)
         if isinstance(step, Move):
-            if step.player in moved:
-                raise ProtocolError(f"{where} is a second move of {step.player!r}; expected one move of each player.")
-            moved.add(step.player)
+            _check_move(schedule, where, step, moved)
+        if isinstance(step, Contribute | Collect):
+            _check_sum(where, step, contributed)
+
+
+def _check_made(where: str, slot: Slot, step: LocalStep, made: set[Slot], held: dict[tuple[Slot, str], Step]) -> None:
+    # Whoever puts shares together, or collects a sum, makes nothing new: others may do so too, each at home.
+    again = (slot, step.worker) in held if isinstance(step, Join | Collect) else slot in made
+    if again:
+        raise ProtocolError(f"{where} makes {slot!r} again; expected each value to be made once in a round.")
+    made.add(slot)
+    held[slot, step.worker] = step
+
+
+def _check_move(schedule: Schedule, where: str, step: Move, moved: dict[str, list[str]]) -> None:
+    before = moved.setdefault(step.player, [])
+    replicas = next((group for group in schedule.replicas if step.worker in group), ())
+    if step.worker in before or not set(before) <= set(replicas):
+        raise ProtocolError(
+            f"{where} is a second move of {step.player!r}; expected one move of each player, on each of its replicas."
+        )
+    before.append(step.worker)
+
+
+def _check_sum(where: str, step: Contribute | Collect, contributed: dict[int, list[str]]) -> None:
+    reduction = step.reduction
+    before = contributed.setdefault(reduction.number, [])
+    if isinstance(step, Contribute):
+        if step.worker in before or step.worker not in reduction.workers:
+            raise ProtocolError(
+                f"{where} is no term of the sum {reduction.name!r}, or a second one; expected one of each of "
+                f"{list(reduction.workers)}. Remove it."
+            )
+        before.append(step.worker)
+    elif set(before) != set(reduction.workers):
+        missing = [worker for worker in reduction.workers if worker not in before]
+        raise ProtocolError(
+            f"{where} collects a sum to which {missing[0]!r} has not contributed by then; expected every term before. "
+            "Move it behind them."
+        )
 
 
 def _check_phase(where: str, previous: Step | None, step: Step) -> None:

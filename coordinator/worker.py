@@ -11,7 +11,7 @@ from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.program import LocalProgram, Tally
-from antiphon.coordinator.schedule import Receive, Send, describe_action, project
+from antiphon.coordinator.schedule import Collect, Contribute, Receive, Send, describe_action, project
 from antiphon.coordinator.stage import Stage
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
@@ -48,9 +48,9 @@ class Worker:
         torch.set_num_threads(assignment.threads)
         self._release()
         self._assignment, self._name = assignment, name
-        self._stage = Stage(assignment, [name])
+        self._stage = Stage(assignment, name)
         self._actions = project(assignment.schedule, name)
-        self._mailbox = Mailbox(name, list(assignment.schedule.edges.values()))
+        self._mailbox = Mailbox(name, assignment.schedule.carried)
 
     @ray.method(concurrency_group="play")
     def open(self, connection: Connection) -> None:
@@ -77,7 +77,8 @@ class Worker:
         round, position = self._program.cursor
         action = self._actions[position]
         awaits = action.edge.source if isinstance(action, Receive) else ""
-        return Standing(round, describe_action(action), awaits, not isinstance(action, Send | Receive))
+        at_work = not isinstance(action, Send | Receive | Contribute | Collect)
+        return Standing(round, describe_action(action), awaits, at_work)
 
     @ray.method(concurrency_group="mail")
     def deliver(self, edge: int, frame: bytes) -> None:

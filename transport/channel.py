@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from antiphon.errors import CodecError, DeadlineError, ProtocolError, ShapeError, TransportError
-from antiphon.transport.message import Edge, Session, phase_name, value_type
+from antiphon.transport.message import Edge, Reduction, Session, phase_name, value_type
 
 
 @runtime_checkable
@@ -37,6 +37,20 @@ class Channel(Protocol):
 
         Contiguous, 64-byte aligned, owned by the channel and valid until the next receive of the same edge.
         Raises ProtocolError (another message arrived), CodecError, DeadlineError, TransportError (the peer is gone).
+        """
+        ...
+
+    def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
+        """Copy this worker's term of a sum and let it go, as `send` does; returns the bytes that it put on the way.
+
+        Every worker of the reduction contributes and collects, all of them in one order.
+        """
+        ...
+
+    def collect(self, reduction: Reduction, round: int) -> Tensor:
+        """The sum of this round, the same bits for every worker of the reduction; blocks up to the deadline.
+
+        Owned by the channel and valid until the next collect of the same reduction. Raises as `receive` does.
         """
         ...
 

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -122,12 +122,8 @@ class GlooLink:
     """
 
     def __init__(self, session: Session, me: str, rank: int, size: int, store: Store, hostname: str) -> None:
-        self.session, self.me = session, me
-        options = ProcessGroupGloo._Options()
-        options._devices = [ProcessGroupGloo.create_device(hostname=hostname, lazy_init=True)]
-        options._timeout = deadline(session)
-        options._threads = 1  # for collectives, of which there are none
-        self.group = ProcessGroupGloo(PrefixStore("gloo", store), rank, size, options)
+        self.session, self.me, self._store, self._hostname = session, me, store, hostname
+        self.group = self._make(PrefixStore("gloo", store), rank, size)
 
     def outgoing(self, edge: Edge, rank: int) -> GlooOutgoing:
         """The sending half of an edge."""
@@ -136,6 +132,10 @@ class GlooLink:
     def incoming(self, edge: Edge, rank: int) -> GlooIncoming:
         """The receiving half of an edge."""
         return GlooIncoming(self, edge, rank)
+
+    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: torch's groups have no common type
+        """A group of these workers, for their sums; this one is among them."""
+        return self._make(PrefixStore("/".join(("sum", *workers)), self._store), workers.index(self.me), len(workers))
 
     def greet(self, ranks: dict[str, int]) -> None:
         """Exchange a byte with every peer, which makes the connection."""
@@ -152,6 +152,13 @@ class GlooLink:
     def close(self) -> None:
         """Drop the group; its sockets and its thread end with the last reference."""
         del self.group
+
+    def _make(self, store: Store, rank: int, size: int) -> Any:  # Any: as above
+        options = ProcessGroupGloo._Options()
+        options._devices = [ProcessGroupGloo.create_device(hostname=self._hostname, lazy_init=True)]
+        options._timeout = deadline(self.session)
+        options._threads = 1  # for collectives: sums over replicas, one after the other
+        return ProcessGroupGloo(store, rank, size, options)
 
     @contextmanager
     def _connecting(self, peer: str) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """What a process-group channel needs of a backend: one object per edge and direction, with everything prepared."""
 
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -43,6 +43,10 @@ class Link(Protocol):
 
     def incoming(self, edge: Edge, rank: int) -> Incoming:
         """The receiving half of an edge from `rank`."""
+        ...
+
+    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
+        """A group of these workers, for their sums; this one is among them. It connects when it is first used."""
         ...
 
     def greet(self, ranks: dict[str, int]) -> None:

@@ -9,7 +9,8 @@ from torch import Tensor
 from antiphon.transport.channel import check_value, gone, no_such_edge, too_late
 from antiphon.transport.lane import Lane
 from antiphon.transport.memory import aligned, tensor_over
-from antiphon.transport.message import Edge, Header, Session, Tag, expect
+from antiphon.transport.message import Edge, Header, Reduction, Session, Tag, expect
+from antiphon.transport.pairwise import Pairwise
 
 
 class _Left(Exception):
@@ -68,6 +69,7 @@ class LocalChannel:
     def __init__(self, session: Session, me: str, exchange: Exchange, edges: Sequence[Edge]) -> None:
         self._session, self._me, self._exchange = session, me, exchange
         self._edges = tuple(edge for edge in edges if me in (edge.source, edge.target))
+        self._sums = Pairwise(me, self.send, self.receive)
         self._roads: dict[int, _Road] = {}
 
     def open(self) -> None:
@@ -105,6 +107,14 @@ class LocalChannel:
             raise gone(self._me, edge, round, "it closed its channel") from error
         expect(tag, self._session, edge, round)
         return road.held.detach()
+
+    def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
+        """Send the term to each of the others; see `Channel.contribute`."""
+        return self._sums.contribute(reduction, round, value)
+
+    def collect(self, reduction: Reduction, round: int) -> Tensor:
+        """Add up everybody's terms; see `Channel.collect`."""
+        return self._sums.collect(reduction, round)
 
     def settle(self) -> None:
         """Nothing to wait for: what was sent lies in the exchange already."""

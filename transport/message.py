@@ -49,6 +49,43 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
+class Reduction:
+    """A sum of one value over replicas, which every one of them gets.
+
+    number: of the first of its own edges, one for each pair of workers, which are used where a channel has no
+    all-reduce of its own; unique in the schedule with all of them. workers: the replicas, in order.
+    shape: of every term.
+    """
+
+    number: int
+    name: str
+    workers: tuple[str, ...]
+    phase: Phase
+    order: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of a term."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """An edge from each of the workers to each other one."""
+        pairs = [(source, target) for source in self.workers for target in self.workers]
+        return tuple(
+            self._edge(number, source, target)
+            for number, (source, target) in enumerate(pairs, start=self.number)
+            if source != target
+        )
+
+    def _edge(self, number: int, source: str, target: str) -> Edge:
+        kind = self.phase, self.order, self.dtype, self.shape
+        return Edge(number, f"{self.name} -> {target}", source, target, *kind)
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """What all workers of a run share until the next regrouping.
 

@@ -105,9 +105,10 @@ class NcclLink:
     """One rank on one device; two communicators, for messages to higher ranks and to lower ones."""
 
     def __init__(self, session: Session, me: str, rank: int, size: int, store: Store, device: torch.device) -> None:
-        self.session, self.me, self.rank, self.device = session, me, rank, device
-        self._ascending = self._make(PrefixStore("ascending", store), size)
-        self._descending = self._make(PrefixStore("descending", store), size)
+        self.session, self.me, self.rank, self.device, self._store = session, me, rank, device, store
+        self._ascending = self._make(PrefixStore("ascending", store), rank, size)
+        self._descending = self._make(PrefixStore("descending", store), rank, size)
+        self._sums: list[Any] = []  # Any: as below
 
     def group(self, source: int, target: int) -> Any:  # Any: ProcessGroupNCCL is missing from CPU builds of torch
         """The communicator for messages from `source` to `target`."""
@@ -140,8 +141,15 @@ class NcclLink:
 
     def close(self) -> None:
         """Abort what is under way: a communicator whose peer is gone does not end otherwise."""
-        for group in (self._ascending, self._descending):
+        for group in (self._ascending, self._descending, *self._sums):
             group.abort()
+
+    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: as above
+        """A group of these workers, for their sums; this one is among them."""
+        store = PrefixStore("/".join(("sum", *workers)), self._store)
+        group = self._make(store, workers.index(self.me), len(workers))
+        self._sums.append(group)
+        return group
 
     def _met(self, work: Work, peer: str) -> None:
         try:
@@ -152,7 +160,7 @@ class NcclLink:
                 f"{brief(str(error))}. Expected one device per worker; let workers that share one use another channel."
             ) from error
 
-    def _make(self, store: Store, size: int) -> Any:  # Any: as above
+    def _make(self, store: Store, rank: int, size: int) -> Any:  # Any: as above
         make: Any = getattr(torch.distributed, "ProcessGroupNCCL", None)
         if make is None:
             raise TransportError(
@@ -161,4 +169,4 @@ class NcclLink:
             )
         options = make.Options()
         options._timeout = deadline(self.session)
-        return make(store, self.rank, size, options)
+        return make(store, rank, size, options)

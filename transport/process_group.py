@@ -6,14 +6,16 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.errors import TransportError
+from antiphon.errors import ProtocolError, TransportError
 from antiphon.transport.c10d import Store
 from antiphon.transport.channel import check_value, no_such_edge
+from antiphon.transport.codec import pack
 from antiphon.transport.gloo import GlooLink
 from antiphon.transport.link import Incoming, Link, Outgoing, brief
-from antiphon.transport.message import Edge, Session
+from antiphon.transport.message import Edge, Phase, Reduction, Session, value_type
 from antiphon.transport.nccl import NcclLink
 from antiphon.transport.rendezvous import Address, gather, meet, peers_of, scope, store_client
+from antiphon.transport.total import Total
 
 
 @final
@@ -22,7 +24,7 @@ class ProcessGroupChannel:
 
     ranks: of all workers of the run, 0 to n - 1; store_address: of the store that the coordinator serves;
     edges: those of `me` are picked out; hostname: where peers reach this worker; device: gloo on CPU, NCCL on CUDA;
-    run: a name that no other run uses on this store in this generation.
+    run: a name that no other run uses on this store in this generation. reductions: those of `me` are picked out.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class ProcessGroupChannel:
         hostname: str,
         device: torch.device | None = None,
         run: str = "run",
+        reductions: Sequence[Reduction] = (),
     ) -> None:
         self._session, self._me, self._ranks, self._address = session, me, dict(ranks), store_address
         self._edges = tuple(edge for edge in edges if (edge.source == me) != (edge.target == me))
@@ -42,6 +45,8 @@ class ProcessGroupChannel:
         self._link: Link | None = None
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
+        self._reductions = tuple(reduction for reduction in reductions if me in reduction.workers)
+        self._totals: dict[int, Total] = {}
 
     def open(self) -> None:
         """Meet the peers in the store, agree on the edges, connect to the peers with whom there are any."""
@@ -74,6 +79,14 @@ class ProcessGroupChannel:
             raise no_such_edge(self._me, edge, "receive")
         return incoming.receive(round)
 
+    def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
+        """Copy and post; see `Channel.contribute`."""
+        return self._total(reduction).contribute(round, value)
+
+    def collect(self, reduction: Reduction, round: int) -> Tensor:
+        """Wait for the sum; see `Channel.collect`."""
+        return self._total(reduction).collect(round)
+
     def settle(self) -> None:
         """Wait for every send of this worker."""
         for outgoing in self._outgoing.values():
@@ -83,7 +96,7 @@ class ProcessGroupChannel:
 
     def close(self) -> None:
         """Let the group go, with its sockets and threads. A wait in another thread goes on until its deadline."""
-        self._outgoing, self._incoming = {}, {}
+        self._outgoing, self._incoming, self._totals = {}, {}, {}
         link, self._link = self._link, None
         if link is not None:
             link.close()
@@ -102,6 +115,38 @@ class ProcessGroupChannel:
                 self._outgoing[edge.number] = link.outgoing(edge, self._ranks[edge.target])
             else:
                 self._incoming[edge.number] = link.incoming(edge, self._ranks[edge.source])
+
+        for workers in sorted({reduction.workers for reduction in self._reductions}):
+            self._open_sums(meeting, link, workers)
+
+    def _open_sums(self, meeting: Store, link: Link, workers: tuple[str, ...]) -> None:
+        """One group for all sums of the same replicas, which agree on them; connected by the first of all sums."""
+        mine = [reduction for reduction in self._reductions if reduction.workers == workers]
+        group, others = link.replicas(workers), [worker for worker in workers if worker != self._me]
+        facts = pack([[each.number, each.name, value_type(each.dtype, each.shape)] for each in mine])
+        what = "/".join(("sums", *workers))
+        for other, theirs in gather(meeting, self._session, self._me, others, what, facts).items():
+            if theirs != facts:
+                raise ProtocolError(
+                    f"replicas {self._me!r} and {other!r} disagree on their sums: expected "
+                    f"{[each.name for each in mine]} of {len(mine)} types, and others arrived. "
+                    "Project all workers from the same schedule."
+                )
+        hello = Reduction(-1, "hello", workers, Phase.RESPONSE, "first", torch.float32, ())
+        first = Total(self._session, self._me, group, hello, self._device)
+        first.contribute(0, torch.ones(()))
+        first.collect(0)
+        self._totals |= {each.number: Total(self._session, self._me, group, each, self._device) for each in mine}
+
+    def _total(self, reduction: Reduction) -> Total:
+        total = self._totals.get(reduction.number)
+        if total is None:
+            raise ProtocolError(
+                f"worker {self._me!r} cannot take part in the sum {reduction.name!r} (number {reduction.number}, of "
+                f"{', '.join(reduction.workers)}): its channel is not open, or was made without it. "
+                "Open it first, with the reductions of the worker's own projection."
+            )
+        return total
 
     def _join(self, store: Store) -> Link:
         rank, size = self._ranks[self._me], len(self._ranks)

@@ -5,7 +5,20 @@ from dataclasses import dataclass
 
 from antiphon.coordinator.compile import compile_schedule
 from antiphon.coordinator.placement import Placement, locate, spread
-from antiphon.coordinator.schedule import Follow, Install, Move, Query, Respond, Step, Transfer, describe
+from antiphon.coordinator.schedule import (
+    Collect,
+    Contribute,
+    Cut,
+    Follow,
+    Install,
+    Join,
+    Move,
+    Query,
+    Respond,
+    Step,
+    Transfer,
+    describe,
+)
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Port
 from antiphon.pictures.picture import Arrow, Picture
@@ -73,6 +86,9 @@ class _Stage:
                 yield from self._known(owner_id(step.player), response_id(f"deliver {step.player}"))
             case Follow():
                 yield from self._known(owner_id(step.clone))
+            case Cut() | Join() | Contribute() | Collect():
+                slot = (step.reads or step.writes)[0]
+                yield from self._known((node_id if step.phase is Phase.QUERY else response_id)(slot.port.node))
 
     def _with_inputs(self, mark: str) -> Iterator[str]:
         yield from self._known(mark)

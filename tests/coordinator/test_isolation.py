@@ -69,7 +69,7 @@ def memory(tensors: Iterable[object]) -> set[int]:
 
 @pytest.fixture(params=["beside", "apart"])
 def played(request):
-    """A game in one process in which every player has a spy, with its stage, after some rounds and a load."""
+    """A game in one process in which every player has a spy, with its stages, after some rounds and a load."""
     HANDED.clear()
     grammar = wide()
     names = [player.name for player in grammar.query.players]
@@ -79,15 +79,15 @@ def played(request):
         executor.play(3)
         executor.load(executor.states(), executor.round)
         executor.play(1)
-        yield executor._stage
+        yield list(executor._stages.values())
     HANDED.clear()
 
 
 def test_nothing_that_is_handed_to_an_agent_leads_to_any_players_parameters(played):
     found = reached(HANDED)
-    owners = [*played.players.values(), *played.agents.values()]
+    owners = [owner for stage in played for owner in (*stage.players.values(), *stage.agents.values())]
     owned = [tensor for owner in owners for tensor in owner.module.state_dict(keep_vars=True).values()]
-    assert len(HANDED) >= 5 * len(played.players)
+    assert len(HANDED) >= 5 * sum(len(stage.players) for stage in played)
     assert not {id(each) for each in found} & {id(tensor) for tensor in owned}
     assert not memory(found) & memory(owned)
     assert [each for each in found if isinstance(each, Player | Stage | nn.Module)] == []

@@ -5,36 +5,15 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from antiphon.agents import AgentSpecification
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing import convolutional, with_dropout
+from antiphon.coordinator.testing import convolutional, small_dac, specifications, with_dropout
 from antiphon.deploy.executor import RayExecutor
-from antiphon.envs import nature
-from antiphon.grammars import Factory, Grammar
-from antiphon.grammars.library import dac
-from antiphon.grammars.library.networks import Policy, StateAction
-from antiphon.oracles import Annealing, gaussian
+from antiphon.grammars import Grammar
 
 ROUNDS = 100
-
-
-def small_dac() -> Grammar:
-    """Odd sizes everywhere; acting every third round, learning from the thirtieth on."""
-    world = nature("Pendulum-v1", envs=3, batch=17, warmup=30)
-    noise = gaussian((1,), batch=3, symbol="envs", scale=Annealing(0.5, 0.1, 50))
-    actor, critic = Factory.of(Policy, 3, 1, (9, 7)), Factory.of(StateAction, 3, 1, 1, (11, 5))
-    deviator = Factory.of(StateAction, 3, 1, 1, (8, 8))
-    return dac(world, noise, actor, critic, deviator, act_every=3, learn_from=30)
-
-
-def specifications(grammar: Grammar) -> dict[str, AgentSpecification]:
-    """Several optimizers in one game."""
-    kinds = [("Adam", {"lr": 1e-2}), ("SGD", {"lr": 0.05, "momentum": 0.9}), ("RMSprop", {"lr": 1e-3})]
-    players = [player.name for player in grammar.query.players]
-    return {name: AgentSpecification.of(*kinds[index % 3]) for index, name in enumerate(players)}
 
 
 def same(left, right) -> bool:

@@ -1,0 +1,82 @@
+"""Whether the examples of a batch influence each other: found by trying, so that it holds for any module."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+
+from antiphon.grammars.types import Batch, EdgeType, Sizes
+
+_ROWS = 8
+_TOLERANCE = 1e-3  # relative: a product of few rows may be computed by another kernel than one of many
+
+
+def coupling(function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) -> str:
+    """How `function` couples the examples of a batch, in words; empty if each is played by itself.
+
+    It is played on random rows, all at once and in two halves. asked: the types of its inputs. A module is played as in
+    training, except that nothing is dropped out; its buffers are left as they were. What draws random numbers of its
+    own is taken to couple: two halves do not draw what the whole draws.
+    """
+    if isinstance(function, nn.Module):
+        for name, module in function.named_modules():
+            if isinstance(module, _NormBase) and module.training:
+                return f"its {type(module).__name__} {name!r} normalises over the batch"
+    try:
+        with _left_alone(function), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            inputs = [_sample(kind, sizes) for kind in asked]
+            whole, halves = _play(function, inputs), [_play(function, half) for half in _halves(inputs, asked)]
+    except Exception as error:  # any function may refuse these inputs in its own way
+        return f"it could not be tried on {_ROWS} rows ({type(error).__name__}: {error})"
+    for played, parts in zip(whole, zip(*halves, strict=True), strict=True):
+        joined = torch.cat(parts)
+        if joined.shape != played.shape or not torch.allclose(joined, played, rtol=_TOLERANCE, atol=_TOLERANCE):
+            return "what it plays for one example changes with the other examples of the batch"
+    return ""
+
+
+def _sample(kind: EdgeType, sizes: Sizes) -> Tensor:
+    rest = EdgeType(kind.shape[1:], kind.dtype).sized(sizes)
+    shape = (_ROWS, *rest) if _has_batch(kind) else kind.sized(sizes)
+    if kind.dtype.is_floating_point:
+        return torch.randn(shape, dtype=kind.dtype)
+    return torch.randint(0, 2, shape).to(kind.dtype)
+
+
+def _halves(inputs: Sequence[Tensor], asked: Sequence[EdgeType]) -> Iterator[list[Tensor]]:
+    for rows in (slice(0, _ROWS // 2), slice(_ROWS // 2, None)):
+        yield [value[rows] if _has_batch(kind) else value for value, kind in zip(inputs, asked, strict=True)]
+
+
+def _has_batch(kind: EdgeType) -> bool:
+    return bool(kind.shape) and isinstance(kind.shape[0], Batch)
+
+
+def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    torch.manual_seed(0)
+    played = function(*inputs)
+    return (played,) if isinstance(played, Tensor) else tuple(played)
+
+
+@contextmanager
+def _left_alone(function: Callable[..., Any]) -> Iterator[None]:
+    """Dropout off inside; buffers and modes as before afterwards."""
+    if not isinstance(function, nn.Module):
+        yield
+        return
+    dropping = [module for module in function.modules() if isinstance(module, _DropoutNd) and module.training]
+    buffers = {name: buffer.clone() for name, buffer in function.named_buffers()}
+    for module in dropping:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module in dropping:
+            module.train()
+        for name, buffer in function.named_buffers():
+            buffer.data.copy_(buffers[name])

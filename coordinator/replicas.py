@@ -1,0 +1,88 @@
+"""Which nodes of a grammar replicas divide among them, and how; refused where a batch cannot be divided."""
+
+from collections.abc import Iterable, Mapping
+
+from antiphon.coordinator.coupling import coupling
+from antiphon.coordinator.placement import Placement
+from antiphon.errors import PlacementError
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.homes import homes
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.maps import add, fixed_matrix, negate, scale
+from antiphon.grammars.query import Kind, Node
+from antiphon.grammars.response import Map, Product
+from antiphon.grammars.types import Batch, EdgeType, Sizes
+
+SHARE_BY_SHARE = (negate, add, scale, fixed_matrix)
+"""Maps that may be computed on each share by itself, slice of a batch or term of a sum: they are linear, and look at
+one example at a time."""
+
+
+def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, ...]]:
+    """The nodes of Q that several workers play, each a slice of the batch, with those workers.
+
+    A node of a replicated player is divided if its batch has a row for each replica; one that is not, and whose
+    parameters nobody asks about, is played by the first replica alone. So is a parameterless operator that lives with
+    the player, if it couples the examples of a batch.
+    Raises PlacementError for a node that is learned from and cannot be divided.
+    """
+    query, found, places = grammar.query, {}, homes(grammar.query)
+    learned = {each.of for each in grammar.response.nodes if isinstance(each, Product) and each.parameters}
+    for node in query.nodes:
+        player = places[node.name]
+        group = placement.replicas_of[placement.host_of[player]]
+        if len(group) == 1 or (node.kind is Kind.OPERATOR and _couples(grammar, node)):
+            continue
+        obstacle = _obstacle(grammar, node, len(group))
+        if not obstacle:
+            found[node.name] = group
+        elif node.name in learned:
+            raise PlacementError(
+                f"player {player!r} has {len(group)} replicas, but {node.name!r} cannot be divided among them: "
+                f"{obstacle}. Expected one batch, first dimension of what it is asked and of what it plays, with a row "
+                "for each replica. Give it fewer replicas, or a larger batch."
+            )
+    return found
+
+
+def batch_of(kind: EdgeType, sizes: Sizes) -> int | None:
+    """Rows of the batch that values of this type have; None if they have no batch.
+
+    >>> batch_of(EdgeType((Batch(factor=2), 3)), {"batch": 4}), batch_of(EdgeType((3,)), {})
+    (8, None)
+    """
+    return kind.sized(sizes)[0] if kind.shape and isinstance(kind.shape[0], Batch) else None
+
+
+def _couples(grammar: Grammar, node: Node) -> bool:
+    assert node.operator is not None  # Q's operators carry one
+    asked = [grammar.query.type_of(port) for port in node.inputs]
+    return bool(coupling(make_operator(node.operator), asked, grammar.query.sizes))
+
+
+def _obstacle(grammar: Grammar, node: Node, replicas: int) -> str:
+    asked = [grammar.query.type_of(port) for port in node.inputs]
+    inner = [kind for kind in (*asked, *node.outputs) if any(isinstance(size, Batch) for size in kind.shape[1:])]
+    if inner:
+        return f"{inner[0]} has a batch that is not its first dimension"
+    rows = [batch_of(kind, grammar.query.sizes) for kind in asked]
+    played = [batch_of(kind, grammar.query.sizes) for kind in node.outputs]
+    if None in played:
+        return "it plays something without a batch"
+    batches = _distinct([*rows, *played])
+    if len(batches) != 1 or not any(rows):
+        return f"its batches differ, {_told(batches)}" if batches else "it is asked nothing with a batch"
+    return "" if batches[0] >= replicas else f"its batch has {batches[0]} rows"
+
+
+def _distinct(sizes: Iterable[int | None]) -> list[int]:
+    return sorted({size for size in sizes if size is not None})
+
+
+def _told(sizes: Iterable[int]) -> str:
+    return " and ".join(map(str, sizes))
+
+
+def share_by_share(node: Map) -> bool:
+    """Whether a map may be computed on each share by itself."""
+    return node.operation.target in SHARE_BY_SHARE

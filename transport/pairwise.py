@@ -1,0 +1,40 @@
+"""A sum over replicas by messages from each to each, for channels that have no all-reduce of their own."""
+
+from collections.abc import Callable
+from typing import TypeAlias, final
+
+import torch
+from torch import Tensor
+
+from antiphon.transport.message import Edge, Reduction
+
+Sender: TypeAlias = Callable[[Edge, int, Tensor], int]
+Receiver: TypeAlias = Callable[[Edge, int], Tensor]
+
+
+@final
+class Pairwise:
+    """The sums of one worker over a channel's `send` and `receive`, whose checks hold for every term.
+
+    Terms are added in the order of the reduction's workers, so that all get the same bits.
+    """
+
+    def __init__(self, me: str, send: Sender, receive: Receiver) -> None:
+        self._me, self._send, self._receive = me, send, receive
+        self._own: dict[int, Tensor] = {}
+
+    def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
+        """Send the term to every other worker, and keep a copy for the own sum."""
+        self._own[reduction.number] = value.detach().clone()
+        return sum(self._send(edge, round, value) for edge in reduction.edges if edge.source == self._me)
+
+    def collect(self, reduction: Reduction, round: int) -> Tensor:
+        """Receive every other worker's term, and add."""
+        terms = {edge.source: self._receive(edge, round) for edge in reduction.edges if edge.target == self._me}
+        terms[self._me] = self._own.pop(reduction.number)
+        first, *others = (terms[worker] for worker in reduction.workers)
+        total = first.clone()
+        with torch.no_grad():
+            for term in others:
+                total += term
+        return total

@@ -1,0 +1,92 @@
+"""A sum over replicas by a process group's own all-reduce, gloo's or NCCL's."""
+
+import math
+from datetime import timedelta
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, ShapeError, TransportError
+from antiphon.transport.c10d import Work
+from antiphon.transport.link import brief
+from antiphon.transport.message import Reduction, Session, phase_name, value_type
+
+_STAMP = 2
+"""Elements behind the value: the round, counted as far as the dtype counts exactly, and one. Summed, they tell whether
+everybody contributed once, and to the same round: bytes of a tag would not survive a sum."""
+
+
+@final
+class Total:
+    """One reduction over one group: two buffers, one in the reader's hands, the other on its way.
+
+    group: a process group of the reduction's workers, in their order. device: where the values are.
+    """
+
+    def __init__(self, session: Session, me: str, group: Any, reduction: Reduction, device: torch.device) -> None:
+        # Any: gloo's and NCCL's groups have no common type with stubs
+        self._session, self._me, self._group, self._reduction = session, me, group, reduction
+        length = math.prod(reduction.shape) + _STAMP
+        self._buffers = [torch.zeros(length, dtype=reduction.dtype, device=device) for _ in range(2)]
+        self._count = int(1 / torch.finfo(reduction.dtype).eps) // len(reduction.workers)
+        self._work: Work | None = None
+
+    def contribute(self, round: int, value: Tensor) -> int:
+        """Copy and post; returns the bytes posted."""
+        self._check(value)
+        buffer = self._buffers[0]
+        buffer[:-_STAMP].copy_(value.detach().reshape(-1))
+        buffer[-2], buffer[-1] = round % self._count, 1
+        try:
+            self._work = self._group.allreduce([buffer])
+        except RuntimeError as error:
+            raise self._fault(round, error) from error
+        return buffer.numel() * buffer.element_size()
+
+    def collect(self, round: int) -> Tensor:
+        """Wait for the sum, and check the stamp."""
+        work, self._work = self._work, None
+        if work is None:
+            raise ProtocolError(
+                f"worker {self._me!r} was to collect the sum {self._reduction.name!r} of round {round} without having "
+                "contributed; expected its own term first. Play the steps in the schedule's order."
+            )
+        try:
+            work.wait(timedelta(seconds=self._session.deadline))
+        except RuntimeError as error:
+            raise self._fault(round, error) from error
+        self._buffers.reverse()
+        total = self._buffers[1]
+        self._expect(round, *total[-_STAMP:].tolist())
+        return total[:-_STAMP].view(self._reduction.shape)
+
+    def _expect(self, round: int, rounds: float, terms: float) -> None:
+        members = len(self._reduction.workers)
+        if (rounds, terms) != (members * (round % self._count), members):
+            raise ProtocolError(
+                f"worker {self._me!r} refused the sum {self._reduction.name!r}: expected {members} terms of round "
+                f"{round}; arrived {terms:g} terms whose rounds sum to {rounds:g}. "
+                "Somebody lost or skipped a round: restore all workers from the same checkpoint."
+            )
+
+    def _check(self, value: Tensor) -> None:
+        expected = self._reduction.dtype, self._reduction.shape
+        if (value.dtype, tuple(value.shape)) != expected:
+            raise ShapeError(
+                f"worker {self._me!r} was to contribute {value_type(*expected)} to {self._reduction.name!r}; arrived "
+                f"{value_type(value.dtype, tuple(value.shape))}. Deliver one number per parameter."
+            )
+
+    def _fault(self, round: int, error: RuntimeError) -> AntiphonError:
+        others = " and ".join(repr(worker) for worker in self._reduction.workers if worker != self._me)
+        what = f"{self._reduction.name!r} ({phase_name(self._reduction.phase)} phase, round {round})"
+        if "timed out" in str(error).lower():
+            return DeadlineError(
+                f"worker {self._me!r} waited {self._session.deadline:g} s for {others} to contribute to {what}. "
+                "See what they are doing, or raise the deadline."
+            )
+        return TransportError(
+            f"worker {self._me!r} lost {others} in the sum {what}: {brief(str(error))}. "
+            "Restart who is gone and open the channels of the next generation."
+        )
