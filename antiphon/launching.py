@@ -152,6 +152,7 @@ def _ray(
     import ray
 
     from antiphon.coordinator.connection import Transport
+    from antiphon.deploy.bundles import cpus_for, gpus_for
     from antiphon.deploy.embedded import ray_session
     from antiphon.deploy.executor import RayExecutor
 
@@ -160,8 +161,9 @@ def _ray(
         raise ExperimentError(f"transport {transport!r} is not known; expected {known}. Name one of these.")
     with contextlib.ExitStack() as scope:
         # As many logical CPUs as processes: Ray starts no more than that at once, however quickly they would be ready.
-        processes = len(assignment.placement.workers) + 1
-        scope.enter_context(ray_session(address, num_cpus or max(os.cpu_count() or 1, processes)))
+        placement = assignment.placement
+        cpus = num_cpus or max(os.cpu_count() or 1, cpus_for(placement))
+        scope.enter_context(ray_session(address, cpus, gpus_for(placement)))
         executor = RayExecutor(assignment, name, transport=Transport(transport), deadline=deadline)
         scope.enter_context(executor)
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])
