@@ -170,6 +170,7 @@ if TYPE_CHECKING:
     from antiphon.oracles import uniform as uniform
     from antiphon.pictures.drawing import draw as draw
     from antiphon.pictures.drawing import draw_edits as draw_edits
+    from antiphon.placing import place as place
     from antiphon.reading import read_experiment as read_experiment
     from antiphon.run import run_experiment as run_experiment
 

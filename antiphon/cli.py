@@ -90,7 +90,7 @@ def show_command(
         if schedule:
             from antiphon.schedule_command import View, schedule_command
 
-            view = View(rounds, executor, placement or "spread", order, out)
+            view = View(rounds, executor, placement, order, out)
             typer.echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
         else:
             from antiphon.showing import shown
@@ -106,6 +106,7 @@ def run_command(
     seed: Annotated[int | None, typer.Option(help="The seed of everything.")] = None,
     executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
     transport: Annotated[str | None, typer.Option(help="process-group or object-store, between Ray's workers.")] = None,
+    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
 ) -> None:
     """Run an experiment, then evaluate it."""
@@ -114,7 +115,7 @@ def run_command(
 
         options = {"rounds": rounds, "seed": seed, "executor": executor, "transport": transport}
         given = {key: value for key, value in options.items() if value is not None}
-        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given})
+        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given}, placement)
 
         from antiphon.progress import Watched, outcome, say, spread_of
         from antiphon.run import run_experiment
@@ -178,7 +179,7 @@ def cost_command(
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds to count; a period if left out.")] = None,
     executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
-    placement: Annotated[str, typer.Option(help="spread, together, or a TOML file.")] = "spread",
+    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
     scan: Annotated[str | None, typer.Option(metavar="KEY=V1,V2,...", help="Count at several values.")] = None,
     out: Annotated[Path | None, typer.Option(help="Plot the scan: .png, .svg or .pdf.")] = None,
     messages: Annotated[bool, typer.Option("--messages", help="List every message, with its locality.")] = False,

@@ -26,7 +26,7 @@ class Order:
     changes: tuple[str, ...] = ()
     executor: str | None = None
     rounds: int | None = None
-    placement: str = "spread"
+    placement: str | None = None
     scan: str | None = None
     out: Path | None = None
     messages: bool = False
@@ -67,8 +67,12 @@ def _bills(order: Order, scan: Scan | None) -> Mapping[str, Sequence[Bill]]:
         values = scan.values if scan is not None else (None,)
         found[name] = []
         for value in values:
-            experiment = scanned(name, own, scan.key, value) if scan is not None else read_experiment(name, own)
-            found[name].append(bill(name, experiment, order.rounds, order.placement))
+            where = order.placement
+            if scan is None:
+                experiment = read_experiment(name, own, where)
+            else:
+                experiment = scanned(name, own, scan.key, value, where)
+            found[name].append(bill(name, experiment, order.rounds))
     return found
 
 
@@ -82,7 +86,7 @@ def _show(order: Order, bills: Sequence[Bill], scan: Scan | None, console: Conso
         over = f"round {first}" if first == last else f"rounds {first} to {last}"
         say(
             console,
-            f"{each.name}: {over}, {len(each.placed.placement.workers)} workers, executor {each.executor}, "
+            f"{each.name}: {over}, {len(each.placement.names)} workers, executor {each.executor}, "
             f"predicted from the {each.by}",
         )
     values = [str(value) for _ in order.grammars for value in scan.values] if scan is not None else []

@@ -84,7 +84,7 @@ def as_json(each: Bill) -> dict[str, Any]:  # Any: JSON
         "first_round": each.rounds.start,
         "rounds": len(each.rounds),
         "executor": each.executor,
-        "workers": list(each.placed.placement.names),
+        "workers": list(each.placement.names),
         "predicted_from": each.by,
         "agrees": each.agrees,
         "predicted": asdict(each.predicted),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.placement import Placement, spread
 from antiphon.coordinator.traffic import Traffic, measured, planned
 from antiphon.experiment import Experiment
 from antiphon.grammars.cost import Cost, Graph, cost
@@ -16,7 +16,7 @@ from antiphon.grammars.playing import steady
 from antiphon.grammars.response import Product
 from antiphon.grammars.types import Order
 from antiphon.launching import launch
-from antiphon.placing import Placed, placed
+from antiphon.placing import machines
 from antiphon.transport.message import Phase
 
 
@@ -48,7 +48,7 @@ class Bill:
     name: str
     rounds: range
     executor: str
-    placed: Placed
+    placement: Placement
     counted: Cost
     planned: tuple[Traffic, ...]
     measured: tuple[Traffic, ...]
@@ -70,7 +70,7 @@ class Bill:
         return sum(each.overhead or 0 for each in self.measured)
 
 
-def bill(name: str, experiment: Experiment, rounds: int | None = None, placement: str = "spread") -> Bill:
+def bill(name: str, experiment: Experiment, rounds: int | None = None) -> Bill:
     """Predict, play, count. rounds: as many as one period of the grammar's cadences if None.
 
     Rounds before all cadences have begun are played and not counted: averages are those of a long run.
@@ -78,33 +78,34 @@ def bill(name: str, experiment: Experiment, rounds: int | None = None, placement
     """
     grammar = experiment.build()
     agents = experiment.agents(grammar)
-    where = placed(placement, experiment, grammar)
+    placement = experiment.placed(grammar)
     moves = {player: agent.cadence for player, agent in agents.items()}
     period = steady(grammar, moves)
     counting = range(period.start, period.start + (rounds or len(period)))
-    schedule = assign(grammar, agents, placement=where.placement).schedule
+    schedule = assign(grammar, agents, placement=placement).schedule
     counted, plan = cost(grammar, counting, moves), planned(schedule, counting)
-    plain = where.placement == spread(grammar)
+    alone = spread(grammar)
+    plain = (placement.workers, placement.agents, placement.replicas) == (alone.workers, (), ())
     with launch(
         grammar,
         agents,
         executor=experiment.executor,
         transport=experiment.transport,
         seed=experiment.seed,
-        placement=where.placement,
+        placement=placement,
         threads=experiment.threads,
         deadline=experiment.deadline,
     ) as game:
         if counting.start:
             game.play(counting.start)
         played = game.play(len(counting))
-        nodes = where.nodes or {worker: address for worker, (address, _) in game.places.items()}
+        nodes = machines(placement, {worker: address for worker, (address, _) in game.places.items()})
     traffic = measured(schedule, played)
     return Bill(
         name,
         counting,
         experiment.executor,
-        where,
+        placement,
         counted,
         plan,
         traffic,

@@ -6,11 +6,12 @@ from typing import Any, Literal, final
 from pydantic import Field
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.placement import Placement
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
 from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.installed import find_grammar
+from antiphon.placement_table import PlacementTable
 from antiphon.recipe_backprop import RECIPE as BACKPROP
 from antiphon.recipe_backprop import BackpropTable
 from antiphon.recipe_dac import CRITIC_DERIVATIVE, DacTable
@@ -63,8 +64,8 @@ class Experiment(Table):
     """grammar: of the library, with its own table; or "module:factory" or an installed one, called with `arguments`.
 
     rounds_per_report: a batch, after which metrics are written. checkpoint_every: in rounds; the newest
-    keep_checkpoints stay. deadline: seconds that a message may take. fuse: groups who share a worker on Ray.
-    threads: torch's, on each worker. players: what differs from `agent`, by player.
+    keep_checkpoints stay. deadline: seconds that a message may take. threads: torch's, on each worker.
+    placement: who lives where on Ray, and with what. players: what differs from `agent`, by player.
     """
 
     grammar: str
@@ -77,9 +78,9 @@ class Experiment(Table):
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
     keep_checkpoints: Count = 2
-    fuse: list[list[str]] = Field(default=[])
     agent: AgentTable = AgentTable()
     players: dict[str, AgentTable] = Field(default={})
+    placement: PlacementTable = PlacementTable()
     evaluation: EvaluationTable = EvaluationTable()
     arguments: Arguments = Field(default={})
     backprop: BackpropTable | None = None
@@ -113,12 +114,9 @@ class Experiment(Table):
         """The agent of every player. Raises ExperimentError for a player that the grammar does not have."""
         return {name: _specification(name, table) for name, table in self.agent_tables(grammar).items()}
 
-    def placement(self, grammar: Grammar) -> Placement | None:
-        """Who shares a worker on Ray; None inline. Raises PlacementError for names of nobody, also inline."""
-        tables = self.agent_tables(grammar)
-        apart = {name: table.worker for name, table in tables.items() if table.worker is not None}
-        scattered = spread(grammar, self.fuse, apart)
-        return scattered if self.executor == "ray" else None
+    def placed(self, grammar: Grammar) -> Placement:
+        """Who lives where on Ray. Raises PlacementError for names of nobody, and for what contradicts itself."""
+        return self.placement.placement(grammar)
 
     def agent_tables(self, grammar: Grammar) -> dict[str, AgentTable]:
         """`agent`, and over it each player's own table."""

@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
@@ -80,7 +80,6 @@ def launch(
     transport: TransportName = "process-group",
     seed: int = 0,
     placement: Placement | None = None,
-    fuse: Iterable[Iterable[str]] = (),
     threads: int = 1,
     deadline: float = 30.0,
     run: str | None = None,
@@ -93,17 +92,18 @@ def launch(
     agents: one per player, or one for all; Adam with torch's own arguments where none is given.
     executor: "inline" plays in this process; "ray" starts an actor per player, oracle and loss, on the Ray that this
     process is connected to, on the cluster at `address`, or else on one of its own with `num_cpus` logical CPUs.
-    placement, fuse: who shares a worker on Ray (see `spread`). threads: torch's, on each worker.
+    placement: who lives where on Ray, and with what (`spread`, `together`, `place`); a worker each where none is given.
+    threads: torch's, on each worker.
     deadline: seconds per message. record: have every worker note when it plays what (`Played.recording`).
     Raises ExperimentError, PlacementError, OracleError, AgentError or TransportError, and leaves nothing running.
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
-    scattered = placement or spread(grammar, fuse)  # also inline, where it is not used: it refuses unknown names
     if executor == "inline":
         here = assign(grammar, agents, placement=placement, seed=seed, threads=threads, record=record)
         return _inline(here, name, deadline)
     if executor == "ray":
-        assignment = assign(grammar, agents, placement=scattered, seed=seed, threads=threads, record=record)
+        apart = placement or spread(grammar)
+        assignment = assign(grammar, agents, placement=apart, seed=seed, threads=threads, record=record)
         return _ray(assignment, name, transport, deadline, address, num_cpus)
     raise ExperimentError(f"executor {executor!r} is not known; expected 'inline' or 'ray'. Name one of these.")
 
@@ -152,6 +152,7 @@ def _ray(
     import ray
 
     from antiphon.coordinator.connection import Transport
+    from antiphon.deploy.bundles import cpus_for, gpus_for
     from antiphon.deploy.embedded import ray_session
     from antiphon.deploy.executor import RayExecutor
 
@@ -160,8 +161,9 @@ def _ray(
         raise ExperimentError(f"transport {transport!r} is not known; expected {known}. Name one of these.")
     with contextlib.ExitStack() as scope:
         # As many logical CPUs as processes: Ray starts no more than that at once, however quickly they would be ready.
-        processes = len(assignment.placement.workers) + 1
-        scope.enter_context(ray_session(address, num_cpus or max(os.cpu_count() or 1, processes)))
+        placement = assignment.placement
+        cpus = num_cpus or max(os.cpu_count() or 1, cpus_for(placement))
+        scope.enter_context(ray_session(address, cpus, gpus_for(placement)))
         executor = RayExecutor(assignment, name, transport=Transport(transport), deadline=deadline)
         scope.enter_context(executor)
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])

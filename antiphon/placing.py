@@ -1,88 +1,74 @@
-"""A placement by name or from a file: who is on which worker, and which workers are on which machine."""
+"""A placement by name, from a file, or from keywords, and the machine of each worker, where that is known."""
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from antiphon.coordinator.placement import Placement, spread, together
+from antiphon.coordinator.placement import Placement, Strategy
 from antiphon.errors import ExperimentError
-from antiphon.experiment import Experiment
 from antiphon.grammars.grammar import Grammar
-from antiphon.tables import Table
+from antiphon.placement_table import PlacementTable
+from antiphon.refusals import refused
+from antiphon.toml_text import parse_toml
 
 
-@dataclass(frozen=True)
-class Placed:
-    """A placement, and the machine of each worker where that is known before the launch."""
+def place(
+    grammar: Grammar,
+    *,
+    strategy: Literal["pack", "spread", "strict_spread"] = "pack",
+    fuse: Iterable[Iterable[str]] = (),
+    logical_gpus: bool = False,
+    of: Mapping[str, Mapping[str, Any]] | None = None,  # Any: the keys of a place
+) -> Placement:
+    """The placement that an experiment's table [placement] with these keys says.
 
-    placement: Placement
-    nodes: Mapping[str, str] | None = None
+    of: by player, oracle or loss, what it is given: num_cpus, num_gpus, resources, node, and of players replicas,
+    sharded, accept_batch_coupling, precision and remote_agent.
+    Raises ExperimentError for a key or a value that is none, PlacementError for names of nobody and for contradictions.
+    """
+    raw = {"strategy": strategy, "fuse": [list(group) for group in fuse], "logical_gpus": logical_gpus, "of": of or {}}
+    return _checked(raw, "the placement").placement(grammar)
 
 
-class PlacementTable(Table):
-    """workers: who lives on each. agents: the worker of a player's agent. nodes: the workers on each machine."""
+def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[str, Any]:  # Any: TOML
+    """The table [placement] of that name: "spread" (a worker each, and nothing asked), "together" (all on one), or a
+    TOML file that holds its keys.
 
-    workers: dict[str, list[str]]
-    agents: dict[str, str] = Field(default={})
-    nodes: dict[str, list[str]] = Field(default={})
-
-
-def placed(name: str, experiment: Experiment, grammar: Grammar) -> Placed:
-    """The placement `name` of a grammar: "spread" (a worker each, as the experiment fuses them), "together", or a TOML
-    file with the tables of `PlacementTable`.
-
-    Raises ExperimentError for another name or a file that does not parse, PlacementError for one that does not fit.
+    Raises ExperimentError for another name, or a file that does not parse.
     """
     if name == "spread":
-        agents = experiment.agent_tables(grammar)
-        apart = {player: table.worker for player, table in agents.items() if table.worker is not None}
-        return Placed(spread(grammar, experiment.fuse, apart))
+        return {}
     if name == "together":
-        return Placed(together(grammar))
+        return {"fuse": [list(everyone())]}
     if not name.endswith(".toml"):
         raise ExperimentError(
             f"placement {name!r} is not known; expected 'spread', 'together', or a path to a .toml file. "
             "Name one of these."
         )
-    return _read(name)
+    title = f"placement {name!r}"
+    raw = parse_toml(Path(name), title)
+    _checked(raw, title)
+    return raw
 
 
-def _read(name: str) -> Placed:
+def machines(placement: Placement, found: Mapping[str, str]) -> Mapping[str, str]:
+    """The machine of each worker: the address that the placement names, each its own where the placement demands that,
+    or else where it was found."""
+    own = placement.strategy is Strategy.STRICT_SPREAD
+    return {
+        worker: room.node
+        if room.node and isinstance(room.node, str)
+        else f"machine of {worker}"
+        if own
+        else found[worker]
+        for worker, room in placement.room_of.items()
+    }
+
+
+def _checked(raw: Mapping[str, Any], title: str) -> PlacementTable:  # Any: TOML
     try:
-        table = PlacementTable.model_validate(tomllib.loads(Path(name).read_text()))
-    except OSError as error:
-        raise ExperimentError(
-            f"placement {name!r} cannot be read: {error.strerror}. Expected a TOML file; correct the path."
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"placement {name!r} is not TOML: {error}. Correct that line.") from None
+        return PlacementTable.model_validate(raw)
     except ValidationError as error:
-        raise ExperimentError(f"placement {name!r} is refused: {_refusal(error)}") from None
-    workers = tuple((worker, tuple(hosts)) for worker, hosts in table.workers.items())
-    placement = Placement(workers, tuple(table.agents.items()))
-    return Placed(placement, _nodes(name, table) if table.nodes else None)
-
-
-def _refusal(error: ValidationError) -> str:
-    problem: dict[str, Any] = dict(error.errors(include_url=False)[0])  # Any: pydantic's own description
-    key = ".".join(map(str, problem["loc"]))
-    return (
-        f"key {key!r}: {problem['msg']}. Expected the tables [workers] (worker = list of who lives there), [agents] "
-        "(player = worker) and [nodes] (machine = list of workers). Correct it."
-    )
-
-
-def _nodes(name: str, table: PlacementTable) -> Mapping[str, str]:
-    found = {worker: node for node, workers in table.nodes.items() for worker in workers}
-    strange = sorted(set(table.workers) ^ set(found))
-    if strange or len(found) < sum(map(len, table.nodes.values())):
-        twice = [worker for worker in found if sum(worker in each for each in table.nodes.values()) > 1]
-        raise ExperimentError(
-            f"placement {name!r} is refused: table [nodes] does not have {(strange or twice)[0]!r} once; expected each "
-            f"of {sorted(table.workers)} on one machine. Correct [nodes]."
-        )
-    return found
+        raise refused(title, error, PlacementTable) from None

@@ -221,6 +221,7 @@ MODULES = {
         "draw",
         "draw_edits",
     ),
+    "antiphon.placing": ("place",),
     "antiphon.reading": ("read_experiment",),
     "antiphon.run": ("run_experiment",),
 }

@@ -68,6 +68,7 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
     view = view or Unseen()
     grammar = experiment.build()
     agents = experiment.agents(grammar)
+    placement = experiment.placed(grammar)
     path = Path(out) if out is not None else default_path(grammar.name)
     check_place(path, grammar, experiment.keep_checkpoints)
     rehearse(grammar, agents)
@@ -78,7 +79,7 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
             executor=experiment.executor,
             transport=experiment.transport,
             seed=experiment.seed,
-            placement=experiment.placement(grammar),
+            placement=placement if experiment.executor == "ray" else None,
             threads=experiment.threads,
             deadline=experiment.deadline,
         ) as game:
@@ -96,9 +97,9 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
 
 
 def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
-    """The experiment with nothing left to defaults: every key, every player's whole agent."""
+    """The experiment with nothing left to defaults: every key, every player's whole agent, everybody's place."""
     players = {name: table.model_dump() for name, table in experiment.agent_tables(grammar).items()}
-    return {**experiment.model_dump(), "players": players}
+    return {**experiment.model_dump(), "players": players, "placement": experiment.placement.resolved(grammar)}
 
 
 class _Play:

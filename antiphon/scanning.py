@@ -45,17 +45,19 @@ def parse_scan(text: str) -> Scan:
     return Scan(key, found)
 
 
-def scanned(name: str, changes: Mapping[str, Any], key: str, value: Any) -> Experiment:  # Any: TOML
+def scanned(
+    name: str, changes: Mapping[str, Any], key: str, value: Any, placement: str | None = None
+) -> Experiment:  # Any: TOML
     """The experiment `name` with `changes`, and then `key` at `value`.
 
     `layers` goes to the recipe of a library grammar, and to the argument `layers` of a function of one's own. Any other
     key is one of the experiment, or one of the grammar's own table, whose name may be left out.
     Raises ExperimentError for a key that nobody knows.
     """
-    experiment = read_experiment(name, changes)
+    experiment = read_experiment(name, changes, placement)
     recipe = experiment.recipe
     if key != LAYERS or recipe is None:
-        return read_experiment(name, {**changes, _full(experiment, key): value})
+        return read_experiment(name, {**changes, _full(experiment, key): value}, placement)
     if recipe.scaled is None:
         raise ExperimentError(
             f"grammar {experiment.grammar!r} has no layers to scan; expected one of "

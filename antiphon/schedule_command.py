@@ -11,7 +11,6 @@ from antiphon.experiment import Experiment
 from antiphon.grammars.playing import steady
 from antiphon.launching import launch
 from antiphon.output_file import check_output, write
-from antiphon.placing import placed
 from antiphon.reading import parse_change, read_experiment
 from antiphon.schedule_picture import picture
 from antiphon.timetable import Timetable, planned, recorded
@@ -28,7 +27,7 @@ class View:
 
     rounds: int | None = None
     executor: str | None = None
-    placement: str = "spread"
+    placement: str | None = None
     order: str | None = None
     out: Path | None = None
 
@@ -46,7 +45,7 @@ def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
     if view.order is not None and view.rounds is not None:
         raise ExperimentError("--order is for plans, and --rounds records a run. Leave one of the two out.")
     given = {"executor": view.executor} if view.executor is not None else {}
-    table = timetable(read_experiment(name, {**dict(map(parse_change, changes)), **given}), view)
+    table = timetable(read_experiment(name, {**dict(map(parse_change, changes)), **given}, view.placement), view)
     if view.out is None:
         return text(table)
     formats = {".svg": picture, ".json": trace, ".txt": text}
@@ -58,7 +57,7 @@ def timetable(experiment: Experiment, view: View) -> Timetable:
     """Of a plan, or of a run that is played for it."""
     grammar = experiment.build()
     agents = experiment.agents(grammar)
-    placement = placed(view.placement, experiment, grammar).placement
+    placement = experiment.placed(grammar)
     if view.rounds is None:
         order = StepOrder(view.order) if view.order is not None else None
         schedule = assign(grammar, agents, placement=placement, order=order).schedule

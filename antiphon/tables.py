@@ -22,8 +22,8 @@ class Table(BaseModel):
 
 class AgentTable(Table):
     """How a player optimizes. agent: "torch", "module:Class", or the name of an installed one; optimizer, clip_* and
-    scheduler* are for "torch" alone. every, start: the rounds on which the player moves. worker: on Ray, of its agent,
-    where that is not to be the player's own. on_failure: of an agent that is not "torch": fail, skip or restart."""
+    scheduler* are for "torch" alone. every, start: the rounds on which the player moves. on_failure: of an agent that
+    is not "torch": fail, skip or restart."""
 
     agent: str = "torch"
     optimizer: str = "Adam"
@@ -34,12 +34,11 @@ class AgentTable(Table):
     scheduler_arguments: Arguments = Field(default={})
     every: Count = 1
     start: Index = 0
-    worker: str | None = None
     on_failure: OnFailure = "fail"
 
     def specification(self) -> AgentSpecification:
         """The agent as a value. Raises ExperimentError for what torch does not have."""
-        given = self.model_dump(exclude={"optimizer", "arguments", "every", "start", "worker"})
+        given = self.model_dump(exclude={"optimizer", "arguments", "every", "start"})
         cadence = Cadence(self.every, self.start)
         return AgentSpecification.of(self.optimizer, self.arguments, **given, cadence=cadence)
 

@@ -1,11 +1,15 @@
-"""Values as TOML text: what an experiment can hold, written so that reading it gives the same back."""
+"""Values as TOML text: what an experiment can hold, written so that reading it gives the same back; and read."""
 
 import json
 import math
 import re
+import tomllib
 from collections.abc import Mapping
 from datetime import date, time
+from pathlib import Path
 from typing import Any
+
+from antiphon.errors import ExperimentError
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -24,6 +28,17 @@ def toml(table: Mapping[str, Any]) -> str:
     <BLANKLINE>
     """
     return "\n".join(_lines(table, ())).lstrip("\n") + "\n"
+
+
+def parse_toml(path: Path, title: str) -> dict[str, Any]:  # Any: TOML
+    """What a file says. Raises ExperimentError, which opens with `title`, for a file that cannot be read or parsed."""
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ExperimentError(f"{title} cannot be read: {reason}. Expected a TOML file; correct the path.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{title} is not TOML: {error}. Correct that line.") from None
 
 
 def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:

@@ -23,12 +23,12 @@ _QUIET = {
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iterator[None]:
+def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
     """Inside, Ray runs; outside, whatever this started is stopped and its folder removed.
 
     A Ray that this process is connected to already is used and left alone. address: of a cluster to join; None starts
     one on this machine. num_cpus: logical CPUs, that is, how many processes Ray starts at once and how many it thinks
-    reasonable; this machine's cores if None.
+    reasonable; this machine's cores if None. num_gpus: logical GPUs; those that Ray finds if None.
     Raises TransportError when Ray cannot be started or joined.
     """
     if ray.is_initialized():
@@ -37,7 +37,7 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
     folder = None if address else tempfile.mkdtemp(prefix="antiphon-")
     try:
         with _environment():
-            _start(address, num_cpus, folder)
+            _start(address, num_cpus, num_gpus, folder)
         _silence()
         yield
     finally:
@@ -46,10 +46,11 @@ def ray_session(address: str | None = None, num_cpus: int | None = None) -> Iter
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(address: str | None, num_cpus: int | None, folder: str | None) -> None:
+def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, folder: str | None) -> None:
     options: dict[str, Any] = {"address": address or "local"}  # Any: Ray's options differ in type
     if folder:
-        options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, "_temp_dir": folder}
+        own = {} if num_gpus is None else {"num_gpus": num_gpus}
+        options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, "_temp_dir": folder, **own}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
     except Exception as error:  # Ray raises many kinds here

@@ -11,10 +11,12 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.executor import Played
+from antiphon.coordinator.placement import Room
 from antiphon.deploy.actors import coordinator_actor, worker_actor
+from antiphon.deploy.environments import await_environments
 from antiphon.deploy.pool import Pool
 from antiphon.deploy.reservation import Reservation
-from antiphon.errors import RoundError, WorkerDied
+from antiphon.errors import PlacementError, RoundError, WorkerDied
 
 COORDINATOR = "coordinator"
 
@@ -24,7 +26,7 @@ class RayExecutor:
     """Plays rounds on Ray. Needs a Ray to be running (`ray_session`).
 
     Workers are named as in the placement, inside the namespace `antiphon-<run>`; the driver only says how many rounds.
-    pool: borrow resident workers from it instead of starting named ones.
+    pool: borrow resident workers from it instead of starting named ones; they ask nothing of the cluster.
     """
 
     def __init__(
@@ -38,7 +40,12 @@ class RayExecutor:
     ) -> None:
         self.assignment, self.run, self.round, self._pool = assignment, run, 0, pool
         self.namespace = f"antiphon-{run}"
-        self._reservation = Reservation() if pool is None else None
+        if pool is not None and any(room != Room() for room in assignment.placement.room_of.values()):
+            raise PlacementError(
+                f"run {run!r} gives its workers rooms, and a resident pool has none to give; expected workers that ask "
+                "nothing. Leave out the pool."
+            )
+        self._reservation = Reservation(assignment.placement, self.namespace) if pool is None else None
         self.workers: dict[str, Any] = {}  # Any: Ray's actor handles have no common type
         self._coordinator: Any = None
         self._broken = False
@@ -106,9 +113,12 @@ class RayExecutor:
             self._coordinator = self._pool.take_coordinator()
         else:
             assert self._reservation is not None  # made where there is no pool
-            room = {"namespace": self.namespace, **self._reservation.options}
-            self.workers = {name: worker_actor().options(name=name, **room).remote() for name in names}
-            self._coordinator = coordinator_actor().options(name=COORDINATOR, **room).remote()
+            for name in names:
+                room = self._reservation.options(name)
+                self.workers[name] = worker_actor().options(name=name, namespace=self.namespace, **room).remote()
+            room = self._reservation.options()
+            self._coordinator = coordinator_actor().options(name=COORDINATOR, namespace=self.namespace, **room).remote()
+        await_environments(self.assignment.placement.room_of, self.workers)
         enlisted = self.assignment, self.run, self.workers, transport, deadline
         self._ask("start", lambda: self._coordinator.enlist.remote(*enlisted))
 

@@ -16,7 +16,7 @@ class Pool:
     """
 
     def __init__(self, size: int = 0) -> None:
-        self._reservation = Reservation()
+        self._reservation = Reservation(name="antiphon-pool")
         self._workers: list[Any] = []  # Any: Ray's actor handles have no common type
         self._coordinators: list[Any] = []
         self._grow(size)
@@ -49,4 +49,4 @@ class Pool:
         self._workers += fresh
 
     def _start(self, actor: Any) -> Any:
-        return actor.options(**self._reservation.options).remote()
+        return actor.options(**self._reservation.options()).remote()

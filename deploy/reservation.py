@@ -1,41 +1,75 @@
-"""Room on the cluster for one run: a placement group, asked for with a deadline and given back."""
+"""Room on the cluster for one run: a placement group, refused at once or asked for with a deadline, and given back."""
 
 from typing import Any
 
-import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from antiphon.coordinator.placement import Placement
+from antiphon.deploy.bundles import bundles_of
+from antiphon.deploy.cluster import holders, machines
+from antiphon.deploy.environments import environment
+from antiphon.deploy.satisfiable import amounts, refuse_unsatisfiable
 from antiphon.errors import PlacementError
+
+_NOBODY = Placement(())
 
 
 class Reservation:
-    """One bundle of CPUs in which all actors of a run live. Actors themselves ask for none: they share the bundle."""
+    """The bundles of a placement, in which all actors of a run live.
 
-    def __init__(self, cpus: float = 1.0, deadline: float = 30.0) -> None:
-        available = ray.cluster_resources().get("CPU", 0.0)
-        if cpus > available:
-            raise PlacementError(
-                f"a run needs {cpus:g} CPUs and the cluster has {available:g}; expected at least as many. "
-                "Join a larger cluster, or start Ray with more."
-            )
-        self._group: PlacementGroup | None = placement_group([{"CPU": cpus}], strategy="PACK")
-        if not self._group.wait(timeout_seconds=deadline):
+    name: under which others see who holds the room. deadline: seconds to wait for what is busy.
+    Raises PlacementError at once for what the cluster does not have, after the deadline for what did not become free.
+    """
+
+    def __init__(self, placement: Placement = _NOBODY, name: str = "antiphon", deadline: float = 30.0) -> None:
+        self._rooms, self._name = placement.room_of, name
+        self._bundles = bundles_of(placement)
+        refuse_unsatisfiable(self._bundles, machines(), placement.strategy)
+        self._at = {worker: index for index, bundle in enumerate(self._bundles) for worker in bundle.workers}
+        self._group: PlacementGroup | None = placement_group(
+            [bundle.asked for bundle in self._bundles],
+            strategy=placement.strategy.upper(),
+            name=name,
+            bundle_label_selector=[bundle.labels for bundle in self._bundles],
+        )
+        try:
+            if not self._group.wait(timeout_seconds=deadline):
+                raise self._busy(deadline)
+        except BaseException:
             self.release()
-            raise PlacementError(
-                f"{cpus:g} CPUs were not free within {deadline:g} s, of {available:g} that the cluster has; expected "
-                "room for one more run. Wait for others to end, or give it a longer deadline."
-            )
+            raise
 
-    @property
-    def options(self) -> dict[str, Any]:  # Any: Ray's actor options
-        """What an actor is started with, to live in here."""
+    def options(self, worker: str = "") -> dict[str, Any]:  # Any: Ray's actor options
+        """What the actor of this worker is started with, to live in its room. Of nobody: with those who ask nothing."""
         assert self._group is not None  # nobody starts an actor in a room that was given back
-        strategy = PlacementGroupSchedulingStrategy(placement_group=self._group, placement_group_bundle_index=0)
-        return {"num_cpus": 0, "scheduling_strategy": strategy}
+        index, room = self._at.get(worker, 0), self._rooms.get(worker)
+        strategy = PlacementGroupSchedulingStrategy(placement_group=self._group, placement_group_bundle_index=index)
+        if room is None:
+            return {"num_cpus": 0, "scheduling_strategy": strategy}
+        own = {"runtime_env": environment(worker, room)} if room.runtime_env else {}
+        demands = {"num_cpus": room.num_cpus, "num_gpus": room.num_gpus, "resources": dict(room.resources)}
+        return {**demands, **own, "scheduling_strategy": strategy}
 
     def release(self) -> None:
         """Give the room back. May be called twice."""
         group, self._group = self._group, None
         if group is not None:
             remove_placement_group(group)
+
+    def _busy(self, deadline: float) -> PlacementError:
+        wanted: dict[str, float] = {}
+        for bundle in self._bundles:
+            for name, value in bundle.asked.items():
+                wanted[name] = round(wanted.get(name, 0.0) + value, 4)
+        there = [
+            f"{machine.address!r} has {amounts({name: round(machine.free.get(name, 0.0), 4) for name in wanted})} free"
+            for machine in machines()
+            if any(machine.total.get(name) for name in wanted)
+        ]
+        held = [f"{who!r} holds {amounts(what)}" for who, what in holders(self._name).items()]
+        return PlacementError(
+            f"the run's room was not free within {deadline:g} s: it asks for {amounts(wanted)}; {', '.join(there)}; "
+            f"{', '.join(held) or 'no placement group holds the rest'}. Expected others to end in time: wait for them, "
+            "stop one, or ask for less."
+        )

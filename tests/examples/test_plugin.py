@@ -84,7 +84,7 @@ def test_it_is_installed_and_learns_as_the_optimizer_that_it_copies(call, tmp_pa
 def test_on_ray_beside_its_player_and_apart_it_plays_the_same(call, tmp_path):
     room = ["--set=dac.environment=thermostat", "--set=dac.keywords.steps=5"]
     call("run", *SMALL_DAC, *room, *BUILT_IN, "--out=built-in")
-    for place in ([], ["--set=players.Actor.worker=Stranger"]):
+    for place in ([], ["--set=placement.of.Actor.remote_agent.worker=Stranger"]):
         name = "apart" if place else "beside"
         call("run", *SMALL_DAC, *room, *PLUGGED, *place, "--executor=ray", f"--out={name}")
         assert_bitwise_equal(tmp_path / "built-in", tmp_path / name)

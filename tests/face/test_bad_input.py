@@ -41,7 +41,7 @@ def refused(told, text, place):
         (
             ["dac", "--set", "players.Actor.optimiser=SGD"],
             "experiment 'dac' is refused: there is no key 'players.Actor.optimiser'; expected one of agent, optimizer, "
-            "arguments, clip_norm, clip_value, scheduler, scheduler_arguments, every, start, worker, on_failure. "
+            "arguments, clip_norm, clip_value, scheduler, scheduler_arguments, every, start, on_failure. "
             "Did you mean 'optimizer'? Correct or remove it.",
         ),
         (
@@ -85,9 +85,9 @@ def refused(told, text, place):
             "Correct the name.\n  player 'Actor', keys 'agent' and 'players.Actor'",
         ),
         (
-            ["dac", "--set", 'fuse=[["Actor", "Crtic"]]'],
-            "'Crtic' is placed, but grammar 'dac' has nobody of that name there; expected one of "
-            "['Nature', 'Actor', 'Noise', 'Deviator', 'Critic', 'BGE']. Correct the name.",
+            ["dac", "--set", 'placement.fuse=[["Actor", "Crtic"]]'],
+            "'Crtic' is to be fused: grammar 'dac' has Nature, Actor, Noise, Deviator, Critic, BGE. "
+            "Did you mean 'Critic'? Correct the name.",
         ),
         (
             ["elsewhere.toml"],

@@ -83,8 +83,7 @@ def test_a_scan_is_plotted_and_equal_scans_give_equal_bytes(antiphon, place, end
 
 def test_a_placement_from_a_file_tells_what_crosses_between_machines(antiphon, place):
     (place / "two.toml").write_text(
-        '[workers]\nleft = ["Nature", "Dense1"]\nmiddle = ["Output"]\nright = ["Loss"]\n'
-        '[nodes]\none = ["left"]\nother = ["middle", "right"]\n'
+        'fuse = [["Nature", "Dense1"]]\nof.Dense1.node = "one"\nof.Output.node = "other"\nof.Loss.node = "other"\n'
     )
     told = antiphon("cost", "backprop", "--placement=two.toml", "--json", *SMALL[:2])
     (found,) = json.loads(told.out)
@@ -195,11 +194,10 @@ def test_bad_input_is_refused(antiphon, arguments, text):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("workers = 3", "is refused: key 'workers': Input should be a valid dictionary. Expected the tables [workers] "
-         "(worker = list of who lives there), [agents] (player = worker) and [nodes] (machine = list of workers). "
-         "Correct it."),
-        ('[workers]\na = ["Nature"]\n[nodes]\none = ["b"]', "is refused: table [nodes] does not have 'a' once; "
-         "expected each of ['a'] on one machine. Correct [nodes]."),
+        ("of = 3", "is refused: key 'of' takes a table, and the number 3 arrived. Correct the value."),
+        ("[of.Output]\nnum_gpu = 1", "is refused: there is no key 'of.Output.num_gpu'; expected one of num_cpus, "
+         "num_gpus, resources, node, replicas, sharded, accept_batch_coupling, precision, remote_agent. "
+         "Did you mean 'num_gpus'? Correct or remove it."),
         ("[workers", "is not TOML: Expected ']' at the end of a table declaration (at end of document). "
          "Correct that line."),
     ],

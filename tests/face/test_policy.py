@@ -86,9 +86,11 @@ def test_what_is_not_finite_is_left_out_too(antiphon, flaky, place, how):
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(("policy", "moves", "where"), [("restart", 2, []), ("skip", 1, ["worker=Apart"])])
+@pytest.mark.parametrize(
+    ("policy", "moves", "where"), [("restart", 2, []), ("skip", 1, ["placement.of.Dense1.remote_agent.worker=Apart"])]
+)
 def test_on_ray_here_or_there_a_failure_costs_the_same(start, flaky, place, policy, moves, where):
-    changes = [f"--set=players.Dense1.{each}" for each in [f"on_failure={policy}", *where]]
+    changes = [f"--set={each}" for each in [f"players.Dense1.on_failure={policy}", *where]]
     for executor in ("inline", "ray"):
         process = start("run", *flaky, f"--out={executor}", f"--executor={executor}", *changes)
         _, error = process.communicate()
@@ -107,7 +109,7 @@ def test_on_ray_an_agent_apart_that_hangs_ends_the_run_by_its_deadline(start, pl
             'raise RuntimeError("not today")', "import threading; threading.Event().wait()"
         )
     )
-    changes = ["players.Dense1.agent=asleep:Asleep", "players.Dense1.worker=Apart", "deadline=12"]
+    changes = ["players.Dense1.agent=asleep:Asleep", "placement.of.Dense1.remote_agent.worker=Apart", "deadline=12"]
     process = start("run", *tiny_backprop, "--rounds=12", "--executor=ray", *(f"--set={each}" for each in changes))
     _, error = process.communicate()
     assert process.returncode == 1

@@ -70,7 +70,9 @@ def actors(process, until="round 1/"):
 
 
 def test_everyone_is_an_actor_of_its_own_and_plays_the_same_numbers(start, antiphon, place, tiny_dac):
-    process = start("run", *tiny_dac, "--executor=ray", "--set=players.Critic.worker=Apart", "--out=on-ray")
+    process = start(
+        "run", *tiny_dac, "--executor=ray", "--set=placement.of.Critic.remote_agent.worker=Apart", "--out=on-ray"
+    )
     cast = {row[0]: (row[1], row[2], int(row[3])) for row in actors(process)[2:]}
     out, error = process.communicate(timeout=180)
     assert (process.returncode, error) == (0, "")

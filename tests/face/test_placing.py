@@ -1,0 +1,235 @@
+"""Placements as tables: what they say, what they refuse, where they come from, and that a run can be repeated."""
+
+import tomllib
+from dataclasses import replace
+
+import pytest
+
+import antiphon
+from antiphon.coordinator.placement import Placement, Precision, Room, Strategy, hosted, spread, together
+from antiphon.errors import ExperimentError, PlacementError
+from antiphon.placing import machines
+from antiphon.reading import checked, read_experiment
+from antiphon.run import resolved
+from antiphon.toml_text import toml
+
+FULL = """
+strategy = "spread"
+fuse = [["Actor", "Deviator"]]
+logical_gpus = true
+
+[of.Actor]
+num_gpus = 0.25
+resources = { fast = 1, wide = 0.5 }
+
+[of.Deviator]
+num_cpus = 1
+num_gpus = 0.25
+resources = { fast = 2 }
+node = { "ray.io/zone" = "a" }
+
+[of.Critic]
+num_cpus = 2
+num_gpus = 1
+replicas = 3
+sharded = true
+accept_batch_coupling = true
+precision = "bfloat16"
+remote_agent = { num_cpus = 1, runtime_env = { env_vars = { RATE = "1" } } }
+
+[of.Nature]
+node = "10.0.0.1"
+"""
+ROOMS = {
+    "Nature": Room(node="10.0.0.1"),
+    "Actor": Room(1, 0.5, (("fast", 3), ("wide", 0.5)), (("ray.io/zone", "a"),)),
+    "Critic": Room(2, 1),
+    "Critic.agent": Room(1, runtime_env='{"env_vars": {"RATE": "1"}}'),
+}
+
+
+@pytest.fixture(scope="module")
+def grammar():
+    return read_experiment("dac", ["dac.widths=[4]"]).build()
+
+
+def dac(*changes, placement=None):
+    return read_experiment("dac", ["dac.widths=[4]", *changes], placement)
+
+
+def test_everything_that_a_table_says_is_in_the_value(grammar):
+    assert antiphon.place(grammar, **tomllib.loads(FULL)) == replace(
+        spread(grammar, [("Actor", "Deviator")], {"Critic": "Critic.agent"}),
+        rooms=tuple(ROOMS.items()),
+        strategy=Strategy.SPREAD,
+        replicas=(("Critic", 3),),
+        sharded=("Critic",),
+        coupled=("Critic",),
+        precision=(("Critic", Precision.BFLOAT16),),
+        logical_gpus=True,
+    )
+
+
+def test_without_a_table_everybody_has_a_worker_and_asks_nothing(grammar):
+    assert dac().placed(grammar) == antiphon.place(grammar) == spread(grammar)
+
+
+def test_a_run_can_be_repeated_from_the_resolved_table(place, grammar):
+    (place / "full.toml").write_text(FULL)
+    experiment = dac(placement="full.toml")
+    written = toml(resolved(experiment, grammar))
+    assert '[placement.of.Critic.remote_agent]\nnum_cpus = 1.0\nnum_gpus = 0.0\nnode = ""\n' in written
+    assert tomllib.loads(written)["placement"]["of"]["Noise"] == {"num_cpus": 0.0, "num_gpus": 0.0, "node": ""}
+    assert tomllib.loads(written)["placement"]["of"]["Actor"]["replicas"] == 1
+    again = checked(tomllib.loads(written), "again")
+    assert again.placed(grammar) == experiment.placed(grammar)
+    assert resolved(again, grammar) == resolved(experiment, grammar)
+
+
+def test_a_run_writes_where_everybody_lived(antiphon, place, tiny_dac):
+    (place / "mine.toml").write_text('fuse = [["Actor", "Critic"]]\n[of.Critic]\nnum_cpus = 1\n')
+    told = antiphon("run", *tiny_dac, "--placement=mine.toml", "--set=placement.of.Critic.num_gpus=0.5", "--out=mine")
+    assert told.code == 0
+    written = tomllib.loads((place / "mine/experiment.toml").read_text())["placement"]
+    assert (written["strategy"], written["fuse"]) == ("pack", [["Actor", "Critic"]])
+    critic = {"num_cpus": 1.0, "num_gpus": 0.5, "node": "", "replicas": 1, "sharded": False,
+              "accept_batch_coupling": False, "precision": "declared"}  # fmt: skip
+    assert written["of"]["Critic"] == critic and set(written["of"]) == {
+        "Nature", "Actor", "Noise", "Deviator", "Critic", "BGE"
+    }  # fmt: skip
+
+
+def test_changes_are_made_to_what_a_file_says(place, grammar):
+    (place / "mine.toml").write_text("[of.Critic]\nnum_cpus = 1\n")
+    found = dac("placement.of.Critic.num_gpus=0.5", "placement.strategy=spread", placement="mine.toml")
+    assert found.placed(grammar) == replace(
+        spread(grammar), rooms=(("Critic", Room(1, 0.5)),), strategy=Strategy.SPREAD
+    )
+
+
+def test_a_name_stands_instead_of_the_experiments_own_table(grammar):
+    own = "placement.fuse=[['Actor', 'Critic']]"
+    assert read_experiment("dac", ["dac.widths=[4]"], "spread").placed(grammar) == spread(grammar)
+    assert dac(own).placed(grammar) == spread(grammar, [("Actor", "Critic")])
+    assert dac(placement="together").placed(grammar).workers == (("Nature", hosted(grammar)),)
+
+
+def test_agents_of_one_name_share_an_actor(grammar):
+    apart = {"worker": "Desk", "num_cpus": 1}
+    of = {"Actor": {"remote_agent": apart}, "Critic": {"remote_agent": {**apart, "runtime_env": {"pip": ["x"]}}}}
+    placement = antiphon.place(grammar, of=of)
+    assert placement.agents == (("Actor", "Desk"), ("Critic", "Desk"))
+    assert placement.room_of["Desk"] == Room(2, runtime_env='{"pip": ["x"]}')
+
+
+def test_the_machine_of_each_worker(grammar):
+    found = dict.fromkeys(spread(grammar).names, "here")
+    here = antiphon.place(grammar, of={"Critic": {"node": "10.0.0.1"}, "Actor": {"node": {"zone": "a"}}})
+    assert machines(here, found) == {**found, "Critic": "10.0.0.1"}
+    apart = replace(here, strategy=Strategy.STRICT_SPREAD)
+    assert machines(apart, found) == {name: f"machine of {name}" for name in found} | {"Critic": "10.0.0.1"}
+    assert machines(together(grammar), {"inline": "here"}) == {"inline": "here"}
+
+
+CONTRADICTIONS = {
+    "stranger": (
+        {"of": {"Crtic": {}}},
+        "key 'placement.of.Crtic' is of nobody: grammar 'dac' has Nature, Actor, Noise, Deviator, Critic, BGE. "
+        "Did you mean 'Critic'? Correct the name.",
+    ),
+    "an oracle several times": (
+        {"of": {"Nature": {"replicas": 2}}},
+        "key 'placement.of.Nature.replicas' is for players, and 'Nature' is none; expected one of Actor, Critic, "
+        "Deviator. Remove the key.",
+    ),
+    "fused twice": (
+        {"fuse": [["Actor", "Critic"], ["Critic", "Nature"]]},
+        "'Critic' is placed twice; expected each worker once, and each player, oracle and loss on one worker. "
+        "Remove one of the two.",
+    ),
+    "two machines": (
+        {"fuse": [["Actor", "Critic"]], "of": {"Actor": {"node": "a"}, "Critic": {"node": {"zone": "b"}}}},
+        "Actor and Critic share worker 'Actor', and contradict each other in 'node': 'a' and {'zone': 'b'}; expected "
+        "one. Correct one of the two, or give them a worker each.",
+    ),
+    "two numbers": (
+        {"fuse": [["Actor", "Critic"]], "of": {"Actor": {"replicas": 1}, "Critic": {"replicas": 2}}},
+        "Actor and Critic share worker 'Actor', and contradict each other in 'replicas': 1 and 2; expected "
+        "one. Correct one of the two, or give them a worker each.",
+    ),
+    "two environments": (
+        {
+            "of": {
+                "Actor": {"remote_agent": {"worker": "Desk", "runtime_env": {"pip": ["x"]}}},
+                "Critic": {"remote_agent": {"worker": "Desk", "runtime_env": {"pip": ["y"]}}},
+            }
+        },
+        "the agent of Actor and the agent of Critic share worker 'Desk', and contradict each other in 'runtime_env': "
+        """'{"pip": ["x"]}' and '{"pip": ["y"]}'; expected one. Correct one of the two, or give them a worker each.""",
+    ),
+    "a sum that Ray does not assign": (
+        {"fuse": [["Actor", "Critic"]], "of": {"Actor": {"num_gpus": 0.75}, "Critic": {"num_gpus": 0.5}}},
+        "Actor, Critic share worker 'Actor' and ask for 1.25 GPUs together; expected a whole number, or a fraction "
+        "below 1, as Ray assigns them. Correct 'num_gpus' of one of them.",
+    ),
+    "one machine for two": (
+        {"strategy": "strict_spread", "of": {"Actor": {"node": "a"}, "Critic": {"node": "a"}}},
+        "workers 'Actor' and 'Critic' are both to be on 'a', and strategy 'strict_spread' gives each worker a machine "
+        "of its own. Correct 'node' of one of them, or the strategy.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS)
+def test_what_contradicts_itself_is_refused_with_names(grammar, case):
+    table, text = CONTRADICTIONS[case]
+    with pytest.raises(PlacementError) as caught:
+        antiphon.place(grammar, **table)
+    assert str(caught.value) == text
+
+
+def test_replicas_that_one_member_says_are_of_the_whole_worker(grammar):
+    found = antiphon.place(grammar, fuse=[["Actor", "Critic"]], of={"Critic": {"replicas": 2}})
+    assert found.replicas == (("Actor", 2),) and found.hosts_on["Actor#1"] == ("Actor", "Critic")
+
+
+WRONG = [
+    ("num_gpus=1.5", "num_gpus' takes a whole number, or a fraction below 1, and the number 1.5 arrived."),
+    ("num_gpus=-1", "num_gpus' takes a whole number, or a fraction below 1, and the number -1 arrived."),
+    ("num_cpus=inf", "num_cpus' takes 0, or a number of at least 0.0001, and the number inf arrived."),
+    ("replicas=0", "replicas' takes a number of at least 1, and the number 0 arrived."),
+    ("precision=half", "precision' takes 'declared', 'bfloat16' or 'float16', and the string 'half' arrived."),
+    ("node=3", """node' takes an address, or a table of labels (name = "value"), and the number 3 arrived."""),
+    ("node={zone=''}", """node' takes an address, or a table of labels (name = "value"), and the table {'zone': ''} """
+                       "arrived."),
+    ("resources={GPU=1}", "resources' takes resources of the cluster's own names (GPU is said by 'num_gpus'), and the "
+                          "table {'GPU': 1} arrived."),
+    ("resources={memory=1}", "resources' takes resources of the cluster's own names, and the table {'memory': 1} "
+                             "arrived."),
+    ("resources={x=-1}", "resources.x' takes 0, or a number of at least 0.0001, and the number -1 arrived."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "text"), WRONG, ids=[change for change, _ in WRONG])
+def test_values_that_ray_would_not_take_are_refused(change, text):
+    with pytest.raises(ExperimentError) as caught:
+        dac(f"placement.of.Critic.{change}")
+    assert str(caught.value) == (f"experiment 'dac' is refused: key 'placement.of.Critic.{text} Correct the value.")
+
+
+def test_a_wrong_key_in_python_is_refused_as_in_a_file(grammar):
+    with pytest.raises(ExperimentError) as caught:
+        antiphon.place(grammar, of={"Critic": {"remote_agent": {"wroker": "x"}}})
+    assert str(caught.value) == (
+        "the placement is refused: there is no key 'of.Critic.remote_agent.wroker'; expected one of num_cpus, "
+        "num_gpus, resources, node, worker, runtime_env. Did you mean 'worker'? Correct or remove it."
+    )
+
+
+def test_names_of_nobody_are_refused_inline_too(antiphon, tiny_dac):
+    told = antiphon("run", *tiny_dac, "--set=placement.of.Crtic.num_cpus=1")
+    assert (told.code, told.error) == (2, f"error: {CONTRADICTIONS['stranger'][1]}\n")
+
+
+def test_a_value_of_ones_own_needs_no_table(grammar):
+    assert Placement((("all", hosted(grammar)),)).room_of == {"all": Room()}
