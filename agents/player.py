@@ -5,9 +5,11 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.host import AgentHost
 from antiphon.agents.layout import Layout
+from antiphon.agents.shards import in_parts, refuse_agent, shard, whole
 from antiphon.agents.specification import AgentSpecification
 from antiphon.errors import AgentError, GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.factory import Factory
@@ -85,6 +87,19 @@ class Player:
         _copy_into(self.parameters, self._layout.response(moved))
         self.moves += 1
 
+    def shard(self, mesh: DeviceMesh) -> None:
+        """Keep a part of each parameter, with the agent's memory for it; all who hold one call this together.
+
+        Raises PlacementError for an agent that needs whole parameters.
+        """
+        assert self.specification is not None  # an agent on another worker has whole parameters: refused before
+        refuse_agent(self.name, self.specification.agent, self.specification.optimizer)
+        shard(self.module, mesh)
+        self.named = tuple((key, value) for key, value in self.module.named_parameters() if value.requires_grad)
+        self.parameters = tuple(parameter for _, parameter in self.named)
+        self._layout = Layout(self.name, self.named)
+        self._agent = AgentHost(self.name, self.specification, self.named, self.specification.in_place)
+
     def state(self) -> State:
         """Parameters (the frozen ones too), buffers, the agent's state, the number of moves, those left out too; in
         memory of its own.
@@ -92,8 +107,8 @@ class Player:
         Raises ProtocolError between a response and its move.
         """
         return {
-            "parameters": {name: value.detach().clone() for name, value in self.module.named_parameters()},
-            "buffers": {name: value.detach().clone() for name, value in self.module.named_buffers()},
+            "parameters": {name: whole(value) for name, value in self.module.named_parameters()},
+            "buffers": {name: whole(value) for name, value in self.module.named_buffers()},
             "agent": self._agent.state() if self._agent else None,
             "moves": self.moves,
         }
@@ -142,7 +157,7 @@ def _make(name: str, factory: Factory, seed: int) -> nn.Module:
 def _copy_into(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     with torch.no_grad():
         for target, source in zip(targets, sources, strict=True):
-            target.copy_(source)
+            target.copy_(in_parts(source, target))
 
 
 def _check_saved(player: str, kind: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:

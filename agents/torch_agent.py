@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from antiphon.agents.optimizers import make_optimizer, make_scheduler
+from antiphon.agents.shards import in_parts, whole
 from antiphon.errors import ExperimentError
 from antiphon.grammars.oracle import State
 
@@ -104,7 +105,8 @@ class TorchAgent:
         # (NAdam keeps a float32 product beside float64 parameters).
         self._optimizer.state.clear()
         for index, memory in state["memory"].items():
-            self._optimizer.state[self._parameters[int(index)]] = {key: _copy(value) for key, value in memory.items()}
+            parameter = self._parameters[int(index)]
+            self._optimizer.state[parameter] = {key: _placed(value, parameter) for key, value in memory.items()}
         (group,) = self._optimizer.param_groups
         group.update({key: _copy(value) for key, value in state["group"].items()})
         if self._scheduler is not None:
@@ -135,10 +137,16 @@ def _is_leaf(value: object) -> bool:
 def _copy(value: Any) -> Any:
     """A leaf of a State, in memory of its own; torch takes lists for tuples (betas). Any: leaves have many types."""
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        return whole(value)
     if isinstance(value, tuple | list):
         return [_copy(item) for item in value]
     return value
+
+
+def _placed(value: Any, parameter: Tensor) -> Any:  # Any: as below
+    """An optimizer's memory, where and in the parts in which its parameter is."""
+    copied = _copy(value)
+    return in_parts(copied, parameter) if isinstance(copied, Tensor) else copied
 
 
 def _positive(name: str, value: float | None) -> float | None:

@@ -23,6 +23,7 @@ from antiphon.coordinator.schedule import (
     Step,
     Transfer,
 )
+from antiphon.coordinator.sharding import refuse_unshardable, undelivered
 from antiphon.coordinator.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
@@ -71,6 +72,7 @@ class _Compiler:
         self.worker_of = dict(locate(grammar, placement))
         self.place_of = response_homes(grammar, self.worker_of, {**placement.host_of, **placement.agent_of})
         self.divided = divided(grammar, placement)
+        refuse_unshardable(grammar, placement, self.divided)
         self.steps: list[Step] = []
         self.writer: dict[Slot, str] = {}
         self.shares: dict[Slot, tuple[str, ...]] = {}
@@ -117,6 +119,8 @@ class _Compiler:
         if isinstance(node, Deliver) and len(group := self._hearers(node.player)) > 1:
             if reads[0] in self.terms:
                 self._contribute(reads[0])
+            elif node.player in self.placement.sharded:
+                raise undelivered(node)
             return tuple(Respond(node.name, worker, reads, (), when) for worker in group)
         writes = _written(node)
         group = self._dividers(node, reads)

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
+from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.recording import Track
 from antiphon.coordinator.schedule import (
@@ -101,6 +102,7 @@ class LocalProgram:
         self._grammar, self._record = assignment.grammar, assignment.record
         self._values: Values = {}
         self._slots: dict[Slot, int] = {}
+        self._parts: dict[int, tuple[Tensor, ...]] = {}
         self.begin()
         self._actions = actions
         self._plays = [self._compile(action) for action in actions]
@@ -259,8 +261,11 @@ class LocalProgram:
         partial_sum = node.operation.target is add
 
         def play(round: int) -> None:
-            messages = [flat(values[slot]) for slot in reads if not partial_sum or slot in values]
-            values[write] = aligned(operation(*messages))
+            messages = [values[slot] for slot in reads if not partial_sum or slot in values]
+            if isinstance(messages[0], tuple) and is_sharded(messages[0][0]):
+                values[write] = tuple(operation(*each) for each in zip(*messages, strict=True))
+            else:
+                values[write] = aligned(operation(*map(flat, messages)))
 
         return play
 
@@ -326,35 +331,28 @@ class LocalProgram:
         return cut if isinstance(action, Cut) else join
 
     def _contribute(self, action: Contribute) -> Play:
-        reduction, slot, values, contribute = (
-            action.reduction,
-            self._key(action.reads[0]),
-            self._values,
-            self._channel.contribute,
-        )
+        number, slot, values, parts = action.reduction.number, self._key(action.reads[0]), self._values, self._parts
 
         def play(round: int) -> None:
-            term = flat(values[slot])
+            term = values[slot]
             began = time.perf_counter()
-            contribute(reduction, round, term)
+            if isinstance(term, tuple) and is_sharded(term[0]):
+                parts[number] = term  # summed already, in parts, by the operator that made it
+            else:
+                self._channel.contribute(action.reduction, round, flat(term))
             self._tally.waiting += time.perf_counter() - began
-            self._tally.contributed.setdefault(reduction.number, []).append(round)
+            self._tally.contributed.setdefault(number, []).append(round)
 
         return play
 
     def _collect(self, action: Collect) -> Play:
-        reduction, slot, values, collect = (
-            action.reduction,
-            self._key(action.writes[0]),
-            self._values,
-            self._channel.collect,
-        )
+        number, slot, values, parts = action.reduction.number, self._key(action.writes[0]), self._values, self._parts
 
         def play(round: int) -> None:
             began = time.perf_counter()
-            values[slot] = collect(reduction, round)
+            values[slot] = parts.pop(number) if number in parts else self._channel.collect(action.reduction, round)
             self._tally.waiting += time.perf_counter() - began
-            self._tally.collected.setdefault(reduction.number, []).append(round)
+            self._tally.collected.setdefault(number, []).append(round)
 
         return play
 

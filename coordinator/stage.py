@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.clone import Clone
 from antiphon.agents.player import Player
@@ -30,6 +31,7 @@ class Stage:
     def __init__(self, assignment: Assignment, worker: str) -> None:
         self._assignment, self._grammar, self.worker = assignment, assignment.grammar, worker
         self._shares = _shares(assignment.schedule, worker)
+        self._sharded: frozenset[str] = frozenset()
         self.players = {name: self._player(name) for name in self._here(p.name for p in self._grammar.query.players)}
         self.agents = {name: self._agent(name) for name, at in assignment.placement.agents if self._has_agent(name, at)}
         self.oracles = {
@@ -74,6 +76,7 @@ class Stage:
             self.players[node.owner].parameters if parameters else (),
             stream(self._assignment.seed, "node", node.name, *([f"{share.index} of {share.of}"] if share else [])),
             sum(self._is_product_of(step, node) for step in self._assignment.schedule.steps),
+            node.owner in self._sharded,
         )
 
     def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
@@ -105,14 +108,34 @@ class Stage:
         return tuple(self._stateful())
 
     def state(self) -> dict[str, State]:
-        """The state of everyone here that has one, by name; of replicas, the first tells it for all."""
-        return {name: each.state() for name, each in self._stateful().items()} if self._tells else {}
+        """The state of everyone here that has one, by name; of replicas, the first tells it for all.
+
+        Collective where players are sharded: all of their replicas are asked together.
+        """
+        asked = {name: each for name, each in self._stateful().items() if self._tells or name in self._sharded}
+        states = {name: each.state() for name, each in asked.items()}
+        return states if self._tells else {}
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The replicas with whom this worker shares the parameters of sharded players; nobody if it hosts none."""
+        at_home = {self._assignment.placement.host_of[name] for name in self._assignment.placement.sharded}
+        groups = (group for at, group in self._assignment.placement.replicas_of.items() if at in at_home)
+        return next((group for group in groups if self.worker in group), ())
+
+    def shard(self, mesh: DeviceMesh) -> None:
+        """Keep a part of each parameter of the sharded players here. Before anybody is queried."""
+        for name in self._assignment.placement.sharded:
+            if name in self.players:
+                self.players[name].shard(mesh)
+        self._sharded = frozenset(self._assignment.placement.sharded)
 
     def digests(self) -> dict[str, str]:
         """Of each player that is there several times, what its parameters are: equal digests, equal bits."""
         if self.worker not in self._assignment.placement.replicated:
             return {}
-        return {name: digest(player.parameters) for name, player in self.players.items()}
+        whole = {name: player for name, player in self.players.items() if name not in self._sharded}
+        return {name: digest(player.parameters) for name, player in whole.items()}
 
     def load(self, states: Mapping[str, State]) -> None:
         """Continue from what `state` returned; states of others are left alone."""

@@ -6,12 +6,14 @@ from pathlib import Path
 import ray
 import torch
 
+from antiphon.agents.shards import part
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.program import LocalProgram, Tally
 from antiphon.coordinator.schedule import Collect, Contribute, Receive, Send, describe_action, project
+from antiphon.coordinator.sharding import join_group, leave_group
 from antiphon.coordinator.stage import Stage
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
@@ -57,6 +59,9 @@ class Worker:
         """Meet the peers of this generation. Blocks until all of them are there, or the deadline."""
         if self._assignment is None or self._stage is None or self._mailbox is None:
             raise self._unassigned("open")
+        group = self._stage.shared
+        if group:
+            self._stage.shard(join_group(connection, group, self._name, _host(), torch.device("cpu")))
         self._channel = connect(connection, self._assignment.schedule, self._name, _host(), self._mailbox)
         self._channel.open()
         self._program = LocalProgram(self._assignment, self._name, self._actions, self._stage, self._channel)
@@ -91,6 +96,12 @@ class Worker:
             self._mailbox.fail(error)  # nobody waits for this call's result; whoever waits for mail is to know
 
     @ray.method(concurrency_group="play")
+    def held(self) -> dict[str, int]:
+        """How many numbers each player's parameters have here: of a sharded one, its part's alone."""
+        players = self._staged().players.items()
+        return {name: sum(part(each).numel() for each in player.parameters) for name, player in players}
+
+    @ray.method(concurrency_group="play")
     def states(self) -> dict[str, State]:
         """The state of everyone here."""
         return self._staged().state()
@@ -121,6 +132,7 @@ class Worker:
             self._channel.close()
         if self._stage is not None:
             self._stage.close()
+        leave_group()
         self._stage = self._program = self._channel = self._mailbox = self._assignment = None
 
     def _staged(self) -> Stage:

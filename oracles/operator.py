@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from antiphon.errors import ProtocolError, ShapeError
 from antiphon.grammars.seeds import at_round
 from antiphon.oracles.chain import chain_of
+from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape
 
 ALIGNMENT = 64
@@ -29,7 +30,7 @@ class Operator:
     who: its name in errors. outputs: (shape, dtype) of each output. inputs: how many.
     toward: the inputs whose gradient may be asked.
     parameters: the player's, empty where nobody asks for theirs. seed: of the node's random stream; each round draws
-    from a fork of it. products: how many responses will be asked of one query.
+    from a fork of it. products: how many responses will be asked of one query. sharded: the parameters are in parts.
     """
 
     def __init__(
@@ -42,10 +43,14 @@ class Operator:
         parameters: Sequence[Tensor] = (),
         seed: int = 0,
         products: int = 1,
+        sharded: bool = False,
     ) -> None:
         self.who, self._function, self._outputs, self._seed = who, function, tuple(outputs), seed
         self._tape: Tape | None = None
-        if toward or parameters:
+        if sharded:
+            assert isinstance(function, nn.Module)  # a player's
+            self._tape = ShardedTape(function, toward, parameters)
+        elif toward or parameters:
             chain = chain_of(function, inputs, len(outputs[0][0]), products) if parameters else None
             self._tape = chain or AutogradTape(function, toward, parameters, products)
 

@@ -20,7 +20,7 @@ from antiphon.coordinator.placement import Placement, spread
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.coordinator.replicas import divided
 from antiphon.coordinator.schedule import Collect, Contribute, Cut, Join, Query, Transfer, project
-from antiphon.coordinator.testing import convolutional, points, wide, with_dropout
+from antiphon.coordinator.testing import convolutional, points, small_dac, wide, with_dropout
 from antiphon.coordinator.verify import verify
 from antiphon.errors import PlacementError, ProtocolError
 from antiphon.grammars.factory import Factory
@@ -334,3 +334,40 @@ def test_an_audit_misses_a_sum() -> None:
     )
     with pytest.raises(ProtocolError, match=re.escape(text)):
         audit(assignment.schedule, tallies, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "change", "text"),
+    [
+        (wide, {"agents": (("First", "Last"),)}, "its agent lives on another worker"),
+        (small_dac, {"sharded": ("Critic",), "replicas": (("Critic", 2),)}, "a clone follows it"),
+    ],
+)
+def test_what_cannot_be_played_in_parts_is_refused(make, change: dict, text: str) -> None:
+    grammar = make()
+    placement = replace(spread(grammar), **{"replicas": (("First", 2),), "sharded": ("First",), **change})
+    player = placement.sharded[0]
+    expected = (
+        f"player {player!r} cannot be sharded over its replicas: {text}. Expected nodes that all of them play "
+        "together, each answered once, and an agent beside every part. Leave the player whole."
+    )
+    with pytest.raises(PlacementError, match=re.escape(expected)):
+        assign(grammar, placement=placement)
+
+
+def test_a_player_in_parts_needs_replicas() -> None:
+    text = (
+        "player 'First' is to be sharded over its replicas, and has one; expected 2 or more. Give it replicas, or "
+        "leave it whole."
+    )
+    with pytest.raises(PlacementError, match=re.escape(text)):
+        assign(wide(), placement=replace(spread(wide()), sharded=("First",)))
+
+
+def test_in_one_process_a_player_in_parts_is_whole_in_each() -> None:
+    grammar, agent = wide(), AgentSpecification.of("SGD", {"lr": 0.1})
+    placement = replicated(grammar, First=2)
+    with InlineExecutor(assign(grammar, agent, placement=replace(placement, sharded=("First",)))) as parts:
+        in_parts = parts.play(3)
+    with InlineExecutor(assign(grammar, agent, placement=placement)) as replicas:
+        assert replicas.play(3).losses == in_parts.losses

@@ -4,16 +4,22 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import ray
 import torch
 
 from antiphon.agents import AgentSpecification
 from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, spread
 from antiphon.coordinator.testing import convolutional, small_dac, specifications, wide
 from antiphon.deploy.executor import RayExecutor
-from antiphon.grammars import Grammar
+from antiphon.envs import digits
+from antiphon.grammars import Factory, Grammar
+from antiphon.grammars.library import gan
+from antiphon.grammars.library.generative import DenseAnalysis, DenseSynthesis
+from antiphon.oracles import gaussian
 
 
 def replicated(grammar: Grammar, **counts: int) -> Placement:
@@ -76,3 +82,65 @@ def test_three_replicas_of_a_worker_that_two_players_share(pool) -> None:
     with InlineExecutor(assign(grammar)) as one:
         one.play(20)
         assert_near(states, one.states(), 1e-3)
+
+
+def sharded(grammar: Grammar, **counts: int) -> Placement:
+    return replace(replicated(grammar, **counts), sharded=tuple(counts))
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        AgentSpecification.of("AdamW", {"lr": 1e-3}),
+        AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9}, clip_norm=0.1),
+        AgentSpecification.of("SGD", {"lr": 0.5, "nesterov": True, "momentum": 0.5}, clip_value=1e-3),
+    ],
+    ids=["AdamW", "clip_norm", "clip_value"],
+)
+def test_a_player_in_parts_learns_as_the_whole(agent: AgentSpecification, pool, tmp_path) -> None:
+    # No optimizer that moves by the sign of a gradient alone at first: those of zero gradients would be noise.
+    grammar = wide()
+    placement = sharded(grammar, First=2, Second=3)
+    with InlineExecutor(assign(grammar, agent)) as one:
+        alone = one.play(30)
+        expected = one.states()
+        one.play(10)
+        later = one.states()
+    with RayExecutor(assign(grammar, agent, placement=placement), f"parts-{agent.optimizer}", pool=pool) as on_ray:
+        played = on_ray.play(30)
+        assert_near(on_ray.states(), expected, 1e-3)
+        on_ray.save(tmp_path)
+    assert played.losses["Loss"].values == pytest.approx(alone.losses["Loss"].values, rel=1e-3)
+    assert not played.digests
+    names = read_manifest(tmp_path).names
+    with RayExecutor(assign(grammar, agent, placement=placement), f"parts-2-{agent.optimizer}", pool=pool) as again:
+        again.load(load_states(tmp_path, names), 30)
+        again.play(10)
+        assert_near(again.states(), later, 1e-3)
+
+
+def test_each_replica_of_a_player_in_parts_holds_its_part_alone(pool) -> None:
+    grammar = wide()
+    with RayExecutor(assign(grammar, placement=sharded(grammar, First=2)), "halves", pool=pool) as on_ray:
+        on_ray.play(2)
+        held = {name: ray.get(on_ray.workers[name].held.remote()) for name in ("First", "First#1", "Second")}
+    whole = 256 * 256 + 256
+    assert held["Second"] == {"Second": whole}
+    assert held["First"] == held["First#1"] == {"First": whole // 2}
+
+
+def test_a_player_in_parts_may_be_asked_twice_and_edited(pool) -> None:
+    """GAN's Curator judges images and forgeries, and hears the sum; Forger hears minus what Curator would."""
+    forger = Factory.of(DenseSynthesis, 5, (64,), [33], squashed=True)
+    curator = Factory.of(DenseAnalysis, (64,), 1, [33], 0.2)
+    grammar, agent = (
+        gan(digits(16), gaussian((5,), batch=16), forger, curator),
+        AgentSpecification.of("SGD", {"lr": 0.1}),
+    )
+    placement = sharded(grammar, Forger=2, Curator=2)
+    with RayExecutor(assign(grammar, agent, placement=placement), "gan-parts", pool=pool) as on_ray:
+        on_ray.play(20)
+        states = on_ray.states()
+    with InlineExecutor(assign(grammar, agent)) as one:
+        one.play(20)
+        assert_near(states, one.states(), 1e-4)

@@ -1,0 +1,71 @@
+"""Parameters that lie in parts on several workers: whole again for a state, and in parts from one."""
+
+import sys
+
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+
+from antiphon.errors import PlacementError
+
+ELEMENTWISE = (
+    *("ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
+)
+"""Optimizers that move each element by its own gradient alone: on parts they move as on the whole."""
+
+
+def shard(module: nn.Module, mesh: DeviceMesh) -> None:
+    """Divide the parameters of a module over the mesh, in place, child by child: one child at a time is whole.
+
+    Gradients are summed, not averaged: a cotangent carries the mean over the batch already.
+    """
+    from torch.distributed.fsdp import FSDPModule, fully_shard  # not at the top: it takes a second to import
+
+    children = [child for child in module.children() if any(True for _ in child.parameters())]
+    for each in (*children, module):
+        fully_shard(each, mesh=mesh)
+    for each in module.modules():
+        if isinstance(each, FSDPModule):
+            each.set_gradient_divide_factor(1.0)
+            each.set_force_sum_reduction_for_comms(True)  # gloo has no other
+
+
+def is_sharded(value: Tensor) -> bool:
+    """Whether a tensor is one part of several.
+
+    >>> import torch
+    >>> is_sharded(torch.zeros(3))
+    False
+    """
+    tensors = sys.modules.get("torch.distributed.tensor")
+    return tensors is not None and isinstance(value, tensors.DTensor)
+
+
+def whole(value: Tensor) -> Tensor:
+    """The whole value, in memory of its own. Collective where it is in parts: all who hold one ask together."""
+    found = value.detach()
+    return found.full_tensor().clone() if is_sharded(found) else found.clone()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def part(value: Tensor) -> Tensor:
+    """What of a value lies here: all of it where it is whole."""
+    return value.to_local() if is_sharded(value) else value  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def in_parts(value: Tensor, like: Tensor) -> Tensor:
+    """A whole value, divided as `like` is if it has its shape; the value itself where `like` is whole."""
+    if not is_sharded(like) or is_sharded(value) or value.shape != like.shape:
+        return value
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)  # as `is_sharded` says
+    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def refuse_agent(player: str, agent: str, optimizer: str) -> None:
+    """Raise PlacementError for an agent that would not move parts of parameters as it moves the whole."""
+    if agent != "torch" or optimizer not in ELEMENTWISE:
+        raise PlacementError(
+            f"player {player!r} is sharded and its agent is {optimizer if agent == 'torch' else agent!r}; expected "
+            f"one of torch's that moves each element by itself: {', '.join(ELEMENTWISE)}. "
+            "Name one of these, or leave the player whole."
+        )
