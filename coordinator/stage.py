@@ -247,7 +247,7 @@ def digest(parameters: Iterable[Tensor]) -> str:
 def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:
     """The share that a worker plays of each node of Q that is divided."""
     mine = (step for step in schedule.steps if isinstance(step, Query) and step.worker == worker)
-    return {step.node: step.writes[0].share for step in mine if step.writes[0].share is not None}
+    return {step.node: slot.share for step in mine for slot in step.writes if slot.share is not None}
 
 
 def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle:

@@ -161,7 +161,7 @@ def test_a_player_that_moves_twice_is_refused(refusal):
     steps = (*GOOD.steps[:position], again, again)
     assert refusal(ProtocolError, lambda: verify(replace(GOOD, steps=steps))) == (
         f"step {position + 1} of the schedule, «move     far: A moves», is a second move of 'A'; "
-        "expected one move of each player."
+        "expected one move of each player, on each of its replicas."
     )
 
 
