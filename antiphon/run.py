@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from antiphon.coordinator.placement import Placement
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.evaluation import evaluate_folder
 from antiphon.experiment import Experiment
@@ -68,10 +69,11 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
     view = view or Unseen()
     grammar = experiment.build()
     agents = experiment.agents(grammar)
-    placement = experiment.placed(grammar)
+    apart = experiment.placed(grammar)  # also inline, where it is not used: it refuses unknown names
+    placement = apart if experiment.executor == "ray" else None
     path = Path(out) if out is not None else default_path(grammar.name)
     check_place(path, grammar, experiment.keep_checkpoints)
-    rehearse(grammar, agents)
+    rehearse(grammar, agents, _with_own_packages(placement))
     with Interrupts() as interrupts:
         with launch(
             grammar,
@@ -79,7 +81,7 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
             executor=experiment.executor,
             transport=experiment.transport,
             seed=experiment.seed,
-            placement=placement if experiment.executor == "ray" else None,
+            placement=placement,
             threads=experiment.threads,
             deadline=experiment.deadline,
         ) as game:
@@ -94,6 +96,12 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
                 view.ended()
         interrupts.gentle = False
         return _finish(folder, play.record, experiment, interrupts.asked)
+
+
+def _with_own_packages(placement: Placement | None) -> list[str]:
+    if placement is None:
+        return []
+    return [player for player, worker in placement.agents if placement.room_of[worker].runtime_env]
 
 
 def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
