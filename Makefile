@@ -52,10 +52,10 @@ gallery: env
 
 # The examples of docs/manifests.md; tests/deploy/manifests/test_examples.py holds them to the command.
 manifests: env
-	$(BIN)/antiphon manifest ray-up gan --out $(MANIFESTS)/ray-up.yaml
-	$(BIN)/antiphon manifest kuberay-cluster gan --out $(MANIFESTS)/kuberay-cluster.yaml
-	$(BIN)/antiphon manifest kuberay-job gan --out $(MANIFESTS)/kuberay-job.yaml
-	$(BIN)/antiphon manifest slurm gan --out $(MANIFESTS)/slurm.sh
+	$(BIN)/antiphon manifest ray-up $(MANIFESTS)/experiment.toml --out $(MANIFESTS)/ray-up.yaml
+	$(BIN)/antiphon manifest kuberay-cluster $(MANIFESTS)/experiment.toml --out $(MANIFESTS)/kuberay-cluster.yaml
+	$(BIN)/antiphon manifest kuberay-job $(MANIFESTS)/experiment.toml --out $(MANIFESTS)/kuberay-job.yaml
+	$(BIN)/antiphon manifest slurm $(MANIFESTS)/experiment.toml --out $(MANIFESTS)/slurm.sh
 	$(BIN)/antiphon manifest docker --out $(MANIFESTS)/Dockerfile
 
 bench: env

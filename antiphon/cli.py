@@ -202,6 +202,7 @@ def manifest_command(
     kind: Annotated[str, typer.Argument(help="ray-up, kuberay-cluster, kuberay-job, slurm, docker or constraints.")],
     experiment: Annotated[str, typer.Argument(help="Whose placement is to have room: as `run` takes it.")] = "",
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
     name: Annotated[str, typer.Option(help="Of the cluster or job; after the grammar if left out.")] = "",
     image: Annotated[str, typer.Option(help="Of containers.")] = "",
     machine_cpus: Annotated[int, typer.Option(min=1, help="CPUs of one machine.")] = 8,
@@ -215,7 +216,7 @@ def manifest_command(
         from antiphon.manifest_command import Wish, manifest_command
 
         size = Size(machine_cpus, machine_gpus, machine_memory)
-        typer.echo(manifest_command(Wish(kind, experiment, changes or (), name, image, size, out)))
+        typer.echo(manifest_command(Wish(kind, experiment, changes or (), placement, name, image, size, out)))
 
 
 def _console():  # noqa: ANN202 - rich's Console, imported here

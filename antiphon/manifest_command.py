@@ -16,11 +16,13 @@ from antiphon.toml_text import toml
 
 @dataclass(frozen=True)
 class Wish:
-    """What the command line says. experiment: empty for kinds that need none. name: after the grammar, if empty."""
+    """What the command line says. experiment: empty for kinds that need none. placement: instead of its own.
+    name: after the grammar, if empty."""
 
     kind: str
     experiment: str = ""
     changes: Sequence[str] = ()
+    placement: str | None = None
     name: str = ""
     image: str = ""
     size: Size = field(default_factory=Size)
@@ -57,7 +59,8 @@ def _order(wish: Wish) -> Order:
             f"manifest {wish.kind!r} was given no experiment; expected one, whose placement says which machines are "
             "needed. Name one that `antiphon list` shows, a TOML file, or module:factory."
         )
-    experiment = read_experiment(wish.experiment, {**dict(map(parse_change, wish.changes)), "executor": "ray"})
+    changes = {**dict(map(parse_change, wish.changes)), "executor": "ray"}
+    experiment = read_experiment(wish.experiment, changes, wish.placement)
     grammar = experiment.build()
     name = wish.name or re.sub(r"[^a-z0-9]+", "-", f"antiphon-{grammar.name}".lower()).strip("-")[:47]
-    return Order(name, experiment.placement(grammar), toml(resolved(experiment, grammar)), wish.image, wish.size)
+    return Order(name, experiment.placed(grammar), toml(resolved(experiment, grammar)), wish.image, wish.size)

@@ -83,7 +83,7 @@ def _cluster(order: Order, head_volumes: Sequence[Tree]) -> Tree:
         "rayVersion": noted(order.versions.ray, "Ray's version in the image; the pods of a cluster must run the same."),
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
-            "rayStartParams": noted({"num-cpus": "1", "num-gpus": "0"}, "For the coordinator; nobody else lives here."),
+            "rayStartParams": noted({"num-cpus": "0", "num-gpus": "0"}, "Nobody of the game lives on the head."),
             "template": _pod(order, "ray-head", {"cpu": "2", "memory": "4Gi"}, head_volumes),
         },
         "workerGroupSpecs": [noted(_group(order, group), f"Room for {group.everyone}.") for group in found],

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from antiphon.coordinator.placement import Placement, Room, Strategy
+from antiphon.coordinator.placement import Placement, Strategy
+from antiphon.deploy.bundles import CPU, GPU, Bundle, bundles_of
 from antiphon.errors import PlacementError
 
-COORDINATOR = "coordinator"
 _TINY = 1e-9
 """Fractions of a CPU or of a GPU add up to a whole only so exactly."""
 
@@ -59,16 +59,17 @@ class _Machine:
     workers: list[str] = field(default_factory=list)
     resources: dict[str, float] = field(default_factory=dict)
 
-    def takes(self, worker: str, room: Room) -> bool:
-        """Put the worker here, if there is room."""
-        chosen = self._devices(room.num_gpus)
-        if cpus_of(room) > self.cpus + _TINY or chosen is None:
+    def takes(self, bundle: Bundle) -> bool:
+        """Put these workers here, if there is room."""
+        cpus, gpus = (bundle.resources.get(name, 0.0) for name in (CPU, GPU))
+        chosen = self._devices(gpus)
+        if cpus > self.cpus + _TINY or chosen is None:
             return False
-        self.cpus -= cpus_of(room)
+        self.cpus -= cpus
         for index in chosen:
-            self.devices[index] -= min(room.num_gpus, 1.0)
-        self.workers.append(worker)
-        for name, amount in room.resources:
+            self.devices[index] -= min(gpus, 1.0)
+        self.workers += bundle.workers
+        for name, amount in _own(bundle).items():
             self.resources[name] = self.resources.get(name, 0.0) + amount
         return True
 
@@ -80,62 +81,46 @@ class _Machine:
         return free[:wanted] if len(free) >= wanted else None
 
 
-def cpus_of(room: Room) -> float:
-    """CPUs that are reckoned for a worker: one where it asks for none, since it computes in one thread."""
-    return room.num_cpus or 1.0
-
-
-def groups(placement: Placement, size: Size, *, with_coordinator: bool = False) -> tuple[Group, ...]:
+def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
     """Groups of machines on which Ray can satisfy this placement.
 
     Workers with equal labels, equal kinds of custom resources and the same address share a group, apart by whether they
     ask for GPUs. Where the strategy is a spread, each worker is reckoned a machine of its own.
-    with_coordinator: it lives on one of these machines, too, and not on one of its own.
     Raises PlacementError for a worker that no machine of this size holds.
     """
-    rooms = dict(placement.room_of)
-    if with_coordinator:
-        rooms[COORDINATOR] = Room()
-    kinds: dict[tuple[object, ...], list[str]] = {}
-    for worker, room in rooms.items():
-        _refuse_what_is_too_large(worker, room, size)
-        kinds.setdefault(_kind(room), []).append(worker)
-    apart = placement.strategy is not Strategy.PACK
-    found, names = [], _Names()
-    for workers in kinds.values():
-        machines = _filled({worker: rooms[worker] for worker in workers}, size, apart)
-        found.append(_group(names, machines, rooms[workers[0]], size))
+    kinds: dict[tuple[object, ...], list[Bundle]] = {}
+    for bundle in _bundles(placement, size):
+        address = bundle.node if isinstance(bundle.node, str) else ""
+        kind = address, labels_of(bundle), tuple(sorted(_own(bundle))), GPU in bundle.resources
+        kinds.setdefault(kind, []).append(bundle)
+    found: list[Group] = []
+    for bundles in kinds.values():
+        base = "gpu" if GPU in bundles[0].resources else "cpu"
+        count = sum(group.name.startswith(base) for group in found) + 1
+        machines = _filled(bundles, size, placement.strategy)
+        found.append(_group(base if count == 1 else f"{base}-{count}", machines, bundles[0], size))
     return tuple(found)
 
 
 def alike(placement: Placement, size: Size) -> Group:
-    """One group of equal machines for everyone and the coordinator: what Slurm gives to a job.
+    """One group of equal machines for everyone: what Slurm gives to a job.
 
     Raises PlacementError for a worker that no machine of this size holds, or for labels that contradict each other.
     """
+    bundles = _bundles(placement, size)
     labels: dict[str, str] = {}
-    for worker, room in placement.room_of.items():
-        for key, value in labels_of(room):
+    for bundle in bundles:
+        for key, value in labels_of(bundle):
             if labels.setdefault(key, value) != value:
                 raise PlacementError(
-                    f"worker {worker!r} asks for a node with the label {key}={value}, and another for "
+                    f"worker {bundle.workers[0]!r} asks for a node with the label {key}={value}, and another for "
                     f"{key}={labels[key]}; expected equal labels, for the machines of a Slurm job are alike. "
                     "Make a manifest for KubeRay or `ray up`, or leave one of the labels out."
                 )
-    rooms = dict(placement.room_of)
-    for worker, room in rooms.items():
-        _refuse_what_is_too_large(worker, room, size)
-    machines = _filled({**rooms, COORDINATOR: Room()}, size, placement.strategy is not Strategy.PACK)
-    known = {name for each in machines for name in each.resources}
-    resources = {name: max(each.resources.get(name, 0.0) for each in machines) for name in known}
+    machines = _filled(bundles, size, placement.strategy)
+    gpus = size.gpus if any(GPU in bundle.resources for bundle in bundles) else 0
     return Group(
-        "all",
-        tuple(tuple(each.workers) for each in machines),
-        size.cpus,
-        size.gpus if any(room.num_gpus for room in rooms.values()) else 0,
-        size.memory,
-        tuple(sorted(resources.items())),
-        tuple(sorted(labels.items())),
+        "all", _workers(machines), size.cpus, gpus, size.memory, _most(machines), tuple(sorted(labels.items()))
     )
 
 
@@ -149,70 +134,66 @@ def refuse_addresses(placement: Placement, where: str) -> None:
             )
 
 
-def labels_of(room: Room) -> tuple[tuple[str, str], ...]:
-    """The labels that the node of this room carries."""
-    return () if isinstance(room.node, str) else tuple(sorted(room.node))
+def labels_of(bundle: Bundle) -> tuple[tuple[str, str], ...]:
+    """The labels that the machine of these workers carries."""
+    return tuple(sorted(bundle.labels.items()))
 
 
-class _Names:
-    def __init__(self) -> None:
-        self._given: list[str] = []
-
-    def next(self, base: str) -> str:
-        self._given.append(base)
-        count = self._given.count(base)
-        return base if count == 1 else f"{base}-{count}"
+def _own(bundle: Bundle) -> dict[str, float]:
+    """Custom resources."""
+    return {name: amount for name, amount in bundle.resources.items() if name not in (CPU, GPU)}
 
 
-def _kind(room: Room) -> tuple[object, ...]:
-    address = room.node if isinstance(room.node, str) else ""
-    return address, labels_of(room), tuple(sorted(name for name, _ in room.resources)), room.num_gpus > 0
+def _bundles(placement: Placement, size: Size) -> list[Bundle]:
+    """As the run will ask Ray for them, the largest first. Refuses what no machine holds."""
+    bundles = [
+        bundle if bundle.workers else replace(bundle, workers=("coordinator",)) for bundle in bundles_of(placement)
+    ]
+    for bundle in bundles:
+        for name, has, option in ((CPU, size.cpus, "--machine-cpus"), (GPU, size.gpus, "--machine-gpus")):
+            asked = bundle.resources.get(name, 0.0)
+            if asked > has:
+                raise PlacementError(
+                    f"worker {bundle.workers[0]!r} asks for {asked:g} {name}s, and a machine has {has}; expected every "
+                    f"worker to fit on one machine. Ask for larger machines, {option} {math.ceil(asked)}, or give the "
+                    "worker less."
+                )
+    return sorted(bundles, key=lambda bundle: [-bundle.resources.get(name, 0.0) for name in (GPU, CPU)])
 
 
-def _filled(rooms: dict[str, Room], size: Size, apart: bool) -> list[_Machine]:
+def _filled(bundles: Iterable[Bundle], size: Size, strategy: Strategy) -> list[_Machine]:
     machines: list[_Machine] = []
-    largest_first = sorted(rooms, key=lambda worker: (-rooms[worker].num_gpus, -cpus_of(rooms[worker])))
-    for worker in largest_first:
-        # Where workers are spread, only the coordinator joins another.
-        open_to_it = [] if apart and worker != COORDINATOR else machines
-        if not any(machine.takes(worker, rooms[worker]) for machine in open_to_it):
+    for bundle in bundles:
+        open_to_it = machines if strategy is Strategy.PACK else []
+        if not any(machine.takes(bundle) for machine in open_to_it):
             machines.append(_Machine(size.cpus, [1.0] * size.gpus))
-            machines[-1].takes(worker, rooms[worker])
+            machines[-1].takes(bundle)
     return machines
 
 
-def _group(names: _Names, machines: list[_Machine], room: Room, size: Size) -> Group:
-    address = room.node if isinstance(room.node, str) else ""
+def _group(name: str, machines: list[_Machine], like: Bundle, size: Size) -> Group:
+    address = like.node if isinstance(like.node, str) else ""
     if address and len(machines) > 1:
         raise PlacementError(
             f"the machine {address!r} is to hold {_listed(machines)}, which fill {len(machines)} machines of "
             f"{size.cpus} CPUs and {size.gpus} GPUs; expected them to fit on it. Move some of them, or say how large "
             "it is with --machine-cpus and --machine-gpus."
         )
-    resources = {name: max(each.resources[name] for each in machines) for name, _ in room.resources}
-    return Group(
-        names.next("gpu" if room.num_gpus else "cpu"),
-        tuple(tuple(each.workers) for each in machines),
-        size.cpus,
-        size.gpus if room.num_gpus else 0,
-        size.memory,
-        tuple(sorted(resources.items())),
-        labels_of(room),
-        address,
-    )
+    gpus = size.gpus if GPU in like.resources else 0
+    return Group(name, _workers(machines), size.cpus, gpus, size.memory, _most(machines), labels_of(like), address)
+
+
+def _workers(machines: Iterable[_Machine]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(each.workers) for each in machines)
+
+
+def _most(machines: Iterable[_Machine]) -> tuple[tuple[str, float], ...]:
+    """Of each custom resource, the most that one of these machines needs."""
+    found: dict[str, float] = {}
+    for each in machines:
+        found |= {name: max(amount, found.get(name, 0.0)) for name, amount in each.resources.items()}
+    return tuple(sorted(found.items()))
 
 
 def _listed(machines: Iterable[_Machine]) -> str:
     return ", ".join(repr(worker) for machine in machines for worker in machine.workers)
-
-
-def _refuse_what_is_too_large(worker: str, room: Room, size: Size) -> None:
-    for asked, has, what, option in (
-        (cpus_of(room), size.cpus, "CPUs", "--machine-cpus"),
-        (room.num_gpus, size.gpus, "GPUs", "--machine-gpus"),
-    ):
-        if asked > has:
-            raise PlacementError(
-                f"worker {worker!r} asks for {asked:g} {what}, and a machine has {has}; expected every worker to fit "
-                f"on one machine. Ask for larger machines, {option} {math.ceil(asked)}, or give the worker less."
-            )

@@ -23,7 +23,7 @@ own, whose ports nobody else reaches."""
 
 
 def ray_up(order: Order) -> str:
-    """The cluster file: a head for the coordinator, and the machines that the placement needs."""
+    """The cluster file: a head, and the machines that the placement needs."""
     found = groups(order.placed, order.size)
     addresses = [_address(index) for index in range(sum(group.count for group in found))]
     placed = _addressed(found, addresses)
@@ -32,7 +32,7 @@ def ray_up(order: Order) -> str:
         "cluster_name": order.name,
         "provider": {
             "type": "local",
-            "head_ip": edit("192.0.2.10", "the machine of the coordinator."),
+            "head_ip": edit("192.0.2.10", "the machine on which Ray starts."),
             "worker_ips": [noted(address, _note(group)) if first else address for group, address, first in placed],
         },
         "min_workers": len(placed),
@@ -54,7 +54,10 @@ def ray_up(order: Order) -> str:
         ],
         "head_start_ray_commands": [
             f"{_ENVIRONMENT}/bin/ray stop",
-            _start("--head --port=6379 --num-cpus=1 --num-gpus=0 --autoscaling-config=~/ray_bootstrap_config.yaml"),
+            edit(
+                _start("--head --port=6379 --num-cpus=0 --num-gpus=0 --autoscaling-config=~/ray_bootstrap_config.yaml"),
+                "leave out --num-cpus=0 --num-gpus=0 if the head's own machine is to hold workers, too.",
+            ),
         ],
         "worker_start_ray_commands": [f"{_ENVIRONMENT}/bin/ray stop", *_worker_start(found, placed)],
     }

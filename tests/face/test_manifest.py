@@ -35,8 +35,9 @@ def test_the_job_holds_the_whole_experiment_as_it_was_changed(antiphon, place):
 
 def test_the_size_of_a_machine_decides_how_many(antiphon):
     counts = []
+    asking = [f"--set=placement.of.{name}.num_cpus=2" for name in ("Forger", "Curator", "Noise")]
     for cpus in ("8", "2"):
-        told = antiphon("manifest", "kuberay-cluster", "gan", "--machine-cpus", cpus)
+        told = antiphon("manifest", "kuberay-cluster", "gan", "--machine-cpus", cpus, *asking)
         cluster = next(yaml.safe_load_all(told.out))
         counts.append([group["replicas"] for group in cluster["spec"]["workerGroupSpecs"]])
     assert counts == [[1], [3]]

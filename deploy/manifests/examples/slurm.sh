@@ -3,11 +3,12 @@
 # Start it with `sbatch FILE`, stop it with `scancel`. What must or may be edited is marked EDIT.
 #
 # `ray symmetric-run` starts Ray on all machines, plays on the first, and stops Ray on all. They have room for
-# Environment, Noise, Forger, Curator, L, coordinator.
+# Forger, Curator, Environment, Noise, L.
 #SBATCH --job-name=antiphon-gan
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=8
+#SBATCH --gpus-per-node=1
 # Ray's stop ends every Ray of yours on a machine, and its start refuses a machine where one runs: no sharing.
 #SBATCH --exclusive
 # EDIT: memory of one machine.
@@ -46,7 +47,6 @@ deadline = 30.0
 rounds_per_report = 100
 checkpoint_every = 5000
 keep_checkpoints = 2
-fuse = []
 
 [agent]
 agent = "torch"
@@ -56,8 +56,6 @@ start = 0
 on_failure = "fail"
 
 [agent.arguments]
-lr = 0.0005
-betas = [0.5, 0.999]
 
 [agent.scheduler_arguments]
 
@@ -69,8 +67,6 @@ start = 0
 on_failure = "fail"
 
 [players.Forger.arguments]
-lr = 0.0005
-betas = [0.5, 0.999]
 
 [players.Forger.scheduler_arguments]
 
@@ -82,10 +78,46 @@ start = 0
 on_failure = "fail"
 
 [players.Curator.arguments]
-lr = 0.0005
-betas = [0.5, 0.999]
 
 [players.Curator.scheduler_arguments]
+
+[placement]
+strategy = "pack"
+fuse = []
+logical_gpus = false
+
+[placement.of.Environment]
+num_cpus = 2.0
+num_gpus = 0.0
+node = ""
+
+[placement.of.Noise]
+num_cpus = 0.0
+num_gpus = 0.0
+node = ""
+
+[placement.of.Forger]
+num_cpus = 1.0
+num_gpus = 0.5
+node = ""
+replicas = 1
+sharded = false
+accept_batch_coupling = false
+precision = "declared"
+
+[placement.of.Curator]
+num_cpus = 1.0
+num_gpus = 0.5
+node = ""
+replicas = 1
+sharded = false
+accept_batch_coupling = false
+precision = "declared"
+
+[placement.of.L]
+num_cpus = 0.0
+num_gpus = 0.0
+node = ""
 
 [evaluation]
 episodes = 50
@@ -112,7 +144,7 @@ first="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
 address="$(srun --nodes=1 --ntasks=1 --nodelist="$first" \
   python -c 'from ray.util import get_node_ip_address; print(get_node_ip_address())')"
 
-# Machines whose Ray notices late that the first has stopped it are ended a minute after it.
-srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --cpus-per-task=8 --wait=60 \
-  ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus=8 --num-gpus=0 -- \
+# Ray on the other machines notices after a minute that the first is gone, and ends; --wait lets it.
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --cpus-per-task=8 --wait=300 \
+  ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus=8 --num-gpus=1 -- \
   antiphon run "$job/experiment.toml" --executor ray --address auto --out "$runs/$SLURM_JOB_NAME-$SLURM_JOB_ID"

@@ -45,7 +45,7 @@ first="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
 address="$(srun --nodes=1 --ntasks=1 --nodelist="$first" \
   python -c 'from ray.util import get_node_ip_address; print(get_node_ip_address())')"
 
-# Machines whose Ray notices late that the first has stopped it are ended a minute after it.
-srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --cpus-per-task={{cpus}} --wait=60 \
+# Ray on the other machines notices after a minute that the first is gone, and ends; --wait lets it.
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --cpus-per-task={{cpus}} --wait=300 \
   ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_JOB_NUM_NODES" {{options}} -- \
   antiphon run "$job/experiment.toml" --executor ray --address auto --out "$runs/$SLURM_JOB_NAME-$SLURM_JOB_ID"

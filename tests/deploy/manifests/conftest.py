@@ -18,7 +18,7 @@ def placement(rooms: dict[str, Room], **options) -> Placement:
 
 
 MIXED = {
-    "Nature": Room(),
+    "Nature": Room(num_cpus=1),
     "Camera": Room(num_cpus=2, resources=(("camera", 1.0),), node=(("zone", "lab"),)),
     "Forger": Room(num_cpus=2, num_gpus=0.5),
     "Curator": Room(num_cpus=2, num_gpus=0.5),

@@ -87,9 +87,9 @@ def test_groups_have_the_room_that_the_placement_asks_for(order, kind):
         name: (each["replicas"], each["rayStartParams"]["num-cpus"], each["rayStartParams"]["num-gpus"])
         for name, each in found.items()
     }
-    assert sizes == {"cpu": (1, "8", "0"), "cpu-2": (1, "8", "0"), "gpu": (2, "8", "1")}
-    assert found["cpu-2"]["labels"] == {"zone": "lab"}
-    assert json.loads(found["cpu-2"]["rayStartParams"]["resources"].strip("'")) == {"camera": 1.0}
+    assert sizes == {"gpu": (2, "8", "1"), "cpu": (1, "8", "0"), "cpu-2": (1, "8", "0")}
+    assert found["cpu"]["labels"] == {"zone": "lab"}
+    assert json.loads(found["cpu"]["rayStartParams"]["resources"].strip("'")) == {"camera": 1.0}
     for name, each in found.items():
         limits = each["template"]["spec"]["containers"][0]["resources"]["limits"]
         assert limits == {"cpu": "8", "memory": "16Gi", **({"nvidia.com/gpu": "1"} if name == "gpu" else {})}
@@ -97,7 +97,9 @@ def test_groups_have_the_room_that_the_placement_asks_for(order, kind):
 
 
 def test_gpus_that_are_only_counted_are_asked_of_ray_alone(order, kind):
-    (group,) = cluster(manifest(kind, order({"A": Room(num_gpus=1)}, logical_gpus=True)))["workerGroupSpecs"]
+    (group,) = cluster(manifest(kind, order({"A": Room(num_cpus=1, num_gpus=1)}, logical_gpus=True)))[
+        "workerGroupSpecs"
+    ]
     assert group["rayStartParams"]["num-gpus"] == "1"
     assert "nvidia.com/gpu" not in group["template"]["spec"]["containers"][0]["resources"]["limits"]
 
@@ -178,7 +180,10 @@ def test_each_pod_makes_a_certificate_for_its_own_address(order, tmp_path, name)
 
 def test_other_sizes(order):
     spec = cluster(
-        manifest("kuberay-cluster", replace(order(), placement=placement({"A": Room(num_gpus=3)}), size=Size(4, 4, 64)))
+        manifest(
+            "kuberay-cluster",
+            replace(order(), placement=placement({"A": Room(num_cpus=1, num_gpus=3)}), size=Size(4, 4, 64)),
+        )
     )
     limits = spec["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert limits == {"cpu": "4", "memory": "64Gi", "nvidia.com/gpu": "4"}

@@ -1,12 +1,17 @@
 """Machines of a placement: everyone fits, no machine is asked for more than it has, and what cannot fit is refused."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.coordinator.placement import Room, Strategy
-from antiphon.deploy.manifests import Size, groups
-from antiphon.deploy.manifests.machines import alike, cpus_of, refuse_addresses
+from antiphon.deploy.bundles import bundles_of
+from antiphon.deploy.cluster import Machine
+from antiphon.deploy.manifests import Group, Size, groups
+from antiphon.deploy.manifests.machines import alike, refuse_addresses
+from antiphon.deploy.satisfiable import refuse_unsatisfiable
 from antiphon.errors import PlacementError
 from tests.deploy.manifests.conftest import MIXED, placement
 
@@ -14,19 +19,72 @@ ROOMS = st.builds(
     Room,
     num_cpus=st.sampled_from([0.0, 0.5, 1.0, 3.0, 4.0]),
     num_gpus=st.sampled_from([0.0, 0.25, 0.6, 1.0, 2.0]),
+    resources=st.sampled_from([(), (("camera", 1.0),)]),
     node=st.sampled_from(["", (("zone", "a"),), (("zone", "b"),)]),
 )
+PLACEMENTS = st.builds(
+    lambda rooms, strategy: placement({f"W{index}": room for index, room in enumerate(rooms)}, strategy=strategy),
+    st.lists(ROOMS, min_size=1, max_size=10),
+    st.sampled_from(list(Strategy)),
+)
+
+
+def machines(*found: Group) -> list[Machine]:
+    """As a cluster would have them."""
+    totals = [
+        (group, {"CPU": group.cpus, "GPU": group.gpus, **dict(group.resources), f"node:{group.address}": 1.0})
+        for group in found
+        for _ in group.workers
+    ]
+    return [
+        Machine(group.address or f"192.0.2.{index}", total, dict(group.labels), total)
+        for index, (group, total) in enumerate(totals)
+    ]
+
+
+@given(PLACEMENTS)
+def test_the_groups_satisfy_the_placement_as_a_run_will_judge_it(drawn):
+    found = groups(drawn, Size(4, 2, 16))
+    refuse_unsatisfiable(bundles_of(drawn), machines(*found), drawn.strategy)
+
+
+@given(PLACEMENTS)
+def test_machines_that_are_alike_satisfy_it_too(drawn):
+    try:
+        group = alike(drawn, Size(4, 2, 16))
+    except PlacementError as refused:
+        assert "expected equal labels" in str(refused)
+    else:
+        refuse_unsatisfiable(bundles_of(drawn), machines(group), drawn.strategy)
+
+
+def test_a_machine_less_does_not_satisfy_it():
+    drawn = placement({name: Room(num_cpus=3) for name in "ABC"})
+    (group,) = groups(drawn, Size(4, 2, 16))
+    assert group.count == 3
+    with pytest.raises(PlacementError):
+        refuse_unsatisfiable(bundles_of(drawn), machines(replace(group, workers=group.workers[1:])), drawn.strategy)
 
 
 def test_workers_that_ask_for_the_same_kinds_share_a_group():
     found = groups(placement(MIXED), Size(8, 1, 16))
     assert [(group.name, group.workers) for group in found] == [
-        ("cpu", (("Nature",),)),
-        ("cpu-2", (("Camera",),)),
         ("gpu", (("Judge",), ("Forger", "Curator"))),
+        ("cpu", (("Camera",),)),
+        ("cpu-2", (("Nature",),)),
     ]
-    assert [(group.cpus, group.gpus, group.memory) for group in found] == [(8, 0, 16), (8, 0, 16), (8, 1, 16)]
+    assert [(group.cpus, group.gpus, group.memory) for group in found] == [(8, 1, 16), (8, 0, 16), (8, 0, 16)]
     assert (found[1].labels, found[1].resources) == ((("zone", "lab"),), (("camera", 1.0),))
+
+
+def test_who_asks_for_nothing_shares_one_bundle_of_a_run_hence_one_machine():
+    (group,) = groups(placement({name: Room() for name in "ABCDEFGHIJ"}), Size(2, 1, 16))
+    assert (group.count, group.everyone) == (1, "A, B, C, D, E, F, G, H and 2 more")
+
+
+def test_the_coordinator_is_reckoned_where_nobody_asks_for_a_cpu():
+    found = groups(placement({"A": Room(num_gpus=1)}), Size(8, 1, 16))
+    assert [(group.name, group.workers) for group in found] == [("gpu", (("A",),)), ("cpu", (("coordinator",),))]
 
 
 def test_a_spread_reckons_a_machine_for_each_worker():
@@ -42,36 +100,13 @@ def test_replicas_are_counted():
 
 
 def test_a_fraction_of_a_gpu_is_on_one_gpu():
-    rooms = {name: Room(num_gpus=0.6) for name in "ABC"}
+    rooms = {name: Room(num_cpus=1, num_gpus=0.6) for name in "ABC"}
     assert [group.workers for group in groups(placement(rooms), Size(8, 2, 16))] == [(("A", "B"), ("C",))]
 
 
 def test_custom_resources_add_up_on_a_machine():
     rooms = {name: Room(num_cpus=4, resources=(("camera", 1.0),)) for name in "ABC"}
     assert [group.resources for group in groups(placement(rooms), Size(8, 1, 16))] == [(("camera", 2.0),)]
-
-
-@given(st.lists(ROOMS, min_size=1, max_size=12), st.sampled_from(list(Strategy)))
-def test_everyone_fits_and_no_machine_is_overfull(drawn, strategy):
-    rooms = {f"W{index}": room for index, room in enumerate(drawn)}
-    found = groups(placement(rooms, strategy=strategy), Size(4, 2, 16), with_coordinator=True)
-    machines = [(group, machine) for group in found for machine in group.workers]
-    assert sorted(name for _, machine in machines for name in machine) == sorted([*rooms, "coordinator"])
-    for group, machine in machines:
-        held = [rooms.get(name, Room()) for name in machine]
-        assert sum(map(cpus_of, held)) <= group.cpus + 1e-6
-        assert sum(room.num_gpus for room in held) <= group.gpus + 1e-6
-        assert {room.node for room in held} <= {group.labels, ""}
-        assert strategy is Strategy.PACK or len([name for name in machine if name in rooms]) <= 1
-
-
-@given(st.lists(ROOMS.filter(lambda room: not room.node), min_size=1, max_size=8))
-def test_machines_that_are_alike_hold_everyone(drawn):
-    rooms = {f"W{index}": room for index, room in enumerate(drawn)}
-    group = alike(placement(rooms), Size(4, 2, 16))
-    assert sorted(name for machine in group.workers for name in machine) == sorted([*rooms, "coordinator"])
-    for machine in group.workers:
-        assert sum(cpus_of(rooms.get(name, Room())) for name in machine) <= 4
 
 
 @pytest.mark.parametrize(

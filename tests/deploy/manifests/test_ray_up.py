@@ -40,13 +40,13 @@ def test_the_versions_are_pinned(cluster):
 
 
 def test_a_machine_that_is_named_stands_as_it_is(cluster):
-    config = cluster({"A": Room(node="10.1.2.3"), "B": Room()})
-    assert config["provider"]["worker_ips"] == ["10.1.2.3", "192.0.2.11"]
+    config = cluster({"A": Room(num_cpus=1, node="10.1.2.3"), "B": Room(num_cpus=1)})
+    assert config["provider"]["worker_ips"] == ["192.0.2.11", "10.1.2.3"]
 
 
 @pytest.mark.parametrize(
     ("address", "options"),
-    [("192.0.2.12", ["--labels=zone=lab", '--resources={"camera": 1.0}']), ("192.0.2.11", [])],
+    [("192.0.2.13", ["--labels=zone=lab", '--resources={"camera": 1.0}']), ("192.0.2.11", [])],
 )
 def test_each_machine_starts_with_its_own_labels_and_resources(cluster, tmp_path, address, options):
     """The start command itself, where the machine has this address and `ray` prints what it is given."""

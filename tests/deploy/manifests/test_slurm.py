@@ -8,7 +8,7 @@ from antiphon.coordinator.placement import Room
 from antiphon.deploy.manifests import Size, manifest
 from antiphon.errors import ExperimentError, PlacementError
 
-ALIKE = {"A": Room(num_cpus=4, num_gpus=1), "B": Room(num_cpus=4, resources=(("camera", 1.0),)), "C": Room()}
+ALIKE = {"A": Room(num_cpus=4, num_gpus=1), "B": Room(num_cpus=8, resources=(("camera", 1.0),)), "C": Room()}
 
 
 def directives(text: str) -> dict[str, str]:
