@@ -7,8 +7,9 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 DEMO ?= $(BIN)/antiphon run dac-pendulum-demo
 BENCH ?= $(BIN)/python -m benchmarks.round_latency
 SELECT ?= not slow
+MANIFESTS := deploy/manifests/examples
 
-.PHONY: demo test test-all lint types links env gallery bench clean
+.PHONY: demo test test-all lint types links env gallery manifests bench clean
 
 demo: env
 	$(DEMO)
@@ -48,6 +49,14 @@ env: .venv/complete
 # The pictures of the documents; tests/pictures/test_gallery.py holds them to the library.
 gallery: env
 	$(BIN)/python -P -m antiphon.pictures.gallery docs
+
+# The examples of docs/manifests.md; tests/deploy/manifests/test_examples.py holds them to the command.
+manifests: env
+	$(BIN)/antiphon manifest ray-up $(MANIFESTS)/experiment.toml --out $(MANIFESTS)/ray-up.yaml
+	$(BIN)/antiphon manifest kuberay-cluster $(MANIFESTS)/experiment.toml --out $(MANIFESTS)/kuberay-cluster.yaml
+	$(BIN)/antiphon manifest kuberay-job $(MANIFESTS)/experiment.toml --out $(MANIFESTS)/kuberay-job.yaml
+	$(BIN)/antiphon manifest slurm $(MANIFESTS)/experiment.toml --out $(MANIFESTS)/slurm.sh
+	$(BIN)/antiphon manifest docker --out $(MANIFESTS)/Dockerfile
 
 bench: env
 	$(BENCH)

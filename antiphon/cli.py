@@ -1,4 +1,4 @@
-"""The command line: `antiphon list | show | check | cost | run | evaluate`.
+"""The command line: `antiphon list | show | check | cost | run | evaluate | manifest`.
 
 Exit 2 on bad input, 1 on a run that failed or a promise that was broken, 130 on Ctrl-C.
 """
@@ -195,6 +195,28 @@ def cost_command(
             typer.echo(f"disagreement: {line}", err=True)
         if disagreements:
             raise typer.Exit(1)
+
+
+@app.command("manifest")
+def manifest_command(
+    kind: Annotated[str, typer.Argument(help="ray-up, kuberay-cluster, kuberay-job, slurm, docker or constraints.")],
+    experiment: Annotated[str, typer.Argument(help="Whose placement is to have room: as `run` takes it.")] = "",
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
+    name: Annotated[str, typer.Option(help="Of the cluster or job; after the grammar if left out.")] = "",
+    image: Annotated[str, typer.Option(help="Of containers.")] = "",
+    machine_cpus: Annotated[int, typer.Option(min=1, help="CPUs of one machine.")] = 8,
+    machine_gpus: Annotated[int, typer.Option(min=1, help="GPUs of one machine that has some.")] = 1,
+    machine_memory: Annotated[int, typer.Option(min=1, help="GiB of one machine.")] = 16,
+    out: Annotated[Path | None, typer.Option(help="The file to write; printed if left out.")] = None,
+) -> None:
+    """Write a file that starts a cluster on which an experiment has room, with authentication on."""
+    with _told():
+        from antiphon.deploy.manifests import Size
+        from antiphon.manifest_command import Wish, manifest_command
+
+        size = Size(machine_cpus, machine_gpus, machine_memory)
+        typer.echo(manifest_command(Wish(kind, experiment, changes or (), placement, name, image, size, out)))
 
 
 def _console():  # noqa: ANN202 - rich's Console, imported here

@@ -14,6 +14,11 @@ def check_output(path: Path, endings: Sequence[str]) -> None:
             f"--out {str(path)!r} ends in {path.suffix!r}; expected one of {', '.join(endings)}. "
             "The ending chooses the format: name another."
         )
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Raises ExperimentError unless the path stands in a folder that can be written."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise unwritable(path, "it is a folder" if path.is_dir() else _reason(path))
 

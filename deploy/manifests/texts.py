@@ -1,0 +1,40 @@
+"""The kinds of manifests, and what a user must look at in each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from antiphon.deploy.manifests.commented import EDIT
+from antiphon.deploy.manifests.docker import constraints, docker
+from antiphon.deploy.manifests.kuberay import kuberay_cluster, kuberay_job
+from antiphon.deploy.manifests.order import Order
+from antiphon.deploy.manifests.ray_up import ray_up
+from antiphon.deploy.manifests.slurm import slurm
+
+
+@dataclass(frozen=True)
+class Kind:
+    """write: the text for an order. placed: whether it is made for a placement, hence for an experiment."""
+
+    write: Callable[[Order], str]
+    placed: bool = True
+
+
+KINDS: Mapping[str, Kind] = {
+    "ray-up": Kind(ray_up),
+    "kuberay-cluster": Kind(kuberay_cluster),
+    "kuberay-job": Kind(kuberay_job),
+    "slurm": Kind(slurm),
+    "docker": Kind(docker, placed=False),
+    "constraints": Kind(constraints, placed=False),
+}
+
+
+def manifest(kind: str, order: Order) -> str:
+    """The manifest of a kind in KINDS. Raises PlacementError where such machines cannot satisfy the placement."""
+    return KINDS[kind].write(order)
+
+
+def edits(text: str) -> list[tuple[int, str]]:
+    """The lines that a user must look at: the number of each marked line, and what the mark says."""
+    marked = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
+    return [(number, line.removeprefix(f"# {EDIT}")) for number, line in marked if line.startswith(f"# {EDIT}")]

@@ -1,0 +1,53 @@
+"""Orders of manifests, and the programs that check what was written: they come with the dev extra."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from antiphon.coordinator.placement import Placement, Room
+from antiphon.deploy.manifests import Order, Size, Versions
+
+
+def placement(rooms: dict[str, Room], **options) -> Placement:
+    """A worker for each name, with this room."""
+    return Placement(tuple((name, (name,)) for name in rooms), rooms=tuple(rooms.items()), **options)
+
+
+MIXED = {
+    "Nature": Room(num_cpus=1),
+    "Camera": Room(num_cpus=2, resources=(("camera", 1.0),), node=(("zone", "lab"),)),
+    "Forger": Room(num_cpus=2, num_gpus=0.5),
+    "Curator": Room(num_cpus=2, num_gpus=0.5),
+    "Judge": Room(num_gpus=1),
+}
+
+
+@pytest.fixture
+def order() -> Callable[..., Order]:
+    """An order for these rooms, of fixed versions."""
+
+    def call(rooms: dict[str, Room] | None = None, size: Size | None = None, image: str = "", **options) -> Order:
+        wanted = placement(MIXED if rooms is None else rooms, **options)
+        versions = Versions(antiphon="0.1.0", python="3.11", ray="2.60.0", torch="2.13.0")
+        return Order("game", wanted, 'grammar = "gan"\n', image, size or Size(8, 1, 16), versions)
+
+    return call
+
+
+@pytest.fixture
+def checked_by(tmp_path) -> Callable[..., str]:
+    """What a linter of the dev extra prints of a text; nothing where it has nothing to say."""
+
+    def call(linter: str, text: str, *options: str) -> str:
+        program = shutil.which(linter, path=str(Path(sys.executable).parent)) or shutil.which(linter)
+        assert program is not None, f"{linter} is not installed; the extra dev brings it"
+        file = tmp_path / "checked"
+        file.write_text(text)
+        done = subprocess.run([program, *options, file], capture_output=True, text=True, timeout=60)
+        return (done.stdout + done.stderr).replace(str(file), "FILE")
+
+    return call
