@@ -4,12 +4,12 @@ The machines are Linux namespaces with addresses of their own (`deploy/machines.
 same tests run on `ray.cluster_utils.Cluster`, whose nodes share a network, and their output says so.
 """
 
-import itertools
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +21,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from antiphon.agents import AgentSpecification
 from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.placement import Placement, Room, Strategy, spread
 from antiphon.coordinator.traffic import between, measured, planned
-from antiphon.deploy.actors import coordinator_actor, worker_actor
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.machines import Machine, Machines
 from antiphon.deploy.nodes import SeveralNetworks, nodes, one_network
@@ -35,7 +34,7 @@ from antiphon.grammars.library.generative import DenseAnalysis, DenseSynthesis
 from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.oracles import Annealing, gaussian
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 ROUNDS, BATCH, LATENT = 60, 17, 5
 
@@ -56,32 +55,12 @@ def told(request, record_property) -> None:
         print(f"on {kind}")
 
 
-class ByHand:
-    """Workers and a coordinator for one run, the workers one by one on the nodes of these ids."""
-
-    def __init__(self, nodes: list[str]) -> None:
-        self._nodes = itertools.cycle(nodes)
-
-    def take(self, count: int) -> list[Any]:
-        return [self._start(worker_actor(), node) for node in itertools.islice(self._nodes, count)]
-
-    def take_coordinator(self) -> Any:
-        return self._start(coordinator_actor(), ray.get_runtime_context().get_node_id())
-
-    def give(self, workers: list[Any], coordinator: Any) -> None:
-        for each in [*workers, coordinator]:
-            ray.kill(each)
-
-    def _start(self, actor: Any, node: str) -> Any:
-        return actor.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote()
-
-
 def small_gan() -> tuple[Grammar, Placement]:
     forger = Factory.of(DenseSynthesis, LATENT, (64,), [33], squashed=True)
     grammar = gan(
         digits(BATCH), gaussian((LATENT,), batch=BATCH), forger, Factory.of(DenseAnalysis, (64,), 1, [33], 0.2)
     )
-    return grammar, spread(grammar, fuse=[("Forger", "Noise"), ("Curator", "L")])
+    return grammar, apart(grammar, ("Forger", "Noise"), ("Curator", "L"))
 
 
 def small_dac() -> tuple[Grammar, Placement]:
@@ -90,7 +69,12 @@ def small_dac() -> tuple[Grammar, Placement]:
     noise = gaussian((1,), batch=3, symbol="envs", scale=Annealing(0.5, 0.1, 50))
     actor, critic = Factory.of(Policy, 3, 1, (9, 7)), Factory.of(StateAction, 3, 1, 1, (11, 5))
     grammar = dac(world, noise, actor, critic, Factory.of(StateAction, 3, 1, 1, (8, 8)), act_every=3, learn_from=20)
-    return grammar, spread(grammar, fuse=[("Actor", "Noise"), ("Critic", "BGE"), ("Deviator", "Nature")])
+    return grammar, apart(grammar, ("Actor", "Noise"), ("Critic", "BGE"), ("Deviator", "Nature"))
+
+
+def apart(grammar: Grammar, *fuse: tuple[str, ...]) -> Placement:
+    """Three workers, of which no two may share a machine."""
+    return replace(spread(grammar, fuse=fuse), strategy=Strategy.STRICT_SPREAD)
 
 
 def assignment(made: tuple[Grammar, Placement]) -> Assignment:
@@ -135,7 +119,7 @@ def place_of(worker: Any) -> tuple[str, str]:
 def play(assignment: Assignment, rounds: int) -> Outcome:
     """What a driver on the cluster does."""
     ray.init(log_to_driver=False)
-    with RayExecutor(assignment, "network", pool=ByHand(alive())) as run:  # pyright: ignore[reportArgumentType]
+    with RayExecutor(assignment, "network") as run:
         places = {name: place_of(worker) for name, worker in run.workers.items()}
         before = sent()
         played = run.play(rounds)
@@ -226,12 +210,10 @@ class Ended(NamedTuple):
 AFTER, ENDLESS, DEADLINE = 20, 1_000_000, 4.0
 
 
-def play_until_it_fails(assignment: Assignment, addresses: list[str], sign: Path) -> Ended:
+def play_until_it_fails(assignment: Assignment, sign: Path) -> Ended:
     """What a driver does while somebody waits for the file `sign` to do harm."""
     ray.init(log_to_driver=False)
-    by_address = {node["NodeManagerAddress"]: node["NodeID"] for node in ray.nodes() if node["Alive"]}
-    pool: Any = ByHand([by_address[address] for address in addresses])
-    with RayExecutor(assignment, "doomed", pool=pool, deadline=DEADLINE) as run:
+    with RayExecutor(assignment, "doomed", deadline=DEADLINE) as run:
         run.play(AFTER)
         threading.Thread(target=touch_when_playing, args=(run, sign)).start()
         began = time.monotonic()
@@ -257,9 +239,12 @@ def doom(cluster: SeveralNetworks, name: str, harm: Callable[[Machine], None]) -
     cluster.join(name)
     victim, head = cluster.machines[name], cluster.head
     sign = head.home / f"{name}.sign"
-    addresses = [head.address, victim.address, cluster.machines["alice"].address]
+    grammar, placement = small_gan()
+    at = {"Environment": head, "Forger": victim, "Curator": cluster.machines["alice"]}
+    rooms = tuple((worker, Room(node=machine.address)) for worker, machine in at.items())
+    what = assignment((grammar, replace(placement, rooms=rooms)))
     with ThreadPoolExecutor(1) as other:
-        ended = other.submit(cluster.call, play_until_it_fails, assignment(small_gan()), addresses, sign)
+        ended = other.submit(cluster.call, play_until_it_fails, what, sign)
         assert wait_until(lambda: sign.exists() or ended.done(), 60.0)
         harm(victim)
         return ended.result(60.0)
