@@ -30,6 +30,7 @@ class Coordinator:
         self._assignment: Assignment | None = None
         self._run = ""
         self._workers: Mapping[str, Any] = {}  # Any: Ray's actor handles have no common type
+        self._hosts: Mapping[str, str] = {}
         self._round, self._generation = 0, 0
         self._store: Any = None  # Any: the store's server, held open as long as the run lasts
 
@@ -43,8 +44,11 @@ class Coordinator:
         """
         verify(assignment.schedule)
         self._assignment, self._run, self._workers, self._round = assignment, run, workers, 0
+        self._hosts = {}
         self._generation += 1
         session = Session(assignment.schedule.signature, self._generation, deadline)
+        located = self._all("tell its address", lambda _, worker: worker.address.remote())
+        self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers: the assignment is serialized once.
         shared = ray.put(assignment)
         self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
@@ -96,6 +100,5 @@ class Coordinator:
         return self._assignment
 
     def _all(self, what: str, call: Any, deadline: float | None = 120.0) -> dict[str, Any]:  # Any: Ray's references
-        return gather(
-            {name: call(name, worker) for name, worker in self._workers.items()}, self._workers, what, deadline
-        )
+        calls = {name: call(name, worker) for name, worker in self._workers.items()}
+        return gather(calls, self._workers, what, deadline, self._hosts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import ray
@@ -26,9 +27,16 @@ class Standing:
     at_work: bool = False
 
 
-def gather(calls: Mapping[str, Any], handles: Mapping[str, Any], what: str, deadline: float | None) -> dict[str, Any]:
+def gather(
+    calls: Mapping[str, Any],
+    handles: Mapping[str, Any],
+    what: str,
+    deadline: float | None,
+    hosts: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
     """The results of one call per worker, by worker. Blocks until all are there, or one fails.
 
+    hosts: the address of each worker's node, as far as known, to name it.
     Raises the cause: a dead worker before a broken rule before those who waited in vain. DeadlineError names who did
     not answer. Any: Ray's references and handles have no common type, and calls return what they will.
     """
@@ -46,7 +54,12 @@ def gather(calls: Mapping[str, Any], handles: Mapping[str, Any], what: str, dead
     if failures:
         others, _ = ray.wait(waiting, num_returns=len(waiting), timeout=_GRACE) if waiting else ([], [])
         _collect(others, names, results, failures)
-        raise cause_of(failures, _standing(set(handles) - set(failures), handles))
+        survivors = set(handles) - set(failures)
+        standing = _standing(survivors, handles)
+        cause = cause_of(failures, standing, hosts)
+        if isinstance(cause, DeadlineError):
+            _add_who_is_silent(cause, survivors - set(standing), hosts)
+        raise cause
     return results
 
 
@@ -62,12 +75,16 @@ def _collect(
             failures[names[call]] = error
 
 
-def cause_of(failures: Mapping[str, Exception], standing: Mapping[str, Standing]) -> AntiphonError:
-    """The failure to tell. standing: of the survivors."""
+def cause_of(
+    failures: Mapping[str, Exception],
+    standing: Mapping[str, Standing],
+    hosts: Mapping[str, str] = MappingProxyType({}),
+) -> AntiphonError:
+    """The failure to tell. standing: of the survivors; hosts: as for `gather`."""
     worker = min(failures, key=lambda name: _rank(failures[name]))
     error = failures[worker]
     if isinstance(error, RayActorError):
-        return _died(worker, failures, standing)
+        return _died(worker, failures, standing, hosts.get(worker, ""))
     if isinstance(error, DeadlineError):
         return _with_whom_all_wait_for(error, standing)
     if isinstance(error, AntiphonError):
@@ -86,16 +103,26 @@ def _with_whom_all_wait_for(error: DeadlineError, standing: Mapping[str, Standin
     return error
 
 
-def _died(worker: str, failures: Mapping[str, Exception], standing: Mapping[str, Standing]) -> WorkerDied:
+def _add_who_is_silent(error: DeadlineError, silent: set[str], hosts: Mapping[str, str]) -> None:
+    """A machine that is off or cut off ends no connection: whoever waited for it says so, and knows no more."""
+    for name in sorted(silent):
+        node = f" on node {hosts[name]}" if name in hosts else ""
+        error.add_note(f"worker {name!r}{node} does not answer: its machine is off, cut off, or too busy")
+
+
+def _died(
+    worker: str, failures: Mapping[str, Exception], standing: Mapping[str, Standing], host: str = ""
+) -> WorkerDied:
     # Whoever waited for its message stood in the round that it did not finish; others may lag, or run ahead of it.
     waiting = [each.round for each in standing.values() if each.awaits == worker]
     neighbours = [error for error in failures.values() if isinstance(error, TransportError)]
     lost = [error.round for error in neighbours if repr(worker) in str(error)]
     others = [each.round for each in standing.values()]
     round = max(waiting + lost, default=max(others, default=-1))
+    where = f" on node {host}" if host else ""
     stood = [f"{name!r} stood at «{each.action}» of round {each.round}" for name, each in sorted(standing.items())]
     return WorkerDied(
-        f"worker {worker!r} died in round {round}: its process is gone (killed, or out of memory). "
+        f"worker {worker!r} died in round {round}: its process{where} is gone (killed, or out of memory). "
         f"Expected it to play; of the others, {', '.join(stood) or 'none survived'}. "
         "Start again from the last checkpoint.",
         worker=worker,

@@ -92,7 +92,9 @@ def test_a_killed_worker_ends_the_run_soon_and_is_named_with_its_round(running, 
     run.close()
     assert elapsed < DEADLINE
     assert caught.value.worker == victim and caught.value.round >= 20
-    assert re.match(f"worker '{victim}' died in round {caught.value.round}: its process is gone", str(caught.value))
+    assert re.match(
+        rf"worker '{victim}' died in round {caught.value.round}: its process on node \S+ is gone", str(caught.value)
+    )
     manifest = read_manifest(checkpoint)
     assert manifest.round == 10
     assert load_states(checkpoint, manifest.names).keys() == {"Nature", "First", "Second", "Last"}
