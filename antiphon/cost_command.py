@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from antiphon.cost_tables import as_json, disagreements, flow_table, main_table, message_table, query_table
+from antiphon.cost_tables import as_json, disagreements, flow_table, main_table, message_table, query_table, sum_table
 from antiphon.costing import Bill, bill
 from antiphon.errors import ExperimentError
 from antiphon.output_file import check_output
@@ -95,6 +95,9 @@ def _show(order: Order, bills: Sequence[Bill], scan: Scan | None, console: Conso
         return
     say(console, "")
     console.print(query_table(bills))
+    if any(each.sums for each in bills):
+        say(console, "")
+        console.print(sum_table(bills))
     if order.messages:
         say(console, "")
         console.print(message_table(bills))

@@ -65,6 +65,17 @@ def flow_table(bills: Sequence[Bill], *, machines: bool) -> Table:
     return table
 
 
+def sum_table(bills: Sequence[Bill]) -> Table:
+    """What replicas contribute to sums in a round."""
+    columns = ["grammar", "sum", "terms predicted", "measured", "bytes predicted", "measured"]
+    table = _table(columns, left=2)
+    for each in bills:
+        for plan, real in each.sums:
+            counts = plan.terms, real.terms, plan.payload, real.payload
+            table.add_row(each.name, plan.reduction.name, *(average(count, len(each.rounds)) for count in counts))
+    return table
+
+
 def message_table(bills: Sequence[Bill]) -> Table:
     """Every message of the graphs, with its locality."""
     table = _table(["grammar", "graph", "value", "from", "to", "order", "locality", "bytes", "per round"], left=7)
@@ -94,6 +105,10 @@ def as_json(each: Bill) -> dict[str, Any]:  # Any: JSON
         "messages": [{name: _plain(value) for name, value in vars(hop).items()} for hop in counted.hops],
         "between_workers": _flows(each, None),
         "between_machines": _flows(each, each.nodes),
+        "sums": [
+            {"name": plan.reduction.name, "terms": real.terms, "predicted": plan.payload, "measured": real.payload}
+            for plan, real in each.sums
+        ],
     }
 
 
@@ -110,6 +125,12 @@ def disagreements(each: Bill) -> list[str]:
         f"measured {real.messages} and {real.payload}"
         for plan, real in zip(each.planned, each.measured, strict=True)
         if (plan.messages, plan.payload) != (real.messages, real.payload)
+    ]
+    told += [
+        f"sum {plan.reduction.name!r}: predicted {plan.terms} terms and {plan.payload} bytes, "
+        f"measured {real.terms} and {real.payload}"
+        for plan, real in each.sums
+        if plan != real
     ]
     return [f"grammar {each.name!r}, over {len(each.rounds)} rounds: {line}" for line in told]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.placement import Placement, spread
-from antiphon.coordinator.traffic import Traffic, measured, planned
+from antiphon.coordinator.traffic import Summed, Traffic, measured, measured_sums, planned, planned_sums
 from antiphon.experiment import Experiment
 from antiphon.grammars.cost import Cost, Graph, cost
 from antiphon.grammars.grammar import Grammar
@@ -41,8 +41,8 @@ class Bill:
     """One grammar, over the rounds `rounds`, on a placement.
 
     counted: on the graphs alone, everybody at home with himself. planned, measured: edge by edge of the schedule.
-    nodes: the machine of each worker. by: what the prediction was made from, "graphs" or, where some share a worker or
-    an agent is apart, "schedule".
+    sums: over replicas, planned and measured. nodes: the machine of each worker. by: what the prediction was made
+    from, "graphs" or, where some share a worker or an agent is apart, "schedule".
     """
 
     name: str
@@ -52,6 +52,7 @@ class Bill:
     counted: Cost
     planned: tuple[Traffic, ...]
     measured: tuple[Traffic, ...]
+    sums: tuple[tuple[Summed, Summed], ...]
     nodes: Mapping[str, str]
     predicted: Figures
     found: Figures
@@ -60,9 +61,8 @@ class Bill:
     @property
     def agrees(self) -> bool:
         """Whether every predicted figure is the measured one, and every edge carried what was planned for it."""
-        return self.predicted == self.found and [replace(each, overhead=None) for each in self.measured] == list(
-            self.planned
-        )
+        edges = [replace(each, overhead=None) for each in self.measured] == list(self.planned)
+        return self.predicted == self.found and edges and all(plan == real for plan, real in self.sums)
 
     @property
     def overhead(self) -> int:
@@ -101,6 +101,8 @@ def bill(name: str, experiment: Experiment, rounds: int | None = None) -> Bill:
         played = game.play(len(counting))
         nodes = machines(placement, {worker: address for worker, (address, _) in game.places.items()})
     traffic = measured(schedule, played)
+    in_parts = [placement.host_of[player] for player in placement.sharded] if experiment.executor == "ray" else []
+    sums = planned_sums(schedule, counting, in_parts), measured_sums(schedule, played)
     return Bill(
         name,
         counting,
@@ -109,6 +111,7 @@ def bill(name: str, experiment: Experiment, rounds: int | None = None) -> Bill:
         counted,
         plan,
         traffic,
+        tuple(zip(*sums, strict=True)),
         nodes,
         _of_cost(counted) if plain else _of_traffic(plan, counted.queries, counted.gradients),
         _of_traffic(traffic, *_asked(grammar, played)),

@@ -87,10 +87,10 @@ def casting(game: Launched, experiment: Experiment) -> Table:
         table.add_column(column, overflow="fold")
     oracles = {oracle.name for oracle in grammar.query.oracles}
     for name in hosted(grammar):
-        worker = placement.host_of[name]
         kind = "oracle" if name in oracles else "player" if name in game.assignment.agents else "loss"
         agent = game.assignment.agents[name].description if kind == "player" else ""
-        table.add_row(name, kind, worker, str(game.places[worker][1]), agent)
+        for worker in placement.replicas_of[placement.host_of[name]]:
+            table.add_row(name, kind, worker, str(game.places[worker][1]), agent)
     for name, worker in placement.agents:
         agent = game.assignment.agents[name].description
         table.add_row(f"{name}@agent", "agent", worker, str(game.places[worker][1]), agent)

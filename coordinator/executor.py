@@ -25,7 +25,8 @@ class Played:
 
     round: the next one to play. losses: per loss node, its values by round.
     reports: per oracle, what it had to report. seconds: per worker, spent in the batch; waiting: of them, for messages.
-    messages, payload, wire: per edge number, how many left, bytes of their values, bytes that channels made of them.
+    messages, payload, wire: per edge number, how many left, bytes of their values, bytes that channels made of them;
+    payload and wire of sums over replicas too. terms: per number of a sum, how many were contributed.
     queries: per oracle node of Q, how often it was asked; products: per product of R. recording: if it was asked for.
     skipped: per player, moves that were left out because its agent failed. digests: per replica and player, what its
     parameters are: equal digests, equal bits.
@@ -45,6 +46,7 @@ class Played:
     recording: Recording | None = None
     skipped: Mapping[str, Skipped] = field(default_factory=dict)
     digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    terms: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tallies: Iterable[Tally], round: int, rounds: int) -> "Played":
@@ -65,7 +67,8 @@ class Played:
         counts = messages, payload, wire, queries, products
         skipped = {player: each for tally in tallies for player, each in tally.skipped.items()}
         digests = {tally.worker: tally.digests for tally in tallies if tally.digests}
-        return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording, skipped, digests)
+        terms = sum((Counter({n: len(at) for n, at in tally.contributed.items()}) for tally in tallies), Counter[int]())
+        return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording, skipped, digests, terms)
 
 
 class Executor(Protocol):

@@ -66,11 +66,12 @@ class Tally:
     sent, received: per edge number, the rounds in which a message left and arrived. moves: per player, the rounds.
     losses: per loss node, (rounds, values). seconds: of the batch, on this worker's clock; waiting: those of them that
     went by in sending and receiving.
-    payload, wire: per edge number, bytes of the values that left, and bytes that the channel made of them. queries: how
-    often each node of an oracle was asked; products: how often each product of R was computed. track: when each action
-    was played, if the assignment asks for a recording. skipped: per player whose agent failed and is to go on, how many
-    moves were left out, the round of the last one, and why. contributed, collected: per number of a sum over replicas,
-    the rounds. digests: per player that is there several times, of its parameters at the end.
+    payload, wire: per number of an edge or a sum, bytes of the values that left, and what the channel made of them.
+    queries: how often each node of an oracle was asked; products: how often each product of R was computed. track:
+    when each action was played, if the assignment asks for a recording. skipped: per player whose agent failed and
+    is to go on, how many moves were left out, the round of the last one, and why. contributed, collected: per
+    number of a sum over replicas, the rounds. digests: per player that is there several times, of its parameters at
+    the end.
     """
 
     worker: str
@@ -339,7 +340,9 @@ class LocalProgram:
             if isinstance(term, tuple) and is_sharded(term[0]):
                 parts[number] = term  # summed already, in parts, by the operator that made it
             else:
-                self._channel.contribute(action.reduction, round, flat(term))
+                term = flat(term)
+                self._tally.wire[number] += self._channel.contribute(action.reduction, round, term)
+                self._tally.payload[number] += term.numel() * term.element_size()
             self._tally.waiting += time.perf_counter() - began
             self._tally.contributed.setdefault(number, []).append(round)
 

@@ -298,15 +298,16 @@ LocalAction: TypeAlias = LocalStep | Send | Receive
 def project(schedule: Schedule, worker: str) -> tuple[LocalAction, ...]:
     """The local program of one worker: its own steps in the schedule's order.
 
-    A send, and a cut, is hoisted to just behind the step that made its value. That cannot deadlock: sends never wait,
-    and of all receives that do, the one earliest in the total order has its value made by a step before it, which
-    nobody blocks. Contributions to sums do not wait either, and stand before all that collect.
+    A send, a cut, and a contribution to a sum is hoisted to just behind the step that made its value. That cannot
+    deadlock: none of them waits, and of all that do, the one earliest in the total order has its value made by steps
+    before it, which nobody blocks. Replicas contribute in one order: that in which their values are made.
     """
     local: list[LocalAction] = []
     for step in schedule.steps:
         if not isinstance(step, Transfer):
             if step.worker == worker:
-                local.insert(_behind_writer(local, step.reads[0]) if isinstance(step, Cut) else len(local), step)
+                early = isinstance(step, Cut | Contribute)
+                local.insert(_behind_writer(local, step.reads[0]) if early else len(local), step)
         elif step.edge.source == worker:
             local.insert(_behind_writer(local, step.slot), Send(step.edge, step.slot, step.when))
         elif step.edge.target == worker:
@@ -318,7 +319,7 @@ def _behind_writer(local: list[LocalAction], slot: Slot) -> int:
     for position in range(len(local) - 1, -1, -1):
         if slot in _made(local[position]):
             behind = position + 1
-            while behind < len(local) and isinstance(local[behind], Send | Cut):
+            while behind < len(local) and isinstance(local[behind], Send | Cut | Contribute):
                 behind += 1  # sends of one step leave in the order in which they are awaited
             return behind
     return len(local)

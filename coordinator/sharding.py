@@ -73,7 +73,10 @@ def join_group(connection: Connection, group: tuple[str, ...], me: str, host: st
         world_size=len(group),
         timeout=timedelta(seconds=connection.session.deadline),
     )
-    return DeviceMesh(device.type, list(range(len(group))))
+    # Named after this meeting: torch keeps what it found for equal meshes, and a resident worker may have had another
+    # place in the last one.
+    name = f"{connection.run}, generation {connection.session.generation}, {me}"
+    return DeviceMesh(device.type, list(range(len(group))), mesh_dim_names=(name,))
 
 
 def leave_group() -> None:

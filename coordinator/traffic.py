@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.schedule import Schedule
-from antiphon.transport.message import Edge
+from antiphon.coordinator.schedule import Contribute, Schedule
+from antiphon.transport.message import Edge, Reduction
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,37 @@ def measured(schedule: Schedule, played: Played) -> tuple[Traffic, ...]:
             played.wire.get(number, 0) - played.payload.get(number, 0),
         )
         for number, edge in schedule.edges.items()
+    )
+
+
+@dataclass(frozen=True)
+class Summed:
+    """What replicas contributed to one sum over some rounds: how many terms, and bytes of the terms themselves.
+
+    How many bytes an all-reduce moves for it is its own affair: a ring of k sends each term about twice, whatever k.
+    Terms of a sharded player are summed by its module's own hooks, and have no bytes here.
+    """
+
+    reduction: Reduction
+    terms: int
+    payload: int
+
+
+def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ()) -> tuple[Summed, ...]:
+    """What a schedule says that replicas will contribute. sharded: workers whose players are in parts."""
+    found, parts = [], set(sharded)
+    for step in schedule.steps:
+        if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:
+            terms = sum(step.when.active(round) for round in rounds) * len(step.reduction.workers)
+            found.append(Summed(step.reduction, terms, 0 if step.worker in parts else terms * step.reduction.bytes))
+    return tuple(found)
+
+
+def measured_sums(schedule: Schedule, played: Played) -> tuple[Summed, ...]:
+    """What a batch of rounds contributed, as its workers counted."""
+    return tuple(
+        Summed(reduction, played.terms.get(number, 0), played.payload.get(number, 0))
+        for number, reduction in schedule.reductions.items()
     )
 
 

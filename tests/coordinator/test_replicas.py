@@ -19,7 +19,7 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, spread
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.coordinator.replicas import divided
-from antiphon.coordinator.schedule import Collect, Contribute, Cut, Join, Query, Transfer, project
+from antiphon.coordinator.schedule import Collect, Contribute, Cut, Join, Query, Respond, Transfer, project
 from antiphon.coordinator.testing import convolutional, points, small_dac, wide, with_dropout
 from antiphon.coordinator.verify import verify
 from antiphon.errors import PlacementError, ProtocolError
@@ -136,9 +136,12 @@ def test_sums_are_contributed_at_once_and_collected_when_all_have_responded() ->
     grammar = wide()
     schedule = assign(grammar, placement=replicated(grammar, First=2, Second=2)).schedule
     local = project(schedule, "Second#1")
-    contributed = next(position for position, action in enumerate(local) if isinstance(action, Contribute))
+    at = next(position for position, action in enumerate(local) if isinstance(action, Contribute))
+    contribution, before = local[at], local[at - 1]
+    assert isinstance(contribution, Contribute) and isinstance(before, Respond)
+    assert contribution.reads[0] in before.writes
     collected = next(position for position, action in enumerate(local) if isinstance(action, Collect))
-    assert contributed < collected
+    assert at < collected
     kinds = [type(step) for step in schedule.steps]
     assert max(i for i, kind in enumerate(kinds) if kind is Contribute) < kinds.index(Collect)
 

@@ -12,8 +12,8 @@ from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, spread, together
-from antiphon.coordinator.testing import convolutional, points, with_dropout
-from antiphon.coordinator.traffic import Flow, between, measured, planned
+from antiphon.coordinator.testing import convolutional, points, wide, with_dropout
+from antiphon.coordinator.traffic import Flow, between, measured, measured_sums, planned, planned_sums
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule, negate_into
 from antiphon.grammars.cost import Graph, cost
@@ -171,3 +171,15 @@ def test_between_machines_only_what_crosses_counts():
 def test_points_are_not_asked_twice():
     assert cost(convolutional(), range(5)).queries == {"Nature": 5}
     assert points(3).questions[0].name == "sample"
+
+
+def test_what_replicas_contribute_is_what_the_schedule_says() -> None:
+    grammar = wide()
+    placement = replace(spread(grammar), replicas=(("First", 2), ("Last", 3)))
+    assignment = assign(grammar, placement=placement)
+    with InlineExecutor(assignment) as executor:
+        found = measured_sums(assignment.schedule, executor.play(5))
+    assert found == planned_sums(assignment.schedule, range(5))
+    assert [(each.terms, each.payload) for each in found] == [(10, 10 * 4 * 65792), (15, 15 * 4 * 2570)]
+    parts = planned_sums(assignment.schedule, range(5), ["Last"])
+    assert [each.payload for each in parts] == [found[0].payload, 0]
