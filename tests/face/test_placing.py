@@ -235,6 +235,20 @@ def test_names_of_nobody_are_refused_inline_too(antiphon, tiny_dac):
     assert (told.code, told.error) == (2, f"error: {CONTRADICTIONS['stranger'][1]}\n")
 
 
+def test_what_a_ray_of_ones_own_can_never_have_is_refused_before_it_is_started(antiphon, place, tiny_dac, monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # though other tests may have one
+    monkeypatch.setattr("antiphon.deploy.embedded.ray_session", None)
+    wild = ["--set=placement.of.Critic.num_gpus=64", "--set=placement.of.Nature.node={zone='b'}"]
+    told = antiphon("run", *tiny_dac, "--executor=ray", "--out=mine", *wild, "--set=placement.strategy=strict_spread")
+    assert (told.code, told.out) == (2, "") and not (place / "mine").exists()
+    assert told.error.startswith(
+        "error: the placement asks for what the cluster does not have:\n"
+        "  worker 'Nature' is to be where zone = 'b', and no machine carries that;\n"
+        "  worker 'Critic' asks for 64 GPUs, and no machine has more than "
+    )
+    assert "the cluster has 1 ('Nature', 'Actor', 'Noise', 'Deviator', 'Critic', 'BGE');\n" in told.error
+
+
 def test_a_value_of_ones_own_needs_no_table(grammar):
     assert Placement((("all", hosted(grammar)),)).room_of == {"all": Room()}
 
