@@ -67,7 +67,7 @@ def show_command(
     grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="A file: .svg, .png, .html, .mmd, .md, .dot or .gv; of a schedule .svg, .json or .txt."),
+        typer.Option(help="A file: .svg, .png, .html, .mmd, .md, .dot, .gv; of a schedule or a placement others."),
     ] = None,
     against: Annotated[
         str | None, typer.Option(help="Another grammar, or chain-rule: what do its edits change?")
@@ -76,13 +76,15 @@ def show_command(
     schedule: Annotated[bool, typer.Option("--schedule", help="Who does what when, instead of the graphs.")] = False,
     rounds: Annotated[int | None, typer.Option(min=1, help="Schedule: of so many rounds that are played now.")] = None,
     executor: Annotated[str | None, typer.Option(help="Schedule: inline or ray, for these rounds.")] = None,
-    placement: Annotated[str | None, typer.Option(help="Schedule: spread, together, or a TOML file.")] = None,
+    placement: Annotated[str | None, typer.Option(help="Who lives where: own, spread, together, or TOML.")] = None,
     order: Annotated[str | None, typer.Option(help="Schedule: plain or split, for a plan.")] = None,
 ) -> None:
-    """Show a grammar, or its schedule: as text, or drawn into a file."""
+    """Show a grammar, its schedule, or its placement: as text, or drawn into a file."""
     with _told():
-        of_schedule = {"rounds": rounds, "executor": executor, "placement": placement, "order": order}
+        of_schedule = {"rounds": rounds, "executor": executor, "order": order}
         strange = {"against": against} if schedule else of_schedule
+        if placement is not None and not schedule and against is not None:
+            raise ExperimentError("show was given --against and --placement; expected one of them. Leave one out.")
         for name, value in strange.items():
             if value is not None:
                 other = "a picture of the graphs: leave out --schedule" if schedule else "a schedule: add --schedule"
@@ -92,6 +94,10 @@ def show_command(
 
             view = View(rounds, executor, placement, order, out)
             typer.echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
+        elif placement is not None:
+            from antiphon.placement_command import placement_command
+
+            typer.echo(placement_command(grammar, changes or [], placement, out).rstrip("\n"))
         else:
             from antiphon.showing import shown
 
@@ -106,7 +112,7 @@ def run_command(
     seed: Annotated[int | None, typer.Option(help="The seed of everything.")] = None,
     executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
     transport: Annotated[str | None, typer.Option(help="process-group or object-store, between Ray's workers.")] = None,
-    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
+    placement: Annotated[str | None, typer.Option(help="own, spread, together, or a TOML file.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
 ) -> None:
     """Run an experiment, then evaluate it."""
@@ -179,7 +185,7 @@ def cost_command(
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds to count; a period if left out.")] = None,
     executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
-    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
+    placement: Annotated[str | None, typer.Option(help="own, spread, together, or a TOML file.")] = None,
     scan: Annotated[str | None, typer.Option(metavar="KEY=V1,V2,...", help="Count at several values.")] = None,
     out: Annotated[Path | None, typer.Option(help="Plot the scan: .png, .svg or .pdf.")] = None,
     messages: Annotated[bool, typer.Option("--messages", help="List every message, with its locality.")] = False,

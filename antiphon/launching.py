@@ -152,9 +152,11 @@ def _ray(
     import ray
 
     from antiphon.coordinator.connection import Transport
-    from antiphon.deploy.bundles import cpus_for, gpus_for
+    from antiphon.deploy.bundles import bundles_of, cpus_for, gpus_for
+    from antiphon.deploy.cluster import own_machine
     from antiphon.deploy.embedded import ray_session
     from antiphon.deploy.executor import RayExecutor
+    from antiphon.deploy.satisfiable import refuse_unsatisfiable
 
     if transport not in tuple(Transport):
         known = " or ".join(repr(str(each)) for each in Transport)
@@ -162,8 +164,10 @@ def _ray(
     with contextlib.ExitStack() as scope:
         # As many logical CPUs as processes: Ray starts no more than that at once, however quickly they would be ready.
         placement = assignment.placement
-        cpus = num_cpus or max(os.cpu_count() or 1, cpus_for(placement))
-        scope.enter_context(ray_session(address, cpus, gpus_for(placement)))
+        cpus, gpus = num_cpus or max(os.cpu_count() or 1, cpus_for(placement)), gpus_for(placement)
+        if address is None and not ray.is_initialized():
+            refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
+        scope.enter_context(ray_session(address, cpus, gpus))
         executor = RayExecutor(assignment, name, transport=Transport(transport), deadline=deadline)
         scope.enter_context(executor)
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal, final
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
 from antiphon.coordinator.placement import Placement, Precision, Room, Strategy, hosted, spread
 from antiphon.errors import PlacementError
@@ -24,13 +23,13 @@ _RAYS_OWN = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "", "object_store_m
 
 def _amount(value: float) -> float:
     if value != 0 and not _SMALLEST <= value < math.inf:
-        raise PydanticCustomError("amount", "0, or a number of at least 0.0001")
+        raise ValueError("0, or a number of at least 0.0001")
     return value
 
 
 def _share(value: float) -> float:
     if not _is_share(value):
-        raise PydanticCustomError("share", "a whole number, or a fraction below 1")
+        raise ValueError("a whole number, or a fraction below 1")
     return value
 
 
@@ -43,7 +42,7 @@ def _own(resources: dict[str, float]) -> dict[str, float]:
         if name in _RAYS_OWN or name.startswith("node:") or not name:
             key = _RAYS_OWN.get(name) or ("node" if name.startswith("node:") else "")
             told = f" ({name} is said by {key!r})" if key else ""
-            raise PydanticCustomError("resources", "resources of the cluster's own names{told}", {"told": told})
+            raise ValueError(f"resources of the cluster's own names{told}")
     return resources
 
 
@@ -51,7 +50,7 @@ def _node(value: object) -> object:
     pairs = list(value.items()) if isinstance(value, dict) else []
     labels = all(isinstance(each, str) and _LABEL.fullmatch(each) for pair in pairs for each in pair)
     if not isinstance(value, str) and not (pairs and labels):
-        raise PydanticCustomError("node", 'an address, or a table of labels (name = "value")')
+        raise ValueError('an address, or a table of labels (name = "value")')
     return value
 
 

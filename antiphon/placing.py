@@ -32,19 +32,21 @@ def place(
     return _checked(raw, "the placement").placement(grammar)
 
 
-def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[str, Any]:  # Any: TOML
+def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[str, Any] | None:  # Any: TOML
     """The table [placement] of that name: "spread" (a worker each, and nothing asked), "together" (all on one), or a
-    TOML file that holds its keys.
+    TOML file that holds its keys; None for "own", the experiment's.
 
     Raises ExperimentError for another name, or a file that does not parse.
     """
+    if name == "own":
+        return None
     if name == "spread":
         return {}
     if name == "together":
         return {"fuse": [list(everyone())]}
     if not name.endswith(".toml"):
         raise ExperimentError(
-            f"placement {name!r} is not known; expected 'spread', 'together', or a path to a .toml file. "
+            f"placement {name!r} is not known; expected 'own', 'spread', 'together', or a path to a .toml file. "
             "Name one of these."
         )
     title = f"placement {name!r}"

@@ -38,7 +38,8 @@ def read_experiment(
     raw, title = _raw(name)
     pairs = list(changes.items() if isinstance(changes, Mapping) else map(parse_change, changes))
     if placement is not None:
-        raw["placement"] = placement_named(placement, lambda: hosted(read_experiment(name, dict(pairs)).build()))
+        table = placement_named(placement, lambda: hosted(read_experiment(name, dict(pairs)).build()))
+        raw |= {} if table is None else {"placement": table}
     for key, value in pairs:
         _set(raw, key.split("."), value)
     return checked(raw, title)

@@ -51,6 +51,8 @@ def _expected(problem: Mapping[str, Any]) -> str:
         return f"a number {words} {context[bound]:g}"
     if kind == "literal_error":
         return str(context["expected"])
+    if kind == "value_error":
+        return str(context["error"])
     return str(problem["msg"])
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from antiphon.coordinator.placement import Placement, Room, Strategy
 
 CPU, GPU = "CPU", "GPU"
+_NAMES = {CPU: ("CPU", "CPUs"), GPU: ("GPU", "GPUs")}
 TRACE = 0.001
 """Of a CPU, or of an address: what stands for nothing, since Ray takes no empty bundle. A thousand fit."""
 
@@ -52,6 +53,21 @@ def resources(room: Room) -> dict[str, float]:
     """What a room asks, by Ray's names."""
     named = {CPU: room.num_cpus, GPU: room.num_gpus, **dict(room.resources)}
     return {name: amount for name, amount in named.items() if amount}
+
+
+def amount(name: str, value: float) -> str:
+    """A number of a resource.
+
+    >>> amount("CPU", 1.0), amount("GPU", 0.5), amount("fast", 2.0)
+    ('1 CPU', '0.5 GPUs', "2 of 'fast'")
+    """
+    singular, plural = _NAMES.get(name, ("", ""))
+    return f"{value:g} {singular if value == 1 else plural}" if singular else f"{value:g} of {name!r}"
+
+
+def amounts(resources: Mapping[str, float]) -> str:
+    """Several of them."""
+    return ", ".join(amount(name, value) for name, value in resources.items()) or "nothing"
 
 
 def devices(shares: Iterable[float]) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import ray
+from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 from ray._private.state import available_resources_per_node
 from ray.util.placement_group import placement_group_table
 
@@ -26,6 +27,15 @@ def machines() -> tuple[Machine, ...]:
         for node in ray.nodes()
         if node["Alive"]
     )
+
+
+def own_machine(num_cpus: int, num_gpus: int | None) -> Machine:
+    """What a Ray that is started here will have, before it is: GPUs as Ray finds them if None. Starting one to refuse
+    what it cannot have would take seconds."""
+    address = ray.util.get_node_ip_address()
+    found = ResourceAndLabelSpec(num_cpus=num_cpus, num_gpus=num_gpus).resolve(is_head=True, node_ip_address=address)
+    total = {name: float(value) for name, value in found.to_resource_dict().items() if value is not None}
+    return Machine(address, total, found.labels or {})
 
 
 def holders(name: str) -> dict[str, dict[str, float]]:

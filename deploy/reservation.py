@@ -6,10 +6,10 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from antiphon.coordinator.placement import Placement
-from antiphon.deploy.bundles import bundles_of
+from antiphon.deploy.bundles import amounts, bundles_of
 from antiphon.deploy.cluster import holders, machines
 from antiphon.deploy.environments import environment
-from antiphon.deploy.satisfiable import amounts, refuse_unsatisfiable
+from antiphon.deploy.satisfiable import refuse_unsatisfiable
 from antiphon.errors import PlacementError
 
 _NOBODY = Placement(())

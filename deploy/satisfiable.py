@@ -1,9 +1,9 @@
 """Whether a cluster can ever satisfy what a placement asks; what is missing, if not. Computes; asks nothing of Ray."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from antiphon.coordinator.placement import Strategy
-from antiphon.deploy.bundles import CPU, GPU, Bundle, devices
+from antiphon.deploy.bundles import CPU, GPU, Bundle, amount, amounts, devices
 from antiphon.deploy.cluster import Machine
 from antiphon.errors import PlacementError
 
@@ -12,7 +12,6 @@ _TRIES = 20_000
 _SEARCHED = 300
 """Workers for whom a layout is searched: the search is as deep as they are many."""
 _SHOWN = 6
-_NAMES = {CPU: ("CPU", "CPUs"), GPU: ("GPU", "GPUs")}
 
 
 def refuse_unsatisfiable(bundles: Sequence[Bundle], machines: Sequence[Machine], strategy: Strategy) -> None:
@@ -35,21 +34,6 @@ def refuse_unsatisfiable(bundles: Sequence[Bundle], machines: Sequence[Machine],
             + "".join(f"  {each};\n" for each in problems)
             + f"expected all of it on {_told(machines)}. {_remedy(bundles, machines)}"
         )
-
-
-def amount(name: str, value: float) -> str:
-    """A number of a resource.
-
-    >>> amount("CPU", 1.0), amount("GPU", 0.5), amount("fast", 2.0)
-    ('1 CPU', '0.5 GPUs', "2 of 'fast'")
-    """
-    singular, plural = _NAMES.get(name, ("", ""))
-    return f"{value:g} {singular if value == 1 else plural}" if singular else f"{value:g} of {name!r}"
-
-
-def amounts(resources: Mapping[str, float]) -> str:
-    """Several of them."""
-    return ", ".join(amount(name, value) for name, value in resources.items()) or "nothing"
 
 
 def _alone(bundle: Bundle, machines: Sequence[Machine]) -> list[str]:

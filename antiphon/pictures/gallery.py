@@ -1,6 +1,7 @@
 """docs/gallery.md and its pictures: every grammar of the library. `python -m antiphon.pictures.gallery` writes them."""
 
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from antiphon.experiment import RECIPES
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.drawing import Drawing, draw, draw_edits
 from antiphon.pictures.legend import legend
+from antiphon.pictures.placement_sheet import svg_of as placement_svg
 from antiphon.pictures.response_side import chain_rule_of
 from antiphon.reading import read_experiment
+from antiphon.seating import seating
 
 HEAD = """# Gallery
 
@@ -30,6 +33,30 @@ WITHOUT_EXPERIMENT = ("black-box-descent", "gray-box-descent")
 """Grammars that are asked for an objective before they can be run: the first instance of their suite is drawn."""
 
 
+PLACEMENT = """
+[placement]
+strategy = "spread"
+fuse = [["Actor", "Deviator"]]
+
+[placement.of.Nature]
+node = "10.0.0.1"
+
+[placement.of.Noise]
+node = "10.0.0.1"
+
+[placement.of.Actor]
+num_gpus = 0.5
+
+[placement.of.Critic]
+num_cpus = 2
+num_gpus = 1
+replicas = 3
+node = { zone = "a" }
+remote_agent = { num_cpus = 1, runtime_env = { env_vars = { RATE = "0.01" } } }
+"""
+"""The example of docs/placement.md, of `dac`."""
+
+
 def library() -> Mapping[str, Grammar]:
     """Every grammar of the library, by the name under which it is shown."""
     found = {name: read_experiment(name).build() for name in (*RECIPES, *VARIANTS)}
@@ -43,7 +70,8 @@ def library() -> Mapping[str, Grammar]:
 
 def gallery() -> Mapping[str, str]:
     """The text of every file, by its path under docs/."""
-    found: dict[str, str] = {"gallery/legend.svg": legend()}
+    placement = seating(read_experiment("dac", tomllib.loads(PLACEMENT)))
+    found: dict[str, str] = {"gallery/legend.svg": legend(), "gallery/placement.svg": placement_svg(placement)}
     sections = [HEAD]
     for name, grammar in library().items():
         drawings = dict(_drawings(name, grammar))

@@ -17,6 +17,7 @@ from ray.util.placement_group import placement_group_table
 import antiphon
 from antiphon.coordinator.placement import Placement, Room, Strategy
 from antiphon.coordinator.testing import wide
+from antiphon.deploy.cluster import machines, own_machine
 from antiphon.deploy.environments import _cause
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.reservation import Reservation
@@ -85,6 +86,17 @@ def test_what_is_busy_is_waited_for_and_whoever_holds_it_is_told(nothing_is_held
     later.join()
     second.release()
     second.release()
+
+
+def test_what_a_ray_of_ones_own_will_have_is_known_before(ray_is_up):
+    (there,) = machines()
+    foreseen = own_machine(12, None)
+    assert foreseen.address == there.address
+    assert {name: foreseen.total.get(name) for name in ("CPU", "GPU")} == {
+        name: there.total.get(name) for name in ("CPU", "GPU")
+    }
+    assert foreseen.labels.items() <= there.labels.items()
+    assert own_machine(3, 8).total["GPU"] == 8
 
 
 @pytest.mark.parametrize("strategy", [Strategy.PACK, Strategy.SPREAD])

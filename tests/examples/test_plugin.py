@@ -13,6 +13,7 @@ import torch
 
 import antiphon
 from antiphon.coordinator.checkpoint import load_states
+from antiphon.errors import ExperimentError
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/plugin"
 SMALL_DAC = [
@@ -88,6 +89,29 @@ def test_on_ray_beside_its_player_and_apart_it_plays_the_same(call, tmp_path):
         name = "apart" if place else "beside"
         call("run", *SMALL_DAC, *room, *PLUGGED, *place, "--executor=ray", f"--out={name}")
         assert_bitwise_equal(tmp_path / "built-in", tmp_path / name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_remote_agent_has_packages_of_its_own(tmp_path):
+    """The distribution is installed for its actor alone: here nobody finds it."""
+    source = shutil.copytree(EXAMPLE, tmp_path / "source")
+    alone = ["--no-deps", "--no-build-isolation", "--no-index"]
+    grammar = antiphon.read_experiment("backprop", ["backprop.widths=[8]", "backprop.batch=16"]).build()
+    packages = {"pip": {"packages": [str(source)], "pip_install_options": alone}}
+    everyone = [["Nature", "Dense1", "Output", "Loss"]]
+    placement = antiphon.place(grammar, fuse=everyone, of={"Dense1": {"remote_agent": {"runtime_env": packages}}})
+    rates = {"lr": 0.01, "momentum": 0.9}
+    plugged = {"Dense1": antiphon.agent(agent="momentum", **rates), "Output": antiphon.agent("SGD", lr=0.1)}
+    with pytest.raises(ExperimentError, match="no agent is called 'momentum'"):
+        antiphon.launch(grammar, plugged)
+    with antiphon.launch(grammar, plugged, placement=placement, executor="ray") as on_ray:
+        there, numbers = on_ray.play(20), on_ray.states()
+    with antiphon.launch(grammar, {**plugged, "Dense1": antiphon.agent("SGD", **rates)}) as inline:
+        here, same = inline.play(20), inline.states()
+    assert there.losses["Loss"].values == here.losses["Loss"].values
+    one, other = numbers["Dense1"]["parameters"], same["Dense1"]["parameters"]
+    assert all(torch.equal(one[name], other[name]) for name in other)
 
 
 def test_its_agent_keeps_the_contract_in_less_than_forty_lines(monkeypatch):

@@ -171,7 +171,7 @@ def test_a_key_of_the_grammars_table_needs_no_prefix():
         ),
         (
             ["backprop", "--placement", "everywhere"],
-            "placement 'everywhere' is not known; expected 'spread', 'together', or a path to a .toml file. "
+            "placement 'everywhere' is not known; expected 'own', 'spread', 'together', or a path to a .toml file. "
             "Name one of these.",
         ),
         (

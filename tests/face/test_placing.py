@@ -1,13 +1,17 @@
 """Placements as tables: what they say, what they refuse, where they come from, and that a run can be repeated."""
 
+import re
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import antiphon
 from antiphon.coordinator.placement import Placement, Precision, Room, Strategy, hosted, spread, together
 from antiphon.errors import ExperimentError, PlacementError
+from antiphon.pictures.gallery import PLACEMENT
+from antiphon.placement_table import PlacementTable, PlaceTable, RemoteAgentTable
 from antiphon.placing import machines
 from antiphon.reading import checked, read_experiment
 from antiphon.run import resolved
@@ -231,5 +235,31 @@ def test_names_of_nobody_are_refused_inline_too(antiphon, tiny_dac):
     assert (told.code, told.error) == (2, f"error: {CONTRADICTIONS['stranger'][1]}\n")
 
 
+def test_what_a_ray_of_ones_own_can_never_have_is_refused_before_it_is_started(antiphon, place, tiny_dac, monkeypatch):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # though other tests may have one
+    monkeypatch.setattr("antiphon.deploy.embedded.ray_session", None)
+    wild = ["--set=placement.of.Critic.num_gpus=64", "--set=placement.of.Nature.node={zone='b'}"]
+    told = antiphon("run", *tiny_dac, "--executor=ray", "--out=mine", *wild, "--set=placement.strategy=strict_spread")
+    assert (told.code, told.out) == (2, "") and not (place / "mine").exists()
+    assert told.error.startswith(
+        "error: the placement asks for what the cluster does not have:\n"
+        "  worker 'Nature' is to be where zone = 'b', and no machine carries that;\n"
+        "  worker 'Critic' asks for 64 GPUs, and no machine has more than "
+    )
+    assert "the cluster has 1 ('Nature', 'Actor', 'Noise', 'Deviator', 'Critic', 'BGE');\n" in told.error
+
+
 def test_a_value_of_ones_own_needs_no_table(grammar):
     assert Placement((("all", hosted(grammar)),)).room_of == {"all": Room()}
+
+
+def test_the_document_shows_what_is_drawn_and_what_can_be_read(grammar):
+    document = (Path(__file__).resolve().parents[2] / "docs/placement.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```", document, flags=re.MULTILINE | re.DOTALL)
+    assert example == PLACEMENT.lstrip()
+    placement = read_experiment("dac", {"dac.widths": [4], **tomllib.loads(example)}).placed(grammar)
+    assert placement.names == (
+        "Nature", "Actor", "Noise", "Critic", "Critic#1", "Critic#2", "BGE", "Critic.agent"
+    )  # fmt: skip
+    for key in (*PlacementTable.model_fields, *PlaceTable.model_fields, *RemoteAgentTable.model_fields):
+        assert f"`{key}`" in document or f"`{key}.NAME`" in document, key
