@@ -48,4 +48,5 @@ address="$(srun --nodes=1 --ntasks=1 --nodelist="$first" \
 # Ray on the other machines notices after a minute that the first is gone, and ends; --wait lets it.
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --cpus-per-task={{cpus}} --wait=300 \
   ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_JOB_NUM_NODES" {{options}} -- \
-  antiphon run "$job/experiment.toml" --executor ray --address auto --out "$runs/$SLURM_JOB_NAME-$SLURM_JOB_ID"
+  antiphon run "$job/experiment.toml" --address auto --name "$SLURM_JOB_NAME" \
+  --out "$runs/$SLURM_JOB_NAME-$SLURM_JOB_ID"
