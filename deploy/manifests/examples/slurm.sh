@@ -140,8 +140,8 @@ forger_channels = [64, 32]
 [gan.data_arguments]
 END_OF_EXPERIMENT
 
-first="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
-address="$(srun --nodes=1 --ntasks=1 --nodelist="$first" \
+machines="$(scontrol show hostnames "$SLURM_JOB_NODELIST")"
+address="$(srun --nodes=1 --ntasks=1 --nodelist="${machines%%$'\n'*}" \
   python -c 'from ray.util import get_node_ip_address; print(get_node_ip_address())')"
 
 # Ray on the other machines notices after a minute that the first is gone, and ends; --wait lets it.
