@@ -51,7 +51,7 @@ def kuberay_cluster(order: Order) -> str:
 def kuberay_job(order: Order) -> str:
     """A cluster for one experiment: it comes with the job and goes with it."""
     folder = f"/runs/{order.name}-$(date +%Y%m%d-%H%M%S)"
-    run = f"antiphon run /experiment/experiment.toml --executor ray --address auto --out {folder}"
+    run = f"antiphon run /experiment/experiment.toml --address auto --name {order.name} --out {folder}"
     spec = {
         "entrypoint": run,
         "submissionMode": noted("SidecarMode", "Submitted from inside the head's pod: the token crosses no network."),

@@ -140,11 +140,12 @@ forger_channels = [64, 32]
 [gan.data_arguments]
 END_OF_EXPERIMENT
 
-first="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
-address="$(srun --nodes=1 --ntasks=1 --nodelist="$first" \
+machines="$(scontrol show hostnames "$SLURM_JOB_NODELIST")"
+address="$(srun --nodes=1 --ntasks=1 --nodelist="${machines%%$'\n'*}" \
   python -c 'from ray.util import get_node_ip_address; print(get_node_ip_address())')"
 
 # Ray on the other machines notices after a minute that the first is gone, and ends; --wait lets it.
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --cpus-per-task=8 --wait=300 \
   ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus=8 --num-gpus=1 -- \
-  antiphon run "$job/experiment.toml" --executor ray --address auto --out "$runs/$SLURM_JOB_NAME-$SLURM_JOB_ID"
+  antiphon run "$job/experiment.toml" --address auto --name "$SLURM_JOB_NAME" \
+  --out "$runs/$SLURM_JOB_NAME-$SLURM_JOB_ID"

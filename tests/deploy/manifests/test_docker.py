@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.deploy.manifests import Order, Versions, manifest
+from antiphon.errors import ExperimentError
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -40,6 +41,15 @@ def test_nobody_runs_as_root_and_no_secret_is_in_the_image():
     *_, user = re.findall(r"^USER (.*)$", text, flags=re.MULTILINE)
     assert user == "1000:1000"
     assert "RAY_AUTH_TOKEN" not in text and "auth_token" not in text
+
+
+def test_a_ray_without_tokens_is_refused():
+    with pytest.raises(ExperimentError) as refused:
+        Order(versions=Versions(antiphon="0.1.0", python="3.11", ray="2.51.1", torch="2.13.0"))
+    assert str(refused.value) == (
+        "Ray 2.51.1 knows no tokens; expected 2.52 or later, since manifests have authentication on. "
+        "Install a later Ray."
+    )
 
 
 def test_every_constraint_is_one_of_the_repository(pinned):

@@ -118,7 +118,7 @@ def test_the_job_brings_its_experiment_and_plays_it(order):
     assert found["ConfigMap"]["data"] == {"experiment.toml": 'grammar = "gan"\n'}
     job = found["RayJob"]["spec"]
     assert job["entrypoint"].startswith(
-        "antiphon run /experiment/experiment.toml --executor ray --address auto --out /runs/"
+        "antiphon run /experiment/experiment.toml --address auto --name game --out /runs/"
     )
     assert job["submissionMode"] == "SidecarMode"
     head = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
