@@ -84,7 +84,7 @@ def run_experiment(
     placement = apart if experiment.executor == "ray" else None
     path = Path(out) if out is not None else default_path(grammar.name)
     check_place(path, grammar, experiment.keep_checkpoints)
-    rehearse(grammar, agents, _with_own_packages(placement))
+    rehearse(grammar, agents, with_own_packages(placement))
     with Interrupts() as interrupts:
         with launch(
             grammar,
@@ -111,7 +111,8 @@ def run_experiment(
         return _finish(folder, play.record, experiment, interrupts.asked)
 
 
-def _with_own_packages(placement: Placement | None) -> list[str]:
+def with_own_packages(placement: Placement | None) -> list[str]:
+    """The players whose agents have an environment of their own, which is not here."""
     if placement is None:
         return []
     return [player for player, worker in placement.agents if placement.room_of[worker].runtime_env]

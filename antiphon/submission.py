@@ -9,7 +9,7 @@ from antiphon.deploy.jobs import Jobs
 from antiphon.experiment import Experiment
 from antiphon.parcel import packed
 from antiphon.rehearsal import rehearse
-from antiphon.run import resolved
+from antiphon.run import resolved, with_own_packages
 from antiphon.run_folder import EXPERIMENT
 from antiphon.toml_text import toml
 
@@ -21,8 +21,7 @@ def launch_run(experiment: Experiment, address: str | None, name: str | None, ou
     """
     grammar = experiment.build()
     agents = experiment.agents(grammar)
-    rehearse(grammar, agents)
-    experiment.placement(grammar)
+    rehearse(grammar, agents, with_own_packages(experiment.placed(grammar)))
     name = checked_name(name or fresh_name(grammar.name))
     url = dashboard(given(address))
     check_ray(ray_version(url), url)

@@ -62,7 +62,7 @@ def test_a_machine_without_antiphon_is_told_from_a_worker_that_died() -> None:
 
 
 class Older(worker.Worker):
-    def versions(self):
+    def versions(self):  # pyright: ignore[reportIncompatibleVariableOverride]  # Ray's stubs make methods values
         return "10.0.0.2", {**versions(), "antiphon": "0.0.9"}
 
 

@@ -147,8 +147,8 @@ def begin(cluster, place) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def call(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-P", "-m", "antiphon", *arguments]
         clean = {**cluster.environment, "TERM": "dumb", **environment}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        started.append(subprocess.Popen(command, cwd=place, env=clean, text=True, **pipes))
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, cwd=place, env=clean, text=True, stdout=pipe, stderr=pipe))
         return started[-1]
 
     yield call
