@@ -12,8 +12,8 @@ from antiphon.coordinator.connection import Connection, Transport
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.failures import gather, stand
 from antiphon.coordinator.verify import verify
-from antiphon.coordinator.versions import Installed, check_versions, not_installed, versions
-from antiphon.errors import AntiphonError, ProtocolError
+from antiphon.coordinator.versions import Installed, check_versions, versions
+from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
 from antiphon.transport.message import Session
 from antiphon.transport.rendezvous import serve_store
@@ -40,11 +40,8 @@ class Coordinator:
     def compare(self, driver: Installed, workers: Mapping[str, Any]) -> None:  # Any: as above
         """Raises VersionError unless everyone has our versions. Plain data: nothing else is sure to arrive."""
         calls = {name: worker.versions.remote() for name, worker in workers.items()}
-        try:
-            found = gather(calls, workers, "tell its versions", 120.0)
-        except AntiphonError as error:
-            raise not_installed(f"worker {error.worker!r}", error) or error from None
-        others = {f"worker {name!r}": each for name, each in found.items()}
+        found = gather(calls, workers, "tell its versions", 120.0)
+        others = {f"worker {name!r}": found[name] for name in workers}
         check_versions((ray.util.get_node_ip_address(), versions()), {"the driver": driver, **others})
 
     @ray.method(concurrency_group="play")

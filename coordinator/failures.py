@@ -8,6 +8,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
+from antiphon.coordinator.versions import not_installed
 from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied
 
 _GRACE = 2.0
@@ -84,7 +85,8 @@ def cause_of(
     worker = min(failures, key=lambda name: _rank(failures[name]))
     error = failures[worker]
     if isinstance(error, RayActorError):
-        return _died(worker, failures, standing, hosts.get(worker, ""))
+        missing = not_installed(f"worker {worker!r}", error)
+        return missing or _died(worker, failures, standing, hosts.get(worker, ""))
     if isinstance(error, DeadlineError):
         return _with_whom_all_wait_for(error, standing)
     if isinstance(error, AntiphonError):

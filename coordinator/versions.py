@@ -1,5 +1,6 @@
 """Versions of what a run is made of, which must agree on all its machines: told as plain data, before anything else."""
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -42,14 +43,17 @@ def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
 
 
 def not_installed(name: str, error: object) -> VersionError | None:
-    """The error of an actor that could not be made for want of antiphon, or of another one; None for other errors."""
-    if _FAILED_TO_IMPORT not in str(error):
+    """The error of an actor that could not be made for want of antiphon, or of a part of it; None for other errors."""
+    text = str(error)
+    if _FAILED_TO_IMPORT not in text:
         return None
-    last = next((line for line in reversed(str(error).splitlines()) if "Error: " in line), "")
+    found = re.search(r"\bip=([^,)]+)", text)
+    machine = f"machine {found[1]}" if found else "a machine"
+    last = next((line.strip() for line in reversed(text.splitlines()) if "Error: " in line), "")
     return VersionError(
-        f"{name} was placed on a machine where antiphon cannot be imported: {last.strip()}. Expected it, and what it "
-        "depends on, on every machine of a run. Install it there, or launch with `antiphon launch`, which brings its "
-        "own antiphon."
+        f"{name} was placed on {machine}, where antiphon cannot be imported: "
+        f"{last}. Expected it, and what it depends on, on every machine of a run. Install it there, or launch with "
+        "`antiphon launch`, which brings its own antiphon."
     )
 
 

@@ -148,14 +148,14 @@ class RayExecutor:
             return ray.get(call())
         except RayTaskError as error:
             self._broken = True
-            missing = not_installed("the coordinator", error.cause)
-            if missing is not None:
-                raise missing from None
             if isinstance(error.cause, Exception):
                 raise error.cause from None
             raise RoundError(f"the coordinator failed to {what}: {error}. Look at its traceback.") from error
         except RayActorError as error:
             self._broken = True
+            missing = not_installed("the coordinator", error)
+            if missing is not None:
+                raise missing from None
             raise WorkerDied(
                 f"the coordinator of run {self.run!r} died: its process is gone; expected it to {what}. "
                 "Start again from the last checkpoint.",

@@ -1,10 +1,13 @@
 """Everyone plays with the same versions, or nobody plays; a checkpoint is whole, whoever shares a disk with whom."""
 
+import importlib
 import importlib.metadata
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from ray.cloudpickle import register_pickle_by_value  # pyright: ignore[reportPrivateImportUsage]  # public, says Ray
 
 import antiphon
 from antiphon.agents.specification import AgentSpecification
@@ -51,14 +54,8 @@ def test_another_version_is_named_with_its_machine(changed, text) -> None:
     assert str(caught.value) == text
 
 
-def test_a_machine_without_antiphon_is_told_from_a_worker_that_died() -> None:
-    told = "Worker failed to import on the worker. Traceback:\nModuleNotFoundError: No module named 'antiphon'\n"
-    assert str(not_installed("worker 'Actor'", told)) == (
-        "worker 'Actor' was placed on a machine where antiphon cannot be imported: ModuleNotFoundError: No module "
-        "named 'antiphon'. Expected it, and what it depends on, on every machine of a run. Install it there, or "
-        "launch with `antiphon launch`, which brings its own antiphon."
-    )
-    assert not_installed("worker 'Actor'", "its process is gone") is None
+# Ray's workers cannot import this module: what it defines travels by value.
+register_pickle_by_value(sys.modules[__name__])
 
 
 class Older(worker.Worker):
@@ -82,6 +79,21 @@ def started(monkeypatch, kind: type, run: str) -> RayExecutor:
 def test_nobody_plays_with_another_version(ray_is_up, monkeypatch) -> None:
     with pytest.raises(VersionError, match=r"worker 'Nature' on machine 10.0.0.2 has antiphon 0.0.9, and the coord"):
         started(monkeypatch, Older, "older")
+
+
+def test_a_machine_without_antiphon_is_told_from_a_worker_that_died(ray_is_up, monkeypatch, tmp_path) -> None:
+    (tmp_path / "only_here.py").write_text("from antiphon.coordinator.worker import Worker\nclass Own(Worker): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(VersionError) as caught:
+        started(monkeypatch, importlib.import_module("only_here").Own, "missing")
+    worker, _, rest = str(caught.value).partition(" was placed on machine ")
+    assert worker in {f"worker {name!r}" for name in ("Nature", "First", "Second", "Last", "Loss")}
+    assert rest.partition(", ")[2] == (
+        "where antiphon cannot be imported: ModuleNotFoundError: No module named 'only_here'. Expected it, and what it "
+        "depends on, on every machine of a run. Install it there, or launch with `antiphon launch`, which brings its "
+        "own antiphon."
+    )
+    assert not_installed("worker 'Actor'", "its process is gone") is None
 
 
 def test_a_checkpoint_is_whole_where_workers_have_disks_of_their_own(ray_is_up, monkeypatch, tmp_path) -> None:
