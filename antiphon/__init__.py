@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from antiphon.errors import AgentError as AgentError
     from antiphon.errors import AntiphonError as AntiphonError
     from antiphon.errors import BlackBoxError as BlackBoxError
+    from antiphon.errors import ClusterError as ClusterError
     from antiphon.errors import CodecError as CodecError
     from antiphon.errors import DeadlineError as DeadlineError
     from antiphon.errors import ExperimentError as ExperimentError
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from antiphon.errors import RoundError as RoundError
     from antiphon.errors import ShapeError as ShapeError
     from antiphon.errors import TransportError as TransportError
+    from antiphon.errors import VersionError as VersionError
     from antiphon.errors import WorkerDied as WorkerDied
     from antiphon.grammars.brick import Brick as Brick
     from antiphon.grammars.brick import brick as brick

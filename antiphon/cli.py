@@ -1,16 +1,19 @@
-"""The command line: `antiphon list | show | check | cost | run | evaluate | manifest`.
+"""The command line: `antiphon list | show | check | cost | run | evaluate`; of clusters `launch | status | attach |
+stop | manifest`.
 
 Exit 2 on bad input, 1 on a run that failed or a promise that was broken, 130 on Ctrl-C.
 """
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -114,6 +117,8 @@ def run_command(
     transport: Annotated[str | None, typer.Option(help="process-group or object-store, between Ray's workers.")] = None,
     placement: Annotated[str | None, typer.Option(help="own, spread, together, or a TOML file.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a cluster that has this machine: HOST:PORT, or auto.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name on that cluster.")] = None,
 ) -> None:
     """Run an experiment, then evaluate it."""
     with _told():
@@ -121,21 +126,121 @@ def run_command(
 
         options = {"rounds": rounds, "seed": seed, "executor": executor, "transport": transport}
         given = {key: value for key, value in options.items() if value is not None}
+        if address is not None or name is not None:
+            given |= _joining(address, name, executor)
         experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given}, placement)
 
         from antiphon.progress import Watched, outcome, say, spread_of
         from antiphon.run import run_experiment
 
         console = _console()
-        finished = run_experiment(experiment, out, Watched(console))
+        if address is not None:
+            from antiphon.deploy.finding import checked_name, fresh_name
+
+            name = checked_name(name or fresh_name(experiment.grammar))
+            say(console, f"run {name} on the cluster at {address}")
+        finished = run_experiment(experiment, out, Watched(console), name=name, address=address)
         console.print(outcome(finished))
         if finished.evaluation is not None and not finished.evaluation.sign:
             say(console, spread_of(finished.evaluation))
-        say(console, f"run folder: {finished.folder}")
+        say(console, f"run folder: {finished.folder}{f', on {socket.gethostname()}' if address else ''}")
         if finished.evaluation is not None:
             say(console, finished.evaluation.line)
         if finished.stopped_by:
             raise typer.Exit(128 + finished.stopped_by)
+
+
+ADDRESS = typer.Option(help="The cluster's dashboard, http://HEAD:8265; or HEAD:6379, auto. Else RAY_ADDRESS.")
+NAME = typer.Argument(help="The run's name.")
+
+
+@app.command("launch")
+def launch_command(
+    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    address: Annotated[str | None, ADDRESS] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="How many rounds to play.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of everything.")] = None,
+    transport: Annotated[str | None, typer.Option(help="process-group or object-store, between Ray's workers.")] = None,
+    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name; no other of the cluster may have it.")] = None,
+    out: Annotated[str | None, typer.Option(help="The run folder to make, there; else antiphon-runs/NAME.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
+) -> None:
+    """Run an experiment as a job of a Ray cluster, which needs this machine no longer; follow its log."""
+    with _told():
+        from antiphon.reading import parse_change, read_experiment
+
+        options = {"rounds": rounds, "seed": seed, "transport": transport, "executor": "ray"}
+        given = {key: value for key, value in options.items() if value is not None}
+        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given}, placement)
+
+        from antiphon.submission import launch_run
+
+        jobs, name = launch_run(experiment, address, name, out)
+        typer.echo(f"run {name} on the cluster at {jobs.url}")
+        _follow(jobs, name) if not detach else typer.echo(_again(name, jobs.url))
+
+
+@app.command("status")
+def status_command(
+    name: Annotated[str | None, NAME] = None,
+    address: Annotated[str | None, ADDRESS] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell how the runs of a cluster, or one of them, stand."""
+    with _told():
+        from antiphon.cluster_commands import statuses
+        from antiphon.status_tables import details_of, table_of
+
+        runs = statuses(address, name)
+        if as_json:
+            typer.echo(json.dumps(runs, indent=1))
+        else:
+            _console().print(table_of(runs) if name is None else details_of(runs[0]))
+
+
+@app.command("attach")
+def attach_command(
+    name: Annotated[str, NAME],
+    address: Annotated[str | None, ADDRESS] = None,
+    tail: Annotated[int | None, typer.Option(min=0, help="From so many lines before the end on.")] = None,
+) -> None:
+    """Follow the log of a run from its beginning; exit as the run does."""
+    with _told():
+        from antiphon.cluster_commands import jobs_at
+
+        _follow(jobs_at(address), name, tail)
+
+
+@app.command("stop")
+def stop_command(
+    name: Annotated[str, NAME],
+    address: Annotated[str | None, ADDRESS] = None,
+    now: Annotated[bool, typer.Option("--now", help="Kill it: no checkpoint.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds until it must have ended.")] = 120.0,
+) -> None:
+    """End a run after the batch in flight, with a checkpoint; return when nothing of it is left."""
+    with _told():
+        from antiphon.cluster_commands import stop_run
+
+        stop_run(address, name, now, wait, typer.echo)
+
+
+def _follow(jobs: Any, name: str, lines: int | None = None) -> None:  # Any: Jobs, imported by who has one
+    from antiphon.cluster_commands import follow_run
+
+    try:
+        code = follow_run(jobs, name, lambda text: typer.echo(text, nl=False), lines)
+    except KeyboardInterrupt:
+        typer.echo(f"\nno longer followed; {_again(name, jobs.url)}", err=True)
+        raise typer.Exit(130) from None
+    if code:
+        raise typer.Exit(code)
+
+
+def _again(name: str, url: str) -> str:
+    return f"the run goes on: antiphon attach {name} --address {url}"
 
 
 @app.command("evaluate")
@@ -223,6 +328,15 @@ def manifest_command(
 
         size = Size(machine_cpus, machine_gpus, machine_memory)
         typer.echo(manifest_command(Wish(kind, experiment, changes or (), placement, name, image, size, out)))
+
+
+def _joining(address: str | None, name: str | None, executor: str | None) -> dict[str, str]:
+    """What joining a cluster sets. Raises ExperimentError for what does not go with it."""
+    if address is None:
+        raise ExperimentError(f"run was given --name {name}; expected --address with it. Leave it out here.")
+    if executor == "inline":
+        raise ExperimentError("run was given --address and --executor inline; expected ray. Leave one of them out.")
+    return {"executor": "ray"}
 
 
 def _console():  # noqa: ANN202 - rich's Console, imported here

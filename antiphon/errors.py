@@ -53,6 +53,14 @@ class PlacementError(AntiphonError):
     """A placement names someone unknown, or cannot be satisfied."""
 
 
+class ClusterError(AntiphonError):
+    """A cluster cannot be reached, does not let us in, or has no run of that name."""
+
+
+class VersionError(AntiphonError):
+    """Two that are to play together are of different versions."""
+
+
 class ExperimentError(AntiphonError):
     """An experiment, an argument or a run folder was refused before anything started."""
 

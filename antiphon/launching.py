@@ -45,6 +45,11 @@ class Launched:
         """The next round to play."""
         return self._executor.round
 
+    @property
+    def ending(self) -> bool:
+        """Whether somebody else asked the run to end (`antiphon stop`); whoever plays is to obey."""
+        return self._executor.ending
+
     def play(self, rounds: int) -> Played:
         """Play the next rounds; blocks."""
         return self._executor.play(rounds)
@@ -95,7 +100,9 @@ def launch(
     placement: who lives where on Ray, and with what (`spread`, `together`, `place`); a worker each where none is given.
     threads: torch's, on each worker.
     deadline: seconds per message. record: have every worker note when it plays what (`Played.recording`).
-    Raises ExperimentError, PlacementError, OracleError, AgentError or TransportError, and leaves nothing running.
+    run: its name; no other run on the cluster may have it. address: see `ray_session`.
+    Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or TransportError, and
+    leaves nothing running.
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     if executor == "inline":

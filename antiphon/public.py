@@ -49,6 +49,7 @@ MODULES = {
         "AgentError",
         "AntiphonError",
         "BlackBoxError",
+        "ClusterError",
         "CodecError",
         "DeadlineError",
         "ExperimentError",
@@ -59,6 +60,7 @@ MODULES = {
         "RoundError",
         "ShapeError",
         "TransportError",
+        "VersionError",
         "WorkerDied",
     ),
     "antiphon.grammars.brick": (

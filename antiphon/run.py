@@ -1,5 +1,6 @@
 """A run: an experiment played on its executor, with its metrics, checkpoints and summary written to a folder."""
 
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -59,12 +60,22 @@ class Unseen:
         """Say nothing."""
 
 
-def run_experiment(experiment: Experiment, out: Path | str | None = None, view: View | None = None) -> Finished:
+def run_experiment(
+    experiment: Experiment,
+    out: Path | str | None = None,
+    view: View | None = None,
+    *,
+    name: str | None = None,
+    address: str | None = None,
+) -> Finished:
     """Play an experiment into the folder `out` (else `runs/<grammar>-<date>-<time>`), then evaluate it.
 
+    name: of the run. address: of a cluster that this machine is a node of; under the executor `ray`, where None starts
+    a Ray of its own.
     The folder is made once the first round was played: what cannot start leaves nothing behind. The first SIGINT or
-    SIGTERM ends the run after the batch in flight, with everything written; a second one raises KeyboardInterrupt.
-    Raises what refuses the experiment before that; after it RoundError, with what was written until then in place.
+    SIGTERM (or `antiphon stop`) ends the run after the batch in flight, with everything written; a second signal raises
+    KeyboardInterrupt. Raises what refuses the experiment before that; after it RoundError, with what was written until
+    then in place.
     """
     view = view or Unseen()
     grammar = experiment.build()
@@ -73,7 +84,7 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
     placement = apart if experiment.executor == "ray" else None
     path = Path(out) if out is not None else default_path(grammar.name)
     check_place(path, grammar, experiment.keep_checkpoints)
-    rehearse(grammar, agents, _with_own_packages(placement))
+    rehearse(grammar, agents, with_own_packages(placement))
     with Interrupts() as interrupts:
         with launch(
             grammar,
@@ -84,6 +95,8 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
             placement=placement,
             threads=experiment.threads,
             deadline=experiment.deadline,
+            run=name,
+            address=address,
         ) as game:
             interrupts.arm()
             view.started(game, experiment)
@@ -98,7 +111,8 @@ def run_experiment(experiment: Experiment, out: Path | str | None = None, view: 
         return _finish(folder, play.record, experiment, interrupts.asked)
 
 
-def _with_own_packages(placement: Placement | None) -> list[str]:
+def with_own_packages(placement: Placement | None) -> list[str]:
+    """The players whose agents have an environment of their own, which is not here."""
     if placement is None:
         return []
     return [player for player, worker in placement.agents if placement.room_of[worker].runtime_env]
@@ -144,6 +158,8 @@ class _Play:
             before, each = self.record.round, experiment.rounds_per_report
             self.record = self._batch(min(each - before % each, experiment.rounds - before)).after(self.record)
             self._tell(metrics, folder)
+            if self._game.ending:
+                self._interrupts.asked = self._interrupts.asked or signal.SIGTERM
             passed = self.record.round // experiment.checkpoint_every > before // experiment.checkpoint_every
             if passed and self.record.round < experiment.rounds and not self._interrupts.asked:
                 folder.save(self._game, experiment.keep_checkpoints)

@@ -1,19 +1,20 @@
 """The coordinator: a named Ray actor that holds the round counter and enforces the two phases. It touches no tensor."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
 
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.audit import audit
-from antiphon.coordinator.checkpoint import Manifest, write_manifest
+from antiphon.coordinator.checkpoint import Manifest
 from antiphon.coordinator.connection import Connection, Transport
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.failures import gather
+from antiphon.coordinator.failures import gather, stand
 from antiphon.coordinator.verify import verify
+from antiphon.coordinator.versions import Installed, check_versions, versions
 from antiphon.errors import ProtocolError
+from antiphon.grammars.oracle import State
 from antiphon.transport.message import Session
 from antiphon.transport.rendezvous import serve_store
 
@@ -33,6 +34,15 @@ class Coordinator:
         self._hosts: Mapping[str, str] = {}
         self._round, self._generation = 0, 0
         self._store: Any = None  # Any: the store's server, held open as long as the run lasts
+        self._ending = False
+
+    @ray.method(concurrency_group="play")
+    def compare(self, driver: Installed, workers: Mapping[str, Any]) -> None:  # Any: as above
+        """Raises VersionError unless everyone has our versions. Plain data: nothing else is sure to arrive."""
+        calls = {name: worker.versions.remote() for name, worker in workers.items()}
+        found = gather(calls, workers, "tell its versions", 120.0)
+        others = {f"worker {name!r}": found[name] for name in workers}
+        check_versions((ray.util.get_node_ip_address(), versions()), {"the driver": driver, **others})
 
     @ray.method(concurrency_group="play")
     def enlist(
@@ -71,13 +81,16 @@ class Coordinator:
         return Played.of(tallies.values(), self._round, rounds)
 
     @ray.method(concurrency_group="play")
-    def save(self, folder: str) -> None:
-        """A checkpoint: every worker writes its own states, then the manifest is written."""
-        written = self._all("save its state", lambda _, worker: worker.save.remote(folder))
+    def save(self, folder: str, sign: str) -> tuple[Manifest, list[Mapping[str, State]]]:
+        """A checkpoint: every worker that finds the file `sign` in the folder writes its own states there.
+
+        Returns the manifest, for whoever made the folder to write last, and the states of those who did not find it.
+        """
+        written = self._all("save its state", lambda _, worker: worker.save.remote(folder, sign))
         names = tuple(name for each in written.values() for name in each)
         assignment = self._enlisted
         manifest = Manifest(assignment.schedule.signature, self._round, assignment.seed, names)
-        write_manifest(Path(folder), manifest)
+        return manifest, [each for each in written.values() if isinstance(each, Mapping)]
 
     @ray.method(concurrency_group="play")
     def resume_at(self, round: int) -> None:
@@ -85,10 +98,25 @@ class Coordinator:
         self._round = round
 
     @ray.method(concurrency_group="control")
-    def status(self) -> dict[str, Any]:  # Any: JSON-able
-        """Run, generation, next round, and where each worker stands; answers while rounds are played."""
-        standing = {name: ray.get(worker.where.remote(), timeout=5) for name, worker in self._workers.items()}
-        return {"run": self._run, "generation": self._generation, "round": self._round, "workers": standing}
+    def end(self) -> None:
+        """Whoever drives this run is asked to end it after the batch in flight, as by SIGTERM."""
+        self._ending = True
+
+    @ray.method(concurrency_group="control")
+    def ending(self) -> bool:
+        """Whether somebody asked for the end."""
+        return self._ending
+
+    @ray.method(concurrency_group="control")
+    def status(self) -> dict[str, Any]:  # Any: JSON
+        """Run, grammar, generation, next round, and where each worker stands; answers while rounds are played.
+
+        JSON alone, so that somebody without antiphon can read it. A worker that does not answer has an `error` instead.
+        """
+        grammar = self._assignment.grammar.name if self._assignment else ""
+        standing = stand(self._workers, seconds=3.0)
+        told = {"run": self._run, "grammar": grammar, "generation": self._generation, "round": self._round}
+        return {**told, "ending": self._ending, "workers": standing}
 
     @property
     def _enlisted(self) -> Assignment:

@@ -96,6 +96,11 @@ class Executor(Protocol):
         """Write a checkpoint: a file per name, then one manifest, atomically renamed."""
         ...
 
+    @property
+    def ending(self) -> bool:
+        """Whether somebody asked the run to end, from elsewhere; it is at the driver to obey."""
+        ...
+
     def close(self) -> None:
         """Stop what was started. May be called twice."""
         ...

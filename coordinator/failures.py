@@ -1,13 +1,14 @@
 """Which of several failures was the cause: the one who actually failed, not those who waited for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 
+from antiphon.coordinator.versions import not_installed
 from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied
 
 _GRACE = 2.0
@@ -84,7 +85,8 @@ def cause_of(
     worker = min(failures, key=lambda name: _rank(failures[name]))
     error = failures[worker]
     if isinstance(error, RayActorError):
-        return _died(worker, failures, standing, hosts.get(worker, ""))
+        missing = not_installed(f"worker {worker!r}", error)
+        return missing or _died(worker, failures, standing, hosts.get(worker, ""))
     if isinstance(error, DeadlineError):
         return _with_whom_all_wait_for(error, standing)
     if isinstance(error, AntiphonError):
@@ -146,3 +148,19 @@ def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing
         except (RayError, GetTimeoutError):
             continue
     return found
+
+
+def stand(handles: Mapping[str, Any], seconds: float) -> dict[str, dict[str, Any]]:  # Any: handles; JSON
+    """Where each worker stands, as JSON, or the `error` of one that is gone or silent; returns within `seconds`."""
+    calls = {name: (worker.where.remote(), worker.address.remote()) for name, worker in handles.items()}
+    every = [call for pair in calls.values() for call in pair]
+    ready = set(ray.wait(every, num_returns=len(every), timeout=seconds)[0]) if every else set()
+    return {name: _stood(pair) if ready >= set(pair) else {"error": "silent"} for name, pair in calls.items()}
+
+
+def _stood(calls: tuple[Any, Any]) -> dict[str, Any]:  # Any: Ray's references; JSON
+    try:
+        standing, (host, process) = ray.get(list(calls))
+    except RayError as error:
+        return {"error": "gone" if isinstance(error, RayActorError) else type(error).__name__}
+    return {**asdict(standing), "host": host, "process": process}

@@ -84,6 +84,11 @@ class InlineExecutor:
         files = save_states(folder, self.states())
         write_manifest(folder, Manifest(self.assignment.grammar.signature, self.round, self.assignment.seed, files))
 
+    @property
+    def ending(self) -> bool:
+        """Nobody can ask for the end but the driver itself."""
+        return False
+
     def close(self) -> None:
         """Close channels and oracles. May be called twice."""
         for channel in self._channels:

@@ -15,6 +15,7 @@ from antiphon.coordinator.program import LocalProgram, Tally
 from antiphon.coordinator.schedule import Collect, Contribute, Receive, Send, describe_action, project
 from antiphon.coordinator.sharding import join_group, leave_group
 from antiphon.coordinator.stage import Stage
+from antiphon.coordinator.versions import Installed, versions
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
 from antiphon.transport.channel import Channel
@@ -43,6 +44,11 @@ class Worker:
     def address(self) -> tuple[str, int]:
         """This worker's host address and process id."""
         return _host(), os.getpid()
+
+    @ray.method(concurrency_group="control")
+    def versions(self) -> Installed:
+        """This worker's host address, and the versions of what it plays with, as plain data."""
+        return _host(), versions()
 
     @ray.method(concurrency_group="play")
     def assign(self, assignment: Assignment, name: str) -> None:
@@ -107,9 +113,13 @@ class Worker:
         return self._staged().state()
 
     @ray.method(concurrency_group="play")
-    def save(self, folder: str) -> tuple[str, ...]:
-        """Write the state of everyone here into a checkpoint's folder; returns their names."""
-        return save_states(Path(folder), self._staged().state())
+    def save(self, folder: str, sign: str) -> tuple[str, ...] | dict[str, State]:
+        """Write the state of everyone here into a checkpoint's folder; returns their names.
+
+        Where the file `sign` is not in that folder, this machine does not share it: returns the states instead.
+        """
+        states = self._staged().state()
+        return save_states(Path(folder), states) if self._shares(Path(folder) / sign) else states
 
     @ray.method(concurrency_group="play")
     def load(self, states: dict[str, State]) -> None:
@@ -126,6 +136,9 @@ class Worker:
     def close(self) -> None:
         """Close channel and oracles. May be called twice, and while a round is stuck."""
         self._release()
+
+    def _shares(self, path: Path) -> bool:
+        return path.exists()
 
     def _release(self) -> None:
         if self._channel is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray._private import worker
 
+from antiphon.deploy.address import joinable
 from antiphon.errors import TransportError
 
 _QUIET = {
@@ -26,18 +27,20 @@ _QUIET = {
 def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
     """Inside, Ray runs; outside, whatever this started is stopped and its folder removed.
 
-    A Ray that this process is connected to already is used and left alone. address: of a cluster to join; None starts
-    one on this machine. num_cpus: logical CPUs, that is, how many processes Ray starts at once and how many it thinks
-    reasonable; this machine's cores if None. num_gpus: logical GPUs; those that Ray finds if None.
-    Raises TransportError when Ray cannot be started or joined.
+    A Ray that this process is connected to already is used and left alone. address: of a cluster to join, of which this
+    machine is a node; "auto" finds it. None (or "local") starts one on this machine. num_cpus: logical CPUs of that
+    one, that is, how many processes Ray starts at once and how many it thinks reasonable; this machine's cores if None.
+    num_gpus: its logical GPUs; those that Ray finds if None.
+    Raises TransportError when Ray cannot be started, ClusterError or VersionError when it cannot be joined.
     """
     if ray.is_initialized():
         yield
         return
-    folder = None if address else tempfile.mkdtemp(prefix="antiphon-")
+    place = joinable(address) if address not in (None, "local") else None
+    folder = None if place else tempfile.mkdtemp(prefix="antiphon-")
     try:
         with _environment():
-            _start(address, num_cpus, num_gpus, folder)
+            _start(place, num_cpus, num_gpus, folder)
         _silence()
         yield
     finally:

@@ -1,6 +1,7 @@
 """The executor `ray`: a named actor per worker and a coordinator, in a namespace of the run's own."""
 
 import contextlib
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, final
@@ -9,16 +10,17 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.checkpoint import save_states, write_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.placement import Room
+from antiphon.coordinator.versions import not_installed, versions
 from antiphon.deploy.actors import coordinator_actor, worker_actor
 from antiphon.deploy.environments import await_environments
+from antiphon.deploy.finding import COORDINATOR, check_free, namespace_of
 from antiphon.deploy.pool import Pool
 from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError, RoundError, WorkerDied
-
-COORDINATOR = "coordinator"
 
 
 @final
@@ -39,12 +41,14 @@ class RayExecutor:
         pool: Pool | None = None,
     ) -> None:
         self.assignment, self.run, self.round, self._pool = assignment, run, 0, pool
-        self.namespace = f"antiphon-{run}"
+        self.namespace = namespace_of(run)
         if pool is not None and any(room != Room() for room in assignment.placement.room_of.values()):
             raise PlacementError(
                 f"run {run!r} gives its workers rooms, and a resident pool has none to give; expected workers that ask "
                 "nothing. Leave out the pool."
             )
+        if pool is None:
+            check_free(run)
         self._reservation = Reservation(assignment.placement, self.namespace) if pool is None else None
         self.workers: dict[str, Any] = {}  # Any: Ray's actor handles have no common type
         self._coordinator: Any = None
@@ -76,12 +80,26 @@ class RayExecutor:
         self.round = round
 
     def save(self, folder: Path) -> None:
-        """A checkpoint, written by the workers themselves, then the coordinator's manifest."""
-        self._ask("save", lambda: self._coordinator.save.remote(str(folder)))
+        """A checkpoint: workers that share this machine's folder write there, for others we do; then the manifest."""
+        folder.mkdir(parents=True, exist_ok=True)
+        sign = folder / f"{uuid.uuid4().hex}.sign"
+        sign.touch()
+        try:
+            manifest, others = self._ask("save", lambda: self._coordinator.save.remote(str(folder), sign.name))
+        finally:
+            sign.unlink(missing_ok=True)
+        for states in others:
+            save_states(folder, states)
+        write_manifest(folder, manifest)
 
     def status(self) -> dict[str, Any]:  # Any: JSON-able
         """What the coordinator knows of the run; answers while rounds are played."""
         return self._ask("tell its status", lambda: self._coordinator.status.remote())
+
+    @property
+    def ending(self) -> bool:
+        """Whether somebody asked the coordinator to end the run."""
+        return self._ask("tell whether it is to end", lambda: self._coordinator.ending.remote())
 
     def close(self) -> None:
         """Stop every actor of this run, or give workers back to their pool. May be called twice."""
@@ -119,6 +137,9 @@ class RayExecutor:
             room = self._reservation.options()
             self._coordinator = coordinator_actor().options(name=COORDINATOR, namespace=self.namespace, **room).remote()
         await_environments(self.assignment.placement.room_of, self.workers)
+        if self._pool is None:
+            driver = ray.util.get_node_ip_address(), versions()
+            self._ask("compare versions", lambda: self._coordinator.compare.remote(driver, self.workers))
         enlisted = self.assignment, self.run, self.workers, transport, deadline
         self._ask("start", lambda: self._coordinator.enlist.remote(*enlisted))
 
@@ -132,6 +153,9 @@ class RayExecutor:
             raise RoundError(f"the coordinator failed to {what}: {error}. Look at its traceback.") from error
         except RayActorError as error:
             self._broken = True
+            missing = not_installed("the coordinator", error)
+            if missing is not None:
+                raise missing from None
             raise WorkerDied(
                 f"the coordinator of run {self.run!r} died: its process is gone; expected it to {what}. "
                 "Start again from the last checkpoint.",

@@ -18,7 +18,8 @@ from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.placement import spread
 from antiphon.coordinator.testing import failing, wide, with_dropout
-from antiphon.deploy.executor import COORDINATOR, RayExecutor
+from antiphon.deploy.executor import RayExecutor
+from antiphon.deploy.finding import COORDINATOR
 from antiphon.errors import ProtocolError, RoundError, WorkerDied
 from antiphon.transport import Header, Session, encode
 
@@ -146,7 +147,7 @@ def test_a_duplicate_frame_on_a_live_edge_ends_the_run(ray_is_up) -> None:
 def test_status_answers_while_rounds_are_played(running) -> None:
     run, _ = running
     playing = run._coordinator.play.remote(300)
-    assert wait_until(lambda: run.status()["workers"]["Second"].round > 20)
+    assert wait_until(lambda: run.status()["workers"]["Second"]["round"] > 20)
     status = run.status()
     assert status["round"] == 10 and status["generation"] == 1
     ray.get(playing)

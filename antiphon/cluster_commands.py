@@ -1,0 +1,116 @@
+"""What `antiphon status | attach | stop` do: runs of a cluster, from anywhere that reaches its dashboard."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from antiphon.deploy.address import dashboard, given
+from antiphon.deploy.following import follow, last_lines
+from antiphon.deploy.jobs import Job, Jobs
+from antiphon.errors import ClusterError, DeadlineError
+from antiphon.finding import nearest
+
+Write = Callable[[str], object]
+_KILLED_WITHIN = 30.0
+
+
+def jobs_at(address: str | None) -> Jobs:
+    """The jobs of the cluster at an address, or at the one that the environment tells. Raises ClusterError."""
+    return Jobs(dashboard(given(address)))
+
+
+def follow_run(jobs: Jobs, name: str, write: Write, lines: int | None = None) -> int:
+    """Write a run's log, from the beginning or so many lines before its end, until it ends; returns its exit code."""
+    job = _job_of(jobs, name)
+    start = 0 if lines is None else last_lines(jobs.log(name), lines)
+    job = follow(jobs, name, write, start)
+    if job.exit_code is None and job.status == "failed":
+        write(f"run {name!r} failed: {job.message.strip() or 'Ray does not say why'}\n")
+    return 1 if job.exit_code is None else job.exit_code
+
+
+def statuses(address: str | None, name: str | None) -> list[dict[str, Any]]:  # Any: JSON
+    """What is known of all runs of a cluster, the newest first, or of the one; ClusterError for an unknown name."""
+    jobs = jobs_at(address)
+    known = [job for job in jobs.all() if _is_ours(job)]
+    playing = jobs.runs()
+    if name is not None and name not in (*playing, *(job.name for job in known)):
+        raise _unknown(name, [*playing, *(job.name for job in known)])
+    answers = jobs.ask("status", name or "") if name in playing or (name is None and playing) else {}
+    of_jobs = {job.name: _told(job) for job in known}
+    others = {run: {"run": run, "status": "running"} for run in playing if run not in of_jobs}
+    return [{**told, **answers.get(run, {})} for run, told in (others | of_jobs).items() if name in (None, run)]
+
+
+def stop_run(address: str | None, name: str, now: bool, seconds: float, say: Write) -> None:
+    """End a run after the batch in flight, with a checkpoint, or kill it; returns once nothing of it is left.
+
+    Raises ClusterError for an unknown name, DeadlineError when something is left after so many seconds.
+    """
+    jobs = jobs_at(address)
+    job, actors = jobs.find(name), jobs.actors(name)
+    if not actors and (job is None or not _is_ours(job)):
+        raise _unknown(name, [*jobs.runs(), *(each.name for each in jobs.all() if _is_ours(each))])
+    if job and job.over and not actors:
+        say(f"run {name!r} is over: {job.status}")
+        return
+    if now:
+        if job:
+            jobs.kill(name)
+        elif actors:
+            jobs.ask("kill", name)
+        seconds = max(seconds, _KILLED_WITHIN)
+    elif name in (jobs.ask("end", name) if actors else {}):
+        say(f"run {name!r} ends after the batch in flight")
+    elif job:
+        jobs.kill(name)  # it does not play yet, or no longer: nothing is in flight
+    _await_end(jobs, name, seconds)
+    say(f"run {name!r} is {jobs.job(name).status}" if job else f"run {name!r} has ended")
+
+
+def _await_end(jobs: Jobs, name: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while ((job := jobs.find(name)) and not job.over) or jobs.actors(name):
+        if time.monotonic() > deadline:
+            raise DeadlineError(
+                f"run {name!r} has not ended within {seconds:g} s; expected it to, after the batch in flight. "
+                f"Wait longer (--wait), see where it stands (`antiphon status {name}`), or kill it (--now)."
+            )
+        time.sleep(0.5)
+
+
+def _job_of(jobs: Jobs, name: str) -> Job:
+    job = jobs.find(name)
+    if job is not None and _is_ours(job):
+        return job
+    if jobs.actors(name):
+        raise ClusterError(
+            f"run {name!r} is no job of the cluster: `antiphon run` started it, on one of its nodes; expected one of "
+            f"`antiphon launch`. Its log is in that terminal; `antiphon status {name}` tells where it stands."
+        )
+    raise _unknown(name, [each.name for each in jobs.all() if _is_ours(each)])
+
+
+def _unknown(name: str, known: list[str]) -> ClusterError:
+    some = f"expected one of its runs: {', '.join(sorted(set(known))[:10])}" if known else "it has none at all"
+    return ClusterError(f"the cluster has no run {name!r}; {some}. {nearest(name, known)}See `antiphon status`.")
+
+
+def _is_ours(job: Job) -> bool:
+    return "antiphon" in (job.metadata or {})
+
+
+def _told(job: Job) -> dict[str, Any]:  # Any: JSON
+    about: Mapping[str, str] = job.metadata or {}
+    told: dict[str, Any] = {"run": job.name, "status": job.status, "grammar": about.get("grammar", "")}
+    told |= {"rounds": int(about.get("rounds", 0)), "began": job.began, "ended": job.ended}
+    if job.status == "failed":
+        told |= {"exit_code": job.exit_code, "error": _last_error(job.message)}
+    return told
+
+
+def _last_error(message: str) -> str:
+    """The line of a failed job's message that says what it was."""
+    lines = [line for line in message.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("error: ")]
+    return (told or lines or [""])[-1].removeprefix("error: ")

@@ -1,0 +1,254 @@
+"""Where a cluster is. Ray waits half a minute for what is not there; here every question has a short deadline."""
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import ray
+from ray._private import services
+from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
+from ray._raylet import GcsClient  # pyright: ignore[reportAttributeAccessIssue]  # its stub lacks it
+from ray.exceptions import AuthenticationError, RayError
+
+from antiphon.errors import ClusterError, VersionError
+
+VARIABLES = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
+"""Ray's own, in the order in which its job client reads them."""
+
+_SECONDS = 4.0
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What a client of HTTP/2 says first, with empty settings; whoever speaks it answers with settings of its own."""
+_SETTINGS = 4
+_TOKEN = "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file that holds it)"
+
+
+def given(address: str | None) -> str:
+    """The address, or else what the environment says. Raises ClusterError when neither does."""
+    found = address or next((os.environ[name] for name in VARIABLES if os.environ.get(name)), None)
+    if found is None:
+        raise ClusterError(
+            f"no address of a cluster was given; expected --address, or the variable {' or '.join(VARIABLES)}. "
+            "Give it like --address http://HEAD:8265."
+        )
+    return found
+
+
+def dashboard(address: str) -> str:
+    """The URL of the dashboard of the cluster at `http://HOST:PORT`, `HOST:PORT` or `auto`; it is there and lets us in.
+
+    Raises ClusterError.
+    """
+    url = address.rstrip("/") if "://" in address else _dashboard_of(control_store(address))
+    scheme, place = urlsplit(url).scheme, urlsplit(url).netloc
+    if scheme not in ("http", "https") or not place:
+        raise ClusterError(
+            f"address {address!r} is none that takes jobs; expected http://HEAD:8265, HEAD:6379 or 'auto'. Correct it."
+        )
+    if not _version_of(address, url):
+        raise _no_dashboard(address, "it tells no version of Ray")
+    return url
+
+
+def ray_version(url: str) -> str:
+    """The version of the Ray that answers at a dashboard's URL."""
+    return _version_of(url, url)
+
+
+def control_store(address: str) -> str:
+    """HOST:PORT of the control store (GCS) of the cluster at `HOST:PORT` or `auto`; it is there and lets us in.
+
+    Raises ClusterError; VersionError when it is of another version of Ray.
+    """
+    place = _found_here() if address == "auto" else address
+    host, port = _host_and_port(address, place)
+    _headers(address)  # without the token that it is to send, Ray's own client would end this process
+    _check_listener(address, host, port)
+    metadata = _ask(address, place, lambda client: client.internal_kv_get(b"CLUSTER_METADATA", b"cluster"))
+    if metadata is None:
+        raise _no_ray(address, "it knows no cluster")
+    check_ray(json.loads(metadata)["ray_version"], address)
+    return place
+
+
+def joinable(address: str) -> str:
+    """As `control_store`, and this machine is a node of that cluster: Ray lets no other machine drive it."""
+    place = control_store(address)
+    alive = _ask(address, place, lambda client: client.get_all_node_info(timeout=_SECONDS))
+    nodes = {each.hex() for each, node in alive.items() if node.state == 0}
+    if not nodes & set(services.find_node_ids()):
+        raise ClusterError(
+            f"this machine is no node of the cluster at {address!r}; expected one, to run from here. "
+            "Join it (`ray start --address`), or use `antiphon launch` with the address of its dashboard."
+        )
+    return place
+
+
+def check_ray(theirs: str, address: str) -> None:
+    """Raises VersionError unless the cluster at `address` is of this Ray's version."""
+    if theirs != ray.__version__:
+        raise VersionError(
+            f"the cluster at {address!r} runs Ray {theirs}, and here is Ray {ray.__version__}; expected the same on "
+            f"both. Install ray=={theirs} here, or ray=={ray.__version__} on every node."
+        )
+
+
+@contextlib.contextmanager
+def without_variables() -> Iterator[None]:
+    """Inside, Ray's variables do not overrule the address that it is given."""
+    before = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def _found_here() -> str:
+    try:
+        found = services.canonicalize_bootstrap_address("auto")
+    except ConnectionError:
+        found = None
+    if found is None:
+        raise ClusterError(
+            "address 'auto' found no Ray on this machine; expected a node of a cluster. "
+            "Start one (`ray start`), or give the address."
+        )
+    return found
+
+
+def _host_and_port(address: str, place: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{place}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if "://" in place or not host or not port:
+        raise ClusterError(
+            f"address {address!r} is none of a cluster to join; expected HEAD:6379 or 'auto', on one of its nodes. "
+            "Correct it; `antiphon launch` takes http://HEAD:8265."
+        )
+    return host, port
+
+
+def _check_listener(address: str, host: str, port: int) -> None:
+    try:
+        with socket.create_connection((host, port), timeout=_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+                return  # who speaks first there is said below
+            connection.sendall(_PREFACE)
+            answer = connection.recv(9)
+    except OSError as error:
+        raise _nobody(address, error) from None
+    if len(answer) < 9 or answer[3] != _SETTINGS:
+        raise _no_ray(address, "it speaks another protocol")
+
+
+def _ask(address: str, place: str, question: Any) -> Any:  # Any: a function of Ray's own client, and its answer
+    answers: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answers.append(question(GcsClient(address=place)))
+        except Exception as error:  # told below, in the thread of the caller
+            answers.append(error)
+
+    # It has no deadline of its own while it connects, but for one of 40 s.
+    thread = threading.Thread(target=ask, daemon=True)
+    with _unheard():
+        thread.start()
+        thread.join(_SECONDS)
+    answer = answers[0] if answers else ClusterError("no answer")
+    if isinstance(answer, AuthenticationError):
+        raise _refused(address, sent=bool(_headers(address))) from None
+    if isinstance(answer, RayError | ClusterError):
+        raise _no_ray(address, "it does not answer as Ray's control store") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _dashboard_of(place: str) -> str:
+    found = _ask(place, place, lambda client: client.internal_kv_get(b"dashboard", b"dashboard"))
+    if not found:
+        raise ClusterError(
+            f"the cluster at {place!r} has no dashboard, which takes jobs; expected one. "
+            "Start its head with --include-dashboard=true, with ray[default] installed."
+        )
+    return f"http://{found.decode()}"
+
+
+def _version_of(address: str, url: str) -> str:
+    request = urllib.request.Request(f"{url}/api/version", headers=dict(_headers(address)))
+    try:
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
+            return str(json.loads(answer.read(65536)).get("ray_version", ""))
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            raise _refused(address, sent=error.code == 403) from None
+        raise _no_dashboard(address, f"it answers {error.code}") from None
+    except urllib.error.URLError as error:
+        raise _nobody(address, error.reason) from None
+    except (http.client.HTTPException, ValueError, AttributeError, UnicodeError):
+        raise _no_dashboard(address, "it speaks another protocol") from None
+    except OSError as error:
+        raise _nobody(address, error) from None
+
+
+def _headers(address: str) -> Mapping[str, str]:
+    try:
+        return get_auth_headers_if_auth_enabled({})
+    except AuthenticationError:
+        raise _refused(address, sent=False) from None
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    # What Ray's client logs on standard error, below Python, our own error says.
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
+
+
+def _nobody(address: str, error: object) -> ClusterError:
+    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return ClusterError(
+        f"nothing answers at {address!r}: {why}. Expected the head of a Ray cluster; correct the address, start the "
+        "cluster, or open the way to it (its dashboard listens on 127.0.0.1 alone, unless --dashboard-host says else)."
+    )
+
+
+def _no_dashboard(address: str, why: str) -> ClusterError:
+    return ClusterError(
+        f"what answers at {address!r} is no dashboard of Ray: {why}. Expected the one of the cluster's head, "
+        "which listens on port 8265 unless told otherwise. Correct the address."
+    )
+
+
+def _no_ray(address: str, why: str) -> ClusterError:
+    return ClusterError(
+        f"what answers at {address!r} is no head of a Ray cluster: {why}. Expected its control store, which listens on "
+        "port 6379 unless told otherwise. Correct the address."
+    )
+
+
+def _refused(address: str, sent: bool) -> ClusterError:
+    if sent:
+        return ClusterError(
+            f"the cluster at {address!r} refuses our token; expected the one that it was started with. "
+            f"Correct {_TOKEN}."
+        )
+    return ClusterError(f"the cluster at {address!r} asks for a token, and none was sent. Set {_TOKEN}.")

@@ -1,0 +1,110 @@
+"""Everyone plays with the same versions, or nobody plays; a checkpoint is whole, whoever shares a disk with whom."""
+
+import importlib
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from ray.cloudpickle import register_pickle_by_value  # pyright: ignore[reportPrivateImportUsage]  # public, says Ray
+
+import antiphon
+from antiphon.agents.specification import AgentSpecification
+from antiphon.coordinator import worker
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.checkpoint import load_states, read_manifest
+from antiphon.coordinator.placement import spread
+from antiphon.coordinator.testing import with_dropout
+from antiphon.coordinator.versions import check_versions, not_installed, versions
+from antiphon.deploy import actors, executor
+from antiphon.deploy.executor import RayExecutor
+from antiphon.errors import VersionError
+
+HERE = "10.0.0.1", {"antiphon": "0.2.0", "torch": "2.8.0", "python": "3.11"}
+
+
+def test_own_versions_are_those_of_the_package() -> None:
+    found = versions()
+    assert found["antiphon"] == antiphon.__version__ == importlib.metadata.version("antiphon")
+    assert torch.__version__.startswith(found["torch"]) and "+" not in found["torch"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        (
+            {"antiphon": "0.1.0"},
+            "worker 'Actor' on machine 10.0.0.2 has antiphon 0.1.0, and the coordinator on machine 10.0.0.1 has "
+            "antiphon 0.2.0; expected the same on every machine of a run. Install antiphon==0.2.0 on 10.0.0.2, or "
+            "launch with `antiphon launch`, which brings its own antiphon.",
+        ),
+        (
+            {"torch": "2.9.1", "python": "3.12"},
+            "worker 'Actor' on machine 10.0.0.2 has torch 2.9.1, python 3.12, and the coordinator on machine 10.0.0.1 "
+            "has torch 2.8.0, python 3.11; expected the same on every machine of a run. Install torch==2.8.0 on "
+            "10.0.0.2, or launch with `antiphon launch`, which brings its own antiphon.",
+        ),
+    ],
+)
+def test_another_version_is_named_with_its_machine(changed, text) -> None:
+    others = {"the driver": HERE, "worker 'Actor'": ("10.0.0.2", {**HERE[1], **changed})}
+    with pytest.raises(VersionError) as caught:
+        check_versions(HERE, others)
+    assert str(caught.value) == text
+
+
+# Ray's workers cannot import this module: what it defines travels by value.
+register_pickle_by_value(sys.modules[__name__])
+
+
+class Older(worker.Worker):
+    def versions(self):  # pyright: ignore[reportIncompatibleVariableOverride]  # Ray's stubs make methods values
+        return "10.0.0.2", {**versions(), "antiphon": "0.0.9"}
+
+
+class Elsewhere(worker.Worker):
+    """On a machine with a disk of its own, as far as it can tell."""
+
+    def _shares(self, path: Path) -> bool:
+        return self._name == "Nature"
+
+
+def started(monkeypatch, kind: type, run: str) -> RayExecutor:
+    monkeypatch.setattr(executor, "worker_actor", lambda: actors._remote(concurrency_groups=worker.CONCURRENCY)(kind))
+    grammar = with_dropout()
+    return RayExecutor(assign(grammar, AgentSpecification.of("SGD", {"lr": 0.1}), placement=spread(grammar)), run)
+
+
+def test_nobody_plays_with_another_version(ray_is_up, monkeypatch) -> None:
+    with pytest.raises(VersionError, match=r"worker 'Nature' on machine 10.0.0.2 has antiphon 0.0.9, and the coord"):
+        started(monkeypatch, Older, "older")
+
+
+def test_a_machine_without_antiphon_is_told_from_a_worker_that_died(ray_is_up, monkeypatch, tmp_path) -> None:
+    (tmp_path / "only_here.py").write_text("from antiphon.coordinator.worker import Worker\nclass Own(Worker): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(VersionError) as caught:
+        started(monkeypatch, importlib.import_module("only_here").Own, "missing")
+    worker, _, rest = str(caught.value).partition(" was placed on machine ")
+    assert worker in {f"worker {name!r}" for name in ("Nature", "First", "Second", "Last", "Loss")}
+    assert rest.partition(", ")[2] == (
+        "where antiphon cannot be imported: ModuleNotFoundError: No module named 'only_here'. Expected it, and what it "
+        "depends on, on every machine of a run. Install it there, or launch with `antiphon launch`, which brings its "
+        "own antiphon."
+    )
+    assert not_installed("worker 'Actor'", "its process is gone") is None
+
+
+def test_a_checkpoint_is_whole_where_workers_have_disks_of_their_own(ray_is_up, monkeypatch, tmp_path) -> None:
+    with started(monkeypatch, Elsewhere, "elsewhere") as run:
+        run.play(3)
+        run.save(tmp_path / "checkpoint")
+        states = run.states()
+    manifest = read_manifest(tmp_path / "checkpoint")
+    found = load_states(tmp_path / "checkpoint", manifest.names)
+    assert manifest.round == 3 and found.keys() == states.keys()
+    for name in ("First", "Second"):
+        for key, value in states[name]["parameters"].items():
+            assert torch.equal(found[name]["parameters"][key], value)
+    assert not list((tmp_path / "checkpoint").glob("*.sign"))
