@@ -59,7 +59,7 @@ def ended(process: subprocess.Popen, seconds: float = 60.0, check: bool = True) 
             out, error = process.communicate()
             error += f"(killed after {seconds:g} s)"
     if check and process.returncode:
-        said = f"`{' '.join(map(str, process.args))}` ended with {process.returncode}"
+        said = f"{process.args} ended with {process.returncode}"
         raise TransportError(f"{said}; expected 0. It printed:\n{out}{error}")
     return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
@@ -71,7 +71,7 @@ def call_through(
     module = sys.modules[function.__module__]
     cloudpickle.register_pickle_by_value(module)
     try:
-        given = cloudpickle.dumps((function, arguments))
+        given = cloudpickle.dumps((function, arguments))  # pyright: ignore[reportPrivateImportUsage]  (it is public)
     finally:
         cloudpickle.unregister_pickle_by_value(module)
     with tempfile.TemporaryDirectory(dir=folder) as here:

@@ -229,9 +229,14 @@ def play_until_it_fails(assignment: Assignment, sign: Path) -> Ended:
 
 
 def touch_when_playing(run: RayExecutor, sign: Path) -> None:
-    while ray.get(run.workers["Forger"].where.remote()).round <= AFTER:
-        time.sleep(0.01)
-    sign.touch()
+    forger: Any = run.workers["Forger"]  # Any: as Ray annotates what it answers
+
+    def playing() -> bool:
+        standing: Any = ray.get(forger.where.remote())
+        return standing.round > AFTER
+
+    if wait_until(playing, 60.0):
+        sign.touch()
 
 
 def doom(cluster: SeveralNetworks, name: str, harm: Callable[[Machine], None]) -> Ended:
