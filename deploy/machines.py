@@ -1,8 +1,8 @@
 """Several machines on this one, for tests and measurements: Linux namespaces joined by a switch.
 
 Each has its own network with its own address, its own processes (a killed machine takes all of them along, and
-`ray stop` in it reaches no other), host name, shared memory, home and temporary folder. Files are shared, as on a
-cluster with common storage. Nothing of it can be seen from outside, and all of it ends with the process that made it.
+`ray stop` in it reaches no other), host name, shared memory, home and temporary folder; all else that is on the disk,
+they share. Nothing of it can be seen from outside, and all of it ends with the process that made it.
 """
 
 import contextlib
@@ -115,10 +115,11 @@ class Machine:
 
     def start(self, *command: str, environment: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen:
         """Start a command on it and return at once. Any: options of `subprocess.Popen`."""
+        here = "env", f"--chdir={self.home}"  # by the path within: namespaces are entered at their root
         # nsenter stays outside and forks: what it starts is to end with it.
-        entered = ["nsenter", f"--target={self.pid}", *_ENTERED, "--", "setpriv", "--pdeathsig=KILL", *command]
+        entered = ["nsenter", f"--target={self.pid}", *_ENTERED, "--", "setpriv", "--pdeathsig=KILL", *here, *command]
         variables = {**self.environment, **(environment or {})}
-        options = {"stdin": subprocess.DEVNULL, "cwd": self.home, "text": True, **options}
+        options = {"stdin": subprocess.DEVNULL, "text": True, **options}
         return subprocess.Popen(entered, env=variables, **options)
 
     def run(
@@ -261,10 +262,12 @@ class Machines:
         everyone = "".join(f"{each.address} {each.name}\n" for each in self.by_name.values())
         hosts.write_text(f"127.0.0.1 localhost\n{everyone}")
         resolve.write_text("nameserver 127.0.0.1\n")
+        hidden = " && ".join(f"mount -t tmpfs none {each.home}" for each in self if each is not machine) or "true"
         script = (
             "ip link set lo up && "
             f"ip address add {machine.address}/24 dev eth0 && ip link set eth0 up && ip route add default dev eth0 && "
             f"hostname {machine.name} && mount -t tmpfs none /dev/shm && mount -t tmpfs none {machine.temporary} && "
+            f"{hidden} && "
             f"mount --bind {hosts} /etc/hosts && mount --bind {resolve} /etc/resolv.conf"
         )
         machine.run(*_SHELL, script)
