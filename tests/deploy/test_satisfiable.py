@@ -13,7 +13,7 @@ LARGE = Machine("10.0.0.2", {"CPU": 4, "GPU": 2, "fast": 1}, {"zone": "b", "ray.
 TOLD = "'10.0.0.1' (2 CPUs, 0 GPUs, zone = 'a'), '10.0.0.2' (4 CPUs, 2 GPUs, 1 of 'fast', zone = 'b')"
 
 
-def one(worker, node="", **resources):
+def one(worker: str, node: str | tuple[tuple[str, str], ...] = "", **resources: float) -> Bundle:
     return Bundle((worker,), resources, node)
 
 

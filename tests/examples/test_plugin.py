@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -101,7 +102,7 @@ def test_a_remote_agent_has_packages_of_its_own(tmp_path):
     packages = {"pip": {"packages": [str(source)], "pip_install_options": alone}}
     everyone = [["Nature", "Dense1", "Output", "Loss"]]
     placement = antiphon.place(grammar, fuse=everyone, of={"Dense1": {"remote_agent": {"runtime_env": packages}}})
-    rates = {"lr": 0.01, "momentum": 0.9}
+    rates: dict[str, Any] = {"lr": 0.01, "momentum": 0.9}
     plugged = {"Dense1": antiphon.agent(agent="momentum", **rates), "Output": antiphon.agent("SGD", lr=0.1)}
     with pytest.raises(ExperimentError, match="no agent is called 'momentum'"):
         antiphon.launch(grammar, plugged)
