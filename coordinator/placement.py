@@ -68,10 +68,7 @@ class Placement:
     logical_gpus: bool = False
 
     def __post_init__(self) -> None:
-        names = [worker for worker, _ in self.workers] + [
-            f"hosted:{each}" for _, hosts in self.workers for each in hosts
-        ]
-        _refuse_repeated(names)
+        _refuse_repeated([*self.names, *(f"hosted:{each}" for _, hosts in self.workers for each in hosts)])
         _refuse_repeated([f"the agent of {player}" for player, _ in self.agents])
         known = {worker for worker, _ in self.workers}
         for player, worker in self.agents:

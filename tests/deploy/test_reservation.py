@@ -242,6 +242,10 @@ try:
     rooms = (("A", Room(node=(("zone", "y"),))), ("B", Room(num_gpus=0.5)))
     print(nodes(Placement(three, rooms=rooms, strategy=Strategy.STRICT_SPREAD)))
     print(sorted(nodes(Placement(three, strategy=Strategy.SPREAD)).values()))
+    for zones in ("xy", "yx"):
+        rooms = tuple((name, Room(node=(("zone", zone),))) for name, zone in zip("AB", zones, strict=True))
+        found = nodes(Placement(three, rooms=rooms))
+        print(found["A"], found["B"])
     fast = (("C", Room(num_cpus=1, resources=(("fast", 0.5),))),)
     print(nodes(Placement(three, rooms=fast)))
     try:
@@ -266,6 +270,8 @@ def test_on_three_machines_everyone_is_where_the_placement_says(tmp_path):
     assert ended.stdout.splitlines() == [
         "{'A': 'y', 'B': 'x', 'C': 'head'}",
         "['head', 'x', 'y']",
+        "x y",
+        "y x",
         "{'A': 'y', 'B': 'y', 'C': 'y'}",
         "  4 workers are to be on a machine each (strategy 'strict_spread'), and the cluster has 3 "
         "('A', 'B', 'C', 'D');",

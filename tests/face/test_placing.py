@@ -1,5 +1,6 @@
 """Placements as tables: what they say, what they refuse, where they come from, and that a run can be repeated."""
 
+import os
 import re
 import tomllib
 from dataclasses import replace
@@ -13,6 +14,7 @@ from antiphon.errors import ExperimentError, PlacementError
 from antiphon.pictures.gallery import PLACEMENT
 from antiphon.placement_table import PlacementTable, PlaceTable, RemoteAgentTable
 from antiphon.placing import machines
+from antiphon.progress import casting
 from antiphon.reading import checked, read_experiment
 from antiphon.run import resolved
 from antiphon.toml_text import toml
@@ -247,6 +249,24 @@ def test_what_a_ray_of_ones_own_can_never_have_is_refused_before_it_is_started(a
         "  worker 'Critic' asks for 64 GPUs, and no machine has more than "
     )
     assert "the cluster has 1 ('Nature', 'Actor', 'Noise', 'Deviator', 'Critic', 'BGE');\n" in told.error
+
+
+def test_a_run_tells_where_every_replica_is(grammar):
+    placement = antiphon.place(grammar, of={"Critic": {"replicas": 3}})
+    with antiphon.launch(grammar, placement=placement) as game:
+        name, kind, worker, process, _ = (list(column.cells) for column in casting(game, dac()).columns)
+    rows = [row for row in zip(name, kind, worker, strict=True) if row[0] == "Critic"]
+    assert rows == [("Critic", "player", each) for each in ("Critic", "Critic#1", "Critic#2")]
+    assert set(process) == {str(os.getpid())}
+
+
+def test_a_worker_does_not_take_the_name_of_a_replica(grammar):
+    with pytest.raises(PlacementError) as caught:
+        antiphon.place(grammar, of={"Critic": {"replicas": 2, "remote_agent": {"worker": "Critic#1"}}})
+    assert str(caught.value) == (
+        "'Critic#1' is placed twice; expected each worker once, and each player, oracle and loss on one worker. "
+        "Remove one of the two."
+    )
 
 
 def test_a_value_of_ones_own_needs_no_table(grammar):
