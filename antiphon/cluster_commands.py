@@ -7,7 +7,7 @@ from typing import Any
 from antiphon.deploy.address import dashboard, given
 from antiphon.deploy.following import follow, last_lines
 from antiphon.deploy.jobs import Job, Jobs
-from antiphon.errors import ClusterError, DeadlineError
+from antiphon.errors import ClusterError, DeadlineError, RoundError
 from antiphon.finding import nearest
 
 Write = Callable[[str], object]
@@ -20,13 +20,19 @@ def jobs_at(address: str | None) -> Jobs:
 
 
 def follow_run(jobs: Jobs, name: str, write: Write, lines: int | None = None) -> int:
-    """Write a run's log, from the beginning or so many lines before its end, until it ends; returns its exit code."""
+    """Write a run's log, from the beginning or so many lines before its end, until it ends; returns its exit code.
+
+    Raises ClusterError for an unknown name, RoundError for a run that Ray did not start, or whose machine is gone.
+    """
     job = _job_of(jobs, name)
     start = 0 if lines is None else last_lines(jobs.log(name), lines)
     job = follow(jobs, name, write, start)
-    if job.exit_code is None and job.status == "failed":
-        write(f"run {name!r} failed: {job.message.strip() or 'Ray does not say why'}\n")
-    return 1 if job.exit_code is None else job.exit_code
+    if job.exit_code is None:
+        raise RoundError(
+            f"run {name!r} was not played to an end: {_last_error(job.message) or 'Ray does not say why'}. Expected "
+            "its job to start, and to live as long as the run; look at the logs of the cluster's head."
+        )
+    return job.exit_code
 
 
 def statuses(address: str | None, name: str | None) -> list[dict[str, Any]]:  # Any: JSON

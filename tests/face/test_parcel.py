@@ -13,7 +13,10 @@ from antiphon.errors import ExperimentError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_package_travels_as_its_wheel_has_it(tmp_path):
+@pytest.mark.parametrize("root", [None, ROOT / "antiphon"], ids=["in one tree", "from a development install"])
+def test_the_package_travels_as_its_wheel_has_it(tmp_path, monkeypatch, root):
+    if root:
+        monkeypatch.setattr(parcel, "__file__", str(root / "parcel.py"))
     parcel.copy_antiphon(tmp_path / "antiphon")
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     expected = set()
