@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from antiphon.coordinator.program import Tally
 from antiphon.coordinator.schedule import Collect, Contribute, Move, Schedule, Transfer
+from antiphon.coordinator.when import When
 from antiphon.errors import ProtocolError
 
 
@@ -20,10 +21,13 @@ def audit(schedule: Schedule, tallies: Iterable[Tally], first: int, rounds: int)
             f"worker {silent[0]!r} told no tally; expected one of each of {list(schedule.workers)}. "
             "The rounds since the last checkpoint do not count: resume from it."
         )
+    due_at: dict[When, list[int]] = {}
     for step in schedule.steps:
         if not isinstance(step, Transfer | Move | Contribute | Collect):
             continue
-        due = [round for round in range(first, first + rounds) if step.when.active(round)]
+        if step.when not in due_at:
+            due_at[step.when] = [round for round in range(first, first + rounds) if step.when.active(round)]
+        due = due_at[step.when]
         if isinstance(step, Move):
             _compare(by_worker[step.worker].moves.get(step.player, []), due, f"player {step.player!r} moved")
             continue
@@ -54,7 +58,7 @@ def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, Tally], behind
 
 
 def _compare(found: Sequence[int], due: Sequence[int], what: str) -> None:
-    if list(found) == list(due):
+    if found == due:
         return
     missing = _first(round for round in due if round not in set(found))
     doubled = _first(round for round in found if found.count(round) > 1)

@@ -81,6 +81,10 @@ class _Compiler:
         self.held: set[tuple[Slot, str]] = set()
         self.when: dict[Slot, When] = {}
         self.next_number = 0
+        self.readers: dict[Port, list[ResponseNode]] = {}
+        for reader in grammar.response.nodes:
+            for port in reader.inputs:
+                self.readers.setdefault(port, []).append(reader)
         self.response_when = _response_times(grammar, cadences)
 
     def compile(self) -> Schedule:
@@ -157,8 +161,8 @@ class _Compiler:
         )
 
     def _awaited_elsewhere(self, step: Respond) -> bool:
-        upstream = {slot.port for slot in step.writes if slot.port.index != PARAMETERS}
-        readers = (node for node in self.grammar.response.nodes if upstream.intersection(node.inputs))
+        upstream = [slot.port for slot in step.writes if slot.port.index != PARAMETERS]
+        readers = (reader for port in upstream for reader in self.readers.get(port, ()))
         return self.order is StepOrder.SPLIT and any(self._place(reader, step) != step.worker for reader in readers)
 
     def _place(self, reader: ResponseNode, step: Respond) -> str:

@@ -23,7 +23,8 @@ class Transport(StrEnum):
 class Connection:
     """One generation of channels among the workers of a run.
 
-    store: address of the store where a process group meets. peers: each worker's actor handle, for the object store.
+    store: address of the store where a process group meets. peers: each worker's actor handle; for the object store
+    alone, since every handle that a worker is given costs it a registration.
     """
 
     session: Session
@@ -37,7 +38,7 @@ def connect(connection: Connection, schedule: Schedule, worker: str, host: str, 
     """A worker's own channel, not yet open. host: its address, for others to reach."""
     if connection.transport is Transport.OBJECT_STORE:
         poster = _poster(connection.peers)
-        return ObjectStoreChannel(connection.session, worker, poster, mailbox, schedule.carried)
+        return ObjectStoreChannel(connection.session, worker, poster, mailbox, schedule.carried_by(worker))
     ranks = {name: rank for rank, name in enumerate(schedule.workers)}
     return ProcessGroupChannel(
         connection.session,

@@ -59,7 +59,7 @@ class Coordinator:
         session = Session(assignment.schedule.signature, self._generation, deadline)
         located = self._all("tell its address", lambda _, worker: worker.address.remote())
         self._hosts = {name: host for name, (host, _) in located.items()}
-        # One reference for all workers: the assignment is serialized once.
+        # One reference for all workers: the assignment is serialized once, and so is the connection.
         shared = ray.put(assignment)
         self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
         address, port = ray.util.get_node_ip_address(), 0
@@ -67,7 +67,8 @@ class Coordinator:
             self._store = serve_store(address)
         if self._store is not None:
             port = self._store[1]
-        connection = Connection(session, run, transport, (address, port), workers)
+        peers = workers if transport is Transport.OBJECT_STORE else {}
+        connection = ray.put(Connection(session, run, transport, (address, port), peers))
         self._all("meet its peers", lambda _, worker: worker.open.remote(connection))
 
     @ray.method(concurrency_group="play")

@@ -51,6 +51,9 @@ def gather(
                 f"worker {late[0]!r} did not {what} within {deadline:g} s (nor did {len(late) - 1} others); expected "
                 "an answer in time. Look at what it was doing, or give it a longer deadline."
             )
+        if waiting:  # all that are there at once: a wait takes time for each of those who are waited for
+            more, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0)
+            ready += more
         _collect(ready, names, results, failures)
     if failures:
         others, _ = ray.wait(waiting, num_returns=len(waiting), timeout=_GRACE) if waiting else ([], [])

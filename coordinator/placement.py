@@ -1,6 +1,7 @@
 """Who lives where: players, oracles and losses onto workers. A value; nothing is started here."""
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -136,7 +137,7 @@ class Placement:
 
 
 def _refuse_repeated(names: list[str]) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise PlacementError(
             f"{repeated[0].removeprefix('hosted:')!r} is placed twice; expected each worker once, and each player, "
@@ -168,11 +169,11 @@ def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping
         leader.update(dict.fromkeys(group, group[0]))
     apart = tuple((agents or {}).items())
     _refuse_unknown(grammar, [player for player, _ in apart], [player.name for player in grammar.query.players])
-    workers = {
-        worker: tuple(name for name in everyone if leader[name] == worker) for worker in dict.fromkeys(leader.values())
-    }
-    workers |= {worker: () for _, worker in apart if worker not in workers}
-    return Placement(tuple(workers.items()), apart)
+    members: dict[str, list[str]] = {worker: [] for worker in leader.values()}
+    for name in everyone:
+        members[leader[name]].append(name)
+    members |= {worker: [] for _, worker in apart if worker not in members}
+    return Placement(tuple((worker, tuple(names)) for worker, names in members.items()), apart)
 
 
 def together(grammar: Grammar, worker: str = "inline") -> Placement:
@@ -217,9 +218,10 @@ def _place(placement: Placement, grammar: Grammar, owner: str) -> str:
 
 
 def _refuse_unknown(grammar: Grammar, names: Iterable[str], known: Iterable[str]) -> None:
-    known = list(known)
+    known = list(dict.fromkeys(known))
+    expected = frozenset(known)
     for name in names:
-        if name not in known:
+        if name not in expected:
             raise PlacementError(
                 f"{name!r} is placed, but grammar {grammar.name!r} has nobody of that name there; "
                 f"expected one of {known}. Correct the name."

@@ -242,6 +242,12 @@ class Schedule:
         summed = [edge for reduction in self.reductions.values() for edge in reduction.edges]
         return (*self.edges.values(), *summed)
 
+    def carried_by(self, worker: str) -> tuple[Edge, ...]:
+        """Those of `carried` that begin or end at one worker; all of a sum's are as many as its replicas squared."""
+        sums = (each.edges_of(worker) for each in self.reductions.values() if worker in each.workers)
+        own = (edge for edge in self.edges.values() if worker in (edge.source, edge.target))
+        return (*own, *(edge for edges in sums for edge in edges))
+
     def __repr__(self) -> str:
         return "\n".join(f"{position:4d}  {describe(step)}" for position, step in enumerate(self.steps))
 

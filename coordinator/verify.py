@@ -1,5 +1,8 @@
 """Checks of a schedule before anything is played: whoever built or edited it, it must be a round."""
 
+from collections.abc import Mapping
+from itertools import islice
+
 from antiphon.coordinator.schedule import (
     Collect,
     Contribute,
@@ -28,25 +31,27 @@ def verify(schedule: Schedule) -> None:
     held: dict[tuple[Slot, str], Step] = {}
     made: set[Slot] = set()
     edges: set[int] = set()
-    moved: dict[str, list[str]] = {}
-    contributed: dict[int, list[str]] = {}
+    moved: dict[str, set[str]] = {}
+    missing: dict[int, dict[str, None]] = {}
+    workers = dict.fromkeys(schedule.workers)
+    group_of = {worker: group for group in schedule.replicas for worker in group}
     previous: Step | None = None
     for position, step in enumerate(schedule.steps):
         where = f"step {position} of the schedule, «{describe(step)}»,"
         _check_phase(where, previous, step)
         previous = step
         if isinstance(step, Transfer):
-            _check_transfer(schedule, where, step, held, edges)
+            _check_transfer(workers, where, step, held, edges)
             continue
-        _check_worker(schedule, where, step.worker)
+        _check_worker(workers, where, step.worker)
         for slot in step.reads:
             _check_held(where, slot, step.worker, step, held)
         for slot in step.writes:
             _check_made(where, slot, step, made, held)
         if isinstance(step, Move):
-            _check_move(schedule, where, step, moved)
+            _check_move(group_of, where, step, moved)
         if isinstance(step, Contribute | Collect):
-            _check_sum(where, step, contributed)
+            _check_sum(where, step, missing)
 
 
 def _check_made(where: str, slot: Slot, step: LocalStep, made: set[Slot], held: dict[tuple[Slot, str], Step]) -> None:
@@ -58,31 +63,30 @@ def _check_made(where: str, slot: Slot, step: LocalStep, made: set[Slot], held: 
     held[slot, step.worker] = step
 
 
-def _check_move(schedule: Schedule, where: str, step: Move, moved: dict[str, list[str]]) -> None:
-    before = moved.setdefault(step.player, [])
-    replicas = next((group for group in schedule.replicas if step.worker in group), ())
-    if step.worker in before or not set(before) <= set(replicas):
+def _check_move(group_of: Mapping[str, tuple[str, ...]], where: str, step: Move, moved: dict[str, set[str]]) -> None:
+    before = moved.setdefault(step.player, set())
+    group = group_of.get(step.worker, ())
+    if step.worker in before or any(group_of.get(other) is not group for other in islice(before, 1)):
         raise ProtocolError(
             f"{where} is a second move of {step.player!r}; expected one move of each player, on each of its replicas."
         )
-    before.append(step.worker)
+    before.add(step.worker)
 
 
-def _check_sum(where: str, step: Contribute | Collect, contributed: dict[int, list[str]]) -> None:
+def _check_sum(where: str, step: Contribute | Collect, missing: dict[int, dict[str, None]]) -> None:
     reduction = step.reduction
-    before = contributed.setdefault(reduction.number, [])
+    absent = missing.setdefault(reduction.number, dict.fromkeys(reduction.workers))
     if isinstance(step, Contribute):
-        if step.worker in before or step.worker not in reduction.workers:
+        if step.worker not in absent:
             raise ProtocolError(
                 f"{where} is no term of the sum {reduction.name!r}, or a second one; expected one of each of "
                 f"{list(reduction.workers)}. Remove it."
             )
-        before.append(step.worker)
-    elif set(before) != set(reduction.workers):
-        missing = [worker for worker in reduction.workers if worker not in before]
+        del absent[step.worker]
+    elif absent:
         raise ProtocolError(
-            f"{where} collects a sum to which {missing[0]!r} has not contributed by then; expected every term before. "
-            "Move it behind them."
+            f"{where} collects a sum to which {next(iter(absent))!r} has not contributed by then; expected every term "
+            "before. Move it behind them."
         )
 
 
@@ -99,11 +103,11 @@ def _check_phase(where: str, previous: Step | None, step: Step) -> None:
 
 
 def _check_transfer(
-    schedule: Schedule, where: str, step: Transfer, held: dict[tuple[Slot, str], Step], edges: set[int]
+    workers: Mapping[str, None], where: str, step: Transfer, held: dict[tuple[Slot, str], Step], edges: set[int]
 ) -> None:
     edge = step.edge
     for worker in step.workers:
-        _check_worker(schedule, where, worker)
+        _check_worker(workers, where, worker)
     if edge.number in edges or (step.slot, edge.target) in held:
         raise ProtocolError(f"{where} repeats an edge; expected each value to travel to a worker once. Remove one.")
     if edge.source == edge.target:
@@ -113,9 +117,9 @@ def _check_transfer(
     held[step.slot, edge.target] = step
 
 
-def _check_worker(schedule: Schedule, where: str, worker: str) -> None:
-    if worker not in schedule.workers:
-        raise ProtocolError(f"{where} is for worker {worker!r}; expected one of {list(schedule.workers)}.")
+def _check_worker(workers: Mapping[str, None], where: str, worker: str) -> None:
+    if worker not in workers:
+        raise ProtocolError(f"{where} is for worker {worker!r}; expected one of {list(workers)}.")
 
 
 def _check_held(where: str, slot: Slot, worker: str, step: Step, held: dict[tuple[Slot, str], Step]) -> None:

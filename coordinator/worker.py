@@ -58,7 +58,7 @@ class Worker:
         self._assignment, self._name = assignment, name
         self._stage = Stage(assignment, name)
         self._actions = project(assignment.schedule, name)
-        self._mailbox = Mailbox(name, assignment.schedule.carried)
+        self._mailbox = Mailbox(name, assignment.schedule.carried_by(name))
 
     @ray.method(concurrency_group="play")
     def open(self, connection: Connection) -> None:

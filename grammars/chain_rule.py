@@ -85,14 +85,14 @@ class _Walk:
         cotangents = [
             self._sum(self.said[port][::-1], f"sum at {port!r}") if port in self.said else None for port in ports
         ]
-        if not any(cotangents) or not self.query.players_above(ports[0]):
+        if not any(cotangents) or not self.query.is_played_by_someone(ports[0]):
             return
         self._refuse_black_box(node)
         product = self.draft.product(node.name, *cotangents)
         if node.kind is Kind.PLAYER:
             self.heard[node.owner].append(product.parameters)
         for index, value in enumerate(node.inputs):
-            if self.query.players_above(value) and self.query.type_of(value).dtype.is_floating_point:
+            if self.query.is_played_by_someone(value) and self.query.type_of(value).dtype.is_floating_point:
                 self._tell(Upstream(self.draft, product.toward(index), node, self.query.by_name[value.node], value))
 
     def _tell(self, upstream: Upstream) -> None:

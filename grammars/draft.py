@@ -1,6 +1,7 @@
 """Writing a Query graph down: passing a handle draws an edge."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, overload
@@ -59,6 +60,7 @@ class QueryDraft:
         self._pass = ""
         self._within: tuple[Use, ...] = ()
         self._names: set[str] = set()
+        self._uses: Counter[tuple[str, str]] = Counter()
 
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
         """An oracle; its questions are the handle's methods, `nature.observe()`, and calling it asks the first."""
@@ -193,7 +195,9 @@ class QueryDraft:
     def _add(
         self, kind: Kind, owner: str, inputs: tuple[Value, ...], outputs: tuple[EdgeType, ...], **more: Any
     ) -> tuple[Value, ...]:  # Any: the fields of Node that some kinds have
-        uses = sum(node.owner == owner and node.question == more.get("question", "") for node in self._nodes)
+        use = owner, more.get("question", "")
+        uses = self._uses[use]
+        self._uses[use] += 1
         base = f"{owner}.{more['question']}" if more.get("question") else owner
         name = base if uses == 0 else f"{base}#{uses + 1}"
         query_pass = self._pass or _DEFAULT_PASS

@@ -115,7 +115,7 @@ def _describe_response_node(node: ResponseNode) -> list[Any]:  # Any: JSON
 
 def _refuse_unheard_nodes(grammar: Grammar) -> None:
     response = grammar.response
-    heard = frozenset().union(*(response.ancestors(delivery.name) for delivery in response.deliveries))
+    heard = response.ancestors(*(delivery.name for delivery in response.deliveries))
     unheard = [node.name for node in response.nodes if node.name not in heard]
     if unheard:
         raise GrammarError(
@@ -147,7 +147,7 @@ def _refuse_bad_objective(grammar: Grammar) -> None:
                 f"the objective of grammar {grammar.name!r} is {port!r}, which is {found} in the Query graph; "
                 "expected a loss. Declare it with `loss`."
             )
-        if not query.players_above(port):
+        if not query.is_played_by_someone(port):
             raise GrammarError(
                 f"no player influences {port!r}, the objective of grammar {grammar.name!r}; expected a path from some "
                 "player to it. Connect a player's output to this loss."

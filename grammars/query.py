@@ -1,6 +1,7 @@
 """The Query graph: who is asked what, in which order (essay, Definitions 6 and 7)."""
 
 import functools
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -200,7 +201,18 @@ class QueryGraph:
 
     def players_above(self, port: Port) -> frozenset[str]:
         """The players that a gradient of this value would lead to, within its pass: no path through a clone counts."""
-        return self._influence[port.node]
+        found: dict[str, None] = {}
+        waiting = [port.node]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found[name] = None
+                waiting += self._sources(self.by_name[name])
+        return frozenset(node.owner for name in found if (node := self.by_name[name]).kind is Kind.PLAYER)
+
+    def is_played_by_someone(self, port: Port) -> bool:
+        """Whether there are any `players_above`; asked of every node, so it is kept for all."""
+        return port.node in self._influenced
 
     def players_in(self, name: str) -> tuple[str, ...]:
         """The players of the brick of that name, in the order of asking; of a player, itself."""
@@ -209,13 +221,18 @@ class QueryGraph:
         return tuple(dict.fromkeys(inside)) or (name,)
 
     @functools.cached_property
-    def _influence(self) -> Mapping[str, frozenset[str]]:
-        found: dict[str, frozenset[str]] = {}
+    def _influenced(self) -> frozenset[str]:
+        # Not the players themselves: a set for each node grows with the square of a chain's length.
+        found: set[str] = set()
         for node in self.nodes:
-            own = {node.owner} if node.kind is Kind.PLAYER else set()
-            above = () if node.kind is Kind.CLONE else (found[port.node] for port in node.inputs)
-            found[node.name] = frozenset(own).union(*above)
-        return found
+            if node.kind is Kind.PLAYER or any(name in found for name in self._sources(node)):
+                found.add(node.name)
+        return frozenset(found)
+
+    @staticmethod
+    def _sources(node: Node) -> tuple[str, ...]:
+        """The nodes that a gradient goes on to: none behind a clone."""
+        return () if node.kind is Kind.CLONE else tuple(port.node for port in node.inputs)
 
     def __repr__(self) -> str:
         return "Q:\n" + "\n".join(f"  {node!r}" for node in self.nodes)
@@ -225,7 +242,7 @@ def _refuse_repeated_names(graph: QueryGraph) -> None:
     operators = [node.name for node in graph.nodes if node.kind in (Kind.OPERATOR, Kind.LOSS)]
     owners = [item.name for item in (*graph.players, *graph.oracles, *graph.clones)]
     for names in (operators + owners, [node.name for node in graph.nodes], [each.name for each in graph.passes]):
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             raise GrammarError(
                 f"name {repeated[0]!r} is used twice; expected each player, oracle, operator and pass of a Query graph "

@@ -156,10 +156,10 @@ class ResponseGraph:
         """What each player hears."""
         return tuple(node for node in self.nodes if isinstance(node, Deliver))
 
-    def ancestors(self, name: str) -> frozenset[str]:
-        """The names of all nodes that a node's message depends on, itself included: structure read off the graph."""
+    def ancestors(self, *names: str) -> frozenset[str]:
+        """The names of all nodes that these nodes' messages depend on, themselves included: structure of the graph."""
         found: set[str] = set()
-        waiting = [name]
+        waiting = list(names)
         while waiting:
             current = waiting.pop()
             if current not in found:

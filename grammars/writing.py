@@ -44,6 +44,7 @@ class ResponseDraft:
     def __init__(self, query: QueryGraph) -> None:
         self.query = query
         self._nodes: list[ResponseNode] = []
+        self._names: set[str] = set()
 
     def seed(self, loss: Value | Port, weight: float = 1.0) -> Message:
         """The gradient of the objective with respect to a loss: `weight`."""
@@ -76,7 +77,7 @@ class ResponseDraft:
     def adopt(self, node: ResponseNode) -> dict[Port, Message]:
         """A node of another Response graph, under a free name; by old message, the new one."""
         new = node if isinstance(node, Deliver) else replace(node, name=self._free(node.name))
-        self._nodes.append(new)
+        self._add(new)
         indices = (*node.toward, PARAMETERS) if isinstance(node, Product) else (0,)
         return {Port(node.name, index): Message(Port(new.name, index)) for index in indices}
 
@@ -99,13 +100,13 @@ class ResponseDraft:
 
     def _add(self, node: ResponseNode) -> Message:
         self._nodes.append(node)
+        self._names.add(node.name)
         return Message(Port(node.name))
 
     def _free(self, name: str) -> str:
-        taken = {node.name for node in self._nodes}
-        if name not in taken:
+        if name not in self._names:
             return name
-        return next(each for index in range(2, len(taken) + 3) if (each := f"{name}#{index}") not in taken)
+        return next(each for index in range(2, len(self._names) + 3) if (each := f"{name}#{index}") not in self._names)
 
 
 def _port_of(value: Value | Port) -> Port:

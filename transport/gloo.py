@@ -15,6 +15,7 @@ from antiphon.transport.codec import TAG_BYTES, pack_tag, unpack_tag
 from antiphon.transport.link import brief, deadline, fault
 from antiphon.transport.memory import aligned, tensor_over
 from antiphon.transport.message import Edge, Session, Tag, expect
+from antiphon.transport.rendezvous import group_name
 
 _HELLO = 0  # gloo tag of the first message between two ranks; edge n has gloo tag n + 1
 _ROUND = struct.Struct("<Q")
@@ -135,7 +136,7 @@ class GlooLink:
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: torch's groups have no common type
         """A group of these workers, for their sums; this one is among them."""
-        return self._make(PrefixStore("/".join(("sum", *workers)), self._store), workers.index(self.me), len(workers))
+        return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
     def greet(self, ranks: dict[str, int]) -> None:
         """Exchange a byte with every peer, which makes the connection."""

@@ -80,6 +80,16 @@ class Reduction:
             if source != target
         )
 
+    def edges_of(self, worker: str) -> tuple[Edge, ...]:
+        """Those of `edges` that one of the workers sends or receives on, without making the others."""
+        size, mine = len(self.workers), self.workers.index(worker)
+        pairs = [(source, target) for other in range(size) for source, target in ((mine, other), (other, mine))]
+        return tuple(
+            self._edge(self.number + source * size + target, self.workers[source], self.workers[target])
+            for source, target in pairs
+            if source != target
+        )
+
     def _edge(self, number: int, source: str, target: str) -> Edge:
         kind = self.phase, self.order, self.dtype, self.shape
         return Edge(number, f"{self.name} -> {target}", source, target, *kind)

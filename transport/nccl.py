@@ -16,6 +16,7 @@ from antiphon.transport.c10d import PrefixStore, Store, Work
 from antiphon.transport.link import brief, deadline, fault
 from antiphon.transport.memory import ALIGNMENT
 from antiphon.transport.message import Edge, Session, Tag, expect
+from antiphon.transport.rendezvous import group_name
 
 _WORDS = 4  # a tag on the device: signature, generation, round, and phase with edge, as int64
 
@@ -146,7 +147,7 @@ class NcclLink:
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: as above
         """A group of these workers, for their sums; this one is among them."""
-        store = PrefixStore("/".join(("sum", *workers)), self._store)
+        store = PrefixStore(f"sum/{group_name(workers)}", self._store)
         group = self._make(store, workers.index(self.me), len(workers))
         self._sums.append(group)
         return group

@@ -26,11 +26,13 @@ class Pairwise:
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
         """Send the term to every other worker, and keep a copy for the own sum."""
         self._own[reduction.number] = value.detach().clone()
-        return sum(self._send(edge, round, value) for edge in reduction.edges if edge.source == self._me)
+        return sum(self._send(edge, round, value) for edge in reduction.edges_of(self._me) if edge.source == self._me)
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
         """Receive every other worker's term, and add."""
-        terms = {edge.source: self._receive(edge, round) for edge in reduction.edges if edge.target == self._me}
+        terms = {
+            edge.source: self._receive(edge, round) for edge in reduction.edges_of(self._me) if edge.target == self._me
+        }
         terms[self._me] = self._own.pop(reduction.number)
         first, *others = (terms[worker] for worker in reduction.workers)
         total = first.clone()

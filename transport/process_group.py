@@ -14,7 +14,7 @@ from antiphon.transport.gloo import GlooLink
 from antiphon.transport.link import Incoming, Link, Outgoing, brief
 from antiphon.transport.message import Edge, Phase, Reduction, Session, value_type
 from antiphon.transport.nccl import NcclLink
-from antiphon.transport.rendezvous import Address, gather, meet, peers_of, scope, store_client
+from antiphon.transport.rendezvous import Address, gather, group_name, meet, peers_of, scope, store_client
 from antiphon.transport.total import Total
 
 
@@ -124,7 +124,7 @@ class ProcessGroupChannel:
         mine = [reduction for reduction in self._reductions if reduction.workers == workers]
         group, others = link.replicas(workers), [worker for worker in workers if worker != self._me]
         facts = pack([[each.number, each.name, value_type(each.dtype, each.shape)] for each in mine])
-        what = "/".join(("sums", *workers))
+        what = f"sums/{group_name(workers)}"
         for other, theirs in gather(meeting, self._session, self._me, others, what, facts).items():
             if theirs != facts:
                 raise ProtocolError(

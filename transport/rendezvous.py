@@ -1,5 +1,6 @@
 """Where workers of one generation meet: a TCP store, and the agreement on the header of every edge."""
 
+import hashlib
 import socket
 import threading
 import time
@@ -63,22 +64,29 @@ def gather(
     The store's own waits are not used: they would keep its connection, which threads of a process share, to themselves.
     """
     store.set(f"{what}/{me}", mine)  # pyright: ignore[reportArgumentType]  (bytes are taken too)
-    missing, end, pause = set(peers), time.monotonic() + session.deadline, _POLL[0]
-    while missing := {peer for peer in missing if not store.check([f"{what}/{peer}"])}:
-        if time.monotonic() > end:
-            names = ", ".join(map(repr, sorted(missing)))
+    # All keys in one request: the store has one thread, and asked for each alone it takes fifteen times as long.
+    keys, end, pause = [f"{what}/{peer}" for peer in peers], time.monotonic() + session.deadline, _POLL[0]
+    while not store.check(keys):
+        late = time.monotonic() > end
+        if late and (missing := [peer for peer in sorted(peers) if not store.check([f"{what}/{peer}"])]):
+            names = ", ".join(map(repr, missing))
             raise DeadlineError(
                 f"worker {me!r} waited {session.deadline:g} s for {names} to open a channel in generation "
                 f"{session.generation}. See whether all workers were started, or raise the deadline."
             )
         time.sleep(pause)
         pause = min(2 * pause, _POLL[1])
-    return {peer: store.get(f"{what}/{peer}") for peer in peers}
+    return dict(zip(peers, store.multi_get(keys), strict=True))
 
 
 def peers_of(me: str, edges: Iterable[Edge]) -> list[str]:
     """The workers with whom `me` shares an edge, in the order of their names."""
     return sorted({edge.peer(me) for edge in edges} - {me})
+
+
+def group_name(workers: Sequence[str]) -> str:
+    """A short name for a group of workers: all of their own names, in each key of each member, grow with the square."""
+    return hashlib.sha256("/".join(workers).encode()).hexdigest()[:16]
 
 
 def scope(store: Store, *parts: object) -> PrefixStore:

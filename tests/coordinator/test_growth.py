@@ -1,0 +1,72 @@
+"""What is made of a grammar grows with its players, and not with their square."""
+
+import cProfile
+import pickle
+import pstats
+from collections.abc import Callable
+
+import pytest
+
+from antiphon.coordinator.assignment import Assignment, assign
+from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.verify import verify
+from antiphon.grammars import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library import backprop, supervised
+from antiphon.grammars.testing import Dense, mean_gap, samples
+
+SMALL, LARGE = 40, 160
+
+
+def chain(layers: int) -> Grammar:
+    dense = {f"L{index}": Factory.of(Dense, 3, 3) for index in range(layers)}
+    return backprop(samples(4, (3,), (3,)), dense, Factory.of(mean_gap))
+
+
+GRAMMARS = {layers: chain(layers) for layers in (SMALL, LARGE)}
+
+
+def chained(layers: int) -> Assignment:
+    return assign(GRAMMARS[layers], placement=spread(GRAMMARS[layers]))
+
+
+def replicated(count: int) -> Assignment:
+    grammar = supervised(samples(4 * count, (3,), (3,)), Factory.of(Dense, 3, 3), Factory.of(mean_gap))
+    return assign(grammar, placement=Placement(spread(grammar).workers, replicas=(("Predictor", count),)))
+
+
+def calls(act: Callable[[], object]) -> int:
+    """How many functions are called: a time that no other process changes."""
+    profile = cProfile.Profile()
+    profile.runcall(act)
+    return pstats.Stats(profile).total_calls  # pyright: ignore[reportAttributeAccessIssue]  (its stubs leave it out)
+
+
+def twice_as_steep(small: float, large: float) -> bool:
+    """Whether something grew more than in proportion; what is quadratic grows four times as much."""
+    return large / small > 1.5 * LARGE / SMALL
+
+
+@pytest.mark.parametrize("made", [chained, replicated])
+def test_compiling_and_verifying_take_time_in_proportion(made):
+    small, large = (calls(lambda count=count: verify(made(count).schedule)) for count in (SMALL, LARGE))
+    assert not twice_as_steep(small, large), (small, large)
+
+
+@pytest.mark.parametrize("made", [chained, replicated])
+def test_an_assignment_takes_room_in_proportion(made):
+    small, large = (len(pickle.dumps(made(count))) for count in (SMALL, LARGE))
+    assert not twice_as_steep(small, large), (small, large)
+
+
+def test_what_one_worker_carries_does_not_grow_with_the_square_of_its_replicas():
+    schedule = replicated(LARGE).schedule
+    assert len(schedule.carried_by("Predictor#7")) == 3 + 2 * (LARGE - 1)
+    assert set(schedule.carried_by("Predictor#7")) == {
+        edge for edge in schedule.carried if "Predictor#7" in (edge.source, edge.target)
+    }
+
+
+def test_growth_with_the_square_is_found():
+    assert twice_as_steep(SMALL**2, LARGE**2)
+    assert not twice_as_steep(SMALL, LARGE)
