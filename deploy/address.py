@@ -182,7 +182,23 @@ def _dashboard_of(place: str) -> str:
             f"the cluster at {place!r} has no dashboard, which takes jobs; expected one. "
             "Start its head with --include-dashboard=true, with ray[default] installed."
         )
-    return f"http://{found.decode()}"
+    url, head = f"http://{found.decode()}", urlsplit(f"//{place}").hostname or ""
+    if urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1") and not _is_here(head):
+        # Here, that would be the dashboard of whoever runs one on this machine.
+        raise ClusterError(
+            f"the dashboard of the cluster at {place!r} listens on its head alone, at {found.decode()}; expected one "
+            "that can be reached from here. Start the head with --dashboard-host, or ask from there."
+        )
+    return url
+
+
+def _is_here(host: str) -> bool:
+    """Whether it is an address of this machine: only those can be listened on."""
+    try:
+        with socket.create_server((host, 0)):
+            return True
+    except OSError:
+        return False
 
 
 def _version_of(address: str, url: str) -> str:

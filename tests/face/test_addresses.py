@@ -131,6 +131,17 @@ def test_the_environment_tells_the_address(antiphon, nowhere, monkeypatch):
     assert antiphon("status").error == NOBODY.format(nowhere)
 
 
+def test_a_dashboard_of_another_machine_is_not_looked_for_on_this_one(monkeypatch):
+    monkeypatch.setattr(addresses, "_ask", lambda *_: b"127.0.0.1:8265")
+    assert addresses._dashboard_of("127.0.0.1:6379") == "http://127.0.0.1:8265"
+    with pytest.raises(ClusterError) as caught:
+        addresses._dashboard_of("198.51.100.7:6379")
+    assert str(caught.value) == (
+        "the dashboard of the cluster at '198.51.100.7:6379' listens on its head alone, at 127.0.0.1:8265; expected "
+        "one that can be reached from here. Start the head with --dashboard-host, or ask from there."
+    )
+
+
 def test_another_version_of_ray_is_refused():
     addresses.check_ray(ray.__version__, "http://head:8265")
     with pytest.raises(VersionError) as caught:
