@@ -172,7 +172,7 @@ def _ray(
         # As many logical CPUs as processes: Ray starts no more than that at once, however quickly they would be ready.
         placement = assignment.placement
         cpus, gpus = num_cpus or max(os.cpu_count() or 1, cpus_for(placement)), gpus_for(placement)
-        if address is None and not ray.is_initialized():
+        if address in (None, "local") and not ray.is_initialized():
             refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
         scope.enter_context(ray_session(address, cpus, gpus))
         executor = RayExecutor(assignment, name, transport=Transport(transport), deadline=deadline)
