@@ -27,6 +27,7 @@ _ENTERED = ("--net", "--pid", "--mount", "--uts", "--ipc")
 _KINDS = (*_ENTERED, "--mount-proc")
 _SWITCH = "switch"
 _SHELL = ("sh", "-c")
+_LATE = 100e-6  # seconds by which a timer of the kernel may be late
 # Process 1 of a machine: adopts and forgets orphans, ends when its standard input does, that is, with its maker.
 _INIT = (
     "import os, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); print(os.getpid(), flush=True); os.read(0, 1)"
@@ -159,11 +160,13 @@ class Machine:
         """Pull its network cable: nothing arrives and nothing leaves, and nobody is told."""
         self.run("ip", "link", "set", "eth0", "down")
 
-    def limit(self, rate: str) -> None:
-        """Let it send no more than `rate` (as `tc` spells it: `100mbit`); an empty one lifts the limit."""
+    def limit(self, rate: float) -> None:
+        """Let it send no more than so many bits a second, by a token bucket of `tc`; 0 lifts the limit."""
         self.run("tc", "qdisc", "delete", "dev", "eth0", "root", check=False)
         if rate:
-            shape = "rate", rate, "burst", "32kb", "limit", "16mb"
+            # What was saved up while nothing was sent goes at once: two packets, or what a late timer must make up for.
+            bucket = max(3100, int(rate / 8 * _LATE))
+            shape = "rate", f"{rate:.0f}bit", "burst", f"{bucket}b", "limit", "16mb"
             self.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", *shape)
 
     def sent(self) -> int:

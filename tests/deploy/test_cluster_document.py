@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cluster.md"
 NAMES = "head", "worker", "laptop"
-SECONDS, REFUSED = 120.0, 30.0
+SECONDS, REFUSED = 180.0, 60.0
 """What any line may take, and one that is refused: 10 on a machine that is not busy."""
 PLAYED = "pip install antiphon"
 OPEN = [range(6379, 6385), range(10002, 10202), range(20000, 21000), [52365, 8265, 10001]]
@@ -135,7 +135,7 @@ def done(line: Line, terminals: dict[str, Terminal]) -> None:
     while asks(line) and not matches(printed, line.expected) and time.monotonic() < began + SECONDS:
         printed, code = played(line, terminals)
     print(f"{line.number}: {line.machine}$ {line.command}\n{printed}[{code}, {time.monotonic() - began:.1f} s]")
-    refused = line.expected[:1] and line.expected[0].startswith("error:")
+    refused = any(text.startswith("error:") for text in line.expected)
     told = f"docs/cluster.md:{line.number}: {line.command}\n{printed}"
     assert code == (2 if refused else 0), told
     assert matches(printed, line.expected), told

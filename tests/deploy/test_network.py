@@ -178,11 +178,11 @@ def slow_network(cluster) -> Iterator[Any]:
     machines = of_their_own(cluster)
     machines.delay(0.003)
     for machine in machines:
-        machine.limit("20mbit")
+        machine.limit(20e6)
     yield cluster
     machines.delay(0.0)
     for machine in machines:
-        machine.limit("")
+        machine.limit(0)
 
 
 def of_their_own(cluster: Any) -> Machines:

@@ -1,0 +1,256 @@
+"""What a round costs on three machines, when the network between them is slow; and what a simple model says.
+
+python -m benchmarks.network [--width 256] [--batch 64] [--repetitions 5]
+
+The machines are network namespaces of this one (`deploy/machines.py`), so Linux and rights of root are needed.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeAlias, final
+
+import ray
+import torch
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.assignment import Assignment, assign
+from antiphon.coordinator.compile import StepOrder
+from antiphon.coordinator.placement import Placement, Strategy, spread
+from antiphon.coordinator.schedule import Schedule, Transfer
+from antiphon.coordinator.traffic import between, planned
+from antiphon.deploy.executor import RayExecutor
+from antiphon.deploy.machines import why_not
+from antiphon.deploy.nodes import SeveralNetworks, nodes
+from antiphon.envs import arrays
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import exact
+from antiphon.grammars.library.kickback import kickback
+from antiphon.grammars.library.kicking import kicking_layers
+from antiphon.transport.codec import TAG_BYTES
+from benchmarks.report import machine, table, write_section
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = "head", "alice", "bob"
+HEADERS = 1514 / 1448
+"""What Ethernet, IP and TCP (with its timestamps) make of a byte."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Seconds that anything is under way between two machines, and bits a second out of each; 0 for no limit."""
+
+    delay: float = 0.0
+    rate: float = 0.0
+
+    @property
+    def label(self) -> str:
+        """For a table."""
+        told = [f"{self.delay * 1e3:g} ms"] if self.delay else []
+        return ", ".join([*told, *([f"{self.rate / 1e6:g} Mbit/s"] if self.rate else [])]) or "as it is"
+
+
+NETWORKS = (
+    Network(),
+    Network(delay=0.001),
+    Network(delay=0.01),
+    Network(rate=1e9),
+    Network(rate=1e8),
+    Network(rate=1e7),
+)
+
+
+Times: TypeAlias = Mapping[Network, Mapping[str, list[float]]]
+"""Milliseconds a round in each repetition, by network and contestant."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the network of layers."""
+
+    width: int
+    batch: int
+
+
+def grammars(sizes: Sizes) -> Mapping[str, Grammar]:
+    """One Q of four layers; R by the chain rule, or kickback's."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(sizes.batch, sizes.width, generator=generator)
+    data = arrays(x, x[:, :1], batch=sizes.batch, shuffle=False)
+    kicked = kickback(data, kicking_layers((sizes.width,), [sizes.width] * 3))
+    response = chain_rule(kicked.query, kicked.objective)
+    derived = replace(kicked, name="backpropagation", response=response, guarantee=exact())
+    return {"backpropagation": derived, "kickback": kicked}
+
+
+def placed(grammar: Grammar) -> Placement:
+    """Each layer on another machine than the next: the first and the fourth share one, second and loss do."""
+    layers = [player.name for player in grammar.query.players]
+    fuse = [("Nature", layers[0], layers[3]), (layers[1], "Loss"), (layers[2],)]
+    return replace(spread(grammar, fuse=fuse), strategy=Strategy.STRICT_SPREAD)
+
+
+def contestants(sizes: Sizes) -> Mapping[str, Assignment]:
+    """Everyone who is measured, by name."""
+    found, agent = {}, AgentSpecification.of("SGD", {"lr": 0.001})
+    for name, grammar in grammars(sizes).items():
+        for order in (StepOrder.SPLIT, StepOrder.PLAIN):
+            if (name, order) != ("kickback", StepOrder.PLAIN):  # nothing goes upstream that could be split off
+                found[f"{name}, {order.value} order"] = assign(grammar, agent, placement=placed(grammar), order=order)
+    return found
+
+
+@final
+class Model:
+    """A round as its schedule says: a message leaves when its sender comes to it, and is there after the delay and its
+    bytes' time on the way out of its machine, which messages share. Arithmetic takes no time."""
+
+    def __init__(self, schedule: Schedule, network: Network) -> None:
+        self._schedule, self._network = schedule, network
+        self._clock = dict.fromkeys(schedule.workers, 0.0)
+        self._busy = dict.fromkeys(schedule.workers, 0.0)  # until then, what leaves the worker's machine
+
+    def seconds(self, rounds: int = 20) -> float:
+        """Of one round, when many are played: rounds overlap where nobody waits."""
+        self._play(range(rounds))
+        before = max(self._clock.values())
+        self._play(range(rounds, 2 * rounds))
+        return (max(self._clock.values()) - before) / rounds
+
+    def _play(self, rounds: range) -> None:
+        for round in rounds:
+            for step in self._schedule.steps:
+                if isinstance(step, Transfer) and step.when.active(round):
+                    self._carry(step)
+
+    def _carry(self, step: Transfer) -> None:
+        source, target = step.workers
+        bits = 8 * HEADERS * (step.edge.bytes + TAG_BYTES)
+        onto_wire = bits / self._network.rate if self._network.rate else 0.0
+        self._busy[source] = max(self._busy[source], self._clock[source]) + onto_wire
+        self._clock[target] = max(self._clock[target], self._busy[source] + self._network.delay)
+
+
+def inside(sizes: Sizes) -> None:
+    """On the head: play whom and as often as each line of standard input says; tell milliseconds a round, as JSON."""
+    torch.set_num_threads(1)
+    ray.init(log_to_driver=False)
+    with ExitStack() as scope:
+        runs = {
+            name: scope.enter_context(RayExecutor(each, f"run-{index}"))
+            for index, (name, each) in enumerate(contestants(sizes).items())
+        }
+        print(json.dumps("ready"), flush=True)
+        for line in sys.stdin:
+            name, rounds = json.loads(line)
+            played = runs[name].play(rounds)
+            print(json.dumps(max(played.seconds.values()) / rounds * 1e3), flush=True)
+
+
+class Driver:
+    """The process on the head that plays."""
+
+    def __init__(self, cluster: SeveralNetworks, sizes: Sizes) -> None:
+        environment = {**cluster.environment, "RAY_ADDRESS": cluster.address}
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # Any: as subprocess takes them
+        arguments = "--inside", f"--width={sizes.width}", f"--batch={sizes.batch}"
+        program = sys.executable, "-P", "-m", "benchmarks.network", *arguments
+        self._process = cluster.head.start(*program, environment=environment, **pipes)
+        assert self._told() == "ready"
+
+    def play(self, name: str, rounds: int) -> float:
+        """Milliseconds a round."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([name, rounds]) + "\n")
+        self._process.stdin.flush()
+        return self._told()
+
+    def close(self) -> None:
+        """End it, after which it stops its workers."""
+        self._process.communicate(timeout=60)
+
+    def _told(self) -> Any:  # Any: JSON
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+def measure(sizes: Sizes, repetitions: int) -> Times:
+    """Milliseconds a round of repetitions in turn."""
+    names = list(contestants(sizes))
+    found: dict[Network, dict[str, list[float]]] = {}
+    with nodes(*NAMES) as cluster:
+        assert isinstance(cluster, SeveralNetworks)  # `main` looked whether they can be made
+        driver = Driver(cluster, sizes)
+        for network in NETWORKS:
+            cluster.machines.delay(network.delay)
+            for each in cluster.machines:
+                each.limit(network.rate)
+            rounds = {name: max(5, int(400 / driver.play(name, 5))) for name in names}
+            times: dict[str, list[float]] = {name: [] for name in names}
+            for _ in range(repetitions):
+                for name in names:
+                    times[name].append(driver.play(name, rounds[name]))
+            found[network] = times
+            print(network.label, {name: round(median(each), 2) for name, each in times.items()}, flush=True)
+        driver.close()
+    return found
+
+
+def report(sizes: Sizes, found: Times) -> str:
+    """Two tables: what crosses the network, and how long a round takes beside what the model says."""
+    everyone = contestants(sizes)
+    rows: list[Sequence[object]] = []
+    for name, each in everyone.items():
+        flows = between(planned(each.schedule, range(1))).values()
+        hops = Model(each.schedule, Network(delay=1.0)).seconds()
+        rows.append([name, sum(f.messages for f in flows), sum(f.payload for f in flows), f"{hops:g}"])
+    crossing = table(["who", "messages a round", "bytes a round", "one after the other"], rows)
+    rows = []
+    for network, times in found.items():
+        for name, time in times.items():
+            added = Model(everyone[name].schedule, network).seconds() * 1e3
+            model, fastest = min(found[Network()][name]) + added, min(time)
+            figures = median(time), fastest, model
+            rows.append([f"{network.label}: {name}", *(f"{each:.1f}" for each in figures), f"{fastest / model:.2f}"])
+    slow = table(["network: who", "ms a round (median)", "fastest", "model", "fastest / model"], rows)
+    return f"{crossing}\n\n{slow}"
+
+
+def main() -> None:
+    """Measure, print, and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("width", 256), ("batch", 64), ("repetitions", 5)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    sizes = Sizes(given.width, given.batch)
+    if given.inside:
+        inside(sizes)
+        return
+    if reason := why_not():
+        sys.exit(f"machines cannot be made here: {reason}")
+    told = report(sizes, measure(sizes, given.repetitions))
+    head = (
+        f"`python -m benchmarks.network --width {sizes.width} --batch {sizes.batch} "
+        f"--repetitions {given.repetitions}`: four layers of width {sizes.width}, batch {sizes.batch}, SGD, one thread "
+        "each, in three workers on three machines, which are network namespaces of this one: each layer lives on "
+        "another than the next. Delays are one way, by a switch of our own (this kernel has no `netem`); rates are of "
+        "what leaves a machine, by `tc` (`tbf`). The model: a round's time on the network as it is, and in addition "
+        "what its schedule's longest chain of messages takes, one after the other. Repetitions in turn, on cores that "
+        f"others used, too: the fastest ones are compared ({machine()})."
+    )
+    print(told)
+    write_section("Rounds over a slow network", f"{head}\n\n{told}")
+
+
+if __name__ == "__main__":
+    main()
