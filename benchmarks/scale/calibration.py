@@ -1,0 +1,154 @@
+"""Constants from what was seen at small numbers of workers, and what is then predicted at large ones."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.scale import model
+from benchmarks.scale.games import VALUE, WIDTH
+from benchmarks.scale.measuring import LARGE, SMALL, Measured
+from benchmarks.scale.model import Constants, Round
+from benchmarks.scale.playing import Seen
+from benchmarks.scale.preparing import Prepared
+
+CORES = 2.0
+"""Of the machine that is measured."""
+ENROL, LATENCY, BANDWIDTH, CORES_OF_A_MACHINE = 2.6e-3, 100e-6, 25e9 / 8, 16.0
+"""Of the machines that are imagined; docs/scale.md says why."""
+
+ROUNDS: Mapping[str, Callable[[int], Round]] = {
+    "chain": lambda workers: model.chain(workers, VALUE),
+    "replicas": lambda workers: model.replicas(workers, VALUE, 4 * (WIDTH + 1) * WIDTH),
+    "agents": lambda workers: model.agents(workers, VALUE),
+}
+"""What the games consist of, in the model's terms."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure, predicted from the small numbers of workers and measured. unit: of both."""
+
+    what: str
+    workers: int
+    predicted: float
+    measured: float
+    unit: str
+
+    @property
+    def ratio(self) -> float:
+        """Measured over predicted."""
+        return self.measured / self.predicted
+
+
+def calibrated(m: Measured) -> Constants:
+    """The constants. Of cores by medians, and of the clock by the quietest repetition, since others use the machine."""
+    layer = m.prepared[1]
+    chains = [(worked(m, "chain", workers), _round("chain", workers)) for workers in SMALL]
+    messages = [(used - each.plays * m.play) / each.messages for used, each in chains]
+    message = median(messages) - m.copy * VALUE
+    hops = [(quietest(m, "chain", workers), _round("chain", workers)) for workers in SMALL]
+    waits = [(clock - each.steps * m.play / 2) / each.depth - m.copy * VALUE for clock, each in hops]
+    rings = [(worked(m, "replicas", workers), _round("replicas", workers)) for workers in SMALL]
+    terms = [
+        (used - each.messages * (message + m.copy * VALUE) - each.plays * m.play) / (2 * each.ring * (each.ring - 1))
+        for used, each in rings
+    ]
+    _, call = line((workers, median(each.calls.coordinator for each in _of(m, workers))) for workers in SMALL)
+    saved = [each.save.workers / each.workers for workers in SMALL for each in _of(m, workers)]
+    mailed = [spent.everyone for each in m.mail for spent in each.rounds]
+    by_mail = _round("chain", m.mail[0].workers)
+    return Constants(
+        play=m.play,
+        message=message,
+        post=m.post,
+        hop=median(waits),
+        copy=m.copy,
+        term=median(terms),
+        call=call,
+        audit=layer.audit,
+        tally=layer.tally,
+        mail=(median(mailed) - by_mail.plays * m.play) / by_mail.messages,
+        declare=layer.declare / layer.players,
+        compile=layer.compile / layer.workers,
+        assignment=layer.size / layer.workers,
+        held=m.held,
+        unpack=layer.unpack / layer.workers,
+        ask=m.ask,
+        key=m.key,
+        start=median(m.start),
+        memory=median(m.memory),
+        state=median(saved),
+        enrol=ENROL,
+        latency=LATENCY,
+        bandwidth=BANDWIDTH,
+        cores=CORES_OF_A_MACHINE,
+    )
+
+
+def checks(m: Measured, c: Constants) -> list[Check]:
+    """Every figure that was not calibrated by: rounds, calls, checkpoints, preparation."""
+    here = c.on_one_machine(CORES)
+    found: list[Check] = []
+    for name, game in ROUNDS.items():
+        for workers in (*(SMALL if name == "agents" else ()), *LARGE):
+            predicted, used = model.work(here, game(workers)), worked(m, name, workers)
+            found.append(Check(f"{name}: cores", workers, 1e3 * predicted, 1e3 * used, "ms a round"))
+    for name, game in ROUNDS.items():
+        for workers in LARGE:
+            clock = quietest(m, name, workers)
+            found.append(
+                Check(f"{name}: clock", workers, 1e3 * model.seconds(here, game(workers)), 1e3 * clock, "ms a round")
+            )
+    base, _ = line((workers, median(each.calls.coordinator for each in _of(m, workers))) for workers in SMALL)
+    for workers in LARGE:
+        measured = median(each.calls.coordinator for each in _of(m, workers))
+        found.append(Check("a call: coordinator", workers, 1e3 * (base + workers * c.call), 1e3 * measured, "ms"))
+    for workers in LARGE:
+        measured = median(each.save.workers for each in _of(m, workers))
+        found.append(Check("a checkpoint: workers", workers, 1e3 * workers * c.state, 1e3 * measured, "ms"))
+    for each in m.prepared[2:]:
+        found += _prepared(c, each)
+    return found
+
+
+def _prepared(c: Constants, each: Prepared) -> list[Check]:
+    players = each.players
+    return [
+        Check(
+            "to declare and compile", each.workers, players * (c.declare + c.compile), each.declare + each.compile, "s"
+        ),
+        Check("the assignment's size", each.workers, each.workers * c.assignment / 1e6, each.size / 1e6, "MB"),
+        Check("a worker unpacks it", each.workers, each.workers * c.unpack, each.unpack, "s"),
+        Check("the audit", each.workers, c.audit * 1e6, each.audit * 1e6, "µs a message"),
+    ]
+
+
+def worked(m: Measured, name: str, workers: int) -> float:
+    """Seconds of all workers' cores in a round: the median of all repetitions."""
+    return median(spent.workers for each in m.seen[name, workers] for spent in each.rounds)
+
+
+def quietest(m: Measured, name: str, workers: int) -> float:
+    """Seconds of the clock in a round: the least of all repetitions."""
+    return min(spent.clock for each in m.seen[name, workers] for spent in each.rounds)
+
+
+def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """Height at 0 and slope of the line through points that leaves the least squares.
+
+    >>> line([(1, 3), (2, 5), (3, 7)])
+    (1.0, 2.0)
+    """
+    xs, ys = zip(*points, strict=True)
+    middle, height = sum(xs) / len(xs), sum(ys) / len(ys)
+    pairs = [(x - middle, y - height) for x, y in zip(xs, ys, strict=True)]
+    slope = sum(x * y for x, y in pairs) / sum(x * x for x, _ in pairs)
+    return height - slope * middle, slope
+
+
+def _round(name: str, workers: int) -> Round:
+    return ROUNDS[name](workers)
+
+
+def _of(m: Measured, workers: int) -> list[Seen]:
+    return [each for (_, count), found in m.seen.items() if count == workers for each in found]

@@ -1,0 +1,137 @@
+"""What is measured in this one process, up to ten thousand workers: declaring, compiling, auditing, copying."""
+
+import gc
+import pickle
+import socket
+import time
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeVar
+
+from antiphon.coordinator.assignment import Assignment, assign
+from antiphon.coordinator.audit import audit
+from antiphon.coordinator.executor import Played
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.placement import spread, together
+from antiphon.coordinator.program import Tally
+from antiphon.coordinator.schedule import Move, Schedule, Transfer, project
+from antiphon.coordinator.verify import verify
+from antiphon.grammars.library import backprop
+from antiphon.transport.rendezvous import serve_store, store_client
+from benchmarks.scale.games import SGD, linear, nature
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Seconds of this process's core, and bytes, for a chain of so many workers."""
+
+    workers: int
+    declare: float
+    compile: float
+    size: int
+    unpack: float
+    audit: float
+    tally: float
+
+    @property
+    def players(self) -> int:
+        """All but Nature and the loss."""
+        return self.workers - 2
+
+
+def cpu(act: Callable[[], T]) -> tuple[float, T]:
+    """Seconds that this process computed, and what came of it."""
+    gc.collect()
+    began = time.process_time()
+    result = act()
+    return time.process_time() - began, result
+
+
+def prepared(workers: int, rounds: int = 10) -> Prepared:
+    """Declare, compile, verify, pickle; unpickle and project as one worker does; audit so many rounds."""
+    layers = {f"Layer{index}": linear() for index in range(workers - 2)}
+    declare, grammar = cpu(lambda: backprop(nature(), layers))
+
+    def compiled() -> tuple[Assignment, bytes]:
+        assignment = assign(grammar, SGD, placement=spread(grammar))
+        verify(assignment.schedule)
+        return assignment, pickle.dumps(assignment)
+
+    compile, (assignment, data) = cpu(compiled)
+    unpack, _ = cpu(lambda: project(pickle.loads(data).schedule, "Layer0"))
+    sent = [pickle.dumps(each) for each in tallies(assignment.schedule, rounds)]
+
+    def heard() -> Played:
+        tallies = [pickle.loads(each) for each in sent]
+        audit(assignment.schedule, tallies, 0, rounds)
+        return Played.of(tallies, rounds, rounds)
+
+    audited, _ = cpu(heard)
+    counted = rounds * len(assignment.schedule.edges)
+    return Prepared(workers, declare, compile, len(data), unpack, audited / counted, sum(map(len, sent)) / counted)
+
+
+def tallies(schedule: Schedule, rounds: int) -> list[Tally]:
+    """What workers tell who did all that was due."""
+    found = {name: Tally(name) for name in schedule.workers}
+    for step in schedule.steps:
+        if isinstance(step, Move):
+            found[step.worker].moves[step.player] = list(range(rounds))
+        elif isinstance(step, Transfer):
+            number = step.edge.number
+            found[step.edge.source].sent[number] = list(range(rounds))
+            found[step.edge.source].payload[number] = found[step.edge.source].wire[number] = rounds * step.edge.bytes
+            found[step.edge.target].received[number] = list(range(rounds))
+    return list(found.values())
+
+
+def held_bytes(workers: int = 502) -> float:
+    """Bytes that a worker holds for each player of the run, because it has the whole assignment."""
+    grammar = backprop(nature(), {f"Layer{index}": linear() for index in range(workers - 2)})
+    data = pickle.dumps(assign(grammar, SGD, placement=spread(grammar)))
+    tracemalloc.start()
+    assignment = pickle.loads(data)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    del assignment
+    return size / (workers - 2)
+
+
+def ask_seconds(keys: int = 2000) -> tuple[float, float]:
+    """Seconds for a request to the store, and for each key in one, there and fetched; the store's thread and ours."""
+    store, port = serve_store("127.0.0.1")
+    client = store_client(("127.0.0.1", port), 10.0)
+    names = [f"worker {number}" for number in range(keys)]
+    for name in names:
+        store.set(name, b"x" * 300)  # pyright: ignore[reportArgumentType]  (bytes are taken too)
+    request, _ = cpu(lambda: [client.check([name]) for name in names[:1000]])
+    all_at_once, _ = cpu(lambda: (client.check(names), client.multi_get(names)))
+    return request / 1000, all_at_once / keys
+
+
+def copy_seconds(size: int = 1 << 15, count: int = 2000) -> float:
+    """Seconds per byte through a socket of this machine, and one copy more on each side, as a channel makes it."""
+    value, arrived = bytearray(size), bytearray(size)
+    near, far = socket.socketpair()
+    with near, far:
+        began = time.process_time()
+        for _ in range(count):
+            near.sendall(bytes(value))
+            left = memoryview(arrived)
+            while left:
+                left = left[far.recv_into(left) :]
+            value[:] = arrived
+        return (time.process_time() - began) / count / size
+
+
+def play_seconds(players: int = 6, rounds: int = 300, repetitions: int = 5) -> float:
+    """Seconds of a small player's part of a round, in one process and without messages; its share of the loss, too."""
+    layers = {f"Layer{index}": linear() for index in range(players)}
+    grammar = backprop(nature(), layers)
+    with InlineExecutor(assign(grammar, SGD, placement=together(grammar))) as executor:
+        executor.play(rounds)
+        return median(cpu(lambda: executor.play(rounds))[0] / rounds / players for _ in range(repetitions))
