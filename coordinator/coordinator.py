@@ -61,14 +61,14 @@ class Coordinator:
         self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers: the assignment is serialized once, and so is the connection.
         shared = ray.put(assignment)
-        self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
+        sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
         address, port = ray.util.get_node_ip_address(), 0
         if transport is Transport.PROCESS_GROUP and self._store is None:
             self._store = serve_store(address)
         if self._store is not None:
             port = self._store[1]
         peers = workers if transport is Transport.OBJECT_STORE else {}
-        connection = ray.put(Connection(session, run, transport, (address, port), peers))
+        connection = ray.put(Connection(session, run, transport, (address, port), peers, sites))
         self._all("meet its peers", lambda _, worker: worker.open.remote(connection))
 
     @ray.method(concurrency_group="play")

@@ -31,6 +31,7 @@ class Operator:
     toward: the inputs whose gradient may be asked.
     parameters: the player's, empty where nobody asks for theirs. seed: of the node's random stream; each round draws
     from a fork of it. products: how many responses will be asked of one query. sharded: the parameters are in parts.
+    generators: what the operator draws from, torch's on the CPU if none are given.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Operator:
         seed: int = 0,
         products: int = 1,
         sharded: bool = False,
+        generators: Sequence[torch.Generator] = (),
     ) -> None:
         self.who, self._function, self._outputs, self._seed = who, function, tuple(outputs), seed
+        self._generators = tuple(generators) or (torch.default_generator,)
         self._tape: Tape | None = None
         if sharded:
             assert isinstance(function, nn.Module)  # a player's
@@ -59,7 +62,9 @@ class Operator:
 
         Raises ShapeError when an output is not as declared, ProtocolError when the operator wrote into an input.
         """
-        torch.default_generator.manual_seed(at_round(self._seed, round))
+        seed = at_round(self._seed, round)
+        for generator in self._generators:
+            generator.manual_seed(seed)
         versions = [value._version for value in inputs]
         played = self._tape.query(inputs) if self._tape is not None else self._plainly(inputs)
         if versions != [value._version for value in inputs]:

@@ -19,10 +19,9 @@ def host_memory(size: int, device: torch.device) -> memoryview:
     """
     if device.type != "cuda" or size == 0:
         return aligned(size)
-    pinned: Any = torch.empty(
-        size, dtype=torch.uint8, pin_memory=True
-    ).numpy()  # Any: a buffer, which stubs do not know
-    return memoryview(pinned)
+    pinned = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+    buffer: Any = pinned.numpy()  # Any: a buffer, which the stubs do not know
+    return memoryview(buffer)
 
 
 class Fence(Protocol):

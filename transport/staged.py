@@ -1,10 +1,11 @@
-"""Edges of a worker on a device that go by the host: every value is copied between the device and a pinned buffer."""
+"""Messages of a worker on a device that go by the host: every value is copied between the device and host memory."""
 
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from antiphon.transport.channel import Channel
 from antiphon.transport.device import Fence, fence
 from antiphon.transport.link import Incoming, Link, Outgoing, Sum
 from antiphon.transport.message import Edge, Reduction
@@ -91,3 +92,47 @@ class StagedLink:
     def close(self) -> None:
         """Close the link."""
         self._link.close()
+
+
+@final
+class StagedChannel:
+    """A channel of the host, for a worker on a device: values are copied at its door, and the copies waited for.
+
+    For channels that make frames or copies of their own; an edge of a process group goes by `StagedIncoming` instead.
+    """
+
+    def __init__(self, channel: Channel, device: torch.device) -> None:
+        self._channel, self._device = channel, device
+
+    def open(self) -> None:
+        """Open the channel."""
+        self._channel.open()
+
+    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+        """Copy the value to the host, and send it; see `Channel.send`."""
+        return self._channel.send(edge, round, value.detach().cpu())
+
+    def receive(self, edge: Edge, round: int) -> Tensor:
+        """Receive, and copy to the device; see `Channel.receive`."""
+        return self._channel.receive(edge, round).to(self._device, copy=True)
+
+    def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
+        """Copy the term to the host, and contribute it; see `Channel.contribute`."""
+        return self._channel.contribute(reduction, round, value.detach().cpu())
+
+    def collect(self, reduction: Reduction, round: int) -> Tensor:
+        """Collect, and copy to the device; see `Channel.collect`."""
+        return self._channel.collect(reduction, round).to(self._device, copy=True)
+
+    def settle(self) -> None:
+        """Settle the channel."""
+        self._channel.settle()
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+
+def onto(channel: Channel, device: torch.device) -> Channel:
+    """The channel for a worker on this device: itself on the CPU."""
+    return channel if device.type == "cpu" else StagedChannel(channel, device)
