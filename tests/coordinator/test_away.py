@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,13 @@ def test_nature_answers_from_the_cpu_and_clones_follow_away() -> None:
 def test_dropout_and_the_matrices_of_maps_are_away() -> None:
     same_numbers(assign(with_dropout(), SGD, seed=5))
     same_numbers(assign(mixed_feedback(), SGD, seed=5))
+
+
+def test_replicas_play_away_as_at_home() -> None:
+    grammar = read_experiment("backprop", {}).build()
+    players = [player.name for player in grammar.query.players]
+    several = replace(spread(grammar), replicas=((players[0], 2), (players[-1], 3)))
+    same_numbers(assign(grammar, SGD, seed=5, placement=several))
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def all_to_all(address: Address, sites: dict[str, Site], stand_in: StandIn) -> d
     ]
     run = f"all to all {len(sites)}"
     ends = [
-        ProcessGroupChannel(SESSION, name, ranks, address, edges, "127.0.0.1", run, None, sites, stand_in.make)
+        ProcessGroupChannel(SESSION, name, ranks, address, edges, "127.0.0.1", run, (), None, sites, stand_in.make)
         for name in sites
     ]
     with ThreadPoolExecutor(len(ends)) as threads:
