@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.clone import Clone
@@ -14,6 +14,7 @@ from antiphon.agents.player import Player
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.coupling import coupling
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
+from antiphon.coordinator.placement import Precision
 from antiphon.coordinator.schedule import Query, Respond, Schedule, Share, Step
 from antiphon.errors import AntiphonError, OracleError, PlacementError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
@@ -22,6 +23,7 @@ from antiphon.grammars.response import Product
 from antiphon.grammars.seeds import stream
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.answers import checked_answer
+from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator, aligned
 
 
@@ -213,15 +215,23 @@ class Stage:
     def _function(self, node: Node) -> Callable[..., Any]:  # Any: what an operator plays
         match node.kind:
             case Kind.PLAYER:
-                return self.players[node.owner].module
+                return self._in_precision(node.owner, self.players[node.owner].module, node)
             case Kind.CLONE:
-                return self.clones[node.owner].module
+                player = next(clone.player for clone in self._grammar.query.clones if clone.name == node.owner)
+                return self._in_precision(player, self.clones[node.owner].module, node)
             case Kind.ORACLE:
                 oracle = self.oracles[node.owner]
                 return lambda *values: self._checked_answer(oracle, node, values, self._round)
             case _:
                 assert node.operator is not None  # Q's operators and losses carry one
                 return operator_on(node.operator, self.device)
+
+    def _in_precision(self, player: str, module: nn.Module, node: Node) -> Callable[..., Any]:  # Any: as above
+        precision = dict(self._assignment.placement.precision).get(player, Precision.DECLARED)
+        if precision is Precision.DECLARED:
+            return module
+        dtype = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}[precision]
+        return Autocast(module, self.device.type, dtype, [each.dtype for each in node.outputs])
 
     def _black_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         return tuple(map(aligned, self._checked_answer(oracle, node, inputs, round)))

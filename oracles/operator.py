@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from antiphon.errors import ProtocolError, ShapeError
 from antiphon.grammars.seeds import at_round
+from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import chain_of
 from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape
@@ -56,6 +57,8 @@ class Operator:
         elif toward or parameters:
             chain = chain_of(function, inputs, len(outputs[0][0]), products) if parameters else None
             self._tape = chain or AutogradTape(function, toward, parameters, products)
+            if isinstance(function, Autocast) and function.dtype is torch.float16:
+                self._tape = ScaledTape(self._tape)
 
     def query(self, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         """The outputs, detached and aligned. The inputs are read only.
