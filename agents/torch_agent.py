@@ -104,19 +104,12 @@ class TorchAgent:
         # Not Optimizer.load_state_dict: it casts every floating state to its parameter's dtype, which is not exact
         # (NAdam keeps a float32 product beside float64 parameters).
         self._optimizer.state.clear()
+        (group,) = self._optimizer.param_groups
+        apart = frozenset() if group.get("fused") or group.get("capturable") else _COUNTS
         for index, memory in state["memory"].items():
             parameter = self._parameters[int(index)]
-            apart = frozenset() if group.get("fused") or group.get("capturable") else _COUNTS
             self._optimizer.state[parameter] = {
                 key: _copy(value) if key in apart else _placed(value, parameter) for key, value in memory.items()
-            }
-        (group,) = self._optimizer.param_groups
-        for index, memory in state["memory"].items():
-            parameter = self._parameters[int(index)]
-            on_device = group.get("fused") or group.get("capturable")
-            self._optimizer.state[parameter] = {
-                key: _copy(value) if key in _COUNTS and not on_device else _beside(parameter, _copy(value))
-                for key, value in memory.items()
             }
         group.update({key: _copy(value) for key, value in state["group"].items()})
         if self._scheduler is not None:

@@ -14,7 +14,7 @@ from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.program import LocalProgram, Tally
 from antiphon.coordinator.schedule import Collect, Contribute, Receive, Send, describe_action, project
-from antiphon.coordinator.sharding import join_group, leave_group
+from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared_devices
 from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.versions import Installed, versions
 from antiphon.errors import ProtocolError
@@ -75,6 +75,7 @@ class Worker:
             raise self._unassigned("open")
         group = self._stage.shared
         if group:
+            refuse_shared_devices(group, connection.sites)
             self._stage.shard(join_group(connection, group, self._name, _host(), self._stage.device))
         own = self._name, _host(), self._mailbox, self._stage.device
         self._channel = connect(connection, self._assignment.schedule, *own)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from antiphon.errors import ProtocolError, ShapeError
 from antiphon.grammars.seeds import at_round
@@ -52,7 +52,6 @@ class Operator:
         self._generators = tuple(generators) or (torch.default_generator,)
         self._tape: Tape | None = None
         if sharded:
-            assert isinstance(function, nn.Module)  # a player's
             self._tape = ShardedTape(function, toward, parameters)
         elif toward or parameters:
             chain = chain_of(function, inputs, len(outputs[0][0]), products) if parameters else None

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from antiphon.coordinator.devices import CPU, Seen, generators, on_device, operator_on, settle
+from antiphon.coordinator.sharding import refuse_shared_devices
 from antiphon.coordinator.testing_devices import AWAY, Away
 from antiphon.errors import PlacementError
 from antiphon.grammars import Factory
@@ -103,6 +104,21 @@ def test_what_operators_are_declared_with_is_on_their_device() -> None:
         with Away():
             away = operator_on(factory, AWAY)(torch.ones(2, device=AWAY))
             assert away.device == AWAY and torch.equal(away.cpu(), at_home), factory
+
+
+def test_replicas_that_hold_parts_need_a_device_each() -> None:
+    two = {"First": Site("10.0.0.1", "cuda", "GPU-1"), "First#1": Site("10.0.0.1", "cuda", "GPU-2")}
+    refuse_shared_devices(("First", "First#1"), two)
+    refuse_shared_devices(("First", "First#1"), {name: Site("10.0.0.1") for name in two})
+    counted = {name: Site("10.0.0.1", "cuda", "node/0", counted=True) for name in two}
+    refuse_shared_devices(("First", "First#1"), counted)
+    with pytest.raises(PlacementError) as error:
+        refuse_shared_devices(("First", "First#1"), dict.fromkeys(two, two["First"]))
+    assert str(error.value) == (
+        "the replicas 'First', 'First#1' hold parts of players and some of them share a device, or have none where "
+        "others do; expected a device of its own for each, or none for any. Give each a whole GPU (num_gpus = 1), or "
+        "leave their players whole."
+    )
 
 
 def test_states_come_home_whole() -> None:
