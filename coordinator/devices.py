@@ -44,7 +44,7 @@ def look() -> Seen:
         ray.util.get_node_ip_address(),
         tuple(context.get_accelerator_ids().get("GPU", ())),
         os.environ.get("CUDA_VISIBLE_DEVICES"),
-        tuple(_identity(torch.cuda.get_device_properties(index)) for index in range(torch.cuda.device_count())),
+        tuple(identity(torch.cuda.get_device_properties(index)) for index in range(torch.cuda.device_count())),
     )
 
 
@@ -113,7 +113,8 @@ def _position(first: str, seen: Seen) -> int | None:
     return index if index < len(seen.gpus) else None
 
 
-def _identity(properties: Any) -> tuple[str, str]:  # Any: torch's stubs do not know all of them
+def identity(properties: Any) -> tuple[str, str]:  # Any: torch's stubs do not know all of them
+    """UUID and PCI bus of a CUDA device, from torch's properties of it; no bus where torch does not tell."""
     places = [getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")]
     bus = "" if None in places else "{:04x}:{:02x}:{:02x}".format(*places)
     return str(properties.uuid), bus
