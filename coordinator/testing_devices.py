@@ -60,11 +60,13 @@ class Away(TorchDispatchMode):
         return _play(func, args, kwargs or {})
 
 
-def _play(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # Any: torch's own
+def _play(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # Any: torch's own
     tensors = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, Tensor)]
     distant = [each for each in tensors if isinstance(each, _Distant)]
     if distant and func not in _MOVES and any(each.dim() for each in tensors if not isinstance(each, _Distant)):
         raise RuntimeError(f"{func} met tensors here and away: {[(type(t).__name__, tuple(t.shape)) for t in tensors]}")
+    if distant and func not in _MOVES and func._schema.is_mutable and not isinstance(args[0], _Distant):
+        raise RuntimeError(f"{func} was to write numbers from away into a tensor here")
     target = kwargs.get("device")
     ends_away = bool(distant) if target is None else torch.device(target) == AWAY
     if func is torch.ops.aten.copy_.default:

@@ -41,10 +41,10 @@ class StagedIncoming:
 class StagedTotal:
     """A sum that is formed in host memory, handed out on the device. Its buffers come round as a message's do."""
 
-    def __init__(self, total: Sum, reduction: Reduction, device: torch.device) -> None:
+    def __init__(self, total: Sum, reduction: Reduction, device: torch.device, copied: Fence | None = None) -> None:
         self._total = total
         self._value = torch.empty(reduction.shape, dtype=reduction.dtype, device=device)
-        self._copied = fence(device)
+        self._copied = copied or fence(device)
 
     def contribute(self, round: int, value: Tensor) -> int:
         """Copy the term to the host, and post it."""

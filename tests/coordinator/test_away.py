@@ -1,6 +1,6 @@
 """Everything of a worker lives on its device: grammars play on one that refuses to meet the CPU, and change no bit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from antiphon.coordinator.checkpoint import load_states
 from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
+from antiphon.coordinator.schedule import Slot
 from antiphon.coordinator.testing import points, with_dropout
 from antiphon.coordinator.testing_devices import AWAY, Away
 from antiphon.errors import RoundError
@@ -62,10 +63,26 @@ class Homesick(nn.Linear):
         return super().forward(input) + torch.zeros(3, device=None if input.device == AWAY else input.device)
 
 
+class Tempered(nn.Linear):
+    """Has a parameter that is a number alone, which the optimizer remembers as it remembers others."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.temperature = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input) * self.temperature
+
+
 def numbers(assignment: Assignment, away: bool) -> tuple[object, dict[str, Tensor]]:
     """Losses, and the parameters that everybody ends with."""
     device = AWAY if away else CPU
-    with Away() if away else nullcontext(), InlineExecutor(assignment, device=device) as play:
+
+    def watch(round: int, held: Mapping[Slot, Tensor]) -> None:
+        strange = {slot: value.device for slot, value in held.items() if value.device != device}
+        assert not strange, strange
+
+    with Away() if away else nullcontext(), InlineExecutor(assignment, device=device, watch=watch) as play:
         losses = play.play(ROUNDS).losses
         states = play.states()
     players = [player.name for player in assignment.grammar.query.players]
@@ -116,7 +133,7 @@ def test_what_is_made_on_the_cpu_is_noticed() -> None:
 
 @pytest.mark.parametrize("agent", [ADAM, AgentSpecification.of("NAdam"), RMSPROP])
 def test_a_checkpoint_goes_from_device_to_device(agent: AgentSpecification, tmp_path: Path) -> None:
-    assignment = assign(backprop(points(4), {"Only": Factory.of(nn.Linear, 4, 3)}), agent, seed=3)
+    assignment = assign(backprop(points(4), {"Only": Factory.of(Tempered, 4, 3)}), agent, seed=3)
     with InlineExecutor(assignment) as whole:
         whole.play(3)
         expected = whole.play(3), whole.states()
