@@ -10,7 +10,7 @@ from antiphon import doctor_gpu
 from antiphon.coordinator.placement import Precision
 from antiphon.deploy.embedded import ray_session
 from antiphon.doctor import machine_checks, temporary_folder
-from antiphon.doctor_gpu import Device, checks, on_devices
+from antiphon.doctor_gpu import Device, checks, on_devices, rounds
 from antiphon.errors import PlacementError
 from antiphon.examining import Ailing, Finding, NotRun, Verdict, examine, summary
 from antiphon.reading import read_experiment
@@ -68,9 +68,8 @@ def test_without_a_device_each_check_says_so() -> None:
 @pytest.mark.slow
 def test_rounds_on_counted_gpus_are_those_of_the_cpu() -> None:
     with ray_session(num_cpus=8, num_gpus=2):
-        *_, backprop, gan = examined(TWO, ray_runs=True)
-    for each in (backprop, gan):
-        assert each.said == "12 rounds over host, nccl: losses within 0.0e+00 of the CPU's (at most 0.001)"
+        said = rounds("gan", 2, ray_runs=True, counted=True)
+    assert said == "12 rounds over host: losses within 0.0e+00 of the CPU's (at most 0.001)"
 
 
 @pytest.mark.slow
