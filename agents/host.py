@@ -1,5 +1,6 @@
 """Where an agent lives: it is handed what it may have, its moves are checked, its exceptions carry its name."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
@@ -10,6 +11,7 @@ from antiphon.agents.layout import Layout
 from antiphon.agents.specification import AgentSpecification
 from antiphon.errors import AgentError, ProtocolError
 from antiphon.grammars.oracle import State
+from antiphon.grammars.states import map_tensors
 
 
 @final
@@ -105,8 +107,12 @@ class AgentHost:
         return self._ask("state", "its state", self._agent.state)
 
     def load(self, state: State, parameters: Sequence[Tensor]) -> None:
-        """Build the agent anew on `parameters`, as they were when `state` was taken, and let it continue from there."""
+        """Build the agent anew on `parameters`, as they were when `state` was taken, and let it continue from there.
+
+        A state may come from another device: what looks like parameters in it is handed on where the parameters are.
+        """
         self._build(parameters)
+        state = map_tensors(state, functools.partial(_beside, parameters[0].device))
         self._heard = 0
         self._ask("load", "it to continue from a state of its own", lambda: self._agent.load(state))
 
@@ -129,3 +135,8 @@ class AgentHost:
             f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in {method}: "
             f"{error}. Expected {expected}. Correct the agent, or its arguments ({self.specification.description})."
         )
+
+
+def _beside(device: torch.device, tensor: Tensor) -> Tensor:
+    # Numbers alone and integers stay: counts of steps, and the states of generators, which torch takes on the CPU only.
+    return tensor.to(device) if tensor.dim() and tensor.is_floating_point() else tensor

@@ -23,12 +23,23 @@ class Player:
 
     specification: its agent; None where the agent lives on another worker, in an `AgentHost`, and its moves come in
     through `install`. The torch agent steps on the module's own parameters, every other one gets copies.
+    device: where parameters, buffers and the agent's memory live. They are made on the CPU and then moved: equal seeds
+    make equal numbers on every device.
     Raises GrammarError for a factory that makes no module, or one without parameters to move.
     """
 
-    def __init__(self, name: str, factory: Factory, specification: AgentSpecification | None, seed: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        factory: Factory,
+        specification: AgentSpecification | None,
+        seed: int,
+        device: torch.device | None = None,
+    ) -> None:
         self.name, self.specification = name, specification
         self.module = _make(name, factory, seed)
+        if device is not None:
+            self.module.to(device)
         self.named = tuple((key, value) for key, value in self.module.named_parameters() if value.requires_grad)
         self.parameters = tuple(parameter for _, parameter in self.named)
         self.moves = 0

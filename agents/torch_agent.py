@@ -104,10 +104,13 @@ class TorchAgent:
         # Not Optimizer.load_state_dict: it casts every floating state to its parameter's dtype, which is not exact
         # (NAdam keeps a float32 product beside float64 parameters).
         self._optimizer.state.clear()
+        (group,) = self._optimizer.param_groups
+        apart = frozenset() if group.get("fused") or group.get("capturable") else _COUNTS
         for index, memory in state["memory"].items():
             parameter = self._parameters[int(index)]
-            self._optimizer.state[parameter] = {key: _placed(value, parameter) for key, value in memory.items()}
-        (group,) = self._optimizer.param_groups
+            self._optimizer.state[parameter] = {
+                key: _copy(value) if key in apart else _placed(value, parameter) for key, value in memory.items()
+            }
         group.update({key: _copy(value) for key, value in state["group"].items()})
         if self._scheduler is not None:
             self._scheduler.load_state_dict({key: _copy(value) for key, value in state["schedule"].items()})
@@ -143,10 +146,14 @@ def _copy(value: Any) -> Any:
     return value
 
 
+_COUNTS = frozenset({"step", "mu_product"})
+"""Memory that torch.optim keeps on the CPU, whatever the parameter's device; but for fused and capturable kernels."""
+
+
 def _placed(value: Any, parameter: Tensor) -> Any:  # Any: as below
     """An optimizer's memory, where and in the parts in which its parameter is."""
     copied = _copy(value)
-    return in_parts(copied, parameter) if isinstance(copied, Tensor) else copied
+    return in_parts(copied.to(parameter.device), parameter) if isinstance(copied, Tensor) else copied
 
 
 def _positive(name: str, value: float | None) -> float | None:

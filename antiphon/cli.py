@@ -1,5 +1,5 @@
-"""The command line: `antiphon list | show | check | cost | run | evaluate`; of clusters `launch | status | attach |
-stop | manifest`.
+"""The command line: `antiphon list | show | check | cost | run | evaluate | doctor`; of clusters `launch | status |
+attach | stop | manifest`.
 
 Exit 2 on bad input, 1 on a run that failed or a promise that was broken, 130 on Ctrl-C.
 """
@@ -328,6 +328,25 @@ def manifest_command(
 
         size = Size(machine_cpus, machine_gpus, machine_memory)
         typer.echo(manifest_command(Wish(kind, experiment, changes or (), placement, name, image, size, out)))
+
+
+@app.command("doctor")
+def doctor_command(
+    gpu: Annotated[bool, typer.Option("--gpu", help="Try every channel, precision and a few rounds on GPUs.")] = False,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; one is started here if left out.")] = None,
+) -> None:
+    """See whether this machine has what a run needs. One line per check; exit 1 if one failed."""
+    with _told():
+        from antiphon.doctor import examination
+        from antiphon.examining import Verdict, summary
+
+        findings = []
+        for finding in examination(gpu, address):
+            findings.append(finding)
+            typer.echo(finding.line)
+        typer.echo(f"{summary(findings)}; to report a problem, paste all lines into an issue")
+        if any(each.verdict is Verdict.FAILED for each in findings):
+            raise typer.Exit(1)
 
 
 def _joining(address: str | None, name: str | None, executor: str | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
 from antiphon.transport.message import Session
 from antiphon.transport.rendezvous import serve_store
+from antiphon.transport.route import Site
 
 CONCURRENCY = {"play": 1, "control": 2}
 
@@ -33,6 +34,7 @@ class Coordinator:
         self._workers: Mapping[str, Any] = {}  # Any: Ray's actor handles have no common type
         self._hosts: Mapping[str, str] = {}
         self._round, self._generation = 0, 0
+        self._sites: Mapping[str, Site] = {}
         self._store: Any = None  # Any: the store's server, held open as long as the run lasts
         self._ending = False
 
@@ -61,14 +63,15 @@ class Coordinator:
         self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers: the assignment is serialized once, and so is the connection.
         shared = ray.put(assignment)
-        self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
+        sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
         address, port = ray.util.get_node_ip_address(), 0
         if transport is Transport.PROCESS_GROUP and self._store is None:
             self._store = serve_store(address)
         if self._store is not None:
             port = self._store[1]
         peers = workers if transport is Transport.OBJECT_STORE else {}
-        connection = ray.put(Connection(session, run, transport, (address, port), peers))
+        self._sites = sites
+        connection = ray.put(Connection(session, run, transport, (address, port), peers, sites))
         self._all("meet its peers", lambda _, worker: worker.open.remote(connection))
 
     @ray.method(concurrency_group="play")
@@ -97,6 +100,11 @@ class Coordinator:
     def resume_at(self, round: int) -> None:
         """The workers were brought to the boundary before `round`."""
         self._round = round
+
+    @ray.method(concurrency_group="control")
+    def sites(self) -> Mapping[str, Site]:
+        """Where each worker computes."""
+        return self._sites
 
     @ray.method(concurrency_group="control")
     def end(self) -> None:

@@ -15,12 +15,14 @@ _ROWS = 8
 _TOLERANCE = 1e-3  # relative: a product of few rows may be computed by another kernel than one of many
 
 
-def coupling(function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) -> str:
+def coupling(
+    function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes, device: torch.device | None = None
+) -> str:
     """How `function` couples the examples of a batch, in words; empty if each is played by itself.
 
     It is played on random rows, all at once and in two halves. asked: the types of its inputs. A module is played as in
     training, except that nothing is dropped out; its buffers are left as they were. What draws random numbers of its
-    own is taken to couple: two halves do not draw what the whole draws.
+    own is taken to couple: two halves do not draw what the whole draws. device: where it computes, the CPU if not said.
     """
     if isinstance(function, nn.Module):
         for name, module in function.named_modules():
@@ -29,7 +31,7 @@ def coupling(function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Siz
     try:
         with _left_alone(function), torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            inputs = [_sample(kind, sizes) for kind in asked]
+            inputs = [_sample(kind, sizes).to(device or torch.device("cpu")) for kind in asked]
             whole, halves = _play(function, inputs), [_play(function, half) for half in _halves(inputs, asked)]
     except Exception as error:  # any function may refuse these inputs in its own way
         return f"it could not be tried on {_ROWS} rows ({type(error).__name__}: {error})"

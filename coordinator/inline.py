@@ -12,6 +12,7 @@ from torch import Tensor
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import Manifest, save_states, write_manifest
+from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.schedule import Receive, Send, Slot, Transfer, project
@@ -22,6 +23,7 @@ from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Session
+from antiphon.transport.staged import onto
 
 Watch: TypeAlias = Callable[[int, Mapping[Slot, Tensor]], None]
 
@@ -34,12 +36,22 @@ class InlineExecutor:
     what happens, transfer by transfer. torch's threads are the assignment's while it plays, the caller's afterwards.
     """
 
-    def __init__(self, assignment: Assignment, *, deadline: float = 30.0, watch: Watch | None = None) -> None:
-        """watch: told of each round, before anything is let go, with every value of Q and R by its slot; read only."""
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        deadline: float = 30.0,
+        watch: Watch | None = None,
+        device: torch.device = CPU,
+    ) -> None:
+        """watch: told of each round, before anything is let go, with every value of Q and R by its slot; read only.
+
+        device: where everyone computes, oracles excepted. Messages of a placement with several workers go by the host.
+        """
         verify(assignment.schedule)
         self.assignment, self.round, self._watch = assignment, 0, watch
         with _threads(assignment.threads):
-            self._stages = {name: Stage(assignment, name) for name in assignment.placement.names}
+            self._stages = {name: Stage(assignment, name, device) for name in assignment.placement.names}
             self._agenda = Agenda(self._merge(Session(assignment.grammar.signature, 0, deadline)))
         self._broken = False
 
@@ -105,7 +117,10 @@ class InlineExecutor:
     def _merge(self, session: Session) -> list[tuple[When, tuple[LocalProgram, int]]]:
         """All local programs in the total order: a transfer is its send and its receive, one right after the other."""
         schedule, exchange = self.assignment.schedule, Exchange()
-        self._channels = [LocalChannel(session, name, exchange, schedule.carried) for name in schedule.workers]
+        self._channels = [
+            onto(LocalChannel(session, name, exchange, schedule.carried), self._stages[name].device)
+            for name in schedule.workers
+        ]
         self._programs = []
         positions: dict[object, list[tuple[LocalProgram, int]]] = {}
         for name, channel in zip(schedule.workers, self._channels, strict=True):

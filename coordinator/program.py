@@ -13,6 +13,7 @@ from torch import Tensor
 
 from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.devices import generators, operator_on
 from antiphon.coordinator.recording import Track
 from antiphon.coordinator.schedule import (
     Collect,
@@ -34,7 +35,6 @@ from antiphon.coordinator.schedule import (
 from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.when import Agenda
 from antiphon.errors import AntiphonError, RoundError
-from antiphon.grammars.inference import make_operator
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Tap
@@ -244,7 +244,7 @@ class LocalProgram:
         values, reads, writes = self._values, self._keys(action.reads), self._keys(action.writes)
         match node:
             case Seed():
-                weight = torch.full((), node.weight, dtype=self._grammar.query.type_of(node.loss).dtype)
+                weight = self._seed(node)
                 return lambda round: values.__setitem__(writes[0], weight)
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
@@ -256,8 +256,12 @@ class LocalProgram:
                 hear = self._stage.agent_of(player).hear
                 return lambda round: hear(values[reads[0]])
 
+    def _seed(self, node: Seed) -> Tensor:
+        dtype = self._grammar.query.type_of(node.loss).dtype
+        return torch.full((), node.weight, dtype=dtype, device=self._stage.device)
+
     def _map(self, action: Respond, node: Map) -> Play:
-        operation, values = make_operator(node.operation), self._values
+        operation, values = operator_on(node.operation, self._stage.device), self._values
         reads, (write,) = self._keys(action.reads), self._keys(action.writes)
         partial_sum = node.operation.target is add
 
@@ -362,10 +366,11 @@ class LocalProgram:
     def _move(self, action: Move) -> Play:
         player, writes = self._stage.agent_of(action.player), self._keys(action.writes)
         seed = self._stage.agent_seed(action.player)
+        drawn_from = () if seed is None else generators(self._stage.device)
 
         def play(round: int) -> None:
-            if seed is not None:
-                torch.default_generator.manual_seed(at_round(seed, round))
+            for generator in drawn_from:
+                generator.manual_seed(at_round(seed or 0, round))
             reason = player.move(round)
             if reason:
                 skipped = self._tally.skipped

@@ -12,11 +12,12 @@ from torch import distributed
 from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.coordinator.connection import Connection
-from antiphon.coordinator.placement import Placement
+from antiphon.coordinator.placement import Placement, Precision
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.response import Deliver, Product
 from antiphon.transport.rendezvous import scope, store_client
+from antiphon.transport.route import Route, Site, carrier_of_group
 
 _SIOCGIFADDR = 0x8915
 
@@ -39,6 +40,8 @@ def refuse_unshardable(grammar: Grammar, placement: Placement, nodes: Mapping[st
 def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mapping[str, tuple[str, ...]]) -> str:
     if player in placement.agent_of:
         return "its agent lives on another worker"
+    if dict(placement.precision).get(player) is Precision.FLOAT16:
+        return "its precision is float16, whose scale is each replica's own, and the parts are summed"
     if any(clone.player == player for clone in grammar.query.clones):
         return "a clone follows it"
     for node in grammar.query.nodes:
@@ -50,6 +53,17 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
         if len(products) > 1:
             return f"{node.name!r} is asked for {len(products)} products of one query"
     return ""
+
+
+def refuse_shared_devices(group: tuple[str, ...], sites: Mapping[str, Site]) -> None:
+    """Raise PlacementError for replicas on CUDA devices of which two are one: NCCL gathers no parts between those."""
+    found = carrier_of_group([sites[worker] for worker in group])
+    if found is Route.HOST:
+        raise PlacementError(
+            f"the replicas {', '.join(map(repr, group))} hold parts of players and some of them share a device, or "
+            "have none where others do; expected a device of its own for each, or none for any. Give each a whole GPU "
+            "(num_gpus = 1), or leave their players whole."
+        )
 
 
 def undelivered(delivery: Deliver) -> PlacementError:

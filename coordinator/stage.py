@@ -6,30 +6,33 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.clone import Clone
 from antiphon.agents.player import Player
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.coupling import coupling
+from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
+from antiphon.coordinator.placement import Precision
 from antiphon.coordinator.schedule import Query, Respond, Schedule, Share, Step
 from antiphon.errors import AntiphonError, OracleError, PlacementError
-from antiphon.grammars.inference import make_operator
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Product
 from antiphon.grammars.seeds import stream
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.answers import checked_answer
+from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator, aligned
 
 
 class Stage:
     """The live things of one worker."""
 
-    def __init__(self, assignment: Assignment, worker: str) -> None:
-        self._assignment, self._grammar, self.worker = assignment, assignment.grammar, worker
+    def __init__(self, assignment: Assignment, worker: str, device: torch.device = CPU) -> None:
+        """device: where everyone computes but the oracles, who live on the CPU."""
+        self._assignment, self._grammar, self.worker, self.device = assignment, assignment.grammar, worker, device
         self._shares = _shares(assignment.schedule, worker)
         self._sharded: frozenset[str] = frozenset()
         self.players = {name: self._player(name) for name in self._here(p.name for p in self._grammar.query.players)}
@@ -77,6 +80,7 @@ class Stage:
             stream(self._assignment.seed, "node", node.name, *([f"{share.index} of {share.of}"] if share else [])),
             sum(self._is_product_of(step, node) for step in self._assignment.schedule.steps),
             node.owner in self._sharded,
+            generators(self.device),
         )
 
     def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
@@ -108,12 +112,12 @@ class Stage:
         return tuple(self._stateful())
 
     def state(self) -> dict[str, State]:
-        """The state of everyone here that has one, by name; of replicas, the first tells it for all.
+        """The state of everyone here that has one, by name, on the CPU; of replicas, the first tells it for all.
 
         Collective where players are sharded: all of their replicas are asked together.
         """
         asked = {name: each for name, each in self._stateful().items() if self._tells or name in self._sharded}
-        states = {name: each.state() for name, each in asked.items()}
+        states = {name: on_device(each.state(), CPU) for name, each in asked.items()}
         return states if self._tells else {}
 
     @property
@@ -169,7 +173,8 @@ class Stage:
         node = next((node for node in uses if node.kind is Kind.PLAYER and node.owner == player), None)
         if node is None or player in self._assignment.placement.coupled:
             return
-        found = coupling(self.players[player].module, [query.type_of(port) for port in node.inputs], query.sizes)
+        asked = [query.type_of(port) for port in node.inputs]
+        found = coupling(self.players[player].module, asked, query.sizes, self.device)
         if found:
             raise PlacementError(
                 f"player {player!r} has {self._shares[node.name].of} replicas and couples the examples of a batch: "
@@ -194,11 +199,11 @@ class Stage:
     def _player(self, name: str) -> Player:
         apart = name in self._assignment.placement.agent_of
         specification = None if apart else self._assignment.agents[name]
-        return Player(name, self._factory(name), specification, self._seed(name))
+        return Player(name, self._factory(name), specification, self._seed(name), self.device)
 
     def _agent(self, name: str) -> Player:
         # The same factory and seed make the parameters that the operator starts from.
-        return Player(name, self._factory(name), self._assignment.agents[name], self._seed(name))
+        return Player(name, self._factory(name), self._assignment.agents[name], self._seed(name), self.device)
 
     def _factory(self, player: str):  # noqa: ANN202 - a Factory
         return self._grammar.query.player_by_name[player].factory
@@ -210,15 +215,23 @@ class Stage:
     def _function(self, node: Node) -> Callable[..., Any]:  # Any: what an operator plays
         match node.kind:
             case Kind.PLAYER:
-                return self.players[node.owner].module
+                return self._in_precision(node.owner, self.players[node.owner].module, node)
             case Kind.CLONE:
-                return self.clones[node.owner].module
+                player = next(clone.player for clone in self._grammar.query.clones if clone.name == node.owner)
+                return self._in_precision(player, self.clones[node.owner].module, node)
             case Kind.ORACLE:
                 oracle = self.oracles[node.owner]
                 return lambda *values: self._checked_answer(oracle, node, values, self._round)
             case _:
                 assert node.operator is not None  # Q's operators and losses carry one
-                return make_operator(node.operator)
+                return operator_on(node.operator, self.device)
+
+    def _in_precision(self, player: str, module: nn.Module, node: Node) -> Callable[..., Any]:  # Any: as above
+        precision = dict(self._assignment.placement.precision).get(player, Precision.DECLARED)
+        if precision is Precision.DECLARED:
+            return module
+        dtype = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}[precision]
+        return Autocast(module, self.device.type, dtype, [each.dtype for each in node.outputs])
 
     def _black_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         return tuple(map(aligned, self._checked_answer(oracle, node, inputs, round)))
@@ -229,7 +242,11 @@ class Stage:
 
     def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         question, sizes = self._grammar.query.question_of(node), self._grammar.query.sizes
-        return checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
+        if self.device == CPU:
+            return checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
+        inputs = [value.to(CPU) for value in inputs]
+        answers = checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
+        return tuple(value.to(self.device) for value in answers)
 
 
 def digest(parameters: Iterable[Tensor]) -> str:

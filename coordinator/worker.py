@@ -10,16 +10,18 @@ from antiphon.agents.shards import part
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.coordinator.connection import Connection, connect
+from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.program import LocalProgram, Tally
 from antiphon.coordinator.schedule import Collect, Contribute, Receive, Send, describe_action, project
-from antiphon.coordinator.sharding import join_group, leave_group
+from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared_devices
 from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.versions import Installed, versions
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
 from antiphon.transport.channel import Channel
 from antiphon.transport.object_store import Mailbox
+from antiphon.transport.route import Site
 
 CONCURRENCY = {"play": 1, "mail": 1, "control": 2}
 """Threads per concurrency group: control calls and arriving mail are served while rounds are played."""
@@ -51,14 +53,20 @@ class Worker:
         return _host(), versions()
 
     @ray.method(concurrency_group="play")
-    def assign(self, assignment: Assignment, name: str) -> None:
-        """Make everyone who lives here. Raises what their factories raise, with their names."""
+    def assign(self, assignment: Assignment, name: str) -> Site:
+        """Make everyone who lives here, on the device that Ray gave; returns where that is.
+
+        Raises what their factories raise, with their names; PlacementError when torch does not see that device.
+        """
         torch.set_num_threads(assignment.threads)
         self._release()
         self._assignment, self._name = assignment, name
-        self._stage = Stage(assignment, name)
+        device, site = settle(name, look(), assignment.placement.logical_gpus)
+        enter(device)
+        self._stage = Stage(assignment, name, device)
         self._actions = project(assignment.schedule, name)
         self._mailbox = Mailbox(name, assignment.schedule.carried_by(name))
+        return site
 
     @ray.method(concurrency_group="play")
     def open(self, connection: Connection) -> None:
@@ -67,8 +75,10 @@ class Worker:
             raise self._unassigned("open")
         group = self._stage.shared
         if group:
-            self._stage.shard(join_group(connection, group, self._name, _host(), torch.device("cpu")))
-        self._channel = connect(connection, self._assignment.schedule, self._name, _host(), self._mailbox)
+            refuse_shared_devices(group, connection.sites)
+            self._stage.shard(join_group(connection, group, self._name, _host(), self._stage.device))
+        own = self._name, _host(), self._mailbox, self._stage.device
+        self._channel = connect(connection, self._assignment.schedule, *own)
         self._channel.open()
         self._program = LocalProgram(self._assignment, self._name, self._actions, self._stage, self._channel)
 

@@ -92,6 +92,10 @@ class RayExecutor:
             save_states(folder, states)
         write_manifest(folder, manifest)
 
+    def sites(self) -> Mapping[str, Any]:  # Any: `transport.route.Site`, of a folder that this one does not know
+        """Where each worker computes."""
+        return self._ask("tell its sites", lambda: self._coordinator.sites.remote())
+
     def status(self) -> dict[str, Any]:  # Any: JSON-able
         """What the coordinator knows of the run; answers while rounds are played."""
         return self._ask("tell its status", lambda: self._coordinator.status.remote())

@@ -98,7 +98,7 @@ class Nearest:
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, d), or (n,)."""
         points = outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
-        prototypes = torch.tensor(self.prototypes, dtype=points.dtype)
+        prototypes = torch.tensor(self.prototypes, dtype=points.dtype, device=points.device)
         if points.ndim != 2 or points.shape[1] != prototypes.shape[1]:
             raise ShapeError(
                 f"Nearest() to prototypes of {prototypes.shape[1]} numbers was given outputs of shape "

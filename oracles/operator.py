@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from antiphon.errors import ProtocolError, ShapeError
 from antiphon.grammars.seeds import at_round
+from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import chain_of
 from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape
@@ -31,6 +32,7 @@ class Operator:
     toward: the inputs whose gradient may be asked.
     parameters: the player's, empty where nobody asks for theirs. seed: of the node's random stream; each round draws
     from a fork of it. products: how many responses will be asked of one query. sharded: the parameters are in parts.
+    generators: what the operator draws from, torch's on the CPU if none are given.
     """
 
     def __init__(
@@ -44,22 +46,27 @@ class Operator:
         seed: int = 0,
         products: int = 1,
         sharded: bool = False,
+        generators: Sequence[torch.Generator] = (),
     ) -> None:
         self.who, self._function, self._outputs, self._seed = who, function, tuple(outputs), seed
+        self._generators = tuple(generators) or (torch.default_generator,)
         self._tape: Tape | None = None
         if sharded:
-            assert isinstance(function, nn.Module)  # a player's
             self._tape = ShardedTape(function, toward, parameters)
         elif toward or parameters:
             chain = chain_of(function, inputs, len(outputs[0][0]), products) if parameters else None
             self._tape = chain or AutogradTape(function, toward, parameters, products)
+            if isinstance(function, Autocast) and function.dtype is torch.float16:
+                self._tape = ScaledTape(self._tape)
 
     def query(self, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         """The outputs, detached and aligned. The inputs are read only.
 
         Raises ShapeError when an output is not as declared, ProtocolError when the operator wrote into an input.
         """
-        torch.default_generator.manual_seed(at_round(self._seed, round))
+        seed = at_round(self._seed, round)
+        for generator in self._generators:
+            generator.manual_seed(seed)
         versions = [value._version for value in inputs]
         played = self._tape.query(inputs) if self._tape is not None else self._plainly(inputs)
         if versions != [value._version for value in inputs]:

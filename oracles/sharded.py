@@ -1,10 +1,10 @@
 """What one query of a sharded module keeps for its response: its parameters are gathered for each pass and let go."""
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from antiphon.oracles.tape import Products
 
@@ -18,7 +18,12 @@ class ShardedTape:
     toward: the inputs whose gradient may be asked.
     """
 
-    def __init__(self, module: nn.Module, toward: Sequence[int], parameters: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        module: Callable[..., Any],  # Any: a tensor or a tuple of them
+        toward: Sequence[int],
+        parameters: Sequence[Tensor],
+    ) -> None:
         self._module, self._toward, self._parameters = module, frozenset(toward), tuple(parameters)
         self._leaves: dict[int, Tensor] = {}
         self._played: tuple[Tensor, ...] | None = None

@@ -12,10 +12,12 @@ from antiphon.errors import CodecError, TransportError
 from antiphon.transport.c10d import PrefixStore, ProcessGroupGloo, Store, Work
 from antiphon.transport.channel import garbled
 from antiphon.transport.codec import TAG_BYTES, pack_tag, unpack_tag
+from antiphon.transport.device import host_memory
 from antiphon.transport.link import brief, deadline, fault
-from antiphon.transport.memory import aligned, tensor_over
-from antiphon.transport.message import Edge, Session, Tag, expect
+from antiphon.transport.memory import tensor_over
+from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
 from antiphon.transport.rendezvous import group_name
+from antiphon.transport.total import Total
 
 _HELLO = 0  # gloo tag of the first message between two ranks; edge n has gloo tag n + 1
 _ROUND = struct.Struct("<Q")
@@ -24,12 +26,12 @@ _ROUND_AT = 16  # where a packed tag holds its round
 
 @final
 class Buffer:
-    """Memory of one message: the value first, so that it is aligned, and its tag behind."""
+    """Memory of one message on the host, for values of `device`: the value first, so that it is aligned, then a tag."""
 
     __slots__ = ("memory", "tag", "value", "wire")
 
-    def __init__(self, edge: Edge) -> None:
-        self.memory = aligned(edge.bytes + TAG_BYTES)
+    def __init__(self, edge: Edge, device: torch.device) -> None:
+        self.memory = host_memory(edge.bytes + TAG_BYTES, device)
         self.tag = self.memory[edge.bytes :]
         self.value = tensor_over(self.memory, edge.dtype, edge.shape)
         # gloo takes lists of tensors
@@ -44,7 +46,7 @@ class GlooOutgoing:
         self._link, self._edge, self._rank, self._number = link, edge, rank, edge.number + 1
         self._post = link.group.send
         self._deadline = deadline(link.session)
-        self._buffer = Buffer(edge)
+        self._buffer = Buffer(edge, link.device)
         self._buffer.tag[:] = pack_tag(Tag.of(link.session, edge, 0))
         self._work: Work | None = None
 
@@ -87,7 +89,7 @@ class GlooIncoming:
         self._post = link.group.recv
         self._deadline = deadline(link.session)
         self._expected = bytearray(pack_tag(Tag.of(link.session, edge, 0)))
-        self._posted, self._spare = Buffer(edge), Buffer(edge)
+        self._posted, self._spare = Buffer(edge, link.device), Buffer(edge, link.device)
         self._work = self._post(self._posted.wire, rank, self._number)
 
     def receive(self, round: int) -> Tensor:
@@ -120,10 +122,13 @@ class GlooLink:
     """One rank of a gloo group made for one generation.
 
     Connections are made on first use: a full mesh of 8 ranks takes four times as long to open as a ring of them.
+    device: whose values are copied here; buffers are pinned for a CUDA device.
     """
 
-    def __init__(self, session: Session, me: str, rank: int, size: int, store: Store, hostname: str) -> None:
-        self.session, self.me, self._store, self._hostname = session, me, store, hostname
+    def __init__(
+        self, session: Session, me: str, rank: int, size: int, store: Store, hostname: str, device: torch.device
+    ) -> None:
+        self.session, self.me, self.device, self._store, self._hostname = session, me, device, store, hostname
         self.group = self._make(PrefixStore("gloo", store), rank, size)
 
     def outgoing(self, edge: Edge, rank: int) -> GlooOutgoing:
@@ -137,6 +142,17 @@ class GlooLink:
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: torch's groups have no common type
         """A group of these workers, for their sums; this one is among them."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
+
+    def total(self, reduction: Reduction, group: Any) -> Total:  # Any: as above
+        """A sum over a group of `replicas`, in host memory."""
+        length = Total.length(reduction) * reduction.dtype.itemsize
+        memory = [host_memory(length, self.device) for _ in range(2)]
+        buffers = [tensor_over(each, reduction.dtype, (Total.length(reduction),)) for each in memory]
+        return Total(self.session, self.me, group, reduction, buffers, self.finish)
+
+    def finish(self, work: Work) -> None:
+        """Wait, up to the deadline. Raises RuntimeError as torch does."""
+        work.wait(deadline(self.session))
 
     def greet(self, ranks: dict[str, int]) -> None:
         """Exchange a byte with every peer, which makes the connection."""

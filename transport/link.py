@@ -7,7 +7,7 @@ from torch import Tensor
 
 from antiphon.errors import AntiphonError
 from antiphon.transport.channel import gone, too_late
-from antiphon.transport.message import Edge, Session
+from antiphon.transport.message import Edge, Reduction, Session
 
 
 class Outgoing(Protocol):
@@ -34,6 +34,18 @@ class Incoming(Protocol):
         ...
 
 
+class Sum(Protocol):
+    """One worker's end of a sum over replicas."""
+
+    def contribute(self, round: int, value: Tensor) -> int:
+        """Copy the term and post it; returns the bytes posted."""
+        ...
+
+    def collect(self, round: int) -> Tensor:
+        """Wait for the sum of this round."""
+        ...
+
+
 class Link(Protocol):
     """A group of ranks joined by one backend."""
 
@@ -47,6 +59,10 @@ class Link(Protocol):
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
         """A group of these workers, for their sums; this one is among them. It connects when it is first used."""
+        ...
+
+    def total(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above
+        """One worker's end of a sum over a group of `replicas`."""
         ...
 
     def greet(self, ranks: dict[str, int]) -> None:

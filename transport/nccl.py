@@ -1,24 +1,47 @@
-"""The GPU backend: NCCL, point to point. Written from the documentation; not yet run on hardware.
+"""The GPU backend: NCCL, point to point. Its rules are tested over a group that stands in; it has not run on hardware.
 
 NCCL has no message tags: what one rank sends to another is received in the order of sending. A schedule gives that,
 since a transfer has one position in its order. Opposite traffic of a pair goes by two communicators, one per direction,
 instead of one grouped call: a group completes as a whole, so a send that runs ahead would hold back the receive that it
 is grouped with.
+
+What is relied on in torch's ProcessGroupNCCL (2.13, `pointToPoint`, `WorkNCCL`), as read in its source:
+
+- A single send or receive uses a communicator of its two ranks, made at their first message (`getKeySendRecv`), unless
+  the group was bound to a device when it was made (`eagerInit_`), which only `init_process_group(device_id=...)` does.
+  So ranks that share a device may be in one group, as long as no message goes between them; NCCL refuses two ranks on
+  one device per communicator, and there is none with both.
+- The NCCL stream first waits for the current stream, so a copy into a buffer that was given before a send precedes it,
+  and readers of a buffer that were given before a receive are done before it is written.
+- `wait` without a time makes the current stream wait, and the host not. With one, it sleeps for a millisecond at a
+  time; so the host asks `is_completed` itself here.
+- A watchdog ends the process when an operation outlasts the group's own timeout. Ours are waited for up to the
+  session's deadline, which is an error with names; the group's is longer, and meant never to be reached.
 """
 
-from typing import Any, final
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, final
 
 import torch
 from torch import Tensor
 
 from antiphon.errors import TransportError
 from antiphon.transport.c10d import PrefixStore, Store, Work
+from antiphon.transport.device import Glance
 from antiphon.transport.link import brief, deadline, fault
 from antiphon.transport.memory import ALIGNMENT
-from antiphon.transport.message import Edge, Session, Tag, expect
+from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
 from antiphon.transport.rendezvous import group_name
+from antiphon.transport.total import Total
+
+MakeGroup: TypeAlias = Callable[[Store, int, int, Session], Any]
+"""`make(store, rank, size, session)`: a group with `send`, `recv`, `abort`. Any: CPU builds of torch have no NCCL."""
 
 _WORDS = 4  # a tag on the device: signature, generation, round, and phase with edge, as int64
+_PATIENCE = 10  # times the deadline: torch's own timeout, at which it ends the process
+_EAGER = 0.002  # seconds for which the host asks again at once; afterwards it pauses in between
+_PAUSE = 0.0001
 
 
 def _words(tag: Tag) -> list[int]:
@@ -26,89 +49,121 @@ def _words(tag: Tag) -> list[int]:
     return [signature, tag.generation, tag.round, tag.phase << 32 | tag.edge]
 
 
-def _tag(words: list[int]) -> Tag:
+def _tag(words: Sequence[int]) -> Tag:
     signature = words[0].to_bytes(8, "little", signed=True).hex()
     return Tag(signature, words[1], words[2], words[3] >> 32, words[3] & 0xFFFFFFFF)
 
 
 @final
-class _DeviceBuffer:
+class DeviceBuffer:
     """Memory of one message on the device: the value, padding, then the tag as four int64."""
 
     def __init__(self, edge: Edge, device: torch.device) -> None:
         start = -(-edge.bytes // ALIGNMENT) * ALIGNMENT
-        memory = torch.zeros(start + 8 * _WORDS, dtype=torch.uint8, device=device)
+        # A device's allocator aligns to 256 bytes and more; the host's does not.
+        memory = torch.zeros(start + 8 * _WORDS + ALIGNMENT, dtype=torch.uint8, device=device)
+        memory = memory[-memory.data_ptr() % ALIGNMENT :][: start + 8 * _WORDS]
         self.value = memory[: edge.bytes].view(edge.dtype).view(edge.shape)
         self.words = memory[start:].view(torch.int64)
         self.wire = [memory]
 
+    def mark(self, tag: Tag) -> None:
+        """Write the tag."""
+        self.words.copy_(torch.tensor(_words(tag)))
+
 
 @final
 class NcclOutgoing:
-    """The sending half of an edge. Copies and sends are ordered on the device; the host does not wait."""
+    """The sending half of an edge: two buffers in turn, so that a message may wait while another is on its way.
+
+    Copies and sends are ordered on the device. The host waits only where the last message but one was not yet taken.
+    """
 
     def __init__(self, link: "NcclLink", edge: Edge, rank: int) -> None:
         self._link, self._edge, self._rank = link, edge, rank
         self._group = link.group(link.rank, rank)
-        self._buffer = _DeviceBuffer(edge, link.device)
-        self._buffer.words.copy_(torch.tensor(_words(Tag.of(link.session, edge, 0))))
-        self._work: Work | None = None
-        self._round = 0
+        self._free, self._last = DeviceBuffer(edge, link.device), DeviceBuffer(edge, link.device)
+        for buffer in (self._free, self._last):
+            buffer.mark(Tag.of(link.session, edge, 0))
+        self._posted: list[tuple[Work, int]] = []
 
     def send(self, round: int, value: Tensor) -> int:
-        """Copy and post, after the last send on the device."""
-        if self._work is not None:
-            self._work.wait()  # the current stream waits, not the host
-        self._round = round
-        self._buffer.value.copy_(value.detach())
-        self._buffer.words[2:3].fill_(round)
-        self._work = self._group.send(self._buffer.wire, self._rank, 0)
-        return self._buffer.wire[0].numel()
+        """Copy and post, behind what was posted before."""
+        if len(self._posted) == 2:
+            self._wait()
+        buffer, self._free, self._last = self._free, self._last, self._free
+        buffer.value.copy_(value.detach())
+        buffer.words[2:3].fill_(round)
+        return self.post(buffer, round)
+
+    def post(self, buffer: DeviceBuffer, round: int) -> int:
+        """Send a buffer as it is; returns its bytes."""
+        try:
+            self._posted.append((self._group.send(buffer.wire, self._rank, 0), round))
+        except RuntimeError as error:
+            raise fault(self._link.session, self._link.me, self._edge, round, error) from error
+        return buffer.wire[0].numel()
 
     def settle(self) -> None:
-        """Wait for the last send, on the host."""
-        work, self._work = self._work, None
-        if work is not None:
-            self._link.wait(work, self._edge, self._round)
+        """Wait for every send, on the host."""
+        while self._posted:
+            self._wait()
+
+    def _wait(self) -> None:
+        work, round = self._posted.pop(0)
+        self._link.wait(work, self._edge, round)
 
 
 @final
 class NcclIncoming:
-    """The receiving half of an edge. A tag is copied to the host behind its value, and checked at the next receive."""
+    """The receiving half of an edge: one buffer on the device. Not posted ahead: NCCL receives in the order of posting.
+
+    The host waits until the message is there, since every wait has a deadline; then it looks at the tag beside what the
+    device computes meanwhile. So a message is refused before anybody has read it.
+    """
 
     def __init__(self, link: "NcclLink", edge: Edge, rank: int) -> None:
         self._link, self._edge, self._rank = link, edge, rank
         self._group = link.group(rank, link.rank)
-        self._buffer = _DeviceBuffer(edge, link.device)
-        self._words = torch.zeros(_WORDS, dtype=torch.int64, pin_memory=True)
-        self._copied = torch.cuda.Event()
-        self._due: int | None = None
+        self._buffer = DeviceBuffer(edge, link.device)
 
     def receive(self, round: int) -> Tensor:
-        """Check the last message, then wait for the next. Not posted ahead: NCCL receives in the order of posting."""
-        self.settle()
-        self._link.wait(self._group.recv(self._buffer.wire, self._rank, 0), self._edge, round)
-        self._words.copy_(self._buffer.words, non_blocking=True)
-        self._copied.record()
-        self._due = round
+        """Wait for the next message of this pair, and check its tag."""
+        link = self._link
+        try:
+            work = self._group.recv(self._buffer.wire, self._rank, 0)
+        except RuntimeError as error:
+            raise fault(link.session, link.me, self._edge, round, error) from error
+        link.wait(work, self._edge, round)
+        expect(_tag(link.glance(self._buffer.words)), link.session, self._edge, round)
         return self._buffer.value.detach()
 
     def settle(self) -> None:
-        """Check the tag of the last message; it was copied long ago."""
-        round, self._due = self._due, None
-        if round is not None:
-            self._copied.synchronize()
-            expect(_tag(self._words.tolist()), self._link.session, self._edge, round)
+        """Nothing is due: every tag was checked on arrival."""
 
 
 @final
 class NcclLink:
-    """One rank on one device; two communicators, for messages to higher ranks and to lower ones."""
+    """One rank on one device; two communicators, for messages to higher ranks and to lower ones.
 
-    def __init__(self, session: Session, me: str, rank: int, size: int, store: Store, device: torch.device) -> None:
+    make: the group of a direction; torch's own where none is given.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        me: str,
+        rank: int,
+        size: int,
+        store: Store,
+        device: torch.device,
+        make: MakeGroup | None = None,
+    ) -> None:
         self.session, self.me, self.rank, self.device, self._store = session, me, rank, device, store
-        self._ascending = self._make(PrefixStore("ascending", store), rank, size)
-        self._descending = self._make(PrefixStore("descending", store), rank, size)
+        self.glance = Glance(device, _WORDS)
+        self._make = make or self._torchs
+        self._ascending = self._make(PrefixStore("ascending", store), rank, size, session)
+        self._descending = self._make(PrefixStore("descending", store), rank, size, session)
         self._sums: list[Any] = []  # Any: as below
 
     def group(self, source: int, target: int) -> Any:  # Any: ProcessGroupNCCL is missing from CPU builds of torch
@@ -124,44 +179,63 @@ class NcclLink:
         return NcclIncoming(self, edge, rank)
 
     def greet(self, ranks: dict[str, int]) -> None:
-        """Send a byte each way to every peer, in the order of ranks, which makes the communicators of each pair."""
+        """Send a byte each way to every peer, in the order of ranks, which makes the communicators of each pair.
+
+        Making one blocks both of its ranks. All go through their pairs in the order of (lower, higher) rank, so of all
+        pairs under way the least one is entered from both sides, and this ends.
+        """
         byte = [torch.zeros(1, dtype=torch.uint8, device=self.device)]
         for peer, rank in sorted(ranks.items(), key=lambda item: item[1]):
             low, high = min(rank, self.rank), max(rank, self.rank)
             for source, target in ((low, high), (high, low)):
-                group = self.group(source, target)
-                work = group.send(byte, target, 0) if source == self.rank else group.recv(byte, source, 0)
-                self._met(work, peer)
+                self._exchange(byte, source, target, peer)
 
     def wait(self, work: Work, edge: Edge, round: int) -> None:
-        """Wait on the host, up to the deadline."""
+        """Wait for a message on the host, up to the deadline."""
         try:
-            work.wait(deadline(self.session))
+            self.finish(work)
         except RuntimeError as error:
             raise fault(self.session, self.me, edge, round, error) from error
+
+    def finish(self, work: Work) -> None:
+        """Wait on the host, up to the deadline. Raises RuntimeError as torch does."""
+        if not _completed(work, self.session.deadline):
+            raise RuntimeError("NCCL timed out")
+        work.wait()  # raises what befell it; the current stream waits for nothing any more
 
     def close(self) -> None:
         """Abort what is under way: a communicator whose peer is gone does not end otherwise."""
         for group in (self._ascending, self._descending, *self._sums):
             group.abort()
 
+    def total(self, reduction: Reduction, group: Any) -> Total:  # Any: as above
+        """A sum over a group of `replicas`, on the device."""
+        length = Total.length(reduction)
+        buffers = [torch.zeros(length, dtype=reduction.dtype, device=self.device) for _ in range(2)]
+        return Total(self.session, self.me, group, reduction, buffers, self.finish)
+
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: as above
         """A group of these workers, for their sums; this one is among them."""
         store = PrefixStore(f"sum/{group_name(workers)}", self._store)
-        group = self._make(store, workers.index(self.me), len(workers))
+        group = self._make(store, workers.index(self.me), len(workers), self.session)
         self._sums.append(group)
         return group
 
-    def _met(self, work: Work, peer: str) -> None:
+    def _exchange(self, byte: list[Tensor], source: int, target: int, peer: str) -> None:
         try:
-            work.wait(deadline(self.session))
+            group = self.group(source, target)
+            work = group.send(byte, target, 0) if source == self.rank else group.recv(byte, source, 0)
+            self.finish(work)
+            return
         except RuntimeError as error:
-            raise TransportError(
-                f"worker {self.me!r} cannot connect to {peer!r} over NCCL in generation {self.session.generation}: "
-                f"{brief(str(error))}. Expected one device per worker; let workers that share one use another channel."
-            ) from error
+            reason = brief(str(error))
+        raise TransportError(
+            f"worker {self.me!r} cannot connect to {peer!r} over NCCL in generation {self.session.generation}: "
+            f"{reason}. Expected two devices that reach each other; run `antiphon doctor --gpu`, and set "
+            "NCCL_DEBUG=INFO to see what NCCL tried."
+        )
 
-    def _make(self, store: Store, rank: int, size: int) -> Any:  # Any: as above
+    def _torchs(self, store: Store, rank: int, size: int, session: Session) -> Any:  # Any: as above
         make: Any = getattr(torch.distributed, "ProcessGroupNCCL", None)
         if make is None:
             raise TransportError(
@@ -169,5 +243,16 @@ class NcclLink:
                 "Install a CUDA build of torch, or place the worker on the CPU."
             )
         options = make.Options()
-        options._timeout = deadline(self.session)
+        options._timeout = deadline(session) * _PATIENCE
         return make(store, rank, size, options)
+
+
+def _completed(work: Work, seconds: float) -> bool:
+    """Whether it ended within that time, well or not."""
+    began = time.monotonic()
+    while not work.is_completed():
+        waited = time.monotonic() - began
+        if waited > seconds:
+            return False
+        time.sleep(0 if waited < _EAGER else _PAUSE)
+    return True

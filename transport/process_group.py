@@ -1,4 +1,4 @@
-"""The channel between processes: torch.distributed, point to point, gloo on CPU and NCCL on GPU."""
+"""The channel between processes: torch.distributed, point to point; gloo or NCCL, edge by edge, as routes say."""
 
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -11,11 +11,12 @@ from antiphon.transport.c10d import Store
 from antiphon.transport.channel import check_value, no_such_edge
 from antiphon.transport.codec import pack
 from antiphon.transport.gloo import GlooLink
-from antiphon.transport.link import Incoming, Link, Outgoing, brief
+from antiphon.transport.link import Incoming, Link, Outgoing, Sum, brief
 from antiphon.transport.message import Edge, Phase, Reduction, Session, value_type
-from antiphon.transport.nccl import NcclLink
+from antiphon.transport.nccl import MakeGroup, NcclLink
 from antiphon.transport.rendezvous import Address, gather, group_name, meet, peers_of, scope, store_client
-from antiphon.transport.total import Total
+from antiphon.transport.route import Route, Site, carrier, carrier_of_group
+from antiphon.transport.staged import StagedLink
 
 
 @final
@@ -23,8 +24,10 @@ class ProcessGroupChannel:
     """One worker's end in a group of its own, built at `open` and gone at `close`; a process may hold several.
 
     ranks: of all workers of the run, 0 to n - 1; store_address: of the store that the coordinator serves;
-    edges: those of `me` are picked out; hostname: where peers reach this worker; device: gloo on CPU, NCCL on CUDA;
-    run: a name that no other run uses on this store in this generation. reductions: those of `me` are picked out.
+    edges: those of `me` are picked out; hostname: where peers reach this worker;
+    run: a name that no other run uses on this store in this generation; reductions: those of `me` are picked out;
+    device: where values are taken from and handed out; sites: of all workers, whoever is left out is on a CPU;
+    make: an NCCL group; torch's own where none is given.
     """
 
     def __init__(
@@ -35,18 +38,21 @@ class ProcessGroupChannel:
         store_address: Address,
         edges: Sequence[Edge],
         hostname: str,
-        device: torch.device | None = None,
         run: str = "run",
         reductions: Sequence[Reduction] = (),
+        device: torch.device | None = None,
+        sites: Mapping[str, Site] | None = None,
+        make: MakeGroup | None = None,
     ) -> None:
         self._session, self._me, self._ranks, self._address = session, me, dict(ranks), store_address
         self._edges = tuple(edge for edge in edges if (edge.source == me) != (edge.target == me))
         self._hostname, self._device, self._run = hostname, device or torch.device("cpu"), run
-        self._link: Link | None = None
+        self._sites = {worker: (sites or {}).get(worker, Site(hostname)) for worker in ranks}
+        self._make, self._links = make, {}
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
         self._reductions = tuple(reduction for reduction in reductions if me in reduction.workers)
-        self._totals: dict[int, Total] = {}
+        self._totals: dict[int, Sum] = {}
 
     def open(self) -> None:
         """Meet the peers in the store, agree on the edges, connect to the peers with whom there are any."""
@@ -97,26 +103,34 @@ class ProcessGroupChannel:
     def close(self) -> None:
         """Let the group go, with its sockets and threads. A wait in another thread goes on until its deadline."""
         self._outgoing, self._incoming, self._totals = {}, {}, {}
-        link, self._link = self._link, None
-        if link is not None:
+        links, self._links = self._links, {}
+        for link, _ in links.values():
             link.close()
 
     def _open(self, store: Store) -> None:
         # The signature is left out of this name, so that workers of different grammars meet and can say so.
         meeting = scope(store, self._run, self._session.generation)
         meet(meeting, self._session, self._me, self._edges)
-        self._link = link = self._join(scope(store, self._session.signature, self._session.generation, self._run))
         peers = peers_of(self._me, self._edges)
+        by_route = {peer: carrier(self._sites[self._me], self._sites[peer]) for peer in peers}
+        own = scope(store, self._session.signature, self._session.generation, self._run)
+        sums = {reduction.workers for reduction in self._reductions}
+        nccl = Route.NCCL in by_route.values() or any(map(self._sums_over_nccl, sums))
+        self._links = self._join(own, nccl)
         # Connecting reads the peer's address from the store, blocking it; so that must be there.
         gather(meeting, self._session, self._me, peers, "joined")
-        link.greet({peer: self._ranks[peer] for peer in peers})
+        link_of = {peer: self._links[by_route[peer] is Route.NCCL] for peer in peers}
+        for over_nccl, (link, ranks) in self._links.items():
+            link.greet({peer: ranks[peer] for peer in peers if (by_route[peer] is Route.NCCL) == over_nccl})
         for edge in self._edges:
+            link, ranks = link_of[edge.peer(self._me)]
             if edge.source == self._me:
-                self._outgoing[edge.number] = link.outgoing(edge, self._ranks[edge.target])
+                self._outgoing[edge.number] = link.outgoing(edge, ranks[edge.target])
             else:
-                self._incoming[edge.number] = link.incoming(edge, self._ranks[edge.source])
+                self._incoming[edge.number] = link.incoming(edge, ranks[edge.source])
 
         for workers in sorted({reduction.workers for reduction in self._reductions}):
+            link, _ = self._links[self._sums_over_nccl(workers)]
             self._open_sums(meeting, link, workers)
 
     def _open_sums(self, meeting: Store, link: Link, workers: tuple[str, ...]) -> None:
@@ -132,13 +146,12 @@ class ProcessGroupChannel:
                     f"{[each.name for each in mine]} of {len(mine)} types, and others arrived. "
                     "Project all workers from the same schedule."
                 )
-        hello = Reduction(-1, "hello", workers, Phase.RESPONSE, "first", torch.float32, ())
-        first = Total(self._session, self._me, group, hello, self._device)
+        first = link.total(Reduction(-1, "hello", workers, Phase.RESPONSE, "first", torch.float32, ()), group)
         first.contribute(0, torch.ones(()))
         first.collect(0)
-        self._totals |= {each.number: Total(self._session, self._me, group, each, self._device) for each in mine}
+        self._totals |= {each.number: link.total(each, group) for each in mine}
 
-    def _total(self, reduction: Reduction) -> Total:
+    def _total(self, reduction: Reduction) -> Sum:
         total = self._totals.get(reduction.number)
         if total is None:
             raise ProtocolError(
@@ -148,8 +161,21 @@ class ProcessGroupChannel:
             )
         return total
 
-    def _join(self, store: Store) -> Link:
+    def _join(self, store: Store, nccl: bool) -> dict[bool, tuple[Link, Mapping[str, int]]]:
+        """The gloo group of all workers, and the NCCL group of those on CUDA if it is needed: each with its ranks."""
         rank, size = self._ranks[self._me], len(self._ranks)
-        if self._device.type == "cuda":
-            return NcclLink(self._session, self._me, rank, size, store, self._device)
-        return GlooLink(self._session, self._me, rank, size, store, self._hostname)
+        gloo = GlooLink(self._session, self._me, rank, size, store, self._hostname, self._device)
+        on_host = StagedLink(gloo, self._device) if self._on_cuda(self._me) else gloo
+        links: dict[bool, tuple[Link, Mapping[str, int]]] = {False: (on_host, self._ranks)}
+        if nccl:
+            members = [worker for worker in sorted(self._ranks, key=self._ranks.__getitem__) if self._on_cuda(worker)]
+            among = {worker: number for number, worker in enumerate(members)}
+            mine = among[self._me], len(among)
+            links[True] = (NcclLink(self._session, self._me, *mine, store, self._device, self._make), among)
+        return links
+
+    def _sums_over_nccl(self, workers: tuple[str, ...]) -> bool:
+        return carrier_of_group([self._sites[worker] for worker in workers]) is Route.NCCL
+
+    def _on_cuda(self, worker: str) -> bool:
+        return self._sites[worker].kind != "cpu" and not self._sites[worker].counted

@@ -1,7 +1,7 @@
 """A sum over replicas by a process group's own all-reduce, gloo's or NCCL's."""
 
 import math
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
@@ -21,16 +21,28 @@ everybody contributed once, and to the same round: bytes of a tag would not surv
 class Total:
     """One reduction over one group: two buffers, one in the reader's hands, the other on its way.
 
-    group: a process group of the reduction's workers, in their order. device: where the values are.
+    group: a process group of the reduction's workers, in their order. buffers: of `length` elements each, where the
+    group takes them. finish: waits for its work, up to the deadline; raises RuntimeError.
     """
 
-    def __init__(self, session: Session, me: str, group: Any, reduction: Reduction, device: torch.device) -> None:
-        # Any: gloo's and NCCL's groups have no common type with stubs
+    def __init__(
+        self,
+        session: Session,
+        me: str,
+        group: Any,  # Any: gloo's and NCCL's groups have no common type with stubs
+        reduction: Reduction,
+        buffers: Sequence[Tensor],
+        finish: Callable[[Work], None],
+    ) -> None:
         self._session, self._me, self._group, self._reduction = session, me, group, reduction
-        length = math.prod(reduction.shape) + _STAMP
-        self._buffers = [torch.zeros(length, dtype=reduction.dtype, device=device) for _ in range(2)]
+        self._buffers, self._finish = list(buffers), finish
         self._count = int(1 / torch.finfo(reduction.dtype).eps) // len(reduction.workers)
         self._work: Work | None = None
+
+    @staticmethod
+    def length(reduction: Reduction) -> int:
+        """Elements of a buffer: the value's, and the stamp's."""
+        return math.prod(reduction.shape) + _STAMP
 
     def contribute(self, round: int, value: Tensor) -> int:
         """Copy and post; returns the bytes posted."""
@@ -53,7 +65,7 @@ class Total:
                 "contributed; expected its own term first. Play the steps in the schedule's order."
             )
         try:
-            work.wait(timedelta(seconds=self._session.deadline))
+            self._finish(work)
         except RuntimeError as error:
             raise self._fault(round, error) from error
         self._buffers.reverse()

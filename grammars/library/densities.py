@@ -26,7 +26,7 @@ class GaussianDensity(nn.Module):
     @property
     def factor(self) -> Tensor:
         """L, (dimension, dimension)."""
-        rows, columns = torch.tril_indices(len(self.mean), len(self.mean), offset=-1)
+        rows, columns = torch.tril_indices(len(self.mean), len(self.mean), offset=-1, device=self.mean.device)
         return torch.diag(self.log_diagonal.exp()).index_put((rows, columns), self.below)
 
     @property
@@ -50,11 +50,12 @@ def normal_inverse_wishart(
     center: (dimension,). scale: (dimension, dimension), symmetric and positive definite. freedom: above dimension - 1.
     """
     size = len(center)
+    center, scale = center.to(density.mean.device), scale.to(density.mean.device)
     log_determinant = 2 * density.log_diagonal.sum()
     shift = torch.linalg.solve_triangular(density.factor, (density.mean - center)[:, None], upper=False)
     trace = torch.linalg.solve_triangular(density.factor, torch.linalg.cholesky(scale), upper=False).square().sum()
     normal = -0.5 * (size * (_LOG_TWO_PI - math.log(strength)) + log_determinant + strength * shift.square().sum())
     wishart = -0.5 * ((freedom + size + 1) * log_determinant + trace)
-    half = torch.as_tensor(freedom / 2, dtype=scale.dtype)
+    half = torch.as_tensor(freedom / 2, dtype=scale.dtype, device=scale.device)
     constant = half * (torch.logdet(scale) - size * math.log(2.0)) - torch.mvlgamma(half, size)
     return normal + wishart + constant

@@ -16,7 +16,7 @@ from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.coupling import coupling
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.placement import Placement, Precision, spread
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.coordinator.replicas import divided
 from antiphon.coordinator.schedule import Collect, Contribute, Cut, Join, Query, Respond, Transfer, project
@@ -344,6 +344,11 @@ def test_an_audit_misses_a_sum() -> None:
     [
         (wide, {"agents": (("First", "Last"),)}, "its agent lives on another worker"),
         (small_dac, {"sharded": ("Critic",), "replicas": (("Critic", 2),)}, "a clone follows it"),
+        (
+            wide,
+            {"precision": (("First", Precision.FLOAT16),)},
+            "its precision is float16, whose scale is each replica's own, and the parts are summed",
+        ),
     ],
 )
 def test_what_cannot_be_played_in_parts_is_refused(make, change: dict, text: str) -> None:

@@ -10,7 +10,7 @@ from antiphon.deploy.pool import Pool
 
 @pytest.fixture(scope="session")
 def ray_is_up() -> Iterator[None]:
-    with ray_session(num_cpus=12):
+    with ray_session(num_cpus=12, num_gpus=8):  # counted, for those who ask
         yield
 
 

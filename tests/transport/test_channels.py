@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,9 @@ from antiphon.transport.channel import Channel, gone
 from antiphon.transport.codec import encode, pack_tag
 from antiphon.transport.message import VERSION
 from antiphon.transport.rendezvous import Address
+from antiphon.transport.route import Site
 from antiphon.transport.testing import LAWS, MakePair, Pair
+from antiphon.transport.testing_nccl import StandIn
 
 _runs = itertools.count()
 
@@ -55,10 +58,12 @@ def object_store_pair(session: Session, edges: Sequence[Edge]) -> Pair:
     return Pair(source, target, forge, kill)
 
 
-def process_group_pairs(address: Address) -> MakePair:
+def process_group_pairs(address: Address, **placed: Any) -> MakePair:  # Any: arguments of the channel
     def make_pair(session: Session, edges: Sequence[Edge]) -> Pair:
         ranks, run = {"Alice": 0, "Bob": 1}, f"pair {next(_runs)}"
-        source, target = (ProcessGroupChannel(session, me, ranks, address, edges, "127.0.0.1", run=run) for me in ranks)
+        source, target = (
+            ProcessGroupChannel(session, me, ranks, address, edges, "127.0.0.1", run=run, **placed) for me in ranks
+        )
 
         def forge(edge: Edge, tag: Tag, value: Tensor) -> None:
             outgoing: Any = source._outgoing[edge.number]  # Any: reaches below the interface, to lie
@@ -72,11 +77,43 @@ def process_group_pairs(address: Address) -> MakePair:
     return make_pair
 
 
-@pytest.fixture(params=["local", "object-store", "process-group"])
+def staged_pairs(address: Address) -> MakePair:
+    """As workers that share a device talk; the device is the CPU here."""
+    shared = {me: Site("127.0.0.1", "cuda", "GPU-1") for me in ("Alice", "Bob")}
+    return process_group_pairs(address, sites=shared)
+
+
+def mixed_pairs(address: Address) -> MakePair:
+    """As a worker on the CPU talks to one on a device."""
+    return process_group_pairs(address, sites={"Bob": Site("127.0.0.1", "cuda", "GPU-1")})
+
+
+def nccl_pairs(address: Address) -> MakePair:
+    """As workers on two devices talk; the devices are the CPU here, and another group stands in for NCCL's."""
+
+    def make_pair(session: Session, edges: Sequence[Edge]) -> Pair:
+        sites = {me: Site("127.0.0.1", "cuda", f"GPU-{me}") for me in ("Alice", "Bob")}
+        made = process_group_pairs(address, sites=sites, make=StandIn().make)(session, edges)
+
+        def forge(edge: Edge, tag: Tag, value: Tensor) -> None:
+            source: Any = made.source  # Any: reaches below the interface, to lie
+            outgoing = source._outgoing[edge.number]
+            buffer = outgoing._free
+            buffer.value.copy_(value)
+            buffer.mark(tag)
+            outgoing.post(buffer, tag.round)
+
+        return replace(made, forge=forge, ordered=True)
+
+    return make_pair
+
+
+@pytest.fixture(params=["local", "object-store", "process-group", "staged", "mixed", "nccl"])
 def make_pair(request: pytest.FixtureRequest, address: Address) -> MakePair:
-    return {"local": local_pair, "object-store": object_store_pair, "process-group": process_group_pairs(address)}[
-        request.param
-    ]
+    kinds = {"process-group": process_group_pairs, "staged": staged_pairs, "mixed": mixed_pairs, "nccl": nccl_pairs}
+    if request.param in kinds:
+        return kinds[request.param](address)
+    return {"local": local_pair, "object-store": object_store_pair}[request.param]
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 import torch
@@ -16,7 +16,9 @@ from antiphon.transport import Exchange, LocalChannel, Mailbox, ObjectStoreChann
 from antiphon.transport.channel import Channel
 from antiphon.transport.message import Phase, Reduction
 from antiphon.transport.rendezvous import Address
+from antiphon.transport.route import Site
 from antiphon.transport.testing import SESSION, refusal, same_bits
+from antiphon.transport.testing_nccl import StandIn
 
 _runs = itertools.count()
 NAMES = ("Ann", "Ben", "Cas")
@@ -46,19 +48,37 @@ def object_store(session: Session, sums: Sequence[Reduction]) -> list[Channel]:
     return [ObjectStoreChannel(session, me, post, mailboxes[me], edges) for me in NAMES]
 
 
-def process_group(address: Address) -> Make:
+def process_group(address: Address, **placed: Any) -> Make:  # Any: arguments of the channel
     def make(session: Session, sums: Sequence[Reduction]) -> list[Channel]:
         ranks, run = {me: rank for rank, me in enumerate(NAMES)}, f"sums {next(_runs)}"
         return [
-            ProcessGroupChannel(session, me, ranks, address, [], "127.0.0.1", run=run, reductions=sums) for me in NAMES
+            ProcessGroupChannel(session, me, ranks, address, [], "127.0.0.1", run=run, reductions=sums, **placed)
+            for me in NAMES
         ]
 
     return make
 
 
-@pytest.fixture(params=["local", "object-store", "process-group"])
+def staged(address: Address) -> Make:
+    """Two of three replicas share a device; the devices are the CPU here."""
+    sites = {me: Site("127.0.0.1", "cuda", gpu) for me, gpu in zip(NAMES, ("GPU-1", "GPU-2", "GPU-1"), strict=True)}
+    return process_group(address, sites=sites)
+
+
+def nccl(address: Address) -> Make:
+    """Three replicas on three devices, and another group in NCCL's place."""
+    sites = {me: Site("127.0.0.1", "cuda", f"GPU-{me}") for me in NAMES}
+    return process_group(address, sites=sites, make=StandIn().make)
+
+
+KINDS = {"process-group": process_group, "staged": staged, "nccl": nccl}
+
+
+@pytest.fixture(params=["local", "object-store", *KINDS])
 def make(request: pytest.FixtureRequest, address: Address) -> Make:
-    return {"local": local, "object-store": object_store, "process-group": process_group(address)}[request.param]
+    if request.param in KINDS:
+        return KINDS[request.param](address)
+    return {"local": local, "object-store": object_store}[request.param]
 
 
 @contextmanager

@@ -1,0 +1,124 @@
+"""Channels between two places, CPU or device, held to the laws of `transport.testing` that need no forger."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.transport.channel import Channel
+from antiphon.transport.message import Edge, Reduction, Session, Tag
+from antiphon.transport.nccl import MakeGroup
+from antiphon.transport.process_group import ProcessGroupChannel
+from antiphon.transport.rendezvous import Address
+from antiphon.transport.route import Route, Site, carrier
+from antiphon.transport.testing import (
+    MakePair,
+    Pair,
+    law_a_sent_value_is_the_senders_again,
+    law_a_value_of_another_type_is_refused,
+    law_edges_do_not_wait_for_each_other,
+    law_every_type_arrives_bit_by_bit,
+    law_rounds_arrive_in_order_both_ways,
+    law_what_is_put_on_the_way_is_told_and_does_not_vary,
+)
+
+LAWS: tuple[Callable[[MakePair], None], ...] = (
+    law_every_type_arrives_bit_by_bit,
+    law_rounds_arrive_in_order_both_ways,
+    law_edges_do_not_wait_for_each_other,
+    law_a_sent_value_is_the_senders_again,
+    law_a_value_of_another_type_is_refused,
+    law_what_is_put_on_the_way_is_told_and_does_not_vary,
+)
+
+_runs = itertools.count()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one end of a channel is: the device of its values, and what others know of it."""
+
+    device: torch.device
+    site: Site
+
+    @classmethod
+    def cpu(cls, address: str) -> "Place":
+        """On the CPU of a machine."""
+        return cls(torch.device("cpu"), Site(address))
+
+
+@final
+class _Visiting:
+    """A channel of a worker on a device, as the laws take it: their values are the CPU's."""
+
+    def __init__(self, channel: Channel, device: torch.device) -> None:
+        self._channel, self._device = channel, device
+
+    def open(self) -> None:
+        """Open the channel."""
+        self._channel.open()
+
+    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+        """Send from the device, and overwrite there at once what was sent: it is the sender's again."""
+        there = value.detach().to(self._device, copy=True)
+        sent = self._channel.send(edge, round, there)
+        there.zero_()
+        return sent
+
+    def receive(self, edge: Edge, round: int) -> Tensor:
+        """Receive on the device, and fetch."""
+        arrived = self._channel.receive(edge, round)
+        assert arrived.device == self._device, f"{arrived.device} instead of {self._device}"
+        return arrived.cpu()
+
+    def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
+        """Contribute from the device."""
+        return self._channel.contribute(reduction, round, value.to(self._device))
+
+    def collect(self, reduction: Reduction, round: int) -> Tensor:
+        """Collect on the device, and fetch."""
+        return self._channel.collect(reduction, round).cpu()
+
+    def settle(self) -> None:
+        """Settle the channel."""
+        self._channel.settle()
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+
+def pairs(address: Address, places: tuple[Place, Place], make: MakeGroup | None = None) -> MakePair:
+    """Channels of two workers at these places, in this process. make: an NCCL group, torch's own if None."""
+
+    def make_pair(session: Session, edges: Sequence[Edge]) -> Pair:
+        names, run = ("Alice", "Bob"), f"doctor {next(_runs)}"
+        sites = {name: place.site for name, place in zip(names, places, strict=True)}
+        ranks = {name: rank for rank, name in enumerate(names)}
+        ends = [
+            _Visiting(
+                ProcessGroupChannel(
+                    session, name, ranks, address, edges, address[0], run, device=place.device, sites=sites, make=make
+                ),
+                place.device,
+            )
+            for name, place in zip(names, places, strict=True)
+        ]
+        ordered = carrier(places[0].site, places[1].site) is Route.NCCL
+        return Pair(ends[0], ends[1], _no_forger, ends[0].close, ordered)
+
+    return make_pair
+
+
+def hold_laws(make_pair: MakePair) -> int:
+    """Hold a kind of channel to every law here; returns how many. Raises AssertionError for one that does not hold."""
+    for law in LAWS:
+        law(make_pair)
+    return len(LAWS)
+
+
+def _no_forger(edge: Edge, tag: Tag, value: Tensor) -> None:
+    raise NotImplementedError  # none of the laws above forges

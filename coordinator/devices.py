@@ -1,0 +1,128 @@
+"""Every decision about devices: which one a worker computes on, from what Ray gave it and what torch sees there."""
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from torch import nn
+
+from antiphon.errors import PlacementError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.states import map_tensors
+from antiphon.transport.route import Site
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one process sees of devices.
+
+    node: Ray's id of its node. address: of its machine. assigned: Ray's ids of the GPUs that it was given; actors that
+    were given fractions of one GPU see the same id. visible: CUDA_VISIBLE_DEVICES, None if it is not set.
+    gpus: UUID and PCI bus of each CUDA device that torch sees, in torch's order. build: of torch.
+    """
+
+    node: str
+    address: str
+    assigned: tuple[str, ...] = ()
+    visible: str | None = None
+    gpus: tuple[tuple[str, str], ...] = ()
+    build: str = torch.__version__
+
+
+def look() -> Seen:
+    """What this process sees; inside a Ray worker."""
+    context = ray.get_runtime_context()
+    return Seen(
+        context.get_node_id(),
+        ray.util.get_node_ip_address(),
+        tuple(context.get_accelerator_ids().get("GPU", ())),
+        os.environ.get("CUDA_VISIBLE_DEVICES"),
+        tuple(identity(torch.cuda.get_device_properties(index)) for index in range(torch.cuda.device_count())),
+    )
+
+
+def settle(worker: str, seen: Seen, logical_gpus: bool) -> tuple[torch.device, Site]:
+    """The device on which a worker computes, and what others are told of it.
+
+    A worker that was given no GPU computes on the CPU, also where torch sees some: they are others'. Of several, it
+    computes on the first; the others are for what its modules do on their own.
+    logical_gpus: GPUs are counted only; everything computes on CPUs.
+    Raises PlacementError when Ray gave GPUs that torch does not see.
+    """
+    if not seen.assigned:
+        return CPU, Site(seen.address)
+    first = seen.assigned[0]
+    if logical_gpus:
+        return CPU, Site(seen.address, "cuda", f"{seen.node}/{first}", counted=True)
+    index = _position(first, seen)
+    if index is None:
+        raise PlacementError(
+            f"worker {worker!r} was given GPU {', '.join(seen.assigned)} by Ray on {seen.address} "
+            f"(CUDA_VISIBLE_DEVICES={seen.visible or ''}), and torch {seen.build} sees {len(seen.gpus)} CUDA devices "
+            "there; expected that GPU among them. Install a CUDA build of torch and a driver for it, or set "
+            "logical_gpus = true in the placement: a rehearsal in which Ray counts GPUs and everything computes on "
+            "CPUs."
+        )
+    return torch.device("cuda", index), Site(seen.address, "cuda", *seen.gpus[index])
+
+
+def enter(device: torch.device) -> None:
+    """Make it this process's current device, so that what modules create on "cuda" is created there."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+def generators(device: torch.device) -> tuple[torch.Generator, ...]:
+    """The random streams that an operator on this device draws from."""
+    if device.type != "cuda":
+        return (torch.default_generator,)
+    torch.cuda.init()  # they are made there
+    return torch.default_generator, torch.cuda.default_generators[device.index or 0]
+
+
+def operator_on(factory: Factory, device: torch.device) -> Callable[..., Any]:  # Any: what an operator plays
+    """An operator without parameters, with every tensor that it was declared with on the device.
+
+    Made on the CPU and then moved, so that it holds the same numbers everywhere.
+    """
+    if device.type == "cpu":
+        return make_operator(factory)
+    if isinstance(factory.target, type):
+        made = make_operator(factory)
+        return made.to(device) if isinstance(made, nn.Module) else made
+    return make_operator(_moved(factory, device))
+
+
+def on_device(state: Any, device: torch.device) -> Any:  # Any: a State, or a part of one
+    """A state with every tensor on the device; those that are there already are not copied."""
+    return map_tensors(state, lambda tensor: tensor.to(device))
+
+
+def _position(first: str, seen: Seen) -> int | None:
+    """Torch's number of the GPU to which Ray gives this id."""
+    # Ray narrows CUDA_VISIBLE_DEVICES to what it assigned, unless it is told to leave it alone.
+    order = seen.visible.split(",") if seen.visible else [str(number) for number in range(len(seen.gpus))]
+    index = order.index(first) if first in order else len(order)
+    return index if index < len(seen.gpus) else None
+
+
+def identity(properties: Any) -> tuple[str, str]:  # Any: torch's stubs do not know all of them
+    """UUID and PCI bus of a CUDA device, from torch's properties of it; no bus where torch does not tell."""
+    places = [getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")]
+    bus = "" if None in places else "{:04x}:{:02x}:{:02x}".format(*places)
+    return str(properties.uuid), bus
+
+
+def _moved(factory: Factory, device: torch.device) -> Factory:
+    target = factory.target
+    if isinstance(target, functools.partial):
+        target = functools.partial(target.func, *on_device(target.args, device), **on_device(target.keywords, device))
+    keywords = tuple((name, on_device(value, device)) for name, value in factory.keywords)
+    return Factory(target, on_device(factory.arguments, device), keywords)

@@ -1,0 +1,88 @@
+"""A device that is not there: tensors that say they live on it, compute on the CPU, and refuse to meet tensors of the
+CPU, as those of a GPU do. What plays on it puts everything where it belongs; and its numbers can be compared.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+AWAY = torch.device("meta")
+"""The name that the device goes by: one that torch knows everywhere, and for which it computes nothing itself."""
+
+_MOVES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
+
+
+class _Distant(Tensor):
+    """A tensor on `AWAY`, over one on the CPU."""
+
+    under: Tensor
+
+    @staticmethod
+    def __new__(cls: type["_Distant"], under: Tensor) -> "_Distant":
+        made = Tensor._make_wrapper_subclass(
+            cls, under.shape, under.stride(), under.storage_offset(), dtype=under.dtype, device=AWAY
+        )
+        made.under = under
+        return made
+
+    def data_ptr(self) -> int:
+        """Where the numbers are."""
+        return self.under.data_ptr()
+
+    def __repr__(self, *, tensor_contents: object = None) -> str:
+        return f"away({self.under!r})"
+
+    @classmethod
+    def __torch_dispatch__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:  # Any: torch's own
+        return _play(func, args, kwargs or {})
+
+
+@final
+class Away(TorchDispatchMode):
+    """While it is entered, `AWAY` is a device. An operation on tensors here and there raises RuntimeError; as in torch,
+    a number alone may come along.
+
+    >>> with Away():
+    ...     there = torch.ones(2, device=AWAY)
+    ...     float((there + there).sum())
+    4.0
+    """
+
+    def __torch_dispatch__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, func: Callable[..., Any], types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:  # Any: torch's own
+        return _play(func, args, kwargs or {})
+
+
+def _play(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # Any: torch's own
+    tensors = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, Tensor)]
+    distant = [each for each in tensors if isinstance(each, _Distant)]
+    if distant and func not in _MOVES and any(each.dim() for each in tensors if not isinstance(each, _Distant)):
+        raise RuntimeError(f"{func} met tensors here and away: {[(type(t).__name__, tuple(t.shape)) for t in tensors]}")
+    if distant and func not in _MOVES and func._schema.is_mutable and not isinstance(args[0], _Distant):
+        raise RuntimeError(f"{func} was to write numbers from away into a tensor here")
+    target = kwargs.get("device")
+    ends_away = bool(distant) if target is None else torch.device(target) == AWAY
+    if func is torch.ops.aten.copy_.default:
+        ends_away = isinstance(args[0], _Distant)
+    here = {"device": torch.device("cpu")} if target is not None else {}
+    wrappers = {id(each.under): each for each in distant}
+    under_args, under_kwargs = tree_map(_unwrapped, (tuple(args), {**kwargs, **here}))
+    played = func(*under_args, **under_kwargs)
+    return tree_map(lambda each: _wrapped(each, wrappers), played) if ends_away else played
+
+
+def _unwrapped(value: Any) -> Any:  # Any: arguments of any kind
+    return value.under if isinstance(value, _Distant) else value
+
+
+def _wrapped(value: Any, known: Mapping[int, _Distant]) -> Any:  # Any: as above
+    if not isinstance(value, Tensor):
+        return value
+    return known[id(value)] if id(value) in known else _Distant(value)

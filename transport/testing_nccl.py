@@ -1,0 +1,140 @@
+"""A group that stands in for NCCL within one process, so that what is built on NCCL can be tested without a device."""
+
+import threading
+import uuid
+from collections import deque
+from datetime import timedelta
+from typing import TypeAlias, final
+
+from torch import Tensor
+
+from antiphon.transport.c10d import Store
+from antiphon.transport.message import Session
+
+
+@final
+class StandInWork:
+    """A send or a receive under way; asked and waited for as torch's."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor, self._ended, self._error = tensor, threading.Event(), ""
+
+    def end(self, error: str = "") -> None:
+        """It took place, or failed."""
+        self._error = error
+        self._ended.set()
+
+    def is_completed(self) -> bool:
+        """Whether it ended, well or not."""
+        return self._ended.is_set()
+
+    def wait(self, timeout: timedelta | None = None) -> bool:
+        """Until it ended. Raises RuntimeError as torch does."""
+        if not self._ended.wait(timeout.total_seconds() if timeout else None):
+            raise RuntimeError("Operation timed out")
+        if self._error:
+            raise RuntimeError(self._error)
+        return True
+
+
+Key: TypeAlias = tuple[str, int, int]
+"""A group, the rank that sends, the rank that receives."""
+
+
+@final
+class StandIn:
+    """The groups of one process: `make` is a `MakeGroup`, and gives each rank its end of the group on a store.
+
+    As with NCCL, messages have no tags: the n-th receive of a pair meets its n-th send, whatever they are of, and both
+    must be of one size; a send ends when it was received. Where the peer aborts, what is under way fails, as NCCL's
+    does over a network. pairs: who sent to whom.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[Key, tuple[deque[StandInWork], deque[StandInWork]]] = {}
+        self._terms: dict[str, list[deque[StandInWork]]] = {}
+        self._gone: set[tuple[str, int]] = set()
+        self.pairs: set[tuple[int, int]] = set()
+
+    def make(self, store: Store, rank: int, size: int, session: Session) -> "StandInGroup":
+        """One rank's end. The first rank on this part of the store names the group."""
+        return StandInGroup(self, store.compare_set("group", "", uuid.uuid4().hex).decode(), rank, size)
+
+    def post(self, key: Key, tensor: Tensor, receives: bool) -> StandInWork:
+        """A send or a receive; it takes place when the other is there."""
+        group, source, target = key
+        work = StandInWork(tensor)
+        with self._lock:
+            self.pairs.add((source, target))
+            if {(group, source), (group, target)} & self._gone:
+                work.end("remote process exited or there was a network error")
+                return work
+            waiting = self._waiting.setdefault(key, (deque(), deque()))
+            waiting[receives].append(work)
+            while all(waiting):
+                _meet(*(each.popleft() for each in waiting))
+        return work
+
+    def add(self, group: str, size: int, rank: int, tensor: Tensor) -> StandInWork:
+        """A term of a sum; the sum takes place when every rank has posted its next term."""
+        work = StandInWork(tensor)
+        with self._lock:
+            terms = self._terms.setdefault(group, [deque() for _ in range(size)])
+            terms[rank].append(work)
+            if any((group, each) in self._gone for each in range(size)):
+                work.end("remote process exited or there was a network error")
+            elif all(terms):
+                _add([each.popleft() for each in terms])
+        return work
+
+    def abort(self, group: str, rank: int) -> None:
+        """End what this rank has under way, and what others have with it."""
+        with self._lock:
+            self._gone.add((group, rank))
+            for work in [work for terms in self._terms.get(group, []) for work in terms]:
+                work.end("remote process exited or there was a network error")
+            for (name, *ends), waiting in self._waiting.items():
+                while name == group and rank in ends and any(waiting):
+                    (waiting[0] or waiting[1]).popleft().end("remote process exited or there was a network error")
+
+
+@final
+class StandInGroup:
+    """One rank's end of a group."""
+
+    def __init__(self, shared: StandIn, name: str, rank: int, size: int) -> None:
+        self._shared, self._name, self._rank, self._size = shared, name, rank, size
+
+    def send(self, tensors: list[Tensor], rank: int, tag: int) -> StandInWork:
+        """Post a send; the tag is ignored, as by NCCL."""
+        return self._shared.post((self._name, self._rank, rank), tensors[0], receives=False)
+
+    def recv(self, tensors: list[Tensor], rank: int, tag: int) -> StandInWork:
+        """Post a receive; the tag is ignored, as by NCCL."""
+        return self._shared.post((self._name, rank, self._rank), tensors[0], receives=True)
+
+    def allreduce(self, tensors: list[Tensor]) -> StandInWork:
+        """Post a term; the tensor becomes the sum."""
+        return self._shared.add(self._name, self._size, self._rank, tensors[0])
+
+    def abort(self) -> None:
+        """Leave."""
+        self._shared.abort(self._name, self._rank)
+
+
+def _add(terms: list[StandInWork]) -> None:
+    total = sum((work.tensor for work in terms[1:]), terms[0].tensor)
+    for work in terms:
+        work.tensor.copy_(total)
+        work.end()
+
+
+def _meet(source: StandInWork, target: StandInWork) -> None:
+    if source.tensor.shape != target.tensor.shape:
+        source.end("message sizes differ")
+        target.end("message sizes differ")
+        return
+    target.tensor.copy_(source.tensor)
+    source.end()
+    target.end()
