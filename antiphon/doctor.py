@@ -111,14 +111,16 @@ def gloo() -> str:
 
 
 def environment() -> str:
-    """Gymnasium makes a step."""
-    import gymnasium
+    """Gymnasium plays a few random steps, which is how this Nature begins."""
+    from antiphon.envs import nature
 
-    made = gymnasium.make("Pendulum-v1")
-    made.reset(seed=0)
-    made.step(made.action_space.sample())
-    made.close()
-    return "Pendulum-v1 steps"
+    declaration = nature("Pendulum-v1", envs=1, batch=4, warmup=4)
+    made = declaration.make(0)
+    try:
+        made.answer(declaration.questions[0].name, (), 0)
+    finally:
+        made.close()
+    return "Pendulum-v1 plays"
 
 
 def ray_answers(address: str | None) -> str:

@@ -46,7 +46,8 @@ class _Distant(Tensor):
 @final
 class Away(TorchDispatchMode):
     """While it is entered, `AWAY` is a device. An operation on tensors here and there raises RuntimeError; as in torch,
-    a number alone may come along.
+    a number alone may come along. `torch.tensor(data, device=AWAY)` is made where no mode sees it, and holds nothing:
+    write `torch.full` here, or move it.
 
     >>> with Away():
     ...     there = torch.ones(2, device=AWAY)

@@ -56,6 +56,6 @@ def normal_inverse_wishart(
     trace = torch.linalg.solve_triangular(density.factor, torch.linalg.cholesky(scale), upper=False).square().sum()
     normal = -0.5 * (size * (_LOG_TWO_PI - math.log(strength)) + log_determinant + strength * shift.square().sum())
     wishart = -0.5 * ((freedom + size + 1) * log_determinant + trace)
-    half = torch.as_tensor(freedom / 2, dtype=scale.dtype, device=scale.device)
+    half = torch.full((), freedom / 2, dtype=scale.dtype, device=scale.device)
     constant = half * (torch.logdet(scale) - size * math.log(2.0)) - torch.mvlgamma(half, size)
     return normal + wishart + constant

@@ -69,7 +69,7 @@ def test_without_a_device_each_check_says_so() -> None:
 def test_rounds_on_counted_gpus_are_those_of_the_cpu() -> None:
     with ray_session(num_cpus=8, num_gpus=2):
         said = rounds("gan", 2, ray_runs=True, counted=True)
-    assert said == "12 rounds over host: losses within 0.0e+00 of the CPU's (at most 0.001)"
+    assert said == "12 rounds over host, nccl: losses within 0.0e+00 of the CPU's (at most 0.001)"
 
 
 @pytest.mark.slow
