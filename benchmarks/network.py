@@ -160,7 +160,7 @@ class Driver:
 
     def __init__(self, cluster: SeveralNetworks, sizes: Sizes) -> None:
         environment = {**cluster.environment, "RAY_ADDRESS": cluster.address}
-        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        environment["PYTHONPATH"] = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT)])
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # Any: as subprocess takes them
         arguments = "--inside", f"--width={sizes.width}", f"--batch={sizes.batch}"
         program = sys.executable, "-P", "-m", "benchmarks.network", *arguments
