@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.program import Skipped, Tally
 from antiphon.coordinator.recording import Recording
 from antiphon.grammars.oracle import State
+
+Key = TypeVar("Key")
 
 
 class Losses(NamedTuple):
@@ -59,16 +61,24 @@ class Played:
         seconds = {tally.worker: tally.seconds for tally in tallies}
         waiting = {tally.worker: tally.waiting for tally in tallies}
         messages = Counter({number: len(rounds) for tally in tallies for number, rounds in tally.sent.items()})
-        payload = sum((tally.payload for tally in tallies), Counter[int]())
-        wire = sum((tally.wire for tally in tallies), Counter[int]())
-        queries = sum((tally.queries for tally in tallies), Counter[str]())
-        products = sum((tally.products for tally in tallies), Counter[str]())
+        payload = _total(tally.payload for tally in tallies)
+        wire = _total(tally.wire for tally in tallies)
+        queries = _total(tally.queries for tally in tallies)
+        products = _total(tally.products for tally in tallies)
         recording = Recording.of({tally.worker: tally.track for tally in tallies})
         counts = messages, payload, wire, queries, products
         skipped = {player: each for tally in tallies for player, each in tally.skipped.items()}
         digests = {tally.worker: tally.digests for tally in tallies if tally.digests}
         terms = sum((Counter({n: len(at) for n, at in tally.contributed.items()}) for tally in tallies), Counter[int]())
         return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording, skipped, digests, terms)
+
+
+def _total(counters: Iterable[Counter[Key]]) -> Counter[Key]:
+    # `sum` copies what it has so far for each worker anew: 200 times as long as the audit for 10 000 of them.
+    found: Counter[Key] = Counter()
+    for each in counters:
+        found.update(each)
+    return +found
 
 
 class Executor(Protocol):

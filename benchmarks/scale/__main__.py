@@ -40,6 +40,15 @@ def write(blocks: dict[str, str]) -> None:
     DOCUMENT.write_text(text)
 
 
+def recorded(blocks: dict[str, str]) -> None:
+    """A section of RESULTS.md."""
+    write_section(
+        "Cost of a round by the number of workers",
+        f"`python -m benchmarks.scale --write`. {blocks['circumstances']} The tables, and what follows from them for "
+        "10 to 10 000 workers, are in [docs/scale.md](../docs/scale.md).",
+    )
+
+
 def main() -> None:
     """Measure, print, and write; or write what follows from the constants that stand there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -55,11 +64,7 @@ def main() -> None:
     print(*blocks.values(), sep="\n\n")
     if options.write:
         write(blocks)
-        write_section(
-            "Cost of a round by the number of workers",
-            f"`python -m benchmarks.scale --write`: {blocks['circumstances']} The tables are in "
-            "[docs/scale.md](../docs/scale.md).",
-        )
+        recorded(blocks)
 
 
 if __name__ == "__main__":

@@ -44,26 +44,25 @@ def calibrated(m: Measured) -> Constants:
     """The constants. Of cores by medians, and of the clock by the quietest repetition, since others use the machine."""
     layer = m.prepared[1]
     chains = [(worked(m, "chain", workers), _round("chain", workers)) for workers in SMALL]
-    messages = [(used - each.plays * m.play) / each.messages for used, each in chains]
-    message = median(messages) - m.copy * VALUE
+    per_message = steepness((each.messages, used - each.plays * m.play) for used, each in chains)
     hops = [(quietest(m, "chain", workers), _round("chain", workers)) for workers in SMALL]
-    waits = [(clock - each.steps * m.play / 2) / each.depth - m.copy * VALUE for clock, each in hops]
+    per_hop = steepness((each.depth, clock - each.steps * m.play / 2) for clock, each in hops)
     rings = [(worked(m, "replicas", workers), _round("replicas", workers)) for workers in SMALL]
-    terms = [
-        (used - each.messages * (message + m.copy * VALUE) - each.plays * m.play) / (2 * each.ring * (each.ring - 1))
+    per_step = steepness(
+        (2 * each.ring * (each.ring - 1), used - each.messages * per_message - each.plays * m.play)
         for used, each in rings
-    ]
+    )
     _, call = line((workers, median(each.calls.coordinator for each in _of(m, workers))) for workers in SMALL)
     saved = [each.save.workers / each.workers for workers in SMALL for each in _of(m, workers)]
     mailed = [spent.everyone for each in m.mail for spent in each.rounds]
     by_mail = _round("chain", m.mail[0].workers)
     return Constants(
         play=m.play,
-        message=message,
+        message=per_message - m.copy * VALUE,
         post=m.post,
-        hop=median(waits),
+        hop=per_hop - m.copy * VALUE,
         copy=m.copy,
-        term=median(terms),
+        term=per_step,
         call=call,
         audit=layer.audit,
         tally=layer.tally,
@@ -95,10 +94,9 @@ def checks(m: Measured, c: Constants) -> list[Check]:
             found.append(Check(f"{name}: cores", workers, 1e3 * predicted, 1e3 * used, "ms a round"))
     for name, game in ROUNDS.items():
         for workers in LARGE:
-            clock = quietest(m, name, workers)
-            found.append(
-                Check(f"{name}: clock", workers, 1e3 * model.seconds(here, game(workers)), 1e3 * clock, "ms a round")
-            )
+            r, clock = game(workers), quietest(m, name, workers)
+            predicted = max(model.path(here, r), model.work(here, r) / CORES)
+            found.append(Check(f"{name}: clock", workers, 1e3 * predicted, 1e3 * clock, "ms a round"))
     base, _ = line((workers, median(each.calls.coordinator for each in _of(m, workers))) for workers in SMALL)
     for workers in LARGE:
         measured = median(each.calls.coordinator for each in _of(m, workers))
@@ -144,6 +142,16 @@ def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
     pairs = [(x - middle, y - height) for x, y in zip(xs, ys, strict=True)]
     slope = sum(x * y for x, y in pairs) / sum(x * x for x, _ in pairs)
     return height - slope * middle, slope
+
+
+def steepness(points: Iterable[tuple[float, float]]) -> float:
+    """Slope of the line through 0 and points that leaves the least squares.
+
+    >>> steepness([(1, 2), (2, 4)])
+    2.0
+    """
+    pairs = list(points)
+    return sum(x * y for x, y in pairs) / sum(x * x for x, _ in pairs)
 
 
 def _round(name: str, workers: int) -> Round:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,6 +177,9 @@ def remedies_table(c: Constants) -> str:
         row(f"Nature in parts, one for {PART} agents; a round", workers, model.seconds(c, a), _in_parts(c, a))
         nested = limits.nested_ring(c, b, int(c.cores))
         row("rings of a machine and one of machines; a round of replicas", workers, model.seconds(c, b), nested)
+        bare = replace(b, hub_sends=0, hub_receives=0)
+        nested = limits.nested_ring(c, bare, int(c.cores))
+        row("the same, with Nature and the loss on each replica's worker", workers, model.seconds(c, b), nested)
     return table(["what", "workers", "today", "then"], rows)
 
 

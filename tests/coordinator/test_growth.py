@@ -3,12 +3,15 @@
 import cProfile
 import pickle
 import pstats
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from antiphon.coordinator.assignment import Assignment, assign
+from antiphon.coordinator.executor import Played
 from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.program import Tally
 from antiphon.coordinator.verify import verify
 from antiphon.grammars import Factory
 from antiphon.grammars.grammar import Grammar
@@ -50,6 +53,14 @@ def twice_as_steep(small: float, large: float) -> bool:
 @pytest.mark.parametrize("made", [chained, replicated])
 def test_compiling_and_verifying_take_time_in_proportion(made):
     small, large = (calls(lambda count=count: verify(made(count).schedule)) for count in (SMALL, LARGE))
+    assert not twice_as_steep(small, large), (small, large)
+
+
+def test_what_was_played_is_put_together_in_proportion():
+    def tallies(count: int) -> list[Tally]:
+        return [Tally(f"W{number}", payload=Counter({number: 8})) for number in range(count)]
+
+    small, large = (calls(lambda count=count: Played.of(tallies(count), 1, 1)) for count in (SMALL, LARGE))
     assert not twice_as_steep(small, large), (small, large)
 
 
