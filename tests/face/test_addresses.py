@@ -19,6 +19,8 @@ ASKING = ["launch", "backprop"], ["status"], ["attach", "mine"], ["stop", "mine"
 def no_environment(monkeypatch) -> None:
     for name in (*addresses.VARIABLES, "RAY_AUTH_MODE"):
         monkeypatch.delenv(name, raising=False)
+    # A Ray that other tests are connected to would be used, whatever the address; the command line's has none.
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
 
 
 @pytest.fixture
