@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 import torch
 from torch import nn
 
@@ -38,6 +37,8 @@ class Seen:
 
 def look() -> Seen:
     """What this process sees; inside a Ray worker."""
+    import ray  # not at the top: who plays in one process never pays for Ray
+
     context = ray.get_runtime_context()
     return Seen(
         context.get_node_id(),

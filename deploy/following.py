@@ -36,7 +36,7 @@ def opening(log: str) -> int:
     """Where a job's own words begin, behind Ray's; 0 when it has not begun.
 
     >>> opening("Ray prepares.\\nRunning entrypoint for job a: python b\\nround 1")
-    52
+    53
     """
     found = _OPENING.search(log)
     return found.end() if found else 0

@@ -145,7 +145,8 @@ def begin(cluster, place) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def call(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-P", "-m", "antiphon", *arguments]
+        # What was started in a shell's background ignores SIGINT, and so would its children.
+        command = ["env", "--default-signal=INT", sys.executable, "-P", "-m", "antiphon", *arguments]
         clean = {**cluster.environment, "TERM": "dumb", **environment}
         pipe = subprocess.PIPE
         started.append(subprocess.Popen(command, cwd=place, env=clean, text=True, stdout=pipe, stderr=pipe))
