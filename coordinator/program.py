@@ -366,11 +366,11 @@ class LocalProgram:
     def _move(self, action: Move) -> Play:
         player, writes = self._stage.agent_of(action.player), self._keys(action.writes)
         seed = self._stage.agent_seed(action.player)
-        drawn_from = () if seed is None else generators(self._stage.device)
+        seeds = [] if seed is None else [(generator, seed) for generator in generators(self._stage.device)]
 
         def play(round: int) -> None:
-            for generator in drawn_from:
-                generator.manual_seed(at_round(seed or 0, round))
+            for generator, base in seeds:
+                generator.manual_seed(at_round(base, round))
             reason = player.move(round)
             if reason:
                 skipped = self._tally.skipped

@@ -101,19 +101,9 @@ def test_slices_go_straight_from_replica_to_replica() -> None:
     assert ("First", "Second") in between and ("First#1", "Second#1") in between
     assert not {("First", "Second#1"), ("First#1", "Second")} & between
     joined = [step.worker for step in schedule.steps if isinstance(step, Join)]
-    cut = [(step.worker, repr(step.writes[0])) for step in schedule.steps if isinstance(step, Cut)]
+    cut = [step.worker for step in schedule.steps if isinstance(step, Cut)]
     assert joined == ["Loss"]
-    assert (
-        cut
-        == [
-            ("Nature", "Q[Nature#0#0 of 2]"),
-            ("Nature", "Q[Nature#0#1 of 2]"),
-            ("Loss", "R[Loss *#0 of 2]"),
-            ("Loss", "R[Loss *#1 of 2]"),
-        ]
-        or cut
-    )  # names of ports are the grammar's affair
-    assert [worker for worker, _ in cut] == ["Nature", "Nature", "Loss", "Loss"]
+    assert cut == ["Nature", "Nature", "Loss", "Loss"]
 
 
 def test_shared_workers_share_their_slices_without_a_message() -> None:
