@@ -14,6 +14,7 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.errors import AgentError, GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import State
+from antiphon.grammars.seeds import forked
 from antiphon.grammars.types import EdgeType
 
 
@@ -154,8 +155,7 @@ class Player:
 
 def _make(name: str, factory: Factory, seed: int) -> nn.Module:
     """The module, made from `seed` alone; the caller's random stream is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with forked(seed):
         module = factory()
     if not isinstance(module, nn.Module):
         raise GrammarError(

@@ -21,6 +21,7 @@ from antiphon.coordinator.verify import verify
 from antiphon.coordinator.when import Agenda, When
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
+from antiphon.grammars.seeds import forked
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Session
 from antiphon.transport.staged import onto
@@ -33,7 +34,8 @@ class InlineExecutor:
     """Plays rounds in this process and this thread.
 
     Where the placement has several workers, their messages go through the `local` channel: what the schedule says is
-    what happens, transfer by transfer. torch's threads are the assignment's while it plays, the caller's afterwards.
+    what happens, transfer by transfer. torch's threads and settings are the assignment's while it plays, and the global
+    random streams its own; afterwards they are the caller's, as they were.
     """
 
     def __init__(
@@ -50,7 +52,8 @@ class InlineExecutor:
         """
         verify(assignment.schedule)
         self.assignment, self.round, self._watch = assignment, 0, watch
-        with _threads(assignment.threads):
+        self._devices = [device.index or 0] if device.type == "cuda" else []
+        with self._own_process():
             self._stages = {name: Stage(assignment, name, device) for name in assignment.placement.names}
             self._agenda = Agenda(self._merge(Session(assignment.grammar.signature, 0, deadline)))
         self._broken = False
@@ -66,7 +69,7 @@ class InlineExecutor:
                 "Load a checkpoint into a new executor."
             )
         self._broken = True
-        with _threads(self.assignment.threads):
+        with self._own_process(all(stage.torch_alone for stage in self._stages.values())):
             for program in self._programs:
                 program.begin()
             for round in range(self.round, self.round + rounds):
@@ -83,12 +86,14 @@ class InlineExecutor:
 
     def states(self) -> Mapping[str, State]:
         """Everyone's state, by name."""
-        return {name: state for stage in self._stages.values() for name, state in stage.state().items()}
+        with self._own_process():
+            return {name: state for stage in self._stages.values() for name, state in stage.state().items()}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
         """Continue from a state at a round boundary."""
-        for stage in self._stages.values():
-            stage.load(states)
+        with self._own_process():
+            for stage in self._stages.values():
+                stage.load(states)
         self.round = round
 
     def save(self, folder: Path) -> None:
@@ -105,8 +110,9 @@ class InlineExecutor:
         """Close channels and oracles. May be called twice."""
         for channel in self._channels:
             channel.close()
-        for stage in self._stages.values():
-            stage.close()
+        with self._own_process():
+            for stage in self._stages.values():
+                stage.close()
 
     def __enter__(self) -> "InlineExecutor":
         return self
@@ -136,14 +142,17 @@ class InlineExecutor:
         whens = [step.when for step in schedule.steps]
         return [(when, place) for key, when in zip(order, whens, strict=True) for place in positions[key]]
 
+    @contextmanager
+    def _own_process(self, torch_alone: bool = False) -> Iterator[None]:
+        """The caller's threads, settings and random streams are as before afterwards.
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """The caller's thread count and random stream are as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(before)
+        torch_alone: leave out numpy's and Python's streams, of which nobody draws inside.
+        """
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.assignment.threads)
+        try:
+            streams = torch.random.fork_rng if torch_alone else forked
+            with self.assignment.state.entered(), streams(devices=self._devices):
+                yield
+        finally:
+            torch.set_num_threads(before)

@@ -54,18 +54,14 @@ class Dense(nn.Sequential):
 class FailsLater(nn.Linear):
     """Raises in its fourth forward pass."""
 
-    played = 0  # rounds; type inference on fake tensors does not count
+    played = 0
 
     def forward(self, input: Tensor) -> Tensor:
         """As linear, three times."""
-        self.played += not _fake(input)
+        self.played += 1
         if self.played == 4:
             raise ZeroDivisionError("the fourth is too many")
         return super().forward(input)
-
-
-def _fake(value: Tensor) -> bool:
-    return type(value).__name__ == "FakeTensor"
 
 
 def with_dropout() -> Grammar:

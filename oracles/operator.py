@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import ProtocolError, ShapeError
-from antiphon.grammars.seeds import at_round
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import chain_of
 from antiphon.oracles.sharded import ShardedTape
@@ -30,9 +29,8 @@ class Operator:
 
     who: its name in errors. outputs: (shape, dtype) of each output. inputs: how many.
     toward: the inputs whose gradient may be asked.
-    parameters: the player's, empty where nobody asks for theirs. seed: of the node's random stream; each round draws
-    from a fork of it. products: how many responses will be asked of one query. sharded: the parameters are in parts.
-    generators: what the operator draws from, torch's on the CPU if none are given.
+    parameters: the player's, empty where nobody asks for theirs. products: how many responses will be asked of one
+    query. sharded: the parameters are in parts. What it draws from the process's random streams it draws as they stand.
     """
 
     def __init__(
@@ -43,13 +41,10 @@ class Operator:
         inputs: int = 1,
         toward: Sequence[int] = (),
         parameters: Sequence[Tensor] = (),
-        seed: int = 0,
         products: int = 1,
         sharded: bool = False,
-        generators: Sequence[torch.Generator] = (),
     ) -> None:
-        self.who, self._function, self._outputs, self._seed = who, function, tuple(outputs), seed
-        self._generators = tuple(generators) or (torch.default_generator,)
+        self.who, self._function, self._outputs = who, function, tuple(outputs)
         self._tape: Tape | None = None
         if sharded:
             self._tape = ShardedTape(function, toward, parameters)
@@ -64,9 +59,6 @@ class Operator:
 
         Raises ShapeError when an output is not as declared, ProtocolError when the operator wrote into an input.
         """
-        seed = at_round(self._seed, round)
-        for generator in self._generators:
-            generator.manual_seed(seed)
         versions = [value._version for value in inputs]
         played = self._tape.query(inputs) if self._tape is not None else self._plainly(inputs)
         if versions != [value._version for value in inputs]:
