@@ -304,12 +304,12 @@ class _Counting(TorchFunctionMode):
         self.left = _SMALL
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # Any: torch's own
-        made = func(*args, **(kwargs or {}))
+        keywords = kwargs or {}
         if func in _MAKERS:
-            self.left -= made.numel()
+            self.left -= func(*args, **{**keywords, "device": "meta"}).numel()
             if self.left < 0:
                 raise _TooLarge
-        return made
+        return func(*args, **keywords)
 
 
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.tensor, torch.arange}
