@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.query import Parameter
 from antiphon.grammars.sampling import DRAWN, PLAYED, Upstream, doubled, draw
 from antiphon.grammars.seeds import forked
@@ -56,7 +57,7 @@ def infer(
     Raises ShapeError when the shapes do not compose, GrammarError when the operator cannot be made.
     """
     trial = _Trial(who, factory, tuple(inputs), _complete(inputs, sizes), frozenset(sizes))
-    with forked(), warnings.catch_warnings():
+    with ProcessState.here().entered(), forked(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         operator = _made_if_small(who, make, factory) if trial.is_small else None
         if operator is None:
@@ -84,7 +85,7 @@ def makes_parameters(factory: Factory) -> bool:
     """Whether a class makes a module with something to learn; a function stands for itself and makes none."""
     if not isinstance(factory.target, type):
         return False
-    with forked():
+    with ProcessState.here().entered(), forked():
         return bool(_parameters(_made(f"{factory!r}", make_operator, factory)))
 
 
