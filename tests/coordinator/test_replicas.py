@@ -201,7 +201,20 @@ def test_what_is_tried_is_left_as_it_was() -> None:
     assert coupling(module, [ROWS], {"batch": 3}) == ""
     assert module[1].training and torch.equal(before, torch.random.get_rng_state())
     assert coupling(Centre(), [ROWS], {"batch": 3}) != ""
-    assert coupling(nn.Linear(3, 3), [ROWS], {"batch": 3}).startswith("it could not be tried on 8 rows (RuntimeError:")
+    assert coupling(nn.Linear(3, 3), [ROWS], {"batch": 3}).startswith("it could not be tried on (3, 4) and ")
+
+
+class Picky(nn.Linear):
+    """Positive numbers, two or four rows, and a gradient in the middle."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        assert (input > 0).all() and len(input) in (2, 4)
+        point = input.detach().requires_grad_()
+        return torch.autograd.grad(super().forward(point).square().sum(), point, create_graph=True)[0]
+
+
+def test_coupling_is_tried_at_the_declared_batch_on_values_that_are_taken() -> None:
+    assert coupling(Picky(4, 3), [ROWS], {"batch": 4}) == ""
 
 
 @pytest.mark.parametrize(
