@@ -81,12 +81,17 @@ def make_module(factory: Factory) -> nn.Module:
     return module
 
 
-def makes_parameters(factory: Factory) -> bool:
+def makes_parameters(factory: Factory, who: str = "") -> bool:
     """Whether a class makes a module with something to learn; a function stands for itself and makes none."""
     if not isinstance(factory.target, type):
         return False
+    who = who or repr(factory)
     with ProcessState.here().entered(), forked():
-        return bool(_parameters(_made(f"{factory!r}", make_operator, factory)))
+        made = _made_if_small(who, make_operator, factory)
+        if made is None:
+            with contextlib.suppress(Exception), torch.device("meta"):  # as in `infer`
+                made = make_operator(factory)
+        return bool(_parameters(made or _made(who, make_operator, factory)))
 
 
 def make_operator(factory: Factory) -> Callable[..., Any]:
