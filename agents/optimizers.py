@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
+from antiphon.agents.layout import is_dense
 from antiphon.errors import ExperimentError
 
 REFUSED_OPTIMIZERS: Mapping[str, str] = {
@@ -56,6 +57,7 @@ def make_optimizer(name: str, parameters: Sequence[Tensor], arguments: Mapping[s
             f"optimizer {name!r} was asked to be differentiable; expected a move that nothing differentiates through. "
             "Remove 'differentiable'."
         )
+    _refuse_unfit(name, parameters, arguments)
     make = functools.partial(kind, **_fused(name, parameters, arguments))
     return _call("optimizer", name, make, parameters, arguments)
 
@@ -73,8 +75,24 @@ def make_scheduler(name: str, optimizer: Optimizer, arguments: Mapping[str, Any]
 
 def _fused(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> dict[str, bool]:
     untold = name in FASTER_FUSED and not _ABOUT_KERNELS.intersection(arguments)
-    able = all(parameter.dtype in _FUSED_DTYPES and parameter.device.type == "cpu" for parameter in parameters)
+    able = all(each.dtype in _FUSED_DTYPES and each.device.type == "cpu" and is_dense(each) for each in parameters)
     return {"fused": True} if untold and able else {}
+
+
+def _refuse_unfit(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> None:
+    """What torch would refuse in another's words, or play wrongly."""
+    for each in parameters:
+        if name == "Muon" and each.ndim != 2:
+            raise ExperimentError(
+                f"optimizer 'Muon' moves matrices only, and a parameter of shape {tuple(each.shape)} arrived. Expected "
+                "parameters of two dimensions. Make this player's layers without bias, or name another optimizer for it."
+            )
+        if arguments.get("fused") and not is_dense(each):
+            raise ExperimentError(
+                f"optimizer {name!r} with fused=True walks through memory without gaps, and a parameter of shape "
+                f"{tuple(each.shape)} with strides {each.stride()} arrived. Remove 'fused', or make the parameter of a "
+                "contiguous tensor."
+            )
 
 
 def _find(role: str, name: str, module: ModuleType, root: type, refused: Mapping[str, str], instead: str) -> type:

@@ -10,7 +10,7 @@ from torch import Tensor
 from antiphon.agents.agent import Agent
 from antiphon.agents.discovery import find_agent
 from antiphon.agents.torch_agent import TorchAgent
-from antiphon.errors import AgentError, ExperimentError
+from antiphon.errors import AgentError, AntiphonError, ExperimentError
 from antiphon.grammars.cadence import Cadence
 
 Arguments: TypeAlias = tuple[tuple[str, Any], ...]
@@ -107,6 +107,8 @@ class AgentSpecification:
         build = self._torch if self.in_place else self._stranger(find_agent(self.agent))
         try:
             agent = build(parameters)
+        except AntiphonError as error:
+            raise AgentError(f"player {player!r} cannot have the agent {self.description}: {error}") from error
         except Exception as error:  # an agent may raise anything
             raise AgentError(
                 f"agent {self.agent!r} of player {player!r} cannot be built as {self.description}: "
