@@ -84,8 +84,8 @@ def _refuse_unfit(name: str, parameters: Sequence[Tensor], arguments: Mapping[st
     for each in parameters:
         if name == "Muon" and each.ndim != 2:
             raise ExperimentError(
-                f"optimizer 'Muon' moves matrices only, and a parameter of shape {tuple(each.shape)} arrived. Expected "
-                "parameters of two dimensions. Make this player's layers without bias, or name another optimizer for it."
+                f"optimizer 'Muon' moves matrices only, and a parameter of shape {tuple(each.shape)} arrived; expected "
+                "two dimensions. Make this player's layers without bias, or name another optimizer for it."
             )
         if arguments.get("fused") and not is_dense(each):
             raise ExperimentError(

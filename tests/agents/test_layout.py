@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -164,7 +164,7 @@ def test_a_value_is_laid_out_as_its_parameter_and_copied_only_if_it_was_not(data
 class Strides:
     """An agent that moves nowhere, and notes the strides of what it was lent."""
 
-    seen: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    seen: ClassVar[list[tuple[tuple[int, ...], tuple[int, ...]]]] = []
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters = parameters
