@@ -64,7 +64,7 @@ class AutogradTape:
         return self._played is not None
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Zeros where an output does not depend on what is asked."""
+        """Zeros where an output does not depend on what is asked; dense also where torch makes them sparse."""
         assert self._played is not None  # held by Operator
         pairs = zip(self._played, cotangents, strict=True)
         said = [(played, told) for played, told in pairs if told is not None and played.requires_grad]
@@ -78,7 +78,8 @@ class AutogradTape:
             found = torch.autograd.grad(
                 outputs, wanted, messages, retain_graph=self._keep, allow_unused=True, materialize_grads=True
             )
-        return found[: len(toward)], found[len(toward) :]
+        own = tuple(each if each.layout is torch.strided else each.to_dense() for each in found[len(toward) :])
+        return found[: len(toward)], own
 
     def forget(self) -> None:
         """Drop the record."""
