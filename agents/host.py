@@ -45,7 +45,9 @@ class AgentHost:
         lent = self._lent(self._layout.response(response))
         try:
             self._agent.hear(lent)
-        except Exception as error:  # a stranger's code may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a stranger's code may raise anything, or exit
             raise self._blame("hear", "it to take every response of its parameters' shapes", error) from error
         self._heard += 1
 
@@ -63,7 +65,9 @@ class AgentHost:
         self._heard = 0
         try:
             moved = self._agent.move()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._blame(f"move in round {round}", "the new parameters", error) from error
         found = None if self.in_place else self._layout.mismatch(moved)
         if found is not None:
@@ -131,10 +135,12 @@ class AgentHost:
         """What the agent answers to `call`. Any: methods differ in what they return."""
         try:
             return call()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._blame(method, expected, error) from error
 
-    def _blame(self, method: str, expected: str, error: Exception) -> AgentError:
+    def _blame(self, method: str, expected: str, error: BaseException) -> AgentError:
         return AgentError(
             f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in {method}: "
             f"{error}. Expected {expected}. Correct the agent, or its arguments ({self.specification.description})."

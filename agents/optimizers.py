@@ -1,11 +1,12 @@
 """What torch.optim offers to players, by name: optimizers and schedules of the learning rate, and which are refused."""
 
+import collections.abc
 import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import ModuleType
-from typing import Any
+from types import ModuleType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from antiphon.agents.layout import is_dense
 from antiphon.errors import ExperimentError
+from antiphon.grammars.numbers import told
 
 REFUSED_OPTIMIZERS: Mapping[str, str] = {
     "LBFGS": "it evaluates the loss again within a move, and a player hears one response a round",
@@ -121,12 +123,42 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _check_arguments(role: str, name: str, kind: type, arguments: Mapping[str, Any], given: set[str]) -> None:
     taken = [parameter for parameter in inspect.signature(kind).parameters if parameter not in given]
-    for argument in arguments:
+    hints = get_type_hints(kind.__init__, localns=vars(collections.abc))
+    for argument, value in arguments.items():
         if argument not in taken:
             raise ExperimentError(
                 f"{role} {name!r} takes no argument {argument!r}; expected some of {', '.join(taken)}. "
                 "Remove or rename it."
             )
+        options = _options(hints.get(argument, Any))
+        if not _fits(value, options):
+            raise ExperimentError(
+                f"{role} {name!r} takes {argument!r} as {_told(options)}, and {told(value)} arrived. Correct the value."
+            )
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows. Any: an annotation."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types, and generic ones
+    """Whether a value is of one of these types; torch itself takes the string "False" for true, and True for 1.0."""
+    chosen = [each for option in options if get_origin(option) is Literal for each in get_args(option)]
+    if Any in options or value in chosen:
+        return True
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int in options or float in options
+    if isinstance(value, bool | float | str | None):
+        return type(value) in options
+    return any(get_origin(option) is not None for option in options)  # a tuple: torch looks at what is in it
+
+
+def _told(options: Sequence[Any]) -> str:  # Any: as above
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
+    chosen = [repr(each) for option in options if get_origin(option) is Literal for each in get_args(option)]
+    several = any(get_origin(option) not in (None, Literal) for option in options)
+    return " or ".join([*(words[each] for each in options if each in words), *chosen, *(["a list"] * several)])
 
 
 def _call(role: str, name: str, make: Callable[..., Any], subject: object, arguments: Mapping[str, Any]) -> Any:

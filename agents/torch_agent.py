@@ -15,6 +15,7 @@ from antiphon.agents.layout import laid_out, strides_of_gradient
 from antiphon.agents.optimizers import make_optimizer, make_scheduler
 from antiphon.agents.shards import in_parts, whole
 from antiphon.errors import ExperimentError
+from antiphon.grammars.numbers import positive_number
 from antiphon.grammars.oracle import State
 
 
@@ -42,7 +43,7 @@ class TorchAgent:
     ) -> None:
         self._parameters = tuple(parameters)
         self._strides = tuple(map(strides_of_gradient, self._parameters))
-        self._clip_norm, self._clip_value = _positive("clip_norm", clip_norm), _positive("clip_value", clip_value)
+        self._clip_norm, self._clip_value = _limit("clip_norm", clip_norm), _limit("clip_value", clip_value)
         self._names = (optimizer, scheduler)
         self._optimizer = make_optimizer(optimizer, self._parameters, dict(arguments or {}))
         schedule = dict(scheduler_arguments or {})
@@ -164,7 +165,5 @@ def _placed(value: Any, parameter: Tensor) -> Any:  # Any: as below
     return laid_out(placed, strides_of_gradient(parameter)) if placed.shape == parameter.shape else placed
 
 
-def _positive(name: str, value: float | None) -> float | None:
-    if value is None or value > 0:
-        return value
-    raise ExperimentError(f"the torch agent takes {name} > 0 or None, and {value} arrived. Raise it, or leave it out.")
+def _limit(name: str, value: float | None) -> float | None:
+    return None if value is None else positive_number(f"the torch agent's {name}", value)

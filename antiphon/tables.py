@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from antiphon.agents.specification import AgentSpecification, OnFailure
 from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.numbers import LONGEST
 from antiphon.spelling import BareWord
 
 
@@ -21,6 +22,7 @@ def _no_bare_word(value: object) -> object:
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Arguments = dict[str, Annotated[Any, AfterValidator(_no_bare_word)]]  # Any: of an optimizer, a user's own function
 

@@ -155,7 +155,9 @@ class LocalProgram:
             if not error.worker:
                 error.worker, error.round = self.worker, round
             raise
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a stranger's code may raise anything, or exit
             what = describe_action(self._actions[position])
             raise RoundError(
                 f"worker {self.worker!r} failed in round {round} at step «{what}»: {type(error).__name__}: {error}. "

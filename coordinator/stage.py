@@ -272,7 +272,7 @@ def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle
         return declaration.make(seed)
     except AntiphonError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OracleError(
             f"oracle {name!r} cannot be made from {declaration.factory!r}: {type(error).__name__}: {error}. "
             "Expected a factory that takes its arguments and a seed; correct them."

@@ -15,7 +15,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, dac
 from antiphon.grammars.library.networks import Policy, StateAction
-from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
+from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question, State
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.seeds import at_round
@@ -79,6 +79,34 @@ class FailsLater(nn.Linear):
         if self.played == 4:
             raise ZeroDivisionError("the fourth is too many")
         return super().forward(input)
+
+
+class ExitsLater:
+    """An agent that goes down the sign of what it heard; in its third move it leaves by `sys.exit`."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self.parameters, self.response, self.moves = parameters, parameters, 0
+
+    def hear(self, response: Sequence[Tensor]) -> None:
+        """Keep the last."""
+        self.response = response
+
+    def move(self) -> Sequence[Tensor]:
+        """A step in place."""
+        self.moves += 1
+        if self.moves == 3:
+            raise SystemExit("enough")
+        for parameter, each in zip(self.parameters, self.response, strict=True):
+            parameter.sub_(each.sign(), alpha=0.01)
+        return self.parameters
+
+    def state(self) -> State:
+        """How many moves it made."""
+        return {"moves": self.moves}
+
+    def load(self, state: State) -> None:
+        """Continue."""
+        self.moves = state["moves"]
 
 
 def _fake(value: Tensor) -> bool:
