@@ -178,4 +178,3 @@ def _copy_into(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     with torch.no_grad():
         for target, source in zip(targets, sources, strict=True):
             target.copy_(in_parts(source, target))
-
