@@ -17,12 +17,9 @@ from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
-from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import arrays
-from antiphon.errors import AntiphonError, ExperimentError, GrammarError
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
 from antiphon.grammars.objective import minimise
