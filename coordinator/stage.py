@@ -1,8 +1,9 @@
 """What one worker hosts: its players, their clones, its oracles, and the operators that it is asked for."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.coupling import coupling
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.placement import Precision
-from antiphon.coordinator.schedule import Query, Respond, Schedule, Share, Step
+from antiphon.coordinator.schedule import Part, Query, Respond, Schedule, Share, Step
 from antiphon.errors import AntiphonError, OracleError, PlacementError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
 from antiphon.grammars.query import Kind, Node
@@ -81,6 +82,7 @@ class Stage:
             sum(self._is_product_of(step, node) for step in self._assignment.schedule.steps),
             node.owner in self._sharded,
             generators(self.device),
+            self._responses[node.owner] <= 1 and share is None,
         )
 
     def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
@@ -165,6 +167,15 @@ class Stage:
             return False
         response = self._grammar.response.by_name[step.node]
         return isinstance(response, Product) and response.of == node.name
+
+    @cached_property
+    def _responses(self) -> Counter[str]:
+        """How many responses reach each player here in a round that plays them all, micro-batches counted each."""
+        owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
+        steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
+        own = (step for step in steps if step.worker == self.worker and step.part is not Part.UPSTREAM)
+        told = (self._grammar.response.by_name[step.node] for step in own)
+        return Counter(owners.get(each.of, "") for each in told if isinstance(each, Product) and each.parameters)
 
     def _refuse_coupled(self, player: str) -> None:
         """k replicas are one player only where an example is played the same whoever else is in its batch."""

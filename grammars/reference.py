@@ -14,6 +14,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import PlayerLoss
 from antiphon.grammars.inference import make_operator
+from antiphon.grammars.module_state import load_module
 from antiphon.grammars.objective import Direction
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import Kind, Node, Port
@@ -129,10 +130,8 @@ def _modules(grammar: Grammar, states: Mapping[str, State]) -> dict[str, nn.Modu
     with torch.random.fork_rng(devices=[]):
         modules = {player.name: player.factory().train() for player in grammar.query.players}
         clones = {each.name: grammar.query.player_by_name[each.player].factory() for each in grammar.query.clones}
-    for name, module in modules.items():
-        module.load_state_dict(states[name]["parameters"] | states[name]["buffers"])
-    for name, module in clones.items():
-        module.load_state_dict(states[name]["tensors"])
+    for name, module in (modules | clones).items():
+        load_module(repr(name), module, states[name])
     return modules | clones
 
 
