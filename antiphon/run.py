@@ -146,7 +146,7 @@ class _Play:
             self._conclude(folder, "aborted")
             raise
         except AntiphonError as error:
-            failure = _as_round_error(error, self._game.round)
+            failure = _as_round_error(error, self.record.round)
             self._conclude(folder, "failed", str(failure))
             raise failure from error
         self._conclude(folder, "interrupted" if self._interrupts.asked else "finished")
