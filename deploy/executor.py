@@ -18,7 +18,7 @@ from antiphon.coordinator.placement import Room
 from antiphon.coordinator.versions import not_installed, versions
 from antiphon.deploy.actors import coordinator_actor, worker_actor
 from antiphon.deploy.environments import await_environments
-from antiphon.deploy.finding import COORDINATOR, check_free, namespace_of
+from antiphon.deploy.finding import COORDINATOR, check_free, namespace_of, taken
 from antiphon.deploy.pool import Pool
 from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError, RoundError, WorkerDied
@@ -164,15 +164,21 @@ class RayExecutor:
         else:
             assert self._reservation is not None  # made where there is no pool
             for name in names:
-                room = self._reservation.options(name)
-                self.workers[name] = worker_actor().options(name=name, namespace=self.namespace, **room).remote()
-            room = self._reservation.options()
-            self._coordinator = coordinator_actor().options(name=COORDINATOR, namespace=self.namespace, **room).remote()
+                self.workers[name] = self._named(worker_actor(), name, self._reservation.options(name))
+            self._coordinator = self._named(coordinator_actor(), COORDINATOR, self._reservation.options())
         await_environments(self.assignment.placement.room_of, self.workers)
         if self._pool is None:
             driver = ray.util.get_node_ip_address(), versions()
             self._ask("compare versions", lambda: self._coordinator.compare.remote(driver, self.workers))
         self._enlist()
+
+    def _named(self, actor: Any, name: str, room: dict[str, Any]) -> Any:  # Any: Ray's classes, options and handles
+        try:
+            return actor.options(name=name, namespace=self.namespace, **room).remote()
+        except ValueError as error:
+            if "already taken" not in str(error):
+                raise
+            raise taken(self.run) from None  # by a run that began while this one did
 
     def _enlist(self) -> None:
         enlisted = self.assignment, self.run, self.workers, *self._connecting

@@ -222,6 +222,6 @@ class Exits(nn.Linear):
 def test_a_module_that_exits_is_told_as_a_failure_of_its_worker(monkeypatch):
     with InlineExecutor(assign(backprop(points(4), {"Quits": Factory.of(Exits, 4, 3)}), SGD)) as executor:
         monkeypatch.setattr(Exits, "now", True)
-        with pytest.raises(RoundError, match=r"step «query    Quits: Quits»: SystemExit: 3") as caught:
+        with pytest.raises(RoundError, match=r"Quits».*SystemExit: 3") as caught:
             executor.play(1)
     assert (caught.value.worker, caught.value.round) == ("inline", 0)
