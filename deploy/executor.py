@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorAlreadyExistsError, RayActorError, RayError, RayTaskError
 
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.boundary import Boundary, checked_rounds, python_interrupts
@@ -49,6 +49,11 @@ class RayExecutor:
             raise PlacementError(
                 f"run {run!r} gives its workers rooms, and a resident pool has none to give; expected workers that ask "
                 "nothing. Leave out the pool."
+            )
+        if COORDINATOR in assignment.placement.names:
+            raise PlacementError(
+                f"a worker of run {run!r} is called {COORDINATOR!r}, as the actor that counts its rounds is; expected "
+                "another name. Rename the player or oracle, or fuse it behind another one."
             )
         if pool is None:
             check_free(run)
@@ -175,9 +180,7 @@ class RayExecutor:
     def _named(self, actor: Any, name: str, room: dict[str, Any]) -> Any:  # Any: Ray's classes, options and handles
         try:
             return actor.options(name=name, namespace=self.namespace, **room).remote()
-        except ValueError as error:
-            if "already taken" not in str(error):
-                raise
+        except ActorAlreadyExistsError:
             raise taken(self.run) from None  # by a run that began while this one did
 
     def _enlist(self) -> None:
