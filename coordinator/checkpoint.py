@@ -1,5 +1,6 @@
 """A checkpoint: a cut at a round boundary, as safetensors and JSON; complete once its manifest is there."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ from antiphon.errors import ExperimentError
 from antiphon.grammars.oracle import State
 
 MANIFEST = "manifest.json"
+_LONGEST = 160
+"""Letters of a name in the name of its files; file systems end at 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _path(folder: Path, name: str, ending: str) -> Path:
-    return folder / (quote(name, safe="~@#. ") + ending)
+    written = quote(name, safe="~@#. ")
+    if len(written) > _LONGEST:
+        written = f"{written[:_LONGEST]}~{hashlib.sha256(written.encode()).hexdigest()[:16]}"
+    if written + ending == MANIFEST:
+        written = f"%{ord(written[0]):X}{written[1:]}"
+    return folder / (written + ending)
 
 
 def _write(path: Path, text: str) -> None:

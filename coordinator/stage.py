@@ -17,7 +17,7 @@ from antiphon.coordinator.coupling import coupling
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.placement import Precision
 from antiphon.coordinator.schedule import Part, Query, Respond, Schedule, Share, Step
-from antiphon.errors import AntiphonError, OracleError, PlacementError
+from antiphon.errors import AntiphonError, OracleError, PlacementError, ProtocolError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Product
@@ -144,9 +144,24 @@ class Stage:
         return {name: digest(player.parameters) for name, player in whole.items()}
 
     def load(self, states: Mapping[str, State]) -> None:
-        """Continue from what `state` returned; states of others are left alone."""
-        for name, each in self._stateful().items():
-            each.load(states[name])
+        """Continue from what `state` returned; states of others are left alone. Raises ProtocolError for what no
+        `state` returned."""
+        mine = self._stateful()
+        missing = [name for name in mine if name not in states]
+        if missing:
+            raise ProtocolError(
+                f"worker {self.worker!r} was to load states of {sorted(states)}, without one of {missing[0]!r}; "
+                f"expected one of each of {sorted(mine)}. Load what `states` of the same grammar and placement "
+                "returned."
+            )
+        for name, each in mine.items():
+            try:
+                each.load(states[name])
+            except (KeyError, TypeError, AttributeError, IndexError) as error:
+                raise ProtocolError(
+                    f"{name!r} was to load a state that is not its own ({type(error).__name__}: {error}); expected "
+                    "what `states` of the same grammar and placement returned. Load that."
+                ) from error
 
     def _stateful(self) -> dict[str, Player | Clone | Oracle]:
         apart = {f"{name}@agent": agent for name, agent in self.agents.items()}

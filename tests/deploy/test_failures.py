@@ -146,7 +146,7 @@ def test_a_duplicate_frame_on_a_live_edge_ends_the_run(ray_is_up) -> None:
 
 def test_status_answers_while_rounds_are_played(running) -> None:
     run, _ = running
-    playing = run._coordinator.play.remote(300)
+    playing = run._coordinator.play.remote(300, 2)
     assert wait_until(lambda: run.status()["workers"]["Second"]["round"] > 20)
     status = run.status()
     assert status["round"] == 10 and status["generation"] == 1
