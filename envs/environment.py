@@ -21,13 +21,17 @@ Keywords: TypeAlias = Mapping[str, Any]  # Any: whatever the environment's const
 
 @dataclass(frozen=True)
 class Spaces:
-    """What a grammar has to know of an environment: the widths of its observations and actions, as vectors; and the
-    bounds of each dimension of the action in a player's units, which may be infinite."""
+    """What a grammar has to know of an environment.
+
+    observation, action: their widths, as vectors. low, high: the bounds of each dimension of the action, in a player's
+    units; they may be infinite. picture: the shape of the largest part of an observation that has rows and columns.
+    """
 
     observation: int
     action: int
     low: tuple[float, ...]
     high: tuple[float, ...]
+    picture: tuple[int, ...] = ()
 
 
 def title(name: Name) -> str:
@@ -71,16 +75,16 @@ def make(name: Name, keywords: Keywords) -> "FlatEnvironment":
         raise
 
 
-def read_spaces(name: Name, keywords: Keywords) -> Spaces:
+def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
     """The spaces of an environment, from one that is made, reset and closed again.
 
     Raises OracleError when it cannot be made or reset, or observes what it does not declare.
     """
-    environment = make(name, keywords)
+    environment = make(name, keywords or {})
     try:
         environment.reset(seed=0)
-        actions = environment.actions
-        return Spaces(environment.observations.width, actions.width, actions.low, actions.high)
+        observations, actions = environment.observations, environment.actions
+        return Spaces(observations.width, actions.width, actions.low, actions.high, observations.largest_picture)
     finally:
         environment.close()
 

@@ -1,6 +1,7 @@
 """Nature: vectorised environments of Gymnasium, with a memory of what happened (essay, section 2.4)."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Literal, final
 
@@ -22,6 +23,9 @@ from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.draws import Draws
 
 Vectorization = Literal["sync", "async"]
+
+PICTURE = 1000
+"""Numbers from which on an observation with rows and columns is warned of, because it is flattened."""
 
 
 def nature(
@@ -49,11 +53,11 @@ def nature(
     step(a), (envs, action) -> reward, done, (envs,) each: takes a step in every copy, and remembers it;
     replay() -> s, a, r, s', terminated: (batch, ...) each, drawn uniformly from the last `capacity` transitions.
 
-    Observations are flattened. Actions are in units of [-1, 1] where the environment bounds them on both sides, and in
-    its own units elsewhere; they are clipped, and what is remembered is the clipped one. For the first `warmup` steps
-    (all copies counted) the action that is handed over is ignored and a random one taken and remembered. Rewards are
-    divided by `reward_scale`, except in the report. An episode's last transition has its true next observation;
-    reaching a time limit is not termination.
+    Observations are flattened; large pictures are warned of. Actions are in units of [-1, 1] where the environment
+    bounds them on both sides, and in its own units elsewhere; they are clipped, and what is remembered is the clipped
+    one. For the first `warmup` steps (all copies counted) the action that is handed over is ignored and a random one
+    taken and remembered. Rewards are divided by `reward_scale`, except in the report. An episode's last transition has
+    its true next observation; reaching a time limit is not termination.
 
     One environment is made, reset and closed here, to read its spaces. Raises OracleError when that fails, when its
     actions are discrete, or for a size that is out of range.
@@ -62,7 +66,13 @@ def nature(
     _check_sizes(title(id), **sizes, scale=reward_scale, deadline=deadline)
     if vectorization not in ("sync", "async"):
         raise OracleError(f"{title(id)}: vectorization is {vectorization!r}; expected 'sync' or 'async'. Correct it.")
-    spaces = read_spaces(id, keywords or {})
+    spaces = read_spaces(id, keywords)
+    if math.prod(spaces.picture) >= PICTURE:
+        warnings.warn(
+            f"{title(id)} observes a picture of shape {spaces.picture}, which is flattened to "
+            f"{math.prod(spaces.picture)} numbers, unscaled. Wrap it to observe features, or a small scaled picture.",
+            stacklevel=2,
+        )
     factory = Factory.of(
         Nature,
         id,
