@@ -166,7 +166,9 @@ class FlatEnvironment:
         return float(number)
 
     def _flag(self, value: Any, name: str) -> bool:  # Any: an environment's answer
-        flag = value if isinstance(value, (bool, np.bool_)) else _single(value, "biu")
+        if isinstance(value, (bool, np.bool_)):
+            return bool(value)
+        flag = _single(value, "biu")
         if flag is None or flag not in (0, 1):
             raise OracleError(
                 f"{self.who} answered {name} in step {self.steps} that is {described(value)}; expected True or False. "
