@@ -31,20 +31,21 @@ class Apart:
 
     def __init__(self, name: Name, keywords: Keywords, count: int, deadline: float) -> None:
         self._who, self._deadline, self._busy = title(name), deadline, False
+        self._count, self._made = count, CloudpickleWrapper((name, dict(keywords)))
         self._pipes: list[Connection] = []
         # `Any`: the class of a process depends on the platform's way of starting one.
         self._processes: list[Any] = []
-        try:
-            for index in range(count):
-                self._start(index, CloudpickleWrapper((name, dict(keywords))))
-            self._ask("make", [None] * count)
-        except BaseException:
-            self.close()
-            raise
+        self._begin()
 
     def reset(self, seed: int) -> list[np.ndarray]:
-        """See `Copies`. Raises OracleError for a copy that died, or does not answer."""
-        return self._ask("reset", [seed + index for index in range(len(self._pipes))])
+        """See `Copies`. Processes of which one missed an answer are replaced by new ones.
+
+        Raises OracleError for a copy that died, or does not answer.
+        """
+        if self._busy:
+            self.close()
+            self._begin()
+        return self._ask("reset", [seed + index for index in range(self._count)])
 
     def step(self, actions: Sequence[np.ndarray]) -> list[Advance]:
         """See `Copies`. Raises OracleError for a copy that died, or does not answer."""
@@ -64,10 +65,20 @@ class Apart:
             pipe.close()
         self._pipes, self._processes = [], []
 
-    def _start(self, index: int, made: CloudpickleWrapper) -> None:
+    def _begin(self) -> None:
+        self._busy = False
+        try:
+            for index in range(self._count):
+                self._start(index)
+            self._ask("make", [None] * self._count)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, index: int) -> None:
         context = multiprocessing.get_context()
         mine, theirs = context.Pipe()
-        process: Any = context.Process(target=_serve, args=(theirs, made, index), daemon=True)  # Any: as above
+        process: Any = context.Process(target=_serve, args=(theirs, self._made, index), daemon=True)  # Any: as above
         with _held_signals():  # until the process has handlers of its own
             process.start()
         theirs.close()
@@ -77,7 +88,8 @@ class Apart:
     def _ask(self, command: str, values: Sequence[Any]) -> list[Any]:  # Any: what the command takes and answers
         if self._busy:
             raise OracleError(
-                f"{self._who} was asked for a {command} after an answer was missed; expected a new Nature. Make one."
+                f"{self._who} was asked for a {command} after an answer was missed; expected a reset before. "
+                "Load a saved state, or make a new Nature."
             )
         self._busy, ends = True, time.monotonic() + self._deadline
         for index, value in enumerate(values):

@@ -80,8 +80,8 @@ class ActionMap:
         largest = np.abs(units).max(initial=0)
         if largest > np.finfo(self._dtype).max:
             raise OracleError(
-                f"{self._who} takes actions of {self._dtype}, and {largest:g} arrived, which that cannot hold; expected "
-                "less. Bound the action space, or lower the learning rate of the player."
+                f"{self._who} takes actions of {self._dtype}, and {largest:g} arrived, which that cannot hold; "
+                "expected less. Bound the action space, or lower the learning rate of the player."
             )
 
     def draw(self, count: int, generator: torch.Generator) -> np.ndarray:

@@ -96,6 +96,26 @@ def test_a_state_is_in_memory_of_its_own(fault):
         check_oracle(declare(fault, target=Borrowing))
 
 
+class Showing(Walk):
+    """Shows where it is, and walks on, in the same memory."""
+
+    def answer(self, question: str, inputs: Any, round: int) -> Any:
+        if question == "walk":
+            self.here += inputs[0].detach()
+        return (self.here if self.fault == "shows itself" else self.here.clone(),)
+
+
+@pytest.mark.parametrize("fault", ["", "shows itself"])
+def test_an_answer_stays_as_it_is_while_the_round_goes_on(fault):
+    questions = Question("show", (), (POINTS,)), Question("walk", (POINTS,), (POINTS,))
+    declaration = OracleDeclaration(Factory.of(Showing, fault), questions, (("batch", 4),))
+    if not fault:
+        check_oracle(declaration)
+        return
+    with pytest.raises(OracleError, match="belong to the asker|an answer to stay as it is"):
+        check_oracle(declaration)
+
+
 def test_types_are_held_in_every_round():
     with pytest.raises(OracleError) as refused:
         check_oracle(declare("types"))
