@@ -46,5 +46,5 @@ def test_refusals():
 
 
 def test_an_action_out_of_all_bounds_is_refused_with_its_round():
-    with pytest.raises(OracleError, match="^quadratic bandit answered NaN or infinity in round 3"):
+    with pytest.raises(OracleError, match=r"^quadratic bandit answered NaN or infinity in round 3"):
         quadratic_bandit(2, batch=1).make(seed=0).answer("reward", (torch.full((1, 2), 1e30),), 3)

@@ -58,5 +58,5 @@ def test_refusals():
         "Let acting come before learning in the round, or start learning in a later one."
     )
     for action in (torch.inf, 1e200):  # whose square is infinite
-        with pytest.raises(OracleError, match="^regulator left all bounds in the step after 0; expected finite states"):
+        with pytest.raises(OracleError, match=r"^regulator left all bounds in the step after 0; expected finite"):
             oracle.answer("step", (torch.full((1, 1), action, dtype=torch.float64),), 0)
