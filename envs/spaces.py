@@ -107,7 +107,6 @@ class ObservationMap:
         if not self.width:
             raise OracleError(f"{who} has the observation space {space}; expected at least one number. Give it one.")
         self._box, self._warned = isinstance(space, gymnasium.spaces.Box), False
-        self._zeros = np.zeros(self.width, dtype=np.float32)
 
     @property
     def largest_picture(self) -> tuple[int, ...]:
@@ -131,8 +130,7 @@ class ObservationMap:
             self._warn(observation, when)
         flat = fitted.reshape(-1) if self._box else flatten(self._space, fitted)
         vector = float32(flat)
-        # Zero times a finite number is zero, and nothing else is; this is three times as fast as asking each number.
-        if vector.dot(self._zeros) != 0:
+        if not np.logical_and.reduce(np.isfinite(vector)):  # as all(), without its detour
             raise OracleError(
                 f"{self._who} observed NaN or infinity {when}, or what float32 cannot hold; expected finite numbers. "
                 "Repair the environment, or bound the actions that it is handed."
