@@ -17,12 +17,14 @@ from antiphon.tables import EvaluationTable
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures on what training never saw. quantity: what each is; of: what each is of, in plural; sign: behind each."""
+    """Figures on what training never saw. quantity: what each is; of: what each is of, in plural; sign: behind each;
+    cut: how many of them were cut off before their end, at `evaluation.max_steps`."""
 
     quantity: str
     of: str
     figures: tuple[float, ...]
     sign: str = ""
+    cut: int = 0
 
     @property
     def mean(self) -> float:
@@ -41,7 +43,8 @@ class Evaluation:
         >>> Evaluation("return", "episodes", (-100.0, -200.52)).line
         'evaluation return: -150.3 over 2 episodes'
         """
-        return f"evaluation {self.quantity}: {self.mean:.1f}{self.sign} over {len(self.figures)} {self.of}"
+        cut = f", {self.cut} of them cut at evaluation.max_steps" if self.cut else ""
+        return f"evaluation {self.quantity}: {self.mean:.1f}{self.sign} over {len(self.figures)} {self.of}{cut}"
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,9 @@ class AgentTable(Table):
 
 
 class EvaluationTable(Table):
-    """Episodes on the seeds first_seed, first_seed + 1, ...: never seen in training."""
+    """Episodes on the seeds first_seed, first_seed + 1, ...: never seen in training. max_steps: of an episode, which is
+    cut there; for environments without a time limit."""
 
     episodes: Count = 50
     first_seed: Index = 10_000
+    max_steps: Count = 10_000
