@@ -15,6 +15,7 @@ from antiphon.errors import AgentError, GrammarError, ProtocolError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.module_state import load_module, module_state
 from antiphon.grammars.oracle import State
+from antiphon.grammars.seeds import forked
 
 
 @final
@@ -163,8 +164,7 @@ class Player:
 
 def _make(name: str, factory: Factory, seed: int) -> nn.Module:
     """The module, made from `seed` alone; the caller's random stream is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with forked(seed):
         module = factory()
     if not isinstance(module, nn.Module):
         raise GrammarError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.compile import StepOrder, compile_schedule
 from antiphon.coordinator.placement import Placement, together
+from antiphon.coordinator.process_state import ProcessState
 from antiphon.coordinator.schedule import Schedule
 from antiphon.errors import ExperimentError, PlacementError
 from antiphon.grammars.grammar import Grammar
@@ -18,6 +19,7 @@ class Assignment:
 
     threads: torch's, on every worker; kernels may sum in another order with another number of them.
     record: whether every worker notes when it plays what (`Played.recording`).
+    state: the settings of torch that everyone plays with; those of the process that makes the assignment.
     """
 
     grammar: Grammar
@@ -27,6 +29,7 @@ class Assignment:
     seed: int = 0
     threads: int = 1
     record: bool = False
+    state: ProcessState = field(default_factory=ProcessState.here)
 
 
 def assign(

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from antiphon.errors import GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.plain import backward_hooks_of, is_hooked
-from antiphon.grammars.seeds import at_round
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import chain_of
 from antiphon.oracles.sharded import ShardedTape
@@ -31,10 +30,10 @@ class Operator:
 
     who: its name in errors. outputs: (shape, dtype) of each output. inputs: how many.
     toward: the inputs whose gradient may be asked.
-    parameters: the player's, empty where nobody asks for theirs. seed: of the node's random stream; each round draws
-    from a fork of it. products: how many responses will be asked of one query. sharded: the parameters are in parts.
-    generators: what the operator draws from, torch's on the CPU if none are given. alone: no other response reaches
-    its player in a round. Raises GrammarError for parameters with hooks where there are others.
+    parameters: the player's, empty where nobody asks for theirs. products: how many responses will be asked of one
+    query. sharded: the parameters are in parts. What it draws from the process's random streams it draws as they stand.
+    alone: no other response reaches its player in a round. Raises GrammarError for parameters with hooks where there
+    are others.
     """
 
     def __init__(
@@ -45,14 +44,11 @@ class Operator:
         inputs: int = 1,
         toward: Sequence[int] = (),
         parameters: Sequence[Tensor] = (),
-        seed: int = 0,
         products: int = 1,
         sharded: bool = False,
-        generators: Sequence[torch.Generator] = (),
         alone: bool = True,
     ) -> None:
-        self.who, self._function, self._outputs, self._seed = who, function, tuple(outputs), seed
-        self._generators = tuple(generators) or (torch.default_generator,)
+        self.who, self._function, self._outputs = who, function, tuple(outputs)
         self._alone, self._parameters = alone, tuple(parameters)
         self._refuse_hooks()
         self._tape: Tape | None = None
@@ -70,9 +66,6 @@ class Operator:
 
         Raises ShapeError when an output is not as declared, ProtocolError when the operator wrote into an input.
         """
-        seed = at_round(self._seed, round)
-        for generator in self._generators:
-            generator.manual_seed(seed)
         versions = [value._version for value in inputs]
         played = self._tape.query(inputs) if self._tape is not None else self._plainly(inputs)
         if versions != [value._version for value in inputs]:
