@@ -1,5 +1,6 @@
 """States of a run with all parameters, buffers and clones drawn anew: what is right there is not right by accident."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,7 +51,7 @@ def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a
         return value
     if not value.is_complex() and (bool((value > 0).all()) or bool((value < 0).all())):
         return _scaled(value, draw, size)
-    scale = float(value.abs().square().mean().sqrt()) or max(value[0].numel(), 1) ** -0.5
+    scale = float(value.abs().square().mean().sqrt()) or math.prod(value.shape[1:]) ** -0.5
     return value + SPREAD * size * scale * torch.randn(value.shape, generator=draw, dtype=value.dtype)
 
 

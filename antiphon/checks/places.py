@@ -4,11 +4,12 @@ A promise is about all parameters, not about the first.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, final
 
+from antiphon.checks.differences import Differences
 from antiphon.checks.perturbed import perturbed
-from antiphon.checks.witness import States, Witnessed, learned, witnessed
+from antiphon.checks.witness import Witnessed, learned, witnessed
 
 if TYPE_CHECKING:
     from antiphon.checks.instance import Instance
@@ -38,18 +39,35 @@ class Places:
         if self.late:
             yield LATE, self.late
 
+    def draws(self, count: int) -> Iterator[tuple[str, list[Witnessed]]]:
+        """(name of the place, the first `count` rounds there in which everybody hears something)."""
+        instance = self._instance
+        yield START, instance.rounds(count)
+        if self.perturbed:
+            yield PERTURBED, self._more(self.perturbed[0], count)
+        if self.late:
+            yield LATE, self._more(self.late[0], count)
+
+    def _more(self, first: Witnessed, count: int) -> list[Witnessed]:
+        return witnessed(self._instance.grammar, self._instance.seed, first.before, first.number, count)
+
     @functools.cached_property
     def perturbed(self) -> list[Witnessed]:
         """The rounds at parameters, buffers and clones that are drawn independently of each other and of the rule by
         which they begin. Empty where the instance cannot be played there."""
-        found = self._attempt(PERTURBED, lambda states, first: self._instance.kinds_from(states, first))
-        return found or []
-
-    def perturbed_rounds(self, count: int) -> list[Witnessed]:
-        """The first `count` rounds there in which everybody hears something; empty as above."""
-        grammar, seed = self._instance.grammar, self._instance.seed
-        found = self._attempt(PERTURBED, lambda states, first: witnessed(grammar, seed, states, first, count))
-        return found or []
+        instance, why = self._instance, ""
+        start = instance.kinds_of_rounds()[0]
+        for size, buffers in [*((size, True) for size in SIZES), (SIZES[-1], False)]:
+            try:
+                states = perturbed(instance.grammar, start.before, instance.seed, size, buffers)
+                rounds = instance.kinds_from(states, start.number)
+            except Exception as error:  # a user's module or operator may raise anything
+                why = f"{type(error).__name__}: {error}"
+                continue
+            if _finite(rounds):
+                return rounds
+            why = "a loss is no finite number there"
+        return self._nothing(PERTURBED, why)
 
     @functools.cached_property
     def late(self) -> list[Witnessed]:
@@ -64,20 +82,10 @@ class Places:
             return self._nothing(LATE, f"{type(error).__name__}: {error}")
         return rounds if _finite(rounds) else self._nothing(LATE, "a loss is no finite number there")
 
-    def _attempt(self, place: str, play: Callable[[States, int], list[Witnessed]]) -> list[Witnessed]:
-        instance, why = self._instance, ""
-        start = instance.kinds_of_rounds()[0]
-        for size, buffers in [*((size, True) for size in SIZES), (SIZES[-1], False)]:
-            states = perturbed(instance.grammar, start.before, instance.seed, size, buffers)
-            try:
-                rounds = play(states, start.number)
-            except Exception as error:  # a user's module or operator may raise anything
-                why = f"{type(error).__name__}: {error}"
-                continue
-            if _finite(rounds):
-                return rounds
-            why = "a loss is no finite number there"
-        return self._nothing(place, why)
+    @functools.cached_property
+    def differences(self) -> Differences:
+        """The second reference, at perturbed parameters where there are any."""
+        return Differences(self.perturbed or self._instance.kinds_of_rounds())
 
     def _nothing(self, place: str, why: str) -> list[Witnessed]:
         self.notes[place] = why
@@ -85,7 +93,9 @@ class Places:
 
 
 def _finite(rounds: list[Witnessed]) -> bool:
-    losses = ((each, port) for each in rounds for port in each.composed.grammar.objective.losses)
     return all(
-        bool(each.composed.values[port].isfinite().all()) for each, port in losses if port in each.composed.values
+        bool(each.composed.values[port].isfinite().all())
+        for each in rounds
+        for port in each.composed.grammar.objective.losses
+        if port in each.composed.values
     )
