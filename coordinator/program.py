@@ -13,6 +13,7 @@ from torch import Tensor
 
 from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.recording import Track
 from antiphon.coordinator.schedule import (
@@ -64,14 +65,13 @@ class Tally:
     """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
 
     sent, received: per edge number, the rounds in which a message left and arrived. moves: per player, the rounds.
-    losses: per loss node, (rounds, values). seconds: of the batch, on this worker's clock; waiting: those of them that
-    went by in sending and receiving.
-    payload, wire: per number of an edge or a sum, bytes of the values that left, and what the channel made of them.
-    queries: how often each node of an oracle was asked; products: how often each product of R was computed. track:
-    when each action was played, if the assignment asks for a recording. skipped: per player whose agent failed and
-    is to go on, how many moves were left out, the round of the last one, and why. contributed, collected: per
-    number of a sum over replicas, the rounds. digests: per player that is there several times, of its parameters at
-    the end.
+    rounds: how many were played to their end. losses: per loss node, (rounds, values). seconds: of the batch, on this
+    worker's clock; waiting: those of them that went by in sending and receiving. payload, wire: per number of an edge
+    or a sum, bytes of the values that left, and what the channel made of them. queries: how often each node of an
+    oracle was asked; products: how often each product of R was computed. track: when each action was played, if the
+    assignment asks for a recording. skipped: per player whose agent failed and is to go on, how many moves were left
+    out, the round of the last one, and why. contributed, collected: per number of a sum over replicas, the rounds.
+    digests: per player that is there several times, of its parameters at the end.
     """
 
     worker: str
@@ -80,6 +80,7 @@ class Tally:
     moves: dict[str, list[int]] = field(default_factory=dict)
     losses: dict[str, tuple[array, array]] = field(default_factory=dict)
     reports: dict[str, dict[str, float]] = field(default_factory=dict)
+    rounds: int = 0
     seconds: float = 0.0
     waiting: float = 0.0
     payload: Counter[int] = field(default_factory=Counter)
@@ -112,13 +113,15 @@ class LocalProgram:
         self._agenda = Agenda((action.when, position) for position, action in enumerate(actions))
         self.cursor: tuple[int, int] = (-1, 0)
 
-    def play(self, first: int, rounds: int) -> Tally:
-        """Rounds `first` to `first + rounds - 1`; blocks.
+    def play(self, first: int, rounds: int, brake: Brake) -> Tally:
+        """Rounds `first` to `first + rounds - 1`, or until the brake ends the batch; blocks.
 
         Raises RoundError for what is no error of ours, else the AntiphonError of who broke a rule.
         """
         self.begin()
         for round in range(first, first + rounds):
+            if not brake.passes(round):
+                break
             for position in self._agenda.at(round):
                 self.cursor = (round, position)
                 self.step(position, round)
@@ -138,6 +141,7 @@ class LocalProgram:
         """Let go of the round's values."""
         self._values.clear()
         self._stage.forget()
+        self._tally.rounds += 1
 
     def end(self) -> Tally:
         """Wait for what was sent, and tell what was done."""
@@ -155,7 +159,7 @@ class LocalProgram:
             if not error.worker:
                 error.worker, error.round = self.worker, round
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # who exits would end the process of other players too
             what = describe_action(self._actions[position])
             raise RoundError(
                 f"worker {self.worker!r} failed in round {round} at step «{what}»: {type(error).__name__}: {error}. "

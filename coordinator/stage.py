@@ -1,9 +1,10 @@
 """What one worker hosts: its players, their clones, its oracles, and the operators that it is asked for."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -16,9 +17,9 @@ from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.coupling import coupling
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.placement import Precision
-from antiphon.coordinator.schedule import Query, Respond, Schedule, Share, Step
+from antiphon.coordinator.schedule import Part, Query, Respond, Schedule, Share, Step
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
-from antiphon.errors import AntiphonError, OracleError, PlacementError
+from antiphon.errors import AntiphonError, OracleError, PlacementError, ProtocolError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node
 from antiphon.grammars.response import Map, Product, ResponseNode
@@ -116,6 +117,7 @@ class Stage:
             self.players[node.owner].parameters if parameters else (),
             sum(self._is_product_of(step, node) for step in self._assignment.schedule.steps),
             node.owner in self._sharded,
+            self._responses[node.owner] <= 1 and share is None,
         )
 
     def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
@@ -177,10 +179,25 @@ class Stage:
         return {name: digest(player.parameters) for name, player in whole.items()}
 
     def load(self, states: Mapping[str, State]) -> None:
-        """Continue from what `state` returned; states of others are left alone."""
-        for name, each in self._stateful().items():
-            with self._making("load", name):
-                each.load(states[name])
+        """Continue from what `state` returned; states of others are left alone. Raises ProtocolError for what no
+        `state` returned."""
+        mine = self._stateful()
+        missing = [name for name in mine if name not in states]
+        if missing:
+            raise ProtocolError(
+                f"worker {self.worker!r} was to load states of {sorted(states)}, without one of {missing[0]!r}; "
+                f"expected one of each of {sorted(mine)}. Load what `states` of the same grammar and placement "
+                "returned."
+            )
+        for name, each in mine.items():
+            try:
+                with self._making("load", name):
+                    each.load(states[name])
+            except (KeyError, TypeError, AttributeError, IndexError) as error:
+                raise ProtocolError(
+                    f"{name!r} was to load a state that is not its own ({type(error).__name__}: {error}); expected "
+                    "what `states` of the same grammar and placement returned. Load that."
+                ) from error
 
     def _stateful(self) -> dict[str, Player | Clone | Oracle]:
         apart = {f"{name}@agent": agent for name, agent in self.agents.items()}
@@ -201,6 +218,15 @@ class Stage:
             return False
         response = self._grammar.response.by_name[step.node]
         return isinstance(response, Product) and response.of == node.name
+
+    @cached_property
+    def _responses(self) -> Counter[str]:
+        """How many responses reach each player here in a round that plays them all, micro-batches counted each."""
+        owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
+        steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
+        own = (step for step in steps if step.worker == self.worker and step.part is not Part.UPSTREAM)
+        told = (self._grammar.response.by_name[step.node] for step in own)
+        return Counter(owners.get(each.of, "") for each in told if isinstance(each, Product) and each.parameters)
 
     def _refuse_coupled(self, player: str) -> None:
         """k replicas are one player only where an example is played the same whoever else is in its batch."""
@@ -324,7 +350,7 @@ def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle
         return declaration.make(seed)
     except AntiphonError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OracleError(
             f"oracle {name!r} cannot be made from {declaration.factory!r}: {type(error).__name__}: {error}. "
             "Expected a factory that takes its arguments and a seed; correct them."

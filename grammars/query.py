@@ -12,6 +12,7 @@ import torch
 from antiphon.errors import GrammarError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.names import fault_of
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.types import EdgeType
 
@@ -157,6 +158,7 @@ class QueryGraph:
     passes: tuple[QueryPass, ...] = (QueryPass("round"),)
 
     def __post_init__(self) -> None:
+        _refuse_unprintable_names(self)
         _refuse_repeated_names(self)
         _refuse_unknown_owners(self)
         refuse_conflicting_sizes(self.oracles)
@@ -236,6 +238,19 @@ class QueryGraph:
 
     def __repr__(self) -> str:
         return "Q:\n" + "\n".join(f"  {node!r}" for node in self.nodes)
+
+
+def _refuse_unprintable_names(graph: QueryGraph) -> None:
+    everyone = (*graph.players, *graph.oracles, *graph.clones, *graph.passes, *graph.nodes)
+    for name in dict.fromkeys(each.name for each in everyone):
+        fault = fault_of(name)
+        if not fault and name.endswith("@agent"):
+            fault = "ends in '@agent', as the state of an agent that lives apart from its player is called"
+        if fault:
+            raise GrammarError(
+                f"name {name!r} of a Query graph {fault}; expected letters, digits and signs that can be printed. "
+                "Choose another name."
+            )
 
 
 def _refuse_repeated_names(graph: QueryGraph) -> None:
