@@ -172,8 +172,9 @@ class _Trial:
     def _kinds(self, upstream: Upstream | None) -> Iterator[Values]:
         for kind in DRAWN:
             yield lambda sizes, kind=kind: [draw(kind, each, sizes) for each in self.inputs]
-        for kind in PLAYED if upstream is not None else ():
-            yield lambda sizes, kind=kind: self._played(upstream, kind, sizes)
+        if upstream is not None:
+            for kind in PLAYED:
+                yield lambda sizes, kind=kind, upstream=upstream: self._played(upstream, kind, sizes)
 
     def _played(self, upstream: Upstream, kind: str, sizes: Sizes) -> list[Tensor]:
         values = [value.clone() for value in upstream(kind, self.sizes)]

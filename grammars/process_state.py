@@ -12,7 +12,7 @@ class _Setting(NamedTuple):
     """One setting of torch: how it is read, and how it is set. Any: settings have many types."""
 
     read: Callable[[], Any]
-    set: Callable[[Any], None]
+    set: Callable[[Any], Any]
 
 
 def _attribute(of: Any, name: str) -> _Setting:  # Any: a module of torch.backends

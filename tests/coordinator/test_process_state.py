@@ -53,8 +53,8 @@ class Told(nn.Linear):
 
     seen: list[tuple[object, ...]] = []  # noqa: RUF012 - shared by all on purpose
 
-    def __init__(self, *arguments: int) -> None:
-        super().__init__(*arguments)
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
         torch.set_default_dtype(torch.float16)  # bad manners
         assert self.weight.device.type == "cpu"
 
