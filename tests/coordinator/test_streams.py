@@ -73,8 +73,9 @@ def test_what_draws_is_seen_in_the_numbers_and_each_round_draws_anew(place):
 
 @pytest.mark.parametrize("stream", ["torch", "numpy", "python"])
 def test_the_reference_draws_what_a_run_draws(stream):
-    forwards = ("data", "item", "module", "forward", "operator", "oracle", "loss")
-    grammar = erratic(**dict.fromkeys(forwards, stream))
+    grammar = erratic(
+        data=stream, item=stream, module=stream, forward=stream, operator=stream, oracle=stream, loss=stream
+    )
     with InlineExecutor(assign(grammar, wanderer(), seed=3)) as inline:
         states = inline.states()
         (played,) = inline.play(1).losses["Loss"].values
