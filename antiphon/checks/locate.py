@@ -193,10 +193,10 @@ class _Walk:
     def _lacking(self, user: str, sources: Sequence[tuple[Node, int]]) -> str:
         """Which parts of what is expected nobody tells, in words."""
         heard = self._grammar.response.ancestors(user)
-        nodes = [each for each in self._grammar.response.nodes if isinstance(each, Product) and each.name in heard]
-        told = {
-            (each.of, index) for each in nodes for index in (*each.toward, *([PARAMETERS] if each.parameters else []))
-        }
+        nodes = [each for each in self._grammar.response.nodes if each.name in heard]
+        used = {port for each in nodes for port in each.inputs}
+        products = {each.name: each.of for each in nodes if isinstance(each, Product)}
+        told = {(products[port.node], port.index) for port in used if port.node in products}
         missing = [node.name for node, index in sources if (node.name, index) not in told and self._adds(node, index)]
         return f": it lacks the part of {missing[0]!r}" if missing else ""
 
