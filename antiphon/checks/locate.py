@@ -58,7 +58,11 @@ class _Walk:
         if meant is not None and not _same(meant, expected):  # even if it were right it would be wrong here
             return user, f"what arrives at {user!r} is {relation}{self._lacking(user, sources)}"
         if aside := self._repairing(message, expected):
-            return aside, f"what arrives at {aside!r} is right, and what it tells is not"
+            changed, before = self._round.messages[Port(aside.name)], self._round.messages[aside.inputs[0]]
+            return (
+                aside.name,
+                f"what arrives at {aside.name!r} is right, and what it tells is {_compare(changed, before)}",
+            )
         if wrong := self._wrong_input(message, expected):
             return self.blame(*wrong)
         right = f"what arrives at {node.name!r} is right, and " if node.inputs else ""
@@ -94,17 +98,17 @@ class _Walk:
                 known[message] = self._told_with(message, other)
         return known[message]
 
-    def _repairing(self, message: Port, expected: Tensor) -> str:
-        """The map among the inputs without which the message would be right; empty if there is none."""
+    def _repairing(self, message: Port, expected: Tensor) -> Map | None:
+        """The map among the inputs without which the message would be right, if there is one."""
         by_name, told = self._grammar.response.by_name, self._round.messages
         for each in self._inputs(message):
             match by_name[each.node]:
-                case Map(name=name, inputs=(before,)) if told[before].shape == told[each].shape:
+                case Map(inputs=(before,)) as aside if told[before].shape == told[each].shape:
                     if _same(self._told_with(message, {each: told[before]}), expected):
-                        return name
+                        return aside
                 case _:
                     pass
-        return ""
+        return None
 
     def _wrong_input(self, message: Port, expected: Tensor) -> tuple[Port, Tensor, str, list[tuple[Node, int]]] | None:
         """(message, what it should be, who takes it, what adds up to it) of the first input that is wrong, if the
