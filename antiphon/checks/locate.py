@@ -65,6 +65,12 @@ class _Walk:
             )
         if wrong := self._wrong_input(message, expected):
             return self.blame(*wrong)
+        if isinstance(node, Map) and _adds(node):
+            parts = self._inputs(message)
+            doubtful = [each for each in parts if self._meaning(each) is None]
+            if len(doubtful) == 1 and len(parts) > 1:  # the others are as they should be, and this one is the rest
+                others = add(*(self._round.messages[each] for each in parts if each != doubtful[0]))
+                return self.blame(doubtful[0], expected - others, node.name)
         right = f"what arrives at {node.name!r} is right, and " if node.inputs else ""
         return node.name, f"{right}what it tells is {relation}"
 
