@@ -352,7 +352,9 @@ def fragile(value: Tensor) -> Tensor:
 
 def test_a_place_where_nothing_can_be_played_is_said():
     q = QueryDraft()
-    x, y = q.oracle("Nature", arrays(torch.zeros(4, 3), torch.ones(4, 3), batch=4))()
+    x, y = q.oracle(
+        "Nature", arrays(torch.zeros(4, 3, dtype=torch.float64), torch.ones(4, 3, dtype=torch.float64), batch=4)
+    )()
     only = q.operator("only", fragile)(q.player("A", Zeros, 3)(x))
     objective = minimise(q.loss("Loss", mean_gap)(only, y))
     grammar = Grammar("fragile", q.graph(), chain_rule(q, objective), objective, exact())
