@@ -19,6 +19,9 @@ START, PERTURBED, LATE = "at the start", "at perturbed parameters", "in late rou
 PLAYED = 12
 """Rounds of the short play, after which an adapter is not zero any more, and a clone not its player."""
 
+FEW = 20
+"""Draws that are made at each place, if as many are asked for."""
+
 SIZES = (1.0, 0.3, 0.1)
 """How large a change of the parameters is tried: the first at which every loss is a finite number."""
 
@@ -40,9 +43,11 @@ class Places:
             yield LATE, self.late
 
     def draws(self, count: int) -> Iterator[tuple[str, list[Witnessed]]]:
-        """(name of the place, the first `count` rounds there in which everybody hears something)."""
+        """(name of the place, rounds there in which everybody hears something): `count` at the start, and a quarter
+        elsewhere, where what is uncertain is larger, but a fault is as large."""
         instance = self._instance
         yield START, instance.rounds(count)
+        count = max(min(count, FEW), count // 4)
         if self.perturbed:
             yield PERTURBED, self._more(self.perturbed[0], count)
         if self.late:
