@@ -1,6 +1,7 @@
 """Where a response goes wrong: the node of R that is told what is right, and tells what is wrong."""
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import final
 
@@ -13,9 +14,6 @@ from antiphon.grammars.guarantee import PlayerLoss
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Node, Port
 from antiphon.grammars.response import PARAMETERS, Map, Product, Seed
-
-SAME = 1e-8
-"""Relative difference up to which a message is the reference's."""
 
 
 def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
@@ -158,7 +156,7 @@ def _compare(told: Tensor, expected: Tensor) -> str:
         return "something, where no gradient is expected"
     if _same(told, -expected):
         return "of the opposite sign"
-    factor = float((told * expected).sum() / expected.square().sum())
+    factor = float((told * expected.conj()).sum().real / expected.abs().square().sum())
     if torch.isfinite(told).all() and _same(told, factor * expected):
         return f"{factor:.4g} times the gradient"
     return "another direction than the gradient"
@@ -167,4 +165,5 @@ def _compare(told: Tensor, expected: Tensor) -> str:
 def _same(one: Tensor, two: Tensor | None) -> bool:
     if two is None or one.shape != two.shape:
         return False
-    return float((one - two).abs().max()) <= SAME * max(float(two.abs().max()), 1e-300)
+    half = math.sqrt(torch.finfo(one.dtype).eps)  # of the digits
+    return float((one - two).abs().max()) <= half * max(float(two.abs().max()), 1e-300)

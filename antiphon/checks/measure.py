@@ -53,7 +53,9 @@ def measure(promise: Promise, instance: Instance) -> list[Measured]:
     if getattr(promise, "loss", None) == UNKNOWN:
         return [Measured(player, 0.0, 0.0, skipped=_NOT_KNOWN) for player in players]
     measured: Callable[[Any, Instance, tuple[str, ...]], list[Measured]] = _MEASURES[type(promise)]
-    return [_with_evidence(promise, instance, each) for each in measured(promise, instance, players)]
+    return instance.measured(
+        lambda: [_with_evidence(promise, instance, each) for each in measured(promise, instance, players)]
+    )
 
 
 def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Measured:
