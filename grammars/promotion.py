@@ -61,17 +61,15 @@ def as_declared() -> Iterator[None]:
 
 def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and mappings of them
     """Narrow floats made float64, complex numbers complex128, at every depth; everything else as it is."""
-    match value:
-        case Tensor():
-            return value.to(WIDE[value.dtype]) if value.dtype in WIDE else value
-        case torch.dtype():
-            return WIDE.get(value, value)
-        case Mapping():
-            return {key: widened(item) for key, item in value.items()}
-        case list() | tuple() if not hasattr(value, "_fields"):
-            return type(value)(map(widened, value))
-        case _:
-            return value
+    if isinstance(value, Tensor):
+        return value.to(WIDE[value.dtype]) if value.dtype in WIDE else value
+    if isinstance(value, torch.dtype):
+        return WIDE.get(value, value)
+    if isinstance(value, Mapping):
+        return {key: widened(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(map(widened, value))
+    return value
 
 
 @final
@@ -84,37 +82,42 @@ class _Promotion(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if not _IN_DOUBLE.get():
+        written, looks = _aliases(func)
+        if looks or not _IN_DOUBLE.get():
             return func(*args, **kwargs)
-        written, kept = _aliases(func)
-        if kept:
-            return func(*args, **kwargs)
-        target = _dtype_of(written, args, kwargs) if written else None
-        change = partial(_like, target) if target in WIDE else widened
-        places = {place for place, _ in written}
-        names = {name for _, name in written}
-        args = tuple(each if place in places else change(each) for place, each in enumerate(args))
-        kwargs = {name: each if name in names else change(each) for name, each in kwargs.items()}
-        made = func(*args, **kwargs)
-        return made if written else widened(made)
+        if written:
+            return _write(func, written, args, kwargs)
+        made = func(*map(widened, args), **{name: widened(each) for name, each in kwargs.items()})
+        return widened(made)
 
 
 @cache
-def _aliases(func: Any) -> tuple[tuple[tuple[int, str], ...], bool]:  # Any: as above
-    """The arguments that an operation writes into, by position and name; whether it only looks at what it is given."""
+def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: as above
+    """The arguments that an operation writes into, position and name; whether it only looks at what it is given."""
     schema = func._schema
-    written = tuple(
-        (place, each.name)
+    written = {
+        place: each.name
         for place, each in enumerate(schema.arguments)
         if each.alias_info is not None and each.alias_info.is_write
-    )
+    }
     looks = not written and any(each.alias_info is not None for each in schema.returns)
     return written, looks and func is not torch.ops.aten.lift_fresh.default  # which `torch.tensor` ends with
 
 
-def _dtype_of(written: Sequence[tuple[int, str]], args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.dtype | None:
+def _write(
+    func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:  # Any: as above
+    """Into what stays as it is; everything else in its dtype."""
+    target = _dtype_of(written, args, kwargs)
+    change = partial(_like, target) if target in WIDE else widened
+    names = written.values()
+    args = tuple(each if place in written else change(each) for place, each in enumerate(args))
+    return func(*args, **{name: each if name in names else change(each) for name, each in kwargs.items()})
+
+
+def _dtype_of(written: Mapping[int, str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.dtype | None:
     """The dtype of the first tensor that is written into."""
-    place, name = written[0]
+    place, name = next(iter(written.items()))
     found = args[place] if place < len(args) else kwargs.get(name)
     found = found[0] if isinstance(found, list | tuple) and found else found
     return found.dtype if isinstance(found, Tensor) else None
