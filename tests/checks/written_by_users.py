@@ -100,7 +100,7 @@ class Complex(nn.Module):
         return torch.fft.irfft(torch.fft.rfft(x) * self.filter.to(torch.complex64), n=WIDTH)
 
 
-class _MixedComplex(nn.Module):
+class MixedComplex(nn.Module):
     """Real and complex parameters."""
 
     def __init__(self) -> None:
