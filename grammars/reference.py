@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.errors import GrammarError
-from antiphon.grammars.attributes import copy_attributes
+from antiphon.grammars.attributes import attributes, set_attributes
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import PlayerLoss
 from antiphon.grammars.inference import make_operator
@@ -178,7 +178,7 @@ def modules_of(
         for name, module in made.items():
             load_module(repr(name), module, states[name])
             if live is not None:
-                copy_attributes(live[name], module)
+                set_attributes(module, attributes(live[name]))
     return made
 
 

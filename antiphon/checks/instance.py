@@ -14,7 +14,7 @@ from antiphon.checks.suite import Learning
 from antiphon.checks.witness import States, Witnessed, kinds_of_rounds, learned, witnessed
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import PlayerLoss
+from antiphon.grammars.guarantee import PlayerLoss, Promise
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.promotion import in_double
 from antiphon.grammars.reference import Composed
@@ -43,19 +43,18 @@ class Instance:
         """All players, in the order in which they were declared."""
         return tuple(player.name for player in self.grammar.query.players)
 
-    def measured(self, measure: Callable[[], list[Measured]]) -> list[Measured]:
-        """What `measure` finds of this instance: in float64, or where that raises in the precision that was declared.
+    def measured(self, promise: Promise, measure: Callable[[Promise], list[Measured]]) -> list[Measured]:
+        """What `measure` finds of a promise: in float64, or where that raises in the precision that was declared.
 
-        There the figures say so, and half of the digits are believed.
+        There half of the digits are believed, and the figures say so.
         """
-        if self.grammar is self._declared:
-            return [self._coarse(each) for each in measure()]
-        try:
-            with in_double():
-                return measure()
-        except Exception as error:  # a module may refuse float64, and raise anything
-            self._play_as_declared(error)
-        return [self._coarse(each) for each in measure()]
+        if self.grammar is not self._declared:
+            try:
+                with in_double():
+                    return measure(promise)
+            except Exception as error:  # a module may refuse float64, and raise anything
+                self._play_as_declared(error)
+        return list(map(self._remarked, measure(self._loosened(promise))))
 
     def _play(self, grammar: Grammar) -> None:
         self.grammar = grammar
@@ -68,16 +67,17 @@ class Instance:
         self._play(self._declared)
         coarsest = max(_floats(self._declared), key=lambda dtype: torch.finfo(dtype).eps)
         self.rounding = math.sqrt(torch.finfo(coarsest).eps)
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        cause = error.__cause__ or error
+        why = f"{type(cause).__name__}: {cause}".splitlines()[0]
         self._remark = f"measured in {dtype_name(coarsest)}, within {self.rounding:.2g}, for float64 was refused: {why}"
 
-    def _coarse(self, found: Measured) -> Measured:
-        if not self._remark or found.skipped:
-            return found
-        bound = max(found.bound, self.rounding)
-        rounded = found.bound < found.value <= bound
-        detail = "; ".join(filter(None, ("" if rounded else found.detail, self._remark)))
-        return replace(found, bound=bound, operator="" if rounded else found.operator, detail=detail)
+    def _loosened(self, promise: Promise) -> Promise:
+        loose = {name: self.rounding for name in ("tolerance", "bias") if self.rounding > getattr(promise, name, 1.0)}
+        return replace(promise, **loose)
+
+    def _remarked(self, found: Measured) -> Measured:
+        detail = "; ".join(filter(None, (found.detail, self._remark)))
+        return found if found.skipped else replace(found, detail=detail)
 
     def rounds(self, count: int = 1) -> list[Witnessed]:
         """The first rounds of a run in which nobody moves and all hear something."""
