@@ -74,7 +74,7 @@ def test_numbers_are_widened_at_every_depth_and_what_is_wide_stays_the_same_obje
 SINGLE = torch.linspace(0, 1, 4)
 
 WAYS = {
-    "made": lambda x: torch.zeros(4) + torch.rand(4, dtype=torch.float16) + torch.tensor([0.1]),
+    "made": lambda x: x + torch.zeros(4) + torch.rand(4, dtype=torch.float16) + torch.tensor([0.1]),
     "cast": lambda x: x.float() + x.half() + x.to(torch.bfloat16) + x.type(torch.float32),
     "like another": lambda x: x.to(SINGLE) + x.type_as(SINGLE),
     "with a constant": lambda x: torch.outer(x, x) @ SINGLE,
