@@ -62,7 +62,7 @@ class Places:
                 states = perturbed(instance.grammar, start.before, instance.seed, size, buffers)
                 rounds = instance.kinds_from(states, start.number)
             except Exception as error:  # a user's module or operator may raise anything
-                why = f"{type(error).__name__}: {error}"
+                why = _cause(error)
                 continue
             if _finite(rounds):
                 return rounds
@@ -79,7 +79,7 @@ class Places:
                 return self._nothing(LATE, f"the parameters of {instance.diverged(states)!r} are no numbers there")
             rounds = instance.kinds_from(states, PLAYED)
         except Exception as error:  # a user's module, operator or agent may raise anything
-            return self._nothing(LATE, f"{type(error).__name__}: {error}")
+            return self._nothing(LATE, _cause(error))
         return rounds if _finite(rounds) else self._nothing(LATE, "a loss is no finite number there")
 
     @functools.cached_property
@@ -99,3 +99,10 @@ def _finite(rounds: list[Witnessed]) -> bool:
         for port in each.composed.grammar.objective.losses
         if port in each.composed.values
     )
+
+
+def _cause(error: BaseException) -> str:
+    """What was raised first, in a module or an operator."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}"
