@@ -38,6 +38,7 @@ from antiphon.grammars.library.temporal_difference import (
     semi_gradient,
     temporal_difference,
 )
+from antiphon.grammars.precision import make_double
 from antiphon.grammars.query import Port
 
 
@@ -46,8 +47,12 @@ def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:
     choose, process = random.Random(seed), random_process(seed, 3)
     behaviour, policy = policy_of(seed, process), policy_of(seed + 1, process)
     nature = markov(process, play="draw", batch=7, behaviour=behaviour, policy=policy)
-    networks = [Factory.of(Perceptron, 3, 1, [choose.randint(2, 6)]) for _ in range(2)]
+    networks = [_perceptron(choose.randint(2, 6)) for _ in range(2)]
     return make(nature, *networks[: 2 if make in (gtd2, tdc) else 1], gamma=GAMMA)
+
+
+def _perceptron(hidden: int) -> Factory:
+    return Factory.of(make_double, Factory.of(Perceptron, 3, 1, [hidden]))  # the processes play double precision
 
 
 def cloned_sampled(seed: int) -> Grammar:
@@ -55,10 +60,13 @@ def cloned_sampled(seed: int) -> Grammar:
     choose, process = random.Random(seed), random_process(seed, 3)
     clone = {"gamma": GAMMA, "clone_every": choose.randint(1, 3), "soft": choose.choice([None, 0.5])}
     if choose.random() < 0.5:
-        return temporal_difference(markov(process, play="draw", batch=7), Factory.of(Perceptron, 3, 1, [4]), **clone)
+        return temporal_difference(markov(process, play="draw", batch=7), _perceptron(4), **clone)
     actor = chooser(process, [choose.randrange(2) for _ in range(process.states)], size=5)
     return temporal_difference(
-        markov(process, play="walk", batch=5), Factory.of(StateAction, 3, 2, 1, [4]), actor, **clone
+        markov(process, play="walk", batch=5),
+        Factory.of(make_double, Factory.of(StateAction, 3, 2, 1, [4])),
+        actor,
+        **clone,
     )
 
 
