@@ -19,6 +19,12 @@ from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Tap
 MAPS = 50
 """How many maps of R are tried out, whether the response would be right without them."""
 
+LARGE = 400
+"""Nodes of R, above which maps are not tried out: it takes the square of their number."""
+
+Step = tuple[Port, Tensor, str, Sequence[tuple[Node, int]]]
+"""A message that is wrong, what is expected of it, who takes it, and what adds up to it."""
+
 
 def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
     """(the node of R at which a response to `player` goes wrong, how, in words).
@@ -30,26 +36,48 @@ def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str,
     delivery = next(each for each in round.composed.grammar.response.deliveries if each.player == player)
     gradient = torch.cat([each.reshape(-1) for each in round.composed.gradient(player, loss)])
     asked = [(node, PARAMETERS) for node in round.composed.grammar.query.nodes if node.owner == player]
-    walk = _Walk(round, loss)
+    walk = _walk(round, loss)
     operator, detail = walk.blame(delivery.message, gradient, delivery.name, asked)
     # Where R is no chain rule there are messages without a truth of their own, and the walk goes past them.
-    aside = "" if walk.passes(operator) else walk.too_much(delivery.message, gradient)
+    large = len(round.composed.grammar.response.nodes) > LARGE
+    aside = "" if large or walk.passes(operator) else walk.too_much(delivery.message, gradient)
     return (aside, f"without {aside!r} what is told to {player!r} would be right") if aside else (operator, detail)
+
+
+@functools.lru_cache(maxsize=4)
+def _walk(round: Witnessed, loss: PlayerLoss | None) -> "_Walk":
+    """One for all players of a loss: where many are told what is wrong, they have most of the way in common."""
+    return _Walk(round, loss)
 
 
 @final
 class _Walk:
-    """One search, for one player's loss."""
+    """One search, for one loss."""
 
     def __init__(self, round: Witnessed, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
         self._contributions: dict[str, list[Tensor]] = {}
+        self._blamed: dict[tuple[Port, str], tuple[str, str]] = {}
 
     def blame(
         self, message: Port, expected: Tensor, user: str, sources: Sequence[tuple[Node, int]] = ()
     ) -> tuple[str, str]:
         """`message` is not what is expected of it where `user` takes it. sources: (node of Q, which of its inputs or
         its parameters) that add up to what is expected there."""
+        passed: list[tuple[Port, str]] = []
+        step: Step = (message, expected, user, sources)
+        while True:
+            passed.append((step[0], step[2]))
+            found = self._blamed.get(passed[-1]) or self._here(*step)
+            if len(found) == 2:
+                self._blamed.update(dict.fromkeys(passed, found))
+                return found
+            step = found
+
+    def _here(
+        self, message: Port, expected: Tensor, user: str, sources: Sequence[tuple[Node, int]]
+    ) -> tuple[str, str] | Step:
+        """Where it goes wrong, and how; or a message further up that is wrong."""
         node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
         relation = _compare(told, expected)
         meant = self._meaning(message)
@@ -61,8 +89,8 @@ class _Walk:
                 aside.name,
                 f"what arrives at {aside.name!r} is right, and what it tells is {_compare(changed, before)}",
             )
-        if wrong := self._wrong_input(message, expected):
-            return self.blame(*wrong)
+        if further := self._wrong_input(message, expected):
+            return further
         right = f"what arrives at {node.name!r} is right, and " if node.inputs else ""
         return node.name, f"{right}what it tells is {relation}"
 
@@ -108,7 +136,7 @@ class _Walk:
                     pass
         return None
 
-    def _wrong_input(self, message: Port, expected: Tensor) -> tuple[Port, Tensor, str, list[tuple[Node, int]]] | None:
+    def _wrong_input(self, message: Port, expected: Tensor) -> Step | None:
         """(message, what it should be, who takes it, what adds up to it) of the first input that is wrong, if the
         message were right if its inputs were."""
         node, meant = self._grammar.response.by_name[message.node], self._meant_inputs(message)
