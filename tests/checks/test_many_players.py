@@ -92,8 +92,9 @@ def test_each_player_more_costs_a_check_the_same(calls: list[int]):
         assert most - more == 2 * (more - few)
 
 
+@pytest.mark.slow
 def test_the_fault_of_a_long_chain_is_found_at_its_end():
-    grammar = flipped(chain(1500), Port("Loss *"))
+    grammar = flipped(chain(1100), Port("Loss *"))
     instance = Instance(grammar, 0, Learning())
     found = measure(Exact(("P0",)), instance)
     assert [(each.kept, "sign" in each.detail or "-1" in each.detail) for each in found] == [(False, True)]
