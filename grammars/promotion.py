@@ -14,7 +14,7 @@ and code that reads bits, or asks for a dtype by name, sees float64 and may refu
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any, final
@@ -34,13 +34,7 @@ WIDE: Mapping[torch.dtype, torch.dtype] = {
 
 
 @final
-class Promotion(TorchDispatchMode):
-    """met: whether anything narrow was met so far; if not, everything was as it would have been without."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.met = False
-
+class _Promotion(TorchDispatchMode):
     def __torch_dispatch__(
         self,
         func: Any,  # Any: torch's own type of operations has no stub
@@ -48,49 +42,35 @@ class Promotion(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """One operation, in double."""
         kwargs = kwargs or {}
         written, looks = _aliases(func)
-        if looks or _ACTIVE.get() is None:
+        if looks or not _ACTIVE.get():
             return func(*args, **kwargs)
         if written:
-            target = _dtype_of(written, args, kwargs)
-            self.met |= target in WIDE
-            change = partial(_like, target) if target in WIDE else self._wide
-            return _write(func, written, change, args, kwargs)
-        made = func(*map(self._wide, args), **{name: self._wide(each) for name, each in kwargs.items()})
-        return self._wide(made)
-
-    def _wide(self, value: Any) -> Any:  # Any: an argument
-        wide = widened(value)
-        self.met |= wide is not value
-        return wide
+            return _write(func, written, args, kwargs)
+        return widened(func(*map(widened, args), **{name: widened(each) for name, each in kwargs.items()}))
 
 
-_ACTIVE: ContextVar[Promotion | None] = ContextVar("antiphon_promotion", default=None)
+_ACTIVE: ContextVar[bool] = ContextVar("antiphon_in_double", default=False)
 
 
 @contextlib.contextmanager
-def in_double() -> Iterator[Promotion]:
+def in_double() -> Iterator[None]:
     """In this thread, and in backward passes that it starts, operations compute in float64."""
-    active = _ACTIVE.get()
-    if active is not None:
-        yield active
-        return
-    with Promotion() as promotion, _active(promotion):
-        yield promotion
+    with contextlib.nullcontext() if _ACTIVE.get() else _Promotion(), _active(True):
+        yield
 
 
 @contextlib.contextmanager
 def as_declared() -> Iterator[None]:
     """Operations compute in the dtypes that they were written in, within `in_double` too."""
-    with _active(None):
+    with _active(False):
         yield
 
 
 @contextlib.contextmanager
-def _active(promotion: Promotion | None) -> Iterator[None]:
-    token = _ACTIVE.set(promotion)
+def _active(whether: bool) -> Iterator[None]:
+    token = _ACTIVE.set(whether)
     try:
         yield
     finally:
@@ -98,15 +78,13 @@ def _active(promotion: Promotion | None) -> Iterator[None]:
 
 
 def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and mappings of them
-    """Narrow floats made float64, complex numbers complex128, at every depth; what has none of them as it is."""
+    """Narrow floats made float64, complex numbers complex128, at every depth; everything else as it is."""
     if isinstance(value, Tensor):
         return value.to(WIDE[value.dtype]) if value.dtype in WIDE else value
     if isinstance(value, torch.dtype):
         return WIDE.get(value, value)
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
-        items = [widened(each) for each in value]
-        same = all(one is two for one, two in zip(items, value, strict=True))
-        return value if same else type(value)(items)
+        return type(value)(map(widened, value))
     if isinstance(value, Mapping):
         return {key: widened(item) for key, item in value.items()}
     return value
@@ -125,15 +103,10 @@ def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: as above
     return written, looks and func is not torch.ops.aten.lift_fresh.default  # which `torch.tensor` ends with
 
 
-def _write(
-    func: Any,  # Any: as above
-    written: Mapping[int, str],
-    change: Callable[[Any], Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> Any:
-    """What is written into stays as it is; everything else is changed."""
-    names = written.values()
+def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What is written into stays as it is, and a narrow one gets narrow numbers. Any: as above."""
+    target, names = _dtype_of(written, args, kwargs), written.values()
+    change = partial(_like, target) if target in WIDE else widened
     args = tuple(each if place in written else change(each) for place, each in enumerate(args))
     return func(*args, **{name: each if name in names else change(each) for name, each in kwargs.items()})
 

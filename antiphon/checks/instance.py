@@ -1,6 +1,5 @@
 """One grammar with one seed, in float64: what it plays is played once, however many promises are measured on it."""
 
-import contextlib
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -32,8 +31,7 @@ class Instance:
 
     def __init__(self, grammar: Grammar, seed: int, learning: Learning) -> None:
         self.seed, self.learning, self._declared = seed, learning, grammar
-        self.rounding, self._remark, self._plain = 0.0, "", True
-        self._play(grammar)
+        self.rounding, self._remark = 0.0, ""
         try:
             with in_double():
                 self._play(in_float64(grammar))
@@ -48,35 +46,15 @@ class Instance:
     def measured(self, promise: Promise, measure: Callable[[Promise], list[Measured]]) -> list[Measured]:
         """What `measure` finds of a promise: in float64, or where that raises in the precision that was declared.
 
-        There half of the digits are believed, and the figures say so. Nothing is computed `in_double` where the first
-        rounds met nothing narrow, which saves time; unless a promise is broken, or something raises.
+        There half of the digits are believed, and the figures say so.
         """
-        if self.grammar is self._declared:
-            return list(map(self._remarked, measure(self._loosened(promise))))
-        if self._is_plain():
-            with contextlib.suppress(Exception):  # whatever it is, it is raised again below
-                found = measure(promise)
-                if all(each.kept for each in found):
-                    return found
-            self._plain = False
-            self._play(self.grammar)
-        try:
-            with in_double():
-                return measure(promise)
-        except Exception as error:  # a module may refuse float64, and raise anything
-            self._play_as_declared(error)
-        return self.measured(promise, measure)
-
-    def _is_plain(self) -> bool:
-        """Whether everyone computes in float64 of their own accord."""
-        if self._plain and not self._rounds and not self._kinds:
+        if self.grammar is not self._declared:
             try:
-                with in_double() as promotion:
-                    self.kinds_of_rounds()
-                self._plain = not promotion.met
-            except Exception:  # it is met again below
-                self._plain = False
-        return self._plain
+                with in_double():
+                    return measure(promise)
+            except Exception as error:  # a module may refuse float64, and raise anything
+                self._play_as_declared(error)
+        return list(map(self._remarked, measure(self._loosened(promise))))
 
     def _play(self, grammar: Grammar) -> None:
         self.grammar = grammar

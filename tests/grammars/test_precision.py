@@ -57,7 +57,7 @@ def test_what_is_double_already_is_left_alone():
     assert in_float64(grammar) is grammar
 
 
-def test_numbers_are_widened_at_every_depth_and_what_is_wide_stays_the_same_object():
+def test_numbers_are_widened_at_every_depth():
     found = widened(
         [torch.ones(3), {"a": (torch.float16, 2)}, torch.ones(2, dtype=torch.complex64), torch.ones(1).int()]
     )
@@ -67,8 +67,6 @@ def test_numbers_are_widened_at_every_depth_and_what_is_wide_stays_the_same_obje
         torch.complex128,
         torch.int32,
     ]
-    wide = [torch.ones(3, dtype=torch.float64), (torch.float64, 2)]
-    assert widened(wide) is wide
 
 
 SINGLE = torch.linspace(0, 1, 4)
@@ -94,11 +92,10 @@ def autocast(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("way", WAYS)
 def test_in_double_every_way_of_torch_to_name_a_dtype_computes_in_float64(way: str):
     x = torch.linspace(0.1, 1, 4, dtype=torch.float64, requires_grad=True)
-    with in_double() as promotion:
+    with in_double():
         played = WAYS[way](x)
         (slope,) = torch.autograd.grad(played.sum(), x, create_graph=True, allow_unused=True, materialize_grads=True)
     assert (played.dtype, slope.dtype) == (torch.float64, torch.float64)
-    assert promotion.met is (way != "under autocast")
 
 
 def test_what_others_hold_keeps_its_dtype_and_is_written_into():
