@@ -102,6 +102,24 @@ class Complex(nn.Module):
         return torch.fft.irfft(torch.fft.rfft(x) * self.filter.to(torch.complex64), n=WIDTH)
 
 
+class Rotation(nn.Module):
+    """Complex numbers in and out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(WIDTH, WIDTH, dtype=torch.cfloat))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(torch.cfloat) @ self.weight
+
+
+class Modulus(Rotation):
+    """Complex numbers in, real ones out."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).abs()
+
+
 class Tied(nn.Module):
     """One module used twice, under two names."""
 
@@ -448,8 +466,17 @@ def embedded() -> Grammar:
     return Grammar("embedded", q.graph(), antiphon.chain_rule(q, objective), objective, antiphon.exact())
 
 
+def complex_numbers() -> Grammar:
+    """Players that tell each other complex numbers."""
+    q = antiphon.QueryDraft()
+    x, y = q.oracle("Nature", numbers())()
+    played = q.player("Modulus", Modulus)(q.player("Rotation", Rotation)(x))
+    objective = antiphon.minimise(q.loss("Loss", F.mse_loss)(played, y))
+    return Grammar("complex", q.graph(), antiphon.chain_rule(q, objective), objective, antiphon.exact())
+
+
 GAMES: Mapping[str, Callable[[], Grammar]] = {
     **{each.__name__: functools.partial(game, each) for each in (*PROMOTED, *SINGLE)},
-    **{each.__name__: each for each in (one_hot, class_weights, embedded)},
+    **{each.__name__: each for each in (one_hot, class_weights, embedded, complex_numbers)},
 }
 """Everything, by name."""
