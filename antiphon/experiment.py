@@ -10,6 +10,7 @@ from antiphon.coordinator.placement import Placement
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
 from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.seeds import forked
 from antiphon.installed import find_grammar
 from antiphon.placement_table import PlacementTable
 from antiphon.recipe_backprop import RECIPE as BACKPROP
@@ -105,10 +106,14 @@ class Experiment(Table):
         return getattr(self, key_of(self.grammar))
 
     def build(self) -> Grammar:
-        """The grammar. Raises what refuses it; GrammarError for a user's function that makes none."""
-        if self.recipe is not None:
-            return self.recipe.build(self.table)
-        return own_grammar(self.grammar, self.arguments)
+        """The grammar. Raises what refuses it; GrammarError for a user's function that makes none.
+
+        What a user's function draws from a global random stream is the same in every process.
+        """
+        with forked():
+            if self.recipe is not None:
+                return self.recipe.build(self.table)
+            return own_grammar(self.grammar, self.arguments)
 
     def agents(self, grammar: Grammar) -> dict[str, AgentSpecification]:
         """The agent of every player. Raises ExperimentError for a player that the grammar does not have."""

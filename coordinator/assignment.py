@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.compile import StepOrder, compile_schedule
 from antiphon.coordinator.placement import Placement, together
-from antiphon.coordinator.process_state import ProcessState
 from antiphon.coordinator.schedule import Schedule
 from antiphon.errors import ExperimentError, PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import told
+from antiphon.grammars.process_state import ProcessState
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, Tally], behind
                 raise ProtocolError(
                     f"replicas {first!r} and {other!r} of player {apart[0]!r} hold different parameters before round "
                     f"{behind}; expected equal bits, since they heard the same. Let its agent move by what it hears "
-                    "alone: no clock, no random numbers but torch's, no reading of its own place."
+                    "alone: no clock, no random numbers but those of the process's global "
+                    "streams, no reading of its own place."
                 )
 
 

@@ -9,9 +9,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from antiphon.grammars.sampling import draw
+from antiphon.grammars.seeds import forked
 from antiphon.grammars.types import Batch, EdgeType, Sizes
 
-_ROWS = 8
+_KINDS = "normal", "unit"
+"""Of the values that a function is tried on, until it takes one: rows that are all zero would tell nothing."""
+
 _TOLERANCE = 1e-3  # relative: a product of few rows may be computed by another kernel than one of many
 
 
@@ -20,21 +24,30 @@ def coupling(
 ) -> str:
     """How `function` couples the examples of a batch, in words; empty if each is played by itself.
 
-    It is played on random rows, all at once and in two halves. asked: the types of its inputs. A module is played as in
-    training, except that nothing is dropped out; its buffers are left as they were. What draws random numbers of its
-    own is taken to couple: two halves do not draw what the whole draws. device: where it computes, the CPU if not said.
+    It is played on a random batch of the declared size, all at once and in two halves. asked: the types of its inputs.
+    A module is played as in training, except that nothing is dropped out; its buffers are left as they were. What draws
+    random numbers of its own is taken to couple: two halves do not draw what the whole draws. device: where it
+    computes, the CPU if not said.
     """
     if isinstance(function, nn.Module):
         for name, module in function.named_modules():
             if isinstance(module, _NormBase) and module.training:
                 return f"its {type(module).__name__} {name!r} normalises over the batch"
-    try:
-        with _left_alone(function), torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            inputs = [_sample(kind, sizes).to(device or torch.device("cpu")) for kind in asked]
-            whole, halves = _play(function, inputs), [_play(function, half) for half in _halves(inputs, asked)]
-    except Exception as error:  # any function may refuse these inputs in its own way
-        return f"it could not be tried on {_ROWS} rows ({type(error).__name__}: {error})"
+    found = ""
+    for values in _KINDS:
+        with forked():
+            inputs = [draw(values, kind, sizes).to(device or torch.device("cpu")) for kind in asked]
+        try:
+            with _left_alone(function):
+                return _coupling(function, inputs, asked)
+        except Exception as error:  # any function may refuse these inputs in its own way
+            shapes = ", ".join(str(tuple(value.shape)) for value in inputs)
+            found = f"it could not be tried on {shapes} and on its halves ({type(error).__name__}: {error})"
+    return found
+
+
+def _coupling(function: Callable[..., Any], inputs: Sequence[Tensor], asked: Sequence[EdgeType]) -> str:
+    whole, halves = _play(function, inputs), [_play(function, half) for half in _halves(inputs, asked)]
     for played, parts in zip(whole, zip(*halves, strict=True), strict=True):
         joined = torch.cat(parts)
         if joined.shape != played.shape or not torch.allclose(joined, played, rtol=_TOLERANCE, atol=_TOLERANCE):
@@ -42,17 +55,10 @@ def coupling(
     return ""
 
 
-def _sample(kind: EdgeType, sizes: Sizes) -> Tensor:
-    rest = EdgeType(kind.shape[1:], kind.dtype).sized(sizes)
-    shape = (_ROWS, *rest) if _has_batch(kind) else kind.sized(sizes)
-    if kind.dtype.is_floating_point:
-        return torch.randn(shape, dtype=kind.dtype)
-    return torch.randint(0, 2, shape).to(kind.dtype)
-
-
 def _halves(inputs: Sequence[Tensor], asked: Sequence[EdgeType]) -> Iterator[list[Tensor]]:
-    for rows in (slice(0, _ROWS // 2), slice(_ROWS // 2, None)):
-        yield [value[rows] if _has_batch(kind) else value for value, kind in zip(inputs, asked, strict=True)]
+    split = [(value, len(value) // 2 if _has_batch(kind) else None) for value, kind in zip(inputs, asked, strict=True)]
+    yield [value[:middle] if middle else value for value, middle in split]
+    yield [value[middle:] if middle else value for value, middle in split]
 
 
 def _has_batch(kind: EdgeType) -> bool:
@@ -60,9 +66,9 @@ def _has_batch(kind: EdgeType) -> bool:
 
 
 def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    torch.manual_seed(0)
-    played = function(*inputs)
-    return (played,) if isinstance(played, Tensor) else tuple(played)
+    with forked(), torch.enable_grad():
+        played = function(*inputs)
+    return tuple(each.detach() for each in ((played,) if isinstance(played, Tensor) else played))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 
 from antiphon.envs.spaces import ActionMap, ObservationMap, described
 from antiphon.errors import OracleError
+from antiphon.grammars.seeds import forked
 
 Name: TypeAlias = str | Callable[..., gymnasium.Env[Any, Any]]
 """A registered id, `module:id` for one that its module registers, or a class or function that makes an environment."""
@@ -80,13 +81,14 @@ def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
 
     Raises OracleError when it cannot be made or reset, or observes what it does not declare.
     """
-    environment = make(name, keywords or {})
-    try:
-        environment.reset(seed=0)
-        observations, actions = environment.observations, environment.actions
-        return Spaces(observations.width, actions.width, actions.low, actions.high, observations.largest_picture)
-    finally:
-        environment.close()
+    with forked():  # the caller's random streams stay as they are
+        environment = make(name, keywords or {})
+        try:
+            environment.reset(seed=0)
+            observations, actions = environment.observations, environment.actions
+            return Spaces(observations.width, actions.width, actions.low, actions.high, observations.largest_picture)
+        finally:
+            environment.close()
 
 
 class Step(NamedTuple):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make, title
 from antiphon.errors import OracleError
+from antiphon.grammars.seeds import forked
 
 MAX_STEPS = 10_000
 """Steps after which an episode of an evaluation is cut, unless told otherwise."""
@@ -60,13 +61,14 @@ def played_episodes(
     if max_steps < 1:
         raise OracleError(f"{title(id)}: max_steps is {max_steps!r}; expected at least 1. Correct it.")
     environments: list[FlatEnvironment] = []
-    try:
-        for _ in seeds:
-            environments.append(make(id, keywords or {}))
-        return _play(environments, policy, seeds, max_steps, title(id))
-    finally:
-        for environment in environments:
-            environment.close()
+    with forked(*seeds[:1]):  # of an environment or a policy that draws from a global stream
+        try:
+            for _ in seeds:
+                environments.append(make(id, keywords or {}))
+            return _play(environments, policy, seeds, max_steps, title(id))
+        finally:
+            for environment in environments:
+                environment.close()
 
 
 def _play(

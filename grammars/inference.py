@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.query import Parameter
 from antiphon.grammars.sampling import DRAWN, PLAYED, Upstream, doubled, draw
 from antiphon.grammars.seeds import forked
@@ -56,7 +57,7 @@ def infer(
     Raises ShapeError when the shapes do not compose, GrammarError when the operator cannot be made.
     """
     trial = _Trial(who, factory, tuple(inputs), _complete(inputs, sizes), frozenset(sizes))
-    with forked(), warnings.catch_warnings():
+    with ProcessState.here().entered(), forked(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         operator = _made_if_small(who, make, factory) if trial.is_small else None
         if operator is None:
@@ -80,12 +81,17 @@ def make_module(factory: Factory) -> nn.Module:
     return module
 
 
-def makes_parameters(factory: Factory) -> bool:
+def makes_parameters(factory: Factory, who: str = "") -> bool:
     """Whether a class makes a module with something to learn; a function stands for itself and makes none."""
     if not isinstance(factory.target, type):
         return False
-    with forked():
-        return bool(_parameters(_made(f"{factory!r}", make_operator, factory)))
+    who = who or repr(factory)
+    with ProcessState.here().entered(), forked():
+        made = _made_if_small(who, make_operator, factory)
+        if made is None:
+            with contextlib.suppress(Exception), torch.device("meta"):  # as in `infer`
+                made = make_operator(factory)
+        return bool(_parameters(made or _made(who, make_operator, factory)))
 
 
 def make_operator(factory: Factory) -> Callable[..., Any]:
@@ -166,8 +172,9 @@ class _Trial:
     def _kinds(self, upstream: Upstream | None) -> Iterator[Values]:
         for kind in DRAWN:
             yield lambda sizes, kind=kind: [draw(kind, each, sizes) for each in self.inputs]
-        for kind in PLAYED if upstream is not None else ():
-            yield lambda sizes, kind=kind: self._played(upstream, kind, sizes)
+        if upstream is not None:
+            for kind in PLAYED:
+                yield lambda sizes, kind=kind, upstream=upstream: self._played(upstream, kind, sizes)
 
     def _played(self, upstream: Upstream, kind: str, sizes: Sizes) -> list[Tensor]:
         values = [value.clone() for value in upstream(kind, self.sizes)]

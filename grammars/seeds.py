@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import torch
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 
 _MASK = (1 << 63) - 1
 
@@ -66,13 +67,13 @@ def making(seed: int, kind: str, name: str) -> AbstractContextManager[None]:
 @contextmanager
 def _numpy_as_it_was() -> Iterator[None]:
     # Somebody may have given numpy another kind of generator, which cannot be seeded.
-    generator = np.random.get_bit_generator()
+    generator = get_bit_generator()
     state = np.random.get_state(legacy=False) if isinstance(generator, np.random.MT19937) else None
     if state is None:
-        np.random.set_bit_generator(np.random.MT19937())
+        set_bit_generator(np.random.MT19937())
     try:
         yield
     finally:
-        np.random.set_bit_generator(generator)
+        set_bit_generator(generator)
         if state is not None:
             np.random.set_state(state)

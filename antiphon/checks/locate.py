@@ -1,6 +1,7 @@
 """Where a response goes wrong: the node of R that is told what is right, and tells what is wrong."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -15,11 +16,14 @@ from antiphon.grammars.maps import add
 from antiphon.grammars.query import Node, Port
 from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Tap
 
-SAME = 1e-8
-"""Relative difference up to which a message is the reference's."""
-
 MAPS = 50
 """How many maps of R are tried out, whether the response would be right without them."""
+
+LARGE = 400
+"""Nodes of R, above which maps are not tried out: it takes the square of their number."""
+
+Step = tuple[Port, Tensor, str, Sequence[tuple[Node, int]]]
+"""A message that is wrong, what is expected of it, who takes it, and what adds up to it."""
 
 
 def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
@@ -32,26 +36,48 @@ def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str,
     delivery = next(each for each in round.composed.grammar.response.deliveries if each.player == player)
     gradient = torch.cat([each.reshape(-1) for each in round.composed.gradient(player, loss)])
     asked = [(node, PARAMETERS) for node in round.composed.grammar.query.nodes if node.owner == player]
-    walk = _Walk(round, loss)
+    walk = _walk(round, loss)
     operator, detail = walk.blame(delivery.message, gradient, delivery.name, asked)
     # Where R is no chain rule there are messages without a truth of their own, and the walk goes past them.
-    aside = "" if walk.passes(operator) else walk.too_much(delivery.message, gradient)
+    large = len(round.composed.grammar.response.nodes) > LARGE
+    aside = "" if large or walk.passes(operator) else walk.too_much(delivery.message, gradient)
     return (aside, f"without {aside!r} what is told to {player!r} would be right") if aside else (operator, detail)
+
+
+@functools.lru_cache(maxsize=4)
+def _walk(round: Witnessed, loss: PlayerLoss | None) -> "_Walk":
+    """One for all players of a loss: where many are told what is wrong, they have most of the way in common."""
+    return _Walk(round, loss)
 
 
 @final
 class _Walk:
-    """One search, for one player's loss."""
+    """One search, for one loss."""
 
     def __init__(self, round: Witnessed, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
         self._contributions: dict[str, list[Tensor]] = {}
+        self._blamed: dict[tuple[Port, str], tuple[str, str]] = {}
 
     def blame(
         self, message: Port, expected: Tensor, user: str, sources: Sequence[tuple[Node, int]] = ()
     ) -> tuple[str, str]:
         """`message` is not what is expected of it where `user` takes it. sources: (node of Q, which of its inputs or
         its parameters) that add up to what is expected there."""
+        passed: list[tuple[Port, str]] = []
+        step: Step = (message, expected, user, sources)
+        while True:
+            passed.append((step[0], step[2]))
+            found = self._blamed.get(passed[-1]) or self._here(*step)
+            if len(found) == 2:
+                self._blamed.update(dict.fromkeys(passed, found))
+                return found
+            step = found
+
+    def _here(
+        self, message: Port, expected: Tensor, user: str, sources: Sequence[tuple[Node, int]]
+    ) -> tuple[str, str] | Step:
+        """Where it goes wrong, and how; or a message further up that is wrong."""
         node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
         relation = _compare(told, expected)
         meant = self._meaning(message)
@@ -63,14 +89,8 @@ class _Walk:
                 aside.name,
                 f"what arrives at {aside.name!r} is right, and what it tells is {_compare(changed, before)}",
             )
-        if wrong := self._wrong_input(message, expected):
-            return self.blame(*wrong)
-        if isinstance(node, Map) and _adds(node):
-            parts = self._inputs(message)
-            doubtful = [each for each in parts if self._meaning(each) is None]
-            if len(doubtful) == 1 and len(parts) > 1:  # the others are as they should be, and this one is the rest
-                others = add(*(self._round.messages[each] for each in parts if each != doubtful[0]))
-                return self.blame(doubtful[0], expected - others, node.name)
+        if further := self._wrong_input(message, expected) or self._rest_of_a_sum(message, expected):
+            return further
         right = f"what arrives at {node.name!r} is right, and " if node.inputs else ""
         return node.name, f"{right}what it tells is {relation}"
 
@@ -116,7 +136,7 @@ class _Walk:
                     pass
         return None
 
-    def _wrong_input(self, message: Port, expected: Tensor) -> tuple[Port, Tensor, str, list[tuple[Node, int]]] | None:
+    def _wrong_input(self, message: Port, expected: Tensor) -> Step | None:
         """(message, what it should be, who takes it, what adds up to it) of the first input that is wrong, if the
         message were right if its inputs were."""
         node, meant = self._grammar.response.by_name[message.node], self._meant_inputs(message)
@@ -127,6 +147,17 @@ class _Walk:
         if isinstance(node, Product):
             sources = self._takers(Port(node.of, node.cotangents.index(wrong[0])))
         return wrong[0], meant[wrong[0]], node.name, sources
+
+    def _rest_of_a_sum(self, message: Port, expected: Tensor) -> Step | None:
+        """The one part of a sum that is not known to be right, and what it should be: what the others leave of it."""
+        node, parts = self._grammar.response.by_name[message.node], self._inputs(message)
+        if not isinstance(node, Map) or not _adds(node) or len(parts) < 2:
+            return None
+        doubtful = [each for each in parts if self._meaning(each) is None]
+        if len(doubtful) != 1:
+            return None
+        others = add(*(self._round.messages[each] for each in parts if each != doubtful[0]))
+        return doubtful[0], expected - others, node.name, []
 
     def _inputs(self, message: Port) -> list[Port]:
         node = self._grammar.response.by_name[message.node]
@@ -237,7 +268,7 @@ def _compare(told: Tensor, expected: Tensor) -> str:
         return "something, where no gradient is expected"
     if _same(told, -expected):
         return "of the opposite sign"
-    factor = float((told * expected).sum() / expected.square().sum())
+    factor = float((told * expected.conj()).sum().real / expected.abs().square().sum())
     if torch.isfinite(told).all() and _same(told, factor * expected):
         return f"{factor:.4g} times the gradient"
     return "another direction than the gradient"
@@ -246,4 +277,5 @@ def _compare(told: Tensor, expected: Tensor) -> str:
 def _same(one: Tensor, two: Tensor | None) -> bool:
     if two is None or one.shape != two.shape:
         return False
-    return float((one - two).abs().max()) <= SAME * max(float(two.abs().max()), 1e-300)
+    half = math.sqrt(torch.finfo(one.dtype).eps)  # of the digits
+    return float((one - two).abs().max()) <= half * max(float(two.abs().max()), 1e-300)

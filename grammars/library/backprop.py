@@ -40,5 +40,5 @@ def backprop(
 
 
 def _layer(q: QueryDraft, name: str, factory: Factory, x: Value) -> Value:
-    declare = q.player if makes_parameters(factory) else q.operator
+    declare = q.player if makes_parameters(factory, f"layer {name!r}") else q.operator
     return declare(name, factory)(x)

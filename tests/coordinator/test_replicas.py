@@ -27,6 +27,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.reference import reference_gradients
+from antiphon.grammars.seeds import forked
 from antiphon.grammars.testing import sample_grammar
 from antiphon.grammars.types import Batch, EdgeType
 
@@ -200,7 +201,20 @@ def test_what_is_tried_is_left_as_it_was() -> None:
     assert coupling(module, [ROWS], {"batch": 3}) == ""
     assert module[1].training and torch.equal(before, torch.random.get_rng_state())
     assert coupling(Centre(), [ROWS], {"batch": 3}) != ""
-    assert coupling(nn.Linear(3, 3), [ROWS], {"batch": 3}).startswith("it could not be tried on 8 rows (RuntimeError:")
+    assert coupling(nn.Linear(3, 3), [ROWS], {"batch": 3}).startswith("it could not be tried on (3, 4) and ")
+
+
+class Picky(nn.Linear):
+    """Positive numbers, two or four rows, and a gradient in the middle."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        assert (input > 0).all() and len(input) in (2, 4)
+        point = input.detach().requires_grad_()
+        return torch.autograd.grad(super().forward(point).square().sum(), point, create_graph=True)[0]
+
+
+def test_coupling_is_tried_at_the_declared_batch_on_values_that_are_taken() -> None:
+    assert coupling(Picky(4, 3), [ROWS], {"batch": 4}) == ""
 
 
 @pytest.mark.parametrize(
@@ -223,7 +237,7 @@ def test_what_cannot_be_divided_is_refused(counts: dict[str, int], text: str) ->
 
 
 class Restless:
-    """An agent that moves at random: the same on every replica, since torch's stream is."""
+    """An agent that moves at random: the same on every replica, since the process's global streams are."""
 
     def __init__(self, parameters: Sequence[Tensor], drift: bool = False) -> None:
         self._parameters, self._drift = parameters, drift
@@ -232,9 +246,9 @@ class Restless:
 
     def move(self) -> Sequence[Tensor]:
         if self._drift:
-            chance = random.random()
+            chance = random.SystemRandom().random()
             return [each + chance for each in self._parameters]
-        return [each + torch.randn_like(each) for each in self._parameters]
+        return [each + random.random() + torch.randn_like(each) for each in self._parameters]
 
     def state(self) -> dict:
         return {}
@@ -242,7 +256,7 @@ class Restless:
     def load(self, state: dict) -> None: ...
 
 
-def test_agents_that_draw_from_torch_move_alike_and_others_are_found_out() -> None:
+def test_agents_that_draw_from_global_streams_move_alike_and_others_are_found_out() -> None:
     grammar = wide()
     placement = replicated(grammar, Second=2)
     restless = AgentSpecification.of(agent=f"{__name__}:Restless")
@@ -257,7 +271,7 @@ def test_agents_that_draw_from_torch_move_alike_and_others_are_found_out() -> No
     assert str(caught.value) == (
         "replicas 'Second' and 'Second#1' of player 'Second' hold different parameters before round 1; expected equal "
         "bits, since they heard the same. Let its agent move by what it hears alone: no clock, no random numbers but "
-        "torch's, no reading of its own place."
+        "those of the process's global streams, no reading of its own place."
     )
 
 
@@ -299,11 +313,12 @@ def test_each_replica_drops_out_for_itself() -> None:
     assignment = assign(grammar, placement=replicated(grammar, First=2))
     queried = [step for step in assignment.schedule.steps if isinstance(step, Query) and step.node == "First"]
     with InlineExecutor(assignment) as executor:
-        executor.play(2)
-        seeds = {
-            name: executor._stages[name].gray_box(grammar.query.by_name["First"])._seed for name in ("First", "First#1")
-        }
-    assert len(queried) == 2 and len(set(seeds.values())) == 2
+        drawn = []
+        for name in ("First", "First#1"):
+            with forked():
+                executor._stages[name].begins_query(grammar.query.by_name["First"])(0)
+                drawn.append(torch.rand(4))
+    assert len(queried) == 2 and not drawn[0].equal(drawn[1])
 
 
 def test_an_audit_misses_a_sum() -> None:

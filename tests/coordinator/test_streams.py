@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import nn
 
 from antiphon.coordinator.assignment import assign
@@ -72,8 +73,9 @@ def test_what_draws_is_seen_in_the_numbers_and_each_round_draws_anew(place):
 
 @pytest.mark.parametrize("stream", ["torch", "numpy", "python"])
 def test_the_reference_draws_what_a_run_draws(stream):
-    at = dict.fromkeys(("data", "item", "module", "forward", "operator", "oracle", "loss"), stream)
-    grammar = erratic(**at)
+    grammar = erratic(
+        data=stream, item=stream, module=stream, forward=stream, operator=stream, oracle=stream, loss=stream
+    )
     with InlineExecutor(assign(grammar, wanderer(), seed=3)) as inline:
         states = inline.states()
         (played,) = inline.play(1).losses["Loss"].values
@@ -89,14 +91,14 @@ def test_a_draft_leaves_the_streams_alone():
 
 
 def test_numpys_stream_of_another_kind_is_the_callers_afterwards():
-    before = np.random.get_bit_generator()
+    before = get_bit_generator()
     try:
-        np.random.set_bit_generator(np.random.PCG64(1))
+        set_bit_generator(np.random.PCG64(1))
         expected = np.random.PCG64(1).state
         losses(erratic(item="numpy"), wanderer(), together(erratic()), 2)
-        assert np.random.get_bit_generator().state == expected
+        assert get_bit_generator().state == expected
     finally:
-        np.random.set_bit_generator(before)
+        set_bit_generator(before)
 
 
 class Own(nn.Linear):
@@ -106,7 +108,7 @@ class Own(nn.Linear):
 def test_only_torchs_and_antiphons_own_code_is_known_to_draw_from_torch_alone():
     hooked, replaced, activated = nn.Linear(2, 2), nn.Linear(2, 2), nn.TransformerEncoderLayer(2, 1)
     hooked.register_forward_hook(lambda *_: None)
-    replaced.forward = lambda value: value
+    replaced.forward = lambda input: input
     activated.activation = lambda value: value
     parametrized = nn.Linear(2, 2)
     nn.utils.parametrize.register_parametrization(parametrized, "weight", Own(2, 2))

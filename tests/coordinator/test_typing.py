@@ -10,13 +10,15 @@ from torch.distributions import MultivariateNormal, Normal, OneHotCategorical
 
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.envs import arrays
+from antiphon.envs import arrays, nature
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
+from antiphon.grammars.library.dac import dac
+from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.types import Batch, EdgeType
@@ -230,3 +232,18 @@ def test_noise_with_a_symbol_of_its_own_goes_with_a_batch_of_its_size_and_no_oth
 
     assert add(BATCH).type.shape == (BATCH, 6)
     assert "float32[batch, 6], float32[own, 6] where batch = 8, own = 4: " in refusal(ShapeError, lambda: add(4))
+
+
+def with_noise(noise: OracleDeclaration) -> Grammar:
+    world = nature("Pendulum-v1", envs=3, batch=4, warmup=6)
+    actor, critic = Factory.of(Policy, 3, 1, (4,)), Factory.of(StateAction, 3, 1, 1, (4,))
+    return dac(world, noise, actor, critic, critic, act_every=1, learn_from=4)
+
+
+def test_dac_takes_noise_with_a_symbol_of_its_own_and_refuses_others_in_declared_sizes(refusal):
+    with InlineExecutor(assign(with_noise(gaussian((1,), batch=3, symbol="gusts")))) as inline:
+        inline.play(6)
+    text = refusal(ShapeError, lambda: with_noise(gaussian((1,), batch=5, symbol="gusts")))
+    assert "float32[envs, 1], float32[gusts, 1] where envs = 3, gusts = 5: " in text
+    text = refusal(GrammarError, lambda: with_noise(gaussian((1,), batch=3)))
+    assert text.startswith("oracle 'Noise' plays 'batch' of size 3, but oracle 'Nature' plays it of size 4; ")

@@ -188,9 +188,9 @@ def broken(width):
     [
         (
             ["own:unfitting"],
-            "layer 'Second' cannot play torch.nn.modules.linear:Linear(9, 10) on float32[batch, 8]: mat1 and mat2 "
-            "shapes cannot be multiplied (13x8 and 9x10). Expected inputs that it takes; change its sizes or what is "
-            "connected to it.",
+            "player 'Second' cannot play torch.nn.modules.linear:Linear(9, 10) on float32[batch, 8] where batch = 16: "
+            "mat1 and mat2 shapes cannot be multiplied (16x8 and 9x10). Expected inputs that it takes; change its "
+            "sizes or what is connected to it.",
         ),
         (
             ["own:opaque"],

@@ -1,8 +1,11 @@
 """Experiments: what ships is valid, what is written reads back, how agents' tables add up."""
 
+import random
 import tomllib
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,3 +149,21 @@ def test_a_table_over_itself_changes_nothing():
     own = common.overridden(AgentTable(optimizer="SGD", arguments={"lr": 0.2}))
     again = common.overridden(AgentTable(**own.model_dump(exclude_none=True)))
     assert again == own
+
+
+DRAWN_DATA = """
+import antiphon, numpy, random, torch
+
+def game():
+    x = torch.randn(8, 3) + random.random()
+    y = torch.from_numpy(numpy.random.rand(8) < 0.5).long()
+    return antiphon.backprop(antiphon.arrays(x, y, batch=4), {"A": antiphon.Factory.of(torch.nn.Linear, 3, 2)})
+"""
+
+
+def test_a_function_that_draws_its_data_makes_the_same_grammar_every_time(tmp_path, monkeypatch):
+    (tmp_path / "drawn_data.py").write_text(DRAWN_DATA)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    experiment = read_experiment("drawn_data:game")
+    first, _ = experiment.build(), (torch.rand(1), np.random.rand(), random.random())
+    assert experiment.build() == first

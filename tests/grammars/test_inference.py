@@ -169,6 +169,7 @@ def test_what_is_large_is_typed_without_its_memory():
     found = infer("player 'A'", make_module, Factory.of(nn.Linear, 4, 10**11), [VECTOR], {"batch": 10**6})
     assert found.outputs == (EdgeType((Batch(), 10**11)),)
     assert found.parameters[0].shape == (10**11, 4)
+    assert makes_parameters(Factory.of(nn.Linear, 4, 10**11))
 
 
 def test_what_a_module_keeps_for_later_is_of_real_numbers():

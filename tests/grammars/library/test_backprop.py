@@ -40,4 +40,4 @@ def test_skips_add_an_earlier_value():
 
 def test_layers_that_do_not_compose_are_refused(refusal):
     text = refusal(ShapeError, lambda: backprop(samples(4, (3,), (2,)), {"A": DENSE, "B": Factory.of(Dense, 4, 2)}))
-    assert text.startswith("layer 'B' cannot play antiphon.grammars.testing:Dense(4, 2) on float64[batch, 3]: ")
+    assert text.startswith("player 'B' cannot play antiphon.grammars.testing:Dense(4, 2) on float64[batch, 3] where ")

@@ -1,6 +1,6 @@
-"""What of a process changes numbers: what a run carries from its driver to its workers, and what it pins."""
+"""Settings of torch that change numbers: what a run carries from its driver to its workers, and what it pins."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ class _Setting(NamedTuple):
     """One setting of torch: how it is read, and how it is set. Any: settings have many types."""
 
     read: Callable[[], Any]
-    set: Callable[[Any], None]
+    set: Callable[[Any], Any]
 
 
 def _attribute(of: Any, name: str) -> _Setting:  # Any: a module of torch.backends
@@ -64,22 +64,24 @@ class ProcessState:
 
     def enter(self) -> None:
         """Make them those of this process and thread."""
-        now = _read()
-        for name, value in self.settings:
-            if name in now and now[name] != value:
-                _SETTINGS[name].set(value)
+        self._change(dict(ProcessState.here().settings))
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Theirs inside, the caller's afterwards, and what a run pins: gradients recorded, no autocast, torch's default
         device the CPU."""
         before = ProcessState.here()
-        self.enter()
+        self._change(dict(before.settings))
         try:
             with _pinned():
                 yield
         finally:
             before.enter()
+
+    def _change(self, now: Mapping[str, Any]) -> None:  # Any: as above
+        for name, value in self.settings:
+            if name in now and now[name] != value:
+                _SETTINGS[name].set(value)
 
 
 def _read() -> dict[str, Any]:  # Any: see `_Setting`
