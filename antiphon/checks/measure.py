@@ -107,7 +107,7 @@ def _in_all_places(
             for round in rounds
             if _premise_holds(promise, place, round) and round.composed.plays(promise.loss)
             for player in waiting
-            if player in round.told
+            if player in round.told or isinstance(promise, Exact)
         ]
         broken = {each.player for each in here if not each.kept}
         waiting = [player for player in waiting if player not in broken]
@@ -136,7 +136,7 @@ def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) ->
     gradient = flat_gradient(round.composed, player, promise.loss)
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.tolerance, skipped=NOT_FINITE)
-    told = round.told[player]
+    told = round.told.get(player, torch.zeros_like(gradient))
     difference, largest = float((told - gradient).abs().max()), float(gradient.abs().max())
     if difference == largest == 0:
         return Measured(player, 0.0, promise.tolerance, skipped=IDLE)
@@ -146,6 +146,9 @@ def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) ->
         why = _no_evidence(round, player, promise, largest, size)
         return Measured(player, difference / size, promise.tolerance, skipped=why)
     error = difference / size if size > 0 else math.inf
+    if player not in round.told:
+        detail = f"nothing is told in round {round.number}, where a gradient is expected"
+        return Measured(player, error, promise.tolerance, f"deliver {player}", detail)
     operator, detail = locate(round, player, promise.loss)
     return Measured(player, error, promise.tolerance, operator, detail)
 

@@ -262,6 +262,25 @@ def test_a_use_that_nobody_tells_of_is_named():
     assert "lacks the part of 'Both#2'" in found.detail
 
 
+@pytest.mark.parametrize("forget", [False, True])
+def test_a_round_in_which_a_player_is_told_nothing_counts_too(forget: bool):
+    q = QueryDraft()
+    player, objective = q.player("A", Dense, 3, 2), []
+    for number, name in enumerate(("Even", "Odd")):
+        with q.query_pass(name.lower(), every=2, start=number):
+            x, y = q.oracle(f"Nature{number}", samples(5, (3,), (2,)))()
+            objective.append(q.loss(name, mean_gap)(player(x), y))
+
+    def edit(upstream):
+        return None if forget and upstream.source.name == "Odd" else upstream.message
+
+    r = chain_rule(q, minimise(*objective), edit=edit)
+    found = measured(Grammar("passes", q.graph(), r, minimise(*objective)))["A"]
+    assert found.kept is not forget
+    if forget:
+        assert found.operator == "deliver A"
+
+
 def cancelling(message: Tensor) -> Tensor:
     """What a constant added to all logits changes: nothing."""
     return torch.log_softmax(message.sum(1, keepdim=True) + torch.zeros(1, 3, dtype=message.dtype), 1)
