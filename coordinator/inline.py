@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.audit import audit
@@ -101,6 +101,11 @@ class InlineExecutor:
         self._boundary.check("tell its states")
         with self._own_process():
             return {name: state for stage in self._stages.values() for name, state in stage.state().items()}
+
+    def modules(self) -> Mapping[str, nn.Module]:
+        """The modules of players and clones as they play, by name; read only."""
+        stages = self._stages.values()
+        return {name: each.module for stage in stages for name, each in (stage.players | stage.clones).items()}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
         """Continue from a state at a round boundary, also after a round that broke off."""

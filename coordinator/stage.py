@@ -17,7 +17,7 @@ from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.coupling import coupling
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.placement import Precision
-from antiphon.coordinator.schedule import Part, Query, Respond, Schedule, Share, Step
+from antiphon.coordinator.schedule import Part, Query, Respond, Schedule, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.errors import AntiphonError, OracleError, PlacementError, ProtocolError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
@@ -104,7 +104,7 @@ class Stage:
 
     def operator(self, node: Node) -> Operator:
         """The gray box of one node of Q, asked for the gradients that R needs of it."""
-        products = [each for each in self._grammar.response.nodes if isinstance(each, Product) and each.of == node.name]
+        products = self._products.get(node.name, [])
         toward = sorted({index for product in products for index in product.toward})
         parameters = any(product.parameters for product in products)
         share = self._shares.get(node.name)
@@ -115,7 +115,7 @@ class Stage:
             len(node.inputs),
             toward,
             self.players[node.owner].parameters if parameters else (),
-            sum(self._is_product_of(step, node) for step in self._assignment.schedule.steps),
+            self._answers[node.name],
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
         )
@@ -213,11 +213,21 @@ class Stage:
         for oracle in self.oracles.values():
             oracle.close()
 
-    def _is_product_of(self, step: Step, node: Node) -> bool:
-        if not isinstance(step, Respond) or step.worker != self.worker:
-            return False
-        response = self._grammar.response.by_name[step.node]
-        return isinstance(response, Product) and response.of == node.name
+    @cached_property
+    def _products(self) -> Mapping[str, Sequence[Product]]:
+        """The products of R by the node of Q that is asked for them."""
+        found: dict[str, list[Product]] = {}
+        for each in self._grammar.response.nodes:
+            if isinstance(each, Product):
+                found.setdefault(each.of, []).append(each)
+        return found
+
+    @cached_property
+    def _answers(self) -> Counter[str]:
+        """How often each node of Q is asked for a product here in a round."""
+        of = {product.name: node for node, each in self._products.items() for product in each}
+        steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
+        return Counter(of[step.node] for step in steps if step.worker == self.worker and step.node in of)
 
     @cached_property
     def _responses(self) -> Counter[str]:

@@ -92,7 +92,7 @@ class _Walk:
         if node.kind is Kind.PLAYER:
             self.heard[node.owner].append(product.parameters)
         for index, value in enumerate(node.inputs):
-            if self.query.is_played_by_someone(value) and self.query.type_of(value).dtype.is_floating_point:
+            if self.query.is_played_by_someone(value) and self.query.type_of(value).has_gradient:
                 self._tell(Upstream(self.draft, product.toward(index), node, self.query.by_name[value.node], value))
 
     def _tell(self, upstream: Upstream) -> None:

@@ -233,6 +233,11 @@ class Guarantee:
         losses = (getattr(promise, "loss", None) for promise in told)
         return next((loss for loss in losses if loss is not None), None)
 
+    def says_nothing_of(self, player: str) -> bool:
+        """Whether nothing is promised to a player: a surrogate is a promise about the objective, and to nobody."""
+        told = [each for each in self.promises if not isinstance(each, Surrogate)]
+        return not any(player in each.players or not each.players for each in told)
+
     def regrouped(
         self, names: Callable[[str], Iterable[str]], ports: Callable[[Port], Port | None] = lambda port: port
     ) -> "Guarantee":

@@ -1,32 +1,36 @@
-"""A grammar in double precision: the same graphs and edits, so that rounding does not hide errors."""
+"""A grammar in double precision: the same graphs and edits, so that rounding does not hide errors.
 
+It is played `in_double`, which takes care of what modules and operators compute.
+"""
+
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, final
+from typing import Any, final
 
-import torch
 from torch import Tensor, nn
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.oracle import Box, OracleDeclaration, Question, State
+from antiphon.grammars.promotion import WIDE, as_declared, in_double, widened
 from antiphon.grammars.query import NamedOracle, Node, Parameter, PlayerDeclaration, QueryGraph
 from antiphon.grammars.response import Map, ResponseGraph
 from antiphon.grammars.types import EdgeType
 
-Held = TypeVar("Held")
-
 
 def in_float64(grammar: Grammar) -> Grammar:
-    """The grammar with every float32 made float64: parameters, edges, and the tensors that operators carry.
+    """The grammar with every narrower float made float64: parameters, edges, and the tensors that operators carry;
+    narrower complex numbers complex128. One without any is returned as it is.
 
-    Players start from the same numbers; an oracle goes on computing in its own precision, and what it takes and answers
-    is converted. A grammar without any float32 is returned as it is.
+    Players start from the same numbers. A black box goes on computing as it was written, and what it takes and answers
+    is converted.
     """
     query = grammar.query
-    kinds = [each for node in query.nodes for each in node.outputs]
-    kinds += [EdgeType((), parameter.dtype) for player in query.players for parameter in player.parameters]
-    if not any(each.dtype is torch.float32 for each in kinds):
+    kinds = {each.dtype for node in query.nodes for each in node.outputs}
+    kinds |= {parameter.dtype for player in query.players for parameter in player.parameters}
+    if kinds.isdisjoint(WIDE):
         return grammar
     wide = QueryGraph(
         tuple(map(_node, query.nodes)),
@@ -44,42 +48,35 @@ def in_float64(grammar: Grammar) -> Grammar:
     return Grammar(grammar.name, wide, response, grammar.objective, grammar.guarantee)
 
 
-def widened(value: Any) -> Any:  # Any: whatever stands in a factory or an answer
-    """Float32 tensors and dtypes made float64, in lists, tuples and mappings too; everything else as it is."""
-    match value:
-        case Tensor():
-            return value.double() if value.dtype is torch.float32 else value
-        case torch.dtype():
-            return torch.float64 if value is torch.float32 else value
-        case Factory():
-            return Factory(value.target, widened(value.arguments), widened(value.keywords))
-        case Mapping():
-            return {key: widened(item) for key, item in value.items()}
-        case list() | tuple() if not hasattr(value, "_fields"):
-            return type(value)(map(widened, value))
-        case _:
-            return value
+def make_double(factory: Factory) -> nn.Module:
+    """The module that a player's factory makes, in double."""
+    with as_declared():
+        made = factory()
+    return _doubled(made)
 
 
-def make_double(factory: Factory) -> Any:  # Any: a module or a callable
-    """What the factory makes, its parameters and buffers in double precision."""
-    made = factory()
-    return made.double() if isinstance(made, nn.Module) else made
+def _doubled(module: nn.Module) -> nn.Module:
+    """Its parameters and buffers made double, by torch's own way of moving them; tied ones are still tied."""
+    kept: dict[int, tuple[Tensor, Tensor]] = {}  # with the narrow ones, so that no two have one id
+    return module._apply(lambda each: kept.setdefault(id(each), (each, widened(each)))[1])
 
 
 @final
 class DoubleOracle:
-    """An oracle of single precision, asked and answering in double."""
+    """An oracle of single precision, asked and answering in double; of a gray one, the answers are computed in it."""
 
     def __init__(self, inner: OracleDeclaration, *, seed: int) -> None:
-        self._inner, self._kinds = inner.make(seed), {each.name: each.inputs for each in inner.questions}
+        self._questions = {each.name: each for each in inner.questions}
+        with as_declared():
+            self._inner = inner.make(seed)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """As the inner oracle."""
-        kinds = self._kinds[question]
-        told = [each.to(kind.dtype) for each, kind in zip(inputs, kinds, strict=True)]
-        answers = self._inner.answer(question, told, round)
-        return tuple(map(widened, (answers,) if isinstance(answers, Tensor) else answers))
+        asked = self._questions[question]
+        with as_declared() if asked.box is Box.BLACK else contextlib.nullcontext():
+            told = [each.to(kind.dtype) for each, kind in zip(inputs, asked.inputs, strict=True)]
+            answers = self._inner.answer(question, told, round)
+            return widened((answers,) if isinstance(answers, Tensor) else tuple(answers))
 
     def state(self) -> State:
         """Of the inner oracle."""
@@ -113,7 +110,7 @@ def _node(node: Node) -> Node:
 
 def _player(player: PlayerDeclaration) -> PlayerDeclaration:
     parameters = tuple(Parameter(each.name, each.shape, widened(each.dtype)) for each in player.parameters)
-    return replace(player, factory=Factory.of(make_double, widened(player.factory)), parameters=parameters)
+    return replace(player, factory=Factory.of(make_double, player.factory), parameters=parameters)
 
 
 def _oracle(declaration: OracleDeclaration) -> OracleDeclaration:
@@ -126,21 +123,24 @@ def _oracle(declaration: OracleDeclaration) -> OracleDeclaration:
 
 
 def _operation(factory: Factory) -> Factory:
-    """An operator of the same values; a module class makes a module in double precision."""
-    wide, target = widened(factory), factory.target
-    if isinstance(target, type) and issubclass(target, nn.Module):
-        return Factory.of(_Module, wide)
-    return wide
+    """An operator of the same values, computed in double; torch's functions and ours compute in what they are given."""
+    home = getattr(factory.target, "__module__", "").partition(".")[0]
+    if not isinstance(factory.target, type) and home in ("torch", "antiphon"):
+        return Factory(factory.target, widened(factory.arguments), widened(factory.keywords))
+    return Factory.of(DoubleOperator, factory)
 
 
 @final
-class _Module(nn.Module):
-    """A parameterless module in double precision: a class, so that it is made before it is called."""
+class DoubleOperator(nn.Module):
+    """An operator without parameters, in double: a class, so that it is made before it is called."""
 
     def __init__(self, factory: Factory) -> None:
         super().__init__()
-        self.inner = make_double(factory)
+        with as_declared():
+            made = make_operator(factory)
+        self.inner = _doubled(made) if isinstance(made, nn.Module) else made
 
     def forward(self, *values: Tensor) -> Any:  # Any: a tensor or a tuple of them
-        """As the inner module."""
-        return self.inner(*values)
+        """As the inner one."""
+        with in_double():
+            return widened(self.inner(*values))

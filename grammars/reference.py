@@ -3,20 +3,23 @@
 No Response graph and no executor has a part in it; that is why executors and guarantees are held to it.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from antiphon.errors import GrammarError
+from antiphon.grammars.attributes import attributes, set_attributes
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import PlayerLoss
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.module_state import load_module
 from antiphon.grammars.objective import Direction
 from antiphon.grammars.oracle import Box, Oracle, State
+from antiphon.grammars.promotion import as_declared
 from antiphon.grammars.query import Kind, NamedOracle, Node, PlayerDeclaration, Port
 from antiphon.grammars.seeds import at_round, begin_streams, forked, making, stream
 
@@ -27,11 +30,13 @@ class Composed:
     """All values of Q in one round, as functions of all parameters.
 
     modules: of players and clones by name; in training mode. values: by port, with torch's record attached.
+    What a loss tells is asked of torch once, of everyone at the same time, and kept.
     """
 
     grammar: Grammar
     modules: Mapping[str, nn.Module]
     values: Mapping[Port, Tensor]
+    _told: dict[PlayerLoss | None, dict[int, Tensor | None]] = field(default_factory=dict, init=False, repr=False)
 
     def loss(self, loss: PlayerLoss | None = None) -> Tensor:
         """A player's loss, to be minimised; where none is given the grammar's objective, as far as it was played. 0-d.
@@ -69,18 +74,41 @@ class Composed:
 
     def gradient(self, player: str, loss: PlayerLoss | None = None) -> list[Tensor]:
         """Of a loss in the parameters of a player: one tensor for each, zeros where the loss does not depend on it."""
-        return self._gradients(self.loss(loss), self.parameters(player))
+        return self._gradients(loss, self.parameters(player))
 
     def cotangents(self, ports: Iterable[Port], loss: PlayerLoss | None = None) -> dict[Port, Tensor]:
         """Of a loss in values of Q: what the chain rule would tell of each, in all."""
         wanted = [port for port in ports if self.values[port].requires_grad]
-        found = self._gradients(self.loss(loss), [self.values[port] for port in wanted])
+        found = self._gradients(loss, [self.values[port] for port in wanted])
         return dict(zip(wanted, found, strict=True))
 
-    def _gradients(self, loss: Tensor, of: Sequence[Tensor]) -> list[Tensor]:
-        if not loss.requires_grad or not of:
-            return [torch.zeros_like(each) for each in of]
-        return list(torch.autograd.grad(loss, of, retain_graph=True, allow_unused=True, materialize_grads=True))
+    def _gradients(self, loss: PlayerLoss | None, of: Sequence[Tensor]) -> list[Tensor]:
+        told = self._told.setdefault(loss, {})
+        if any(id(each) not in told for each in of):
+            self._ask(loss, of, told)
+        return [_dense(told[id(each)], each) for each in of]
+
+    def _ask(self, loss: PlayerLoss | None, of: Sequence[Tensor], told: dict[int, Tensor | None]) -> None:
+        """One backward pass for all who are promised this loss, or for all values: apart, each would walk Q again, and
+        a check would be quadratic."""
+        value = self.loss(loss)
+        parameters = [each for player in self._promised.get(loss, ()) for each in self.parameters(player)]
+        values = [each for each in self.values.values() if each.requires_grad]
+        alike = values if any(each.grad_fn is not None for each in of) else parameters
+        asked = list({id(each): each for each in (*of, *alike)}.values())
+        found = [None] * len(asked)
+        if value.requires_grad:
+            found = torch.autograd.grad(value, asked, retain_graph=True, allow_unused=True)
+        told.update((id(each), gradient) for each, gradient in zip(asked, found, strict=True))
+
+    @functools.cached_property
+    def _promised(self) -> Mapping[PlayerLoss | None, set[str]]:
+        """The players of all promises about one loss; about the objective where a promise names none."""
+        found: dict[PlayerLoss | None, set[str]] = {}
+        for promise in self.grammar.guarantee.promises:
+            players = promise.players or [player.name for player in self.grammar.query.players]
+            found.setdefault(getattr(promise, "loss", None), set()).update(players)
+        return found
 
 
 def compose(
@@ -90,6 +118,7 @@ def compose(
     round: int = 0,
     played: Mapping[Port, Tensor] | None = None,
     jolt: Callable[[Tensor], Tensor] | None = None,
+    modules: Mapping[str, nn.Module] | None = None,
 ) -> Composed:
     """Q in `round` of a run with `seed`, in which everyone's states were `states` (as an executor tells them).
 
@@ -97,8 +126,9 @@ def compose(
     which is the same for those whose answers are functions of seed and round. If it is given, only what was played is
     composed: passes that rested are left out. Gray boxes are made afresh, given their state, and asked again, so that
     they can be differentiated. jolt: what every value passes that depends on a parameter, before it is used.
+    modules: of `modules_of`, if they are made already; they play, and change as they do.
     """
-    modules = _modules(grammar, states, seed)
+    modules = modules_of(grammar, states, seed) if modules is None else modules
     asked = {node.owner for node in grammar.query.nodes if played is None or grammar.query.box_of(node) is Box.GRAY}
     oracles = {each.name: _oracle(each, seed) for each in grammar.query.oracles if each.name in asked}
     for name, oracle in oracles.items():
@@ -134,12 +164,22 @@ def _module(player: PlayerDeclaration, seed: int) -> nn.Module:
         return player.factory()
 
 
-def _modules(grammar: Grammar, states: Mapping[str, State], seed: int) -> dict[str, nn.Module]:
-    modules = {player.name: _module(player, seed).train() for player in grammar.query.players}
-    clones = {each.name: _module(grammar.query.player_by_name[each.player], seed) for each in grammar.query.clones}
-    for name, module in (modules | clones).items():
-        load_module(repr(name), module, states[name])
-    return modules | clones
+def modules_of(
+    grammar: Grammar, states: Mapping[str, State], seed: int = 0, live: Mapping[str, nn.Module] | None = None
+) -> dict[str, nn.Module]:
+    """The modules of players and clones by name, made anew and in these states.
+
+    live: those that play, in these states: what they keep in plain attributes, which no state tells, is copied.
+    """
+    with as_declared():
+        modules = {player.name: _module(player, seed).train() for player in grammar.query.players}
+        clones = {each.name: _module(grammar.query.player_by_name[each.player], seed) for each in grammar.query.clones}
+        made = modules | clones
+        for name, module in made.items():
+            load_module(repr(name), module, states[name])
+            if live is not None:
+                set_attributes(module, attributes(live[name]))
+    return made
 
 
 def play(
@@ -174,6 +214,12 @@ def play(
     if node.kind is Kind.ORACLE and grammar.query.box_of(node) is Box.BLACK:
         return tuple(each.detach() for each in outputs)
     return outputs
+
+
+def _dense(gradient: Tensor | None, of: Tensor) -> Tensor:
+    if gradient is None:
+        return torch.zeros_like(of)
+    return gradient if gradient.layout is torch.strided else gradient.to_dense()
 
 
 def _described(value: object) -> str:

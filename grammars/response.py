@@ -259,10 +259,10 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
         )
     found = {Port(node.name, index): query.type_of(of.inputs[index]).of_order(Order.FIRST) for index in node.toward}
     for port, kind in found.items():
-        if not kind.dtype.is_floating_point:
+        if not kind.has_gradient:
             raise GrammarError(
                 f"response node {node.name!r} asks for the gradient of input {port.index} of {node.of!r}, which is "
-                f"{kind!r}; expected a floating-point input, since integers have no gradient. Do not ask for it."
+                f"{kind!r}; expected real or complex numbers, since integers have no gradient. Do not ask for it."
             )
     if node.parameters:
         if of.kind is not Kind.PLAYER:

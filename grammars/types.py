@@ -67,6 +67,11 @@ class EdgeType:
             return False
         return all(_composes(one, two, sizes) for one, two in zip(self.shape, other.shape, strict=True))
 
+    @property
+    def has_gradient(self) -> bool:
+        """Whether its values are real or complex numbers: integers and truth values have no derivative."""
+        return self.dtype.is_floating_point or self.dtype.is_complex
+
     def of_order(self, order: Order) -> "EdgeType":
         """The same shape and dtype, of the given order."""
         return EdgeType(self.shape, self.dtype, order)

@@ -1,14 +1,17 @@
 """One node of Q, played alone at the values that it was asked with: its outputs and its vector-Jacobian product."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from antiphon.checks.held import Held
 from antiphon.checks.witness import Witnessed
+from antiphon.grammars.attributes import attributes, set_attributes
+from antiphon.grammars.module_state import keeps_extra_state
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.reference import play
 from antiphon.grammars.seeds import stream
@@ -34,27 +37,24 @@ class Alone:
     ) -> tuple[Tensor, ...]:
         """What the node plays on these inputs, with these parameters in the place of its player's, if they are given.
 
-        The same random numbers are drawn each time, and what the module keeps in buffers is as before afterwards.
+        The same random numbers are drawn each time, and what the module keeps is as before afterwards.
         held: notes what is held fixed, or holds it fixed again.
         """
-        composed, oracles = self._round.composed, {}
-        if self.node.kind is Kind.ORACLE:
-            declared = next(each for each in composed.grammar.query.oracles if each.name == self.node.owner)
-            oracle = declared.declaration.make(stream(self._round.seed, "oracle", declared.name))
-            oracle.load(self._round.before[declared.name])
-            oracles[declared.name] = oracle
-        values = dict(zip(self.node.inputs, inputs, strict=True))
-        grammar, seed, number = composed.grammar, self._round.seed, self._round.number
-        with torch.random.fork_rng(devices=[]), self._standing_in(parameters):
+        with self._standing_in(parameters):
             with held or nullcontext():
-                found = play(grammar, self.node, composed.modules, oracles, values, None, seed, number)
+                found = self._played(inputs)
             # An output may be a view of a parameter, which is about to be put back.
             return found if parameters is None else tuple(each.detach().clone() for each in found)
 
     def product(self, cotangents: Sequence[Tensor | None]) -> list[Tensor]:
         """The vector-Jacobian product by torch: one tensor for each input, then one for each parameter."""
         leaves = [_leaf(each) for each in self.inputs]
-        outputs = self.play(leaves)
+        with self._standing_in(None):  # until the product is known: it may need a buffer as the query left it
+            return self._product(self._played(leaves), leaves, cotangents)
+
+    def _product(
+        self, outputs: Sequence[Tensor], leaves: Sequence[Tensor], cotangents: Sequence[Tensor | None]
+    ) -> list[Tensor]:
         asked = [each for each in (*leaves, *self.parameters) if each.requires_grad]
         pairs = zip(outputs, cotangents, strict=True)
         told = [(one, two) for one, two in pairs if two is not None and one.requires_grad]
@@ -67,11 +67,27 @@ class Alone:
         )
         return [each.to_dense() if each.is_sparse else each for each in found]
 
+    def _played(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        composed, oracles = self._round.composed, {}
+        if self.node.kind is Kind.ORACLE:
+            declared = next(each for each in composed.grammar.query.oracles if each.name == self.node.owner)
+            oracle = declared.declaration.make(stream(self._round.seed, "oracle", declared.name))
+            oracle.load(self._round.before[declared.name])
+            oracles[declared.name] = oracle
+        values = dict(zip(self.node.inputs, inputs, strict=True))
+        grammar, seed, number = composed.grammar, self._round.seed, self._round.number
+        with torch.random.fork_rng(devices=[]):
+            return play(grammar, self.node, composed.modules, oracles, values, None, seed, number)
+
     @contextmanager
     def _standing_in(self, parameters: Sequence[Tensor] | None) -> Iterator[None]:
         """Numbers are put in the place of others and back again; torch's records of the round do not notice."""
-        held = [*self.parameters, *(self._module.buffers() if self._module is not None else ())]
-        before = [each.detach().clone() for each in held]
+        module = self._module or nn.Module()
+        held = [*self.parameters, *module.buffers()]
+        before, kept = [each.detach().clone() for each in held], attributes(module)
+        further = [
+            (part, copy.deepcopy(part.get_extra_state())) for part in module.modules() if keeps_extra_state(part)
+        ]
         for own, other in zip(self.parameters, parameters or (), strict=False):
             own.data.copy_(other)
         try:
@@ -79,6 +95,9 @@ class Alone:
         finally:
             for own, other in zip(held, before, strict=True):
                 own.data.copy_(other)
+            for part, state in further:
+                part.set_extra_state(state)
+            set_attributes(module, kept)
 
 
 def _leaf(value: Tensor) -> Tensor:

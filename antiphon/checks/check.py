@@ -13,7 +13,7 @@ import torch
 from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
-from antiphon.checks.report import Report, Row, row_of
+from antiphon.checks.report import Report, Row, nothing_row, row_of
 from antiphon.checks.suite import Case, Learning, Study, Suite
 from antiphon.checks.suites import NAMES, suite_of
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
@@ -104,6 +104,7 @@ def _refuse_unknown(name: str) -> None:
 
 def _check_case(grammar: str, case: Case, seed: int) -> Iterable[Row]:
     found: dict[tuple[str, str], list[tuple[int, Measured]]] = {}
+    silent: dict[str, None] = {}
     for number in range(seed, seed + case.instances):
         instance = Instance(case.make(number), number, case.learning)
         if not instance.grammar.guarantee.promises:
@@ -111,9 +112,11 @@ def _check_case(grammar: str, case: Case, seed: int) -> Iterable[Row]:
                 f"grammar {instance.grammar.name!r} promises nothing, so nothing can be measured; expected a "
                 "guarantee. Give it one, such as antiphon.exact()."
             )
+        silent |= dict.fromkeys(filter(instance.grammar.guarantee.says_nothing_of, instance.players))
         for key, measured in _measured(instance):
             found.setdefault(key, []).extend((number, each) for each in measured)
-    return [row_of(grammar, case.name, what, players, each) for (what, players), each in found.items()]
+    rows = [row_of(grammar, case.name, what, players, each) for (what, players), each in found.items()]
+    return [*rows, nothing_row(grammar, case.name, tuple(silent), case.instances)] if silent else rows
 
 
 def _measured(instance: Instance) -> Iterable[tuple[tuple[str, str], Sequence[Measured]]]:

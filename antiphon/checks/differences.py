@@ -6,6 +6,7 @@ against differences of what it plays. The chain of operators is torch's in the r
 these two are compared elsewhere. Alone, a difference is not drowned by the rounding of a whole network.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -63,6 +64,8 @@ class Differences:
                 if node.name not in self._nodes and Port(node.name) in round.composed.values and _derived(round, node):
                     self._nodes[node.name] = node, _compare_node(round, node)
         self._losses: dict[PlayerLoss, Compared] = {}
+        self._behind: dict[str, list[frozenset[str]]] = {}
+        self._before: dict[PlayerLoss | None, set[str]] = {}
 
     def wrong(self, player: str, loss: PlayerLoss | None) -> tuple[str, float, str] | None:
         """(the operator, by how much it is wrong, how, in words) of one whose derivative is not the derivative of its
@@ -79,12 +82,11 @@ class Differences:
         return "; ".join(f"{node!r}: {each.unknown}" for node, each in self._way(player, loss) if each.unknown)
 
     def _way(self, player: str, loss: PlayerLoss | None) -> Iterable[tuple[str, Compared]]:
-        query = self._rounds[0].composed.grammar.query
-        above = _above(query.by_name, self._ends(loss))
-        for node, compared in self._nodes.values():
-            if node.name not in above:
+        """Of the operators on a player's way to its loss, those of which there is something to say."""
+        for node, compared in self._told:
+            if node.name not in self._above(loss):
                 continue
-            places = {index for index, port in enumerate(node.inputs) if player in query.players_above(port)}
+            places = {index for index, players in enumerate(self._players_above(node)) if player in players}
             own = node.owner == player
             if not (places or own):
                 continue
@@ -92,6 +94,22 @@ class Differences:
                 at: size for at, size in compared.wrong.items() if at in places or (own and at >= len(node.inputs))
             }
             yield node.name, Compared(wrong, compared.factor, compared.unknown)
+
+    @functools.cached_property
+    def _told(self) -> list[tuple[Node, Compared]]:
+        return [each for each in self._nodes.values() if each[1].wrong or each[1].unknown]
+
+    def _players_above(self, node: Node) -> list[frozenset[str]]:
+        """Of each input of the node, the players who stand behind it."""
+        if node.name not in self._behind:
+            query = self._rounds[0].composed.grammar.query
+            self._behind[node.name] = [query.players_above(port) for port in node.inputs]
+        return self._behind[node.name]
+
+    def _above(self, loss: PlayerLoss | None) -> set[str]:
+        if loss not in self._before:
+            self._before[loss] = _above(self._rounds[0].composed.grammar.query.by_name, self._ends(loss))
+        return self._before[loss]
 
     def _ends(self, loss: PlayerLoss | None) -> Sequence[Port]:
         return self._rounds[0].composed.grammar.objective.losses if loss is None else loss.inputs

@@ -1,34 +1,83 @@
 """One grammar with one seed, in float64: what it plays is played once, however many promises are measured on it."""
 
-import functools
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import final
 
 import torch
 from torch import Tensor
 
+from antiphon.checks.measured import Measured
 from antiphon.checks.places import Places
 from antiphon.checks.suite import Learning
 from antiphon.checks.witness import States, Witnessed, kinds_of_rounds, learned, witnessed
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import PlayerLoss
+from antiphon.grammars.guarantee import PlayerLoss, Promise
 from antiphon.grammars.precision import in_float64
+from antiphon.grammars.promotion import in_double
 from antiphon.grammars.reference import Composed
+from antiphon.grammars.types import dtype_name
 
 
 @final
 class Instance:
-    """A grammar to be measured. seed: of the run, its parameters and its oracles' draws."""
+    """A grammar to be measured, in float64 where that can be. seed: of the run, its parameters and its oracles' draws.
+
+    grammar: as it is played. places: where promises of single rounds are measured. rounding: how far figures may be
+    off besides, relative; 0 in float64.
+    """
 
     def __init__(self, grammar: Grammar, seed: int, learning: Learning) -> None:
-        self.grammar, self.seed, self.learning = in_float64(grammar), seed, learning
-        self._rounds: list[Witnessed] = []
+        self.seed, self.learning, self._declared = seed, learning, grammar
+        self.rounding, self._remark = 0.0, ""
+        try:
+            with in_double():
+                self._play(in_float64(grammar))
+        except Exception as error:  # a user's function of messages may refuse float64, and raise anything
+            self._play_as_declared(error)
 
     @property
     def players(self) -> tuple[str, ...]:
         """All players, in the order in which they were declared."""
         return tuple(player.name for player in self.grammar.query.players)
+
+    def measured(self, promise: Promise, measure: Callable[[Promise], list[Measured]]) -> list[Measured]:
+        """What `measure` finds of a promise: in float64, or where that raises in the precision that was declared.
+
+        There half of the digits are believed, and the figures say so.
+        """
+        if self.grammar is not self._declared:
+            try:
+                with in_double():
+                    return measure(promise)
+            except Exception as error:  # a module may refuse float64, and raise anything
+                self._play_as_declared(error)
+        return list(map(self._remarked, measure(self._loosened(promise))))
+
+    def _play(self, grammar: Grammar) -> None:
+        self.grammar = grammar
+        self._rounds: list[Witnessed] = []
+        self._kinds: list[Witnessed] = []
+        self._learned: dict[frozenset[str] | None, States] = {}
+        self.places = Places(self)
+
+    def _play_as_declared(self, error: Exception) -> None:
+        self._play(self._declared)
+        coarsest = max(_floats(self._declared), key=lambda dtype: torch.finfo(dtype).eps)
+        self.rounding = math.sqrt(torch.finfo(coarsest).eps)
+        cause = error.__cause__ or error
+        why = f"{type(cause).__name__}: {cause}".splitlines()[0]
+        self._remark = f"measured in {dtype_name(coarsest)}, within {self.rounding:.2g}, for float64 was refused: {why}"
+
+    def _loosened(self, promise: Promise) -> Promise:
+        loose = {name: self.rounding for name in ("tolerance", "bias") if self.rounding > getattr(promise, name, 1.0)}
+        return replace(promise, **loose)
+
+    def _remarked(self, found: Measured) -> Measured:
+        detail = "; ".join(filter(None, (found.detail, self._remark)))
+        return found if found.skipped else replace(found, detail=detail)
 
     def rounds(self, count: int = 1) -> list[Witnessed]:
         """The first rounds of a run in which nobody moves and all hear something."""
@@ -36,13 +85,12 @@ class Instance:
             self._rounds = witnessed(self.grammar, self.seed, count=count)
         return self._rounds[:count]
 
-    @functools.cached_property
-    def _kinds(self) -> list[Witnessed]:
-        return kinds_of_rounds(self.grammar, self.seed)
-
     def kinds_of_rounds(self) -> list[Witnessed]:
         """The first round of each kind: where passes rest, not the same is told in all rounds."""
-        return self._kinds if self._rests else self.rounds()
+        if not self._rests:
+            return self.rounds()
+        self._kinds = self._kinds or kinds_of_rounds(self.grammar, self.seed)
+        return self._kinds
 
     def kinds_from(self, states: States, first: int) -> list[Witnessed]:
         """The same from these states and that round on."""
@@ -54,14 +102,12 @@ class Instance:
     def _rests(self) -> bool:
         return any(each.cadence != Cadence() for each in self.grammar.query.passes)
 
-    @functools.cached_property
-    def places(self) -> "Places":
-        """Where promises of single rounds are measured."""
-        return Places(self)
-
     def learned_by(self, players: frozenset[str] | None) -> States:
         """Everyone's state after `players` (all by default) have learned and the others held still."""
-        return self._learned(players)
+        if players not in self._learned:
+            agents, rounds = self.learning.all_agents, self.learning.rounds
+            self._learned[players] = learned(self.grammar, self.seed, agents, rounds, players)
+        return self._learned[players]
 
     def diverged(self, states: States) -> str:
         """The first player who has a parameter that is no finite number; empty if nobody has."""
@@ -71,9 +117,12 @@ class Instance:
         """Rounds in which nobody moves any more, from these states on."""
         return witnessed(self.grammar, self.seed, states, self.learning.rounds, count)
 
-    @functools.lru_cache(maxsize=8)  # noqa: B019 - an instance lives as long as its check
-    def _learned(self, players: frozenset[str] | None) -> States:
-        return learned(self.grammar, self.seed, self.learning.all_agents, self.learning.rounds, players)
+
+def _floats(grammar: Grammar) -> set[torch.dtype]:
+    """The dtypes of all that is played and learned, as far as they are inexact."""
+    found = {each.dtype for node in grammar.query.nodes for each in node.outputs}
+    found |= {each.dtype for player in grammar.query.players for each in player.parameters}
+    return {dtype for dtype in found if dtype.is_floating_point or dtype.is_complex}
 
 
 def _finite(parameters: Iterable[Tensor]) -> bool:

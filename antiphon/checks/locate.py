@@ -1,7 +1,8 @@
 """Where a response goes wrong: the node of R that is told what is right, and tells what is wrong."""
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import final
 
 import torch
@@ -10,12 +11,19 @@ from torch import Tensor
 from antiphon.checks.alone import Alone
 from antiphon.checks.witness import Witnessed
 from antiphon.grammars.guarantee import PlayerLoss
+from antiphon.grammars.inference import make_operator
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Node, Port
-from antiphon.grammars.response import PARAMETERS, Map, Product, Seed
+from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Tap
 
-SAME = 1e-8
-"""Relative difference up to which a message is the reference's."""
+MAPS = 50
+"""How many maps of R are tried out, whether the response would be right without them."""
+
+LARGE = 400
+"""Nodes of R, above which maps are not tried out: it takes the square of their number."""
+
+Step = tuple[Port, Tensor, str, Sequence[tuple[Node, int]]]
+"""A message that is wrong, what is expected of it, who takes it, and what adds up to it."""
 
 
 def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
@@ -27,72 +35,172 @@ def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str,
     """
     delivery = next(each for each in round.composed.grammar.response.deliveries if each.player == player)
     gradient = torch.cat([each.reshape(-1) for each in round.composed.gradient(player, loss)])
-    asked = [node for node in round.composed.grammar.query.nodes if node.owner == player]
-    return _Walk(round, loss).blame(delivery.message, gradient, delivery.name, [(node, PARAMETERS) for node in asked])
+    asked = [(node, PARAMETERS) for node in round.composed.grammar.query.nodes if node.owner == player]
+    walk = _walk(round, loss)
+    operator, detail = walk.blame(delivery.message, gradient, delivery.name, asked)
+    # Where R is no chain rule there are messages without a truth of their own, and the walk goes past them.
+    large = len(round.composed.grammar.response.nodes) > LARGE
+    aside = "" if large or walk.passes(operator) else walk.too_much(delivery.message, gradient)
+    return (aside, f"without {aside!r} what is told to {player!r} would be right") if aside else (operator, detail)
+
+
+@functools.lru_cache(maxsize=4)
+def _walk(round: Witnessed, loss: PlayerLoss | None) -> "_Walk":
+    """One for all players of a loss: where many are told what is wrong, they have most of the way in common."""
+    return _Walk(round, loss)
 
 
 @final
 class _Walk:
-    """One search, for one player's loss."""
+    """One search, for one loss."""
 
     def __init__(self, round: Witnessed, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
         self._contributions: dict[str, list[Tensor]] = {}
+        self._blamed: dict[tuple[Port, str], tuple[str, str]] = {}
 
     def blame(
         self, message: Port, expected: Tensor, user: str, sources: Sequence[tuple[Node, int]] = ()
     ) -> tuple[str, str]:
         """`message` is not what is expected of it where `user` takes it. sources: (node of Q, which of its inputs or
         its parameters) that add up to what is expected there."""
-        node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
-        if _same(told, self._meaning(message)):  # right by itself, but not here
-            return user, f"what arrives at {user!r} is {_compare(told, expected)}{self._lacking(user, sources)}"
-        wrong = self._wrong_input(node, expected)
-        if wrong is not None:
-            return self.blame(*wrong)
-        if isinstance(node, Product) and (silent := self._unheard(node)):
-            return node.name, f"nothing arrives at {node.name!r} about {silent!r}, where a gradient is expected"
-        right = f"what arrives at {node.name!r} is right, and " if node.inputs else ""
-        return node.name, f"{right}what it tells is {_compare(told, expected)}"
+        passed: list[tuple[Port, str]] = []
+        step: Step = (message, expected, user, sources)
+        while True:
+            passed.append((step[0], step[2]))
+            found = self._blamed.get(passed[-1]) or self._here(*step)
+            if len(found) == 2:
+                self._blamed.update(dict.fromkeys(passed, found))
+                return found
+            step = found
 
-    def _wrong_input(self, node: object, expected: Tensor) -> tuple[Port, Tensor, str, list[tuple[Node, int]]] | None:
-        """(message, what it should be, who takes it, what adds up to it) of the first input that is wrong."""
-        if isinstance(node, Product):
-            for index, message in enumerate(node.cotangents):
-                port = Port(node.of, index)
-                if message is None or message not in self._round.messages or not self._is_known(port):
-                    continue
-                if not _same(self._round.messages[message], self._totals[port]):
-                    return message, self._totals[port], node.name, self._takers(port)
-        elif isinstance(node, Map):
-            inputs = [each for each in node.inputs if each in self._round.messages]
-            if any(_same(self._round.messages[each], expected) for each in inputs) and not _adds(node):
-                return None
-            for each in inputs:
-                meant = self._meaning(each, through=True)
-                if meant is not None and not _same(self._round.messages[each], meant):
-                    return each, meant, node.name, []
+    def _here(
+        self, message: Port, expected: Tensor, user: str, sources: Sequence[tuple[Node, int]]
+    ) -> tuple[str, str] | Step:
+        """Where it goes wrong, and how; or a message further up that is wrong."""
+        node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
+        relation = _compare(told, expected)
+        meant = self._meaning(message)
+        if meant is not None and not _same(meant, expected):  # even if it were right it would be wrong here
+            return user, f"what arrives at {user!r} is {relation}{self._lacking(user, sources)}"
+        if aside := self._repairing(message, expected):
+            changed, before = self._round.messages[Port(aside.name)], self._round.messages[aside.inputs[0]]
+            return (
+                aside.name,
+                f"what arrives at {aside.name!r} is right, and what it tells is {_compare(changed, before)}",
+            )
+        if further := self._wrong_input(message, expected) or self._rest_of_a_sum(message, expected):
+            return further
+        right = f"what arrives at {node.name!r} is right, and " if node.inputs else ""
+        return node.name, f"{right}what it tells is {relation}"
+
+    def too_much(self, message: Port, expected: Tensor) -> str:
+        """The first map of R, if there is one, without which the message would be right."""
+        response = self._grammar.response
+        above = response.ancestors(message.node)
+        maps = [each for each in response.nodes if isinstance(each, Map) and each.name in above]
+        maps = [each for each in maps if self.passes(each.name)]
+        without = (each for each in maps[:MAPS] if _same(self._retold(message, each, {}), expected))
+        return next((each.name for each in without), "")
+
+    def passes(self, name: str) -> bool:
+        """Whether that node of R is a map that makes one message of one other of its shape."""
+        node = self._grammar.response.by_name[name]
+        if not isinstance(node, Map):
+            return False
+        messages = self._round.messages
+        told, taken = messages.get(Port(node.name)), [messages.get(each) for each in node.inputs]
+        return told is not None and len(taken) == 1 and taken[0] is not None and taken[0].shape == told.shape
+
+    def _retold(self, message: Port, without: Map, known: dict[Port, Tensor]) -> Tensor:
+        """The message, had `without` passed on what it takes as it is."""
+        if message not in known:
+            if message.node == without.name:
+                known[message] = self._round.messages[without.inputs[0]]
+            elif without.name not in self._grammar.response.ancestors(message.node):
+                known[message] = self._round.messages[message]
+            else:
+                other = {each: self._retold(each, without, known) for each in self._inputs(message)}
+                known[message] = self._told_with(message, other)
+        return known[message]
+
+    def _repairing(self, message: Port, expected: Tensor) -> Map | None:
+        """The map among the inputs without which the message would be right, if there is one."""
+        by_name, told = self._grammar.response.by_name, self._round.messages
+        for each in self._inputs(message):
+            match by_name[each.node]:
+                case Map(inputs=(before,)) as aside if told[before].shape == told[each].shape:
+                    if _same(self._told_with(message, {each: told[before]}), expected):
+                        return aside
+                case _:
+                    pass
         return None
+
+    def _wrong_input(self, message: Port, expected: Tensor) -> Step | None:
+        """(message, what it should be, who takes it, what adds up to it) of the first input that is wrong, if the
+        message were right if its inputs were."""
+        node, meant = self._grammar.response.by_name[message.node], self._meant_inputs(message)
+        wrong = [each for each in meant if not _same(self._round.messages[each], meant[each])]
+        if not wrong or not _same(self._told_with(message, meant), expected):
+            return None
+        sources: list[tuple[Node, int]] = []
+        if isinstance(node, Product):
+            sources = self._takers(Port(node.of, node.cotangents.index(wrong[0])))
+        return wrong[0], meant[wrong[0]], node.name, sources
+
+    def _rest_of_a_sum(self, message: Port, expected: Tensor) -> Step | None:
+        """The one part of a sum that is not known to be right, and what it should be: what the others leave of it."""
+        node, parts = self._grammar.response.by_name[message.node], self._inputs(message)
+        if not isinstance(node, Map) or not _adds(node) or len(parts) < 2:
+            return None
+        doubtful = [each for each in parts if self._meaning(each) is None]
+        if len(doubtful) != 1:
+            return None
+        others = add(*(self._round.messages[each] for each in parts if each != doubtful[0]))
+        return doubtful[0], expected - others, node.name, []
+
+    def _inputs(self, message: Port) -> list[Port]:
+        node = self._grammar.response.by_name[message.node]
+        return [each for each in node.inputs if each in self._round.messages]
+
+    def _meant_inputs(self, message: Port) -> dict[Port, Tensor]:
+        """What each input should be, of those of which it is known."""
+        node = self._grammar.response.by_name[message.node]
+        if not isinstance(node, Product):
+            known = {each: self._meaning(each, through=True) for each in self._inputs(message)}
+            return {each: meant for each, meant in known.items() if meant is not None}
+        ports = {each: Port(node.of, index) for index, each in enumerate(node.cotangents) if each is not None}
+        told = self._inputs(message)
+        return {each: self._totals[port] for each, port in ports.items() if each in told and self._is_known(port)}
+
+    def _told_with(self, message: Port, other: Mapping[Port, Tensor]) -> Tensor:
+        """The message, had its node been told `other` in the place of some of its inputs."""
+        node, told = self._grammar.response.by_name[message.node], {**self._round.messages, **other}
+        if isinstance(node, Product):
+            cotangents = [told.get(each) if each is not None else None for each in node.cotangents]
+            of = self._grammar.query.by_name[node.of]
+            return _part(of, message.index, Alone(self._round, of).product(cotangents))
+        assert isinstance(node, Map)  # nothing else takes messages and tells one
+        return make_operator(node.operation)(*(told[each] for each in self._inputs(message)))
 
     def _meaning(self, message: Port, through: bool = False) -> Tensor | None:
         """The truth of a message by itself; None where it has none, as what a map of R's own makes of others.
 
-        through: whether a map that keeps the shape is to be worth what it takes.
+        through: whether a map that keeps the shape is to be worth what it takes, and a tap what it taps.
         """
         node = self._grammar.response.by_name[message.node]
-        if message not in self._round.messages:
-            return None
         match node:
             case Seed(loss=port):
                 return self._totals[port] if self._is_known(port) else None
-            case Product():
-                found = self._contribution(self._grammar.query.by_name[node.of])
-                if message.index != PARAMETERS:
-                    return found[message.index]
-                count = len(self._grammar.query.by_name[node.of].inputs)
-                return torch.cat([each.reshape(-1) for each in found[count:]])
+            case Product(of=of):
+                if not any(self._is_known(Port(of, index)) for index in range(len(node.cotangents))):
+                    return None
+                asked = self._grammar.query.by_name[of]
+                return _part(asked, message.index, self._contribution(asked))
+            case Tap() if through:
+                return self._round.messages[message]
             case Map() if _adds(node):
-                parts = [self._meaning(each, through) for each in node.inputs if each in self._round.messages]
+                parts = [self._meaning(each, through) for each in self._inputs(message)]
                 known = [each for each in parts if each is not None]
                 return add(*known) if known and len(known) == len(parts) else None
             case Map(inputs=(single,)) if through:
@@ -123,18 +231,13 @@ class _Walk:
         nodes = self._grammar.query.nodes
         return [(node, index) for node in nodes for index, each in enumerate(node.inputs) if each == port]
 
-    def _unheard(self, node: Product) -> Port | None:
-        """An output of which the product is told nothing, although it has a gradient."""
-        ports = [Port(node.of, index) for index, message in enumerate(node.cotangents) if message is None]
-        return next((port for port in ports if port in self._totals and self._totals[port].any()), None)
-
     def _lacking(self, user: str, sources: Sequence[tuple[Node, int]]) -> str:
         """Which parts of what is expected nobody tells, in words."""
         heard = self._grammar.response.ancestors(user)
-        nodes = [each for each in self._grammar.response.nodes if isinstance(each, Product) and each.name in heard]
-        told = {
-            (each.of, index) for each in nodes for index in (*each.toward, *([PARAMETERS] if each.parameters else []))
-        }
+        nodes = [each for each in self._grammar.response.nodes if each.name in heard]
+        used = {port for each in nodes for port in each.inputs}
+        products = {each.name: each.of for each in nodes if isinstance(each, Product)}
+        told = {(products[port.node], port.index) for port in used if port.node in products}
         missing = [node.name for node, index in sources if (node.name, index) not in told and self._adds(node, index)]
         return f": it lacks the part of {missing[0]!r}" if missing else ""
 
@@ -144,6 +247,13 @@ class _Walk:
         found = self._contribution(node)
         parts = found[len(node.inputs) :] if index == PARAMETERS else [found[index]]
         return any(bool(each.any()) for each in parts)
+
+
+def _part(node: Node, index: int, found: Sequence[Tensor]) -> Tensor:
+    """One output of a product: by input, or of all parameters in a row."""
+    if index != PARAMETERS:
+        return found[index]
+    return torch.cat([each.reshape(-1) for each in found[len(node.inputs) :]])
 
 
 def _adds(node: Map) -> bool:
@@ -158,7 +268,7 @@ def _compare(told: Tensor, expected: Tensor) -> str:
         return "something, where no gradient is expected"
     if _same(told, -expected):
         return "of the opposite sign"
-    factor = float((told * expected).sum() / expected.square().sum())
+    factor = float((told * expected.conj()).sum().real / expected.abs().square().sum())
     if torch.isfinite(told).all() and _same(told, factor * expected):
         return f"{factor:.4g} times the gradient"
     return "another direction than the gradient"
@@ -167,4 +277,5 @@ def _compare(told: Tensor, expected: Tensor) -> str:
 def _same(one: Tensor, two: Tensor | None) -> bool:
     if two is None or one.shape != two.shape:
         return False
-    return float((one - two).abs().max()) <= SAME * max(float(two.abs().max()), 1e-300)
+    half = math.sqrt(torch.finfo(one.dtype).eps)  # of the digits
+    return float((one - two).abs().max()) <= half * max(float(two.abs().max()), 1e-300)

@@ -41,7 +41,7 @@ ROUNDING = 1e-9
 """Relative. What a mean of float64 numbers may lack."""
 
 NOTHING = 1e-12
-"""Relative to the largest number of its kind. Below it a number is taken for zero."""
+"""Relative to the largest number of its kind, in float64. Below it a number is taken for zero."""
 
 _NOT_KNOWN = "the truth is not known for these modules"
 
@@ -52,14 +52,18 @@ def measure(promise: Promise, instance: Instance) -> list[Measured]:
     _refuse_strangers(instance, promise)
     if getattr(promise, "loss", None) == UNKNOWN:
         return [Measured(player, 0.0, 0.0, skipped=_NOT_KNOWN) for player in players]
+    return instance.measured(promise, lambda promised: _measured(promised, instance, players))
+
+
+def _measured(promise: Promise, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
     measured: Callable[[Any, Instance, tuple[str, ...]], list[Measured]] = _MEASURES[type(promise)]
     return [_with_evidence(promise, instance, each) for each in measured(promise, instance, players)]
 
 
 def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Measured:
     """The figure; where the gradient that it was held against is not the derivative of what is played, a failure."""
-    if not isinstance(promise, Exact | SignCorrect | Descent | Estimated) or not found.kept:
-        return found
+    if not isinstance(promise, Exact | SignCorrect | Descent | Estimated) or not found.kept or instance.rounding:
+        return found  # differences need all digits of float64
     differences = instance.places.differences
     if wrong := differences.wrong(found.player, promise.loss):
         operator, error, how = wrong
@@ -103,7 +107,7 @@ def _in_all_places(
             for round in rounds
             if _premise_holds(promise, place, round) and round.composed.plays(promise.loss)
             for player in waiting
-            if player in round.told
+            if player in round.told or isinstance(promise, Exact)
         ]
         broken = {each.player for each in here if not each.kept}
         waiting = [player for player in waiting if player not in broken]
@@ -132,7 +136,7 @@ def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) ->
     gradient = flat_gradient(round.composed, player, promise.loss)
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.tolerance, skipped=NOT_FINITE)
-    told = round.told[player]
+    told = round.told.get(player, torch.zeros_like(gradient))
     difference, largest = float((told - gradient).abs().max()), float(gradient.abs().max())
     if difference == largest == 0:
         return Measured(player, 0.0, promise.tolerance, skipped=IDLE)
@@ -142,6 +146,9 @@ def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) ->
         why = _no_evidence(round, player, promise, largest, size)
         return Measured(player, difference / size, promise.tolerance, skipped=why)
     error = difference / size if size > 0 else math.inf
+    if player not in round.told:
+        detail = f"nothing is told in round {round.number}, where a gradient is expected"
+        return Measured(player, error, promise.tolerance, f"deliver {player}", detail)
     operator, detail = locate(round, player, promise.loss)
     return Measured(player, error, promise.tolerance, operator, detail)
 
@@ -194,7 +201,7 @@ def _delivered(instance: Instance, round: Witnessed, player: str) -> Measured | 
         return Measured(player, float("nan"), 0.0, names[-1] if names else "", "what is told is not finite")
     if not parts or not (told.any() or expected.any()):
         return None
-    if told.any() and expected.any() and _angle(told, expected) < 1e-6:
+    if told.any() and expected.any() and _angle(told, expected) < math.degrees(math.sqrt(torch.finfo(told.dtype).eps)):
         return None
     return Measured(player, float("inf"), 0.0, names[-1], f"{player!r} is told something else than its products tell")
 
@@ -224,9 +231,13 @@ def _products(instance: Instance, player: str) -> list[Product]:
     return [node for node in nodes if query.by_name[node.of].owner == player]
 
 
+def _nothing(values: Tensor) -> float:
+    return NOTHING * torch.finfo(values.dtype).eps / torch.finfo(torch.float64).eps
+
+
 def _signs(values: Tensor) -> Tensor:
     """-1, 0 or 1; what is nothing beside the largest counts as zero."""
-    return torch.where(values.abs() > NOTHING * values.abs().max(), values.sign(), 0.0)
+    return torch.where(values.abs() > _nothing(values) * values.abs().max(), values.sign(), 0.0)
 
 
 def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> list[Measured]:
@@ -238,7 +249,9 @@ def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.degrees, skipped=NOT_FINITE)
-    if not gradient.any() or float(gradient.abs().max()) <= NOTHING * terms(round, player, promise.loss, gradient):
+    if not gradient.any() or float(gradient.abs().max()) <= _nothing(gradient) * terms(
+        round, player, promise.loss, gradient
+    ):
         return Measured(player, 0.0, promise.degrees, skipped="there is no gradient here to hold an angle to")
     angle = _angle(told, gradient) if float(told.norm()) > 0 else 180.0
     if angle < promise.degrees:

@@ -51,9 +51,11 @@ def worst(found: Sequence[Measured]) -> Measured:
 
 def by_player(found: Iterable[Measured], players: Iterable[str]) -> list[list[Measured]]:
     """The figures of each player, in the order of the players."""
-    figures = list(found)
-    groups = [[each for each in figures if each.player == player] for player in players]
-    return [group for group in groups if group]
+    groups: dict[str, list[Measured]] = {player: [] for player in players}
+    for each in found:
+        if each.player in groups:
+            groups[each.player].append(each)
+    return [group for group in groups.values() if group]
 
 
 def beyond(value: float, uncertain: float) -> float:

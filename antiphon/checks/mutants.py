@@ -1,17 +1,19 @@
 """Grammars whose R was broken at one place: what a check has to notice. For tests of checks, ours and yours."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from antiphon.errors import AntiphonError, GrammarError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.maps import negate, over_batch, scale
 from antiphon.grammars.query import Port
-from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
 
 
 def messages(grammar: Grammar) -> list[Port]:
@@ -66,6 +68,95 @@ def single_faults(grammar: Grammar) -> Iterator[tuple[Port, Grammar]]:
     for message in messages(grammar):
         yield message, flipped(grammar, message)
         yield message, silenced(grammar, message)
+
+
+def all_faults(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
+    """Every single fault of R: (its kind, the message that is wrong, the mutated grammar).
+
+    Each message flipped, silenced, halved, and transposed where its last two sizes are equal; two messages of one type
+    swapped; a product taken at another use of the same player; a value of a clone told in its player's place, and the
+    other way round. A fault need not change what is told: see `changes`.
+    """
+    for message in messages(grammar):
+        yield "sign", message, flipped(grammar, message)
+        yield "cut", message, silenced(grammar, message)
+        yield "factor", message, through(grammar, message, scale, factor=0.5)
+        shape = grammar.message_types[message].shape
+        if len(shape) >= 2 and shape[-1] == shape[-2] and isinstance(shape[-1], int):
+            yield "transposed", message, through(grammar, message, transposed)
+    yield from _swaps(grammar)
+    yield from _other_uses(grammar)
+    yield from _other_owners(grammar)
+
+
+def transposed(message: Tensor) -> Tensor:
+    """The last two dimensions exchanged."""
+    return message.mT.contiguous()
+
+
+def _swaps(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
+    """Two messages of one type exchanged, wherever no cycle comes of it."""
+    response, all_messages = grammar.response, messages(grammar)
+    for index, one in enumerate(all_messages):
+        for two in all_messages[index + 1 :]:
+            if grammar.message_types[one] != grammar.message_types[two] or one.node in response.ancestors(two.node):
+                continue
+            exchanged = {one: two, two: one}
+            nodes = tuple(_exchanged(node, exchanged) for node in response.nodes)
+            with suppress(GrammarError):  # the two in another order would be a cycle
+                yield "swapped", two, _with(grammar, _ordered(nodes))
+
+
+def _exchanged(node: ResponseNode, by: Mapping[Port, Port]) -> ResponseNode:
+    for one, two in list(by.items())[:1]:
+        aside = Port("aside")
+        return _rewired(_rewired(_rewired(node, one, aside), two, one), aside, two)
+    return node
+
+
+def _ordered(nodes: tuple[ResponseNode, ...]) -> tuple[ResponseNode, ...]:
+    """The nodes so that each comes after those that it takes from, where there is such an order."""
+    waiting, found, known = list(nodes), list[ResponseNode](), set[str]()
+    while ready := [node for node in waiting if all(port.node in known for port in node.inputs)]:
+        found.append(ready[0])
+        known.add(ready[0].name)
+        waiting.remove(ready[0])
+    return (*found, *waiting)
+
+
+def _other_uses(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
+    """A product of one use of a player taken at another use of it."""
+    query = grammar.query
+    for node in grammar.response.nodes:
+        if not isinstance(node, Product):
+            continue
+        here = query.by_name[node.of]
+        for other in query.nodes:
+            if other.owner == here.owner and other.name != here.name and other.outputs == here.outputs:
+                nodes = (replace(each, of=other.name) if each is node else each for each in grammar.response.nodes)
+                with suppress(AntiphonError):  # asked in another pass, or of values of another type
+                    yield (
+                        "other use",
+                        Port(node.name, PARAMETERS if node.parameters else node.toward[0]),
+                        _with(grammar, tuple(nodes)),
+                    )
+
+
+def _other_owners(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
+    """A tap of a player's value where its clone's should be, or of a clone's where its player's should be."""
+    query = grammar.query
+    family = {each.name: each.player for each in query.clones}
+    for node in grammar.response.nodes:
+        if not isinstance(node, Tap):
+            continue
+        here = query.by_name[node.port.node]
+        for other in query.nodes:
+            related = family.get(other.owner, other.owner) == family.get(here.owner, here.owner)
+            if related and other.owner != here.owner and other.outputs == here.outputs:
+                port = Port(other.name, node.port.index)
+                nodes = (replace(each, port=port) if each is node else each for each in grammar.response.nodes)
+                with suppress(AntiphonError):  # asked in another pass
+                    yield "other owner", Port(node.name), _with(grammar, tuple(nodes))
 
 
 def wrong_gate(message: Tensor) -> Tensor:

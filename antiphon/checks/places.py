@@ -19,6 +19,9 @@ START, PERTURBED, LATE = "at the start", "at perturbed parameters", "in late rou
 PLAYED = 12
 """Rounds of the short play, after which an adapter is not zero any more, and a clone not its player."""
 
+FEW = 20
+"""Draws that are made at each place, if as many are asked for."""
+
 SIZES = (1.0, 0.3, 0.1)
 """How large a change of the parameters is tried: the first at which every loss is a finite number."""
 
@@ -40,9 +43,11 @@ class Places:
             yield LATE, self.late
 
     def draws(self, count: int) -> Iterator[tuple[str, list[Witnessed]]]:
-        """(name of the place, the first `count` rounds there in which everybody hears something)."""
+        """(name of the place, rounds there in which everybody hears something): `count` at the start, and a quarter
+        elsewhere, where what is uncertain is larger, but a fault is as large."""
         instance = self._instance
         yield START, instance.rounds(count)
+        count = max(min(count, FEW), count // 4)
         if self.perturbed:
             yield PERTURBED, self._more(self.perturbed[0], count)
         if self.late:
@@ -62,7 +67,7 @@ class Places:
                 states = perturbed(instance.grammar, start.before, instance.seed, size, buffers)
                 rounds = instance.kinds_from(states, start.number)
             except Exception as error:  # a user's module or operator may raise anything
-                why = f"{type(error).__name__}: {error}"
+                why = _cause(error)
                 continue
             if _finite(rounds):
                 return rounds
@@ -79,7 +84,7 @@ class Places:
                 return self._nothing(LATE, f"the parameters of {instance.diverged(states)!r} are no numbers there")
             rounds = instance.kinds_from(states, PLAYED)
         except Exception as error:  # a user's module, operator or agent may raise anything
-            return self._nothing(LATE, f"{type(error).__name__}: {error}")
+            return self._nothing(LATE, _cause(error))
         return rounds if _finite(rounds) else self._nothing(LATE, "a loss is no finite number there")
 
     @functools.cached_property
@@ -99,3 +104,10 @@ def _finite(rounds: list[Witnessed]) -> bool:
         for port in each.composed.grammar.objective.losses
         if port in each.composed.values
     )
+
+
+def _cause(error: BaseException) -> str:
+    """What was raised first, in a module or an operator."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, final
@@ -60,7 +61,12 @@ class Row:
         return self.verdict == FAILS
 
 
-KEPT, FAILS, UNMEASURED = "kept", "FAILS", "not measured"
+KEPT, FAILS, UNMEASURED, NOTHING = "kept", "FAILS", "not measured", "nothing promised"
+
+
+def nothing_row(grammar: str, case: str, players: Sequence[str], instances: int) -> Row:
+    """Of players to whom a grammar promises nothing: what they are told may be anything."""
+    return Row(grammar, case, "none", ", ".join(players), 0.0, 0.0, NOTHING, instances, -1)
 
 
 def row_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]]) -> Row:
@@ -110,10 +116,12 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One line: of how many promises how many were kept."""
-        measured = [row for row in self.rows if row.verdict != UNMEASURED]
-        kept, others = sum(not row.failed for row in measured), len(self.rows) - len(measured)
-        return f"{kept} of {len(measured)} promises kept, {others} not measured, {self.seconds:.0f} s"
+        """One line: of how many promises how many were kept, and to whom nothing is promised."""
+        count = Counter(row.verdict for row in self.rows)
+        parts = [f"{count[KEPT]} of {count[KEPT] + count[FAILS]} promises kept", f"{count[UNMEASURED]} not measured"]
+        if nobody := [row.players for row in self.rows if row.verdict == NOTHING]:
+            parts.append(f"nothing promised to {'; '.join(dict.fromkeys(nobody))}")
+        return ", ".join([*parts, f"{self.seconds:.0f} s"])
 
     @property
     def as_json(self) -> str:
@@ -135,7 +143,7 @@ _HEADER = ("grammar", "instances", "guarantee", "players", "measured", "bound", 
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    measured, bound = ("-", "-") if row.verdict == UNMEASURED else (figure(row.measured), figure(row.bound))
+    measured, bound = ("-", "-") if row.verdict in (UNMEASURED, NOTHING) else (figure(row.measured), figure(row.bound))
     return row.grammar, f"{row.instances} {row.case}".strip(), row.guarantee, row.players, measured, bound, row.verdict
 
 

@@ -32,7 +32,7 @@ def terms(round: Witnessed, player: str, loss: PlayerLoss | None, gradient: Tens
     """
     largest = float(gradient.abs().max()) if gradient.numel() else 0.0
     changes = [float((_flat(each, player, loss) - gradient).abs().max()) for each in _jolted(round)]
-    return largest + max(changes) / JOLT
+    return largest + max(changes) / _size(gradient.dtype)
 
 
 def resolved(round: Witnessed, player: str, loss: PlayerLoss | None, size: float) -> bool:
@@ -68,7 +68,13 @@ def _jolted_states(composed: Composed, states: States, draw: torch.Generator) ->
 def _jolt(value: Tensor, draw: torch.Generator) -> Tensor:
     if not (value.is_floating_point() or value.is_complex()):
         return value
-    return value * (1 + JOLT * torch.randn(value.shape, generator=draw, dtype=torch.float64))
+    drawn = torch.randn(value.shape, generator=draw, dtype=torch.float64)
+    return (value * (1 + _size(value.dtype) * drawn)).to(value.dtype)
+
+
+def _size(dtype: torch.dtype) -> float:
+    """Of a jolt: `JOLT`, as much larger as the dtype is coarser than float64."""
+    return JOLT * torch.finfo(dtype).eps / EPSILON
 
 
 def _flat(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.assignment import assign
@@ -17,7 +18,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.oracle import State
 from antiphon.grammars.query import Port
-from antiphon.grammars.reference import Composed, compose
+from antiphon.grammars.reference import Composed, compose, modules_of
 from antiphon.transport.message import Phase
 
 States = Mapping[str, State]
@@ -52,9 +53,10 @@ def witness(grammar: Grammar, seed: int, states: States | None = None, first: in
             executor.load(_unmoved(grammar, states), first)
         while True:
             before, number = executor.states(), executor.round
+            modules = modules_of(grammar, before, seed, executor.modules())  # before they play, which may change them
             seen.clear()
             executor.play(1)
-            yield _witnessed(grammar, before, seed, number, seen)
+            yield _witnessed(grammar, before, modules, seed, number, seen)
 
 
 def witnessed(
@@ -115,7 +117,14 @@ def learned(
         return executor.states()
 
 
-def _witnessed(grammar: Grammar, before: States, seed: int, number: int, seen: Mapping[Slot, Tensor]) -> Witnessed:
+def _witnessed(
+    grammar: Grammar,
+    before: States,
+    modules: Mapping[str, nn.Module],
+    seed: int,
+    number: int,
+    seen: Mapping[Slot, Tensor],
+) -> Witnessed:
     played = {slot.port: value for slot, value in seen.items() if slot.phase is Phase.QUERY}
     messages = {slot.port: value for slot, value in seen.items() if slot.phase is Phase.RESPONSE}
     told = {
@@ -123,7 +132,33 @@ def _witnessed(grammar: Grammar, before: States, seed: int, number: int, seen: M
         for delivery in grammar.response.deliveries
         if delivery.message in messages
     }
-    return Witnessed(seed, number, before, compose(grammar, before, seed, number, played), messages, told)
+    composed = compose(grammar, before, seed, number, played, modules=modules)
+    _refuse_other_values(grammar, composed, played)
+    return Witnessed(seed, number, before, composed, messages, told)
+
+
+def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[Port, Tensor]) -> None:
+    """A reference that does not play what was played says nothing of what was told."""
+    for port, value in composed.values.items():
+        if port in played and not _same(value.detach(), played[port]):
+            node = grammar.query.by_name[port.node]
+            raise GrammarError(
+                f"{node.kind} {node.owner!r} of grammar {grammar.name!r} played other values at {port!r} when it was "
+                "asked again, made anew in the same state; expected the same, to measure promises on. Draw from "
+                "torch's generator, and keep what changes in buffers, `get_extra_state` or attributes of the module."
+            )
+
+
+def _same(one: Tensor, two: Tensor) -> bool:
+    """Up to half of the digits, of numbers that rounding may change; what is no float may jump, and is not compared."""
+    if not (one.is_floating_point() or one.is_complex()):
+        return True
+    near = math.sqrt(torch.finfo(one.dtype).eps)
+    return torch.allclose(one, two, rtol=near, atol=near * _size(one), equal_nan=True)
+
+
+def _size(values: Tensor) -> float:
+    return float(values.abs().max()) if values.numel() else 0.0
 
 
 def _unmoved(grammar: Grammar, states: States) -> dict[str, State]:

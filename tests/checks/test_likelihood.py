@@ -30,26 +30,26 @@ def test_every_single_fault_is_noticed_and_only_who_hears_it_is_named(seed, brok
 
 def test_an_estimator_who_is_told_to_be_unlikely(grammar, broken):
     (failure,) = broken(flipped(grammar, Port("d Surprise")))
-    assert (failure.player, failure.operator) == ("Estimator", "Estimator *")
-    assert "what arrives at 'Estimator *' is of the opposite sign" in failure.text
+    assert (failure.player, failure.operator) == ("Estimator", "mutated d Surprise")
+    assert "what it tells is of the opposite sign" in failure.text
 
 
 def test_the_prior_forgotten(grammar, broken):
     (failure,) = broken(silenced(grammar, Port("Prior *")))
-    assert (failure.player, failure.operator) == ("Estimator", "Estimator *")
-    assert "what arrives at 'Estimator *' is nothing, where a gradient is expected" in failure.text
+    assert (failure.player, failure.operator) == ("Estimator", "mutated Prior *")
+    assert "what it tells is nothing, where a gradient is expected" in failure.text
 
 
 def test_a_prior_that_is_not_shared_out(grammar, broken):
     (failure,) = broken(through(grammar, Port("Prior *"), scale, factor=40.0))
-    assert "what arrives at 'Estimator *' is 40 times the gradient" in failure.text
+    assert "what it tells is 40 times the gradient" in failure.text
 
 
 def test_a_gate_where_none_belongs(grammar, broken):
     (failure,) = broken(through(grammar, Port("Surprise *"), wrong_gate))
-    assert (failure.player, failure.operator) == ("Estimator", "Estimator *")
+    assert (failure.player, failure.operator) == ("Estimator", "mutated Surprise *")
 
 
 def test_a_tap_in_place_of_a_product(grammar, broken):
     (failure,) = broken(tapped(grammar, Port("Surprise *"), Port("Estimator")))
-    assert (failure.player, failure.operator) == ("Estimator", "Estimator *")
+    assert (failure.player, failure.operator) == ("Estimator", "mutated Surprise *")

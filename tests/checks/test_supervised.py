@@ -35,22 +35,22 @@ def test_every_single_fault_is_noticed_and_only_who_hears_it_is_named(grammar, b
 
 def test_a_sign_flipped_at_the_loss(grammar, broken):
     (failure,) = broken(flipped(grammar, Port("Loss *")))
-    assert (failure.player, failure.operator) == ("Predictor", "Predictor *")
-    assert "what arrives at 'Predictor *' is of the opposite sign" in failure.text
+    assert (failure.player, failure.operator) == ("Predictor", "mutated Loss *")
+    assert "what it tells is of the opposite sign" in failure.text
 
 
 def test_the_penalty_forgotten(grammar, broken):
     (failure,) = broken(silenced(grammar, Port("d Omega")))
-    assert (failure.player, failure.operator) == ("Predictor", "Predictor *")
-    assert "what arrives at 'Predictor *' is nothing, where a gradient is expected" in failure.text
+    assert (failure.player, failure.operator) == ("Predictor", "mutated d Omega")
+    assert "what it tells is nothing, where a gradient is expected" in failure.text
 
 
 def test_a_gate_where_none_belongs(grammar, broken):
     (failure,) = broken(through(grammar, Port("Loss *"), wrong_gate))
-    assert failure.operator == "Predictor *"
+    assert failure.operator == "mutated Loss *"
     assert "is another direction than the gradient" in failure.text
 
 
 def test_a_tap_in_place_of_a_product(grammar, broken):
     (failure,) = broken(tapped(grammar, Port("Loss *"), Port("Predictor")))
-    assert (failure.player, failure.operator) == ("Predictor", "Predictor *")
+    assert (failure.player, failure.operator) == ("Predictor", "mutated Loss *")

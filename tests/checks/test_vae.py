@@ -45,14 +45,14 @@ def test_the_messages_of_the_bound_are_all_there():
 @pytest.mark.parametrize(
     ("mutant", "players", "operator"),
     [
-        (lambda g: flipped(g, Port("L1 *", 1)), {"Encoder"}, "Encoder *"),
-        (lambda g: silenced(g, Port("L1 *", 1)), {"Encoder"}, "Encoder *"),
-        (lambda g: silenced(g, Port("prior *")), {"Encoder"}, "Encoder *"),
-        (lambda g: flipped(g, Port("Decoder *")), {"Encoder"}, "Encoder *"),
-        (lambda g: tapped(g, Port("Decoder *"), Port("Encoder")), {"Encoder"}, "Encoder *"),
-        (lambda g: through(g, Port("L2 *", 1), wrong_gate), {"Encoder", "Decoder"}, "Decoder *"),
-        (lambda g: tapped(g, Port("L2 *", 1), Port("Decoder")), {"Encoder", "Decoder"}, "Decoder *"),
-        (lambda g: flipped(g, Port("Decoder *", PARAMETERS)), {"Decoder"}, "Decoder *"),
+        (lambda g: flipped(g, Port("L1 *", 1)), {"Encoder"}, "mutated L1 *.1"),
+        (lambda g: silenced(g, Port("L1 *", 1)), {"Encoder"}, "mutated L1 *.1"),
+        (lambda g: silenced(g, Port("prior *")), {"Encoder"}, "mutated prior *"),
+        (lambda g: flipped(g, Port("Decoder *")), {"Encoder"}, "mutated Decoder *"),
+        (lambda g: tapped(g, Port("Decoder *"), Port("Encoder")), {"Encoder"}, "mutated Decoder *"),
+        (lambda g: through(g, Port("L2 *", 1), wrong_gate), {"Encoder", "Decoder"}, "mutated L2 *.1"),
+        (lambda g: tapped(g, Port("L2 *", 1), Port("Decoder")), {"Encoder", "Decoder"}, "mutated L2 *.1"),
+        (lambda g: flipped(g, Port("Decoder *", PARAMETERS)), {"Decoder"}, "mutated Decoder *.-1"),
     ],
     ids=[
         "the determinant's sign", "the determinant cut", "the prior cut", "the message into Encoder flipped",

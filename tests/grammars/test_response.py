@@ -94,7 +94,7 @@ def test_gradients_are_asked_of_inputs_that_exist_and_are_real(query, refusal):
     whole = Product("p", "Label", (Port("s"),), (1,), False)
     assert refusal(GrammarError, lambda: ResponseGraph((Seed("s", Port("Label")), whole)).types(query)) == (
         "response node 'p' asks for the gradient of input 1 of 'Label', which is int64[batch]; "
-        "expected a floating-point input, since integers have no gradient. Do not ask for it."
+        "expected real or complex numbers, since integers have no gradient. Do not ask for it."
     )
 
 

@@ -1,0 +1,127 @@
+"""Computing in float64 what was written in float32: no line of it changes, only what torch computes with.
+
+While `in_double` is active, torch's dispatcher (`TorchDispatchMode`) puts float64 in the place of every narrower float
+that an operation is given, is asked for or would make, and complex128 in the place of narrower complex numbers. So
+`torch.zeros(n, 6)`, `.float()`, `.to(torch.bfloat16)`, a constant of numpy's, and the backward of a
+`torch.autograd.Function` all compute in float64. `torch.autocast` leaves float64 alone by itself. Rounding to a
+narrower float is the identity for a derivative, so without it a network is the same function of real numbers.
+
+Why not otherwise: `torch.set_default_dtype` reaches no `.float()`; a `TorchFunctionMode` is off inside the function
+that it was called for, so it misses derivatives written by hand, TorchScript, and functions made of functions.
+
+Two things are left as they are: a tensor that is written into or viewed keeps its dtype, since others may hold it too;
+and code that reads bits, or asks for a dtype by name, sees float64 and may refuse it.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cache, partial
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+WIDE: Mapping[torch.dtype, torch.dtype] = {
+    torch.float16: torch.float64,
+    torch.bfloat16: torch.float64,
+    torch.float32: torch.float64,
+    torch.complex32: torch.complex128,
+    torch.complex64: torch.complex128,
+}
+"""What is computed in the place of what."""
+
+
+@final
+class _Promotion(TorchDispatchMode):
+    def __torch_dispatch__(
+        self,
+        func: Any,  # Any: torch's own type of operations has no stub
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        written, looks = _aliases(func)
+        if looks or not _ACTIVE.get():
+            return func(*args, **kwargs)
+        if written:
+            return _write(func, written, args, kwargs)
+        return widened(func(*map(widened, args), **{name: widened(each) for name, each in kwargs.items()}))
+
+
+_ACTIVE: ContextVar[bool] = ContextVar("antiphon_in_double", default=False)
+
+
+@contextlib.contextmanager
+def in_double() -> Iterator[None]:
+    """In this thread, and in backward passes that it starts, operations compute in float64."""
+    with contextlib.nullcontext() if _ACTIVE.get() else _Promotion(), _active(True):
+        yield
+
+
+@contextlib.contextmanager
+def as_declared() -> Iterator[None]:
+    """Operations compute in the dtypes that they were written in, within `in_double` too."""
+    with _active(False):
+        yield
+
+
+@contextlib.contextmanager
+def _active(whether: bool) -> Iterator[None]:
+    token = _ACTIVE.set(whether)
+    try:
+        yield
+    finally:
+        _ACTIVE.reset(token)
+
+
+def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and mappings of them
+    """Narrow floats made float64, complex numbers complex128, at every depth; everything else as it is."""
+    if isinstance(value, Tensor):
+        return value.to(WIDE[value.dtype]) if value.dtype in WIDE else value
+    if isinstance(value, torch.dtype):
+        return WIDE.get(value, value)
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(map(widened, value))
+    if isinstance(value, Mapping):
+        return {key: widened(item) for key, item in value.items()}
+    return value
+
+
+@cache
+def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: as above
+    """The arguments that an operation writes into, position and name; whether it only looks at what it is given."""
+    schema = func._schema
+    written = {
+        place: each.name
+        for place, each in enumerate(schema.arguments)
+        if each.alias_info is not None and each.alias_info.is_write
+    }
+    looks = not written and any(each.alias_info is not None for each in schema.returns)
+    return written, looks and func is not torch.ops.aten.lift_fresh.default  # which `torch.tensor` ends with
+
+
+def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What is written into stays as it is, and a narrow one gets narrow numbers. Any: as above."""
+    target, names = _dtype_of(written, args, kwargs), written.values()
+    change = partial(_like, target) if target in WIDE else widened
+    args = tuple(each if place in written else change(each) for place, each in enumerate(args))
+    return func(*args, **{name: each if name in names else change(each) for name, each in kwargs.items()})
+
+
+def _dtype_of(written: Mapping[int, str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> torch.dtype | None:
+    """The dtype of the first tensor that is written into."""
+    place, name = next(iter(written.items()))
+    found = args[place] if place < len(args) else kwargs.get(name)
+    found = found[0] if isinstance(found, list | tuple) and found else found
+    return found.dtype if isinstance(found, Tensor) else None
+
+
+def _like(dtype: torch.dtype, value: Any) -> Any:  # Any: an argument
+    """Floats in the narrow dtype of the tensor that they are written into, which no kernel converts; others as is."""
+    if isinstance(value, Tensor):
+        fits = value.dtype.is_complex == dtype.is_complex and (value.is_floating_point() or value.is_complex())
+        return value.to(dtype) if fits else value
+    return [_like(dtype, each) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,400 @@
+"""Verdicts need evidence: what is right only at the start, only in large numbers or only in one place is noticed."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from antiphon.agents.specification import AgentSpecification
+from antiphon.checks.check import check_grammar
+from antiphon.checks.instance import Instance
+from antiphon.checks.measure import measure
+from antiphon.checks.measured import Measured
+from antiphon.checks.mutants import flipped
+from antiphon.checks.perturbed import perturbed
+from antiphon.checks.suite import Learning
+from antiphon.envs.dataset import arrays
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Descent, Exact, Guarantee, PlayerLoss, SignCorrect, Surrogate, exact, promised
+from antiphon.grammars.maps import add, over_batch, scale
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.query import Port
+from antiphon.grammars.response import PARAMETERS
+from antiphon.grammars.testing import Dense, mean_gap, samples
+
+EVERYWHERE = Exact()
+
+
+def measured(grammar: Grammar, promise: Exact | Descent | SignCorrect = EVERYWHERE) -> dict[str, Measured]:
+    return {each.player: each for each in measure(promise, Instance(grammar, 3, Learning(50)))}
+
+
+class Zeros(nn.Linear):
+    """An adapter that begins at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width, dtype=torch.float64)
+        with torch.no_grad():
+            self.weight.zero_()
+            self.bias.zero_()
+
+
+class Identity(nn.Linear):
+    """A layer that begins as the identity, so that it equals its transpose."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width, bias=False, dtype=torch.float64)
+        with torch.no_grad():
+            self.weight.copy_(torch.eye(width))
+
+
+def adapted(kind: type[nn.Module], forget: bool) -> Grammar:
+    """k = h + Adapter(h). forget: R does not tell Eye what Adapter has to say of h."""
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (4,)))()
+    h = q.player("Eye", Dense, 3, 4)(x)
+    k = q.operator("skip", torch.add)(h, q.player("Adapter", kind, 4)(h))
+    objective = minimise(q.loss("Loss", mean_gap)(k, y))
+
+    def edit(upstream):
+        return None if forget and upstream.source.owner == "Adapter" else upstream.message
+
+    return Grammar("adapted", q.graph(), chain_rule(q, objective, edit=edit), objective, exact())
+
+
+def test_a_path_that_carries_no_gradient_at_first_is_missed_at_perturbed_parameters_and_in_late_rounds():
+    assert all(each.kept for each in measured(adapted(Zeros, forget=False)).values())
+    found = measured(adapted(Zeros, forget=True))
+    assert [name for name, each in found.items() if not each.kept] == ["Eye"]
+    assert found["Eye"].operator == "Eye *"
+    assert "lacks the part of 'Adapter'" in found["Eye"].detail
+    assert "at perturbed parameters" in found["Eye"].detail
+    wrong = Instance(adapted(Zeros, forget=True), 3, Learning(50))
+    (late,) = wrong.places.late
+    assert float((late.told["Eye"] - _truth(late, "Eye")).abs().max()) > 1e-3
+
+
+def _truth(round, player: str) -> Tensor:
+    return torch.cat([each.reshape(-1) for each in round.composed.gradient(player)])
+
+
+def test_a_transposed_weight_is_not_its_transpose_elsewhere():
+    """Of an identity and its gradient alone nobody could tell."""
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (4,)))()
+    eye = q.player("Eye", Dense, 3, 4)(x)
+    objective = minimise(q.loss("Loss", mean_gap)(q.player("Hand", Identity, 4)(eye), y))
+
+    def straight(upstream):
+        # What comes back from Hand is what it was told: right as long as its weight is the identity.
+        if upstream.source.owner != "Hand":
+            return upstream.message
+        return upstream.response.map(add, told[0], name="straight")
+
+    told: list = []
+
+    def keep(upstream):
+        if upstream.target.owner == "Hand":
+            told.append(upstream.message)
+        return upstream.message
+
+    r = chain_rule(q, objective, edit=[keep, straight])
+    found = measured(Grammar("identity", q.graph(), r, objective))
+    assert [name for name, each in found.items() if not each.kept] == ["Eye"]
+    assert found["Eye"].operator == "Eye *"
+
+
+def actor_critic(tapped: str) -> Grammar:
+    """Actor climbs the slope that Deviator tells; a clone of Deviator equals it at first. tapped: which of the two."""
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
+    action = q.player("Actor", Dense, 3, 2)(x)
+    deviator = q.player("Deviator", Dense, 3, 2)
+    slopes = {"Deviator": deviator(x), "Clone": q.clone("Clone", deviator, soft=0.1)(x)}
+    objective = minimise(q.loss("Loss", mean_gap)(slopes["Deviator"], y))
+
+    def answer(r):
+        return r.map(over_batch, r.tap(slopes[tapped]), factor=-1.0)
+
+    r = chain_rule(q, objective, answers={action: answer})
+    climbs = PlayerLoss.of(descended, action, slopes["Deviator"])
+    return Grammar("two", q.graph(), r, objective, promised(Exact(("Deviator",)), Exact(("Actor",), climbs)))
+
+
+def descended(action: Tensor, slope: Tensor) -> Tensor:
+    return -(action * slope.detach()).sum(1).mean()
+
+
+def test_a_clone_told_in_its_players_place_is_noticed_although_both_are_equal_at_first():
+    assert not check_grammar(actor_critic("Deviator"), instances=2).failed
+    report = check_grammar(actor_critic("Clone"), instances=2)
+    (failure,) = [each for row in report.rows for each in row.failures]
+    assert failure.player == "Actor"
+    assert "at perturbed parameters" in failure.detail
+
+
+def deep(count: int = 30, width: int = 4) -> Grammar:
+    """Sigmoid layers, whose gradients fall to nothing from layer to layer."""
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (width,), (width,)))()
+    for number in range(1, count + 1):
+        x = q.operator(f"s{number}", torch.sigmoid)(
+            q.player(f"L{number}", nn.Linear, width, width, dtype=torch.float64)(x)
+        )
+    objective = minimise(q.loss("Loss", mean_gap)(x, y))
+    return Grammar("deep", q.graph(), chain_rule(q, objective), objective, exact())
+
+
+def test_a_small_gradient_of_the_wrong_sign_is_wrong():
+    assert all(each.kept for each in measured(deep()).values())
+    found = measured(flipped(deep(), Port("s12 *")))
+    assert {name for name, each in found.items() if not each.kept} == {f"L{number}" for number in range(1, 13)}
+    assert {each.operator for each in found.values() if not each.kept} == {"mutated s12 *"}
+
+
+class Halved(torch.autograd.Function):
+    """Twice the value, whose backward lacks the factor 2."""
+
+    @staticmethod
+    def forward(ctx, value: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return 2 * value
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return gradient
+
+
+class Whole(Halved):
+    """Twice the value, and its derivative."""
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return 2 * gradient
+
+
+def through(operation) -> Grammar:
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
+    played = q.operator("double", operation)(q.player("Below", Dense, 3, 2)(x))
+    objective = minimise(q.loss("Loss", mean_gap)(q.player("Above", Dense, 2, 2)(played), y))
+    return Grammar("double", q.graph(), chain_rule(q, objective), objective, exact())
+
+
+def halved(value: Tensor) -> Tensor:
+    return Halved.apply(value)  # pyright: ignore[reportReturnType]
+
+
+def whole(value: Tensor) -> Tensor:
+    return Whole.apply(value)  # pyright: ignore[reportReturnType]
+
+
+def held(value: Tensor) -> Tensor:
+    """Part of it is held fixed, as its author wants: no wrong derivative."""
+    with torch.no_grad():
+        size = value.abs().sum(1, keepdim=True)
+    return value / size + value.detach() * value + torch.relu(value).max(1, keepdim=True).values
+
+
+def forgotten(value: Tensor) -> Tensor:
+    """A way past torch: of these numbers no derivative is known."""
+    return value + torch.tensor(value.tolist(), dtype=value.dtype)
+
+
+def dropped(value: Tensor) -> Tensor:
+    return nn.functional.dropout(value, 0.5)
+
+
+@pytest.mark.parametrize(("operation", "factor"), [(halved, "0.5 times"), (forgotten, "0.5 times")])
+@pytest.mark.parametrize("promise", [Exact(), Descent(), SignCorrect()])
+def test_an_operator_whose_backward_is_wrong_is_blamed_though_r_and_the_reference_agree(operation, factor, promise):
+    found = measured(through(operation), promise)
+    assert [name for name, each in found.items() if not each.kept] == ["Below"]
+    assert found["Below"].operator == "double"
+    assert factor in found["Below"].detail
+
+
+@pytest.mark.parametrize("operation", [whole, held, dropped, torch.relu, torch.abs])
+def test_kinks_noise_and_what_is_held_fixed_raise_no_false_alarm(operation):
+    assert all(each.kept and not each.detail for each in measured(through(operation)).values())
+
+
+def cornered(value: Tensor) -> Tensor:
+    """Played at its corner, wherever it is played: it has no derivative there, so no backward is wrong."""
+    return value + torch.relu(value - value.detach())
+
+
+def test_what_cannot_be_compared_by_differences_is_said():
+    found = measured(through(cornered))
+    assert all(each.kept for each in found.values())
+    assert "not compared by differences: 'double': it has a kink there" in found["Below"].detail
+    assert not found["Above"].detail
+
+
+def shared() -> Grammar:
+    """A player that is used twice, one behind the other."""
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (3,)))()
+    both = q.player("Both", Dense, 3, 3)
+    objective = minimise(q.loss("Loss", mean_gap)(both(both(x)), y))
+    return Grammar("shared", q.graph(), chain_rule(q, objective), objective, exact())
+
+
+@pytest.mark.parametrize("use", ["Both *", "Both#2 *"])
+def test_a_shared_player_is_blamed_at_the_use_that_is_wrong(use: str):
+    found = measured(flipped(shared(), Port(use, PARAMETERS)))
+    assert found["Both"].operator == f"mutated {Port(use, PARAMETERS)!r}"
+
+
+def test_a_use_that_nobody_tells_of_is_named():
+    grammar = shared()
+    (first,) = [node.name for node in grammar.response.nodes if node.name == "Both *"]
+    nodes = [
+        node for node in grammar.response.nodes if getattr(node, "operation", None) is None or "sum" not in node.name
+    ]
+    nodes = tuple(
+        replace(node, message=Port(first, PARAMETERS)) if node.name == "deliver Both" else node for node in nodes
+    )
+    found = measured(replace(grammar, response=replace(grammar.response, nodes=nodes)))["Both"]
+    assert "lacks the part of 'Both#2'" in found.detail
+
+
+@pytest.mark.parametrize("forget", [False, True])
+def test_a_round_in_which_a_player_is_told_nothing_counts_too(forget: bool):
+    q = QueryDraft()
+    player, objective = q.player("A", Dense, 3, 2), []
+    for number, name in enumerate(("Even", "Odd")):
+        with q.query_pass(name.lower(), every=2, start=number):
+            x, y = q.oracle(f"Nature{number}", samples(5, (3,), (2,)))()
+            objective.append(q.loss(name, mean_gap)(player(x), y))
+
+    def edit(upstream):
+        return None if forget and upstream.source.name == "Odd" else upstream.message
+
+    r = chain_rule(q, minimise(*objective), edit=edit)
+    found = measured(Grammar("passes", q.graph(), r, minimise(*objective)))["A"]
+    assert found.kept is not forget
+    if forget:
+        assert found.operator == "deliver A"
+
+
+def cancelling(message: Tensor) -> Tensor:
+    """What a constant added to all logits changes: nothing."""
+    return torch.log_softmax(message.sum(1, keepdim=True) + torch.zeros(1, 3, dtype=message.dtype), 1)
+
+
+def idle() -> Grammar:
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (3,)))()
+    flat = q.operator("flat", cancelling)(q.player("Idle", Dense, 3, 2)(x))
+    objective = minimise(q.loss("Loss", mean_gap)(flat, y))
+    return Grammar("idle", q.graph(), chain_rule(q, objective), objective, exact())
+
+
+def test_a_gradient_that_cancels_to_rounding_is_not_measured():
+    """Any response of that size would do, so none is evidence."""
+    found = measured(idle())["Idle"]
+    assert found.kept
+    assert "its gradient " in found.skipped
+
+
+def test_players_to_whom_nothing_is_promised_are_named():
+    half = replace(shared_and_other(), guarantee=promised(Exact(("A",)), Surrogate()))
+    report = check_grammar(half, instances=1)
+    assert [(row.players, row.verdict) for row in report.rows] == [
+        ("A", "kept"),
+        ("all", "not measured"),
+        ("B", "nothing promised"),
+    ]
+    assert "nothing promised to B" in report.summary
+    assert not report.failed
+
+
+def shared_and_other() -> Grammar:
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
+    objective = minimise(q.loss("Loss", mean_gap)(q.player("B", Dense, 3, 2)(q.player("A", Dense, 3, 3)(x)), y))
+    return Grammar("two", q.graph(), chain_rule(q, objective), objective, Guarantee())
+
+
+class Kept(nn.Module):
+    """Buffers of every sort."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 2, dtype=torch.float64)
+        self.norm = nn.BatchNorm1d(2, dtype=torch.float64)
+        self.register_buffer("mask", torch.tensor([1.0, 0.0], dtype=torch.float64))
+        self.register_buffer("seen", torch.tensor([True, False]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.linear(x)) * self.mask
+
+
+def test_perturbed_states_are_independent_and_valid():
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
+    player = q.player("A", Kept)
+    clone = q.clone("Clone", player)(x)
+    q.operator("unused", torch.add)(clone, clone)
+    objective = minimise(q.loss("Loss", mean_gap)(player(x), y))
+    grammar = Grammar("kept", q.graph(), chain_rule(q, objective), objective, exact())
+    before = Instance(grammar, 0, Learning(5)).rounds()[0].before
+    after = perturbed(grammar, before, 0)
+    state, copy = after["A"], after["Clone"]["tensors"]
+    assert float((state["buffers"]["norm.running_var"]).min()) > 0
+    assert not torch.equal(state["buffers"]["norm.running_mean"], before["A"]["buffers"]["norm.running_mean"])
+    for name in ("mask", "seen", "norm.num_batches_tracked"):
+        assert torch.equal(state["buffers"][name], before["A"]["buffers"][name])
+    for name, value in state["parameters"].items():
+        assert not torch.equal(value, before["A"]["parameters"][name])
+        assert not torch.equal(value, copy[name])
+    again = perturbed(grammar, before, 0)
+    assert all(torch.equal(one, again["A"]["parameters"][name]) for name, one in state["parameters"].items())
+    assert all(each.kept for each in measured(grammar).values())
+
+
+def fragile(value: Tensor) -> Tensor:
+    if float(value.abs().max()) > 1e-9:
+        raise ValueError("only zeros are welcome")
+    return value
+
+
+def test_a_place_where_nothing_can_be_played_is_said():
+    q = QueryDraft()
+    x, y = q.oracle(
+        "Nature", arrays(torch.zeros(4, 3, dtype=torch.float64), torch.ones(4, 3, dtype=torch.float64), batch=4)
+    )()
+    only = q.operator("only", fragile)(q.player("A", Zeros, 3)(x))
+    objective = minimise(q.loss("Loss", mean_gap)(only, y))
+    grammar = Grammar("fragile", q.graph(), chain_rule(q, objective), objective, exact())
+    still = Learning(5, AgentSpecification.of("SGD", {"lr": 0.1}))
+    (found,) = measure(Exact(), Instance(grammar, 0, still))
+    assert found.kept
+    assert "at perturbed parameters it was not measured, for ValueError: only zeros are welcome" in found.detail
+
+
+def always(modules, values) -> bool:
+    return True
+
+
+def test_a_premise_in_words_is_measured_at_the_start_and_one_that_can_be_asked_everywhere():
+    late = adapted(Zeros, forget=True)
+    degrees = {"degrees": 1e-3, "premise": "Adapter is zero"}
+    assert measured(late, Descent(("Eye",), **degrees))["Eye"].kept
+    assert not measured(late, Descent(("Eye",), **degrees, holds=Factory(always)))["Eye"].kept
+
+
+def test_scale_is_of_each_player_alone():
+    """A player's share is not judged by what others hear: a network's largest gradient says nothing of a small one."""
+    q = QueryDraft()
+    x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
+    loud = q.loss("Loud", mean_gap)(q.player("Loud player", Dense, 3, 2)(x), y)
+    soft = q.loss("Soft", scale, factor=1e-9)(q.operator("gap", mean_gap)(q.player("Soft player", Dense, 3, 2)(x), y))
+    objective = minimise(loud, soft)
+    grammar = Grammar("two", q.graph(), chain_rule(q, objective), objective, exact())
+    found = measured(flipped(grammar, Port("Soft *")))
+    assert [name for name, each in found.items() if not each.kept] == ["Soft player"]

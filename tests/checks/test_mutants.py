@@ -1,0 +1,94 @@
+"""Each single fault of R in every suite: it is caught, and the blame is on the node that is wrong."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from torch import Tensor
+
+from antiphon.checks.instance import Instance
+from antiphon.checks.measure import measure
+from antiphon.checks.measured import Measured
+from antiphon.checks.mutants import all_faults
+from antiphon.checks.suite import Case
+from antiphon.checks.suites import NAMES, suite_of
+from antiphon.checks.witness import Witnessed
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import Descent, Exact, Guarantee, Insulated, SignCorrect
+from antiphon.grammars.query import Port
+
+ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
+
+
+def of_one_round(case: Case, seed: int) -> Grammar | None:
+    """What is measured on a single round, if there is an exact promise among it."""
+    grammar = case.make(seed)
+    kept = tuple(each for each in grammar.guarantee.promises if isinstance(each, ONE_ROUND))
+    return replace(grammar, guarantee=Guarantee(kept)) if any(isinstance(each, Exact) for each in kept) else None
+
+
+def changed(right: list[Witnessed], wrong: list[Witnessed]) -> set[str]:
+    """The players that are told something else, at perturbed parameters."""
+    pairs = [(one, two) for one in right for two in wrong if one.number == two.number]
+    return {player for one, two in pairs for player in one.told if not same(one.told[player], two.told.get(player))}
+
+
+def same(one: Tensor, two: Tensor | None) -> bool:
+    return two is not None and bool((one - two).abs().max() <= 1e-9 * one.abs().max())
+
+
+def culprits(kind: str, grammar: Grammar, mutant: Grammar, message: Port, players: set[str]) -> set[str]:
+    """The nodes of R that may be blamed: what was put in, what tells the message, and what takes it."""
+    name = f"mutated {message!r}"
+    taking = {each.name for each in mutant.response.nodes if {message, Port(name)} & set(each.inputs)}
+    if kind == "swapped":
+        before = {each.name: each.inputs for each in grammar.response.nodes}
+        taking |= {each.name for each in mutant.response.nodes if before.get(each.name, each.inputs) != each.inputs}
+    told = {f"deliver {player}" for player in players} if kind == "other use" else set()
+    return {name, message.node} | taking | told
+
+
+def mutants(name: str, seed: int) -> Iterator[tuple[str, set[str], list[Measured], set[str]]]:
+    """(which fault, whom it must be noticed of, what fails, whom to blame) of each fault that changes a response."""
+    for case in suite_of(name).cases:
+        grammar = of_one_round(case, seed)
+        if grammar is None:
+            continue
+        whole = Instance(grammar, seed, case.learning)
+        promises = [each for each in grammar.guarantee.promises if isinstance(each, Exact)]
+        exact = {player for each in promises for player in each.players or whole.players}
+        for kind, message, mutant in all_faults(grammar):
+            wrong = Instance(mutant, seed, case.learning)
+            hit = changed(whole.places.perturbed, wrong.places.perturbed)
+            if hit & exact:
+                found = [each for promise in promises for each in measure(promise, wrong) if not each.kept]
+                yield (
+                    f"{case.name}: {kind} {message!r}",
+                    hit & exact,
+                    found,
+                    culprits(kind, grammar, mutant, message, hit),
+                )
+
+
+def check_mutants(name: str, seed: int) -> dict[str, int]:
+    """How many faults there are, are caught, and are blamed on the right node."""
+    count = {"faults": 0, "caught": 0, "blamed": 0}
+    for _, hit, found, blame in mutants(name, seed):
+        count["faults"] += 1
+        count["caught"] += hit <= {each.player for each in found}
+        count["blamed"] += any(each.operator in blame or "lacks the part of" in each.detail for each in found)
+    return count
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", NAMES)
+def test_each_single_fault_of_a_suite_is_caught_and_blamed_rightly(name: str):
+    count = check_mutants(name, seed=0)
+    assert count["faults"] == count["caught"] == count["blamed"] > 0, count
+
+
+@pytest.mark.parametrize("name", ["supervised", "gray-box-descent"])
+def test_each_single_fault_of_a_small_suite_is_caught_and_blamed_rightly(name: str):
+    count = check_mutants(name, seed=1)
+    assert count["faults"] == count["caught"] == count["blamed"] > 0, count
