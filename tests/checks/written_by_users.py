@@ -1,6 +1,5 @@
 """Modules and operators as users write them in float32, each of which plays: what a check has to be able to measure."""
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -319,16 +318,6 @@ class Distribution(Simple):
         return torch.distributions.Normal(h, torch.ones(WIDTH)).rsample() + torch.randn(WIDTH)
 
 
-class Cloned(Simple):
-    """Makes copies of a module of its own."""
-
-    def make(self) -> None:
-        self.copies = nn.ModuleList(copy.deepcopy(self.inner) for _ in range(2))
-
-    def bend(self, h: Tensor) -> Tensor:
-        return sum((each(h) for each in self.copies), torch.zeros(1))
-
-
 class Parametrized(Simple):
     """A weight that is normalised at each use."""
 
@@ -394,7 +383,7 @@ class Frozen(Simple):
 PROMOTED = (
     Zeros, Asked, Half, PlaysHalf, Autocasts, Numpy, Complex, Tied, TiedWeight, NotSaved, Extra,
     PlainAttribute, InPlace, SharedBuffer, Masked, Adds, Watched, ByHand, Scripted, Recurrent, Attention, Norms,
-    Checkpointed, Penalised, Distribution, Cloned, Parametrized, Spectral, HalfParameters, Frozen,
+    Checkpointed, Penalised, Distribution, Parametrized, Spectral, HalfParameters, Frozen,
 )  # fmt: skip
 """Modules (batch, WIDTH) -> (batch, WIDTH) that can be measured in float64."""
 
