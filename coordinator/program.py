@@ -394,9 +394,6 @@ class LocalProgram:
 
 def flat(value: Tensor | tuple[Tensor, ...]) -> Tensor:
     """A message as one tensor: what is told to a player is one vector over all of its parameters."""
-    return value if isinstance(value, Tensor) else torch.cat([_dense(each).reshape(-1) for each in value])
-
-
-def _dense(value: Tensor) -> Tensor:
-    # The gradient of a sparse embedding: torch cannot lay it out as a vector otherwise.
-    return value if value.layout is torch.strided else value.to_dense()
+    if isinstance(value, Tensor):
+        return value
+    return torch.cat([(each.to_dense() if each.is_sparse else each).reshape(-1) for each in value])

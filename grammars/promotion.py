@@ -106,7 +106,7 @@ def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: as above
 def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """What is written into stays as it is, and a narrow one gets narrow numbers. Any: as above."""
     target, names = _dtype_of(written, args, kwargs), written.values()
-    change = partial(_like, target) if target in WIDE else widened
+    change = widened if target is None or target not in WIDE else partial(_like, target)
     args = tuple(each if place in written else change(each) for place, each in enumerate(args))
     return func(*args, **{name: each if name in names else change(each) for name, each in kwargs.items()})
 

@@ -57,20 +57,21 @@ class _Walk:
     def __init__(self, round: Witnessed, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
         self._contributions: dict[str, list[Tensor]] = {}
-        self._blamed: dict[tuple[Port, str], tuple[str, str]] = {}
+        self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
 
     def blame(
         self, message: Port, expected: Tensor, user: str, sources: Sequence[tuple[Node, int]] = ()
     ) -> tuple[str, str]:
         """`message` is not what is expected of it where `user` takes it. sources: (node of Q, which of its inputs or
         its parameters) that add up to what is expected there."""
-        passed: list[tuple[Port, str]] = []
+        passed: list[Step] = []
         step: Step = (message, expected, user, sources)
         while True:
-            passed.append((step[0], step[2]))
-            found = self._blamed.get(passed[-1]) or self._here(*step)
+            passed.append(step)
+            known = self._blamed.get(_key(step))
+            found = known[0] if known else self._here(*step)
             if len(found) == 2:
-                self._blamed.update(dict.fromkeys(passed, found))
+                self._blamed.update((_key(each), (found, each[1])) for each in passed)
                 return found
             step = found
 
@@ -247,6 +248,12 @@ class _Walk:
         found = self._contribution(node)
         parts = found[len(node.inputs) :] if index == PARAMETERS else [found[index]]
         return any(bool(each.any()) for each in parts)
+
+
+def _key(step: Step) -> tuple[Port, str, int]:
+    # What is expected is told apart by identity, and kept beside, so that no other gets its place in memory.
+    message, expected, user, _ = step
+    return message, user, id(expected)
 
 
 def _part(node: Node, index: int, found: Sequence[Tensor]) -> Tensor:

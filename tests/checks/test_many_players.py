@@ -67,13 +67,13 @@ def test_the_reference_walks_q_once_for_each_distinct_loss(calls: list[int], los
     grammar = chain(30, losses)
     (round,) = Instance(grammar, 0, Learning()).rounds()
     calls.clear()
-    for promise in grammar.guarantee.promises:
-        for player in promise.players:
-            assert any(bool(each.any()) for each in round.composed.gradient(player, promise.loss))
+    own = {player.name: grammar.guarantee.loss_of(player.name) for player in grammar.query.players}
+    for player, loss in own.items():
+        assert any(bool(each.any()) for each in round.composed.gradient(player, loss))
     assert len(calls) == losses
     for node in grammar.query.nodes:
-        for promise in grammar.guarantee.promises:
-            round.composed.cotangents([Port(node.name)], promise.loss)
+        for loss in own.values():
+            round.composed.cotangents([Port(node.name)], loss)
     assert len(calls) == 2 * losses
 
 

@@ -12,7 +12,8 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
-from tests.checks.written_by_users import GAMES, SINGLE, Simple, game
+from tests.checks.games_of_users import GAMES, game
+from tests.checks.written_by_users import SINGLE, Simple
 
 EXACT = 1e-10
 
