@@ -215,3 +215,14 @@ def test_parameters_whose_elements_share_memory_are_refused(kind, names):
 
 def test_views_of_one_memory_that_do_not_overlap_are_parameters_like_others():
     assert len(Player("x", Factory.of(sharing, "apart"), AgentSpecification(), seed=0).parameters) == 2
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_one_response_for_two_parameters_moves_each_as_a_copy_would(name):
+    arguments = arguments_of(name, "default", True) or {}
+    start, told = [torch.randn(4, 3), torch.randn(4, 3)], torch.randn(4, 3)
+    agents = [TorchAgent(copies(start), optimizer=name, arguments=arguments) for _ in range(2)]
+    for _ in range(3):
+        agents[0].hear([told, told])
+        agents[1].hear([told.clone(), told.clone()])
+        assert all(map(torch.equal, agents[0].move(), agents[1].move()))

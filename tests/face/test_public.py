@@ -71,8 +71,12 @@ def test_ten_lines_in_a_notebook(capsys):
     assert losses[0] > losses[-1]
 
 
-def test_an_executor_that_does_not_exist():
-    grammar = antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+@pytest.fixture(scope="module")
+def grammar():
+    return antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+
+
+def test_an_executor_that_does_not_exist(grammar):
     with pytest.raises(antiphon.ExperimentError) as refused:
         antiphon.launch(grammar, executor="rya")  # pyright: ignore[reportArgumentType]
     assert str(refused.value) == "executor 'rya' is not known; expected 'inline' or 'ray'. Name one of these."
@@ -88,16 +92,14 @@ BAD_NUMBERS = {
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, each in BAD_NUMBERS.items() for value in each])
 @pytest.mark.parametrize("executor", ["inline", "ray"])
-def test_launch_refuses_a_number_that_is_none_before_anything_starts(executor, name, value):
-    grammar = antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+def test_launch_refuses_a_number_that_is_none_before_anything_starts(grammar, executor, name, value):
     with pytest.raises(antiphon.ExperimentError, match=rf"launch\({name}=\) takes a .*number") as refused:
         antiphon.launch(grammar, executor=executor, **{name: value})
     assert repr(value)[:20] in str(refused.value) and "orrect" in str(refused.value)
 
 
 @pytest.mark.parametrize("rounds", [-1, 1.5, "2", None, True, float("nan")])
-def test_play_refuses_what_is_no_number_of_rounds_and_can_go_on(rounds):
-    grammar = antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+def test_play_refuses_what_is_no_number_of_rounds_and_can_go_on(grammar, rounds):
     with antiphon.launch(grammar) as game:
         for refused in (lambda: game.play(rounds), lambda: game.load(game.states(), rounds)):
             with pytest.raises(antiphon.ExperimentError, match="whole number of at least 0"):
@@ -123,14 +125,12 @@ def test_play_refuses_what_is_no_number_of_rounds_and_can_go_on(rounds):
     }.items(),
     ids=lambda case: case[0],
 )
-def test_what_no_public_function_takes_is_refused_in_words(refused):
-    grammar = antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+def test_what_no_public_function_takes_is_refused_in_words(grammar, refused):
     with pytest.raises(antiphon.AntiphonError):
         refused[1](grammar)
 
 
-def test_a_scheduler_in_one_line():
-    grammar = antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+def test_a_scheduler_in_one_line(grammar):
     agent = antiphon.agent("SGD", lr=1.0, scheduler="StepLR", scheduler_arguments={"step_size": 1, "gamma": 0.5})
     with antiphon.launch(grammar, agent) as game:
         game.play(3)
