@@ -237,7 +237,7 @@ def _foreign(state: object, where: str = "state") -> str | None:
         keys = (_foreign(key, f"the key {key!r} of {where}") for key in state)
         items = (_foreign(item, f"{where}[{key!r}]") for key, item in state.items())
         return next(filter(None, (*keys, *items)), None)
-    if type(state) in (list, tuple):
+    if isinstance(state, list | tuple) and type(state) in (list, tuple):
         items = (_foreign(item, f"{where}[{index}]") for index, item in enumerate(state))
         return next(filter(None, items), None)
     return None if type(state) in _PLAIN else f"{where} is a {type(state).__module__}.{type(state).__qualname__}"

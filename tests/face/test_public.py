@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -107,21 +108,24 @@ def test_play_refuses_what_is_no_number_of_rounds_and_can_go_on(grammar, rounds)
         assert (game.round, game.play(1).round) == (0, 1)
 
 
+face: Any = antiphon  # what follows is wrong on purpose
+
+
 @pytest.mark.parametrize(
     "refused",
     {
-        "grammar": lambda grammar: antiphon.launch(lambda: grammar),
-        "placement": lambda grammar: antiphon.launch(grammar, placement="spread"),
-        "an agent's name": lambda grammar: antiphon.launch(grammar, "SGD"),
-        "agents' names": lambda grammar: antiphon.launch(grammar, {"Output": "SGD"}),
-        "a class": lambda grammar: antiphon.agent(agent=type("Hidden", (), {})),
-        "an optimizer": lambda grammar: antiphon.agent(__import__("torch").optim.SGD),
-        "clip_norm": lambda grammar: antiphon.agent("SGD", clip_norm="1"),
-        "clip_value": lambda grammar: antiphon.agent("SGD", clip_value=float("inf")),
-        "every": lambda grammar: antiphon.agent("SGD", every="2"),
-        "groups": lambda grammar: antiphon.place(grammar, fuse=3),
-        "a share": lambda grammar: antiphon.place(grammar, of={"Output": {"num_gpus": "1"}}),
-        "a table": lambda grammar: antiphon.place(grammar, of=[1]),
+        "grammar": lambda grammar: face.launch(lambda: grammar),
+        "placement": lambda grammar: face.launch(grammar, placement="spread"),
+        "an agent's name": lambda grammar: face.launch(grammar, "SGD"),
+        "agents' names": lambda grammar: face.launch(grammar, {"Output": "SGD"}),
+        "a class": lambda grammar: face.agent(agent=type("Hidden", (), {})),
+        "an optimizer": lambda grammar: face.agent(__import__("torch").optim.SGD),
+        "clip_norm": lambda grammar: face.agent("SGD", clip_norm="1"),
+        "clip_value": lambda grammar: face.agent("SGD", clip_value=float("inf")),
+        "every": lambda grammar: face.agent("SGD", every="2"),
+        "groups": lambda grammar: face.place(grammar, fuse=3),
+        "a share": lambda grammar: face.place(grammar, of={"Output": {"num_gpus": "1"}}),
+        "a table": lambda grammar: face.place(grammar, of=[1]),
     }.items(),
     ids=lambda case: case[0],
 )
