@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import antiphon
 import antiphon.cli
@@ -119,13 +120,28 @@ face: Any = antiphon  # what follows is wrong on purpose
         "an agent's name": lambda grammar: face.launch(grammar, "SGD"),
         "agents' names": lambda grammar: face.launch(grammar, {"Output": "SGD"}),
         "a class": lambda grammar: face.agent(agent=type("Hidden", (), {})),
-        "an optimizer": lambda grammar: face.agent(__import__("torch").optim.SGD),
+        "an optimizer": lambda grammar: face.agent(torch.optim.SGD),
         "clip_norm": lambda grammar: face.agent("SGD", clip_norm="1"),
         "clip_value": lambda grammar: face.agent("SGD", clip_value=float("inf")),
         "every": lambda grammar: face.agent("SGD", every="2"),
         "groups": lambda grammar: face.place(grammar, fuse=3),
         "a share": lambda grammar: face.place(grammar, of={"Output": {"num_gpus": "1"}}),
         "a table": lambda grammar: face.place(grammar, of=[1]),
+        "an environment": lambda grammar: face.place(
+            grammar, of={"Output": {"remote_agent": {"runtime_env": {"env_vars": {1}}}}}
+        ),
+        "a place of nothing": lambda grammar: face.place("backprop"),
+        "a spread of nothing": lambda grammar: face.spread(None),
+        "a run's name": lambda grammar: face.launch(grammar, run=3),
+        "an address": lambda grammar: face.launch(grammar, address=6379, executor="ray"),
+        "arguments": lambda grammar: face.AgentSpecification.of("SGD", [("lr", 1)]),
+        "a scheduler's": lambda grammar: face.agent("SGD", scheduler="StepLR", scheduler_arguments="step_size=1"),
+        "an experiment": lambda grammar: face.read_experiment(3),
+        "an argument": lambda grammar: face.read_experiment("backprop", {"agent.arguments.x": object()}),
+        "a batch in words": lambda grammar: face.digits("16"),
+        "half a row": lambda grammar: face.arrays(torch.zeros(4, 2), batch=1.5),
+        "a batch of noise": lambda grammar: face.gaussian((3,), batch="16"),
+        "a key": lambda grammar: face.read_experiment("backprop", {3: 4}),
     }.items(),
     ids=lambda case: case[0],
 )
