@@ -141,6 +141,8 @@ face: Any = antiphon  # what follows is wrong on purpose
         "a batch in words": lambda grammar: face.digits("16"),
         "half a row": lambda grammar: face.arrays(torch.zeros(4, 2), batch=1.5),
         "a batch of noise": lambda grammar: face.gaussian((3,), batch="16"),
+        "copies": lambda grammar: face.nature("Pendulum-v1", envs="3", batch=4),
+        "a wait": lambda grammar: face.nature("Pendulum-v1", envs=3, batch=4, deadline="60"),
         "a key": lambda grammar: face.read_experiment("backprop", {3: 4}),
     }.items(),
     ids=lambda case: case[0],
