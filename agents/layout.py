@@ -106,7 +106,7 @@ def _type_of(value: object) -> str:
 def _refuse_shared_memory(player: str, named: Sequence[tuple[str, Tensor]]) -> None:
     by_memory: dict[object, list[tuple[str, Tensor]]] = {}
     for name, parameter in named:
-        if not is_sharded(parameter) and parameter.numel():
+        if not is_sharded(parameter) and parameter.numel() and parameter.device.type != "meta":
             memory = parameter.untyped_storage().data_ptr(), parameter.dtype
             by_memory.setdefault(memory, []).append((name, parameter))
     for group in by_memory.values():

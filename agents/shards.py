@@ -17,7 +17,9 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
     """Divide the parameters of a module over the mesh, in place, child by child: one child at a time is whole.
 
     Gradients are summed, not averaged: a cotangent carries the mean over the batch already.
+    Raises PlacementError for parameters that FSDP does not divide.
     """
+    _refuse_columns(module)
     from torch.distributed.fsdp import FSDPModule, fully_shard  # not at the top: it takes a second to import
 
     children = [child for child in module.children() if any(True for _ in child.parameters())]
@@ -27,6 +29,16 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
         if isinstance(each, FSDPModule):
             each.set_gradient_divide_factor(1.0)
             each.set_force_sum_reduction_for_comms(True)  # gloo has no other
+
+
+def _refuse_columns(module: nn.Module) -> None:
+    for name, value in module.named_parameters():
+        if not value.is_contiguous():
+            raise PlacementError(
+                f"a player that is to be sharded has the parameter {name!r} with strides {value.stride()} for the "
+                f"shape {tuple(value.shape)}; expected one that lies in memory row by row. "
+                "Make it of x.contiguous(), or leave the player whole."
+            )
 
 
 def is_sharded(value: Tensor) -> bool:

@@ -84,7 +84,7 @@ class AgentSpecification:
         >>> AgentSpecification.of("SGD", {"momentum": 0.9, "lr": 0.1}).description
         'SGD(lr=0.1, momentum=0.9)'
         """
-        own, scheduled = _frozen(arguments), _frozen(scheduler_arguments)
+        own, scheduled = _frozen("arguments", arguments), _frozen("scheduler_arguments", scheduler_arguments)
         return cls(name_of(agent), optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence, on_failure)
 
     @property
@@ -172,8 +172,15 @@ class AgentSpecification:
         return options | {"scheduler": self.scheduler, "scheduler_arguments": dict(self.scheduler_arguments)}
 
 
-def _frozen(arguments: Mapping[str, Any] | None) -> Arguments:
-    return tuple((name, _tuples(value)) for name, value in sorted((arguments or {}).items()))
+def _frozen(what: str, arguments: Mapping[str, Any] | None) -> Arguments:
+    if arguments is None:
+        return ()
+    if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
+        raise ExperimentError(
+            f"{what} of an agent take a mapping from names to values, and {told(arguments)} arrived. "
+            'Write them like {"lr": 0.1}.'
+        )
+    return tuple((name, _tuples(value)) for name, value in sorted(arguments.items()))
 
 
 def _tuples(value: Any) -> Any:

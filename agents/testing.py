@@ -17,6 +17,8 @@ Disturb: TypeAlias = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tens
 
 _TYPES = (((4, 3), torch.float32), ((4,), torch.float32), ((2, 2), torch.float64))
 _ROUNDS = 4
+_PLAIN = (type(None), bool, int, float, str)
+"""What is neither tensor nor made of others; a subclass would come back from a file as another type."""
 
 
 def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
@@ -120,7 +122,11 @@ def _continues(build: Build) -> Failure:
     state, parameters = _midway(build)
     found = _foreign(state)
     if found:
-        return "a state of dicts, tensors, numbers, strings, None and lists of these", found, "Convert it in state."
+        return (
+            "a state of tensors, numbers, strings, None, and dicts, lists and tuples of these",
+            found,
+            "Convert it in state.",
+        )
     if _equal(_resume(build, state, parameters), _play(build)):
         return None
     return (
@@ -219,21 +225,22 @@ def _type(value: object) -> str:
 def _tensors(state: object) -> list[Tensor]:
     if isinstance(state, Tensor):
         return [state]
-    items = state.values() if isinstance(state, dict) else state if isinstance(state, list) else ()
+    items = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
     return [tensor for item in items for tensor in _tensors(item)]
 
 
 def _foreign(state: object, where: str = "state") -> str | None:
-    """Where a state holds what no checkpoint can, in words."""
+    """Where a state holds what would not come back from a checkpoint as it is, in words."""
+    if isinstance(state, Tensor):
+        return None if state.layout is torch.strided else f"{where} is a tensor of layout {state.layout}"
     if isinstance(state, dict):
-        wrong = next((key for key in state if not isinstance(key, str)), None)
-        if wrong is not None:
-            return f"{where} has the key {wrong!r}"
-        return next(filter(None, (_foreign(item, f"{where}[{key!r}]") for key, item in state.items())), None)
-    if isinstance(state, list):
-        return next(filter(None, (_foreign(item, f"{where}[{index}]") for index, item in enumerate(state))), None)
-    known = state is None or isinstance(state, Tensor | bool | int | float | str)
-    return None if known else f"{where} is a {type(state).__name__}"
+        keys = (_foreign(key, f"the key {key!r} of {where}") for key in state)
+        items = (_foreign(item, f"{where}[{key!r}]") for key, item in state.items())
+        return next(filter(None, (*keys, *items)), None)
+    if isinstance(state, list | tuple) and type(state) in (list, tuple):
+        items = (_foreign(item, f"{where}[{index}]") for index, item in enumerate(state))
+        return next(filter(None, items), None)
+    return None if type(state) in _PLAIN else f"{where} is a {type(state).__module__}.{type(state).__qualname__}"
 
 
 def _streams() -> tuple[bytes, object, bytes]:

@@ -24,10 +24,7 @@ def find(what: str, name: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module)  # Any: attributes are looked up by name
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # a module that is being imported may raise anything, or exit
+    except (Exception, SystemExit) as error:  # a module that is being imported may do anything
         raise ExperimentError(
             f"{what} {name!r} does not import: {type(error).__name__}: {error}. "
             "Expected 'module:function', importable from here; correct the name, or change to its folder."

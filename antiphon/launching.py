@@ -22,6 +22,12 @@ from antiphon.grammars.oracle import State
 
 ExecutorName: TypeAlias = Literal["inline", "ray"]
 TransportName: TypeAlias = Literal["process-group", "object-store"]
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "grammar": (Grammar, "Write Grammar(name, query, response, objective, guarantee), or take one of the library"),
+    "placement": (Placement, "Make one by spread, together or place"),
+    "run": (str, "Write a name, or leave it out"),
+    "address": (str, "Write HOST:PORT, 'auto' or 'local', or leave it out"),
+}
 Agents: TypeAlias = Mapping[str, AgentSpecification] | AgentSpecification
 
 
@@ -105,7 +111,7 @@ def launch(
     Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or TransportError, and
     leaves nothing running.
     """
-    _refuse_others(grammar, placement)
+    _refuse_others(grammar=grammar, placement=placement, run=run, address=address)
     threads, deadline = whole_number("launch(threads=)", threads, least=1), seconds("launch(deadline=)", deadline)
     seed = whole_number("launch(seed=)", seed, least=0)
     num_cpus = None if num_cpus is None else whole_number("launch(num_cpus=)", num_cpus, least=1)
@@ -156,13 +162,13 @@ def agent(
     )
 
 
-def _refuse_others(grammar: object, placement: object) -> None:
-    for value, kind, remedy in (
-        (grammar, Grammar, "Write Grammar(name, query, response, objective, guarantee), or take one of the library"),
-        (placement, Placement, "Make one by spread, together or place"),
-    ):
+def _refuse_others(**given: object) -> None:
+    """Refuse arguments of `launch` that are of another type."""
+    for name, value in given.items():
+        kind, remedy = _KINDS[name]
         if not isinstance(value, kind) and (value is not None or kind is Grammar):
-            raise ExperimentError(f"launch takes an antiphon.{kind.__name__}, and {told(value)} arrived. {remedy}.")
+            what = "a string" if kind is str else f"an antiphon.{kind.__name__}"
+            raise ExperimentError(f"launch({name}=) takes {what}, and {told(value)} arrived. {remedy}.")
 
 
 def _inline(assignment: Assignment, name: str, deadline: float) -> Launched:

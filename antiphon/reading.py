@@ -11,6 +11,7 @@ from antiphon.coordinator.placement import hosted
 from antiphon.errors import ExperimentError
 from antiphon.experiment import RECIPES, Experiment, key_of
 from antiphon.finding import nearest
+from antiphon.grammars.numbers import told
 from antiphon.installed import GRAMMARS, installed
 from antiphon.placing import placement_named
 from antiphon.refusals import refused
@@ -27,7 +28,7 @@ def shipped() -> Mapping[str, Path]:
 
 
 def read_experiment(
-    name: str, changes: Mapping[str, Any] | Iterable[str] = (), placement: str | None = None
+    name: str | Path, changes: Mapping[str, Any] | Iterable[str] = (), placement: str | None = None
 ) -> Experiment:
     """The experiment `name`, with `changes` ("a.b=value", or a mapping of dotted keys to values) made to it.
 
@@ -35,14 +36,24 @@ def read_experiment(
     placement: instead of its own table [placement], and before the changes; see `placement_named`.
     Raises ExperimentError for what is unknown, does not parse, or is of another type; it names every such key.
     """
+    name = _text(name)
     raw, title = _raw(name)
     pairs = list(changes.items() if isinstance(changes, Mapping) else map(parse_change, changes))
     if placement is not None:
         table = placement_named(placement, lambda: hosted(read_experiment(name, dict(pairs)).build()))
         raw |= {} if table is None else {"placement": table}
     for key, value in pairs:
-        _set(raw, key.split("."), with_none(value))
+        _set(raw, str(key).split("."), with_none(value))
     return checked(raw, title)
+
+
+def _text(name: object) -> str:
+    if not isinstance(name, str | Path):
+        raise ExperimentError(
+            f"an experiment is read by its name, and {told(name)} arrived. "
+            "Name one that `antiphon list` shows, or a file."
+        )
+    return str(name)
 
 
 def parse_change(text: str) -> tuple[str, Any]:

@@ -18,7 +18,7 @@ from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.installed import find_environment
 from antiphon.oracles import Annealing, gaussian
 from antiphon.recipes import Evaluation, Recipe, trained
-from antiphon.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Table
+from antiphon.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Seconds, Table
 
 
 class DacTable(Table):
@@ -45,7 +45,7 @@ class DacTable(Table):
     sigma_rounds: Count = 14_000
     sigma_hold: Index = 0
     vectorization: Literal["sync", "async"] = "sync"
-    deadline: Positive = 60.0
+    deadline: Seconds = 60.0
 
     @property
     def sigma(self) -> Annealing:

@@ -27,6 +27,8 @@ def parse_scan(text: str) -> Scan:
     Scan(key='layers', values=(2, 4, 8))
     >>> parse_scan("backprop.widths=[8],[8, 8]").values, parse_scan("network=dense,convolutional").values
     (([8], [8, 8]), ('dense', 'convolutional'))
+    >>> parse_scan("agent.arguments.amsgrad=True,False,None").values
+    (True, False, None)
     """
     key, _, values = (part.strip() for part in text.partition("="))
     if not values or not all(key.split(".")):

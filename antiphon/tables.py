@@ -1,5 +1,6 @@
 """The tables that every experiment has: strict, frozen, and closed to unknown keys."""
 
+from datetime import date, time
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -10,13 +11,22 @@ from antiphon.grammars.numbers import LONGEST
 from antiphon.spelling import BareWord
 
 
-def _no_bare_word(value: object) -> object:
-    """In an untyped table nobody can tell whether a bare word is a string, or a misspelled number or boolean."""
+def _free(value: object) -> object:
+    """A value of an untyped table. A bare word is refused: it may be a string, or a misspelled number or boolean."""
     if isinstance(value, BareWord):
-        raise ValueError(
-            f"""a number, true, false, None, a list, a table, or a string in quotes, such as '"{value or "text"}"'"""
-        )
+        quoted = f'"{value or "text"}"'
+        raise ValueError(f"a number, true, false, None, a list, a table, or a string in quotes, such as '{quoted}'")
+    if not _is_toml(value):
+        raise ValueError("what TOML can hold: numbers, strings, booleans, dates, None, and lists and tables of these")
     return value
+
+
+def _is_toml(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_toml, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_toml, value.values()))
+    return value is None or isinstance(value, bool | int | float | str | date | time)
 
 
 Count = Annotated[int, Field(ge=1)]
@@ -24,7 +34,7 @@ Index = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Arguments = dict[str, Annotated[Any, AfterValidator(_no_bare_word)]]  # Any: of an optimizer, a user's own function
+Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: of an optimizer, a user's own function
 
 
 class Table(BaseModel):

@@ -10,6 +10,7 @@ from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
 from antiphon.grammars.names import fault_of
+from antiphon.grammars.numbers import told
 from antiphon.grammars.query import Kind
 
 
@@ -153,7 +154,15 @@ def _refuse_repeated(names: list[str]) -> None:
 
 
 def hosted(grammar: Grammar) -> tuple[str, ...]:
-    """Everyone who gets a place: oracles, players and losses, in the order in which Q first asks them."""
+    """Everyone who gets a place: oracles, players and losses, in the order in which Q first asks them.
+
+    Raises PlacementError for what is no grammar.
+    """
+    if not isinstance(grammar, Grammar):
+        raise PlacementError(
+            f"a placement is of an antiphon.Grammar, and {told(grammar)} arrived. Write Grammar(name, query, response, "
+            "objective, guarantee), or take one of the library."
+        )
     kinds = (Kind.ORACLE, Kind.PLAYER, Kind.LOSS)
     asked = [
         node.owner if node.kind is not Kind.LOSS else node.name for node in grammar.query.nodes if node.kind in kinds

@@ -10,6 +10,7 @@ from torch import Tensor
 from antiphon.envs.pulls import Pulls
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.numbers import is_count
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.types import Batch, EdgeType
 
@@ -24,7 +25,7 @@ def quadratic_bandit(
 
     Questions: observe() -> a constant 1, (batch, 1); reward(a), (batch, dimension) -> r, (batch,), values only.
     """
-    if dimension < 1 or batch < 1:
+    if not (is_count(dimension) and is_count(batch)):
         raise OracleError(
             f"quadratic_bandit: dimension is {dimension!r} and batch {batch!r}; expected at least 1. Correct them."
         )

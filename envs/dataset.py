@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.numbers import is_count
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.seeds import at_round, forked
 from antiphon.grammars.types import Batch, EdgeType
@@ -164,10 +165,10 @@ def _open(made: Factory, batch: int) -> Any:  # Any: torch's Dataset has no leng
             f"data set {made!r}: expected a torch Dataset with a length and items by index; a {type(data).__name__} "
             "arrived. Pass a map-style Dataset and its arguments; for tensors there is `arrays`."
         )
-    if not 1 <= batch <= items:
+    if not is_count(batch) or batch > items:
         raise OracleError(
-            f"data set {made!r}: expected a batch of 1 to {items}, which is the number of items; {batch} arrived. "
-            "Choose a smaller batch."
+            f"data set {made!r}: expected a batch of 1 to {items}, which is the number of items; {batch!r} arrived. "
+            "Choose another size of the batch."
         )
     return data
 

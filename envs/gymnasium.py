@@ -214,8 +214,8 @@ def _questions(observation: int, action: int, envs: Batch, batch: Batch) -> tupl
 def _check_sizes(who: str, *, envs: int, batch: int, capacity: int, warmup: int, scale: float, deadline: float) -> None:
     bounds = (("envs", envs, 1), ("batch", batch, 1), ("capacity", capacity, envs), ("warmup", warmup, 0))
     for name, value, least in bounds:
-        if value < least:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise OracleError(f"{who}: {name} is {value!r}; expected at least {least}. Correct it.")
     for name, value in (("reward_scale", scale), ("deadline", deadline)):
-        if not 0 < value < math.inf:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
             raise OracleError(f"{who}: {name} is {value!r}; expected a number above 0. Correct it.")

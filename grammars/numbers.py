@@ -25,6 +25,15 @@ def whole_number(what: str, value: object, least: int) -> int:
     return found
 
 
+def is_count(value: object) -> bool:
+    """Whether this is an int of at least 1.
+
+    >>> is_count(3), is_count("3"), is_count(True), is_count(0)
+    (True, False, False, False)
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def positive_number(what: str, value: object, most: float = math.inf) -> float:
     """The value as a float. Raises ExperimentError for what is no finite number above 0, at most `most`, or a boolean.
 

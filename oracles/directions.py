@@ -8,6 +8,7 @@ from torch import Tensor
 
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.numbers import is_count
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.noise import Annealing
@@ -28,7 +29,7 @@ def coordinates(
     """
     if not isinstance(scale, Annealing) and not scale > 0:
         raise OracleError(f"coordinates: expected a scale above 0, or an Annealing; {scale!r} arrived. Correct it.")
-    if dimension < 1:
+    if not is_count(dimension):
         raise OracleError(f"coordinates: expected a dimension of at least 1; {dimension!r} arrived. Correct it.")
     if not dtype.is_floating_point:
         raise OracleError(

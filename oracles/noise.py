@@ -10,6 +10,7 @@ from torch import Tensor
 
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.numbers import is_count
 from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question, State
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.draws import Draws
@@ -216,7 +217,7 @@ def _declare(
         )
     if not dtype.is_floating_point:
         raise OracleError(f"{who}: expected a floating dtype; {dtype} arrived. Pass torch.float32 or torch.float64.")
-    if batch < 1:
+    if not is_count(batch):
         raise OracleError(f"{who}: expected a batch of at least 1; {batch!r} arrived. Correct it.")
     eps, density, scale = (
         EdgeType((Batch(symbol), *shape), dtype),

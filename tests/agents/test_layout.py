@@ -9,8 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.optim import Adam
 
 from antiphon.agents import AgentSpecification, Player, TorchAgent
+from antiphon.agents.arglocopt import arglocmin
 from antiphon.agents.layout import is_dense, laid_out, strides_of_gradient
 from antiphon.agents.optimizers import FASTER_FUSED, REFUSED_OPTIMIZERS
 from antiphon.errors import AgentError, GrammarError
@@ -215,3 +217,27 @@ def test_parameters_whose_elements_share_memory_are_refused(kind, names):
 
 def test_views_of_one_memory_that_do_not_overlap_are_parameters_like_others():
     assert len(Player("x", Factory.of(sharing, "apart"), AgentSpecification(), seed=0).parameters) == 2
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_one_response_for_two_parameters_moves_each_as_a_copy_would(name):
+    arguments = arguments_of(name, "default", True) or {}
+    start, told = [torch.randn(4, 3), torch.randn(4, 3)], torch.randn(4, 3)
+    agents = [TorchAgent(copies(start), optimizer=name, arguments=arguments) for _ in range(2)]
+    for _ in range(3):
+        agents[0].hear([told, told])
+        agents[1].hear([told.clone(), told.clone()])
+        assert all(map(torch.equal, agents[0].move(), agents[1].move()))
+
+
+def test_a_first_order_optimization_by_a_fused_kernel_is_that_of_the_plain_one():
+    x, y = torch.randn(16, 5), torch.randn(16, 3)
+
+    def objective(weight: Tensor) -> Tensor:
+        return (torch.einsum("bi,oi->bo", x, weight) - y).square().mean()
+
+    found = [
+        arglocmin(objective, torch.zeros(3, 5), by=lambda own, fused=fused: Adam(own, lr=0.1, fused=fused), queries=20)
+        for fused in (True, False)
+    ]
+    assert torch.allclose(found[0].parameters, found[1].parameters, rtol=1e-4, atol=1e-5)

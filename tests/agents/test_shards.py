@@ -4,8 +4,9 @@ import re
 
 import pytest
 import torch
+from torch import nn
 
-from antiphon.agents.shards import in_parts, is_sharded, part, refuse_agent, whole
+from antiphon.agents.shards import in_parts, is_sharded, part, refuse_agent, shard, whole
 from antiphon.errors import PlacementError
 
 
@@ -25,3 +26,10 @@ def test_what_is_whole_stays_so() -> None:
     value = torch.randn(3)
     assert not is_sharded(value) and part(value) is value and in_parts(value, value) is value
     assert torch.equal(whole(value), value) and whole(value).data_ptr() != value.data_ptr()
+
+
+def test_parameters_that_lie_column_by_column_are_not_divided() -> None:
+    module = nn.Linear(4, 3)
+    module.weight = nn.Parameter(torch.randn(4, 3).t())
+    with pytest.raises(PlacementError, match=r"'weight' with strides \(1, 3\).*row by row.*contiguous"):
+        shard(module, None)  # pyright: ignore[reportArgumentType] - refused before the mesh is looked at

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -32,11 +33,19 @@ def lends_its_velocity(self: Any) -> dict[str, Any]:
 
 
 def saves_an_object(self: Any) -> dict[str, Any]:
-    return {"velocity": [velocity.clone() for velocity in self.velocity], "ages": {"old": [1, (2, 3)]}}
+    return {"velocity": [velocity.clone() for velocity in self.velocity], "ages": {"old": [1, {2, 3}]}}
+
+
+def saves_numpy(self: Any) -> dict[Any, Any]:
+    return {"velocity": [velocity.clone() for velocity in self.velocity], 0: (np.float32(1.0),)}
 
 
 def saves_under_numbers(self: Any) -> dict[Any, Any]:
-    return {0: 1.0}
+    return {0: tuple(velocity.clone() for velocity in self.velocity), (1, None): "two"}
+
+
+def loads_from_numbers(self: Any, state: dict[Any, Any]) -> None:
+    self.velocity = [velocity.clone() for velocity in state[0]]
 
 
 def keeps_what_it_loads(self: Any, state: dict[str, Any]) -> None:
@@ -78,7 +87,7 @@ def draws_in_vain(self: Any) -> Tensors:
 
 
 TYPES = "['torch.float32(4, 3)', 'torch.float32(4,)', 'torch.float64(2, 2)']"
-STATE = "a state of dicts, tensors, numbers, strings, None and lists of these"
+STATE = "a state of tensors, numbers, strings, None, and dicts, lists and tuples of these"
 LEFT = (
     "overwriting them changed the moves that followed. Keep and return copies, or move the handed parameters in place."
 )
@@ -128,8 +137,8 @@ def test_the_hand_written_agent_passes(momentum: type):
             "a loaded agent to continue exactly; its moves differ from those of the agent that was saved. "
             "Save all that the next moves depend on, apart from the parameters.",
         ),
-        ({"state": saves_an_object}, f"{STATE}; state['ages']['old'][1] is a tuple. Convert it in state."),
-        ({"state": saves_under_numbers}, f"{STATE}; state has the key 0. Convert it in state."),
+        ({"state": saves_an_object}, f"{STATE}; state['ages']['old'][1] is a builtins.set. Convert it in state."),
+        ({"state": saves_numpy}, f"{STATE}; state[0][0] is a numpy.float32. Convert it in state."),
         ({"state": lends_its_velocity}, OWN),
         ({"load": keeps_what_it_loads}, OWN),
         (
@@ -164,3 +173,7 @@ def test_an_agent_that_keeps_responses_fails(momentum: type):
     with pytest.raises(AgentError) as caught:
         check_agent(Keeper)
     assert "breaks its contract: expected responses to be nobody's memory after the move; " + LEFT in str(caught.value)
+
+
+def test_keys_and_containers_of_a_state_are_free(momentum: type):
+    check_agent(broken(momentum, state=saves_under_numbers, load=loads_from_numbers))

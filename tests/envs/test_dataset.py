@@ -106,7 +106,7 @@ def test_digits_are_scaled_split_and_stratified():
         (
             lambda: dataset(Squares, 3, batch=4),
             "data set test_dataset:Squares(3): expected a batch of 1 to 3, which is the number of items; 4 arrived. "
-            "Choose a smaller batch.",
+            "Choose another size of the batch.",
         ),
         (
             lambda: dataset(dict, batch=4),
