@@ -33,7 +33,7 @@ class Copies(Protocol):
         """Begin an episode in every copy, i of them seeded by the seed plus i; their first observations."""
         ...
 
-    def step(self, actions: Sequence[np.ndarray]) -> list[Advance]:
+    def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
         """One step of every copy, with an action each."""
         ...
 
@@ -53,7 +53,7 @@ class Together:
         """See `Copies`."""
         return [copy.reset(seed + index) for index, copy in enumerate(self._copies)]
 
-    def step(self, actions: Sequence[np.ndarray]) -> list[Advance]:
+    def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
         """See `Copies`."""
         return [advance(copy, action) for copy, action in zip(self._copies, actions, strict=True)]
 

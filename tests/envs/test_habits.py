@@ -103,7 +103,7 @@ def test_a_reward_that_the_scale_brings_within_reach_is_none_too_large():
 def test_an_action_that_the_box_cannot_hold_is_refused():
     units = ActionMap(gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float16), "environment 'X'")
     with pytest.raises(OracleError, match=r"^environment 'X' takes actions of float16, and 1e\+06 arrived"):
-        units.to_box(np.float32([[1e6]]))
+        units.to_box(np.array([[1e6]], dtype=np.float32))
 
 
 def test_a_saved_memory_that_is_not_finite_is_refused():

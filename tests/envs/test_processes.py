@@ -8,16 +8,18 @@ import threading
 import time
 from contextlib import closing
 
+import gymnasium
 import numpy as np
 import pytest
 
 from antiphon.envs.copies import Together
+from antiphon.envs.environment import Name
 from antiphon.envs.processes import Apart
 from antiphon.envs.testing import Line, Misbehaving
 from antiphon.errors import OracleError
 
 
-def apart(id=Line, deadline=60.0, **keywords):
+def apart(id: Name = Line, deadline=60.0, **keywords):
     return closing(Apart(id, keywords, 2, deadline))
 
 
@@ -57,13 +59,13 @@ def test_one_that_ends_or_hangs_is_named_and_none_is_left(fault, told):
     assert multiprocessing.active_children() == []
 
 
-class Unmade(Line):
+class Unmade(gymnasium.Env):
     """Is made in one process only: the one that imported this module."""
 
     home = os.getpid()
 
     def __init__(self, how):
-        super().__init__()
+        self.observation_space = self.action_space = gymnasium.spaces.Box(-1, 1, (1,))
         if os.getpid() != Unmade.home:
             raise ValueError("not here") if how == "raise" else SystemExit(3)
 
