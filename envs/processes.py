@@ -31,7 +31,7 @@ class Apart:
     """
 
     def __init__(self, name: Name, keywords: Keywords, count: int, deadline: float) -> None:
-        self._who, self._deadline, self._busy = title(name), deadline, False
+        self._who, self.deadline, self._busy = title(name), deadline, False
         making: Any = partial(make, name, dict(keywords))  # Any: the wrapper expects an environment of Gymnasium
         self._count, self._made = count, CloudpickleWrapper(making)
         self._pipes: list[Connection] = []
@@ -95,7 +95,7 @@ class Apart:
                 f"{self._who} was asked for a {command} after an answer was missed; expected a reset before. "
                 "Load a saved state, or make a new Nature."
             )
-        self._busy, ends = True, time.monotonic() + self._deadline
+        self._busy, ends = True, time.monotonic() + self.deadline
         for index, value in enumerate(values):
             try:
                 self._pipes[index].send((command, value))
@@ -109,7 +109,7 @@ class Apart:
         pipe = self._pipes[index]
         if not pipe.poll(max(0.0, ends - time.monotonic())):
             raise OracleError(
-                f"{self._who}: copy {index} did not answer {command} within {self._deadline:g} s; expected an answer "
+                f"{self._who}: copy {index} did not answer {command} within {self.deadline:g} s; expected an answer "
                 "by then. Repair the environment if it hangs; raise `deadline` if it is slow."
             )
         try:
