@@ -19,6 +19,7 @@ import typer
 
 import antiphon
 from antiphon.errors import AntiphonError, DeadlineError, ExperimentError, ProtocolError, RoundError, TransportError
+from antiphon.terminal import echo
 
 # Everything else is imported by the command that needs it: `--help` answers at once.
 
@@ -52,7 +53,7 @@ def antiphon_command(
 ) -> None:
     """Deep learning as a game of players and oracles."""
     if version:
-        typer.echo(f"antiphon {antiphon.__version__}")
+        echo(f"antiphon {antiphon.__version__}")
         raise typer.Exit
 
 
@@ -62,7 +63,7 @@ def list_command() -> None:
     with _told():
         from antiphon.listing import listing
 
-        typer.echo(listing())
+        echo(listing())
 
 
 @app.command("show")
@@ -96,15 +97,15 @@ def show_command(
             from antiphon.schedule_command import View, schedule_command
 
             view = View(rounds, executor, placement, order, out)
-            typer.echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
+            echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
         elif placement is not None:
             from antiphon.placement_command import placement_command
 
-            typer.echo(placement_command(grammar, changes or [], placement, out).rstrip("\n"))
+            echo(placement_command(grammar, changes or [], placement, out).rstrip("\n"))
         else:
             from antiphon.showing import shown
 
-            typer.echo(shown(grammar, out, against, changes or []))
+            echo(shown(grammar, out, against, changes or []))
 
 
 @app.command("run")
@@ -130,8 +131,9 @@ def run_command(
             given |= _joining(address, name, executor)
         experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given}, placement)
 
-        from antiphon.progress import Watched, outcome, say, spread_of
+        from antiphon.progress import Watched, outcome, spread_of
         from antiphon.run import run_experiment
+        from antiphon.terminal import say
 
         console = _console()
         if address is not None:
@@ -178,8 +180,8 @@ def launch_command(
         from antiphon.submission import launch_run
 
         jobs, name = launch_run(experiment, address, name, out)
-        typer.echo(f"run {name} on the cluster at {jobs.url}")
-        _follow(jobs, name) if not detach else typer.echo(_again(name, jobs.url))
+        echo(f"run {name} on the cluster at {jobs.url}")
+        _follow(jobs, name) if not detach else echo(_again(name, jobs.url))
 
 
 @app.command("status")
@@ -195,7 +197,7 @@ def status_command(
 
         runs = statuses(address, name)
         if as_json:
-            typer.echo(json.dumps(runs, indent=1))
+            echo(json.dumps(runs, indent=1))
         else:
             _console().print(table_of(runs) if name is None else details_of(runs[0]))
 
@@ -224,7 +226,7 @@ def stop_command(
     with _told():
         from antiphon.cluster_commands import stop_run
 
-        stop_run(address, name, now, wait, typer.echo)
+        stop_run(address, name, now, wait, echo)
 
 
 def _follow(jobs: Any, name: str, lines: int | None = None) -> None:  # Any: Jobs, imported by who has one
@@ -233,7 +235,7 @@ def _follow(jobs: Any, name: str, lines: int | None = None) -> None:  # Any: Job
     try:
         code = follow_run(jobs, name, lambda text: typer.echo(text, nl=False), lines)
     except KeyboardInterrupt:
-        typer.echo(f"\nno longer followed; {_again(name, jobs.url)}", err=True)
+        echo(f"\nno longer followed; {_again(name, jobs.url)}", err=True)
         raise typer.Exit(130) from None
     if code:
         raise typer.Exit(code)
@@ -252,7 +254,8 @@ def evaluate_command(
     """Evaluate the newest checkpoint of a run, on fixed seeds or held-out data."""
     with _told():
         from antiphon.evaluation import evaluate_folder
-        from antiphon.progress import say, spread_of
+        from antiphon.progress import spread_of
+        from antiphon.terminal import say
 
         evaluation, console = evaluate_folder(folder, episodes, max_steps), _console()
         if not evaluation.sign:  # of percentages, each figure is all or nothing
@@ -280,7 +283,7 @@ def check_command(
                 f"{', '.join(NAMES)}, 'module:factory', or --all alone. Name what is to be checked."
             )
         report = check(*names, seed=seed, instances=instances, processes=os.cpu_count() or 1)
-        typer.echo(report.as_json if as_json else f"{report.text}\n\n{report.summary}")
+        echo(report.as_json if as_json else f"{report.text}\n\n{report.summary}")
         if report.failed:
             raise typer.Exit(1)
 
@@ -304,7 +307,7 @@ def cost_command(
         given = tuple(grammars), tuple(changes or ()), executor, rounds, placement, scan, out, messages, as_json
         disagreements = cost_command(Order(*given), _console())
         for line in disagreements:
-            typer.echo(f"disagreement: {line}", err=True)
+            echo(f"disagreement: {line}", err=True)
         if disagreements:
             raise typer.Exit(1)
 
@@ -328,7 +331,7 @@ def manifest_command(
         from antiphon.manifest_command import Wish, manifest_command
 
         size = Size(machine_cpus, machine_gpus, machine_memory)
-        typer.echo(manifest_command(Wish(kind, experiment, changes or (), placement, name, image, size, out)))
+        echo(manifest_command(Wish(kind, experiment, changes or (), placement, name, image, size, out)))
 
 
 @app.command("doctor")
@@ -344,8 +347,8 @@ def doctor_command(
         findings = []
         for finding in examination(gpu, address):
             findings.append(finding)
-            typer.echo(finding.line)
-        typer.echo(f"{summary(findings)}; to report a problem, paste all lines into an issue")
+            echo(finding.line)
+        echo(f"{summary(findings)}; to report a problem, paste all lines into an issue")
         if any(each.verdict is Verdict.FAILED for each in findings):
             raise typer.Exit(1)
 
@@ -372,10 +375,10 @@ def _told() -> Iterator[None]:
     try:
         yield
     except AntiphonError as error:
-        typer.echo("\n  ".join([f"error: {error}", *getattr(error, "__notes__", []), *_where(error)]), err=True)
+        echo("\n  ".join([f"error: {error}", *getattr(error, "__notes__", []), *_where(error)]), err=True)
         raise typer.Exit(1 if isinstance(error, FAILURES) else 2) from None
     except KeyboardInterrupt as error:
-        typer.echo("aborted", err=True)
+        echo("aborted", err=True)
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
 
 

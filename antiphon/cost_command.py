@@ -12,10 +12,10 @@ from antiphon.cost_tables import as_json, disagreements, flow_table, main_table,
 from antiphon.costing import Bill, bill
 from antiphon.errors import ExperimentError
 from antiphon.output_file import check_output
-from antiphon.progress import say
 from antiphon.reading import parse_change, read_experiment
 from antiphon.scan_plot import ENDINGS, plot
 from antiphon.scanning import Scan, for_grammar, parse_scan, scanned
+from antiphon.terminal import say
 
 
 @dataclass(frozen=True)

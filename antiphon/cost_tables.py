@@ -10,6 +10,7 @@ from antiphon.coordinator.traffic import between
 from antiphon.costing import Bill, Figures
 from antiphon.grammars.cost import Graph
 from antiphon.grammars.locality import LOCAL, NEAR, Locality
+from antiphon.terminal import columns, row
 
 
 def average(total: int, rounds: int) -> str:
@@ -25,16 +26,16 @@ def average(total: int, rounds: int) -> str:
 def main_table(bills: Sequence[Bill], key: str = "", values: Sequence[str] = ()) -> Table:
     """Per round: messages, bytes, depths, localities; predicted above measured. key, values: of a scan, if any."""
     moving = any(each.found.move_messages for each in bills)
-    columns = ["grammar", *([key] if key else []), "", "messages Q", "messages R", *(["moves"] if moving else [])]
-    columns += ["bytes zeroth", "bytes first", "around", "gradients", "depth Q", "depth R", "neighbours", "local"]
-    table = _table(columns, left=3 if key else 2)
+    names = ["grammar", *([key] if key else []), "", "messages Q", "messages R", *(["moves"] if moving else [])]
+    names += ["bytes zeroth", "bytes first", "around", "gradients", "depth Q", "depth R", "neighbours", "local"]
+    table = _table(names, left=3 if key else 2)
     for position, each in enumerate(bills):
         at = [values[position]] if key else []
-        table.add_row(each.name, *at, "predicted", *_figures(each.predicted, each, moving), "", *_graph_figures(each))
+        row(table, each.name, *at, "predicted", *_figures(each.predicted, each, moving), "", *_graph_figures(each))
         gradients = average(sum(each.found.gradients.values()), len(each.rounds))
         blank = [""] * (1 + len(at))
         found = _figures(each.found, each, moving)
-        table.add_row(*blank, "measured", *found, average(each.overhead, len(each.rounds)), gradients)
+        row(table, *blank, "measured", *found, average(each.overhead, len(each.rounds)), gradients)
     return table
 
 
@@ -44,35 +45,35 @@ def query_table(bills: Sequence[Bill]) -> Table:
     for each in bills:
         for oracle, count in each.predicted.queries.items():
             found = average(each.found.queries.get(oracle, 0), len(each.rounds))
-            table.add_row(each.name, oracle, average(count, len(each.rounds)), found)
+            row(table, each.name, oracle, average(count, len(each.rounds)), found)
     return table
 
 
 def flow_table(bills: Sequence[Bill], *, machines: bool) -> Table:
     """Bytes of values between workers, or between the machines that they are on, in a round."""
     what = "machine" if machines else "worker"
-    columns = ["grammar", f"from {what}", f"to {what}", "messages", "bytes predicted", "measured"]
-    table = _table(columns, left=3)
+    names = ["grammar", f"from {what}", f"to {what}", "messages", "bytes predicted", "measured"]
+    table = _table(names, left=3)
     for each in bills:
         place = each.nodes if machines else None
         planned, measured = between(each.planned, place), between(each.measured, place)
         for (source, target), flow in planned.items():
             found = measured[source, target]
             counts = (found.messages, flow.payload, found.payload)
-            table.add_row(each.name, source, target, *(average(count, len(each.rounds)) for count in counts))
+            row(table, each.name, source, target, *(average(count, len(each.rounds)) for count in counts))
         if not planned:
-            table.add_row(each.name, "(nothing travels)")
+            row(table, each.name, "(nothing travels)")
     return table
 
 
 def sum_table(bills: Sequence[Bill]) -> Table:
     """What replicas contribute to sums in a round."""
-    columns = ["grammar", "sum", "terms predicted", "measured", "bytes predicted", "measured"]
-    table = _table(columns, left=2)
+    names = ["grammar", "sum", "terms predicted", "measured", "bytes predicted", "measured"]
+    table = _table(names, left=2)
     for each in bills:
         for plan, real in each.sums:
             counts = plan.terms, real.terms, plan.payload, real.payload
-            table.add_row(each.name, plan.reduction.name, *(average(count, len(each.rounds)) for count in counts))
+            row(table, each.name, plan.reduction.name, *(average(count, len(each.rounds)) for count in counts))
     return table
 
 
@@ -83,7 +84,7 @@ def message_table(bills: Sequence[Bill]) -> Table:
         for hop in each.counted.hops:
             locality = str(hop.locality or "")
             head = (each.name, str(hop.graph), hop.value, hop.source, hop.target, str(hop.order), locality)
-            table.add_row(*head, f"{hop.bytes:,}", average(hop.rounds, len(each.rounds)))
+            row(table, *head, f"{hop.bytes:,}", average(hop.rounds, len(each.rounds)))
     return table
 
 
@@ -162,8 +163,7 @@ def _plain(value: object) -> object:
     return value if value is None or isinstance(value, int) else str(value)
 
 
-def _table(columns: Sequence[str], left: int) -> Table:
+def _table(names: Sequence[str], left: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position < left else "right", overflow="fold")
+    columns(table, *names, left=left)
     return table

@@ -31,7 +31,7 @@ from antiphon.recipe_temporal_difference import TemporalDifferenceTable
 from antiphon.recipe_vae import RECIPE as VAE
 from antiphon.recipe_vae import VaeTable
 from antiphon.recipes import Recipe
-from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
+from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Seconds, Table
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
@@ -74,7 +74,7 @@ class Experiment(Table):
     executor: Literal["inline", "ray"] = "inline"
     transport: Literal["process-group", "object-store"] = "process-group"
     threads: Count = 1
-    deadline: Positive = 30.0
+    deadline: Seconds = 30.0
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
     keep_checkpoints: Count = 2
@@ -149,7 +149,7 @@ def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
         grammar = factory(**arguments)
     except AntiphonError:
         raise
-    except Exception as error:  # a user's function may raise anything
+    except (Exception, SystemExit) as error:  # a user's function may raise anything, or exit
         raise GrammarError(
             f"grammar {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that returns a grammar; correct it, or the table [arguments]."

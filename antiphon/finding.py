@@ -24,7 +24,10 @@ def find(what: str, name: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module)  # Any: attributes are looked up by name
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # a module that is being imported may raise anything
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a module that is being imported may raise anything, or exit
         raise ExperimentError(
             f"{what} {name!r} does not import: {type(error).__name__}: {error}. "
             "Expected 'module:function', importable from here; correct the name, or change to its folder."

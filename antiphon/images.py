@@ -64,7 +64,7 @@ def _own(data: str, arguments: Mapping[str, Any]) -> OracleDeclaration:
         declaration = find("data", data)(**arguments)
     except AntiphonError:
         raise
-    except Exception as error:  # a user's function may raise anything
+    except (Exception, SystemExit) as error:  # a user's function may raise anything, or exit
         raise ExperimentError(
             f"data {data!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that returns an oracle's declaration; correct it, or the key data_arguments."

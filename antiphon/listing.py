@@ -26,7 +26,7 @@ def _grammar_row(name: str, grammar: Grammar) -> tuple[str, ...]:
 
 def _experiment_row(name: str) -> tuple[str, ...]:
     experiment = read_experiment(name)
-    first = shipped()[name].read_text().splitlines()[0]
+    first = shipped()[name].read_text(encoding="utf-8").splitlines()[0]
     return name, experiment.grammar, str(experiment.rounds), first.removeprefix("#").strip()
 
 

@@ -35,7 +35,7 @@ def packed(experiment: str) -> Iterator[Parcel]:
     with tempfile.TemporaryDirectory(prefix="antiphon-") as place:
         folder, package = Path(place) / "run", Path(place) / "antiphon"
         folder.mkdir()
-        (folder / EXPERIMENT).write_text(experiment)
+        (folder / EXPERIMENT).write_text(experiment, encoding="utf-8")
         for path in own_modules():
             _copy(path, folder / path.name)
         _check_size(folder)

@@ -15,6 +15,7 @@ from antiphon.launching import Launched
 from antiphon.metrics import Record
 from antiphon.recipes import Evaluation
 from antiphon.run import Finished
+from antiphon.terminal import columns, plain, row, say
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -62,7 +63,7 @@ class Watched:
         self._tell_failures(record)
         text = line(record, self._rounds, self._returns)
         if self._live is not None:
-            self._live.update(Text(text, no_wrap=True), refresh=True)
+            self._live.update(Text(plain(text), no_wrap=True), refresh=True)
         elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES or record.round == self._rounds:
             self._told = time.monotonic()
             say(self._console, text)
@@ -83,17 +84,16 @@ def casting(game: Launched, experiment: Experiment) -> Table:
     """Who plays on which worker, in which process, with which optimizer."""
     grammar, placement = game.assignment.grammar, game.assignment.placement
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("name", "kind", "actor" if experiment.executor == "ray" else "worker", "process", "agent"):
-        table.add_column(column, overflow="fold")
+    columns(table, "name", "kind", "actor" if experiment.executor == "ray" else "worker", "process", "agent")
     oracles = {oracle.name for oracle in grammar.query.oracles}
     for name in hosted(grammar):
         kind = "oracle" if name in oracles else "player" if name in game.assignment.agents else "loss"
         agent = game.assignment.agents[name].description if kind == "player" else ""
         for worker in placement.replicas_of[placement.host_of[name]]:
-            table.add_row(name, kind, worker, str(game.places[worker][1]), agent)
+            row(table, name, kind, worker, str(game.places[worker][1]), agent)
     for name, worker in placement.agents:
         agent = game.assignment.agents[name].description
-        table.add_row(f"{name}@agent", "agent", worker, str(game.places[worker][1]), agent)
+        row(table, f"{name}@agent", "agent", worker, str(game.places[worker][1]), agent)
     return table
 
 
@@ -101,16 +101,16 @@ def outcome(finished: Finished) -> Table:
     """The last figures of a run."""
     record = finished.last
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("rounds", str(record.round))
-    table.add_row("seconds", f"{record.seconds:.1f}")
-    table.add_row("rounds/s", f"{record.round / max(record.seconds, 1e-9):.1f}")
+    row(table, "rounds", str(record.round))
+    row(table, "seconds", f"{record.seconds:.1f}")
+    row(table, "rounds/s", f"{record.round / max(record.seconds, 1e-9):.1f}")
     for name, value in record.losses.items():
-        table.add_row(name, f"{value:.6g}")
+        row(table, name, f"{value:.6g}")
     for name, report in record.reports.items():
         for key, value in report.items():
-            table.add_row(f"{name}: {key.replace('_', ' ')}", f"{value:.6g}")
+            row(table, f"{name}: {key.replace('_', ' ')}", f"{value:.6g}")
     for player, moves in record.skipped.items():
-        table.add_row(f"{player}: moves left out", str(moves))
+        row(table, f"{player}: moves left out", str(moves))
     return table
 
 
@@ -119,8 +119,3 @@ def spread_of(evaluation: Evaluation) -> str:
     lowest, highest = min(evaluation.figures), max(evaluation.figures)
     what = f"{evaluation.quantity} of single {evaluation.of}"
     return f"{what}: standard deviation {evaluation.deviation:.1f}, from {lowest:.1f} to {highest:.1f}"
-
-
-def say(console: Console, text: str) -> None:
-    """One line, as it is: unwrapped, without markup or colours of its own."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)

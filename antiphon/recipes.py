@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
-import torch
 from torch import nn
 
-from antiphon.errors import ExperimentError
+from antiphon.errors import ExperimentError, ShapeError
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.module_state import load_module
 from antiphon.grammars.oracle import State
+from antiphon.grammars.seeds import forked
 from antiphon.tables import EvaluationTable
 
 
@@ -69,7 +70,7 @@ def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Mo
     Raises ExperimentError when the state is missing, or of another module.
     """
     declaration = grammar.query.player_by_name[player]
-    with torch.random.fork_rng(devices=[]):
+    with forked():
         module: nn.Module = declaration.factory()
     if player not in states:
         raise ExperimentError(
@@ -77,8 +78,8 @@ def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Mo
             "Name the folder of a run of this grammar."
         )
     try:
-        module.load_state_dict({**states[player]["parameters"], **states[player]["buffers"]})
-    except (KeyError, RuntimeError) as error:
+        load_module(f"player {player!r}", module, states[player])
+    except (KeyError, ShapeError) as error:
         raise ExperimentError(
             f"the checkpoint's state of player {player!r} is not of {declaration.factory!r}: {error}. "
             "Evaluate a run with the experiment that it was trained with."

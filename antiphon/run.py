@@ -17,7 +17,7 @@ from antiphon.launching import Launched, launch
 from antiphon.metrics import Metrics, Record, finite
 from antiphon.recipes import Evaluation
 from antiphon.rehearsal import rehearse
-from antiphon.run_folder import RunFolder, check_place, default_path
+from antiphon.run_folder import RunFolder, check_place, default_paths
 from antiphon.toml_text import toml
 
 
@@ -82,8 +82,9 @@ def run_experiment(
     agents = experiment.agents(grammar)
     apart = experiment.placed(grammar)  # also inline, where it is not used: it refuses unknown names
     placement = apart if experiment.executor == "ray" else None
-    path = Path(out) if out is not None else default_path(grammar.name)
-    check_place(path, grammar, experiment.keep_checkpoints)
+    path = None if out is None else Path(out)
+    likely = path or next(each for each in default_paths(grammar.name) if not each.exists())
+    check_place(likely, grammar, experiment.keep_checkpoints)
     rehearse(grammar, agents, with_own_packages(placement))
     with Interrupts() as interrupts:
         with launch(
@@ -103,7 +104,7 @@ def run_experiment(
             play = _Play(game, experiment, interrupts, view)
             try:
                 play.first()
-                folder = RunFolder.make(path, toml(resolved(experiment, grammar)))
+                folder = RunFolder.make(path, grammar.name, toml(resolved(experiment, grammar)))
                 play.rest(folder)
             finally:
                 view.ended()
@@ -120,8 +121,13 @@ def with_own_packages(placement: Placement | None) -> list[str]:
 
 def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
     """The experiment with nothing left to defaults: every key, every player's whole agent, everybody's place."""
-    players = {name: table.model_dump() for name, table in experiment.agent_tables(grammar).items()}
-    return {**experiment.model_dump(), "players": players, "placement": experiment.placement.resolved(grammar)}
+    common = experiment.agent.model_dump(exclude_none=True)
+    players = {
+        name: {key: value for key, value in table.model_dump().items() if value is not None or key in common}
+        for name, table in experiment.agent_tables(grammar).items()
+    }
+    plain = experiment.model_dump(exclude_none=True)
+    return {**plain, "players": players, "placement": experiment.placement.resolved(grammar)}
 
 
 class _Play:
@@ -146,7 +152,7 @@ class _Play:
             self._conclude(folder, "aborted")
             raise
         except AntiphonError as error:
-            failure = _as_round_error(error, self._game.round)
+            failure = _as_round_error(error, self.record.round)
             self._conclude(folder, "failed", str(failure))
             raise failure from error
         self._conclude(folder, "interrupted" if self._interrupts.asked else "finished")

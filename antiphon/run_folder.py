@@ -1,11 +1,12 @@
 """A run's folder: its experiment, metrics, checkpoints and summary; refused in words before anything is written."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, final
 
@@ -40,14 +41,23 @@ class RunFolder:
         self.path = path
 
     @classmethod
-    def make(cls, path: Path, experiment: str) -> "RunFolder":
-        """A new folder that holds the experiment. Raises ExperimentError, and then leaves nothing behind."""
-        made = not path.exists()
+    def make(cls, path: Path | None, grammar: str, experiment: str) -> "RunFolder":
+        """A folder that no other run has, with the experiment: `path`, or else the first of `default_paths` that is
+        free. Raises ExperimentError, and then leaves nothing behind."""
+        if path is None:
+            path = next(filter(_made, default_paths(grammar)))
+            made = True
+        else:
+            made = _made(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            (path / EXPERIMENT).write_text(experiment)
+            _write_new(path / EXPERIMENT, experiment)
+        except FileExistsError:
+            raise ExperimentError(
+                f"run folder {str(path)!r} was taken by another run meanwhile; expected a new or an empty folder. "
+                "Choose another --out for each run."
+            ) from None
         except OSError as error:
-            _remove(path if made else path / EXPERIMENT)
+            _remove(path) if made else None
             raise _cannot_be_made(path, error) from None
         return cls(path)
 
@@ -98,18 +108,18 @@ class RunFolder:
         """Write how the run ended, in place of what stood there. Raises RoundError when it cannot be written."""
         draft = self.path / f"{SUMMARY}.part"
         try:
-            draft.write_text(json.dumps(summary, indent=1) + "\n")
+            draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
             draft.replace(self.path / SUMMARY)
         except OSError as error:
             raise cannot_be_written(self.path / SUMMARY, error) from error
 
 
-def default_path(grammar: str) -> Path:
-    """`runs/<grammar>-<date>-<time>`, free when asked."""
-    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in grammar)
+def default_paths(grammar: str) -> Iterator[Path]:
+    """`runs/<grammar>-<date>-<time>`, then with a number behind."""
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in grammar)[:100]
     base = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    paths = (base.with_name(f"{base.name}-{index}") for index in range(2, 1000))
-    return base if not base.exists() else next(path for path in paths if not path.exists())
+    yield base
+    yield from (base.with_name(f"{base.name}-{number}") for number in itertools.count(2))
 
 
 def check_place(path: Path, grammar: Grammar, keep: int) -> None:
@@ -158,6 +168,29 @@ def _cannot_be_made(path: Path, error: OSError) -> ExperimentError:
         f"run folder {str(path)!r} cannot be made: {error.strerror}. "
         "Expected a place with room and permission; choose another --out."
     )
+
+
+def _made(path: Path) -> bool:
+    """Make a folder; False if it is there. Of several who call this at once, one made it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return True
+    except OSError as error:
+        raise _cannot_be_made(path, error) from None
+    return False
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Of several who call this at once, all but one get FileExistsError."""
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            _remove(path)
+            raise
 
 
 def _remove(path: Path) -> None:

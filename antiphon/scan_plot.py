@@ -31,10 +31,10 @@ def plot(path: Path, key: str, values: Sequence[Any], bills: Mapping[str, Sequen
         for axes, (title, measure) in zip(figure.subplots(1, 3), _PANELS.items(), strict=True):
             for position, (name, own) in enumerate(bills.items()):
                 style = {"marker": _MARKS[position % len(_MARKS)], "linestyle": _DASHES[position % len(_DASHES)]}
-                axes.plot(at, [measure(each) for each in own], label=name, markersize=6, alpha=0.85, **style)
+                axes.plot(at, [measure(each) for each in own], label=_plain(name), markersize=6, alpha=0.85, **style)
             axes.set_title(title, fontsize=11)
-            axes.set_xlabel(key)
-            axes.set_xticks(at, [str(value) for value in values])
+            axes.set_xlabel(_plain(key))
+            axes.set_xticks(at, [_plain(str(value)) for value in values])
             axes.set_ylim(bottom=0)
             axes.yaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
             axes.grid(alpha=0.25)
@@ -44,6 +44,12 @@ def plot(path: Path, key: str, values: Sequence[Any], bills: Mapping[str, Sequen
             figure.savefig(path, dpi=120, metadata={"Date": None} if path.suffix == ".svg" else None)
         except OSError as error:
             raise unwritable(path, error.strerror or type(error).__name__) from None
+
+
+def _plain(text: str) -> str:
+    """Without what Matplotlib would read as mathematics, or as the sign of a line that no legend shows."""
+    text = text.replace("$", r"\$")
+    return f"\N{HAIR SPACE}{text}" if text.startswith("_") else text
 
 
 def _per_round(total: int, bill: Bill) -> float:

@@ -8,6 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from antiphon.terminal import columns, plain, row
+
 Told = Mapping[str, Any]  # Any: JSON, see `statuses`
 
 
@@ -16,12 +18,11 @@ def table_of(runs: Sequence[Told]) -> Table | Text:
     if not runs:
         return Text("the cluster has no runs")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("run", "status", "round", "generation", "workers", "began", "grammar"):
-        table.add_column(column, overflow="fold")
+    columns(table, "run", "status", "round", "generation", "workers", "began", "grammar")
     for run in runs:
         workers = str(len(run["workers"])) if "workers" in run else ""
-        row = run["run"], _status(run), _round(run), str(run.get("generation", "")), workers, _ago(run.get("began", 0))
-        table.add_row(*row, run.get("grammar", ""))
+        facts = run["run"], _status(run), _round(run), run.get("generation", ""), workers, _ago(run.get("began", 0))
+        row(table, *facts, run.get("grammar", ""))
     return table
 
 
@@ -33,9 +34,9 @@ def details_of(run: Told) -> Group:
         f"generation {run['generation']}" if "round" in run else "",
     ]
     facts += [f"began {_ago(run['began'])}" if run.get("began") else ""]
-    parts: list[Text | Table] = [Text(", ".join(fact for fact in facts if fact))]
+    parts: list[Text | Table] = [Text(plain(", ".join(fact for fact in facts if fact)))]
     if run.get("error"):
-        parts.append(Text(f"error: {run['error']}"))
+        parts.append(Text(plain(f"error: {run['error']}")))
     if run.get("workers"):
         parts.append(_workers(run["workers"]))
     return Group(*parts)
@@ -43,14 +44,13 @@ def details_of(run: Told) -> Group:
 
 def _workers(workers: Mapping[str, Told]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("worker", "round", "stands at", "waits for", "host", "process"):
-        table.add_column(column, overflow="fold")
+    columns(table, "worker", "round", "stands at", "waits for", "host", "process")
     for name, each in workers.items():
         if "error" in each:
-            table.add_row(name, "", each["error"], "", "", "")
+            row(table, name, "", each["error"], "", "", "")
         else:
             round = str(each["round"]) if each["round"] >= 0 else ""
-            table.add_row(name, round, each["action"], each["awaits"], each["host"], str(each["process"]))
+            row(table, name, round, each["action"], each["awaits"], each["host"], str(each["process"]))
     return table
 
 

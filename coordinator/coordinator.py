@@ -75,14 +75,25 @@ class Coordinator:
         self._all("meet its peers", lambda _, worker: worker.open.remote(connection))
 
     @ray.method(concurrency_group="play")
-    def play(self, rounds: int) -> Played:
-        """Play the next rounds on all workers. Raises the cause of the first failure (see `gather`)."""
+    def play(self, rounds: int, batch: int) -> Played:
+        """Play the next rounds on all workers. Raises the cause of the first failure (see `gather`).
+
+        batch: its number, for `finish`; `Played.rounds` are fewer then.
+        """
         first, schedule = self._round, self._enlisted.schedule
         # No deadline of its own: every message in it has one.
-        tallies = self._all("play", lambda _, worker: worker.play.remote(first, rounds), None)
+        tallies = self._all("play", lambda _, worker: worker.play.remote(first, rounds, batch), None)
+        rounds = min(tally.rounds for tally in tallies.values())
         audit(schedule, tallies.values(), first, rounds)
         self._round += rounds
         return Played.of(tallies.values(), self._round, rounds)
+
+    @ray.method(concurrency_group="control")
+    def finish(self, batch: int) -> None:
+        """End this batch after the round in hand, on all workers after the same one (see `Brake`)."""
+        begun = self._all("hold", lambda _, worker: worker.hold.remote(batch))
+        end = max(begun.values())
+        self._all("stop at the end of its round", lambda _, worker: worker.release.remote(batch, end))
 
     @ray.method(concurrency_group="play")
     def save(self, folder: str, sign: str) -> tuple[Manifest, list[Mapping[str, State]]]:

@@ -88,10 +88,18 @@ class Executor(Protocol):
     """
 
     assignment: Assignment
-    round: int
+
+    @property
+    def round(self) -> int:
+        """The next round to play. ProtocolError where players are in the middle of a round (see `play`)."""
+        ...
 
     def play(self, rounds: int) -> Played:
-        """Play the next rounds; blocks until all of them are played by everyone, and audited."""
+        """Play the next rounds; blocks until all of them are played by everyone, and audited.
+
+        Ctrl-C ends the round in hand on every worker, and then raises KeyboardInterrupt. After any other exception, or
+        a second Ctrl-C, the state is of no round: `round`, `play`, `states` and `save` are refused until `load`.
+        """
         ...
 
     def states(self) -> Mapping[str, State]:

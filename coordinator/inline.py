@@ -11,6 +11,7 @@ from torch import Tensor
 
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.audit import audit
+from antiphon.coordinator.boundary import Boundary, Deferred, checked_rounds
 from antiphon.coordinator.checkpoint import Manifest, save_states, write_manifest
 from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.executor import Played
@@ -19,8 +20,9 @@ from antiphon.coordinator.schedule import Receive, Send, Slot, Transfer, project
 from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.verify import verify
 from antiphon.coordinator.when import Agenda, When
-from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
+from antiphon.grammars.seeds import forked
+from antiphon.transport.channel import Channel
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Session
 from antiphon.transport.staged import onto
@@ -33,7 +35,8 @@ class InlineExecutor:
     """Plays rounds in this process and this thread.
 
     Where the placement has several workers, their messages go through the `local` channel: what the schedule says is
-    what happens, transfer by transfer. torch's threads are the assignment's while it plays, the caller's afterwards.
+    what happens, transfer by transfer. torch's threads and settings are the assignment's while it plays, and the global
+    random streams its own; afterwards they are the caller's, as they were.
     """
 
     def __init__(
@@ -49,47 +52,68 @@ class InlineExecutor:
         device: where everyone computes, oracles excepted. Messages of a placement with several workers go by the host.
         """
         verify(assignment.schedule)
-        self.assignment, self.round, self._watch = assignment, 0, watch
-        with _threads(assignment.threads):
-            self._stages = {name: Stage(assignment, name, device) for name in assignment.placement.names}
-            self._agenda = Agenda(self._merge(Session(assignment.grammar.signature, 0, deadline)))
-        self._broken = False
+        self.assignment, self._watch = assignment, watch
+        self._boundary, self._deadline, self._device, self._generation = Boundary(), deadline, device, 0
+        self._stages: dict[str, Stage] = {}
+        self._channels: list[Channel] = []
+        self._begin()
+
+    @property
+    def round(self) -> int:
+        """The next round to play. Raises ProtocolError inside a round, and after one that broke off."""
+        return self._boundary.round
 
     def play(self, rounds: int) -> Played:
         """Play the next rounds; blocks.
 
-        Raises whatever a step raises, with the worker's name and the round; the next call is then a ProtocolError.
+        Ctrl-C ends the round in hand and then raises KeyboardInterrupt: `round` and the state are those of a round
+        boundary. A second Ctrl-C raises at once.
+        Raises whatever a step raises, with the worker's name and the round. After a round that broke off the state is
+        of no round: until `load`, everything else is a ProtocolError.
         """
-        if self._broken:
-            raise ProtocolError(
-                f"round {self.round} broke off before, in the middle; expected a round boundary to play on from. "
-                "Load a checkpoint into a new executor."
-            )
-        self._broken = True
-        with _threads(self.assignment.threads):
+        rounds = checked_rounds(rounds)
+        torch_alone = all(stage.torch_alone for stage in self._stages.values())
+        with self._boundary.crossing("play"), Deferred() as interrupt, self._own_process(torch_alone):
+            played = self._play(rounds, interrupt)
+            self._boundary.arrive(played.round)
+        return played
+
+    def _play(self, rounds: int, interrupt: Deferred) -> Played:
+        first = self._boundary.last
+        for program in self._programs:
+            program.begin()
+        for round in range(first, first + rounds):
+            for program, position in self._agenda.at(round):
+                program.step(position, round)
+            if self._watch is not None:
+                self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))
             for program in self._programs:
-                program.begin()
-            for round in range(self.round, self.round + rounds):
-                for program, position in self._agenda.at(round):
-                    program.step(position, round)
-                if self._watch is not None:
-                    self._watch(round, dict(ChainMap(*(program.held() for program in self._programs))))
-                for program in self._programs:
-                    program.finish_round()
-            tallies = [program.end() for program in self._programs]
-        audit(self.assignment.schedule, tallies, self.round, rounds)
-        self.round, self._broken = self.round + rounds, False
-        return Played.of(tallies, self.round, rounds)
+                program.finish_round()
+            if interrupt.asked:
+                break
+        tallies = [program.end() for program in self._programs]
+        rounds = tallies[0].rounds
+        audit(self.assignment.schedule, tallies, first, rounds)
+        return Played.of(tallies, first + rounds, rounds)
 
     def states(self) -> Mapping[str, State]:
         """Everyone's state, by name."""
-        return {name: state for stage in self._stages.values() for name, state in stage.state().items()}
+        self._boundary.check("tell its states")
+        with self._own_process():
+            return {name: state for stage in self._stages.values() for name, state in stage.state().items()}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
-        """Continue from a state at a round boundary."""
-        for stage in self._stages.values():
-            stage.load(states)
-        self.round = round
+        """Continue from a state at a round boundary, also after a round that broke off."""
+        round = checked_rounds(round)
+        broken = self._boundary.left
+        with self._boundary.crossing("load", anew=True):
+            if broken:
+                self._release()
+                self._begin()
+            with self._own_process():
+                for stage in self._stages.values():
+                    stage.load(states)
+            self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
         """A checkpoint: every state, then the manifest."""
@@ -103,16 +127,31 @@ class InlineExecutor:
 
     def close(self) -> None:
         """Close channels and oracles. May be called twice."""
+        self._boundary.end()
+        self._release()
+
+    def _release(self) -> None:
         for channel in self._channels:
             channel.close()
-        for stage in self._stages.values():
-            stage.close()
+        with self._own_process():
+            for stage in self._stages.values():
+                stage.close()
 
     def __enter__(self) -> "InlineExecutor":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _begin(self) -> None:
+        """Make everyone, programs and channels: of a round that broke off before, nothing is left in them."""
+        session = Session(self.assignment.grammar.signature, self._generation, self._deadline)
+        self._generation += 1
+        with self._own_process():
+            self._stages = {
+                name: Stage(self.assignment, name, self._device) for name in self.assignment.placement.names
+            }
+            self._agenda = Agenda(self._merge(session))
 
     def _merge(self, session: Session) -> list[tuple[When, tuple[LocalProgram, int]]]:
         """All local programs in the total order: a transfer is its send and its receive, one right after the other."""
@@ -136,14 +175,18 @@ class InlineExecutor:
         whens = [step.when for step in schedule.steps]
         return [(when, place) for key, when in zip(order, whens, strict=True) for place in positions[key]]
 
+    @contextmanager
+    def _own_process(self, torch_alone: bool = False) -> Iterator[None]:
+        """The caller's threads, settings and random streams are as before afterwards.
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """The caller's thread count and random stream are as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(before)
+        torch_alone: leave out numpy's and Python's streams, of which nobody draws inside.
+        """
+        before = torch.get_num_threads()
+        devices = [self._device.index or 0] if self._device.type == "cuda" else []
+        torch.set_num_threads(self.assignment.threads)
+        try:
+            streams = torch.random.fork_rng if torch_alone else forked
+            with self.assignment.state.entered(), streams(devices=devices):
+                yield
+        finally:
+            torch.set_num_threads(before)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
+from antiphon.grammars.names import fault_of
 from antiphon.grammars.query import Kind
 
 
@@ -69,6 +70,12 @@ class Placement:
     logical_gpus: bool = False
 
     def __post_init__(self) -> None:
+        for worker, _ in self.workers:
+            if fault_of(worker):
+                raise PlacementError(
+                    f"name {worker!r} of a worker {fault_of(worker)}; expected letters, digits and signs that can be "
+                    "printed. Choose another name."
+                )
         _refuse_repeated([*self.names, *(f"hosted:{each}" for _, hosts in self.workers for each in hosts)])
         _refuse_repeated([f"the agent of {player}" for player, _ in self.agents])
         known = {worker for worker, _ in self.workers}

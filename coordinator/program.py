@@ -13,7 +13,8 @@ from torch import Tensor
 
 from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.assignment import Assignment
-from antiphon.coordinator.devices import generators, operator_on
+from antiphon.coordinator.brake import Brake
+from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.recording import Track
 from antiphon.coordinator.schedule import (
     Collect,
@@ -33,12 +34,12 @@ from antiphon.coordinator.schedule import (
     describe_action,
 )
 from antiphon.coordinator.stage import Stage
+from antiphon.coordinator.streams import Begin, begun
 from antiphon.coordinator.when import Agenda
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Tap
-from antiphon.grammars.seeds import at_round
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
 
@@ -64,14 +65,13 @@ class Tally:
     """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
 
     sent, received: per edge number, the rounds in which a message left and arrived. moves: per player, the rounds.
-    losses: per loss node, (rounds, values). seconds: of the batch, on this worker's clock; waiting: those of them that
-    went by in sending and receiving.
-    payload, wire: per number of an edge or a sum, bytes of the values that left, and what the channel made of them.
-    queries: how often each node of an oracle was asked; products: how often each product of R was computed. track:
-    when each action was played, if the assignment asks for a recording. skipped: per player whose agent failed and
-    is to go on, how many moves were left out, the round of the last one, and why. contributed, collected: per
-    number of a sum over replicas, the rounds. digests: per player that is there several times, of its parameters at
-    the end.
+    rounds: how many were played to their end. losses: per loss node, (rounds, values). seconds: of the batch, on this
+    worker's clock; waiting: those of them that went by in sending and receiving. payload, wire: per number of an edge
+    or a sum, bytes of the values that left, and what the channel made of them. queries: how often each node of an
+    oracle was asked; products: how often each product of R was computed. track: when each action was played, if the
+    assignment asks for a recording. skipped: per player whose agent failed and is to go on, how many moves were left
+    out, the round of the last one, and why. contributed, collected: per number of a sum over replicas, the rounds.
+    digests: per player that is there several times, of its parameters at the end.
     """
 
     worker: str
@@ -80,6 +80,7 @@ class Tally:
     moves: dict[str, list[int]] = field(default_factory=dict)
     losses: dict[str, tuple[array, array]] = field(default_factory=dict)
     reports: dict[str, dict[str, float]] = field(default_factory=dict)
+    rounds: int = 0
     seconds: float = 0.0
     waiting: float = 0.0
     payload: Counter[int] = field(default_factory=Counter)
@@ -112,13 +113,15 @@ class LocalProgram:
         self._agenda = Agenda((action.when, position) for position, action in enumerate(actions))
         self.cursor: tuple[int, int] = (-1, 0)
 
-    def play(self, first: int, rounds: int) -> Tally:
-        """Rounds `first` to `first + rounds - 1`; blocks.
+    def play(self, first: int, rounds: int, brake: Brake) -> Tally:
+        """Rounds `first` to `first + rounds - 1`, or until the brake ends the batch; blocks.
 
         Raises RoundError for what is no error of ours, else the AntiphonError of who broke a rule.
         """
         self.begin()
         for round in range(first, first + rounds):
+            if not brake.passes(round):
+                break
             for position in self._agenda.at(round):
                 self.cursor = (round, position)
                 self.step(position, round)
@@ -138,6 +141,7 @@ class LocalProgram:
         """Let go of the round's values."""
         self._values.clear()
         self._stage.forget()
+        self._tally.rounds += 1
 
     def end(self) -> Tally:
         """Wait for what was sent, and tell what was done."""
@@ -155,7 +159,7 @@ class LocalProgram:
             if not error.worker:
                 error.worker, error.round = self.worker, round
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # who exits would end the process of other players too
             what = describe_action(self._actions[position])
             raise RoundError(
                 f"worker {self.worker!r} failed in round {round} at step «{what}»: {type(error).__name__}: {error}. "
@@ -210,11 +214,13 @@ class LocalProgram:
             self._values,
         )
         if node.kind is Kind.LOSS:
-            return self._query_loss(action, answer)
+            return self._query_loss(action, answer, self._stage.begins_query(node))
         if node.kind is Kind.ORACLE:
             answer = self._counted(node.name, answer)
+        begin = self._stage.begins_query(node)
 
         def play(round: int) -> None:
+            begin(round)
             for slot, value in zip(writes, answer([flat(values[slot]) for slot in reads], round), strict=True):
                 values[slot] = value
 
@@ -227,10 +233,11 @@ class LocalProgram:
 
         return counted
 
-    def _query_loss(self, action: Query, answer: Answer) -> Play:
+    def _query_loss(self, action: Query, answer: Answer, begin: Begin) -> Play:
         reads, (write,), values = self._keys(action.reads), self._keys(action.writes), self._values
 
         def play(round: int) -> None:
+            begin(round)
             (value,) = answer([flat(values[slot]) for slot in reads], round)
             values[write] = value
             rounds, losses = self._tally.losses.setdefault(action.node, (array("q"), array("d")))
@@ -249,12 +256,12 @@ class LocalProgram:
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
             case Map():
-                return self._map(action, node)
+                return begun(self._stage.begins_response(node), self._map(action, node))
             case Product():
-                return self._product(action, node)
+                return begun(self._stage.begins_response(node), self._product(action, node))
             case Deliver(player=player):
                 hear = self._stage.agent_of(player).hear
-                return lambda round: hear(values[reads[0]])
+                return begun(self._stage.begins_agent("hear", player), lambda round: hear(values[reads[0]]))
 
     def _seed(self, node: Seed) -> Tensor:
         dtype = self._grammar.query.type_of(node.loss).dtype
@@ -365,12 +372,8 @@ class LocalProgram:
 
     def _move(self, action: Move) -> Play:
         player, writes = self._stage.agent_of(action.player), self._keys(action.writes)
-        seed = self._stage.agent_seed(action.player)
-        seeds = [] if seed is None else [(generator, seed) for generator in generators(self._stage.device)]
 
         def play(round: int) -> None:
-            for generator, base in seeds:
-                generator.manual_seed(at_round(base, round))
             reason = player.move(round)
             if reason:
                 skipped = self._tally.skipped
@@ -379,7 +382,7 @@ class LocalProgram:
             for slot in writes:
                 self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)
 
-        return play
+        return begun(self._stage.begins_agent("agent", action.player), play)
 
     def _key(self, slot: Slot) -> int:
         # A number per slot: hashing the slots themselves takes a twentieth of a small round.

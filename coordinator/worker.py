@@ -8,6 +8,7 @@ import torch
 
 from antiphon.agents.shards import part
 from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.devices import enter, look, settle
@@ -38,6 +39,7 @@ class Worker:
         self._program: LocalProgram | None = None
         self._channel: Channel | None = None
         self._mailbox: Mailbox | None = None
+        self._brake = Brake()
         self._actions: tuple = ()
         self._assignment: Assignment | None = None
         self._name = ""
@@ -59,7 +61,9 @@ class Worker:
         Raises what their factories raise, with their names; PlacementError when torch does not see that device.
         """
         torch.set_num_threads(assignment.threads)
+        assignment.state.enter()
         self._release()
+        self._brake = Brake()
         self._assignment, self._name = assignment, name
         device, site = settle(name, look(), assignment.placement.logical_gpus)
         enter(device)
@@ -83,12 +87,24 @@ class Worker:
         self._program = LocalProgram(self._assignment, self._name, self._actions, self._stage, self._channel)
 
     @ray.method(concurrency_group="play")
-    def play(self, first: int, rounds: int) -> Tally:
-        """Play rounds; see `LocalProgram.play`."""
+    def play(self, first: int, rounds: int, batch: int) -> Tally:
+        """Play rounds; see `LocalProgram.play`. batch: its number, for `hold`."""
         if self._program is None or self._assignment is None:
             raise self._unassigned("play")
         torch.set_num_threads(self._assignment.threads)
-        return self._program.play(first, rounds)
+        self._assignment.state.enter()
+        self._brake.begin(batch)
+        return self._program.play(first, rounds, self._brake)
+
+    @ray.method(concurrency_group="control")
+    def hold(self, batch: int) -> int:
+        """Begin no other round of this batch until `release`; returns how many rounds of the run were begun."""
+        return self._brake.hold(batch)
+
+    @ray.method(concurrency_group="control")
+    def release(self, batch: int, end: int) -> None:
+        """End this batch before round `end`."""
+        self._brake.release(batch, end)
 
     @ray.method(concurrency_group="control")
     def where(self) -> Standing:
@@ -151,6 +167,7 @@ class Worker:
         return path.exists()
 
     def _release(self) -> None:
+        self._brake.abandon()
         if self._channel is not None:
             self._channel.close()
         if self._stage is not None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, final
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorAlreadyExistsError, RayActorError, RayError, RayTaskError
 
 from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.boundary import Boundary, checked_rounds, python_interrupts
 from antiphon.coordinator.checkpoint import save_states, write_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.executor import Played
@@ -17,7 +18,7 @@ from antiphon.coordinator.placement import Room
 from antiphon.coordinator.versions import not_installed, versions
 from antiphon.deploy.actors import coordinator_actor, worker_actor
 from antiphon.deploy.environments import await_environments
-from antiphon.deploy.finding import COORDINATOR, check_free, namespace_of
+from antiphon.deploy.finding import COORDINATOR, check_free, namespace_of, taken
 from antiphon.deploy.pool import Pool
 from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError, RoundError, WorkerDied
@@ -40,12 +41,19 @@ class RayExecutor:
         deadline: float = 30.0,
         pool: Pool | None = None,
     ) -> None:
-        self.assignment, self.run, self.round, self._pool = assignment, run, 0, pool
+        self.assignment, self.run, self._pool = assignment, run, pool
+        self._boundary, self._batches = Boundary(), 0
+        self._connecting = transport, deadline
         self.namespace = namespace_of(run)
         if pool is not None and any(room != Room() for room in assignment.placement.room_of.values()):
             raise PlacementError(
                 f"run {run!r} gives its workers rooms, and a resident pool has none to give; expected workers that ask "
                 "nothing. Leave out the pool."
+            )
+        if COORDINATOR in assignment.placement.names:
+            raise PlacementError(
+                f"a worker of run {run!r} is called {COORDINATOR!r}, as the actor that counts its rounds is; expected "
+                "another name. Rename the player or oracle, or fuse it behind another one."
             )
         if pool is None:
             check_free(run)
@@ -54,33 +62,57 @@ class RayExecutor:
         self._coordinator: Any = None
         self._broken = False
         try:
-            self._start(transport, deadline)
+            self._start()
         except BaseException:
             self._broken = True
             self.close()
             raise
 
+    @property
+    def round(self) -> int:
+        """The next round to play. Raises ProtocolError after rounds that broke off."""
+        return self._boundary.round
+
     def play(self, rounds: int) -> Played:
-        """Play the next rounds; blocks. Raises the cause of the first failure, after which only `close` makes sense."""
-        played = self._ask("play", lambda: self._coordinator.play.remote(rounds))
-        self.round = played.round
+        """Play the next rounds; blocks. Raises the cause of the first failure.
+
+        Ctrl-C ends the round in hand on all workers and then raises KeyboardInterrupt; a second one raises at once.
+        After a round that broke off the state is of no round: until `load`, everything else is a ProtocolError.
+        """
+        rounds = checked_rounds(rounds)
+        self._batches += 1
+        batch = self._batches
+        with self._boundary.crossing("play"):
+            call = self._coordinator.play.remote(rounds, batch)
+            played, interrupt = self._ask("play", lambda: call, lambda call: self._finished(call, batch))
+            self._boundary.arrive(played.round)
+        if interrupt is not None:
+            raise interrupt
         return played
 
     def states(self) -> Mapping[str, Any]:
         """Everyone's state by name."""
+        self._boundary.check("tell its states")
         calls = [worker.states.remote() for worker in self.workers.values()]
         found = self._ask("tell its states", lambda: calls)
         return {name: state for states in found for name, state in states.items()}
 
     def load(self, states: Mapping[str, Any], round: int) -> None:
-        """Continue from states at a round boundary."""
-        shared = ray.put(dict(states))
-        self._ask("load", lambda: [worker.load.remote(shared) for worker in self.workers.values()])
-        self._ask("resume", lambda: self._coordinator.resume_at.remote(round))
-        self.round = round
+        """Continue from states at a round boundary, also after rounds that broke off, while every worker lives."""
+        round, broken = checked_rounds(round), self._boundary.left
+        with self._boundary.crossing("load", anew=True):
+            if broken:
+                # Stop those that still play. Then make everybody anew, with channels of a new generation.
+                self._ask("close", lambda: [worker.close.remote() for worker in self.workers.values()])
+                self._enlist()
+            shared = ray.put(dict(states))
+            self._ask("load", lambda: [worker.load.remote(shared) for worker in self.workers.values()])
+            self._ask("resume", lambda: self._coordinator.resume_at.remote(round))
+            self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
         """A checkpoint: workers that share this machine's folder write there, for others we do; then the manifest."""
+        self._boundary.check("be saved")
         folder.mkdir(parents=True, exist_ok=True)
         sign = folder / f"{uuid.uuid4().hex}.sign"
         sign.touch()
@@ -107,13 +139,14 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stop every actor of this run, or give workers back to their pool. May be called twice."""
+        self._boundary.end()
         workers, self.workers = list(self.workers.values()), {}
         coordinator, self._coordinator = self._coordinator, None
         if not ray.is_initialized():
             return
         with contextlib.suppress(RayError):
             ray.get([worker.close.remote() for worker in workers], timeout=5)
-        lend_back = self._pool is not None and not self._broken
+        lend_back = self._pool is not None and not self._broken and not self._boundary.left
         if lend_back and self._pool is not None:
             self._pool.give(workers, coordinator)
         else:
@@ -128,7 +161,7 @@ class RayExecutor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, transport: Transport, deadline: float) -> None:
+    def _start(self) -> None:
         names = self.assignment.placement.names
         if self._pool is not None:
             self.workers = dict(zip(names, self._pool.take(len(names)), strict=True))
@@ -136,20 +169,38 @@ class RayExecutor:
         else:
             assert self._reservation is not None  # made where there is no pool
             for name in names:
-                room = self._reservation.options(name)
-                self.workers[name] = worker_actor().options(name=name, namespace=self.namespace, **room).remote()
-            room = self._reservation.options()
-            self._coordinator = coordinator_actor().options(name=COORDINATOR, namespace=self.namespace, **room).remote()
+                self.workers[name] = self._named(worker_actor(), name, self._reservation.options(name))
+            self._coordinator = self._named(coordinator_actor(), COORDINATOR, self._reservation.options())
         await_environments(self.assignment.placement.room_of, self.workers)
         if self._pool is None:
             driver = ray.util.get_node_ip_address(), versions()
             self._ask("compare versions", lambda: self._coordinator.compare.remote(driver, self.workers))
-        enlisted = self.assignment, self.run, self.workers, transport, deadline
+        self._enlist()
+
+    def _named(self, actor: Any, name: str, room: dict[str, Any]) -> Any:  # Any: Ray's classes, options and handles
+        try:
+            return actor.options(name=name, namespace=self.namespace, **room).remote()
+        except ActorAlreadyExistsError:
+            raise taken(self.run) from None  # by a run that began while this one did
+
+    def _enlist(self) -> None:
+        enlisted = self.assignment, self.run, self.workers, *self._connecting
         self._ask("start", lambda: self._coordinator.enlist.remote(*enlisted))
 
-    def _ask(self, what: str, call: Callable[[], Any]) -> Any:  # Any: Ray's references and what they bring
+    def _finished(self, call: Any, batch: int) -> tuple[Played, KeyboardInterrupt | None]:  # Any: Ray's reference
+        """What was played, and the Ctrl-C that ended it."""
         try:
-            return ray.get(call())
+            return ray.get(call), None
+        except KeyboardInterrupt as interrupt:
+            if not python_interrupts():
+                raise  # of somebody's own handler, which wants to abort at once
+            ray.get(self._coordinator.finish.remote(batch))
+            return ray.get(call), interrupt
+
+    def _ask(self, what: str, call: Callable[[], Any], get: Callable[[Any], Any] = ray.get) -> Any:
+        # Any: Ray's references and what they bring
+        try:
+            return get(call())
         except RayTaskError as error:
             self._broken = True
             if isinstance(error.cause, Exception):
@@ -164,5 +215,5 @@ class RayExecutor:
                 f"the coordinator of run {self.run!r} died: its process is gone; expected it to {what}. "
                 "Start again from the last checkpoint.",
                 worker=COORDINATOR,
-                round=self.round,
+                round=self._boundary.last,
             ) from error

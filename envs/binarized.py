@@ -54,6 +54,7 @@ class Binarized:
     def load(self, state: State) -> None:
         """Continue from a saved state."""
         self._asked.load(state)
+        self._draws.restart()
 
     def report(self) -> Mapping[str, float]:
         """What the oracle that is asked reports."""

@@ -83,6 +83,7 @@ class ContextualBandit:
     def load(self, state: State) -> None:
         """Continue from a saved state."""
         self._pulls.load(state)
+        self._draws.restart()
 
     def report(self) -> Mapping[str, float]:
         """Pulls so far, and the mean reward since the last report if there was any."""

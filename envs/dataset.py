@@ -12,7 +12,7 @@ from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
-from antiphon.grammars.seeds import at_round
+from antiphon.grammars.seeds import at_round, forked
 from antiphon.grammars.types import Batch, EdgeType
 
 
@@ -32,8 +32,9 @@ def dataset(
     Raises OracleError for what is not such a data set, or has fewer items than a batch.
     """
     made = Factory.of(factory, *arguments, **keywords)
-    data = _open(made, batch)
-    outputs = tuple(EdgeType((Batch(symbol), *value.shape), value.dtype) for value in _item(data, 0, repr(made)))
+    with forked():  # the caller's random streams stay as they are
+        values = _item(_open(made, batch), 0, repr(made))
+    outputs = tuple(EdgeType((Batch(symbol), *value.shape), value.dtype) for value in values)
     return OracleDeclaration(
         Factory.of(Data, made, batch, shuffle), (Question("sample", (), outputs),), ((symbol, batch),)
     )

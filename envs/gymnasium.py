@@ -145,6 +145,8 @@ class Nature:
         """Continue with the memory of a saved state, in new episodes."""
         self._replay.load(state["replay"])
         self._env_steps = state["env_steps"]
+        self._warmup_draws.restart()
+        self._replay_draws.restart()
         self._episodes = Episodes(self._envs)
         self._observed = self._reset()
 

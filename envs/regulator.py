@@ -84,6 +84,8 @@ class RegulatorNature:
         """Continue exactly from a saved state."""
         self._replay.load(state["replay"])
         self._observed, self._steps = state["observed"].clone(), state["steps"]
+        self._step_draws.restart()
+        self._replay_draws.restart()
 
     def report(self) -> Mapping[str, float]:
         """Steps so far, and the mean reward of a step since the last report if there was any."""

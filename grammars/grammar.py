@@ -11,6 +11,7 @@ from typing import Any
 from antiphon.errors import GrammarError
 from antiphon.grammars.factory import describe
 from antiphon.grammars.guarantee import Guarantee
+from antiphon.grammars.names import fault_of
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
@@ -35,6 +36,7 @@ class Grammar:
     guarantee: Guarantee = Guarantee()
 
     def __post_init__(self) -> None:
+        _refuse_unprintable_names(self)
         _ = self.message_types
         _refuse_unheard_nodes(self)
         _refuse_deaf_players(self)
@@ -111,6 +113,15 @@ def _describe_response_node(node: ResponseNode) -> list[Any]:  # Any: JSON
             return [*head, node.operation.description]
         case Deliver():
             return [*head, node.player]
+
+
+def _refuse_unprintable_names(grammar: Grammar) -> None:
+    for name in (grammar.name, *(node.name for node in grammar.response.nodes)):
+        if fault_of(name):
+            raise GrammarError(
+                f"name {name!r}, of a grammar or of a node of its Response graph, {fault_of(name)}; expected letters, "
+                "digits and signs that can be printed. Choose another name."
+            )
 
 
 def _refuse_unheard_nodes(grammar: Grammar) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
@@ -12,6 +12,7 @@ import torch
 from antiphon.errors import GrammarError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.names import fault_of
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.types import EdgeType
 
@@ -157,9 +158,10 @@ class QueryGraph:
     passes: tuple[QueryPass, ...] = (QueryPass("round"),)
 
     def __post_init__(self) -> None:
+        _refuse_unprintable_names(self)
         _refuse_repeated_names(self)
         _refuse_unknown_owners(self)
-        _refuse_conflicting_sizes(self)
+        refuse_conflicting_sizes(self.oracles)
         _refuse_bad_order(self)
 
     @functools.cached_property
@@ -238,6 +240,19 @@ class QueryGraph:
         return "Q:\n" + "\n".join(f"  {node!r}" for node in self.nodes)
 
 
+def _refuse_unprintable_names(graph: QueryGraph) -> None:
+    everyone = (*graph.players, *graph.oracles, *graph.clones, *graph.passes, *graph.nodes)
+    for name in dict.fromkeys(each.name for each in everyone):
+        fault = fault_of(name)
+        if not fault and name.endswith("@agent"):
+            fault = "ends in '@agent', as the state of an agent that lives apart from its player is called"
+        if fault:
+            raise GrammarError(
+                f"name {name!r} of a Query graph {fault}; expected letters, digits and signs that can be printed. "
+                "Choose another name."
+            )
+
+
 def _refuse_repeated_names(graph: QueryGraph) -> None:
     operators = [node.name for node in graph.nodes if node.kind in (Kind.OPERATOR, Kind.LOSS)]
     owners = [item.name for item in (*graph.players, *graph.oracles, *graph.clones)]
@@ -282,9 +297,10 @@ def _refuse_unknown_owners(graph: QueryGraph) -> None:
             )
 
 
-def _refuse_conflicting_sizes(graph: QueryGraph) -> None:
+def refuse_conflicting_sizes(oracles: Sequence[NamedOracle]) -> None:
+    """Raises GrammarError where two oracles give one symbol two sizes."""
     declared: dict[str, tuple[str, int]] = {}
-    for oracle in graph.oracles:
+    for oracle in oracles:
         for symbol, size in oracle.declaration.sizes:
             other, expected = declared.setdefault(symbol, (oracle.name, size))
             if size != expected:

@@ -29,3 +29,7 @@ class Draws:
         self._asked = self._asked + 1 if round == self._round else 0
         self._round = round
         return self._generator.manual_seed(at_round(at_round(self._seed, round), self._asked))
+
+    def restart(self) -> None:
+        """A state is loaded: the next round may be one that was drawn in before, and draws the same again."""
+        self._round = -1

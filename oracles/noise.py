@@ -10,7 +10,7 @@ from torch import Tensor
 
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question
+from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question, State
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.draws import Draws
 
@@ -201,6 +201,10 @@ class Noise(Memoryless):
             return (torch.tensor(self._distribution.scale(round), dtype=self._dtype),)
         (eps,) = inputs
         return (self._distribution.log_density(eps, round).reshape(len(eps), -1).sum(1),)
+
+    def load(self, state: State) -> None:
+        """Nothing but to draw in the next round as if it were the first time."""
+        self._draws.restart()
 
 
 def _declare(

@@ -1,5 +1,8 @@
 """A picture as Mermaid, for pages that draw it themselves: Markdown on a code host, notebooks."""
 
+import json
+import re
+
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture
 
 BRACKETS = {
@@ -21,6 +24,7 @@ BRACKETS = {
     Kind.BROADCAST: ("[/", "\\]"),
     Kind.CUT: ("((", "))"),
 }
+_WORDS = re.compile(r"[A-Za-z][\w .,()/+-]*")
 LINKS = {Line.ZEROTH: "-->", Line.FIRST: "==>", Line.PARAMETERS: "-.-o", Line.CUT: "--x"}
 CLASSES = (
     "classDef black fill:#1d222b,color:#fff,stroke:#1d222b",
@@ -33,10 +37,10 @@ CLASSES = (
 
 def mermaid_of(picture: Picture) -> str:
     """A flowchart with two parts, Q and R."""
-    lines = ["---", f"title: {_plain(picture.title)}", "---", "flowchart LR"]
+    lines = ["---", f"title: {_scalar(picture.title)}", "---", "flowchart LR"]
     for side in picture.sides:
         names = {mark.id: f"{side.letter}{number}" for number, mark in enumerate(side.marks)}
-        lines.append(f'  subgraph {side.letter} ["{side.letter}: {side.title}"]')
+        lines.append(f'  subgraph {side.letter} ["{side.letter}: {_plain(side.title)}"]')
         lines.append(f"    direction {'BT' if side.upward else 'TB'}")
         lines += [f"    {_node(mark, names[mark.id])}" for mark in side.marks]
         lines += [f"    {_link(arrow, names[arrow.source], names[arrow.target])}" for arrow in side.arrows]
@@ -59,7 +63,12 @@ def _link(arrow: Arrow, source: str, target: str) -> str:
     return f"{source} {LINKS[arrow.line]}{label} {target}"
 
 
+def _scalar(text: str) -> str:
+    """Of the front matter, which is YAML; in quotes where it would not be read as this text."""
+    return _plain(text) if _WORDS.fullmatch(text) else json.dumps(_plain(text), ensure_ascii=False)
+
+
 def _plain(text: str) -> str:
     """Characters that mean something to Mermaid, as entities of its own."""
-    codes = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", ";": "#59;", "*": "#42;", "`": "#96;"}
+    codes = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", ";": "#59;", "*": "#42;", "`": "#96;", "&": "#amp;"}
     return "".join(codes.get(letter, letter) for letter in text)

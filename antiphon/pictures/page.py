@@ -61,8 +61,8 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _data(story: Story) -> str:
-    # Inside a script element only "</" could end it.
-    return json.dumps(asdict(story), separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    # Inside a script element "</script" ends it, and "<!--<script" keeps it open: without "<" there is neither.
+    return json.dumps(asdict(story), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _file(name: str) -> str:

@@ -5,6 +5,7 @@ Fields are those of KubeRay's `ray.io/v1`; `authOptions` needs the operator 1.5.
 
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,7 +105,7 @@ def _group(order: Order, group: Group) -> Tree:
     if group.gpus and not order.placed.logical_gpus:
         size |= {"nvidia.com/gpu": str(group.gpus)}
     if group.resources:
-        start |= {"resources": f"'{json.dumps(dict(group.resources))}'"}
+        start |= {"resources": shlex.quote(json.dumps(dict(group.resources)))}
     return {
         "groupName": group.name,
         "replicas": noted(group.count, f"{_of(group)} each, since the placement needs them. Others: {_OPTIONS}."),

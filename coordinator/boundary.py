@@ -1,0 +1,118 @@
+"""The boundary between two rounds: only there can the state of a run be read, saved, or played on from."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import final
+
+from antiphon.errors import ExperimentError, ProtocolError
+
+
+@final
+class Boundary:
+    """Knows whether an executor stands between two rounds. Inside a round, or after one that broke off, players and
+    oracles are at different moments: their states belong to no round, and every reader is refused.
+    """
+
+    def __init__(self) -> None:
+        self.last, self._left, self._inside, self._ended = 0, "", False, False
+
+    @property
+    def round(self) -> int:
+        """The next round to play. Raises ProtocolError where the state is not of a round boundary."""
+        self.check("tell its round")
+        return self.last
+
+    @property
+    def left(self) -> bool:
+        """Whether the state is of no boundary."""
+        return bool(self._left)
+
+    def check(self, what: str) -> None:
+        """Raises ProtocolError unless the state is of a round boundary. what: what the run was asked to do."""
+        self._refuse(what)
+        if self._left:
+            raise ProtocolError(
+                f"the run was asked to {what}, but it was interrupted or failed while it was asked to {self._left}, "
+                f"behind round {self.last}; expected the boundary between two rounds, found players and oracles in "
+                "the middle of a round. `load` a state or a checkpoint of an earlier boundary, then go on."
+            )
+
+    @contextmanager
+    def crossing(self, what: str, *, anew: bool = False) -> Iterator[None]:
+        """A scope that leaves the boundary. Only `arrive` ends it well: after every exception the boundary is left.
+
+        anew: what is here is replaced, so it need not be of a boundary.
+        """
+        self._refuse(what) if anew else self.check(what)
+        self._inside, self._left = True, what
+        try:
+            yield
+        finally:
+            self._inside = False
+
+    def arrive(self, round: int) -> None:
+        """Everyone is at the boundary before `round`."""
+        self.last, self._left = round, ""
+
+    def end(self) -> None:
+        """The run is closed, and nobody is here any more."""
+        self._ended = True
+
+    def _refuse(self, what: str) -> None:
+        if self._inside:
+            raise ProtocolError(
+                f"the run was asked to {what} while it was asked to {self._left}, behind round {self.last}; expected "
+                "the boundary between two rounds. Ask again when that call has returned."
+            )
+        if self._ended:
+            raise ProtocolError(
+                f"the run was asked to {what} after it was closed, at round {self.last}; expected an open run. "
+                "Ask before the end of its `with` block, or launch another run."
+            )
+
+
+def python_interrupts() -> bool:
+    """Whether a Ctrl-C would raise KeyboardInterrupt here: in the main thread, where nobody set another handler."""
+    main = threading.current_thread() is threading.main_thread()
+    return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@final
+class Deferred:
+    """A scope in which the first Ctrl-C only sets `asked`, and KeyboardInterrupt is raised at the end of the scope. A
+    second Ctrl-C raises at once.
+
+    Only in the main thread, and only in place of Python's own handler: another handler belongs to the caller.
+    """
+
+    def __init__(self) -> None:
+        self.asked, self._ours = False, False
+
+    def __enter__(self) -> "Deferred":
+        self._ours = python_interrupts()
+        if self._ours:
+            signal.signal(signal.SIGINT, self._take)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._ours and signal.getsignal(signal.SIGINT) == self._take:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self.asked and (kind is None or not issubclass(kind, KeyboardInterrupt)):
+            raise KeyboardInterrupt
+
+    def _take(self, _: int, __: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def checked_rounds(rounds: object) -> int:
+    """A number of rounds. Raises ExperimentError for what is none."""
+    if isinstance(rounds, int) and not isinstance(rounds, bool) and rounds >= 0:
+        return rounds
+    raise ExperimentError(
+        f"the run was given {rounds!r} as a number of rounds; expected a whole number of at least 0. Correct it."
+    )
