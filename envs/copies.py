@@ -47,7 +47,13 @@ class Together:
     """All copies in this process, one after the other."""
 
     def __init__(self, name: Name, keywords: Keywords, count: int) -> None:
-        self._copies = [make(name, keywords) for _ in range(count)]
+        self._copies: list[FlatEnvironment] = []
+        try:
+            for _ in range(count):
+                self._copies.append(make(name, keywords))
+        except BaseException:
+            self.close()
+            raise
 
     def reset(self, seed: int) -> list[np.ndarray]:
         """See `Copies`."""

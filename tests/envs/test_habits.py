@@ -1,5 +1,6 @@
 """What an environment may do makes no difference; what it may not do is named, and nothing of it is remembered."""
 
+import multiprocessing
 import warnings
 
 import gymnasium
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from antiphon.envs.gymnasium import nature
+from antiphon.envs.gymnasium import Nature, nature
 from antiphon.envs.spaces import ActionMap
 from antiphon.envs.testing import HABITS, Line, Misbehaving, Unusual
 from antiphon.errors import OracleError
@@ -92,6 +93,13 @@ def test_an_environment_that_misbehaves_is_named_and_nothing_of_it_is_remembered
 def test_a_first_observation_that_is_not_finite_is_refused_before_the_first_step():
     with pytest.raises(OracleError, match=r"^environment 'Misbehaving' observed NaN or infinity in reset"):
         nature(Misbehaving, keywords={"fault": "nan reset"})
+
+
+def test_a_nature_that_cannot_begin_leaves_no_process_behind():
+    sizes = {"envs": 2, "batch": 1, "capacity": 2, "warmup": 0, "reward_scale": 1.0, "deadline": 60.0}
+    with pytest.raises(OracleError, match="NaN or infinity in reset"):
+        Nature(Misbehaving, **sizes, keywords={"fault": "nan reset"}, vectorization="async", seed=0)
+    assert multiprocessing.active_children() == []
 
 
 def test_a_reward_that_the_scale_brings_within_reach_is_none_too_large():
