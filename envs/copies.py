@@ -33,7 +33,7 @@ class Copies(Protocol):
         """Begin an episode in every copy, i of them seeded by the seed plus i; their first observations."""
         ...
 
-    def step(self, actions: Sequence[np.ndarray]) -> list[Advance]:
+    def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
         """One step of every copy, with an action each."""
         ...
 
@@ -47,13 +47,19 @@ class Together:
     """All copies in this process, one after the other."""
 
     def __init__(self, name: Name, keywords: Keywords, count: int) -> None:
-        self._copies = [make(name, keywords) for _ in range(count)]
+        self._copies: list[FlatEnvironment] = []
+        try:
+            for _ in range(count):
+                self._copies.append(make(name, keywords))
+        except BaseException:
+            self.close()
+            raise
 
     def reset(self, seed: int) -> list[np.ndarray]:
         """See `Copies`."""
         return [copy.reset(seed + index) for index, copy in enumerate(self._copies)]
 
-    def step(self, actions: Sequence[np.ndarray]) -> list[Advance]:
+    def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
         """See `Copies`."""
         return [advance(copy, action) for copy, action in zip(self._copies, actions, strict=True)]
 

@@ -122,7 +122,11 @@ class Nature:
         # A stream for the warm-up's actions, one for what is drawn from memory; resets are seeded by a third.
         self._warmup_draws, self._replay_draws = Draws(at_round(seed, 1)), Draws(at_round(seed, 2))
         self._episodes = Episodes(envs)
-        self._observed = self._reset()
+        try:
+            self._observed = self._reset()
+        except BaseException:
+            self.close()  # nobody else can: there will be no Nature
+            raise
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer observe, step or replay."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from antiphon.envs.markov_process import MarkovProcess
+from antiphon.envs.memory import refuse_beyond_memory
 
 
 def random_walk(states: int = 5, dtype: torch.dtype = torch.float32) -> MarkovProcess:
@@ -13,6 +14,8 @@ def random_walk(states: int = 5, dtype: torch.dtype = torch.float32) -> MarkovPr
     Indices 0 and states + 1 are the ends. Features: a unit vector per state, nothing at the ends.
     """
     all = states + 2
+    # Transitions and rewards, in float64.
+    refuse_beyond_memory(f"random_walk: {states} states", 16 * all * all, "Choose fewer states.")
     transitions, rewards = torch.zeros(all, 1, all, dtype=torch.float64), torch.zeros(all, 1, all, dtype=torch.float64)
     for state in range(1, states + 1):
         transitions[state, 0, state - 1] = transitions[state, 0, state + 1] = 0.5

@@ -28,6 +28,7 @@ class MarkovProcess:
         _check_shapes(self)
         check_distribution("transitions", self.transitions)
         check_distribution("start", self.start)
+        _check_values(self)
 
     @property
     def states(self) -> int:
@@ -85,3 +86,14 @@ def _check_shapes(process: MarkovProcess) -> None:
                 f"Markov process: expected {name} of shape {shape}, since transitions tell of {states} states and "
                 f"{actions} actions; {found} arrived. Give every state and action its entries."
             )
+
+
+def _check_values(process: MarkovProcess) -> None:
+    kind = process.features.dtype  # in which all of it is played
+    for name, values in (("rewards", process.rewards), ("features", process.features)):
+        if not torch.isfinite(values.to(kind)).all():
+            raise OracleError(
+                f"Markov process: {name} are NaN or infinite, or so as {kind}; expected finite numbers. Correct them."
+            )
+    if process.terminal.all():
+        raise OracleError("Markov process: every state is terminal; expected one at least that is not. Correct it.")

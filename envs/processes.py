@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, final
 
@@ -30,8 +31,9 @@ class Apart:
     """
 
     def __init__(self, name: Name, keywords: Keywords, count: int, deadline: float) -> None:
-        self._who, self._deadline, self._busy = title(name), deadline, False
-        self._count, self._made = count, CloudpickleWrapper((name, dict(keywords)))
+        self._who, self.deadline, self._busy = title(name), deadline, False
+        making: Any = partial(make, name, dict(keywords))  # Any: the wrapper expects an environment of Gymnasium
+        self._count, self._made = count, CloudpickleWrapper(making)
         self._pipes: list[Connection] = []
         # `Any`: the class of a process depends on the platform's way of starting one.
         self._processes: list[Any] = []
@@ -47,7 +49,7 @@ class Apart:
             self._begin()
         return self._ask("reset", [seed + index for index in range(self._count)])
 
-    def step(self, actions: Sequence[np.ndarray]) -> list[Advance]:
+    def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
         """See `Copies`. Raises OracleError for a copy that died, or does not answer."""
         return self._ask("step", actions)
 
@@ -85,13 +87,15 @@ class Apart:
         self._pipes.append(mine)
         self._processes.append(process)
 
-    def _ask(self, command: str, values: Sequence[Any]) -> list[Any]:  # Any: what the command takes and answers
+    def _ask(
+        self, command: str, values: Sequence[Any] | np.ndarray
+    ) -> list[Any]:  # Any: what the command takes and answers
         if self._busy:
             raise OracleError(
                 f"{self._who} was asked for a {command} after an answer was missed; expected a reset before. "
                 "Load a saved state, or make a new Nature."
             )
-        self._busy, ends = True, time.monotonic() + self._deadline
+        self._busy, ends = True, time.monotonic() + self.deadline
         for index, value in enumerate(values):
             try:
                 self._pipes[index].send((command, value))
@@ -105,7 +109,7 @@ class Apart:
         pipe = self._pipes[index]
         if not pipe.poll(max(0.0, ends - time.monotonic())):
             raise OracleError(
-                f"{self._who}: copy {index} did not answer {command} within {self._deadline:g} s; expected an answer "
+                f"{self._who}: copy {index} did not answer {command} within {self.deadline:g} s; expected an answer "
                 "by then. Repair the environment if it hangs; raise `deadline` if it is slow."
             )
         try:
@@ -148,12 +152,11 @@ def _serve(pipe: Connection, made: CloudpickleWrapper, index: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if index:
         warnings.simplefilter("ignore")  # the first copy warns for all
-    name, keywords = made.fn
     environment: Any = None  # Any: a FlatEnvironment, once it is made
     for command, value in _commands(pipe):
         try:
             if command == "make":
-                environment, answer = make(name, keywords), None
+                environment, answer = made.fn(), None
             else:
                 answer = environment.reset(value) if command == "reset" else advance(environment, value)
             message = (answer, "")

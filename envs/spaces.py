@@ -146,7 +146,7 @@ class ObservationMap:
         )
 
 
-def float32(values: np.ndarray) -> np.ndarray:
+def float32(values: Any) -> np.ndarray:  # Any: an array, whose type `flatten` does not tell
     """A copy as float32; what that cannot hold becomes infinite."""
     if values.dtype == np.float32:
         return values.copy()
@@ -191,7 +191,7 @@ def _fitted(space: gymnasium.Space[Any], value: Any, where: str) -> Any:  # Any:
     return value
 
 
-def _fitted_box(space: gymnasium.spaces.Box, value: Any, where: str) -> np.ndarray:  # Any: as above
+def _fitted_box(space: gymnasium.spaces.Box, value: Any, where: str) -> Any:  # Any: as above; an array
     own = type(value) is np.ndarray or isinstance(value, np.generic)
     if own and value.shape == space.shape and value.dtype == space.dtype:
         return value

@@ -174,7 +174,9 @@ class Reach(gymnasium.Env):
 
     def __init__(self) -> None:
         self.observation_space = Box(-1, 1, (1,), np.float32)
-        self.action_space = Box(np.float32([-2, 0, -np.inf, -np.inf]), np.float32([2, np.inf, 0, np.inf]))
+        self.action_space = Box(
+            np.array([-2, 0, -np.inf, -np.inf], dtype=np.float32), np.array([2, np.inf, 0, np.inf], dtype=np.float32)
+        )
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """The state."""

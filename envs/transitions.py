@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from antiphon.envs.markov_process import MarkovProcess
+from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.grammars.oracle import Memoryless, State
 from antiphon.grammars.seeds import at_round, stream
 
@@ -38,6 +39,8 @@ class Outcomes:
     @functools.cached_property
     def pairs(self) -> tuple[Tensor, Tensor]:
         """Two rows of one state, all such pairs in order: (pairs,) int64 each."""
+        rows = len(self.state)
+        refuse_beyond_memory(f"markov: comparing {rows} outcomes in pairs", rows * rows, "Ask for `sample` instead.")
         one, two = (self.state[:, None] == self.state).nonzero(as_tuple=True)
         return one, two
 

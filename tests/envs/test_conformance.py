@@ -44,7 +44,7 @@ def test_habits_conform():
         check_environment(Unusual, keywords={"habit": habit})
 
 
-class Remembers(Line.__base__):
+class Remembers(gymnasium.Env):
     """Line, but for what it does with its past."""
 
     def __init__(self, what):
@@ -53,11 +53,11 @@ class Remembers(Line.__base__):
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        return np.float32([self.level]), {}
+        return np.array([self.level], dtype=np.float32), {}
 
     def step(self, action):
         self.level += 0.1 if self.what == "episodes" else float(np.random.rand()) if self.what == "luck" else 0.0
-        return np.float32([self.level]), 0.0, True, False, {}
+        return np.array([self.level], dtype=np.float32), 0.0, True, False, {}
 
 
 def test_what_remembers_or_draws_elsewhere_is_named():
@@ -82,15 +82,16 @@ def test_running_statistics_are_refused_wherever_they_are(wrapper):
         assert all(part in str(refused.value) for part in (wrapper.__name__, "checkpoint", "reward_scale"))
 
 
-class Picture(Tiles.__base__):
+class Picture(gymnasium.Env):
     """Observes nothing but pictures of a size."""
 
     def __init__(self, size):
         self.observation_space, self.action_space = Box(0, 255, size, np.uint8), Box(-1, 1, (1,), np.float32)
+        self.size = size
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        return np.zeros(self.observation_space.shape, dtype=np.uint8), {}
+        return np.zeros(self.size, dtype=np.uint8), {}
 
     def step(self, action):
         return self.reset()[0], 0.0, False, False, {}

@@ -162,3 +162,19 @@ def test_refusals():
     assert text_of(lambda: chooser(process, [0, 2, 0, 0], size=1)) == (
         "chooser: expected 4 actions, one per state, from 0 to 1; [0, 2, 0, 0] arrived. Name the action of every state."
     )
+
+
+def test_what_is_not_finite_in_the_dtype_that_is_played_or_never_goes_on_is_refused():
+    process = random_walk(3)
+    for change, told in (
+        ({"rewards": process.rewards * 1e39}, "rewards are NaN or infinite, or so as torch.float32"),
+        ({"features": process.features / 0}, "features are NaN or infinite"),
+        ({"terminal": torch.ones(5, dtype=torch.bool)}, "every state is terminal"),
+    ):
+        with pytest.raises(OracleError, match=told):
+            replace(process, **change)
+
+
+def test_a_walk_that_does_not_fit_into_memory_is_refused():
+    with pytest.raises(OracleError, match=r"random_walk: 10000000 states needs 1490116\.\d GiB"):
+        random_walk(10**7)
