@@ -77,7 +77,7 @@ def test_the_random_grammars_do_have_replicas() -> None:
 
 
 def test_many_rounds_stay_near_one_player_and_equal_to_each_other() -> None:
-    # In float64: a processor's order of summation is its own, and in float32 rounding grows past any bound in 100 rounds.
+    # In float64: each processor sums in its own order, and in float32 the difference grows too large in 100 rounds.
     layers = {name: Factory.of(Dense, 24, 24) for name in ("First", "Second", "Last")}
     grammar = backprop(samples(66, (24,), (24,)), layers, loss=Factory.of(mean_gap))
     agent = AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9})

@@ -12,8 +12,8 @@ from antiphon.grammars.testing import sample_grammar
 
 GRAPHS = 200
 SHARES = 10
-QUICK = 2  # shares; inline, all random graphs are played always, and Ray plays the same local schedules
-WORKERS = 9  # of the largest run of these tests else; where a graph has more, the last of them share one
+QUICK = 2  # shares that always run; in one process, `tests/coordinator/test_exactness.py` plays many more graphs
+WORKERS = 9  # at most; where a graph has more players and oracles, the last of them share a worker
 
 
 def check(seed: int, transport: Transport, pool) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run cleanly, a full disk says where: each in a process of its own, as users meet it."""
+"""Ctrl-C ends a run cleanly, in a process of its own, as users meet it; a full disk says where."""
 
 import json
 import resource
