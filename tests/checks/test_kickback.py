@@ -56,7 +56,9 @@ def test_the_suite_is_kept():
     }
 
 
-@pytest.mark.parametrize("make", [unsigned, signed, convolutional])
+@pytest.mark.parametrize(
+    "make", [unsigned, *(pytest.param(each, marks=pytest.mark.slow) for each in (signed, convolutional))]
+)
 def test_each_single_fault_is_noticed(make):
     for message, mutant in single_faults(make(1)):
         assert failing(check_grammar(mutant, instances=1)) == hearers(mutant, message), message

@@ -171,9 +171,9 @@ def test_descent_is_an_angle(factor: float, kept: bool):
         assert (found["A"].operator, round(found["A"].value)) == ("mutated B *", 180)
 
 
-@pytest.mark.parametrize(("factor", "bias", "kept"), [(1.0, 0.0, True), (0.9, 0.0, False), (0.9, 0.11, True)])
+@pytest.mark.parametrize(("factor", "bias", "kept"), [(1.0, 0.0, True), (0.8, 0.0, False), (0.8, 0.22, True)])
 def test_an_estimate_is_held_to_its_bias(factor: float, bias: float, kept: bool):
-    found = measured(noisy(factor), Estimated(bias=bias, draws=2000))
+    found = measured(noisy(factor), Estimated(bias=bias, draws=500))
     assert found["Mean"].kept is kept
     assert "deviation" in found["Mean"].detail
 

@@ -47,7 +47,7 @@ def assert_equal(found: dict[str, list[Tensor]], expected: dict[str, list[Tensor
             assert (one - two).abs().max() <= tolerance * two.abs().max(), player
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(st.data())
 def test_every_delivered_gradient_is_exact(data):
     grammar = draw_grammar(lambda n: data.draw(st.integers(0, n - 1)))
@@ -57,7 +57,7 @@ def test_every_delivered_gradient_is_exact(data):
     assert_equal(apart, together, tolerance=0)
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000))
 @example(0)
 def test_and_where_agents_live_elsewhere(seed):

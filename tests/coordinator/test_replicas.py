@@ -28,7 +28,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.reference import reference_gradients
 from antiphon.grammars.seeds import forked
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.testing import Dense, mean_gap, sample_grammar, samples
 from antiphon.grammars.types import Batch, EdgeType
 
 ROWS = EdgeType((Batch(), 4))
@@ -78,7 +78,9 @@ def test_the_random_grammars_do_have_replicas() -> None:
 
 
 def test_many_rounds_stay_near_one_player_and_equal_to_each_other() -> None:
-    grammar = wide()
+    # In float64: each processor sums in its own order, and in float32 the difference grows too large in 100 rounds.
+    layers = {name: Factory.of(Dense, 24, 24) for name in ("First", "Second", "Last")}
+    grammar = backprop(samples(66, (24,), (24,)), layers, loss=Factory.of(mean_gap))
     agent = AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9})
     placement = replicated(grammar, First=2, Second=3, Last=2)
     with (
@@ -89,8 +91,8 @@ def test_many_rounds_stay_near_one_player_and_equal_to_each_other() -> None:
         states, expected = several.states(), one.states()
     for player in ("First", "Second", "Last"):
         for name, value in expected[player]["parameters"].items():
-            assert torch.allclose(states[player]["parameters"][name], value, rtol=1e-3, atol=1e-5), (player, name)
-    assert there.losses["Loss"].values == pytest.approx(here.losses["Loss"].values, rel=1e-3)
+            torch.testing.assert_close(states[player]["parameters"][name], value, rtol=1e-8, atol=1e-8)
+    assert there.losses["Loss"].values == pytest.approx(here.losses["Loss"].values, rel=1e-8)
     assert there.products == here.products and there.queries == here.queries
 
 

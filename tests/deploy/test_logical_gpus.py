@@ -53,6 +53,7 @@ def seen_by(ray_is_up):
     return seen
 
 
+@pytest.mark.slow
 def test_each_worker_sees_what_ray_gave_it(seen_by) -> None:
     (one, narrowed), (half, _), (other_half, _), (two, both), (none, _) = seen_by(1, 0.5, 0.5, 2, 0)
     assert narrowed == one.assigned[0] and both == ",".join(two.assigned)

@@ -91,9 +91,12 @@ def sharded(grammar: Grammar, **counts: int) -> Placement:
 @pytest.mark.parametrize(
     "agent",
     [
-        AgentSpecification.of("AdamW", {"lr": 1e-3}),
+        pytest.param(AgentSpecification.of("AdamW", {"lr": 1e-3}), marks=pytest.mark.slow),
         AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9}, clip_norm=0.1),
-        AgentSpecification.of("SGD", {"lr": 0.5, "nesterov": True, "momentum": 0.5}, clip_value=1e-3),
+        pytest.param(
+            AgentSpecification.of("SGD", {"lr": 0.5, "nesterov": True, "momentum": 0.5}, clip_value=1e-3),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["AdamW", "clip_norm", "clip_value"],
 )

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run cleanly, a full disk says where: each in a process of its own, as users meet it."""
+"""Ctrl-C ends a run cleanly, in a process of its own, as users meet it; a full disk says where."""
 
 import json
 import resource
@@ -11,7 +11,9 @@ from antiphon.interrupts import NOTICE, Interrupted, Interrupts
 ENDLESS = ["--rounds=1000000000", "--set=rounds_per_report=20"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_a_run_with_everything_written(start, await_line, place, tiny_dac, number, code):
     process = start("run", *tiny_dac, *ENDLESS, "--out=mine")
     await_line(process, "round 1/")
@@ -37,14 +39,19 @@ def test_a_second_signal_aborts_at_once(start, await_line, place, tiny_dac):
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "aborted"
 
 
-def test_a_disk_that_fills_up_is_named(start, place, tiny_backprop):
-    def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+@pytest.fixture
+def small_files(place):
+    """No file of this process can grow beyond 8 KiB."""
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
+
+def test_a_disk_that_fills_up_is_named(antiphon, small_files, place, tiny_backprop):
     changes = ["--rounds=1000", "--set=rounds_per_report=1", "--set=checkpoint_every=1000000"]
-    process = start("run", *tiny_backprop, *changes, "--out=mine", preexec_fn=small_files)
-    _, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (
+    told = antiphon("run", *tiny_backprop, *changes, "--out=mine")
+    assert (told.code, told.error) == (
         1,
         "error: 'mine/metrics.jsonl' cannot be written: File too large. Expected room and permission until the end of "
         "the run; free some space and start again, the last complete checkpoint is kept.\n",
@@ -52,15 +59,11 @@ def test_a_disk_that_fills_up_is_named(start, place, tiny_backprop):
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "failed"
 
 
-def test_a_checkpoint_that_does_not_fit_leaves_no_part_of_it(start, place, tiny_backprop):
-    def small_files():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-
-    process = start("run", *tiny_backprop, "--set=backprop.widths=[64]", "--out=mine", preexec_fn=small_files)
-    _, error = process.communicate(timeout=60)
+def test_a_checkpoint_that_does_not_fit_leaves_no_part_of_it(antiphon, small_files, place, tiny_backprop):
+    told = antiphon("run", *tiny_backprop, "--set=backprop.widths=[64]", "--out=mine")
     folder = place / "mine/checkpoints/round-000000004"
-    assert process.returncode == 1
-    assert error.startswith(f"error: {str(folder)!r} cannot be written: ")
+    assert told.code == 1
+    assert told.error.startswith(f"error: {str(folder)!r} cannot be written: ")
     assert not folder.exists()
 
 

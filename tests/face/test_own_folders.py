@@ -29,11 +29,9 @@ def test_the_folders_would_raise(crowded):
         __import__("envs")
 
 
-def test_folders_of_ones_own_disturb_no_command(start, crowded, tiny_backprop, tiny_dac):
-    assert "backprop" in told(start, "list")
+def test_folders_of_ones_own_disturb_no_command(start, crowded, tiny_dac):
     assert "Curator" in told(start, "show", "mine:grammar")  # the working directory is on the path all the same
     assert "return" in told(start, "run", *tiny_dac, "--out=dac")
-    assert "rounds/s" in told(start, "run", *tiny_backprop, "--out=backprop")
 
 
 @pytest.mark.slow

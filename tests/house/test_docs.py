@@ -54,10 +54,8 @@ def test_a_wrong_path_is_found():
     assert links(text) == ["no.md"]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS[1:], ids=lambda path: path.name)
-def test_python_runs_in_order(path):
-    """README's is run by test_readme, in a process of its own."""
-    text = path.read_text()
+def test_python_runs_in_order(document):
+    path, text = document, document.read_text()
     scope = {"__name__": f"docs_{path.stem}"}
     for found in re.finditer(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
         above = text[: found.start(1)].count("\n")

@@ -36,7 +36,9 @@ def python(*arguments: str, cwd) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=wide, capture_output=True, text=True, timeout=150)
 
 
-def test_the_python_blocks_run_in_order(readme, tmp_path):
+@pytest.mark.slow
+def test_the_python_blocks_run_in_order_as_a_program(readme, tmp_path):
+    """With a Ray of its own, and all that it defines in __main__; test_docs runs them in this process."""
     program = tmp_path / "readme.py"
     program.write_text("\n".join(blocks(readme, "python")))
     assert program.read_text().strip(), "README.md has no ```python block"
