@@ -17,12 +17,14 @@ from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
+from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import arrays
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
 from antiphon.grammars.objective import minimise
+from antiphon.grammars.query import Kind
 
 ROUNDS = 3
 ADAM = AgentSpecification.of("Adam", {"lr": 0.05})
@@ -238,8 +240,12 @@ def game(*makes: Callable[[], nn.Module]) -> Grammar:
     return Grammar("stateful", q.graph(), chain_rule(q, objective), objective, exact())
 
 
-def assignment(grammar: Grammar, **placed: Any) -> Assignment:
-    return assign(grammar, ADAM, placement=spread(grammar, **placed) if placed else None, seed=1)
+def assignment(grammar: Grammar, apart: bool = False) -> Assignment:
+    """Everybody together; or the players, their agents and all others on a worker each."""
+    players = [player.name for player in grammar.query.players]
+    others = [node.name for node in grammar.query.nodes if node.kind is Kind.LOSS]
+    far = spread(grammar, fuse=[players, ["Nature", *others]], agents=dict.fromkeys(players, "far"))
+    return assign(grammar, ADAM, placement=far if apart else None, seed=1)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -276,3 +282,22 @@ def test_rounds_go_on_from_disk_as_if_they_had_never_stopped(name: str, tmp_path
             played = fresh.play(ROUNDS).losses
             assert_same(fresh.states(), whole.states())
             assert all(played[loss].values == told[loss].values[ROUNDS:] for loss in told)
+
+
+def test_on_ray_they_play_save_and_go_on_with_the_same_numbers(pool, tmp_path: Path) -> None:
+    grammar = game(*MODULES.values())
+    with InlineExecutor(assignment(grammar)) as alone:
+        alone.play(2 * ROUNDS)
+        expected = alone.states()
+    apart = assignment(grammar, apart=True)
+    with RayExecutor(apart, "stateful", pool=pool) as one:
+        one.play(ROUNDS)
+        one.save(tmp_path)
+    with RayExecutor(apart, "stateful again", pool=pool) as two:
+        manifest = read_manifest(tmp_path)
+        two.load(load_states(tmp_path, manifest.names), manifest.round)
+        two.play(ROUNDS)
+        found = two.states()
+    for name, state in expected.items():
+        for table in state.keys() - {"agent"}:  # that of an agent that lives elsewhere is elsewhere
+            assert same(found[name][table], state[table]), (name, table)
