@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, overload
@@ -55,6 +55,7 @@ class QueryDraft:
 
     def __init__(self) -> None:
         self._nodes: list[Node] = []
+        self._values: dict[Port, Value] = {}
         self._players: dict[str, PlayerDeclaration | None] = {}
         self._factories: dict[str, Factory] = {}
         self._oracles: list[NamedOracle] = []
@@ -225,7 +226,9 @@ class QueryDraft:
         ports = tuple(value.port for value in inputs)
         self._samples.add(name, ports, outputs, made, oracle)
         self._nodes.append(Node(name, kind, owner, ports, outputs, query_pass, within=self._within, **more))
-        return tuple(Value(Port(name, index), each) for index, each in enumerate(outputs))
+        values = tuple(Value(Port(name, index), each) for index, each in enumerate(outputs))
+        self._values |= {value.port: value for value in values}
+        return values
 
 
 _DEFAULT_PASS = "round"
@@ -239,16 +242,16 @@ class OracleHandle:
     name: str
     declaration: OracleDeclaration
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: a Value, or a tuple of them for several outputs
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: a Value, or a tuple of them for several outputs
         """Ask the first question."""
-        return self.ask(self.declaration.questions[0].name, *inputs)
+        return self.ask(self.declaration.questions[0].name, *inputs, **keywords)
 
     def __getattr__(self, question: str) -> Callable[..., Any]:
         if question.startswith("_"):
             raise AttributeError(question)
-        return lambda *inputs: self.ask(question, *inputs)
+        return partial(self.ask, question)
 
-    def ask(self, question: str, *inputs: Value) -> Any:  # Any: as in __call__
+    def ask(self, question: str, *inputs: Value, **keywords: Any) -> Any:  # Any: as in __call__
         """Ask one question. Raises GrammarError for one that the oracle doesn't have, ShapeError for other inputs."""
         found = self.declaration.question(question)
         if found is None:
@@ -256,6 +259,7 @@ class OracleHandle:
             raise GrammarError(
                 f"oracle {self.name!r} has no question {question!r}; expected one of {known}. Ask one of these."
             )
+        _check_values(f"oracle {self.name!r}, question {question!r},", self.draft, inputs, keywords)
         _check_inputs(f"oracle {self.name!r}, question {question!r},", found, inputs, self.draft.sizes)
         asked = self.declaration, question
         played = self.draft._add(Kind.ORACLE, self.name, inputs, found.outputs, oracle=asked, question=question)
@@ -269,8 +273,9 @@ class PlayerHandle:
     draft: QueryDraft
     name: str
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the player: its operator on these inputs, at the parameters it plays in that round."""
+        _check_values(f"player {self.name!r}", self.draft, inputs, keywords)
         factory = self.draft._factories[self.name]
         made = make_module, factory
         inferred = self.draft._infer(f"player {self.name!r}", made, inputs)
@@ -288,8 +293,9 @@ class CloneHandle:
     name: str
     player: str
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the clone; no gradient will pass through it into the player."""
+        _check_values(f"clone {self.name!r}", self.draft, inputs, keywords)
         made = make_module, self.draft._factories[self.player]
         inferred = self.draft._infer(f"clone {self.name!r}", made, inputs)
         played = self.draft._add(Kind.CLONE, self.name, inputs, inferred.outputs, made)
@@ -308,8 +314,9 @@ class BrickHandle:
     brick: Brick
     asked: Mapping[str, Any]  # Any: handles of several kinds, all called on values
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask its parts, one after the other."""
+        _check_values(f"brick {self.name!r}", self.draft, inputs, keywords)
         if len(inputs) != self.brick.inputs:
             raise ShapeError(
                 f"brick {self.name!r} takes {self.brick.inputs} inputs and was given {len(inputs)}; "
@@ -343,8 +350,9 @@ class OperatorHandle:
     kind: Kind
     factory: Factory
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Draw the operator. Raises ShapeError when it doesn't compose, GrammarError when it has parameters."""
+        _check_values(f"{self.kind} {self.name!r}", self.draft, inputs, keywords)
         made = make_operator, self.factory
         inferred = self.draft._infer(f"{self.kind} {self.name!r}", made, inputs)
         if inferred.parameters:
@@ -359,6 +367,40 @@ class OperatorHandle:
             )
         played = self.draft._add(self.kind, self.name, inputs, inferred.outputs, made, operator=self.factory)
         return played[0] if inferred.single else played
+
+
+def _check_values(who: str, draft: QueryDraft, inputs: Sequence[object], keywords: Mapping[str, object]) -> None:
+    """Hold what a handle was called on to values of its own draft, by position."""
+    if keywords:
+        raise GrammarError(
+            f"{who} was called with the keywords {sorted(keywords)}; expected values by position alone. Pass values in "
+            "the order in which it takes them, and constants where it is declared."
+        )
+    for position, value in enumerate(inputs):
+        if not isinstance(value, Value):
+            raise GrammarError(
+                f"{who} was given {_described(value)} as input {position}; expected a value of the draft, "
+                f"which is what a handle returns when it is called. {_remedy(value)}"
+            )
+        if draft._values.get(value.port) is not value:
+            raise GrammarError(
+                f"{who} was given {value!r} as input {position}, which is a value of another draft; expected one of "
+                "its own. Declare everybody in one draft."
+            )
+
+
+def _described(value: object) -> str:
+    if isinstance(value, OracleHandle | PlayerHandle | CloneHandle | BrickHandle | OperatorHandle):
+        return f"the handle of {value.name!r}"
+    return f"a {type(value).__name__}"
+
+
+def _remedy(value: object) -> str:
+    if isinstance(value, tuple | list):
+        return "Unpack it, if it holds several outputs of a node."
+    if callable(value):
+        return "Call it, and pass what it returns."
+    return "Give a constant where the operator is declared, or let an oracle answer it."
 
 
 def _check_inputs(who: str, question: Question, inputs: tuple[Value, ...], sizes: Sizes) -> None:

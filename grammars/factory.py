@@ -75,8 +75,8 @@ def describe(value: object) -> str:
         return _described(value)
     except RecursionError:
         raise GrammarError(
-            f"a grammar cannot carry a {type(value).__name__} in which values are nested over a thousand deep; expected "
-            "fewer. Pass a function that makes it."
+            f"a grammar cannot carry a {type(value).__name__} in which values are nested hundreds deep; expected a few "
+            "levels. Pass a function that makes it."
         ) from None
     finally:
         _WITHIN.reset(token)
@@ -103,6 +103,8 @@ def _described(value: object) -> str:
 
 
 def _describe_array(value: np.ndarray) -> str:
+    if value.dtype.hasobject:  # its bytes are addresses
+        return f"array({value.dtype}, {value.shape}, {describe(value.tolist())})"
     digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
     return f"array({value.dtype}, {value.shape}, {digest})"
 

@@ -315,7 +315,10 @@ def everywhere(register: Callable[[Any], Any], hook: Any) -> Iterator[None]:
     [
         (shared.register_module_forward_hook, lambda m, x, y: y.sin()),
         (shared.register_module_forward_pre_hook, lambda m, x: (x[0] * 2,)),
-        (shared.register_module_full_backward_hook, lambda m, up, told: tuple(each if each is None else each * 2 for each in up)),
+        (
+            shared.register_module_full_backward_hook,
+            lambda m, up, told: tuple(each if each is None else each * 2 for each in up),
+        ),
         (shared.register_module_full_backward_pre_hook, lambda m, told: tuple(each * 3 for each in told)),
     ],
 )

@@ -119,8 +119,8 @@ def test_every_truncation_and_any_trailing_byte_is_refused() -> None:
         ({"shape": [1] * 17}, "expected a msgpack header; arrived ValueError." + ENDING),
         (
             {"dtype": "uint16"},
-            "expected a dtype of float16, float32, float64, bfloat16, complex64, complex128, int8, int16, int32, int64, "
-            "uint8, bool; arrived 'uint16'. Convert the value to one of these.",
+            "expected a dtype of float16, float32, float64, bfloat16, complex64, complex128, int8, int16, int32, "
+            "int64, uint8, bool; arrived 'uint16'. Convert the value to one of these.",
         ),
     ],
 )
