@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from antiphon.grammars.module_state import load_module, module_state
+from antiphon.grammars.oracle import State
+from antiphon.grammars.states import same_states
 from antiphon.grammars.types import Batch, EdgeType, Sizes
 
 _ROWS = 8
@@ -21,7 +24,7 @@ def coupling(
     """How `function` couples the examples of a batch, in words; empty if each is played by itself.
 
     It is played on random rows, all at once and in two halves. asked: the types of its inputs. A module is played as in
-    training, except that nothing is dropped out; its buffers are left as they were. What draws random numbers of its
+    training, except that nothing is dropped out; what it keeps is left as it was. What draws random numbers of its
     own is taken to couple: two halves do not draw what the whole draws. device: where it computes, the CPU if not said.
     """
     if isinstance(function, nn.Module):
@@ -29,17 +32,18 @@ def coupling(
             if isinstance(module, _NormBase) and module.training:
                 return f"its {type(module).__name__} {name!r} normalises over the batch"
     try:
-        with _left_alone(function), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             inputs = [_sample(kind, sizes).to(device or torch.device("cpu")) for kind in asked]
-            whole, halves = _play(function, inputs), [_play(function, half) for half in _halves(inputs, asked)]
+            whole, _ = _play(function, inputs)
+            halves, kept = zip(*(_play(function, half) for half in _halves(inputs, asked)), strict=True)
     except Exception as error:  # any function may refuse these inputs in its own way
         return f"it could not be tried on {_ROWS} rows ({type(error).__name__}: {error})"
     for played, parts in zip(whole, zip(*halves, strict=True), strict=True):
         joined = torch.cat(parts)
         if joined.shape != played.shape or not torch.allclose(joined, played, rtol=_TOLERANCE, atol=_TOLERANCE):
             return "what it plays for one example changes with the other examples of the batch"
-    return ""
+    return "" if same_states(*kept) else "what it keeps for later (buffers, extra state) depends on the examples"
 
 
 def _sample(kind: EdgeType, sizes: Sizes) -> Tensor:
@@ -59,20 +63,24 @@ def _has_batch(kind: EdgeType) -> bool:
     return bool(kind.shape) and isinstance(kind.shape[0], Batch)
 
 
-def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], State]:
+    """What it plays, and what it keeps afterwards."""
     torch.manual_seed(0)
-    played = function(*inputs)
-    return (played,) if isinstance(played, Tensor) else tuple(played)
+    with _left_alone(function):
+        played = function(*inputs)
+        state = module_state(function) if isinstance(function, nn.Module) else {}
+    kept = {table: state[table] for table in state.keys() - {"parameters"}}
+    return (played,) if isinstance(played, Tensor) else tuple(played), kept
 
 
 @contextmanager
 def _left_alone(function: Callable[..., Any]) -> Iterator[None]:
-    """Dropout off inside; buffers and modes as before afterwards."""
+    """Dropout off inside; state and modes as before afterwards."""
     if not isinstance(function, nn.Module):
         yield
         return
     dropping = [module for module in function.modules() if isinstance(module, _DropoutNd) and module.training]
-    buffers = {name: buffer.clone() for name, buffer in function.named_buffers()}
+    before = module_state(function)
     for module in dropping:
         module.eval()
     try:
@@ -80,5 +88,4 @@ def _left_alone(function: Callable[..., Any]) -> Iterator[None]:
     finally:
         for module in dropping:
             module.train()
-        for name, buffer in function.named_buffers():
-            buffer.data.copy_(buffers[name])
+        load_module("the module that was tried", function, before)

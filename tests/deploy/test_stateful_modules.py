@@ -19,12 +19,14 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import arrays
+from antiphon.errors import ExperimentError, GrammarError
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Kind
+from antiphon.grammars.states import same_states
 
 ROUNDS = 3
 ADAM = AgentSpecification.of("Adam", {"lr": 0.05})
@@ -224,6 +226,13 @@ MODULES = {
 register_pickle_by_value(sys.modules[__name__])
 
 
+def game_without_clones(make: Callable[[], nn.Module]) -> Grammar:
+    q = QueryDraft()
+    x, y = q.oracle("Nature", arrays(torch.zeros(4, 4), torch.zeros(4, 3), batch=4))()
+    objective = minimise(q.loss("Loss", mse_loss)(q.player(make.__name__, make)(x), y))
+    return Grammar("stateful", q.graph(), chain_rule(q, objective), objective, exact())
+
+
 def game(*makes: Callable[[], nn.Module]) -> Grammar:
     """Each module learns from y and from a clone that follows it slowly; all share x."""
     q = QueryDraft()
@@ -248,20 +257,10 @@ def assignment(grammar: Grammar, apart: bool = False) -> Assignment:
     return assign(grammar, ADAM, placement=far if apart else None, seed=1)
 
 
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return isinstance(other, Tensor) and one.dtype == other.dtype and one.equal(other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
-    return type(one) is type(other) and one == other
-
-
 def assert_same(one: Any, other: Any) -> None:
     for name in one.keys() | other.keys():
         for table in one[name].keys() | other[name].keys():
-            assert same(one[name][table], other[name][table]), (name, table)
+            assert same_states(one[name][table], other[name][table]), (name, table)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -300,4 +299,68 @@ def test_on_ray_they_play_save_and_go_on_with_the_same_numbers(pool, tmp_path: P
         found = two.states()
     for name, state in expected.items():
         for table in state.keys() - {"agent"}:  # that of an agent that lives elsewhere is elsewhere
-            assert same(found[name][table], state[table]), (name, table)
+            assert same_states(found[name][table], state[table]), (name, table)
+
+
+class Unsaved(Base):
+    """What it tells is not what a checkpoint holds."""
+
+    def get_extra_state(self) -> Any:
+        return {"inside": [object()]}
+
+    def set_extra_state(self, state: Any) -> None: ...
+
+
+def test_extra_state_that_would_not_come_back_is_refused_at_save_by_name(tmp_path: Path) -> None:
+    with InlineExecutor(assignment(game(Unsaved))) as executor:
+        executor.play(1)
+        with pytest.raises(ExperimentError) as caught:
+            executor.save(tmp_path)
+    text = str(caught.value)
+    assert "'Unsaved'" in text and "inside/0" in text and "builtins.object" in text and "Convert it" in text
+    assert not list(tmp_path.iterdir())
+
+
+class Raising(Base):
+    """Its own code fails where its state is told, or taken back."""
+
+    def get_extra_state(self) -> Any:
+        return {"found": self.found} if hasattr(self, "found") else {}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.found = state["lost"]
+
+
+def test_a_module_that_fails_over_its_state_is_named() -> None:
+    with (
+        InlineExecutor(assign(game_without_clones(Raising), ADAM)) as executor,
+        pytest.raises(GrammarError) as caught,
+    ):
+        executor.load(executor.states(), 0)
+    text = str(caught.value)
+    assert "'Raising'" in text and "KeyError" in text and "load_state_dict" in text
+
+
+SHARED = nn.Linear(4, 3)
+
+
+def shared() -> nn.Module:
+    return SHARED
+
+
+def test_a_clone_of_a_module_that_is_not_made_anew_is_refused_by_name() -> None:
+    with pytest.raises(GrammarError) as caught:
+        InlineExecutor(assignment(game(shared)))
+    text = str(caught.value)
+    assert "'shared'" in text and "shares parameters" in text and "inside the factory" in text
+
+
+def test_a_clone_has_hooks_and_methods_of_its_own() -> None:
+    """A deep copy would call the player's weights in what was replaced."""
+    with InlineExecutor(assignment(game(replaced))) as executor:
+        executor.play(ROUNDS)
+        (stage,) = executor._stages.values()
+        player, clone = stage.players["replaced"].module, stage.clones["replaced~"].module
+        x = torch.randn(5, 4)
+        assert not torch.equal(player(x), clone(x))
+        assert torch.equal(clone(x), nn.functional.linear(x, clone.weight, clone.bias).relu())
