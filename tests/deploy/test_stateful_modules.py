@@ -24,9 +24,11 @@ from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
+from antiphon.grammars.module_state import module_state
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Kind
 from antiphon.grammars.states import same_states
+from antiphon.recipes import trained
 
 ROUNDS = 3
 ADAM = AgentSpecification.of("Adam", {"lr": 0.05})
@@ -275,6 +277,8 @@ def test_rounds_go_on_from_disk_as_if_they_had_never_stopped(name: str, tmp_path
         assert_same(half.states(), whole.states())
         manifest = read_manifest(tmp_path)
         assert_same(load_states(tmp_path, manifest.names), at_half)
+        judged = module_state(trained(half.assignment.grammar, name, at_half))
+        assert same_states(judged, {table: at_half[name][table] for table in judged})
         for fresh in (InlineExecutor(assignment(game(make))), half):  # back in time too
             fresh.load(load_states(tmp_path, manifest.names), manifest.round)
             assert_same(fresh.states(), at_half)
@@ -353,6 +357,18 @@ def test_a_clone_of_a_module_that_is_not_made_anew_is_refused_by_name() -> None:
         InlineExecutor(assignment(game(shared)))
     text = str(caught.value)
     assert "'shared'" in text and "shares parameters" in text and "inside the factory" in text
+
+
+def test_two_players_with_the_same_tensors_are_refused_by_name() -> None:
+    q = QueryDraft()
+    x, y = q.oracle("Nature", arrays(torch.zeros(4, 4), torch.zeros(4, 3), batch=4))()
+    one, two = q.player("One", shared)(x), q.player("Two", shared)(x)
+    objective = minimise(q.loss("Loss", mse_loss)(one, y), q.loss("Other", mse_loss)(two, y))
+    grammar = Grammar("shared", q.graph(), chain_rule(q, objective), objective, exact())
+    with pytest.raises(GrammarError) as caught:
+        InlineExecutor(assign(grammar, ADAM))
+    text = str(caught.value)
+    assert "'One'" in text and "'Two'" in text and "expected each to have its own" in text and "ask it twice" in text
 
 
 def test_a_clone_has_hooks_and_methods_of_its_own() -> None:
