@@ -110,7 +110,7 @@ def _made(whole: Factory) -> nn.Module:
 
 def _links(module: nn.Module) -> list[Any]:  # Any: modules, of whichever class
     """The modules of a chain in order; none of them where it is no chain, or its numbers are not each one link's."""
-    if not is_plain(module, nn.Sequential):
+    if not isinstance(module, nn.Sequential) or not is_plain(module, nn.Sequential):
         return []
     links = {id(each): each for each in module}.values()
     held = [id(each) for link in links for each in (*link.parameters(), *link.buffers())]

@@ -122,7 +122,7 @@ def looped(*items):
 
 
 def table(key):
-    found = {key: 1}
+    found: dict = {key: 1}
     found["self"] = found
     return found
 

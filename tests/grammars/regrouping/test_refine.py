@@ -180,7 +180,7 @@ def test_a_module_with_a_forward_of_its_own_is_refused(refusal):
 
 def hooked_chain() -> nn.Module:
     chain = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
-    chain.register_forward_hook(lambda _, x, y: 2 * y)
+    chain.register_forward_hook(lambda _, x, y: y.sin())
     return chain
 
 
@@ -198,7 +198,7 @@ def chain_with_more() -> nn.Module:
 
 def replaced_layer() -> nn.Module:
     layer = nn.Linear(4, 3)
-    layer.forward = lambda x: nn.functional.linear(x, layer.weight, layer.bias).sin()
+    layer.forward = lambda input: nn.functional.linear(input, layer.weight, layer.bias).sin()
     return layer
 
 
