@@ -2,12 +2,13 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, overload
 
 from antiphon.errors import GrammarError, ShapeError
+from antiphon.grammars.asking import check_values
 from antiphon.grammars.brick import ENTRANCE, Brick
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
@@ -259,7 +260,7 @@ class OracleHandle:
             raise GrammarError(
                 f"oracle {self.name!r} has no question {question!r}; expected one of {known}. Ask one of these."
             )
-        _check_values(f"oracle {self.name!r}, question {question!r},", self.draft, inputs, keywords)
+        check_values(f"oracle {self.name!r}, question {question!r},", self.draft._values, inputs, keywords)
         _check_inputs(f"oracle {self.name!r}, question {question!r},", found, inputs, self.draft.sizes)
         asked = self.declaration, question
         played = self.draft._add(Kind.ORACLE, self.name, inputs, found.outputs, oracle=asked, question=question)
@@ -275,7 +276,7 @@ class PlayerHandle:
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the player: its operator on these inputs, at the parameters it plays in that round."""
-        _check_values(f"player {self.name!r}", self.draft, inputs, keywords)
+        check_values(f"player {self.name!r}", self.draft._values, inputs, keywords)
         factory = self.draft._factories[self.name]
         made = make_module, factory
         inferred = self.draft._infer(f"player {self.name!r}", made, inputs)
@@ -295,7 +296,7 @@ class CloneHandle:
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the clone; no gradient will pass through it into the player."""
-        _check_values(f"clone {self.name!r}", self.draft, inputs, keywords)
+        check_values(f"clone {self.name!r}", self.draft._values, inputs, keywords)
         made = make_module, self.draft._factories[self.player]
         inferred = self.draft._infer(f"clone {self.name!r}", made, inputs)
         played = self.draft._add(Kind.CLONE, self.name, inputs, inferred.outputs, made)
@@ -316,7 +317,7 @@ class BrickHandle:
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask its parts, one after the other."""
-        _check_values(f"brick {self.name!r}", self.draft, inputs, keywords)
+        check_values(f"brick {self.name!r}", self.draft._values, inputs, keywords)
         if len(inputs) != self.brick.inputs:
             raise ShapeError(
                 f"brick {self.name!r} takes {self.brick.inputs} inputs and was given {len(inputs)}; "
@@ -352,7 +353,7 @@ class OperatorHandle:
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Draw the operator. Raises ShapeError when it doesn't compose, GrammarError when it has parameters."""
-        _check_values(f"{self.kind} {self.name!r}", self.draft, inputs, keywords)
+        check_values(f"{self.kind} {self.name!r}", self.draft._values, inputs, keywords)
         made = make_operator, self.factory
         inferred = self.draft._infer(f"{self.kind} {self.name!r}", made, inputs)
         if inferred.parameters:
@@ -367,40 +368,6 @@ class OperatorHandle:
             )
         played = self.draft._add(self.kind, self.name, inputs, inferred.outputs, made, operator=self.factory)
         return played[0] if inferred.single else played
-
-
-def _check_values(who: str, draft: QueryDraft, inputs: Sequence[object], keywords: Mapping[str, object]) -> None:
-    """Hold what a handle was called on to values of its own draft, by position."""
-    if keywords:
-        raise GrammarError(
-            f"{who} was called with the keywords {sorted(keywords)}; expected values by position alone. Pass values in "
-            "the order in which it takes them, and constants where it is declared."
-        )
-    for position, value in enumerate(inputs):
-        if not isinstance(value, Value):
-            raise GrammarError(
-                f"{who} was given {_described(value)} as input {position}; expected a value of the draft, "
-                f"which is what a handle returns when it is called. {_remedy(value)}"
-            )
-        if draft._values.get(value.port) is not value:
-            raise GrammarError(
-                f"{who} was given {value!r} as input {position}, which is a value of another draft; expected one of "
-                "its own. Declare everybody in one draft."
-            )
-
-
-def _described(value: object) -> str:
-    if isinstance(value, OracleHandle | PlayerHandle | CloneHandle | BrickHandle | OperatorHandle):
-        return f"the handle of {value.name!r}"
-    return f"a {type(value).__name__}"
-
-
-def _remedy(value: object) -> str:
-    if isinstance(value, tuple | list):
-        return "Unpack it, if it holds several outputs of a node."
-    if callable(value):
-        return "Call it, and pass what it returns."
-    return "Give a constant where the operator is declared, or let an oracle answer it."
 
 
 def _check_inputs(who: str, question: Question, inputs: tuple[Value, ...], sizes: Sizes) -> None:
