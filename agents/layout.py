@@ -107,7 +107,7 @@ def _refuse_shared_memory(player: str, named: Sequence[tuple[str, Tensor]]) -> N
     by_memory: dict[object, list[tuple[str, Tensor]]] = {}
     for name, parameter in named:
         if not is_sharded(parameter) and parameter.numel() and parameter.device.type != "meta":
-            memory = parameter.untyped_storage().data_ptr(), parameter.dtype
+            memory = parameter.untyped_storage()._cdata, parameter.dtype
             by_memory.setdefault(memory, []).append((name, parameter))
     for group in by_memory.values():
         if (len(group) > 1 or not is_dense(group[0][1])) and _overlap([parameter for _, parameter in group]):

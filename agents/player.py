@@ -1,7 +1,7 @@
 """A player on its worker: a module, made under the player's seed, and the agent that moves its parameters."""
 
-from collections.abc import Sequence
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from antiphon.agents.host import AgentHost
 from antiphon.agents.layout import Layout
 from antiphon.agents.shards import in_parts, refuse_agent, shard, whole
 from antiphon.agents.specification import AgentSpecification
-from antiphon.errors import AgentError, GrammarError, ProtocolError
+from antiphon.errors import AgentError, AntiphonError, GrammarError, ProtocolError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.module_state import load_module, module_state
 from antiphon.grammars.oracle import State
@@ -116,17 +116,17 @@ class Player:
         """The module's state (see `module_state`), the agent's, and the number of moves, those left out too; in memory
         of its own.
 
-        Raises ProtocolError between a response and its move.
+        Raises ProtocolError between a response and its move, GrammarError when the module raises.
         """
         own = {"agent": self._agent.state() if self._agent else None, "moves": self.moves}
-        return {**module_state(self.module, whole), **own}
+        return {**self._asked("state_dict", lambda: module_state(self.module, whole)), **own}
 
     def load(self, state: State) -> None:
         """Continue exactly from `state`, in place: `module` and `parameters` stay the same objects.
 
-        Raises ShapeError, with nothing loaded, when the state is another module's.
+        Raises ShapeError, with nothing loaded, when the state is another module's; GrammarError when the module raises.
         """
-        load_module(f"player {self.name!r}", self.module, state, in_parts)
+        self._asked("load_state_dict", lambda: load_module(f"player {self.name!r}", self.module, state, in_parts))
         if self._agent:
             self._agent.load(state["agent"], self.parameters)
         self.moves, self._failure = state["moves"], None
@@ -147,6 +147,18 @@ class Player:
         made.to(self.parameters[0].device)
         load_module(f"player {self.name!r}", made, module_state(self.module))
         return made
+
+    def _asked(self, method: str, call: Callable[[], Any]) -> Any:
+        """What a module's own code answers about its state. Any: methods differ in what they return."""
+        try:
+            return call()
+        except AntiphonError:
+            raise
+        except Exception as error:  # a stranger's code may raise anything
+            raise GrammarError(
+                f"player {self.name!r}: its module raised {type(error).__name__} in {method}: {error}. "
+                "Expected it to tell its state, and to take it back. Correct what it saves or loads of its own."
+            ) from error
 
     @property
     def _fails(self) -> bool:

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from antiphon.grammars.module_state import load_module, module_state
+from antiphon.grammars.oracle import State
 from antiphon.grammars.sampling import draw
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.states import same_states
 from antiphon.grammars.types import Batch, EdgeType, Sizes
 
 _KINDS = "normal", "unit"
@@ -25,7 +28,7 @@ def coupling(
     """How `function` couples the examples of a batch, in words; empty if each is played by itself.
 
     It is played on a random batch of the declared size, all at once and in two halves. asked: the types of its inputs.
-    A module is played as in training, except that nothing is dropped out; its buffers are left as they were. What draws
+    A module is played as in training, except that nothing is dropped out; what it keeps is left as it was. What draws
     random numbers of its own is taken to couple: two halves do not draw what the whole draws. device: where it
     computes, the CPU if not said.
     """
@@ -38,8 +41,7 @@ def coupling(
         with forked():
             inputs = [draw(values, kind, sizes).to(device or torch.device("cpu")) for kind in asked]
         try:
-            with _left_alone(function):
-                return _coupling(function, inputs, asked)
+            return _coupling(function, inputs, asked)
         except Exception as error:  # any function may refuse these inputs in its own way
             shapes = ", ".join(str(tuple(value.shape)) for value in inputs)
             found = f"it could not be tried on {shapes} and on its halves ({type(error).__name__}: {error})"
@@ -47,12 +49,13 @@ def coupling(
 
 
 def _coupling(function: Callable[..., Any], inputs: Sequence[Tensor], asked: Sequence[EdgeType]) -> str:
-    whole, halves = _play(function, inputs), [_play(function, half) for half in _halves(inputs, asked)]
+    whole, _ = _play(function, inputs)
+    halves, kept = zip(*(_play(function, half) for half in _halves(inputs, asked)), strict=True)
     for played, parts in zip(whole, zip(*halves, strict=True), strict=True):
         joined = torch.cat(parts)
         if joined.shape != played.shape or not torch.allclose(joined, played, rtol=_TOLERANCE, atol=_TOLERANCE):
             return "what it plays for one example changes with the other examples of the batch"
-    return ""
+    return "" if same_states(*kept) else "what it keeps for later (buffers, extra state) depends on the examples"
 
 
 def _halves(inputs: Sequence[Tensor], asked: Sequence[EdgeType]) -> Iterator[list[Tensor]]:
@@ -65,20 +68,23 @@ def _has_batch(kind: EdgeType) -> bool:
     return bool(kind.shape) and isinstance(kind.shape[0], Batch)
 
 
-def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    with forked(), torch.enable_grad():
+def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], State]:
+    """What it plays, and what it keeps afterwards."""
+    with forked(), torch.enable_grad(), _left_alone(function):
         played = function(*inputs)
-    return tuple(each.detach() for each in ((played,) if isinstance(played, Tensor) else played))
+        state = module_state(function) if isinstance(function, nn.Module) else {}
+    kept = {table: state[table] for table in state.keys() - {"parameters"}}
+    return tuple(each.detach() for each in ((played,) if isinstance(played, Tensor) else played)), kept
 
 
 @contextmanager
 def _left_alone(function: Callable[..., Any]) -> Iterator[None]:
-    """Dropout off inside; buffers and modes as before afterwards."""
+    """Dropout off inside; state and modes as before afterwards."""
     if not isinstance(function, nn.Module):
         yield
         return
     dropping = [module for module in function.modules() if isinstance(module, _DropoutNd) and module.training]
-    buffers = {name: buffer.clone() for name, buffer in function.named_buffers()}
+    before = module_state(function)
     for module in dropping:
         module.eval()
     try:
@@ -86,5 +92,4 @@ def _left_alone(function: Callable[..., Any]) -> Iterator[None]:
     finally:
         for module in dropping:
             module.train()
-        for name, buffer in function.named_buffers():
-            buffer.data.copy_(buffers[name])
+        load_module("the module that was tried", function, before)

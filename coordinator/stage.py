@@ -19,7 +19,7 @@ from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.placement import Precision
 from antiphon.coordinator.schedule import Part, Query, Respond, Schedule, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
-from antiphon.errors import AntiphonError, OracleError, PlacementError, ProtocolError
+from antiphon.errors import AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node
 from antiphon.grammars.response import Map, Product, ResponseNode
@@ -51,6 +51,7 @@ class Stage:
         self._operators: dict[str, Operator] = {}
         self._round = 0
         self.torch_alone = True  # whether all that is begun here draws from torch's streams alone
+        _refuse_shared(self.players)
         for name in self.players:
             self._refuse_coupled(name)
 
@@ -347,6 +348,19 @@ def digest(parameters: Iterable[Tensor]) -> str:
     for parameter in parameters:
         found.update(parameter.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
+
+
+def _refuse_shared(players: Mapping[str, Player]) -> None:
+    """Two players with one tensor would move it twice here, and not at all together on workers of their own."""
+    owners: dict[int, str] = {}
+    for name, player in players.items():
+        for held in (*player.module.parameters(), *player.module.buffers()):
+            other = owners.setdefault(id(held), name)
+            if other != name:
+                raise GrammarError(
+                    f"players {other!r} and {name!r} share parameters or buffers; expected each to have its own. "
+                    "Make the module inside the factory, or declare one player and ask it twice."
+                )
 
 
 def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:

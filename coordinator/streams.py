@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.plain import GLOBAL_HOOKS, is_hooked
 from antiphon.grammars.seeds import at_round, begin_streams
 
 Begin: TypeAlias = Callable[[int], None]
@@ -77,7 +78,7 @@ def draws_from_torch_alone(code: object) -> bool:
     >>> draws_from_torch_alone(nn.Sequential(nn.Linear(2, 2), nn.Dropout())), draws_from_torch_alone(np.random.rand)
     (True, False)
     """
-    return _is_known(code, set())
+    return not any(GLOBAL_HOOKS) and _is_known(code, set())
 
 
 def is_of_antiphon(map: Factory) -> bool:
@@ -90,7 +91,7 @@ def _is_known(value: Any, seen: set[int]) -> bool:  # Any: whatever an object ma
         return True
     seen.add(id(value))
     if isinstance(value, Tensor):
-        return not value._backward_hooks
+        return not is_hooked([value])
     if isinstance(value, Mapping):
         return len(value) <= _LONG and all(_is_known(each, seen) for each in value.values())
     if isinstance(value, list | tuple | set | frozenset):

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, overload
 
 from antiphon.errors import GrammarError, ShapeError
+from antiphon.grammars.asking import check_values
 from antiphon.grammars.brick import ENTRANCE, Brick
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
@@ -55,6 +56,7 @@ class QueryDraft:
 
     def __init__(self) -> None:
         self._nodes: list[Node] = []
+        self._values: dict[Port, Value] = {}
         self._players: dict[str, PlayerDeclaration | None] = {}
         self._factories: dict[str, Factory] = {}
         self._oracles: list[NamedOracle] = []
@@ -225,7 +227,9 @@ class QueryDraft:
         ports = tuple(value.port for value in inputs)
         self._samples.add(name, ports, outputs, made, oracle)
         self._nodes.append(Node(name, kind, owner, ports, outputs, query_pass, within=self._within, **more))
-        return tuple(Value(Port(name, index), each) for index, each in enumerate(outputs))
+        values = tuple(Value(Port(name, index), each) for index, each in enumerate(outputs))
+        self._values |= {value.port: value for value in values}
+        return values
 
 
 _DEFAULT_PASS = "round"
@@ -239,16 +243,16 @@ class OracleHandle:
     name: str
     declaration: OracleDeclaration
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: a Value, or a tuple of them for several outputs
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: a Value, or a tuple of them for several outputs
         """Ask the first question."""
-        return self.ask(self.declaration.questions[0].name, *inputs)
+        return self.ask(self.declaration.questions[0].name, *inputs, **keywords)
 
     def __getattr__(self, question: str) -> Callable[..., Any]:
         if question.startswith("_"):
             raise AttributeError(question)
-        return lambda *inputs: self.ask(question, *inputs)
+        return partial(self.ask, question)
 
-    def ask(self, question: str, *inputs: Value) -> Any:  # Any: as in __call__
+    def ask(self, question: str, *inputs: Value, **keywords: Any) -> Any:  # Any: as in __call__
         """Ask one question. Raises GrammarError for one that the oracle doesn't have, ShapeError for other inputs."""
         found = self.declaration.question(question)
         if found is None:
@@ -256,6 +260,7 @@ class OracleHandle:
             raise GrammarError(
                 f"oracle {self.name!r} has no question {question!r}; expected one of {known}. Ask one of these."
             )
+        check_values(f"oracle {self.name!r}, question {question!r},", self.draft._values, inputs, keywords)
         _check_inputs(f"oracle {self.name!r}, question {question!r},", found, inputs, self.draft.sizes)
         asked = self.declaration, question
         played = self.draft._add(Kind.ORACLE, self.name, inputs, found.outputs, oracle=asked, question=question)
@@ -269,8 +274,9 @@ class PlayerHandle:
     draft: QueryDraft
     name: str
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the player: its operator on these inputs, at the parameters it plays in that round."""
+        check_values(f"player {self.name!r}", self.draft._values, inputs, keywords)
         factory = self.draft._factories[self.name]
         made = make_module, factory
         inferred = self.draft._infer(f"player {self.name!r}", made, inputs)
@@ -288,8 +294,9 @@ class CloneHandle:
     name: str
     player: str
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the clone; no gradient will pass through it into the player."""
+        check_values(f"clone {self.name!r}", self.draft._values, inputs, keywords)
         made = make_module, self.draft._factories[self.player]
         inferred = self.draft._infer(f"clone {self.name!r}", made, inputs)
         played = self.draft._add(Kind.CLONE, self.name, inputs, inferred.outputs, made)
@@ -308,8 +315,9 @@ class BrickHandle:
     brick: Brick
     asked: Mapping[str, Any]  # Any: handles of several kinds, all called on values
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Ask its parts, one after the other."""
+        check_values(f"brick {self.name!r}", self.draft._values, inputs, keywords)
         if len(inputs) != self.brick.inputs:
             raise ShapeError(
                 f"brick {self.name!r} takes {self.brick.inputs} inputs and was given {len(inputs)}; "
@@ -343,8 +351,9 @@ class OperatorHandle:
     kind: Kind
     factory: Factory
 
-    def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
+    def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
         """Draw the operator. Raises ShapeError when it doesn't compose, GrammarError when it has parameters."""
+        check_values(f"{self.kind} {self.name!r}", self.draft._values, inputs, keywords)
         made = make_operator, self.factory
         inferred = self.draft._infer(f"{self.kind} {self.name!r}", made, inputs)
         if inferred.parameters:

@@ -5,9 +5,10 @@ import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from types import CodeType
+from types import CellType, CodeType
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,29 @@ class Factory:
 def describe(value: object) -> str:
     """Canonical text of a value: the same in every process, different for different values.
 
+    A function that refers to itself, or a list that contains itself, is described by how far up it is met again.
     Raises GrammarError for a live object, whose identity a grammar cannot carry to another machine.
     """
+    within = _WITHIN.get()
+    if id(value) in within:
+        return f"^{len(within) - within.index(id(value))}"
+    token = _WITHIN.set((*within, id(value)))
+    try:
+        return _described(value)
+    except RecursionError:
+        raise GrammarError(
+            f"a grammar cannot carry a {type(value).__name__} in which values are nested hundreds deep; expected a few "
+            "levels. Pass a function that makes it."
+        ) from None
+    finally:
+        _WITHIN.reset(token)
+
+
+_WITHIN: ContextVar[tuple[int, ...]] = ContextVar("within", default=())
+"""What is being described, from the outermost value to the innermost: ids of objects that are alive meanwhile."""
+
+
+def _described(value: object) -> str:
     for kinds, text in _DESCRIPTIONS:
         if isinstance(value, kinds):
             return text(value)
@@ -81,6 +103,8 @@ def describe(value: object) -> str:
 
 
 def _describe_array(value: np.ndarray) -> str:
+    if value.dtype.hasobject:  # its bytes are addresses
+        return f"array({value.dtype}, {value.shape}, {describe(value.tolist())})"
     digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
     return f"array({value.dtype}, {value.shape}, {digest})"
 
@@ -115,14 +139,30 @@ def _describe_callable(value: Callable[..., Any]) -> str:
     if "<" not in name and not name.startswith("__main__:"):
         return name
     function: Any = value
-    cells = tuple(cell.cell_contents for cell in function.__closure__ or ())
-    return f"{name}#{_digest(function.__code__)}{describe(cells)}{describe(function.__defaults__ or ())}"
+    cells = tuple(map(_contents, function.__closure__ or ()))
+    keywords = describe(function.__kwdefaults__) if function.__kwdefaults__ else ""
+    return f"{name}#{_digest(function.__code__)}{describe(cells)}{describe(function.__defaults__ or ())}{keywords}"
+
+
+def _contents(cell: CellType) -> Any:  # Any: whatever the closure holds
+    try:
+        return cell.cell_contents
+    except ValueError:  # a name that is bound later, as that of a function which refers to itself may be
+        return "unbound"
 
 
 def _digest(code: CodeType) -> str:
-    constants = [_digest(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts]
+    constants = list(map(_constant, code.co_consts))
     text = f"{code.co_code.hex()}|{constants}|{code.co_names}|{code.co_varnames}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, CodeType):
+        return _digest(value)
+    if isinstance(value, frozenset):  # of strings: its own order differs from process to process
+        return f"frozenset({sorted(map(repr, value))})"
+    return repr(value)
 
 
 def _name(value: object) -> str:

@@ -4,7 +4,6 @@ Whoever reads a module's parts instead of calling it asks here first.
 """
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
@@ -25,7 +24,7 @@ GLOBAL_HOOKS: Tables = [
 METHODS = "forward", "__call__", "_call_impl", "_wrapped_call_impl", "__getattr__", "__iter__"
 """Through which a module is played."""
 
-_HOME = Path(shared.__file__).parent
+_HOME = shared.__file__.removesuffix("module.py")
 _HARMLESS = frozenset(
     ("__init__", "__doc__", "__module__", "__annotations__", "__dict__", "__weakref__", "__firstlineno__")
 )
@@ -65,7 +64,7 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
 def is_torchs(kind: type[nn.Module]) -> bool:
     """Whether nobody replaced how this class of torch's plays."""
     codes = [getattr(getattr(kind, name), "__code__", None) for name in METHODS if hasattr(kind, name)]
-    return all(code is not None and Path(code.co_filename).parent == _HOME for code in codes)
+    return all(code is not None and code.co_filename.startswith(_HOME) for code in codes)
 
 
 def is_plain_parameter(value: object) -> bool:

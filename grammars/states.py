@@ -22,3 +22,21 @@ def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: 
     if type(state) is tuple:
         return tuple(map_tensors(item, change) for item in state)
     return state
+
+
+def same_states(one: Any, other: Any) -> bool:  # Any: as above
+    """Whether two trees hold the same numbers of the same types, bitwise.
+
+    >>> import torch
+    >>> same_states({"moves": [1, torch.zeros(2)]}, {"moves": [1, torch.zeros(2)]}), same_states(1, 1.0)
+    (True, False)
+    """
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Tensor):
+        return one.dtype == other.dtype and one.equal(other)
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(same_states(item, other[key]) for key, item in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same_states, one, other))
+    return bool(one == other)

@@ -55,7 +55,7 @@ class ResponseDraft:
         """Operator `*` at a node of Q, given one message (or None) per output of it."""
         name = of if isinstance(of, str) else _port_of(of).node
         inputs = self.query.by_name[name].inputs if name in self.query.by_name else ()
-        ports = tuple(None if each is None else each.port for each in cotangents)
+        ports = tuple(None if each is None else _heard(each) for each in cotangents)
         node = Product(self._free(f"{name} *"), name, ports, tuple(range(len(inputs))), True)
         return ProductHandle(self, self._add(node).port.node)
 
@@ -68,11 +68,11 @@ class ResponseDraft:
         """A fixed function of messages; `keywords` are further arguments of the operation."""
         factory = Factory.of(operation, **keywords)
         base = name or str(getattr(factory.target, "__name__", factory.target))
-        return self._add(Map(self._free(base), factory, tuple(each.port for each in messages)))
+        return self._add(Map(self._free(base), factory, tuple(map(_heard, messages))))
 
     def deliver(self, player: str, message: Message) -> None:
         """The player hears this message."""
-        self._add(Deliver(player, message.port))
+        self._add(Deliver(player, _heard(message)))
 
     def adopt(self, node: ResponseNode) -> dict[Port, Message]:
         """A node of another Response graph, under a free name; by old message, the new one."""
@@ -107,6 +107,16 @@ class ResponseDraft:
         if name not in self._names:
             return name
         return next(each for index in range(2, len(self._names) + 3) if (each := f"{name}#{index}") not in self._names)
+
+
+def _heard(message: Message) -> Port:
+    if isinstance(message, Message):
+        return message.port
+    raise GrammarError(
+        f"a Response graph was given {message!r}, a {type(message).__name__}, as a message; expected what a seed, a "
+        "tap, a map or a part of a product returned. Tap a value of the Query graph; ask a product `toward` an input, "
+        "or for its `parameters`."
+    )
 
 
 def _port_of(value: Value | Port) -> Port:

@@ -150,10 +150,11 @@ def chain_of(
     """
     if inputs != 1 or dimensions != 2 or not isinstance(function, nn.Module):
         return None
-    links = list(function._modules.values()) if is_plain(function, nn.Sequential) else [function]
-    if not links or any(each is None or not _is_link(each) for each in links):
+    held = function._modules.values() if is_plain(function, nn.Sequential) else [function]
+    links = [each for each in held if each is not None and _is_link(each)]
+    if not links or len(links) != len(held):
         return None
-    found = [each for link in links for each in link.parameters() if link is not None]
+    found = [each for link in links for each in link.parameters()]
     if [id(each) for each in found] != [id(each) for each in parameters] or len(set(map(id, found))) != len(found):
         return None
     if {id(each) for each in function.parameters()} != set(map(id, found)):

@@ -31,6 +31,8 @@ _DTYPES = {
         torch.float32,
         torch.float64,
         torch.bfloat16,
+        torch.complex64,
+        torch.complex128,
         torch.int8,
         torch.int16,
         torch.int32,

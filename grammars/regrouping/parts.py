@@ -1,5 +1,6 @@
 """What a module is made of: a network of its layers, a layer of its units, each part taken from the whole."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.brick import ENTRANCE, Brick, Part
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import make_module
+from antiphon.grammars.plain import is_hooked, is_plain
 from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.regrouping.composite import Composite
 from antiphon.grammars.seeds import forked
@@ -55,8 +57,9 @@ def children(whole: Factory) -> Brick:
     links = _links(module)
     if not links:
         raise GrammarError(
-            f"{whole!r} is no chain of modules: {type(module).__name__} has a forward of its own; expected "
-            "nn.Sequential, or a class of one. Write down what it computes as a Brick of "
+            f"{whole!r} is no chain of modules: {type(module).__name__} has a forward, hooks or parameters of its own, "
+            "or its links share some; expected nn.Sequential, or a class of one that adds nothing. "
+            "Write down what it computes as a Brick of "
             "`Factory.of(Child, whole, path)` and of operators, and pass `into=lambda whole: brick`."
         )
     assert isinstance(module, nn.Sequential)  # held by _links
@@ -79,9 +82,10 @@ def units(whole: Factory) -> Brick:
     """
     module = _made(whole)
     linear, *functions = _links(module) or [module]
-    if type(linear) is not nn.Linear or any(type(each) not in ELEMENTWISE for each in functions):
+    if not _is_layer(linear, functions):
         raise GrammarError(
             f"{whole!r} is no layer of units: expected nn.Linear, alone or before elementwise functions in a chain, "
+            "without hooks or parametrizations; "
             f"found {', '.join(type(each).__name__ for each in (linear, *functions))}. "
             "Refine it into its children first, or leave it whole."
         )
@@ -105,10 +109,21 @@ def _made(whole: Factory) -> nn.Module:
 
 
 def _links(module: nn.Module) -> list[Any]:  # Any: modules, of whichever class
-    """The modules of a chain in order; none of them where it is no chain."""
-    if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
-        return list(module)
-    return []
+    """The modules of a chain in order; none of them where it is no chain, or its numbers are not each one link's."""
+    if not isinstance(module, nn.Sequential) or not is_plain(module, nn.Sequential):
+        return []
+    links = {id(each): each for each in module}.values()
+    held = [id(each) for link in links for each in (*link.parameters(), *link.buffers())]
+    alone = len(set(held)) == len(held) == len([*module.parameters(), *module.buffers()])
+    return list(module) if alone else []
+
+
+def _is_layer(linear: nn.Module, functions: Sequence[nn.Module]) -> bool:
+    plain = all(type(each) in ELEMENTWISE and is_plain(each, type(each)) for each in functions)
+    if not plain or type(linear) is not nn.Linear or not is_plain(linear, nn.Linear):
+        return False
+    numbers = list(linear._parameters.values())
+    return not linear._buffers and not is_hooked(each for each in numbers if each is not None)
 
 
 def _of_composite(whole: Factory, brick: Brick) -> Brick:
@@ -125,7 +140,7 @@ def _part(whole: Factory, name: str, owner: str, child: nn.Module, before: Port)
             f"child {owner!r} of {whole!r}, a {type(child).__name__}, holds numbers that nobody would play; expected "
             "something to learn in it, or no numbers at all. Leave the player whole, or let its parameters be learned."
         )
-    plain = type(child) in ELEMENTWISE and not child.extra_repr()
+    plain = type(child) in ELEMENTWISE and is_plain(child, type(child)) and not child.extra_repr()
     return Part(
         name, Kind.OPERATOR, owner, Factory.of(type(child)) if plain else Factory.of(Child, whole, owner), (before,)
     )

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.assignment import Assignment, assign
@@ -17,29 +19,28 @@ from antiphon.coordinator.checkpoint import (
     save_states,
     write_manifest,
 )
+from antiphon.coordinator.compile import StepOrder
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
 from antiphon.coordinator.testing import Dense, points
 from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop
+from antiphon.grammars.states import same_states
 
 STATE = {
     "tensors": {"weight": torch.randn(3, 2), "count": torch.tensor(3), "none": torch.empty(0, 2)},
     "view": torch.arange(6.0).view(2, 3).T,
     "list": [torch.ones(2), {"deep": torch.zeros(1, dtype=torch.bool)}],
+    "keys": {1: "one", (2, "a"): torch.ones(2), None: [()], 0.5: {"$tensor": "a string"}, False: -0.0},
+    "tuples": (1, (torch.arange(3), [2, (3,)])),
+    "complex": [torch.randn(3, 2, dtype=dtype) for dtype in (torch.complex64, torch.complex128)],
+    "scalar": torch.tensor(1j, dtype=torch.complex128),
     "plain": {"rate": 0.1, "big": 2**62, "name": "α", "flag": True, "nothing": None, "empty": {}, "far": float("inf")},
 }
 
 
-def same(one, other) -> bool:
-    if isinstance(one, Tensor):
-        return one.equal(other) and one.dtype == other.dtype
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
+same = same_states
 
 
 def assignment() -> Assignment:
@@ -69,6 +70,32 @@ def test_states_come_back_to_the_last_bit(tmp_path):
     assert save_states(tmp_path, {"A": STATE, "B~": {}}) == ("A", "B~")
     found = load_states(tmp_path, ["A", "B~"])
     assert same(found, {"A": STATE, "B~": {}})
+
+
+def endless() -> list:
+    found: list = []
+    found.append(found)
+    return found
+
+
+class Pair(NamedTuple):
+    one: int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(object(), b"bytes", np.ones(2), np.float32(1.0), np.int64(3), {1, 2}, Pair(1), endless(), torch.float32),
+        *(torch.eye(2).to_sparse(), StepOrder.PLAIN, range(3)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_would_come_back_as_something_else_is_refused_by_name(tmp_path, value, refusal):
+    states = {"First": STATE, "Second": {"deep": [{7: value}]}}
+    text = refusal(ExperimentError, lambda: save_states(tmp_path / "here", states))
+    assert "'Second'" in text and "expected dense tensors, numbers" in text and "Convert it" in text
+    assert "deep/0/7" in text or "contain themselves" in text
+    assert not (tmp_path / "here").exists()
 
 
 def test_names_and_keys_may_be_anything(tmp_path):

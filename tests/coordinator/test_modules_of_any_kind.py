@@ -100,7 +100,7 @@ BASES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def first(module: nn.Module) -> nn.Module:
+def first(module: nn.Module) -> Any:
     """The layer in it that has a weight."""
     return next(each for each in module.modules() if isinstance(each, nn.Linear))
 
@@ -111,7 +111,7 @@ def weight(module: nn.Module) -> Tensor:
 
 def replace_forward(module: nn.Module) -> None:
     before = module.forward
-    module.forward = lambda x: before(x).sin()
+    module.forward = lambda *x: before(*x).sin()
 
 
 def computed_weight(module: nn.Module) -> None:
@@ -152,7 +152,7 @@ def counted(module: nn.Module) -> None:
     """A backward hook with a state: what it does depends on how often it was called."""
     module.register_buffer("calls", torch.zeros((), dtype=F64))
 
-    def hook(each: nn.Module, told: Any) -> Any:
+    def hook(each: Any, told: Any) -> Any:
         each.calls += 1
         return tuple(value * each.calls for value in told)
 
@@ -315,7 +315,10 @@ def everywhere(register: Callable[[Any], Any], hook: Any) -> Iterator[None]:
     [
         (shared.register_module_forward_hook, lambda m, x, y: y.sin()),
         (shared.register_module_forward_pre_hook, lambda m, x: (x[0] * 2,)),
-        (shared.register_module_full_backward_hook, lambda m, up, told: tuple(each * 2 for each in up)),
+        (
+            shared.register_module_full_backward_hook,
+            lambda m, up, told: tuple(each if each is None else each * 2 for each in up),
+        ),
         (shared.register_module_full_backward_pre_hook, lambda m, told: tuple(each * 3 for each in told)),
     ],
 )

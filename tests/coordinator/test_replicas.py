@@ -151,6 +151,19 @@ class Centre(nn.Module):
         return value - value.mean(dim=0)
 
 
+class Keeping(nn.Linear):
+    """Remembers the mean of its inputs, and counts; what it plays does not depend on them yet."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.register_buffer("mean", torch.zeros(()), persistent=False)
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.mean, self.count = input.detach().mean(), self.count + 1
+        return super().forward(input) * self.count
+
+
 class Centred(nn.Linear):
     """As above, in a player."""
 
@@ -181,6 +194,7 @@ def test_an_operator_that_couples_examples_is_played_whole() -> None:
     [
         (Normed, "its BatchNorm1d '1' normalises over the batch"),
         (Centred, "what it plays for one example changes with the other examples of the batch"),
+        (Keeping, "what it keeps for later (buffers, extra state) depends on the examples"),
     ],
 )
 def test_a_player_that_couples_examples_is_refused_unless_that_is_accepted(module: type[nn.Module], text: str) -> None:

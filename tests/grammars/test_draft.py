@@ -1,13 +1,17 @@
 """QueryDraft: passing a handle draws an edge, and an error points at the line that made it."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Port
-from antiphon.grammars.testing import Dense, Fork, batch_of, mean_gap, medium
+from antiphon.grammars.regrouping import children
+from antiphon.grammars.testing import Dense, Fork, batch_of, mean_gap, medium, samples
 
 
 class Mixed(nn.Module):
@@ -186,3 +190,50 @@ def test_a_clone_out_of_range_is_refused(begun, refusal):
         "clone 'A~' of player 'A' follows by soft=2; expected a number in (0, 1], or None for an entire copy. "
         "Give the fraction of the way that it goes each time."
     )
+
+
+class Chain(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(3, 3, dtype=torch.float64), nn.ReLU())
+
+
+def wrong_inputs(q, x, y):
+    other = QueryDraft()
+    theirs, _ = other.oracle("Nature", samples(4, (3,), (2,)))()
+    bend = q.oracle("Medium", medium(3))
+    return {
+        "keyword": ((), {"value": x}),
+        "value and keyword": ((x,), {"y": y}),
+        "number": ((1.5,), {}),
+        "tensor": ((torch.zeros(2, 3),), {}),
+        "handle": ((bend,), {}),
+        "tuple": (((x, y),), {}),
+        "another draft's": ((theirs,), {}),
+        "None": ((None,), {}),
+        "module": ((nn.Linear(3, 3),), {}),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["keyword", "value and keyword", "number", "tensor", "handle", "tuple", "another draft's", "None", "module"],
+)
+def test_whatever_a_handle_is_called_on_but_values_of_its_draft_is_refused_by_name(begun, kind):
+    q, x, y = begun
+    inputs, keywords = wrong_inputs(q, x, y)[kind]
+    player, brick = q.player("A", Dense, 3, 3), q.player("B", children(Factory.of(Chain)))
+    handles = {
+        "'A'": player,
+        "'A~'": q.clone("A~", player),
+        "'B'": brick,
+        "'Neg'": q.operator("Neg", torch.neg),
+        "'Loss'": q.loss("Loss", mean_gap),
+        "'Other'": q.oracle("Other", medium(3)),
+        "'bend'": q.oracle("Third", medium(3)).bend,
+    }
+    for name, handle in handles.items():
+        with pytest.raises(GrammarError) as caught:
+            handle(*inputs, **keywords)
+        text = str(caught.value)
+        assert name in text and "expected" in text and text.endswith(".")
+    assert [node.name for node in q._nodes] == ["Nature.sample"]  # nothing was drawn

@@ -96,3 +96,101 @@ def test_a_live_object_is_refused(refusal):
         "Expected a class or function with its arguments; pass `SomeClass, argument, keyword=...` instead of an "
         "instance."
     )
+
+
+def countdown():
+    def down(n):
+        return n and down(n - 1)
+
+    return down
+
+
+def mutual(limit):
+    def even(n):
+        return n == limit or odd(n - 1)
+
+    def odd(n):
+        return n != limit and even(n - 1)
+
+    return even, odd
+
+
+def looped(*items):
+    found = list(items)
+    found.append(found)
+    return found
+
+
+def table(key):
+    found: dict = {key: 1}
+    found["self"] = found
+    return found
+
+
+@dataclass
+class Knot:
+    name: str
+    other: object = None
+
+
+def knot(name):
+    found = Knot(name)
+    found.other = functools.partial(max, [found])
+    return found
+
+
+@pytest.mark.parametrize(
+    "make",
+    [countdown, lambda: mutual(0)[0], lambda: mutual(0)[1], lambda: looped(1), lambda: table("a"), lambda: knot("a")],
+)
+def test_what_refers_to_itself_is_described_and_equal_where_it_is_made_alike(make):
+    assert describe(make()) == describe(make())
+    factory = Factory.of(nn.Identity, make())
+    assert factory == Factory.of(nn.Identity, make()) and hash(factory) == hash(Factory.of(nn.Identity, make()))
+    assert "Identity" in repr(factory)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (mutual(0)[0], mutual(1)[0]),
+        (mutual(0)[0], mutual(0)[1]),
+        (looped(1), looped(2)),
+        (looped(looped(1)), looped(1)),
+        (table("a"), table("b")),
+        (knot("a"), knot("b")),
+        (lambda *, k=1: k, lambda *, k=2: k),
+        (np.array([looped(1)], dtype=object), np.array([looped(2)], dtype=object)),
+    ],
+)
+def test_different_loops_are_described_differently(one, other):
+    assert describe(one) != describe(other)
+
+
+def test_what_is_nested_without_end_is_refused_by_name(refusal):
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    text = refusal(GrammarError, lambda: Factory.of(nn.Identity, deep))
+    assert "list" in text and "expected" in text and "Pass a function" in text
+
+
+def test_a_function_that_is_not_bound_yet_is_described():
+    def outer():
+        seen = describe(lambda: later)
+        later = 1
+        return seen, later
+
+    assert outer()[0] == outer()[0]
+
+
+def with_constants(*constants):
+    function = eval("lambda: 0")
+    function.__code__ = function.__code__.replace(co_consts=constants)
+    return function
+
+
+def test_sets_in_code_are_described_alike_whatever_their_order_in_this_process():
+    one, other = frozenset([0, 8]), frozenset([8, 0])
+    assert one == other and repr(one) != repr(other)
+    assert describe(with_constants(one)) == describe(with_constants(other)) != describe(with_constants(frozenset([1])))

@@ -78,3 +78,13 @@ def test_a_node_of_another_graph_is_adopted_under_a_free_name(begun):
     }
     assert r.adopt(Deliver("A", Port("A *", -1)))
     assert [node.name for node in r.graph().nodes] == ["d Loss#2", "A *", "deliver A"]
+
+
+def test_what_is_no_message_is_refused_by_name(begun, refusal):
+    r, a, loss = written(begun)
+    product = r.product(loss, r.seed(loss))
+    wrong: Any
+    for wrong in (a, product, 1.0, torch.zeros(2), "A"):
+        for act in (lambda: r.product(a, wrong), lambda: r.map(negate, wrong), lambda: r.deliver("A", wrong)):  # noqa: B023
+            text = refusal(GrammarError, act)
+            assert type(wrong).__name__ in text and "expected" in text and "toward" in text

@@ -17,7 +17,7 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.maps import scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Kind, Port
-from antiphon.grammars.regrouping import Child, Regrouping, Span, coarsen, refine, units
+from antiphon.grammars.regrouping import Child, Regrouping, Span, children, coarsen, refine, units
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, ResponseGraph
 from antiphon.grammars.testing import Dense, Fork, mean_gap, samples
 
@@ -171,17 +171,61 @@ def test_any_module_can_be_taken_apart_by_hand():
 
 def test_a_module_with_a_forward_of_its_own_is_refused(refusal):
     assert refusal(GrammarError, lambda: refine(forked(), "Net")) == (
-        "antiphon.grammars.testing:Fork(3, 3) is no chain of modules: Fork has a forward of its own; expected "
-        "nn.Sequential, or a class of one. Write down what it computes as a Brick of "
+        "antiphon.grammars.testing:Fork(3, 3) is no chain of modules: Fork has a forward, hooks or parameters of its "
+        "own, or its links share some; expected nn.Sequential, or a class of one that adds nothing. "
+        "Write down what it computes as a Brick of "
         "`Factory.of(Child, whole, path)` and of operators, and pass `into=lambda whole: brick`."
     )
+
+
+def hooked_chain() -> nn.Module:
+    chain = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    chain.register_forward_hook(lambda _, x, y: y.sin())
+    return chain
+
+
+def tied_chain() -> nn.Module:
+    chain = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    chain[1].weight = chain[0].weight
+    return chain
+
+
+def chain_with_more() -> nn.Module:
+    chain = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    chain.register_parameter("scale", nn.Parameter(torch.ones(3)))
+    return chain
+
+
+def replaced_layer() -> nn.Module:
+    layer = nn.Linear(4, 3)
+    layer.forward = lambda input: nn.functional.linear(input, layer.weight, layer.bias).sin()
+    return layer
+
+
+def layer_with_a_hook_on_its_weight() -> nn.Module:
+    layer = nn.Linear(4, 3)
+    layer.weight.register_hook(torch.zeros_like)
+    return layer
+
+
+@pytest.mark.parametrize("make", [hooked_chain, tied_chain, chain_with_more, replaced_layer])
+def test_what_plays_more_than_its_parts_is_not_taken_apart(make):
+    with pytest.raises(GrammarError):
+        children(Factory.of(make))
+
+
+@pytest.mark.parametrize("make", [replaced_layer, layer_with_a_hook_on_its_weight])
+def test_a_layer_that_plays_more_than_its_units_is_not_taken_apart(make):
+    with pytest.raises(GrammarError):
+        units(Factory.of(make))
 
 
 def test_a_network_is_no_layer_of_units(refusal):
     text = refusal(GrammarError, lambda: refine(game(), "Net", into=units))
     assert text.endswith(
         "Network() is no layer of units: expected nn.Linear, alone or before elementwise functions in a chain, "
-        "found Dense, Linear, Tanh. Refine it into its children first, or leave it whole."
+        "without hooks or parametrizations; found Dense, Linear, Tanh. "
+        "Refine it into its children first, or leave it whole."
     )
 
 
