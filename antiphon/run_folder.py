@@ -108,7 +108,7 @@ class RunFolder:
         """Write how the run ended, in place of what stood there. Raises RoundError when it cannot be written."""
         draft = self.path / f"{SUMMARY}.part"
         try:
-            draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+            draft.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
             draft.replace(self.path / SUMMARY)
         except OSError as error:
             raise cannot_be_written(self.path / SUMMARY, error) from error
