@@ -151,7 +151,7 @@ def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
         grammar = factory(**arguments)
     except AntiphonError:
         raise
-    except Exception as error:  # a user's function may raise anything
+    except (Exception, SystemExit) as error:  # a user's function may do anything
         raise GrammarError(
             f"grammar {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that returns a grammar; correct it, or the table [arguments]."

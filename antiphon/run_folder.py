@@ -64,7 +64,7 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """The folder of an earlier run. Raises ExperimentError when it is none."""
-        if not (path / EXPERIMENT).is_file():
+        if not os.path.isfile(path / EXPERIMENT):  # `Path.is_file` raises for a name that is too long
             raise ExperimentError(
                 f"{str(path)!r} is no run folder: expected {EXPERIMENT} in it, found none. "
                 "Name a folder that `antiphon run` has made."

@@ -35,7 +35,7 @@ def parse_scan(text: str) -> Scan:
         )
     try:
         found = tuple(tomllib.loads(f"values = [{values}]")["values"])
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # thousands of digits, thousands of brackets
         found = tuple(value.strip() for value in values.split(","))
     if key == LAYERS and not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in found):
         raise ExperimentError(
