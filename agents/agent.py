@@ -17,7 +17,7 @@ class Agent(Protocol):
     """
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Take one tensor per parameter, of its shape and dtype: a gradient or an estimate, to be minimised.
+        """Take one tensor per parameter, of its shape, dtype and strides: a gradient or an estimate, to be minimised.
 
         Several responses before a move add up. They are read only, and may be kept without a copy until the move.
         """

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from antiphon.agents.agent import Agent
+from antiphon.agents.layout import laid_out, strides_of_gradient
 from antiphon.agents.specification import AgentSpecification
 from antiphon.errors import AgentError, OracleError
 from antiphon.grammars.certificate import Certificate, certify
@@ -142,7 +143,8 @@ class _GrayBox:
         with torch.enable_grad():
             value = self._objective(self._shaped(leaves))
             _refuse_no_scalar(value)
-            self.gradients = torch.autograd.grad(self._sign * value, leaves, allow_unused=True, materialize_grads=True)
+            found = torch.autograd.grad(self._sign * value, leaves, allow_unused=True, materialize_grads=True)
+        self.gradients = tuple(map(laid_out, found, map(strides_of_gradient, leaves)))
         self.value = float(value.detach())
         norm = float(torch.cat([each.reshape(-1) for each in self.gradients]).norm())
         if not torch.isfinite(torch.tensor([self.value, norm])).all():

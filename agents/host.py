@@ -7,7 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from antiphon.agents.layout import Layout
+from antiphon.agents.layout import Layout, laid_out, strides_of_gradient
 from antiphon.agents.specification import AgentSpecification
 from antiphon.errors import AgentError, ProtocolError
 from antiphon.grammars.oracle import State
@@ -33,6 +33,7 @@ class AgentHost:
         named = tuple(named)
         self.player, self.specification, self.in_place = player, specification, in_place
         self._layout = Layout(player, named)
+        self._strides = tuple(strides_of_gradient(parameter) for _, parameter in named)
         self._heard = 0
         self._build([parameter for _, parameter in named])
 
@@ -44,7 +45,9 @@ class AgentHost:
         lent = self._lent(self._layout.response(response))
         try:
             self._agent.hear(lent)
-        except Exception as error:  # a stranger's code may raise anything
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a stranger's code may raise anything, or exit
             raise self._blame("hear", "it to take every response of its parameters' shapes", error) from error
         self._heard += 1
 
@@ -62,7 +65,9 @@ class AgentHost:
         self._heard = 0
         try:
             moved = self._agent.move()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._blame(f"move in round {round}", "the new parameters", error) from error
         found = None if self.in_place else self._layout.mismatch(moved)
         if found is not None:
@@ -121,16 +126,21 @@ class AgentHost:
         self._agent = self.specification.make(self.player, list(self._parameters))
 
     def _lent(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        return tensors if self.in_place else [tensor.detach().clone() for tensor in tensors]
+        """One tensor per parameter, as an agent may have it: a copy, in memory as its gradient would be."""
+        if self.in_place:
+            return tensors
+        return [laid_out(each.detach(), own).clone() for each, own in zip(tensors, self._strides, strict=True)]
 
     def _ask(self, method: str, expected: str, call: Callable[[], Any]) -> Any:
         """What the agent answers to `call`. Any: methods differ in what they return."""
         try:
             return call()
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._blame(method, expected, error) from error
 
-    def _blame(self, method: str, expected: str, error: Exception) -> AgentError:
+    def _blame(self, method: str, expected: str, error: BaseException) -> AgentError:
         return AgentError(
             f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in {method}: "
             f"{error}. Expected {expected}. Correct the agent, or its arguments ({self.specification.description})."

@@ -3,10 +3,45 @@
 from collections.abc import Iterable, Sequence
 from typing import final
 
+import torch
 from torch import Tensor
 
-from antiphon.errors import ShapeError
+from antiphon.agents.shards import is_sharded
+from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.types import EdgeType
+
+
+def laid_out(value: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """The value with these strides: itself if it has them, else a copy. A sparse value becomes dense.
+
+    torch's fused kernels walk through parameter, gradient and optimizer's memory side by side and look at no strides.
+    `Tensor.backward` lays gradients out for them; `torch.autograd.grad` does not, nor does a vector cut into pieces.
+    """
+    if value.layout is not torch.strided:
+        value = value.to_dense()
+    if value.stride() == strides:
+        return value
+    return value.new_empty_strided(value.shape, strides).copy_(value)
+
+
+def strides_of_gradient(parameter: Tensor) -> tuple[int, ...]:
+    """The strides that `Tensor.backward` gives a gradient (torch's gradient layout contract).
+
+    >>> strides_of_gradient(torch.zeros(2, 3).t()), strides_of_gradient(torch.zeros(2, 6)[:, ::2])
+    ((1, 3), (3, 1))
+    """
+    if is_dense(parameter):
+        return parameter.stride()
+    return torch.empty(parameter.shape, device="meta").stride()
+
+
+def is_dense(parameter: Tensor) -> bool:
+    """Whether a parameter fills its memory, each place once, in whatever order: what fused kernels need.
+
+    >>> is_dense(torch.zeros(2, 3).t()), is_dense(torch.zeros(2, 6)[:, ::2]), is_dense(torch.zeros(3, 1).expand(3, 2))
+    (True, False, False)
+    """
+    return torch.empty_like(parameter, device="meta").stride() == parameter.stride()
 
 
 @final
@@ -14,11 +49,13 @@ class Layout:
     """One type per parameter of a player, in order.
 
     player: whom errors name. named: pairs of a parameter's name and the parameter.
+    Raises GrammarError for parameters that share memory: a move of one would move another as well.
     """
 
     def __init__(self, player: str, named: Iterable[tuple[str, Tensor]]) -> None:
         self.player = player
         named = tuple(named)
+        _refuse_shared_memory(player, named)
         self._expected = tuple((name, parameter.shape, parameter.dtype) for name, parameter in named)
         self._sizes = [parameter.numel() for _, parameter in named]
 
@@ -64,3 +101,27 @@ class Layout:
 
 def _type_of(value: object) -> str:
     return repr(EdgeType(tuple(value.shape), value.dtype)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _refuse_shared_memory(player: str, named: Sequence[tuple[str, Tensor]]) -> None:
+    by_memory: dict[object, list[tuple[str, Tensor]]] = {}
+    for name, parameter in named:
+        if not is_sharded(parameter) and parameter.numel():
+            memory = parameter.untyped_storage().data_ptr(), parameter.dtype
+            by_memory.setdefault(memory, []).append((name, parameter))
+    for group in by_memory.values():
+        if (len(group) > 1 or not is_dense(group[0][1])) and _overlap([parameter for _, parameter in group]):
+            names = " and ".join(repr(name) for name, _ in group)
+            raise GrammarError(
+                f"player {player!r} has the parameter {names} with elements that share memory; expected memory of its "
+                "own for each element. Make it of a clone (nn.Parameter(x.expand(n, m).clone())), or learn the smaller "
+                "tensor and expand it in forward."
+            )
+
+
+def _overlap(tensors: Sequence[Tensor]) -> bool:
+    """Whether two elements of these tensors, views of one storage, lie at the same place. Exact; for few tensors."""
+    size = max(each.untyped_storage().nbytes() // each.element_size() for each in tensors)
+    places = torch.arange(size)
+    found = [places.as_strided(each.shape, each.stride(), each.storage_offset()).reshape(-1) for each in tensors]
+    return torch.cat(found).unique().numel() < sum(map(len, found))

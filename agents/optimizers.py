@@ -1,18 +1,21 @@
 """What torch.optim offers to players, by name: optimizers and schedules of the learning rate, and which are refused."""
 
+import collections.abc
 import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import ModuleType
-from typing import Any
+from types import ModuleType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
+from antiphon.agents.layout import is_dense
 from antiphon.errors import ExperimentError
+from antiphon.grammars.numbers import told
 
 REFUSED_OPTIMIZERS: Mapping[str, str] = {
     "LBFGS": "it evaluates the loss again within a move, and a player hears one response a round",
@@ -56,6 +59,7 @@ def make_optimizer(name: str, parameters: Sequence[Tensor], arguments: Mapping[s
             f"optimizer {name!r} was asked to be differentiable; expected a move that nothing differentiates through. "
             "Remove 'differentiable'."
         )
+    _refuse_unfit(name, parameters, arguments)
     make = functools.partial(kind, **_fused(name, parameters, arguments))
     return _call("optimizer", name, make, parameters, arguments)
 
@@ -73,8 +77,24 @@ def make_scheduler(name: str, optimizer: Optimizer, arguments: Mapping[str, Any]
 
 def _fused(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> dict[str, bool]:
     untold = name in FASTER_FUSED and not _ABOUT_KERNELS.intersection(arguments)
-    able = all(parameter.dtype in _FUSED_DTYPES and parameter.device.type == "cpu" for parameter in parameters)
+    able = all(each.dtype in _FUSED_DTYPES and each.device.type == "cpu" and is_dense(each) for each in parameters)
     return {"fused": True} if untold and able else {}
+
+
+def _refuse_unfit(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> None:
+    """What torch would refuse in another's words, or play wrongly."""
+    for each in parameters:
+        if name == "Muon" and each.ndim != 2:
+            raise ExperimentError(
+                f"optimizer 'Muon' moves matrices only, and a parameter of shape {tuple(each.shape)} arrived; expected "
+                "two dimensions. Make this player's layers without bias, or name another optimizer for it."
+            )
+        if arguments.get("fused") and not is_dense(each):
+            raise ExperimentError(
+                f"optimizer {name!r} with fused=True walks through memory without gaps, and a parameter of shape "
+                f"{tuple(each.shape)} with strides {each.stride()} arrived. Remove 'fused', or make the parameter of a "
+                "contiguous tensor."
+            )
 
 
 def _find(role: str, name: str, module: ModuleType, root: type, refused: Mapping[str, str], instead: str) -> type:
@@ -103,12 +123,42 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _check_arguments(role: str, name: str, kind: type, arguments: Mapping[str, Any], given: set[str]) -> None:
     taken = [parameter for parameter in inspect.signature(kind).parameters if parameter not in given]
-    for argument in arguments:
+    hints = get_type_hints(kind.__init__, localns=vars(collections.abc))
+    for argument, value in arguments.items():
         if argument not in taken:
             raise ExperimentError(
                 f"{role} {name!r} takes no argument {argument!r}; expected some of {', '.join(taken)}. "
                 "Remove or rename it."
             )
+        options = _options(hints.get(argument, Any))
+        if not _fits(value, options):
+            raise ExperimentError(
+                f"{role} {name!r} takes {argument!r} as {_told(options)}, and {told(value)} arrived. Correct the value."
+            )
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows. Any: an annotation."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types, and generic ones
+    """Whether a value is of one of these types; torch itself takes the string "False" for true, and True for 1.0."""
+    chosen = [each for option in options if get_origin(option) is Literal for each in get_args(option)]
+    if Any in options or value in chosen:
+        return True
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int in options or float in options
+    if isinstance(value, bool | float | str | None):
+        return type(value) in options
+    return any(get_origin(option) is not None for option in options)  # a tuple: torch looks at what is in it
+
+
+def _told(options: Sequence[Any]) -> str:  # Any: as above
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
+    chosen = [repr(each) for option in options if get_origin(option) is Literal for each in get_args(option)]
+    several = any(get_origin(option) not in (None, Literal) for option in options)
+    return " or ".join([*(words[each] for each in options if each in words), *chosen, *(["a list"] * several)])
 
 
 def _call(role: str, name: str, make: Callable[..., Any], subject: object, arguments: Mapping[str, Any]) -> Any:

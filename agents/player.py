@@ -1,6 +1,6 @@
 """A player on its worker: a module, made under the player's seed, and the agent that moves its parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -11,10 +11,11 @@ from antiphon.agents.host import AgentHost
 from antiphon.agents.layout import Layout
 from antiphon.agents.shards import in_parts, refuse_agent, shard, whole
 from antiphon.agents.specification import AgentSpecification
-from antiphon.errors import AgentError, GrammarError, ProtocolError, ShapeError
+from antiphon.errors import AgentError, GrammarError, ProtocolError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.module_state import load_module, module_state
 from antiphon.grammars.oracle import State
-from antiphon.grammars.types import EdgeType
+from antiphon.grammars.seeds import forked
 
 
 @final
@@ -36,7 +37,7 @@ class Player:
         seed: int,
         device: torch.device | None = None,
     ) -> None:
-        self.name, self.specification = name, specification
+        self.name, self.specification, self._factory, self._seed = name, specification, factory, seed
         self.module = _make(name, factory, seed)
         if device is not None:
             self.module.to(device)
@@ -112,31 +113,40 @@ class Player:
         self._agent = AgentHost(self.name, self.specification, self.named, self.specification.in_place)
 
     def state(self) -> State:
-        """Parameters (the frozen ones too), buffers, the agent's state, the number of moves, those left out too; in
-        memory of its own.
+        """The module's state (see `module_state`), the agent's, and the number of moves, those left out too; in memory
+        of its own.
 
         Raises ProtocolError between a response and its move.
         """
-        return {
-            "parameters": {name: whole(value) for name, value in self.module.named_parameters()},
-            "buffers": {name: whole(value) for name, value in self.module.named_buffers()},
-            "agent": self._agent.state() if self._agent else None,
-            "moves": self.moves,
-        }
+        own = {"agent": self._agent.state() if self._agent else None, "moves": self.moves}
+        return {**module_state(self.module, whole), **own}
 
     def load(self, state: State) -> None:
         """Continue exactly from `state`, in place: `module` and `parameters` stay the same objects.
 
         Raises ShapeError, with nothing loaded, when the state is another module's.
         """
-        for kind, own in (("parameters", self.module.named_parameters()), ("buffers", self.module.named_buffers())):
-            _check_saved(self.name, kind, dict(own), state[kind])
-        for kind, own in (("parameters", self.module.named_parameters()), ("buffers", self.module.named_buffers())):
-            for name, value in own:
-                _copy_into([value], [state[kind][name]])
+        load_module(f"player {self.name!r}", self.module, state, in_parts)
         if self._agent:
             self._agent.load(state["agent"], self.parameters)
         self.moves, self._failure = state["moves"], None
+
+    def twin(self) -> nn.Module:
+        """Another module, made as this player's was and in its state, that shares nothing with it.
+
+        Not a deep copy: that would share what a replaced method or a hook holds, and cannot copy computed weights.
+        Raises GrammarError for a factory that does not make a new module each time.
+        """
+        made = _make(self.name, self._factory, self._seed)
+        own = {id(each) for each in (*self.module.parameters(), *self.module.buffers())}
+        if any(id(each) in own for each in (*made.parameters(), *made.buffers())):
+            raise GrammarError(
+                f"player {self.name!r} cannot be copied: {self._factory} returned a module that shares parameters or "
+                "buffers with the one before; expected new ones at each call. Make the module inside the factory."
+            )
+        made.to(self.parameters[0].device)
+        load_module(f"player {self.name!r}", made, module_state(self.module))
+        return made
 
     @property
     def _fails(self) -> bool:
@@ -154,8 +164,7 @@ class Player:
 
 def _make(name: str, factory: Factory, seed: int) -> nn.Module:
     """The module, made from `seed` alone; the caller's random stream is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with forked(seed):
         module = factory()
     if not isinstance(module, nn.Module):
         raise GrammarError(
@@ -169,18 +178,3 @@ def _copy_into(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     with torch.no_grad():
         for target, source in zip(targets, sources, strict=True):
             target.copy_(in_parts(source, target))
-
-
-def _check_saved(player: str, kind: str, own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
-    if own.keys() != saved.keys():
-        raise ShapeError(
-            f"player {player!r} has the {kind} {sorted(own)}, and the state to load has {sorted(saved)}. "
-            "Resume with the module that was saved."
-        )
-    for name, value in own.items():
-        expected, arrived = (EdgeType(tuple(tensor.shape), tensor.dtype) for tensor in (value, saved[name]))
-        if expected != arrived:
-            raise ShapeError(
-                f"player {player!r} has {name!r} among its {kind} as {expected}, and the state to load has {arrived}. "
-                "Resume with the module that was saved."
-            )

@@ -4,14 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from antiphon.agents.agent import Agent
-from antiphon.agents.discovery import find_agent
+from antiphon.agents.discovery import find_agent, name_of
 from antiphon.agents.torch_agent import TorchAgent
-from antiphon.errors import AgentError, ExperimentError
+from antiphon.errors import AgentError, AntiphonError, ExperimentError
 from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.numbers import told
 
 Arguments: TypeAlias = tuple[tuple[str, Any], ...]
 """Pairs of name and value, sorted by name; a value is a number, string, boolean, None, or a tuple of these."""
@@ -47,6 +49,7 @@ class AgentSpecification:
     on_failure: OnFailure = "fail"
 
     def __post_init__(self) -> None:
+        self._check_names()
         self._check_policy()
         for name, value in (*self.arguments, *self.scheduler_arguments):
             _check_value(self.agent, name, value)
@@ -66,7 +69,7 @@ class AgentSpecification:
         optimizer: str = "Adam",
         arguments: Mapping[str, Any] | None = None,
         *,
-        agent: str = "torch",
+        agent: str | Callable[..., Any] = "torch",  # Any: whatever the agent takes
         clip_norm: float | None = None,
         clip_value: float | None = None,
         scheduler: str | None = None,
@@ -74,13 +77,15 @@ class AgentSpecification:
         cadence: Cadence = ROUNDLY,
         on_failure: OnFailure = "fail",
     ) -> "AgentSpecification":
-        """From mappings, as an experiment's file has them: sorted by name, lists made tuples.
+        """From mappings, as an experiment's file has them: sorted by name, lists made tuples, numpy's numbers Python's.
+
+        agent: a class or function at the top level of a module too; workers find it there by its name.
 
         >>> AgentSpecification.of("SGD", {"momentum": 0.9, "lr": 0.1}).description
         'SGD(lr=0.1, momentum=0.9)'
         """
         own, scheduled = _frozen(arguments), _frozen(scheduler_arguments)
-        return cls(agent, optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence, on_failure)
+        return cls(name_of(agent), optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence, on_failure)
 
     @property
     def in_place(self) -> bool:
@@ -107,7 +112,11 @@ class AgentSpecification:
         build = self._torch if self.in_place else self._stranger(find_agent(self.agent))
         try:
             agent = build(parameters)
-        except Exception as error:  # an agent may raise anything
+        except AntiphonError as error:
+            raise AgentError(f"player {player!r} cannot have the agent {self.description}: {error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # an agent may raise anything, or exit
             raise AgentError(
                 f"agent {self.agent!r} of player {player!r} cannot be built as {self.description}: "
                 f"{type(error).__name__}: {error}. Expected Agent(parameters, **arguments); correct the arguments."
@@ -125,6 +134,15 @@ class AgentSpecification:
 
     def _stranger(self, kind: Callable[..., Any]) -> Callable[[Sequence[Tensor]], Any]:
         return lambda parameters: kind(parameters, **dict(self.arguments))
+
+    def _check_names(self) -> None:
+        for name in ("agent", "optimizer", "scheduler"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and (name != "scheduler" or value is not None):
+                near = f"{value.__name__!r}" if isinstance(value, type) else "it"
+                raise ExperimentError(
+                    f"{name} of a player takes a name, and {told(value)} arrived. Write {near} as a string."
+                )
 
     def _check_policy(self) -> None:
         known = get_args(OnFailure)
@@ -159,8 +177,10 @@ def _frozen(arguments: Mapping[str, Any] | None) -> Arguments:
 
 
 def _tuples(value: Any) -> Any:
-    """Lists made tuples, at every depth. Any: arguments have many types."""
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+    """Lists made tuples, at every depth, and numpy's numbers Python's. Any: arguments have many types."""
+    if isinstance(value, list | tuple):
+        return tuple(map(_tuples, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_value(agent: str, name: str, value: object) -> None:

@@ -11,9 +11,11 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from antiphon.agents.layout import laid_out, strides_of_gradient
 from antiphon.agents.optimizers import make_optimizer, make_scheduler
 from antiphon.agents.shards import in_parts, whole
 from antiphon.errors import ExperimentError
+from antiphon.grammars.numbers import positive_number
 from antiphon.grammars.oracle import State
 
 
@@ -40,7 +42,8 @@ class TorchAgent:
         scheduler_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         self._parameters = tuple(parameters)
-        self._clip_norm, self._clip_value = _positive("clip_norm", clip_norm), _positive("clip_value", clip_value)
+        self._strides = tuple(map(strides_of_gradient, self._parameters))
+        self._clip_norm, self._clip_value = _limit("clip_norm", clip_norm), _limit("clip_value", clip_value)
         self._names = (optimizer, scheduler)
         self._optimizer = make_optimizer(optimizer, self._parameters, dict(arguments or {}))
         schedule = dict(scheduler_arguments or {})
@@ -48,9 +51,12 @@ class TorchAgent:
         self._step = _lean_step(self._optimizer, self._scheduler)
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Take the gradient, without a copy; what is heard before the move besides is added in memory of its own."""
-        for parameter, gradient in zip(self._parameters, response, strict=True):
-            held = parameter.grad
+        """Take the gradient, without a copy if it lies in memory as its parameter does.
+
+        Further responses before the move are added in memory of their own.
+        """
+        for parameter, gradient, strides in zip(self._parameters, response, self._strides, strict=True):
+            held, gradient = parameter.grad, laid_out(gradient, strides)
             parameter.grad = gradient if held is None else held + gradient
 
     def move(self) -> Sequence[Tensor]:
@@ -151,12 +157,13 @@ _COUNTS = frozenset({"step", "mu_product"})
 
 
 def _placed(value: Any, parameter: Tensor) -> Any:  # Any: as below
-    """An optimizer's memory, where and in the parts in which its parameter is."""
+    """An optimizer's memory, where, in the parts and in the order in memory in which its parameter is."""
     copied = _copy(value)
-    return in_parts(copied.to(parameter.device), parameter) if isinstance(copied, Tensor) else copied
+    if not isinstance(copied, Tensor):
+        return copied
+    placed = in_parts(copied.to(parameter.device), parameter)
+    return laid_out(placed, strides_of_gradient(parameter)) if placed.shape == parameter.shape else placed
 
 
-def _positive(name: str, value: float | None) -> float | None:
-    if value is None or value > 0:
-        return value
-    raise ExperimentError(f"the torch agent takes {name} > 0 or None, and {value} arrived. Raise it, or leave it out.")
+def _limit(name: str, value: float | None) -> float | None:
+    return None if value is None else positive_number(f"the torch agent's {name}", value)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from antiphon.envs import arrays as arrays
     from antiphon.envs import binarized as binarized
     from antiphon.envs import boyan_chain as boyan_chain
+    from antiphon.envs import check_environment as check_environment
     from antiphon.envs import chooser as chooser
     from antiphon.envs import contextual_bandit as contextual_bandit
     from antiphon.envs import dataset as dataset
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from antiphon.envs import nature as nature
     from antiphon.envs import quadratic_bandit as quadratic_bandit
     from antiphon.envs import random_walk as random_walk
+    from antiphon.envs import read_spaces as read_spaces
     from antiphon.envs import regulator as regulator
     from antiphon.errors import AgentError as AgentError
     from antiphon.errors import AntiphonError as AntiphonError

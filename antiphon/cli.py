@@ -249,6 +249,7 @@ def _again(name: str, url: str) -> str:
 def evaluate_command(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
     episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes, one per seed.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Steps after which an episode is cut.")] = None,
 ) -> None:
     """Evaluate the newest checkpoint of a run, on fixed seeds or held-out data."""
     with _told():
@@ -256,7 +257,7 @@ def evaluate_command(
         from antiphon.progress import spread_of
         from antiphon.terminal import say
 
-        evaluation, console = evaluate_folder(folder, episodes), _console()
+        evaluation, console = evaluate_folder(folder, episodes, max_steps), _console()
         if not evaluation.sign:  # of percentages, each figure is all or nothing
             say(console, spread_of(evaluation))
         say(console, evaluation.line)

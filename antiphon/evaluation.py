@@ -10,14 +10,16 @@ from antiphon.recipes import Evaluation
 from antiphon.run_folder import EXPERIMENT, RunFolder
 
 
-def evaluate_folder(path: Path, episodes: int | None = None) -> Evaluation:
+def evaluate_folder(path: Path, episodes: int | None = None, max_steps: int | None = None) -> Evaluation:
     """What the newest checkpoint achieves on what training never saw; the same every time.
 
-    episodes: instead of the experiment's own number. Raises ExperimentError for what is no run folder, holds no
-    complete checkpoint, or has nothing to be judged by (a user's own grammar or data).
+    episodes, max_steps: instead of the experiment's own numbers. Raises ExperimentError for what is no run folder,
+    holds no complete checkpoint, or has nothing to be judged by (a user's own grammar or data).
     """
     folder = RunFolder.open(path)
-    experiment = read_experiment(str(path / EXPERIMENT), {"evaluation.episodes": episodes} if episodes else {})
+    given = {"evaluation.episodes": episodes, "evaluation.max_steps": max_steps}
+    changes = {key: value for key, value in given.items() if value is not None}
+    experiment = read_experiment(str(path / EXPERIMENT), changes)
     recipe = experiment.recipe
     if recipe is None or not recipe.judges(experiment.table):
         raise ExperimentError(

@@ -31,7 +31,7 @@ from antiphon.recipe_temporal_difference import TemporalDifferenceTable
 from antiphon.recipe_vae import RECIPE as VAE
 from antiphon.recipe_vae import VaeTable
 from antiphon.recipes import Recipe
-from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Positive, Table
+from antiphon.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Seconds, Table
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
@@ -75,7 +75,7 @@ class Experiment(Table):
     executor: Literal["inline", "ray"] = "inline"
     transport: Literal["process-group", "object-store"] = "process-group"
     threads: Count = 1
-    deadline: Positive = 30.0
+    deadline: Seconds = 30.0
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
     keep_checkpoints: Count = 2

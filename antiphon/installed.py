@@ -39,7 +39,10 @@ def find_installed(what: str, point: EntryPoint) -> Callable[..., Any]:
     """
     try:
         found = point.load()
-    except Exception as error:  # a module that is being imported may raise anything
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a module that is being imported may raise anything, or exit
         raise ExperimentError(
             f"{what} {point.name!r} does not import: {type(error).__name__}: {error}. "
             f"Expected {told(point)}, an entry point in the group {point.group!r}, to be there; "

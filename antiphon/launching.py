@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
@@ -17,6 +17,7 @@ from antiphon.coordinator.placement import Placement, spread
 from antiphon.errors import ExperimentError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.numbers import seconds, told, whole_number
 from antiphon.grammars.oracle import State
 
 ExecutorName: TypeAlias = Literal["inline", "ray"]
@@ -51,16 +52,16 @@ class Launched:
         return self._executor.ending
 
     def play(self, rounds: int) -> Played:
-        """Play the next rounds; blocks."""
-        return self._executor.play(rounds)
+        """Play the next rounds; blocks. Raises ExperimentError for what is no number of rounds."""
+        return self._executor.play(whole_number("play", rounds, least=0))
 
     def states(self) -> Mapping[str, State]:
         """Everyone's state by name."""
         return self._executor.states()
 
     def load(self, states: Mapping[str, State], round: int) -> None:
-        """Continue from states at a round boundary."""
-        self._executor.load(states, round)
+        """Continue from states at a round boundary. Raises ExperimentError for what is no round."""
+        self._executor.load(states, whole_number("load(states, round)", round, least=0))
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint."""
@@ -104,6 +105,10 @@ def launch(
     Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or TransportError, and
     leaves nothing running.
     """
+    _refuse_others(grammar, placement)
+    threads, deadline = whole_number("launch(threads=)", threads, least=1), seconds("launch(deadline=)", deadline)
+    seed = whole_number("launch(seed=)", seed, least=0)
+    num_cpus = None if num_cpus is None else whole_number("launch(num_cpus=)", num_cpus, least=1)
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     if executor == "inline":
         here = assign(grammar, agents, placement=placement, seed=seed, threads=threads, record=record)
@@ -118,11 +123,13 @@ def launch(
 def agent(
     optimizer: str = "Adam",
     *,
-    agent: str = "torch",
+    agent: str | Callable[..., Any] = "torch",  # Any: whatever the agent takes
     every: int = 1,
     start: int = 0,
     clip_norm: float | None = None,
     clip_value: float | None = None,
+    scheduler: str | None = None,
+    scheduler_arguments: Mapping[str, Any] | None = None,
     on_failure: OnFailure = "fail",
     **arguments: Any,  # Any: whatever the optimizer or the agent takes
 ) -> AgentSpecification:
@@ -130,6 +137,8 @@ def agent(
 
     >>> agent("SGD", lr=0.1, momentum=0.9, clip_norm=1.0).description
     'SGD(lr=0.1, momentum=0.9), norm <= 1.0'
+    >>> agent("Adam", lr=0.1, scheduler="StepLR", scheduler_arguments={"step_size": 100}).description
+    'Adam(lr=0.1), StepLR(step_size=100)'
     >>> agent(agent="my_package:MyOptimizer", rate=0.1).description
     'my_package:MyOptimizer(rate=0.1)'
     """
@@ -140,9 +149,20 @@ def agent(
         agent=agent,
         clip_norm=clip_norm,
         clip_value=clip_value,
+        scheduler=scheduler,
+        scheduler_arguments=scheduler_arguments,
         cadence=cadence,
         on_failure=on_failure,
     )
+
+
+def _refuse_others(grammar: object, placement: object) -> None:
+    for value, kind, remedy in (
+        (grammar, Grammar, "Write Grammar(name, query, response, objective, guarantee), or take one of the library"),
+        (placement, Placement, "Make one by spread, together or place"),
+    ):
+        if not isinstance(value, kind) and (value is not None or kind is Grammar):
+            raise ExperimentError(f"launch takes an antiphon.{kind.__name__}, and {told(value)} arrived. {remedy}.")
 
 
 def _inline(assignment: Assignment, name: str, deadline: float) -> Launched:

@@ -1,7 +1,6 @@
 """The table [placement] of an experiment: where everyone lives, what they are given there, and who is there twice."""
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from antiphon.coordinator.placement import Placement, Precision, Room, Strategy,
 from antiphon.errors import PlacementError
 from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
-from antiphon.tables import Count, Table
+from antiphon.tables import Arguments, Count, Table
 
 _SMALLEST = 0.0001
 """Ray counts in units of this."""
@@ -22,7 +21,7 @@ _RAYS_OWN = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "", "object_store_m
 
 
 def _amount(value: float) -> float:
-    if value != 0 and not _SMALLEST <= value < math.inf:
+    if value != 0 and value < _SMALLEST:
         raise ValueError("0, or a number of at least 0.0001")
     return value
 
@@ -34,7 +33,7 @@ def _share(value: float) -> float:
 
 
 def _is_share(value: float) -> bool:
-    return value == 0 or _SMALLEST <= value < 1 or (1 <= value < math.inf and value == int(value))
+    return value == 0 or _SMALLEST <= value < 1 or (value >= 1 and value == int(value))
 
 
 def _own(resources: dict[str, float]) -> dict[str, float]:
@@ -82,7 +81,7 @@ class RemoteAgentTable(RoomTable):
     runtime_env: of its process, as Ray takes it."""
 
     worker: str | None = None
-    runtime_env: dict[str, Any] = Field(default={})  # Any: Ray's
+    runtime_env: Arguments = Field(default={})
 
     @property
     def room(self) -> Room:
@@ -157,8 +156,8 @@ class PlacementTable(Table):
             if given.remote_agent is not None:
                 own = {**place["remote_agent"], "worker": dict(placement.agents)[name]}
                 place["remote_agent"] = {key: value for key, value in own.items() if value != {}}
-            told[name] = {key: value for key, value in place.items() if value != {}}
-        return {**self.model_dump(), "of": told}
+            told[name] = {key: value for key, value in place.items() if value is not None and value != {}}
+        return {**self.model_dump(exclude_none=True), "of": told}
 
     def _refuse_strangers(self, grammar: Grammar, everyone: Sequence[str], players: Sequence[str]) -> None:
         for key, names in (("fuse", [name for group in self.fuse for name in group]), ("of", self.of)):

@@ -28,8 +28,12 @@ def place(
     sharded, accept_batch_coupling, precision and remote_agent.
     Raises ExperimentError for a key or a value that is none, PlacementError for names of nobody and for contradictions.
     """
-    raw = {"strategy": strategy, "fuse": [list(group) for group in fuse], "logical_gpus": logical_gpus, "of": of or {}}
+    raw = {"strategy": strategy, "fuse": _lists(fuse), "logical_gpus": logical_gpus, "of": of or {}}
     return _checked(raw, "the placement").placement(grammar)
+
+
+def _lists(value: Any) -> Any:  # Any: groups of names, or a mistake, which is refused with the rest
+    return [_lists(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[str, Any] | None:  # Any: TOML

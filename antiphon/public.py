@@ -29,6 +29,7 @@ MODULES = {
         "arrays",
         "binarized",
         "boyan_chain",
+        "check_environment",
         "chooser",
         "contextual_bandit",
         "dataset",
@@ -43,6 +44,7 @@ MODULES = {
         "nature",
         "quadratic_bandit",
         "random_walk",
+        "read_spaces",
         "regulator",
     ),
     "antiphon.errors": (

@@ -2,7 +2,6 @@
 
 import importlib.resources
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from antiphon.finding import nearest
 from antiphon.installed import GRAMMARS, installed
 from antiphon.placing import placement_named
 from antiphon.refusals import refused
-from antiphon.toml_text import parse_toml
+from antiphon.spelling import spelled
+from antiphon.toml_text import parse_toml, with_none
 
 Raw = dict[str, Any]  # Any: TOML
 
@@ -42,25 +42,22 @@ def read_experiment(
         table = placement_named(placement, lambda: hosted(read_experiment(name, dict(pairs)).build()))
         raw |= {} if table is None else {"placement": table}
     for key, value in pairs:
-        _set(raw, key.split("."), value)
+        _set(raw, key.split("."), with_none(value))
     return checked(raw, title)
 
 
 def parse_change(text: str) -> tuple[str, Any]:
-    """Key and value of "key=value"; the value is TOML, or else a string.
+    """Key and value of "key=value"; the value is spelled as in TOML or Python, or else it is a `BareWord`.
 
     >>> parse_change("dac.widths=[64, 64]"), parse_change("dac.environment=Pendulum-v1")
     (('dac.widths', [64, 64]), ('dac.environment', 'Pendulum-v1'))
     """
     key, found, value = text.partition("=")
-    if not found or not all(key.split(".")):
+    if not found or not all(part.strip() for part in key.split(".")):
         raise ExperimentError(
             f"--set takes key=value, and {text!r} arrived. Write it like --set agent.arguments.lr=0.01"
         )
-    try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (ValueError, RecursionError):  # thousands of digits, thousands of brackets
-        return key.strip(), value.strip()
+    return key.strip(), spelled(value)
 
 
 def checked(raw: Mapping[str, Any], title: str) -> Experiment:
@@ -107,10 +104,16 @@ def _raw(name: str) -> tuple[Raw, str]:
 
 
 def _set(raw: Raw, keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        if not isinstance(raw.get(key), dict):
+    for position, key in enumerate(keys[:-1]):
+        if raw.get(key) is None:
             raw[key] = {}
         raw = raw[key]
+        if not isinstance(raw, dict):
+            above = ".".join(keys[: position + 1])
+            raise ExperimentError(
+                f"key {'.'.join(keys)!r} was to be set, and {above!r} is {raw!r}; expected a table there. "
+                f"Correct the key, or set {above!r} itself."
+            )
     raw[keys[-1]] = value
 
 

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from antiphon.envs import episode_returns, nature
+from antiphon.envs import nature
+from antiphon.envs.environment import Spaces, read_spaces
+from antiphon.envs.evaluation import played_episodes
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.critic_derivative import critic_derivative
@@ -23,7 +25,7 @@ class DacTable(Table):
     """environment, keywords: as `gymnasium.make` takes them, or an installed one's name. envs: copies; they
     are stepped every `act_every` rounds, 0 meaning `envs`, which makes one update per step of one environment.
     learn_from: the round in which learning starts. soft: the clones' step; 0 copies them entirely every `clone_every`
-    rounds. sigma_*: the noise."""
+    rounds. sigma_*: the noise. deadline: seconds that a step may take under vectorization "async"."""
 
     environment: str = "Pendulum-v1"
     keywords: Arguments = Field(default={})
@@ -43,10 +45,11 @@ class DacTable(Table):
     sigma_rounds: Count = 14_000
     sigma_hold: Index = 0
     vectorization: Literal["sync", "async"] = "sync"
+    deadline: Positive = 60.0
 
     @property
     def sigma(self) -> Annealing:
-        """The standard deviation of the noise, by round, in units in which actions span [-1, 1]."""
+        """The standard deviation of the noise, by round, in a player's units of the action."""
         return Annealing(self.sigma_start, self.sigma_end, self.sigma_rounds, self.sigma_hold)
 
 
@@ -64,8 +67,10 @@ def build_critic_derivative(table: DacTable) -> Grammar:
 
 def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]:
     """Nature, Noise, Actor, Critic, Deviator."""
+    environment = find_environment(table.environment)
+    spaces = read_spaces(environment, table.keywords)
     world = nature(
-        find_environment(table.environment),
+        environment,
         envs=table.envs,
         batch=table.batch,
         capacity=table.capacity,
@@ -73,13 +78,13 @@ def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factor
         reward_scale=table.reward_scale,
         keywords=table.keywords,
         vectorization=table.vectorization,
+        deadline=table.deadline,
     )
-    state, action = _widths(world)
-    widths = tuple(table.widths)
+    state, action, widths = spaces.observation, spaces.action, tuple(table.widths)
     return (
         world,
         gaussian((action,), batch=table.envs, symbol="envs", scale=table.sigma),
-        Factory.of(Policy, state, action, widths),
+        Factory.of(Policy, state, action, widths, **_head(spaces)),
         Factory.of(StateAction, state, action, 1, widths),
         Factory.of(StateAction, state, action, action, widths),
     )
@@ -100,8 +105,14 @@ def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, sta
     """Returns of Actor without noise, one episode per seed."""
     seeds = range(evaluation.first_seed, evaluation.first_seed + evaluation.episodes)
     actor = trained(grammar, "Actor", states)
-    returns = episode_returns(find_environment(table.environment), actor, seeds, keywords=table.keywords)
-    return Evaluation("return", "episodes", tuple(returns))
+    returns, cut = played_episodes(
+        find_environment(table.environment),
+        actor,
+        seeds,
+        keywords=table.keywords,
+        max_steps=evaluation.max_steps,
+    )
+    return Evaluation("return", "episodes", tuple(returns), cut=cut)
 
 
 def settings(table: DacTable, round: int) -> Mapping[str, float]:
@@ -114,11 +125,11 @@ def scaled(table: DacTable, layers: int) -> DacTable:
     return table.model_copy(update={"widths": table.widths[:1] * (layers - 1)})
 
 
-def _widths(world: OracleDeclaration) -> tuple[int, int]:
-    observe, step, _ = world.questions
-    (_, state), (_, action) = observe.outputs[0].shape, step.inputs[0].shape
-    assert isinstance(state, int) and isinstance(action, int)  # only the batch is symbolic
-    return state, action
+def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:
+    """What lets Actor reach every action: nothing where all are bounded on both sides, which is tanh's range."""
+    if set(spaces.low) == {-1.0} and set(spaces.high) == {1.0}:
+        return {}
+    return {"low": spaces.low, "high": spaces.high}
 
 
 RECIPE = Recipe("dac", build, evaluate, settings=settings, scaled=scaled)

@@ -6,23 +6,26 @@ from dataclasses import dataclass
 from statistics import fmean, pstdev
 from typing import Any
 
-import torch
 from torch import nn
 
-from antiphon.errors import ExperimentError
+from antiphon.errors import ExperimentError, ShapeError
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.module_state import load_module
 from antiphon.grammars.oracle import State
+from antiphon.grammars.seeds import forked
 from antiphon.tables import EvaluationTable
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures on what training never saw. quantity: what each is; of: what each is of, in plural; sign: behind each."""
+    """Figures on what training never saw. quantity: what each is; of: what each is of, in plural; sign: behind each;
+    cut: how many of them were cut off before their end, at `evaluation.max_steps`."""
 
     quantity: str
     of: str
     figures: tuple[float, ...]
     sign: str = ""
+    cut: int = 0
 
     @property
     def mean(self) -> float:
@@ -46,7 +49,8 @@ class Evaluation:
         >>> Evaluation("return", "episodes", (-100.0, -200.52)).line
         'evaluation return: -150.3 over 2 episodes'
         """
-        return f"evaluation {self.quantity}: {self.mean:.1f}{self.sign} over {len(self.figures)} {self.of}"
+        cut = f", {self.cut} of them cut at evaluation.max_steps" if self.cut else ""
+        return f"evaluation {self.quantity}: {self.mean:.1f}{self.sign} over {len(self.figures)} {self.of}{cut}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Mo
     Raises ExperimentError when the state is missing, or of another module.
     """
     declaration = grammar.query.player_by_name[player]
-    with torch.random.fork_rng(devices=[]):
+    with forked():
         module: nn.Module = declaration.factory()
     if player not in states:
         raise ExperimentError(
@@ -80,8 +84,8 @@ def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Mo
             "Name the folder of a run of this grammar."
         )
     try:
-        module.load_state_dict({**states[player]["parameters"], **states[player]["buffers"]})
-    except (KeyError, RuntimeError) as error:
+        load_module(f"player {player!r}", module, states[player])
+    except (KeyError, ShapeError) as error:
         raise ExperimentError(
             f"the checkpoint's state of player {player!r} is not of {declaration.factory!r}: {error}. "
             "Evaluate a run with the experiment that it was trained with."

@@ -7,10 +7,12 @@ from pydantic import BaseModel, ValidationError
 
 from antiphon.errors import ExperimentError
 from antiphon.finding import nearest
+from antiphon.spelling import BareWord
 
 _EXPECTED = {
     "int_type": "a whole number",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "string_type": "a string",
     "bool_type": "true or false",
     "list_type": "a list",
@@ -62,6 +64,7 @@ def _arrived(value: object) -> str:
         int: "the number",
         float: "the number",
         str: "the string",
+        BareWord: "the bare word",
         list: "the list",
         dict: "the table",
     }

@@ -122,8 +122,13 @@ def with_own_packages(placement: Placement | None) -> list[str]:
 
 def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
     """The experiment with nothing left to defaults: every key, every player's whole agent, everybody's place."""
-    players = {name: table.model_dump() for name, table in experiment.agent_tables(grammar).items()}
-    return {**experiment.model_dump(), "players": players, "placement": experiment.placement.resolved(grammar)}
+    common = experiment.agent.model_dump(exclude_none=True)
+    players = {
+        name: {key: value for key, value in table.model_dump().items() if value is not None or key in common}
+        for name, table in experiment.agent_tables(grammar).items()
+    }
+    plain = experiment.model_dump(exclude_none=True)
+    return {**plain, "players": players, "placement": experiment.placement.resolved(grammar)}
 
 
 class _Play:

@@ -1,6 +1,5 @@
 """A scan: one experiment at several values of one of its keys, or of `layers`, which every recipe may understand."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from antiphon.errors import ExperimentError
 from antiphon.experiment import RECIPES, Experiment
 from antiphon.reading import read_experiment
+from antiphon.spelling import spelled
 
 LAYERS = "layers"
 
@@ -21,7 +21,7 @@ class Scan:
 
 
 def parse_scan(text: str) -> Scan:
-    """A scan from "key=value,value,..."; values are TOML, or else strings.
+    """A scan from "key=value,value,..."; values are spelled as those of --set.
 
     >>> parse_scan("layers=2,4,8")
     Scan(key='layers', values=(2, 4, 8))
@@ -33,10 +33,8 @@ def parse_scan(text: str) -> Scan:
         raise ExperimentError(
             f"--scan takes key=value,value,..., and {text!r} arrived. Write it like --scan layers=2,4,8"
         )
-    try:
-        found = tuple(tomllib.loads(f"values = [{values}]")["values"])
-    except (ValueError, RecursionError):  # thousands of digits, thousands of brackets
-        found = tuple(value.strip() for value in values.split(","))
+    together = spelled(f"[{values}]")
+    found = tuple(together if isinstance(together, list) else map(spelled, values.split(",")))
     if key == LAYERS and not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in found):
         raise ExperimentError(
             f"--scan layers takes whole numbers of at least 1, and {values!r} arrived. "

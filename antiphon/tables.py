@@ -2,22 +2,36 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from antiphon.agents.specification import AgentSpecification, OnFailure
 from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.numbers import LONGEST
+from antiphon.spelling import BareWord
+
+
+def _no_bare_word(value: object) -> object:
+    """In an untyped table nobody can tell whether a bare word is a string, or a misspelled number or boolean."""
+    if isinstance(value, BareWord):
+        raise ValueError(
+            f"""a number, true, false, None, a list, a table, or a string in quotes, such as '"{value or "text"}"'"""
+        )
+    return value
+
 
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Arguments = dict[str, Any]  # Any: of an optimizer, an environment, a user's own function
+Arguments = dict[str, Annotated[Any, AfterValidator(_no_bare_word)]]  # Any: of an optimizer, a user's own function
 
 
 class Table(BaseModel):
-    """A table of an experiment: a key that it does not have is refused, and no value is converted."""
+    """A table of an experiment: a key that it does not have is refused, and no value is converted; numbers are finite,
+    but for those in untyped tables."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class AgentTable(Table):
@@ -43,21 +57,24 @@ class AgentTable(Table):
         return AgentSpecification.of(self.optimizer, self.arguments, **given, cadence=cadence)
 
     def overridden(self, player: "AgentTable") -> "AgentTable":
-        """This table with what `player` sets. Another optimizer brings its own arguments, another agent everything
-        but the cadence; else arguments are merged key by key."""
-        own = self.model_dump(exclude_none=True)
-        changes = player.model_dump(exclude_unset=True, exclude_none=True)
+        """This table with what `player` sets, None too. Another optimizer or scheduler brings its own arguments,
+        another agent everything but the cadence; else arguments are merged key by key."""
+        own, changes = self.model_dump(), player.model_dump(exclude_unset=True)
         if player.agent != self.agent and "agent" in changes:
             own = {key: own[key] for key in ("every", "start")}
         elif "optimizer" in changes and player.optimizer != self.optimizer:
             own["arguments"] = {}
+        if "scheduler" in changes and player.scheduler != self.scheduler:
+            own["scheduler_arguments"] = {}
         for key in {"arguments", "scheduler_arguments"} & own.keys() & changes.keys():
             changes[key] = {**own[key], **changes[key]}
         return AgentTable(**{**own, **changes})
 
 
 class EvaluationTable(Table):
-    """Episodes on the seeds first_seed, first_seed + 1, ...: never seen in training."""
+    """Episodes on the seeds first_seed, first_seed + 1, ...: never seen in training. max_steps: of an episode, which is
+    cut there; for environments without a time limit."""
 
     episodes: Count = 50
     first_seed: Index = 10_000
+    max_steps: Count = 10_000

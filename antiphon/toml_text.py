@@ -16,7 +16,8 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml(table: Mapping[str, Any]) -> str:
-    """A document. Any: numbers, strings, booleans, lists and tables of these; a key whose value is None is left out.
+    """A document. Any: numbers, strings, booleans, None, lists and tables of these. None is written as "None", since
+    TOML has none of its own; `parse_toml` and `with_none` read it back.
 
     >>> print(toml({"rounds": 5, "dac": {"widths": [64, 64], "keywords": {"g": 9.8}}}))
     rounds = 5
@@ -39,7 +40,7 @@ def parse_toml(path: Path, title: str) -> dict[str, Any]:  # Any: TOML
         reason = getattr(error, "strerror", None) or error
         raise ExperimentError(f"{title} cannot be read: {reason}. Expected a TOML file; correct the path.") from None
     try:
-        return tomllib.loads(_decoded(content, title))
+        return with_none(tomllib.loads(_decoded(content, title)))
     except tomllib.TOMLDecodeError as error:
         raise ExperimentError(f"{title} is not TOML: {error}. Correct that line.") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
@@ -67,8 +68,21 @@ def _decoded(content: bytes, title: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def with_none(value: Any) -> Any:  # Any: TOML
+    """The value with None in place of each string "None", at every depth: a file has no other spelling for it.
+
+    >>> with_none({"render_mode": "None", "sizes": [1, "None"]})
+    {'render_mode': None, 'sizes': [1, None]}
+    """
+    if isinstance(value, Mapping):
+        return {key: with_none(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_none(item) for item in value]
+    return None if isinstance(value, str) and value == "None" else value
+
+
 def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    plain = {key: value for key, value in table.items() if value is not None and not isinstance(value, Mapping)}
+    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
     lines = [f"{_key(key)} = {_value(value)}" for key, value in plain.items()]
     if path and (lines or not table):
         lines = ["", f"[{'.'.join(map(_key, path))}]", *lines]
@@ -85,8 +99,8 @@ def _key(key: str) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        return _string(value)
+    if value is None or isinstance(value, str):
+        return _string(str(value))
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, list | tuple):

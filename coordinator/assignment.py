@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.compile import StepOrder, compile_schedule
 from antiphon.coordinator.placement import Placement, together
+from antiphon.coordinator.process_state import ProcessState
 from antiphon.coordinator.schedule import Schedule
-from antiphon.errors import PlacementError
+from antiphon.errors import ExperimentError, PlacementError
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.numbers import told
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Assignment:
 
     threads: torch's, on every worker; kernels may sum in another order with another number of them.
     record: whether every worker notes when it plays what (`Played.recording`).
+    state: the settings of torch that everyone plays with; those of the process that makes the assignment.
     """
 
     grammar: Grammar
@@ -26,6 +29,7 @@ class Assignment:
     seed: int = 0
     threads: int = 1
     record: bool = False
+    state: ProcessState = field(default_factory=ProcessState.here)
 
 
 def assign(
@@ -43,11 +47,17 @@ def assign(
     agents: one per player, or one for all; Adam with torch's own arguments where none is given.
     placement: everyone on one worker where none is given. order: split where several workers wait for each other,
     plain on one, unless given. record: have every worker note when it plays what.
-    Raises PlacementError for an agent of somebody who is no player.
+    Raises PlacementError for an agent of somebody who is no player, ExperimentError for one that is no specification.
     """
     players = [player.name for player in grammar.query.players]
     if agents is None or isinstance(agents, AgentSpecification):
         agents = dict.fromkeys(players, agents or AgentSpecification.of())
+    for name, each in agents.items() if isinstance(agents, Mapping) else [("every player", agents)]:
+        if not isinstance(each, AgentSpecification):
+            raise ExperimentError(
+                f"the agent of {name} is to be an antiphon.agent(...), and {told(each)} arrived. "
+                "Write antiphon.agent('Adam', lr=0.001), or a mapping from players to such."
+            )
     for name in agents:
         if name not in players:
             raise PlacementError(

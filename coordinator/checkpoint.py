@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -33,15 +34,18 @@ class Manifest:
 
 
 def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
-    """Write one `name.safetensors` and one `name.json` for everyone; returns the names."""
+    """Write one `name.safetensors` and one `name.json` for everyone; returns the names.
+
+    Raises ExperimentError, with nothing written, for a state that would not come back as it is.
+    """
+    split = {name: _split_state(name, state) for name, state in states.items()}
     folder.mkdir(parents=True, exist_ok=True)
     # Where an older checkpoint is written over, it is none from here on, until the new manifest is there.
     (folder / MANIFEST).unlink(missing_ok=True)
-    for name, state in states.items():
-        tensors: dict[str, Tensor] = {}
-        plain = _split(state, "", tensors)
-        save_file(tensors, _path(folder, name, ".safetensors"))
-        _write(_path(folder, name, ".json"), json.dumps(plain, indent=1))
+    for name, (plain, tensors) in split.items():
+        own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+        save_file(own, _path(folder, name, ".safetensors"))
+        _write(_path(folder, name, ".json"), plain)
     return tuple(states)
 
 
@@ -98,29 +102,77 @@ def _load(folder: Path, name: str) -> State:
         ) from error
 
 
-_TENSOR = "$tensor"
+_TENSOR, _COMPLEX, _TUPLE, _ITEMS = "$tensor", "$complex", "$tuple", "$items"
+"""What JSON does not have: a dict with one of these keys stands for a tensor, a tuple, a dict with other keys."""
+
+_PLAIN = (type(None), bool, int, float, str, np.float64)
 
 
-def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # Any: a State and its leaves
+def _split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
+    """The JSON text of a state, and its tensors by the keys that stand for them there."""
+    tensors: dict[str, Tensor] = {}
+    try:
+        return json.dumps(_split(name, state, "", tensors), indent=1), tensors
+    except RecursionError:
+        raise _refusal(name, "", "dicts and lists that contain themselves, or are nested without end") from None
+
+
+def _split(name: str, value: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # Any: a State and its leaves
     """JSON of a state, each tensor replaced by its key among `tensors`."""
     if isinstance(value, Tensor):
-        key = path or "value"
-        while key in tensors:  # a key of the state may have a slash of its own
-            key += "'"
-        tensors[key] = value.detach().cpu().contiguous().clone()
-        return {_TENSOR: key}
+        return _split_tensor(name, value, path, tensors)
     if isinstance(value, Mapping):
-        return {str(key): _split(item, f"{path}/{key}" if path else str(key), tensors) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_split(item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
+        return _split_mapping(name, value, path, tensors)
+    if type(value) in (list, tuple, torch.Size):
+        items = [_split(name, item, f"{path}/{index}", tensors) for index, item in enumerate(value)]
+        return items if type(value) is list else {_TUPLE: items}
+    if type(value) not in _PLAIN:
+        raise _refusal(name, path, f"a {type(value).__module__}.{type(value).__qualname__}")
     return value
+
+
+def _split_tensor(name: str, value: Tensor, path: str, tensors: dict[str, Tensor]) -> Any:  # Any: JSON
+    if value.layout is not torch.strided or value.is_quantized:
+        raise _refusal(name, path, f"a tensor of layout {value.layout}, or quantized")
+    key = path or "value"
+    while key in tensors:  # a key of the state may have a slash of its own
+        key += "'"
+    wide = value.dtype is torch.complex128  # safetensors has no such dtype
+    tensors[key] = torch.view_as_real(value.detach().resolve_conj()) if wide else value
+    return {_COMPLEX if wide else _TENSOR: key}
+
+
+def _split_mapping(
+    name: str, value: Mapping[Any, Any], path: str, tensors: dict[str, Tensor]
+) -> Any:  # Any: keys and leaves of many types; JSON
+    below = [(key, _split(name, item, f"{path}/{key}" if path else str(key), tensors)) for key, item in value.items()]
+    if all(type(key) is str and not key.startswith("$") for key, _ in below):
+        return dict(below)
+    return {_ITEMS: [[_split(name, key, f"{path}/{key!r}", tensors), item] for key, item in below]}
+
+
+def _refusal(name: str, path: str, arrived: str) -> ExperimentError:
+    return ExperimentError(
+        f"the state of {name!r} cannot be saved: {path or 'it'!r} is {arrived}; expected dense tensors, numbers, "
+        "strings, booleans, None, and dicts, lists and tuples of these, which come back from disk as they are. "
+        "Convert it where the state is told, and back where it is loaded."
+    )
 
 
 def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # Any: as in _split
-    if isinstance(value, dict):
-        if set(value) == {_TENSOR}:
-            return torch.as_tensor(tensors[value[_TENSOR]])
-        return {key: _join(item, tensors) for key, item in value.items()}
     if isinstance(value, list):
         return [_join(item, tensors) for item in value]
-    return value
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        ((mark, inner),) = value.items()
+        if mark == _TENSOR:
+            return torch.as_tensor(tensors[inner])
+        if mark == _COMPLEX:
+            # In memory of its own: the file keeps numbers at multiples of 8 bytes, and this dtype needs 16.
+            return torch.view_as_complex(torch.as_tensor(tensors[inner]).clone())
+        if mark == _TUPLE:
+            return tuple(_join(item, tensors) for item in inner)
+        if mark == _ITEMS:
+            return {_join(key, tensors): _join(item, tensors) for key, item in inner}
+    return {key: _join(item, tensors) for key, item in value.items()}

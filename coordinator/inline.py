@@ -21,6 +21,7 @@ from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.verify import verify
 from antiphon.coordinator.when import Agenda, When
 from antiphon.grammars.oracle import State
+from antiphon.grammars.seeds import forked
 from antiphon.transport.channel import Channel
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Session
@@ -34,7 +35,8 @@ class InlineExecutor:
     """Plays rounds in this process and this thread.
 
     Where the placement has several workers, their messages go through the `local` channel: what the schedule says is
-    what happens, transfer by transfer. torch's threads are the assignment's while it plays, the caller's afterwards.
+    what happens, transfer by transfer. torch's threads and settings are the assignment's while it plays, and the global
+    random streams its own; afterwards they are the caller's, as they were.
     """
 
     def __init__(
@@ -70,7 +72,8 @@ class InlineExecutor:
         of no round: until `load`, everything else is a ProtocolError.
         """
         rounds = checked_rounds(rounds)
-        with self._boundary.crossing("play"), Deferred() as interrupt, _threads(self.assignment.threads):
+        torch_alone = all(stage.torch_alone for stage in self._stages.values())
+        with self._boundary.crossing("play"), Deferred() as interrupt, self._own_process(torch_alone):
             played = self._play(rounds, interrupt)
             self._boundary.arrive(played.round)
         return played
@@ -96,7 +99,8 @@ class InlineExecutor:
     def states(self) -> Mapping[str, State]:
         """Everyone's state, by name."""
         self._boundary.check("tell its states")
-        return {name: state for stage in self._stages.values() for name, state in stage.state().items()}
+        with self._own_process():
+            return {name: state for stage in self._stages.values() for name, state in stage.state().items()}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
         """Continue from a state at a round boundary, also after a round that broke off."""
@@ -106,8 +110,9 @@ class InlineExecutor:
             if broken:
                 self._release()
                 self._begin()
-            for stage in self._stages.values():
-                stage.load(states)
+            with self._own_process():
+                for stage in self._stages.values():
+                    stage.load(states)
             self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
@@ -128,8 +133,9 @@ class InlineExecutor:
     def _release(self) -> None:
         for channel in self._channels:
             channel.close()
-        for stage in self._stages.values():
-            stage.close()
+        with self._own_process():
+            for stage in self._stages.values():
+                stage.close()
 
     def __enter__(self) -> "InlineExecutor":
         return self
@@ -141,7 +147,7 @@ class InlineExecutor:
         """Make everyone, programs and channels: of a round that broke off before, nothing is left in them."""
         session = Session(self.assignment.grammar.signature, self._generation, self._deadline)
         self._generation += 1
-        with _threads(self.assignment.threads):
+        with self._own_process():
             self._stages = {
                 name: Stage(self.assignment, name, self._device) for name in self.assignment.placement.names
             }
@@ -169,14 +175,18 @@ class InlineExecutor:
         whens = [step.when for step in schedule.steps]
         return [(when, place) for key, when in zip(order, whens, strict=True) for place in positions[key]]
 
+    @contextmanager
+    def _own_process(self, torch_alone: bool = False) -> Iterator[None]:
+        """The caller's threads, settings and random streams are as before afterwards.
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """The caller's thread count and random stream are as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(before)
+        torch_alone: leave out numpy's and Python's streams, of which nobody draws inside.
+        """
+        before = torch.get_num_threads()
+        devices = [self._device.index or 0] if self._device.type == "cuda" else []
+        torch.set_num_threads(self.assignment.threads)
+        try:
+            streams = torch.random.fork_rng if torch_alone else forked
+            with self.assignment.state.entered(), streams(devices=devices):
+                yield
+        finally:
+            torch.set_num_threads(before)

@@ -14,7 +14,7 @@ from torch import Tensor
 from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.brake import Brake
-from antiphon.coordinator.devices import generators, operator_on
+from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.recording import Track
 from antiphon.coordinator.schedule import (
     Collect,
@@ -34,12 +34,12 @@ from antiphon.coordinator.schedule import (
     describe_action,
 )
 from antiphon.coordinator.stage import Stage
+from antiphon.coordinator.streams import Begin, begun
 from antiphon.coordinator.when import Agenda
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Tap
-from antiphon.grammars.seeds import at_round
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
 
@@ -214,11 +214,13 @@ class LocalProgram:
             self._values,
         )
         if node.kind is Kind.LOSS:
-            return self._query_loss(action, answer)
+            return self._query_loss(action, answer, self._stage.begins_query(node))
         if node.kind is Kind.ORACLE:
             answer = self._counted(node.name, answer)
+        begin = self._stage.begins_query(node)
 
         def play(round: int) -> None:
+            begin(round)
             for slot, value in zip(writes, answer([flat(values[slot]) for slot in reads], round), strict=True):
                 values[slot] = value
 
@@ -231,10 +233,11 @@ class LocalProgram:
 
         return counted
 
-    def _query_loss(self, action: Query, answer: Answer) -> Play:
+    def _query_loss(self, action: Query, answer: Answer, begin: Begin) -> Play:
         reads, (write,), values = self._keys(action.reads), self._keys(action.writes), self._values
 
         def play(round: int) -> None:
+            begin(round)
             (value,) = answer([flat(values[slot]) for slot in reads], round)
             values[write] = value
             rounds, losses = self._tally.losses.setdefault(action.node, (array("q"), array("d")))
@@ -253,12 +256,12 @@ class LocalProgram:
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
             case Map():
-                return self._map(action, node)
+                return begun(self._stage.begins_response(node), self._map(action, node))
             case Product():
-                return self._product(action, node)
+                return begun(self._stage.begins_response(node), self._product(action, node))
             case Deliver(player=player):
                 hear = self._stage.agent_of(player).hear
-                return lambda round: hear(values[reads[0]])
+                return begun(self._stage.begins_agent("hear", player), lambda round: hear(values[reads[0]]))
 
     def _seed(self, node: Seed) -> Tensor:
         dtype = self._grammar.query.type_of(node.loss).dtype
@@ -369,12 +372,8 @@ class LocalProgram:
 
     def _move(self, action: Move) -> Play:
         player, writes = self._stage.agent_of(action.player), self._keys(action.writes)
-        seed = self._stage.agent_seed(action.player)
-        seeds = [] if seed is None else [(generator, seed) for generator in generators(self._stage.device)]
 
         def play(round: int) -> None:
-            for generator, base in seeds:
-                generator.manual_seed(at_round(base, round))
             reason = player.move(round)
             if reason:
                 skipped = self._tally.skipped
@@ -383,7 +382,7 @@ class LocalProgram:
             for slot in writes:
                 self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)
 
-        return play
+        return begun(self._stage.begins_agent("agent", action.player), play)
 
     def _key(self, slot: Slot) -> int:
         # A number per slot: hashing the slots themselves takes a twentieth of a small round.

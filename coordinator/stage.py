@@ -1,8 +1,10 @@
 """What one worker hosts: its players, their clones, its oracles, and the operators that it is asked for."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -15,12 +17,13 @@ from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.coupling import coupling
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.placement import Precision
-from antiphon.coordinator.schedule import Query, Respond, Schedule, Share, Step
+from antiphon.coordinator.schedule import Part, Query, Respond, Schedule, Share, Step
+from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.errors import AntiphonError, OracleError, PlacementError, ProtocolError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
-from antiphon.grammars.query import Kind, Node
-from antiphon.grammars.response import Product
-from antiphon.grammars.seeds import stream
+from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node
+from antiphon.grammars.response import Map, Product, ResponseNode
+from antiphon.grammars.seeds import making, stream
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.answers import checked_answer
 from antiphon.oracles.autocast import Autocast
@@ -38,27 +41,62 @@ class Stage:
         self.players = {name: self._player(name) for name in self._here(p.name for p in self._grammar.query.players)}
         self.agents = {name: self._agent(name) for name, at in assignment.placement.agents if self._has_agent(name, at)}
         self.oracles = {
-            oracle.name: _make_oracle(oracle.name, oracle.declaration, stream(assignment.seed, "oracle", oracle.name))
+            oracle.name: self._oracle(oracle)
             for oracle in self._grammar.query.oracles
             if oracle.name in self._here([oracle.name])
         }
         self.clones = {
-            clone.name: Clone(self.players[clone.player], clone.soft)
-            for clone in self._grammar.query.clones
-            if clone.player in self.players
+            clone.name: self._clone(clone) for clone in self._grammar.query.clones if clone.player in self.players
         }
         self._operators: dict[str, Operator] = {}
         self._round = 0
+        self.torch_alone = True  # whether all that is begun here draws from torch's streams alone
         for name in self.players:
             self._refuse_coupled(name)
 
-    def agent_seed(self, player: str) -> int | None:
-        """Of the random stream that a player's agent moves with, forked at each round: the same on all replicas.
+    def begins_query(self, node: Node) -> Begin:
+        """How the streams begin that a node of Q draws from when it is queried here."""
+        share = self._shares.get(node.name)
+        own = [f"{share.index} of {share.of}"] if share else []
+        return self._begin(draws_from_torch_alone(self.code(node)), "node", node.name, *own)
+
+    def begins_response(self, node: ResponseNode) -> Begin | None:
+        """How the streams begin that a product or a map of R draws from; None where nothing is drawn.
+
+        In torch's and antiphon's own operators nothing is drawn on the way back, and in antiphon's own maps nothing.
+        """
+        match node:
+            case Product(of=of):
+                silent = draws_from_torch_alone(self.code(self._grammar.query.by_name[of]))
+            case Map(operation=operation):
+                silent = is_of_antiphon(operation)
+            case _:
+                silent = True
+        return None if silent else self._begin(False, "response", node.name)
+
+    def begins_agent(self, what: str, player: str) -> Begin | None:
+        """How the streams begin that a player's agent hears or moves with: the same on all replicas.
 
         None for torch's optimizers, which draw nothing.
         """
         specification = self._assignment.agents[player]
-        return None if specification.in_place else stream(self._assignment.seed, "agent", player)
+        return None if specification.in_place else self._begin(False, what, player)
+
+    def code(self, node: Node) -> object:
+        """What is run when a node of Q is queried here."""
+        match node.kind:
+            case Kind.PLAYER:
+                return self.players[node.owner].module
+            case Kind.CLONE:
+                return self.clones[node.owner].module
+            case Kind.ORACLE:
+                return self.oracles[node.owner]
+            case _:
+                return node.operator
+
+    def _begin(self, torch_alone: bool, *names: str) -> Begin:
+        self.torch_alone &= torch_alone
+        return beginning(stream(self._assignment.seed, *names), generators(self.device), torch_alone)
 
     def agent_of(self, player: str) -> Player:
         """Who hears and moves for a player here."""
@@ -77,10 +115,9 @@ class Stage:
             len(node.inputs),
             toward,
             self.players[node.owner].parameters if parameters else (),
-            stream(self._assignment.seed, "node", node.name, *([f"{share.index} of {share.of}"] if share else [])),
             sum(self._is_product_of(step, node) for step in self._assignment.schedule.steps),
             node.owner in self._sharded,
-            generators(self.device),
+            self._responses[node.owner] <= 1 and share is None,
         )
 
     def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
@@ -154,7 +191,8 @@ class Stage:
             )
         for name, each in mine.items():
             try:
-                each.load(states[name])
+                with self._making("load", name):
+                    each.load(states[name])
             except (KeyError, TypeError, AttributeError, IndexError) as error:
                 raise ProtocolError(
                     f"{name!r} was to load a state that is not its own ({type(error).__name__}: {error}); expected "
@@ -180,6 +218,15 @@ class Stage:
             return False
         response = self._grammar.response.by_name[step.node]
         return isinstance(response, Product) and response.of == node.name
+
+    @cached_property
+    def _responses(self) -> Counter[str]:
+        """How many responses reach each player here in a round that plays them all, micro-batches counted each."""
+        owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
+        steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
+        own = (step for step in steps if step.worker == self.worker and step.part is not Part.UPSTREAM)
+        told = (self._grammar.response.by_name[step.node] for step in own)
+        return Counter(owners.get(each.of, "") for each in told if isinstance(each, Product) and each.parameters)
 
     def _refuse_coupled(self, player: str) -> None:
         """k replicas are one player only where an example is played the same whoever else is in its batch."""
@@ -214,11 +261,27 @@ class Stage:
     def _player(self, name: str) -> Player:
         apart = name in self._assignment.placement.agent_of
         specification = None if apart else self._assignment.agents[name]
-        return Player(name, self._factory(name), specification, self._seed(name), self.device)
+        with self._making("agent", name):
+            return Player(name, self._factory(name), specification, self._seed(name), self.device)
 
     def _agent(self, name: str) -> Player:
         # The same factory and seed make the parameters that the operator starts from.
-        return Player(name, self._factory(name), self._assignment.agents[name], self._seed(name), self.device)
+        with self._making("agent", name):
+            return Player(name, self._factory(name), self._assignment.agents[name], self._seed(name), self.device)
+
+    def _oracle(self, oracle: NamedOracle) -> Oracle:
+        with self._making("oracle", oracle.name):
+            return _make_oracle(oracle.name, oracle.declaration, stream(self._assignment.seed, "oracle", oracle.name))
+
+    def _clone(self, clone: CloneDeclaration) -> Clone:
+        with self._making("clone", clone.name):
+            return Clone(self.players[clone.player], clone.soft)
+
+    @contextmanager
+    def _making(self, what: str, name: str) -> Iterator[None]:
+        """What is made inside draws from streams of its own, and what it sets of torch's settings ends with it."""
+        with self._assignment.state.entered(), making(self._assignment.seed, what, name):
+            yield
 
     def _factory(self, player: str):  # noqa: ANN202 - a Factory
         return self._grammar.query.player_by_name[player].factory
@@ -287,7 +350,7 @@ def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle
         return declaration.make(seed)
     except AntiphonError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OracleError(
             f"oracle {name!r} cannot be made from {declaration.factory!r}: {type(error).__name__}: {error}. "
             "Expected a factory that takes its arguments and a seed; correct them."

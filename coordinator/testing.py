@@ -15,7 +15,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, dac
 from antiphon.grammars.library.networks import Policy, StateAction
-from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
+from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question, State
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.seeds import at_round
@@ -51,21 +51,62 @@ class Dense(nn.Sequential):
         super().__init__(nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout))
 
 
+class OddLayouts(nn.Module):
+    """Ordinary layers whose gradients or parameters lie in memory otherwise than row by row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.einsum, self.batched = nn.Parameter(torch.randn(8, 12)), nn.Parameter(torch.randn(2, 4, 4))
+        self.image = nn.Conv2d(2, 8, 2).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.columns, self.shift = nn.Parameter(torch.randn(8, 3).t()), nn.Parameter(torch.zeros(3, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, 12) to (batch, 3)."""
+        played = torch.einsum("bi,oi->bo", x, self.einsum).view(-1, 2, 4)
+        played = torch.bmm(self.batched, played.permute(1, 2, 0)).permute(2, 0, 1)
+        image = played.reshape(-1, 2, 2, 2).permute(0, 3, 1, 2)
+        return self.image(image).flatten(1) @ self.columns.t() + self.shift.sum()
+
+
 class FailsLater(nn.Linear):
     """Raises in its fourth forward pass."""
 
-    played = 0  # rounds; type inference on fake tensors does not count
+    played = 0
 
     def forward(self, input: Tensor) -> Tensor:
         """As linear, three times."""
-        self.played += not _fake(input)
+        self.played += 1
         if self.played == 4:
             raise ZeroDivisionError("the fourth is too many")
         return super().forward(input)
 
 
-def _fake(value: Tensor) -> bool:
-    return type(value).__name__ == "FakeTensor"
+class ExitsLater:
+    """An agent that goes down the sign of what it heard; in its third move it leaves by `sys.exit`."""
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self.parameters, self.response, self.moves = parameters, parameters, 0
+
+    def hear(self, response: Sequence[Tensor]) -> None:
+        """Keep the last."""
+        self.response = response
+
+    def move(self) -> Sequence[Tensor]:
+        """A step in place."""
+        self.moves += 1
+        if self.moves == 3:
+            raise SystemExit("enough")
+        for parameter, each in zip(self.parameters, self.response, strict=True):
+            parameter.sub_(each.sign(), alpha=0.01)
+        return self.parameters
+
+    def state(self) -> State:
+        """How many moves it made."""
+        return {"moves": self.moves}
+
+    def load(self, state: State) -> None:
+        """Continue."""
+        self.moves = state["moves"]
 
 
 def with_dropout() -> Grammar:
@@ -89,6 +130,12 @@ def convolutional() -> Grammar:
         "Last": Factory.of(nn.Linear, 45, 3),
     }
     return backprop(points(1, 9, 8), layers)
+
+
+def odd_layouts() -> Grammar:
+    """Two players, whose gradients autograd lays out in many ways."""
+    layers = {"Odd": Factory.of(OddLayouts), "Last": Factory.of(nn.Linear, 3, 3)}
+    return backprop(points(12), layers)
 
 
 def wide() -> Grammar:

@@ -61,6 +61,7 @@ class Worker:
         Raises what their factories raise, with their names; PlacementError when torch does not see that device.
         """
         torch.set_num_threads(assignment.threads)
+        assignment.state.enter()
         self._release()
         self._brake = Brake()
         self._assignment, self._name = assignment, name
@@ -91,6 +92,7 @@ class Worker:
         if self._program is None or self._assignment is None:
             raise self._unassigned("play")
         torch.set_num_threads(self._assignment.threads)
+        self._assignment.state.enter()
         self._brake.begin(batch)
         return self._program.play(first, rounds, self._brake)
 

@@ -2,6 +2,7 @@
 
 from antiphon.envs.bandit import quadratic_bandit as quadratic_bandit
 from antiphon.envs.binarized import binarized as binarized
+from antiphon.envs.conformance import check_environment as check_environment
 from antiphon.envs.contextual import contextual_bandit as contextual_bandit
 from antiphon.envs.dataset import arrays as arrays
 from antiphon.envs.dataset import dataset as dataset
@@ -9,6 +10,7 @@ from antiphon.envs.dataset import digits as digits
 from antiphon.envs.dataset import digits_arrays as digits_arrays
 from antiphon.envs.diabetes import diabetes as diabetes
 from antiphon.envs.diabetes import diabetes_arrays as diabetes_arrays
+from antiphon.envs.environment import read_spaces as read_spaces
 from antiphon.envs.evaluation import episode_returns as episode_returns
 from antiphon.envs.gymnasium import nature as nature
 from antiphon.envs.markov import chooser as chooser

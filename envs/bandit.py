@@ -61,6 +61,11 @@ class QuadraticBandit:
             return (torch.ones(self._batch, 1, dtype=self._curvature.dtype),)
         away = inputs[0].detach() - TARGET
         reward = -(away @ self._curvature * away).sum(1)
+        if not torch.isfinite(reward).all():
+            raise OracleError(
+                f"quadratic bandit answered NaN or infinity in round {round}; expected finite rewards. The actions "
+                "left all bounds: lower the learning rate of the player, or the noise."
+            )
         self._pulls.count(reward)
         return (reward,)
 

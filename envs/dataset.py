@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
+from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
-from antiphon.grammars.seeds import at_round
+from antiphon.grammars.seeds import at_round, forked
 from antiphon.grammars.types import Batch, EdgeType
 
 
@@ -31,8 +32,9 @@ def dataset(
     Raises OracleError for what is not such a data set, or has fewer items than a batch.
     """
     made = Factory.of(factory, *arguments, **keywords)
-    data = _open(made, batch)
-    outputs = tuple(EdgeType((Batch(symbol), *value.shape), value.dtype) for value in _item(data, 0, repr(made)))
+    with forked():  # the caller's random streams stay as they are
+        values = _item(_open(made, batch), 0, repr(made))
+    outputs = tuple(EdgeType((Batch(symbol), *value.shape), value.dtype) for value in values)
     return OracleDeclaration(
         Factory.of(Data, made, batch, shuffle), (Question("sample", (), outputs),), ((symbol, batch),)
     )
@@ -41,14 +43,18 @@ def dataset(
 def arrays(*columns: Tensor | np.ndarray, batch: int, symbol: str = "batch", shuffle: bool = True) -> OracleDeclaration:
     """Nature, who plays batches of rows of these tensors or arrays, which are all of one length.
 
-    Question: sample() -> one output per column, (batch, *shape). The declaration carries the data.
+    Question: sample() -> one output per column, (batch, *shape). The declaration carries a copy of the data.
+    Raises OracleError for columns of different lengths, or if there is no memory for the copy.
     """
     lengths = [len(column) for column in columns]
     if len(set(lengths)) != 1:
         raise OracleError(
             f"arrays: expected columns of one length; lengths {lengths} arrived. Correct the shorter ones."
         )
-    return dataset(TensorDataset, *map(torch.as_tensor, columns), batch=batch, symbol=symbol, shuffle=shuffle)
+    tensors = [torch.as_tensor(column) for column in columns]
+    refuse_beyond_memory("arrays: a copy of the data", sum(each.nbytes for each in tensors), "Write a torch Dataset.")
+    copies = [each.clone() for each in tensors]  # the caller may go on writing to what was handed over
+    return dataset(TensorDataset, *copies, batch=batch, symbol=symbol, shuffle=shuffle)
 
 
 def digits(
@@ -103,7 +109,9 @@ class Data:
         self._position += self._batch
         if self._columns is not None:
             return [column.index_select(0, rows) for column in self._columns]
-        return self._stack([_item(self._data, row, self._who) for row in rows.tolist()], rows)
+        # Copies, because a data set may hand out the same array again and again.
+        items = [tuple(value.clone() for value in _item(self._data, row, self._who)) for row in rows.tolist()]
+        return self._stack(items, rows)
 
     def state(self) -> State:
         """Epoch and position within it."""

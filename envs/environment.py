@@ -1,13 +1,16 @@
 """One environment of Gymnasium, made by name or by a factory, with observations as checked flat vectors."""
 
+import contextlib
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, final
 
 import gymnasium
 import numpy as np
 
-from antiphon.envs.spaces import ActionMap, ObservationMap
+from antiphon.envs.spaces import ActionMap, ObservationMap, described
 from antiphon.errors import OracleError
 
 Name: TypeAlias = str | Callable[..., gymnasium.Env[Any, Any]]
@@ -18,10 +21,17 @@ Keywords: TypeAlias = Mapping[str, Any]  # Any: whatever the environment's const
 
 @dataclass(frozen=True)
 class Spaces:
-    """What a grammar has to know of an environment: the widths of its observations and actions, as vectors."""
+    """What a grammar has to know of an environment.
+
+    observation, action: their widths, as vectors. low, high: the bounds of each dimension of the action, in a player's
+    units; they may be infinite. picture: the shape of the largest part of an observation that has rows and columns.
+    """
 
     observation: int
     action: int
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    picture: tuple[int, ...] = ()
 
 
 def title(name: Name) -> str:
@@ -50,79 +60,159 @@ def make(name: Name, keywords: Keywords) -> "FlatEnvironment":
             environment = gymnasium.make(name, disable_env_checker=True, **keywords)
         else:
             environment = name(**keywords)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise OracleError(_cannot_be_made(name, keywords, error)) from None
     if not isinstance(environment, gymnasium.Env):
         raise OracleError(
             f"{title(name)} made a {type(environment).__name__}; expected a gymnasium.Env. Correct the factory."
         )
     try:
+        _check_wrappers(environment, title(name))
         return FlatEnvironment(environment, title(name))
     except OracleError:
-        environment.close()
+        with contextlib.suppress(Exception):  # it is refused already
+            environment.close()
         raise
 
 
-def read_spaces(name: Name, keywords: Keywords) -> Spaces:
-    """The widths of an environment, from one that is made, reset and closed again.
+def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
+    """The spaces of an environment, from one that is made, reset and closed again.
 
     Raises OracleError when it cannot be made or reset, or observes what it does not declare.
     """
-    environment = make(name, keywords)
+    environment = make(name, keywords or {})
     try:
         environment.reset(seed=0)
-        return Spaces(environment.observations.width, environment.actions.width)
+        observations, actions = environment.observations, environment.actions
+        return Spaces(observations.width, actions.width, actions.low, actions.high, observations.largest_picture)
     finally:
         environment.close()
 
 
-class FlatEnvironment(gymnasium.Wrapper[np.ndarray, np.ndarray, Any, Any]):
-    """An environment whose observations are vectors of float32, held to its own observation space at every step.
+class Step(NamedTuple):
+    """What one step answers: the observation as a vector, and three plain values."""
+
+    observation: np.ndarray
+    reward: float
+    terminated: bool
+    truncated: bool
+
+
+@final
+class FlatEnvironment:
+    """An environment whose observations are vectors of float32, held to what it declares at every step.
 
     actions, observations: the maps of its spaces. Actions stay those of the environment: `actions.to_box` makes them.
+    What is answered is finite, and in memory of its own: an environment may reuse its arrays. `info` is not passed on.
     """
 
     def __init__(self, environment: gymnasium.Env[Any, Any], who: str) -> None:
-        super().__init__(environment)
-        self.who, self.steps = who, 0
+        self.environment, self.who, self.steps = environment, who, 0
         self.actions = ActionMap(environment.action_space, who)
         self.observations = ObservationMap(environment.observation_space, who)
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (self.observations.width,), np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+    def reset(self, seed: int | None = None) -> np.ndarray:
         """Begin an episode. Raises OracleError when the environment raises, or observes what it does not declare."""
         try:
-            observation, info = self.env.reset(seed=seed, options=options)
-        except Exception as error:
+            answer = self.environment.reset(seed=seed)
+        except (Exception, SystemExit) as error:
             raise OracleError(_raised(self.who, "in reset", error)) from error
-        return self.observations.flat(observation, "in reset"), info
+        observation, _ = self._parts(answer, ("observation", "info"), "reset")
+        return self.observations.flat(observation, "in reset")
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+    def step(self, action: np.ndarray) -> Step:
         """One step. Raises OracleError when the environment raises, or answers what it does not declare."""
         self.steps += 1
         try:
-            observation, reward, terminated, truncated, info = self.env.step(action)
-        except Exception as error:
+            answer = self.environment.step(action)
+        except (Exception, SystemExit) as error:
             raise OracleError(_raised(self.who, f"in step {self.steps}", error)) from error
-        return (
+        observation, reward, terminated, truncated, _ = self._parts(answer, _STEP, f"step {self.steps}")
+        return Step(
             self.observations.flat(observation, f"in step {self.steps}"),
             self._number(reward),
-            bool(terminated),
-            bool(truncated),
-            info,
+            self._flag(terminated, "terminated"),
+            self._flag(truncated, "truncated"),
+        )
+
+    def close(self) -> None:
+        """Close the environment. What it raises now is a warning: it must not hide why it is closed."""
+        try:
+            self.environment.close()
+        except Exception as error:
+            warnings.warn(f"{self.who} raised in close: {type(error).__name__}: {error}.", stacklevel=2)
+
+    def _parts(self, answer: Any, names: tuple[str, ...], when: str) -> tuple[Any, ...]:  # Any: an environment's answer
+        if isinstance(answer, tuple) and len(answer) == len(names):
+            return answer
+        found = f"a tuple of {len(answer)}" if isinstance(answer, tuple) else f"a {type(answer).__name__}"
+        raise OracleError(
+            f"{self.who} answered {found} in {when}; expected ({', '.join(names)}). "
+            "Wrap an environment of another interface so that it answers as gymnasium.Env does."
         )
 
     def _number(self, reward: Any) -> float:  # Any: an environment's reward
-        try:
-            return float(reward)
-        except (TypeError, ValueError):
+        number = reward if isinstance(reward, _NUMBERS) else _single(reward, "iuf")
+        if number is None:
             raise OracleError(
-                f"{self.who} answered a reward in step {self.steps} that is a {type(reward).__name__}; expected a "
+                f"{self.who} answered a reward in step {self.steps} that is {described(reward)}; expected a "
                 "number. Make the environment return one."
-            ) from None
+            )
+        if not _finite(number):
+            raise OracleError(
+                f"{self.who} answered the reward {number} in step {self.steps}; expected a finite number. "
+                "Repair the environment, or bound the actions that it is handed."
+            )
+        return float(number)
+
+    def _flag(self, value: Any, name: str) -> bool:  # Any: an environment's answer
+        if isinstance(value, (bool, np.bool_)):
+            return bool(value)
+        flag = _single(value, "biu")
+        if flag is None or flag not in (0, 1):
+            raise OracleError(
+                f"{self.who} answered {name} in step {self.steps} that is {described(value)}; expected True or False. "
+                "Make the environment return one."
+            )
+        return bool(flag)
 
 
-def _cannot_be_made(name: Name, keywords: Keywords, error: Exception) -> str:
+_STEP = ("observation", "reward", "terminated", "truncated", "info")
+_NUMBERS = (float, int, np.floating, np.integer)
+
+
+def _single(value: Any, kinds: str) -> Any:  # Any: an environment's answer; a number of Python
+    """The one number of an array, a tensor or a list of one, if its dtype is of these kinds; else None."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return array.item() if array.size == 1 and array.dtype.kind in kinds else None
+
+
+def _finite(number: Any) -> bool:  # Any: a number of Python or numpy; an integer may have no float
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
+def _check_wrappers(environment: gymnasium.Env[Any, Any], who: str) -> None:
+    """Refuse running statistics: each copy would have its own, no checkpoint would hold them, evaluation would begin
+    with fresh ones."""
+    layer: Any = environment
+    while layer is not None:
+        if any("RunningMeanStd" in type(value).__name__ for value in getattr(layer, "__dict__", {}).values()):
+            raise OracleError(
+                f"{who} contains {type(layer).__name__}, whose running statistics belong to one copy, are in no "
+                "checkpoint, and would begin anew in evaluation; expected wrappers that remember nothing beyond an "
+                "episode. Divide rewards by `reward_scale`; scale observations by constants "
+                "(gymnasium.wrappers.TransformObservation)."
+            )
+        layer = layer.env if isinstance(layer, gymnasium.Wrapper) else None
+
+
+def _cannot_be_made(name: Name, keywords: Keywords, error: BaseException) -> str:
     given = ", ".join(f"{key}={value!r}" for key, value in keywords.items()) or "none"
     if isinstance(error, (gymnasium.error.UnregisteredEnv, ModuleNotFoundError)):
         remedy = (
@@ -138,7 +228,7 @@ def _cannot_be_made(name: Name, keywords: Keywords, error: Exception) -> str:
     )
 
 
-def _raised(who: str, when: str, error: Exception) -> str:
+def _raised(who: str, when: str, error: BaseException) -> str:
     return (
         f"{who} raised {when}: expected an observation; {type(error).__name__} was raised: {str(error).rstrip('.')}. "
         "Repair the environment, or the actions that it is handed."

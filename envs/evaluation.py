@@ -1,6 +1,8 @@
 """Returns of a deterministic policy: an explicit reset per seed, many episodes in lockstep."""
 
+import warnings
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +11,16 @@ from torch import Tensor
 from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make, title
 from antiphon.errors import OracleError
 
+MAX_STEPS = 10_000
+"""Steps after which an episode of an evaluation is cut, unless told otherwise."""
+
+
+class Episodes(NamedTuple):
+    """Unscaled returns, in the order of the seeds; and how many episodes were cut, whose returns lack their ends."""
+
+    returns: list[float]
+    cut: int
+
 
 def episode_returns(
     id: Name,
@@ -16,16 +28,37 @@ def episode_returns(
     seeds: Sequence[int],
     *,
     keywords: Keywords | None = None,
-    max_steps: int | None = None,
+    max_steps: int = MAX_STEPS,
 ) -> list[float]:
+    """The returns of `played_episodes`, with a warning if some episodes were cut."""
+    returns, cut = played_episodes(id, policy, seeds, keywords=keywords, max_steps=max_steps)
+    if cut:
+        warnings.warn(
+            f"{title(id)}: {cut} of {len(returns)} episodes were cut after {max_steps} steps, and their returns lack "
+            "the rest. Raise `max_steps`, or give the environment a time limit.",
+            stacklevel=2,
+        )
+    return returns
+
+
+def played_episodes(
+    id: Name,
+    policy: Callable[[Tensor], Tensor],
+    seeds: Sequence[int],
+    *,
+    keywords: Keywords | None = None,
+    max_steps: int = MAX_STEPS,
+) -> Episodes:
     """The unscaled return of one episode per seed, in the order of the seeds.
 
     policy: observations (n, observation) float32 -> actions (n, action), in the units of `nature`; it is asked once per
     step for all episodes that still run, so n falls. Each seed has an environment of its own, reset once with it: a
-    vector environment would ignore the seeds of all resets but the first. max_steps: cuts episodes that last longer;
-    without it an environment without a time limit may run forever.
+    vector environment would ignore the seeds of all resets but the first. max_steps: cuts episodes that last longer,
+    so that an environment without a time limit is evaluated too.
     Raises OracleError when an environment cannot be made or raises, or for actions of another shape or not finite.
     """
+    if max_steps < 1:
+        raise OracleError(f"{title(id)}: max_steps is {max_steps!r}; expected at least 1. Correct it.")
     environments: list[FlatEnvironment] = []
     try:
         for _ in seeds:
@@ -40,22 +73,22 @@ def _play(
     environments: list[FlatEnvironment],
     policy: Callable[[Tensor], Tensor],
     seeds: Sequence[int],
-    max_steps: int | None,
+    max_steps: int,
     who: str,
-) -> list[float]:
+) -> Episodes:
     returns = [0.0] * len(environments)
-    observed = [one.reset(seed=int(seed))[0] for one, seed in zip(environments, seeds, strict=True)]
+    observed = [one.reset(int(seed)) for one, seed in zip(environments, seeds, strict=True)]
     running, steps = list(range(len(environments))), 0
-    while running and (max_steps is None or steps < max_steps):
+    while running and steps < max_steps:
         actions = _actions(environments[0], policy, np.stack([observed[index] for index in running]), who)
         still = []
         for index, action in zip(running, actions, strict=True):
-            observed[index], reward, terminated, truncated, _ = environments[index].step(action)
+            observed[index], reward, terminated, truncated = environments[index].step(action)
             returns[index] += reward
             if not (terminated or truncated):
                 still.append(index)
         running, steps = still, steps + 1
-    return returns
+    return Episodes(returns, len(running))
 
 
 def _actions(

@@ -1,19 +1,21 @@
 """Nature: vectorised environments of Gymnasium, with a memory of what happened (essay, section 2.4)."""
 
+import math
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Literal, final
 
-import gymnasium
 import numpy as np
 import torch
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from torch import Tensor
 
+from antiphon.envs.copies import Together
 from antiphon.envs.environment import Keywords, Name, make, read_spaces, title
 from antiphon.envs.episodes import Episodes
+from antiphon.envs.processes import Apart
 from antiphon.envs.replay import Replay
-from antiphon.envs.spaces import as_float32
-from antiphon.errors import AntiphonError, OracleError
+from antiphon.envs.spaces import float32
+from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.seeds import at_round
@@ -21,6 +23,9 @@ from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.draws import Draws
 
 Vectorization = Literal["sync", "async"]
+
+PICTURE = 1000
+"""Numbers from which on an observation with rows and columns is warned of, because it is flattened."""
 
 
 def nature(
@@ -33,32 +38,41 @@ def nature(
     reward_scale: float = 1.0,
     keywords: Keywords | None = None,
     vectorization: Vectorization = "sync",
+    deadline: float = 60.0,
     symbol: str = "batch",
     envs_symbol: str = "envs",
 ) -> OracleDeclaration:
     """Nature as an oracle, over `envs` copies of an environment with continuous actions.
 
     id: registered with Gymnasium, "module:id" for one that its module registers, or a class or function that makes an
-    environment. keywords: of its constructor. vectorization: "async" steps each copy in a process of its own.
+    environment. keywords: of its constructor. vectorization: "async" steps each copy in a process of its own, which has
+    to answer within `deadline` seconds.
 
     Questions, all float32:
     observe() -> s, (envs, observation);
     step(a), (envs, action) -> reward, done, (envs,) each: takes a step in every copy, and remembers it;
     replay() -> s, a, r, s', terminated: (batch, ...) each, drawn uniformly from the last `capacity` transitions.
 
-    Observations are flattened. Actions are in units of [-1, 1] where the environment bounds them on both sides, and in
-    its own units elsewhere; they are clipped, and what is remembered is the clipped one. For the first `warmup` steps
-    (all copies counted) the action that is handed over is ignored and a random one taken and remembered. Rewards are
-    divided by `reward_scale`, except in the report. An episode's last transition has its true next observation;
-    reaching a time limit is not termination.
+    Observations are flattened; large pictures are warned of. Actions are in units of [-1, 1] where the environment
+    bounds them on both sides, and in its own units elsewhere; they are clipped, and what is remembered is the clipped
+    one. For the first `warmup` steps (all copies counted) the action that is handed over is ignored and a random one
+    taken and remembered. Rewards are divided by `reward_scale`, except in the report. An episode's last transition has
+    its true next observation; reaching a time limit is not termination.
 
     One environment is made, reset and closed here, to read its spaces. Raises OracleError when that fails, when its
     actions are discrete, or for a size that is out of range.
     """
-    _check_sizes(title(id), envs=envs, batch=batch, capacity=capacity, warmup=warmup, scale=reward_scale)
+    sizes = {"envs": envs, "batch": batch, "capacity": capacity, "warmup": warmup}
+    _check_sizes(title(id), **sizes, scale=reward_scale, deadline=deadline)
     if vectorization not in ("sync", "async"):
         raise OracleError(f"{title(id)}: vectorization is {vectorization!r}; expected 'sync' or 'async'. Correct it.")
-    spaces = read_spaces(id, keywords or {})
+    spaces = read_spaces(id, keywords)
+    if math.prod(spaces.picture) >= PICTURE:
+        warnings.warn(
+            f"{title(id)} observes a picture of shape {spaces.picture}, which is flattened to "
+            f"{math.prod(spaces.picture)} numbers, unscaled. Wrap it to observe features, or a small scaled picture.",
+            stacklevel=2,
+        )
     factory = Factory.of(
         Nature,
         id,
@@ -69,6 +83,7 @@ def nature(
         reward_scale=reward_scale,
         keywords=dict(keywords or {}),
         vectorization=vectorization,
+        deadline=deadline,
     )
     questions = _questions(spaces.observation, spaces.action, Batch(envs_symbol), Batch(symbol))
     return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
@@ -93,15 +108,17 @@ class Nature:
         reward_scale: float,
         keywords: Keywords,
         vectorization: Vectorization,
+        deadline: float,
         seed: int,
     ) -> None:
         self._who, self._envs, self._batch, self._seed = title(id), envs, batch, seed
         self._warmup, self._reward_scale, self._env_steps = warmup, reward_scale, 0
+        # The replay before the copies: it may be refused, and then there are none to close.
         one = make(id, keywords)
         self._actions = one.actions
-        self._replay = Replay(capacity, one.observations.width, one.actions.width)
         one.close()
-        self._vector = _vector(id, keywords, envs, vectorization)
+        self._replay = Replay(capacity, one.observations.width, one.actions.width, who=self._who)
+        self._copies = Together(id, keywords, envs) if vectorization == "sync" else Apart(id, keywords, envs, deadline)
         # A stream for the warm-up's actions, one for what is drawn from memory; resets are seeded by a third.
         self._warmup_draws, self._replay_draws = Draws(at_round(seed, 1)), Draws(at_round(seed, 2))
         self._episodes = Episodes(envs)
@@ -139,18 +156,30 @@ class Nature:
 
     def close(self) -> None:
         """Close the environments, and with them the processes of vectorization "async"."""
-        self._vector.close()
+        self._copies.close()
 
     def _step(self, action: Tensor, round: int) -> tuple[Tensor, Tensor]:
         units = self._units(action, round)
-        after, reward, terminated, truncated, last = self._vector_step(self._actions.to_box(units))
+        steps = self._copies.step(self._actions.to_box(units))
+        after, observed, *rest = zip(*steps, strict=True)
+        reward, terminated, truncated = map(np.array, rest)
         self._env_steps += self._envs
-        self._episodes.count(reward, terminated | truncated)
-        scaled, observed = as_float32(reward / self._reward_scale), as_float32(after)
-        true_after = observed if last is None else as_float32(last)
-        self._replay.store(self._observed, torch.from_numpy(units), scaled, true_after, as_float32(terminated))
-        self._observed = observed
-        return scaled, as_float32(terminated | truncated)
+        scaled, done = self._scaled(reward), terminated | truncated
+        self._episodes.count(reward, done)
+        columns = units, scaled, _rows(after), terminated.astype(np.float32)
+        self._replay.store(self._observed, *map(torch.from_numpy, columns))
+        self._observed = torch.from_numpy(_rows(observed))
+        return torch.from_numpy(scaled), torch.from_numpy(done.astype(np.float32))
+
+    def _scaled(self, reward: np.ndarray) -> np.ndarray:
+        scaled = float32(reward / self._reward_scale)
+        if not np.isfinite(scaled).all():
+            raise OracleError(
+                f"{self._who} answered a reward of {np.abs(reward).max():g} in the step before {self._env_steps}, and "
+                f"float32 cannot hold it, divided by reward_scale {self._reward_scale:g}; expected a finite number. "
+                "Raise `reward_scale`, or repair the environment."
+            )
+        return scaled
 
     def _units(self, action: Tensor, round: int) -> np.ndarray:
         if self._env_steps < self._warmup:
@@ -163,47 +192,14 @@ class Nature:
             )
         return self._actions.clip(units)
 
-    def _vector_step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-        """Next observations, rewards, terminated, truncated; and, if an episode ended, the true next observations."""
-        try:
-            after, reward, terminated, truncated, info = self._vector.step(actions)
-        except AntiphonError:
-            raise
-        except Exception as error:
-            raise OracleError(
-                f"{self._who} raised after {self._env_steps} steps: expected an observation; {type(error).__name__} "
-                f"was raised: {error}. Repair the environment, or the actions that it is handed."
-            ) from error
-        last = None
-        if "final_obs" in info:
-            # SAME_STEP: `after` already belongs to the next episode; where one ended, the truth is in `final_obs`.
-            last = after.copy()
-            for index in np.flatnonzero(info["_final_obs"]):
-                last[index] = info["final_obs"][index]
-        self._check_finite(reward, after, after if last is None else last)
-        return after, reward, terminated, truncated, last
-
-    def _check_finite(self, *answers: np.ndarray) -> None:
-        if not all(np.isfinite(answer).all() for answer in answers):
-            raise OracleError(
-                f"{self._who} answered NaN or infinity in the step after {self._env_steps}; expected finite numbers. "
-                "Repair the environment, or bound the actions that it is handed."
-            )
-
     def _reset(self) -> Tensor:
         # Only explicit resets are seeded: those that follow an episode's end go on from each copy's own generator.
         # Copy i is seeded by the sum of this and i, which has to stay within 31 bits.
-        observed, _ = self._vector.reset(seed=at_round(at_round(self._seed, 3), self._env_steps) >> 33)
-        return as_float32(observed)
+        return torch.from_numpy(_rows(self._copies.reset(at_round(at_round(self._seed, 3), self._env_steps) >> 33)))
 
 
-def _vector(id: Name, keywords: Keywords, envs: int, vectorization: Vectorization) -> gymnasium.vector.VectorEnv:
-    # SAME_STEP, because every step is then a transition: NEXT_STEP spends a step on each reset, and ignores its action.
-    makers = [lambda: make(id, keywords)] * envs
-    kind: Any = SyncVectorEnv if vectorization == "sync" else AsyncVectorEnv  # Any: they share no constructor
-    return kind(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+def _rows(vectors: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(vectors).reshape(len(vectors), -1)  # as np.stack, in a quarter of the time
 
 
 def _questions(observation: int, action: int, envs: Batch, batch: Batch) -> tuple[Question, ...]:
@@ -215,10 +211,11 @@ def _questions(observation: int, action: int, envs: Batch, batch: Batch) -> tupl
     return Question("observe", (), (of(envs, observation),)), step, Question("replay", (), remembered)
 
 
-def _check_sizes(who: str, *, envs: int, batch: int, capacity: int, warmup: int, scale: float) -> None:
+def _check_sizes(who: str, *, envs: int, batch: int, capacity: int, warmup: int, scale: float, deadline: float) -> None:
     bounds = (("envs", envs, 1), ("batch", batch, 1), ("capacity", capacity, envs), ("warmup", warmup, 0))
     for name, value, least in bounds:
         if value < least:
             raise OracleError(f"{who}: {name} is {value!r}; expected at least {least}. Correct it.")
-    if not scale > 0:
-        raise OracleError(f"{who}: reward_scale is {scale!r}; expected a number above 0. Correct it.")
+    for name, value in (("reward_scale", scale), ("deadline", deadline)):
+        if not 0 < value < math.inf:
+            raise OracleError(f"{who}: {name} is {value!r}; expected a number above 0. Correct it.")

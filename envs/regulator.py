@@ -103,18 +103,18 @@ class RegulatorNature:
         reward = -(before @ system.state_cost * before).sum(1) - (action @ system.action_cost * action).sum(1)
         done = torch.rand(len(before), generator=generator, dtype=torch.float64) >= system.gamma
         begun = system.start * _normal(*before.shape, generator)
-        self._check_finite(after)
+        self._check_finite(after, reward)
         self._replay.store(before, action, reward, after, torch.zeros_like(reward))
         self._observed = torch.where(done.unsqueeze(1), begun, after)
         self._steps += len(before)
         self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1
         return reward, done.to(torch.float64)
 
-    def _check_finite(self, after: Tensor) -> None:
-        if not torch.isfinite(after).all():
+    def _check_finite(self, *values: Tensor) -> None:
+        if not all(torch.isfinite(value).all() for value in values):
             raise OracleError(
-                f"regulator left all bounds in the step after {self._steps}; expected finite states. The policy does "
-                "not stabilise it: lower Actor's learning rate, or begin nearer to a stable gain."
+                f"regulator left all bounds in the step after {self._steps}; expected finite states and rewards. The "
+                "policy does not stabilise it: lower Actor's learning rate, or begin nearer to a stable gain."
             )
 
 

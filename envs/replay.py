@@ -5,6 +5,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.errors import OracleError
 from antiphon.grammars.oracle import State
 
@@ -13,11 +14,17 @@ from antiphon.grammars.oracle import State
 class Replay:
     """A ring of the last `capacity` transitions (s, a, r, s', terminated), preallocated, of one dtype.
 
-    observation, action: widths. Memory is its own: what is stored is copied in, what is drawn is copied out.
+    observation, action: widths. who: whose it is, for errors. Memory is its own: what is stored is copied in, what is
+    drawn is copied out. Raises OracleError if this machine has not enough of it.
     """
 
-    def __init__(self, capacity: int, observation: int, action: int, dtype: torch.dtype = torch.float32) -> None:
-        self.capacity, self._filled, self._next = capacity, 0, 0
+    def __init__(
+        self, capacity: int, observation: int, action: int, dtype: torch.dtype = torch.float32, who: str = "Nature"
+    ) -> None:
+        self.capacity, self._filled, self._next, self._who = capacity, 0, 0, who
+        self._row = (2 * observation + action + 2) * dtype.itemsize
+        what = f"{who}: a replay of {capacity} transitions with observations of {observation} numbers"
+        refuse_beyond_memory(what, capacity * self._row, "Choose a smaller `capacity`, or observe less.")
         shapes = ((capacity, observation), (capacity, action), (capacity,), (capacity, observation), (capacity,))
         self._columns = tuple(torch.empty(shape, dtype=dtype) for shape in shapes)
 
@@ -44,7 +51,9 @@ class Replay:
         return tuple(column.index_select(0, rows) for column in self._columns)
 
     def state(self) -> State:
-        """The part that is filled, and where the next transition goes."""
+        """The part that is filled, and where the next transition goes. Raises OracleError if no copy of it fits."""
+        what = f"{self._who}: a copy of the replay's {self._filled} transitions, to save it,"
+        refuse_beyond_memory(what, self._filled * self._row, "Choose a smaller `capacity`.")
         filled = [column[: self._filled].clone() for column in self._columns]
         return {"columns": filled, "next": self._next}
 
@@ -57,6 +66,11 @@ class Replay:
             raise OracleError(
                 f"replay of capacity {self.capacity}: expected a state of shapes {expected}; {found} arrived. "
                 "Resume with the environment and the capacity that the run was started with."
+            )
+        if not all(torch.isfinite(column).all() for column in state["columns"]):
+            raise OracleError(
+                f"{self._who}: the saved replay holds NaN or infinity; expected finite numbers. "
+                "Continue from an older checkpoint, or begin anew."
             )
         for mine, saved in zip(self._columns, state["columns"], strict=True):
             mine[:filled] = saved

@@ -1,12 +1,13 @@
 """Affine maps between a player's units and an environment's boxes, and observations as flat vectors."""
 
+import warnings
+from collections.abc import Iterator
 from typing import Any, final
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium.spaces.utils import flatdim, flatten
-from torch import Tensor
 
 from antiphon.errors import OracleError
 
@@ -33,25 +34,55 @@ class ActionMap:
                 f"{who} has the action space {space}; expected a continuous Box, because players move in the units of "
                 "its gradient. Choose an environment with continuous actions, or wrap this one so that it takes them."
             )
-        self.width, self._shape, self._dtype = int(np.prod(space.shape)), space.shape, space.dtype
+        if not np.prod(space.shape):
+            raise OracleError(f"{who} has the action space {space}; expected at least one dimension. Give it one.")
+        self.width, self._shape, self._dtype, self._who = int(np.prod(space.shape)), space.shape, space.dtype, who
+        self._narrow = np.finfo(space.dtype).max < np.finfo(np.float32).max
         # Every map is done in the box's own precision: a bound must be met exactly.
         self._low, self._high = space.low.reshape(-1), space.high.reshape(-1)
-        self._bounded = np.isfinite(self._low) & np.isfinite(self._high)
+        largest = np.finfo(space.dtype).max  # some write it for infinity
+        self._bounded = (self._low > -largest) & (self._high < largest)
         half, center = np.ones_like(self._low), np.zeros_like(self._low)
         low, high = self._low[self._bounded], self._high[self._bounded]
         half[self._bounded], center[self._bounded] = high / 2 - low / 2, high / 2 + low / 2
         self._half, self._center = half, center
-        self._unit_low = np.where(self._bounded, -1, self._low).astype(np.float32)
-        self._unit_high = np.where(self._bounded, 1, self._high).astype(np.float32)
+        with np.errstate(over="ignore"):  # a bound that float32 cannot hold is none
+            self._unit_low = np.where(self._bounded, -1, self._low).astype(np.float32)
+            self._unit_high = np.where(self._bounded, 1, self._high).astype(np.float32)
+        self._unit_low[~self._bounded & (self._low <= -largest)] = -np.inf
+        self._unit_high[~self._bounded & (self._high >= largest)] = np.inf
+
+    @property
+    def low(self) -> tuple[float, ...]:
+        """The lower bound of each dimension, in units; it may be minus infinity."""
+        return tuple(self._unit_low.tolist())
+
+    @property
+    def high(self) -> tuple[float, ...]:
+        """The upper bound of each dimension, in units; it may be infinity."""
+        return tuple(self._unit_high.tolist())
 
     def clip(self, units: np.ndarray) -> np.ndarray:
         """The nearest units that the box allows: (n, width) float32 to the same."""
         return np.clip(units, self._unit_low, self._unit_high)
 
     def to_box(self, units: np.ndarray) -> np.ndarray:
-        """Clipped units (n, width) as actions (n, *shape) of the box's dtype, within its bounds."""
+        """Clipped units (n, width) as actions (n, *shape) of the box's dtype, within its bounds, in fresh memory.
+
+        Raises OracleError for units that the box's dtype cannot hold.
+        """
+        if self._narrow:
+            self._check_range(units)
         actions = np.clip(self._center + self._half * units.astype(self._dtype), self._low, self._high)
         return actions.reshape(len(units), *self._shape)
+
+    def _check_range(self, units: np.ndarray) -> None:
+        largest = np.abs(units).max(initial=0)
+        if largest > np.finfo(self._dtype).max:
+            raise OracleError(
+                f"{self._who} takes actions of {self._dtype}, and {largest:g} arrived, which that cannot hold; "
+                "expected less. Bound the action space, or lower the learning rate of the player."
+            )
 
     def draw(self, count: int, generator: torch.Generator) -> np.ndarray:
         """Random units (count, width) float32: uniform where bounded; elsewhere normal, clipped at the bound."""
@@ -73,51 +104,114 @@ class ObservationMap:
                 "a Dict or Tuple of such. Wrap the environment so that it observes vectors."
             )
         self.width, self._space, self._who = int(flatdim(space)), space, who
-        self._box = isinstance(space, gymnasium.spaces.Box)
+        if not self.width:
+            raise OracleError(f"{who} has the observation space {space}; expected at least one number. Give it one.")
+        self._box, self._warned = isinstance(space, gymnasium.spaces.Box), False
+
+    @property
+    def largest_picture(self) -> tuple[int, ...]:
+        """The shape of the largest part that has rows and columns; () if there is none."""
+        return max((box.shape for box in _boxes(self._space) if len(box.shape) > 1), key=np.prod, default=())
 
     def flat(self, observation: Any, when: str) -> np.ndarray:  # Any: an environment's observation
-        """The observation as a vector (width,) float32.
+        """The observation as a vector (width,) of finite float32, in memory of its own.
 
+        A number of another dtype is converted to the declared one if that can hold it, with one warning.
         Raises OracleError naming the environment, when it happened, and the place of the misfit.
         """
-        misfit = _misfit(self._space, observation, "")
-        if misfit:
+        try:
+            fitted = _fitted(self._space, observation, "")
+        except _Misfit as misfit:
             raise OracleError(
                 f"{self._who} broke its own observation space {when}: {misfit}. "
                 "Make the environment observe what it declares, or declare what it observes."
+            ) from None
+        if fitted is not observation and not self._warned:
+            self._warn(observation, when)
+        flat = fitted.reshape(-1) if self._box else flatten(self._space, fitted)
+        vector = float32(flat)
+        if not np.logical_and.reduce(np.isfinite(vector)):  # as all(), without its detour
+            raise OracleError(
+                f"{self._who} observed NaN or infinity {when}, or what float32 cannot hold; expected finite numbers. "
+                "Repair the environment, or bound the actions that it is handed."
             )
-        flat = observation.reshape(-1) if self._box else flatten(self._space, observation)
-        return np.asarray(flat, dtype=np.float32)
+        return vector
+
+    def _warn(self, observation: Any, when: str) -> None:  # Any: an environment's observation
+        self._warned = True
+        warnings.warn(
+            f"{self._who} observed {described(observation)} {when} where it declares {self._space}; it is converted, "
+            "here and in every step. Make the environment observe what it declares.",
+            stacklevel=3,
+        )
 
 
-def as_float32(rows: np.ndarray) -> Tensor:
-    """A tensor of float32 in memory of its own."""
-    return torch.from_numpy(rows.astype(np.float32))
+def float32(values: np.ndarray) -> np.ndarray:
+    """A copy as float32; what that cannot hold becomes infinite."""
+    if values.dtype == np.float32:
+        return values.copy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(np.float32)
 
 
-def _misfit(space: gymnasium.Space[Any], value: Any, where: str) -> str:  # Any: an environment's observation
-    """What is wrong with a value of this space, in words; empty if nothing is. Bounds are not looked at: many
-    environments overstep theirs by a rounding."""
-    if isinstance(space, gymnasium.spaces.Box):
-        if isinstance(value, np.ndarray) and value.shape == space.shape and value.dtype == space.dtype:
-            return ""
-        return f"expected{where} {space.dtype}{list(space.shape)}, {_text(value)} arrived"
-    if isinstance(space, gymnasium.spaces.Dict):
-        if not isinstance(value, dict) or value.keys() != space.spaces.keys():
-            return f"expected{where} the keys {sorted(space.spaces)}, {_text(value)} arrived"
-        found = (_misfit(part, value[key], f"{where}[{key!r}]") for key, part in space.spaces.items())
-        return next(filter(None, found), "")
-    if isinstance(space, gymnasium.spaces.Tuple):
-        if not isinstance(value, tuple) or len(value) != len(space.spaces):
-            return f"expected{where} a tuple of {len(space.spaces)}, {_text(value)} arrived"
-        found = (_misfit(part, value[index], f"{where}[{index}]") for index, part in enumerate(space.spaces))
-        return next(filter(None, found), "")
-    return "" if space.contains(value) else f"expected{where} a member of {space}, {_text(value)} arrived"
+def described(value: Any) -> str:  # Any: what an environment answered
+    """A value's type in words, without its contents.
 
-
-def _text(value: Any) -> str:  # Any: an environment's observation
+    >>> described(np.zeros(3)), described((1, 2)), described(None)
+    ('float64[3]', 'a tuple of 2', 'a NoneType')
+    """
     if isinstance(value, (np.ndarray, np.generic)):
         return f"{value.dtype}{list(value.shape)}"
     if isinstance(value, dict):
         return f"a dict with the keys {sorted(map(str, value))}"
     return f"a {type(value).__name__}" + (f" of {len(value)}" if isinstance(value, (tuple, list)) else "")
+
+
+class _Misfit(Exception):
+    """What is wrong with an observation, and where, in words."""
+
+
+def _fitted(space: gymnasium.Space[Any], value: Any, where: str) -> Any:  # Any: an environment's observation
+    """The value itself if it is of its space, else one converted to it. Bounds are not looked at: many environments
+    overstep theirs by a rounding. Raises _Misfit for what cannot be converted without loss."""
+    if isinstance(space, gymnasium.spaces.Box):
+        return _fitted_box(space, value, where)
+    if isinstance(space, gymnasium.spaces.Dict):
+        if not isinstance(value, dict) or value.keys() != space.spaces.keys():
+            raise _Misfit(f"expected{where} the keys {sorted(space.spaces)}, {described(value)} arrived")
+        parts = {key: _fitted(part, value[key], f"{where}[{key!r}]") for key, part in space.spaces.items()}
+        return value if all(parts[key] is value[key] for key in parts) else parts
+    if isinstance(space, gymnasium.spaces.Tuple):
+        if not isinstance(value, (tuple, list)) or len(value) != len(space.spaces):
+            raise _Misfit(f"expected{where} a tuple of {len(space.spaces)}, {described(value)} arrived")
+        found = tuple(_fitted(part, value[index], f"{where}[{index}]") for index, part in enumerate(space.spaces))
+        return value if all(mine is theirs for mine, theirs in zip(found, value, strict=True)) else found
+    if not space.contains(value):
+        raise _Misfit(f"expected{where} a member of {space}, {described(value)} arrived")
+    return value
+
+
+def _fitted_box(space: gymnasium.spaces.Box, value: Any, where: str) -> np.ndarray:  # Any: as above
+    own = type(value) is np.ndarray or isinstance(value, np.generic)
+    if own and value.shape == space.shape and value.dtype == space.dtype:
+        return value
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError):  # lists of different length, tensors that are elsewhere
+        array = np.empty(0, dtype=object)
+    if array.shape != space.shape or array.dtype.kind not in "biuf":
+        raise _Misfit(f"expected{where} {space.dtype}{list(space.shape)}, {described(value)} arrived")
+    with np.errstate(all="ignore"):
+        fitted = array.astype(space.dtype)
+    if fitted.dtype.kind != "f" and not np.array_equal(fitted, array):
+        raise _Misfit(f"expected{where} {space.dtype}{list(space.shape)}, values that it cannot hold arrived")
+    return fitted
+
+
+def _boxes(space: gymnasium.Space[Any]) -> Iterator[gymnasium.spaces.Box]:
+    if isinstance(space, gymnasium.spaces.Box):
+        yield space
+    elif isinstance(space, (gymnasium.spaces.Dict, gymnasium.spaces.Tuple)):
+        parts = space.spaces.values() if isinstance(space, gymnasium.spaces.Dict) else space.spaces
+        for part in parts:
+            yield from _boxes(part)

@@ -1,9 +1,15 @@
 """Small environments whose transitions are known, and some that misbehave: to test what is built upon environments."""
 
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
 from typing import Any, final
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.spaces import Box, Dict, Discrete, Tuple
 
 Step = tuple[Any, float, bool, bool, dict[str, Any]]  # Any: an observation, and information that is anything
@@ -111,15 +117,89 @@ class Nested(gymnasium.Env):
         return {"a": (np.array([self._level], dtype=np.float32), np.array([1, 2], dtype=np.float32)), "b": np.int64(1)}
 
 
+HABITS = (
+    *("plain", "reused array", "various infos", "float64", "list", "tensor", "own action"),
+    *("integer reward", "array reward", "numpy flags", "integer flags"),
+)
+
+
+@final
+class Unusual(gymnasium.Env):
+    """Observes (steps, last action), rewards the action rounded, truncates after 3 steps; always the same to a plain
+    reader, but with a habit in how it answers that the interface does not forbid, or that Gymnasium warns of."""
+
+    def __init__(self, habit: str = "plain") -> None:
+        self.observation_space, self.action_space = Box(-9, 9, (2,), np.float32), Box(-1, 1, (1,), np.float32)
+        self._habit, self._steps, self._array = habit, 0, np.zeros(2, dtype=np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
+        """Zeros."""
+        super().reset(seed=seed)
+        self._steps = 0
+        return self._observation(0.0), self._info()
+
+    def step(self, action: np.ndarray) -> tuple[Any, ...]:
+        """One step."""
+        self._steps += 1
+        moved = float(action[0])
+        if self._habit == "own action":
+            action[0] = 7.0
+        reward: Any = round(moved)
+        if self._habit != "integer reward":
+            reward = np.array([reward]) if self._habit == "array reward" else float(reward)
+        over: Any = self._steps >= 3
+        if self._habit in ("numpy flags", "integer flags"):
+            over = np.bool_(over) if self._habit == "numpy flags" else int(over)
+        return self._observation(moved), reward, False, over, self._info()
+
+    def _observation(self, moved: float) -> Any:
+        if self._habit == "list":
+            return [self._steps, moved]
+        if self._habit == "tensor":
+            return torch.tensor([self._steps, moved])
+        self._array = self._array if self._habit == "reused array" else self._array.copy()
+        self._array[:] = self._steps, moved
+        return self._array.astype(np.float64) if self._habit == "float64" else self._array
+
+    def _info(self) -> dict[str, Any]:
+        return {"found": np.zeros(int(self.np_random.integers(1, 9)))} if self._habit == "various infos" else {}
+
+
+@final
+class Reach(gymnasium.Env):
+    """One step an episode, reward -|a - target|^2, from one state: one dimension of the action for each kind of bounds,
+    [-2, 2], [0, inf), (-inf, 0], (-inf, inf)."""
+
+    target = (1.0, 5.0, -5.0, 5.0)
+
+    def __init__(self) -> None:
+        self.observation_space = Box(-1, 1, (1,), np.float32)
+        self.action_space = Box(np.float32([-2, 0, -np.inf, -np.inf]), np.float32([2, np.inf, 0, np.inf]))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """The state."""
+        super().reset(seed=seed)
+        return np.ones(1, dtype=np.float32), {}
+
+    def step(self, action: np.ndarray) -> Step:
+        """The end."""
+        return np.ones(1, dtype=np.float32), -float(((action - self.target) ** 2).sum()), True, False, {}
+
+
 @final
 class Misbehaving(gymnasium.Env):
-    """Breaks its contract in the third step, where `fault` is "shape", "dtype", "crash", "reward" (None) or "nan"; or
-    at once: "discrete" has discrete actions, "reset" crashes in reset, "build" cannot be made."""
+    """Breaks its contract in the third step, or at once.
+
+    In the third step, where `fault` is of the answer: "shape", "nan", "huge" (what float32 cannot hold), "reward"
+    (None), "nan reward", "huge reward", "flag" (None), "old answer" (four values); or "crash", "exit" (SystemExit),
+    "die" (with exit code 7), "killed" (by SIGKILL), "hang". At once: "discrete" has discrete actions, "reset" crashes
+    in reset, "nan reset" observes NaN there, "build" cannot be made.
+    """
 
     def __init__(self, fault: str = "none") -> None:
         if fault == "build":
             raise ValueError("no such map")
-        self.observation_space = Box(-1, 1, (3,), np.float32)
+        self.observation_space = Box(-1, 1, (3,), np.float64 if fault == "huge" else np.float32)
         self.action_space = Discrete(2) if fault == "discrete" else Box(-1, 1, (1,), np.float32)
         self._fault, self._steps = fault, 0
 
@@ -128,16 +208,33 @@ class Misbehaving(gymnasium.Env):
         super().reset(seed=seed)
         if self._fault == "reset":
             raise RuntimeError("the door is shut")
-        return np.zeros(3, dtype=np.float32), {}
+        return self._zeros(np.nan if self._fault == "nan reset" else 0), {}
 
-    def step(self, action: np.ndarray) -> Step:
+    def step(self, action: np.ndarray) -> Any:  # Any: this may be the fault
         """Zeros, or the fault."""
         self._steps += 1
         fault = self._fault if self._steps == 3 else "none"
-        if fault == "crash":
-            raise RuntimeError("the motor is on fire")
-        observation = np.zeros(4 if fault == "shape" else 3, dtype=np.float64 if fault == "dtype" else np.float32)
-        if fault == "nan":
-            observation[0] = np.nan
-        reward: Any = None if fault == "reward" else 1.0  # Any: this is the fault
-        return observation, reward, False, False, {}
+        if fault in _ENDS:
+            _ENDS[fault]()
+        observation = self._zeros({"nan": np.nan, "huge": 1e39}.get(fault, 0))
+        if fault == "shape":
+            observation = np.zeros(4, dtype=np.float32)
+        reward = {"reward": None, "nan reward": np.nan, "huge reward": 1e39}.get(fault, 1.0)
+        answer = observation, reward, None if fault == "flag" else False, False, {}
+        return answer[:4] if fault == "old answer" else answer
+
+    def _zeros(self, first: float) -> np.ndarray:
+        return np.array([first, 0, 0], dtype=self.observation_space.dtype)
+
+
+def _crash() -> None:
+    raise RuntimeError("the motor is on fire")
+
+
+_ENDS: dict[str, Callable[[], object]] = {
+    "crash": _crash,
+    "exit": lambda: sys.exit(3),
+    "die": lambda: os._exit(7),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": lambda: threading.Event().wait(),
+}

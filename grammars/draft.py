@@ -4,13 +4,14 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, overload
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.brick import ENTRANCE, Brick
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.inference import infer, make_module, make_operator
+from antiphon.grammars.inference import Inferred, infer, make_module, make_operator
 from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.query import (
     CloneDeclaration,
@@ -22,8 +23,10 @@ from antiphon.grammars.query import (
     QueryGraph,
     QueryPass,
     Use,
+    refuse_conflicting_sizes,
 )
-from antiphon.grammars.types import EdgeType
+from antiphon.grammars.sampling import Made, Samples
+from antiphon.grammars.types import EdgeType, Sizes
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,18 @@ class QueryDraft:
         self._within: tuple[Use, ...] = ()
         self._names: set[str] = set()
         self._uses: Counter[tuple[str, str]] = Counter()
+        self._samples = Samples()
+
+    @property
+    def sizes(self) -> Sizes:
+        """The size of every symbolic dimension that an oracle has declared so far."""
+        return {symbol: size for oracle in self._oracles for symbol, size in oracle.declaration.sizes}
 
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
         """An oracle; its questions are the handle's methods, `nature.observe()`, and calling it asks the first."""
         self._take(name)
         self._oracles.append(NamedOracle(name, declaration))
+        refuse_conflicting_sizes(self._oracles)
         return OracleHandle(self, name, declaration)
 
     @overload
@@ -192,8 +202,19 @@ class QueryDraft:
             )
         self._names.add(name)
 
+    def _infer(self, who: str, made: Made, inputs: tuple[Value, ...]) -> Inferred:
+        upstream = partial(self._samples.of, [value.port for value in inputs])
+        return infer(who, *made, [value.type for value in inputs], self.sizes, upstream)
+
     def _add(
-        self, kind: Kind, owner: str, inputs: tuple[Value, ...], outputs: tuple[EdgeType, ...], **more: Any
+        self,
+        kind: Kind,
+        owner: str,
+        inputs: tuple[Value, ...],
+        outputs: tuple[EdgeType, ...],
+        made: Made | None = None,
+        oracle: tuple[OracleDeclaration, str] | None = None,
+        **more: Any,
     ) -> tuple[Value, ...]:  # Any: the fields of Node that some kinds have
         use = owner, more.get("question", "")
         uses = self._uses[use]
@@ -202,6 +223,7 @@ class QueryDraft:
         name = base if uses == 0 else f"{base}#{uses + 1}"
         query_pass = self._pass or _DEFAULT_PASS
         ports = tuple(value.port for value in inputs)
+        self._samples.add(name, ports, outputs, made, oracle)
         self._nodes.append(Node(name, kind, owner, ports, outputs, query_pass, within=self._within, **more))
         return tuple(Value(Port(name, index), each) for index, each in enumerate(outputs))
 
@@ -234,8 +256,9 @@ class OracleHandle:
             raise GrammarError(
                 f"oracle {self.name!r} has no question {question!r}; expected one of {known}. Ask one of these."
             )
-        _check_inputs(f"oracle {self.name!r}, question {question!r},", found, inputs)
-        played = self.draft._add(Kind.ORACLE, self.name, inputs, found.outputs, question=question)
+        _check_inputs(f"oracle {self.name!r}, question {question!r},", found, inputs, self.draft.sizes)
+        asked = self.declaration, question
+        played = self.draft._add(Kind.ORACLE, self.name, inputs, found.outputs, oracle=asked, question=question)
         return played[0] if len(played) == 1 else played
 
 
@@ -249,10 +272,11 @@ class PlayerHandle:
     def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the player: its operator on these inputs, at the parameters it plays in that round."""
         factory = self.draft._factories[self.name]
-        inferred = infer(f"player {self.name!r}", make_module, factory, [value.type for value in inputs])
+        made = make_module, factory
+        inferred = self.draft._infer(f"player {self.name!r}", made, inputs)
         _check_parameters(self.name, factory, {each.dtype for each in inferred.parameters})
         self.draft._players[self.name] = PlayerDeclaration(self.name, factory, inferred.parameters)
-        played = self.draft._add(Kind.PLAYER, self.name, inputs, inferred.outputs)
+        played = self.draft._add(Kind.PLAYER, self.name, inputs, inferred.outputs, made)
         return played[0] if inferred.single else played
 
 
@@ -266,9 +290,9 @@ class CloneHandle:
 
     def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
         """Ask the clone; no gradient will pass through it into the player."""
-        factory = self.draft._factories[self.player]
-        inferred = infer(f"clone {self.name!r}", make_module, factory, [value.type for value in inputs])
-        played = self.draft._add(Kind.CLONE, self.name, inputs, inferred.outputs)
+        made = make_module, self.draft._factories[self.player]
+        inferred = self.draft._infer(f"clone {self.name!r}", made, inputs)
+        played = self.draft._add(Kind.CLONE, self.name, inputs, inferred.outputs, made)
         return played[0] if inferred.single else played
 
 
@@ -321,7 +345,8 @@ class OperatorHandle:
 
     def __call__(self, *inputs: Value) -> Any:  # Any: as in OracleHandle.__call__
         """Draw the operator. Raises ShapeError when it doesn't compose, GrammarError when it has parameters."""
-        inferred = infer(f"{self.kind} {self.name!r}", make_operator, self.factory, [value.type for value in inputs])
+        made = make_operator, self.factory
+        inferred = self.draft._infer(f"{self.kind} {self.name!r}", made, inputs)
         if inferred.parameters:
             raise GrammarError(
                 f"{self.kind} {self.name!r} has parameters of its own ({inferred.parameters[0].name!r}); "
@@ -332,18 +357,18 @@ class OperatorHandle:
                 f"loss {self.name!r} plays {', '.join(map(repr, inferred.outputs))}; expected one scalar of shape (). "
                 "Return the mean over the batch."
             )
-        played = self.draft._add(self.kind, self.name, inputs, inferred.outputs, operator=self.factory)
+        played = self.draft._add(self.kind, self.name, inputs, inferred.outputs, made, operator=self.factory)
         return played[0] if inferred.single else played
 
 
-def _check_inputs(who: str, question: Question, inputs: tuple[Value, ...]) -> None:
+def _check_inputs(who: str, question: Question, inputs: tuple[Value, ...], sizes: Sizes) -> None:
     if len(inputs) != len(question.inputs):
         raise ShapeError(
             f"{who} takes {len(question.inputs)} inputs and was given {len(inputs)}; "
             f"expected ({', '.join(map(repr, question.inputs))}). Pass exactly these."
         )
     for position, (expected, value) in enumerate(zip(question.inputs, inputs, strict=True)):
-        if not value.type.composes_with(expected):
+        if not value.type.composes_with(expected, sizes):
             raise ShapeError(
                 f"{who} takes {expected!r} as input {position}, but {value.port!r} plays {value.type!r}. "
                 "Declare the same shape and dtype on both sides of this edge."

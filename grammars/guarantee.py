@@ -82,7 +82,9 @@ class SignCorrect:
     """What each example tells of each unit never has the sign opposite to the gradient of the player's loss.
 
     Measured on the message that arrives at the player's own product, number by number, before it is summed over the
-    batch: sums carry no such promise. premise: in words, what the parameters must satisfy; instances have to.
+    batch: sums carry no such promise. premise: in words, what the parameters must satisfy; instances have to, at the
+    start. holds: a function of (modules by player's name, values by port of Q) that says whether the premise holds
+    there. Where it is given, the promise is measured at other parameters too, where they satisfy the premise.
     """
 
     category: ClassVar[Category | None] = Category.ESTIMATED
@@ -90,6 +92,7 @@ class SignCorrect:
     players: tuple[str, ...] = ()
     premise: str = ""
     loss: PlayerLoss | None = None
+    holds: Factory | None = None
     sense: str = "per example and unit, never of the opposite sign"
 
 
@@ -97,7 +100,7 @@ class SignCorrect:
 @dataclass(frozen=True)
 class Descent:
     """Each response is a direction against which the player's loss falls: its angle to the gradient stays below
-    `degrees`."""
+    `degrees`. premise, holds: see `SignCorrect`."""
 
     category: ClassVar[Category | None] = Category.ESTIMATED
 
@@ -105,6 +108,7 @@ class Descent:
     loss: PlayerLoss | None = None
     degrees: float = 90.0
     premise: str = ""
+    holds: Factory | None = None
     sense: str = "the angle between response and gradient"
 
 
@@ -114,7 +118,7 @@ class Estimated:
     """On average over the draws of oracles, the response is the gradient of the player's loss, up to a bias.
 
     bias: bound on |mean response - mean gradient| / |mean gradient|, beyond what `draws` draws leave uncertain; the
-    variance is measured with it.
+    variance is measured with it. premise, holds: see `SignCorrect`.
     """
 
     category: ClassVar[Category | None] = Category.ESTIMATED
@@ -123,6 +127,8 @@ class Estimated:
     loss: PlayerLoss | None = None
     bias: float = 0.0
     draws: int = 400
+    premise: str = ""
+    holds: Factory | None = None
     sense: str = "the mean response is the gradient, up to a bias"
 
     def __post_init__(self) -> None:

@@ -1,22 +1,31 @@
-"""The types of an operator's outputs, found without running it on data."""
+"""The types of an operator's outputs, found by trying it on values as they would come."""
 
 import contextlib
-import logging
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Parameter
-from antiphon.grammars.types import Batch, Dimension, EdgeType
+from antiphon.grammars.sampling import DRAWN, PLAYED, Upstream, doubled, draw
+from antiphon.grammars.seeds import forked
+from antiphon.grammars.types import Batch, Dimension, EdgeType, Sizes
 
-_SIZES = (13, 17), (29, 37), (19, 23), (41, 31)
-"""Per symbolic dimension, its size in the first and in the second trial: what scales along with it is symbolic."""
+_UNDECLARED = 8
+"""The size of a symbolic dimension that no oracle declares; twice that for a second one, and so on."""
+
+_SMALL = 1_000_000
+"""Up to so many numbers in its inputs, and in its parameters, an operator is tried on values; beyond, on torch's meta
+device, which allocates nothing. Not always there: its first use loads a compiler and takes a second."""
 
 Make: TypeAlias = Callable[[Factory], Callable[..., Any]]  # Any: an operator takes and plays what it will
 
@@ -30,17 +39,35 @@ class Inferred:
     single: bool
 
 
-def infer(who: str, make: Make, factory: Factory, inputs: Sequence[EdgeType]) -> Inferred:
+def infer(
+    who: str,
+    make: Make,
+    factory: Factory,
+    inputs: Sequence[EdgeType],
+    sizes: Sizes = MappingProxyType({}),
+    upstream: Upstream | None = None,
+) -> Inferred:
     """The output types of `factory` on inputs of these types.
 
-    First under FakeTensorMode, which allocates nothing; where a module defeats that (it reads values), by a dry run on
-    small zeros. Raises ShapeError when the shapes do not compose, GrammarError when the operator cannot be made.
+    sizes: those of symbolic dimensions that are declared. upstream: what would be played to it, asked only when it
+    refuses every value that is drawn by its type. The operator is tried at the declared sizes, and with each of them
+    doubled: a dimension that doubles along is symbolic. One that changes otherwise, or any dimension of an operator
+    that takes the declared size alone, is a constant. torch's settings and all random streams are left as they were.
+    Raises ShapeError when the shapes do not compose, GrammarError when the operator cannot be made.
     """
-    first, second = (_play(who, make, factory, inputs, trial) for trial in (0, 1))
-    symbols = _symbols(inputs)
-    pairs = zip(first.outputs, second.outputs, strict=True)
-    outputs = tuple(EdgeType(_shape(who, a, b, symbols), a.dtype) for a, b in pairs)
-    return Inferred(outputs, first.parameters, first.single)
+    trial = _Trial(who, factory, tuple(inputs), _complete(inputs, sizes), frozenset(sizes))
+    with forked(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        operator = _made_if_small(who, make, factory) if trial.is_small else None
+        if operator is None:
+            # Any module may defeat the meta device in its own way, so whatever is raised there, values have the last
+            # word.
+            with contextlib.suppress(Exception):
+                with torch.device("meta"):
+                    operator = make(factory)
+                return trial.typed(operator, _on_meta(trial.inputs))
+            operator = _made(who, make, factory)
+        return trial.on_values(operator, upstream)
 
 
 def make_module(factory: Factory) -> nn.Module:
@@ -57,7 +84,7 @@ def makes_parameters(factory: Factory) -> bool:
     """Whether a class makes a module with something to learn; a function stands for itself and makes none."""
     if not isinstance(factory.target, type):
         return False
-    with torch.random.fork_rng(devices=[]):
+    with forked():
         return bool(_parameters(_made(f"{factory!r}", make_operator, factory)))
 
 
@@ -71,61 +98,246 @@ def make_operator(factory: Factory) -> Callable[..., Any]:
     return lambda *values: factory.target(*values, *factory.arguments, **dict(factory.keywords))
 
 
+Values: TypeAlias = Callable[[Sizes], list[Tensor]]
+"""The inputs of a trial at these sizes."""
+
+
+class _Refused(Exception):
+    """An operator raised something on these sizes: its cause."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+
+
 @dataclass(frozen=True)
 class _Played:
     outputs: tuple[Tensor, ...]
-    parameters: tuple[Parameter, ...]
     single: bool
 
-
-def _play(who: str, make: Make, factory: Factory, inputs: Sequence[EdgeType], trial: int) -> _Played:
-    # Not at the top: it brings sympy and takes longer than torch itself, and workers never infer.
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    with torch.random.fork_rng(devices=[]):
-        # Any module may defeat fake tensors in its own way, so whatever is raised there, the dry run has the last word.
-        with contextlib.suppress(Exception), FakeTensorMode(), _quiet():
-            return _run(who, make, factory, inputs, trial)
-        return _run(who, make, factory, inputs, trial)
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [tuple(value.shape) for value in self.outputs]
 
 
-def _run(who: str, make: Make, factory: Factory, inputs: Sequence[EdgeType], trial: int) -> _Played:
-    operator = _made(who, make, factory)
-    sizes = {symbol: _SIZES[position][trial] for position, symbol in enumerate(_symbols(inputs))}
-    values = [torch.zeros(each.sized(sizes), dtype=each.dtype) for each in inputs]
-    try:
-        with torch.no_grad():
-            played = operator(*values)
-    except Exception as error:
-        taken = ", ".join(map(repr, inputs)) or "nothing"
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        raise ShapeError(
-            f"{who} cannot play {factory!r} on {taken}: {reason}. "
+@dataclass(frozen=True)
+class _Trial:
+    """An operator that is tried. sizes: of every symbolic dimension of its inputs; declared: those that are settled."""
+
+    who: str
+    factory: Factory
+    inputs: tuple[EdgeType, ...]
+    sizes: Sizes
+    declared: frozenset[str]
+
+    @property
+    def is_small(self) -> bool:
+        return sum(prod(each.sized(self.sizes)) for each in self.inputs) <= _SMALL
+
+    def on_values(self, operator: Callable[..., Any], upstream: Upstream | None) -> Inferred:
+        """As `typed`, on the first kind of values that it takes, in the first way. Raises ShapeError if it takes none.
+
+        What is told then is what it said of its very inputs, if they are known, else of normal values.
+        """
+        refused: list[_Refused] = []
+        for values in self._kinds(upstream):
+            said = None
+            for way in (_recorded, _from_leaves, _unrecorded):
+                try:
+                    return self.typed(operator, values, way)
+                except _Refused as error:
+                    said = said or error
+            refused += [said] if said else []
+        raise self._refusal(refused[0] if upstream is None else refused[-1])
+
+    def typed(self, operator: Callable[..., Any], values: Values, way: "Way | None" = None) -> Inferred:
+        """The types by what is played at the sizes, and with each doubled."""
+        first = self._run(operator, values, way, self.sizes)
+        others = {symbol: self._doubled(operator, values, way, symbol) for symbol in self.sizes}
+        shapes = [
+            self._shape(shape, {symbol: played.shapes[index] for symbol, played in others.items() if played})
+            for index, shape in enumerate(first.shapes)
+        ]
+        if way is not None and not all(played and _settled(shapes, played) for played in others.values()):
+            self._refuse_changing(first, self._run(operator, values, way, self.sizes))
+        types = (EdgeType(shape, value.dtype) for shape, value in zip(shapes, first.outputs, strict=True))
+        return Inferred(tuple(types), _parameters(operator), first.single)
+
+    def _kinds(self, upstream: Upstream | None) -> Iterator[Values]:
+        for kind in DRAWN:
+            yield lambda sizes, kind=kind: [draw(kind, each, sizes) for each in self.inputs]
+        for kind in PLAYED if upstream is not None else ():
+            yield lambda sizes, kind=kind: self._played(upstream, kind, sizes)
+
+    def _played(self, upstream: Upstream, kind: str, sizes: Sizes) -> list[Tensor]:
+        values = [value.clone() for value in upstream(kind, self.sizes)]
+        for symbol in (symbol for symbol, size in self.sizes.items() if sizes[symbol] != size):
+            values = doubled(values, self.inputs, symbol)
+        return values
+
+    def _doubled(self, operator: Callable[..., Any], values: Values, way: "Way | None", symbol: str) -> _Played | None:
+        try:
+            return self._run(operator, values, way, {**self.sizes, symbol: 2 * self.sizes[symbol]})
+        except _Refused:
+            if symbol in self.declared:
+                return None  # it takes the declared size alone
+            raise
+
+    def _run(self, operator: Callable[..., Any], values: Values, way: "Way | None", sizes: Sizes) -> _Played:
+        given = values(sizes)
+        before = [value._version for value in given]
+        try:
+            played = operator(*given) if way is None else way(operator, given)
+        except Exception as error:
+            raise _Refused(sizes) from error
+        if before != [value._version for value in given]:
+            raise GrammarError(
+                f"{self.who} changes an input in place in {self.factory!r}; expected it to leave its inputs alone, "
+                "because others read them too. Use the operation that is not in place (ReLU() instead of "
+                "ReLU(inplace=True))."
+            )
+        single = isinstance(played, Tensor)
+        outputs = (played,) if single else played
+        sequence = isinstance(outputs, tuple | list) and bool(outputs)
+        if not sequence or not all(isinstance(each, Tensor) for each in outputs):
+            raise ShapeError(
+                f"{self.who} plays {type(played).__name__} from {self.factory!r}; expected a tensor or a tuple of "
+                "tensors. Return tensors only."
+            )
+        return _Played(tuple(outputs), single)
+
+    def _shape(self, first: tuple[int, ...], others: Mapping[str, tuple[int, ...]]) -> tuple[Dimension, ...]:
+        for symbol, other in others.items():
+            if len(other) != len(first):
+                self._refuse_undeclared(f"{len(first)} dimensions", symbol, f"{len(other)} dimensions")
+                return first
+        return tuple(
+            self._dimension(size, {symbol: other[index] for symbol, other in others.items()})
+            for index, size in enumerate(first)
+        )
+
+    def _dimension(self, first: int, others: Mapping[str, int]) -> Dimension:
+        changed = [symbol for symbol, size in others.items() if size != first]
+        for symbol in changed:
+            if len(changed) == 1 and others[symbol] == 2 * first and first % self.sizes[symbol] == 0:
+                return Batch(symbol, first // self.sizes[symbol])
+            self._refuse_undeclared(f"a dimension of {first}", symbol, f"one of {others[symbol]}")
+        return first
+
+    def _refuse_undeclared(self, first: str, symbol: str, other: str) -> None:
+        if symbol not in self.declared:
+            size = self.sizes[symbol]
+            raise ShapeError(
+                f"{self.who} plays {first} where {symbol!r} is {size}, and {other} where it is {2 * size}; expected "
+                f"constants, or multiples of {symbol!r}, because nobody declares its size. Declare it in the `sizes` "
+                "of the oracle that plays it, or keep the batch in a dimension of its own."
+            )
+
+    def _refuse_changing(self, first: _Played, again: _Played) -> None:
+        if first.shapes != again.shapes:
+            raise ShapeError(
+                f"{self.who} plays the shapes {first.shapes} from {self.factory!r} on some values, and {again.shapes} "
+                "on others of the same types; expected shapes that depend on shapes only. Mask values instead of "
+                "leaving them out."
+            )
+
+    def _refusal(self, refused: _Refused) -> ShapeError:
+        taken = ", ".join(map(repr, self.inputs)) or "nothing"
+        where = ", ".join(f"{symbol} = {size}" for symbol, size in refused.sizes.items())
+        error = refused.__cause__
+        lines = str(error).strip().splitlines()
+        reason = lines[0].rstrip(".") if lines else type(error).__name__
+        found = ShapeError(
+            f"{self.who} cannot play {self.factory!r} on {taken}{' where ' + where if where else ''}: {reason}. "
             "Expected inputs that it takes; change its sizes or what is connected to it."
-        ) from error
-    if any(value._version for value in values):
-        raise GrammarError(
-            f"{who} changes an input in place in {factory!r}; expected it to leave its inputs alone, because others "
-            "read them too. Use the operation that is not in place (ReLU() instead of ReLU(inplace=True))."
         )
-    single = isinstance(played, Tensor)
-    outputs = (played,) if single else played
-    if not isinstance(outputs, tuple | list) or not all(isinstance(each, Tensor) for each in outputs) or not outputs:
-        raise ShapeError(
-            f"{who} plays {type(played).__name__} from {factory!r}; expected a tensor or a tuple of tensors. "
-            "Return tensors only."
-        )
-    return _Played(tuple(outputs), _parameters(operator), single)
+        found.__cause__ = error
+        return found
+
+
+def _settled(shapes: Sequence[tuple[Dimension, ...]], other: _Played) -> bool:
+    """Whether what is constant among these shapes is the same in the other trial."""
+    pairs = (pair for one, two in zip(shapes, other.shapes, strict=True) for pair in zip(one, two, strict=False))
+    return all(size == now for size, now in pairs if isinstance(size, int))
+
+
+Way: TypeAlias = Callable[[Callable[..., Any], list[Tensor]], Any]
+"""How an operator is called: whether torch records, and from where on."""
+
+
+def _recorded(operator: Callable[..., Any], values: list[Tensor]) -> Any:
+    with torch.enable_grad():
+        return operator(*values)
+
+
+def _from_leaves(operator: Callable[..., Any], values: list[Tensor]) -> Any:
+    """As what players above have played: an operator may ask for gradients in its inputs."""
+    with torch.enable_grad():
+        return operator(*(value.detach().requires_grad_() if value.is_floating_point() else value for value in values))
+
+
+def _unrecorded(operator: Callable[..., Any], values: list[Tensor]) -> Any:
+    with torch.no_grad():
+        return operator(*values)
+
+
+def _on_meta(inputs: Sequence[EdgeType]) -> Values:
+    return lambda sizes: [torch.empty(each.sized(sizes), dtype=each.dtype, device="meta") for each in inputs]
+
+
+def _complete(inputs: Sequence[EdgeType], sizes: Sizes) -> Sizes:
+    """The size of every symbolic dimension of these types."""
+    symbols = sorted({each.name for edge in inputs for each in edge.shape if isinstance(each, Batch)})
+    unknown = [symbol for symbol in symbols if symbol not in sizes]
+    return {symbol: sizes.get(symbol) or _UNDECLARED << unknown.index(symbol) for symbol in symbols}
+
+
+class _TooLarge(Exception):
+    """An operator is being made of more numbers than `_SMALL`."""
+
+
+class _Counting(TorchFunctionMode):
+    """Stops what makes too many numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = _SMALL
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # Any: torch's own
+        keywords = kwargs or {}
+        if func in _MAKERS:
+            self.left -= func(*args, **{**keywords, "device": "meta"}).numel()
+            if self.left < 0:
+                raise _TooLarge
+        return func(*args, **keywords)
+
+
+_MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.tensor, torch.arange}
+
+
+def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any] | None:
+    """The operator; None if it is large."""
+    try:
+        with _Counting():
+            return make(factory)
+    except _TooLarge:
+        return None
+    except Exception as error:
+        raise _not_made(who, factory, error) from error
 
 
 def _made(who: str, make: Make, factory: Factory) -> Callable[..., Any]:
     try:
         return make(factory)
     except Exception as error:
-        raise GrammarError(
-            f"{who} cannot be made: {factory!r} raised {type(error).__name__}: {error}. "
-            "Expected arguments that its class or function takes; correct them."
-        ) from error
+        raise _not_made(who, factory, error) from error
+
+
+def _not_made(who: str, factory: Factory, error: Exception) -> GrammarError:
+    return GrammarError(
+        f"{who} cannot be made: {factory!r} raised {type(error).__name__}: {error}. "
+        "Expected arguments that its class or function takes; correct them."
+    )
 
 
 def _parameters(operator: Callable[..., Any]) -> tuple[Parameter, ...]:
@@ -133,45 +345,3 @@ def _parameters(operator: Callable[..., Any]) -> tuple[Parameter, ...]:
         return ()
     named = operator.named_parameters()
     return tuple(Parameter(name, tuple(each.shape), each.dtype) for name, each in named if each.requires_grad)
-
-
-def _symbols(inputs: Sequence[EdgeType]) -> list[str]:
-    symbols = sorted({each.name for edge in inputs for each in edge.shape if isinstance(each, Batch)})
-    if len(symbols) > len(_SIZES):
-        raise ShapeError(
-            f"one operator takes {len(symbols)} symbolic dimensions: {symbols}; expected at most {len(_SIZES)}. "
-            "Declare some of them with constant sizes."
-        )
-    return symbols
-
-
-def _shape(who: str, first: Tensor, second: Tensor, symbols: Sequence[str]) -> tuple[Dimension, ...]:
-    if first.dim() != second.dim():
-        raise ShapeError(
-            f"{who} plays {first.dim()} dimensions for one batch size and {second.dim()} for another; "
-            "expected the same number for all. Keep the batch in a dimension of its own."
-        )
-    return tuple(_dimension(who, a, b, symbols) for a, b in zip(first.shape, second.shape, strict=True))
-
-
-def _dimension(who: str, first: int, second: int, symbols: Sequence[str]) -> Dimension:
-    if first == second:
-        return int(first)
-    for symbol, (one, two) in zip(symbols, _SIZES, strict=False):
-        if first % one == 0 and first // one * two == second:
-            return Batch(symbol, int(first // one))
-    raise ShapeError(
-        f"{who} plays a dimension of {first} for one batch size and {second} for another; expected a constant, or a "
-        f"multiple of one of {list(symbols)}. Keep each symbolic dimension apart."
-    )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    # Fake tensors log the traceback of every refused shape, which we turn into an error of our own.
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before

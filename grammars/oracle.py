@@ -20,7 +20,7 @@ class Box(StrEnum):
 
 
 State: TypeAlias = dict[str, Any]
-"""Nested dicts whose leaves are tensors, numbers, strings, booleans, None, or lists of these, as checkpoints hold."""
+"""Nested dicts, lists and tuples whose leaves are tensors, numbers, strings, booleans or None, as checkpoints hold."""
 
 
 @dataclass(frozen=True)

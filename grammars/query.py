@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
@@ -161,7 +161,7 @@ class QueryGraph:
         _refuse_unprintable_names(self)
         _refuse_repeated_names(self)
         _refuse_unknown_owners(self)
-        _refuse_conflicting_sizes(self)
+        refuse_conflicting_sizes(self.oracles)
         _refuse_bad_order(self)
 
     @functools.cached_property
@@ -297,9 +297,10 @@ def _refuse_unknown_owners(graph: QueryGraph) -> None:
             )
 
 
-def _refuse_conflicting_sizes(graph: QueryGraph) -> None:
+def refuse_conflicting_sizes(oracles: Sequence[NamedOracle]) -> None:
+    """Raises GrammarError where two oracles give one symbol two sizes."""
     declared: dict[str, tuple[str, int]] = {}
-    for oracle in graph.oracles:
+    for oracle in oracles:
         for symbol, size in oracle.declaration.sizes:
             other, expected = declared.setdefault(symbol, (oracle.name, size))
             if size != expected:

@@ -3,7 +3,7 @@
 No Response graph and no executor has a part in it; that is why executors and guarantees are held to it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -14,10 +14,11 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import PlayerLoss
 from antiphon.grammars.inference import make_operator
+from antiphon.grammars.module_state import load_module
 from antiphon.grammars.objective import Direction
 from antiphon.grammars.oracle import Box, Oracle, State
-from antiphon.grammars.query import Kind, Node, Port
-from antiphon.grammars.seeds import at_round, stream
+from antiphon.grammars.query import Kind, NamedOracle, Node, PlayerDeclaration, Port
+from antiphon.grammars.seeds import at_round, begin_streams, forked, making, stream
 
 
 @final
@@ -88,29 +89,27 @@ def compose(
     seed: int = 0,
     round: int = 0,
     played: Mapping[Port, Tensor] | None = None,
+    jolt: Callable[[Tensor], Tensor] | None = None,
 ) -> Composed:
     """Q in `round` of a run with `seed`, in which everyone's states were `states` (as an executor tells them).
 
     played: what black boxes answered in that round, by port; where it is not given they are made afresh and asked,
     which is the same for those whose answers are functions of seed and round. If it is given, only what was played is
     composed: passes that rested are left out. Gray boxes are made afresh, given their state, and asked again, so that
-    they can be differentiated.
+    they can be differentiated. jolt: what every value passes that depends on a parameter, before it is used.
     """
-    modules = _modules(grammar, states)
+    modules = _modules(grammar, states, seed)
     asked = {node.owner for node in grammar.query.nodes if played is None or grammar.query.box_of(node) is Box.GRAY}
-    oracles = {
-        each.name: each.declaration.make(stream(seed, "oracle", each.name))
-        for each in grammar.query.oracles
-        if each.name in asked
-    }
+    oracles = {each.name: _oracle(each, seed) for each in grammar.query.oracles if each.name in asked}
     for name, oracle in oracles.items():
         if name in states:
             oracle.load(states[name])
     values: dict[Port, Tensor] = {}
-    with torch.random.fork_rng(devices=[]):
+    with forked():
         for node in grammar.query.nodes:
             if played is None or Port(node.name) in played:
-                outputs = _play(grammar, node, modules, oracles, values, played, seed, round)
+                outputs = play(grammar, node, modules, oracles, values, played, seed, round)
+                outputs = tuple(jolt(each) if jolt and each.requires_grad else each for each in outputs)
                 values |= {Port(node.name, index): each for index, each in enumerate(outputs)}
     for oracle in oracles.values():
         oracle.close()
@@ -125,18 +124,25 @@ def reference_gradients(
     return {player.name: composed.gradient(player.name) for player in grammar.query.players}
 
 
-def _modules(grammar: Grammar, states: Mapping[str, State]) -> dict[str, nn.Module]:
-    with torch.random.fork_rng(devices=[]):
-        modules = {player.name: player.factory().train() for player in grammar.query.players}
-        clones = {each.name: grammar.query.player_by_name[each.player].factory() for each in grammar.query.clones}
-    for name, module in modules.items():
-        module.load_state_dict(states[name]["parameters"] | states[name]["buffers"])
-    for name, module in clones.items():
-        module.load_state_dict(states[name]["tensors"])
+def _oracle(oracle: NamedOracle, seed: int) -> Oracle:
+    with making(seed, "oracle", oracle.name):
+        return oracle.declaration.make(stream(seed, "oracle", oracle.name))
+
+
+def _module(player: PlayerDeclaration, seed: int) -> nn.Module:
+    with forked(stream(seed, "player", player.seeded_as)):  # what is no parameter may have been drawn, too
+        return player.factory()
+
+
+def _modules(grammar: Grammar, states: Mapping[str, State], seed: int) -> dict[str, nn.Module]:
+    modules = {player.name: _module(player, seed).train() for player in grammar.query.players}
+    clones = {each.name: _module(grammar.query.player_by_name[each.player], seed) for each in grammar.query.clones}
+    for name, module in (modules | clones).items():
+        load_module(repr(name), module, states[name])
     return modules | clones
 
 
-def _play(
+def play(
     grammar: Grammar,
     node: Node,
     modules: Mapping[str, nn.Module],
@@ -146,7 +152,8 @@ def _play(
     seed: int,
     round: int,
 ) -> tuple[Tensor, ...]:
-    torch.default_generator.manual_seed(at_round(stream(seed, "node", node.name), round))  # as the operator's own
+    """What one node plays on `values`, by port, of the nodes before it. It begins the process's random streams."""
+    begin_streams(at_round(stream(seed, "node", node.name), round))  # as in a run
     inputs = [values[port] for port in node.inputs]
     match node.kind:
         case Kind.ORACLE:

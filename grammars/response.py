@@ -218,7 +218,7 @@ def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType
         case Product():
             types.update(_product_types(node, query, types))
         case Map():
-            types[Port(node.name)] = _map_type(node, types)
+            types[Port(node.name)] = _map_type(node, query, types)
         case Deliver():
             _check_delivery(node, query, types)
 
@@ -247,7 +247,7 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
             f"{len(of.outputs)} outputs; expected a place per output and at least one message. Name None for the rest."
         )
     for output, cotangent in zip(of.outputs, node.cotangents, strict=True):
-        if cotangent is not None and not types[cotangent].composes_with(output):
+        if cotangent is not None and not types[cotangent].composes_with(output, query.sizes):
             raise ShapeError(
                 f"message {_port(cotangent)!r} is {types[cotangent]!r}, but {node.of!r} plays {output!r}; expected a "
                 "cotangent of the shape and dtype of the output. Map it to that shape."
@@ -274,9 +274,9 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
     return found
 
 
-def _map_type(node: Map, types: Mapping[Port, EdgeType]) -> EdgeType:
+def _map_type(node: Map, query: QueryGraph, types: Mapping[Port, EdgeType]) -> EdgeType:
     inputs = [types[port] for port in node.inputs]
-    outputs = infer(f"response node {node.name!r}", make_operator, node.operation, inputs).outputs
+    outputs = infer(f"response node {node.name!r}", make_operator, node.operation, inputs, query.sizes).outputs
     if len(outputs) != 1:
         raise ShapeError(
             f"response node {node.name!r} tells {len(outputs)} messages; expected one. Use a map for each of them."

@@ -1,6 +1,12 @@
 """One random stream per run and node, so that numbers do not depend on where a node is played."""
 
 import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+import torch
 
 _MASK = (1 << 63) - 1
 
@@ -21,3 +27,52 @@ def at_round(base: int, round: int) -> int:
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
     return (mixed ^ (mixed >> 31)) & _MASK
+
+
+def begin_streams(seed: int, generators: Sequence[torch.Generator] = (torch.default_generator,)) -> None:
+    """The process's global streams begin anew from `seed`: torch's (these generators), numpy's and Python's."""
+    for generator in generators:
+        generator.manual_seed(seed)
+    np.random.seed(seed & 0xFFFFFFFF)  # numpy takes 32 bits
+    random.seed(seed)
+
+
+@contextmanager
+def forked(seed: int = 0, devices: Sequence[int] = ()) -> Iterator[None]:
+    """Inside, the global streams of torch, numpy and Python begin at `seed`. Afterwards they stand where they stood.
+
+    devices: the CUDA devices whose streams are to stand where they stood, too.
+
+    >>> with forked(3):
+    ...     inside = torch.rand(2), np.random.rand(), random.random()
+    >>> with forked(3):
+    ...     inside[0].equal(torch.rand(2)), inside[1:] == (np.random.rand(), random.random())
+    (True, True)
+    """
+    python = random.getstate()
+    with torch.random.fork_rng(devices=devices), _numpy_as_it_was():
+        begin_streams(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+
+
+def making(seed: int, kind: str, name: str) -> AbstractContextManager[None]:
+    """Inside, what makes somebody (an oracle, an agent) draws from streams of its own in the run with this seed."""
+    return forked(stream(seed, "make", kind, name))
+
+
+@contextmanager
+def _numpy_as_it_was() -> Iterator[None]:
+    # Somebody may have given numpy another kind of generator, which cannot be seeded.
+    generator = np.random.get_bit_generator()
+    state = np.random.get_state(legacy=False) if isinstance(generator, np.random.MT19937) else None
+    if state is None:
+        np.random.set_bit_generator(np.random.MT19937())
+    try:
+        yield
+    finally:
+        np.random.set_bit_generator(generator)
+        if state is not None:
+            np.random.set_state(state)

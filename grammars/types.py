@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TypeAlias
 
 import torch
@@ -54,9 +55,17 @@ class EdgeType:
         """The shape with every symbolic dimension replaced. Raises ShapeError for a symbol that has no size."""
         return tuple(_size(dimension, sizes) for dimension in self.shape)
 
-    def composes_with(self, other: "EdgeType") -> bool:
-        """Whether a value of the one may stand for a value of the other: order does not matter here."""
-        return self.shape == other.shape and self.dtype == other.dtype
+    def composes_with(self, other: "EdgeType", sizes: Sizes = MappingProxyType({})) -> bool:
+        """Whether a value of the one may stand for a value of the other: order does not matter here.
+
+        sizes: those that are declared. A constant may stand for a symbolic dimension of that size.
+
+        >>> EdgeType((8, 3)).composes_with(EdgeType((Batch(), 3)), {"batch": 8})
+        True
+        """
+        if self.dtype != other.dtype or len(self.shape) != len(other.shape):
+            return False
+        return all(_composes(one, two, sizes) for one, two in zip(self.shape, other.shape, strict=True))
 
     def of_order(self, order: Order) -> "EdgeType":
         """The same shape and dtype, of the given order."""
@@ -64,6 +73,13 @@ class EdgeType:
 
     def __repr__(self) -> str:
         return f"{dtype_name(self.dtype)}[{', '.join(map(repr, self.shape))}]"
+
+
+def _composes(one: Dimension, two: Dimension, sizes: Sizes) -> bool:
+    if one == two:
+        return True
+    known = all(isinstance(each, int) or each.name in sizes for each in (one, two))
+    return known and isinstance(one, int) != isinstance(two, int) and _size(one, sizes) == _size(two, sizes)
 
 
 def _size(dimension: Dimension, sizes: Sizes) -> int:

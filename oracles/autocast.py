@@ -26,12 +26,12 @@ class Autocast:
         dtype: torch.dtype,
         outputs: Sequence[torch.dtype],
     ) -> None:
-        self._function, self._kind, self.dtype, self._outputs = function, kind, dtype, tuple(outputs)
+        self.function, self._kind, self.dtype, self._outputs = function, kind, dtype, tuple(outputs)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """What the function plays."""
         with torch.autocast(self._kind, self.dtype):
-            played = self._function(*inputs)
+            played = self.function(*inputs)
         values = (played,) if isinstance(played, Tensor) else tuple(played)
         # Anything of another dtype was not autocast's doing, and is for whoever checks what the operator plays.
         pairs = zip(values, self._outputs, strict=len(values) == len(self._outputs))

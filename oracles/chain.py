@@ -4,15 +4,15 @@ The most common operator of all. Recording it, and asking the engine for each of
 its products do on small batches; and a record must be walked twice where the message upstream goes first.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from torch.nn.utils.parametrize import is_parametrized
 
-from antiphon.oracles.tape import Products
+from antiphon.grammars.plain import GLOBAL_HOOKS, METHODS, hooks_of, is_affine, is_hooked, is_plain
+from antiphon.oracles.tape import Products, Tape
 
 _ELEMENTWISE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
     # value of x; cotangent of x from the cotangent and the value of the output, as torch has them
@@ -20,43 +20,46 @@ _ELEMENTWISE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[
     nn.Tanh: (torch.tanh, torch.ops.aten.tanh_backward),
 }
 
+Link: TypeAlias = "tuple[Tensor, Tensor | None] | type[nn.Module]"
+"""Weight and bias of a linear layer, or the class of an elementwise function."""
+
 
 @final
 class ChainTape:
-    """Queries `links` one after the other. Made by `chain_of` only, which knows when it may be.
+    """Queries `links` one after the other, as long as they are what `module` plays; else it leaves that to `recorded`.
 
+    Made by `chain_of` only, which knows when it may be. A hook or a method that comes later is found at the next query.
     products: how many responses one query gets.
     """
 
-    def __init__(self, links: Sequence[nn.Module], products: int) -> None:
-        self._links, self._products, self._left = tuple(links), products, 0
+    def __init__(self, module: nn.Module, links: Sequence[nn.Module], products: int, recorded: Tape) -> None:
+        self._links = tuple(_link(each) for each in links)
+        self._watch, self._recorded, self._by_hand = _Watch(module, links), recorded, True
+        self._products, self._left = products, 0
         self._values: list[Tensor] = []
         self._told: Tensor | None = None
         self._cotangents: list[Tensor | None] = []
 
-    @torch.no_grad()
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Every link's value is kept: the input of link i at position i, the output of the chain at the end."""
-        self._values, self._told, self._left = [inputs[0]], None, self._products
-        for link in self._links:
-            x = self._values[-1]
-            value = linear(x, link.weight, link.bias) if isinstance(link, nn.Linear) else _ELEMENTWISE[type(link)][0](x)
-            self._values.append(value)
-        return (self._values[-1],)
+        self._by_hand = self._watch.holds()
+        return self._walk_up(inputs[0]) if self._by_hand else self._recorded.query(inputs)
 
     @property
     def queried(self) -> bool:
         """Whether a response is left."""
-        return self._left > 0
+        return self._left > 0 if self._by_hand else self._recorded.queried
 
     @torch.no_grad()
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         """Walks down the chain once for each message; the upstream end and the player's part are read off that walk."""
+        if not self._by_hand:
+            return self._recorded.respond(cotangents, toward, parameters)
         self._left -= 1
         (told,) = cotangents
         assert told is not None  # a product has at least one message
         if told is not self._told:
-            self._walk(told)
+            self._walk_down(told)
         upstream = tuple(self._upstream() for _ in toward)
         own = tuple(each for index in range(len(self._links)) for each in self._own(index)) if parameters else ()
         return upstream, own
@@ -64,8 +67,17 @@ class ChainTape:
     def forget(self) -> None:
         """Drop the values."""
         self._values, self._told, self._cotangents, self._left = [], None, [], 0
+        self._recorded.forget()
 
-    def _walk(self, told: Tensor) -> None:
+    @torch.no_grad()
+    def _walk_up(self, x: Tensor) -> tuple[Tensor, ...]:
+        self._values, self._told, self._left = [x], None, self._products
+        for link in self._links:
+            x = linear(x, *link) if isinstance(link, tuple) else _ELEMENTWISE[link][0](x)
+            self._values.append(x)
+        return (x,)
+
+    def _walk_down(self, told: Tensor) -> None:
         """The cotangent of every link's output, down to the first link's."""
         self._told, current = told, told
         found: list[Tensor | None] = [None] * len(self._links)
@@ -78,9 +90,9 @@ class ChainTape:
     def _before(self, index: int, told: Tensor) -> Tensor:
         """The cotangent of a link's input from that of its output."""
         link = self._links[index]
-        if isinstance(link, nn.Linear):
-            return told @ link.weight
-        return _ELEMENTWISE[type(link)][1](told, self._values[index + 1])
+        if isinstance(link, tuple):
+            return told @ link[0]
+        return _ELEMENTWISE[link][1](told, self._values[index + 1])
 
     def _upstream(self) -> Tensor:
         told = self._cotangents[0]
@@ -89,42 +101,75 @@ class ChainTape:
 
     def _own(self, index: int) -> tuple[Tensor, ...]:
         link, told = self._links[index], self._cotangents[index]
-        if not isinstance(link, nn.Linear) or told is None:
+        if not isinstance(link, tuple) or told is None:
             return ()
         weight = told.t() @ self._values[index]
-        return (weight,) if link.bias is None else (weight, told.sum(0))
+        return (weight,) if link[1] is None else (weight, told.sum(0))
+
+
+@final
+class _Watch:
+    """Whether modules that were found to be plain still are: lengths and identities, under a microsecond a query.
+
+    Hooks on the node of torch's graph that adds up a parameter's gradient are not seen: torch does not show them.
+    """
+
+    def __init__(self, module: nn.Module, links: Sequence[nn.Module]) -> None:
+        modules = list({id(each): each for each in (module, *links)}.values())
+        self._hooks = [*GLOBAL_HOOKS, *(table for each in modules for table in hooks_of(each))]
+        self._tables = [table for each in modules for table in (vars(each), each._parameters, each._modules)]
+        self._sizes = list(map(len, self._tables))
+        held = [(table, key) for each in modules for table in (each._parameters, each._modules) for key in table]
+        kinds = {kind for each in modules for kind in type(each).__mro__ if issubclass(kind, nn.Module)}
+        held += [(vars(kind), name) for kind in kinds for name in METHODS if name in vars(kind)]
+        self._held: list[tuple[Mapping[str, Any], str, Any]] = [(table, key, table[key]) for table, key in held]
+        self._parameters = tuple(module.parameters())
+
+    def holds(self) -> bool:
+        """Whether a call of the module would still do what its links do."""
+        if any(self._hooks) or is_hooked(self._parameters) or list(map(len, self._tables)) != self._sizes:
+            return False
+        return not [key for table, key, value in self._held if table.get(key) is not value]
 
 
 def chain_of(
-    function: Callable[..., Any], inputs: int, dimensions: int, products: int
-) -> ChainTape | None:  # Any: what modules play
+    function: Callable[..., Any],  # Any: what modules play
+    inputs: int,
+    dimensions: int,
+    products: int,
+    parameters: Sequence[Tensor],
+    recorded: Tape,
+) -> ChainTape | None:
     """The chain that a module is, or None where only torch can tell.
 
-    inputs: how many it takes; dimensions: of its output; products: how many responses one query gets.
-    A chain is a `nn.Linear`, or a `nn.Sequential` (or a class of one that adds no forward of its own) of `nn.Linear`,
-    `nn.ReLU` and `nn.Tanh`, all of exactly these types, free of hooks and in-place operations, with every parameter
-    learned, on (batch, features).
+    inputs: how many it takes; dimensions: of its output; products: how many responses one query gets; parameters: those
+    whose gradient is asked, in order; recorded: who plays when the module is a chain no longer.
+    A chain is a `nn.Linear`, or a `nn.Sequential` (or a class of one that adds a way to make it) of `nn.Linear`,
+    `nn.ReLU` and `nn.Tanh`, all plain (see `is_plain`) and not in place, on (batch, features). Its weights are plain
+    parameters, each learned and in one place.
     """
     if inputs != 1 or dimensions != 2 or not isinstance(function, nn.Module):
         return None
-    links = [function]
-    if isinstance(function, nn.Sequential) and type(function).forward is nn.Sequential.forward:
-        links = list(function)
-    modules = [function, *links]
-    if not links or any(_is_hooked(module) for module in modules) or not all(map(_is_link, links)):
+    links = list(function._modules.values()) if is_plain(function, nn.Sequential) else [function]
+    if not links or any(each is None or not _is_link(each) for each in links):
         return None
-    learned = all(parameter.requires_grad for parameter in function.parameters())
-    distinct = len({id(link) for link in links if isinstance(link, nn.Linear)})
-    repeated = distinct != sum(isinstance(link, nn.Linear) for link in links)
-    return ChainTape(links, products) if learned and not repeated else None
+    found = [each for link in links for each in link.parameters() if link is not None]
+    if [id(each) for each in found] != [id(each) for each in parameters] or len(set(map(id, found))) != len(found):
+        return None
+    if {id(each) for each in function.parameters()} != set(map(id, found)):
+        return None
+    return ChainTape(function, links, products, recorded)
 
 
 def _is_link(module: nn.Module) -> bool:
-    if type(module) is nn.Linear:
-        return True
-    return type(module) in _ELEMENTWISE and not getattr(module, "inplace", False)
+    if type(module) in _ELEMENTWISE:
+        return is_plain(module, type(module)) and not getattr(module, "inplace", False) and not module._parameters
+    return is_affine(module)
 
 
-def _is_hooked(module: nn.Module) -> bool:
-    hooks = module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
-    return any(hooks) or is_parametrized(module)
+def _link(module: nn.Module) -> Link:
+    if type(module) in _ELEMENTWISE:
+        return type(module)
+    weight, bias = module._parameters["weight"], module._parameters["bias"]
+    assert weight is not None  # as `is_affine` says
+    return weight, bias

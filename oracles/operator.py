@@ -6,8 +6,8 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from antiphon.errors import ProtocolError, ShapeError
-from antiphon.grammars.seeds import at_round
+from antiphon.errors import GrammarError, ProtocolError, ShapeError
+from antiphon.grammars.plain import backward_hooks_of, is_hooked
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import chain_of
 from antiphon.oracles.sharded import ShardedTape
@@ -30,9 +30,10 @@ class Operator:
 
     who: its name in errors. outputs: (shape, dtype) of each output. inputs: how many.
     toward: the inputs whose gradient may be asked.
-    parameters: the player's, empty where nobody asks for theirs. seed: of the node's random stream; each round draws
-    from a fork of it. products: how many responses will be asked of one query. sharded: the parameters are in parts.
-    generators: what the operator draws from, torch's on the CPU if none are given.
+    parameters: the player's, empty where nobody asks for theirs. products: how many responses will be asked of one
+    query. sharded: the parameters are in parts. What it draws from the process's random streams it draws as they stand.
+    alone: no other response reaches its player in a round. Raises GrammarError for parameters with hooks where there
+    are others.
     """
 
     def __init__(
@@ -43,19 +44,20 @@ class Operator:
         inputs: int = 1,
         toward: Sequence[int] = (),
         parameters: Sequence[Tensor] = (),
-        seed: int = 0,
         products: int = 1,
         sharded: bool = False,
-        generators: Sequence[torch.Generator] = (),
+        alone: bool = True,
     ) -> None:
-        self.who, self._function, self._outputs, self._seed = who, function, tuple(outputs), seed
-        self._generators = tuple(generators) or (torch.default_generator,)
+        self.who, self._function, self._outputs = who, function, tuple(outputs)
+        self._alone, self._parameters = alone, tuple(parameters)
+        self._refuse_hooks()
         self._tape: Tape | None = None
         if sharded:
             self._tape = ShardedTape(function, toward, parameters)
         elif toward or parameters:
-            chain = chain_of(function, inputs, len(outputs[0][0]), products) if parameters else None
-            self._tape = chain or AutogradTape(function, toward, parameters, products)
+            module = function.function if isinstance(function, Autocast) else function
+            recorded = AutogradTape(function, toward, parameters, products, backward_hooks_of(module))
+            self._tape = chain_of(function, inputs, len(outputs[0][0]), products, parameters, recorded) or recorded
             if isinstance(function, Autocast) and function.dtype is torch.float16:
                 self._tape = ScaledTape(self._tape)
 
@@ -64,9 +66,6 @@ class Operator:
 
         Raises ShapeError when an output is not as declared, ProtocolError when the operator wrote into an input.
         """
-        seed = at_round(self._seed, round)
-        for generator in self._generators:
-            generator.manual_seed(seed)
         versions = [value._version for value in inputs]
         played = self._tape.query(inputs) if self._tape is not None else self._plainly(inputs)
         if versions != [value._version for value in inputs]:
@@ -90,13 +89,35 @@ class Operator:
                 f"{self.who} was asked to respond without a query in this round; expected the query phase first. "
                 "Order the schedule so that this node is queried before."
             )
-        upstream, own = self._tape.respond(cotangents, toward, parameters)
+        self._refuse_hooks()
+        try:
+            upstream, own = self._tape.respond(cotangents, toward, parameters)
+        except RuntimeError as error:
+            if all(each.requires_grad for each in self._parameters):
+                raise
+            raise self._frozen() from error
         return tuple(map(aligned, upstream)), own
 
     def forget(self) -> None:
         """Let go of the last query: what it kept for a response."""
         if self._tape is not None:
             self._tape.forget()
+
+    def _refuse_hooks(self) -> None:
+        if not self._alone and is_hooked(self._parameters):
+            raise GrammarError(
+                f"{self.who} has parameters with hooks, and its player hears several responses a round; expected one, "
+                "because torch calls such a hook once, with the sum of all. Let the agent do this to the sum "
+                "(clipping, say), or remove the hooks."
+            )
+
+    def _frozen(self) -> ProtocolError:
+        count = sum(not each.requires_grad for each in self._parameters)
+        return ProtocolError(
+            f"{self.who} has {count} parameters that were learned at the start and require no gradient any more; "
+            "expected each to stay as it was, because a response has a part for each. "
+            "Freeze them where the module is made, or multiply their gradient by zero in the agent."
+        )
 
     @torch.no_grad()
     def _plainly(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:

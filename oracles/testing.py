@@ -30,7 +30,8 @@ def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> N
     trial = _Trial(declaration)
     streams = _streams()
     resumes = _continues if continues else _resumes_alike
-    for law in (_has_methods, _repeats, _keeps_its_box, _keeps_nothing, resumes, _owns_state, _reports):
+    laws = (_has_methods, _repeats, _keeps_its_box, _keeps_nothing, _leaves_answers, resumes, _owns_state, _reports)
+    for law in laws:
         failed = law(trial)
         if failed is not None:
             raise _broken(declaration, *failed)
@@ -154,6 +155,24 @@ def _continues(trial: _Trial) -> Failure:
         "a loaded oracle to continue exactly",
         "its answers differ from those of the oracle that was saved",
         "Save all that the next answers depend on; or, if its world cannot be saved, check with continues=False.",
+    )
+
+
+def _leaves_answers(trial: _Trial) -> Failure:
+    """Which are still in use when the next question of the round is asked."""
+    oracle, answers, then = trial.make(), [], []
+    try:
+        for question in trial.declaration.questions:
+            answers.append(trial.ask(oracle, question, trial.inputs(question, 0), 0))
+            then.append(tuple(value.detach().clone() for value in answers[-1]))
+    finally:
+        oracle.close()
+    if _equal(answers, then):
+        return None
+    return (
+        "an answer to stay as it is",
+        "it changed while a later question of the round was answered",
+        "Answer in fresh memory.",
     )
 
 

@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from antiphon.checks.places import Places
 from antiphon.checks.suite import Learning
 from antiphon.checks.witness import States, Witnessed, kinds_of_rounds, learned, witnessed
 from antiphon.grammars.cadence import Cadence
@@ -41,7 +42,22 @@ class Instance:
 
     def kinds_of_rounds(self) -> list[Witnessed]:
         """The first round of each kind: where passes rest, not the same is told in all rounds."""
-        return self._kinds if any(each.cadence != Cadence() for each in self.grammar.query.passes) else self.rounds()
+        return self._kinds if self._rests else self.rounds()
+
+    def kinds_from(self, states: States, first: int) -> list[Witnessed]:
+        """The same from these states and that round on."""
+        if self._rests:
+            return kinds_of_rounds(self.grammar, self.seed, states, first)
+        return witnessed(self.grammar, self.seed, states, first)
+
+    @property
+    def _rests(self) -> bool:
+        return any(each.cadence != Cadence() for each in self.grammar.query.passes)
+
+    @functools.cached_property
+    def places(self) -> "Places":
+        """Where promises of single rounds are measured."""
+        return Places(self)
 
     def learned_by(self, players: frozenset[str] | None) -> States:
         """Everyone's state after `players` (all by default) have learned and the others held still."""

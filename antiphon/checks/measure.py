@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,9 +11,12 @@ from torch import Tensor
 from antiphon.checks.arrival import measure_arrival
 from antiphon.checks.instance import Instance, flat_gradient
 from antiphon.checks.locate import locate
-from antiphon.checks.measured import DIVERGED, IDLE, Measured, beyond, by_player, worst
+from antiphon.checks.measured import DIVERGED, IDLE, NOT_FINITE, Measured, beyond, by_player, worst
+from antiphon.checks.places import START
+from antiphon.checks.rounding import resolved, terms
 from antiphon.checks.witness import Witnessed
 from antiphon.errors import GrammarError
+from antiphon.grammars.factory import Factory
 from antiphon.grammars.guarantee import (
     UNKNOWN,
     Arrives,
@@ -39,10 +43,6 @@ ROUNDING = 1e-9
 NOTHING = 1e-12
 """Relative to the largest number of its kind. Below it a number is taken for zero."""
 
-CANCELLED = 1e-4
-"""Of the largest number that anybody's gradient has: a player whose own are smaller is measured as if they were this
-large. Where everything cancels, what is left is rounding, and would be compared with rounding."""
-
 _NOT_KNOWN = "the truth is not known for these modules"
 
 
@@ -53,7 +53,24 @@ def measure(promise: Promise, instance: Instance) -> list[Measured]:
     if getattr(promise, "loss", None) == UNKNOWN:
         return [Measured(player, 0.0, 0.0, skipped=_NOT_KNOWN) for player in players]
     measured: Callable[[Any, Instance, tuple[str, ...]], list[Measured]] = _MEASURES[type(promise)]
-    return measured(promise, instance, players)
+    return [_with_evidence(promise, instance, each) for each in measured(promise, instance, players)]
+
+
+def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Measured:
+    """The figure; where the gradient that it was held against is not the derivative of what is played, a failure."""
+    if not isinstance(promise, Exact | SignCorrect | Descent | Estimated) or not found.kept:
+        return found
+    differences = instance.places.differences
+    if wrong := differences.wrong(found.player, promise.loss):
+        operator, error, how = wrong
+        value = error if isinstance(promise, Exact) else math.inf
+        return Measured(found.player, value, found.bound, operator, how)
+    if found.skipped:
+        return found
+    notes = [f"{place} it was not measured, for {why}" for place, why in instance.places.notes.items()]
+    if unknown := differences.unknown(found.player, promise.loss):
+        notes.append(f"not compared by differences: {unknown}")
+    return replace(found, detail="; ".join(filter(None, (found.detail, *notes))))
 
 
 def _refuse_strangers(instance: Instance, promise: Promise) -> None:
@@ -66,59 +83,81 @@ def _refuse_strangers(instance: Instance, promise: Promise) -> None:
 
 
 def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The largest difference between response and gradient, over the largest number of the gradient (see CANCELLED)."""
-    found = [each for round in instance.kinds_of_rounds() for each in _exact_in(promise, instance, round, players)]
-    return list(map(worst, by_player(found, players)))
+    """The largest difference between response and gradient, over the size of the gradient's terms (see `rounding`)."""
+    return _in_all_places(_exact, promise, instance, players)
 
 
-def _in_all_kinds(
+def _in_all_places(
     measured: Callable[[Any, Instance, Witnessed, str], Measured],  # Any: the promise that it measures
-    promise: SignCorrect | Descent,
+    promise: Exact | SignCorrect | Descent,
     instance: Instance,
     players: Iterable[str],
 ) -> list[Measured]:
-    """The worst figure of each player over the kinds of rounds in which it hears something and its loss is played."""
-    found = [
-        measured(promise, instance, round, player)
-        for round in instance.kinds_of_rounds()
-        for player in players
-        if player in round.told and round.composed.plays(promise.loss)
-    ]
+    """The worst figure of each player at the first place at which it is broken, or else of all places and all kinds of
+    rounds in which the player hears something and its loss is played."""
+    found: list[Measured] = []
+    waiting = list(players)
+    for place, rounds in instance.places:
+        here = [
+            _said_of(place, measured(promise, instance, round, player))
+            for round in rounds
+            if _premise_holds(promise, place, round) and round.composed.plays(promise.loss)
+            for player in waiting
+            if player in round.told
+        ]
+        broken = {each.player for each in here if not each.kept}
+        waiting = [player for player in waiting if player not in broken]
+        found += here
+        if not waiting:
+            break
     return list(map(worst, by_player(found, players)))
 
 
-def _exact_in(promise: Exact, instance: Instance, round: Witnessed, players: Iterable[str]) -> list[Measured]:
-    asked = [player for player in players if player in round.told and round.composed.plays(promise.loss)]
-    gradients = {player: flat_gradient(round.composed, player, promise.loss) for player in asked}
-    floor = CANCELLED * _largest(round, instance)
-    return [_exact(promise, instance, round, player, each, floor) for player, each in gradients.items()]
+def _premise_holds(promise: Promise, place: str, round: Witnessed) -> bool:
+    """Instances satisfy a premise at the start; elsewhere only the promise's own function can say so."""
+    holds = getattr(promise, "holds", None)
+    if place == START or not getattr(promise, "premise", ""):
+        return True
+    return holds is not None and bool(_asked(holds, round))
 
 
-def _largest(round: Witnessed, instance: Instance) -> float:
-    """The largest number that any player's gradient has, each of its own loss as far as that is known."""
-    own = {player: instance.grammar.guarantee.loss_of(player) for player in instance.players}
-    known = {player: loss for player, loss in own.items() if loss != UNKNOWN and round.composed.plays(loss)}
-    found = [flat_gradient(round.composed, player, loss) for player, loss in known.items()]
-    return max((float(each.abs().max()) for each in found), default=0.0)
+def _said_of(place: str, measured: Measured) -> Measured:
+    """The figure; where it breaks the promise elsewhere than at the start, it is said where."""
+    if measured.kept or place == START:
+        return measured
+    return replace(measured, detail=f"{measured.detail}, {place}" if measured.detail else place)
 
 
-def _exact(
-    promise: Exact, instance: Instance, round: Witnessed, player: str, gradient: Tensor, floor: float
-) -> Measured:
-    difference = float((round.told[player] - gradient).abs().max())
-    if difference == 0 and not gradient.any():
+def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) -> Measured:
+    gradient = flat_gradient(round.composed, player, promise.loss)
+    if not bool(gradient.isfinite().all()):
+        return Measured(player, 0.0, promise.tolerance, skipped=NOT_FINITE)
+    told = round.told[player]
+    difference, largest = float((told - gradient).abs().max()), float(gradient.abs().max())
+    if difference == largest == 0:
         return Measured(player, 0.0, promise.tolerance, skipped=IDLE)
-    scale = max(float(gradient.abs().max()), floor)
-    error = difference / scale if scale > 0 else (0.0 if difference == 0 else float("inf"))
-    if error <= promise.tolerance:
-        return Measured(player, error, promise.tolerance)
-    operator, detail = locate(instance.grammar, round, player, promise.loss)
+    near = difference <= promise.tolerance * largest
+    size = largest if near else terms(round, player, promise.loss, gradient)
+    if difference <= promise.tolerance * size:
+        why = _no_evidence(round, player, promise, largest, size)
+        return Measured(player, difference / size, promise.tolerance, skipped=why)
+    error = difference / size if size > 0 else math.inf
+    operator, detail = locate(round, player, promise.loss)
     return Measured(player, error, promise.tolerance, operator, detail)
+
+
+def _no_evidence(round: Witnessed, player: str, promise: Exact, largest: float, size: float) -> str:
+    """Why a response that is right proves nothing, if it does not."""
+    if largest <= promise.tolerance * size:
+        return f"its gradient cancels to {largest:.1g} of terms of {size:.1g}: nothing told would pass too"
+    if not resolved(round, player, promise.loss, size):
+        return f"its gradient is at most {size:.1g}, which float64 cannot tell from none in the loss"
+    return ""
 
 
 def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> list[Measured]:
     """How many pairs of example and unit are told the opposite sign."""
-    return _in_all_kinds(_sign, promise, instance, players)
+    return _in_all_places(_sign, promise, instance, players)
 
 
 def _sign(promise: SignCorrect, instance: Instance, round: Witnessed, player: str) -> Measured:
@@ -192,17 +231,19 @@ def _signs(values: Tensor) -> Tensor:
 
 def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> list[Measured]:
     """The angle between response and gradient, in degrees; 180 where only the response is nothing."""
-    return _in_all_kinds(_descent, promise, instance, players)
+    return _in_all_places(_descent, promise, instance, players)
 
 
 def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str) -> Measured:
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
-    if float(gradient.abs().max()) <= NOTHING * _largest(round, instance):
+    if not bool(gradient.isfinite().all()):
+        return Measured(player, 0.0, promise.degrees, skipped=NOT_FINITE)
+    if not gradient.any() or float(gradient.abs().max()) <= NOTHING * terms(round, player, promise.loss, gradient):
         return Measured(player, 0.0, promise.degrees, skipped="there is no gradient here to hold an angle to")
     angle = _angle(told, gradient) if float(told.norm()) > 0 else 180.0
     if angle < promise.degrees:
         return Measured(player, angle, promise.degrees)
-    operator, detail = locate(instance.grammar, round, player, promise.loss)
+    operator, detail = locate(round, player, promise.loss)
     return Measured(player, max(angle, promise.degrees + 1e-9), promise.degrees, operator, detail)
 
 
@@ -214,11 +255,23 @@ def _angle(one: Tensor, two: Tensor) -> float:
 
 def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> list[Measured]:
     """The bias over the gradient, beyond what the draws leave uncertain."""
-    rounds = instance.rounds(promise.draws)
-    return [_estimate(promise, instance, rounds, player) for player in players]
+    found = [
+        _said_of(place, _estimate(promise, rounds, player))
+        for place, rounds in _drawn(promise, instance)
+        for player in players
+    ]
+    return list(map(worst, by_player(found, players)))
 
 
-def _estimate(promise: Estimated, instance: Instance, rounds: list[Witnessed], player: str) -> Measured:
+def _drawn(promise: Estimated | Surrogate, instance: Instance) -> Iterable[tuple[str, list[Witnessed]]]:
+    """As many rounds as the promise asks for, at each place at which its premise holds."""
+    if getattr(promise, "premise", "") and getattr(promise, "holds", None) is None:
+        return [(START, instance.rounds(promise.draws))]
+    places = instance.places.draws(promise.draws)
+    return [(place, rounds) for place, rounds in places if _premise_holds(promise, place, rounds[0])]
+
+
+def _estimate(promise: Estimated, rounds: list[Witnessed], player: str) -> Measured:
     told = torch.stack([round.told[player] for round in rounds])
     gradients = torch.stack([flat_gradient(round.composed, player, promise.loss) for round in rounds])
     truth, error = gradients.mean(0), told - gradients
@@ -234,7 +287,7 @@ def _estimate(promise: Estimated, instance: Instance, rounds: list[Witnessed], p
         return Measured(player, bias, promise.bias, skipped=few)
     if bias <= promise.bias:
         return Measured(player, bias, promise.bias, detail=detail)
-    operator, where = locate(instance.grammar, rounds[0], player, promise.loss)
+    operator, where = locate(rounds[0], player, promise.loss)
     return Measured(player, bias, promise.bias, operator, f"{detail}; {where}" if where else detail)
 
 
@@ -243,15 +296,18 @@ def surrogate(promise: Surrogate, instance: Instance, players: Iterable[str]) ->
     truth = promise.truth
     if truth is None:
         return [Measured("all", 0.0, 0.0, skipped=_NOT_KNOWN)]
-    rounds = instance.rounds(promise.draws)
+    return [worst([_said_of(place, _bound(truth, rounds)) for place, rounds in _drawn(promise, instance)])]
+
+
+def _bound(truth: Factory, rounds: list[Witnessed]) -> Measured:
     pairs = [(float(each.composed.loss().detach()), float(_asked(truth, each))) for each in rounds]
     bound, meant = torch.tensor(pairs, dtype=torch.float64).unbind(1)
     gap = bound - meant
     uncertain = UNCERTAIN * float(gap.std() / len(pairs) ** 0.5) if len(pairs) > 1 else 0.0
     slack = ROUNDING * max(1.0, float(meant.abs().max()))
     detail = f"gap {float(gap.mean()):.4g} ± {uncertain:.2g} above {float(meant.mean()):.4g}"
-    losses = ", ".join(port.node for port in instance.grammar.objective.losses)
-    return [Measured("all", beyond(-float(gap.mean()), uncertain), slack, losses, detail)]
+    losses = ", ".join(port.node for port in rounds[0].composed.grammar.objective.losses)
+    return Measured("all", beyond(-float(gap.mean()), uncertain), slack, losses, detail)
 
 
 def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> list[Measured]:

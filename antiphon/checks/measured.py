@@ -9,6 +9,8 @@ IDLE = "there is no gradient here, and nothing is told, which says nothing of R"
 """Why a response of zeros that is right is no evidence: a wrong R would have told the same."""
 
 
+NOT_FINITE = "its gradient is no finite number there"
+
 DIVERGED = "its parameters are no numbers any more when all have learned"
 
 

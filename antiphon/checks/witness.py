@@ -27,15 +27,17 @@ PATIENCE = 100
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Witnessed:
     """One round.
 
-    composed: the reference, at the parameters and oracles' answers of that round. messages: of R, by port. told: what
-    each player heard, flat, for those who heard something.
+    before: everyone's state when it began. composed: the reference, at the parameters and oracles' answers of that
+    round. messages: of R, by port. told: what each player heard, flat, for those who heard something.
     """
 
+    seed: int
     number: int
+    before: States
     composed: Composed
     messages: Mapping[Port, Tensor]
     told: Mapping[str, Tensor]
@@ -74,15 +76,17 @@ def witnessed(
     raise AssertionError("rounds have no end")
 
 
-def kinds_of_rounds(grammar: Grammar, seed: int) -> list[Witnessed]:
+def kinds_of_rounds(grammar: Grammar, seed: int, states: States | None = None, first: int = 0) -> list[Witnessed]:
     """The first round in which just those messages of R are told that are told in it, for each such set of messages.
+
+    From `states` and the round `first` on, if states are given.
 
     Raises GrammarError when some message is not told soon.
     """
     cadences = [each.cadence for each in grammar.query.passes]
     period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)
     count, found = min(period, PATIENCE), dict[frozenset[Port], Witnessed]()
-    for each in itertools.islice(witness(grammar, seed), count):
+    for each in itertools.islice(witness(grammar, seed, states, first), count):
         found.setdefault(frozenset(each.messages), each)
     used = {port for node in grammar.response.nodes for port in node.inputs}
     if missing := sorted(map(repr, used.difference(*found))):
@@ -119,7 +123,7 @@ def _witnessed(grammar: Grammar, before: States, seed: int, number: int, seen: M
         for delivery in grammar.response.deliveries
         if delivery.message in messages
     }
-    return Witnessed(number, compose(grammar, before, seed, number, played), messages, told)
+    return Witnessed(seed, number, before, compose(grammar, before, seed, number, played), messages, told)
 
 
 def _unmoved(grammar: Grammar, states: States) -> dict[str, State]:

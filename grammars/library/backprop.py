@@ -10,7 +10,7 @@ from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
-from antiphon.grammars.inference import infer, make_operator
+from antiphon.grammars.inference import makes_parameters
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 
@@ -40,6 +40,5 @@ def backprop(
 
 
 def _layer(q: QueryDraft, name: str, factory: Factory, x: Value) -> Value:
-    parameters = infer(f"layer {name!r}", make_operator, factory, [x.type]).parameters
-    declare = q.player if parameters else q.operator
+    declare = q.player if makes_parameters(factory) else q.operator
     return declare(name, factory)(x)

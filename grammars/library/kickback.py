@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from antiphon.errors import GrammarError, ShapeError
@@ -13,8 +13,10 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Exact, Guarantee, PlayerLoss, SignCorrect, promised
 from antiphon.grammars.inference import make_operator
+from antiphon.grammars.library.kicking import Weights
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.query import Port
 from antiphon.grammars.writing import ResponseDraft
 
 
@@ -83,6 +85,11 @@ PREMISE = "no path product is negative"
 their weights are coherent."""
 
 
+def always_coherent(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> bool:
+    """Whether every layer above the first keeps coherent weights whatever its parameters are: then `PREMISE` holds."""
+    return all(getattr(module, "weights", None) is Weights.COHERENT for module in [*modules.values()][1:])
+
+
 def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarantee:
     """Exact in the last two layers; below, exact for each layer's own loss, and right in sign under a premise."""
     exact, below = promised(Exact(layers[-2:])), layers[:-2]
@@ -90,7 +97,7 @@ def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarant
         return exact
     sense = "the response is the gradient of the layer's own loss, feedback times activation"
     local = promised(*(Exact((name,), own[name], sense) for name in below))
-    return exact + local + promised(SignCorrect(below, PREMISE))
+    return exact + local + promised(SignCorrect(below, PREMISE, holds=Factory(always_coherent)))
 
 
 def _kicking(name: str, signal: Value, played: Value | tuple[Value, ...]) -> tuple[Value, Value]:

@@ -6,6 +6,7 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from antiphon.grammars.factory import Factory
 
@@ -40,11 +41,44 @@ class Perceptron(nn.Sequential):
 
 
 @final
-class Policy(nn.Sequential):
-    """mu(s): (batch, state) -> (batch, action) in (-1, 1)."""
+class Within(nn.Module):
+    """Any number into its dimension's interval: (batch, width) to the same. A bound may be infinite.
 
-    def __init__(self, state: int, action: int, widths: Sequence[int] = (256, 256)) -> None:
-        super().__init__(*_rectified(state, action, widths), nn.Tanh())
+    Between two bounds tanh, scaled; beyond one bound softplus; without a bound the number itself.
+
+    >>> Within((-1.0, 2.0, -torch.inf), (1.0, torch.inf, torch.inf))(torch.tensor([[50.0, -50.0, 7.0]])).tolist()
+    [[1.0, 2.0, 7.0]]
+    """
+
+    def __init__(self, low: Sequence[float], high: Sequence[float]) -> None:
+        super().__init__()
+        self._low, self._high = tuple(low), tuple(high)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, width)."""
+        low, high = x.new_tensor(self._low), x.new_tensor(self._high)
+        below, above = torch.isfinite(low), torch.isfinite(high)
+        # What is not chosen must be finite too: its gradient is multiplied by zero.
+        floor, ceiling = low.where(below, 0.0), high.where(above, 0.0)
+        between = (ceiling + floor) / 2 + (ceiling - floor) / 2 * torch.tanh(x)
+        beyond = torch.where(below, floor + softplus(x), ceiling - softplus(-x))
+        return torch.where(below & above, between, torch.where(below | above, beyond, x))
+
+
+@final
+class Policy(nn.Sequential):
+    """mu(s): (batch, state) -> (batch, action), within these bounds of each dimension: (-1, 1) if there are none."""
+
+    def __init__(
+        self,
+        state: int,
+        action: int,
+        widths: Sequence[int] = (256, 256),
+        low: Sequence[float] | None = None,
+        high: Sequence[float] | None = None,
+    ) -> None:
+        last = nn.Tanh() if low is None or high is None else Within(low, high)
+        super().__init__(*_rectified(state, action, widths), last)
 
 
 @final

@@ -72,7 +72,8 @@ def _assemble(bare: Contraction, name: str, factory: Factory, part_of: str) -> Q
             nodes[node.name] = replace(node, inputs=tuple(map(bare.port, node.inputs)))
         elif new not in nodes:
             use = bare.use(new)
-            inferred = infer(f"player {name!r}", make_module, factory, [query.type_of(port) for port in use.inputs])
+            asked = [query.type_of(port) for port in use.inputs]
+            inferred = infer(f"player {name!r}", make_module, factory, asked, query.sizes)
             kind = Kind.CLONE if use.owner else Kind.PLAYER
             inputs = tuple(map(bare.port, use.inputs))
             nodes[new] = Node(

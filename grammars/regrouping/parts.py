@@ -11,6 +11,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import make_module
 from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.regrouping.composite import Composite
+from antiphon.grammars.seeds import forked
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Identity)
 """Modules without parameters that act on each number by itself, so that each unit of a layer has its own."""
@@ -99,7 +100,7 @@ def join(*values: Tensor) -> Tensor:
 
 
 def _made(whole: Factory) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
+    with forked():
         return make_module(whole)
 
 

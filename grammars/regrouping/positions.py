@@ -10,6 +10,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import make_module
 from antiphon.grammars.regrouping.correspondence import Span
+from antiphon.grammars.seeds import forked
 
 
 def numbered(whole: Factory) -> nn.Module:
@@ -29,7 +30,7 @@ def positions(player: str, whole: Factory, parts: Mapping[str, Factory]) -> dict
     parts: factories whose first argument is the whole's own. Raises GrammarError for another factory, and for a
     parameter that two parts would play, or none.
     """
-    with torch.random.fork_rng(devices=[]):
+    with forked():
         total = sum(parameter.numel() for parameter in _learned(make_module(whole)))
         numbers = {name: _numbers(player, name, whole, factory) for name, factory in parts.items()}
     taken = torch.bincount(torch.cat([*numbers.values()]), minlength=total)

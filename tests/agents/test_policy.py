@@ -19,6 +19,13 @@ FINITE = (
 FITTING = "Return the new parameters as they were lent: in number, order, shape and dtype."
 
 
+class Gone(BaseException):
+    """No Exception."""
+
+
+LEAVING = {"exits": SystemExit, "closes": GeneratorExit, "goes": Gone}
+
+
 class Fragile:
     """Goes one unit down, in place, however steep; in its third move it does what its argument says."""
 
@@ -39,6 +46,8 @@ class Fragile:
         weight, bias = self.parameters
         if self.play == "tired":
             raise RuntimeError("not today")
+        if self.play in LEAVING:
+            raise LEAVING[self.play]("not today")
         bias.fill_({"nan": float("nan"), "infinite": float("inf")}.get(self.play, 0))
         return {"turned": [weight.T, bias], "wide": [weight.double(), bias]}.get(self.play, self.parameters)
 
@@ -52,6 +61,10 @@ class Fragile:
 FAILURES = {
     "deaf": "raised RuntimeError in hear: what?. Expected it to take every response of its parameters' shapes. ",
     "tired": "raised RuntimeError in move in round 2: not today. Expected the new parameters. ",
+    **{
+        play: f"raised {kind.__name__} in move in round 2: not today. Expected the new parameters. "
+        for play, kind in LEAVING.items()
+    },
     "nan": f"moved in round 2: {FINITE}",
     "infinite": f"moved in round 2: {FINITE}",
     "turned": f"moved in round 2: expected float32[2, 3] for parameter 'weight', and float32[3, 2] arrived. {FITTING}",
@@ -67,7 +80,7 @@ def playing(plays: str, policy: Any, named: Callable[[type], str]) -> Player:
 def told(plays: str, specification: AgentSpecification) -> str:
     """The whole sentence; what was raised names the arguments as well."""
     text = f"agent {specification.agent!r} of player 'x' {FAILURES[plays]}"
-    raised = plays in ("deaf", "tired")
+    raised = plays in ("deaf", "tired", *LEAVING)
     return text + (f"Correct the agent, or its arguments ({specification.description})." if raised else "")
 
 
@@ -106,6 +119,31 @@ def test_skip_and_restart_cost_one_move_and_say_why(plays, policy, named):
     # An agent that was built anew counts from one again, and so fails in its third move after that, round 5.
     assert reasons[3:] == ["", ""] and ways == [1, 2, 2, 3, 4] and player.moves == 5
     assert player.state()["agent"] == {"moves": 5 if policy == "skip" else 2}
+
+
+@pytest.mark.parametrize("method", ["hear", "move", "state", "load"])
+def test_ctrl_c_inside_an_agent_stays_ctrl_c(method, named, monkeypatch):
+    player = playing("whole", "skip", named)
+    state = player.state()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Fragile, method, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        turn(player, 0)
+        player.state()
+        player.load(state)
+
+
+@pytest.mark.parametrize("where", ["its constructor", "its module"])
+def test_an_agent_that_exits_before_it_is_there_is_refused_by_name(where, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    leaving = "import sys\nclass Agent:\n    def __init__(self, parameters): sys.exit(3)\n"
+    name = "leaving_at_once" if where == "its module" else "leaving_when_made"
+    (tmp_path / f"{name}.py").write_text(leaving + ("sys.exit(3)\n" if where == "its module" else ""))
+    with pytest.raises((AgentError, ExperimentError), match=f"{name}:Agent.*SystemExit"):
+        AgentSpecification.of(agent=f"{name}:Agent").make("x", [torch.zeros(2)])
 
 
 def test_a_failure_leaves_no_response_for_the_next_move(named):

@@ -240,7 +240,7 @@ def test_every_scheduler_of_torch_is_supported_or_refused_by_name():
         ),
         (
             {"clip_norm": 0.0},
-            "the torch agent takes clip_norm > 0 or None, and 0.0 arrived. Raise it, or leave it out.",
+            "the torch agent's clip_norm takes a finite number above 0, and 0.0 (a float) arrived. Correct it.",
         ),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value),

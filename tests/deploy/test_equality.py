@@ -9,7 +9,7 @@ from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing import convolutional, small_dac, specifications, with_dropout
+from antiphon.coordinator.testing import convolutional, odd_layouts, small_dac, specifications, with_dropout
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars import Grammar
 
@@ -28,7 +28,7 @@ def same(left, right) -> bool:
 
 
 @pytest.mark.parametrize("transport", list(Transport))
-@pytest.mark.parametrize("make", [with_dropout, convolutional, small_dac])
+@pytest.mark.parametrize("make", [with_dropout, convolutional, odd_layouts, small_dac])
 def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(make: Callable[[], Grammar], transport, pool) -> None:
     grammar = make()
     agents = specifications(grammar)
@@ -44,19 +44,20 @@ def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(make: Callable[[], 
         assert same(states[name], state), f"the state of {name} differs"
 
 
-def test_an_agent_on_another_worker_than_its_operator_gives_the_same_parameters(pool) -> None:
-    grammar = with_dropout()
+@pytest.mark.parametrize(("make", "player"), [(with_dropout, "Second"), (odd_layouts, "Odd")])
+def test_an_agent_on_another_worker_than_its_operator_gives_the_same_parameters(make, player, pool) -> None:
+    grammar = make()
     agents = specifications(grammar)
     with InlineExecutor(assign(grammar, agents)) as inline:
         inline.play(30)
         expected = inline.states()
-    apart = spread(grammar, agents={"Second": "far"})
+    apart = spread(grammar, agents={player: "far"})
     with RayExecutor(assign(grammar, agents, placement=apart), "apart", pool=pool) as on_ray:
         on_ray.play(30)
         states = on_ray.states()
-    assert {"Second", "Second@agent"} <= states.keys()
-    for name in ("First", "Second", "Norm", "Last"):
-        assert same(states[name]["parameters"], expected[name]["parameters"])
+    assert {player, f"{player}@agent"} <= states.keys()
+    for each in grammar.query.players:
+        assert same(states[each.name]["parameters"], expected[each.name]["parameters"])
 
 
 def test_another_seed_gives_other_numbers(pool) -> None:

@@ -140,3 +140,29 @@ def test_refusals(make, text):
     with pytest.raises(OracleError) as refused:
         make()
     assert str(refused.value).replace(__name__, "test_dataset") == text
+
+
+class OneArray(Squares):
+    """Hands out the same array for every item."""
+
+    def __init__(self):
+        super().__init__()
+        self.array = np.zeros(2)
+
+    def __getitem__(self, index) -> tuple[Any, ...]:
+        self.array[:] = index
+        return self.array, index
+
+
+def test_an_array_that_is_handed_out_again_and_again_is_copied():
+    (x, index), *_ = play(dataset(OneArray, batch=5).make(seed=0), 2)
+    assert torch.equal(x[:, 0], index.double()) and len(index.unique()) == 5
+
+
+def test_the_callers_arrays_may_change_afterwards():
+    mine, yours = torch.arange(4.0), np.arange(4)
+    declaration = arrays(mine, yours, batch=4, shuffle=False)
+    mine.zero_()
+    yours[:] = 0
+    for column in declaration.make(seed=0).answer("sample", (), 0):
+        assert column.tolist() == [0, 1, 2, 3]

@@ -4,7 +4,7 @@ import gymnasium
 import pytest
 import torch
 
-from antiphon.envs.evaluation import episode_returns
+from antiphon.envs.evaluation import MAX_STEPS, episode_returns, played_episodes
 from antiphon.envs.testing import Line, Tiles
 from antiphon.errors import OracleError
 
@@ -45,8 +45,21 @@ def test_episodes_end_apart_and_the_policy_sees_those_that_run():
     assert returns == [-3.0, 1.0, 0.0]
 
 
-def test_max_steps_cuts():
-    assert episode_returns(Tiles, lambda state: torch.ones(len(state), 6), [0, 1], max_steps=2) == [18.0, 18.0]
+def push(state):
+    return torch.ones(len(state), 6)
+
+
+def test_an_episode_without_an_end_is_cut_and_counted():
+    with pytest.warns(UserWarning, match=r"^environment 'Tiles': 2 of 2 episodes were cut after 2 steps"):
+        assert episode_returns(Tiles, push, [0, 1], max_steps=2) == [18.0, 18.0]
+    assert played_episodes(Tiles, push, [0], max_steps=3) == ([27.0], 1)
+    with pytest.raises(OracleError, match="'Tiles': max_steps is 0; expected at least 1"):
+        played_episodes(Tiles, push, [0], max_steps=0)
+
+
+def test_without_a_bound_of_ones_own_it_is_cut_as_well():
+    returns, cut = played_episodes(Tiles, push, [0])
+    assert (returns, cut) == ([9.0 * MAX_STEPS], 1)
 
 
 def test_no_seeds_no_returns():

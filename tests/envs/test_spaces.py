@@ -89,7 +89,9 @@ def test_a_nested_observation_is_flat():
         ({"a": (POINT,), "b": SCALAR}, "expected['a'] a tuple of 2, a tuple of 1 arrived"),
         ({"a": (POINT[:1], 2), "b": SCALAR}, "expected['a'][0] float32[2], float32[1] arrived"),
         ({"a": (POINT, 3), "b": SCALAR}, "expected['a'][1] a member of Discrete(3), a int arrived"),
-        ({"a": (POINT, 2), "b": 0.0}, "expected['b'] float32[], a float arrived"),
+        ({"a": (POINT, 2), "b": "0"}, "expected['b'] float32[], a str arrived"),
+        ({"a": (POINT, 2), "b": [0.0]}, "expected['b'] float32[], a list of 1 arrived"),
+        ({"a": ([[1], [1, 2]], 2), "b": SCALAR}, "expected['a'][0] float32[2], a list of 2 arrived"),
     ],
 )
 def test_the_place_of_a_misfit_is_told(value, misfit):

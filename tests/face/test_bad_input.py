@@ -46,7 +46,7 @@ def refused(told, text, place):
         ),
         (
             ["dac", "--set", "rounds=many"],
-            "experiment 'dac' is refused: key 'rounds' takes a whole number, and the string 'many' arrived. "
+            "experiment 'dac' is refused: key 'rounds' takes a whole number, and the bare word 'many' arrived. "
             "Correct the value.",
         ),
         (

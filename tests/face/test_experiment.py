@@ -6,19 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antiphon.errors import ExperimentError
 from antiphon.reading import checked, parse_change, read_experiment, shipped
 from antiphon.run import resolved
+from antiphon.spelling import BareWord
 from antiphon.tables import AgentTable
-from antiphon.toml_text import toml
+from antiphon.toml_text import toml, with_none
 
 keys = st.text(max_size=5)
-plain = st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.text(max_size=5))
+plain = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(allow_nan=False), st.text(max_size=5)
+)
 values = st.recursive(plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3))
 
 
 @given(st.dictionaries(keys, values, max_size=4))
 def test_what_is_written_as_toml_reads_back(table):
-    assert tomllib.loads(toml(table)) == table
+    assert with_none(tomllib.loads(toml(table))) == table
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -31,16 +35,91 @@ def test_a_shipped_experiment_survives_being_written(name):
     assert resolved(again, grammar) == resolved(experiment, grammar)
 
 
-def test_a_change_is_toml_or_else_a_string():
-    texts = ["a=1", "a.b=[1, 2]", "a=true", 'a="x"', "a=Pendulum-v1", "a=x=y"]
-    assert [parse_change(text) for text in texts] == [
-        ("a", 1),
-        ("a.b", [1, 2]),
-        ("a", True),
-        ("a", "x"),
-        ("a", "Pendulum-v1"),
-        ("a", "x=y"),
-    ]
+@given(values)
+def test_a_change_spelled_as_in_toml_or_in_python_is_the_value(value):
+    written = toml({"key": [value]}).removeprefix("key = ")
+    assert with_none(parse_change(f"a.b={written}")[1]) == [value]
+    if "\\" not in repr(value):  # TOML goes first, and has no escapes in single quotes
+        assert parse_change(f"a.b={[value]!r}") == ("a.b", [value])
+
+
+SPELLINGS = {
+    **{"1": 1, "-3": -3, "1e-3": 0.001, ".5": 0.5, "inf": float("inf"), "-inf": float("-inf"), "0x10": 16},
+    **{"true": True, "True": True, "false": False, "False": False, "None": None, "[True, None]": [True, None]},
+    **{"(1, 2)": [1, 2], "[64, 64]": [64, 64], '"x"': "x", "'x'": "x", "{a = 1}": {"a": 1}, "{'a': 1}": {"a": 1}},
+}
+BARE = [
+    "Pendulum-v1",
+    "mine:Agent",
+    "x=y",
+    "a/b.c",
+    "",
+    "TRUE",
+    "yes",
+    "null",
+    "1,",
+    "1 2",
+    "5 # five",
+    "1\nb = 2",
+    "1+2j",
+]
+
+
+def test_spellings_of_values_and_words_without_quotes():
+    assert {text: parse_change(f"a={text}")[1] for text in SPELLINGS} == SPELLINGS
+    assert [parse_change(f"a={text}")[1] for text in BARE] == list(map(BareWord, BARE))
+    assert {type(parse_change(f"a={text}")[1]) for text in BARE} == {BareWord}
+
+
+UNTYPED = {
+    "backprop": ["agent.arguments.nesterov", "agent.scheduler_arguments.T_max", "players.Dense1.arguments.lr",
+                 "backprop.data_arguments.size", "placement.of.Dense1.remote_agent.runtime_env.pip"],
+    "dac": ["dac.keywords.render_mode"],
+    "temporal-difference": ["temporal_difference.process_arguments.pay"],
+    "mine:grammar": ["arguments.width"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name, keys in UNTYPED.items() for key in keys])
+def test_untyped_tables_take_values_and_refuse_bare_words_by_name(name, key):
+    with pytest.raises(ExperimentError, match=rf"key '{key}' .*'\"Flase\"'.*the bare word 'Flase'"):
+        read_experiment(name, [f"{key}=Flase"])
+    for text, value in {"False": False, "false": False, "None": None, "'Flase'": "Flase", "1e-3": 0.001}.items():
+        found = read_experiment(name, [f"{key}={text}"]).model_dump()
+        for part in key.split("."):
+            found = found[part]
+        assert found is value or found == value
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "arrived"),
+    [
+        *[(f"rounds={text}", "a whole number", text.strip('"')) for text in ('"3"', "3.0", "true", "None", "many")],
+        *[(f"deadline={text}", "number", text.strip('"')) for text in ('"3"', "inf", "nan", "0", "-1", "True")],
+        *[(f"backprop.dropout={text}", "number", text) for text in ("inf", "nan", "-0.1", "half")],
+        *[(f"placement.logical_gpus={text}", "true or false", text.strip('"')) for text in ('"yes"', "yes", "1", "0")],
+        ("agent.optimizer=3", "a string", "3"),
+        ("rounds.more=3", "a table", "2000"),
+    ],
+)
+def test_typed_keys_convert_nothing(change, expected, arrived):
+    with pytest.raises(ExperimentError) as caught:
+        read_experiment("backprop", [change])
+    text = str(caught.value).lower()
+    assert repr(change.partition("=")[0]) in str(caught.value) and expected in text and arrived.lower() in text
+
+
+def test_none_survives_being_written(tmp_path):
+    changes = ["agent.scheduler=StepLR", "agent.scheduler_arguments.step_size=5", "players.Dense1.scheduler=None"]
+    experiment = read_experiment("backprop", [*changes, "players.Output.arguments.foreach=None"])
+    grammar = experiment.build()
+    path = tmp_path / "again.toml"
+    path.write_text(toml(resolved(experiment, grammar)))
+    again = read_experiment(str(path))
+    assert again.agents(grammar) == experiment.agents(grammar)
+    assert again.agents(grammar)["Dense1"].scheduler is None
+    assert dict(again.agents(grammar)["Output"].arguments)["foreach"] is None
+    assert again.agents(grammar)["Output"].scheduler == "StepLR"
 
 
 def test_a_players_table_merges_arguments_key_by_key():

@@ -202,9 +202,9 @@ def test_replicas_that_one_member_says_are_of_the_whole_worker(grammar):
 WRONG = [
     ("num_gpus=1.5", "num_gpus' takes a whole number, or a fraction below 1, and the number 1.5 arrived."),
     ("num_gpus=-1", "num_gpus' takes a whole number, or a fraction below 1, and the number -1 arrived."),
-    ("num_cpus=inf", "num_cpus' takes 0, or a number of at least 0.0001, and the number inf arrived."),
+    ("num_cpus=inf", "num_cpus' takes a finite number, and the number inf arrived."),
     ("replicas=0", "replicas' takes a number of at least 1, and the number 0 arrived."),
-    ("precision=half", "precision' takes 'declared', 'bfloat16' or 'float16', and the string 'half' arrived."),
+    ("precision=half", "precision' takes 'declared', 'bfloat16' or 'float16', and the bare word 'half' arrived."),
     ("node=3", """node' takes an address, or a table of labels (name = "value"), and the number 3 arrived."""),
     ("node={zone=''}", """node' takes an address, or a table of labels (name = "value"), and the table {'zone': ''} """
                        "arrived."),

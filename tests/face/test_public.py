@@ -78,6 +78,65 @@ def test_an_executor_that_does_not_exist():
     assert str(refused.value) == "executor 'rya' is not known; expected 'inline' or 'ray'. Name one of these."
 
 
+BAD_NUMBERS = {
+    "deadline": [float("inf"), float("nan"), 0, -1.0, "30", None, True, 1e12, 10**400],
+    "threads": [0, -1, 1.5, "2", None, True],
+    "seed": [-1, 0.5, "7", None, True],
+    "num_cpus": [0, -1, 1.5, "2", True],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, each in BAD_NUMBERS.items() for value in each])
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_launch_refuses_a_number_that_is_none_before_anything_starts(executor, name, value):
+    grammar = antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+    with pytest.raises(antiphon.ExperimentError, match=rf"launch\({name}=\) takes a .*number") as refused:
+        antiphon.launch(grammar, executor=executor, **{name: value})
+    assert repr(value)[:20] in str(refused.value) and "orrect" in str(refused.value)
+
+
+@pytest.mark.parametrize("rounds", [-1, 1.5, "2", None, True, float("nan")])
+def test_play_refuses_what_is_no_number_of_rounds_and_can_go_on(rounds):
+    grammar = antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+    with antiphon.launch(grammar) as game:
+        for refused in (lambda: game.play(rounds), lambda: game.load(game.states(), rounds)):
+            with pytest.raises(antiphon.ExperimentError, match="whole number of at least 0"):
+                refused()
+        assert (game.round, game.play(1).round) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    {
+        "grammar": lambda grammar: antiphon.launch(lambda: grammar),
+        "placement": lambda grammar: antiphon.launch(grammar, placement="spread"),
+        "an agent's name": lambda grammar: antiphon.launch(grammar, "SGD"),
+        "agents' names": lambda grammar: antiphon.launch(grammar, {"Output": "SGD"}),
+        "a class": lambda grammar: antiphon.agent(agent=type("Hidden", (), {})),
+        "an optimizer": lambda grammar: antiphon.agent(__import__("torch").optim.SGD),
+        "clip_norm": lambda grammar: antiphon.agent("SGD", clip_norm="1"),
+        "clip_value": lambda grammar: antiphon.agent("SGD", clip_value=float("inf")),
+        "every": lambda grammar: antiphon.agent("SGD", every="2"),
+        "groups": lambda grammar: antiphon.place(grammar, fuse=3),
+        "a share": lambda grammar: antiphon.place(grammar, of={"Output": {"num_gpus": "1"}}),
+        "a table": lambda grammar: antiphon.place(grammar, of=[1]),
+    }.items(),
+    ids=lambda case: case[0],
+)
+def test_what_no_public_function_takes_is_refused_in_words(refused):
+    grammar = antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+    with pytest.raises(antiphon.AntiphonError):
+        refused[1](grammar)
+
+
+def test_a_scheduler_in_one_line():
+    grammar = antiphon.backprop(antiphon.digits(16), antiphon.dense_layers((64,), [], 10))
+    agent = antiphon.agent("SGD", lr=1.0, scheduler="StepLR", scheduler_arguments={"step_size": 1, "gamma": 0.5})
+    with antiphon.launch(grammar, agent) as game:
+        game.play(3)
+        assert game.states()["Output"]["agent"]["group"]["lr"] == 0.125
+
+
 def test_the_version_is_told(antiphon):
     assert antiphon("--version").out == "antiphon 0.1.0\n"
 

@@ -64,8 +64,8 @@ def test_layers_that_do_not_compose_are_refused(begun, refusal):
     q, x, _ = begun
     second = q.player("Second", Dense, 4, 3)
     assert refusal(ShapeError, lambda: second(q.player("First", Dense, 3, 5)(x))) == (
-        "player 'Second' cannot play antiphon.grammars.testing:Dense(4, 3) on float64[batch, 5]: "
-        "mat1 and mat2 shapes cannot be multiplied (13x5 and 4x3). "
+        "player 'Second' cannot play antiphon.grammars.testing:Dense(4, 3) on float64[batch, 5] where "
+        "batch = 4: mat1 and mat2 shapes cannot be multiplied (4x5 and 4x3). "
         "Expected inputs that it takes; change its sizes or what is connected to it."
     )
 

@@ -1,5 +1,6 @@
 """Inference: the types of an operator's outputs, symbolic batch and all, and no trace of having looked."""
 
+import functools
 import logging
 import random
 
@@ -15,11 +16,12 @@ from antiphon.grammars.inference import infer, make_module, make_operator, makes
 from antiphon.grammars.types import Batch, EdgeType
 
 VECTOR = EdgeType((Batch(), 4))
+TIME = EdgeType((Batch("time"), 4))
 IMAGE = EdgeType((Batch(), 1, 9, 8))
 
 
 class Reads(nn.Linear):
-    """Looks at a value: fake tensors have none."""
+    """Looks at a value."""
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward(input) if input.sum().item() < 1 else input
@@ -83,8 +85,7 @@ def np_cat(*values: Tensor, dim: int) -> Tensor:
 
 
 def test_two_symbols_are_kept_apart():
-    time = EdgeType((Batch("time"), 4))
-    assert played(outer, VECTOR, time) == (EdgeType((Batch(), Batch("time"))),)
+    assert played(outer, VECTOR, TIME) == (EdgeType((Batch(), Batch("time"))),)
 
 
 def outer(one: Tensor, two: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ def test_two_symbols_do_not_add(refusal):
 
 
 @pytest.mark.parametrize("target", [Reads, Numpy, Reseeds])
-def test_a_module_that_defeats_fake_tensors_is_run_dry(target):
+def test_a_module_is_tried_on_values(target):
     found = infer("player 'A'", make_module, Factory.of(target, 4, 2 if target is not Reads else 4), [VECTOR])
     assert found.outputs[0].shape[0] == Batch()
     assert [(each.name, each.dtype) for each in found.parameters] == [
@@ -123,10 +124,10 @@ def half_frozen() -> nn.Module:
 
 @pytest.mark.parametrize("target", [nn.Linear, Reads, Numpy, Reseeds])
 def test_no_random_stream_is_touched(target):
-    before = torch.get_rng_state(), random.getstate()
+    before = torch.get_rng_state(), random.getstate(), repr(np.random.get_state())
     infer("player 'A'", make_module, Factory.of(target, 4, 4), [VECTOR])
     assert before[0].equal(torch.get_rng_state())
-    assert before[1] == random.getstate()
+    assert before[1:] == (random.getstate(), repr(np.random.get_state()))
 
 
 def test_nothing_is_logged_or_printed(caplog, capfd, recwarn):
@@ -139,11 +140,49 @@ def test_nothing_is_logged_or_printed(caplog, capfd, recwarn):
     assert list(recwarn) == []
 
 
-def test_what_depends_on_the_batch_otherwise_is_refused(refusal):
-    assert refusal(ShapeError, lambda: played(halves, VECTOR)) == (
-        "operator 'op' plays a dimension of 7 for one batch size and 9 for another; expected a constant, or a "
-        "multiple of one of ['batch']. Keep each symbolic dimension apart."
-    )
+def test_what_depends_on_the_batch_otherwise_is_refused_where_nobody_declares_its_size(refusal):
+    text = refusal(ShapeError, lambda: played(halves, VECTOR))
+    assert text.startswith("operator 'op' plays a dimension of 4 where 'batch' is 8, and one of 8 where it is 16; ")
+
+
+@pytest.mark.parametrize("batch", [1, 5, 8])
+def test_what_depends_on_the_batch_otherwise_is_of_a_constant_size_where_it_is_declared(batch):
+    found = infer("operator 'op'", make_operator, Factory.of(halves), [VECTOR], {"batch": batch})
+    assert found.outputs == (EdgeType(((batch + 1) // 2, 4)),)
+
+
+def test_two_symbols_of_one_size_are_kept_apart():
+    found = infer("op", make_operator, Factory.of(outer), [VECTOR, TIME], {"batch": 8, "time": 8})
+    assert found.outputs == (EdgeType((Batch(), Batch("time"))),)
+
+
+def test_shapes_that_depend_on_values_are_refused(refusal):
+    text = refusal(ShapeError, lambda: infer("op", make_operator, Factory.of(positive), [VECTOR], {"batch": 8}))
+    assert text.startswith("op plays the shapes [(")
+
+
+def positive(value: Tensor) -> Tensor:
+    return value[value > 0]
+
+
+def test_what_is_large_is_typed_without_its_memory():
+    found = infer("player 'A'", make_module, Factory.of(nn.Linear, 4, 10**11), [VECTOR], {"batch": 10**6})
+    assert found.outputs == (EdgeType((Batch(), 10**11)),)
+    assert found.parameters[0].shape == (10**11, 4)
+
+
+def test_what_a_module_keeps_for_later_is_of_real_numbers():
+    played(masked, VECTOR)
+    assert masked(torch.zeros(8, 4)).device.type == "cpu"
+
+
+def masked(value: Tensor) -> Tensor:
+    return value * mask(len(value))
+
+
+@functools.cache
+def mask(rows: int) -> Tensor:
+    return torch.ones(rows, 1)
 
 
 def test_what_is_no_tensor_is_refused(refusal):

@@ -141,7 +141,9 @@ def test_a_map_tells_one_message(query, refusal):
         ShapeError,
         lambda: ResponseGraph((*nodes[:2], Map("m", Factory.of(nn.Flatten, 7), (Port("loss"),)))).types(query),
     )
-    assert text.startswith("response node 'm' cannot play torch.nn.modules.flatten:Flatten(7) on float64[batch, 2]: ")
+    assert text.startswith(
+        "response node 'm' cannot play torch.nn.modules.flatten:Flatten(7) on float64[batch, 2] where "
+    )
 
 
 def test_cycles_and_repeated_names_are_refused(refusal):

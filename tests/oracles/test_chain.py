@@ -67,6 +67,13 @@ OTHERS = {
 }
 
 
+def tapes(module: nn.Module, inputs: int = 1, dimensions: int = 2, products: int = 1):
+    """The chain that a module is, if it is one, and torch's record of it."""
+    parameters = tuple(module.parameters())
+    recorded = AutogradTape(module, [0], parameters, products)
+    return chain_of(module, inputs, dimensions, products, parameters, recorded), recorded
+
+
 @pytest.fixture
 def seeded() -> torch.Generator:
     torch.manual_seed(3)
@@ -76,8 +83,7 @@ def seeded() -> torch.Generator:
 @pytest.mark.parametrize("kind", CHAINS)
 def test_the_products_of_a_chain_are_those_of_autograd(kind: str, seeded) -> None:
     module = CHAINS[kind]().double()
-    parameters = list(module.parameters())
-    chain, recorded = chain_of(module, 1, 2, products=1), AutogradTape(module, [0], parameters, products=1)
+    chain, recorded = tapes(module)
     assert isinstance(chain, ChainTape)
     x = torch.randn(6, 4, dtype=torch.float64, generator=seeded)
     x[0] = 0  # where a rectifier has no derivative, torch takes zero
@@ -92,7 +98,7 @@ def test_the_products_of_a_chain_are_those_of_autograd(kind: str, seeded) -> Non
 @pytest.mark.parametrize("kind", CHAINS)
 def test_upstream_first_and_the_own_part_later_are_bitwise_the_whole(kind: str, seeded) -> None:
     module = CHAINS[kind]()
-    whole, split = chain_of(module, 1, 2, products=1), chain_of(module, 1, 2, products=2)
+    (whole, _), (split, _) = tapes(module), tapes(module, products=2)
     assert whole is not None and split is not None
     x, told = torch.randn(6, 4, generator=seeded), torch.randn(6, 3, generator=seeded)
     for tape in (whole, split):
@@ -104,7 +110,7 @@ def test_upstream_first_and_the_own_part_later_are_bitwise_the_whole(kind: str, 
 
 def test_two_messages_at_one_query_are_kept_apart(seeded) -> None:
     module = CHAINS["deep"]()
-    tape = chain_of(module, 1, 2, products=2)
+    tape, _ = tapes(module, products=2)
     assert tape is not None
     x, told = torch.randn(6, 4, generator=seeded), torch.randn(6, 3, generator=seeded)
     tape.query([x])
@@ -114,14 +120,16 @@ def test_two_messages_at_one_query_are_kept_apart(seeded) -> None:
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_what_is_not_surely_a_chain_is_left_to_torch(kind: str) -> None:
-    assert chain_of(OTHERS[kind](), 1, 2, products=1) is None
+    assert tapes(OTHERS[kind]())[0] is None
 
 
 def test_neither_are_several_inputs_more_dimensions_or_a_function() -> None:
     linear = nn.Linear(4, 3)
-    assert chain_of(linear, 2, 2, products=1) is None
-    assert chain_of(linear, 1, 3, products=1) is None
-    assert chain_of(torch.relu, 1, 2, products=1) is None
+    assert tapes(linear, inputs=2)[0] is None
+    assert tapes(linear, dimensions=3)[0] is None
+    parameters = tuple(linear.parameters())
+    assert chain_of(torch.relu, 1, 2, 1, (), AutogradTape(torch.relu, [0], (), 1)) is None
+    assert chain_of(linear, 1, 2, 1, parameters[:1], AutogradTape(linear, [0], parameters[:1], 1)) is None
 
 
 def test_one_response_more_than_announced_is_refused(seeded) -> None:

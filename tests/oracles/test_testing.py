@@ -96,6 +96,27 @@ def test_a_state_is_in_memory_of_its_own(fault):
         check_oracle(declare(fault, target=Borrowing))
 
 
+class Showing(Walk):
+    """Shows where it is, then walks on; may answer both in the same memory, which it fills anew."""
+
+    def answer(self, question: str, inputs: Any, round: int) -> Any:
+        if question == "walk":
+            self.here = self.here + inputs[0].detach()
+        self.told.copy_(self.here)
+        return (self.told if self.fault == "reused" else self.here.clone(),)
+
+
+@pytest.mark.parametrize("fault", ["", "reused"])
+def test_an_answer_stays_as_it_is_while_the_round_goes_on(fault):
+    questions = Question("show", (), (POINTS,)), Question("walk", (POINTS,), (POINTS,))
+    declaration = OracleDeclaration(Factory.of(Showing, fault), questions, (("batch", 4),))
+    if not fault:
+        check_oracle(declaration)
+        return
+    with pytest.raises(OracleError, match="expected an answer to stay as it is"):
+        check_oracle(declaration)
+
+
 def test_types_are_held_in_every_round():
     with pytest.raises(OracleError) as refused:
         check_oracle(declare("types"))

@@ -53,7 +53,7 @@ def bowl(state: Tensor, action: Tensor) -> Tensor:
 
 def known(seed: int) -> Grammar:
     """Deviator knows the slope: what it tells Actor is the reward's gradient."""
-    promise = Estimated(("Actor",), _loss(seed), bias=1e-9, draws=2)
+    promise = Estimated(("Actor",), _loss(seed), bias=1e-9, draws=2, premise="Deviator knows the slope")
     return _quadratic(seed, _known_slope(seed, 1.0), promise)
 
 
@@ -66,7 +66,7 @@ def still(seed: int) -> Grammar:
 
 def moving(seed: int) -> Grammar:
     """Deviator begins with seven tenths of the slope, and all of them learn: Actor arrives at the best action."""
-    estimated = Estimated(("Actor",), _loss(seed), bias=0.31, draws=2)
+    estimated = Estimated(("Actor",), _loss(seed), bias=0.31, draws=2, premise="Deviator knows the slope")
     promises = estimated, Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
     return _quadratic(seed, _known_slope(seed, 0.7), *promises)
 

@@ -69,14 +69,15 @@ def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) 
 def truthful(system: Regulator, gain: Tensor) -> Estimated:
     """What Actor is told is the gradient of the value, where somebody knows it."""
     loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
-    return Estimated(("Actor",), loss, bias=1e-9, draws=20)
+    return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="somebody knows the value")
 
 
 def improving(system: Regulator) -> tuple[Estimated, Arrives]:
     """What Actor is told brings the cost down, and in the end its gain is the best."""
     cost = PlayerLoss.of(cost_of_policy, STATE, PLAYED, system=system)
     # States begin elsewhere than where they are met in the long run, hence a bias in the first rounds.
-    return Estimated(("Actor",), cost, bias=0.2, draws=200), Arrives(("Actor",), tolerance=0.1)
+    told = Estimated(("Actor",), cost, bias=0.2, draws=200, premise="somebody knows the value")
+    return told, Arrives(("Actor",), tolerance=0.1)
 
 
 def cost_of_policy(state: Tensor, action: Tensor, system: Regulator) -> Tensor:

@@ -1,0 +1,85 @@
+"""One node of Q, played alone at the values that it was asked with: its outputs and its vector-Jacobian product."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.checks.held import Held
+from antiphon.checks.witness import Witnessed
+from antiphon.grammars.query import Kind, Node
+from antiphon.grammars.reference import play
+from antiphon.grammars.seeds import stream
+
+
+@final
+class Alone:
+    """A node of one round. Whatever else Q plays has no part in it, nor has another use of the same player.
+
+    inputs: as the node was asked. parameters: of its player, those that may move; empty for an oracle or an operator.
+    """
+
+    def __init__(self, round: Witnessed, node: Node) -> None:
+        composed = round.composed
+        self.node, self._round = node, round
+        self.inputs = [composed.values[port].detach() for port in node.inputs]
+        player = node.kind is Kind.PLAYER
+        self.parameters = composed.parameters(node.owner) if player else []
+        self._module = composed.modules[node.owner] if player else None
+
+    def play(
+        self, inputs: Sequence[Tensor], parameters: Sequence[Tensor] | None = None, held: Held | None = None
+    ) -> tuple[Tensor, ...]:
+        """What the node plays on these inputs, with these parameters in the place of its player's, if they are given.
+
+        The same random numbers are drawn each time, and what the module keeps in buffers is as before afterwards.
+        held: notes what is held fixed, or holds it fixed again.
+        """
+        composed, oracles = self._round.composed, {}
+        if self.node.kind is Kind.ORACLE:
+            declared = next(each for each in composed.grammar.query.oracles if each.name == self.node.owner)
+            oracle = declared.declaration.make(stream(self._round.seed, "oracle", declared.name))
+            oracle.load(self._round.before[declared.name])
+            oracles[declared.name] = oracle
+        values = dict(zip(self.node.inputs, inputs, strict=True))
+        grammar, seed, number = composed.grammar, self._round.seed, self._round.number
+        with torch.random.fork_rng(devices=[]), self._standing_in(parameters):
+            with held or nullcontext():
+                found = play(grammar, self.node, composed.modules, oracles, values, None, seed, number)
+            # An output may be a view of a parameter, which is about to be put back.
+            return found if parameters is None else tuple(each.detach().clone() for each in found)
+
+    def product(self, cotangents: Sequence[Tensor | None]) -> list[Tensor]:
+        """The vector-Jacobian product by torch: one tensor for each input, then one for each parameter."""
+        leaves = [_leaf(each) for each in self.inputs]
+        outputs = self.play(leaves)
+        asked = [each for each in (*leaves, *self.parameters) if each.requires_grad]
+        pairs = zip(outputs, cotangents, strict=True)
+        told = [(one, two) for one, two in pairs if two is not None and one.requires_grad]
+        if not told or not asked:
+            return [torch.zeros_like(each) for each in (*leaves, *self.parameters)]
+        played, said = zip(*told, strict=True)
+        gradients = iter(torch.autograd.grad(played, asked, said, allow_unused=True, materialize_grads=True))
+        found = (
+            next(gradients) if each.requires_grad else torch.zeros_like(each) for each in (*leaves, *self.parameters)
+        )
+        return [each.to_dense() if each.is_sparse else each for each in found]
+
+    @contextmanager
+    def _standing_in(self, parameters: Sequence[Tensor] | None) -> Iterator[None]:
+        """Numbers are put in the place of others and back again; torch's records of the round do not notice."""
+        held = [*self.parameters, *(self._module.buffers() if self._module is not None else ())]
+        before = [each.detach().clone() for each in held]
+        for own, other in zip(self.parameters, parameters or (), strict=False):
+            own.data.copy_(other)
+        try:
+            yield
+        finally:
+            for own, other in zip(held, before, strict=True):
+                own.data.copy_(other)
+
+
+def _leaf(value: Tensor) -> Tensor:
+    return value.clone().requires_grad_(value.is_floating_point() or value.is_complex())

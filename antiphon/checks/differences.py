@@ -1,0 +1,294 @@
+"""A second reference: derivatives by central differences of values, which share no backward function with R.
+
+R and the reference by torch ask the same operators for their vector-Jacobian products. An operator whose own backward
+is wrong would be wrong in both. So each operator that a gradient passes is held, alone and at the values of a round,
+against differences of what it plays. The chain of operators is torch's in the reference and R's in the response, and
+these two are compared elsewhere. Alone, a difference is not drowned by the rounding of a whole network.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.checks.alone import Alone
+from antiphon.checks.held import Held
+from antiphon.checks.witness import Witnessed
+from antiphon.grammars.guarantee import UNKNOWN, PlayerLoss
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.oracle import Box
+from antiphon.grammars.query import Kind, Node, Port
+from antiphon.grammars.seeds import stream
+
+STEPS = (1e-5, 1e-6, 1e-7)
+"""Of the size of the numbers that are moved. A smaller one is tried where a kink lies within a larger one."""
+
+AGREED = 1e-5
+"""Of the sum of absolute terms: how far a product and a difference may be apart."""
+
+SMOOTH = 0.1
+"""Of the disagreement: where one-sided or halved steps differ by more, it may be a kink and proves nothing."""
+
+EPSILON = torch.finfo(torch.float64).eps
+
+Play = Callable[[Sequence[Tensor], Held | None], Sequence[Tensor]]
+"""Outputs of a function at moved places (inputs, then parameters), with what it is to hold fixed."""
+
+
+@final
+@dataclass(frozen=True)
+class Compared:
+    """How a function's product with a cotangent compares with differences.
+
+    wrong: by place (input, then parameter) the relative disagreement. factor: of the product to the difference, where
+    it is wrong. unknown: why nothing can be said; empty where something can.
+    """
+
+    wrong: Mapping[int, float]
+    factor: float = 1.0
+    unknown: str = ""
+
+
+@final
+class Differences:
+    """All operators of some rounds, each compared once."""
+
+    def __init__(self, rounds: Iterable[Witnessed]) -> None:
+        self._rounds = list(rounds)
+        self._nodes: dict[str, tuple[Node, Compared]] = {}
+        for round in self._rounds:
+            for node in round.composed.grammar.query.nodes:
+                if node.name not in self._nodes and Port(node.name) in round.composed.values and _derived(round, node):
+                    self._nodes[node.name] = node, _compare_node(round, node)
+        self._losses: dict[PlayerLoss, Compared] = {}
+
+    def wrong(self, player: str, loss: PlayerLoss | None) -> tuple[str, float, str] | None:
+        """(the operator, by how much it is wrong, how, in words) of one whose derivative is not the derivative of its
+        values, if there is one on the player's way to its loss."""
+        for node, compared in self._way(player, loss):
+            if compared.wrong:
+                return f"{node}", max(compared.wrong.values()), _told(f"{node!r}", compared)
+        if loss is not None and loss != UNKNOWN and (compared := self._loss(loss)).wrong:
+            return "", max(compared.wrong.values()), _told("the promised loss", compared)
+        return None
+
+    def unknown(self, player: str, loss: PlayerLoss | None) -> str:
+        """Which operators on the player's way cannot be compared, and why; empty where all can."""
+        return "; ".join(f"{node!r}: {each.unknown}" for node, each in self._way(player, loss) if each.unknown)
+
+    def _way(self, player: str, loss: PlayerLoss | None) -> Iterable[tuple[str, Compared]]:
+        query = self._rounds[0].composed.grammar.query
+        above = _above(query.by_name, self._ends(loss))
+        for node, compared in self._nodes.values():
+            if node.name not in above:
+                continue
+            places = {index for index, port in enumerate(node.inputs) if player in query.players_above(port)}
+            own = node.owner == player
+            if not (places or own):
+                continue
+            wrong = {
+                at: size for at, size in compared.wrong.items() if at in places or (own and at >= len(node.inputs))
+            }
+            yield node.name, Compared(wrong, compared.factor, compared.unknown)
+
+    def _ends(self, loss: PlayerLoss | None) -> Sequence[Port]:
+        return self._rounds[0].composed.grammar.objective.losses if loss is None else loss.inputs
+
+    def _loss(self, loss: PlayerLoss) -> Compared:
+        if loss not in self._losses:
+            playing = [each for each in self._rounds if each.composed.plays(loss)]
+            self._losses[loss] = _compare_loss(playing[0], loss) if playing else Compared({})
+        return self._losses[loss]
+
+
+def _told(who: str, compared: Compared) -> str:
+    return f"the backward of {who} tells {compared.factor:.4g} times what differences of its values say"
+
+
+def _above(by_name: Mapping[str, Node], ends: Iterable[Port]) -> set[str]:
+    found, waiting = set[str](), [port.node for port in ends if port.node in by_name]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            waiting += [port.node for port in by_name[name].inputs]
+    return found
+
+
+def _derived(round: Witnessed, node: Node) -> bool:
+    """Whether a gradient may pass the node: not a clone, not a black box, not what depends on no player."""
+    values, query = round.composed.values, round.composed.grammar.query
+    if node.kind is Kind.CLONE or query.box_of(node) is Box.BLACK:
+        return False
+    return node.kind is Kind.PLAYER or any(values[port].requires_grad for port in node.inputs)
+
+
+def _compare_node(round: Witnessed, node: Node) -> Compared:
+    values = round.composed.values
+    moving = [index for index, port in enumerate(node.inputs) if values[port].requires_grad]
+    try:
+        alone = Alone(round, node)
+        count = len(alone.inputs)
+        places = [*alone.inputs, *(each.detach().clone() for each in alone.parameters)]
+        moving += range(count, len(places))
+        return _compare(
+            lambda at, held: alone.play(at[:count], at[count:], held),
+            alone.product,
+            places,
+            moving,
+            stream(round.seed, "differences", node.name),
+        )
+    except Exception as error:  # a user's module, operator or oracle may raise anything
+        return Compared({}, unknown=f"{type(error).__name__}: {error}")
+
+
+def _compare_loss(round: Witnessed, loss: PlayerLoss) -> Compared:
+    function, values = make_operator(loss.operation), round.composed.values
+    places = [values[port].detach() for port in loss.inputs]
+    moving = [index for index, port in enumerate(loss.inputs) if values[port].requires_grad]
+
+    def product(cotangents: Sequence[Tensor]) -> list[Tensor]:
+        leaves = [each.clone().requires_grad_(index in moving) for index, each in enumerate(places)]
+        found = function(*leaves)
+        asked = [leaves[index] for index in moving]
+        if not asked or not found.requires_grad:
+            return [torch.zeros_like(each) for each in places]
+        told = torch.autograd.grad(found, asked, cotangents[0], allow_unused=True, materialize_grads=True)
+        by_place = dict(zip(moving, told, strict=True))
+        return [by_place.get(index, torch.zeros_like(each)) for index, each in enumerate(places)]
+
+    def play(at: Sequence[Tensor], held: Held | None) -> Sequence[Tensor]:
+        if held is None:
+            return [function(*at)]
+        with held:
+            return [function(*at)]
+
+    try:
+        return _compare(play, product, places, moving, stream(round.seed, "differences", repr(loss)))
+    except Exception as error:  # a user's function may raise anything
+        return Compared({}, unknown=f"{type(error).__name__}: {error}")
+
+
+def _compare(
+    play: Play,
+    product: Callable[[Sequence[Tensor]], Sequence[Tensor]],
+    places: Sequence[Tensor],
+    moving: Sequence[int],
+    seed: int,
+) -> Compared:
+    draw, held = torch.Generator().manual_seed(seed), Held()
+    base = [each.detach() for each in play([_recorded(each) for each in places], held)]
+    again = [each.detach() for each in play([_recorded(each) for each in places], Held(held.kept))]
+    if not all(torch.equal(one, two) for one, two in zip(base, again, strict=True)):
+        return Compared({}, unknown="it does not play the same twice")
+    cotangents = [_normal(each, draw) for each in base]
+    told = product(cotangents)
+    moving = [index for index in moving if places[index].is_floating_point() or places[index].is_complex()]
+    if not moving:
+        return Compared({})
+    arms = {index: _arm(places[index], draw) for index in moving}
+    joint = _difference(play, held, places, arms, cotangents, base, told)
+    if joint.agrees:
+        return Compared({})
+    each = {index: _difference(play, held, places, {index: arms[index]}, cotangents, base, told) for index in moving}
+    wrong = {index: found.error for index, found in each.items() if found.differs}
+    if wrong:
+        first = each[next(iter(wrong))]
+        return Compared(wrong, first.product / first.difference if first.difference else float("inf"))
+    if all(found.agrees for found in each.values()):
+        return Compared({})
+    return Compared({}, unknown="it has a kink there")
+
+
+@final
+@dataclass(frozen=True)
+class _Difference:
+    """error: of the sum of absolute terms. doubt: by how much other steps say something else, likewise."""
+
+    product: float
+    difference: float
+    error: float
+    doubt: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.error <= AGREED
+
+    @property
+    def differs(self) -> bool:
+        return self.error > AGREED and self.doubt < SMOOTH * self.error
+
+
+def _difference(
+    play: Play,
+    held: Held,
+    places: Sequence[Tensor],
+    arms: Mapping[int, Tensor],
+    cotangents: Sequence[Tensor],
+    base: Sequence[Tensor],
+    told: Sequence[Tensor],
+) -> _Difference:
+    """The product of the cotangents with the derivative along `arms`, by torch and by differences (Richardson)."""
+
+    def at(step: float) -> list[Tensor]:
+        moved = [each + step * arms[index] if index in arms else each for index, each in enumerate(places)]
+        return [each.detach() for each in play([_recorded(each) for each in moved], Held(held.kept))]
+
+    product = sum(_inner(told[index], arm) for index, arm in arms.items())
+    known = sum(_absolute(told[index], arm) for index, arm in arms.items())
+    found: list[_Difference] = []
+    for step in STEPS:
+        ahead, behind, near, nigh = at(step), at(-step), at(step / 2), at(-step / 2)
+        whole = _slope(cotangents, ahead, behind, 2 * step)
+        half = _slope(cotangents, near, nigh, step)
+        forward, backward = _slope(cotangents, ahead, base, step), _slope(cotangents, base, behind, step)
+        size = known + sum(map(_absolute, cotangents, _less(ahead, behind))) / (2 * step)
+        noise = 4 * EPSILON * sum(map(_absolute, cotangents, base)) / step
+        difference = (4 * half - whole) / 3
+        scale = max(size, noise / AGREED, 1e-300)
+        doubt = max(abs(whole - half), abs(forward - backward) - 10 * noise, 0.0)
+        found.append(_Difference(product, difference, abs(product - difference) / scale, doubt / scale))
+        if found[-1].agrees or found[-1].differs:
+            return found[-1]
+    return found[0]
+
+
+def _slope(cotangents: Sequence[Tensor], ahead: Sequence[Tensor], behind: Sequence[Tensor], step: float) -> float:
+    return sum(map(_inner, cotangents, _less(ahead, behind))) / step
+
+
+def _less(ahead: Sequence[Tensor], behind: Sequence[Tensor]) -> list[Tensor]:
+    return [
+        one - two if one.is_floating_point() or one.is_complex() else one
+        for one, two in zip(ahead, behind, strict=True)
+    ]
+
+
+def _recorded(value: Tensor) -> Tensor:
+    """As an operator is asked: where torch records, so that what is held fixed is met in the same places."""
+    return value.clone().requires_grad_(value.is_floating_point() or value.is_complex())
+
+
+def _arm(value: Tensor, draw: torch.Generator) -> Tensor:
+    """A direction: each number moves in proportion to itself, so that a zero behind a rectifier stays at its kink."""
+    drawn = torch.randn(value.shape, generator=draw, dtype=value.dtype)
+    return drawn * value if value.any() else drawn
+
+
+def _normal(value: Tensor, draw: torch.Generator) -> Tensor:
+    if not (value.is_floating_point() or value.is_complex()):
+        return torch.zeros_like(value)
+    return torch.randn(value.shape, generator=draw, dtype=value.dtype)
+
+
+def _inner(one: Tensor, two: Tensor) -> float:
+    if not (one.is_floating_point() or one.is_complex()):
+        return 0.0
+    return float((one.conj() * two).sum().real)
+
+
+def _absolute(one: Tensor, two: Tensor) -> float:
+    if not (one.is_floating_point() or one.is_complex()):
+        return 0.0
+    return float((one.abs() * two.abs()).sum())

@@ -1,0 +1,63 @@
+"""What a function of tensors holds fixed (detach, no_grad), so that differences of its values hold it fixed too."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_CUTS = {torch.detach, Tensor.detach, Tensor.data.__get__, torch.autograd.grad}  # type: ignore[attr-defined]
+_SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - what no_grad calls, and a mode sees
+
+
+@final
+class Held(TorchFunctionMode):
+    """While it is entered, values that torch takes for constants are noted; or, once noted, played again in order.
+
+    A derivative by differences is of the function that torch differentiates only if both hold the same values fixed.
+    What a `torch.autograd.Function` computes in its forward is not held: its backward is to be its derivative.
+    """
+
+    def __init__(self, kept: Sequence[Any] | None = None) -> None:  # Any: what a function of torch returns
+        super().__init__()
+        self.kept: list[Any] = []
+        self._again = None if kept is None else iter(kept)
+        self._off = False
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # Any: as torch's protocol has it
+        keywords = kwargs or {}
+        if func is _SWITCH:
+            self._off = not args[0]
+            return func(*args, **keywords)
+        if not self._off and (func not in _CUTS or keywords.get("create_graph")):
+            return func(*args, **keywords)
+        if self._again is None:
+            found = func(*args, **keywords)
+            self.kept.append(_copied(found))
+            return found
+        return _written(next(self._again), func, args, keywords)
+
+
+def _copied(value: Any) -> Any:  # Any: as above
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    return type(value)(map(_copied, value)) if type(value) in (tuple, list) else value
+
+
+def _written(
+    value: Any, func: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]
+) -> Any:  # Any: ditto
+    """A function that writes into its argument does so again."""
+    name = getattr(func, "__name__", "")
+    place = keywords.get("out", args[0] if name.endswith("_") and not name.endswith("__") and args else None)
+    if isinstance(place, Tensor) and isinstance(value, Tensor):
+        place.data.copy_(value)
+        return place
+    return _copied(value)

@@ -1,0 +1,69 @@
+"""States of a run with all parameters, buffers and clones drawn anew: what is right there is not right by accident."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from antiphon.checks.witness import States
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.seeds import stream
+
+SPREAD = 0.4
+"""Deviation of a drawn number from the number in its place, relative to the size of its tensor."""
+
+
+def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, buffers: bool = True) -> States:
+    """The states with the parameters, buffers and clones of everyone changed, each independently of all others.
+
+    An adapter that begins at zero, a clone that equals its player, weights that begin as the identity: none of it is
+    left. What a module may rely on is left: the shape, the sign of a tensor whose numbers all have one sign, integers,
+    truth values, and buffers of zeros and ones (masks). Agents and oracles keep their states.
+    size: 1 for a large change, less for a smaller one. buffers: whether buffers are changed too.
+    """
+    found = dict(states)
+    for player in grammar.query.players:
+        draw = torch.Generator().manual_seed(stream(seed, "perturbed", player.name))
+        state = states[player.name]
+        changed = {"parameters": _parameters(state["parameters"], draw, size)}
+        if buffers:
+            changed["buffers"] = {name: _buffer(each, draw, size) for name, each in state["buffers"].items()}
+        found[player.name] = {**state, **changed}
+    for clone in grammar.query.clones:
+        draw = torch.Generator().manual_seed(stream(seed, "perturbed", clone.name))
+        tensors, known = states[clone.name]["tensors"], states[clone.player]["parameters"]
+        moved = {name: each for name, each in tensors.items() if name in known}
+        others = {name: each for name, each in tensors.items() if name not in known}
+        kept = {name: _buffer(each, draw, size) for name, each in others.items()} if buffers else others
+        found[clone.name] = {**states[clone.name], "tensors": {**tensors, **_parameters(moved, draw, size), **kept}}
+    return found
+
+
+def _parameters(tensors: Mapping[str, Any], draw: torch.Generator, size: float) -> dict[str, Any]:
+    # Any: tensors, or what else a state may hold
+    return {name: _parameter(each, draw, size) for name, each in tensors.items()}
+
+
+def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a tensor, or what else a state may hold
+    if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
+        return value
+    if not value.is_complex() and (bool((value > 0).all()) or bool((value < 0).all())):
+        return _scaled(value, draw, size)
+    scale = float(value.abs().square().mean().sqrt()) or math.prod(value.shape[1:]) ** -0.5
+    return value + SPREAD * size * scale * torch.randn(value.shape, generator=draw, dtype=value.dtype)
+
+
+def _buffer(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: as above
+    """A running variance stays positive, a counter and a mask stay as they are; zeros alone become small numbers."""
+    if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
+        return value
+    if not value.any():
+        return SPREAD * size * torch.rand(value.shape, generator=draw, dtype=value.dtype)
+    mask = bool(((value == 0) | (value == 1)).all()) and bool((value == 0).any())
+    return value if mask else _scaled(value, draw, size)
+
+
+def _scaled(value: Tensor, draw: torch.Generator, size: float) -> Tensor:
+    return value * (SPREAD * size * torch.randn(value.shape, generator=draw, dtype=value.dtype)).exp()

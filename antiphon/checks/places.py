@@ -1,0 +1,101 @@
+"""Where a promise of single rounds is measured: at the start, at perturbed parameters, in late rounds of a short play.
+
+A promise is about all parameters, not about the first.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, final
+
+from antiphon.checks.differences import Differences
+from antiphon.checks.perturbed import perturbed
+from antiphon.checks.witness import Witnessed, learned, witnessed
+
+if TYPE_CHECKING:
+    from antiphon.checks.instance import Instance
+
+START, PERTURBED, LATE = "at the start", "at perturbed parameters", "in late rounds"
+
+PLAYED = 12
+"""Rounds of the short play, after which an adapter is not zero any more, and a clone not its player."""
+
+SIZES = (1.0, 0.3, 0.1)
+"""How large a change of the parameters is tried: the first at which every loss is a finite number."""
+
+
+@final
+class Places:
+    """The places of one instance. `notes` says in words of which of them nothing can be known, and why."""
+
+    def __init__(self, instance: "Instance") -> None:
+        self._instance = instance
+        self.notes: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, list[Witnessed]]]:
+        """(name of the place, the first round of each kind there)."""
+        yield START, self._instance.kinds_of_rounds()
+        if self.perturbed:
+            yield PERTURBED, self.perturbed
+        if self.late:
+            yield LATE, self.late
+
+    def draws(self, count: int) -> Iterator[tuple[str, list[Witnessed]]]:
+        """(name of the place, the first `count` rounds there in which everybody hears something)."""
+        instance = self._instance
+        yield START, instance.rounds(count)
+        if self.perturbed:
+            yield PERTURBED, self._more(self.perturbed[0], count)
+        if self.late:
+            yield LATE, self._more(self.late[0], count)
+
+    def _more(self, first: Witnessed, count: int) -> list[Witnessed]:
+        return witnessed(self._instance.grammar, self._instance.seed, first.before, first.number, count)
+
+    @functools.cached_property
+    def perturbed(self) -> list[Witnessed]:
+        """The rounds at parameters, buffers and clones that are drawn independently of each other and of the rule by
+        which they begin. Empty where the instance cannot be played there."""
+        instance, why = self._instance, ""
+        start = instance.kinds_of_rounds()[0]
+        for size, buffers in [*((size, True) for size in SIZES), (SIZES[-1], False)]:
+            try:
+                states = perturbed(instance.grammar, start.before, instance.seed, size, buffers)
+                rounds = instance.kinds_from(states, start.number)
+            except Exception as error:  # a user's module or operator may raise anything
+                why = f"{type(error).__name__}: {error}"
+                continue
+            if _finite(rounds):
+                return rounds
+            why = "a loss is no finite number there"
+        return self._nothing(PERTURBED, why)
+
+    @functools.cached_property
+    def late(self) -> list[Witnessed]:
+        """The rounds after a short play with the agents that the instance learns with. Empty as above."""
+        instance = self._instance
+        try:
+            states = learned(instance.grammar, instance.seed, instance.learning.all_agents, PLAYED)
+            if instance.diverged(states):
+                return self._nothing(LATE, f"the parameters of {instance.diverged(states)!r} are no numbers there")
+            rounds = instance.kinds_from(states, PLAYED)
+        except Exception as error:  # a user's module, operator or agent may raise anything
+            return self._nothing(LATE, f"{type(error).__name__}: {error}")
+        return rounds if _finite(rounds) else self._nothing(LATE, "a loss is no finite number there")
+
+    @functools.cached_property
+    def differences(self) -> Differences:
+        """The second reference, at perturbed parameters where there are any."""
+        return Differences(self.perturbed or self._instance.kinds_of_rounds())
+
+    def _nothing(self, place: str, why: str) -> list[Witnessed]:
+        self.notes[place] = why
+        return []
+
+
+def _finite(rounds: list[Witnessed]) -> bool:
+    return all(
+        bool(each.composed.values[port].isfinite().all())
+        for each in rounds
+        for port in each.composed.grammar.objective.losses
+        if port in each.composed.values
+    )

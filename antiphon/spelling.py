@@ -1,0 +1,46 @@
+"""Values as a command line spells them: as TOML does, as Python does, or as a bare word, which only some keys take."""
+
+import ast
+import tomllib
+from typing import Any, final
+
+
+@final
+class BareWord(str):
+    """A text that came without quotes and is neither TOML nor Python: a string where a key takes nothing else."""
+
+
+def spelled(text: str) -> Any:  # Any: what TOML and Python can spell
+    """The value that a text spells.
+
+    >>> spelled("1e-3"), spelled("true"), spelled("True"), spelled("None"), spelled("(1, None)"), spelled('"no"')
+    (0.001, True, True, None, [1, None], 'no')
+    >>> spelled("Pendulum-v1"), type(spelled("Pendulum-v1")).__name__
+    ('Pendulum-v1', 'BareWord')
+    """
+    text = text.strip()
+    try:
+        # A second key, a comma or a comment behind the value passes one of these two, never both.
+        inside, (value,) = tomllib.loads(f"value = {text}"), tomllib.loads(f"value = [{text}]")["value"]
+        return value if inside.keys() == {"value"} else BareWord(text)
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
+        return _python(text)
+
+
+def _python(text: str) -> Any:  # Any: as above
+    try:
+        value, (same,) = ast.literal_eval(text), ast.literal_eval(f"[{text}]")
+        return _as_toml(value) if type(value) is type(same) else BareWord(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return BareWord(text)
+
+
+def _as_toml(value: object) -> object:
+    """Tuples as lists. Raises ValueError for what an experiment cannot hold: complex numbers, bytes, sets."""
+    if isinstance(value, list | tuple):
+        return [_as_toml(item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _as_toml(item) for key, item in value.items()}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(value)

@@ -1,0 +1,54 @@
+"""The contract of an environment as a function: anyone can run it on their own."""
+
+from contextlib import closing
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make, title
+from antiphon.envs.gymnasium import nature
+from antiphon.errors import OracleError
+from antiphon.oracles.testing import check_oracle
+
+_STEPS = 30
+
+Played: TypeAlias = list[np.ndarray]
+"""What was observed, then reward, terminated and truncated, a row a step."""
+
+
+def check_environment(id: Name, *, keywords: Keywords | None = None) -> None:
+    """Play an environment in several ways, and hold it to what training and evaluation rely on.
+
+    id, keywords: as `nature` takes them. What it answers has to be of its spaces and finite; equal seeds and actions
+    have to be answered equally, also after other episodes; the global random streams stay untouched; and all that
+    `check_oracle` asks of the Nature that is made of it. Random actions are played, a few dozen.
+    Returns when every law holds. Raises OracleError naming the law that failed, what arrived, and the remedy.
+    """
+    check_oracle(nature(id, keywords=keywords, envs=2, batch=4, capacity=16, warmup=0), continues=False)
+    given = keywords or {}
+    with closing(make(id, given)) as fresh, closing(make(id, given)) as used:
+        _play(used, seed=1)
+        _compare(_play(fresh, seed=2), _play(used, seed=2), title(id))
+
+
+def _play(environment: FlatEnvironment, seed: int) -> Played:
+    generator, actions = torch.Generator().manual_seed(seed), environment.actions
+    played = [environment.reset(seed)]
+    for _ in range(_STEPS):
+        after, *rest = environment.step(actions.to_box(actions.draw(1, generator))[0])
+        played.append(np.append(after, rest))
+        if rest[1] or rest[2]:
+            break
+    return played
+
+
+def _compare(fresh: Played, used: Played, who: str) -> None:
+    for step, (one, other) in enumerate(zip(fresh, used, strict=False)):
+        if not np.allclose(one, other, rtol=1e-5, atol=1e-6):
+            raise OracleError(
+                f"{who} remembers earlier episodes: expected an episode to follow from its seed and its actions alone; "
+                f"one that came after another differed from the same one in a fresh environment, in step {step}. Reset "
+                "everything in reset. What has to outlive an episode, like running statistics, is in no checkpoint and "
+                "begins anew in evaluation."
+            )

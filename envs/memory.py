@@ -1,0 +1,52 @@
+"""Memory is estimated before it is taken: what would not fit is refused by name, instead of ending in a kill."""
+
+from pathlib import Path
+
+from antiphon.errors import OracleError
+
+_GIB = 2**30
+
+
+def refuse_beyond_memory(what: str, needed: int, remedy: str) -> None:
+    """Raise OracleError if this machine has less memory left than `needed` bytes. What cannot be read is no limit."""
+    available = available_memory()
+    if available is not None and needed > available:
+        raise OracleError(
+            f"{what} needs {needed / _GIB:.1f} GiB of memory; expected at most the {available / _GIB:.1f} GiB that are "
+            f"available on this machine. {remedy}"
+        )
+
+
+def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that a process may still take: of the machine, and of the control group if it has a limit; None if neither
+    can be read (they are Linux's)."""
+    found = [_machine(proc / "meminfo"), _group(groups)]
+    return min((each for each in found if each is not None), default=None)
+
+
+def _machine(meminfo: Path) -> int | None:
+    for line in _text(meminfo).splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _group(folder: Path) -> int | None:
+    """The second version of control groups; as a container sees its own. File pages that can be dropped are counted
+    as available."""
+    limit, used = _text(folder / "memory.max").strip(), _text(folder / "memory.current").strip()
+    if not (limit.isdigit() and used.isdigit()):
+        return None
+    cached = sum(int(line.split()[1]) for line in _text(folder / "memory.stat").splitlines() if _droppable(line))
+    return max(0, int(limit) - int(used) + cached)
+
+
+def _droppable(line: str) -> bool:
+    return line.startswith(("inactive_file ", "active_file "))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""

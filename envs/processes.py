@@ -1,0 +1,178 @@
+"""Copies of one environment, each in a process of its own: every wait has a deadline, and the parent ends them."""
+
+import multiprocessing
+import signal
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any, final
+
+import numpy as np
+from gymnasium.vector.utils import CloudpickleWrapper
+
+from antiphon.envs.copies import Advance, advance
+from antiphon.envs.environment import Keywords, Name, make, title
+from antiphon.errors import AntiphonError, OracleError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE = 10.0
+"""Seconds that an idle copy has to close its environment."""
+
+
+@final
+class Apart:
+    """Every copy in a process of its own. deadline: seconds in which all must have answered.
+
+    The processes ignore SIGINT, which a terminal sends to all: ending them is the parent's affair. They end by
+    themselves when the parent has died.
+    """
+
+    def __init__(self, name: Name, keywords: Keywords, count: int, deadline: float) -> None:
+        self._who, self._deadline, self._busy = title(name), deadline, False
+        self._count, self._made = count, CloudpickleWrapper((name, dict(keywords)))
+        self._pipes: list[Connection] = []
+        # `Any`: the class of a process depends on the platform's way of starting one.
+        self._processes: list[Any] = []
+        self._begin()
+
+    def reset(self, seed: int) -> list[np.ndarray]:
+        """See `Copies`. Processes of which one missed an answer are replaced by new ones.
+
+        Raises OracleError for a copy that died, or does not answer.
+        """
+        if self._busy:
+            self.close()
+            self._begin()
+        return self._ask("reset", [seed + index for index in range(self._count)])
+
+    def step(self, actions: Sequence[np.ndarray]) -> list[Advance]:
+        """See `Copies`. Raises OracleError for a copy that died, or does not answer."""
+        return self._ask("step", actions)
+
+    def close(self) -> None:
+        """Let idle copies close their environments; terminate, in the end kill, the others."""
+        for pipe in self._pipes:
+            with suppress(OSError):  # of one that died
+                pipe.send(("close", None))
+        self._join(1.0 if self._busy else _PATIENCE)
+        for end in ("terminate", "kill"):
+            for process in self._processes:
+                getattr(process, end)()
+            self._join(1.0)
+        for pipe in self._pipes:
+            pipe.close()
+        self._pipes, self._processes = [], []
+
+    def _begin(self) -> None:
+        self._busy = False
+        try:
+            for index in range(self._count):
+                self._start(index)
+            self._ask("make", [None] * self._count)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, index: int) -> None:
+        context = multiprocessing.get_context()
+        mine, theirs = context.Pipe()
+        process: Any = context.Process(target=_serve, args=(theirs, self._made, index), daemon=True)  # Any: as above
+        with _held_signals():  # until the process has handlers of its own
+            process.start()
+        theirs.close()
+        self._pipes.append(mine)
+        self._processes.append(process)
+
+    def _ask(self, command: str, values: Sequence[Any]) -> list[Any]:  # Any: what the command takes and answers
+        if self._busy:
+            raise OracleError(
+                f"{self._who} was asked for a {command} after an answer was missed; expected a reset before. "
+                "Load a saved state, or make a new Nature."
+            )
+        self._busy, ends = True, time.monotonic() + self._deadline
+        for index, value in enumerate(values):
+            try:
+                self._pipes[index].send((command, value))
+            except OSError:
+                raise self._died(index, command) from None
+        answers = [self._answer(index, command, ends) for index in range(len(values))]
+        self._busy = False
+        return answers
+
+    def _answer(self, index: int, command: str, ends: float) -> Any:  # Any: what the command answers
+        pipe = self._pipes[index]
+        if not pipe.poll(max(0.0, ends - time.monotonic())):
+            raise OracleError(
+                f"{self._who}: copy {index} did not answer {command} within {self._deadline:g} s; expected an answer "
+                "by then. Repair the environment if it hangs; raise `deadline` if it is slow."
+            )
+        try:
+            answer, error = pipe.recv()
+        except (EOFError, OSError):
+            raise self._died(index, command) from None
+        if error:
+            raise OracleError(error)
+        return answer
+
+    def _died(self, index: int, command: str) -> OracleError:
+        self._processes[index].join(1.0)
+        code = self._processes[index].exitcode
+        how = f"killed by {signal.Signals(-code).name}" if code and code < 0 else f"exit code {code}"
+        return OracleError(
+            f"{self._who}: the process of copy {index} died ({how}) before it answered {command}; expected it to go "
+            "on. Repair the environment, which may have written why to standard error; SIGKILL often means that the "
+            "memory did not suffice: use fewer copies."
+        )
+
+    def _join(self, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        for process in self._processes:
+            process.join(max(0.0, ends - time.monotonic()))
+
+
+@contextmanager
+def _held_signals() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: Connection, made: CloudpickleWrapper, index: int) -> None:
+    """The life of one process: answer commands until it is told to close, or the parent has died."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    if index:
+        warnings.simplefilter("ignore")  # the first copy warns for all
+    name, keywords = made.fn
+    environment: Any = None  # Any: a FlatEnvironment, once it is made
+    for command, value in _commands(pipe):
+        try:
+            if command == "make":
+                environment, answer = make(name, keywords), None
+            else:
+                answer = environment.reset(value) if command == "reset" else advance(environment, value)
+            message = (answer, "")
+        except AntiphonError as error:
+            message = (None, str(error))
+        with suppress(BrokenPipeError):
+            pipe.send(message)
+    if environment is not None:
+        environment.close()
+
+
+def _commands(pipe: Connection) -> Iterator[tuple[str, Any]]:  # Any: what a command takes
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    while pipe in wait([pipe, parent.sentinel]):
+        try:
+            command, value = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if command == "close":
+            return
+        yield command, value

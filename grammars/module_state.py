@@ -1,0 +1,147 @@
+"""What a module is at a round boundary: its parameters, its buffers, and what else its own `state_dict` tells."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from antiphon.errors import ShapeError
+from antiphon.grammars.oracle import State
+from antiphon.grammars.states import map_tensors
+from antiphon.grammars.types import EdgeType
+
+
+def module_state(module: nn.Module, whole: Callable[[Tensor], Tensor] = torch.clone) -> State:
+    """The state of a module, in memory of its own.
+
+    parameters: by name, the frozen ones too. buffers: by name. Those that torch does not save are here as well, because
+    an exact continuation needs them; one that is None is here as None. extra: what `state_dict` tells besides, of
+    `get_extra_state`, of hooks and of a module's own way to save.
+    whole: makes the tensor that is kept of a parameter or a buffer.
+    """
+    kept = {name: None if value is None else whole(value.detach()) for name, _, _, value in _buffers(module)}
+    return {
+        "parameters": {name: whole(value.detach()) for name, value in module.named_parameters()},
+        "buffers": kept,
+        "extra": {key: _own(value) for key, value in _further(module).items()},
+    }
+
+
+def load_module(
+    who: str,
+    module: nn.Module,
+    state: Mapping[str, Any],  # Any: a state, as `module_state` tells it
+    placed: Callable[[Tensor, Tensor], Tensor] = lambda saved, own: saved,
+) -> None:
+    """Make a module what it was: parameters in place, buffers in place where their types are as they were.
+
+    The module's own `load_state_dict` is asked first, for what it sets besides; then every parameter and every buffer
+    gets the saved numbers, whatever that made of them. state: a player's, or a clone's. placed: a saved tensor, made
+    ready to be copied into its own. Raises ShapeError, with nothing loaded, when the state is of another module.
+    """
+    parameters, buffers = _tables(module, state)
+    _refuse_other(who, module, parameters, buffers, state["extra"])
+    _make_buffers(module, buffers)
+    saved = {**parameters, **buffers}
+    ready = {name: placed(saved[name], value) for name, value in _tensors(module).items()}
+    module.load_state_dict(_told(module, ready, state["extra"]), strict=False)
+    with torch.no_grad():
+        for name, value in _tensors(module).items():
+            value.copy_(ready[name])
+
+
+def keeps_extra_state(module: nn.Module) -> bool:
+    """Whether torch would ask this very module, not its children, for more than tensors."""
+    return type(module).get_extra_state is not nn.Module.get_extra_state
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    buffers = {name: value for name, _, _, value in _buffers(module) if value is not None}
+    return {**dict(module.named_parameters()), **buffers}
+
+
+def _buffers(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor | None]]:
+    """Name, owner, the owner's name for it, and value: of every buffer, also where it is None."""
+    for prefix, owner in module.named_modules():
+        for key, value in owner._buffers.items():
+            yield f"{prefix}.{key}" if prefix else key, owner, key, value
+
+
+def _further(module: nn.Module) -> dict[str, Any]:
+    """What `state_dict` tells besides the parameters and buffers themselves. Any: leaves of many types."""
+    known = {id(value) for value in _tensors(module).values()}
+    return {key: value for key, value in module.state_dict(keep_vars=True).items() if id(value) not in known}
+
+
+def _tables(module: nn.Module, state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
+    """Parameters and buffers of a state; that of a clone has both in one table."""
+    if "tensors" not in state:
+        return state["parameters"], state["buffers"]
+    own = dict(module.named_parameters())
+    named = state["tensors"].items()
+    return {key: each for key, each in named if key in own}, {key: each for key, each in named if key not in own}
+
+
+def _told(module: nn.Module, ready: Mapping[str, Tensor], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What `load_state_dict` is told: the keys of the module's own, where a tensor may have several."""
+    names = {id(value): name for name, value in _tensors(module).items()}
+    told = module.state_dict(keep_vars=True)
+    for key, value in told.items():
+        told[key] = ready[names[id(value)]] if id(value) in names else value
+    told.update({key: _own(value) for key, value in extra.items()})
+    return told
+
+
+def _own(value: Any) -> Any:
+    return copy.deepcopy(map_tensors(value, Tensor.detach))
+
+
+def _make_buffers(module: nn.Module, saved: Mapping[str, Tensor | None]) -> None:
+    """A forward pass may register a buffer, replace it by one of another type, or set it to None: as it was saved."""
+    for name, owner, key, value in list(_buffers(module)):
+        if name not in saved:
+            del owner._buffers[key]
+        elif value is None or saved[name] is None or _type(value) != _type(saved[name]):
+            owner._buffers[key] = _beside(module, saved[name])
+    known = {name for name, _, _, _ in _buffers(module)}
+    for name in saved.keys() - known:
+        path, _, key = name.rpartition(".")
+        module.get_submodule(path).register_buffer(key, _beside(module, saved[name]))
+
+
+def _beside(module: nn.Module, value: Tensor | None) -> Tensor | None:
+    if value is None:
+        return None
+    return value.detach().to(next((each.device for each in module.parameters()), value.device), copy=True)
+
+
+def _refuse_other(
+    who: str,
+    module: nn.Module,
+    saved: Mapping[str, Tensor],
+    buffers: Iterable[str],
+    extra: Iterable[str],
+) -> None:
+    own = dict(module.named_parameters())
+    if own.keys() != saved.keys():
+        raise _otherwise(who, f"has the parameters {sorted(own)}", sorted(saved))
+    for name, value in own.items():
+        if _type(value) != _type(saved[name]):
+            raise _otherwise(who, f"has {name!r} among its parameters as {_type(value)}", _type(saved[name]))
+    paths = {path for path, _ in module.named_modules()}
+    homeless = sorted(name for name in buffers if name.rpartition(".")[0] not in paths)
+    if homeless:
+        raise _otherwise(who, f"has the modules {sorted(paths)}", f"the buffers {homeless}")
+    missing = sorted(_further(module).keys() - set(extra))
+    if missing:
+        raise _otherwise(who, f"saves {missing} besides parameters and buffers", sorted(extra))
+
+
+def _type(value: Tensor) -> EdgeType:
+    return EdgeType(tuple(value.shape), value.dtype)
+
+
+def _otherwise(who: str, has: str, saved: object) -> ShapeError:
+    return ShapeError(f"{who} {has}, and the state to load has {saved}. Resume with the module that was saved.")

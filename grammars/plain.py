@@ -1,0 +1,99 @@
+"""Whether a module plays what its class says, and nothing besides: no hook, no replaced method, no computed weight.
+
+Whoever reads a module's parts instead of calling it asks here first.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as shared
+
+Tables: TypeAlias = list[Mapping[Any, Any]]
+"""Dicts that torch or Python keeps, by whatever keys."""
+
+GLOBAL_HOOKS: Tables = [
+    shared._global_forward_hooks,
+    shared._global_forward_pre_hooks,
+    shared._global_backward_hooks,
+    shared._global_backward_pre_hooks,
+]
+"""Hooks of every module in this process: the very dicts in which torch keeps them."""
+
+METHODS = "forward", "__call__", "_call_impl", "_wrapped_call_impl", "__getattr__", "__iter__"
+"""Through which a module is played."""
+
+_HOME = Path(shared.__file__).parent
+_HARMLESS = frozenset(
+    ("__init__", "__doc__", "__module__", "__annotations__", "__dict__", "__weakref__", "__firstlineno__")
+)
+
+
+def hooks_of(module: nn.Module) -> Tables:
+    """The dicts in which torch keeps the hooks of this very module."""
+    return [module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks]
+
+
+def backward_hooks_of(function: object) -> Tables:
+    """The dicts with every hook that torch calls on the way back through a module and its children."""
+    if not isinstance(function, nn.Module):
+        return []
+    own = (table for each in function.modules() for table in (each._backward_hooks, each._backward_pre_hooks))
+    return [shared._global_backward_hooks, shared._global_backward_pre_hooks, *own]
+
+
+def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether to call this very module is to play the forward of torch's class `kind` on its parts.
+
+    A class of `kind` that adds a way to make it, and overrides nothing of `kind`, is as good. Parts are not looked at.
+
+    >>> layer = nn.Linear(2, 2)
+    >>> is_plain(layer, nn.Linear), is_plain(nn.utils.parametrizations.weight_norm(layer), nn.Linear)
+    (True, False)
+    """
+    if not isinstance(module, kind) or any(hooks_of(module)) or any(GLOBAL_HOOKS):
+        return False
+    own = type(module)
+    added = {name for each in own.__mro__ if each not in kind.__mro__ for name in vars(each)}
+    replaced = any(callable(getattr(own, name, None)) for name in vars(module))
+    shadowed = vars(module).keys() & (module._parameters.keys() | module._modules.keys())
+    return not (replaced or shadowed or added & set(dir(kind)) - _HARMLESS) and is_torchs(kind)
+
+
+def is_torchs(kind: type[nn.Module]) -> bool:
+    """Whether nobody replaced how this class of torch's plays."""
+    codes = [getattr(getattr(kind, name), "__code__", None) for name in METHODS if hasattr(kind, name)]
+    return all(code is not None and Path(code.co_filename).parent == _HOME for code in codes)
+
+
+def is_plain_parameter(value: object) -> bool:
+    """Whether it is a parameter of real numbers that is told its gradient, and nobody changes that on the way."""
+    return (
+        type(value) is nn.Parameter
+        and value.requires_grad
+        and value.is_leaf
+        and value.is_floating_point()
+        and value.layout is torch.strided
+        and not is_hooked([value])
+    )
+
+
+def is_hooked(parameters: Iterable[Tensor]) -> bool:
+    """Whether somebody asked torch to be called with the gradient of one of these."""
+    return any(each._backward_hooks or each._post_accumulate_grad_hooks for each in parameters)
+
+
+def is_affine(module: nn.Module) -> bool:
+    """Whether it plays x W^t + b, W and b parameters of its own."""
+    if (
+        type(module) is not nn.Linear
+        or not is_plain(module, nn.Linear)
+        or set(module._parameters) != {"weight", "bias"}
+    ):
+        return False
+    weight, bias = module._parameters["weight"], module._parameters["bias"]
+    if not is_plain_parameter(weight) or weight is None or weight.dim() != 2:
+        return False
+    return bias is None or (is_plain_parameter(bias) and bias.shape == weight.shape[:1] and bias is not weight)

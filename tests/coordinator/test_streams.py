@@ -1,0 +1,122 @@
+"""Random streams: whoever draws from a global one draws the same in every executor, order and process, and leaves the
+caller's as they were."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.placement import Placement, spread, together
+from antiphon.coordinator.streams import draws_from_torch_alone
+from antiphon.coordinator.testing_streams import IN_A_GRAMMAR, IN_AN_AGENT, STREAMS, erratic, wanderer
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.penalty import Penalised, squared_norm
+from antiphon.grammars.reference import compose
+
+PLACES = st.fixed_dictionaries({place: st.sampled_from(sorted(STREAMS)) for place in IN_A_GRAMMAR + IN_AN_AGENT})
+
+
+def of(at, places):
+    return {place: at[place] for place in places}
+
+
+def losses(grammar: Grammar, agent, placement: Placement, *rounds: int) -> list[float]:
+    """Of a run in pieces, each in an executor of its own that continues from the last."""
+    found, states, done = [], None, 0
+    for count in rounds:
+        with InlineExecutor(assign(grammar, agent, placement=placement, seed=3)) as inline:
+            if states is not None:
+                inline.load(states, done)
+            found += inline.play(count).losses["Loss"].values
+            states, done = inline.states(), inline.round
+    return found
+
+
+def streams():
+    return torch.get_rng_state().numpy().tobytes(), repr(np.random.get_state()), random.getstate()
+
+
+def disturb() -> None:
+    for draw in STREAMS.values():
+        draw()
+    np.random.randn()  # an odd number of them leaves one in store
+
+
+@settings(max_examples=25)
+@given(PLACES)
+def test_wherever_something_draws_the_numbers_are_the_runs_own(at):
+    grammar, agent = erratic(**of(at, IN_A_GRAMMAR)), wanderer(**of(at, IN_AN_AGENT))
+    disturb()
+    before = streams()
+    expected = losses(grammar, agent, together(grammar), 4)
+    assert streams() == before
+    disturb()
+    assert losses(grammar, agent, spread(grammar), 4) == expected
+    assert losses(grammar, agent, together(grammar), 1, 3) == expected
+
+
+@pytest.mark.parametrize("place", IN_A_GRAMMAR + IN_AN_AGENT)
+def test_what_draws_is_seen_in_the_numbers_and_each_round_draws_anew(place):
+    at = dict.fromkeys(IN_A_GRAMMAR + IN_AN_AGENT, "none") | {place: "numpy"}
+    grammar, agent = erratic(**of(at, IN_A_GRAMMAR)), wanderer(**of(at, IN_AN_AGENT))
+    calm = losses(erratic(), wanderer(), together(grammar), 3)
+    assert losses(grammar, agent, together(grammar), 3) != calm
+
+
+@pytest.mark.parametrize("stream", ["torch", "numpy", "python"])
+def test_the_reference_draws_what_a_run_draws(stream):
+    at = dict.fromkeys(("data", "item", "module", "forward", "operator", "oracle", "loss"), stream)
+    grammar = erratic(**at)
+    with InlineExecutor(assign(grammar, wanderer(), seed=3)) as inline:
+        states = inline.states()
+        (played,) = inline.play(1).losses["Loss"].values
+    assert compose(grammar, states, seed=3).loss().item() == played
+
+
+def test_a_draft_leaves_the_streams_alone():
+    before = streams()
+    erratic(**dict.fromkeys(IN_A_GRAMMAR, "numpy"))
+    erratic(**dict.fromkeys(IN_A_GRAMMAR, "torch"))
+    erratic(**dict.fromkeys(IN_A_GRAMMAR, "python"))
+    assert streams() == before
+
+
+def test_numpys_stream_of_another_kind_is_the_callers_afterwards():
+    before = np.random.get_bit_generator()
+    try:
+        np.random.set_bit_generator(np.random.PCG64(1))
+        expected = np.random.PCG64(1).state
+        losses(erratic(item="numpy"), wanderer(), together(erratic()), 2)
+        assert np.random.get_bit_generator().state == expected
+    finally:
+        np.random.set_bit_generator(before)
+
+
+class Own(nn.Linear):
+    """Of somebody else."""
+
+
+def test_only_torchs_and_antiphons_own_code_is_known_to_draw_from_torch_alone():
+    hooked, replaced, activated = nn.Linear(2, 2), nn.Linear(2, 2), nn.TransformerEncoderLayer(2, 1)
+    hooked.register_forward_hook(lambda *_: None)
+    replaced.forward = lambda value: value
+    activated.activation = lambda value: value
+    parametrized = nn.Linear(2, 2)
+    nn.utils.parametrize.register_parametrization(parametrized, "weight", Own(2, 2))
+    told = nn.Linear(2, 2)
+    told.weight.register_hook(lambda gradient: gradient)
+    nested = nn.Sequential(nn.Linear(2, 2), nn.Sequential(Own(2, 2)))
+    penalised = Penalised(Factory.of(nn.Linear, 2, 2), Factory.of(Own, 2, 2))
+    for strange in (Own(2, 2), hooked, replaced, activated, parametrized, told, nested, penalised, lambda: 1):
+        assert not draws_from_torch_alone(strange)
+    known = Penalised(Factory.of(nn.Linear, 2, 2), Factory.of(squared_norm))
+    convolution = nn.Sequential(nn.Conv2d(1, 1, 3), nn.BatchNorm2d(1), nn.Dropout())
+    for ours in (known, convolution, torch.add, nn.functional.mse_loss, nn.TransformerEncoderLayer(2, 1), nn.GRU(2, 2)):
+        assert draws_from_torch_alone(ours)

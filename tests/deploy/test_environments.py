@@ -1,0 +1,47 @@
+"""Environments in processes of their own, on a Ray worker: the same numbers, and the dead are named."""
+
+import pytest
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.placement import spread
+from antiphon.deploy.executor import RayExecutor
+from antiphon.envs import nature
+from antiphon.envs.testing import Misbehaving, Unusual
+from antiphon.errors import AntiphonError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.library import dac
+from antiphon.grammars.library.networks import Policy, StateAction
+from antiphon.oracles import gaussian
+
+ADAM = AgentSpecification.of("Adam", {"lr": 1e-2})
+
+
+def game(id, observation, vectorization, **keywords):
+    world = nature(id, envs=2, batch=4, capacity=8, warmup=0, vectorization=vectorization, keywords=keywords)
+    noise = gaussian((1,), batch=2, symbol="envs", scale=0.3)
+    critic, deviator = (Factory.of(StateAction, observation, 1, 1, (4,)) for _ in range(2))
+    return dac(world, noise, Factory.of(Policy, observation, 1, (4,)), critic, deviator)
+
+
+@pytest.mark.parametrize(("habit", "vectorization"), [("reused array", "sync"), ("various infos", "async")])
+def test_habits_make_no_difference_on_ray_either(habit, vectorization, pool):
+    plain = game(Unusual, 2, "sync", habit="plain")
+    with InlineExecutor(assign(plain, ADAM)) as inline:
+        expected = inline.play(9).losses
+    other = game(Unusual, 2, vectorization, habit=habit)
+    with RayExecutor(assign(other, ADAM, placement=spread(other)), "habits", pool=pool) as on_ray:
+        assert on_ray.play(9).losses == expected
+
+
+@pytest.mark.slow
+def test_who_died_is_named_with_its_worker(ray_is_up):
+    grammar = game(Misbehaving, 3, "async", fault="die")
+    with (
+        RayExecutor(assign(grammar, ADAM, placement=spread(grammar)), "dies") as on_ray,
+        pytest.raises(AntiphonError) as refused,
+    ):
+        on_ray.play(9)
+    assert "environment 'Misbehaving': the process of copy 0 died (exit code 7)" in str(refused.value)
+    assert (refused.value.worker, refused.value.round) == ("Nature", 2)
