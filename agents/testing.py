@@ -11,6 +11,7 @@ from torch import Tensor
 from antiphon.agents.agent import Agent
 from antiphon.errors import AgentError
 from antiphon.grammars.oracle import State
+from antiphon.grammars.typed import typed
 
 Build: TypeAlias = Callable[[Sequence[Tensor]], Agent]
 Disturb: TypeAlias = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], None]
@@ -19,6 +20,7 @@ _TYPES = (((4, 3), torch.float32), ((4,), torch.float32), ((2, 2), torch.float64
 _ROUNDS = 4
 
 
+@typed
 def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
     """Hold `cls(parameters, **arguments)` to the contract of `Agent`; returns when every law holds.
 

@@ -12,6 +12,7 @@ from antiphon.coordinator.placement import hosted
 from antiphon.errors import ExperimentError
 from antiphon.experiment import RECIPES, Experiment, key_of
 from antiphon.finding import nearest
+from antiphon.grammars.typed import typed
 from antiphon.installed import GRAMMARS, installed
 from antiphon.placing import placement_named
 from antiphon.refusals import refused
@@ -27,6 +28,7 @@ def shipped() -> Mapping[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
+@typed
 def read_experiment(
     name: str, changes: Mapping[str, Any] | Iterable[str] = (), placement: str | None = None
 ) -> Experiment:

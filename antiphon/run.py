@@ -12,6 +12,7 @@ from antiphon.errors import AntiphonError, RoundError
 from antiphon.evaluation import evaluate_folder
 from antiphon.experiment import Experiment
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.typed import typed
 from antiphon.interrupts import Interrupts
 from antiphon.launching import Launched, launch
 from antiphon.metrics import Metrics, Record, finite
@@ -61,6 +62,7 @@ class Unseen:
         """Say nothing."""
 
 
+@typed
 def run_experiment(
     experiment: Experiment,
     out: Path | str | None = None,

@@ -13,6 +13,7 @@ from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.seeds import at_round, forked
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 
 
@@ -57,6 +58,7 @@ def arrays(*columns: Tensor | np.ndarray, batch: int, symbol: str = "batch", shu
     return dataset(TensorDataset, *copies, batch=batch, symbol=symbol, shuffle=shuffle)
 
 
+@typed
 def digits(
     batch: int,
     *,

@@ -9,10 +9,12 @@ from torch import Tensor
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.noise import Annealing
 
 
+@typed
 def coordinates(
     dimension: int,
     *,
