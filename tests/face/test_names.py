@@ -127,13 +127,14 @@ def test_no_two_names_share_a_file(tmp_path):
 
 @given(NAMES | st.text(min_size=1))
 def test_a_terminal_shows_a_text_as_it_is_and_obeys_none(text):
-    console = Console(file=StringIO(), force_terminal=True, width=2000, color_system=None)
+    written = StringIO()
+    console = Console(file=written, force_terminal=True, width=2000, color_system=None)
     say(console, text)
     table = Table(box=None)
     columns(table, text, "b", left=1)
     row(table, text, 1)
     console.print(table)
-    shown = console.file.getvalue()
+    shown = written.getvalue()
     assert "\x1b" not in shown and "\x00" not in shown
     assert shown.count(plain(text).split("\n")[0].strip()) >= 3
     assert plain(plain(text)) == plain(text)
