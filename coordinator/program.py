@@ -159,7 +159,9 @@ class LocalProgram:
             if not error.worker:
                 error.worker, error.round = self.worker, round
             raise
-        except (Exception, SystemExit) as error:  # who exits would end the process of other players too
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit would end the process of other players too
             what = describe_action(self._actions[position])
             raise RoundError(
                 f"worker {self.worker!r} failed in round {round} at step «{what}»: {type(error).__name__}: {error}. "
