@@ -18,7 +18,7 @@ from rich.table import Table
 from torch import nn
 
 from antiphon.coordinator.assignment import assign
-from antiphon.coordinator.checkpoint import load_states, read_manifest, save_states
+from antiphon.coordinator.checkpoint import Manifest, load_states, read_manifest, save_states, write_manifest
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement
 from antiphon.coordinator.testing import points
@@ -122,6 +122,7 @@ def test_a_name_is_a_file_of_its_own_in_a_checkpoint(tmp_path_factory, name, tim
 def test_no_two_names_share_a_file(tmp_path):
     names = ["manifest", "%6Danifest", "%6danifest", "a/b", "a%2Fb", "x" * 300, "x" * 301, "..", "."]
     save_states(tmp_path, {name: {"is": name} for name in names})
+    write_manifest(tmp_path, Manifest("", 0, 0, tuple(names)))
     assert load_states(tmp_path, names) == {name: {"is": name} for name in names}
 
 
