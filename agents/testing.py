@@ -11,6 +11,7 @@ from torch import Tensor
 from antiphon.agents.agent import Agent
 from antiphon.errors import AgentError
 from antiphon.grammars.oracle import State
+from antiphon.grammars.typed import typed
 
 Build: TypeAlias = Callable[[Sequence[Tensor]], Agent]
 Disturb: TypeAlias = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], None]
@@ -21,6 +22,7 @@ _PLAIN = (type(None), bool, int, float, str)
 """What is neither tensor nor made of others; a subclass would come back from a file as another type."""
 
 
+@typed
 def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
     """Hold `cls(parameters, **arguments)` to the contract of `Agent`; returns when every law holds.
 

@@ -65,7 +65,8 @@ class Experiment(Table):
     """grammar: of the library, with its own table; or "module:factory" or an installed one, called with `arguments`.
 
     rounds_per_report: a batch, after which metrics are written. checkpoint_every: in rounds; the newest
-    keep_checkpoints stay. deadline: seconds that a message may take. threads: torch's, on each worker.
+    keep_checkpoints stay. on_nonfinite: whether a run fails whose loss or parameters become NaN or infinite. deadline:
+    seconds that a message may take. threads: torch's, on each worker.
     placement: who lives where on Ray, and with what. players: what differs from `agent`, by player.
     """
 
@@ -79,6 +80,7 @@ class Experiment(Table):
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
     keep_checkpoints: Count = 2
+    on_nonfinite: Literal["fail", "continue"] = "fail"
     agent: AgentTable = AgentTable()
     players: dict[str, AgentTable] = Field(default={})
     placement: PlacementTable = PlacementTable()
@@ -154,7 +156,7 @@ def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
         grammar = factory(**arguments)
     except AntiphonError:
         raise
-    except (Exception, SystemExit) as error:  # a user's function may raise anything, or exit
+    except (Exception, SystemExit) as error:  # a user's function may do anything
         raise GrammarError(
             f"grammar {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that returns a grammar; correct it, or the table [arguments]."

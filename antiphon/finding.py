@@ -2,10 +2,10 @@
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from antiphon.errors import ExperimentError
+from antiphon.errors import AntiphonError, ExperimentError
 
 
 def find(what: str, name: str) -> Callable[..., Any]:
@@ -34,6 +34,20 @@ def find(what: str, name: str) -> Callable[..., Any]:
             f"{what} {name!r} is a {type(found).__name__}; expected a function. Name the function that makes it."
         )
     return found
+
+
+def made(what: str, name: str, arguments: Mapping[str, Any]) -> Any:  # Any: the caller checks what it is
+    """What the function of that name returns for these arguments. Raises ExperimentError when it raises, or is none."""
+    function = find(what, name)
+    try:
+        return function(**arguments)
+    except AntiphonError:
+        raise
+    except (Exception, SystemExit) as error:  # a user's function may do anything
+        raise ExperimentError(
+            f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
+            "Expected a function that takes these; correct it, or the arguments."
+        ) from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

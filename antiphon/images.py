@@ -8,8 +8,8 @@ from torch import Tensor
 
 from antiphon.envs import arrays, binarized, digits, digits_arrays, mnist, mnist_arrays
 from antiphon.envs.mnist import Binary
-from antiphon.errors import AntiphonError, ExperimentError
-from antiphon.finding import find
+from antiphon.errors import ExperimentError
+from antiphon.finding import made
 from antiphon.grammars.oracle import OracleDeclaration
 
 SHIPPED = ("digits", "mnist")
@@ -60,15 +60,7 @@ def check_halvings(table: str, example: tuple[int, ...], channels: list[int]) ->
 
 
 def _own(data: str, arguments: Mapping[str, Any]) -> OracleDeclaration:
-    try:
-        declaration = find("data", data)(**arguments)
-    except AntiphonError:
-        raise
-    except (Exception, SystemExit) as error:  # a user's function may raise anything, or exit
-        raise ExperimentError(
-            f"data {data!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
-            "Expected a function that returns an oracle's declaration; correct it, or the key data_arguments."
-        ) from error
+    declaration = made("data", data, arguments)
     if not isinstance(declaration, OracleDeclaration):
         raise ExperimentError(
             f"data {data!r} returned {declaration!r}; expected the declaration of an oracle whose first answer is x. "

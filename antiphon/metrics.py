@@ -4,7 +4,7 @@ import json
 import math
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
@@ -40,9 +40,7 @@ class Record:
     @classmethod
     def of(cls, played: Played, seconds: float, batch_seconds: float, settings: Mapping[str, float]) -> "Record":
         """From what was played. A loss that was not asked in the batch is left out."""
-        losses = {
-            name: math.fsum(values) / len(values) for name, (_, values) in sorted(played.losses.items()) if values
-        }
+        losses = {name: mean(values) for name, (_, values) in sorted(played.losses.items()) if values}
         reports = {name: dict(report) for name, report in sorted(played.reports.items())}
         speed = played.rounds / max(batch_seconds, 1e-9)
         skipped = {player: each.moves for player, each in sorted(played.skipped.items())}
@@ -84,7 +82,7 @@ class Metrics:
     def write(self, record: Record) -> None:
         """One line, and one event."""
         try:
-            self._lines.write(json.dumps(finite(asdict(record))) + "\n")
+            self._lines.write(json.dumps(finite(asdict(record)), allow_nan=False) + "\n")
             self._lines.flush()
         except OSError as error:
             raise cannot_be_written(self._lines_path, error) from error
@@ -113,8 +111,24 @@ class Metrics:
             raise cannot_be_written(self._events_path, error) from error
 
 
+def mean(values: Sequence[float]) -> float:
+    """Rounded once; NaN where a value is none or infinite, which `fsum` and `statistics` refuse.
+
+    >>> mean([1e308, 1e308, float("nan")]), mean([1.0, 2.0])
+    (nan, 1.5)
+    """
+    if not all(map(math.isfinite, values)):
+        return math.nan
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
+
+
 def finite(value: Any) -> Any:  # Any: JSON
     """The value with null for infinities and NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

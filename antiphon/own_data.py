@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from antiphon.errors import ExperimentError
-from antiphon.finding import find
+from antiphon.finding import made
 from antiphon.grammars.oracle import OracleDeclaration
 
 
@@ -21,7 +21,7 @@ def own_data(
         raise ExperimentError(
             f"key {key!r} takes {shipped} or 'module:function', and {data!r} arrived. Correct the value."
         )
-    declaration = find("data", data)(**{"batch": batch, **arguments})
+    declaration = made("data", data, {"batch": batch, **arguments})
     fits = isinstance(declaration, OracleDeclaration)
     if not fits or (labelled and len(declaration.questions[0].outputs) != 2):
         raise ExperimentError(

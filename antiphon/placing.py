@@ -9,11 +9,13 @@ from pydantic import ValidationError
 from antiphon.coordinator.placement import Placement, Strategy
 from antiphon.errors import ExperimentError
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.typed import typed
 from antiphon.placement_table import PlacementTable
 from antiphon.refusals import refused
 from antiphon.toml_text import parse_toml
 
 
+@typed
 def place(
     grammar: Grammar,
     *,

@@ -1,6 +1,7 @@
 """Experiments from TOML: a shipped one by name, a file, or a user's grammar; changed key by key; refused in words."""
 
 import importlib.resources
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from antiphon.errors import ExperimentError
 from antiphon.experiment import RECIPES, Experiment, key_of
 from antiphon.finding import nearest
 from antiphon.grammars.numbers import told
+from antiphon.grammars.typed import typed
 from antiphon.installed import GRAMMARS, installed
 from antiphon.placing import placement_named
 from antiphon.refusals import refused
@@ -27,6 +29,7 @@ def shipped() -> Mapping[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
+@typed
 def read_experiment(
     name: str | Path, changes: Mapping[str, Any] | Iterable[str] = (), placement: str | None = None
 ) -> Experiment:
@@ -72,11 +75,27 @@ def parse_change(text: str) -> tuple[str, Any]:
 
 def checked(raw: Mapping[str, Any], title: str) -> Experiment:
     """The experiment of parsed TOML. Raises ExperimentError that names every wrong key."""
+    _refuse_unencodable(raw, title)
     try:
         experiment = Experiment.model_validate(raw)
     except ValidationError as error:
         raise refused(title, error, Experiment) from None
     return _with_own_table(experiment, title)
+
+
+def _refuse_unencodable(raw: Any, title: str, path: tuple[str, ...] = ()) -> None:  # Any: TOML
+    """Text that is no text: an argument of the command line whose bytes are not UTF-8."""
+    if isinstance(raw, Mapping):
+        for key, value in raw.items():
+            _refuse_unencodable(str(key), title, path)
+            _refuse_unencodable(value, title, (*path, str(key)))
+    elif isinstance(raw, list | tuple):
+        for value in raw:
+            _refuse_unencodable(value, title, path)
+    elif isinstance(raw, str) and any("\ud800" <= letter <= "\udfff" for letter in raw):
+        raise ExperimentError(
+            f"{title} is refused: key {'.'.join(path)!r} takes text in UTF-8, and {raw!r} arrived. Write it in UTF-8."
+        )
 
 
 def _raw(name: str) -> tuple[Raw, str]:
@@ -86,7 +105,7 @@ def _raw(name: str) -> tuple[Raw, str]:
     if name in known and not name.endswith(".toml"):
         return parse_toml(known[name], f"experiment {name!r}"), f"experiment {name!r}"
     path = Path(name)
-    if path.suffix == ".toml" or path.is_file():
+    if path.suffix == ".toml" or os.path.isfile(path):  # `Path.is_file` raises for a name that is too long
         return parse_toml(path, f"experiment {name!r}"), f"experiment {name!r}"
     known = [*known, *installed(GRAMMARS)]
     if name in known:

@@ -12,7 +12,7 @@ from antiphon.envs.markov_examples import baird_policies, baird_star, boyan_chai
 from antiphon.envs.markov_process import MarkovProcess
 from antiphon.envs.markov_solutions import state_values
 from antiphon.errors import ExperimentError
-from antiphon.finding import find
+from antiphon.finding import made
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.implicit import implicit_temporal_difference
@@ -100,7 +100,7 @@ def world(table: TemporalDifferenceTable) -> MarkovProcess:
             "key 'temporal_difference.process' takes 'random-walk', 'boyan-chain', 'baird-star' or 'module:function', "
             f"and {table.process!r} arrived. Correct the value."
         )
-    process: Any = find("process", table.process)(**table.process_arguments)  # Any: a user's function made it
+    process: Any = made("process", table.process, table.process_arguments)  # Any: a user's function made it
     if not isinstance(process, MarkovProcess):
         raise ExperimentError(
             f"process {table.process!r} returned a {type(process).__name__}; expected an antiphon.MarkovProcess. "

@@ -1,5 +1,6 @@
 """What experiments know of a grammar beyond its graphs: how a table makes it, how what it trained is judged."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, pstdev
@@ -29,12 +30,17 @@ class Evaluation:
     @property
     def mean(self) -> float:
         """Over all figures."""
-        return fmean(self.figures)
+        return fmean(self.figures) if self._finite else math.nan
 
     @property
     def deviation(self) -> float:
         """Standard deviation of the figures."""
-        return pstdev(self.figures)
+        return pstdev(self.figures) if self._finite else math.nan
+
+    @property
+    def _finite(self) -> bool:
+        # `statistics` raises for NaN and infinities.
+        return all(map(math.isfinite, self.figures))
 
     @property
     def line(self) -> str:

@@ -12,9 +12,11 @@ from antiphon.errors import AntiphonError, RoundError
 from antiphon.evaluation import evaluate_folder
 from antiphon.experiment import Experiment
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.typed import typed
 from antiphon.interrupts import Interrupts
 from antiphon.launching import Launched, launch
 from antiphon.metrics import Metrics, Record, finite
+from antiphon.nonfinite import check_losses, check_parameters
 from antiphon.recipes import Evaluation
 from antiphon.rehearsal import rehearse
 from antiphon.run_folder import RunFolder, check_place, default_paths
@@ -60,6 +62,7 @@ class Unseen:
         """Say nothing."""
 
 
+@typed
 def run_experiment(
     experiment: Experiment,
     out: Path | str | None = None,
@@ -139,7 +142,8 @@ class _Play:
 
     def first(self) -> None:
         """One round, before anything is written."""
-        self.record = self._batch(1)
+        self._batch(1)
+        self._check()
 
     def rest(self, folder: RunFolder) -> None:
         """All other rounds, into the folder."""
@@ -148,6 +152,9 @@ class _Play:
             with Metrics(folder.path) as metrics:
                 self._batches(folder, metrics)
             folder.save(self._game, self._experiment.keep_checkpoints)
+            if self._experiment.on_nonfinite == "fail":
+                round, states = folder.newest()
+                check_parameters(states, round)
         except KeyboardInterrupt:
             self._conclude(folder, "aborted")
             raise
@@ -162,21 +169,29 @@ class _Play:
         self._tell(metrics, folder)
         while self.record.round < experiment.rounds and not self._interrupts.asked:
             before, each = self.record.round, experiment.rounds_per_report
-            self.record = self._batch(min(each - before % each, experiment.rounds - before)).after(self.record)
+            earlier = self.record
+            self._batch(min(each - before % each, experiment.rounds - before))
+            self.record = self.record.after(earlier)
             self._tell(metrics, folder)
+            self._check()
             if self._game.ending:
                 self._interrupts.asked = self._interrupts.asked or signal.SIGTERM
             passed = self.record.round // experiment.checkpoint_every > before // experiment.checkpoint_every
             if passed and self.record.round < experiment.rounds and not self._interrupts.asked:
                 folder.save(self._game, experiment.keep_checkpoints)
 
-    def _batch(self, rounds: int) -> Record:
+    def _batch(self, rounds: int) -> None:
         began = time.perf_counter()
         played = self._game.play(rounds)
         now = time.perf_counter()
         recipe = self._experiment.recipe
         settings = recipe.settings(self._experiment.table, played.round - 1) if recipe else {}
-        return Record.of(played, now - self._started, now - began, settings)
+        self._losses = played.losses
+        self.record = Record.of(played, now - self._started, now - began, settings)
+
+    def _check(self) -> None:
+        if self._experiment.on_nonfinite == "fail":
+            check_losses(self._losses)
 
     def _tell(self, metrics: Metrics, folder: RunFolder) -> None:
         metrics.write(self.record)

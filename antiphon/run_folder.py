@@ -64,7 +64,7 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """The folder of an earlier run. Raises ExperimentError when it is none."""
-        if not (path / EXPERIMENT).is_file():
+        if not os.path.isfile(path / EXPERIMENT):  # `Path.is_file` raises for a name that is too long
             raise ExperimentError(
                 f"{str(path)!r} is no run folder: expected {EXPERIMENT} in it, found none. "
                 "Name a folder that `antiphon run` has made."
@@ -108,7 +108,7 @@ class RunFolder:
         """Write how the run ended, in place of what stood there. Raises RoundError when it cannot be written."""
         draft = self.path / f"{SUMMARY}.part"
         try:
-            draft.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+            draft.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
             draft.replace(self.path / SUMMARY)
         except OSError as error:
             raise cannot_be_written(self.path / SUMMARY, error) from error

@@ -1,5 +1,6 @@
 """Values as TOML text: what an experiment can hold, written so that reading it gives the same back; and read."""
 
+import codecs
 import json
 import math
 import re
@@ -34,12 +35,37 @@ def toml(table: Mapping[str, Any]) -> str:
 def parse_toml(path: Path, title: str) -> dict[str, Any]:  # Any: TOML
     """What a file says. Raises ExperimentError, which opens with `title`, for a file that cannot be read or parsed."""
     try:
-        return with_none(tomllib.loads(path.read_text()))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = getattr(error, "strerror", None) or error
         raise ExperimentError(f"{title} cannot be read: {reason}. Expected a TOML file; correct the path.") from None
+    try:
+        return with_none(tomllib.loads(_decoded(content, title)))
     except tomllib.TOMLDecodeError as error:
         raise ExperimentError(f"{title} is not TOML: {error}. Correct that line.") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
+        raise ExperimentError(f"{title} is not TOML that we can read: {error}. Write smaller values.") from None
+
+
+_MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16"}
+_MARKS |= {codecs.BOM_UTF16_BE: "UTF-16"}
+"""How files in other encodings begin; the longer marks first, because one of them begins with a shorter one."""
+
+
+def _decoded(content: bytes, title: str) -> str:
+    """The text of a file in UTF-8, with or without a byte-order mark, line ends as any system writes them."""
+    other = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
+    if other:
+        raise ExperimentError(f"{title} is a text in {other}; expected UTF-8, as TOML is. Save it as UTF-8.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ExperimentError(
+            f"{title} is not text in UTF-8: byte 0x{content[error.start]:02x} in line {line} is none of it; expected "
+            "UTF-8, as TOML is. Save it as UTF-8."
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def with_none(value: Any) -> Any:  # Any: TOML

@@ -11,6 +11,7 @@ from antiphon.errors import ExperimentError, PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import told
 from antiphon.grammars.process_state import ProcessState
+from antiphon.grammars.typed import typed
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Assignment:
     state: ProcessState = field(default_factory=ProcessState.here)
 
 
+@typed
 def assign(
     grammar: Grammar,
     agents: Mapping[str, AgentSpecification] | AgentSpecification | None = None,

@@ -12,6 +12,7 @@ from antiphon.grammars.homes import homes
 from antiphon.grammars.names import fault_of
 from antiphon.grammars.numbers import told
 from antiphon.grammars.query import Kind
+from antiphon.grammars.typed import typed
 
 
 class Strategy(StrEnum):
@@ -170,6 +171,7 @@ def hosted(grammar: Grammar) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*asked, *(player.name for player in grammar.query.players)]))
 
 
+@typed
 def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping[str, str] | None = None) -> Placement:
     """The default: a worker per player, oracle and loss, named like it.
 
@@ -192,6 +194,7 @@ def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping
     return Placement(tuple((worker, tuple(names)) for worker, names in members.items()), apart)
 
 
+@typed
 def together(grammar: Grammar, worker: str = "inline") -> Placement:
     """Everyone on one worker: no message travels."""
     return Placement(((worker, hosted(grammar)),))

@@ -161,7 +161,7 @@ class LocalProgram:
             raise
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a stranger's code may exit, which would end the process of other players too
+        except BaseException as error:  # SystemExit would end the process of other players too
             what = describe_action(self._actions[position])
             raise RoundError(
                 f"worker {self.worker!r} failed in round {round} at step «{what}»: {type(error).__name__}: {error}. "

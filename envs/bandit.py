@@ -12,12 +12,14 @@ from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import is_count
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 
 TARGET = 4.0
 """Every coordinate of the best action a*."""
 
 
+@typed
 def quadratic_bandit(
     dimension: int, *, batch: int, symbol: str = "batch", instance: int = 0, dtype: torch.dtype = torch.float32
 ) -> OracleDeclaration:

@@ -9,9 +9,11 @@ from torch import Tensor
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Oracle, OracleDeclaration, State
+from antiphon.grammars.typed import typed
 from antiphon.oracles.draws import Draws
 
 
+@typed
 def binarized(declaration: OracleDeclaration) -> OracleDeclaration:
     """An oracle of the same questions, whose first question's first output is drawn: Bernoulli(x) instead of x.
 

@@ -10,11 +10,13 @@ from antiphon.envs.pulls import Pulls
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.answers import checked_answer, finite_answer
 from antiphon.oracles.draws import Draws
 
 
+@typed
 def contextual_bandit(
     reward: Callable[[Tensor, Tensor], Tensor] | Factory,
     state: int,

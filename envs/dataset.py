@@ -14,6 +14,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import is_count
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.seeds import at_round, forked
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 
 
@@ -58,6 +59,7 @@ def arrays(*columns: Tensor | np.ndarray, batch: int, symbol: str = "batch", shu
     return dataset(TensorDataset, *copies, batch=batch, symbol=symbol, shuffle=shuffle)
 
 
+@typed
 def digits(
     batch: int,
     *,

@@ -8,8 +8,10 @@ from torch.utils.data import TensorDataset
 from antiphon.envs.dataset import dataset
 from antiphon.errors import OracleError
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
+@typed
 def diabetes(
     batch: int, *, split: str = "train", dtype: torch.dtype = torch.float32, symbol: str = "batch"
 ) -> OracleDeclaration:

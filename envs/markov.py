@@ -12,10 +12,12 @@ from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import is_count
 from antiphon.grammars.oracle import OracleDeclaration, Question
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.black_box import black_box
 
 
+@typed
 def markov(
     process: MarkovProcess,
     *,
@@ -59,6 +61,7 @@ def markov(
     return OracleDeclaration(factory, (_sample(process, symbol), _pair(process, of_pairs)), sizes)
 
 
+@typed
 def chooser(process: MarkovProcess, actions: Sequence[int], *, size: int, symbol: str = "batch") -> OracleDeclaration:
     """Actor as a black box: for each state the action that mu takes; choose(s) -> a, a unit vector.
 

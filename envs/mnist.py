@@ -12,10 +12,12 @@ from antiphon.envs.binarized import binarized
 from antiphon.envs.dataset import dataset
 from antiphon.errors import OracleError
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 Binary = Literal["no", "fixed", "dynamic"]
 
 
+@typed
 def mnist(
     batch: int,
     *,

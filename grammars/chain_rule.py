@@ -11,6 +11,7 @@ from antiphon.grammars.objective import Objective
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.response import ResponseGraph
+from antiphon.grammars.typed import typed
 from antiphon.grammars.writing import Message, ResponseDraft
 
 
@@ -41,6 +42,7 @@ Answer: TypeAlias = Callable[[ResponseDraft], Message]
 """A message that R tells about a value although the chain rule would not."""
 
 
+@typed
 def chain_rule(
     query: QueryDraft | QueryGraph,
     objective: Objective,

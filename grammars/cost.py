@@ -20,6 +20,7 @@ from antiphon.grammars.locality import Locality, localities
 from antiphon.grammars.playing import Moves, playing, steady
 from antiphon.grammars.query import Kind, Node, Port
 from antiphon.grammars.response import PARAMETERS, Product, ResponseNode, Seed, Tap
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Order
 
 
@@ -87,6 +88,7 @@ class Cost:
         return "\n".join(lines)
 
 
+@typed
 def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = None) -> Cost:
     """Messages, bytes, queries and depths of a grammar.
 

@@ -15,6 +15,7 @@ from antiphon.grammars.names import fault_of
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.typed import check_fields
 from antiphon.grammars.types import EdgeType
 
 ARTIST = "antiphon.pictures"
@@ -36,6 +37,7 @@ class Grammar:
     guarantee: Guarantee = Guarantee()
 
     def __post_init__(self) -> None:
+        check_fields(self)
         _refuse_unprintable_names(self)
         _ = self.message_types
         _refuse_unheard_nodes(self)

@@ -14,6 +14,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.draft import Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Port
+from antiphon.grammars.typed import typed
 
 
 class Category(StrEnum):
@@ -252,11 +253,13 @@ class Guarantee:
         return " + ".join(self.categories) or "none"
 
 
+@typed
 def exact(*players: str) -> Guarantee:
     """Every response is the gradient of the objective, by the chain rule (essay, Grammar 1)."""
     return Guarantee((Exact(players),))
 
 
+@typed
 def promised(*promises: Promise) -> Guarantee:
     """A guarantee of these promises."""
     return Guarantee(promises)

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from antiphon.grammars.draft import Value
 from antiphon.grammars.query import Port
+from antiphon.grammars.typed import typed
 
 
 class Direction(StrEnum):
@@ -39,11 +40,13 @@ class Objective:
         return f"{self.direction} {' + '.join(map(repr, self.losses))}"
 
 
+@typed
 def minimise(*losses: Value) -> Objective:
     """The sum of these losses is to go down."""
     return Objective(tuple(loss.port for loss in losses), Direction.MINIMISE)
 
 
+@typed
 def maximise(*losses: Value) -> Objective:
     """The sum of these losses is to go up."""
     return Objective(tuple(loss.port for loss in losses), Direction.MAXIMISE)

@@ -10,10 +10,12 @@ from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import is_count
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.noise import Annealing
 
 
+@typed
 def coordinates(
     dimension: int,
     *,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from antiphon.errors import OracleError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, Question, State
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.answers import checked_answer
 
@@ -20,6 +21,7 @@ Failure: TypeAlias = tuple[str, str, str] | None
 """What was expected, what arrived, the remedy."""
 
 
+@typed
 def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> None:
     """Make the oracle several times, ask it every question for a few rounds, and hold it to the contract of `Oracle`.
 

@@ -20,6 +20,7 @@ from antiphon.errors import AntiphonError, ExperimentError, GrammarError
 from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Promise
+from antiphon.grammars.typed import typed
 from antiphon.installed import GRAMMARS, find_grammar, installed
 
 OWN_INSTANCES = 10
@@ -46,6 +47,7 @@ def check(*names: str, seed: int = 0, processes: int = 1, instances: int | None 
     return Report(tuple(row for rows in found for row in rows), time.perf_counter() - began)
 
 
+@typed
 def check_grammar(grammar: Grammar, *, seed: int = 0, instances: int = OWN_INSTANCES) -> Report:
     """Measure what one grammar promises, on instances that differ in the run's seed."""
     began = time.perf_counter()

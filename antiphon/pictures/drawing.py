@@ -6,6 +6,7 @@ from pathlib import Path
 
 from antiphon.errors import ExperimentError
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.typed import typed
 from antiphon.pictures.comparison import compared, differences, ruled
 from antiphon.pictures.counts import Row
 from antiphon.pictures.dot import dot_of
@@ -106,6 +107,7 @@ def format_of(path: Path) -> Callable[[Drawing], str | bytes]:
     return FORMATS[path.suffix.lower()]
 
 
+@typed
 def draw(grammar: Grammar, against: Grammar | None = None, rows: Sequence[Row] = ()) -> Drawing:
     """The picture of a grammar: Q on the left, R on the right (docs/pictures.md).
 
@@ -115,6 +117,7 @@ def draw(grammar: Grammar, against: Grammar | None = None, rows: Sequence[Row] =
     return Drawing(grammar, picture_of(grammar) if against is None else compared(grammar, against), rows)
 
 
+@typed
 def draw_edits(grammar: Grammar) -> Drawing:
     """The grammar against its own Q under the chain rule: what its edits change.
 

@@ -13,8 +13,10 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.inference import makes_parameters
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
+@typed
 def backprop(
     nature: OracleDeclaration,
     layers: Mapping[str, Factory],

@@ -14,6 +14,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import UNKNOWN, Estimated, Insulated, promised
 from antiphon.grammars.objective import Direction, Objective
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 GUARANTEE = promised(
     Estimated(("Player",), UNKNOWN, sense="the mean estimate is the gradient, up to the square of the perturbation"),
@@ -21,6 +22,7 @@ GUARANTEE = promised(
 )
 
 
+@typed
 def black_box_descent(
     oracle: OracleDeclaration,
     noise: OracleDeclaration,

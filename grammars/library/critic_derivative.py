@@ -13,8 +13,10 @@ from antiphon.grammars.losses import squared_bellman_error
 from antiphon.grammars.maps import negate
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
+@typed
 def critic_derivative(
     nature: OracleDeclaration,
     noise: OracleDeclaration,

@@ -13,6 +13,7 @@ from antiphon.grammars.losses import bellman_gradient_error, descended_slope
 from antiphon.grammars.maps import over_batch
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
 def promises(loss: str, action: Value, slope: Value) -> Guarantee:
@@ -27,6 +28,7 @@ def promises(loss: str, action: Value, slope: Value) -> Guarantee:
     )
 
 
+@typed
 def dac(
     nature: OracleDeclaration,
     noise: OracleDeclaration,

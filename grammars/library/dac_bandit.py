@@ -12,8 +12,10 @@ from antiphon.grammars.losses import gradient_perturbation_error
 from antiphon.grammars.maps import over_batch
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
+@typed
 def dac_bandit(
     nature: OracleDeclaration, noise: OracleDeclaration, actor: Factory, critic: Factory, deviator: Factory
 ) -> Grammar:

@@ -13,8 +13,10 @@ from antiphon.grammars.library.answers import first
 from antiphon.grammars.maps import add, over_batch
 from antiphon.grammars.objective import maximise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
+@typed
 def gan(
     environment: OracleDeclaration,
     noise: OracleDeclaration,

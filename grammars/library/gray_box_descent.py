@@ -9,8 +9,10 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
 from antiphon.grammars.objective import Direction, Objective
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
+@typed
 def gray_box_descent(
     oracle: OracleDeclaration, player: Factory, *, direction: Direction = Direction.MINIMISE
 ) -> Grammar:

@@ -12,9 +12,11 @@ from antiphon.grammars.guarantee import Exact, PlayerLoss, promised
 from antiphon.grammars.library.experience import experience
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 from antiphon.grammars.writing import Message
 
 
+@typed
 def implicit_temporal_difference(
     nature: OracleDeclaration, critic: Factory, *, step: float, gamma: float = 0.99
 ) -> Grammar:

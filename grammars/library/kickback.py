@@ -17,9 +17,11 @@ from antiphon.grammars.library.kicking import Weights
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.query import Port
+from antiphon.grammars.typed import typed
 from antiphon.grammars.writing import ResponseDraft
 
 
+@typed
 def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Factory = Factory(mse_loss)) -> Grammar:
     """A feedforward network with one output, whose layers do not wait for each other's gradients.
 

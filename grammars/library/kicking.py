@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, linear
 
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.typed import typed
 
 
 class Weights(StrEnum):
@@ -110,6 +111,7 @@ def held(parameter: Tensor, signs: Tensor, weights: Weights) -> Tensor:
     return signs * parameter.abs() if weights is Weights.COHERENT else parameter
 
 
+@typed
 def kicking_layers(
     example: Sequence[int],
     widths: Sequence[int],

@@ -11,8 +11,10 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.library.penalty import Penalised
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
+@typed
 def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
     """Nature plays x, Estimator plays theta; minimise -E[log Q_theta(x)].
 
@@ -26,6 +28,7 @@ def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
     return Grammar("likelihood", q.graph(), chain_rule(q, objective), objective, exact())
 
 
+@typed
 def maximum_a_posteriori(nature: OracleDeclaration, density: Factory, log_prior: Factory, examples: int) -> Grammar:
     """As `maximum_likelihood`, and Estimator's parameters have a prior: minimise -E[log Q_theta(x)] - log p(theta) / n.
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.typed import typed
 
 
 @final
@@ -95,6 +96,7 @@ class StateAction(nn.Module):
         return self.network(torch.cat([state, action], dim=-1))
 
 
+@typed
 def dense_layers(
     example: Sequence[int], widths: Sequence[int], classes: int, dropout: float = 0.0
 ) -> Mapping[str, Factory]:
@@ -113,6 +115,7 @@ def dense_layers(
     return {**layers, "Output": Factory.of(nn.Linear, inputs, classes)}
 
 
+@typed
 def convolutional_layers(
     example: Sequence[int], channels: Sequence[int], widths: Sequence[int], classes: int, dropout: float = 0.0
 ) -> Mapping[str, Factory]:

@@ -16,9 +16,11 @@ from antiphon.grammars.guarantee import Exact, Learned, PlayerLoss, Promise, pro
 from antiphon.grammars.library.experience import Experience, experience
 from antiphon.grammars.objective import Objective, minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 from antiphon.grammars.writing import Message
 
 
+@typed
 def gtd2(
     nature: OracleDeclaration,
     critic: Factory,
@@ -39,6 +41,7 @@ def gtd2(
     return Grammar("gtd2", q.graph(), r, game.objective, promised(descends, *_corrects(game)))
 
 
+@typed
 def tdc(
     nature: OracleDeclaration,
     critic: Factory,

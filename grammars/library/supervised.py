@@ -10,8 +10,10 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.library.penalty import Penalised, itself
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
+@typed
 def supervised(
     nature: OracleDeclaration,
     predictor: Factory,

@@ -14,8 +14,10 @@ from antiphon.grammars.guarantee import Exact, Insulated, PlayerLoss, promised
 from antiphon.grammars.library.experience import Experience, experience, experience_twice
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 
 
+@typed
 def temporal_difference(
     nature: OracleDeclaration,
     critic: Factory,
@@ -42,6 +44,7 @@ def temporal_difference(
     return Grammar("temporal-difference", q.graph(), chain_rule(q, objective), objective, guarantee)
 
 
+@typed
 def semi_gradient(
     nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None = None, *, gamma: float = 0.99
 ) -> Grammar:
@@ -59,6 +62,7 @@ def semi_gradient(
     return Grammar("semi-gradient", q.graph(), r, objective, guarantee)
 
 
+@typed
 def residual_gradient(
     nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None = None, *, gamma: float = 0.99
 ) -> Grammar:
@@ -74,6 +78,7 @@ def residual_gradient(
     return Grammar("residual-gradient", q.graph(), chain_rule(q, objective), objective, guarantee)
 
 
+@typed
 def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamma: float = 0.99) -> Grammar:
     """Gradient descent on the mean squared Bellman residual E[(E[error | s])^2], by two next states of each state.
 

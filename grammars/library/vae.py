@@ -8,6 +8,7 @@ from antiphon.grammars.guarantee import Exact, Surrogate, promised
 from antiphon.grammars.library.answers import first
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
 from antiphon.grammars.variational import bernoulli, divergence, standard_normal
 
 GUARANTEE = promised(
@@ -16,6 +17,7 @@ GUARANTEE = promised(
 )
 
 
+@typed
 def vae(
     environment: OracleDeclaration,
     noise: OracleDeclaration,

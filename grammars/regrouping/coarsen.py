@@ -18,10 +18,12 @@ from antiphon.grammars.regrouping.parts import children, units
 from antiphon.grammars.regrouping.refine import refine
 from antiphon.grammars.regrouping.sameness import Forms
 from antiphon.grammars.response import Tap
+from antiphon.grammars.typed import typed
 
 Into: TypeAlias = Callable[[Factory], Brick]
 
 
+@typed
 def coarsen(game: Grammar | Regrouping, players: Iterable[str] | str, name: str) -> Regrouping:
     """The same game with `players` as one player `name`, who hears what they heard.
 

@@ -12,11 +12,13 @@ from antiphon.grammars.regrouping.parts import children
 from antiphon.grammars.regrouping.positions import positions
 from antiphon.grammars.regrouping.retelling import retell
 from antiphon.grammars.regrouping.substitution import substitute
+from antiphon.grammars.typed import typed
 
 Into: TypeAlias = Callable[[Factory], Brick]
 """From what makes a player to the brick that stands in its place; its players are made by parts of the whole."""
 
 
+@typed
 def refine(game: Grammar | Regrouping, *players: str, into: Into = children) -> Regrouping:
     """The same game with each of `players` replaced by several, who hear the same gradients of the same numbers.
 

@@ -205,23 +205,3 @@ def test_a_batch_is_told_with_its_losses_round_by_round():
     assert (played.round, played.rounds) == (7, 4)
     assert played.losses["Loss"][0] == [3, 4, 5, 6]
     assert set(played.seconds) == {"inline"}
-
-
-class Exits(nn.Linear):
-    """Leaves the process, or tries to, once it is told to."""
-
-    now = False
-
-    def forward(self, input: Tensor) -> Tensor:
-        """As linear, before that."""
-        if Exits.now:
-            raise SystemExit(3)
-        return super().forward(input)
-
-
-def test_a_module_that_exits_is_told_as_a_failure_of_its_worker(monkeypatch):
-    with InlineExecutor(assign(backprop(points(4), {"Quits": Factory.of(Exits, 4, 3)}), SGD)) as executor:
-        monkeypatch.setattr(Exits, "now", True)
-        with pytest.raises(RoundError, match=r"Quits».*SystemExit: 3") as caught:
-            executor.play(1)
-    assert (caught.value.worker, caught.value.round) == ("inline", 0)

@@ -14,7 +14,8 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread, together
 from antiphon.coordinator.testing import failing, points
 from antiphon.deploy.executor import RayExecutor
-from antiphon.errors import ProtocolError, RoundError
+from antiphon.deploy.finding import COORDINATOR
+from antiphon.errors import PlacementError, ProtocolError, RoundError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop
 from antiphon.interrupts import Interrupts
@@ -98,3 +99,9 @@ def test_a_player_that_fails_is_refused_until_a_load(pool, tmp_path):
         assert executor.play(3).round == 5
     with pytest.raises(ProtocolError, match="closed"):
         executor.play(1)
+
+
+def test_nobody_is_called_as_the_actor_that_counts_the_rounds():
+    grammar = backprop(points(4), {COORDINATOR: Factory.of(nn.Linear, 4, 3)})
+    with pytest.raises(PlacementError, match=f"called '{COORDINATOR}'.*Rename the player"):
+        RayExecutor(assign(grammar, AGENTS, placement=spread(grammar)), "named")

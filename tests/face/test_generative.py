@@ -82,8 +82,7 @@ def _played(grammar) -> torch.Tensor:
             {"vae.data": "math:hypot"},
             ExperimentError,
             "data 'math:hypot' cannot be made from the arguments {'batch': 128}: TypeError: math.hypot() takes no "
-            "keyword arguments. Expected a function that returns an oracle's declaration; correct it, or the key "
-            "data_arguments.",
+            "keyword arguments. Expected a function that takes these; correct it, or the arguments.",
         ),
         (
             {"vae.data": "builtins:dict"},

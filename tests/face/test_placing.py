@@ -254,7 +254,7 @@ def test_what_a_ray_of_ones_own_can_never_have_is_refused_before_it_is_started(a
 def test_a_run_tells_where_every_replica_is(grammar):
     placement = antiphon.place(grammar, of={"Critic": {"replicas": 3}})
     with antiphon.launch(grammar, placement=placement) as game:
-        name, kind, worker, process, _ = (list(column.cells) for column in casting(game, dac()).columns)
+        name, kind, worker, process, _ = (list(map(str, column.cells)) for column in casting(game, dac()).columns)
     rows = [row for row in zip(name, kind, worker, strict=True) if row[0] == "Critic"]
     assert rows == [("Critic", "player", each) for each in ("Critic", "Critic#1", "Critic#2")]
     assert set(process) == {str(os.getpid())}

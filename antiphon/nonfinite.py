@@ -1,0 +1,42 @@
+"""A run that has left the finite numbers: its losses, or the parameters in its last checkpoint, are NaN or infinite."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+
+from antiphon.coordinator.executor import Losses
+from antiphon.errors import RoundError
+from antiphon.grammars.oracle import State
+
+_REMEDY = (
+    "Lower the learning rate, limit what players hear (key 'agent.clip_norm'), or correct the data; with "
+    'on_nonfinite = "continue" a run goes on regardless.'
+)
+
+
+def check_losses(losses: Mapping[str, Losses]) -> None:
+    """Raises RoundError that names the first round in which a loss was not finite, and the loss."""
+    wild = [
+        (round, name, value)
+        for name, (rounds, values) in losses.items()
+        for round, value in zip(rounds, values, strict=True)
+        if not math.isfinite(value)
+    ]
+    if wild:
+        round, name, value = min(wild)
+        raise RoundError(
+            f"loss {name!r} was {value} in round {round}; expected a finite number. {_REMEDY}", round=round
+        )
+
+
+def check_parameters(states: Mapping[str, State], round: int) -> None:
+    """Raises RoundError that names the first player, of those in `states`, one of whose parameters is not finite."""
+    for player, state in states.items():
+        for name, value in state.get("parameters", {}).items():
+            if not torch.isfinite(value).all():
+                raise RoundError(
+                    f"parameter {name!r} of player {player!r} holds NaN or infinity after {round} rounds; expected "
+                    f"finite numbers. {_REMEDY}",
+                    round=round,
+                )
