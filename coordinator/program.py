@@ -162,10 +162,9 @@ class LocalProgram:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit would end the process of other players too
-            what = describe_action(self._actions[position])
             raise RoundError(
-                f"worker {self.worker!r} failed in round {round} at step «{what}»: {type(error).__name__}: {error}. "
-                "Expected it to play; see the traceback that this error carries.",
+                f"worker {self.worker!r} failed in round {round} at step «{describe_action(self._actions[position])}»: "
+                f"{type(error).__name__}: {error}. Expected it to play; see the traceback that this error carries.",
                 worker=self.worker,
                 round=round,
                 traceback=traceback.format_exc(),

@@ -61,7 +61,7 @@ def played_episodes(
     if max_steps < 1:
         raise OracleError(f"{title(id)}: max_steps is {max_steps!r}; expected at least 1. Correct it.")
     environments: list[FlatEnvironment] = []
-    with forked(*seeds[:1]):  # of an environment or a policy that draws from a global stream
+    with forked(seeds[0] if seeds else 0):  # of an environment or a policy that draws from a global stream
         try:
             for _ in seeds:
                 environments.append(make(id, keywords or {}))

@@ -103,7 +103,7 @@ def _make_buffers(module: nn.Module, saved: Mapping[str, Tensor | None]) -> None
     for name, owner, key, value in list(_buffers(module)):
         if name not in saved:
             del owner._buffers[key]
-        elif value is None or saved[name] is None or _type(value) != _type(saved[name]):
+        elif value is None or (own := saved[name]) is None or _type(value) != _type(own):
             owner._buffers[key] = _beside(module, saved[name])
     known = {name for name, _, _, _ in _buffers(module)}
     for name in saved.keys() - known:

@@ -83,10 +83,8 @@ def test_many_rounds_stay_near_one_player_and_equal_to_each_other() -> None:
     grammar = backprop(samples(66, (24,), (24,)), layers, loss=Factory.of(mean_gap))
     agent = AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9})
     placement = replicated(grammar, First=2, Second=3, Last=2)
-    with (
-        InlineExecutor(assign(grammar, agent, placement=placement)) as several,
-        InlineExecutor(assign(grammar, agent)) as one,
-    ):
+    apart, together = assign(grammar, agent, placement=placement), assign(grammar, agent)
+    with InlineExecutor(apart) as several, InlineExecutor(together) as one:
         there, here = several.play(100), one.play(100)  # audited: replicas hold equal bits
         states, expected = several.states(), one.states()
     for player in ("First", "Second", "Last"):
