@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, final
 
 import ray
-from ray.exceptions import ActorAlreadyExistsError, RayActorError, RayError, RayTaskError
+from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError, RayError, RayTaskError
 
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.boundary import Boundary, checked_rounds, python_interrupts
@@ -22,6 +22,9 @@ from antiphon.deploy.finding import COORDINATOR, check_free, namespace_of, taken
 from antiphon.deploy.pool import Pool
 from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError, RoundError, WorkerDied
+
+CLOSING = 30.0
+"""Seconds within which workers of a broken round are to let go of it. Peers that fail may leave gloo without an end."""
 
 
 @final
@@ -43,6 +46,8 @@ class RayExecutor:
     ) -> None:
         self.assignment, self.run, self._pool = assignment, run, pool
         self._boundary, self._batches = Boundary(), 0
+        self._playing: Any = None  # Any: Ray's references, to the batch played last and to its end on request
+        self._finishing: Any = None
         self._connecting = transport, deadline
         self.namespace = namespace_of(run)
         if pool is not None and any(room != Room() for room in assignment.placement.room_of.values()):
@@ -80,11 +85,10 @@ class RayExecutor:
         After a round that broke off the state is of no round: until `load`, everything else is a ProtocolError.
         """
         rounds = checked_rounds(rounds)
-        self._batches += 1
-        batch = self._batches
         with self._boundary.crossing("play"):
-            call = self._coordinator.play.remote(rounds, batch)
-            played, interrupt = self._ask("play", lambda: call, lambda call: self._finished(call, batch))
+            self._batches += 1
+            self._playing, self._finishing = self._coordinator.play.remote(rounds, self._batches), None
+            played, interrupt = self._ask("play", lambda: self._playing, self._finished)
             self._boundary.arrive(played.round)
         if interrupt is not None:
             raise interrupt
@@ -101,9 +105,9 @@ class RayExecutor:
         """Continue from states at a round boundary, also after rounds that broke off, while every worker lives."""
         round, broken = checked_rounds(round), self._boundary.left
         with self._boundary.crossing("load", anew=True):
-            if broken:
-                # Stop those that still play. Then make everybody anew, with channels of a new generation.
-                self._ask("close", lambda: [worker.close.remote() for worker in self.workers.values()])
+            if broken and not self._stopped():
+                # Make everybody anew, with channels of a new generation.
+                self._ask("close", lambda: [worker.close.remote() for worker in self.workers.values()], _soon)
                 self._enlist()
             shared = ray.put(dict(states))
             self._ask("load", lambda: [worker.load.remote(shared) for worker in self.workers.values()])
@@ -187,20 +191,40 @@ class RayExecutor:
         enlisted = self.assignment, self.run, self.workers, *self._connecting
         self._ask("start", lambda: self._coordinator.enlist.remote(*enlisted))
 
-    def _finished(self, call: Any, batch: int) -> tuple[Played, KeyboardInterrupt | None]:  # Any: Ray's reference
+    def _finished(self, call: Any) -> tuple[Played, KeyboardInterrupt | None]:  # Any: Ray's reference
         """What was played, and the Ctrl-C that ended it."""
         try:
             return ray.get(call), None
         except KeyboardInterrupt as interrupt:
             if not python_interrupts():
                 raise  # of somebody's own handler, which wants to abort at once
-            ray.get(self._coordinator.finish.remote(batch))
-            return ray.get(call), interrupt
+            return self._finish(call), interrupt
+
+    def _finish(self, call: Any) -> Any:  # Any: Ray's reference, and what it brings
+        """The result of a batch that ends, on all workers, after the round in hand. It is asked to end once only."""
+        self._finishing = self._finishing or self._coordinator.finish.remote(self._batches)
+        ray.get(self._finishing)
+        return ray.get(call)
+
+    def _stopped(self) -> bool:
+        """Whether all workers are at one boundary, once the batch that was left in the middle has been ended."""
+        try:
+            if self._playing is not None:
+                self._finish(self._playing)
+        except RayError:
+            return False
+        return True
 
     def _ask(self, what: str, call: Callable[[], Any], get: Callable[[Any], Any] = ray.get) -> Any:
         # Any: Ray's references and what they bring
         try:
             return get(call())
+        except GetTimeoutError as error:
+            self._broken = True
+            raise RoundError(
+                f"the workers of run {self.run!r} did not {what} within {CLOSING:g} s; expected them to let go of the "
+                "round that broke off. Launch another run, and load the state there."
+            ) from error
         except RayTaskError as error:
             self._broken = True
             if isinstance(error.cause, Exception):
@@ -217,3 +241,7 @@ class RayExecutor:
                 worker=COORDINATOR,
                 round=self._boundary.last,
             ) from error
+
+
+def _soon(calls: Any) -> Any:  # Any: Ray's references, and what they bring
+    return ray.get(calls, timeout=CLOSING)

@@ -47,6 +47,7 @@ deadline = 30.0
 rounds_per_report = 100
 checkpoint_every = 5000
 keep_checkpoints = 2
+on_nonfinite = "fail"
 
 [agent]
 agent = "torch"
@@ -122,6 +123,7 @@ node = ""
 [evaluation]
 episodes = 50
 first_seed = 10000
+max_steps = 10000
 
 [arguments]
 
