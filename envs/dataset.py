@@ -48,15 +48,34 @@ def arrays(*columns: Tensor | np.ndarray, batch: int, symbol: str = "batch", shu
     Question: sample() -> one output per column, (batch, *shape). The declaration carries a copy of the data.
     Raises OracleError for columns of different lengths, or if there is no memory for the copy.
     """
+    for index, column in enumerate(columns):
+        if isinstance(column, Tensor) and (column.layout is not torch.strided or column.is_nested or column.is_meta):
+            raise _no_column(index, f"a tensor of layout {column.layout} on device {column.device}")
     lengths = [len(column) for column in columns]
     if len(set(lengths)) != 1:
         raise OracleError(
             f"arrays: expected columns of one length; lengths {lengths} arrived. Correct the shorter ones."
         )
-    tensors = [torch.as_tensor(column) for column in columns]
+    tensors = [_dense(index, column) for index, column in enumerate(columns)]
     refuse_beyond_memory("arrays: a copy of the data", sum(each.nbytes for each in tensors), "Write a torch Dataset.")
     copies = [each.clone() for each in tensors]  # the caller may go on writing to what was handed over
     return dataset(TensorDataset, *copies, batch=batch, symbol=symbol, shuffle=shuffle)
+
+
+def _dense(index: int, column: Tensor | np.ndarray) -> Tensor:
+    if isinstance(column, Tensor):
+        return column
+    try:
+        # torch takes neither foreign byte order nor negative strides.
+        return torch.as_tensor(np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("=")))
+    except TypeError as error:
+        raise _no_column(index, f"an array of {column.dtype}") from error
+
+
+def _no_column(index: int, arrived: str) -> OracleError:
+    return OracleError(
+        f"arrays: column {index} is {arrived}; expected numbers or truth values in dense memory. Convert it first."
+    )
 
 
 @typed

@@ -205,8 +205,11 @@ class QueryDraft:
         self._names.add(name)
 
     def _infer(self, who: str, made: Made, inputs: tuple[Value, ...]) -> Inferred:
-        upstream = partial(self._samples.of, [value.port for value in inputs])
-        return infer(who, *made, [value.type for value in inputs], self.sizes, upstream)
+        ports, types = [value.port for value in inputs], [value.type for value in inputs]
+        # The nodes above may have symbols that this one has not.
+        return infer(
+            who, *made, types, self.sizes, lambda kind, sizes: self._samples.of(ports, kind, {**self.sizes, **sizes})
+        )
 
     def _add(
         self,

@@ -20,6 +20,7 @@ from antiphon.errors import AntiphonError, ExperimentError, GrammarError
 from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Promise
+from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 from antiphon.installed import GRAMMARS, find_grammar, installed
 
@@ -58,8 +59,9 @@ def check_grammar(grammar: Grammar, *, seed: int = 0, instances: int = OWN_INSTA
 def check_suite(suite: Suite, seed: int = 0, instances: int | None = None) -> tuple[Row, ...]:
     """Every case and every study of a suite, from `seed` on."""
     cases = [replace(case, instances=instances) if instances else case for case in suite.cases]
-    rows = [row for case in cases for row in _check_case(suite.grammar, case, seed)]
-    return (*rows, *(_check_study(suite.grammar, study, seed) for study in suite.studies))
+    with ProcessState.here().entered():  # gradients are recorded, whatever the caller has switched off
+        rows = [row for case in cases for row in _check_case(suite.grammar, case, seed)]
+        return (*rows, *(_check_study(suite.grammar, study, seed) for study in suite.studies))
 
 
 def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:

@@ -7,8 +7,9 @@ these two are compared elsewhere. Alone, a difference is not drowned by the roun
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -122,6 +123,8 @@ class Differences:
 
 
 def _told(who: str, compared: Compared) -> str:
+    if math.isinf(compared.factor):
+        return f"the backward of {who} tells something, where differences of its values say that nothing changes"
     return f"the backward of {who} tells {compared.factor:.4g} times what differences of its values say"
 
 
@@ -267,9 +270,18 @@ def _difference(
         scale = max(size, noise / AGREED, 1e-300)
         doubt = max(abs(whole - half), abs(forward - backward) - 10 * noise, 0.0)
         found.append(_Difference(product, difference, abs(product - difference) / scale, doubt / scale))
-        if found[-1].agrees or found[-1].differs:
+        if found[-1].agrees or _confirmed(found):
             return found[-1]
-    return found[0]
+    return replace(found[0], doubt=math.inf)
+
+
+def _confirmed(found: Sequence[_Difference]) -> bool:
+    """Whether two steps one after the other find the product wrong, with the same slope: one alone may be too long for
+    a function that bends within it."""
+    if len(found) < 2 or not all(each.differs for each in found[-2:]):
+        return False
+    one, two = found[-2].difference, found[-1].difference
+    return abs(one - two) <= SMOOTH * max(abs(one - found[-1].product), abs(two - found[-1].product))
 
 
 def _slope(cotangents: Sequence[Tensor], ahead: Sequence[Tensor], behind: Sequence[Tensor], step: float) -> float:
@@ -291,6 +303,8 @@ def _recorded(value: Tensor) -> Tensor:
 def _arm(value: Tensor, draw: torch.Generator) -> Tensor:
     """A direction: each number moves in proportion to itself, so that a zero behind a rectifier stays at its kink."""
     drawn = torch.randn(value.shape, generator=draw, dtype=value.dtype)
+    if value.ndim > 1 and value.shape[-1] == value.shape[-2] and torch.equal(value, value.mT):
+        drawn = (drawn + drawn.mT) / 2  # a function of symmetric matrices may read one triangle
     return drawn * value if value.any() else drawn
 
 

@@ -52,7 +52,10 @@ def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a
     if not value.is_complex() and (bool((value > 0).all()) or bool((value < 0).all())):
         return _scaled(value, draw, size)
     scale = float(value.abs().square().mean().sqrt()) or math.prod(value.shape[1:]) ** -0.5
-    return value + SPREAD * size * scale * torch.randn(value.shape, generator=draw, dtype=value.dtype)
+    noise = SPREAD * size * scale * torch.randn(value.shape, generator=draw, dtype=value.dtype)
+    if value.ndim > 1 and value.any():  # rows of zeros beside others are padding, which torch tells nothing
+        noise[(value == 0).flatten(1).all(1)] = 0
+    return value + noise
 
 
 def _buffer(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: as above

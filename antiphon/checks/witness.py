@@ -158,7 +158,8 @@ def _same(one: Tensor, two: Tensor) -> bool:
 
 
 def _size(values: Tensor) -> float:
-    return float(values.abs().max()) if values.numel() else 0.0
+    finite = values[values.isfinite()]
+    return float(finite.abs().max()) if finite.numel() else 0.0
 
 
 def _unmoved(grammar: Grammar, states: States) -> dict[str, State]:

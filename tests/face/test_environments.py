@@ -84,7 +84,7 @@ def test_an_environment_that_hangs_is_ended_by_a_second_interrupt(start, place, 
     process = start(
         "run", *changes, "--rounds=1000", "--set=rounds_per_report=1000", "--out=mine", start_new_session=True
     )
-    while not (place / "mine/experiment.toml").exists():
+    while not (place / "mine/metrics.jsonl").exists():
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     assert process.stderr is not None and process.stderr.read(len(NOTICE)).encode() == NOTICE
