@@ -70,7 +70,7 @@ def _buffers(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor | 
 
 
 def _further(module: nn.Module) -> dict[str, Any]:
-    """What `state_dict` tells besides the parameters and buffers themselves. Any: leaves of many types."""
+    """The entries of `state_dict` that are neither parameters nor buffers. Any: leaves of many types."""
     known = {id(value) for value in _tensors(module).values()}
     return {key: value for key, value in module.state_dict(keep_vars=True).items() if id(value) not in known}
 

@@ -140,7 +140,7 @@ def chain_of(
     parameters: Sequence[Tensor],
     recorded: Tape,
 ) -> ChainTape | None:
-    """The chain that a module is, or None where only torch can tell.
+    """A tape with hand-written products for `function`; None if only automatic differentiation is right for it.
 
     inputs: how many it takes; dimensions: of its output; products: how many responses one query gets; parameters: those
     whose gradient is asked, in order; recorded: who plays when the module is a chain no longer.

@@ -204,7 +204,7 @@ class Noise(Memoryless):
         return (self._distribution.log_density(eps, round).reshape(len(eps), -1).sum(1),)
 
     def load(self, state: State) -> None:
-        """Nothing but to draw in the next round as if it were the first time."""
+        """Forget which round was drawn last. Noise keeps no other state: a draw follows from seed and round."""
         self._draws.restart()
 
 

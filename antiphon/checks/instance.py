@@ -44,9 +44,9 @@ class Instance:
         return tuple(player.name for player in self.grammar.query.players)
 
     def measured(self, promise: Promise, measure: Callable[[Promise], list[Measured]]) -> list[Measured]:
-        """What `measure` finds of a promise: in float64, or where that raises in the precision that was declared.
+        """Measure a promise in float64. If that raises, measure it in the declared precision.
 
-        There half of the digits are believed, and the figures say so.
+        In the declared precision the tolerance is looser (half of the digits), and each figure says so.
         """
         if self.grammar is not self._declared:
             try:
