@@ -3,6 +3,7 @@
 import json
 import resource
 import signal
+from contextlib import contextmanager
 
 import pytest
 
@@ -39,18 +40,21 @@ def test_a_second_signal_aborts_at_once(start, await_line, place, tiny_dac):
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "aborted"
 
 
-@pytest.fixture
-def small_files(place):
-    """No file of this process can grow beyond 8 KiB."""
+@contextmanager
+def small_files():
+    """No file of this process grows beyond 8 KiB in this block, and only there: the log of the tests may be larger."""
     before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
 
 
-def test_a_disk_that_fills_up_is_named(antiphon, small_files, place, tiny_backprop):
+def test_a_disk_that_fills_up_is_named(antiphon, place, tiny_backprop):
     changes = ["--rounds=1000", "--set=rounds_per_report=1", "--set=checkpoint_every=1000000"]
-    told = antiphon("run", *tiny_backprop, *changes, "--out=mine")
+    with small_files():
+        told = antiphon("run", *tiny_backprop, *changes, "--out=mine")
     assert (told.code, told.error) == (
         1,
         "error: 'mine/metrics.jsonl' cannot be written: File too large. Expected room and permission until the end of "
@@ -59,8 +63,9 @@ def test_a_disk_that_fills_up_is_named(antiphon, small_files, place, tiny_backpr
     assert json.loads((place / "mine/summary.json").read_text())["status"] == "failed"
 
 
-def test_a_checkpoint_that_does_not_fit_leaves_no_part_of_it(antiphon, small_files, place, tiny_backprop):
-    told = antiphon("run", *tiny_backprop, "--set=backprop.widths=[64]", "--out=mine")
+def test_a_checkpoint_that_does_not_fit_leaves_no_part_of_it(antiphon, place, tiny_backprop):
+    with small_files():
+        told = antiphon("run", *tiny_backprop, "--set=backprop.widths=[64]", "--out=mine")
     folder = place / "mine/checkpoints/round-000000004"
     assert told.code == 1
     assert told.error.startswith(f"error: {str(folder)!r} cannot be written: ")
