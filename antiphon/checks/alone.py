@@ -7,8 +7,9 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from antiphon.checks.held import Held
+from antiphon.checks.by_hand import ByHand
 from antiphon.checks.witness import Witnessed
 from antiphon.grammars.attributes import attributes, set_attributes
 from antiphon.grammars.module_state import keeps_extra_state
@@ -33,18 +34,26 @@ class Alone:
         self._module = composed.modules[node.owner] if player else None
 
     def play(
-        self, inputs: Sequence[Tensor], parameters: Sequence[Tensor] | None = None, held: Held | None = None
+        self,
+        inputs: Sequence[Tensor],
+        parameters: Sequence[Tensor] | None = None,
+        mode: TorchFunctionMode | None = None,
     ) -> tuple[Tensor, ...]:
         """What the node plays on these inputs, with these parameters in the place of its player's, if they are given.
 
         The same random numbers are drawn each time, and what the module keeps is as before afterwards.
-        held: notes what is held fixed, or holds it fixed again.
+        mode: entered while it plays.
         """
         with self._standing_in(parameters):
-            with held or nullcontext():
+            with mode or nullcontext():
                 found = self._played(inputs)
             # An output may be a view of a parameter, which is about to be put back.
             return found if parameters is None else tuple(each.detach().clone() for each in found)
+
+    def by_hand(self) -> bool:
+        """Whether a backward of it was not written by torch."""
+        mode = ByHand()
+        return mode.wrote(self.play([_leaf(each) for each in self.inputs], mode=mode), self.parameters)
 
     def product(self, cotangents: Sequence[Tensor | None]) -> list[Tensor]:
         """The vector-Jacobian product by torch: one tensor for each input, then one for each parameter."""

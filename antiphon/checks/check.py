@@ -13,7 +13,7 @@ import torch
 from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
-from antiphon.checks.report import Report, Row, nothing_row, row_of
+from antiphon.checks.report import Report, Row, nothing_row, rows_of
 from antiphon.checks.suite import Case, Learning, Study, Suite
 from antiphon.checks.suites import NAMES, suite_of
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
@@ -61,7 +61,7 @@ def check_suite(suite: Suite, seed: int = 0, instances: int | None = None) -> tu
     cases = [replace(case, instances=instances) if instances else case for case in suite.cases]
     with ProcessState.here().entered():  # gradients are recorded, whatever the caller has switched off
         rows = [row for case in cases for row in _check_case(suite.grammar, case, seed)]
-        return (*rows, *(_check_study(suite.grammar, study, seed) for study in suite.studies))
+        return (*rows, *(row for study in suite.studies for row in _check_study(suite.grammar, study, seed)))
 
 
 def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
@@ -119,7 +119,7 @@ def _check_case(grammar: str, case: Case, seed: int) -> Iterable[Row]:
         silent |= dict.fromkeys(filter(instance.grammar.guarantee.says_nothing_of, instance.players))
         for key, measured in _measured(instance):
             found.setdefault(key, []).extend((number, each) for each in measured)
-    rows = [row_of(grammar, case.name, what, players, each) for (what, players), each in found.items()]
+    rows = [row for (what, to), each in found.items() for row in rows_of(grammar, case.name, what, to, each)]
     return [*rows, nothing_row(grammar, case.name, tuple(silent), case.instances)] if silent else rows
 
 
@@ -148,10 +148,10 @@ def _what(promise: Promise) -> str:
 _KINDS = {"SignCorrect": "sign-correct", "Arrives": "comes to rest"}
 
 
-def _check_study(grammar: str, study: Study, seed: int) -> Row:
+def _check_study(grammar: str, study: Study, seed: int) -> list[Row]:
     found: list[tuple[int, Measured]] = []
     for number in range(seed, seed + study.instances):
         measurement = study.measure(number)
         measured = Measured(study.player, measurement.value, measurement.bound, study.operator, measurement.detail)
         found.append((number, measured))
-    return row_of(grammar, "", study.claim, study.player, found)
+    return rows_of(grammar, "", study.claim, study.player, found)

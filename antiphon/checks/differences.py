@@ -1,9 +1,10 @@
 """A second reference: derivatives by central differences of values, which share no backward function with R.
 
-R and the reference by torch ask the same operators for their vector-Jacobian products. An operator whose own backward
-is wrong would be wrong in both. So each operator that a gradient passes is held, alone and at the values of a round,
-against differences of what it plays. The chain of operators is torch's in the reference and R's in the response, and
-these two are compared elsewhere. Alone, a difference is not drowned by the rounding of a whole network.
+R and the reference by torch ask the same operators for their vector-Jacobian products. A backward that a user wrote (a
+`torch.autograd.Function`, a hook) and that is wrong would be wrong in both. So each operator that has one is compared,
+alone and at the values of a round, with differences of what it plays. What torch itself differentiates is not: there
+torch's derivative is the one that is meant, whatever it holds fixed. The chain of operators is torch's in the reference
+and R's in the response, and these two are compared elsewhere.
 """
 
 import functools
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.alone import Alone
+from antiphon.checks.by_hand import ByHand
 from antiphon.checks.held import Held
 from antiphon.checks.witness import Witnessed
 from antiphon.grammars.guarantee import UNKNOWN, PlayerLoss
@@ -45,12 +47,15 @@ class Compared:
     """How a function's product with a cotangent compares with differences.
 
     wrong: by place (input, then parameter) the relative disagreement. factor: of the product to the difference, where
-    it is wrong. unknown: why nothing can be said; empty where something can.
+    it is wrong. note: what else is to be said of it; empty where torch wrote its backward.
     """
 
     wrong: Mapping[int, float]
     factor: float = 1.0
-    unknown: str = ""
+    note: str = ""
+
+
+RIGHT = Compared({}, note=f"agrees with differences of its values to {AGREED:g}")
 
 
 @final
@@ -78,9 +83,12 @@ class Differences:
             return "", max(compared.wrong.values()), _told("the promised loss", compared)
         return None
 
-    def unknown(self, player: str, loss: PlayerLoss | None) -> str:
-        """Which operators on the player's way cannot be compared, and why; empty where all can."""
-        return "; ".join(f"{node!r}: {each.unknown}" for node, each in self._way(player, loss) if each.unknown)
+    def notes(self, player: str, loss: PlayerLoss | None) -> list[str]:
+        """Of each backward on the player's way that was written by hand: how it compares."""
+        found = [(repr(node), each.note) for node, each in self._way(player, loss)]
+        if loss is not None and loss != UNKNOWN:
+            found.append(("the promised loss", self._loss(loss).note))
+        return [f"the backward of {who}, written by hand, {note}" for who, note in found if note]
 
     def _way(self, player: str, loss: PlayerLoss | None) -> Iterable[tuple[str, Compared]]:
         """Of the operators on a player's way to its loss, those of which there is something to say."""
@@ -94,11 +102,11 @@ class Differences:
             wrong = {
                 at: size for at, size in compared.wrong.items() if at in places or (own and at >= len(node.inputs))
             }
-            yield node.name, Compared(wrong, compared.factor, compared.unknown)
+            yield node.name, Compared(wrong, compared.factor, compared.note)
 
     @functools.cached_property
     def _told(self) -> list[tuple[Node, Compared]]:
-        return [each for each in self._nodes.values() if each[1].wrong or each[1].unknown]
+        return [each for each in self._nodes.values() if each[1].wrong or each[1].note]
 
     def _players_above(self, node: Node) -> list[frozenset[str]]:
         """Of each input of the node, the players who stand behind it."""
@@ -150,6 +158,8 @@ def _compare_node(round: Witnessed, node: Node) -> Compared:
     moving = [index for index, port in enumerate(node.inputs) if values[port].requires_grad]
     try:
         alone = Alone(round, node)
+        if not alone.by_hand():
+            return Compared({})
         count = len(alone.inputs)
         places = [*alone.inputs, *(each.detach().clone() for each in alone.parameters)]
         moving += range(count, len(places))
@@ -161,7 +171,7 @@ def _compare_node(round: Witnessed, node: Node) -> Compared:
             stream(round.seed, "differences", node.name),
         )
     except Exception as error:  # a user's module, operator or oracle may raise anything
-        return Compared({}, unknown=f"{type(error).__name__}: {error}")
+        return _unknown(f"{type(error).__name__}: {error}")
 
 
 def _compare_loss(round: Witnessed, loss: PlayerLoss) -> Compared:
@@ -186,9 +196,14 @@ def _compare_loss(round: Witnessed, loss: PlayerLoss) -> Compared:
             return [function(*at)]
 
     try:
+        mode = ByHand()
+        with mode:
+            found = function(*map(_recorded, places))
+        if not mode.wrote([found], ()):
+            return Compared({})
         return _compare(play, product, places, moving, stream(round.seed, "differences", repr(loss)))
     except Exception as error:  # a user's function may raise anything
-        return Compared({}, unknown=f"{type(error).__name__}: {error}")
+        return _unknown(f"{type(error).__name__}: {error}")
 
 
 def _compare(
@@ -202,7 +217,7 @@ def _compare(
     base = [each.detach() for each in play([_recorded(each) for each in places], held)]
     again = [each.detach() for each in play([_recorded(each) for each in places], Held(held.kept))]
     if not all(torch.equal(one, two) for one, two in zip(base, again, strict=True)):
-        return Compared({}, unknown="it does not play the same twice")
+        return _unknown("it does not play the same twice")
     cotangents = [_normal(each, draw) for each in base]
     told = product(cotangents)
     moving = [index for index in moving if places[index].is_floating_point() or places[index].is_complex()]
@@ -211,15 +226,19 @@ def _compare(
     arms = {index: _arm(places[index], draw) for index in moving}
     joint = _difference(play, held, places, arms, cotangents, base, told)
     if joint.agrees:
-        return Compared({})
+        return RIGHT
     each = {index: _difference(play, held, places, {index: arms[index]}, cotangents, base, told) for index in moving}
     wrong = {index: found.error for index, found in each.items() if found.differs}
     if wrong:
         first = each[next(iter(wrong))]
         return Compared(wrong, first.product / first.difference if first.difference else float("inf"))
     if all(found.agrees for found in each.values()):
-        return Compared({})
-    return Compared({}, unknown="it has a kink there")
+        return RIGHT
+    return _unknown("it has a kink there")
+
+
+def _unknown(why: str) -> Compared:
+    return Compared({}, note=f"was not compared with differences: {why}")
 
 
 @final

@@ -72,8 +72,7 @@ def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Mea
     if found.skipped:
         return found
     notes = [f"{place} it was not measured, for {why}" for place, why in instance.places.notes.items()]
-    if unknown := differences.unknown(found.player, promise.loss):
-        notes.append(f"not compared by differences: {unknown}")
+    notes += differences.notes(found.player, promise.loss)
     return replace(found, detail="; ".join(filter(None, (found.detail, *notes))))
 
 

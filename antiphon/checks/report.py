@@ -69,24 +69,36 @@ def nothing_row(grammar: str, case: str, players: Sequence[str], instances: int)
     return Row(grammar, case, "none", ", ".join(players), 0.0, 0.0, NOTHING, instances, -1)
 
 
-def row_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]]) -> Row:
-    """From pairs of seed and figure, of all instances and players."""
-    measured = [(seed, each) for seed, each in found if not each.skipped]
-    instances = len({seed for seed, _ in found})
-    if not measured:
-        return Row(grammar, case, guarantee, players, 0.0, 0.0, UNMEASURED, instances, -1, found[0][1].skipped)
-    seed, worst = max(measured, key=lambda pair: excess(pair[1]))
-    failures = _failures(measured)
-    verdict = FAILS if failures else KEPT
-    detail = "; ".join(filter(None, (worst.detail, _unmeasured(found))))
-    return Row(grammar, case, guarantee, players, worst.value, worst.bound, verdict, instances, seed, detail, failures)
-
-
-def _unmeasured(found: Sequence[tuple[int, Measured]]) -> str:
-    """Of whom a row says nothing although it does of others, in words."""
+def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]]) -> list[Row]:
+    """From pairs of seed and figure, of all instances and players: a row for those players of whom there is a figure,
+    and one for those of whom there is none."""
     known = {each.player for _, each in found if not each.skipped}
-    why = {each.player: each.skipped for _, each in found if each.skipped and each.player not in known}
-    return "; ".join(f"{player!r} was not measured, for {reason}" for player, reason in why.items())
+    measured = [pair for pair in found if not pair[1].skipped]
+    unmeasured = [pair for pair in found if pair[1].player not in known]
+    told = players if not (measured and unmeasured) else ""
+    rows = [_measured_row(grammar, case, guarantee, told or _named(measured), measured)] if measured else []
+    if unmeasured:
+        names, count = told or _named(unmeasured), _instances(unmeasured)
+        why = "; ".join(dict.fromkeys(each.skipped for _, each in unmeasured))
+        rows.append(Row(grammar, case, guarantee, names, 0.0, 0.0, UNMEASURED, count, -1, why))
+    return rows
+
+
+def _measured_row(grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]]) -> Row:
+    seed, worst = max(found, key=lambda pair: excess(pair[1]))
+    failures, count = _failures(found), _instances(found)
+    verdict = FAILS if failures else KEPT
+    return Row(
+        grammar, case, guarantee, players, worst.value, worst.bound, verdict, count, seed, worst.detail, failures
+    )
+
+
+def _named(found: Sequence[tuple[int, Measured]]) -> str:
+    return ", ".join(dict.fromkeys(each.player for _, each in found))
+
+
+def _instances(found: Sequence[tuple[int, Measured]]) -> int:
+    return len({seed for seed, _ in found})
 
 
 def _failures(found: Sequence[tuple[int, Measured]]) -> tuple[Failure, ...]:

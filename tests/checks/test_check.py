@@ -10,7 +10,7 @@ import antiphon
 from antiphon.checks.check import check, check_grammar
 from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import flipped
-from antiphon.checks.report import row_of
+from antiphon.checks.report import rows_of
 from antiphon.checks.suites import NAMES, suite_of
 from antiphon.errors import ExperimentError, GrammarError
 from antiphon.grammars.query import Port
@@ -187,5 +187,8 @@ def test_a_file_is_refused_and_told_from_a_module(name: str, expected: str):
 
 def test_it_is_told_who_was_not_measured_beside_others_who_were():
     found = [(0, Measured("A", 0.0, 1.0)), (0, Measured("B", 0.0, 1.0, skipped="nothing arrives"))]
-    row = row_of("own", "", "exact", "all", found)
-    assert (row.verdict, row.detail) == ("kept", "'B' was not measured, for nothing arrives")
+    rows = rows_of("own", "", "exact", "all", found)
+    assert [(row.players, row.verdict, row.detail) for row in rows] == [
+        ("A", "kept", ""),
+        ("B", "not measured", "nothing arrives"),
+    ]

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import gumbel_softmax, mse_loss
 
 import antiphon
 
@@ -21,7 +21,7 @@ def where_known(played: Tensor, target: Tensor) -> Tensor:
 
 
 def mean_gap(played: Tensor, target: Tensor) -> Tensor:
-    return mse_loss(played.flatten(1).mean(1, keepdim=True), target)
+    return mse_loss(played.flatten(1).square().mean(1, keepdim=True), target)
 
 
 def game(*operators, player=(nn.Linear, 6, 4), x=None, y=None, loss=mean_gap) -> antiphon.Grammar:
@@ -37,6 +37,52 @@ def game(*operators, player=(nn.Linear, 6, 4), x=None, y=None, loss=mean_gap) ->
     return antiphon.Grammar("right", q.graph(), antiphon.chain_rule(q, objective), objective, antiphon.exact())
 
 
+def normalised(h: Tensor) -> Tensor:
+    return h / h.norm().item() + torch.tensor(h.sum(1, keepdim=True).tolist()) * h / float(h.abs().max())
+
+
+def constant(h: Tensor) -> Tensor:
+    return h * h.new_tensor(h.detach().numpy().std()) + h.clone().detach_()
+
+
+def switched_off(h: Tensor) -> Tensor:
+    with torch.inference_mode():
+        scale = h.abs().sum()
+    return h * scale.clone()
+
+
+def drawn(h: Tensor) -> Tensor:
+    shape = torch.nn.functional.softplus(h) + 0.1
+    return torch.distributions.Gamma(shape, 1.0).rsample() + torch.distributions.Dirichlet(shape).rsample()
+
+
+def masked(h: Tensor) -> Tensor:
+    hidden = torch.tensor([[True], [False]]).repeat(h.shape[0] // 2, 1)
+    return h.masked_fill(hidden, torch.finfo(h.dtype).min).softmax(1) * h + (h + torch.where(hidden, -1e30, 0)).softmax(
+        1
+    )
+
+
+def spelled(h: Tensor) -> Tensor:
+    scores = h.reshape(4, 2, 4).log_softmax(2)
+    words = torch.tensor([[1], [2]])
+    return torch.nn.functional.ctc_loss(scores, words, torch.tensor([4, 4]), torch.tensor([1, 1]), reduction="mean")
+
+
+class Clamped(nn.Linear):
+    """Its weight is kept small whenever it plays."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.weight.clamp_(-0.2, 0.2)
+            self.weight.data /= self.weight.norm()
+        return super().forward(x)
+
+
+def alone(h: Tensor, _: Tensor) -> Tensor:
+    return h.mean()
+
+
 MISSING = torch.rand(32, 1, generator=torch.Generator().manual_seed(1)).index_fill(0, torch.arange(0, 32, 4), torch.nan)
 WORDS = torch.randint(0, 7, (32, 3), generator=torch.Generator().manual_seed(1))
 GAMES = {
@@ -44,6 +90,15 @@ GAMES = {
     "a function of symmetric matrices": partial(game, spread_out, torch.linalg.cholesky),
     "padding": partial(game, player=(partial(nn.Embedding, 7, 4, padding_idx=0),), x=WORDS),
     "a function that bends within a step": partial(game, lambda h: torch.sin(1e7 * h)),
+    "numbers taken out of a tensor": partial(game, normalised),
+    "numbers copied out of a tensor": partial(game, constant),
+    "a value without records": partial(game, switched_off),
+    "a hard choice with a soft gradient": partial(game, partial(gumbel_softmax, hard=True)),
+    "draws by rejection": partial(game, drawn),
+    "a row that is masked as a whole": partial(game, masked),
+    "an alignment": partial(game, spelled, loss=alone),
+    "a weight that is clamped in forward": partial(game, player=(Clamped, 6, 4)),
+    "an embedding of bounded norm": partial(game, player=(partial(nn.Embedding, 7, 4, max_norm=0.5),), x=WORDS),
 }
 
 
