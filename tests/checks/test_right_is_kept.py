@@ -72,11 +72,11 @@ def spelled(h: Tensor) -> Tensor:
 class Clamped(nn.Linear):
     """Its weight is kept small whenever it plays."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         with torch.no_grad():
             self.weight.clamp_(-0.2, 0.2)
             self.weight.data /= self.weight.norm()
-        return super().forward(x)
+        return super().forward(input)
 
 
 def alone(h: Tensor, _: Tensor) -> Tensor:
