@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from antiphon.errors import TransportError as TransportError
     from antiphon.errors import VersionError as VersionError
     from antiphon.errors import WorkerDied as WorkerDied
+    from antiphon.experiments.load import read_experiment as read_experiment
+    from antiphon.experiments.placements import place as place
     from antiphon.grammars.brick import Brick as Brick
     from antiphon.grammars.brick import brick as brick
     from antiphon.grammars.brick import cut_out as cut_out
@@ -174,9 +176,7 @@ if TYPE_CHECKING:
     from antiphon.oracles import uniform as uniform
     from antiphon.pictures.drawing import draw as draw
     from antiphon.pictures.drawing import draw_edits as draw_edits
-    from antiphon.placing import place as place
-    from antiphon.reading import read_experiment as read_experiment
-    from antiphon.run import run_experiment as run_experiment
+    from antiphon.runs.run import run_experiment as run_experiment
 
 __version__ = "0.1.0"
 

@@ -1,6 +1,6 @@
 """`python -m antiphon` is the command line."""
 
-from antiphon.cli import main
+from antiphon.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -225,7 +225,7 @@ MODULES = {
         "draw",
         "draw_edits",
     ),
-    "antiphon.placing": ("place",),
-    "antiphon.reading": ("read_experiment",),
-    "antiphon.run": ("run_experiment",),
+    "antiphon.experiments.placements": ("place",),
+    "antiphon.experiments.load": ("read_experiment",),
+    "antiphon.runs.run": ("run_experiment",),
 }

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from antiphon.envs.bandit import TARGET, curvature
-from antiphon.experiment import Experiment
+from antiphon.experiments.experiment import Experiment
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
 from antiphon.launching import Launched, launch
-from antiphon.reading import read_experiment
-from antiphon.recipes import trained
+from antiphon.recipes.recipe import trained
 from benchmarks.report import machine, table, write_section
 
 DISTANCES = (0.8, 0.5, 0.2, 0.1, 0.05)

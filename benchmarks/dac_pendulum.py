@@ -10,8 +10,8 @@ import time
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 
+from antiphon.experiments.load import read_experiment
 from antiphon.launching import launch
-from antiphon.reading import read_experiment
 from benchmarks.report import machine, table, write_section
 
 

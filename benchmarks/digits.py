@@ -6,8 +6,8 @@ python -m benchmarks.digits [--seeds 0 1 2] [--executors inline ray]
 import argparse
 import time
 
+from antiphon.experiments.load import read_experiment
 from antiphon.launching import launch
-from antiphon.reading import read_experiment
 from benchmarks.report import machine, table, write_section
 
 EXPERIMENTS = ("backprop", "backprop-convolutional")

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from antiphon.envs import mnist_arrays
-from antiphon.experiment import Experiment
+from antiphon.experiments.experiment import Experiment
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.oracle import State
 from antiphon.launching import Launched, launch
-from antiphon.reading import read_experiment
-from antiphon.recipe_gan import forged
-from antiphon.recipe_vae import bounds
-from antiphon.recipes import trained
-from antiphon.two_sample import nearest_neighbour_hits, squared_discrepancy
+from antiphon.recipes.gan import forged
+from antiphon.recipes.recipe import trained
+from antiphon.recipes.two_sample import nearest_neighbour_hits, squared_discrepancy
+from antiphon.recipes.vae import bounds
 from benchmarks.pictures import draw, grid, smooth
 from benchmarks.report import machine, table, write_section
 

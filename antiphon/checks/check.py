@@ -80,7 +80,7 @@ def _suite(name: str) -> Suite:
 
 
 def _own(name: str) -> Callable[[int], Grammar]:
-    from antiphon.experiment import own_grammar
+    from antiphon.experiments.experiment import own_grammar
 
     factory = find_grammar(name)
     seeded = "seed" in inspect.signature(factory).parameters

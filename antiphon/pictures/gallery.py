@@ -5,15 +5,15 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from antiphon.analysis.placement_summary import seating
 from antiphon.checks.suites import suite_of
-from antiphon.experiment import RECIPES
+from antiphon.experiments.experiment import RECIPES
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.drawing import Drawing, draw, draw_edits
 from antiphon.pictures.legend import legend
 from antiphon.pictures.placement_sheet import svg_of as placement_svg
 from antiphon.pictures.response_side import chain_rule_of
-from antiphon.reading import read_experiment
-from antiphon.seating import seating
 
 HEAD = """# Gallery
 

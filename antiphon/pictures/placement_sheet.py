@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import hypot
 from xml.sax.saxutils import escape
 
+from antiphon.analysis.placement_summary import Carries, Seat, Seating, Stream, bytes_text
 from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Box, Curve, Point
 from antiphon.pictures.ink import Inkwell, attributes, group, num, rectangle
@@ -13,7 +14,6 @@ from antiphon.pictures.lettering import NAME, NOTE, TITLE
 from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
 from antiphon.pictures.sizes import lines_of
 from antiphon.pictures.strokes import label, stroke
-from antiphon.seating import Carries, Seat, Seating, Stream, bytes_text
 
 MARGIN, TOP = 28.0, 70.0
 DECK = 4.0

@@ -19,13 +19,13 @@ from antiphon.coordinator.schedule import Slot
 from antiphon.coordinator.testing import points, with_dropout
 from antiphon.coordinator.testing_devices import AWAY, Away
 from antiphon.errors import RoundError
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Factory, Grammar, QueryDraft, chain_rule, exact, minimise
 from antiphon.grammars.chain_rule import Upstream
 from antiphon.grammars.library import backprop
 from antiphon.grammars.maps import fixed_matrix
 from antiphon.grammars.writing import Message
 from antiphon.pictures.gallery import library
-from antiphon.reading import read_experiment
 
 ROUNDS = 6
 SOON = {"envs": 2, "batch": 8, "warmup": 4, "learn_from": 3, "act_every": 1, "widths": [9, 7]}

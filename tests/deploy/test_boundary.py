@@ -18,7 +18,7 @@ from antiphon.deploy.finding import COORDINATOR
 from antiphon.errors import PlacementError, ProtocolError, RoundError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop
-from antiphon.interrupts import Interrupts
+from antiphon.runs.interrupts import Interrupts
 
 AGENTS = AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9})
 

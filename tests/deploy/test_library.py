@@ -11,10 +11,10 @@ from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
 from antiphon.deploy.executor import RayExecutor
-from antiphon.experiment import RECIPES
+from antiphon.experiments.experiment import RECIPES
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Grammar
 from antiphon.pictures.gallery import VARIANTS, library
-from antiphon.reading import read_experiment
 
 ROUNDS = 12
 SOON = {"envs": 2, "batch": 8, "warmup": 4, "learn_from": 3, "act_every": 1, "widths": [9, 7]}

@@ -15,10 +15,10 @@ from antiphon.coordinator.placement import Placement, Room, spread, together
 from antiphon.coordinator.testing import points, small_dac, specifications
 from antiphon.deploy.executor import RayExecutor
 from antiphon.errors import PlacementError
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
-from antiphon.reading import read_experiment
 from antiphon.transport.route import Route, Site, carrier, route
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from antiphon.agents.specification import AgentSpecification
+from antiphon.analysis.timeline import recorded
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.placement import spread
@@ -14,7 +15,6 @@ from antiphon.coordinator.traffic import measured, planned
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars.cost import cost
 from antiphon.grammars.types import Order
-from antiphon.timetable import recorded
 from antiphon.transport.codec import TAG_BYTES, encode
 from antiphon.transport.message import Header, Session
 

@@ -7,8 +7,8 @@ from collections import namedtuple
 
 import pytest
 
-from antiphon.experiment import RECIPES
-from antiphon.reading import shipped
+from antiphon.experiments.experiment import RECIPES
+from antiphon.experiments.load import shipped
 
 Disk = namedtuple("Disk", "total used free")
 

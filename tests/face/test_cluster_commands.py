@@ -3,10 +3,10 @@
 import pytest
 from rich.console import Console
 
-from antiphon.cluster_commands import follow_run
+from antiphon.cli.cluster import follow_run
+from antiphon.cli.status import details_of, table_of
 from antiphon.deploy.jobs import Job
 from antiphon.errors import ClusterError, RoundError
-from antiphon.status_tables import details_of, table_of
 
 OURS = {"antiphon": "0.1.0"}
 STANDING = {"round": 12, "action": "receive Q[Critic~] from Critic", "awaits": "Critic", "host": "h", "process": 7}

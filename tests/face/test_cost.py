@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from antiphon import cost_command
-from antiphon.cost_tables import disagreements
-from antiphon.costing import bill
-from antiphon.reading import read_experiment, shipped
-from antiphon.scanning import parse_scan, scanned
+from antiphon.analysis.cost_report import bill
+from antiphon.cli import cost
+from antiphon.cli.cost_scan import parse_scan, scanned
+from antiphon.cli.cost_tables import disagreements
+from antiphon.experiments.load import read_experiment, shipped
 
 SMALL = ["--set=backprop.widths=[8]", "--set=backprop.batch=16", "--set=dac.widths=[4]", "--set=dac.learn_from=10"]
 SMALL += ["--set=dac.warmup=4", "--set=dac.envs=2", "--set=dac.batch=4"]
@@ -107,7 +107,7 @@ def test_a_disagreement_ends_with_exit_code_1(antiphon, monkeypatch):
         honest = bill(*arguments)
         return replace(honest, found=replace(honest.found, query_messages=7))
 
-    monkeypatch.setattr(cost_command, "bill", lying)
+    monkeypatch.setattr(cost, "bill", lying)
     told = antiphon("cost", "backprop", *SMALL[:2])
     assert told.code == 1
     assert told.error == "disagreement: grammar 'backprop', over 1 rounds: query messages: predicted 4, measured 7\n"

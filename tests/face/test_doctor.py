@@ -6,14 +6,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from antiphon import doctor_gpu
 from antiphon.coordinator.placement import Precision
 from antiphon.deploy.embedded import ray_session
-from antiphon.doctor import machine_checks, temporary_folder
-from antiphon.doctor_gpu import Device, checks, on_devices, rounds
+from antiphon.doctor import gpu
+from antiphon.doctor.gpu import Device, checks, on_devices, rounds
+from antiphon.doctor.machine import machine_checks, temporary_folder
+from antiphon.doctor.report import Ailing, Finding, NotRun, Verdict, examine, summary
 from antiphon.errors import PlacementError
-from antiphon.examining import Ailing, Finding, NotRun, Verdict, examine, summary
-from antiphon.reading import read_experiment
+from antiphon.experiments.load import read_experiment
 from antiphon.transport.testing_nccl import StandIn
 
 CPU = torch.device("cpu")
@@ -106,9 +106,9 @@ def test_a_long_temporary_folder_is_refused(tmp_path) -> None:
 
 
 def test_wrong_numbers_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(doctor_gpu.TOLERANCE, Precision.BFLOAT16, 1e-6)
+    monkeypatch.setitem(gpu.TOLERANCE, Precision.BFLOAT16, 1e-6)
     with pytest.raises(Ailing, match=r"off by .* of the largest; expected at most 1e-06\. Try another build"):
-        doctor_gpu.precise([CPU], Precision.BFLOAT16)
+        gpu.precise([CPU], Precision.BFLOAT16)
 
 
 def raising(error: Exception) -> Callable[[], str]:

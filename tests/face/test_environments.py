@@ -9,7 +9,7 @@ import gymnasium
 import pytest
 
 from antiphon.envs.testing import Reach, Tiles
-from antiphon.interrupts import NOTICE
+from antiphon.runs.interrupts import NOTICE
 
 LINES = """
 import gymnasium

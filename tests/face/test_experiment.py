@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.errors import ExperimentError
-from antiphon.reading import checked, parse_change, read_experiment, shipped
-from antiphon.run import resolved
-from antiphon.spelling import BareWord
-from antiphon.tables import AgentTable
-from antiphon.toml_text import toml, with_none
+from antiphon.experiments.load import checked, parse_change, read_experiment, shipped
+from antiphon.experiments.toml_io import toml, with_none
+from antiphon.recipes.spelling import BareWord
+from antiphon.recipes.tables import AgentTable
+from antiphon.runs.run import resolved
 
 keys = st.text(max_size=5)
 plain = st.one_of(

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from antiphon.errors import ExperimentError, OracleError
-from antiphon.evaluation import evaluate_folder
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars.seeds import stream
 from antiphon.launching import launch
-from antiphon.reading import read_experiment
-from antiphon.recipe_vae import bounds
+from antiphon.recipes.vae import bounds
+from antiphon.runs.evaluation import evaluate_folder
 
 VAE = ["--rounds=4", "--set=vae.widths=[8]", "--set=vae.batch=16", "--set=vae.latent=3"]
 GAN = ["--rounds=4", "--set=gan.widths=[8]", "--set=gan.forger_widths=[8]", "--set=gan.batch=16", "--set=gan.latent=3"]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from antiphon.interrupts import NOTICE, Interrupted, Interrupts
+from antiphon.runs.interrupts import NOTICE, Interrupted, Interrupts
 
 ENDLESS = ["--rounds=1000000000", "--set=rounds_per_report=20"]
 

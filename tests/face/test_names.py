@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
+from antiphon.cli.terminal import columns, plain, row, say
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.checkpoint import Manifest, load_states, read_manifest, save_states, write_manifest
 from antiphon.coordinator.inline import InlineExecutor
@@ -32,7 +33,6 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.library import backprop
 from antiphon.grammars.objective import minimise
 from antiphon.pictures.drawing import Drawing, draw
-from antiphon.terminal import columns, plain, row, say
 
 MARKUP = ["[/x]", "[bold]x", "<!--<script>", "</script>", "]]>&lt;", 'a"b', "it's", "x\\", "\\N", "```", "#1;", "a|b"]
 MARKUP += ["::x", "$x_{$", "%41", "../x", "manifest", ":smile:", "é漢🎉"]

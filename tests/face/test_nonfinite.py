@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.metrics import finite, mean
-from antiphon.recipes import Evaluation
+from antiphon.recipes.recipe import Evaluation
+from antiphon.runs.metrics import finite, mean
 
 TINY_VAE = ["vae", "--rounds=4", "--set=vae.batch=8", "--set=evaluation.episodes=2"]
 WILD = "--set=agent.arguments.lr=1e30"

@@ -3,8 +3,8 @@
 import pytest
 
 from antiphon.errors import ExperimentError
-from antiphon.evaluation import evaluate_folder
-from antiphon.reading import read_experiment
+from antiphon.experiments.load import read_experiment
+from antiphon.runs.evaluation import evaluate_folder
 
 WALK = ["temporal-difference", "--set=temporal_difference.states=5", "--set=temporal_difference.gamma=0.9"]
 ALL = ["--set=temporal_difference.play=all", "--rounds=300"]

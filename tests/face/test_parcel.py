@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from antiphon import parcel
+import antiphon as package
 from antiphon.errors import ExperimentError
+from antiphon.runs import bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("root", [None, ROOT / "antiphon"], ids=["in one tree", "from a development install"])
 def test_the_package_travels_as_its_wheel_has_it(tmp_path, monkeypatch, root):
     if root:
-        monkeypatch.setattr(parcel, "__file__", str(root / "parcel.py"))
-    parcel.copy_antiphon(tmp_path / "antiphon")
+        monkeypatch.setattr(package, "__file__", str(root / "__init__.py"))
+    bundle.copy_antiphon(tmp_path / "antiphon")
     setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     expected = set()
     for name, folder in setuptools["package-dir"].items():
@@ -30,8 +31,8 @@ def test_the_package_travels_as_its_wheel_has_it(tmp_path, monkeypatch, root):
 
 
 def test_the_package_that_travels_can_be_run(tmp_path):
-    parcel.copy_antiphon(tmp_path / "antiphon")
-    program = "import antiphon.deploy.jobs, antiphon.cli; print(antiphon.deploy.jobs.__file__)"
+    bundle.copy_antiphon(tmp_path / "antiphon")
+    program = "import antiphon.deploy.jobs, antiphon.cli.app; print(antiphon.deploy.jobs.__file__)"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program],
         cwd=tmp_path,
@@ -51,10 +52,10 @@ def test_modules_of_ones_own_travel_and_installed_ones_do_not(place):
     (place / "mine_for_parcel.py").write_text("VALUE = 1\n")
     (place / "unused.py").write_text("")
     __import__("agents")
-    found = [path for path in parcel.own_modules() if path.is_relative_to(place)]
+    found = [path for path in bundle.own_modules() if path.is_relative_to(place)]
     assert found == [place / "agents", place / "mine_for_parcel.py"]
-    assert not [path for path in parcel.own_modules() if "site-packages" in path.parts]
-    with parcel.packed("rounds = 1\n") as packed:
+    assert not [path for path in bundle.own_modules() if "site-packages" in path.parts]
+    with bundle.packed("rounds = 1\n") as packed:
         names = {str(path.relative_to(packed.folder)) for path in packed.folder.rglob("*") if path.is_file()}
         assert names >= {"experiment.toml", "agents/__init__.py", "agents/data.bin", "mine_for_parcel.py"}
         assert not names & {"agents/.secret", "unused.py"}
@@ -62,11 +63,11 @@ def test_modules_of_ones_own_travel_and_installed_ones_do_not(place):
 
 
 def test_modules_that_are_too_large_are_refused(place, monkeypatch):
-    monkeypatch.setattr(parcel, "own_modules", lambda: [place / "big"])
-    monkeypatch.setattr(parcel, "_LIMIT", 2**20)
+    monkeypatch.setattr(bundle, "own_modules", lambda: [place / "big"])
+    monkeypatch.setattr(bundle, "_LIMIT", 2**20)
     (place / "big").mkdir()
     (place / "big/data.bin").write_bytes(b"0" * (3 * 2**20))
-    with pytest.raises(ExperimentError) as caught, parcel.packed("rounds = 1\n"):
+    with pytest.raises(ExperimentError) as caught, bundle.packed("rounds = 1\n"):
         pass
     assert str(caught.value) == (
         "your own modules are 3 MiB, the largest file 'big/data.bin'; expected at most 1 MiB to be shipped. "

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 import antiphon
+from antiphon.cli.progress import casting
 from antiphon.coordinator.placement import Placement, Precision, Room, Strategy, hosted, spread, together
 from antiphon.errors import ExperimentError, PlacementError
+from antiphon.experiments.load import checked, read_experiment
+from antiphon.experiments.placement_table import PlacementTable, PlaceTable, RemoteAgentTable
+from antiphon.experiments.placements import machines
+from antiphon.experiments.toml_io import toml
 from antiphon.pictures.gallery import PLACEMENT
-from antiphon.placement_table import PlacementTable, PlaceTable, RemoteAgentTable
-from antiphon.placing import machines
-from antiphon.progress import casting
-from antiphon.reading import checked, read_experiment
-from antiphon.run import resolved
-from antiphon.toml_text import toml
+from antiphon.runs.run import resolved
 
 FULL = """
 strategy = "spread"

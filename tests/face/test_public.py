@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import antiphon
-import antiphon.cli
-from antiphon.experiment import RECIPES
-from antiphon.reading import shipped
+import antiphon.cli.app
+from antiphon.experiments.experiment import RECIPES
+from antiphon.experiments.load import shipped
 
 QUIET = """
 import sys, antiphon

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.interrupts import NOTICE
+from antiphon.runs.interrupts import NOTICE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

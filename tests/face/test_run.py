@@ -7,9 +7,9 @@ import tomllib
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from antiphon.evaluation import evaluate_folder
-from antiphon.reading import read_experiment
-from antiphon.run import run_experiment
+from antiphon.experiments.load import read_experiment
+from antiphon.runs.evaluation import evaluate_folder
+from antiphon.runs.run import run_experiment
 
 
 def records(folder):

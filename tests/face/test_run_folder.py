@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.errors import ExperimentError
-from antiphon.run_folder import EXPERIMENT, RunFolder
+from antiphon.runs.folder import EXPERIMENT, RunFolder
 
 
 def at_once(count: int, make: Callable[[int], object]) -> list[object]:

@@ -8,6 +8,9 @@ from dataclasses import replace
 
 import pytest
 
+from antiphon.analysis.chrome_trace import trace
+from antiphon.analysis.timeline import Timetable, planned, recorded
+from antiphon.cli.show_schedule import text
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.compile import StepOrder
 from antiphon.coordinator.inline import InlineExecutor
@@ -15,12 +18,9 @@ from antiphon.coordinator.placement import spread, together
 from antiphon.coordinator.recording import Mark, Recording
 from antiphon.coordinator.schedule import Schedule
 from antiphon.coordinator.testing import convolutional, gpipe, one_forward_one_backward, pipeline, with_dropout
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars.testing import sample_grammar
-from antiphon.reading import read_experiment
-from antiphon.schedule_command import text
-from antiphon.schedule_picture import picture
-from antiphon.timetable import Timetable, planned, recorded
-from antiphon.trace import trace
+from antiphon.pictures.timeline_svg import picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 

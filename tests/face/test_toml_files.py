@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from antiphon.errors import ExperimentError
-from antiphon.reading import read_experiment
-from antiphon.toml_text import parse_toml
+from antiphon.experiments.load import read_experiment
+from antiphon.experiments.toml_io import parse_toml
 
 TEXT = '# é漢\ngrammar = "backprop"\nrounds = 7\n\n[backprop]\nwidths = [3]\n'
 SAME = {

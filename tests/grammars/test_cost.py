@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from antiphon.coordinator.testing import points
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.cost import Graph, cost, query_depth, response_depth
@@ -22,7 +23,6 @@ from antiphon.grammars.query import Port
 from antiphon.grammars.testing import samples
 from antiphon.grammars.types import Order
 from antiphon.grammars.writing import ResponseDraft
-from antiphon.reading import read_experiment
 
 
 def chain(layers: int, width: int = 4) -> Grammar:

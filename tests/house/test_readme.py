@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-MAIN = "import sys; sys.argv[0] = 'antiphon'; from antiphon.cli import main; main()"
+MAIN = "import sys; sys.argv[0] = 'antiphon'; from antiphon.cli.app import main; main()"
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from torch.nn.functional import logsigmoid, mse_loss
 
 import antiphon
 from antiphon import Grammar, QueryDraft, ResponseDraft, chain_rule, maximise, minimise, negate_into
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars.chain_rule import Upstream
 from antiphon.grammars.maps import fixed_matrix, scale
 from antiphon.grammars.testing import draw_grammar
 from antiphon.grammars.writing import Message
-from antiphon.reading import read_experiment
 
 
 def value(real, fake):

@@ -16,7 +16,7 @@ from antiphon.pictures.layout import place
 SVG = "{http://www.w3.org/2000/svg}"
 AGAIN = """
 import hashlib, antiphon
-from antiphon.reading import read_experiment
+from antiphon.experiments.load import read_experiment
 drawing = antiphon.draw(read_experiment("dac").build())
 for made in (drawing.svg, drawing.html, drawing.mermaid, drawing.dot):
     print(hashlib.sha256(made.encode()).hexdigest())

@@ -5,7 +5,7 @@ import inspect
 from pathlib import Path
 
 from antiphon.checks.suites import NAMES
-from antiphon.experiment import RECIPES
+from antiphon.experiments.experiment import RECIPES
 from antiphon.pictures.gallery import gallery, write
 from antiphon.pictures.legend import MEANINGS
 from antiphon.pictures.picture import Change, Kind, Line

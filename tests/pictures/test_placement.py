@@ -4,10 +4,10 @@ from math import hypot
 
 import pytest
 
+from antiphon.analysis.placement_summary import Carries, bytes_text, seating, text
+from antiphon.experiments.load import read_experiment
 from antiphon.pictures.geometry import Box, Curve, meetings
 from antiphon.pictures.placement_sheet import _turned, boxes, sheet_of, svg_of
-from antiphon.reading import read_experiment
-from antiphon.seating import Carries, bytes_text, seating, text
 
 RICH = {
     "strategy": "spread",

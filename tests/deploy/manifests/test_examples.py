@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from antiphon.cli import app
+from antiphon.cli.app import app
 from antiphon.deploy.manifests import KINDS
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from antiphon.cli import app
+from antiphon.cli.app import app
 
 ISOLATED = ["unshare", "--fork", "--kill-child", "--pid", "--mount-proc", "--net"]
 WANTED = ["backprop", "--set=rounds=4", "--set=backprop.widths=[8]", "--set=backprop.batch=16", "--machine-cpus=2"]

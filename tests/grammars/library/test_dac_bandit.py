@@ -6,11 +6,11 @@ from torch.nn.functional import cosine_similarity
 
 from antiphon.checks.suites.dac_bandit import networks
 from antiphon.envs.bandit import TARGET, curvature
+from antiphon.experiments.load import read_experiment
 from antiphon.grammars.guarantee import Category
 from antiphon.grammars.response import Product, Seed, Tap
 from antiphon.launching import launch
-from antiphon.reading import read_experiment
-from antiphon.recipes import trained
+from antiphon.recipes.recipe import trained
 
 
 def kinds(player: str, kind: type) -> list[str]:

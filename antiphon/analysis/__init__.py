@@ -1,0 +1,1 @@
+"""What can be told of a grammar and its placement before it is played: costs, timelines, who sits where."""

@@ -1,0 +1,61 @@
+"""A timetable as a trace for Chrome's `about:tracing` and for Perfetto (the JSON trace-event format)."""
+
+import json
+from typing import Any
+
+from antiphon.analysis.timeline import Span, Timetable, Trip
+
+_PROCESS = 1
+_STEP = 1000.0
+"""Microseconds that a step of a plan takes in its trace: a millisecond, so that a step reads as a millisecond."""
+
+
+def trace(timetable: Timetable) -> str:
+    """JSON: a thread for each worker, a slice for each action, an arrow for each message.
+
+    Times are microseconds; in a plan each step lasts a millisecond.
+    """
+    scale = _STEP if timetable.unit == "step" else 1e3
+    threads = {worker: number for number, worker in enumerate(timetable.workers, start=1)}
+    events = [_named("process_name", 0, timetable.title or "antiphon")]
+    for worker, thread in threads.items():
+        events += [_named("thread_name", thread, worker), _sorted(thread)]
+    events += [_slice(span, threads[span.worker], scale) for span in timetable.spans]
+    for number, trip in enumerate(timetable.trips):
+        events += _arrow(number, trip, threads, timetable.unit)
+    other = {"unit": "1 step = 1 ms" if timetable.unit == "step" else "ms", "note": timetable.note}
+    return json.dumps({"traceEvents": events, "displayTimeUnit": "ms", "otherData": other}, indent=1) + "\n"
+
+
+def _named(kind: str, thread: int, name: str) -> dict[str, Any]:  # Any: JSON
+    return {"ph": "M", "name": kind, "pid": _PROCESS, "tid": thread, "args": {"name": name}}
+
+
+def _sorted(thread: int) -> dict[str, Any]:  # Any: JSON
+    return {"ph": "M", "name": "thread_sort_index", "pid": _PROCESS, "tid": thread, "args": {"sort_index": thread}}
+
+
+def _slice(span: Span, thread: int, scale: float) -> dict[str, Any]:  # Any: JSON
+    kind = span.phase.name.lower() if span.work else "message"
+    arguments: dict[str, Any] = {"what": span.text, "phase": span.phase.name.lower(), "microbatch": span.microbatch}
+    if span.round >= 0:
+        arguments["round"] = span.round
+    begin = _rounded(span.begin * scale)
+    times = {"ts": begin, "dur": _rounded(span.end * scale - begin)}
+    name = f"{span.symbol} {span.name}"
+    return {"ph": "X", "name": name, "cat": kind, "pid": _PROCESS, "tid": thread, **times, "args": arguments}
+
+
+def _rounded(microseconds: float) -> float:
+    """To nanoseconds, which is what the clocks tell."""
+    return round(microseconds, 3)
+
+
+def _arrow(number: int, trip: Trip, threads: dict[str, int], unit: str) -> list[dict[str, Any]]:  # Any: JSON
+    # An arrow is bound to the slices that enclose its ends. A plan has no slice for the sending itself, so there it
+    # begins a microsecond before the end of the slice that made the value.
+    scale, inside = (_STEP, 1 / _STEP) if unit == "step" else (1e3, 0.0)
+    common = {"name": trip.edge.name, "cat": f"{trip.edge.order} order", "id": number, "pid": _PROCESS}
+    start = {"ph": "s", "tid": threads[trip.edge.source], "ts": _rounded((trip.departs - inside) * scale)}
+    end = {"ph": "f", "bp": "e", "tid": threads[trip.edge.target], "ts": _rounded(trip.arrives * scale)}
+    return [{**common, **start}, {**common, **end}]

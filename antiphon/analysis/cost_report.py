@@ -1,0 +1,160 @@
+"""A bill: what a grammar's conversation was predicted to cost, and what it did cost when it was played."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.executor import Played
+from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.traffic import Summed, Traffic, measured, measured_sums, planned, planned_sums
+from antiphon.experiments.experiment import Experiment
+from antiphon.experiments.placements import machines
+from antiphon.grammars.cost import Cost, Graph, cost
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.homes import homes
+from antiphon.grammars.playing import steady
+from antiphon.grammars.response import Product
+from antiphon.grammars.types import Order
+from antiphon.launching import launch
+from antiphon.transport.message import Phase
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Totals over the rounds of a bill. moves: messages between a player and an agent that lives elsewhere.
+
+    queries: per oracle; gradients: vector-Jacobian products, per owner.
+    """
+
+    query_messages: int
+    response_messages: int
+    move_messages: int
+    zeroth_bytes: int
+    first_bytes: int
+    queries: Mapping[str, int]
+    gradients: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Bill:
+    """One grammar, over the rounds `rounds`, on a placement.
+
+    counted: on the graphs alone, everybody at home with himself. planned, measured: edge by edge of the schedule.
+    sums: over replicas, planned and measured. nodes: the machine of each worker. by: what the prediction was made
+    from, "graphs" or, where some share a worker or an agent is apart, "schedule".
+    """
+
+    name: str
+    rounds: range
+    executor: str
+    placement: Placement
+    counted: Cost
+    planned: tuple[Traffic, ...]
+    measured: tuple[Traffic, ...]
+    sums: tuple[tuple[Summed, Summed], ...]
+    nodes: Mapping[str, str]
+    predicted: Figures
+    found: Figures
+    by: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every predicted figure is the measured one, and every edge carried what was planned for it."""
+        edges = [replace(each, overhead=None) for each in self.measured] == list(self.planned)
+        return self.predicted == self.found and edges and all(plan == real for plan, real in self.sums)
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of tags, headers and padding around the values."""
+        return sum(each.overhead or 0 for each in self.measured)
+
+
+def bill(name: str, experiment: Experiment, rounds: int | None = None) -> Bill:
+    """Predict, play, count. rounds: as many as one period of the grammar's cadences if None.
+
+    Rounds before all cadences have begun are played and not counted: averages are those of a long run.
+    Raises what refuses the experiment or its placement, and what befalls the run.
+    """
+    grammar = experiment.build()
+    agents = experiment.agents(grammar)
+    placement = experiment.placed(grammar)
+    moves = {player: agent.cadence for player, agent in agents.items()}
+    period = steady(grammar, moves)
+    counting = range(period.start, period.start + (rounds or len(period)))
+    schedule = assign(grammar, agents, placement=placement).schedule
+    counted, plan = cost(grammar, counting, moves), planned(schedule, counting)
+    alone = spread(grammar)
+    plain = (placement.workers, placement.agents, placement.replicas) == (alone.workers, (), ())
+    with launch(
+        grammar,
+        agents,
+        executor=experiment.executor,
+        transport=experiment.transport,
+        seed=experiment.seed,
+        placement=placement,
+        threads=experiment.threads,
+        deadline=experiment.deadline,
+    ) as game:
+        if counting.start:
+            game.play(counting.start)
+        played = game.play(len(counting))
+        nodes = machines(placement, {worker: address for worker, (address, _) in game.places.items()})
+    traffic = measured(schedule, played)
+    in_parts = [placement.host_of[player] for player in placement.sharded] if experiment.executor == "ray" else []
+    sums = planned_sums(schedule, counting, in_parts), measured_sums(schedule, played)
+    return Bill(
+        name,
+        counting,
+        experiment.executor,
+        placement,
+        counted,
+        plan,
+        traffic,
+        tuple(zip(*sums, strict=True)),
+        nodes,
+        _of_cost(counted) if plain else _of_traffic(plan, counted.queries, counted.gradients),
+        _of_traffic(traffic, *_asked(grammar, played)),
+        "graphs" if plain else "schedule",
+    )
+
+
+def _of_cost(counted: Cost) -> Figures:
+    return Figures(
+        counted.messages(Graph.QUERY),
+        counted.messages(Graph.RESPONSE),
+        0,
+        counted.bytes(Order.ZEROTH),
+        counted.bytes(Order.FIRST),
+        counted.queries,
+        counted.gradients,
+    )
+
+
+def _of_traffic(traffic: Iterable[Traffic], queries: Mapping[str, int], gradients: Mapping[str, int]) -> Figures:
+    messages, payload = Counter[Phase](), Counter[str]()
+    for each in traffic:
+        messages[each.edge.phase] += each.messages
+        payload[str(each.edge.order)] += each.payload
+    return Figures(
+        messages[Phase.QUERY],
+        messages[Phase.RESPONSE],
+        messages[Phase.MOVE],
+        payload[str(Order.ZEROTH)],
+        payload[str(Order.FIRST)],
+        queries,
+        gradients,
+    )
+
+
+def _asked(grammar: Grammar, played: Played) -> tuple[dict[str, int], dict[str, int]]:
+    """Queries per oracle and gradients per owner, as they were counted where they happened."""
+    query, home = grammar.query, homes(grammar.query)
+    asked = {oracle.name: 0 for oracle in query.oracles if any(node.owner == oracle.name for node in query.nodes)}
+    for name, count in played.queries.items():
+        asked[query.by_name[name].owner] += count
+    products = [node for node in grammar.response.nodes if isinstance(node, Product)]
+    gradients = dict.fromkeys((home[node.of] for node in products), 0)
+    for node in products:
+        gradients[home[node.of]] += played.products.get(node.name, 0)
+    return asked, gradients

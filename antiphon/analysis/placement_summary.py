@@ -1,0 +1,187 @@
+"""A placement to look at: who lives on which worker, on which machine, with what, and what travels between workers."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.placement import Placement, Precision, Room, Strategy
+from antiphon.coordinator.schedule import Contribute, Schedule
+from antiphon.coordinator.traffic import planned
+from antiphon.deploy.bundles import amounts, resources
+from antiphon.experiments.experiment import Experiment
+from antiphon.grammars.playing import steady
+from antiphon.transport.message import Edge, Phase
+
+
+class Carries(StrEnum):
+    """What a stream carries."""
+
+    VALUES = "values"
+    DERIVATIVES = "derivatives"
+    PARAMETERS = "parameters"
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A worker, with all its replicas. agents: players whose agent alone is here. machine: its address, if it is named.
+
+    asks: what each replica is given, in words. summed: bytes that each replica gives into sums over all, a round.
+    """
+
+    workers: tuple[str, ...]
+    hosts: tuple[str, ...]
+    agents: tuple[str, ...]
+    machine: str
+    asks: tuple[str, ...]
+    summed: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Of the worker, with how often it is there."""
+        first, *others = self.workers
+        return f"{first} × {1 + len(others)}" if others else first
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What goes from one worker to another in a round, on average; replicas count as one worker."""
+
+    source: str
+    target: str
+    carries: Carries
+    messages: float
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Seating:
+    """Everyone with a place, and everything that travels."""
+
+    title: str
+    strategy: Strategy
+    logical_gpus: bool
+    seats: tuple[Seat, ...]
+    streams: tuple[Stream, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is true of all of it."""
+        count = sum(len(seat.workers) for seat in self.seats)
+        how = {
+            Strategy.PACK: "on as few machines as hold them",
+            Strategy.SPREAD: "on as many machines as there are",
+            Strategy.STRICT_SPREAD: "on a machine each",
+        }[self.strategy]
+        logical = ("GPUs are counted, and not used",) if self.logical_gpus else ()
+        return (f"{count} worker{'s' if count > 1 else ''} {how} ({self.strategy}); bytes a round", *logical)
+
+
+def seating(experiment: Experiment) -> Seating:
+    """The placement of an experiment, with the traffic of its schedule over a period of its cadences."""
+    grammar = experiment.build()
+    agents, placement = experiment.agents(grammar), experiment.placed(grammar)
+    rounds = steady(grammar, {player: agent.cadence for player, agent in agents.items()})
+    schedule = assign(grammar, agents, placement=placement).schedule
+    first = {each: group[0] for group in placement.replicas_of.values() for each in group}
+    summed = _summed(schedule, rounds, first)
+    seats = tuple(_seat(placement, worker, summed[worker]) for worker, _ in placement.workers)
+    return Seating(
+        f"{grammar.name}: placement",
+        placement.strategy,
+        placement.logical_gpus,
+        seats,
+        _streams(schedule, rounds, first),
+    )
+
+
+def bytes_text(count: float) -> str:
+    """Bytes, short.
+
+    >>> bytes_text(512), bytes_text(0.5), bytes_text(150_264), bytes_text(2.5e9)
+    ('512 B', '0.5 B', '150.3 kB', '2.5 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.1f}".removesuffix(".0") + f" {unit}"
+
+
+def text(seating: Seating) -> str:
+    """Tables of workers and of what travels between them."""
+    seats = [
+        (seat.name, ", ".join(_inside(seat)), seat.machine or "any", "; ".join(seat.asks) or "nothing")
+        for seat in seating.seats
+    ]
+    streams = [
+        (stream.source, stream.target, str(stream.carries), f"{stream.messages:.4g}", bytes_text(stream.bytes))
+        for stream in seating.streams
+    ]
+    streams += [
+        (seat.name, "each other", "sums over replicas", "", bytes_text(seat.summed))
+        for seat in seating.seats
+        if seat.summed
+    ]
+    lines = [seating.title, *seating.notes, ""]
+    lines += _table(("worker", "who lives there", "machine", "asks for"), seats)
+    lines += ["", *_table(("from", "to", "what", "messages", "bytes"), streams)] if streams else ["", "nothing travels"]
+    return "\n".join(lines) + "\n"
+
+
+def _inside(seat: Seat) -> list[str]:
+    return [*seat.hosts, *(f"agent of {player}" for player in seat.agents)]
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (head, *rows)]
+
+
+def _seat(placement: Placement, worker: str, summed: float) -> Seat:
+    room = placement.room_of[worker]
+    hosts = placement.hosts_on[worker]
+    agents = tuple(player for player, at in placement.agents if at == worker)
+    machine = room.node if isinstance(room.node, str) else ""
+    return Seat(placement.replicas_of[worker], hosts, agents, machine, tuple(_asks(placement, hosts, room)), summed)
+
+
+def _asks(placement: Placement, hosts: tuple[str, ...], room: Room) -> list[str]:
+    """What is special about a worker, in words."""
+    asked, precision = resources(room), dict(placement.precision)
+    labels = [] if isinstance(room.node, str) else [f"{key} = {value}" for key, value in room.node]
+    rounded = {player: kind for player, kind in precision.items() if player in hosts and kind is not Precision.DECLARED}
+    return [
+        *([amounts(asked)] if asked else []),
+        *labels,
+        *(["a runtime_env of its own"] if room.runtime_env else []),
+        *(f"{player} in parts" for player in placement.sharded if player in hosts),
+        *(f"{player} in {kind}" for player, kind in rounded.items()),
+    ]
+
+
+def _carries(edge: Edge) -> Carries:
+    if edge.phase is Phase.MOVE:
+        return Carries.PARAMETERS
+    return Carries.VALUES if edge.order == "zeroth" else Carries.DERIVATIVES
+
+
+def _streams(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> tuple[Stream, ...]:
+    messages, payload = Counter[tuple[str, str, Carries]](), Counter[tuple[str, str, Carries]]()
+    for each in planned(schedule, rounds):
+        key = first[each.edge.source], first[each.edge.target], _carries(each.edge)
+        if key[0] != key[1]:
+            messages[key] += each.messages
+            payload[key] += each.payload
+    return tuple(Stream(*key, messages[key] / len(rounds), payload[key] / len(rounds)) for key in messages)
+
+
+def _summed(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> Counter[str]:
+    """Per replica and round."""
+    found = Counter[str]()
+    for step in schedule.steps:
+        if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:
+            times = sum(step.when.active(round) for round in rounds)
+            found[first[step.worker]] += times * step.reduction.bytes / len(rounds)  # pyright: ignore[reportArgumentType]
+    return found

@@ -1,0 +1,388 @@
+"""The command line: `antiphon list | show | check | cost | run | evaluate | doctor`; of clusters `launch | status |
+attach | stop | manifest`.
+
+Exit 2 on bad input, 1 on a run that failed or a promise that was broken, 130 on Ctrl-C.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import antiphon
+from antiphon.cli.terminal import echo
+from antiphon.errors import AntiphonError, DeadlineError, ExperimentError, ProtocolError, RoundError, TransportError
+
+# Everything else is imported by the command that needs it: `--help` answers at once.
+
+app = typer.Typer(
+    name="antiphon",
+    help="Deep learning as a game of players and oracles.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+FAILURES = (RoundError, DeadlineError, ProtocolError, TransportError)
+"""What befalls a run; every other error of ours refuses an input."""
+
+
+def main() -> None:
+    """The entry point `antiphon`."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # other libraries' advice to their developers
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        # An installed script starts without it. Last, so that a folder of a common name shadows no library.
+        sys.path.append(here)
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def antiphon_command(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Deep learning as a game of players and oracles."""
+    if version:
+        echo(f"antiphon {antiphon.__version__}")
+        raise typer.Exit
+
+
+@app.command("list")
+def list_command() -> None:
+    """List the grammars of the library and the experiments that come with antiphon."""
+    with _told():
+        from antiphon.cli.listing import listing
+
+        echo(listing())
+
+
+@app.command("show")
+def show_command(
+    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A file: .svg, .png, .html, .mmd, .md, .dot, .gv; of a schedule or a placement others."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another grammar, or chain-rule: what do its edits change?")
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    schedule: Annotated[bool, typer.Option("--schedule", help="Who does what when, instead of the graphs.")] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Schedule: of so many rounds that are played now.")] = None,
+    executor: Annotated[str | None, typer.Option(help="Schedule: inline or ray, for these rounds.")] = None,
+    placement: Annotated[str | None, typer.Option(help="Who lives where: own, spread, together, or TOML.")] = None,
+    order: Annotated[str | None, typer.Option(help="Schedule: plain or split, for a plan.")] = None,
+) -> None:
+    """Show a grammar, its schedule, or its placement: as text, or drawn into a file."""
+    with _told():
+        of_schedule = {"rounds": rounds, "executor": executor, "order": order}
+        strange = {"against": against} if schedule else of_schedule
+        if placement is not None and not schedule and against is not None:
+            raise ExperimentError("show was given --against and --placement; expected one of them. Leave one out.")
+        for name, value in strange.items():
+            if value is not None:
+                other = "a picture of the graphs: leave out --schedule" if schedule else "a schedule: add --schedule"
+                raise ExperimentError(f"show was given --{name} {value}; expected {other}, or leave out --{name}.")
+        if schedule:
+            from antiphon.cli.show_schedule import View, schedule_command
+
+            view = View(rounds, executor, placement, order, out)
+            echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
+        elif placement is not None:
+            from antiphon.cli.show_placement import placement_command
+
+            echo(placement_command(grammar, changes or [], placement, out).rstrip("\n"))
+        else:
+            from antiphon.cli.show import shown
+
+            echo(shown(grammar, out, against, changes or []))
+
+
+@app.command("run")
+def run_command(
+    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="How many rounds to play.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of everything.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
+    transport: Annotated[str | None, typer.Option(help="process-group or object-store, between Ray's workers.")] = None,
+    placement: Annotated[str | None, typer.Option(help="own, spread, together, or a TOML file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of a cluster that has this machine: HOST:PORT, or auto.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name on that cluster.")] = None,
+) -> None:
+    """Run an experiment, then evaluate it."""
+    with _told():
+        from antiphon.experiments.load import parse_change, read_experiment
+
+        options = {"rounds": rounds, "seed": seed, "executor": executor, "transport": transport}
+        given = {key: value for key, value in options.items() if value is not None}
+        if address is not None or name is not None:
+            given |= _joining(address, name, executor)
+        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given}, placement)
+
+        from antiphon.cli.progress import Watched, outcome, spread_of
+        from antiphon.cli.terminal import say
+        from antiphon.runs.run import run_experiment
+
+        console = _console()
+        if address is not None:
+            from antiphon.deploy.finding import checked_name, fresh_name
+
+            name = checked_name(name or fresh_name(experiment.grammar))
+            say(console, f"run {name} on the cluster at {address}")
+        finished = run_experiment(experiment, out, Watched(console), name=name, address=address)
+        console.print(outcome(finished))
+        if finished.evaluation is not None and not finished.evaluation.sign:
+            say(console, spread_of(finished.evaluation))
+        say(console, f"run folder: {finished.folder}{f', on {socket.gethostname()}' if address else ''}")
+        if finished.evaluation is not None:
+            say(console, finished.evaluation.line)
+        if finished.stopped_by:
+            raise typer.Exit(128 + finished.stopped_by)
+
+
+ADDRESS = typer.Option(help="The cluster's dashboard, http://HEAD:8265; or HEAD:6379, auto. Else RAY_ADDRESS.")
+NAME = typer.Argument(help="The run's name.")
+
+
+@app.command("launch")
+def launch_command(
+    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    address: Annotated[str | None, ADDRESS] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="How many rounds to play.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The seed of everything.")] = None,
+    transport: Annotated[str | None, typer.Option(help="process-group or object-store, between Ray's workers.")] = None,
+    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name; no other of the cluster may have it.")] = None,
+    out: Annotated[str | None, typer.Option(help="The run folder to make, there; else antiphon-runs/NAME.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
+) -> None:
+    """Run an experiment as a job of a Ray cluster, which needs this machine no longer; follow its log."""
+    with _told():
+        from antiphon.experiments.load import parse_change, read_experiment
+
+        options = {"rounds": rounds, "seed": seed, "transport": transport, "executor": "ray"}
+        given = {key: value for key, value in options.items() if value is not None}
+        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given}, placement)
+
+        from antiphon.cli.launch import launch_run
+
+        jobs, name = launch_run(experiment, address, name, out)
+        echo(f"run {name} on the cluster at {jobs.url}")
+        _follow(jobs, name) if not detach else echo(_again(name, jobs.url))
+
+
+@app.command("status")
+def status_command(
+    name: Annotated[str | None, NAME] = None,
+    address: Annotated[str | None, ADDRESS] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell how the runs of a cluster, or one of them, stand."""
+    with _told():
+        from antiphon.cli.cluster import statuses
+        from antiphon.cli.status import details_of, table_of
+
+        runs = statuses(address, name)
+        if as_json:
+            echo(json.dumps(runs, indent=1))
+        else:
+            _console().print(table_of(runs) if name is None else details_of(runs[0]))
+
+
+@app.command("attach")
+def attach_command(
+    name: Annotated[str, NAME],
+    address: Annotated[str | None, ADDRESS] = None,
+    tail: Annotated[int | None, typer.Option(min=0, help="From so many lines before the end on.")] = None,
+) -> None:
+    """Follow the log of a run from its beginning; exit as the run does."""
+    with _told():
+        from antiphon.cli.cluster import jobs_at
+
+        _follow(jobs_at(address), name, tail)
+
+
+@app.command("stop")
+def stop_command(
+    name: Annotated[str, NAME],
+    address: Annotated[str | None, ADDRESS] = None,
+    now: Annotated[bool, typer.Option("--now", help="Kill it: no checkpoint.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds until it must have ended.")] = 120.0,
+) -> None:
+    """End a run after the batch in flight, with a checkpoint; return when nothing of it is left."""
+    with _told():
+        from antiphon.cli.cluster import stop_run
+
+        stop_run(address, name, now, wait, echo)
+
+
+def _follow(jobs: Any, name: str, lines: int | None = None) -> None:  # Any: Jobs, imported by who has one
+    from antiphon.cli.cluster import follow_run
+
+    try:
+        code = follow_run(jobs, name, lambda text: typer.echo(text, nl=False), lines)
+    except KeyboardInterrupt:
+        echo(f"\nno longer followed; {_again(name, jobs.url)}", err=True)
+        raise typer.Exit(130) from None
+    if code:
+        raise typer.Exit(code)
+
+
+def _again(name: str, url: str) -> str:
+    return f"the run goes on: antiphon attach {name} --address {url}"
+
+
+@app.command("evaluate")
+def evaluate_command(
+    folder: Annotated[Path, typer.Argument(help="A run folder.")],
+    episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes, one per seed.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Steps after which an episode is cut.")] = None,
+) -> None:
+    """Evaluate the newest checkpoint of a run, on fixed seeds or held-out data."""
+    with _told():
+        from antiphon.cli.progress import spread_of
+        from antiphon.cli.terminal import say
+        from antiphon.runs.evaluation import evaluate_folder
+
+        evaluation, console = evaluate_folder(folder, episodes, max_steps), _console()
+        if not evaluation.sign:  # of percentages, each figure is all or nothing
+            say(console, spread_of(evaluation))
+        say(console, evaluation.line)
+
+
+@app.command("check")
+def check_command(
+    grammars: Annotated[list[str] | None, typer.Argument(help="Grammars of the library, or module:factory.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every grammar of the library.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first random instance.")] = 0,
+    instances: Annotated[int | None, typer.Option(min=1, help="Of each family, instead of its own number.")] = None,
+) -> None:
+    """Measure what grammars promise, on random instances in float64. Exit 1 if a promise is broken."""
+    with _told():
+        from antiphon.checks import check
+        from antiphon.checks.suites import NAMES
+
+        names = NAMES if everything else tuple(grammars or ())
+        if not names or (everything and grammars):
+            raise ExperimentError(
+                f"check was given {'--all and names' if everything else 'no grammar'}; expected one or more of "
+                f"{', '.join(NAMES)}, 'module:factory', or --all alone. Name what is to be checked."
+            )
+        report = check(*names, seed=seed, instances=instances, processes=os.cpu_count() or 1)
+        echo(report.as_json if as_json else f"{report.text}\n\n{report.summary}")
+        if report.failed:
+            raise typer.Exit(1)
+
+
+@app.command("cost")
+def cost_command(
+    grammars: Annotated[list[str], typer.Argument(help="Names that `list` shows, TOML files, or module:factory.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds to count; a period if left out.")] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
+    placement: Annotated[str | None, typer.Option(help="own, spread, together, or a TOML file.")] = None,
+    scan: Annotated[str | None, typer.Option(metavar="KEY=V1,V2,...", help="Count at several values.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Plot the scan: .png, .svg or .pdf.")] = None,
+    messages: Annotated[bool, typer.Option("--messages", help="List every message, with its locality.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Totals as JSON.")] = False,
+) -> None:
+    """Count what grammars communicate: predicted, and measured in a run. Exit 1 if the two differ."""
+    with _told():
+        from antiphon.cli.cost import Order, cost_command
+
+        given = tuple(grammars), tuple(changes or ()), executor, rounds, placement, scan, out, messages, as_json
+        disagreements = cost_command(Order(*given), _console())
+        for line in disagreements:
+            echo(f"disagreement: {line}", err=True)
+        if disagreements:
+            raise typer.Exit(1)
+
+
+@app.command("manifest")
+def manifest_command(
+    kind: Annotated[str, typer.Argument(help="ray-up, kuberay-cluster, kuberay-job, slurm, docker or constraints.")],
+    experiment: Annotated[str, typer.Argument(help="Whose placement is to have room: as `run` takes it.")] = "",
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
+    name: Annotated[str, typer.Option(help="Of the cluster or job; after the grammar if left out.")] = "",
+    image: Annotated[str, typer.Option(help="Of containers.")] = "",
+    machine_cpus: Annotated[int, typer.Option(min=1, help="CPUs of one machine.")] = 8,
+    machine_gpus: Annotated[int, typer.Option(min=1, help="GPUs of one machine that has some.")] = 1,
+    machine_memory: Annotated[int, typer.Option(min=1, help="GiB of one machine.")] = 16,
+    out: Annotated[Path | None, typer.Option(help="The file to write; printed if left out.")] = None,
+) -> None:
+    """Write a file that starts a cluster on which an experiment has room, with authentication on."""
+    with _told():
+        from antiphon.cli.manifest import Wish, manifest_command
+        from antiphon.deploy.manifests import Size
+
+        size = Size(machine_cpus, machine_gpus, machine_memory)
+        echo(manifest_command(Wish(kind, experiment, changes or (), placement, name, image, size, out)))
+
+
+@app.command("doctor")
+def doctor_command(
+    gpu: Annotated[bool, typer.Option("--gpu", help="Try every channel, precision and a few rounds on GPUs.")] = False,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; one is started here if left out.")] = None,
+) -> None:
+    """See whether this machine has what a run needs. One line per check; exit 1 if one failed."""
+    with _told():
+        from antiphon.doctor.machine import examination
+        from antiphon.doctor.report import Verdict, summary
+
+        findings = []
+        for finding in examination(gpu, address):
+            findings.append(finding)
+            echo(finding.line)
+        echo(f"{summary(findings)}; to report a problem, paste all lines into an issue")
+        if any(each.verdict is Verdict.FAILED for each in findings):
+            raise typer.Exit(1)
+
+
+def _joining(address: str | None, name: str | None, executor: str | None) -> dict[str, str]:
+    """What joining a cluster sets. Raises ExperimentError for what does not go with it."""
+    if address is None:
+        raise ExperimentError(f"run was given --name {name}; expected --address with it. Leave it out here.")
+    if executor == "inline":
+        raise ExperimentError("run was given --address and --executor inline; expected ray. Leave one of them out.")
+    return {"executor": "ray"}
+
+
+def _console():  # noqa: ANN202 - rich's Console, imported here
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=140)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Errors of ours become a message on stderr and an exit code; nothing of theirs is shown twice."""
+    try:
+        yield
+    except AntiphonError as error:
+        echo("\n  ".join([f"error: {error}", *getattr(error, "__notes__", []), *_where(error)]), err=True)
+        raise typer.Exit(1 if isinstance(error, FAILURES) else 2) from None
+    except KeyboardInterrupt as error:
+        echo("aborted", err=True)
+        raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
+
+
+def _where(error: AntiphonError) -> list[str]:
+    """Where in the rounds it happened, unless the message tells."""
+    told = repr(error.worker) in str(error) and f"round {error.round}" in str(error)
+    return [f"worker {error.worker!r}, round {error.round}"] if error.worker and error.round >= 0 and not told else []

@@ -1,0 +1,63 @@
+"""How costs grow along a scan, as a plot: messages, bytes and depth of R, a line for each grammar."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from antiphon.analysis.cost_report import Bill
+from antiphon.cli.output_file import unwritable
+from antiphon.grammars.cost import Graph
+
+ENDINGS = (".png", ".svg", ".pdf")
+_MARKS = "os^vD*XPh<>p"
+_DASHES = ("-", "--", "-.", ":")
+
+
+def plot(path: Path, key: str, values: Sequence[Any], bills: Mapping[str, Sequence[Bill]]) -> None:
+    """Draw a scan into a file of one of `ENDINGS`. values: TOML's; bills: per grammar, one for each value.
+
+    Lines differ in mark and dashes as well as in colour. Equal scans give equal bytes. Raises ExperimentError for a
+    path that cannot be written.
+    """
+    # Imported here: only a plot needs it, and it takes a while.
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    numbers = all(isinstance(value, int | float) for value in values)
+    at = list(values) if numbers else list(range(len(values)))
+    with matplotlib.rc_context({"svg.hashsalt": "antiphon", "svg.fonttype": "none"}):
+        figure = Figure(figsize=(12.5, 4.0), layout="constrained")
+        for axes, (title, measure) in zip(figure.subplots(1, 3), _PANELS.items(), strict=True):
+            for position, (name, own) in enumerate(bills.items()):
+                style = {"marker": _MARKS[position % len(_MARKS)], "linestyle": _DASHES[position % len(_DASHES)]}
+                axes.plot(at, [measure(each) for each in own], label=_plain(name), markersize=6, alpha=0.85, **style)
+            axes.set_title(title, fontsize=11)
+            axes.set_xlabel(_plain(key))
+            axes.set_xticks(at, [_plain(str(value)) for value in values])
+            axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
+            axes.grid(alpha=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
+        try:
+            figure.savefig(path, dpi=120, metadata={"Date": None} if path.suffix == ".svg" else None)
+        except OSError as error:
+            raise unwritable(path, error.strerror or type(error).__name__) from None
+
+
+def _plain(text: str) -> str:
+    """Without what Matplotlib would read as mathematics, or as the sign of a line that no legend shows."""
+    text = text.replace("$", r"\$")
+    return f"\N{HAIR SPACE}{text}" if text.startswith("_") else text
+
+
+def _per_round(total: int, bill: Bill) -> float:
+    return total / len(bill.rounds)
+
+
+_PANELS = {
+    "messages of R in a round": lambda bill: _per_round(bill.counted.messages(Graph.RESPONSE), bill),
+    "bytes in a round, Q and R": lambda bill: _per_round(bill.found.zeroth_bytes + bill.found.first_bytes, bill),
+    "depth of R": lambda bill: bill.counted.response_depth,
+}

@@ -1,0 +1,80 @@
+"""A scan: one experiment at several values of one of its keys, or of `layers`, which every recipe may understand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from antiphon.errors import ExperimentError
+from antiphon.experiments.experiment import RECIPES, Experiment
+from antiphon.experiments.load import read_experiment
+from antiphon.recipes.spelling import spelled
+
+LAYERS = "layers"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """key: of an experiment, of its grammar's own table, or `layers`. values: at least one."""
+
+    key: str
+    values: tuple[Any, ...]  # Any: TOML
+
+
+def parse_scan(text: str) -> Scan:
+    """A scan from "key=value,value,..."; values are spelled as those of --set.
+
+    >>> parse_scan("layers=2,4,8")
+    Scan(key='layers', values=(2, 4, 8))
+    >>> parse_scan("backprop.widths=[8],[8, 8]").values, parse_scan("network=dense,convolutional").values
+    (([8], [8, 8]), ('dense', 'convolutional'))
+    >>> parse_scan("agent.arguments.amsgrad=True,False,None").values
+    (True, False, None)
+    """
+    key, _, values = (part.strip() for part in text.partition("="))
+    if not values or not all(key.split(".")):
+        raise ExperimentError(
+            f"--scan takes key=value,value,..., and {text!r} arrived. Write it like --scan layers=2,4,8"
+        )
+    together = spelled(f"[{values}]")
+    found = tuple(together if isinstance(together, list) else map(spelled, values.split(",")))
+    if key == LAYERS and not all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in found):
+        raise ExperimentError(
+            f"--scan layers takes whole numbers of at least 1, and {values!r} arrived. "
+            "Write it like --scan layers=2,4,8"
+        )
+    return Scan(key, found)
+
+
+def scanned(
+    name: str, changes: Mapping[str, Any], key: str, value: Any, placement: str | None = None
+) -> Experiment:  # Any: TOML
+    """The experiment `name` with `changes`, and then `key` at `value`.
+
+    `layers` goes to the recipe of a library grammar, and to the argument `layers` of a function of one's own. Any other
+    key is one of the experiment, or one of the grammar's own table, whose name may be left out.
+    Raises ExperimentError for a key that nobody knows.
+    """
+    experiment = read_experiment(name, changes, placement)
+    recipe = experiment.recipe
+    if key != LAYERS or recipe is None:
+        return read_experiment(name, {**changes, _full(experiment, key): value}, placement)
+    if recipe.scaled is None:
+        raise ExperimentError(
+            f"grammar {experiment.grammar!r} has no layers to scan; expected one of "
+            f"{', '.join(known for known, each in RECIPES.items() if each.scaled)}, or a key of its own table. "
+            "Scan another key."
+        )
+    return experiment.model_copy(update={experiment.grammar: recipe.scaled(experiment.table, value)})
+
+
+def for_grammar(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:  # Any: TOML
+    """Of several changes those that concern this grammar: a key in another library grammar's table is not for it."""
+    own = read_experiment(name).grammar
+    return {key: value for key, value in changes.items() if key.split(".")[0] not in set(RECIPES) - {own}}
+
+
+def _full(experiment: Experiment, key: str) -> str:
+    first = key.split(".")[0]
+    if first in Experiment.model_fields:
+        return key
+    return f"{experiment.grammar}.{key}" if experiment.recipe is not None else f"arguments.{key}"

@@ -1,0 +1,38 @@
+"""What `antiphon launch` does: a run as a job of a cluster, which needs this machine no longer."""
+
+import shlex
+
+import antiphon
+from antiphon.deploy.address import check_ray, dashboard, given, ray_version
+from antiphon.deploy.finding import checked_name, fresh_name, taken
+from antiphon.deploy.jobs import Jobs
+from antiphon.experiments.experiment import Experiment
+from antiphon.experiments.toml_io import toml
+from antiphon.runs.bundle import packed
+from antiphon.runs.folder import EXPERIMENT
+from antiphon.runs.preflight import rehearse
+from antiphon.runs.run import resolved, with_own_packages
+
+
+def launch_run(experiment: Experiment, address: str | None, name: str | None, out: str | None) -> tuple[Jobs, str]:
+    """Submit an experiment to the cluster at `address`; returns its jobs and the run's name.
+
+    Raises what refuses the experiment, ClusterError, VersionError or TransportError, and then has submitted nothing.
+    """
+    grammar = experiment.build()
+    agents = experiment.agents(grammar)
+    rehearse(grammar, agents, with_own_packages(experiment.placed(grammar)))
+    name = checked_name(name or fresh_name(grammar.name))
+    url = dashboard(given(address))
+    check_ray(ray_version(url), url)
+    jobs = Jobs(url)
+    if jobs.actors(name):
+        raise taken(name)
+    place = out or f"antiphon-runs/{name}"
+    # The shell of the job starts in a folder that goes with it.
+    folder = shlex.quote(place) if place.startswith("/") else f"~/{shlex.quote(place.removeprefix('~/'))}"
+    told = {"antiphon": antiphon.__version__, "grammar": grammar.name, "rounds": str(experiment.rounds)}
+    arguments = f"-m antiphon run {EXPERIMENT} --address auto --name {name} --out {folder}"
+    with packed(toml(resolved(experiment, grammar))) as parcel:
+        jobs.submit(name, arguments, parcel, told)
+    return jobs, name

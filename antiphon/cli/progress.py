@@ -1,0 +1,121 @@
+"""What a run shows: who plays where, a live line (plain ones where there is no terminal), a table at the end."""
+
+import time
+from pathlib import Path
+from typing import final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from antiphon.cli.terminal import columns, plain, row, say
+from antiphon.coordinator.placement import hosted
+from antiphon.experiments.experiment import Experiment
+from antiphon.launching import Launched
+from antiphon.recipes.recipe import Evaluation
+from antiphon.runs.metrics import Record
+from antiphon.runs.run import Finished
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+def line(record: Record, rounds: int, returns: str = "") -> str:
+    """One line for one record, of a run of so many rounds.
+
+    >>> line(Record(100, 2.0, 51.2, {"BGE": 0.125}, {}, {"sigma": 0.4}), 1000, "-1210.5")
+    'round 100/1000  51.2 rounds/s  BGE 0.125  return -1210.5  sigma 0.4  18 s left'
+    """
+    parts = [f"round {record.round}/{rounds}", f"{record.rounds_per_second:.1f} rounds/s"]
+    parts += [f"{name} {value:.4g}" for name, value in record.losses.items()]
+    parts += [f"return {returns}"] if returns else []
+    parts += [f"{name} {value:.4g}" for name, value in record.settings.items()]
+    parts += [f"{player} skipped {moves}" for player, moves in record.skipped.items()]
+    left = (rounds - record.round) * record.seconds / record.round
+    return "  ".join([*parts, *([f"{left:.0f} s left"] if record.round < rounds else [])])
+
+
+@final
+class Watched:
+    """Shows a run on a console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._live = console, None
+        self._rounds, self._told, self._returns = 0, float("-inf"), ""
+        self._failed: set[str] = set()
+
+    def started(self, game: Launched, experiment: Experiment) -> None:
+        """The table of who plays where, with whose agent."""
+        self._rounds = experiment.rounds
+        grammar = game.assignment.grammar
+        what = f"grammar {grammar.name} ({grammar.guarantee!r}): {grammar.objective!r}"
+        say(self._console, f"{what}, executor {experiment.executor}, seed {experiment.seed}")
+        self._console.print(casting(game, experiment))
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+
+    def played(self, record: Record, folder: Path) -> None:
+        """The live line; or a plain one every few seconds, and the last. Whose agent failed is told once."""
+        for report in record.reports.values():
+            if "episode_return" in report:
+                self._returns = f"{report['episode_return']:.1f}"
+        self._tell_failures(record)
+        text = line(record, self._rounds, self._returns)
+        if self._live is not None:
+            self._live.update(Text(plain(text), no_wrap=True), refresh=True)
+        elif time.monotonic() - self._told >= _SECONDS_BETWEEN_LINES or record.round == self._rounds:
+            self._told = time.monotonic()
+            say(self._console, text)
+
+    def _tell_failures(self, record: Record) -> None:
+        for player in record.failures.keys() - self._failed:
+            say(self._console, f"a move of {player} was left out in {record.failures[player]}")
+        self._failed.update(record.failures)
+
+    def ended(self) -> None:
+        """Take the live line away."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+
+def casting(game: Launched, experiment: Experiment) -> Table:
+    """Who plays on which worker, in which process, with which optimizer."""
+    grammar, placement = game.assignment.grammar, game.assignment.placement
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns(table, "name", "kind", "actor" if experiment.executor == "ray" else "worker", "process", "agent")
+    oracles = {oracle.name for oracle in grammar.query.oracles}
+    for name in hosted(grammar):
+        kind = "oracle" if name in oracles else "player" if name in game.assignment.agents else "loss"
+        agent = game.assignment.agents[name].description if kind == "player" else ""
+        for worker in placement.replicas_of[placement.host_of[name]]:
+            row(table, name, kind, worker, str(game.places[worker][1]), agent)
+    for name, worker in placement.agents:
+        agent = game.assignment.agents[name].description
+        row(table, f"{name}@agent", "agent", worker, str(game.places[worker][1]), agent)
+    return table
+
+
+def outcome(finished: Finished) -> Table:
+    """The last figures of a run."""
+    record = finished.last
+    table = Table(box=None, pad_edge=False, show_header=False)
+    row(table, "rounds", str(record.round))
+    row(table, "seconds", f"{record.seconds:.1f}")
+    row(table, "rounds/s", f"{record.round / max(record.seconds, 1e-9):.1f}")
+    for name, value in record.losses.items():
+        row(table, name, f"{value:.6g}")
+    for name, report in record.reports.items():
+        for key, value in report.items():
+            row(table, f"{name}: {key.replace('_', ' ')}", f"{value:.6g}")
+    for player, moves in record.skipped.items():
+        row(table, f"{player}: moves left out", str(moves))
+    return table
+
+
+def spread_of(evaluation: Evaluation) -> str:
+    """The figures behind an evaluation's mean, in one line."""
+    lowest, highest = min(evaluation.figures), max(evaluation.figures)
+    what = f"{evaluation.quantity} of single {evaluation.of}"
+    return f"{what}: standard deviation {evaluation.deviation:.1f}, from {lowest:.1f} to {highest:.1f}"

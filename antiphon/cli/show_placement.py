@@ -1,0 +1,38 @@
+"""The command `antiphon show GRAMMAR --placement NAME`: a placement as text, or drawn into a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import resvg_py
+
+from antiphon.analysis.placement_summary import seating, text
+from antiphon.cli.output_file import check_output, unwritable
+from antiphon.experiments.load import read_experiment
+from antiphon.pictures.placement_sheet import svg_of
+
+ENDINGS = (".svg", ".png", ".txt")
+_ZOOM = 2
+"""Pixels per point of a PNG."""
+
+
+def placement_command(name: str, changes: Sequence[str], placement: str, out: Path | None) -> str:
+    """Draw who lives where. Returns what is to be printed: a text, or where the file is.
+
+    placement: "own" (the experiment's), "spread", "together", or a TOML file.
+    Raises what refuses an experiment, a placement or a path, before anything else.
+    """
+    if out is not None:
+        check_output(out, ENDINGS)
+    seen = seating(read_experiment(name, changes, placement))
+    if out is None:
+        return text(seen)
+    made = text(seen) if out.suffix == ".txt" else svg_of(seen)
+    try:
+        out.write_bytes(_png(made) if out.suffix == ".png" else made.encode())
+    except OSError as error:
+        raise unwritable(out, error.strerror or type(error).__name__) from None
+    return f"{seen.title}: {out}"
+
+
+def _png(svg: str) -> bytes:
+    return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, zoom=_ZOOM))

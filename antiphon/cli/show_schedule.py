@@ -1,0 +1,108 @@
+"""The command `antiphon show GRAMMAR --schedule`: a schedule as planned or as played, in three formats."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from antiphon.analysis.chrome_trace import trace
+from antiphon.analysis.timeline import Timetable, planned, recorded
+from antiphon.cli.output_file import check_output, write
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.compile import StepOrder
+from antiphon.errors import ExperimentError
+from antiphon.experiments.experiment import Experiment
+from antiphon.experiments.load import parse_change, read_experiment
+from antiphon.grammars.playing import steady
+from antiphon.launching import launch
+from antiphon.pictures.timeline_svg import picture
+
+ENDINGS = (".svg", ".json", ".txt")
+_REHEARSED = 3
+"""Rounds that are played before a recording begins: the first ones make what later ones find ready."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What is to be seen. rounds: to record, instead of drawing the plan. order: "plain", "split", or the default."""
+
+    rounds: int | None = None
+    executor: str | None = None
+    placement: str | None = None
+    order: str | None = None
+    out: Path | None = None
+
+
+def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
+    """Draw the schedule of a grammar. Returns what is to be printed: a text, or where the file is.
+
+    The ending of `view.out` chooses the format: .svg a picture, .json a trace for Chrome and Perfetto, .txt the text
+    that is printed when there is no file. Raises what refuses a placement, an order or a path, before anything else.
+    """
+    if view.out is not None:
+        check_output(view.out, ENDINGS)
+    if view.order is not None and view.order not in tuple(StepOrder):
+        raise ExperimentError(f"order {view.order!r} is not known; expected 'plain' or 'split'. Name one of these.")
+    if view.order is not None and view.rounds is not None:
+        raise ExperimentError("--order is for plans, and --rounds records a run. Leave one of the two out.")
+    given = {"executor": view.executor} if view.executor is not None else {}
+    table = timetable(read_experiment(name, {**dict(map(parse_change, changes)), **given}, view.placement), view)
+    if view.out is None:
+        return text(table)
+    formats = {".svg": picture, ".json": trace, ".txt": text}
+    write(view.out, formats[view.out.suffix](table))
+    return f"schedule: {view.out}"
+
+
+def timetable(experiment: Experiment, view: View) -> Timetable:
+    """Of a plan, or of a run that is played for it."""
+    grammar = experiment.build()
+    agents = experiment.agents(grammar)
+    placement = experiment.placed(grammar)
+    if view.rounds is None:
+        order = StepOrder(view.order) if view.order is not None else None
+        schedule = assign(grammar, agents, placement=placement, order=order).schedule
+        return planned(schedule, f"{grammar.name}: schedule of a round")
+    before = steady(grammar, {player: agent.cadence for player, agent in agents.items()}).start + _REHEARSED
+    with launch(
+        grammar,
+        agents,
+        executor=experiment.executor,
+        transport=experiment.transport,
+        seed=experiment.seed,
+        placement=placement,
+        threads=experiment.threads,
+        deadline=experiment.deadline,
+        record=True,
+    ) as game:
+        game.play(before)
+        played = game.play(view.rounds)
+        schedule = game.assignment.schedule
+    assert played.recording is not None  # asked for above
+    last = before + view.rounds - 1
+    over = f"round {before}" if view.rounds == 1 else f"rounds {before} to {last}"
+    return recorded(schedule, played.recording, f"{grammar.name}: {over}, executor {experiment.executor}")
+
+
+def text(table: Timetable) -> str:
+    """A row per worker and a column per step, idle ones dotted; of a recording one line per action."""
+    if table.unit != "step":
+        lines = [
+            f"{span.begin:10.4f} to {span.end:10.4f} ms  {span.worker}: {span.text}, round {span.round}"
+            for span in table.spans
+        ]
+        return "\n".join([table.title, table.note, *lines]) + "\n"
+    numbered = any(span.microbatch for span in table.spans)
+    labels = {span: _label(span.symbol, span.microbatch, numbered) for span in table.spans}
+    width = max((len(label) for label in labels.values()), default=1)
+    margin = max(map(len, table.workers), default=0)
+    lines = []
+    for worker in table.workers:
+        cells = ["." * width] * int(table.end)
+        for span in table.row(worker):
+            cells[int(span.begin)] = labels[span].ljust(width)
+        lines.append(f"{worker:{margin}}  {' '.join(cells)}  idle {100 * table.idle(worker):.0f} %")
+    return "\n".join([table.title, table.note, *lines]) + "\n"
+
+
+def _label(symbol: str, microbatch: int, numbered: bool) -> str:
+    return f"{symbol}{microbatch}" if numbered and symbol[0] in "QR" else symbol

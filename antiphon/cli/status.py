@@ -1,0 +1,82 @@
+"""What `antiphon status` shows: a table of all runs, or where each worker of one stands."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from antiphon.cli.terminal import columns, plain, row
+
+Told = Mapping[str, Any]  # Any: JSON, see `statuses`
+
+
+def table_of(runs: Sequence[Told]) -> Table | Text:
+    """One line for each run."""
+    if not runs:
+        return Text("the cluster has no runs")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns(table, "run", "status", "round", "generation", "workers", "began", "grammar")
+    for run in runs:
+        workers = str(len(run["workers"])) if "workers" in run else ""
+        facts = run["run"], _status(run), _round(run), run.get("generation", ""), workers, _ago(run.get("began", 0))
+        row(table, *facts, run.get("grammar", ""))
+    return table
+
+
+def details_of(run: Told) -> Group:
+    """One run: a line, its error, and a table of its workers while there are any."""
+    facts = [f"run {run['run']}: {_status(run)}", f"grammar {run['grammar']}" if run.get("grammar") else ""]
+    facts += [
+        f"round {_round(run)}" if _round(run) else "",
+        f"generation {run['generation']}" if "round" in run else "",
+    ]
+    facts += [f"began {_ago(run['began'])}" if run.get("began") else ""]
+    parts: list[Text | Table] = [Text(plain(", ".join(fact for fact in facts if fact)))]
+    if run.get("error"):
+        parts.append(Text(plain(f"error: {run['error']}")))
+    if run.get("workers"):
+        parts.append(_workers(run["workers"]))
+    return Group(*parts)
+
+
+def _workers(workers: Mapping[str, Told]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    columns(table, "worker", "round", "stands at", "waits for", "host", "process")
+    for name, each in workers.items():
+        if "error" in each:
+            row(table, name, "", each["error"], "", "", "")
+        else:
+            round = str(each["round"]) if each["round"] >= 0 else ""
+            row(table, name, round, each["action"], each["awaits"], each["host"], str(each["process"]))
+    return table
+
+
+def _status(run: Told) -> str:
+    if run.get("exit_code") is not None:
+        return f"{run['status']}, exit code {run['exit_code']}"
+    return f"{run['status']}, asked to end" if run.get("ending") else run["status"]
+
+
+def _round(run: Told) -> str:
+    if "round" not in run:
+        return ""
+    return f"{run['round']}/{run['rounds']}" if run.get("rounds") else str(run["round"])
+
+
+def _ago(began: float) -> str:
+    """In the largest unit that it has one of.
+
+    >>> _ago(0)
+    ''
+    """
+    if not began:
+        return ""
+    seconds = max(0.0, time.time() - began)
+    count, unit = next((seconds // size, unit) for size, unit in _UNITS if seconds >= size or size == 1)
+    return f"{count:.0f} {unit} ago"
+
+
+_UNITS = (86400, "d"), (3600, "h"), (60, "min"), (1, "s")

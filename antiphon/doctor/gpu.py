@@ -1,0 +1,195 @@
+"""`antiphon doctor --gpu`: each channel, each precision and a few rounds on the GPUs that are here, against the CPU.
+
+Every check takes the devices that it is to try, so that the same checks run on CPUs where they are handed those.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import ray
+import torch
+from torch import Tensor, nn
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.assignment import Assignment, assign
+from antiphon.coordinator.devices import identity
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.placement import Placement, Precision, Room, hosted, spread
+from antiphon.deploy.executor import RayExecutor
+from antiphon.doctor.channels import Place, hold_laws, pairs
+from antiphon.doctor.report import Ailing, Check, NotRun
+from antiphon.experiments.load import read_experiment
+from antiphon.grammars import Grammar
+from antiphon.oracles.autocast import Autocast
+from antiphon.oracles.operator import Operator
+from antiphon.transport.nccl import MakeGroup
+from antiphon.transport.rendezvous import serve_store
+from antiphon.transport.route import Site, route
+
+TOLERANCE = {Precision.DECLARED: 1e-4, Precision.BFLOAT16: 5e-2, Precision.FLOAT16: 5e-3}
+"""Largest error of values and gradients, as a part of the largest of them, against float64 on the CPU."""
+
+LOSSES = 1e-3
+"""Largest difference between losses on GPUs and on the CPU after a few rounds, as a part of them."""
+
+ROUNDS = 12
+_TINY = 2.0**-40
+_NONE = "no CUDA device"
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device: torch's, its name for people, and its identity."""
+
+    device: torch.device
+    name: str
+    uuid: str
+    bus: str = ""
+
+    def place(self, address: str) -> Place:
+        """A worker on it."""
+        return Place(self.device, Site(address, "cuda", self.uuid, self.bus))
+
+
+def devices() -> tuple[Device, ...]:
+    """The CUDA devices that torch sees in this process."""
+    found = []
+    for index in range(torch.cuda.device_count()):
+        known = torch.cuda.get_device_properties(index)
+        name = f"{known.name} ({known.total_memory / 2**30:.0f} GiB, compute capability {known.major}.{known.minor})"
+        found.append(Device(torch.device("cuda", index), name, *identity(known)))
+    return tuple(found)
+
+
+def checks(
+    found: Sequence[Device], ray_runs: bool, *, counted: bool = False, make: MakeGroup | None = None
+) -> list[Check]:
+    """All checks of these devices. counted: they are the CPU's, and Ray counts GPUs; make: an NCCL group."""
+    host = ray.util.get_node_ip_address()
+    channels: list[tuple[str, list[Place]]] = [
+        ("channel between two devices (nccl)", [each.place(host) for each in found[:2]]),
+        ("channel on one device (host)", [each.place(host) for each in (*found[:1], *found[:1])]),
+        ("channel between CPU and device (host)", [*(each.place(host) for each in found[:1]), Place.cpu(host)]),
+    ]
+    talking: list[Check] = [(name, partial(channel, places, len(found), make)) for name, places in channels]
+    computing: list[Check] = [
+        (f"precision {precision}", partial(precise, [each.device for each in found], precision))
+        for precision in Precision
+    ]
+    playing: list[Check] = [
+        (f"rounds of {name}", partial(rounds, name, len(found), ray_runs, counted)) for name in ("backprop", "gan")
+    ]
+    return [("devices", partial(named, found)), *talking, *computing, *playing]
+
+
+def named(found: Sequence[Device]) -> str:
+    """Who is there."""
+    if not found:
+        built = "this build has no CUDA" if torch.version.cuda is None else f"built with CUDA {torch.version.cuda}"
+        raise Ailing(
+            f"torch {torch.__version__} sees no CUDA device ({built}); expected one or more. Install NVIDIA's driver "
+            "and a CUDA build of torch, and look at CUDA_VISIBLE_DEVICES; without a GPU, placements can be rehearsed "
+            "with logical_gpus = true."
+        )
+    return ", ".join(f"{each.device} {each.name}" for each in found)
+
+
+def channel(places: Sequence[Place], known: int, make: MakeGroup | None = None) -> str:
+    """The channel between two places keeps its laws."""
+    if not known:
+        raise NotRun(_NONE)
+    if len(places) < 2:
+        raise NotRun("one CUDA device only")
+    host = places[0].site.address
+    store, port = serve_store(host)
+    one, other = places
+    laws = hold_laws(pairs((host, port), (one, other), make))
+    del store
+    return f"{laws} laws hold between {one.device} and {other.device} by {route(one.site, other.site)}"
+
+
+def precise(on: Sequence[torch.device], precision: Precision) -> str:
+    """Values and gradients of an operator on each device are near those in float64 on the CPU."""
+    if not on:
+        raise NotRun(_NONE)
+    worst = max(_error(device, precision) for device in on)
+    if not worst <= TOLERANCE[precision]:
+        raise Ailing(
+            f"values and gradients are off by {worst:.1e} of the largest; expected at most {TOLERANCE[precision]:g}. "
+            "Try another build of torch; report this, with all lines above."
+        )
+    return f"within {worst:.1e} of float64 on the CPU (at most {TOLERANCE[precision]:g})"
+
+
+def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
+    """A few rounds on GPU workers give the losses that they give on the CPU."""
+    if not known:
+        raise NotRun(_NONE)
+    if not ray_runs:
+        raise NotRun("Ray did not start")
+    grammar = read_experiment(name, {f"{name}.widths": [32, 32], f"{name}.batch": 32}).build()
+    agent = AgentSpecification.of("SGD", {"lr": 0.05})
+    with InlineExecutor(assign(grammar, agent)) as inline:
+        expected = inline.play(ROUNDS).losses
+    assignment = assign(grammar, agent, placement=on_devices(grammar, known, counted))
+    with RayExecutor(assignment, f"doctor-{name}") as play:
+        taken = routes(assignment, play.sites())
+        found = play.play(ROUNDS).losses
+    worst = max(
+        abs(value - known) / max(abs(known), 1e-6)
+        for loss, told in expected.items()
+        for value, known in zip(found[loss].values, told.values, strict=True)
+    )
+    if not worst <= LOSSES:
+        raise Ailing(
+            f"losses of {ROUNDS} rounds differ by {worst:.1e} from those on the CPU; expected at most {LOSSES:g}. "
+            "Report this, with all lines above."
+        )
+    return f"{ROUNDS} rounds over {taken}: losses within {worst:.1e} of the CPU's (at most {LOSSES:g})"
+
+
+def on_devices(grammar: Grammar, known: int, counted: bool) -> Placement:
+    """All players on GPUs: on one, or all but the last on the first and that one on a second."""
+    players = [player.name for player in grammar.query.players]
+    alone = 1 if known > 1 else 0
+    sharing = players[: len(players) - alone]
+    share = int(100 / len(sharing)) / 100
+    rooms = [(each, Room(num_gpus=share if share < 1 else 1.0)) for each in sharing]
+    rooms += [(each, Room(num_gpus=1.0)) for each in players[len(sharing) :]]
+    rest = [name for name in hosted(grammar) if name not in players]  # on one worker: the fewer, the sooner it is over
+    return replace(spread(grammar, fuse=[rest]), rooms=tuple(rooms), logical_gpus=counted)
+
+
+def routes(assignment: Assignment, sites: Mapping[str, Site]) -> str:
+    """The routes that an assignment's edges take, in words."""
+    taken = {route(sites[edge.source], sites[edge.target]) for edge in assignment.schedule.edges.values()}
+    return ", ".join(sorted(taken))
+
+
+def _error(device: torch.device, precision: Precision) -> float:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(48, 64), nn.Tanh(), nn.Linear(64, 32))
+    x, told = torch.randn(40, 48), torch.randn(40, 32) / 40
+    exact = _played(module.double(), x.double(), told.double(), None)
+    low = None if precision is Precision.DECLARED else getattr(torch, precision)
+    module.float().to(device)
+    found = _played(module, x.to(device), told.to(device), low)
+    worst = max(_relative(each, known) for each, known in zip(found, exact, strict=True))
+    if low is torch.float16:  # gradients of any size survive: they come out as before, but for their size
+        tiny = _played(module, x.to(device), told.to(device) * _TINY, low)
+        worst = max(worst, *(_relative(each / _TINY, known) for each, known in zip(tiny[1:], exact[1:], strict=True)))
+    return worst
+
+
+def _played(module: nn.Module, x: Tensor, told: Tensor, low: torch.dtype | None) -> list[Tensor]:
+    """The value, the gradient of the input, those of the parameters."""
+    function = module if low is None else Autocast(module, x.device.type, low, [x.dtype])
+    box = Operator("player 'Doctor'", function, [((40, 32), x.dtype)], 1, [0], tuple(module.parameters()))
+    (value,) = box.query([x], 0)
+    upstream, own = box.respond([told], [0])
+    return [value, *upstream, *own]
+
+
+def _relative(found: Tensor, known: Tensor) -> float:
+    return float((found.double().cpu() - known).abs().max() / known.abs().max())

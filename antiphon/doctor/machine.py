@@ -1,0 +1,183 @@
+"""`antiphon doctor`: does this machine have what a run needs? One line per check; nothing is left behind."""
+
+import contextlib
+import platform
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+import ray
+import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.assignment import assign
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.placement import spread
+from antiphon.deploy.embedded import ray_session
+from antiphon.deploy.executor import RayExecutor
+from antiphon.doctor import gpu as gpus
+from antiphon.doctor.channels import Place, hold_laws, pairs
+from antiphon.doctor.report import Ailing, Check, Finding, NotRun, Verdict, examine
+from antiphon.grammars import Factory, Grammar
+from antiphon.grammars.library import backprop
+from antiphon.grammars.library.networks import Dense
+from antiphon.transport.rendezvous import serve_store
+
+_SESSION_PATH = 82  # characters that Ray appends to the temporary folder, for its sockets
+_SOCKET_PATH = 107  # characters that the system allows for the whole
+_ROOM = 1 << 30  # bytes: below that, Ray's object store and logs get into trouble
+_ROUNDS = 8
+
+
+def examination(gpu: bool = False, address: str | None = None) -> Iterator[Finding]:
+    """Every check in turn. gpu: those of GPUs too. address: of a Ray cluster; one is started here if None."""
+    yield from (examine(*check) for check in machine_checks())
+    devices = gpus.devices() if gpu else ()
+    with contextlib.ExitStack() as stack:
+
+        def start() -> str:
+            stack.enter_context(ray_session(address, num_cpus=8))
+            return ray_answers(address)
+
+        started = examine("ray", start)
+        yield started
+        running = started.verdict is Verdict.OK
+        yield examine("round on ray", round_on_ray if running else without_ray)
+        if gpu:
+            yield from (examine(*check) for check in gpus.checks(devices, running))
+
+
+def machine_checks() -> list[Check]:
+    """What can be looked at without Ray."""
+    return [
+        ("versions", versions),
+        ("temporary folder", temporary_folder),
+        ("ports", ports),
+        ("gloo", gloo),
+        ("environment", environment),
+    ]
+
+
+def versions() -> str:
+    """Of what matters in a report."""
+    known = [f"{name} {_version(name)}" for name in ("antiphon", "torch", "ray", "gymnasium", "numpy", "msgpack")]
+    cuda = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+    return f"{', '.join(known)}; Python {platform.python_version()}, torch with {cuda}; {platform.platform()}"
+
+
+def temporary_folder(folder: str | None = None) -> str:
+    """Room for Ray's session, under a path that is short enough for its sockets."""
+    folder = folder or tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if free < _ROOM:
+        raise Ailing(
+            f"{folder} has {free / 2**20:.0f} MiB free; expected 1024 or more for Ray's session. Make room, or set "
+            "TMPDIR to a folder that has it."
+        )
+    longest = _SOCKET_PATH - _SESSION_PATH
+    if len(folder) > longest:
+        raise Ailing(
+            f"{folder} has a path of {len(folder)} characters; expected at most {longest}, since Ray puts sockets "
+            "below it. Set TMPDIR to a folder with a shorter path."
+        )
+    return f"{folder}, {free / 2**30:.0f} GiB free"
+
+
+def ports() -> str:
+    """Whether this machine reaches itself under the address that it would give to others."""
+    host = ray.util.get_node_ip_address()
+    with socket.create_server((host, 0)) as listener:
+        port = listener.getsockname()[1]
+        try:
+            with socket.create_connection((host, port), timeout=5):
+                return f"{host} reaches itself"
+        except OSError as error:
+            raise Ailing(
+                f"{host} does not reach its own port {port}: {error}; expected a connection, as workers make to each "
+                "other. Open the ports between the cluster's machines (docs/cluster.md says which)."
+            ) from error
+
+
+def gloo() -> str:
+    """The channel between workers on CPUs, under this machine's own address."""
+    host = ray.util.get_node_ip_address()
+    store, port = serve_store(host)
+    laws = hold_laws(pairs((host, port), (Place.cpu(host), Place.cpu(host))))
+    del store
+    return f"{laws} laws hold over {host}"
+
+
+def environment() -> str:
+    """Gymnasium plays a few random steps, which is how this Nature begins."""
+    from antiphon.envs import nature
+
+    declaration = nature("Pendulum-v1", envs=1, batch=4, warmup=4)
+    made = declaration.make(0)
+    try:
+        made.answer(declaration.questions[0].name, (), 0)
+    finally:
+        made.close()
+    return "Pendulum-v1 plays"
+
+
+def ray_answers(address: str | None) -> str:
+    """Every node of the cluster has the same antiphon and torch."""
+    here = _version("antiphon"), torch.__version__
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    asking = ray.remote(_versions_there)
+    for node in alive:
+        pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        there = ray.get(asking.options(num_cpus=0, scheduling_strategy=pinned).remote(), timeout=60)
+        if there != here:
+            raise Ailing(
+                f"node {node['NodeManagerAddress']} has antiphon {there[0]} and torch {there[1]}; expected "
+                f"{here[0]} and {here[1]}, as here. Install the same versions on all nodes."
+            )
+    has = ", ".join(f"{amount:g} {name}" for name, amount in sorted(ray.cluster_resources().items()) if len(name) == 3)
+    return f"{'the cluster' if address else 'a Ray of our own'} answers; nodes: {len(alive)}, {has}"
+
+
+def round_on_ray() -> str:
+    """A few rounds on workers of their own give the numbers that they give in this process, to the bit."""
+    grammar = small_grammar()
+    agent = AgentSpecification.of("SGD", {"lr": 0.05})
+    with InlineExecutor(assign(grammar, agent)) as inline:
+        expected = inline.play(_ROUNDS).losses
+    placement = spread(grammar, fuse=[("Nature", "Loss"), ("Layer1", "Layer2")])
+    with RayExecutor(assign(grammar, agent, placement=placement), "doctor") as play:
+        found = play.play(_ROUNDS).losses
+    if found != expected:
+        raise Ailing(
+            f"losses over {_ROUNDS} rounds are {found} on Ray and {expected} in this process; expected equal bits on "
+            "one machine. Report this, with all lines above."
+        )
+    return f"{_ROUNDS} rounds of {grammar.name} on {len(placement.names)} workers, the same bits as here"
+
+
+def without_ray() -> str:
+    """Say that there is no Ray."""
+    raise NotRun("Ray did not start")
+
+
+def small_grammar(layers: int = 3, width: int = 16) -> Grammar:
+    """A network of a few layers on fixed random data."""
+    from antiphon.envs import arrays
+
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(64, width, generator=generator), torch.randint(4, (64,), generator=generator)
+    hidden = {f"Layer{index}": Factory.of(Dense, width, width) for index in range(1, layers)}
+    return backprop(arrays(*data, batch=16), {**hidden, f"Layer{layers}": Factory.of(torch.nn.Linear, width, 4)})
+
+
+def _versions_there() -> tuple[str, str]:
+    return _version("antiphon"), torch.__version__
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"

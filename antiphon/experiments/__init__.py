@@ -1,0 +1,1 @@
+"""Experiments: TOML files, what may stand in them, and the values that they become."""

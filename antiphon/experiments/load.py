@@ -1,0 +1,151 @@
+"""Experiments from TOML: a shipped one by name, a file, or a user's grammar; changed key by key; refused in words."""
+
+import importlib.resources
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from antiphon.coordinator.placement import hosted
+from antiphon.errors import ExperimentError
+from antiphon.experiments.experiment import RECIPES, Experiment, key_of
+from antiphon.experiments.placements import placement_named
+from antiphon.experiments.toml_io import parse_toml, with_none
+from antiphon.experiments.validation import refused
+from antiphon.finding import nearest
+from antiphon.grammars.numbers import told
+from antiphon.grammars.typed import typed
+from antiphon.installed import GRAMMARS, installed
+from antiphon.recipes.spelling import spelled
+
+Raw = dict[str, Any]  # Any: TOML
+
+
+def shipped() -> Mapping[str, Path]:
+    """The experiments that come with antiphon, by name. Each grammar of the library has one of its own name."""
+    folder = Path(str(importlib.resources.files("antiphon.experiments")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
+
+
+@typed
+def read_experiment(
+    name: str | Path, changes: Mapping[str, Any] | Iterable[str] = (), placement: str | None = None
+) -> Experiment:
+    """The experiment `name`, with `changes` ("a.b=value", or a mapping of dotted keys to values) made to it.
+
+    name: a shipped experiment or a library grammar, a path to a TOML file, "module:factory", or an installed grammar.
+    placement: instead of its own table [placement], and before the changes; see `placement_named`.
+    Raises ExperimentError for what is unknown, does not parse, or is of another type; it names every such key.
+    """
+    name = _text(name)
+    raw, title = _raw(name)
+    pairs = list(changes.items() if isinstance(changes, Mapping) else map(parse_change, changes))
+    if placement is not None:
+        table = placement_named(placement, lambda: hosted(read_experiment(name, dict(pairs)).build()))
+        raw |= {} if table is None else {"placement": table}
+    for key, value in pairs:
+        _set(raw, str(key).split("."), with_none(value))
+    return checked(raw, title)
+
+
+def _text(name: object) -> str:
+    if not isinstance(name, str | Path):
+        raise ExperimentError(
+            f"an experiment is read by its name, and {told(name)} arrived. "
+            "Name one that `antiphon list` shows, or a file."
+        )
+    return str(name)
+
+
+def parse_change(text: str) -> tuple[str, Any]:
+    """Key and value of "key=value"; the value is spelled as in TOML or Python, or else it is a `BareWord`.
+
+    >>> parse_change("dac.widths=[64, 64]"), parse_change("dac.environment=Pendulum-v1")
+    (('dac.widths', [64, 64]), ('dac.environment', 'Pendulum-v1'))
+    """
+    key, found, value = text.partition("=")
+    if not found or not all(part.strip() for part in key.split(".")):
+        raise ExperimentError(
+            f"--set takes key=value, and {text!r} arrived. Write it like --set agent.arguments.lr=0.01"
+        )
+    return key.strip(), spelled(value)
+
+
+def checked(raw: Mapping[str, Any], title: str) -> Experiment:
+    """The experiment of parsed TOML. Raises ExperimentError that names every wrong key."""
+    _refuse_unencodable(raw, title)
+    try:
+        experiment = Experiment.model_validate(raw)
+    except ValidationError as error:
+        raise refused(title, error, Experiment) from None
+    return _with_own_table(experiment, title)
+
+
+def _refuse_unencodable(raw: Any, title: str, path: tuple[str, ...] = ()) -> None:  # Any: TOML
+    """Text that is no text: an argument of the command line whose bytes are not UTF-8."""
+    if isinstance(raw, Mapping):
+        for key, value in raw.items():
+            _refuse_unencodable(str(key), title, path)
+            _refuse_unencodable(value, title, (*path, str(key)))
+    elif isinstance(raw, list | tuple):
+        for value in raw:
+            _refuse_unencodable(value, title, path)
+    elif isinstance(raw, str) and any("\ud800" <= letter <= "\udfff" for letter in raw):
+        raise ExperimentError(
+            f"{title} is refused: key {'.'.join(path)!r} takes text in UTF-8, and {raw!r} arrived. Write it in UTF-8."
+        )
+
+
+def _raw(name: str) -> tuple[Raw, str]:
+    if ":" in name and not name.endswith(".toml"):
+        return {"grammar": name}, f"grammar {name!r}"
+    known = shipped()
+    if name in known and not name.endswith(".toml"):
+        return parse_toml(known[name], f"experiment {name!r}"), f"experiment {name!r}"
+    path = Path(name)
+    if path.suffix == ".toml" or os.path.isfile(path):  # `Path.is_file` raises for a name that is too long
+        return parse_toml(path, f"experiment {name!r}"), f"experiment {name!r}"
+    known = [*known, *installed(GRAMMARS)]
+    if name in known:
+        return {"grammar": name}, f"grammar {name!r}"
+    raise ExperimentError(
+        f"grammar {name!r} is not known; expected one of {', '.join(known)}, a path to a .toml file, or "
+        f"'module:factory'. {nearest(name, known)}See `antiphon list`."
+    )
+
+
+def _set(raw: Raw, keys: list[str], value: Any) -> None:
+    for position, key in enumerate(keys[:-1]):
+        if raw.get(key) is None:
+            raw[key] = {}
+        raw = raw[key]
+        if not isinstance(raw, dict):
+            above = ".".join(keys[: position + 1])
+            raise ExperimentError(
+                f"key {'.'.join(keys)!r} was to be set, and {above!r} is {raw!r}; expected a table there. "
+                f"Correct the key, or set {above!r} itself."
+            )
+    raw[keys[-1]] = value
+
+
+def _with_own_table(experiment: Experiment, title: str) -> Experiment:
+    name = experiment.grammar
+    known = [*RECIPES, *(() if experiment.recipe or ":" in name else installed(GRAMMARS))]
+    if ":" not in name and name not in known:
+        raise ExperimentError(
+            f"{title} is refused: grammar {name!r} is not known; expected one of {', '.join(known)}, or "
+            f"'module:factory'. {nearest(name, known)}Correct the key 'grammar'."
+        )
+    own = key_of(name) if experiment.recipe else "arguments"
+    strange = [key for key in (*map(key_of, RECIPES), "arguments") if getattr(experiment, key)]
+    for key in strange:
+        if key != own:
+            raise ExperimentError(
+                f"{title} is refused: key {key!r} does not belong to grammar {name!r}; "
+                f"expected the table [{own}]. Remove it, or change the grammar."
+            )
+    if experiment.recipe is None or getattr(experiment, own) is not None:
+        return experiment
+    return checked({**experiment.model_dump(exclude_unset=True), own: {}}, title)

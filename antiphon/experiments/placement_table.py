@@ -1,0 +1,232 @@
+"""The table [placement] of an experiment: where everyone lives, what they are given there, and who is there twice."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal, final
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from antiphon.coordinator.placement import Placement, Precision, Room, Strategy, hosted, spread
+from antiphon.errors import PlacementError
+from antiphon.finding import nearest
+from antiphon.grammars.grammar import Grammar
+from antiphon.recipes.tables import Arguments, Count, Table
+
+_SMALLEST = 0.0001
+"""Ray counts in units of this."""
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?")
+_RAYS_OWN = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "", "object_store_memory": ""}
+
+
+def _amount(value: float) -> float:
+    if value != 0 and value < _SMALLEST:
+        raise ValueError("0, or a number of at least 0.0001")
+    return value
+
+
+def _share(value: float) -> float:
+    if not _is_share(value):
+        raise ValueError("a whole number, or a fraction below 1")
+    return value
+
+
+def _is_share(value: float) -> bool:
+    return value == 0 or _SMALLEST <= value < 1 or (value >= 1 and value == int(value))
+
+
+def _own(resources: dict[str, float]) -> dict[str, float]:
+    for name in resources:
+        if name in _RAYS_OWN or name.startswith("node:") or not name:
+            key = _RAYS_OWN.get(name) or ("node" if name.startswith("node:") else "")
+            told = f" ({name} is said by {key!r})" if key else ""
+            raise ValueError(f"resources of the cluster's own names{told}")
+    return resources
+
+
+def _node(value: object) -> object:
+    pairs = list(value.items()) if isinstance(value, dict) else []
+    labels = all(isinstance(each, str) and _LABEL.fullmatch(each) for pair in pairs for each in pair)
+    if not isinstance(value, str) and not (pairs and labels):
+        raise ValueError('an address, or a table of labels (name = "value")')
+    return value
+
+
+Amount = Annotated[float, AfterValidator(_amount)]
+Share = Annotated[float, AfterValidator(_share)]
+Resources = Annotated[dict[str, Amount], AfterValidator(_own)]
+Node = Annotated[str | dict[str, str], BeforeValidator(_node)]
+
+
+class RoomTable(Table):
+    """What is asked of the cluster, in Ray's units. node: the address of a machine, or the labels that its Ray node
+    carries; "" for any."""
+
+    num_cpus: Amount = 0.0
+    num_gpus: Share = 0.0
+    resources: Resources = Field(default={})
+    node: Node = ""
+
+    @property
+    def room(self) -> Room:
+        """As a value."""
+        node = self.node if isinstance(self.node, str) else tuple(self.node.items())
+        return Room(self.num_cpus, self.num_gpus, tuple(self.resources.items()), node)
+
+
+@final
+class RemoteAgentTable(RoomTable):
+    """A player's agent in an actor of its own. worker: its name, NAME.agent if left out; agents of one name share it.
+    runtime_env: of its process, as Ray takes it."""
+
+    worker: str | None = None
+    runtime_env: Arguments = Field(default={})
+
+    @property
+    def room(self) -> Room:
+        """As a value."""
+        return replace(super().room, runtime_env=json.dumps(self.runtime_env) if self.runtime_env else "")
+
+
+@final
+class PlaceTable(RoomTable):
+    """Of one player, oracle or loss; from `replicas` on, of players alone. See `Placement`."""
+
+    replicas: Count | None = None
+    sharded: bool = False
+    accept_batch_coupling: bool = False
+    precision: Literal["declared", "bfloat16", "float16"] = "declared"
+    remote_agent: RemoteAgentTable | None = None
+
+
+FOR_PLAYERS = tuple(key for key in PlaceTable.model_fields if key not in RoomTable.model_fields)
+"""Keys of a place that only a player has."""
+
+
+@final
+class PlacementTable(Table):
+    """strategy: how workers are laid onto machines. fuse: groups that share a worker, named after its first member.
+    logical_gpus: GPUs are counted and nothing more. of: what is asked, by player, oracle or loss."""
+
+    strategy: Literal["pack", "spread", "strict_spread"] = "pack"
+    fuse: list[list[str]] = Field(default=[])
+    logical_gpus: bool = False
+    of: dict[str, PlaceTable] = Field(default={})
+
+    def placement(self, grammar: Grammar) -> Placement:
+        """As a value. Raises PlacementError for names of nobody, and for what contradicts itself."""
+        everyone, players = hosted(grammar), [player.name for player in grammar.query.players]
+        self._refuse_strangers(grammar, everyone, players)
+        apart = {name: place.remote_agent for name, place in self.of.items() if place.remote_agent is not None}
+        plain = spread(grammar, self.fuse, {name: table.worker or f"{name}.agent" for name, table in apart.items()})
+        rooms: dict[str, list[tuple[str, Room]]] = {worker: [] for worker, _ in plain.workers}
+        for name in everyone:
+            rooms[plain.host_of[name]] += [(name, self.of.get(name, PlaceTable()).room)]
+        for name, worker in plain.agents:
+            rooms[worker] += [(f"the agent of {name}", apart[name].room)]
+        joint = {worker: _joint(worker, asking) for worker, asking in rooms.items()}
+        replicas = {worker: self._replicas(worker, hosts) for worker, hosts in plain.workers}
+        placement = replace(
+            plain,
+            rooms=tuple((worker, room) for worker, room in joint.items() if room != Room()),
+            strategy=Strategy(self.strategy),
+            replicas=tuple((worker, count) for worker, count in replicas.items() if count > 1),
+            sharded=tuple(name for name in players if name in self.of and self.of[name].sharded),
+            coupled=tuple(name for name in players if name in self.of and self.of[name].accept_batch_coupling),
+            precision=tuple(
+                (name, Precision(self.of[name].precision))
+                for name in players
+                if name in self.of and self.of[name].precision != "declared"
+            ),
+            logical_gpus=self.logical_gpus,
+        )
+        _refuse_one_machine_for_two(placement)
+        return placement
+
+    def resolved(self, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
+        """With nothing left to defaults: a table for everybody. Empty tables are left out."""
+        placement, players = self.placement(grammar), {player.name for player in grammar.query.players}
+        told: dict[str, Any] = {}  # Any: TOML
+        for name in hosted(grammar):
+            given = self.of.get(name, PlaceTable())
+            place = given.model_dump(exclude=set() if name in players else set(FOR_PLAYERS))
+            if name in players:
+                place["replicas"] = len(placement.replicas_of[placement.host_of[name]])
+            if given.remote_agent is not None:
+                own = {**place["remote_agent"], "worker": dict(placement.agents)[name]}
+                place["remote_agent"] = {key: value for key, value in own.items() if value != {}}
+            told[name] = {key: value for key, value in place.items() if value is not None and value != {}}
+        return {**self.model_dump(exclude_none=True), "of": told}
+
+    def _refuse_strangers(self, grammar: Grammar, everyone: Sequence[str], players: Sequence[str]) -> None:
+        for key, names in (("fuse", [name for group in self.fuse for name in group]), ("of", self.of)):
+            for name in names:
+                if name not in everyone:
+                    what = f"key 'placement.of.{name}' is of nobody" if key == "of" else f"{name!r} is to be fused"
+                    raise PlacementError(
+                        f"{what}: grammar {grammar.name!r} has {', '.join(everyone)}. "
+                        f"{nearest(name, everyone)}Correct the name."
+                    )
+        for name, place in self.of.items():
+            strange = [key for key in FOR_PLAYERS if key in place.model_fields_set]
+            if strange and name not in players:
+                raise PlacementError(
+                    f"key 'placement.of.{name}.{strange[0]}' is for players, and {name!r} is none; expected one of "
+                    f"{', '.join(players)}. Remove the key."
+                )
+
+    def _replicas(self, worker: str, hosts: Iterable[str]) -> int:
+        said = {name: self.of[name].replicas for name in hosts if name in self.of}
+        said = {name: count for name, count in said.items() if count is not None}
+        return next(iter(_agreed(worker, "replicas", said)), None) or 1
+
+
+def _joint(worker: str, asking: Sequence[tuple[str, Room]]) -> Room:
+    """What all who live on one worker ask together: sums, on one machine, in one process."""
+    total: dict[str, float] = {}
+    for _, room in asking:
+        for name, amount in room.resources:
+            total[name] = round(total.get(name, 0) + amount, 4)
+    gpus = round(sum(room.num_gpus for _, room in asking), 4)
+    if not _is_share(gpus):
+        who = ", ".join(name for name, room in asking if room.num_gpus)
+        raise PlacementError(
+            f"{who} share worker {worker!r} and ask for {gpus:g} GPUs together; expected a whole number, or a fraction "
+            "below 1, as Ray assigns them. Correct 'num_gpus' of one of them."
+        )
+    node = _agreed(worker, "node", {name: room.node for name, room in asking if room.node})
+    environment = _agreed(worker, "runtime_env", {name: room.runtime_env for name, room in asking if room.runtime_env})
+    cpus = round(sum(room.num_cpus for _, room in asking), 4)
+    return Room(cpus, gpus, tuple(total.items()), *(node or [""]), *(environment or [""]))
+
+
+def _agreed(worker: str, key: str, said: Mapping[str, Any]) -> list[Any]:  # Any: values of the key
+    """The one value that all who say something say; nothing where nobody does."""
+    for name, value in said.items():
+        first, other = next(iter(said.items()))
+        if value != other:
+            raise PlacementError(
+                f"{first} and {name} share worker {worker!r}, and contradict each other in {key!r}: {_told(other)} "
+                f"and {_told(value)}; expected one. Correct one of the two, or give them a worker each."
+            )
+    return list(said.values())[:1]
+
+
+def _told(value: object) -> str:
+    return repr(dict(value)) if isinstance(value, tuple) else str(value) if isinstance(value, int) else repr(value)
+
+
+def _refuse_one_machine_for_two(placement: Placement) -> None:
+    """Under strict_spread no two workers are on one machine, and an address is one."""
+    if placement.strategy is not Strategy.STRICT_SPREAD:
+        return
+    there: dict[str, str] = {}
+    for worker, room in placement.room_of.items():
+        if room.node and isinstance(room.node, str):
+            other = there.setdefault(room.node, worker)
+            if other != worker:
+                raise PlacementError(
+                    f"workers {other!r} and {worker!r} are both to be on {room.node!r}, and strategy 'strict_spread' "
+                    "gives each worker a machine of its own. Correct 'node' of one of them, or the strategy."
+                )

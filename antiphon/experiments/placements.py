@@ -1,0 +1,82 @@
+"""A placement by name, from a file, or from keywords, and the machine of each worker, where that is known."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from antiphon.coordinator.placement import Placement, Strategy
+from antiphon.errors import ExperimentError
+from antiphon.experiments.placement_table import PlacementTable
+from antiphon.experiments.toml_io import parse_toml
+from antiphon.experiments.validation import refused
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.typed import typed
+
+
+@typed
+def place(
+    grammar: Grammar,
+    *,
+    strategy: Literal["pack", "spread", "strict_spread"] = "pack",
+    fuse: Iterable[Iterable[str]] = (),
+    logical_gpus: bool = False,
+    of: Mapping[str, Mapping[str, Any]] | None = None,  # Any: the keys of a place
+) -> Placement:
+    """The placement that an experiment's table [placement] with these keys says.
+
+    of: by player, oracle or loss, what it is given: num_cpus, num_gpus, resources, node, and of players replicas,
+    sharded, accept_batch_coupling, precision and remote_agent.
+    Raises ExperimentError for a key or a value that is none, PlacementError for names of nobody and for contradictions.
+    """
+    raw = {"strategy": strategy, "fuse": _lists(fuse), "logical_gpus": logical_gpus, "of": of or {}}
+    return _checked(raw, "the placement").placement(grammar)
+
+
+def _lists(value: Any) -> Any:  # Any: groups of names, or a mistake, which is refused with the rest
+    return [_lists(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[str, Any] | None:  # Any: TOML
+    """The table [placement] of that name: "spread" (a worker each, and nothing asked), "together" (all on one), or a
+    TOML file that holds its keys; None for "own", the experiment's.
+
+    Raises ExperimentError for another name, or a file that does not parse.
+    """
+    if name == "own":
+        return None
+    if name == "spread":
+        return {}
+    if name == "together":
+        return {"fuse": [list(everyone())]}
+    if not name.endswith(".toml"):
+        raise ExperimentError(
+            f"placement {name!r} is not known; expected 'own', 'spread', 'together', or a path to a .toml file. "
+            "Name one of these."
+        )
+    title = f"placement {name!r}"
+    raw = parse_toml(Path(name), title)
+    _checked(raw, title)
+    return raw
+
+
+def machines(placement: Placement, found: Mapping[str, str]) -> Mapping[str, str]:
+    """The machine of each worker: the address that the placement names, each its own where the placement demands that,
+    or else where it was found."""
+    own = placement.strategy is Strategy.STRICT_SPREAD
+    return {
+        worker: room.node
+        if room.node and isinstance(room.node, str)
+        else f"machine of {worker}"
+        if own
+        else found[worker]
+        for worker, room in placement.room_of.items()
+    }
+
+
+def _checked(raw: Mapping[str, Any], title: str) -> PlacementTable:  # Any: TOML
+    try:
+        return PlacementTable.model_validate(raw)
+    except ValidationError as error:
+        raise refused(title, error, PlacementTable) from None

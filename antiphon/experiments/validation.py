@@ -1,0 +1,86 @@
+"""What pydantic finds wrong with a table, in our words: the key, what it takes, what arrived, the remedy."""
+
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from antiphon.errors import ExperimentError
+from antiphon.finding import nearest
+from antiphon.recipes.spelling import BareWord
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a string",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+}
+_BOUNDS = {
+    "greater_than_equal": ("ge", "of at least"),
+    "greater_than": ("gt", "above"),
+    "less_than_equal": ("le", "of at most"),
+}
+
+
+def refused(title: str, error: ValidationError, model: type[BaseModel]) -> ExperimentError:
+    """The refusal of what was to be a `model`; it names every wrong key."""
+    lines = [_refusal(dict(problem), model) for problem in error.errors(include_url=False)]
+    return ExperimentError(f"{title} is refused: " + "\n".join(dict.fromkeys(lines)))
+
+
+def _refusal(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
+    where = [str(part) for part in problem["loc"]]
+    key, kind = ".".join(where), problem["type"]
+    if kind == "extra_forbidden":
+        known = _keys(model, where[:-1])
+        near = nearest(where[-1], known)
+        return f"there is no key {key!r}; expected one of {', '.join(known)}. {near}Correct or remove it."
+    if kind == "missing":
+        return f"key {key!r} is missing. Add it."
+    return f"key {key!r} takes {_expected(problem)}, and {_arrived(problem['input'])} arrived. Correct the value."
+
+
+def _expected(problem: Mapping[str, Any]) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind in _EXPECTED:
+        return _EXPECTED[kind]
+    if kind in _BOUNDS:
+        bound, words = _BOUNDS[kind]
+        return f"a number {words} {context[bound]:g}"
+    if kind == "literal_error":
+        return str(context["expected"])
+    if kind == "value_error":
+        return str(context["error"])
+    return str(problem["msg"])
+
+
+def _arrived(value: object) -> str:
+    kinds = {
+        bool: "the boolean",
+        int: "the number",
+        float: "the number",
+        str: "the string",
+        BareWord: "the bare word",
+        list: "the list",
+        dict: "the table",
+    }
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return f"{kinds.get(type(value), 'the value')} {text}"
+
+
+def _keys(model: Any, path: list[str]) -> list[str]:
+    """The keys of the table at `path`. Any: an annotation of a field, or a model."""
+    model = next((each for each in get_args(model) if each is not type(None)), model) if _optional(model) else model
+    if get_origin(model) is dict:
+        return _keys(get_args(model)[1], path[1:])
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    return _keys(model.model_fields[path[0]].annotation, path[1:]) if path else list(model.model_fields)
+
+
+def _optional(annotation: Any) -> bool:
+    return type(None) in get_args(annotation)

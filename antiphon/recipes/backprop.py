@@ -1,0 +1,107 @@
+"""Experiments with backpropagation: classifiers, a player per layer, on digits or on a data set of one's own."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from antiphon.envs import digits, digits_arrays
+from antiphon.errors import ExperimentError
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.library.backprop import backprop
+from antiphon.grammars.library.networks import convolutional_layers, dense_layers
+from antiphon.grammars.oracle import OracleDeclaration, State
+from antiphon.grammars.query import Kind, Port
+from antiphon.recipes.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Table
+from antiphon.recipes.user_data import own_data
+
+
+class BackpropTable(Table):
+    """data: "digits", or "module:function" whose function returns an oracle's declaration, called with data_arguments.
+    widths: of the dense layers before the last. channels: of the convolutions, each halved by a max-pool."""
+
+    data: str = "digits"
+    data_arguments: Arguments = Field(default={})
+    batch: Count = 64
+    network: Literal["dense", "convolutional"] = "dense"
+    widths: list[Count] = Field(default=[128, 128])
+    channels: list[Count] = Field(default=[16, 32])
+    classes: Count = 10
+    dropout: Fraction = 0.0
+
+
+def build(table: BackpropTable) -> Grammar:
+    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError where its parts do not fit."""
+    nature = _nature(table)
+    example = [size for size in nature.questions[0].outputs[0].shape if isinstance(size, int)]
+    if table.network == "dense":
+        return backprop(nature, dense_layers(example, table.widths, table.classes, table.dropout))
+    _check_image(table, example)
+    return backprop(nature, convolutional_layers(example, table.channels, table.widths, table.classes, table.dropout))
+
+
+def evaluate(
+    table: BackpropTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
+) -> Evaluation:
+    """Accuracy in per cent on the whole test split of digits."""
+    x, y = digits_arrays("test", table.network == "convolutional")
+    hits = logits(grammar, states, x).argmax(dim=1) == y
+    return Evaluation("accuracy", "images", tuple((100.0 * hits).tolist()), " %")
+
+
+def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
+    """What the trained network plays into its loss: (n, ...) examples to (n, classes)."""
+    query = grammar.query
+    values = {Port(query.nodes[0].name): x}
+    (loss,) = (node for node in query.nodes if node.kind is Kind.LOSS)
+    with torch.no_grad():
+        for node in query.nodes[1:]:
+            if node.kind is Kind.PLAYER:
+                operator = trained(grammar, node.owner, states)
+            elif node.kind is Kind.OPERATOR and node.operator is not None:
+                operator = make_operator(node.operator)
+                operator = operator.eval() if isinstance(operator, torch.nn.Module) else operator
+            else:
+                continue
+            values[Port(node.name)] = operator(*(values[port] for port in node.inputs))
+    return values[loss.inputs[0]]
+
+
+def _nature(table: BackpropTable) -> OracleDeclaration:
+    if table.data == "digits":
+        return digits(table.batch, image=table.network == "convolutional")
+    own = table.data, table.data_arguments, table.batch
+    return own_data("backprop.data", *own, "'digits'", labelled=True)
+
+
+def _check_image(table: BackpropTable, example: list[int]) -> None:
+    halvings = 2 ** len(table.channels)
+    if len(example) != 3 or example[1] % halvings or example[2] % halvings:
+        raise ExperimentError(
+            f"key 'backprop.network' is 'convolutional' with {len(table.channels)} channels for examples of the shape "
+            f"{tuple(example)}; expected (channels, height, width), both sizes divisible by {halvings}. "
+            'Use fewer channels, other data, or network = "dense".'
+        )
+
+
+def judges(table: BackpropTable) -> bool:
+    """Data of one's own comes without a test split."""
+    return table.data == "digits"
+
+
+def scaled(table: BackpropTable, layers: int) -> BackpropTable:
+    """So many players: dense layers as wide as the first was, behind the convolutions if there are any."""
+    convolutions = len(table.channels) if table.network == "convolutional" else 0
+    if layers <= convolutions:
+        raise ExperimentError(
+            f"a network of {layers} layers was asked for, and key 'backprop.channels' has {convolutions} already; "
+            f"expected {convolutions + 1} or more. Use fewer channels, or more layers."
+        )
+    return table.model_copy(update={"widths": table.widths[:1] * (layers - convolutions - 1)})
+
+
+RECIPE = Recipe("backprop", build, evaluate, judges, scaled=scaled)

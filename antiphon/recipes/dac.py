@@ -1,0 +1,136 @@
+"""Experiments with Deviator-Actor-Critic, and with the response that it departs from: continuous control on an
+environment of Gymnasium."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from antiphon.envs import nature
+from antiphon.envs.environment import Spaces, read_spaces
+from antiphon.envs.evaluation import played_episodes
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.critic_derivative import critic_derivative
+from antiphon.grammars.library.dac import dac
+from antiphon.grammars.library.networks import Policy, StateAction
+from antiphon.grammars.oracle import OracleDeclaration, State
+from antiphon.installed import find_environment
+from antiphon.oracles import Annealing, gaussian
+from antiphon.recipes.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Seconds, Table
+
+
+class DacTable(Table):
+    """environment, keywords: as `gymnasium.make` takes them, or an installed one's name. envs: copies; they
+    are stepped every `act_every` rounds, 0 meaning `envs`, which makes one update per step of one environment.
+    learn_from: the round in which learning starts. soft: the clones' step; 0 copies them entirely every `clone_every`
+    rounds. sigma_*: the noise. deadline: seconds that a step may take under vectorization "async"."""
+
+    environment: str = "Pendulum-v1"
+    keywords: Arguments = Field(default={})
+    envs: Count = 8
+    batch: Count = 256
+    capacity: Count = 100_000
+    warmup: Index = 1000
+    learn_from: Index = 1000
+    reward_scale: Positive = 8.0
+    gamma: Fraction = 0.98
+    soft: Fraction = 0.005
+    clone_every: Count = 1
+    act_every: Index = 0
+    widths: list[Count] = Field(default=[256, 256])
+    sigma_start: Positive = 0.4
+    sigma_end: Positive = 0.1
+    sigma_rounds: Count = 14_000
+    sigma_hold: Index = 0
+    vectorization: Literal["sync", "async"] = "sync"
+    deadline: Seconds = 60.0
+
+    @property
+    def sigma(self) -> Annealing:
+        """The standard deviation of the noise, by round, in a player's units of the action."""
+        return Annealing(self.sigma_start, self.sigma_end, self.sigma_rounds, self.sigma_hold)
+
+
+def build(table: DacTable) -> Grammar:
+    """The grammar of a table. Raises OracleError for an environment that cannot be played."""
+    world, wind, actor, critic, deviator = parts(table)
+    return dac(world, wind, actor, critic, deviator, **options(table))
+
+
+def build_critic_derivative(table: DacTable) -> Grammar:
+    """The same with the response of earlier work, and without Deviator."""
+    world, wind, actor, critic, _ = parts(table)
+    return critic_derivative(world, wind, actor, critic, **options(table))
+
+
+def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]:
+    """Nature, Noise, Actor, Critic, Deviator."""
+    environment = find_environment(table.environment)
+    spaces = read_spaces(environment, table.keywords)
+    world = nature(
+        environment,
+        envs=table.envs,
+        batch=table.batch,
+        capacity=table.capacity,
+        warmup=table.warmup,
+        reward_scale=table.reward_scale,
+        keywords=table.keywords,
+        vectorization=table.vectorization,
+        deadline=table.deadline,
+    )
+    state, action, widths = spaces.observation, spaces.action, tuple(table.widths)
+    return (
+        world,
+        gaussian((action,), batch=table.envs, symbol="envs", scale=table.sigma),
+        Factory.of(Policy, state, action, widths, **_head(spaces)),
+        Factory.of(StateAction, state, action, 1, widths),
+        Factory.of(StateAction, state, action, action, widths),
+    )
+
+
+def options(table: DacTable) -> dict[str, Any]:
+    """What both grammars take besides. Any: numbers of two kinds, and None."""
+    return {
+        "gamma": table.gamma,
+        "soft": table.soft or None,
+        "clone_every": table.clone_every,
+        "act_every": table.act_every or table.envs,
+        "learn_from": table.learn_from,
+    }
+
+
+def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
+    """Returns of Actor without noise, one episode per seed."""
+    seeds = range(evaluation.first_seed, evaluation.first_seed + evaluation.episodes)
+    actor = trained(grammar, "Actor", states)
+    returns, cut = played_episodes(
+        find_environment(table.environment),
+        actor,
+        seeds,
+        keywords=table.keywords,
+        max_steps=evaluation.max_steps,
+    )
+    return Evaluation("return", "episodes", tuple(returns), cut=cut)
+
+
+def settings(table: DacTable, round: int) -> Mapping[str, float]:
+    """The noise's standard deviation."""
+    return {"sigma": table.sigma.at(round)}
+
+
+def scaled(table: DacTable, layers: int) -> DacTable:
+    """Actor, Critic and Deviator of so many layers each, all hidden ones as wide as the first was."""
+    return table.model_copy(update={"widths": table.widths[:1] * (layers - 1)})
+
+
+def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:
+    """What lets Actor reach every action: nothing where all are bounded on both sides, which is tanh's range."""
+    if set(spaces.low) == {-1.0} and set(spaces.high) == {1.0}:
+        return {}
+    return {"low": spaces.low, "high": spaces.high}
+
+
+RECIPE = Recipe("dac", build, evaluate, settings=settings, scaled=scaled)
+CRITIC_DERIVATIVE = Recipe("critic-derivative", build_critic_derivative, evaluate, settings=settings, scaled=scaled)

@@ -1,0 +1,67 @@
+"""Experiments with Deviator-Actor-Critic on the quadratic bandit, where the best action is known."""
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from antiphon.envs import quadratic_bandit
+from antiphon.envs.bandit import TARGET
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.dac_bandit import dac_bandit
+from antiphon.grammars.library.networks import StateAction
+from antiphon.grammars.oracle import State
+from antiphon.oracles import Annealing, gaussian
+from antiphon.recipes.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.tables import Count, EvaluationTable, Index, Positive, Table
+
+
+class DacBanditTable(Table):
+    """dimension: of the action. instance: which bandit. critic_widths, deviator_widths: of the hidden layers; none
+    makes an affine function. sigma_*: the noise."""
+
+    dimension: Count = 10
+    instance: Index = 0
+    batch: Count = 256
+    critic_widths: list[Count] = Field(default=[100, 10])
+    deviator_widths: list[Count] = Field(default=[300, 100])
+    sigma_start: Positive = 0.5
+    sigma_end: Positive = 0.2
+    sigma_rounds: Count = 2500
+    sigma_hold: Index = 0
+
+    @property
+    def sigma(self) -> Annealing:
+        """The standard deviation of the noise, by round."""
+        return Annealing(self.sigma_start, self.sigma_end, self.sigma_rounds, self.sigma_hold)
+
+
+def build(table: DacBanditTable) -> Grammar:
+    """The grammar of a table. Actor's parameters are its action: the state says nothing."""
+    size = table.dimension
+    return dac_bandit(
+        quadratic_bandit(size, batch=table.batch, instance=table.instance),
+        gaussian((size,), batch=table.batch, scale=table.sigma),
+        Factory.of(nn.Linear, 1, size, bias=False),
+        Factory.of(StateAction, 1, size, 1, tuple(table.critic_widths)),
+        Factory.of(StateAction, 1, size, size, tuple(table.deviator_widths)),
+    )
+
+
+def evaluate(
+    table: DacBanditTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
+) -> Evaluation:
+    """How far Actor's action is from the best one, in each coordinate, in per cent of how far zero is."""
+    with torch.no_grad():
+        played = trained(grammar, "Actor", states)(torch.ones(1, 1)).squeeze(0)
+    return Evaluation("distance", "coordinates", tuple((100 * (played - TARGET).abs() / TARGET).tolist()), " %")
+
+
+def settings(table: DacBanditTable, round: int) -> Mapping[str, float]:
+    """The noise's standard deviation."""
+    return {"sigma": table.sigma.at(round)}
+
+
+RECIPE = Recipe("dac-bandit", build, evaluate, settings=settings)

@@ -1,0 +1,85 @@
+"""Experiments with the generative adversarial network: images, on digits, MNIST or a data set of one's own."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.gan import gan
+from antiphon.grammars.library.generative import (
+    ConvolutionalAnalysis,
+    ConvolutionalSynthesis,
+    DenseAnalysis,
+    DenseSynthesis,
+)
+from antiphon.grammars.oracle import State
+from antiphon.oracles import gaussian
+from antiphon.recipes.images import SHIPPED, check_halvings, environment, example_of, held_out
+from antiphon.recipes.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Table
+from antiphon.recipes.two_sample import nearest_neighbour_hits
+
+
+class GanTable(Table):
+    """data: as in [vae]. latent: dimensions of eps. saturating: whether Forger descends L, as the essay has it, or
+    climbs log D. widths: of Curator's dense layers; channels: of its convolutions; slope: of its rectifiers below zero.
+    forger_widths and forger_channels: Forger's, from the noise on."""
+
+    data: str = "digits"
+    data_arguments: Arguments = Field(default={})
+    batch: Count = 64
+    network: Literal["dense", "convolutional"] = "dense"
+    latent: Count = 64
+    saturating: bool = False
+    widths: list[Count] = Field(default=[256, 128])
+    channels: list[Count] = Field(default=[32, 64])
+    slope: Fraction = 0.2
+    forger_widths: list[Count] = Field(default=[128, 256])
+    forger_channels: list[Count] = Field(default=[64, 32])
+
+
+def build(table: GanTable) -> Grammar:
+    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError where its parts do not fit."""
+    image = table.network == "convolutional"
+    nature = environment("gan", table.data, table.data_arguments, table.batch, image, "no")
+    example = example_of(nature)
+    if image:
+        check_halvings("gan", example, table.channels)
+        check_halvings("gan", example, table.forger_channels)
+        forger = Factory.of(ConvolutionalSynthesis, table.latent, example, table.forger_channels, squashed=True)
+        curator = Factory.of(ConvolutionalAnalysis, example, 1, table.channels, slope=table.slope)
+    else:
+        forger = Factory.of(DenseSynthesis, table.latent, example, table.forger_widths, squashed=True)
+        curator = Factory.of(DenseAnalysis, example, 1, table.widths, slope=table.slope)
+    noise = gaussian((table.latent,), batch=table.batch)
+    return gan(nature, noise, forger, curator, saturating=table.saturating)
+
+
+def evaluate(table: GanTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
+    """How often, in per cent, an image's nearest neighbour tells whether it is real or forged: 50 % would be perfect.
+
+    The test images among as many forged ones; see `nearest_neighbour_hits`.
+    """
+    real = held_out(table.data, table.network == "convolutional", "no")
+    hits = nearest_neighbour_hits(real, forged(grammar, states, len(real), evaluation.first_seed))
+    return Evaluation("real told from forged", "images", tuple((100.0 * hits).tolist()), " %")
+
+
+@torch.no_grad()
+def forged(grammar: Grammar, states: Mapping[str, State], count: int, seed: int) -> Tensor:
+    """So many images of Forger's, from standard normal noise: (count, ...)."""
+    latent = grammar.query.by_name["Noise.sample"].outputs[0].shape[1]
+    assert isinstance(latent, int)  # only the batch is symbolic
+    return trained(grammar, "Forger", states)(torch.randn(count, latent, generator=torch.Generator().manual_seed(seed)))
+
+
+def judges(table: GanTable) -> bool:
+    """Data of one's own comes without a test split."""
+    return table.data in SHIPPED
+
+
+RECIPE = Recipe("gan", build, evaluate, judges)

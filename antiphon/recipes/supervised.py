@@ -1,0 +1,61 @@
+"""Experiments with supervised learning: a classifier as one player, on digits or on a data set of one's own."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from antiphon.envs import digits, digits_arrays
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.networks import Perceptron
+from antiphon.grammars.library.penalty import squared_norm
+from antiphon.grammars.library.supervised import supervised
+from antiphon.grammars.oracle import State
+from antiphon.recipes.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Table
+from antiphon.recipes.user_data import own_data, width_of
+
+
+class SupervisedTable(Table):
+    """data: "digits", or "module:function" whose function returns the declaration of an oracle that answers (x, y), x
+    vectors, y labels. widths: of the layers before the last. penalty: on the squares of all weights; 0 for none."""
+
+    data: str = "digits"
+    data_arguments: Arguments = Field(default={})
+    batch: Count = 64
+    widths: list[Count] = Field(default=[128])
+    classes: Count = 10
+    penalty: Annotated[float, Field(ge=0)] = 0.0001
+
+
+def build(table: SupervisedTable) -> Grammar:
+    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError where its parts do not fit."""
+    nature = digits(table.batch) if table.data == "digits" else _own(table)
+    predictor = Factory.of(Perceptron, width_of("supervised.data", nature), table.classes, table.widths)
+    penalty = Factory.of(squared_norm, weight=table.penalty, biases=False) if table.penalty else None
+    return supervised(nature, predictor, penalty=penalty)
+
+
+def evaluate(
+    table: SupervisedTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
+) -> Evaluation:
+    """Accuracy in per cent on the whole test split of digits."""
+    x, y = digits_arrays("test")
+    with torch.no_grad():
+        played = trained(grammar, "Predictor", states)(x)
+    logits = played[0] if table.penalty else played
+    return Evaluation("accuracy", "images", tuple((100.0 * (logits.argmax(dim=1) == y)).tolist()), " %")
+
+
+def judges(table: SupervisedTable) -> bool:
+    """Data of one's own comes without a test split."""
+    return table.data == "digits"
+
+
+def _own(table: SupervisedTable):  # noqa: ANN202 - an OracleDeclaration
+    return own_data("supervised.data", table.data, table.data_arguments, table.batch, "'digits'")
+
+
+RECIPE = Recipe("supervised", build, evaluate, judges)

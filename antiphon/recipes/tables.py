@@ -1,0 +1,90 @@
+"""The tables that every experiment has: strict, frozen, and closed to unknown keys."""
+
+from datetime import date, time
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from antiphon.agents.specification import AgentSpecification, OnFailure
+from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.numbers import LONGEST
+from antiphon.recipes.spelling import BareWord
+
+
+def _free(value: object) -> object:
+    """A value of an untyped table. A bare word is refused: it may be a string, or a misspelled number or boolean."""
+    if isinstance(value, BareWord):
+        quoted = f'"{value or "text"}"'
+        raise ValueError(f"a number, true, false, None, a list, a table, or a string in quotes, such as '{quoted}'")
+    if not _is_toml(value):
+        raise ValueError("what TOML can hold: numbers, strings, booleans, dates, None, and lists and tables of these")
+    return value
+
+
+def _is_toml(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_toml, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) for key in value) and all(map(_is_toml, value.values()))
+    return value is None or isinstance(value, bool | int | float | str | date | time)
+
+
+Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: of an optimizer, a user's own function
+
+
+class Table(BaseModel):
+    """A table of an experiment: a key that it does not have is refused, and no value is converted; numbers are finite,
+    but for those in untyped tables."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class AgentTable(Table):
+    """How a player optimizes. agent: "torch", "module:Class", or the name of an installed one; optimizer, clip_* and
+    scheduler* are for "torch" alone. every, start: the rounds on which the player moves. on_failure: of an agent that
+    is not "torch": fail, skip or restart."""
+
+    agent: str = "torch"
+    optimizer: str = "Adam"
+    arguments: Arguments = Field(default={})
+    clip_norm: Positive | None = None
+    clip_value: Positive | None = None
+    scheduler: str | None = None
+    scheduler_arguments: Arguments = Field(default={})
+    every: Count = 1
+    start: Index = 0
+    on_failure: OnFailure = "fail"
+
+    def specification(self) -> AgentSpecification:
+        """The agent as a value. Raises ExperimentError for what torch does not have."""
+        given = self.model_dump(exclude={"optimizer", "arguments", "every", "start"})
+        cadence = Cadence(self.every, self.start)
+        return AgentSpecification.of(self.optimizer, self.arguments, **given, cadence=cadence)
+
+    def overridden(self, player: "AgentTable") -> "AgentTable":
+        """This table with what `player` sets, None too. Another optimizer or scheduler brings its own arguments,
+        another agent everything but the cadence; else arguments are merged key by key."""
+        own, changes = self.model_dump(), player.model_dump(exclude_unset=True)
+        if player.agent != self.agent and "agent" in changes:
+            own = {key: own[key] for key in ("every", "start")}
+        elif "optimizer" in changes and player.optimizer != self.optimizer:
+            own["arguments"] = {}
+        if "scheduler" in changes and player.scheduler != self.scheduler:
+            own["scheduler_arguments"] = {}
+        for key in {"arguments", "scheduler_arguments"} & own.keys() & changes.keys():
+            changes[key] = {**own[key], **changes[key]}
+        return AgentTable(**{**own, **changes})
+
+
+class EvaluationTable(Table):
+    """Episodes on the seeds first_seed, first_seed + 1, ...: never seen in training. max_steps: of an episode, which is
+    cut there; for environments without a time limit."""
+
+    episodes: Count = 50
+    first_seed: Index = 10_000
+    max_steps: Count = 10_000

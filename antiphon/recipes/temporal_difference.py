@@ -1,0 +1,129 @@
+"""Experiments with temporal differences and their kin, on Markov decision processes whose values are known."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from antiphon.envs.markov import markov
+from antiphon.envs.markov_examples import baird_policies, baird_star, boyan_chain, random_walk
+from antiphon.envs.markov_process import MarkovProcess
+from antiphon.envs.markov_solutions import state_values
+from antiphon.errors import ExperimentError
+from antiphon.finding import made
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.implicit import implicit_temporal_difference
+from antiphon.grammars.library.networks import Perceptron
+from antiphon.grammars.library.projected_fixpoint import gtd2, tdc
+from antiphon.grammars.library.temporal_difference import (
+    double_residual_gradient,
+    residual_gradient,
+    semi_gradient,
+    temporal_difference,
+)
+from antiphon.grammars.oracle import State
+from antiphon.recipes.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Positive, Table
+
+
+class TemporalDifferenceTable(Table):
+    """process: "random-walk", of so many states; "boyan-chain"; "baird-star", off policy; or "module:function" whose
+    function returns a `MarkovProcess`, called with process_arguments. play: "all" transitions with their probabilities,
+    or `batch` of them, drawn or walked. method: what R says. widths: of Critic's layers before the last; without any
+    it is linear in the features. clone_every, soft: for the method "clone"; soft = 0 copies entirely. step: for
+    "implicit", the learning rate of Critic's SGD."""
+
+    process: str = "random-walk"
+    process_arguments: Arguments = Field(default={})
+    states: Count = 19
+    play: Literal["all", "draw", "walk"] = "walk"
+    batch: Count = 32
+    method: Literal["clone", "semi-gradient", "residual", "double-residual", "gtd2", "tdc", "implicit"] = "clone"
+    gamma: Fraction = 1.0
+    clone_every: Count = 1
+    soft: Fraction = 0.0
+    step: Positive = 0.5
+    widths: list[Count] = Field(default=[])
+
+
+def build(table: TemporalDifferenceTable) -> Grammar:
+    """The grammar of a table. Raises ExperimentError, OracleError or GrammarError where its parts do not fit."""
+    process, (behaviour, policy) = world(table), policies(table)
+    batch = None if table.play == "all" else table.batch
+    nature = markov(process, play=table.play, batch=batch, behaviour=behaviour, policy=policy)
+    critic, gamma = _critic(table, process), table.gamma
+    match table.method:
+        case "clone":
+            soft = table.soft or None
+            return temporal_difference(nature, critic, gamma=gamma, clone_every=table.clone_every, soft=soft)
+        case "semi-gradient":
+            return semi_gradient(nature, critic, gamma=gamma)
+        case "residual":
+            return residual_gradient(nature, critic, gamma=gamma)
+        case "double-residual":
+            return double_residual_gradient(nature, critic, gamma=gamma)
+        case "gtd2":
+            return gtd2(nature, critic, critic, gamma=gamma)
+        case "tdc":
+            return tdc(nature, critic, critic, gamma=gamma)
+        case "implicit":
+            return implicit_temporal_difference(nature, critic, step=table.step, gamma=gamma)
+
+
+def evaluate(
+    table: TemporalDifferenceTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
+) -> Evaluation:
+    """How far Critic is from the solution of the Bellman equation in each state, in per cent of the values' range."""
+    process, (_, policy) = world(table), policies(table)
+    values = state_values(process, process.uniform_policy if policy is None else policy, table.gamma)
+    with torch.no_grad():
+        played = trained(grammar, "Critic", states)(process.features)[:, 0].double()
+    span = float(values.max() - values.min()) or 1.0  # where all are alike, they are 0: in hundredths then
+    errors = 100.0 * (played - values).abs()[~process.terminal] / span
+    return Evaluation("error of the value", "states", tuple(errors.tolist()), " %")
+
+
+def world(table: TemporalDifferenceTable) -> MarkovProcess:
+    """The process of a table. Raises ExperimentError for one that is not known, or is none."""
+    match table.process:
+        case "random-walk":
+            return random_walk(table.states)
+        case "boyan-chain":
+            return boyan_chain()
+        case "baird-star":
+            return baird_star()
+    if ":" not in table.process:
+        raise ExperimentError(
+            "key 'temporal_difference.process' takes 'random-walk', 'boyan-chain', 'baird-star' or 'module:function', "
+            f"and {table.process!r} arrived. Correct the value."
+        )
+    process: Any = made("process", table.process, table.process_arguments)  # Any: a user's function made it
+    if not isinstance(process, MarkovProcess):
+        raise ExperimentError(
+            f"process {table.process!r} returned a {type(process).__name__}; expected an antiphon.MarkovProcess. "
+            "Return one."
+        )
+    return process
+
+
+def policies(table: TemporalDifferenceTable) -> tuple[Tensor | None, Tensor | None]:
+    """Who acts and who is evaluated; None for chance, or for whoever acts."""
+    return baird_policies() if table.process == "baird-star" else (None, None)
+
+
+def _critic(table: TemporalDifferenceTable, process: MarkovProcess) -> Factory:
+    width, kind = process.features.shape[1], process.features.dtype
+    if not table.widths:
+        return Factory.of(nn.Linear, width, 1, bias=False, dtype=kind)
+    if kind is not torch.float32:
+        raise ExperimentError(
+            f"key 'temporal_difference.widths' is {table.widths} for features of {kind}; expected float32 for a "
+            "network. Leave it empty, or make the features float32."
+        )
+    return Factory.of(Perceptron, width, 1, table.widths)
+
+
+RECIPE = Recipe("temporal-difference", build, evaluate)

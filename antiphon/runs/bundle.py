@@ -1,0 +1,94 @@
+"""What a run takes along to a cluster: this antiphon, the experiment with nothing left open, and the user's modules.
+
+The cluster's machines bring Ray, torch and the other dependencies. antiphon itself travels, as the files of its wheel,
+unpacked: Ray would install a wheel with pip, on every node, with whatever it depends on.
+"""
+
+import contextlib
+import importlib.util
+import shutil
+import site
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import antiphon
+from antiphon.deploy.jobs import Parcel
+from antiphon.errors import ExperimentError
+from antiphon.runs.folder import EXPERIMENT
+
+SUBPACKAGES = ("agents", "coordinator", "deploy", "envs", "grammars", "oracles", "transport")
+"""Which a development install keeps elsewhere than under the package's own folder."""
+
+_LIMIT = 200 * 2**20
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+@contextlib.contextmanager
+def packed(experiment: str) -> Iterator[Parcel]:
+    """A parcel with the TOML of an experiment; removed at the end.
+
+    The user's modules are those that are imported and not installed: whatever the experiment names, and what that
+    imports, once its grammar and agents were made here. Raises ExperimentError for more than 200 MiB of them.
+    """
+    with tempfile.TemporaryDirectory(prefix="antiphon-") as place:
+        folder, package = Path(place) / "run", Path(place) / "antiphon"
+        folder.mkdir()
+        (folder / EXPERIMENT).write_text(experiment, encoding="utf-8")
+        for path in own_modules():
+            _copy(path, folder / path.name)
+        _check_size(folder)
+        copy_antiphon(package)
+        yield Parcel(folder, (package,))
+
+
+def copy_antiphon(target: Path) -> None:
+    """The package as a wheel would install it, from wherever this one is."""
+    _copy(Path(str(antiphon.__file__)).parent, target)
+    for name in SUBPACKAGES:
+        spec = importlib.util.find_spec(f"antiphon.{name}")
+        assert spec is not None and spec.submodule_search_locations  # they are part of this distribution
+        if not (target / name).exists():
+            _copy(Path(next(iter(spec.submodule_search_locations))), target / name)
+
+
+def own_modules() -> list[Path]:
+    """Files and folders of the imported top-level modules that no installed distribution has brought."""
+    tops = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - {"antiphon", "__main__"}
+    paths = {path for name in tops for path in _path_of(name)}
+    return sorted(path for path in paths if path.exists() and not _installed(path))
+
+
+def _path_of(name: str) -> list[Path]:
+    module = sys.modules.get(name)
+    places = list(getattr(module, "__path__", None) or [])
+    file = getattr(module, "__file__", None)
+    found = places or ([file] if file else [])
+    return [Path(path).resolve() for path in found if isinstance(path, str)]
+
+
+def _installed(path: Path) -> bool:
+    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
+    places = [*(sysconfig.get_path(kind) for kind in kinds), *site.getsitepackages(), site.getusersitepackages()]
+    # An environment's own folders, and those of the Python that it was made from, whose library it uses.
+    places += [sysconfig.get_path(kind, vars={"base": sys.base_prefix}) for kind in kinds[:2]]
+    return any(path.is_relative_to(Path(place).resolve()) for place in places)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=_LEFT_OUT)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _check_size(folder: Path) -> None:
+    sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    if sum(sizes.values()) > _LIMIT:
+        largest, total = max(sizes, key=lambda path: sizes[path]).relative_to(folder), sum(sizes.values()) / 2**20
+        raise ExperimentError(
+            f"your own modules are {total:.0f} MiB, the largest file {str(largest)!r}; expected at most "
+            f"{_LIMIT / 2**20:.0f} MiB to be shipped. Keep data outside of packages, where every node can read it."
+        )

@@ -1,0 +1,36 @@
+"""Evaluation of a run folder: its newest complete checkpoint, judged as the recipe of its grammar says."""
+
+from pathlib import Path
+
+import torch
+
+from antiphon.errors import ExperimentError
+from antiphon.experiments.load import read_experiment
+from antiphon.recipes.recipe import Evaluation
+from antiphon.runs.folder import EXPERIMENT, RunFolder
+
+
+def evaluate_folder(path: Path, episodes: int | None = None, max_steps: int | None = None) -> Evaluation:
+    """What the newest checkpoint achieves on what training never saw; the same every time.
+
+    episodes, max_steps: instead of the experiment's own numbers. Raises ExperimentError for what is no run folder,
+    holds no complete checkpoint, or has nothing to be judged by (a user's own grammar or data).
+    """
+    folder = RunFolder.open(path)
+    given = {"evaluation.episodes": episodes, "evaluation.max_steps": max_steps}
+    changes = {key: value for key, value in given.items() if value is not None}
+    experiment = read_experiment(str(path / EXPERIMENT), changes)
+    recipe = experiment.recipe
+    if recipe is None or not recipe.judges(experiment.table):
+        raise ExperimentError(
+            f"{str(path)!r} is a run of {experiment.grammar!r} that has nothing to be judged by; expected grammar "
+            "'dac', or another of the library on data that comes with it. Read its losses in metrics.jsonl, load its "
+            "checkpoint with your own code."
+        )
+    _, states = folder.newest()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(experiment.threads)
+    try:
+        return recipe.evaluate(experiment.table, experiment.evaluation, experiment.build(), states)
+    finally:
+        torch.set_num_threads(threads)

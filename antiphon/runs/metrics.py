@@ -1,0 +1,134 @@
+"""Metrics of a run: one record per batch of rounds, as JSON lines and as TensorBoard events."""
+
+import json
+import math
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, final
+
+from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue] - generated
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue] - generated
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from antiphon.coordinator.executor import Played
+from antiphon.runs.folder import cannot_be_written
+
+FILE = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is told of one batch of rounds. round: rounds played so far; seconds: since the first one began.
+
+    losses: means over the batch of rounds. reports: of oracles. settings: figures that follow from the round.
+    skipped: per player whose agent failed and is to go on, moves that were left out since the first round; failures:
+    the last of them, in words.
+    """
+
+    round: int
+    seconds: float
+    rounds_per_second: float
+    losses: Mapping[str, float]
+    reports: Mapping[str, Mapping[str, float]]
+    settings: Mapping[str, float]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, played: Played, seconds: float, batch_seconds: float, settings: Mapping[str, float]) -> "Record":
+        """From what was played. A loss that was not asked in the batch is left out."""
+        losses = {name: mean(values) for name, (_, values) in sorted(played.losses.items()) if values}
+        reports = {name: dict(report) for name, report in sorted(played.reports.items())}
+        speed = played.rounds / max(batch_seconds, 1e-9)
+        skipped = {player: each.moves for player, each in sorted(played.skipped.items())}
+        failures = {player: f"round {each.round}: {each.reason}" for player, each in sorted(played.skipped.items())}
+        figures = losses, reports, dict(settings), skipped, failures
+        return cls(played.round, round(seconds, 3), round(speed, 2), *figures)
+
+    def after(self, earlier: "Record") -> "Record":
+        """With the moves that were left out before."""
+        both = {*earlier.skipped, *self.skipped}
+        skipped = {player: earlier.skipped.get(player, 0) + self.skipped.get(player, 0) for player in sorted(both)}
+        return replace(self, skipped=skipped, failures={**earlier.failures, **self.failures})
+
+    @property
+    def scalars(self) -> Mapping[str, float]:
+        """Everything under one name each, for TensorBoard."""
+        losses = {f"losses/{name}": value for name, value in self.losses.items()}
+        told = {f"{name}/{key}": value for name, report in self.reports.items() for key, value in report.items()}
+        skipped = {f"skipped/{player}": float(moves) for player, moves in self.skipped.items()}
+        return {**losses, **told, **self.settings, **skipped, "rounds_per_second": self.rounds_per_second}
+
+
+@final
+class Metrics:
+    """Writes records into a run folder, each flushed before `write` returns. Raises RoundError that names the file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._lines_path = folder / FILE
+        self._events_path = folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+        try:
+            self._lines = self._lines_path.open("w")
+            self._events_file = self._events_path.open("wb")
+        except OSError as error:
+            raise cannot_be_written(self._lines_path, error) from error
+        # Written here and now: torch's SummaryWriter writes from a thread, whose errors surface late or never.
+        self._events = RecordWriter(self._events_file)
+        self._write_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def write(self, record: Record) -> None:
+        """One line, and one event."""
+        try:
+            self._lines.write(json.dumps(finite(asdict(record)), allow_nan=False) + "\n")
+            self._lines.flush()
+        except OSError as error:
+            raise cannot_be_written(self._lines_path, error) from error
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in record.scalars.items()]
+        self._write_event(Event(wall_time=time.time(), step=record.round, summary=Summary(value=values)))
+
+    def close(self) -> None:
+        """Close both files. What could not be flushed was told already."""
+        for file in (self._lines, self._events_file):
+            try:
+                file.close()
+            except OSError:
+                continue
+
+    def __enter__(self) -> "Metrics":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write_event(self, event: Any) -> None:  # Any: protobuf's generated classes have no types
+        try:
+            self._events.write(event.SerializeToString())
+            self._events_file.flush()
+        except OSError as error:
+            raise cannot_be_written(self._events_path, error) from error
+
+
+def mean(values: Sequence[float]) -> float:
+    """Rounded once; NaN where a value is none or infinite, which `fsum` and `statistics` refuse.
+
+    >>> mean([1e308, 1e308, float("nan")]), mean([1.0, 2.0])
+    (nan, 1.5)
+    """
+    if not all(map(math.isfinite, values)):
+        return math.nan
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
+
+
+def finite(value: Any) -> Any:  # Any: JSON
+    """The value with null for infinities and NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,229 @@
+"""A run: an experiment played on its executor, with its metrics, checkpoints and summary written to a folder."""
+
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from antiphon.coordinator.placement import Placement
+from antiphon.errors import AntiphonError, RoundError
+from antiphon.experiments.experiment import Experiment
+from antiphon.experiments.toml_io import toml
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.typed import typed
+from antiphon.launching import Launched, launch
+from antiphon.recipes.recipe import Evaluation
+from antiphon.runs.evaluation import evaluate_folder
+from antiphon.runs.folder import RunFolder, check_place, default_paths
+from antiphon.runs.interrupts import Interrupts
+from antiphon.runs.metrics import Metrics, Record, finite
+from antiphon.runs.nonfinite import check_losses, check_parameters
+from antiphon.runs.preflight import rehearse
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a run ended. stopped_by: the signal that ended it early, else 0. last: its last record."""
+
+    folder: Path
+    last: Record
+    stopped_by: int
+    evaluation: Evaluation | None
+
+
+class View(Protocol):
+    """Whoever watches a run."""
+
+    def started(self, game: Launched, experiment: Experiment) -> None:
+        """Everyone is made; the first round was not played yet."""
+        ...
+
+    def played(self, record: Record, folder: Path) -> None:
+        """A batch of rounds was played."""
+        ...
+
+    def ended(self) -> None:
+        """No more batches will be played."""
+        ...
+
+
+class Unseen:
+    """Nobody watches."""
+
+    def started(self, game: Launched, experiment: Experiment) -> None:
+        """Say nothing."""
+
+    def played(self, record: Record, folder: Path) -> None:
+        """Say nothing."""
+
+    def ended(self) -> None:
+        """Say nothing."""
+
+
+@typed
+def run_experiment(
+    experiment: Experiment,
+    out: Path | str | None = None,
+    view: View | None = None,
+    *,
+    name: str | None = None,
+    address: str | None = None,
+) -> Finished:
+    """Play an experiment into the folder `out` (else `runs/<grammar>-<date>-<time>`), then evaluate it.
+
+    name: of the run. address: of a cluster that this machine is a node of; under the executor `ray`, where None starts
+    a Ray of its own.
+    The folder is made once the first round was played: what cannot start leaves nothing behind. The first SIGINT or
+    SIGTERM (or `antiphon stop`) ends the run after the batch in flight, with everything written; a second signal raises
+    KeyboardInterrupt. Raises what refuses the experiment before that; after it RoundError, with what was written until
+    then in place.
+    """
+    view = view or Unseen()
+    grammar = experiment.build()
+    agents = experiment.agents(grammar)
+    apart = experiment.placed(grammar)  # also inline, where it is not used: it refuses unknown names
+    placement = apart if experiment.executor == "ray" else None
+    path = None if out is None else Path(out)
+    likely = path or next(each for each in default_paths(grammar.name) if not each.exists())
+    check_place(likely, grammar, experiment.keep_checkpoints)
+    rehearse(grammar, agents, with_own_packages(placement))
+    with Interrupts() as interrupts:
+        with launch(
+            grammar,
+            agents,
+            executor=experiment.executor,
+            transport=experiment.transport,
+            seed=experiment.seed,
+            placement=placement,
+            threads=experiment.threads,
+            deadline=experiment.deadline,
+            run=name,
+            address=address,
+        ) as game:
+            interrupts.arm()
+            view.started(game, experiment)
+            play = _Play(game, experiment, interrupts, view)
+            try:
+                play.first()
+                folder = RunFolder.make(path, grammar.name, toml(resolved(experiment, grammar)))
+                play.rest(folder)
+            finally:
+                view.ended()
+        interrupts.gentle = False
+        return _finish(folder, play.record, experiment, interrupts.asked)
+
+
+def with_own_packages(placement: Placement | None) -> list[str]:
+    """The players whose agents have an environment of their own, which is not here."""
+    if placement is None:
+        return []
+    return [player for player, worker in placement.agents if placement.room_of[worker].runtime_env]
+
+
+def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
+    """The experiment with nothing left to defaults: every key, every player's whole agent, everybody's place."""
+    common = experiment.agent.model_dump(exclude_none=True)
+    players = {
+        name: {key: value for key, value in table.model_dump().items() if value is not None or key in common}
+        for name, table in experiment.agent_tables(grammar).items()
+    }
+    plain = experiment.model_dump(exclude_none=True)
+    return {**plain, "players": players, "placement": experiment.placement.resolved(grammar)}
+
+
+class _Play:
+    """The batches of one run. `record` tells of the last one."""
+
+    def __init__(self, game: Launched, experiment: Experiment, interrupts: Interrupts, view: View) -> None:
+        self._game, self._experiment, self._interrupts, self._view = game, experiment, interrupts, view
+        self._started = time.perf_counter()
+
+    def first(self) -> None:
+        """One round, before anything is written."""
+        self._batch(1)
+        self._check()
+
+    def rest(self, folder: RunFolder) -> None:
+        """All other rounds, into the folder."""
+        self._interrupts.gentle = True
+        try:
+            with Metrics(folder.path) as metrics:
+                self._batches(folder, metrics)
+            folder.save(self._game, self._experiment.keep_checkpoints)
+            if self._experiment.on_nonfinite == "fail":
+                round, states = folder.newest()
+                check_parameters(states, round)
+        except KeyboardInterrupt:
+            self._conclude(folder, "aborted")
+            raise
+        except AntiphonError as error:
+            failure = _as_round_error(error, self.record.round)
+            self._conclude(folder, "failed", str(failure))
+            raise failure from error
+        self._conclude(folder, "interrupted" if self._interrupts.asked else "finished")
+
+    def _batches(self, folder: RunFolder, metrics: Metrics) -> None:
+        experiment = self._experiment
+        self._tell(metrics, folder)
+        while self.record.round < experiment.rounds and not self._interrupts.asked:
+            before, each = self.record.round, experiment.rounds_per_report
+            earlier = self.record
+            self._batch(min(each - before % each, experiment.rounds - before))
+            self.record = self.record.after(earlier)
+            self._tell(metrics, folder)
+            self._check()
+            if self._game.ending:
+                self._interrupts.asked = self._interrupts.asked or signal.SIGTERM
+            passed = self.record.round // experiment.checkpoint_every > before // experiment.checkpoint_every
+            if passed and self.record.round < experiment.rounds and not self._interrupts.asked:
+                folder.save(self._game, experiment.keep_checkpoints)
+
+    def _batch(self, rounds: int) -> None:
+        began = time.perf_counter()
+        played = self._game.play(rounds)
+        now = time.perf_counter()
+        recipe = self._experiment.recipe
+        settings = recipe.settings(self._experiment.table, played.round - 1) if recipe else {}
+        self._losses = played.losses
+        self.record = Record.of(played, now - self._started, now - began, settings)
+
+    def _check(self) -> None:
+        if self._experiment.on_nonfinite == "fail":
+            check_losses(self._losses)
+
+    def _tell(self, metrics: Metrics, folder: RunFolder) -> None:
+        metrics.write(self.record)
+        self._view.played(self.record, folder.path)
+
+    def _conclude(self, folder: RunFolder, status: str, error: str = "") -> None:
+        summary = {"status": status, **asdict(self.record), **({"error": error} if error else {})}
+        try:
+            folder.summarise(finite(summary))
+        except RoundError:
+            if status in ("finished", "interrupted"):
+                raise  # else the run ended badly already, perhaps for the same reason, and is told so
+
+
+def _as_round_error(error: AntiphonError, round: int) -> RoundError:
+    if isinstance(error, RoundError):
+        return error
+    failure = RoundError(str(error), worker=error.worker, round=error.round if error.worker else round)
+    for note in getattr(error, "__notes__", []):
+        failure.add_note(note)
+    return failure
+
+
+def _finish(folder: RunFolder, record: Record, experiment: Experiment, stopped_by: int) -> Finished:
+    recipe = experiment.recipe
+    if stopped_by or recipe is None or not recipe.judges(experiment.table):
+        return Finished(folder.path, record, stopped_by, None)
+    evaluation = evaluate_folder(folder.path)
+    folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": told(evaluation)}))
+    return Finished(folder.path, record, 0, evaluation)
+
+
+def told(evaluation: Evaluation) -> Mapping[str, Any]:  # Any: JSON
+    """An evaluation as JSON."""
+    return {**asdict(evaluation), "mean": evaluation.mean, "deviation": evaluation.deviation}
