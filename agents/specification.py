@@ -1,5 +1,6 @@
 """How a player optimizes, as a value: which agent, with which arguments, on which rounds."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -9,11 +10,11 @@ import torch
 from torch import Tensor
 
 from antiphon.agents.agent import Agent
-from antiphon.agents.discovery import find_agent, name_of
 from antiphon.agents.torch_agent import TorchAgent
 from antiphon.errors import AgentError, AntiphonError, ExperimentError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.numbers import told
+from antiphon.plugins import AGENTS, find
 
 Arguments: TypeAlias = tuple[tuple[str, Any], ...]
 """Pairs of name and value, sorted by name; a value is a number, string, boolean, None, or a tuple of these."""
@@ -85,7 +86,7 @@ class AgentSpecification:
         'SGD(lr=0.1, momentum=0.9)'
         """
         own, scheduled = _frozen("arguments", arguments), _frozen("scheduler_arguments", scheduler_arguments)
-        return cls(name_of(agent), optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence, on_failure)
+        return cls(_name_of(agent), optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence, on_failure)
 
     @property
     def in_place(self) -> bool:
@@ -109,7 +110,7 @@ class AgentSpecification:
 
         Raises ExperimentError when the agent is not found, AgentError when it cannot be built or lacks a method.
         """
-        build = self._torch if self.in_place else self._stranger(find_agent(self.agent))
+        build = self._torch if self.in_place else self._stranger(find("agent", self.agent, AGENTS, library=["torch"]))
         try:
             agent = build(parameters)
         except AntiphonError as error:
@@ -188,6 +189,26 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return tuple(map(_tuples, value))
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _name_of(agent: Any) -> Any:  # Any: a name, or what has one, or a mistake, which is for others to refuse
+    """`module:Class` of a class or function that workers can import; a name is that name.
+
+    Raises ExperimentError for one that its module does not have: workers could not find it.
+    """
+    if not isinstance(agent, type) and not inspect.isfunction(agent):
+        return agent
+    name = f"{agent.__module__}:{agent.__qualname__}"
+    try:
+        found = find("agent", name)
+    except ExperimentError:
+        found = None
+    if found is not agent:
+        raise ExperimentError(
+            f"agent {name} was given as the {type(agent).__name__} itself, and its module has nothing of that name; "
+            "expected 'module:Class', which every worker can import. Move it to the top level of a module."
+        )
+    return name
 
 
 def _check_value(agent: str, name: str, value: object) -> None:

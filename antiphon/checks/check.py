@@ -17,12 +17,11 @@ from antiphon.checks.report import Report, Row, nothing_row, rows_of
 from antiphon.checks.suite import Case, Learning, Study, Suite
 from antiphon.checks.suites import NAMES, suite_of
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
-from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Promise
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
-from antiphon.installed import GRAMMARS, find_grammar, installed
+from antiphon.plugins import GRAMMARS, find, installed, nearest
 
 OWN_INSTANCES = 10
 """Instances that are made of a user's own grammar."""
@@ -82,7 +81,7 @@ def _suite(name: str) -> Suite:
 def _own(name: str) -> Callable[[int], Grammar]:
     from antiphon.experiments.experiment import own_grammar
 
-    factory = find_grammar(name)
+    factory = find("grammar", name, GRAMMARS)
     seeded = "seed" in inspect.signature(factory).parameters
     return lambda seed: own_grammar(name, {"seed": seed} if seeded else {})
 

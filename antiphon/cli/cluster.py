@@ -8,7 +8,7 @@ from antiphon.deploy.address import dashboard, given
 from antiphon.deploy.following import follow, last_lines
 from antiphon.deploy.jobs import Job, Jobs
 from antiphon.errors import ClusterError, DeadlineError, RoundError
-from antiphon.finding import nearest
+from antiphon.plugins import nearest
 
 Write = Callable[[str], object]
 _KILLED_WITHIN = 30.0

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable
 
-from antiphon.agents.discovery import GROUP as AGENTS
 from antiphon.experiments.experiment import RECIPES
 from antiphon.experiments.load import read_experiment, shipped
 from antiphon.grammars.grammar import Grammar
-from antiphon.installed import ENVIRONMENTS, GRAMMARS, installed
+from antiphon.plugins import AGENTS, ENVIRONMENTS, GRAMMARS, installed
 
 
 def listing() -> str:

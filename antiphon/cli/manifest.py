@@ -10,7 +10,7 @@ from antiphon.deploy.manifests import KINDS, Order, Size, edits, manifest
 from antiphon.errors import ExperimentError
 from antiphon.experiments.load import parse_change, read_experiment
 from antiphon.experiments.toml_io import toml
-from antiphon.finding import nearest
+from antiphon.plugins import nearest
 from antiphon.runs.run import resolved
 
 

@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import resvg_py
-
 from antiphon.analysis.placement_summary import seating, text
 from antiphon.cli.output_file import check_output, unwritable
 from antiphon.experiments.load import read_experiment
 from antiphon.pictures.placement_sheet import svg_of
+from antiphon.pictures.png import rasterized
 
 ENDINGS = (".svg", ".png", ".txt")
-_ZOOM = 2
-"""Pixels per point of a PNG."""
 
 
 def placement_command(name: str, changes: Sequence[str], placement: str, out: Path | None) -> str:
@@ -28,11 +25,7 @@ def placement_command(name: str, changes: Sequence[str], placement: str, out: Pa
         return text(seen)
     made = text(seen) if out.suffix == ".txt" else svg_of(seen)
     try:
-        out.write_bytes(_png(made) if out.suffix == ".png" else made.encode())
+        out.write_bytes(rasterized(made) if out.suffix == ".png" else made.encode())
     except OSError as error:
         raise unwritable(out, error.strerror or type(error).__name__) from None
     return f"{seen.title}: {out}"
-
-
-def _png(svg: str) -> bytes:
-    return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, zoom=_ZOOM))

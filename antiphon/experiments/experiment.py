@@ -9,10 +9,9 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.placement import Placement
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
 from antiphon.experiments.placement_table import PlacementTable
-from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import forked
-from antiphon.installed import find_grammar
+from antiphon.plugins import GRAMMARS, find, nearest
 from antiphon.recipes.backprop import RECIPE as BACKPROP
 from antiphon.recipes.backprop import BackpropTable
 from antiphon.recipes.dac import CRITIC_DERIVATIVE, DacTable
@@ -151,7 +150,7 @@ def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
     name: `module:factory`, or an installed one.
     Raises ExperimentError for a function that is not found, GrammarError for one that makes no grammar.
     """
-    factory = find_grammar(name)
+    factory = find("grammar", name, GRAMMARS)
     try:
         grammar = factory(**arguments)
     except AntiphonError:

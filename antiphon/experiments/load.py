@@ -14,10 +14,9 @@ from antiphon.experiments.experiment import RECIPES, Experiment, key_of
 from antiphon.experiments.placements import placement_named
 from antiphon.experiments.toml_io import parse_toml, with_none
 from antiphon.experiments.validation import refused
-from antiphon.finding import nearest
 from antiphon.grammars.numbers import told
 from antiphon.grammars.typed import typed
-from antiphon.installed import GRAMMARS, installed
+from antiphon.plugins import GRAMMARS, installed, nearest
 from antiphon.recipes.spelling import spelled
 
 Raw = dict[str, Any]  # Any: TOML

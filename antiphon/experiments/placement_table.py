@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from antiphon.coordinator.placement import Placement, Precision, Room, Strategy, hosted, spread
 from antiphon.errors import PlacementError
-from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
+from antiphon.plugins import nearest
 from antiphon.recipes.tables import Arguments, Count, Table
 
 _SMALLEST = 0.0001

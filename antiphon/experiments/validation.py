@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from antiphon.errors import ExperimentError
-from antiphon.finding import nearest
+from antiphon.plugins import nearest
 from antiphon.recipes.spelling import BareWord
 
 _EXPECTED = {

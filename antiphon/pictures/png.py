@@ -16,5 +16,10 @@ def png_of(picture: Picture) -> bytes:
     """The sheet rasterized, at `ZOOM` pixels per point where it fits."""
     sheet = sheet_of(picture)
     zoom = min(ZOOM, MOST / max(sheet.width, sheet.height))
-    drawn = resvg_py.svg_to_bytes(svg_string=svg_of(picture), skip_system_fonts=True, width=round(sheet.width * zoom))
-    return bytes(drawn)
+    return rasterized(svg_of(picture), width=round(sheet.width * zoom))
+
+
+def rasterized(svg: str, width: int | None = None) -> bytes:
+    """An SVG as PNG, `width` pixels wide; at `ZOOM` pixels per point if that is left out."""
+    size = {"zoom": ZOOM} if width is None else {"width": width}
+    return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, **size))

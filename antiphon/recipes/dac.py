@@ -1,13 +1,13 @@
 """Experiments with Deviator-Actor-Critic, and with the response that it departs from: continuous control on an
 environment of Gymnasium."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
 from antiphon.envs import nature
-from antiphon.envs.environment import Spaces, read_spaces
+from antiphon.envs.environment import Spaces, read_spaces, registered
 from antiphon.envs.evaluation import played_episodes
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -15,8 +15,8 @@ from antiphon.grammars.library.critic_derivative import critic_derivative
 from antiphon.grammars.library.dac import dac
 from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.oracle import OracleDeclaration, State
-from antiphon.installed import find_environment
 from antiphon.oracles import Annealing, gaussian
+from antiphon.plugins import ENVIRONMENTS, find, installed
 from antiphon.recipes.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Seconds, Table
 
@@ -67,7 +67,7 @@ def build_critic_derivative(table: DacTable) -> Grammar:
 
 def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]:
     """Nature, Noise, Actor, Critic, Deviator."""
-    environment = find_environment(table.environment)
+    environment = _environment(table.environment)
     spaces = read_spaces(environment, table.keywords)
     world = nature(
         environment,
@@ -106,7 +106,7 @@ def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, sta
     seeds = range(evaluation.first_seed, evaluation.first_seed + evaluation.episodes)
     actor = trained(grammar, "Actor", states)
     returns, cut = played_episodes(
-        find_environment(table.environment),
+        _environment(table.environment),
         actor,
         seeds,
         keywords=table.keywords,
@@ -123,6 +123,12 @@ def settings(table: DacTable, round: int) -> Mapping[str, float]:
 def scaled(table: DacTable, layers: int) -> DacTable:
     """Actor, Critic and Deviator of so many layers each, all hidden ones as wide as the first was."""
     return table.model_copy(update={"widths": table.widths[:1] * (layers - 1)})
+
+
+def _environment(name: str) -> str | Callable[..., Any]:
+    """What makes an installed environment; any other name as it is, for Gymnasium, whose own names go first."""
+    strange = ":" in name or registered(name) or name not in installed(ENVIRONMENTS)
+    return name if strange else find("environment", name, ENVIRONMENTS)
 
 
 def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:

@@ -9,8 +9,8 @@ from torch import Tensor
 from antiphon.envs import arrays, binarized, digits, digits_arrays, mnist, mnist_arrays
 from antiphon.envs.mnist import Binary
 from antiphon.errors import ExperimentError
-from antiphon.finding import made
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.plugins import made
 
 SHIPPED = ("digits", "mnist")
 

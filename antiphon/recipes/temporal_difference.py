@@ -12,7 +12,6 @@ from antiphon.envs.markov_examples import baird_policies, baird_star, boyan_chai
 from antiphon.envs.markov_process import MarkovProcess
 from antiphon.envs.markov_solutions import state_values
 from antiphon.errors import ExperimentError
-from antiphon.finding import made
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.implicit import implicit_temporal_difference
@@ -25,6 +24,7 @@ from antiphon.grammars.library.temporal_difference import (
     temporal_difference,
 )
 from antiphon.grammars.oracle import State
+from antiphon.plugins import made
 from antiphon.recipes.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Positive, Table
 

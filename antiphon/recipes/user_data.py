@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from antiphon.errors import ExperimentError
-from antiphon.finding import made
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.plugins import made
 
 
 def own_data(

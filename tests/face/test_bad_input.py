@@ -97,7 +97,7 @@ def refused(told, text, place):
         (
             ["nowhere:grammar"],
             "grammar 'nowhere:grammar' does not import: ModuleNotFoundError: No module named 'nowhere'. "
-            "Expected 'module:function', importable from here; correct the name, or change to its folder.",
+            "Expected 'module:name', importable from here and on every worker; correct the name or the path.",
         ),
         (
             ["dac", "--set", "dac.environment=CartPole-v1"],
@@ -211,7 +211,7 @@ def broken(width):
         (
             ["own:nothing"],
             "grammar 'own:nothing' does not import: AttributeError: module 'own' has no attribute 'nothing'. "
-            "Expected 'module:function', importable from here; correct the name, or change to its folder.",
+            "Expected 'module:name', importable from here and on every worker; correct the name or the path.",
         ),
     ],
 )

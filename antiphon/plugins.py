@@ -1,0 +1,110 @@
+"""Finding what others wrote by its name: `module:attribute`, or an entry point of an installed distribution."""
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from antiphon.errors import AntiphonError, ExperimentError
+
+GRAMMARS = "antiphon.grammars"
+"""Group of entry points: functions that return a grammar. They are called with the table [arguments]."""
+
+ENVIRONMENTS = "antiphon.environments"
+"""Group of entry points: classes or functions that make an environment of Gymnasium."""
+
+AGENTS = "antiphon.agents"
+"""Group of entry points: classes or functions that make an agent."""
+
+
+def installed(group: str) -> Mapping[str, EntryPoint]:
+    """The entry points of a group, by name. Raises ExperimentError when two distributions offer different ones."""
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=group):
+        other = found.setdefault(point.name, point)
+        if other.value != point.value:
+            raise ExperimentError(
+                f"two entry points of the group {group!r} are called {point.name!r}: {_told(other)} and "
+                f"{_told(point)}; expected one. Uninstall one of the two distributions."
+            )
+    return found
+
+
+def find(what: str, name: str, group: str = "", library: Iterable[str] = ()) -> Callable[..., Any]:
+    """What `module:attribute` names, or an entry point of the group. Any: the caller checks what it returns.
+
+    what: for messages, such as "agent". library: names of ours, which an unknown one is compared with too.
+    Raises ExperimentError when there is none, when its module does not import, or when it cannot be called.
+    """
+    if ":" in name or not group:
+        where = "'module:name', importable from here and on every worker"
+        return _loaded(what, name, lambda: _imported(what, name), where, "correct the name or the path")
+    points = installed(group)
+    if name not in points:
+        known = [*library, *sorted(points)]
+        raise ExperimentError(
+            f"no {what} is called {name!r}; expected one of {', '.join(map(repr, known)) or 'none'}, or 'module:name'. "
+            f"{nearest(name, known)}Correct the name, or install the distribution that has it in the group {group!r}."
+        )
+    point = points[name]
+    where = f"{_told(point)}, an entry point in the group {group!r}"
+    return _loaded(what, name, point.load, where, f"repair or reinstall {_told(point)}")
+
+
+def made(what: str, name: str, arguments: Mapping[str, Any]) -> Any:  # Any: the caller checks what it is
+    """What the function of that name returns for these arguments. Raises ExperimentError when it raises, or is none."""
+    function = find(what, name)
+    try:
+        return function(**arguments)
+    except AntiphonError:
+        raise
+    except (Exception, SystemExit) as error:  # a user's function may do anything
+        raise ExperimentError(
+            f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
+            "Expected a function that takes these; correct it, or the arguments."
+        ) from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that asks whether the nearest known name was meant; empty when none is near.
+
+    >>> nearest("gama", ["gamma", "batch"])
+    "Did you mean 'gamma'? "
+    """
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"Did you mean {found[0]!r}? " if found else ""
+
+
+def _imported(what: str, name: str) -> Any:  # Any: attributes are looked up by name
+    module, _, attribute = name.partition(":")
+    if module.endswith(".py"):
+        path = module.removesuffix(".py").replace("/", ".")
+        raise ExperimentError(
+            f"{what} {name!r} names a file; expected 'module:name', importable from here. "
+            f"Write {f'{path}:{attribute}'!r}."
+        )
+    found: Any = importlib.import_module(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _loaded(what: str, name: str, load: Callable[[], Any], where: str, remedy: str) -> Callable[..., Any]:
+    try:
+        found = load()
+    except (AntiphonError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a module that is being imported may raise anything, or exit
+        raise ExperimentError(
+            f"{what} {name!r} does not import: {type(error).__name__}: {error}. Expected {where}; {remedy}."
+        ) from error
+    if not callable(found):
+        raise ExperimentError(
+            f"{what} {name!r} is a {type(found).__name__}; expected a function or a class. To mend it, {remedy}."
+        )
+    return found
+
+
+def _told(point: EntryPoint) -> str:
+    return f"{point.value!r} of {point.dist.name} {point.dist.version}" if point.dist else repr(point.value)
