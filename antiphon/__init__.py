@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from antiphon.agents.arglocopt import arglocopt as arglocopt
     from antiphon.agents.specification import AgentSpecification as AgentSpecification
     from antiphon.agents.testing import check_agent as check_agent
-    from antiphon.checks.check import check as check
+    from antiphon.analysis.check import check as check
     from antiphon.checks.check import check_grammar as check_grammar
     from antiphon.coordinator.assignment import assign as assign
     from antiphon.coordinator.placement import Placement as Placement

@@ -9,10 +9,8 @@ MODULES = {
     ),
     "antiphon.agents.specification": ("AgentSpecification",),
     "antiphon.agents.testing": ("check_agent",),
-    "antiphon.checks.check": (
-        "check",
-        "check_grammar",
-    ),
+    "antiphon.analysis.check": ("check",),
+    "antiphon.checks.check": ("check_grammar",),
     "antiphon.coordinator.assignment": ("assign",),
     "antiphon.coordinator.placement": (
         "Placement",

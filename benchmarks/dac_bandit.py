@@ -18,7 +18,7 @@ from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
 from antiphon.launching import Launched, launch
-from antiphon.recipes.recipe import trained
+from antiphon.recipes.common.recipe import trained
 from benchmarks.report import machine, table, write_section
 
 DISTANCES = (0.8, 0.5, 0.2, 0.1, 0.05)

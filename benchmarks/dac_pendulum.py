@@ -26,7 +26,7 @@ def learn(name: str, seed: int, steps: Sequence[int], executor: str) -> list[lis
             began = time.perf_counter()
             game.play(goal - game.round)
             seconds += time.perf_counter() - began
-            assert experiment.recipe is not None  # the library's
+            assert experiment.recipe is not None and experiment.recipe.evaluate is not None  # the library has both
             found = experiment.recipe.evaluate(experiment.table, experiment.evaluation, grammar, game.states())
             rows.append([name, seed, goal, f"{found.mean:.1f}", f"{found.deviation:.1f}", f"{seconds:.0f}"])
             print(*rows[-1], flush=True)

@@ -17,9 +17,9 @@ from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.oracle import State
 from antiphon.launching import Launched, launch
+from antiphon.recipes.common.recipe import trained
+from antiphon.recipes.common.two_sample import nearest_neighbour_hits, squared_discrepancy
 from antiphon.recipes.gan import forged
-from antiphon.recipes.recipe import trained
-from antiphon.recipes.two_sample import nearest_neighbour_hits, squared_discrepancy
 from antiphon.recipes.vae import bounds
 from benchmarks.pictures import draw, grid, smooth
 from benchmarks.report import machine, table, write_section

@@ -34,7 +34,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.dac import dac
 from antiphon.grammars.library.quadratic import AffineSlope, LinearPolicy, QuadraticValue
 from antiphon.oracles import gaussian
-from antiphon.recipes.recipe import trained
+from antiphon.recipes.common.recipe import trained
 from antiphon.transport.message import Phase
 from benchmarks.regulator_picture import Curves, Learned, draw
 from benchmarks.report import machine, table, write_section

@@ -1,6 +1,6 @@
-"""Guarantees, measured: what `antiphon check` does, and the suites of the library; may import all folders."""
+"""Guarantees, measured: how a promise is measured, and the suites of the library."""
 
-from antiphon.checks.check import check as check
+from antiphon.checks.check import check_grammar as check_grammar
 from antiphon.checks.report import Report as Report
 from antiphon.checks.suite import Case as Case
 from antiphon.checks.suite import Learning as Learning

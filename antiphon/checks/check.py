@@ -1,50 +1,23 @@
 """Checking a grammar: every promise, on every instance of every family; every study."""
 
-import inspect
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from multiprocessing import get_context
 from typing import Any
-
-import torch
 
 from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.report import Report, Row, nothing_row, rows_of
-from antiphon.checks.suite import Case, Learning, Study, Suite
-from antiphon.checks.suites import NAMES, suite_of
-from antiphon.errors import AntiphonError, ExperimentError, GrammarError
+from antiphon.checks.suite import Case, Study, Suite
+from antiphon.errors import AntiphonError, GrammarError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Promise
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
-from antiphon.plugins import GRAMMARS, find, installed, nearest
 
 OWN_INSTANCES = 10
 """Instances that are made of a user's own grammar."""
-
-
-def check(*names: str, seed: int = 0, processes: int = 1, instances: int | None = None) -> Report:
-    """Measure what is promised of grammars of the library, by name, or of one's own, `module:factory` or installed.
-
-    A user's factory is called with `seed` if it takes one, for each of ten instances; else the instances differ in the
-    run's seed alone: in parameters, and in what oracles draw. seed: of the first instance; the next count on from it.
-    processes: how many grammars are checked at the same time. instances: of each family, in place of its own number.
-    Raises ExperimentError for what is not known, GrammarError for a grammar that promises nothing or cannot be played.
-    """
-    began = time.perf_counter()
-    for name in names:
-        _refuse_unknown(name)
-    jobs = [(name, seed, instances) for name in names]
-    if processes == 1 or len(jobs) == 1:
-        found = [_check(*job) for job in jobs]
-    else:
-        with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(_check, *zip(*jobs, strict=True)))
-    return Report(tuple(row for rows in found for row in rows), time.perf_counter() - began)
 
 
 @typed
@@ -61,48 +34,6 @@ def check_suite(suite: Suite, seed: int = 0, instances: int | None = None) -> tu
     with ProcessState.here().entered():  # gradients are recorded, whatever the caller has switched off
         rows = [row for case in cases for row in _check_case(suite.grammar, case, seed)]
         return (*rows, *(row for study in suite.studies for row in _check_study(suite.grammar, study, seed)))
-
-
-def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # instances are small, and other processes want the other cores
-    try:
-        return check_suite(_suite(name), seed, instances)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _suite(name: str) -> Suite:
-    if name in NAMES:
-        return suite_of(name)
-    return Suite(name, (Case("", _own(name), OWN_INSTANCES, Learning()),))
-
-
-def _own(name: str) -> Callable[[int], Grammar]:
-    from antiphon.experiments.experiment import own_grammar
-
-    factory = find("grammar", name, GRAMMARS)
-    seeded = "seed" in inspect.signature(factory).parameters
-    return lambda seed: own_grammar(name, {"seed": seed} if seeded else {})
-
-
-def _refuse_unknown(name: str) -> None:
-    if name.endswith(".toml"):
-        raise ExperimentError(
-            f"{name!r} is an experiment, which is run and not checked; expected a grammar. Check the one that its line "
-            "'grammar = ' names."
-        )
-    if name.endswith(".py"):
-        raise ExperimentError(
-            f"{name!r} is a file; expected 'module:function'. Write '{name.removesuffix('.py')}:' and the name of the "
-            "function in it that makes the grammar."
-        )
-    known = NAMES if ":" in name or name in NAMES else (*NAMES, *installed(GRAMMARS))
-    if ":" not in name and name not in known:
-        raise ExperimentError(
-            f"grammar {name!r} is not known to check; expected one of {', '.join(known)}, or 'module:factory'. "
-            f"{nearest(name, known)}See `antiphon list`."
-        )
 
 
 def _check_case(grammar: str, case: Case, seed: int) -> Iterable[Row]:

@@ -143,7 +143,7 @@ def run_command(
             say(console, f"run {name} on the cluster at {address}")
         finished = run_experiment(experiment, out, Watched(console), name=name, address=address)
         console.print(outcome(finished))
-        if finished.evaluation is not None and not finished.evaluation.sign:
+        if finished.evaluation is not None and finished.evaluation.spread:
             say(console, spread_of(finished.evaluation))
         say(console, f"run folder: {finished.folder}{f', on {socket.gethostname()}' if address else ''}")
         if finished.evaluation is not None:
@@ -258,7 +258,7 @@ def evaluate_command(
         from antiphon.runs.evaluation import evaluate_folder
 
         evaluation, console = evaluate_folder(folder, episodes, max_steps), _console()
-        if not evaluation.sign:  # of percentages, each figure is all or nothing
+        if evaluation.spread:
             say(console, spread_of(evaluation))
         say(console, evaluation.line)
 
@@ -273,14 +273,14 @@ def check_command(
 ) -> None:
     """Measure what grammars promise, on random instances in float64. Exit 1 if a promise is broken."""
     with _told():
-        from antiphon.checks import check
-        from antiphon.checks.suites import NAMES
+        from antiphon.analysis.check import check
+        from antiphon.recipes import LIBRARY
 
-        names = NAMES if everything else tuple(grammars or ())
+        names = LIBRARY if everything else tuple(grammars or ())
         if not names or (everything and grammars):
             raise ExperimentError(
                 f"check was given {'--all and names' if everything else 'no grammar'}; expected one or more of "
-                f"{', '.join(NAMES)}, 'module:factory', or --all alone. Name what is to be checked."
+                f"{', '.join(LIBRARY)}, 'module:factory', or --all alone. Name what is to be checked."
             )
         report = check(*names, seed=seed, instances=instances, processes=os.cpu_count() or 1)
         echo(report.as_json if as_json else f"{report.text}\n\n{report.summary}")

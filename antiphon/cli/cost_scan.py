@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from antiphon.errors import ExperimentError
-from antiphon.experiments.experiment import RECIPES, Experiment
+from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.load import read_experiment
-from antiphon.recipes.spelling import spelled
+from antiphon.recipes import LIBRARY, recipe_of
+from antiphon.recipes.common.spelling import spelled
 
 LAYERS = "layers"
 
@@ -61,20 +62,28 @@ def scanned(
     if recipe.scaled is None:
         raise ExperimentError(
             f"grammar {experiment.grammar!r} has no layers to scan; expected one of "
-            f"{', '.join(known for known, each in RECIPES.items() if each.scaled)}, or a key of its own table. "
+            f"{', '.join(_scaled())}, or a key of its own table. "
             "Scan another key."
         )
-    return experiment.model_copy(update={experiment.grammar: recipe.scaled(experiment.table, value)})
+    return experiment.model_copy(update={recipe.key: recipe.scaled(experiment.table, value)})
 
 
 def for_grammar(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:  # Any: TOML
     """Of several changes those that concern this grammar: a key in another library grammar's table is not for it."""
     own = read_experiment(name).grammar
-    return {key: value for key, value in changes.items() if key.split(".")[0] not in set(RECIPES) - {own}}
+    return {key: value for key, value in changes.items() if key.split(".")[0] not in _keys() - {own.replace("-", "_")}}
+
+
+def _keys() -> set[str]:
+    return {name.replace("-", "_") for name in LIBRARY}
+
+
+def _scaled() -> list[str]:
+    return [name for name in LIBRARY if (recipe := recipe_of(name)) and recipe.scaled]
 
 
 def _full(experiment: Experiment, key: str) -> str:
     first = key.split(".")[0]
-    if first in Experiment.model_fields:
+    if first in type(experiment).model_fields:
         return key
-    return f"{experiment.grammar}.{key}" if experiment.recipe is not None else f"arguments.{key}"
+    return f"{experiment.recipe.key}.{key}" if experiment.recipe is not None else f"arguments.{key}"

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 
-from antiphon.experiments.experiment import RECIPES
 from antiphon.experiments.load import read_experiment, shipped
 from antiphon.grammars.grammar import Grammar
 from antiphon.plugins import AGENTS, ENVIRONMENTS, GRAMMARS, installed
+from antiphon.recipes import LIBRARY
 
 
 def listing() -> str:
     """Two tables, as plain text; a third of what other distributions bring, if they bring anything."""
-    grammars = [(name, read_experiment(name).build()) for name in sorted(RECIPES)]
+    grammars = [(name, read_experiment(name).build()) for name in LIBRARY]
     first = [("grammar", "guarantee", "players", "oracles"), *(_grammar_row(name, each) for name, each in grammars)]
     second = [("experiment", "grammar", "rounds", "what it is"), *map(_experiment_row, sorted(shipped()))]
     third = [("installed", "what it is", "distribution", "where"), *_installed_rows()]

@@ -13,7 +13,7 @@ from antiphon.cli.terminal import columns, plain, row, say
 from antiphon.coordinator.placement import hosted
 from antiphon.experiments.experiment import Experiment
 from antiphon.launching import Launched
-from antiphon.recipes.recipe import Evaluation
+from antiphon.recipes.common.recipe import Evaluation
 from antiphon.runs.metrics import Record
 from antiphon.runs.run import Finished
 

@@ -1,9 +1,10 @@
 """An experiment as a value: which grammar, how long, on what, with which agents. Equal ones play equal runs."""
 
+import functools
 from collections.abc import Mapping
-from typing import Any, Literal, final
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.placement import Placement
@@ -12,56 +13,14 @@ from antiphon.experiments.placement_table import PlacementTable
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import forked
 from antiphon.plugins import GRAMMARS, find, nearest
-from antiphon.recipes.backprop import RECIPE as BACKPROP
-from antiphon.recipes.backprop import BackpropTable
-from antiphon.recipes.dac import CRITIC_DERIVATIVE, DacTable
-from antiphon.recipes.dac import RECIPE as DAC
-from antiphon.recipes.dac_bandit import RECIPE as DAC_BANDIT
-from antiphon.recipes.dac_bandit import DacBanditTable
-from antiphon.recipes.gan import RECIPE as GAN
-from antiphon.recipes.gan import GanTable
-from antiphon.recipes.kickback import RECIPE as KICKBACK
-from antiphon.recipes.kickback import KickbackTable
-from antiphon.recipes.likelihood import RECIPE as LIKELIHOOD
-from antiphon.recipes.likelihood import LikelihoodTable
-from antiphon.recipes.recipe import Recipe
-from antiphon.recipes.supervised import RECIPE as SUPERVISED
-from antiphon.recipes.supervised import SupervisedTable
-from antiphon.recipes.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Seconds, Table
-from antiphon.recipes.temporal_difference import RECIPE as TEMPORAL_DIFFERENCE
-from antiphon.recipes.temporal_difference import TemporalDifferenceTable
-from antiphon.recipes.vae import RECIPE as VAE
-from antiphon.recipes.vae import VaeTable
-
-RECIPES: Mapping[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        BACKPROP,
-        CRITIC_DERIVATIVE,
-        DAC,
-        DAC_BANDIT,
-        GAN,
-        KICKBACK,
-        LIKELIHOOD,
-        SUPERVISED,
-        TEMPORAL_DIFFERENCE,
-        VAE,
-    )
-}
+from antiphon.recipes import recipe_of
+from antiphon.recipes.common.recipe import Recipe
+from antiphon.recipes.common.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Seconds, Table
 
 
-def key_of(grammar: str) -> str:
-    """The key of the table of a grammar of the library.
-
-    >>> key_of("temporal-difference")
-    'temporal_difference'
-    """
-    return grammar.replace("-", "_")
-
-
-@final
 class Experiment(Table):
-    """grammar: of the library, with its own table; or "module:factory" or an installed one, called with `arguments`.
+    """grammar: of the library or an installed recipe, with a table of its own (see `kind_of`); or "module:factory" or
+    an installed function, called with `arguments`.
 
     rounds_per_report: a batch, after which metrics are written. checkpoint_every: in rounds; the newest
     keep_checkpoints stay. on_nonfinite: whether a run fails whose loss or parameters become NaN or infinite. deadline:
@@ -85,26 +44,16 @@ class Experiment(Table):
     placement: PlacementTable = PlacementTable()
     evaluation: EvaluationTable = EvaluationTable()
     arguments: Arguments = Field(default={})
-    backprop: BackpropTable | None = None
-    critic_derivative: DacTable | None = None
-    dac: DacTable | None = None
-    dac_bandit: DacBanditTable | None = None
-    gan: GanTable | None = None
-    kickback: KickbackTable | None = None
-    likelihood: LikelihoodTable | None = None
-    supervised: SupervisedTable | None = None
-    temporal_difference: TemporalDifferenceTable | None = None
-    vae: VaeTable | None = None
 
     @property
     def recipe(self) -> Recipe | None:
-        """What is known of a grammar of the library; None for a user's own."""
-        return RECIPES.get(self.grammar)
+        """What is known of the grammar; None for a user's function."""
+        return recipe_of(self.grammar)
 
     @property
     def table(self) -> Any:
-        """The grammar's own table. Any: each grammar has another."""
-        return getattr(self, key_of(self.grammar))
+        """The grammar's own table; None for a user's own function. Any: each grammar has another."""
+        return getattr(self, self.recipe.key) if self.recipe else None
 
     def build(self) -> Grammar:
         """The grammar. Raises what refuses it; GrammarError for a user's function that makes none.
@@ -134,6 +83,13 @@ class Experiment(Table):
                     f"{', '.join(names)}. {nearest(name, names)}Correct the name."
                 )
         return {name: self.agent.overridden(self.players.get(name, AgentTable())) for name in names}
+
+
+@functools.cache
+def kind_of(recipe: Recipe) -> type[Experiment]:
+    """Experiments with a grammar that has a table of its own, under its key."""
+    own: Any = (recipe.table, Field(default_factory=recipe.table))  # Any: as pydantic has it
+    return create_model("Experiment", __base__=Experiment, **{recipe.key: own})
 
 
 def _specification(player: str, table: AgentTable) -> AgentSpecification:

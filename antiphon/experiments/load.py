@@ -10,14 +10,15 @@ from pydantic import ValidationError
 
 from antiphon.coordinator.placement import hosted
 from antiphon.errors import ExperimentError
-from antiphon.experiments.experiment import RECIPES, Experiment, key_of
+from antiphon.experiments.experiment import Experiment, kind_of
 from antiphon.experiments.placements import placement_named
 from antiphon.experiments.toml_io import parse_toml, with_none
 from antiphon.experiments.validation import refused
 from antiphon.grammars.numbers import told
 from antiphon.grammars.typed import typed
-from antiphon.plugins import GRAMMARS, installed, nearest
-from antiphon.recipes.spelling import spelled
+from antiphon.plugins import nearest
+from antiphon.recipes import LIBRARY, known, recipe_of
+from antiphon.recipes.common.spelling import spelled
 
 Raw = dict[str, Any]  # Any: TOML
 
@@ -75,11 +76,11 @@ def parse_change(text: str) -> tuple[str, Any]:
 def checked(raw: Mapping[str, Any], title: str) -> Experiment:
     """The experiment of parsed TOML. Raises ExperimentError that names every wrong key."""
     _refuse_unencodable(raw, title)
+    kind = _kind(raw, title)
     try:
-        experiment = Experiment.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
-        raise refused(title, error, Experiment) from None
-    return _with_own_table(experiment, title)
+        raise refused(title, error, kind) from None
 
 
 def _refuse_unencodable(raw: Any, title: str, path: tuple[str, ...] = ()) -> None:  # Any: TOML
@@ -100,18 +101,18 @@ def _refuse_unencodable(raw: Any, title: str, path: tuple[str, ...] = ()) -> Non
 def _raw(name: str) -> tuple[Raw, str]:
     if ":" in name and not name.endswith(".toml"):
         return {"grammar": name}, f"grammar {name!r}"
-    known = shipped()
-    if name in known and not name.endswith(".toml"):
-        return parse_toml(known[name], f"experiment {name!r}"), f"experiment {name!r}"
+    ours = shipped()
+    if name in ours and not name.endswith(".toml"):
+        return parse_toml(ours[name], f"experiment {name!r}"), f"experiment {name!r}"
     path = Path(name)
     if path.suffix == ".toml" or os.path.isfile(path):  # `Path.is_file` raises for a name that is too long
         return parse_toml(path, f"experiment {name!r}"), f"experiment {name!r}"
-    known = [*known, *installed(GRAMMARS)]
-    if name in known:
+    if name in known():
         return {"grammar": name}, f"grammar {name!r}"
+    names = list(dict.fromkeys((*ours, *known())))
     raise ExperimentError(
-        f"grammar {name!r} is not known; expected one of {', '.join(known)}, a path to a .toml file, or "
-        f"'module:factory'. {nearest(name, known)}See `antiphon list`."
+        f"grammar {name!r} is not known; expected one of {', '.join(names)}, a path to a .toml file, or "
+        f"'module:factory'. {nearest(name, names)}See `antiphon list`."
     )
 
 
@@ -129,22 +130,22 @@ def _set(raw: Raw, keys: list[str], value: Any) -> None:
     raw[keys[-1]] = value
 
 
-def _with_own_table(experiment: Experiment, title: str) -> Experiment:
-    name = experiment.grammar
-    known = [*RECIPES, *(() if experiment.recipe or ":" in name else installed(GRAMMARS))]
-    if ":" not in name and name not in known:
+def _kind(raw: Mapping[str, Any], title: str) -> type[Experiment]:
+    """Which tables the experiment may have, by its grammar."""
+    name = raw.get("grammar")
+    if not isinstance(name, str):
+        return Experiment  # which refuses it
+    if ":" not in name and name not in known():
         raise ExperimentError(
-            f"{title} is refused: grammar {name!r} is not known; expected one of {', '.join(known)}, or "
-            f"'module:factory'. {nearest(name, known)}Correct the key 'grammar'."
+            f"{title} is refused: grammar {name!r} is not known; expected one of {', '.join(known())}, or "
+            f"'module:factory'. {nearest(name, known())}Correct the key 'grammar'."
         )
-    own = key_of(name) if experiment.recipe else "arguments"
-    strange = [key for key in (*map(key_of, RECIPES), "arguments") if getattr(experiment, key)]
-    for key in strange:
-        if key != own:
+    recipe = recipe_of(name)
+    own = recipe.key if recipe else "arguments"
+    for key in (*(each.replace("-", "_") for each in LIBRARY), "arguments"):
+        if raw.get(key) and key != own:
             raise ExperimentError(
                 f"{title} is refused: key {key!r} does not belong to grammar {name!r}; "
                 f"expected the table [{own}]. Remove it, or change the grammar."
             )
-    if experiment.recipe is None or getattr(experiment, own) is not None:
-        return experiment
-    return checked({**experiment.model_dump(exclude_unset=True), own: {}}, title)
+    return kind_of(recipe) if recipe else Experiment

@@ -12,7 +12,7 @@ from antiphon.coordinator.placement import Placement, Precision, Room, Strategy,
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.plugins import nearest
-from antiphon.recipes.tables import Arguments, Count, Table
+from antiphon.recipes.common.tables import Arguments, Count, Table
 
 _SMALLEST = 0.0001
 """Ray counts in units of this."""

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from antiphon.errors import ExperimentError
 from antiphon.plugins import nearest
-from antiphon.recipes.spelling import BareWord
+from antiphon.recipes.common.spelling import BareWord
 
 _EXPECTED = {
     "int_type": "a whole number",

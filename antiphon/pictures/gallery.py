@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from antiphon.analysis.placement_summary import seating
-from antiphon.checks.suites import suite_of
-from antiphon.experiments.experiment import RECIPES
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.drawing import Drawing, draw, draw_edits
 from antiphon.pictures.legend import legend
 from antiphon.pictures.placement_sheet import svg_of as placement_svg
 from antiphon.pictures.response_side import chain_rule_of
+from antiphon.recipes import LIBRARY, recipe_of
 
 HEAD = """# Gallery
 
@@ -21,16 +20,6 @@ Every grammar of the library, as `antiphon show NAME --out NAME.svg` draws it; a
 its edits changed, as `--against chain-rule` does. What the marks and the lines stand for is in
 [pictures.md](pictures.md). This page is made by `make gallery`, and a test holds it to the library.
 """
-
-
-VARIANTS = ("backprop-convolutional", "gan-saturating")
-"""Shipped experiments whose graphs are others than those of the experiment that is named after the grammar."""
-
-METHODS = ("semi-gradient", "residual", "double-residual", "gtd2", "tdc", "implicit")
-"""What else R may say of a temporal difference."""
-
-WITHOUT_EXPERIMENT = ("black-box-descent", "gray-box-descent")
-"""Grammars that are asked for an objective before they can be run: the first instance of their suite is drawn."""
 
 
 PLACEMENT = """
@@ -59,12 +48,11 @@ remote_agent = { num_cpus = 1, runtime_env = { env_vars = { RATE = "0.01" } } }
 
 def library() -> Mapping[str, Grammar]:
     """Every grammar of the library, by the name under which it is shown."""
-    found = {name: read_experiment(name).build() for name in (*RECIPES, *VARIANTS)}
-    for method in METHODS:
-        changes = {"temporal_difference.method": method, "temporal_difference.play": "draw"}
-        grammar = read_experiment("temporal-difference", changes).build()
-        found[grammar.name] = grammar
-    found |= {name: suite_of(name).cases[0].make(0) for name in WITHOUT_EXPERIMENT}
+    found = {name: read_experiment(name).build() for name in LIBRARY}
+    for name in LIBRARY:
+        recipe = recipe_of(name)
+        variants = recipe.variants if recipe else {}
+        found |= {variant: read_experiment(name, changes).build() for variant, changes in variants.items()}
     return dict(sorted(found.items()))
 
 

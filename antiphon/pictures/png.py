@@ -21,5 +21,6 @@ def png_of(picture: Picture) -> bytes:
 
 def rasterized(svg: str, width: int | None = None) -> bytes:
     """An SVG as PNG, `width` pixels wide; at `ZOOM` pixels per point if that is left out."""
-    size = {"zoom": ZOOM} if width is None else {"width": width}
-    return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, **size))
+    if width is None:
+        return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, zoom=ZOOM))
+    return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, width=width))

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from antiphon.checks.suite import Suite
 from antiphon.envs import digits, digits_arrays
 from antiphon.errors import ExperimentError
 from antiphon.grammars.grammar import Grammar
@@ -15,9 +16,9 @@ from antiphon.grammars.library.backprop import backprop
 from antiphon.grammars.library.networks import convolutional_layers, dense_layers
 from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.grammars.query import Kind, Port
-from antiphon.recipes.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Table
-from antiphon.recipes.user_data import own_data
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Table
+from antiphon.recipes.common.user_data import own_data
 
 
 class BackpropTable(Table):
@@ -104,4 +105,22 @@ def scaled(table: BackpropTable, layers: int) -> BackpropTable:
     return table.model_copy(update={"widths": table.widths[:1] * (layers - convolutions - 1)})
 
 
-RECIPE = Recipe("backprop", build, evaluate, judges, scaled=scaled)
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.backprop import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+CONVOLUTIONAL = {"network": "convolutional", "channels": [48, 96], "widths": [128], "dropout": 0.25}
+VARIANTS = {"backprop-convolutional": {"backprop": CONVOLUTIONAL}}
+RECIPE = Recipe(
+    "backprop",
+    BackpropTable,
+    build,
+    evaluate,
+    judges,
+    scaled=scaled,
+    suite=suite,
+    variants=VARIANTS,
+)

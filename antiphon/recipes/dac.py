@@ -1,24 +1,23 @@
-"""Experiments with Deviator-Actor-Critic, and with the response that it departs from: continuous control on an
-environment of Gymnasium."""
+"""Experiments with Deviator-Actor-Critic: continuous control on an environment of Gymnasium."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
+from antiphon.checks.suite import Suite
 from antiphon.envs import nature
 from antiphon.envs.environment import Spaces, read_spaces, registered
 from antiphon.envs.evaluation import played_episodes
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library.critic_derivative import critic_derivative
 from antiphon.grammars.library.dac import dac
 from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.oracles import Annealing, gaussian
 from antiphon.plugins import ENVIRONMENTS, find, installed
-from antiphon.recipes.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Seconds, Table
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Seconds, Table
 
 
 class DacTable(Table):
@@ -57,12 +56,6 @@ def build(table: DacTable) -> Grammar:
     """The grammar of a table. Raises OracleError for an environment that cannot be played."""
     world, wind, actor, critic, deviator = parts(table)
     return dac(world, wind, actor, critic, deviator, **options(table))
-
-
-def build_critic_derivative(table: DacTable) -> Grammar:
-    """The same with the response of earlier work, and without Deviator."""
-    world, wind, actor, critic, _ = parts(table)
-    return critic_derivative(world, wind, actor, critic, **options(table))
 
 
 def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]:
@@ -138,5 +131,11 @@ def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:
     return {"low": spaces.low, "high": spaces.high}
 
 
-RECIPE = Recipe("dac", build, evaluate, settings=settings, scaled=scaled)
-CRITIC_DERIVATIVE = Recipe("critic-derivative", build_critic_derivative, evaluate, settings=settings, scaled=scaled)
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.dac import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+RECIPE = Recipe("dac", DacTable, build, evaluate, settings=settings, scaled=scaled, suite=suite)

@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from antiphon.checks.suite import Suite
 from antiphon.envs import quadratic_bandit
 from antiphon.envs.bandit import TARGET
 from antiphon.grammars.factory import Factory
@@ -14,8 +15,8 @@ from antiphon.grammars.library.dac_bandit import dac_bandit
 from antiphon.grammars.library.networks import StateAction
 from antiphon.grammars.oracle import State
 from antiphon.oracles import Annealing, gaussian
-from antiphon.recipes.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.tables import Count, EvaluationTable, Index, Positive, Table
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Count, EvaluationTable, Index, Positive, Table
 
 
 class DacBanditTable(Table):
@@ -64,4 +65,11 @@ def settings(table: DacBanditTable, round: int) -> Mapping[str, float]:
     return {"sigma": table.sigma.at(round)}
 
 
-RECIPE = Recipe("dac-bandit", build, evaluate, settings=settings)
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.dac_bandit import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+RECIPE = Recipe("dac-bandit", DacBanditTable, build, evaluate, settings=settings, suite=suite)

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from antiphon.checks.suite import Suite
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.gan import gan
@@ -18,10 +19,10 @@ from antiphon.grammars.library.generative import (
 )
 from antiphon.grammars.oracle import State
 from antiphon.oracles import gaussian
-from antiphon.recipes.images import SHIPPED, check_halvings, environment, example_of, held_out
-from antiphon.recipes.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Table
-from antiphon.recipes.two_sample import nearest_neighbour_hits
+from antiphon.recipes.common.images import SHIPPED, check_halvings, environment, example_of, held_out
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Table
+from antiphon.recipes.common.two_sample import nearest_neighbour_hits
 
 
 class GanTable(Table):
@@ -82,4 +83,12 @@ def judges(table: GanTable) -> bool:
     return table.data in SHIPPED
 
 
-RECIPE = Recipe("gan", build, evaluate, judges)
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.gan import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+VARIANTS = {"gan-saturating": {"gan.saturating": True}}
+RECIPE = Recipe("gan", GanTable, build, evaluate, judges, suite=suite, variants=VARIANTS)

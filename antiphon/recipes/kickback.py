@@ -7,15 +7,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from antiphon.checks.suite import Suite
 from antiphon.envs import diabetes, diabetes_arrays
 from antiphon.errors import ExperimentError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.kickback import kickback
 from antiphon.grammars.library.kicking import Weights, kicking_layers
 from antiphon.grammars.oracle import OracleDeclaration, State
-from antiphon.recipes.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Table
-from antiphon.recipes.user_data import own_data
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Table
+from antiphon.recipes.common.user_data import own_data
 
 
 class KickbackTable(Table):
@@ -90,4 +91,11 @@ def scaled(table: KickbackTable, layers: int) -> KickbackTable:
     return table.model_copy(update={"widths": table.widths[:1] * hidden})
 
 
-RECIPE = Recipe("kickback", build, evaluate, judges, scaled=scaled)
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.kickback import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+RECIPE = Recipe("kickback", KickbackTable, build, evaluate, judges, scaled=scaled, suite=suite)

@@ -6,15 +6,16 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from antiphon.checks.suite import Suite
 from antiphon.envs import digits, digits_arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.densities import GaussianDensity, normal_inverse_wishart
 from antiphon.grammars.library.likelihood import maximum_a_posteriori, maximum_likelihood
 from antiphon.grammars.oracle import State
-from antiphon.recipes.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Positive, Table
-from antiphon.recipes.user_data import own_data, width_of
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Positive, Table
+from antiphon.recipes.common.user_data import own_data, width_of
 
 
 class LikelihoodTable(Table):
@@ -67,4 +68,11 @@ def judges(table: LikelihoodTable) -> bool:
     return table.data == "digits"
 
 
-RECIPE = Recipe("likelihood", build, evaluate, judges)
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.likelihood import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+RECIPE = Recipe("likelihood", LikelihoodTable, build, evaluate, judges, suite=suite)

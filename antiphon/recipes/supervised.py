@@ -6,6 +6,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from antiphon.checks.suite import Suite
 from antiphon.envs import digits, digits_arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -13,9 +14,9 @@ from antiphon.grammars.library.networks import Perceptron
 from antiphon.grammars.library.penalty import squared_norm
 from antiphon.grammars.library.supervised import supervised
 from antiphon.grammars.oracle import State
-from antiphon.recipes.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Table
-from antiphon.recipes.user_data import own_data, width_of
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Table
+from antiphon.recipes.common.user_data import own_data, width_of
 
 
 class SupervisedTable(Table):
@@ -58,4 +59,11 @@ def _own(table: SupervisedTable):  # noqa: ANN202 - an OracleDeclaration
     return own_data("supervised.data", table.data, table.data_arguments, table.batch, "'digits'")
 
 
-RECIPE = Recipe("supervised", build, evaluate, judges)
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.supervised import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+RECIPE = Recipe("supervised", SupervisedTable, build, evaluate, judges, suite=suite)

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from antiphon.checks.suite import Suite
 from antiphon.envs.markov import markov
 from antiphon.envs.markov_examples import baird_policies, baird_star, boyan_chain, random_walk
 from antiphon.envs.markov_process import MarkovProcess
@@ -25,8 +26,8 @@ from antiphon.grammars.library.temporal_difference import (
 )
 from antiphon.grammars.oracle import State
 from antiphon.plugins import made
-from antiphon.recipes.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Fraction, Positive, Table
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Positive, Table
 
 
 class TemporalDifferenceTable(Table):
@@ -126,4 +127,25 @@ def _critic(table: TemporalDifferenceTable, process: MarkovProcess) -> Factory:
     return Factory.of(Perceptron, width, 1, table.widths)
 
 
-RECIPE = Recipe("temporal-difference", build, evaluate)
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.temporal_difference import (
+        SUITE,  # here: whoever runs an experiment does not wait for it
+    )
+
+    return SUITE
+
+
+NAMES = {
+    "semi-gradient": "semi-gradient",
+    "residual-gradient": "residual",
+    "double-residual-gradient": "double-residual",
+    "gtd2": "gtd2",
+    "tdc": "tdc",
+    "implicit-temporal-difference": "implicit",
+}
+"""Grammars that R makes of this one, with their methods."""
+VARIANTS = {
+    name: {"temporal_difference.method": method, "temporal_difference.play": "draw"} for name, method in NAMES.items()
+}
+RECIPE = Recipe("temporal-difference", TemporalDifferenceTable, build, evaluate, suite=suite, variants=VARIANTS)

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from antiphon.checks.suite import Suite
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.inference import make_operator
@@ -22,9 +23,9 @@ from antiphon.grammars.library.vae import vae
 from antiphon.grammars.oracle import State
 from antiphon.grammars.variational import bernoulli, isotropic, standard_normal
 from antiphon.oracles import gaussian
-from antiphon.recipes.images import SHIPPED, check_halvings, environment, example_of, held_out
-from antiphon.recipes.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.tables import Arguments, Count, EvaluationTable, Table
+from antiphon.recipes.common.images import SHIPPED, check_halvings, environment, example_of, held_out
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Table
 
 DRAWS = 10
 """Of the noise, for each image, when the bound is judged."""
@@ -96,4 +97,11 @@ def judges(table: VaeTable) -> bool:
     return table.data in SHIPPED
 
 
-RECIPE = Recipe("vae", build, evaluate, judges)
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.vae import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+RECIPE = Recipe("vae", VaeTable, build, evaluate, judges, suite=suite)

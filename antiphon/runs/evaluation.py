@@ -6,7 +6,7 @@ import torch
 
 from antiphon.errors import ExperimentError
 from antiphon.experiments.load import read_experiment
-from antiphon.recipes.recipe import Evaluation
+from antiphon.recipes.common.recipe import Evaluation
 from antiphon.runs.folder import EXPERIMENT, RunFolder
 
 
@@ -21,7 +21,7 @@ def evaluate_folder(path: Path, episodes: int | None = None, max_steps: int | No
     changes = {key: value for key, value in given.items() if value is not None}
     experiment = read_experiment(str(path / EXPERIMENT), changes)
     recipe = experiment.recipe
-    if recipe is None or not recipe.judges(experiment.table):
+    if recipe is None or recipe.evaluate is None or not recipe.judges(experiment.table):
         raise ExperimentError(
             f"{str(path)!r} is a run of {experiment.grammar!r} that has nothing to be judged by; expected grammar "
             "'dac', or another of the library on data that comes with it. Read its losses in metrics.jsonl, load its "

@@ -14,7 +14,7 @@ from antiphon.experiments.toml_io import toml
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.typed import typed
 from antiphon.launching import Launched, launch
-from antiphon.recipes.recipe import Evaluation
+from antiphon.recipes.common.recipe import Evaluation
 from antiphon.runs.evaluation import evaluate_folder
 from antiphon.runs.folder import RunFolder, check_place, default_paths
 from antiphon.runs.interrupts import Interrupts
@@ -217,7 +217,7 @@ def _as_round_error(error: AntiphonError, round: int) -> RoundError:
 
 def _finish(folder: RunFolder, record: Record, experiment: Experiment, stopped_by: int) -> Finished:
     recipe = experiment.recipe
-    if stopped_by or recipe is None or not recipe.judges(experiment.table):
+    if stopped_by or recipe is None or recipe.evaluate is None or not recipe.judges(experiment.table):
         return Finished(folder.path, record, stopped_by, None)
     evaluation = evaluate_folder(folder.path)
     folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": told(evaluation)}))

@@ -48,3 +48,19 @@ class AffineSlope(nn.Module):
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
         """state: (batch, state); action: (batch, action)."""
         return self.weights(torch.cat([state, action], dim=-1))
+
+
+class Bowl:
+    """A quadratic with one minimum, drawn by `seed`: (..., dimension) -> (...). Curvatures in [1/2, 4]."""
+
+    def __init__(self, dimension: int, seed: int, sign: float = 1.0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        draw = torch.randn(dimension, dimension + 1, generator=generator, dtype=torch.float64)
+        basis, _ = torch.linalg.qr(draw[:, :dimension])
+        self.curvature = basis @ torch.diag(torch.linspace(0.5, 4, dimension, dtype=torch.float64)) @ basis.T
+        self.lowest, self.sign = draw[:, dimension], sign
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Half of the quadratic form of the distance from the minimum, times `sign`."""
+        away = points - self.lowest.to(points.dtype)
+        return self.sign * ((away @ self.curvature.to(points.dtype)) * away).sum(-1) / 2

@@ -2,7 +2,8 @@
 
 import pytest
 
-from antiphon.checks.check import check, check_grammar
+from antiphon.analysis.check import check
+from antiphon.checks.check import check_grammar
 from antiphon.checks.mutants import flipped, hearers, silenced, single_faults, tapped
 from antiphon.checks.suites.backprop import convolutional, dense
 from antiphon.grammars.query import Port

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from antiphon.analysis.check import suite_of
 from antiphon.checks.check import check_grammar, check_suite
 from antiphon.checks.mutants import hearers, single_faults, tapped, through, with_operation, wrong_gate
-from antiphon.checks.suites import suite_of
 from antiphon.checks.suites.black_box_descent import by_chance, every_sign
 from antiphon.checks.suites.gray_box_descent import wave
 from antiphon.errors import BlackBoxError

@@ -7,13 +7,14 @@ import torch
 from torch import nn
 
 import antiphon
-from antiphon.checks.check import check, check_grammar
+from antiphon.analysis.check import check, suite_of
+from antiphon.checks.check import check_grammar
 from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import flipped
 from antiphon.checks.report import rows_of
-from antiphon.checks.suites import NAMES, suite_of
 from antiphon.errors import ExperimentError, GrammarError
 from antiphon.grammars.query import Port
+from antiphon.recipes import LIBRARY
 
 
 def promising(*promises: antiphon.Promise) -> antiphon.Grammar:
@@ -108,7 +109,7 @@ def test_several_grammars_in_several_processes_are_told_in_order():
 
 
 def test_every_suite_is_of_the_grammar_that_it_is_named_after():
-    assert [suite_of(name).grammar for name in NAMES] == list(NAMES)
+    assert [suite_of(name).grammar for name in LIBRARY] == list(LIBRARY)
 
 
 def test_a_promise_to_a_stranger_is_refused():
@@ -155,7 +156,7 @@ def test_an_unknown_name_is_refused():
     with pytest.raises(ExperimentError) as refused:
         check("bakprop")
     assert str(refused.value) == (
-        f"grammar 'bakprop' is not known to check; expected one of {', '.join(NAMES)}, or 'module:factory'. "
+        f"grammar 'bakprop' is not known to check; expected one of {', '.join(LIBRARY)}, or 'module:factory'. "
         "Did you mean 'backprop'? See `antiphon list`."
     )
 
@@ -175,7 +176,7 @@ def test_an_unknown_name_is_refused():
         ),
         (
             "mine.py:game",
-            "grammar 'mine.py:game' names a file; expected 'module:function', importable from here. Write 'mine:game'.",
+            "grammar 'mine.py:game' names a file; expected 'module:name', importable from here. Write 'mine:game'.",
         ),
     ],
 )

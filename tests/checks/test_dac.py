@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from antiphon.checks.check import check, check_grammar
+from antiphon.analysis.check import check
+from antiphon.checks.check import check_grammar
 from antiphon.checks.mutants import flipped, hearers, single_faults, tapped
 from antiphon.checks.suites import critic_derivative, dac, dac_bandit
 from antiphon.grammars.chain_rule import Answer, chain_rule, cut_into

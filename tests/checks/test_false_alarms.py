@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from antiphon.analysis.check import suite_of
 from antiphon.checks.check import check_suite
 from antiphon.checks.suite import Case, Suite
-from antiphon.checks.suites import NAMES, suite_of
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Descent, Exact, Guarantee, Insulated, SignCorrect
+from antiphon.recipes import LIBRARY
 
 SEEDS = 500
 ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
@@ -30,7 +31,7 @@ def of_one_round(case: Case) -> Case | None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIBRARY)
 def test_no_false_alarm_on_500_seeds(name):
     cases = [each for case in suite_of(name).cases if (each := of_one_round(case)) is not None]
     for index, case in enumerate(cases):

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from antiphon.checks.check import check, check_grammar
+from antiphon.analysis.check import check
+from antiphon.checks.check import check_grammar
 from antiphon.checks.mutants import (
     flipped,
     hearers,

@@ -6,16 +6,17 @@ from dataclasses import replace
 import pytest
 from torch import Tensor
 
+from antiphon.analysis.check import suite_of
 from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import all_faults
 from antiphon.checks.suite import Case
-from antiphon.checks.suites import NAMES, suite_of
 from antiphon.checks.witness import Witnessed
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Descent, Exact, Guarantee, Insulated, SignCorrect
 from antiphon.grammars.query import Port
+from antiphon.recipes import LIBRARY
 
 ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
 
@@ -82,7 +83,7 @@ def check_mutants(name: str, seed: int) -> dict[str, int]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LIBRARY)
 def test_each_single_fault_of_a_suite_is_caught_and_blamed_rightly(name: str):
     count = check_mutants(name, seed=0)
     assert count["faults"] == count["caught"] == count["blamed"] > 0, count

@@ -27,7 +27,7 @@ from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.query import Kind
 from antiphon.grammars.states import same_states
-from antiphon.recipes.recipe import trained
+from antiphon.recipes.common.recipe import trained
 from tests.deploy.stateful import MODULES, Base, replaced
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")

@@ -7,8 +7,8 @@ from collections import namedtuple
 
 import pytest
 
-from antiphon.experiments.experiment import RECIPES
 from antiphon.experiments.load import shipped
+from antiphon.recipes import LIBRARY
 
 Disk = namedtuple("Disk", "total used free")
 
@@ -28,7 +28,7 @@ def refused(told, text, place):
         ),
         (
             ["dac", "--set", "grammar=dca"],
-            f"experiment 'dac' is refused: grammar 'dca' is not known; expected one of {', '.join(RECIPES)}, or "
+            f"experiment 'dac' is refused: grammar 'dca' is not known; expected one of {', '.join(LIBRARY)}, or "
             "'module:factory'. Did you mean 'dac'? Correct the key 'grammar'.",
         ),
         (

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from antiphon.errors import ExperimentError
 from antiphon.experiments.load import checked, parse_change, read_experiment, shipped
 from antiphon.experiments.toml_io import toml, with_none
-from antiphon.recipes.spelling import BareWord
-from antiphon.recipes.tables import AgentTable
+from antiphon.recipes.common.spelling import BareWord
+from antiphon.recipes.common.tables import AgentTable
 from antiphon.runs.run import resolved
 
 keys = st.text(max_size=5)

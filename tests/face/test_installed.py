@@ -127,12 +127,12 @@ def test_what_is_broken_is_refused_with_whose_it_is(antiphon, choir, arguments, 
 
 def test_an_unknown_name_is_compared_with_the_installed_ones(antiphon, choir):
     told = antiphon("run", "narow")
-    assert told.code == 2 and "narrow, lost, number, nothing" in told.error and "Did you mean 'narrow'?" in told.error
+    assert told.code == 2 and "lost, narrow, nothing, number" in told.error and "Did you mean 'narrow'?" in told.error
     told = antiphon("check", "narow")
-    assert told.code == 2 and "narrow, lost, number, nothing" in told.error and "Did you mean 'narrow'?" in told.error
+    assert told.code == 2 and "lost, narrow, nothing, number" in told.error and "Did you mean 'narrow'?" in told.error
     (choir / "own.toml").write_text('grammar = "narow"\n')
     told = antiphon("run", "own.toml")
-    assert told.code == 2 and "narrow, lost, number, nothing" in told.error and "Did you mean 'narrow'?" in told.error
+    assert told.code == 2 and "lost, narrow, nothing, number" in told.error and "Did you mean 'narrow'?" in told.error
 
 
 def test_two_distributions_with_one_name_are_refused(antiphon, choir):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.recipes.recipe import Evaluation
+from antiphon.recipes.common.recipe import Evaluation
 from antiphon.runs.metrics import finite, mean
 
 TINY_VAE = ["vae", "--rounds=4", "--set=vae.batch=8", "--set=evaluation.episodes=2"]

@@ -11,8 +11,8 @@ import torch
 
 import antiphon
 import antiphon.cli.app
-from antiphon.experiments.experiment import RECIPES
 from antiphon.experiments.load import shipped
+from antiphon.recipes import LIBRARY
 
 QUIET = """
 import sys, antiphon
@@ -174,6 +174,6 @@ def test_list_shows_grammars_and_experiments(antiphon):
     assert ["kickback", "exact + estimated", "Rectifier1, Rectifier2, Rectifier3, Output", "Nature"] in cells
     assert ["vae", "exact + surrogate", "Encoder, Decoder", "Environment, Noise"] in cells
     grammars, experiments = lines[1 : lines.index("")], lines[lines.index("") + 2 :]
-    assert [line.split()[0] for line in grammars] == sorted(RECIPES)
+    assert [line.split()[0] for line in grammars] == list(LIBRARY)
     assert [line.split()[0] for line in experiments] == sorted(shipped())
-    assert {"backprop-convolutional", "dac-pendulum-demo", "gan-mnist", *RECIPES} <= shipped().keys()
+    assert {"backprop-convolutional", "dac-pendulum-demo", "gan-mnist", *LIBRARY} <= shipped().keys()

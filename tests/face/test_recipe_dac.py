@@ -4,9 +4,9 @@ import re
 
 from antiphon.envs import episode_returns
 from antiphon.launching import launch
+from antiphon.recipes.common.recipe import trained
+from antiphon.recipes.common.tables import AgentTable, EvaluationTable
 from antiphon.recipes.dac import DacTable, build, evaluate
-from antiphon.recipes.recipe import trained
-from antiphon.recipes.tables import AgentTable, EvaluationTable
 
 
 def test_the_critic_derivative_response_is_run_and_judged(antiphon, place, tiny_dac):

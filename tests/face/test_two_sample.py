@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from antiphon.recipes.two_sample import nearest_neighbour_hits, squared_discrepancy
+from antiphon.recipes.common.two_sample import nearest_neighbour_hits, squared_discrepancy
 
 
 def normal(count: int, mean: float = 0.0, seed: int = 0) -> torch.Tensor:

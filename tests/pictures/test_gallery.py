@@ -4,11 +4,10 @@ import importlib
 import inspect
 from pathlib import Path
 
-from antiphon.checks.suites import NAMES
-from antiphon.experiments.experiment import RECIPES
 from antiphon.pictures.gallery import gallery, write
 from antiphon.pictures.legend import MEANINGS
 from antiphon.pictures.picture import Change, Kind, Line
+from antiphon.recipes import LIBRARY
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -23,7 +22,7 @@ def test_the_gallery_is_current():
 def test_every_grammar_of_the_library_is_in_it():
     shown = [line.removeprefix("## ") for line in gallery()["gallery.md"].splitlines() if line.startswith("## ")]
     assert shown == sorted(shown)
-    assert {*RECIPES, *NAMES} <= set(shown)
+    assert {*LIBRARY} <= set(shown)
     grammars = importlib.import_module("antiphon.grammars.library")
     made = {name for name, each in vars(grammars).items() if inspect.isfunction(each)}
     # What a maker is called in Python, and the name of the grammar that it makes.

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
-from antiphon.checks.suites.gray_box_descent import Bowl, Wave, descent
+from antiphon.checks.suites.gray_box_descent import Wave, descent
 from antiphon.envs.dataset import arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Arrives, Estimated, Exact, Insulated, PlayerLoss, Promise, promised
 from antiphon.grammars.library.black_box_descent import black_box_descent, simultaneous_perturbation
 from antiphon.grammars.library.point import Point
+from antiphon.grammars.library.quadratic import Bowl
 from antiphon.grammars.objective import Direction
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.query import Port

@@ -12,6 +12,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Arrives, promised
 from antiphon.grammars.library.gray_box_descent import gray_box_descent
 from antiphon.grammars.library.point import Point
+from antiphon.grammars.library.quadratic import Bowl
 from antiphon.grammars.objective import Direction
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.gray_box import gray_box
@@ -27,22 +28,6 @@ class Wave:
     def __call__(self, points: Tensor) -> Tensor:
         """Bounded, with many optima."""
         return (points @ self.matrix + 1).sin().sum(-1) + (points @ self.matrix).tanh().prod(-1)
-
-
-class Bowl:
-    """A quadratic with one minimum, drawn by `seed`: (..., dimension) -> (...). Curvatures in [1/2, 4]."""
-
-    def __init__(self, dimension: int, seed: int, sign: float = 1.0) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        draw = torch.randn(dimension, dimension + 1, generator=generator, dtype=torch.float64)
-        basis, _ = torch.linalg.qr(draw[:, :dimension])
-        self.curvature = basis @ torch.diag(torch.linspace(0.5, 4, dimension, dtype=torch.float64)) @ basis.T
-        self.lowest, self.sign = draw[:, dimension], sign
-
-    def __call__(self, points: Tensor) -> Tensor:
-        """Half of the quadratic form of the distance from the minimum, times `sign`."""
-        away = points - self.lowest
-        return self.sign * ((away @ self.curvature) * away).sum(-1) / 2
 
 
 def wave(seed: int) -> Grammar:

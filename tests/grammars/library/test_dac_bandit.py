@@ -10,7 +10,7 @@ from antiphon.experiments.load import read_experiment
 from antiphon.grammars.guarantee import Category
 from antiphon.grammars.response import Product, Seed, Tap
 from antiphon.launching import launch
-from antiphon.recipes.recipe import trained
+from antiphon.recipes.common.recipe import trained
 
 
 def kinds(player: str, kind: type) -> list[str]:

@@ -29,7 +29,7 @@ from antiphon.grammars.library.quadratic import AffineSlope, LinearPolicy, Quadr
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.oracles import gaussian
-from antiphon.recipes.recipe import trained
+from antiphon.recipes.common.recipe import trained
 from antiphon.transport.message import Phase
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from antiphon.agents.specification import AgentSpecification, OnFailure
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.numbers import LONGEST
-from antiphon.recipes.spelling import BareWord
+from antiphon.recipes.common.spelling import BareWord
 
 
 def _free(value: object) -> object:

@@ -1,0 +1,81 @@
+"""Checking grammars by name: of the library, of plug-ins, of one's own."""
+
+import inspect
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import torch
+
+from antiphon.checks.check import OWN_INSTANCES, check_suite
+from antiphon.checks.report import Report, Row
+from antiphon.checks.suite import Case, Learning, Suite
+from antiphon.errors import ExperimentError
+from antiphon.experiments.experiment import own_grammar
+from antiphon.experiments.load import read_experiment
+from antiphon.grammars.grammar import Grammar
+from antiphon.plugins import GRAMMARS, find, nearest
+from antiphon.recipes import known, recipe_of
+
+
+def check(*names: str, seed: int = 0, processes: int = 1, instances: int | None = None) -> Report:
+    """Measure what is promised of grammars of the library, by name, or of one's own, `module:factory` or installed.
+
+    A user's factory is called with `seed` if it takes one, for each of ten instances; else the instances differ in the
+    run's seed alone: in parameters, and in what oracles draw. seed: of the first instance; the next count on from it.
+    processes: how many grammars are checked at the same time. instances: of each family, in place of its own number.
+    Raises ExperimentError for what is not known, GrammarError for a grammar that promises nothing or cannot be played.
+    """
+    began = time.perf_counter()
+    for name in names:
+        _refuse_unknown(name)
+    jobs = [(name, seed, instances) for name in names]
+    if processes == 1 or len(jobs) == 1:
+        found = [_check(*job) for job in jobs]
+    else:
+        with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn")) as pool:
+            found = list(pool.map(_check, *zip(*jobs, strict=True)))
+    return Report(tuple(row for rows in found for row in rows), time.perf_counter() - began)
+
+
+def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # instances are small, and other processes want the other cores
+    try:
+        return check_suite(suite_of(name), seed, instances)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def suite_of(name: str) -> Suite:
+    """What is measured of a grammar: the suite of its recipe, or a few instances of itself."""
+    recipe = recipe_of(name)
+    if recipe is not None and recipe.suite is not None:
+        return recipe.suite()
+    return Suite(name, (Case("", _own(name), OWN_INSTANCES, Learning()),))
+
+
+def _own(name: str) -> Callable[[int], Grammar]:
+    if recipe_of(name) is not None:
+        return lambda _: read_experiment(name).build()
+    seeded = "seed" in inspect.signature(find("grammar", name, GRAMMARS)).parameters
+    return lambda seed: own_grammar(name, {"seed": seed} if seeded else {})
+
+
+def _refuse_unknown(name: str) -> None:
+    if name.endswith(".toml"):
+        raise ExperimentError(
+            f"{name!r} is an experiment, which is run and not checked; expected a grammar. Check the one that its line "
+            "'grammar = ' names."
+        )
+    if name.endswith(".py"):
+        raise ExperimentError(
+            f"{name!r} is a file; expected 'module:function'. Write '{name.removesuffix('.py')}:' and the name of the "
+            "function in it that makes the grammar."
+        )
+    if ":" not in name and name not in known():
+        raise ExperimentError(
+            f"grammar {name!r} is not known to check; expected one of {', '.join(known())}, or 'module:factory'. "
+            f"{nearest(name, known())}See `antiphon list`."
+        )

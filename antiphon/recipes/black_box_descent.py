@@ -1,0 +1,51 @@
+"""Experiments with descent in the black-box protocol: a point looks for the optimum of a function by values alone."""
+
+from typing import Literal
+
+import torch
+
+from antiphon.checks.suite import Suite
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.black_box_descent import black_box_descent
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.types import Batch, EdgeType
+from antiphon.oracles.black_box import black_box
+from antiphon.oracles.directions import coordinates
+from antiphon.oracles.noise import gaussian, rademacher
+from antiphon.recipes.common.recipe import Recipe
+from antiphon.recipes.common.tables import Count, Positive
+from antiphon.recipes.gray_box_descent import GrayBoxDescentTable, evaluate
+
+
+class BlackBoxDescentTable(GrayBoxDescentTable):
+    """noise: where values are asked for: "signs" (Spall's) or "gaussian" directions, `batch` of them a round; or
+    "axes", central finite differences along every coordinate. radius: how far from the point."""
+
+    noise: Literal["signs", "gaussian", "axes"] = "signs"
+    batch: Count = 4
+    radius: Positive = 0.1
+
+
+def build(table: BlackBoxDescentTable) -> Grammar:
+    """The grammar of a table. Raises ExperimentError or OracleError where its parts do not fit."""
+    noise = _noise(table)
+    types = EdgeType((Batch(), table.dimension), torch.float32), EdgeType((Batch(),), torch.float32)
+    box = black_box(table.made, types[:1], types[1:], sizes=dict(noise.sizes))
+    return black_box_descent(box, noise, table.player, direction=table.direction)
+
+
+def _noise(table: BlackBoxDescentTable) -> OracleDeclaration:
+    if table.noise == "axes":
+        return coordinates(table.dimension, scale=table.radius)
+    draw = rademacher if table.noise == "signs" else gaussian
+    return draw((table.dimension,), batch=table.batch, scale=table.radius)
+
+
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.black_box_descent import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+RECIPE = Recipe("black-box-descent", BlackBoxDescentTable, build, evaluate, suite=suite)

@@ -1,0 +1,23 @@
+"""Experiments with the critic's derivative: the response that Deviator-Actor-Critic departs from, without Deviator."""
+
+from antiphon.checks.suite import Suite
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.critic_derivative import critic_derivative
+from antiphon.recipes.common.recipe import Recipe
+from antiphon.recipes.dac import DacTable, evaluate, options, parts, scaled, settings
+
+
+def build(table: DacTable) -> Grammar:
+    """The grammar of a table. Raises OracleError for an environment that cannot be played."""
+    world, wind, actor, critic, _ = parts(table)
+    return critic_derivative(world, wind, actor, critic, **options(table))
+
+
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.critic_derivative import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+RECIPE = Recipe("critic-derivative", DacTable, build, evaluate, settings=settings, scaled=scaled, suite=suite)

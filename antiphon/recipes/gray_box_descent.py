@@ -1,0 +1,74 @@
+"""Experiments with descent in the gray-box protocol: a point looks for the optimum of a function by its gradient."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from antiphon.checks.suite import Suite
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.gray_box_descent import gray_box_descent
+from antiphon.grammars.library.point import Point
+from antiphon.grammars.library.quadratic import Bowl
+from antiphon.grammars.objective import Direction
+from antiphon.grammars.oracle import State
+from antiphon.grammars.types import EdgeType
+from antiphon.oracles.gray_box import gray_box
+from antiphon.plugins import find
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Table
+
+
+class GrayBoxDescentTable(Table):
+    """function: "bowl", a quadratic; or "module:function", called with function_arguments, which returns a function of
+    points, (..., dimension) -> (...). maximise: whether it is climbed. start: every coordinate of the first point."""
+
+    function: str = "bowl"
+    function_arguments: Arguments = Field(default={})
+    dimension: Count = 8
+    start: float = 0.0
+    maximise: bool = False
+
+    @property
+    def made(self) -> Factory:
+        """What makes the function. Raises ExperimentError where it does not import."""
+        if self.function == "bowl":
+            return Factory.of(Bowl, self.dimension, 0, -1.0 if self.maximise else 1.0)
+        return Factory.of(find("function", self.function), **self.function_arguments)
+
+    @property
+    def player(self) -> Factory:
+        """The point that moves."""
+        return Factory.of(Point, self.dimension, self.start)
+
+    @property
+    def direction(self) -> Direction:
+        """Whether it descends or climbs."""
+        return Direction.MAXIMISE if self.maximise else Direction.MINIMISE
+
+
+def build(table: GrayBoxDescentTable) -> Grammar:
+    """The grammar of a table. Raises ExperimentError or OracleError where its parts do not fit."""
+    types = EdgeType((table.dimension,), torch.float32), EdgeType((), torch.float32)
+    return gray_box_descent(gray_box(table.made, types[:1], types[1:]), table.player, direction=table.direction)
+
+
+def evaluate(
+    table: GrayBoxDescentTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
+) -> Evaluation:
+    """The function at the point that was reached."""
+    function: Any = table.made()  # Any: a user's function made it
+    with torch.no_grad():
+        return Evaluation("value", "points", (float(function(trained(grammar, "Player", states)())),))
+
+
+def suite() -> Suite:
+    """What `antiphon check` measures."""
+    from antiphon.checks.suites.gray_box_descent import SUITE  # here: whoever runs an experiment does not wait for it
+
+    return SUITE
+
+
+RECIPE = Recipe("gray-box-descent", GrayBoxDescentTable, build, evaluate, suite=suite)
