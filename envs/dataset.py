@@ -1,6 +1,8 @@
 """Nature as a data set: batches of items, a fresh permutation in each epoch."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
 from typing import Any, final
 
 import numpy as np
@@ -87,7 +89,7 @@ def digits(
     dtype: torch.dtype = torch.float32,
     symbol: str = "batch",
 ) -> OracleDeclaration:
-    """Nature, who plays the handwritten digits that come with scikit-learn (no download).
+    """Nature, who plays 8 x 8 images of handwritten digits (no download).
 
     Question: sample() -> x in [0, 1], (batch, 64), or (batch, 1, 8, 8) for an image; y in 0..9, (batch,) int64.
     split: "train" (1437 items) or "test" (360), stratified and always the same.
@@ -98,17 +100,17 @@ def digits(
 def digits_arrays(
     split: str = "train", image: bool = False, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """All of one split of `digits`: x and y, to evaluate on."""
-    from sklearn.datasets import load_digits  # it takes a second, and few need it
-    from sklearn.model_selection import train_test_split
+    """All of one split of `digits`: x and y, to evaluate on.
 
+    The 1797 images of scikit-learn's `load_digits`, the test set of Alpaydin and Kaynak (1998), Optical Recognition of
+    Handwritten Digits, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, CC BY 4.0.
+    """
     if split not in ("train", "test"):
         raise OracleError(f"digits: the split is {split!r}; expected 'train' or 'test'. Correct it.")
-    x, y = load_digits(return_X_y=True)
-    parts = train_test_split(x, y, test_size=0.2, random_state=0, stratify=y)
-    x, y = (parts[0], parts[2]) if split == "train" else (parts[1], parts[3])
-    scaled = torch.tensor(x, dtype=dtype) / 16
-    return scaled.reshape(-1, 1, 8, 8) if image else scaled, torch.tensor(y, dtype=torch.int64)
+    with np.load(io.BytesIO(files("antiphon.envs").joinpath("digits.npz").read_bytes())) as shipped:
+        x, y = (torch.from_numpy(shipped[f"{split}_{column}"]) for column in "xy")
+    scaled = x.to(dtype) / 16
+    return scaled.reshape(-1, 1, 8, 8) if image else scaled, y.long()
 
 
 @final

@@ -1,32 +1,29 @@
-"""What comes with antiphon, in words: grammars with their guarantees and players, and experiments."""
+"""`antiphon list`: grammars with their guarantees and players, experiments, and what other distributions bring.
 
+Nothing is built: what is told of a grammar stands in the experiment of its name, and a test holds it to the grammar.
+"""
+
+import tomllib
 from collections.abc import Iterable
 
-from antiphon.experiments.load import read_experiment, shipped
-from antiphon.grammars.grammar import Grammar
+from antiphon.experiments.shipped import heading, parts, shipped
 from antiphon.plugins import AGENTS, ENVIRONMENTS, GRAMMARS, installed
 from antiphon.recipes import LIBRARY
 
 
 def listing() -> str:
     """Two tables, as plain text; a third of what other distributions bring, if they bring anything."""
-    grammars = [(name, read_experiment(name).build()) for name in LIBRARY]
-    first = [("grammar", "guarantee", "players", "oracles"), *(_grammar_row(name, each) for name, each in grammars)]
-    second = [("experiment", "grammar", "rounds", "what it is"), *map(_experiment_row, sorted(shipped()))]
+    experiments = shipped()
+    first = [("grammar", "guarantee", "players", "oracles"), *((name, *parts(experiments[name])) for name in LIBRARY)]
+    second = [("experiment", "grammar", "rounds", "what it is"), *map(_experiment_row, experiments)]
     third = [("installed", "what it is", "distribution", "where"), *_installed_rows()]
     return "\n\n".join(_columns(table) for table in (first, second, third) if len(table) > 1)
 
 
-def _grammar_row(name: str, grammar: Grammar) -> tuple[str, ...]:
-    players = ", ".join(player.name for player in grammar.query.players)
-    oracles = ", ".join(oracle.name for oracle in grammar.query.oracles)
-    return name, repr(grammar.guarantee), players, oracles
-
-
 def _experiment_row(name: str) -> tuple[str, ...]:
-    experiment = read_experiment(name)
-    first = shipped()[name].read_text(encoding="utf-8").splitlines()[0]
-    return name, experiment.grammar, str(experiment.rounds), first.removeprefix("#").strip()
+    path = shipped()[name]
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    return name, table["grammar"], str(table["rounds"]), heading(path)
 
 
 def _installed_rows() -> Iterable[tuple[str, ...]]:

@@ -1,6 +1,5 @@
 """Experiments from TOML: a shipped one by name, a file, or a user's grammar; changed key by key; refused in words."""
 
-import importlib.resources
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from antiphon.coordinator.placement import hosted
 from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import Experiment, kind_of
 from antiphon.experiments.placements import placement_named
+from antiphon.experiments.shipped import shipped
 from antiphon.experiments.toml_io import parse_toml, with_none
 from antiphon.experiments.validation import refused
 from antiphon.grammars.numbers import told
@@ -21,12 +21,6 @@ from antiphon.recipes import LIBRARY, known, recipe_of
 from antiphon.recipes.common.spelling import spelled
 
 Raw = dict[str, Any]  # Any: TOML
-
-
-def shipped() -> Mapping[str, Path]:
-    """The experiments that come with antiphon, by name. Each grammar of the library has one of its own name."""
-    folder = Path(str(importlib.resources.files("antiphon.experiments")))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 @typed

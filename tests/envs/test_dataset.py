@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch.utils.data import Dataset, IterableDataset
 
 from antiphon.envs.dataset import arrays, dataset, digits, digits_arrays
@@ -98,6 +99,13 @@ def test_digits_are_scaled_split_and_stratified():
     both = torch.cat([x, test_x.reshape(-1, 64)])
     assert len(both.unique(dim=0)) == 1797
     assert (torch.bincount(test_y) / 360 - torch.bincount(y) / 1437).abs().max() < 0.01
+
+
+def test_digits_are_those_of_scikit_learn():
+    split = [digits_arrays("train"), digits_arrays("test")]
+    ours = [(*(16 * image).int().tolist(), int(label)) for x, y in split for image, label in zip(x, y, strict=True)]
+    x, y = load_digits(return_X_y=True)
+    assert sorted(ours) == sorted((*map(int, image), int(label)) for image, label in zip(x, y, strict=True))
 
 
 @pytest.mark.parametrize(

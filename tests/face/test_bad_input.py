@@ -7,7 +7,7 @@ from collections import namedtuple
 
 import pytest
 
-from antiphon.experiments.load import shipped
+from antiphon.experiments.shipped import shipped
 from antiphon.recipes import LIBRARY
 
 Disk = namedtuple("Disk", "total used free")

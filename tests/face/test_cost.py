@@ -9,7 +9,8 @@ from antiphon.analysis.cost_report import bill
 from antiphon.cli import cost
 from antiphon.cli.cost_scan import parse_scan, scanned
 from antiphon.cli.cost_tables import disagreements
-from antiphon.experiments.load import read_experiment, shipped
+from antiphon.experiments.load import read_experiment
+from antiphon.experiments.shipped import shipped
 
 SMALL = ["--set=backprop.widths=[8]", "--set=backprop.batch=16", "--set=dac.widths=[4]", "--set=dac.learn_from=10"]
 SMALL += ["--set=dac.warmup=4", "--set=dac.envs=2", "--set=dac.batch=4"]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.errors import ExperimentError
-from antiphon.experiments.load import checked, parse_change, read_experiment, shipped
+from antiphon.experiments.load import checked, parse_change, read_experiment
+from antiphon.experiments.shipped import shipped
 from antiphon.experiments.toml_io import toml, with_none
 from antiphon.recipes.common.spelling import BareWord
 from antiphon.recipes.common.tables import AgentTable

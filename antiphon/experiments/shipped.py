@@ -1,0 +1,32 @@
+"""The experiments that come with antiphon: their files, and what their first lines say. Imports nothing heavy."""
+
+import importlib.resources
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def shipped() -> Mapping[str, Path]:
+    """The files by name. Each grammar of the library has an experiment of its own name."""
+    folder = Path(str(importlib.resources.files("antiphon.experiments")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
+
+
+def heading(path: Path) -> str:
+    """What an experiment is, in a line: the first of its file."""
+    return _comments(path)[0]
+
+
+def parts(path: Path) -> tuple[str, str, str]:
+    """Guarantee, players and oracles of a grammar, by the second line of the experiment of its name.
+
+    >>> parts(shipped()["dac"])
+    ('learned + estimated + exact', 'Actor, Critic, Deviator', 'Nature, Noise')
+    """
+    found = re.fullmatch(r"guarantee: (.*); players: (.*); oracles: (.*)", _comments(path)[1])
+    return (found[1], found[2], found[3]) if found else ("", "", "")
+
+
+def _comments(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix("#").strip() for line in (*lines[:2], "", "")]
