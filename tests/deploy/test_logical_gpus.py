@@ -1,6 +1,7 @@
 """GPUs that Ray counts where there are none: who gets which, what each worker sees, and that the numbers stay."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -38,7 +39,16 @@ class Looking:
 
 
 @pytest.fixture
-def seen_by(ray_is_up):
+def free_gpus(ray_is_up):
+    """All GPUs are free again, so that two halves come from one: Ray takes them back some time after a kill."""
+    total, until = ray.cluster_resources()["GPU"], time.monotonic() + 30
+    while ray.available_resources().get("GPU", 0) < total:
+        assert time.monotonic() < until, "somebody holds a GPU for 30 s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def seen_by(free_gpus):
     """What workers see that are given these shares of GPUs, one after the other: their Seen, and the variable."""
 
     def seen(*shares: float) -> list:
@@ -70,7 +80,7 @@ def sites_and_losses(
 
 
 @pytest.mark.slow
-def test_routes_are_chosen_as_if_devices_were_there_and_gloo_carries_all(ray_is_up) -> None:
+def test_routes_are_chosen_as_if_devices_were_there_and_gloo_carries_all(free_gpus) -> None:
     grammar = layered()
     placement = on_gpus(grammar, {"First": 0.5, "Second": 0.5, "Third": 1, "Last": 2})
     sites, losses, _ = sites_and_losses(grammar, placement, "counted")
