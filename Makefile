@@ -31,6 +31,7 @@ types: env links
 links:
 	@mkdir -p .links/antiphon
 	@find .links/antiphon -type l ! -exec test -e {} \; -delete
+	@ln -sfn ../tests/rigs .links/rigs
 	@for entry in $(FOLDERS) $(filter-out %/__pycache__,$(wildcard antiphon/*)); do \
 		link=.links/antiphon/$$(basename $$entry); \
 		[ "$$(readlink $$link)" = ../../$$entry ] || ln -sfn ../../$$entry $$link; \

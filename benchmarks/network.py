@@ -1,8 +1,8 @@
 """What a round costs on three machines, when the network between them is slow; and what a simple model says.
 
-python -m benchmarks.network [--width 256] [--batch 64] [--repetitions 5]
+PYTHONPATH=.links python -m benchmarks.network [--width 256] [--batch 64] [--repetitions 5]
 
-The machines are network namespaces of this one (`deploy/machines.py`), so Linux and rights of root are needed.
+The machines are network namespaces of this one (`tests/rigs/network_namespaces.py`): Linux and root are needed.
 """
 
 import argparse
@@ -27,8 +27,6 @@ from antiphon.coordinator.placement import Placement, Strategy, spread
 from antiphon.coordinator.schedule import Schedule, Transfer
 from antiphon.coordinator.traffic import between, planned
 from antiphon.deploy.executor import RayExecutor
-from antiphon.deploy.machines import why_not
-from antiphon.deploy.nodes import SeveralNetworks, nodes
 from antiphon.envs import arrays
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.grammar import Grammar
@@ -37,6 +35,8 @@ from antiphon.grammars.library.kickback import kickback
 from antiphon.grammars.library.kicking import kicking_layers
 from antiphon.transport.codec import TAG_BYTES
 from benchmarks.report import machine, table, write_section
+from rigs.network_namespaces import why_not
+from rigs.ray_nodes import SeveralNetworks, nodes
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = "head", "alice", "bob"

@@ -22,6 +22,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 _inherited = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(LINKS)]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(LINKS), *_inherited])
 
+collect_ignore = ["rigs"]  # imported as `rigs`, and under no second name
+
 settings.register_profile("laws", derandomize=True, deadline=None, max_examples=50, database=None)
 settings.register_profile("explore", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "laws"))

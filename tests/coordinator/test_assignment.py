@@ -5,9 +5,9 @@ import pickle
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.placement import spread, together
-from antiphon.coordinator.testing import with_dropout
 from antiphon.errors import PlacementError
 from antiphon.grammars.cadence import Cadence
+from rigs.games import with_dropout
 
 GRAMMAR = with_dropout()
 SGD = AgentSpecification.of("SGD", {"lr": 0.1})

@@ -11,9 +11,9 @@ from antiphon.coordinator.compile import compile_schedule
 from antiphon.coordinator.placement import spread
 from antiphon.coordinator.program import Tally
 from antiphon.coordinator.schedule import Move, Schedule, Transfer
-from antiphon.coordinator.testing import with_dropout
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
+from rigs.games import with_dropout
 
 GRAMMAR = with_dropout()
 SCHEDULE = compile_schedule(GRAMMAR, spread(GRAMMAR), {"First": Cadence(2)})

@@ -16,8 +16,6 @@ from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
 from antiphon.coordinator.schedule import Slot
-from antiphon.coordinator.testing import points, with_dropout
-from antiphon.coordinator.testing_devices import AWAY, Away
 from antiphon.errors import RoundError
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Factory, Grammar, QueryDraft, chain_rule, exact, minimise
@@ -26,6 +24,8 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.maps import fixed_matrix
 from antiphon.grammars.writing import Message
 from antiphon.pictures.gallery import library
+from rigs.devices import AWAY, Away
+from rigs.games import points, with_dropout
 
 ROUNDS = 6
 SOON = {"envs": 2, "batch": 8, "warmup": 4, "learn_from": 3, "act_every": 1, "widths": [9, 7]}

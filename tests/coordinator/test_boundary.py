@@ -19,7 +19,6 @@ from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, spread
 from antiphon.coordinator.program import LocalProgram
-from antiphon.coordinator.testing import points, with_dropout
 from antiphon.envs.regulator import regulator
 from antiphon.envs.riccati import Regulator
 from antiphon.errors import AntiphonError, ExperimentError, ProtocolError
@@ -28,6 +27,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, dac
 from antiphon.grammars.library.quadratic import AffineSlope, LinearPolicy, QuadraticValue
 from antiphon.oracles import gaussian
+from rigs.games import points, with_dropout
 
 AGENTS = AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9})
 ROUNDS = 3

@@ -22,11 +22,11 @@ from antiphon.coordinator.checkpoint import (
 from antiphon.coordinator.compile import StepOrder
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing import Dense, points
 from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop
 from antiphon.grammars.states import same_states
+from rigs.games import Dense, points
 
 STATE = {
     "tensors": {"weight": torch.randn(3, 2), "count": torch.tensor(3), "none": torch.empty(0, 2)},

@@ -9,11 +9,11 @@ from torch import nn
 
 from antiphon.coordinator.devices import CPU, Seen, generators, on_device, operator_on, settle
 from antiphon.coordinator.sharding import refuse_shared_devices
-from antiphon.coordinator.testing_devices import AWAY, Away
 from antiphon.errors import PlacementError
 from antiphon.grammars import Factory
 from antiphon.grammars.maps import fixed_matrix, scale
 from antiphon.transport.route import Route, Site, carrier, route
+from rigs.devices import AWAY, Away
 
 TWO = (("GPU-aaaa", "0000:07:00"), ("GPU-bbbb", "0000:0a:00"))
 SEEN = Seen("node1", "10.0.0.1", gpus=TWO, build="2.13.0+cu130")

@@ -12,7 +12,6 @@ from antiphon.coordinator.compile import StepOrder
 from antiphon.coordinator.executor import Executor
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, spread
-from antiphon.coordinator.testing import convolutional, failing, points, with_dropout
 from antiphon.errors import RoundError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
@@ -20,6 +19,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.testing import sample_grammar
+from rigs.games import convolutional, failing, points, with_dropout
 
 KINDS = [
     AgentSpecification.of("Adam", {"lr": 1e-2}, clip_norm=0.5),

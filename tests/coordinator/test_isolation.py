@@ -14,8 +14,8 @@ from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
 from antiphon.coordinator.stage import Stage
-from antiphon.coordinator.testing import wide
 from antiphon.grammars.factory import Factory
+from rigs.games import wide
 
 HANDED: list[object] = []
 """Everything that agents were handed, by construction, by `hear` and by `load`."""

@@ -11,8 +11,8 @@ from antiphon.agents import AgentSpecification, Player
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing import odd_layouts
 from antiphon.grammars.seeds import stream
+from rigs.games import odd_layouts
 
 ROUNDS, SEED = 12, 3
 

@@ -3,8 +3,8 @@
 import pytest
 
 from antiphon.coordinator.placement import Placement, hosted, locate, spread, together
-from antiphon.coordinator.testing import convolutional, with_dropout
 from antiphon.errors import PlacementError
+from rigs.games import convolutional, with_dropout
 
 GRAMMAR = with_dropout()
 EVERYONE = ("Nature", "First", "Second", "Norm", "Last", "Loss")

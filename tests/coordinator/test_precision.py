@@ -13,10 +13,10 @@ from antiphon.coordinator.placement import Placement, Precision, spread, togethe
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.coordinator.schedule import Slot
 from antiphon.coordinator.stage import Stage
-from antiphon.coordinator.testing import points, small_dac, specifications
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.oracles.autocast import exponent_of, times_power
+from rigs.games import points, small_dac, specifications
 
 LOW = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}
 

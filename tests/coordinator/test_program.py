@@ -11,7 +11,6 @@ from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
 from antiphon.coordinator.schedule import Query
-from antiphon.coordinator.testing import failing, points, with_dropout
 from antiphon.coordinator.when import When
 from antiphon.errors import OracleError, ProtocolError, RoundError, ShapeError
 from antiphon.grammars.cadence import Cadence
@@ -23,6 +22,7 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.testing import Dense, Samples, mean_gap, samples
+from rigs.games import failing, points, with_dropout
 
 SGD = AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.9})
 

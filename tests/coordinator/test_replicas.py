@@ -20,7 +20,6 @@ from antiphon.coordinator.placement import Placement, Precision, spread
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.coordinator.replicas import divided
 from antiphon.coordinator.schedule import Collect, Contribute, Cut, Join, Query, Respond, Transfer, project
-from antiphon.coordinator.testing import convolutional, points, small_dac, wide, with_dropout
 from antiphon.coordinator.verify import verify
 from antiphon.errors import PlacementError, ProtocolError
 from antiphon.grammars.factory import Factory
@@ -30,6 +29,7 @@ from antiphon.grammars.reference import reference_gradients
 from antiphon.grammars.seeds import forked
 from antiphon.grammars.testing import Dense, mean_gap, sample_grammar, samples
 from antiphon.grammars.types import Batch, EdgeType
+from rigs.games import convolutional, points, small_dac, wide, with_dropout
 
 ROWS = EdgeType((Batch(), 4))
 

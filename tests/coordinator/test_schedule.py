@@ -9,9 +9,9 @@ import pytest
 from antiphon.coordinator.compile import compile_schedule
 from antiphon.coordinator.placement import Placement, hosted, spread
 from antiphon.coordinator.schedule import LocalAction, Move, Query, Receive, Respond, Schedule, Send, Transfer, project
-from antiphon.coordinator.testing import with_dropout
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.testing import sample_grammar
+from rigs.games import with_dropout
 
 
 def placed(seed: int) -> Schedule:

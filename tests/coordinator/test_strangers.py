@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.testing import points
 from antiphon.errors import RoundError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop
+from rigs.games import points
 
 
 class Gone(BaseException):

@@ -17,11 +17,11 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, spread, together
 from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.streams import draws_from_torch_alone
-from antiphon.coordinator.testing_streams import IN_A_GRAMMAR, IN_AN_AGENT, STREAMS, erratic, wanderer
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.penalty import Penalised, squared_norm
 from antiphon.grammars.reference import compose
+from rigs.streams import IN_A_GRAMMAR, IN_AN_AGENT, STREAMS, erratic, wanderer
 
 PLACES = st.fixed_dictionaries({place: st.sampled_from(sorted(STREAMS)) for place in IN_A_GRAMMAR + IN_AN_AGENT})
 

@@ -12,7 +12,6 @@ from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, spread, together
-from antiphon.coordinator.testing import convolutional, points, wide, with_dropout
 from antiphon.coordinator.traffic import Flow, between, measured, measured_sums, planned, planned_sums
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule, negate_into
@@ -25,6 +24,7 @@ from antiphon.grammars.testing import Dense, mean_gap, sample_grammar, samples
 from antiphon.grammars.types import Order
 from antiphon.grammars.writing import ResponseDraft
 from antiphon.transport.message import Phase
+from rigs.games import convolutional, points, wide, with_dropout
 
 SGD = AgentSpecification.of("SGD", {"lr": 0.1})
 

@@ -6,9 +6,9 @@ from antiphon.agents import AgentSpecification
 from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing import ExitsLater, with_dropout
 from antiphon.deploy.executor import RayExecutor
 from antiphon.errors import AgentError
+from rigs.games import ExitsLater, with_dropout
 
 
 def assignment(policy, apart) -> Assignment:

@@ -12,13 +12,13 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread, together
-from antiphon.coordinator.testing import failing, points
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.finding import COORDINATOR
 from antiphon.errors import PlacementError, ProtocolError, RoundError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop
 from antiphon.runs.interrupts import Interrupts
+from rigs.games import failing, points
 
 AGENTS = AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9})
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.deploy.machines import Machine, Machines, why_not
+from rigs.network_namespaces import Machine, Machines, why_not
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -8,12 +8,12 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import nature
-from antiphon.envs.testing import Misbehaving, Unusual
 from antiphon.errors import AntiphonError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import dac
 from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.oracles import gaussian
+from rigs.environments import Misbehaving, Unusual
 
 ADAM = AgentSpecification.of("Adam", {"lr": 1e-2})
 

@@ -9,9 +9,9 @@ from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing import convolutional, odd_layouts, small_dac, specifications, with_dropout
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars import Grammar
+from rigs.games import convolutional, odd_layouts, small_dac, specifications, with_dropout
 
 ROUNDS = 100
 

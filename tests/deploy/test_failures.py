@@ -17,11 +17,11 @@ from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing import failing, wide, with_dropout
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.finding import COORDINATOR
 from antiphon.errors import ProtocolError, RoundError, WorkerDied
 from antiphon.transport import Edge, Header, Session, encode
+from rigs.games import failing, wide, with_dropout
 
 SGD = AgentSpecification.of("SGD", {"lr": 0.01})
 DEADLINE = 15.0

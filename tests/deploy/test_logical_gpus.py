@@ -13,7 +13,6 @@ from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.devices import Seen, look
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, Room, spread, together
-from antiphon.coordinator.testing import points, small_dac, specifications
 from antiphon.deploy.executor import RayExecutor
 from antiphon.errors import PlacementError
 from antiphon.experiments.load import read_experiment
@@ -21,6 +20,7 @@ from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
 from antiphon.transport.route import Route, Site, carrier, route
+from rigs.games import points, small_dac, specifications
 
 
 def on_gpus(grammar: Grammar, gpus: Mapping[str, float]) -> Placement:

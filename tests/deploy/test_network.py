@@ -1,7 +1,7 @@
 """Players on several machines: messages cross a network, and the numbers are those of one process.
 
-The machines are Linux namespaces with addresses of their own (`deploy/machines.py`). Where they cannot be made, the
-same tests run on `ray.cluster_utils.Cluster`, whose nodes share a network, and their output says so.
+The machines are Linux namespaces with addresses of their own (`tests/rigs/network_namespaces.py`). Where they cannot
+be made, the same tests run on `ray.cluster_utils.Cluster`, whose nodes share a network, and their output says so.
 """
 
 import re
@@ -24,8 +24,6 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, Room, Strategy, spread
 from antiphon.coordinator.traffic import between, measured, planned
 from antiphon.deploy.executor import RayExecutor
-from antiphon.deploy.machines import Machine, Machines
-from antiphon.deploy.nodes import SeveralNetworks, nodes, one_network
 from antiphon.envs import digits, nature
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars import Factory, Grammar
@@ -33,6 +31,8 @@ from antiphon.grammars.library import dac, gan
 from antiphon.grammars.library.generative import DenseAnalysis, DenseSynthesis
 from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.oracles import Annealing, gaussian
+from rigs.network_namespaces import Machine, Machines
+from rigs.ray_nodes import SeveralNetworks, nodes, one_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 

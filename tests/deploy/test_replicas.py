@@ -13,13 +13,13 @@ from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, spread
-from antiphon.coordinator.testing import convolutional, small_dac, specifications, wide
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import digits
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import gan
 from antiphon.grammars.library.generative import DenseAnalysis, DenseSynthesis
 from antiphon.oracles import gaussian
+from rigs.games import convolutional, small_dac, specifications, wide
 
 
 def replicated(grammar: Grammar, **counts: int) -> Placement:

@@ -16,12 +16,12 @@ from ray.util.placement_group import placement_group_table
 
 import antiphon
 from antiphon.coordinator.placement import Placement, Room, Strategy
-from antiphon.coordinator.testing import wide
 from antiphon.deploy.cluster import machines, own_machine
 from antiphon.deploy.environments import _cause
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError
+from rigs.games import wide
 
 MANY = Placement(tuple((f"W{index}", ()) for index in range(40)))
 

@@ -6,11 +6,11 @@ from torch import nn
 from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing_streams import IN_A_GRAMMAR, IN_AN_AGENT, STREAMS, drawn, erratic, wanderer
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop
+from rigs.streams import IN_A_GRAMMAR, IN_AN_AGENT, STREAMS, drawn, erratic, wanderer
 
 KINDS = ("numpy", "python", "torch")
 ROUNDS = 4

@@ -10,13 +10,13 @@ from antiphon.analysis.timeline import recorded
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing import convolutional, with_dropout
 from antiphon.coordinator.traffic import measured, planned
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars.cost import cost
 from antiphon.grammars.types import Order
 from antiphon.transport.codec import TAG_BYTES, encode
 from antiphon.transport.message import Header, Session
+from rigs.games import convolutional, with_dropout
 
 pytestmark = pytest.mark.slow
 

@@ -15,11 +15,11 @@ from antiphon.coordinator import worker
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.placement import spread
-from antiphon.coordinator.testing import with_dropout
 from antiphon.coordinator.versions import check_versions, not_installed, versions
 from antiphon.deploy import actors, executor
 from antiphon.deploy.executor import RayExecutor
 from antiphon.errors import VersionError
+from rigs.games import with_dropout
 
 HERE = "10.0.0.1", {"antiphon": "0.2.0", "torch": "2.8.0", "python": "3.11"}
 

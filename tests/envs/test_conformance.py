@@ -10,8 +10,8 @@ from gymnasium.wrappers import FrameStackObservation, NormalizeObservation, Norm
 
 from antiphon.envs.conformance import check_environment
 from antiphon.envs.gymnasium import nature
-from antiphon.envs.testing import HABITS, Line, LinearQuadratic, Misbehaving, Nested, Reach, Tiles, Unusual
 from antiphon.errors import OracleError
+from rigs.environments import HABITS, Line, LinearQuadratic, Misbehaving, Nested, Reach, Tiles, Unusual
 
 
 def wrapped(wrapper, **keywords):

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from antiphon.envs.evaluation import MAX_STEPS, episode_returns, played_episodes
-from antiphon.envs.testing import Line, Tiles
 from antiphon.errors import OracleError
+from rigs.environments import Line, Tiles
 
 SEEDS = (3, 1, 4, 1, 5)
 

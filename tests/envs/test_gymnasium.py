@@ -10,10 +10,10 @@ import torch
 
 from antiphon.envs.gymnasium import nature
 from antiphon.envs.spaces import ActionMap
-from antiphon.envs.testing import Line, LinearQuadratic, Misbehaving, Nested, Tiles
 from antiphon.errors import OracleError
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.testing import check_oracle
+from rigs.environments import Line, LinearQuadratic, Misbehaving, Nested, Tiles
 
 small = functools.partial(nature, envs=3, batch=5, capacity=40, warmup=6)
 
@@ -238,7 +238,7 @@ def test_a_state_of_another_memory_is_refused():
 def test_an_environment_that_a_module_registers(tmp_path, monkeypatch):
     (tmp_path / "lines_of_others.py").write_text(
         "import gymnasium\n"
-        "from antiphon.envs.testing import Line\n"
+        "from rigs.environments import Line\n"
         "gymnasium.register('others/Line-v0', entry_point=Line, max_episode_steps=2)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

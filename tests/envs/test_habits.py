@@ -10,8 +10,8 @@ import torch
 
 from antiphon.envs.gymnasium import Nature, nature
 from antiphon.envs.spaces import ActionMap
-from antiphon.envs.testing import HABITS, Line, Misbehaving, Unusual
 from antiphon.errors import OracleError
+from rigs.environments import HABITS, Line, Misbehaving, Unusual
 
 
 def act(oracle, actions):

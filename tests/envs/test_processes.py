@@ -15,8 +15,8 @@ import pytest
 from antiphon.envs.copies import Together
 from antiphon.envs.environment import Name
 from antiphon.envs.processes import Apart
-from antiphon.envs.testing import Line, Misbehaving
 from antiphon.errors import OracleError
+from rigs.environments import Line, Misbehaving
 
 
 def apart(id: Name = Line, deadline=60.0, **keywords):

@@ -14,7 +14,7 @@ from antiphon.doctor.machine import machine_checks, temporary_folder
 from antiphon.doctor.report import Ailing, Finding, NotRun, Verdict, examine, summary
 from antiphon.errors import PlacementError
 from antiphon.experiments.load import read_experiment
-from antiphon.transport.testing_nccl import StandIn
+from rigs.nccl import StandIn
 
 CPU = torch.device("cpu")
 TWO = [Device(CPU, "one", "GPU-1", "0000:07:00"), Device(CPU, "other", "GPU-2", "0000:0a:00")]

@@ -8,12 +8,12 @@ import signal
 import gymnasium
 import pytest
 
-from antiphon.envs.testing import Reach, Tiles
 from antiphon.runs.interrupts import NOTICE
+from rigs.environments import Reach, Tiles
 
 LINES = """
 import gymnasium
-from antiphon.envs.testing import Misbehaving
+from rigs.environments import Misbehaving
 gymnasium.register("line-v0", entry_point=Misbehaving, max_episode_steps=5)
 gymnasium.register("hangs-v0", entry_point=Misbehaving, kwargs={"fault": "hang"})
 """

@@ -22,7 +22,6 @@ from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.checkpoint import Manifest, load_states, read_manifest, save_states, write_manifest
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement
-from antiphon.coordinator.testing import points
 from antiphon.envs import arrays
 from antiphon.errors import GrammarError, PlacementError
 from antiphon.grammars.chain_rule import chain_rule
@@ -33,6 +32,7 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.library import backprop
 from antiphon.grammars.objective import minimise
 from antiphon.pictures.drawing import Drawing, draw
+from rigs.games import points
 
 MARKUP = ["[/x]", "[bold]x", "<!--<script>", "</script>", "]]>&lt;", 'a"b', "it's", "x\\", "\\N", "```", "#1;", "a|b"]
 MARKUP += ["::x", "$x_{$", "%41", "../x", "manifest", ":smile:", "é漢🎉"]

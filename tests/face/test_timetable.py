@@ -17,10 +17,10 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import spread, together
 from antiphon.coordinator.recording import Mark, Recording
 from antiphon.coordinator.schedule import Schedule
-from antiphon.coordinator.testing import convolutional, gpipe, one_forward_one_backward, pipeline, with_dropout
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.testing import sample_grammar
 from antiphon.pictures.timeline_svg import picture
+from rigs.games import convolutional, gpipe, one_forward_one_backward, pipeline, with_dropout
 
 SVG = "{http://www.w3.org/2000/svg}"
 

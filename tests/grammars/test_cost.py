@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from antiphon.coordinator.testing import points
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule
@@ -23,6 +22,7 @@ from antiphon.grammars.query import Port
 from antiphon.grammars.testing import samples
 from antiphon.grammars.types import Order
 from antiphon.grammars.writing import ResponseDraft
+from rigs.games import points
 
 
 def chain(layers: int, width: int = 4) -> Grammar:

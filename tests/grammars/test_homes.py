@@ -3,7 +3,6 @@
 import torch
 from torch import nn
 
-from antiphon.coordinator.testing import points
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
@@ -13,6 +12,7 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.maps import negate, scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.writing import ResponseDraft
+from rigs.games import points
 
 
 def pooled() -> Grammar:

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.recorder import RECORDER, delivered
-from antiphon.coordinator.testing import convolutional, points
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.promotion import as_declared, in_double, widened
 from antiphon.grammars.testing import sample_grammar
+from rigs.games import convolutional, points
 
 
 class Shifted(nn.Module):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import antiphon
-from antiphon.coordinator.testing import with_dropout
 from antiphon.errors import AntiphonError, ExperimentError
 from antiphon.grammars.typed import typed
+from rigs.games import with_dropout
 
 GRAMMAR = with_dropout()
 DIGITS = antiphon.digits(8)

@@ -25,7 +25,7 @@ from antiphon.transport.message import VERSION
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.testing import LAWS, MakePair, Pair
-from antiphon.transport.testing_nccl import StandIn
+from rigs.nccl import StandIn
 
 _runs = itertools.count()
 

@@ -14,7 +14,7 @@ from antiphon.transport.nccl import MakeGroup
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.testing import SESSION, edge, refusal, same_bits, sample
-from antiphon.transport.testing_nccl import StandIn, StandInWork
+from rigs.nccl import StandIn, StandInWork
 
 RANKS = {"Alice": 0, "Bob": 1}
 SITES = {me: Site("127.0.0.1", "cuda", f"GPU-{me}") for me in RANKS}

@@ -12,7 +12,7 @@ from antiphon.transport import Edge, Phase, ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Route, Site, carrier, route, route_of_group
 from antiphon.transport.testing import SESSION
-from antiphon.transport.testing_nccl import StandIn
+from rigs.nccl import StandIn
 
 SITES = st.builds(
     Site,

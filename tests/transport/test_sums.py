@@ -18,7 +18,7 @@ from antiphon.transport.message import Phase, Reduction
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.testing import SESSION, refusal, same_bits
-from antiphon.transport.testing_nccl import StandIn
+from rigs.nccl import StandIn
 
 _runs = itertools.count()
 NAMES = ("Ann", "Ben", "Cas")

@@ -18,8 +18,8 @@ from typing import Any, final
 
 from ray import cloudpickle
 
-from antiphon.deploy import delay_line
 from antiphon.errors import TransportError
+from rigs import delay_line
 
 NETWORK = "10.77.0."
 _NEEDED = ("ip", "nsenter", "setpriv", "tc", "unshare")

@@ -1,5 +1,5 @@
 """A Ray cluster of several nodes on this machine, for tests and measurements: each on a machine of its own, where those
-can be made (`antiphon.deploy.machines`); else `ray.cluster_utils.Cluster`, whose nodes share one network."""
+can be made (`rigs.network_namespaces`); else `ray.cluster_utils.Cluster`, whose nodes share one network."""
 
 import contextlib
 import os
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, final
 
-from antiphon.deploy.machines import Machine, Machines, call_through, ended, why_not
 from antiphon.errors import TransportError
+from rigs.network_namespaces import Machine, Machines, call_through, ended, why_not
 
 PORT = 6379
 """Of the head, on machines: Ray's own, for nobody else is in their network."""
