@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from antiphon.agents.testing import check_agent as check_agent
     from antiphon.analysis.check import check as check
     from antiphon.checks.check import check_grammar as check_grammar
-    from antiphon.coordinator.assignment import assign as assign
-    from antiphon.coordinator.placement import Placement as Placement
-    from antiphon.coordinator.placement import spread as spread
-    from antiphon.coordinator.placement import together as together
+    from antiphon.coordinator.plan.assignment import assign as assign
+    from antiphon.coordinator.plan.placement import Placement as Placement
+    from antiphon.coordinator.plan.placement import spread as spread
+    from antiphon.coordinator.plan.placement import together as together
     from antiphon.coordinator.regrouping import carried as carried
     from antiphon.coordinator.regrouping import check_regrouping as check_regrouping
     from antiphon.envs import MarkovProcess as MarkovProcess

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
 
 from antiphon.agents.specification import AgentSpecification, OnFailure
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.errors import ExperimentError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar

@@ -11,8 +11,8 @@ MODULES = {
     "antiphon.agents.testing": ("check_agent",),
     "antiphon.analysis.check": ("check",),
     "antiphon.checks.check": ("check_grammar",),
-    "antiphon.coordinator.assignment": ("assign",),
-    "antiphon.coordinator.placement": (
+    "antiphon.coordinator.plan.assignment": ("assign",),
+    "antiphon.coordinator.plan.placement": (
         "Placement",
         "spread",
         "together",

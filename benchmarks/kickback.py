@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from antiphon.coordinator.placement import together
+from antiphon.coordinator.plan.placement import together
 from antiphon.envs import arrays, diabetes_arrays
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.grammar import Grammar

@@ -21,10 +21,10 @@ import ray
 import torch
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
-from antiphon.coordinator.compile import StepOrder
-from antiphon.coordinator.placement import Placement, Strategy, spread
-from antiphon.coordinator.schedule import Schedule, Transfer
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.placement import Placement, Strategy, spread
+from antiphon.coordinator.plan.schedule import Schedule, Transfer
 from antiphon.coordinator.traffic import between, planned
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import arrays

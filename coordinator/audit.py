@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from antiphon.coordinator.plan.schedule import Collect, Contribute, Move, Schedule, Transfer
+from antiphon.coordinator.plan.when import When
 from antiphon.coordinator.program import Tally
-from antiphon.coordinator.schedule import Collect, Contribute, Move, Schedule, Transfer
-from antiphon.coordinator.when import When
 from antiphon.errors import ProtocolError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from antiphon.coordinator.schedule import Schedule
+from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.transport.channel import Channel
 from antiphon.transport.message import Session
 from antiphon.transport.object_store import Mailbox, ObjectStoreChannel, Post

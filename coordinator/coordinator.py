@@ -5,13 +5,13 @@ from typing import Any
 
 import ray
 
-from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import Manifest
 from antiphon.coordinator.connection import Connection, Transport
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.failures import gather, stand
-from antiphon.coordinator.verify import verify
+from antiphon.coordinator.plan.assignment import Assignment
+from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.versions import Installed, check_versions, versions
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State

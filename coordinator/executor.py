@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
-from antiphon.coordinator.assignment import Assignment
+from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.program import Skipped, Tally
 from antiphon.coordinator.recording import Recording
 from antiphon.grammars.oracle import State

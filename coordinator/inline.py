@@ -9,17 +9,17 @@ from typing import TypeAlias, final
 import torch
 from torch import Tensor, nn
 
-from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.boundary import Boundary, Deferred, checked_rounds
 from antiphon.coordinator.checkpoint import Manifest, save_states, write_manifest
 from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.executor import Played
+from antiphon.coordinator.plan.assignment import Assignment
+from antiphon.coordinator.plan.schedule import Receive, Send, Slot, Transfer, project
+from antiphon.coordinator.plan.verify import verify
+from antiphon.coordinator.plan.when import Agenda, When
 from antiphon.coordinator.program import LocalProgram
-from antiphon.coordinator.schedule import Receive, Send, Slot, Transfer, project
 from antiphon.coordinator.stage import Stage
-from antiphon.coordinator.verify import verify
-from antiphon.coordinator.when import Agenda, When
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
 from antiphon.transport.channel import Channel

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from antiphon.agents.shards import is_sharded
-from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
-from antiphon.coordinator.recording import Track
-from antiphon.coordinator.schedule import (
+from antiphon.coordinator.plan.assignment import Assignment
+from antiphon.coordinator.plan.schedule import (
     Collect,
     Contribute,
     Cut,
@@ -33,9 +32,10 @@ from antiphon.coordinator.schedule import (
     Slot,
     describe_action,
 )
+from antiphon.coordinator.plan.when import Agenda
+from antiphon.coordinator.recording import Track
 from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.streams import Begin, begun
-from antiphon.coordinator.when import Agenda
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Kind

@@ -7,14 +7,14 @@ import ray
 import torch
 
 from antiphon.agents.shards import part
-from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
+from antiphon.coordinator.plan.assignment import Assignment
+from antiphon.coordinator.plan.schedule import Collect, Contribute, Receive, Send, describe_action, project
 from antiphon.coordinator.program import LocalProgram, Tally
-from antiphon.coordinator.schedule import Collect, Contribute, Receive, Send, describe_action, project
 from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared_devices
 from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.versions import Installed, versions

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from antiphon.coordinator.placement import Placement, Room, Strategy
+from antiphon.coordinator.plan.placement import Placement, Room, Strategy
 
 CPU, GPU = "CPU", "GPU"
 _NAMES = {CPU: ("CPU", "CPUs"), GPU: ("GPU", "GPUs")}

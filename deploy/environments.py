@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RuntimeEnvSetupError
 from ray.runtime_env import RuntimeEnv
 
-from antiphon.coordinator.placement import Room
+from antiphon.coordinator.plan.placement import Room
 from antiphon.errors import PlacementError
 
 _RAYS_OWN = {"ray_release", "ray_commit", "inject_current_ray"}

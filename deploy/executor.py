@@ -9,12 +9,12 @@ from typing import Any, final
 import ray
 from ray.exceptions import ActorAlreadyExistsError, GetTimeoutError, RayActorError, RayError, RayTaskError
 
-from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.boundary import Boundary, checked_rounds, python_interrupts
 from antiphon.coordinator.checkpoint import save_states, write_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.placement import Room
+from antiphon.coordinator.plan.assignment import Assignment
+from antiphon.coordinator.plan.placement import Room
 from antiphon.coordinator.versions import not_installed, versions
 from antiphon.deploy.actors import coordinator_actor, worker_actor
 from antiphon.deploy.environments import await_environments

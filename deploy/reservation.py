@@ -5,7 +5,7 @@ from typing import Any
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from antiphon.coordinator.placement import Placement
+from antiphon.coordinator.plan.placement import Placement
 from antiphon.deploy.bundles import amounts, bundles_of
 from antiphon.deploy.cluster import holders, machines
 from antiphon.deploy.environments import environment

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from antiphon.coordinator.placement import Strategy
+from antiphon.coordinator.plan.placement import Strategy
 from antiphon.deploy.bundles import CPU, GPU, Bundle, amount, amounts, devices
 from antiphon.deploy.cluster import Machine
 from antiphon.errors import PlacementError

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.traffic import Summed, Traffic, measured, measured_sums, planned, planned_sums
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.placements import machines

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from antiphon.coordinator.assignment import assign
-from antiphon.coordinator.placement import Placement, Precision, Room, Strategy
-from antiphon.coordinator.schedule import Contribute, Schedule
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import Placement, Precision, Room, Strategy
+from antiphon.coordinator.plan.schedule import Contribute, Schedule
 from antiphon.coordinator.traffic import planned
 from antiphon.deploy.bundles import amounts, resources
 from antiphon.experiments.experiment import Experiment

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from antiphon.coordinator.recording import Mark, Recording
-from antiphon.coordinator.schedule import (
+from antiphon.coordinator.plan.schedule import (
     Collect,
     Contribute,
     Cut,
@@ -25,6 +24,7 @@ from antiphon.coordinator.schedule import (
     describe_action,
     project,
 )
+from antiphon.coordinator.recording import Mark, Recording
 from antiphon.transport.message import Edge, Phase
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.schedule import Slot
 from antiphon.coordinator.recorder import RECORDER
-from antiphon.coordinator.schedule import Slot
 from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.oracle import State

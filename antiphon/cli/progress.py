@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from antiphon.cli.terminal import columns, plain, row, say
-from antiphon.coordinator.placement import hosted
+from antiphon.coordinator.plan.placement import hosted
 from antiphon.experiments.experiment import Experiment
 from antiphon.launching import Launched
 from antiphon.recipes.common.recipe import Evaluation

@@ -7,8 +7,8 @@ from pathlib import Path
 from antiphon.analysis.chrome_trace import trace
 from antiphon.analysis.timeline import Timetable, planned, recorded
 from antiphon.cli.output_file import check_output, write
-from antiphon.coordinator.assignment import assign
-from antiphon.coordinator.compile import StepOrder
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.compile import StepOrder
 from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.load import parse_change, read_experiment

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.devices import identity
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, Precision, Room, hosted, spread
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import Placement, Precision, Room, hosted, spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor.channels import Place, hold_laws, pairs
 from antiphon.doctor.report import Ailing, Check, NotRun

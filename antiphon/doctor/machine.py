@@ -13,9 +13,9 @@ import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.embedded import ray_session
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor import gpu as gpus

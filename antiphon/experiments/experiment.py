@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.placement import Placement
+from antiphon.coordinator.plan.placement import Placement
 from antiphon.errors import AntiphonError, ExperimentError, GrammarError
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.grammars.grammar import Grammar

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from antiphon.coordinator.placement import hosted
+from antiphon.coordinator.plan.placement import hosted
 from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import Experiment, kind_of
 from antiphon.experiments.placements import placement_named

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from antiphon.coordinator.placement import Placement, Precision, Room, Strategy, hosted, spread
+from antiphon.coordinator.plan.placement import Placement, Precision, Room, Strategy, hosted, spread
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.plugins import nearest

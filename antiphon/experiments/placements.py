@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from antiphon.coordinator.placement import Placement, Strategy
+from antiphon.coordinator.plan.placement import Placement, Strategy
 from antiphon.errors import ExperimentError
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.experiments.toml_io import parse_toml

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from antiphon.coordinator.compile import compile_schedule
-from antiphon.coordinator.placement import Placement, locate, spread
-from antiphon.coordinator.schedule import (
+from antiphon.coordinator.plan.compile import compile_schedule
+from antiphon.coordinator.plan.placement import Placement, locate, spread
+from antiphon.coordinator.plan.schedule import (
     Collect,
     Contribute,
     Cut,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from antiphon.coordinator.placement import Placement
+from antiphon.coordinator.plan.placement import Placement
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.toml_io import toml

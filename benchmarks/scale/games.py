@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.envs import arrays
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.chain_rule import chain_rule

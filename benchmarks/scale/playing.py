@@ -10,8 +10,8 @@ from pathlib import Path
 
 import ray
 
-from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.connection import Transport
+from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.pool import Pool
 

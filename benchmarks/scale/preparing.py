@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread, together
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import spread, together
+from antiphon.coordinator.plan.schedule import Move, Schedule, Transfer, project
+from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import Tally
-from antiphon.coordinator.schedule import Move, Schedule, Transfer, project
-from antiphon.coordinator.verify import verify
 from antiphon.grammars.library import backprop
 from antiphon.transport.rendezvous import serve_store, store_client
 from benchmarks.scale.games import SGD, linear, nature

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from antiphon.coordinator.placement import Placement, Strategy
+from antiphon.coordinator.plan.placement import Placement, Strategy
 from antiphon.deploy.bundles import CPU, GPU, Bundle, bundles_of
 from antiphon.errors import PlacementError
 

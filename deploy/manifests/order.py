@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from antiphon.coordinator.placement import Placement
+from antiphon.coordinator.plan.placement import Placement
 from antiphon.deploy.manifests.machines import Size
 from antiphon.deploy.manifests.versions import Versions
 from antiphon.errors import ExperimentError

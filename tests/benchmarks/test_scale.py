@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from antiphon.coordinator.schedule import Contribute, Schedule
+from antiphon.coordinator.plan.schedule import Contribute, Schedule
 from antiphon.grammars.cost import cost
 from benchmarks.scale import calibration, document, games, limits, model
 from benchmarks.scale.model import NAMES, Constants, Round

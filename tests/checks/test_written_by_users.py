@@ -6,8 +6,8 @@ from torch import Tensor
 
 from antiphon.checks.check import check_grammar
 from antiphon.checks.mutants import flipped, messages, silenced
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Port

@@ -3,8 +3,8 @@
 import pickle
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.assignment import assign
-from antiphon.coordinator.placement import spread, together
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread, together
 from antiphon.errors import PlacementError
 from antiphon.grammars.cadence import Cadence
 from rigs.games import with_dropout

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from antiphon.coordinator.audit import audit
-from antiphon.coordinator.compile import compile_schedule
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.compile import compile_schedule
+from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.schedule import Move, Schedule, Transfer
 from antiphon.coordinator.program import Tally
-from antiphon.coordinator.schedule import Move, Schedule, Transfer
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
 from rigs.games import with_dropout

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.checkpoint import load_states
 from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
-from antiphon.coordinator.schedule import Slot
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.schedule import Slot
 from antiphon.errors import RoundError
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Factory, Grammar, QueryDraft, chain_rule, exact, minimise

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.checkpoint import (
     MANIFEST,
     Manifest,
@@ -19,9 +18,10 @@ from antiphon.coordinator.checkpoint import (
     save_states,
     write_manifest,
 )
-from antiphon.coordinator.compile import StepOrder
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.placement import spread
 from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.envs.dataset import arrays
 from antiphon.grammars.factory import Factory

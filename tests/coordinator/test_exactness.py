@@ -8,9 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
 from antiphon.grammars.draft import QueryDraft

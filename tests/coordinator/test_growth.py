@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import Placement, spread
+from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import Tally
-from antiphon.coordinator.verify import verify
 from antiphon.grammars import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, supervised

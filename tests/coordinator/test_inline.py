@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.assignment import assign
-from antiphon.coordinator.compile import StepOrder
 from antiphon.coordinator.executor import Executor
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.errors import RoundError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory

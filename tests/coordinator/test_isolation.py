@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents import AgentSpecification, Player
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.stage import Stage
 from antiphon.grammars.factory import Factory
 from rigs.games import wide

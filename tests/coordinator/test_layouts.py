@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from antiphon.agents import AgentSpecification, Player
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.grammars.seeds import stream
 from rigs.games import odd_layouts
 

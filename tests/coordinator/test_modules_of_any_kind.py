@@ -14,10 +14,10 @@ from torch.nn.modules import module as shared
 from torch.nn.utils import parametrizations, parametrize
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
-from antiphon.coordinator.compile import StepOrder
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.placement import spread
 from antiphon.errors import GrammarError, ProtocolError
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft

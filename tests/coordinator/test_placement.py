@@ -2,7 +2,7 @@
 
 import pytest
 
-from antiphon.coordinator.placement import Placement, hosted, locate, spread, together
+from antiphon.coordinator.plan.placement import Placement, hosted, locate, spread, together
 from antiphon.errors import PlacementError
 from rigs.games import convolutional, with_dropout
 

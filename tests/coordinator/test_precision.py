@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, Precision, spread, together
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import Placement, Precision, spread, together
+from antiphon.coordinator.plan.schedule import Slot
 from antiphon.coordinator.recorder import RECORDER, delivered
-from antiphon.coordinator.schedule import Slot
 from antiphon.coordinator.stage import Stage
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.envs import arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop

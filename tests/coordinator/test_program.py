@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
-from antiphon.coordinator.schedule import Query
-from antiphon.coordinator.when import When
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.schedule import Query
+from antiphon.coordinator.plan.when import When
 from antiphon.errors import OracleError, ProtocolError, RoundError, ShapeError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.regrouping import carried, check_regrouping
 from antiphon.errors import GrammarError
 from antiphon.grammars.brick import brick

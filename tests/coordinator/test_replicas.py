@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.checkpoint import load_states, read_manifest
-from antiphon.coordinator.coupling import coupling
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, Precision, spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.coupling import coupling
+from antiphon.coordinator.plan.placement import Placement, Precision, spread
+from antiphon.coordinator.plan.replicas import divided
+from antiphon.coordinator.plan.schedule import Collect, Contribute, Cut, Join, Query, Respond, Transfer, project
+from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.recorder import RECORDER, delivered
-from antiphon.coordinator.replicas import divided
-from antiphon.coordinator.schedule import Collect, Contribute, Cut, Join, Query, Respond, Transfer, project
-from antiphon.coordinator.verify import verify
 from antiphon.errors import PlacementError, ProtocolError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar

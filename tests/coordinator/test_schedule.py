@@ -6,9 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from antiphon.coordinator.compile import compile_schedule
-from antiphon.coordinator.placement import Placement, hosted, spread
-from antiphon.coordinator.schedule import LocalAction, Move, Query, Receive, Respond, Schedule, Send, Transfer, project
+from antiphon.coordinator.plan.compile import compile_schedule
+from antiphon.coordinator.plan.placement import Placement, hosted, spread
+from antiphon.coordinator.plan.schedule import (
+    LocalAction,
+    Move,
+    Query,
+    Receive,
+    Respond,
+    Schedule,
+    Send,
+    Transfer,
+    project,
+)
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.testing import sample_grammar
 from rigs.games import with_dropout

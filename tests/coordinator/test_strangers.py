@@ -3,8 +3,8 @@
 import pytest
 from torch import Tensor, nn
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.errors import RoundError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop

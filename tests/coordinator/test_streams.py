@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import nn
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, spread, together
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import Placement, spread, together
 from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.streams import draws_from_torch_alone
 from antiphon.grammars.factory import Factory

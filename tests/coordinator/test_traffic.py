@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, spread, together
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import Placement, spread, together
 from antiphon.coordinator.traffic import Flow, between, measured, measured_sums, planned, planned_sums
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule, negate_into

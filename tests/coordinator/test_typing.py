@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, Normal, OneHotCategorical
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.envs import arrays, nature
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.chain_rule import chain_rule

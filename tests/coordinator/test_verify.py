@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from antiphon.coordinator.assignment import assign
-from antiphon.coordinator.compile import compile_schedule
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
-from antiphon.coordinator.schedule import Follow, Install, Move, Query, Schedule, Transfer, describe
-from antiphon.coordinator.verify import verify
-from antiphon.coordinator.when import When
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.compile import compile_schedule
+from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.schedule import Follow, Install, Move, Query, Schedule, Transfer, describe
+from antiphon.coordinator.plan.verify import verify
+from antiphon.coordinator.plan.when import When
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.coordinator.when import ALWAYS, When
+from antiphon.coordinator.plan.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence
 
 CADENCES = st.builds(Cadence, st.integers(1, 4), st.integers(0, 3))

@@ -9,9 +9,9 @@ import pytest
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread, together
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import spread, together
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.finding import COORDINATOR
 from antiphon.errors import PlacementError, ProtocolError, RoundError

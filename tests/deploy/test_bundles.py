@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from antiphon.coordinator.placement import Placement, Room, Strategy
+from antiphon.coordinator.plan.placement import Placement, Room, Strategy
 from antiphon.deploy.bundles import TRACE, Bundle, bundles_of, cpus_for, devices, gpus_for
 
 QUIET = Placement((("a", ()), ("b", ()), ("c", ())))

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars import Batch, EdgeType, Factory
 from antiphon.grammars.library import black_box_descent, gray_box_descent

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars import Grammar
 from rigs.games import convolutional, odd_layouts, small_dac, specifications, with_dropout

@@ -2,9 +2,9 @@
 
 import pytest
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.connection import Transport
-from antiphon.coordinator.placement import hosted, spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import hosted, spread
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars.reference import reference_gradients

@@ -13,10 +13,10 @@ import torch
 from ray.util import list_named_actors
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.connection import Transport
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.finding import COORDINATOR
 from antiphon.errors import ProtocolError, RoundError, WorkerDied

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import diabetes
 from antiphon.grammars.library import kickback

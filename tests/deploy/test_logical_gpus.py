@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import ray
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.devices import Seen, look
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, Room, spread, together
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import Placement, Room, spread, together
 from antiphon.deploy.executor import RayExecutor
 from antiphon.errors import PlacementError
 from antiphon.experiments.load import read_experiment

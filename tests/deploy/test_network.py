@@ -19,9 +19,9 @@ import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, Room, Strategy, spread
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import Placement, Room, Strategy, spread
 from antiphon.coordinator.traffic import between, measured, planned
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import digits, nature

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import arrays, chooser, markov, random_walk
 from antiphon.grammars import Factory, Grammar

@@ -8,11 +8,11 @@ import ray
 import torch
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement, spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import digits
 from antiphon.grammars import Factory, Grammar

@@ -15,7 +15,7 @@ import torch
 from ray.util.placement_group import placement_group_table
 
 import antiphon
-from antiphon.coordinator.placement import Placement, Room, Strategy
+from antiphon.coordinator.plan.placement import Placement, Room, Strategy
 from antiphon.deploy.cluster import machines, own_machine
 from antiphon.deploy.environments import _cause
 from antiphon.deploy.executor import RayExecutor
@@ -214,7 +214,7 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.placement_group import placement_group_table
 
-from antiphon.coordinator.placement import Placement, Room, Strategy
+from antiphon.coordinator.plan.placement import Placement, Room, Strategy
 from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from antiphon.coordinator.placement import Strategy
+from antiphon.coordinator.plan.placement import Strategy
 from antiphon.deploy.bundles import Bundle
 from antiphon.deploy.cluster import Machine
 from antiphon.deploy.satisfiable import refuse_unsatisfiable

@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import Assignment, assign
 from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import arrays
 from antiphon.errors import ExperimentError, GrammarError, PlacementError

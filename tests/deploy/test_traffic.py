@@ -7,9 +7,9 @@ import pytest
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.analysis.timeline import recorded
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.connection import Transport
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.traffic import measured, planned
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars.cost import cost

@@ -12,9 +12,9 @@ from ray.cloudpickle import register_pickle_by_value  # pyright: ignore[reportPr
 import antiphon
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator import worker
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.checkpoint import load_states, read_manifest
-from antiphon.coordinator.placement import spread
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.versions import check_versions, not_installed, versions
 from antiphon.deploy import actors, executor
 from antiphon.deploy.executor import RayExecutor

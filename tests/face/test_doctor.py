@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from antiphon.coordinator.placement import Precision
+from antiphon.coordinator.plan.placement import Precision
 from antiphon.deploy.embedded import ray_session
 from antiphon.doctor import gpu
 from antiphon.doctor.gpu import Device, checks, on_devices, rounds

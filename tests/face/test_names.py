@@ -18,10 +18,10 @@ from rich.table import Table
 from torch import nn
 
 from antiphon.cli.terminal import columns, plain, row, say
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.checkpoint import Manifest, load_states, read_manifest, save_states, write_manifest
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import Placement
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import Placement
 from antiphon.envs import arrays
 from antiphon.errors import GrammarError, PlacementError
 from antiphon.grammars.chain_rule import chain_rule

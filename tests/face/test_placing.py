@@ -10,7 +10,7 @@ import pytest
 
 import antiphon
 from antiphon.cli.progress import casting
-from antiphon.coordinator.placement import Placement, Precision, Room, Strategy, hosted, spread, together
+from antiphon.coordinator.plan.placement import Placement, Precision, Room, Strategy, hosted, spread, together
 from antiphon.errors import ExperimentError, PlacementError
 from antiphon.experiments.load import checked, read_experiment
 from antiphon.experiments.placement_table import PlacementTable, PlaceTable, RemoteAgentTable

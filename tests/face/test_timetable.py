@@ -11,12 +11,12 @@ import pytest
 from antiphon.analysis.chrome_trace import trace
 from antiphon.analysis.timeline import Timetable, planned, recorded
 from antiphon.cli.show_schedule import text
-from antiphon.coordinator.assignment import assign
-from antiphon.coordinator.compile import StepOrder
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.placement import spread, together
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.placement import spread, together
+from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.recording import Mark, Recording
-from antiphon.coordinator.schedule import Schedule
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.testing import sample_grammar
 from antiphon.pictures.timeline_svg import picture

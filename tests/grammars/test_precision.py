@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar

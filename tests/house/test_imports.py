@@ -24,6 +24,7 @@ INTERNAL = {
     "oracles": {"oracles", "grammars"},
     "agents": {"agents", "grammars"},
     "envs": {"envs", "grammars", "oracles"},
+    "coordinator/plan": {"coordinator/plan", "grammars", "agents", "transport"},
     "coordinator": {"coordinator", "grammars", "agents", "oracles", "envs", "transport"},
     "deploy": {"deploy", "coordinator"},
     "antiphon/checks": {"checks", *BELOW - {"deploy"}},
@@ -42,6 +43,7 @@ EXTERNAL = {
     "oracles": {"torch", "numpy"},
     "agents": {"torch", "numpy"},
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
+    "coordinator/plan": {"torch"},
     "coordinator": {"torch", "numpy", "ray", "safetensors"},
     "deploy": {"ray", "yaml"},  # yaml reads back the manifests that it writes
     "antiphon/recipes": {"torch", "pydantic"},
@@ -55,7 +57,20 @@ EXTERNAL = {
     "antiphon": {"ray"},
 }
 TOP = {path.stem for path in (Path(__file__).resolve().parents[2] / "antiphon").glob("*.py")}
-INPUT_OUTPUT = {"asyncio", "http", "multiprocessing", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile"}
+PURE = {"grammars", "coordinator/plan"}
+"""Data alone."""
+INPUT_OUTPUT = {
+    "asyncio",
+    "fcntl",
+    "http",
+    "multiprocessing",
+    "os",
+    "pathlib",
+    "shutil",
+    "socket",
+    "subprocess",
+    "tempfile",
+}
 FILE_LINES, FUNCTION_LINES = 400, 60
 
 
@@ -70,7 +85,9 @@ class Import:
     @property
     def room(self) -> str:
         """What of antiphon is imported: a folder, a room, a module at the top, or `antiphon` for a public name."""
-        second = [*self.name.split("."), ""][1]
+        second, third = [*self.name.split("."), "", ""][1:3]
+        if f"{second}/{third}" in INTERNAL:
+            return f"{second}/{third}"
         return second if second in TOP or f"antiphon/{second}" in INTERNAL or second in INTERNAL else "antiphon"
 
 
@@ -96,12 +113,12 @@ def refusals(folder: str, found: Import) -> Iterator[str]:
     if found.name.startswith("."):
         yield f"{place}: {found.name} is relative; imports are absolute"
     elif top == "antiphon":
-        if found.room not in LEAVES | INTERNAL[folder]:
+        if not {found.room, found.room.split("/")[0]} & (LEAVES | INTERNAL[folder]):
             yield f"{place}: {folder} may not import {found.name}"
     elif top in sys.stdlib_module_names:
-        if folder == "grammars" and top in INPUT_OUTPUT:
-            yield f"{place}: grammars does no I/O, and {found.name} is for it"
-    elif top not in EXTERNAL[folder]:
+        if folder in PURE and top in INPUT_OUTPUT:
+            yield f"{place}: {folder} does no I/O, and {found.name} is for it"
+    elif top not in EXTERNAL[folder] or (folder in PURE and found.name.startswith("torch.distributed")):
         yield f"{place}: {folder} may not import {found.name}"
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import antiphon
-from antiphon.coordinator.compile import compile_schedule
-from antiphon.coordinator.placement import locate, spread
+from antiphon.coordinator.plan.compile import compile_schedule
+from antiphon.coordinator.plan.placement import locate, spread
 from antiphon.pictures.counts import counts
 from antiphon.pictures.of_grammar import picture_of
 from antiphon.pictures.story import story_of

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.schedule import Move, Query, Respond, Schedule, Slot, Step, Transfer
-from antiphon.coordinator.when import ALWAYS
+from antiphon.coordinator.plan.schedule import Move, Query, Respond, Schedule, Slot, Step, Transfer
+from antiphon.coordinator.plan.when import ALWAYS
 from antiphon.envs import nature
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar

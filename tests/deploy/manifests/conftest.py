@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.coordinator.placement import Placement, Room
+from antiphon.coordinator.plan.placement import Placement, Room
 from antiphon.deploy.manifests import Order, Size, Versions
 
 

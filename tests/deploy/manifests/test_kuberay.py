@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from antiphon.coordinator.placement import Room
+from antiphon.coordinator.plan.placement import Room
 from antiphon.deploy.manifests import Size, manifest
 from antiphon.errors import PlacementError
 from tests.deploy.manifests.conftest import placement

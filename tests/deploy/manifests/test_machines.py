@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.coordinator.placement import Room, Strategy
+from antiphon.coordinator.plan.placement import Room, Strategy
 from antiphon.deploy.bundles import bundles_of
 from antiphon.deploy.cluster import Machine
 from antiphon.deploy.manifests import Group, Size, groups

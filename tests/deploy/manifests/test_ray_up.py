@@ -6,7 +6,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from antiphon.coordinator.placement import Room
+from antiphon.coordinator.plan.placement import Room
 from antiphon.deploy.manifests import manifest
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from antiphon.coordinator.placement import Room
+from antiphon.coordinator.plan.placement import Room
 from antiphon.deploy.manifests import Size, manifest
 from antiphon.errors import ExperimentError, PlacementError
 

@@ -6,8 +6,8 @@ import pytest
 from torch import Tensor
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.reference import reference_gradients

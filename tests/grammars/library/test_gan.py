@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.envs import arrays
 from antiphon.grammars.cadence import Cadence

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.envs.markov import markov
 from antiphon.envs.markov_examples import baird_policies, baird_star, boyan_chain
 from antiphon.envs.markov_solutions import projected_error, projected_fixpoint

@@ -18,8 +18,8 @@ from antiphon.checks.suites.vae import (
     printed_divergence,
     probabilistic_pca,
 )
-from antiphon.coordinator.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.envs import arrays
 from antiphon.grammars.chain_rule import chain_rule

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
-from antiphon.coordinator.placement import Placement, locate
-from antiphon.coordinator.replicas import batch_of, divided, share_by_share
-from antiphon.coordinator.schedule import (
+from antiphon.coordinator.plan.placement import Placement, locate
+from antiphon.coordinator.plan.replicas import batch_of, divided, share_by_share
+from antiphon.coordinator.plan.schedule import (
     Collect,
     Contribute,
     Cut,
@@ -23,8 +23,8 @@ from antiphon.coordinator.schedule import (
     Step,
     Transfer,
 )
-from antiphon.coordinator.sharding import refuse_unshardable, undelivered
-from antiphon.coordinator.when import ALWAYS, When
+from antiphon.coordinator.plan.shardable import refuse_unshardable, undelivered
+from antiphon.coordinator.plan.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import response_homes

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.compile import StepOrder, compile_schedule
-from antiphon.coordinator.placement import Placement, together
-from antiphon.coordinator.schedule import Schedule
+from antiphon.coordinator.plan.compile import StepOrder, compile_schedule
+from antiphon.coordinator.plan.placement import Placement, together
+from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.errors import ExperimentError, PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import told

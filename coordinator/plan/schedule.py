@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from antiphon.coordinator.when import When
+from antiphon.coordinator.plan.when import When
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.transport.message import Edge, Phase, Reduction

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import islice
 
-from antiphon.coordinator.schedule import (
+from antiphon.coordinator.plan.schedule import (
     Collect,
     Contribute,
     Follow,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from antiphon.coordinator.coupling import coupling
-from antiphon.coordinator.placement import Placement
+from antiphon.coordinator.plan.coupling import coupling
+from antiphon.coordinator.plan.placement import Placement
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes

@@ -1,0 +1,1 @@
+"""A grammar and a placement compiled to a schedule: data, which imports neither Ray nor sockets."""
