@@ -15,6 +15,7 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.errors import AgentError, OracleError
 from antiphon.grammars.certificate import Certificate, certify
 from antiphon.grammars.objective import Direction, sign_of
+from antiphon.grammars.typed import typed
 
 Theta = TypeVar("Theta", bound=Tensor | Mapping[str, Tensor])
 """theta: one tensor, or several by name, as `torch.func.functional_call` takes them."""
@@ -26,6 +27,7 @@ LBFGS = partial(torch.optim.LBFGS, line_search_fn="strong_wolfe", tolerance_grad
 """The default: it stops where `arglocopt` says, and not before."""
 
 
+@typed
 @dataclass(frozen=True, eq=False)
 class Representation(Generic[Theta]):
     """A function at a local optimum: f_theta for the theta that was found, and how that is known.
@@ -52,6 +54,7 @@ class Representation(Generic[Theta]):
         return self.function(self.parameters, *inputs)
 
 
+@typed
 def arglocmin(
     objective: Callable[[Theta], Tensor],
     start: Theta,
@@ -68,6 +71,7 @@ def arglocmin(
     return arglocopt(objective, start, Direction.MINIMISE, **options)
 
 
+@typed
 def arglocmax(
     objective: Callable[[Theta], Tensor],
     start: Theta,
@@ -77,6 +81,7 @@ def arglocmax(
     return arglocopt(objective, start, Direction.MAXIMISE, **options)
 
 
+@typed
 def arglocopt(
     objective: Callable[[Theta], Tensor],
     start: Theta,

@@ -15,7 +15,6 @@ from antiphon.agents.layout import laid_out, strides_of_gradient
 from antiphon.agents.optimizers import make_optimizer, make_scheduler
 from antiphon.agents.shards import in_parts, whole
 from antiphon.errors import ExperimentError
-from antiphon.grammars.numbers import positive_number
 from antiphon.grammars.oracle import State
 
 
@@ -43,7 +42,7 @@ class TorchAgent:
     ) -> None:
         self._parameters = tuple(parameters)
         self._strides = tuple(map(strides_of_gradient, self._parameters))
-        self._clip_norm, self._clip_value = _limit("clip_norm", clip_norm), _limit("clip_value", clip_value)
+        self._clip_norm, self._clip_value = clip_norm, clip_value
         self._names = (optimizer, scheduler)
         self._optimizer = make_optimizer(optimizer, self._parameters, dict(arguments or {}))
         schedule = dict(scheduler_arguments or {})
@@ -163,7 +162,3 @@ def _placed(value: Any, parameter: Tensor) -> Any:  # Any: as below
         return copied
     placed = in_parts(copied.to(parameter.device), parameter)
     return laid_out(placed, strides_of_gradient(parameter)) if placed.shape == parameter.shape else placed
-
-
-def _limit(name: str, value: float | None) -> float | None:
-    return None if value is None else positive_number(f"the torch agent's {name}", value)

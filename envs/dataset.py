@@ -1,7 +1,7 @@
 """Nature as a data set: batches of items, a fresh permutation in each epoch."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 import torch
@@ -11,17 +11,20 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.numbers import is_count
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.seeds import at_round, forked
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 
+Split: TypeAlias = Literal["train", "test"]
 
+
+@typed
 def dataset(
     factory: Callable[..., Any] | Factory,  # Any: what it makes is checked
     *arguments: Any,
-    batch: int,
+    batch: Count,
     symbol: str = "batch",
     shuffle: bool = True,
     **keywords: Any,
@@ -42,13 +45,18 @@ def dataset(
     )
 
 
-def arrays(*columns: Tensor | np.ndarray, batch: int, symbol: str = "batch", shuffle: bool = True) -> OracleDeclaration:
+@typed
+def arrays(
+    *columns: Tensor | np.ndarray, batch: Count, symbol: str = "batch", shuffle: bool = True
+) -> OracleDeclaration:
     """Nature, who plays batches of rows of these tensors or arrays, which are all of one length.
 
     Question: sample() -> one output per column, (batch, *shape). The declaration carries a copy of the data.
     Raises OracleError for columns of different lengths, or if there is no memory for the copy.
     """
     for index, column in enumerate(columns):
+        if column.ndim == 0:
+            raise _no_column(index, "a single number")
         if isinstance(column, Tensor) and (column.layout is not torch.strided or column.is_nested or column.is_meta):
             raise _no_column(index, f"a tensor of layout {column.layout} on device {column.device}")
     lengths = [len(column) for column in columns]
@@ -80,9 +88,9 @@ def _no_column(index: int, arrived: str) -> OracleError:
 
 @typed
 def digits(
-    batch: int,
+    batch: Count,
     *,
-    split: str = "train",
+    split: Split = "train",
     image: bool = False,
     dtype: torch.dtype = torch.float32,
     symbol: str = "batch",
@@ -95,15 +103,14 @@ def digits(
     return dataset(_digits, split, image, dtype, batch=batch, symbol=symbol)
 
 
+@typed
 def digits_arrays(
-    split: str = "train", image: bool = False, dtype: torch.dtype = torch.float32
+    split: Split = "train", image: bool = False, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
     """All of one split of `digits`: x and y, to evaluate on."""
     from sklearn.datasets import load_digits  # it takes a second, and few need it
     from sklearn.model_selection import train_test_split
 
-    if split not in ("train", "test"):
-        raise OracleError(f"digits: the split is {split!r}; expected 'train' or 'test'. Correct it.")
     x, y = load_digits(return_X_y=True)
     parts = train_test_split(x, y, test_size=0.2, random_state=0, stratify=y)
     x, y = (parts[0], parts[2]) if split == "train" else (parts[1], parts[3])
@@ -169,7 +176,7 @@ class Data:
         return [torch.stack(column) for column in zip(*items, strict=True)]
 
 
-def _digits(split: str, image: bool, dtype: torch.dtype) -> TensorDataset:
+def _digits(split: Split, image: bool, dtype: torch.dtype) -> TensorDataset:
     return TensorDataset(*digits_arrays(split, image, dtype))
 
 
@@ -186,7 +193,7 @@ def _open(made: Factory, batch: int) -> Any:  # Any: torch's Dataset has no leng
             f"data set {made!r}: expected a torch Dataset with a length and items by index; a {type(data).__name__} "
             "arrived. Pass a map-style Dataset and its arguments; for tensors there is `arrays`."
         )
-    if not is_count(batch) or batch > items:
+    if batch > items:
         raise OracleError(
             f"data set {made!r}: expected a batch of 1 to {items}, which is the number of items; {batch!r} arrived. "
             "Choose another size of the batch."

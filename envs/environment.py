@@ -13,6 +13,7 @@ import numpy as np
 from antiphon.envs.spaces import ActionMap, ObservationMap, described
 from antiphon.errors import OracleError
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.typed import typed
 
 Name: TypeAlias = str | Callable[..., gymnasium.Env[Any, Any]]
 """A registered id, `module:id` for one that its module registers, or a class or function that makes an environment."""
@@ -76,6 +77,7 @@ def make(name: Name, keywords: Keywords) -> "FlatEnvironment":
         raise
 
 
+@typed
 def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
     """The spaces of an environment, from one that is made, reset and closed again.
 

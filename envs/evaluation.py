@@ -11,6 +11,7 @@ from torch import Tensor
 from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make, title
 from antiphon.errors import OracleError
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.typed import typed
 
 MAX_STEPS = 10_000
 """Steps after which an episode of an evaluation is cut, unless told otherwise."""
@@ -23,6 +24,7 @@ class Episodes(NamedTuple):
     cut: int
 
 
+@typed
 def episode_returns(
     id: Name,
     policy: Callable[[Tensor], Tensor],

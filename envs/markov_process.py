@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import OracleError
+from antiphon.grammars.typed import typed
 
 
+@typed
 @dataclass(frozen=True, eq=False)
 class MarkovProcess:
     """A finite decision process, seen through features of its states.
@@ -71,13 +73,13 @@ def check_distribution(name: str, probabilities: Tensor) -> None:
 
 
 def _check_shapes(process: MarkovProcess) -> None:
-    states, actions = process.transitions.shape[0], process.transitions.shape[1]
+    states, actions, *_ = (*process.transitions.shape, 0, 0)
     expected = {
         "transitions": (states, actions, states),
         "rewards": (states, actions, states),
         "terminal": (states,),
         "start": (states,),
-        "features": (states, process.features.shape[-1]),
+        "features": (states, *(process.features.shape[1:2] or (0,))),
     }
     for name, shape in expected.items():
         found = tuple(getattr(process, name).shape)

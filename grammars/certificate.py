@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from antiphon.grammars.objective import Direction, sign_of
+from antiphon.grammars.typed import typed
 
 EXACTLY_UP_TO = 256
 """Parameters up to which the whole Hessian is formed, by a product for each."""
@@ -32,6 +33,7 @@ class Verdict(StrEnum):
     MOVING = "moving"
 
 
+@typed
 @dataclass(frozen=True)
 class Certificate:
     """Figures of one point. The Hessian is that of what is *minimised*: of minus an objective that is maximised.
@@ -67,6 +69,7 @@ class Certificate:
         )
 
 
+@typed
 def certify(
     objective: Callable[[Tensor], Tensor],
     theta: Tensor,

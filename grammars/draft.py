@@ -27,6 +27,7 @@ from antiphon.grammars.query import (
     refuse_conflicting_sizes,
 )
 from antiphon.grammars.sampling import Made, Samples
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Sizes
 
 
@@ -41,6 +42,7 @@ class Value:
         return f"{self.port!r}: {self.type!r}"
 
 
+@typed
 class QueryDraft:
     """A Query graph being written. Every call is typed at once, so that an error points at the line that made it.
 

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from antiphon.errors import GrammarError
+from antiphon.grammars.typed import typed
 
 
+@typed
 @dataclass(frozen=True, eq=False)
 class Factory:
     """`target(*arguments, **keywords)`, not yet called.

@@ -19,6 +19,7 @@ from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.query import Parameter
 from antiphon.grammars.sampling import DRAWN, PLAYED, Upstream, doubled, draw
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.typed import unchecked
 from antiphon.grammars.types import Batch, Dimension, EdgeType, Sizes
 
 _UNDECLARED = 8
@@ -99,9 +100,10 @@ def make_operator(factory: Factory) -> Callable[..., Any]:
     takes its arguments after the values."""
     if isinstance(factory.target, type):
         return factory()
+    target = unchecked(factory.target)
     if not factory.arguments and not factory.keywords:
-        return factory.target
-    return lambda *values: factory.target(*values, *factory.arguments, **dict(factory.keywords))
+        return target
+    return lambda *values: target(*values, *factory.arguments, **dict(factory.keywords))
 
 
 Values: TypeAlias = Callable[[Sizes], list[Tensor]]

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import ExperimentError, ShapeError
+from antiphon.grammars.numbers import Positive
+from antiphon.grammars.typed import typed
 
 
 class Partition(Protocol):
@@ -21,6 +23,7 @@ class Partition(Protocol):
         ...
 
 
+@typed
 @dataclass(frozen=True)
 class Itself:
     """Every output is a cell of its own: for functions into a finite set, such as labels."""
@@ -30,6 +33,7 @@ class Itself:
         return outputs
 
 
+@typed
 @dataclass(frozen=True)
 class Largest:
     """The class of the largest logit, the first of those that tie: (n, classes) -> (n,). A classifier's convention."""
@@ -45,6 +49,7 @@ class Largest:
         return (outputs == outputs.amax(1, keepdim=True)).to(torch.uint8).cummax(1).values.eq(0).sum(1)
 
 
+@typed
 @dataclass(frozen=True)
 class Threshold:
     """Whether each number lies above `at`: (n, ...) -> 0 or 1, (n, ...)."""
@@ -56,6 +61,7 @@ class Threshold:
         return (outputs > self.at).to(torch.int64)
 
 
+@typed
 @dataclass(frozen=True)
 class Grid:
     """Cubes of side `width`, one of which begins at `origin`: number by number, the k with
@@ -65,18 +71,15 @@ class Grid:
     tensor([-1,  0,  0,  1])
     """
 
-    width: float
+    width: Positive
     origin: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not self.width > 0:
-            raise ExperimentError(f"{self!r}: expected a width above 0. Correct it.")
 
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, ...)."""
         return ((outputs - self.origin) / self.width).floor().to(torch.int64)
 
 
+@typed
 @dataclass(frozen=True)
 class Nearest:
     """The nearest of given prototypes by Euclidean distance, the first of those that tie: (n, d) -> (n,).

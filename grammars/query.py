@@ -14,6 +14,7 @@ from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.names import fault_of
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 
 
@@ -143,6 +144,7 @@ class Node:
         return f"{self.name} = {what} ({inputs}) -> {', '.join(map(repr, self.outputs))}"
 
 
+@typed
 @dataclass(frozen=True)
 class QueryGraph:
     """A frozen Query graph: its nodes in the order in which they are asked.

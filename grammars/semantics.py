@@ -13,6 +13,7 @@ from torch import Tensor
 from antiphon.errors import ExperimentError, ShapeError
 from antiphon.grammars.factory import describe
 from antiphon.grammars.partitions import Itself, Largest, Partition
+from antiphon.grammars.typed import typed
 
 Output: TypeAlias = Hashable
 """One output, or the cell it lies in: a number, or a tuple of numbers in the order of its elements."""
@@ -21,6 +22,7 @@ Data: TypeAlias = Tensor | Sequence[Tensor]
 """A finite X: one tensor, (n, ...), or one for each argument of the function, with equal first dimensions."""
 
 
+@typed
 @dataclass(frozen=True)
 class Semantics:
     """Which inputs of a finite data set share an output: a partition of X, its categories named by their outputs.
@@ -70,6 +72,7 @@ class Semantics:
         return f"semantics of {len(self.outputs)} inputs by {self.partition!r}: {{{shown}{rest}}}"
 
 
+@typed
 def semantics(
     function: Callable[..., Any],  # Any: checked to be a tensor
     data: Data,
@@ -98,6 +101,7 @@ def semantics(
     return Semantics(tuple(map(_hashable, cells)), partition, describe(arguments))
 
 
+@typed
 def agreement(one: Semantics, other: Semantics) -> float:
     """How far two functions categorise alike: the adjusted Rand index, 1 for equal categories, 0 as chance would do.
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 
 from antiphon.errors import ShapeError
+from antiphon.grammars.typed import typed
 
 
 class Order(StrEnum):
@@ -18,6 +19,7 @@ class Order(StrEnum):
     FIRST = "first"
 
 
+@typed
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A dimension that is known by name until launch, times a constant factor.
@@ -37,6 +39,7 @@ Dimension: TypeAlias = int | Batch
 Sizes: TypeAlias = Mapping[str, int]
 
 
+@typed
 @dataclass(frozen=True, slots=True)
 class EdgeType:
     """Shape, dtype and order of the values on one edge, known before the first round.

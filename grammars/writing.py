@@ -9,8 +9,10 @@ from antiphon.grammars.draft import Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.typed import typed
 
 
+@typed
 @dataclass(frozen=True)
 class Message:
     """What one response node tells: pass it on to draw an edge."""
@@ -38,6 +40,7 @@ class ProductHandle:
         return Message(Port(self.name, index))
 
 
+@typed
 class ResponseDraft:
     """A Response graph being written, over a Query graph. `graph()` drops what nobody hears."""
 

@@ -20,6 +20,7 @@ from antiphon.errors import AntiphonError, ExperimentError, GrammarError
 from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Promise
+from antiphon.grammars.numbers import Count, Natural
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 from antiphon.installed import GRAMMARS, find_grammar, installed
@@ -28,7 +29,8 @@ OWN_INSTANCES = 10
 """Instances that are made of a user's own grammar."""
 
 
-def check(*names: str, seed: int = 0, processes: int = 1, instances: int | None = None) -> Report:
+@typed
+def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count | None = None) -> Report:
     """Measure what is promised of grammars of the library, by name, or of one's own, `module:factory` or installed.
 
     A user's factory is called with `seed` if it takes one, for each of ten instances; else the instances differ in the
@@ -49,7 +51,7 @@ def check(*names: str, seed: int = 0, processes: int = 1, instances: int | None 
 
 
 @typed
-def check_grammar(grammar: Grammar, *, seed: int = 0, instances: int = OWN_INSTANCES) -> Report:
+def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN_INSTANCES) -> Report:
     """Measure what one grammar promises, on instances that differ in the run's seed."""
     began = time.perf_counter()
     rows = check_suite(Suite(grammar.name, (Case("", lambda _: grammar, instances),)), seed)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.typed import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Span:
         return f"{self.player}[{self.start}:{self.stop}]"
 
 
+@typed
 @dataclass(frozen=True)
 class Regrouping:
     """A grammar, another one whose players are groups or parts of its players, and who plays what.

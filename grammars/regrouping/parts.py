@@ -14,6 +14,7 @@ from antiphon.grammars.plain import is_hooked, is_plain
 from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.regrouping.composite import Composite
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.typed import typed
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Identity)
 """Modules without parameters that act on each number by itself, so that each unit of a layer has its own."""
@@ -44,6 +45,7 @@ class Unit:
         return nn.Sequential(unit, *functions) if functions else unit
 
 
+@typed
 def children(whole: Factory) -> Brick:
     """A network as a brick of its children: those with parameters are players, the others operators.
 
@@ -74,6 +76,7 @@ def children(whole: Factory) -> Brick:
     return Brick(tuple(parts), (Port(parts[-1].name),))
 
 
+@typed
 def units(whole: Factory) -> Brick:
     """A layer as a brick of its units, each a player, and of `join`, which lays what they play side by side.
 
