@@ -27,7 +27,6 @@ LBFGS = partial(torch.optim.LBFGS, line_search_fn="strong_wolfe", tolerance_grad
 """The default: it stops where `arglocopt` says, and not before."""
 
 
-@typed
 @dataclass(frozen=True, eq=False)
 class Representation(Generic[Theta]):
     """A function at a local optimum: f_theta for the theta that was found, and how that is known.

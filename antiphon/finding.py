@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from antiphon.errors import AntiphonError, ExperimentError
+from antiphon.errors import FOREIGN, AntiphonError, ExperimentError
 
 
 def find(what: str, name: str) -> Callable[..., Any]:
@@ -24,7 +24,7 @@ def find(what: str, name: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module)  # Any: attributes are looked up by name
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (Exception, SystemExit) as error:  # a module that is being imported may do anything
+    except FOREIGN as error:  # a module that is being imported may do anything
         raise ExperimentError(
             f"{what} {name!r} does not import: {type(error).__name__}: {error}. "
             "Expected 'module:function', importable from here; correct the name, or change to its folder."
@@ -43,7 +43,7 @@ def made(what: str, name: str, arguments: Mapping[str, Any]) -> Any:  # Any: the
         return function(**arguments)
     except AntiphonError:
         raise
-    except (Exception, SystemExit) as error:  # a user's function may do anything
+    except FOREIGN as error:  # a user's function may do anything
         raise ExperimentError(
             f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that takes these; correct it, or the arguments."

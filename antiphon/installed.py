@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from antiphon.errors import ExperimentError
+from antiphon.errors import FOREIGN, ExperimentError
 from antiphon.finding import find
 
 GRAMMARS = "antiphon.grammars"
@@ -39,7 +39,7 @@ def find_installed(what: str, point: EntryPoint) -> Callable[..., Any]:
     """
     try:
         found = point.load()
-    except (Exception, SystemExit) as error:  # a module that is being imported may do anything
+    except FOREIGN as error:  # a module that is being imported may do anything
         raise ExperimentError(
             f"{what} {point.name!r} does not import: {type(error).__name__}: {error}. "
             f"Expected {told(point)}, an entry point in the group {point.group!r}, to be there; "

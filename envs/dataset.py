@@ -15,7 +15,7 @@ from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.seeds import at_round, forked
 from antiphon.grammars.typed import typed
-from antiphon.grammars.types import Batch, EdgeType
+from antiphon.grammars.types import Batch, EdgeType, is_dense
 
 Split: TypeAlias = Literal["train", "test"]
 
@@ -57,7 +57,7 @@ def arrays(
     for index, column in enumerate(columns):
         if column.ndim == 0:
             raise _no_column(index, "a single number")
-        if isinstance(column, Tensor) and (column.layout is not torch.strided or column.is_nested or column.is_meta):
+        if isinstance(column, Tensor) and (column.is_meta or not is_dense(column)):
             raise _no_column(index, f"a tensor of layout {column.layout} on device {column.device}")
     lengths = [len(column) for column in columns]
     if len(set(lengths)) != 1:

@@ -33,7 +33,6 @@ class Verdict(StrEnum):
     MOVING = "moving"
 
 
-@typed
 @dataclass(frozen=True)
 class Certificate:
     """Figures of one point. The Hessian is that of what is *minimised*: of minus an objective that is maximised.

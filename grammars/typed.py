@@ -97,9 +97,11 @@ def _fits(value: Any, hint: Any) -> bool:  # Any: an argument, and an annotation
         return any(_fits(value, each) for each in inner)
     if origin is Literal:
         return isinstance(value, str) and value in inner
+    if isinstance(hint, TypeVar):
+        return hint.__bound__ is None or _fits(value, hint.__bound__)
     kind = origin or hint
     if not isinstance(kind, type) or kind is Any:
-        return True  # Any, or a type variable
+        return True
     if kind in _NUMBERS:
         return _is_number(value, kind)
     if getattr(kind, "_is_protocol", False):

@@ -16,7 +16,7 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.report import Report, Row, nothing_row, rows_of
 from antiphon.checks.suite import Case, Learning, Study, Suite
 from antiphon.checks.suites import NAMES, suite_of
-from antiphon.errors import AntiphonError, ExperimentError, GrammarError
+from antiphon.errors import FOREIGN, AntiphonError, ExperimentError, GrammarError
 from antiphon.finding import nearest
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Promise
@@ -42,7 +42,7 @@ def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count
     for name in names:
         _refuse_unknown(name)
     jobs = [(name, seed, instances) for name in names]
-    if processes == 1 or len(jobs) == 1:
+    if processes == 1 or len(jobs) <= 1:
         found = [_check(*job) for job in jobs]
     else:
         with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn")) as pool:
@@ -132,7 +132,7 @@ def _measured(instance: Instance) -> Iterable[tuple[tuple[str, str], Sequence[Me
         except AntiphonError as error:
             error.add_note(f"while measuring {_what(promise)!r} of {instance.grammar.name!r}, seed {instance.seed}")
             raise
-        except Exception as error:  # what a promise refers to may be a user's function, and raise anything
+        except FOREIGN as error:  # what a promise refers to may be a user's function, and raise anything
             raise GrammarError(
                 f"{_what(promise)!r} of grammar {instance.grammar.name!r} cannot be measured with seed "
                 f"{instance.seed}: {type(error).__name__}: {error}. Expected functions of the values that Q plays, "

@@ -12,6 +12,7 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.places import Places
 from antiphon.checks.suite import Learning
 from antiphon.checks.witness import States, Witnessed, kinds_of_rounds, learned, witnessed
+from antiphon.errors import FOREIGN
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import PlayerLoss, Promise
@@ -35,7 +36,7 @@ class Instance:
         try:
             with in_double():
                 self._play(in_float64(grammar))
-        except Exception as error:  # a user's function of messages may refuse float64, and raise anything
+        except FOREIGN as error:  # a user's function of messages may refuse float64, and raise anything
             self._play_as_declared(error)
 
     @property
@@ -52,7 +53,7 @@ class Instance:
             try:
                 with in_double():
                     return measure(promise)
-            except Exception as error:  # a module may refuse float64, and raise anything
+            except FOREIGN as error:  # a module may refuse float64, and raise anything
                 self._play_as_declared(error)
         return list(map(self._remarked, measure(self._loosened(promise))))
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from math import prod
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.inference import make_module
+from antiphon.grammars.inference import made_for, make_module
 from antiphon.grammars.numbers import Count, Image, Some
 from antiphon.grammars.typed import typed
 
@@ -78,7 +79,7 @@ class Reparametrized(nn.Module):
 
     def __init__(self, network: Factory) -> None:
         super().__init__()
-        self.network = make_module(network)
+        self.network = made_for(f"the network of {type(self).__name__}", make_module, network)
 
     def forward(self, eps: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """eps: (batch, latent). z: (batch, latent), and log |det dz/deps| = sum of log s: (batch,)."""
@@ -97,8 +98,8 @@ class Isotropic(nn.Module):
 
     def __init__(self, network: Factory) -> None:
         super().__init__()
-        self.network = make_module(network)
-        first = next(self.network.parameters())
+        self.network = made_for(f"the network of {type(self).__name__}", make_module, network)
+        first = next(self.network.parameters(), torch.empty(()))
         self.log_scale = nn.Parameter(first.new_zeros(()))
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from antiphon.errors import GrammarError
 from antiphon.grammars.brick import ENTRANCE, Brick, Part
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.inference import make_module
+from antiphon.grammars.inference import made_for, make_module
 from antiphon.grammars.plain import is_hooked, is_plain
 from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.regrouping.composite import Composite
@@ -108,7 +108,7 @@ def join(*values: Tensor) -> Tensor:
 
 def _made(whole: Factory) -> nn.Module:
     with forked():
-        return make_module(whole)
+        return made_for(f"{whole!r}, to be taken apart,", make_module, whole)
 
 
 def _links(module: nn.Module) -> list[Any]:  # Any: modules, of whichever class

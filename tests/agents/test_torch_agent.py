@@ -238,10 +238,6 @@ def test_every_scheduler_of_torch_is_supported_or_refused_by_name():
             "scheduler 'StepLR' refuses its arguments {}: "
             "StepLR.__init__() missing 1 required positional argument: 'step_size'. Correct the values.",
         ),
-        (
-            {"clip_norm": 0.0},
-            "the torch agent's clip_norm takes a finite number above 0, and 0.0 (a float) arrived. Correct it.",
-        ),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value),
 )
