@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final
 
 from antiphon.agents.specification import AgentSpecification, OnFailure
 from antiphon.coordinator.assignment import Assignment, assign
@@ -16,13 +16,12 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.placement import Placement, spread
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.numbers import Count, Natural, Positive, Range, Seconds
+from antiphon.grammars.numbers import Count, Natural, Positive, Seconds, Threads
 from antiphon.grammars.oracle import State
 from antiphon.grammars.typed import typed
 
 ExecutorName: TypeAlias = Literal["inline", "ray"]
 TransportName: TypeAlias = Literal["process-group", "object-store"]
-Threads: TypeAlias = Annotated[int, Range(1, 2**15)]
 Agents: TypeAlias = Mapping[str, AgentSpecification] | AgentSpecification
 
 

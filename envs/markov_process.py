@@ -52,10 +52,12 @@ class MarkovProcess:
         """Every state alike that is not terminal: (states,)."""
         return torch.where(self.terminal, 0.0, 1 / int((~self.terminal).sum())).double()
 
+    @typed
     def continuing(self, policy: Tensor) -> Tensor:
         """P(s' | s) under a policy (states, actions), without the entries that end an episode: (states, states)."""
         return torch.where(self.terminal, 0.0, torch.einsum("sa,sat->st", policy, self.transitions))
 
+    @typed
     def expected_rewards(self, policy: Tensor) -> Tensor:
         """E[r | s] under a policy: (states,)."""
         return torch.einsum("sa,sat,sat->s", policy, self.transitions, self.rewards)

@@ -75,6 +75,7 @@ class QueryDraft:
         """The size of every symbolic dimension that an oracle has declared so far."""
         return {symbol: size for oracle in self._oracles for symbol, size in oracle.declaration.sizes}
 
+    @typed
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
         """An oracle; its questions are the handle's methods, `nature.observe()`, and calling it asks the first."""
         self._take(name)
@@ -90,6 +91,7 @@ class QueryDraft:
         self, name: str, module: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "PlayerHandle": ...
 
+    @typed
     def player(
         self, name: str, module: Callable[..., Any] | Factory | Brick, *arguments: Any, **keywords: Any
     ) -> "PlayerHandle | BrickHandle":
@@ -117,6 +119,7 @@ class QueryDraft:
         self, name: str, of: "PlayerHandle | BrickHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
     ) -> "CloneHandle | BrickHandle": ...
 
+    @typed
     def clone(
         self, name: str, of: "PlayerHandle | BrickHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
     ) -> "CloneHandle | BrickHandle":
@@ -135,6 +138,7 @@ class QueryDraft:
         self._clones.append(CloneDeclaration(name, of.name, soft, cadence))
         return CloneHandle(self, name, of.name)
 
+    @typed
     def operator(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
@@ -142,6 +146,7 @@ class QueryDraft:
         self._take(name)
         return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
 
+    @typed
     def loss(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
@@ -149,6 +154,7 @@ class QueryDraft:
         self._take(name)
         return OperatorHandle(self, name, Kind.LOSS, Factory.of(operation, *arguments, **keywords))
 
+    @typed
     @contextlib.contextmanager
     def query_pass(self, name: str, *, every: int = 1, start: int = 0) -> Iterator[None]:
         """What is asked inside belongs to this pass, which plays at its own cadence."""

@@ -38,6 +38,7 @@ class Factory:
     keywords: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
+    @typed
     def of(cls, target: "Callable[..., Any] | Factory", *arguments: Any, **keywords: Any) -> "Factory":
         """The factory of a call; a factory given alone stands for itself. Raises GrammarError when an argument cannot
         be described."""

@@ -41,6 +41,7 @@ class PlayerLoss:
     inputs: tuple[Port, ...]
 
     @classmethod
+    @typed
     def of(cls, operation: Callable[..., Any] | Factory, *values: Value | Port, **keywords: Any) -> "PlayerLoss":
         """From the values of a draft; keywords are further arguments of the operation. Any: as `Factory.of`."""
         ports = tuple(value.port if isinstance(value, Value) else value for value in values)

@@ -45,6 +45,7 @@ class Items:
 Natural: TypeAlias = Annotated[int, Range(0)]
 Count: TypeAlias = Annotated[int, Range(1)]
 Positive: TypeAlias = Annotated[float, Range(0, above=True)]
+Threads: TypeAlias = Annotated[int, Range(1, 2**15)]
 Seconds: TypeAlias = Annotated[float, Range(0, LONGEST, above=True)]
 Some: TypeAlias = Annotated[Sequence[Count], Items(1)]
 Image: TypeAlias = Annotated[Sequence[Count], Items(3, 3)]

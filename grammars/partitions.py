@@ -18,6 +18,7 @@ from antiphon.grammars.typed import typed
 class Partition(Protocol):
     """Sends outputs, (n, ...), to the cells they lie in: integers, (n, ...); equal rows are the same cell."""
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """The cell of each output."""
         ...
@@ -28,6 +29,7 @@ class Partition(Protocol):
 class Itself:
     """Every output is a cell of its own: for functions into a finite set, such as labels."""
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, ...), returned as they are."""
         return outputs
@@ -38,6 +40,7 @@ class Itself:
 class Largest:
     """The class of the largest logit, the first of those that tie: (n, classes) -> (n,). A classifier's convention."""
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, classes)."""
         if outputs.ndim != 2:
@@ -56,6 +59,7 @@ class Threshold:
 
     at: float = 0.0
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, ...)."""
         return (outputs > self.at).to(torch.int64)
@@ -74,6 +78,7 @@ class Grid:
     width: Positive
     origin: float = 0.0
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, ...)."""
         return ((outputs - self.origin) / self.width).floor().to(torch.int64)
@@ -98,6 +103,7 @@ class Nearest:
                 f"{self!r}: expected one prototype or more, all of one length. Give each as many numbers as an output."
             )
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, d), or (n,)."""
         points = outputs.unsqueeze(1) if outputs.ndim == 1 else outputs

@@ -40,6 +40,7 @@ class Semantics:
         """X, each input by its position in the data."""
         return frozenset(range(len(self.outputs)))
 
+    @typed
     def meaning(self, output: Output) -> frozenset[int]:
         """f^-1(y), a subset of `inputs`: the pair of both is the meaning of y. Empty for what is never put out."""
         return self.meanings.get(output, frozenset())
@@ -57,6 +58,7 @@ class Semantics:
         """The partition of X without the names: functions that categorise alike have equal ones."""
         return frozenset(self.meanings.values())
 
+    @typed
     def refines(self, other: "Semantics") -> bool:
         """Whether inputs that mean the same here mean the same there: every category lies within one of `other`.
 

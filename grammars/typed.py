@@ -109,7 +109,8 @@ def _fits(value: Any, hint: Any) -> bool:  # Any: an argument, and an annotation
     if kind is tuple or kind is Sequence:
         return isinstance(value, Sequence) and not isinstance(value, str | bytes) and _holds(value, inner)
     if kind is not Mapping and kind.__module__ == "collections.abc" and issubclass(kind, Iterable):
-        return isinstance(value, kind) and not isinstance(value, str | bytes) and _holds(value, inner)
+        scattered = not isinstance(value, str | bytes) and not hasattr(value, "__array__")
+        return scattered and isinstance(value, kind) and _holds(value, inner)
     return isinstance(value, kind) and _holds(value, inner)
 
 
