@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from antiphon.agents.layout import laid_out, strides_of_gradient
 from antiphon.agents.optimizers import make_optimizer, make_scheduler
@@ -121,14 +122,20 @@ class TorchAgent:
             self._scheduler.load_state_dict({key: _copy(value) for key, value in state["schedule"].items()})
 
 
+_HOOKS = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
+"""Of all optimizers, registered before or after an agent is made."""
+
+
 def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[[], object]:
-    """The optimizer's own step, without the profiler's range and the hooks around it, which cost as much as SGD itself.
+    """The optimizer's own step, without the profiler's range and the search for hooks around it, which cost as much as
+    SGD itself; with them, where somebody registered hooks of all optimizers.
 
     A scheduler looks whether `optimizer.step` was called, so beside one the wrapped step stays.
     """
     if scheduler is not None:
         return optimizer.step
-    return functools.partial(inspect.unwrap(type(optimizer).step), optimizer)
+    lean = functools.partial(inspect.unwrap(type(optimizer).step), optimizer)
+    return lambda: optimizer.step() if _HOOKS[0] or _HOOKS[1] else lean()
 
 
 def _schedule(scheduler: LRScheduler) -> State:

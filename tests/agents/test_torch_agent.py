@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from antiphon.agents import TorchAgent, check_agent
 from antiphon.agents.optimizers import REFUSED_OPTIMIZERS, REFUSED_SCHEDULERS
@@ -149,6 +150,19 @@ def test_the_learning_rate_is_that_of_torch(scheduler: str, arguments: dict[str,
         schedule.step()
     agent = TorchAgent(ours, optimizer="SGD", arguments=own, scheduler=scheduler, scheduler_arguments=arguments)
     assert equal(play(agent, range(9)), theirs)
+
+
+@pytest.mark.parametrize("scheduler", [None, "ConstantLR"])
+def test_hooks_of_all_optimizers_see_every_step(scheduler):
+    agent, seen = TorchAgent(tensors(0), optimizer="SGD", scheduler=scheduler), []
+    play(agent, range(1))
+    before = register_optimizer_step_pre_hook(lambda *_: seen.append("before"))
+    after = register_optimizer_step_post_hook(lambda *_: seen.append("after"))
+    play(agent, range(2))
+    before.remove()
+    after.remove()
+    play(agent, range(1))
+    assert seen == ["before", "after"] * 2
 
 
 def test_steps_in_place_and_takes_gradients_without_a_copy():
