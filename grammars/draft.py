@@ -13,6 +13,7 @@ from antiphon.grammars.brick import ENTRANCE, Brick
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import Inferred, infer, make_module, make_operator
+from antiphon.grammars.names import fault_of
 from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.query import (
     CloneDeclaration,
@@ -46,14 +47,15 @@ class Value:
 class QueryDraft:
     """A Query graph being written. Every call is typed at once, so that an error points at the line that made it.
 
-    >>> import torch
-    >>> from antiphon.grammars.oracle import OracleDeclaration, Question
-    >>> from antiphon.grammars.types import Batch, EdgeType
-    >>> points = EdgeType((Batch(), 2))
-    >>> q = QueryDraft()
-    >>> x = q.oracle("Nature", OracleDeclaration(Factory.of(object), (Question("sample", (), (points,)),)))()
-    >>> q.player("Layer", torch.nn.Linear, 2, 3)(x)
-    Layer: float32[batch, 3]
+        >>> import torch
+        >>> from antiphon.grammars.names import fault_of
+    from antiphon.grammars.oracle import OracleDeclaration, Question
+        >>> from antiphon.grammars.types import Batch, EdgeType
+        >>> points = EdgeType((Batch(), 2))
+        >>> q = QueryDraft()
+        >>> x = q.oracle("Nature", OracleDeclaration(Factory.of(object), (Question("sample", (), (points,)),)))()
+        >>> q.player("Layer", torch.nn.Linear, 2, 3)(x)
+        Layer: float32[batch, 3]
     """
 
     def __init__(self) -> None:
@@ -91,7 +93,6 @@ class QueryDraft:
         self, name: str, module: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "PlayerHandle": ...
 
-    @typed
     def player(
         self, name: str, module: Callable[..., Any] | Factory | Brick, *arguments: Any, **keywords: Any
     ) -> "PlayerHandle | BrickHandle":
@@ -102,8 +103,7 @@ class QueryDraft:
         """
         self._take(name)
         if isinstance(module, Brick):
-            players = module.players
-            asked = self._handles(name, module, lambda owner: self.player(f"{name}.{owner}", players[owner]))
+            asked = self._handles(name, module, lambda owner: self.player(f"{name}.{owner}", module.players[owner]))
             return BrickHandle(self, name, module, asked)
         self._players[name] = None  # typed at its first use
         self._factories[name] = Factory.of(module, *arguments, **keywords)
@@ -129,16 +129,12 @@ class QueryDraft:
         """
         self._take(name)
         if isinstance(of, BrickHandle):
-            asked = self._handles(
-                name,
-                of.brick,
-                lambda owner: self.clone(f"{name}.{owner}", of.asked[owner], soft=soft, cadence=cadence),
-            )
+            each = partial(self.clone, soft=soft, cadence=cadence)
+            asked = self._handles(name, of.brick, lambda owner: each(f"{name}.{owner}", of.asked[owner]))
             return BrickHandle(self, name, of.brick, asked)
         self._clones.append(CloneDeclaration(name, of.name, soft, cadence))
         return CloneHandle(self, name, of.name)
 
-    @typed
     def operator(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
@@ -146,7 +142,6 @@ class QueryDraft:
         self._take(name)
         return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
 
-    @typed
     def loss(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
@@ -154,7 +149,6 @@ class QueryDraft:
         self._take(name)
         return OperatorHandle(self, name, Kind.LOSS, Factory.of(operation, *arguments, **keywords))
 
-    @typed
     @contextlib.contextmanager
     def query_pass(self, name: str, *, every: int = 1, start: int = 0) -> Iterator[None]:
         """What is asked inside belongs to this pass, which plays at its own cadence."""
@@ -185,11 +179,9 @@ class QueryDraft:
         """A handle for each owner of a brick's parts; `declare` makes those of players. Any: a handle of any kind."""
         asked: dict[str, Any] = {}
         for part in brick.parts:
-            if part.owner in asked:
-                continue
-            if part.kind is Kind.PLAYER:
+            if part.owner not in asked and part.kind is Kind.PLAYER:
                 asked[part.owner] = declare(part.owner)
-            else:
+            elif part.owner not in asked:
                 asked[part.owner] = self.operator(f"{name}.{part.owner}", part.operation)
         return asked
 
@@ -205,9 +197,9 @@ class QueryDraft:
             self._within = before
 
     def _take(self, name: str) -> None:
-        if not name or name in self._names:
+        if fault_of(name) or name in self._names:
             raise GrammarError(
-                f"name {name!r} is {'used twice' if name else 'empty'}; expected each player, oracle and operator of a "
+                f"name {name!r} {fault_of(name) or 'is used twice'}; expected each player, oracle and operator of a "
                 "Query graph to have a name of its own. Choose another, or reuse the handle to ask the same one again."
             )
         self._names.add(name)

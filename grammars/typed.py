@@ -33,9 +33,9 @@ def typed(target: F) -> F:
     """
     if not isinstance(target, type):
         return _checked(target, target.__qualname__.rpartition("<locals>.")[2], inspect.signature(target))
-    made: Any = target  # Any: a class of ours, whose __init__ is replaced
+    made: Any = target  # Any: a class of ours
     made.__init__ = _checked(made.__init__, target.__name__, inspect.signature(made.__init__))
-    return target
+    return made
 
 
 def _checked(function: Any, name: str, signature: inspect.Signature) -> Any:  # Any: see `typed`
@@ -117,7 +117,7 @@ def _fits(value: Any, hint: Any) -> bool:  # Any: an argument, and an annotation
 def _is_number(value: Any, kind: type) -> bool:  # Any: an argument
     if isinstance(value, bool) or not isinstance(value, _NUMBERS[kind]):
         return False
-    return -LARGEST <= value <= LARGEST if isinstance(value, numbers.Integral) else not math.isnan(value)
+    return -LARGEST <= int(value) <= LARGEST if isinstance(value, numbers.Integral) else not math.isnan(value)
 
 
 def _holds(value: Any, inner: tuple[Any, ...]) -> bool:  # Any: a container, and the annotations of what is in it

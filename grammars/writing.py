@@ -49,13 +49,11 @@ class ResponseDraft:
         self._nodes: list[ResponseNode] = []
         self._names: set[str] = set()
 
-    @typed
     def seed(self, loss: Value | Port, weight: float = 1.0) -> Message:
         """The gradient of the objective with respect to a loss: `weight`."""
         port = _port_of(loss)
         return self._add(Seed(self._free(f"d {port.node}"), port, weight))
 
-    @typed
     def product(self, of: Value | Port | str, *cotangents: Message | None) -> ProductHandle:
         """Operator `*` at a node of Q, given one message (or None) per output of it."""
         name = of if isinstance(of, str) else _port_of(of).node
@@ -64,20 +62,17 @@ class ResponseDraft:
         node = Product(self._free(f"{name} *"), name, ports, tuple(range(len(inputs))), True)
         return ProductHandle(self, self._add(node).port.node)
 
-    @typed
     def tap(self, value: Value | Port) -> Message:
         """A value that Q computed, as it is."""
         port = _port_of(value)
         return self._add(Tap(self._free(f"tap {port!r}"), port))
 
-    @typed
     def map(self, operation: Callable[..., Any], *messages: Message, name: str = "", **keywords: Any) -> Message:
         """A fixed function of messages; `keywords` are further arguments of the operation."""
         factory = Factory.of(operation, **keywords)
         base = name or str(getattr(factory.target, "__name__", factory.target))
         return self._add(Map(self._free(base), factory, tuple(map(_heard, messages))))
 
-    @typed
     def deliver(self, player: str, message: Message) -> None:
         """The player hears this message."""
         self._add(Deliver(player, _heard(message)))

@@ -65,7 +65,7 @@ class Instance:
         self._learned: dict[frozenset[str] | None, States] = {}
         self.places = Places(self)
 
-    def _play_as_declared(self, error: Exception) -> None:
+    def _play_as_declared(self, error: BaseException) -> None:
         self._play(self._declared)
         coarsest = max(_floats(self._declared), key=lambda dtype: torch.finfo(dtype).eps)
         self.rounding = math.sqrt(torch.finfo(coarsest).eps)
