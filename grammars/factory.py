@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._library.custom_ops import CustomOpDef
 
 from antiphon.errors import GrammarError
 from antiphon.grammars.typed import typed
@@ -235,6 +236,7 @@ _DESCRIPTIONS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (Enum, lambda value: f"{_name(type(value))}.{value.name}"),
     ((type(None), bool, int, float, complex, str, bytes), repr),
     ((torch.dtype, torch.device, torch._ops.OpOverload, torch._ops.OpOverloadPacket), str),
+    (CustomOpDef, lambda value: str(value._opoverload)),
     (torch.jit.ScriptFunction, lambda value: value.code),
     (torch.Tensor, _describe_tensor),
     (np.ndarray, _describe_array),
