@@ -47,15 +47,14 @@ class Value:
 class QueryDraft:
     """A Query graph being written. Every call is typed at once, so that an error points at the line that made it.
 
-        >>> import torch
-        >>> from antiphon.grammars.names import fault_of
-    from antiphon.grammars.oracle import OracleDeclaration, Question
-        >>> from antiphon.grammars.types import Batch, EdgeType
-        >>> points = EdgeType((Batch(), 2))
-        >>> q = QueryDraft()
-        >>> x = q.oracle("Nature", OracleDeclaration(Factory.of(object), (Question("sample", (), (points,)),)))()
-        >>> q.player("Layer", torch.nn.Linear, 2, 3)(x)
-        Layer: float32[batch, 3]
+    >>> import torch
+    >>> from antiphon.grammars.oracle import OracleDeclaration, Question
+    >>> from antiphon.grammars.types import Batch, EdgeType
+    >>> points = EdgeType((Batch(), 2))
+    >>> q = QueryDraft()
+    >>> x = q.oracle("Nature", OracleDeclaration(Factory.of(object), (Question("sample", (), (points,)),)))()
+    >>> q.player("Layer", torch.nn.Linear, 2, 3)(x)
+    Layer: float32[batch, 3]
     """
 
     def __init__(self) -> None:
