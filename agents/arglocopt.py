@@ -15,6 +15,7 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.errors import AgentError, OracleError
 from antiphon.grammars.certificate import Certificate, certify
 from antiphon.grammars.objective import Direction, sign_of
+from antiphon.grammars.typed import typed
 
 Theta = TypeVar("Theta", bound=Tensor | Mapping[str, Tensor])
 """theta: one tensor, or several by name, as `torch.func.functional_call` takes them."""
@@ -52,6 +53,7 @@ class Representation(Generic[Theta]):
         return self.function(self.parameters, *inputs)
 
 
+@typed
 def arglocmin(
     objective: Callable[[Theta], Tensor],
     start: Theta,
@@ -68,6 +70,7 @@ def arglocmin(
     return arglocopt(objective, start, Direction.MINIMISE, **options)
 
 
+@typed
 def arglocmax(
     objective: Callable[[Theta], Tensor],
     start: Theta,
@@ -77,6 +80,7 @@ def arglocmax(
     return arglocopt(objective, start, Direction.MAXIMISE, **options)
 
 
+@typed
 def arglocopt(
     objective: Callable[[Theta], Tensor],
     start: Theta,

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from antiphon.agents.player import Player
-from antiphon.errors import ExperimentError
 from antiphon.grammars.module_state import keeps_extra_state, load_module, module_state
 from antiphon.grammars.oracle import State
 
@@ -17,15 +16,10 @@ class Clone:
     """A copy of a player's module, without gradients, that moves only by `follow`.
 
     soft: the fraction of the way to the player that one step goes, target += soft * (source - target); None copies.
-    When to follow is the schedule's affair. Raises ExperimentError unless 0 < soft <= 1.
+    When to follow is the schedule's affair.
     """
 
     def __init__(self, player: Player, soft: float | None = None) -> None:
-        if soft is not None and not 0 < soft <= 1:
-            raise ExperimentError(
-                f"the clone of player {player.name!r} was given soft={soft}; expected 0 < soft <= 1, or None. "
-                "Give the fraction of the way that one step goes."
-            )
         self.soft, self._of = soft, player.name
         self.follows = 0
         self.module = player.twin().requires_grad_(False)

@@ -43,12 +43,7 @@ class AgentHost:
         Raises ShapeError when the response does not fit, AgentError when the agent raises.
         """
         lent = self._lent(self._layout.response(response))
-        try:
-            self._agent.hear(lent)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a stranger's code may raise anything, or exit
-            raise self._blame("hear", "it to take every response of its parameters' shapes", error) from error
+        self._ask("hear", "it to take every response of its parameters' shapes", lambda: self._agent.hear(lent))
         self._heard += 1
 
     def move(self, round: int) -> Sequence[Tensor]:
@@ -63,12 +58,7 @@ class AgentHost:
                 "expected at least one. Deliver its response first, or leave the move to a round of its cadence."
             )
         self._heard = 0
-        try:
-            moved = self._agent.move()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise self._blame(f"move in round {round}", "the new parameters", error) from error
+        moved = self._ask(f"move in round {round}", "the new parameters", self._agent.move)
         found = None if self.in_place else self._layout.mismatch(moved)
         if found is not None:
             raise AgentError(
@@ -137,14 +127,12 @@ class AgentHost:
             return call()
         except KeyboardInterrupt:
             raise
-        except BaseException as error:
-            raise self._blame(method, expected, error) from error
-
-    def _blame(self, method: str, expected: str, error: BaseException) -> AgentError:
-        return AgentError(
-            f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in {method}: "
-            f"{error}. Expected {expected}. Correct the agent, or its arguments ({self.specification.description})."
-        )
+        except BaseException as error:  # a stranger's code may raise anything, or exit
+            raise AgentError(
+                f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in "
+                f"{method}: {error}. Expected {expected}. "
+                f"Correct the agent, or its arguments ({self.specification.description})."
+            ) from error
 
 
 def _beside(device: torch.device, tensor: Tensor) -> Tensor:

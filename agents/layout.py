@@ -58,6 +58,8 @@ class Layout:
         _refuse_shared_memory(player, named)
         self._expected = tuple((name, parameter.shape, parameter.dtype) for name, parameter in named)
         self._sizes = [parameter.numel() for _, parameter in named]
+        whole = (each for each in named if not is_sharded(each[1]))
+        self._infinite = {name: ~value.detach().isfinite() for name, value in whole if not value.isfinite().all()}
 
     def response(self, response: Sequence[Tensor] | Tensor) -> Sequence[Tensor]:
         """The response with one tensor per parameter; a flat vector is split into views, without a copy.
@@ -82,9 +84,11 @@ class Layout:
         return None
 
     def wild(self, tensors: Sequence[Tensor]) -> str | None:
-        """The name of the first parameter that is NaN or infinite anywhere in `tensors`, which fit; None if none is."""
-        named = zip(tensors, self._expected, strict=True)
-        return next((name for tensor, (name, _, _) in named if not tensor.isfinite().all()), None)
+        """The name of the first parameter that is NaN or infinite in `tensors`, which fit, where it did not begin so,
+        as a mask of -inf does; None if none is."""
+        named = [(name, tensor) for tensor, (name, _, _) in zip(tensors, self._expected, strict=True)]
+        found = [(name, tensor.isfinite()) for name, tensor in named]
+        return next((name for name, finite in found if not (finite | self._infinite.get(name, finite)).all()), None)
 
     def _split(self, flat: Tensor) -> Sequence[Tensor]:
         if flat.ndim != 1 or flat.numel() != sum(self._sizes):

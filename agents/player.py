@@ -11,7 +11,7 @@ from antiphon.agents.host import AgentHost
 from antiphon.agents.layout import Layout
 from antiphon.agents.shards import in_parts, refuse_agent, shard, whole
 from antiphon.agents.specification import AgentSpecification
-from antiphon.errors import AgentError, AntiphonError, GrammarError, ProtocolError
+from antiphon.errors import FOREIGN, AgentError, AntiphonError, GrammarError, ProtocolError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.module_state import load_module, module_state
 from antiphon.grammars.oracle import State
@@ -154,7 +154,7 @@ class Player:
             return call()
         except AntiphonError:
             raise
-        except Exception as error:  # a stranger's code may raise anything
+        except FOREIGN as error:  # a stranger's code may raise anything
             raise GrammarError(
                 f"player {self.name!r}: its module raised {type(error).__name__} in {method}: {error}. "
                 "Expected it to tell its state, and to take it back. Correct what it saves or loads of its own."

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from antiphon.agents.agent import Agent
 from antiphon.agents.torch_agent import TorchAgent
 from antiphon.errors import AgentError, AntiphonError, ExperimentError
 from antiphon.grammars.cadence import Cadence
-from antiphon.grammars.numbers import told
+from antiphon.grammars.numbers import Positive
+from antiphon.grammars.typed import typed
 from antiphon.plugins import AGENTS, find
 
 Arguments: TypeAlias = tuple[tuple[str, Any], ...]
@@ -28,6 +29,7 @@ OnFailure: TypeAlias = Literal["fail", "skip", "restart"]
 _METHODS = ("hear", "move", "state", "load")
 
 
+@typed
 @dataclass(frozen=True)
 class AgentSpecification:
     """An agent that is not made yet; `of` builds one from mappings.
@@ -42,15 +44,14 @@ class AgentSpecification:
     agent: str = "torch"
     optimizer: str = "Adam"
     arguments: Arguments = ()
-    clip_norm: float | None = None
-    clip_value: float | None = None
+    clip_norm: Positive | None = None
+    clip_value: Positive | None = None
     scheduler: str | None = None
     scheduler_arguments: Arguments = ()
     cadence: Cadence = ROUNDLY
     on_failure: OnFailure = "fail"
 
     def __post_init__(self) -> None:
-        self._check_names()
         self._check_policy()
         for name, value in (*self.arguments, *self.scheduler_arguments):
             _check_value(self.agent, name, value)
@@ -65,14 +66,15 @@ class AgentSpecification:
             self._refuse_torch_options()
 
     @classmethod
+    @typed
     def of(
         cls,
         optimizer: str = "Adam",
         arguments: Mapping[str, Any] | None = None,
         *,
         agent: str | Callable[..., Any] = "torch",  # Any: whatever the agent takes
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
+        clip_norm: Positive | None = None,
+        clip_value: Positive | None = None,
         scheduler: str | None = None,
         scheduler_arguments: Mapping[str, Any] | None = None,
         cadence: Cadence = ROUNDLY,
@@ -85,7 +87,7 @@ class AgentSpecification:
         >>> AgentSpecification.of("SGD", {"momentum": 0.9, "lr": 0.1}).description
         'SGD(lr=0.1, momentum=0.9)'
         """
-        own, scheduled = _frozen("arguments", arguments), _frozen("scheduler_arguments", scheduler_arguments)
+        own, scheduled = _frozen(arguments), _frozen(scheduler_arguments)
         return cls(_name_of(agent), optimizer, own, clip_norm, clip_value, scheduler, scheduled, cadence, on_failure)
 
     @property
@@ -136,22 +138,7 @@ class AgentSpecification:
     def _stranger(self, kind: Callable[..., Any]) -> Callable[[Sequence[Tensor]], Any]:
         return lambda parameters: kind(parameters, **dict(self.arguments))
 
-    def _check_names(self) -> None:
-        for name in ("agent", "optimizer", "scheduler"):
-            value = getattr(self, name)
-            if not isinstance(value, str) and (name != "scheduler" or value is not None):
-                near = f"{value.__name__!r}" if isinstance(value, type) else "it"
-                raise ExperimentError(
-                    f"{name} of a player takes a name, and {told(value)} arrived. Write {near} as a string."
-                )
-
     def _check_policy(self) -> None:
-        known = get_args(OnFailure)
-        if self.on_failure not in known:
-            raise ExperimentError(
-                f"agent {self.agent!r} was given on_failure={self.on_failure!r}; expected one of "
-                f"{', '.join(map(repr, known))}. Correct it."
-            )
         if self.in_place and self.on_failure != "fail":
             raise ExperimentError(
                 f"agent 'torch' was given on_failure={self.on_failure!r}; expected 'fail': it steps on the parameters "
@@ -173,15 +160,8 @@ class AgentSpecification:
         return options | {"scheduler": self.scheduler, "scheduler_arguments": dict(self.scheduler_arguments)}
 
 
-def _frozen(what: str, arguments: Mapping[str, Any] | None) -> Arguments:
-    if arguments is None:
-        return ()
-    if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
-        raise ExperimentError(
-            f"{what} of an agent take a mapping from names to values, and {told(arguments)} arrived. "
-            'Write them like {"lr": 0.1}.'
-        )
-    return tuple((name, _tuples(value)) for name, value in sorted(arguments.items()))
+def _frozen(arguments: Mapping[str, Any] | None) -> Arguments:
+    return tuple((name, _tuples(value)) for name, value in sorted((arguments or {}).items()))
 
 
 def _tuples(value: Any) -> Any:

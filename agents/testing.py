@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from antiphon.agents.agent import Agent
-from antiphon.errors import AgentError
+from antiphon.errors import FOREIGN, AgentError
 from antiphon.grammars.oracle import State
 from antiphon.grammars.typed import typed
 
@@ -33,7 +33,10 @@ def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
     laws = (_has_methods, _keeps_types, _leaves_responses, _repeats, _adds_up, _keeps_nothing, _continues, _owns_state)
     streams = _streams()
     for law in laws:
-        failed = law(lambda parameters: cls(parameters, **arguments))
+        try:
+            failed = law(lambda parameters: cls(parameters, **arguments))
+        except FOREIGN as error:
+            failed = "it to play", f"{type(error).__name__} was raised: {error}", "Correct it, or its arguments."
         if failed is not None:
             expected, arrived, remedy = failed
             raise AgentError(f"agent {name!r} breaks its contract: expected {expected}; {arrived}. {remedy}")

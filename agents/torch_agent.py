@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from antiphon.agents.layout import laid_out, strides_of_gradient
 from antiphon.agents.optimizers import make_optimizer, make_scheduler
 from antiphon.agents.shards import in_parts, whole
 from antiphon.errors import ExperimentError
-from antiphon.grammars.numbers import positive_number
 from antiphon.grammars.oracle import State
 
 
@@ -43,7 +43,7 @@ class TorchAgent:
     ) -> None:
         self._parameters = tuple(parameters)
         self._strides = tuple(map(strides_of_gradient, self._parameters))
-        self._clip_norm, self._clip_value = _limit("clip_norm", clip_norm), _limit("clip_value", clip_value)
+        self._clip_norm, self._clip_value = clip_norm, clip_value
         self._names = (optimizer, scheduler)
         self._optimizer = make_optimizer(optimizer, self._parameters, dict(arguments or {}))
         schedule = dict(scheduler_arguments or {})
@@ -122,14 +122,20 @@ class TorchAgent:
             self._scheduler.load_state_dict({key: _copy(value) for key, value in state["schedule"].items()})
 
 
+_HOOKS = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
+"""Of all optimizers, registered before or after an agent is made."""
+
+
 def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[[], object]:
-    """The optimizer's own step, without the profiler's range and the hooks around it, which cost as much as SGD itself.
+    """The optimizer's own step, without the profiler's range and the search for hooks around it, which cost as much as
+    SGD itself; with them, where somebody registered hooks of all optimizers.
 
     A scheduler looks whether `optimizer.step` was called, so beside one the wrapped step stays.
     """
     if scheduler is not None:
         return optimizer.step
-    return functools.partial(inspect.unwrap(type(optimizer).step), optimizer)
+    lean = functools.partial(inspect.unwrap(type(optimizer).step), optimizer)
+    return lambda: optimizer.step() if _HOOKS[0] or _HOOKS[1] else lean()
 
 
 def _schedule(scheduler: LRScheduler) -> State:
@@ -163,7 +169,3 @@ def _placed(value: Any, parameter: Tensor) -> Any:  # Any: as below
         return copied
     placed = in_parts(copied.to(parameter.device), parameter)
     return laid_out(placed, strides_of_gradient(parameter)) if placed.shape == parameter.shape else placed
-
-
-def _limit(name: str, value: float | None) -> float | None:
-    return None if value is None else positive_number(f"the torch agent's {name}", value)

@@ -82,3 +82,7 @@ class WorkerDied(RoundError):
 
 def _round_error(kind: type[RoundError], message: str, worker: str, round: int, traceback: str) -> RoundError:
     return kind(message, worker=worker, round=round, traceback=traceback)
+
+
+FOREIGN = (Exception, SystemExit)
+"""What is caught around a call of a user's code, which may fail, or exit: neither is to end the process."""

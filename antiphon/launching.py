@@ -14,20 +14,14 @@ from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
-from antiphon.errors import ExperimentError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.numbers import seconds, told, whole_number
+from antiphon.grammars.numbers import Count, Natural, Positive, Seconds, Threads
 from antiphon.grammars.oracle import State
+from antiphon.grammars.typed import typed
 
 ExecutorName: TypeAlias = Literal["inline", "ray"]
 TransportName: TypeAlias = Literal["process-group", "object-store"]
-_KINDS: Mapping[str, tuple[type, str]] = {
-    "grammar": (Grammar, "Write Grammar(name, query, response, objective, guarantee), or take one of the library"),
-    "placement": (Placement, "Make one by spread, together or place"),
-    "run": (str, "Write a name, or leave it out"),
-    "address": (str, "Write HOST:PORT, 'auto' or 'local', or leave it out"),
-}
 Agents: TypeAlias = Mapping[str, AgentSpecification] | AgentSpecification
 
 
@@ -57,19 +51,22 @@ class Launched:
         """Whether somebody else asked the run to end (`antiphon stop`); whoever plays is to obey."""
         return self._executor.ending
 
-    def play(self, rounds: int) -> Played:
-        """Play the next rounds; blocks. Raises ExperimentError for what is no number of rounds."""
-        return self._executor.play(whole_number("play", rounds, least=0))
+    @typed
+    def play(self, rounds: Natural) -> Played:
+        """Play the next rounds; blocks."""
+        return self._executor.play(int(rounds))
 
     def states(self) -> Mapping[str, State]:
         """Everyone's state by name."""
         return self._executor.states()
 
-    def load(self, states: Mapping[str, State], round: int) -> None:
-        """Continue from states at a round boundary. Raises ExperimentError for what is no round."""
-        self._executor.load(states, whole_number("load(states, round)", round, least=0))
+    @typed
+    def load(self, states: Mapping[str, State], round: Natural) -> None:
+        """Continue from states at a round boundary."""
+        self._executor.load(states, int(round))
 
-    def save(self, folder: Path) -> None:
+    @typed
+    def save(self, folder: Path | str) -> None:
         """Write a checkpoint."""
         self._executor.save(Path(folder))
 
@@ -84,19 +81,20 @@ class Launched:
         self.close()
 
 
+@typed
 def launch(
     grammar: Grammar,
     agents: Agents | None = None,
     *,
     executor: ExecutorName = "inline",
     transport: TransportName = "process-group",
-    seed: int = 0,
+    seed: Natural = 0,
     placement: Placement | None = None,
-    threads: int = 1,
-    deadline: float = 30.0,
+    threads: Threads = 1,
+    deadline: Seconds = 30.0,
     run: str | None = None,
     address: str | None = None,
-    num_cpus: int | None = None,
+    num_cpus: Threads | None = None,
     record: bool = False,
 ) -> Launched:
     """Make everyone and be ready to play. Equal grammar, agents and seed play the same numbers on either executor.
@@ -111,29 +109,24 @@ def launch(
     Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or TransportError, and
     leaves nothing running.
     """
-    _refuse_others(grammar=grammar, placement=placement, run=run, address=address)
-    threads, deadline = whole_number("launch(threads=)", threads, least=1), seconds("launch(deadline=)", deadline)
-    seed = whole_number("launch(seed=)", seed, least=0)
-    num_cpus = None if num_cpus is None else whole_number("launch(num_cpus=)", num_cpus, least=1)
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     if executor == "inline":
         here = assign(grammar, agents, placement=placement, seed=seed, threads=threads, record=record)
         return _inline(here, name, deadline)
-    if executor == "ray":
-        apart = placement or spread(grammar)
-        assignment = assign(grammar, agents, placement=apart, seed=seed, threads=threads, record=record)
-        return _ray(assignment, name, transport, deadline, address, num_cpus)
-    raise ExperimentError(f"executor {executor!r} is not known; expected 'inline' or 'ray'. Name one of these.")
+    apart = placement or spread(grammar)
+    assignment = assign(grammar, agents, placement=apart, seed=seed, threads=threads, record=record)
+    return _ray(assignment, name, transport, deadline, address, num_cpus)
 
 
+@typed
 def agent(
     optimizer: str = "Adam",
     *,
     agent: str | Callable[..., Any] = "torch",  # Any: whatever the agent takes
-    every: int = 1,
-    start: int = 0,
-    clip_norm: float | None = None,
-    clip_value: float | None = None,
+    every: Count = 1,
+    start: Natural = 0,
+    clip_norm: Positive | None = None,
+    clip_value: Positive | None = None,
     scheduler: str | None = None,
     scheduler_arguments: Mapping[str, Any] | None = None,
     on_failure: OnFailure = "fail",
@@ -162,15 +155,6 @@ def agent(
     )
 
 
-def _refuse_others(**given: object) -> None:
-    """Refuse arguments of `launch` that are of another type."""
-    for name, value in given.items():
-        kind, remedy = _KINDS[name]
-        if not isinstance(value, kind) and (value is not None or kind is Grammar):
-            what = "a string" if kind is str else f"an antiphon.{kind.__name__}"
-            raise ExperimentError(f"launch({name}=) takes {what}, and {told(value)} arrived. {remedy}.")
-
-
 def _inline(assignment: Assignment, name: str, deadline: float) -> Launched:
     scope = ExitStack()
     executor = scope.enter_context(InlineExecutor(assignment, deadline=deadline))
@@ -191,9 +175,6 @@ def _ray(
     from antiphon.deploy.executor import RayExecutor
     from antiphon.deploy.satisfiable import refuse_unsatisfiable
 
-    if transport not in tuple(Transport):
-        known = " or ".join(repr(str(each)) for each in Transport)
-        raise ExperimentError(f"transport {transport!r} is not known; expected {known}. Name one of these.")
     with contextlib.ExitStack() as scope:
         # As many logical CPUs as processes: Ray starts no more than that at once, however quickly they would be ready.
         placement = assignment.placement

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from antiphon.errors import AntiphonError, ExperimentError
+from antiphon.errors import FOREIGN, AntiphonError, ExperimentError
 
 GRAMMARS = "antiphon.grammars"
 """Group of entry points: functions that return a grammar. They are called with the table [arguments]."""
@@ -59,7 +59,7 @@ def made(what: str, name: str, arguments: Mapping[str, Any]) -> Any:  # Any: the
         return function(**arguments)
     except AntiphonError:
         raise
-    except (Exception, SystemExit) as error:  # a user's function may do anything
+    except FOREIGN as error:  # a user's function may do anything
         raise ExperimentError(
             f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that takes these; correct it, or the arguments."
@@ -93,9 +93,9 @@ def _imported(what: str, name: str) -> Any:  # Any: attributes are looked up by 
 def _loaded(what: str, name: str, load: Callable[[], Any], where: str, remedy: str) -> Callable[..., Any]:
     try:
         found = load()
-    except (AntiphonError, KeyboardInterrupt):
+    except AntiphonError:
         raise
-    except BaseException as error:  # a module that is being imported may raise anything, or exit
+    except FOREIGN as error:  # a module that is being imported may raise anything, or exit
         raise ExperimentError(
             f"{what} {name!r} does not import: {type(error).__name__}: {error}. Expected {where}; {remedy}."
         ) from error

@@ -72,10 +72,11 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _path(folder: Path, name: str, ending: str) -> Path:
+    # Some file systems take "dense" for "Dense": of names that differ in case alone, one stays as it is.
     written = quote(name, safe="~@#. ")
-    if len(written) > _LONGEST:
+    if len(written) > _LONGEST or written != written.title():
         written = f"{written[:_LONGEST]}~{hashlib.sha256(written.encode()).hexdigest()[:16]}"
-    if written + ending == MANIFEST:
+    if (written + ending).lower() == MANIFEST:
         written = f"%{ord(written[0]):X}{written[1:]}"
     return folder / (written + ending)
 

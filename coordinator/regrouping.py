@@ -13,6 +13,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.oracle import State
 from antiphon.grammars.query import PlayerDeclaration
 from antiphon.grammars.regrouping.correspondence import Regrouping
+from antiphon.grammars.typed import typed
 
 States = Mapping[str, State]
 
@@ -20,6 +21,7 @@ CANCELLED = 1e-3
 """Of the largest number that anybody heard: who heard less than this is compared as if it had been this much."""
 
 
+@typed
 def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, bound: float = 1e-10) -> float:
     """Play both grammars inline from corresponding parameters, and compare what their players heard in each round.
 
@@ -49,6 +51,7 @@ def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, 
     return largest
 
 
+@typed
 def carried(regrouping: Regrouping, states: States, fresh: States) -> dict[str, State]:
     """The states of a run of the regrouped grammar that continue from those of a run of the original one.
 

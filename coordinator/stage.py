@@ -19,7 +19,7 @@ from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Part, Query, Respond, Schedule, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
-from antiphon.errors import AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
+from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node
 from antiphon.grammars.response import Map, Product, ResponseNode
@@ -374,7 +374,7 @@ def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle
         return declaration.make(seed)
     except AntiphonError:
         raise
-    except (Exception, SystemExit) as error:
+    except FOREIGN as error:
         raise OracleError(
             f"oracle {name!r} cannot be made from {declaration.factory!r}: {type(error).__name__}: {error}. "
             "Expected a factory that takes its arguments and a seed; correct them."

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.plain import GLOBAL_HOOKS, is_hooked
 from antiphon.grammars.seeds import at_round, begin_streams
+from antiphon.grammars.typed import unchecked
 
 Begin: TypeAlias = Callable[[int], None]
 """Called with the round, right before some code is played: the streams that it may draw from begin anew."""
@@ -103,7 +104,7 @@ def _is_known(value: Any, seen: set[int]) -> bool:  # Any: whatever an object ma
     if callable(value) and not isinstance(value, nn.Module) and not hasattr(value, "__dict__"):
         return _is_ours(value)  # built in
     if callable(value) and hasattr(value, "__qualname__"):
-        return _is_ours(value) and not getattr(value, "__closure__", None)
+        return _is_ours(value) and not getattr(unchecked(value), "__closure__", None)
     return _is_ours(type(value)) and all(_is_known(each, seen) for each in _held(value))
 
 

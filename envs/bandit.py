@@ -10,7 +10,7 @@ from torch import Tensor
 from antiphon.envs.pulls import Pulls
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.numbers import is_count
+from antiphon.grammars.numbers import Count, Natural
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
@@ -21,16 +21,12 @@ TARGET = 4.0
 
 @typed
 def quadratic_bandit(
-    dimension: int, *, batch: int, symbol: str = "batch", instance: int = 0, dtype: torch.dtype = torch.float32
+    dimension: Count, *, batch: Count, symbol: str = "batch", instance: Natural = 0, dtype: torch.dtype = torch.float32
 ) -> OracleDeclaration:
     """Nature, who rewards an action by r(a) = -(a - a*)' C (a - a*), C as in `curvature`, a* = (4, ..., 4).
 
     Questions: observe() -> a constant 1, (batch, 1); reward(a), (batch, dimension) -> r, (batch,), values only.
     """
-    if not (is_count(dimension) and is_count(batch)):
-        raise OracleError(
-            f"quadratic_bandit: dimension is {dimension!r} and batch {batch!r}; expected at least 1. Correct them."
-        )
     examples = Batch(symbol)
     questions = (
         Question("observe", (), (EdgeType((examples, 1), dtype),)),

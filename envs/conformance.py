@@ -9,6 +9,7 @@ import torch
 from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make, title
 from antiphon.envs.gymnasium import nature
 from antiphon.errors import OracleError
+from antiphon.grammars.typed import typed
 from antiphon.oracles.testing import check_oracle
 
 _STEPS = 30
@@ -17,6 +18,7 @@ Played: TypeAlias = list[np.ndarray]
 """What was observed, then reward, terminated and truncated, a row a step."""
 
 
+@typed
 def check_environment(id: Name, *, keywords: Keywords | None = None) -> None:
     """Play an environment in several ways, and hold it to what training and evaluation rely on.
 

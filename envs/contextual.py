@@ -9,6 +9,7 @@ from torch import Tensor
 from antiphon.envs.pulls import Pulls
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
@@ -19,10 +20,10 @@ from antiphon.oracles.draws import Draws
 @typed
 def contextual_bandit(
     reward: Callable[[Tensor, Tensor], Tensor] | Factory,
-    state: int,
-    action: int,
+    state: Count,
+    action: Count,
     *,
-    batch: int,
+    batch: Count,
     symbol: str = "batch",
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
@@ -32,11 +33,6 @@ def contextual_bandit(
     Questions: observe() -> s; reward(a) -> r for the states of this round, values only.
     The live oracle raises OracleError for a reward that is asked before its states, of another shape, or not finite.
     """
-    if min(state, action, batch) < 1:
-        raise OracleError(
-            f"contextual_bandit: state is {state!r}, action {action!r} and batch {batch!r}; expected at least 1. "
-            "Correct them."
-        )
     examples = Batch(symbol)
     questions = (
         Question("observe", (), (EdgeType((examples, state), dtype),)),

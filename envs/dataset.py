@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any, final
+from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 import torch
@@ -13,17 +13,20 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.numbers import is_count
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.seeds import at_round, forked
 from antiphon.grammars.typed import typed
-from antiphon.grammars.types import Batch, EdgeType
+from antiphon.grammars.types import Batch, EdgeType, is_dense
+
+Split: TypeAlias = Literal["train", "test"]
 
 
+@typed
 def dataset(
     factory: Callable[..., Any] | Factory,  # Any: what it makes is checked
     *arguments: Any,
-    batch: int,
+    batch: Count,
     symbol: str = "batch",
     shuffle: bool = True,
     **keywords: Any,
@@ -44,14 +47,19 @@ def dataset(
     )
 
 
-def arrays(*columns: Tensor | np.ndarray, batch: int, symbol: str = "batch", shuffle: bool = True) -> OracleDeclaration:
+@typed
+def arrays(
+    *columns: Tensor | np.ndarray, batch: Count, symbol: str = "batch", shuffle: bool = True
+) -> OracleDeclaration:
     """Nature, who plays batches of rows of these tensors or arrays, which are all of one length.
 
     Question: sample() -> one output per column, (batch, *shape). The declaration carries a copy of the data.
     Raises OracleError for columns of different lengths, or if there is no memory for the copy.
     """
     for index, column in enumerate(columns):
-        if isinstance(column, Tensor) and (column.layout is not torch.strided or column.is_nested or column.is_meta):
+        if column.ndim == 0:
+            raise _no_column(index, "a single number")
+        if isinstance(column, Tensor) and (column.is_meta or not is_dense(column)):
             raise _no_column(index, f"a tensor of layout {column.layout} on device {column.device}")
     lengths = [len(column) for column in columns]
     if len(set(lengths)) != 1:
@@ -82,9 +90,9 @@ def _no_column(index: int, arrived: str) -> OracleError:
 
 @typed
 def digits(
-    batch: int,
+    batch: Count,
     *,
-    split: str = "train",
+    split: Split = "train",
     image: bool = False,
     dtype: torch.dtype = torch.float32,
     symbol: str = "batch",
@@ -97,16 +105,15 @@ def digits(
     return dataset(_digits, split, image, dtype, batch=batch, symbol=symbol)
 
 
+@typed
 def digits_arrays(
-    split: str = "train", image: bool = False, dtype: torch.dtype = torch.float32
+    split: Split = "train", image: bool = False, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
     """All of one split of `digits`: x and y, to evaluate on.
 
     The 1797 images of scikit-learn's `load_digits`, the test set of Alpaydin and Kaynak (1998), Optical Recognition of
     Handwritten Digits, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, CC BY 4.0.
     """
-    if split not in ("train", "test"):
-        raise OracleError(f"digits: the split is {split!r}; expected 'train' or 'test'. Correct it.")
     with np.load(io.BytesIO(files("antiphon.envs").joinpath("digits.npz").read_bytes())) as shipped:
         x, y = (torch.from_numpy(shipped[f"{split}_{column}"]) for column in "xy")
     scaled = x.to(dtype) / 16
@@ -171,7 +178,7 @@ class Data:
         return [torch.stack(column) for column in zip(*items, strict=True)]
 
 
-def _digits(split: str, image: bool, dtype: torch.dtype) -> TensorDataset:
+def _digits(split: Split, image: bool, dtype: torch.dtype) -> TensorDataset:
     return TensorDataset(*digits_arrays(split, image, dtype))
 
 
@@ -188,7 +195,7 @@ def _open(made: Factory, batch: int) -> Any:  # Any: torch's Dataset has no leng
             f"data set {made!r}: expected a torch Dataset with a length and items by index; a {type(data).__name__} "
             "arrived. Pass a map-style Dataset and its arguments; for tensors there is `arrays`."
         )
-    if not is_count(batch) or batch > items:
+    if batch > items:
         raise OracleError(
             f"data set {made!r}: expected a batch of 1 to {items}, which is the number of items; {batch!r} arrived. "
             "Choose another size of the batch."

@@ -5,15 +5,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from antiphon.envs.dataset import dataset
-from antiphon.errors import OracleError
+from antiphon.envs.dataset import Split, dataset
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.typed import typed
 
 
 @typed
 def diabetes(
-    batch: int, *, split: str = "train", dtype: torch.dtype = torch.float32, symbol: str = "batch"
+    batch: Count, *, split: Split = "train", dtype: torch.dtype = torch.float32, symbol: str = "batch"
 ) -> OracleDeclaration:
     """Nature, who plays diabetes patients and how far the disease went on in a year (Efron et al. 2004, Least angle
     regression; no download).
@@ -24,7 +24,8 @@ def diabetes(
     return dataset(_diabetes, split, dtype, batch=batch, symbol=symbol)
 
 
-def diabetes_arrays(split: str = "train", dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+@typed
+def diabetes_arrays(split: Split = "train", dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
     """All of one split of `diabetes`: x and y, to evaluate on.
 
     Every column and the target have mean 0 and variance 1 over the training split; so a squared error is in units of
@@ -33,8 +34,6 @@ def diabetes_arrays(split: str = "train", dtype: torch.dtype = torch.float32) ->
     from sklearn.datasets import load_diabetes  # it takes a second, and few need it
     from sklearn.model_selection import train_test_split
 
-    if split not in ("train", "test"):
-        raise OracleError(f"diabetes: the split is {split!r}; expected 'train' or 'test'. Correct it.")
     x, y = map(np.asarray, load_diabetes(return_X_y=True, scaled=False))
     parts = train_test_split(x, y[:, None], test_size=0.2, random_state=0)
     x_train, x_test, y_train, y_test = map(np.asarray, parts)
@@ -43,5 +42,5 @@ def diabetes_arrays(split: str = "train", dtype: torch.dtype = torch.float32) ->
     return torch.tensor(chosen[0], dtype=dtype), torch.tensor(chosen[1], dtype=dtype)
 
 
-def _diabetes(split: str, dtype: torch.dtype) -> TensorDataset:
+def _diabetes(split: Split, dtype: torch.dtype) -> TensorDataset:
     return TensorDataset(*diabetes_arrays(split, dtype))

@@ -11,8 +11,9 @@ import gymnasium
 import numpy as np
 
 from antiphon.envs.spaces import ActionMap, ObservationMap, described
-from antiphon.errors import OracleError
+from antiphon.errors import FOREIGN, OracleError
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.typed import typed
 
 Name: TypeAlias = str | Callable[..., gymnasium.Env[Any, Any]]
 """A registered id, `module:id` for one that its module registers, or a class or function that makes an environment."""
@@ -61,7 +62,7 @@ def make(name: Name, keywords: Keywords) -> "FlatEnvironment":
             environment = gymnasium.make(name, disable_env_checker=True, **keywords)
         else:
             environment = name(**keywords)
-    except (Exception, SystemExit) as error:
+    except FOREIGN as error:
         raise OracleError(_cannot_be_made(name, keywords, error)) from None
     if not isinstance(environment, gymnasium.Env):
         raise OracleError(
@@ -71,11 +72,12 @@ def make(name: Name, keywords: Keywords) -> "FlatEnvironment":
         _check_wrappers(environment, title(name))
         return FlatEnvironment(environment, title(name))
     except OracleError:
-        with contextlib.suppress(Exception):  # it is refused already
+        with contextlib.suppress(*FOREIGN):  # it is refused already
             environment.close()
         raise
 
 
+@typed
 def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
     """The spaces of an environment, from one that is made, reset and closed again.
 
@@ -117,7 +119,7 @@ class FlatEnvironment:
         """Begin an episode. Raises OracleError when the environment raises, or observes what it does not declare."""
         try:
             answer = self.environment.reset(seed=seed)
-        except (Exception, SystemExit) as error:
+        except FOREIGN as error:
             raise OracleError(_raised(self.who, "in reset", error)) from error
         observation, _ = self._parts(answer, ("observation", "info"), "reset")
         return self.observations.flat(observation, "in reset")
@@ -127,7 +129,7 @@ class FlatEnvironment:
         self.steps += 1
         try:
             answer = self.environment.step(action)
-        except (Exception, SystemExit) as error:
+        except FOREIGN as error:
             raise OracleError(_raised(self.who, f"in step {self.steps}", error)) from error
         observation, reward, terminated, truncated, _ = self._parts(answer, _STEP, f"step {self.steps}")
         return Step(
@@ -141,7 +143,7 @@ class FlatEnvironment:
         """Close the environment. What it raises now is a warning: it must not hide why it is closed."""
         try:
             self.environment.close()
-        except Exception as error:
+        except FOREIGN as error:
             warnings.warn(f"{self.who} raised in close: {type(error).__name__}: {error}.", stacklevel=2)
 
     def _parts(self, answer: Any, names: tuple[str, ...], when: str) -> tuple[Any, ...]:  # Any: an environment's answer

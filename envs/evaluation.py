@@ -10,7 +10,9 @@ from torch import Tensor
 
 from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make, title
 from antiphon.errors import OracleError
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.typed import typed
 
 MAX_STEPS = 10_000
 """Steps after which an episode of an evaluation is cut, unless told otherwise."""
@@ -23,13 +25,14 @@ class Episodes(NamedTuple):
     cut: int
 
 
+@typed
 def episode_returns(
     id: Name,
     policy: Callable[[Tensor], Tensor],
     seeds: Sequence[int],
     *,
     keywords: Keywords | None = None,
-    max_steps: int = MAX_STEPS,
+    max_steps: Count = MAX_STEPS,
 ) -> list[float]:
     """The returns of `played_episodes`, with a warning if some episodes were cut."""
     returns, cut = played_episodes(id, policy, seeds, keywords=keywords, max_steps=max_steps)
@@ -42,13 +45,14 @@ def episode_returns(
     return returns
 
 
+@typed
 def played_episodes(
     id: Name,
     policy: Callable[[Tensor], Tensor],
     seeds: Sequence[int],
     *,
     keywords: Keywords | None = None,
-    max_steps: int = MAX_STEPS,
+    max_steps: Count = MAX_STEPS,
 ) -> Episodes:
     """The unscaled return of one episode per seed, in the order of the seeds.
 
@@ -58,8 +62,6 @@ def played_episodes(
     so that an environment without a time limit is evaluated too.
     Raises OracleError when an environment cannot be made or raises, or for actions of another shape or not finite.
     """
-    if max_steps < 1:
-        raise OracleError(f"{title(id)}: max_steps is {max_steps!r}; expected at least 1. Correct it.")
     environments: list[FlatEnvironment] = []
     with forked(seeds[0] if seeds else 0):  # of an environment or a policy that draws from a global stream
         try:

@@ -13,12 +13,14 @@ from antiphon.envs.copies import Together
 from antiphon.envs.environment import Keywords, Name, make, read_spaces, title
 from antiphon.envs.episodes import Episodes
 from antiphon.envs.processes import Apart
-from antiphon.envs.replay import Replay
+from antiphon.envs.replay import Replay, check_capacity
 from antiphon.envs.spaces import float32
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.numbers import Count, Natural, Positive, Seconds
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.seeds import at_round
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.draws import Draws
 
@@ -28,17 +30,18 @@ PICTURE = 1000
 """Numbers from which on an observation with rows and columns is warned of, because it is flattened."""
 
 
+@typed
 def nature(
     id: Name,
     *,
-    envs: int = 8,
-    batch: int = 256,
-    capacity: int = 100_000,
-    warmup: int = 1000,
-    reward_scale: float = 1.0,
+    envs: Count = 8,
+    batch: Count = 256,
+    capacity: Count = 100_000,
+    warmup: Natural = 1000,
+    reward_scale: Positive = 1.0,
     keywords: Keywords | None = None,
     vectorization: Vectorization = "sync",
-    deadline: float = 60.0,
+    deadline: Seconds = 60.0,
     symbol: str = "batch",
     envs_symbol: str = "envs",
 ) -> OracleDeclaration:
@@ -62,10 +65,7 @@ def nature(
     One environment is made, reset and closed here, to read its spaces. Raises OracleError when that fails, when its
     actions are discrete, or for a size that is out of range.
     """
-    sizes = {"envs": envs, "batch": batch, "capacity": capacity, "warmup": warmup}
-    _check_sizes(title(id), **sizes, scale=reward_scale, deadline=deadline)
-    if vectorization not in ("sync", "async"):
-        raise OracleError(f"{title(id)}: vectorization is {vectorization!r}; expected 'sync' or 'async'. Correct it.")
+    check_capacity(title(id), capacity, envs)
     spaces = read_spaces(id, keywords)
     if math.prod(spaces.picture) >= PICTURE:
         warnings.warn(
@@ -213,13 +213,3 @@ def _questions(observation: int, action: int, envs: Batch, batch: Batch) -> tupl
     step = Question("step", (of(envs, action),), (of(envs), of(envs)))
     remembered = (of(batch, observation), of(batch, action), of(batch), of(batch, observation), of(batch))
     return Question("observe", (), (of(envs, observation),)), step, Question("replay", (), remembered)
-
-
-def _check_sizes(who: str, *, envs: int, batch: int, capacity: int, warmup: int, scale: float, deadline: float) -> None:
-    bounds = (("envs", envs, 1), ("batch", batch, 1), ("capacity", capacity, envs), ("warmup", warmup, 0))
-    for name, value, least in bounds:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise OracleError(f"{who}: {name} is {value!r}; expected at least {least}. Correct it.")
-    for name, value in (("reward_scale", scale), ("deadline", deadline)):
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-            raise OracleError(f"{who}: {name} is {value!r}; expected a number above 0. Correct it.")

@@ -10,7 +10,7 @@ from antiphon.envs.markov_process import MarkovProcess, check_distribution
 from antiphon.envs.transitions import Outcomes, Transitions, Walk
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.numbers import is_count
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
@@ -22,7 +22,7 @@ def markov(
     process: MarkovProcess,
     *,
     play: Literal["all", "draw", "walk"] = "all",
-    batch: int | None = None,
+    batch: Count | None = None,
     behaviour: Tensor | None = None,
     policy: Tensor | None = None,
     distribution: Tensor | None = None,
@@ -45,7 +45,7 @@ def markov(
     policy = behaviour if policy is None else policy.double()
     distribution = process.uniform_distribution if distribution is None else distribution.double()
     _check(process, behaviour, policy, distribution)
-    if (play == "all") != (batch is None) or (batch is not None and not is_count(batch)):
+    if (play == "all") != (batch is None):
         raise OracleError(
             f"markov: play is {play!r} and batch is {batch!r}; expected a batch of at least 1 to draw or walk, "
             "and none for 'all', whose size follows from the process. Correct one of them."

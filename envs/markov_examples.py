@@ -5,8 +5,10 @@ from torch import Tensor
 
 from antiphon.envs.markov_process import MarkovProcess
 from antiphon.envs.memory import refuse_beyond_memory
+from antiphon.grammars.typed import typed
 
 
+@typed
 def random_walk(states: int = 5, dtype: torch.dtype = torch.float32) -> MarkovProcess:
     """A walk to the left or the right, each with probability 1/2, from the middle; the right end pays 1, the left 0.
 
@@ -25,6 +27,7 @@ def random_walk(states: int = 5, dtype: torch.dtype = torch.float32) -> MarkovPr
     return MarkovProcess(transitions, rewards, _only(all, 0, states + 1), _unit(all, (states + 1) // 2), features)
 
 
+@typed
 def boyan_chain(dtype: torch.dtype = torch.float32) -> MarkovProcess:
     """Thirteen states in a chain, one or two steps down at -3 each, the last at -2; features interpolate four of them.
 

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import OracleError
+from antiphon.grammars.typed import typed
 
 
+@typed
 @dataclass(frozen=True, eq=False)
 class MarkovProcess:
     """A finite decision process, seen through features of its states.
@@ -50,10 +52,12 @@ class MarkovProcess:
         """Every state alike that is not terminal: (states,)."""
         return torch.where(self.terminal, 0.0, 1 / int((~self.terminal).sum())).double()
 
+    @typed
     def continuing(self, policy: Tensor) -> Tensor:
         """P(s' | s) under a policy (states, actions), without the entries that end an episode: (states, states)."""
         return torch.where(self.terminal, 0.0, torch.einsum("sa,sat->st", policy, self.transitions))
 
+    @typed
     def expected_rewards(self, policy: Tensor) -> Tensor:
         """E[r | s] under a policy: (states,)."""
         return torch.einsum("sa,sat,sat->s", policy, self.transitions, self.rewards)
@@ -71,13 +75,13 @@ def check_distribution(name: str, probabilities: Tensor) -> None:
 
 
 def _check_shapes(process: MarkovProcess) -> None:
-    states, actions = process.transitions.shape[0], process.transitions.shape[1]
+    states, actions, *_ = (*process.transitions.shape, 0, 0)
     expected = {
         "transitions": (states, actions, states),
         "rewards": (states, actions, states),
         "terminal": (states,),
         "start": (states,),
-        "features": (states, process.features.shape[-1]),
+        "features": (states, *(process.features.shape[1:2] or (0,))),
     }
     for name, shape in expected.items():
         found = tuple(getattr(process, name).shape)

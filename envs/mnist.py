@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from antiphon.envs.binarized import binarized
-from antiphon.envs.dataset import dataset
+from antiphon.envs.dataset import Split, dataset
 from antiphon.errors import OracleError
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.typed import typed
 
@@ -19,9 +20,9 @@ Binary = Literal["no", "fixed", "dynamic"]
 
 @typed
 def mnist(
-    batch: int,
+    batch: Count,
     *,
-    split: str = "train",
+    split: Split = "train",
     image: bool = False,
     binary: Binary = "no",
     dtype: torch.dtype = torch.float32,
@@ -39,16 +40,13 @@ def mnist(
     return binarized(items) if binary == "dynamic" else items
 
 
+@typed
 def mnist_arrays(
-    split: str = "train", image: bool = False, binary: Binary = "no", dtype: torch.dtype = torch.float32
+    split: Split = "train", image: bool = False, binary: Binary = "no", dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
     """All of one split of `mnist`: x and y, to evaluate on. Pixels that are not "fixed" are grey."""
     from sklearn.model_selection import train_test_split  # it takes a second, and few need it
 
-    if split not in ("train", "test"):
-        raise OracleError(f"mnist: the split is {split!r}; expected 'train' or 'test'. Correct it.")
-    if binary not in ("no", "fixed", "dynamic"):
-        raise OracleError(f"mnist: binary is {binary!r}; expected 'no', 'fixed' or 'dynamic'. Correct it.")
     pixels, labels = _shipped()
     grey, y = torch.from_numpy(pixels).to(dtype) / 255, torch.from_numpy(labels)
     if binary == "fixed":
@@ -74,5 +72,5 @@ def _shipped() -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1].copy(), table[:, -1].astype(np.int64)
 
 
-def _mnist(split: str, image: bool, binary: Binary, dtype: torch.dtype) -> TensorDataset:
+def _mnist(split: Split, image: bool, binary: Binary, dtype: torch.dtype) -> TensorDataset:
     return TensorDataset(*mnist_arrays(split, image, binary, dtype))

@@ -6,10 +6,11 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.envs.replay import Replay
+from antiphon.envs.replay import Replay, check_capacity
 from antiphon.envs.riccati import Regulator
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration, Question, State
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.typed import typed
@@ -21,9 +22,9 @@ from antiphon.oracles.draws import Draws
 def regulator(
     system: Regulator,
     *,
-    envs: int = 64,
-    batch: int = 256,
-    capacity: int = 20_000,
+    envs: Count = 64,
+    batch: Count = 256,
+    capacity: Count = 20_000,
     symbol: str = "batch",
     envs_symbol: str = "envs",
 ) -> OracleDeclaration:
@@ -35,9 +36,7 @@ def regulator(
     After each step an episode ends with probability 1 - gamma and another begins, so that states are met as often as
     the discounted return weighs them. That is no termination: s' is remembered as it was, and bootstraps.
     """
-    for name, value, least in (("envs", envs, 1), ("batch", batch, 1), ("capacity", capacity, envs)):
-        if value < least:
-            raise OracleError(f"regulator: {name} is {value!r}; expected at least {least}. Correct it.")
+    check_capacity("regulator", capacity, envs)
     copies, drawn, (state, action) = Batch(envs_symbol), Batch(symbol), system.widths
 
     def of(*shape: int | Batch) -> EdgeType:

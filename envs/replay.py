@@ -10,6 +10,12 @@ from antiphon.errors import OracleError
 from antiphon.grammars.oracle import State
 
 
+def check_capacity(who: str, capacity: int, envs: int) -> None:
+    """Raises OracleError where a replay could not hold a step of every copy."""
+    if capacity < envs:
+        raise OracleError(f"{who}: capacity is {capacity}; expected at least {envs}, a transition per copy. Raise it.")
+
+
 @final
 class Replay:
     """A ring of the last `capacity` transitions (s, a, r, s', terminated), preallocated, of one dtype.

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import OracleError
+from antiphon.grammars.typed import typed
 
 
+@typed
 @dataclass(frozen=True, eq=False)
 class Regulator:
     """s' = A s + B a + w with w ~ N(0, process^2 I); r = -(s'C s + a'D a); s_0 ~ N(0, start^2 I); discount gamma.
@@ -29,7 +31,7 @@ class Regulator:
     gamma: float = 0.9
 
     def __post_init__(self) -> None:
-        state, action = self.control.shape
+        state, action, *_ = (*self.control.shape, 0, 0)
         matrices = (self.drift, self.control, self.state_cost, self.action_cost)
         found = [tuple(each.shape) for each in matrices]
         expected = [(state, state), (state, action), (state, state), (action, action)]

@@ -9,6 +9,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import makes_parameters
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
+from antiphon.grammars.typed import typed
 
 ENTRANCE = ""
 """The node whose outputs are the inputs of a brick."""
@@ -40,6 +41,7 @@ class Part:
         )
 
 
+@typed
 @dataclass(frozen=True)
 class Brick:
     """A piece of a Query graph, open at both ends: without types, which are found where it is asked.
@@ -74,6 +76,7 @@ class Brick:
         return f"brick({', '.join(dict.fromkeys(part.owner for part in self.parts))})"
 
 
+@typed
 def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | None = None) -> Brick:
     """A feedforward network of layer players: what `backprop` draws between Nature's x and the loss.
 
@@ -98,6 +101,7 @@ def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | No
     return Brick(tuple(parts), (current,))
 
 
+@typed
 def cut_out(query: QueryGraph, inputs: Sequence[Port], outputs: Sequence[Port]) -> Brick:
     """The part of a Query graph that leads from `inputs` to `outputs`, as a brick of another grammar.
 

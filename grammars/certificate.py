@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from antiphon.grammars.objective import Direction, sign_of
+from antiphon.grammars.typed import typed
 
 EXACTLY_UP_TO = 256
 """Parameters up to which the whole Hessian is formed, by a product for each."""
@@ -67,6 +68,7 @@ class Certificate:
         )
 
 
+@typed
 def certify(
     objective: Callable[[Tensor], Tensor],
     theta: Tensor,

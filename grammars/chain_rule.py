@@ -15,6 +15,7 @@ from antiphon.grammars.typed import typed
 from antiphon.grammars.writing import Message, ResponseDraft
 
 
+@typed
 @dataclass(frozen=True)
 class Upstream:
     """A message on its way from one node's product to the node that played the value, as an edit sees it.
@@ -119,16 +120,19 @@ class _Walk:
             )
 
 
+@typed
 def cut_into(owner: str) -> Edit:
     """Every message into the values that `owner` played is cut: nothing flows upstream into it."""
     return lambda upstream: None if upstream.enters(owner) else upstream.message
 
 
+@typed
 def cut_at(value: Value) -> Edit:
     """Every message into this one value is cut; its owner hears what is said of other values that it played."""
     return lambda upstream: None if upstream.value == value.port else upstream.message
 
 
+@typed
 def negate_into(owner: str) -> Edit:
     """Every message into the values that `owner` played changes its sign."""
 

@@ -49,6 +49,7 @@ class Hop:
     locality: Locality | None = None
 
 
+@typed
 @dataclass(frozen=True)
 class Cost:
     """What was counted over `rounds` rounds; divide by it for a round's average.

@@ -13,6 +13,7 @@ from antiphon.grammars.brick import ENTRANCE, Brick
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import Inferred, infer, make_module, make_operator
+from antiphon.grammars.names import fault_of
 from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.query import (
     CloneDeclaration,
@@ -27,6 +28,7 @@ from antiphon.grammars.query import (
     refuse_conflicting_sizes,
 )
 from antiphon.grammars.sampling import Made, Samples
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Sizes
 
 
@@ -41,6 +43,7 @@ class Value:
         return f"{self.port!r}: {self.type!r}"
 
 
+@typed
 class QueryDraft:
     """A Query graph being written. Every call is typed at once, so that an error points at the line that made it.
 
@@ -73,6 +76,7 @@ class QueryDraft:
         """The size of every symbolic dimension that an oracle has declared so far."""
         return {symbol: size for oracle in self._oracles for symbol, size in oracle.declaration.sizes}
 
+    @typed
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
         """An oracle; its questions are the handle's methods, `nature.observe()`, and calling it asks the first."""
         self._take(name)
@@ -98,8 +102,7 @@ class QueryDraft:
         """
         self._take(name)
         if isinstance(module, Brick):
-            players = module.players
-            asked = self._handles(name, module, lambda owner: self.player(f"{name}.{owner}", players[owner]))
+            asked = self._handles(name, module, lambda owner: self.player(f"{name}.{owner}", module.players[owner]))
             return BrickHandle(self, name, module, asked)
         self._players[name] = None  # typed at its first use
         self._factories[name] = Factory.of(module, *arguments, **keywords)
@@ -115,6 +118,7 @@ class QueryDraft:
         self, name: str, of: "PlayerHandle | BrickHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
     ) -> "CloneHandle | BrickHandle": ...
 
+    @typed
     def clone(
         self, name: str, of: "PlayerHandle | BrickHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
     ) -> "CloneHandle | BrickHandle":
@@ -124,11 +128,8 @@ class QueryDraft:
         """
         self._take(name)
         if isinstance(of, BrickHandle):
-            asked = self._handles(
-                name,
-                of.brick,
-                lambda owner: self.clone(f"{name}.{owner}", of.asked[owner], soft=soft, cadence=cadence),
-            )
+            each = partial(self.clone, soft=soft, cadence=cadence)
+            asked = self._handles(name, of.brick, lambda owner: each(f"{name}.{owner}", of.asked[owner]))
             return BrickHandle(self, name, of.brick, asked)
         self._clones.append(CloneDeclaration(name, of.name, soft, cadence))
         return CloneHandle(self, name, of.name)
@@ -177,11 +178,9 @@ class QueryDraft:
         """A handle for each owner of a brick's parts; `declare` makes those of players. Any: a handle of any kind."""
         asked: dict[str, Any] = {}
         for part in brick.parts:
-            if part.owner in asked:
-                continue
-            if part.kind is Kind.PLAYER:
+            if part.owner not in asked and part.kind is Kind.PLAYER:
                 asked[part.owner] = declare(part.owner)
-            else:
+            elif part.owner not in asked:
                 asked[part.owner] = self.operator(f"{name}.{part.owner}", part.operation)
         return asked
 
@@ -197,9 +196,9 @@ class QueryDraft:
             self._within = before
 
     def _take(self, name: str) -> None:
-        if not name or name in self._names:
+        if fault_of(name) or name in self._names:
             raise GrammarError(
-                f"name {name!r} is {'used twice' if name else 'empty'}; expected each player, oracle and operator of a "
+                f"name {name!r} {fault_of(name) or 'is used twice'}; expected each player, oracle and operator of a "
                 "Query graph to have a name of its own. Choose another, or reuse the handle to ask the same one again."
             )
         self._names.add(name)

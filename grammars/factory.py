@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import operator
+import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,10 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._library.custom_ops import CustomOpDef
 
 from antiphon.errors import GrammarError
+from antiphon.grammars.typed import typed
+from antiphon.grammars.types import is_dense
 
 
+@typed
 @dataclass(frozen=True, eq=False)
 class Factory:
     """`target(*arguments, **keywords)`, not yet called.
@@ -33,6 +39,7 @@ class Factory:
     keywords: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
+    @typed
     def of(cls, target: "Callable[..., Any] | Factory", *arguments: Any, **keywords: Any) -> "Factory":
         """The factory of a call; a factory given alone stands for itself. Raises GrammarError when an argument cannot
         be described."""
@@ -110,7 +117,12 @@ def _describe_array(value: np.ndarray) -> str:
 
 
 def _describe_tensor(value: torch.Tensor) -> str:
-    raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    if value.is_meta or not is_dense(value):
+        raise GrammarError(
+            f"a grammar cannot carry a tensor of layout {value.layout} and {value.dtype} on device {value.device}; "
+            "expected numbers in dense memory. Convert it (to_dense, dequantize), or pass a function that makes it."
+        )
+    raw = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8).numpy()
     return f"tensor({value.dtype}, {tuple(value.shape)}, {hashlib.sha256(raw.tobytes()).hexdigest()})"
 
 
@@ -129,19 +141,48 @@ def _describe_partial(value: "functools.partial[Any]") -> str:
 
 
 def _describe_callable(value: Callable[..., Any]) -> str:
-    """Module and name; for what has no importable name (lambdas, locals, notebooks) a digest of its code as well."""
+    """Module and name; of a function that is not found there (lambdas, locals, notebooks, what decorators return) a
+    digest of its code as well, and of an object its state."""
     owner = getattr(value, "__self__", None)
     if owner is not None and not inspect.ismodule(owner) and not inspect.isbuiltin(value):
         return f"{describe(owner)}.{getattr(value, '__name__', '')}"
-    name = _name(value)
-    if isinstance(value, type) or not hasattr(value, "__code__"):
+    compiled = getattr(value, "_torchdynamo_orig_callable", None)
+    if compiled is not None:
+        return f"compiled {describe(compiled)}"
+    name, found = _name(value), _found(_name(value))
+    if isinstance(value, type) or (found is value and not name.startswith("__main__:")):
         return name
-    if "<" not in name and not name.startswith("__main__:"):
+    if not hasattr(value, "__code__"):
+        return _describe_object(value, name)
+    if found is None and "<" not in name and not name.startswith("__main__:"):
         return name
     function: Any = value
     cells = tuple(map(_contents, function.__closure__ or ()))
     keywords = describe(function.__kwdefaults__) if function.__kwdefaults__ else ""
     return f"{name}#{_digest(function.__code__)}{describe(cells)}{describe(function.__defaults__ or ())}{keywords}"
+
+
+def _found(name: str) -> object:
+    """What a module that is imported has under this name."""
+    module, _, path = name.partition(":")
+    try:
+        return operator.attrgetter(path)(sys.modules[module])
+    except (KeyError, AttributeError):
+        return None
+
+
+def _describe_object(value: Any, name: str) -> str:  # Any: an object that can be called
+    """How pickle would make it again: its class, what that is called with, and its state."""
+    try:
+        told = value.__reduce_ex__(2)
+    except Exception as error:  # an object may raise anything here
+        raise GrammarError(
+            f"a grammar cannot carry {name!r}, a live {type(value).__name__} object, which cannot be pickled: {error}. "
+            "Expected a function, or an object that can; pass a class with its arguments."
+        ) from error
+    if isinstance(told, str):
+        return name
+    return describe((*told[:3], *(tuple(items) for items in told[3:5] if items is not None)))
 
 
 def _contents(cell: CellType) -> Any:  # Any: whatever the closure holds
@@ -194,7 +235,9 @@ _DESCRIPTIONS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (Factory, lambda value: value.description),
     (Enum, lambda value: f"{_name(type(value))}.{value.name}"),
     ((type(None), bool, int, float, complex, str, bytes), repr),
-    ((torch.dtype, torch.device), str),
+    ((torch.dtype, torch.device, torch._ops.OpOverload, torch._ops.OpOverloadPacket), str),
+    (CustomOpDef, lambda value: str(value._opoverload)),
+    (torch.jit.ScriptFunction, lambda value: value.code),
     (torch.Tensor, _describe_tensor),
     (np.ndarray, _describe_array),
     (np.generic, repr),

@@ -15,13 +15,14 @@ from antiphon.grammars.names import fault_of
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
-from antiphon.grammars.typed import check_fields
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 
 ARTIST = "antiphon.pictures"
 """Who draws grammars, by name: it stands above this folder, and nothing of it is imported before a picture is asked."""
 
 
+@typed
 @dataclass(frozen=True)
 class Grammar:
     """Who is asked what, who is told what, towards which objective, with which guarantee. It knows no process.
@@ -37,7 +38,6 @@ class Grammar:
     guarantee: Guarantee = Guarantee()
 
     def __post_init__(self) -> None:
-        check_fields(self)
         _refuse_unprintable_names(self)
         _ = self.message_types
         _refuse_unheard_nodes(self)
@@ -52,7 +52,7 @@ class Grammar:
     @functools.cached_property
     def signature(self) -> str:
         """sha256 of the canonical JSON of all four parts: two grammars with one signature play the same rounds."""
-        text = json.dumps(self.description, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.description, sort_keys=True, separators=(",", ":"), default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -92,6 +92,10 @@ class Grammar:
         return (
             f"grammar {self.name}: {self.objective!r}, guarantee {self.guarantee!r}\n{self.query!r}\n{self.response!r}"
         )
+
+
+def _plain(number: Any) -> Any:  # Any: a number of numpy's
+    return number.item()
 
 
 def _describe_query_node(node: Node) -> list[Any]:  # Any: JSON

@@ -6,13 +6,14 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, ClassVar, TypeAlias, final
+from typing import Annotated, Any, ClassVar, TypeAlias, final
 
 from torch import Tensor
 
 from antiphon.errors import GrammarError
 from antiphon.grammars.draft import Value
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.numbers import Count, Range
 from antiphon.grammars.query import Port
 from antiphon.grammars.typed import typed
 
@@ -26,6 +27,7 @@ class Category(StrEnum):
     ESTIMATED = "estimated"
 
 
+@typed
 @final
 @dataclass(frozen=True)
 class PlayerLoss:
@@ -39,6 +41,7 @@ class PlayerLoss:
     inputs: tuple[Port, ...]
 
     @classmethod
+    @typed
     def of(cls, operation: Callable[..., Any] | Factory, *values: Value | Port, **keywords: Any) -> "PlayerLoss":
         """From the values of a draft; keywords are further arguments of the operation. Any: as `Factory.of`."""
         ports = tuple(value.port if isinstance(value, Value) else value for value in values)
@@ -61,6 +64,7 @@ UNKNOWN = PlayerLoss(Factory(unknown), ())
 something about it all the same, which can be measured on instances that name a known loss in its place."""
 
 
+@typed
 @final
 @dataclass(frozen=True)
 class Exact:
@@ -77,6 +81,7 @@ class Exact:
     tolerance: float = 1e-10
 
 
+@typed
 @final
 @dataclass(frozen=True)
 class SignCorrect:
@@ -97,6 +102,7 @@ class SignCorrect:
     sense: str = "per example and unit, never of the opposite sign"
 
 
+@typed
 @final
 @dataclass(frozen=True)
 class Descent:
@@ -113,6 +119,7 @@ class Descent:
     sense: str = "the angle between response and gradient"
 
 
+@typed
 @final
 @dataclass(frozen=True)
 class Estimated:
@@ -127,15 +134,13 @@ class Estimated:
     players: tuple[str, ...] = ()
     loss: PlayerLoss | None = None
     bias: float = 0.0
-    draws: int = 400
+    draws: Annotated[int, Range(2)] = 400
     premise: str = ""
     holds: Factory | None = None
     sense: str = "the mean response is the gradient, up to a bias"
 
-    def __post_init__(self) -> None:
-        _refuse_few(self.draws)
 
-
+@typed
 @final
 @dataclass(frozen=True)
 class Surrogate:
@@ -149,14 +154,11 @@ class Surrogate:
 
     players: tuple[str, ...] = ()
     truth: Factory | None = None
-    draws: int = 200
+    draws: Count = 200
     sense: str = "the objective bounds what is meant from above"
 
-    def __post_init__(self) -> None:
-        if self.draws != 1:  # one is enough where nothing is drawn
-            _refuse_few(self.draws)
 
-
+@typed
 @final
 @dataclass(frozen=True)
 class Learned:
@@ -174,6 +176,7 @@ class Learned:
     sense: str = "the distance of what is learned from the known optimum"
 
 
+@typed
 @final
 @dataclass(frozen=True)
 class Insulated:
@@ -191,6 +194,7 @@ class Insulated:
     sense: str = "nothing is told by"
 
 
+@typed
 @final
 @dataclass(frozen=True)
 class Arrives:
@@ -204,13 +208,14 @@ class Arrives:
 
     players: tuple[str, ...] = ()
     tolerance: float = 0.01
-    draws: int = 1
+    draws: Count = 1
     sense: str = "with small steps, the players come to rest"
 
 
 Promise: TypeAlias = Exact | SignCorrect | Descent | Estimated | Surrogate | Learned | Insulated | Arrives
 
 
+@typed
 @final
 @dataclass(frozen=True)
 class Guarantee:
@@ -263,13 +268,6 @@ def exact(*players: str) -> Guarantee:
 def promised(*promises: Promise) -> Guarantee:
     """A guarantee of these promises."""
     return Guarantee(promises)
-
-
-def _refuse_few(draws: int) -> None:
-    if draws < 2:
-        raise GrammarError(
-            f"a promise of a mean was given draws={draws}; expected at least 2, to know how uncertain it is. Take more."
-        )
 
 
 def _regrouped(

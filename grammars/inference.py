@@ -6,20 +6,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from antiphon.errors import GrammarError, ShapeError
+from antiphon.errors import FOREIGN, GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.query import Parameter
 from antiphon.grammars.sampling import DRAWN, PLAYED, Upstream, doubled, draw
 from antiphon.grammars.seeds import forked
-from antiphon.grammars.types import Batch, Dimension, EdgeType, Sizes
+from antiphon.grammars.typed import unchecked
+from antiphon.grammars.types import Batch, Dimension, EdgeType, Sizes, is_dense
 
 _UNDECLARED = 8
 """The size of a symbolic dimension that no oracle declares; twice that for a second one, and so on."""
@@ -28,6 +29,7 @@ _SMALL = 1_000_000
 """Up to so many numbers in its inputs, and in its parameters, an operator is tried on values; beyond, on torch's meta
 device, which allocates nothing. Not always there: its first use loads a compiler and takes a second."""
 
+M = TypeVar("M")
 Make: TypeAlias = Callable[[Factory], Callable[..., Any]]  # Any: an operator takes and plays what it will
 
 
@@ -63,11 +65,11 @@ def infer(
         if operator is None:
             # Any module may defeat the meta device in its own way, so whatever is raised there, values have the last
             # word.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(*FOREIGN):
                 with torch.device("meta"):
                     operator = make(factory)
                 return trial.typed(operator, _on_meta(trial.inputs))
-            operator = _made(who, make, factory)
+            operator = made_for(who, make, factory)
         return trial.on_values(operator, upstream)
 
 
@@ -89,9 +91,9 @@ def makes_parameters(factory: Factory, who: str = "") -> bool:
     with ProcessState.here().entered(), forked():
         made = _made_if_small(who, make_operator, factory)
         if made is None:
-            with contextlib.suppress(Exception), torch.device("meta"):  # as in `infer`
+            with contextlib.suppress(*FOREIGN), torch.device("meta"):  # as in `infer`
                 made = make_operator(factory)
-        return bool(_parameters(made or _made(who, make_operator, factory)))
+        return bool(_parameters(made or made_for(who, make_operator, factory)))
 
 
 def make_operator(factory: Factory) -> Callable[..., Any]:
@@ -99,9 +101,10 @@ def make_operator(factory: Factory) -> Callable[..., Any]:
     takes its arguments after the values."""
     if isinstance(factory.target, type):
         return factory()
+    target = unchecked(factory.target)
     if not factory.arguments and not factory.keywords:
-        return factory.target
-    return lambda *values: factory.target(*values, *factory.arguments, **dict(factory.keywords))
+        return target
+    return lambda *values: target(*values, *factory.arguments, **dict(factory.keywords))
 
 
 Values: TypeAlias = Callable[[Sizes], list[Tensor]]
@@ -195,7 +198,7 @@ class _Trial:
         before = [value._version for value in given]
         try:
             played = operator(*given) if way is None else way(operator, given)
-        except Exception as error:
+        except FOREIGN as error:
             raise _Refused(sizes) from error
         if before != [value._version for value in given]:
             raise GrammarError(
@@ -211,6 +214,12 @@ class _Trial:
                 f"{self.who} plays {type(played).__name__} from {self.factory!r}; expected a tensor or a tuple of "
                 "tensors. Return tensors only."
             )
+        for index, each in enumerate(outputs):
+            if not is_dense(each):
+                raise ShapeError(
+                    f"{self.who} plays a tensor of layout {each.layout} and {each.dtype} as output {index} of "
+                    f"{self.factory!r}; expected numbers in dense memory. Convert it (to_dense, dequantize)."
+                )
         return _Played(tuple(outputs), single)
 
     def _shape(self, first: tuple[int, ...], others: Mapping[str, tuple[int, ...]]) -> tuple[Dimension, ...]:
@@ -329,18 +338,19 @@ def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any]
             return make(factory)
     except _TooLarge:
         return None
-    except Exception as error:
+    except FOREIGN as error:
         raise _not_made(who, factory, error) from error
 
 
-def _made(who: str, make: Make, factory: Factory) -> Callable[..., Any]:
+def made_for(who: str, make: Callable[[Factory], M], factory: Factory) -> M:
+    """What `make` makes of the factory. Raises GrammarError for whatever it raises, or if it exits."""
     try:
         return make(factory)
-    except Exception as error:
+    except FOREIGN as error:
         raise _not_made(who, factory, error) from error
 
 
-def _not_made(who: str, factory: Factory, error: Exception) -> GrammarError:
+def _not_made(who: str, factory: Factory, error: BaseException) -> GrammarError:
     return GrammarError(
         f"{who} cannot be made: {factory!r} raised {type(error).__name__}: {error}. "
         "Expected arguments that its class or function takes; correct them."

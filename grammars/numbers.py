@@ -1,55 +1,56 @@
-"""Numbers that come from outside: of the right kind and in their range, or refused in words."""
+"""Numbers that come from outside: annotations that say which are meant (`typed` checks them), and how one is told."""
 
 import math
-import operator
-from collections.abc import Callable
-from typing import Any
-
-from antiphon.errors import ExperimentError
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
 
 LONGEST = 2_000_000.0
 """Seconds of the longest wait, 23 days: several libraries count milliseconds in 31 bits."""
 
-
-def whole_number(what: str, value: object, least: int) -> int:
-    """The value as an int. Raises ExperimentError for what is no whole number of at least `least`, or a boolean.
-
-    >>> whole_number("key 'rounds'", 3, least=1)
-    3
-    """
-    found = _converted(operator.index, value)
-    if found is None or found < least:
-        raise ExperimentError(
-            f"{what} takes a whole number of at least {least}, and {told(value)} arrived. Correct the value."
-        )
-    return found
+LARGEST = 2**63 - 1
+"""The largest whole number that the libraries below take."""
 
 
-def is_count(value: object) -> bool:
-    """Whether this is an int of at least 1.
+@dataclass(frozen=True)
+class Range:
+    """In an annotation that `typed` checks: which numbers are meant. above: `least` itself is none of them."""
 
-    >>> is_count(3), is_count("3"), is_count(True), is_count(0)
-    (True, False, False, False)
-    """
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    least: float
+    most: float = math.inf
+    above: bool = False
 
+    def __contains__(self, value: float) -> bool:
+        return self.least <= value <= self.most and not (self.above and value == self.least) and math.isfinite(value)
 
-def positive_number(what: str, value: object, most: float = math.inf) -> float:
-    """The value as a float. Raises ExperimentError for what is no finite number above 0, at most `most`, or a boolean.
-
-    >>> positive_number("clip_norm", 1)
-    1.0
-    """
-    found = None if isinstance(value, str) else _converted(float, value)
-    if found is None or not 0 < found <= most or math.isinf(found):
-        bound = "" if math.isinf(most) else f", at most {most:,.0f}"
-        raise ExperimentError(f"{what} takes a finite number above 0{bound}, and {told(value)} arrived. Correct it.")
-    return found
+    def __repr__(self) -> str:
+        least = f"above {self.least:,.0f}" if self.above else f"at least {self.least:,.0f}"
+        return least if math.isinf(self.most) else f"{least}, at most {self.most:,.0f}"
 
 
-def seconds(what: str, value: object) -> float:
-    """A wait in seconds, as a float. Raises ExperimentError as `positive_number`, and for more than `LONGEST`."""
-    return positive_number(what, value, LONGEST)
+@dataclass(frozen=True)
+class Items:
+    """In an annotation that `typed` checks: how many items a sequence has."""
+
+    least: int
+    most: float = math.inf
+
+    def __contains__(self, value: Sized) -> bool:
+        return self.least <= len(value) <= self.most
+
+    def __repr__(self) -> str:
+        return f"{self.least} items" if self.most == self.least else f"{self.least} items or more"
+
+
+Natural: TypeAlias = Annotated[int, Range(0)]
+Count: TypeAlias = Annotated[int, Range(1)]
+Positive: TypeAlias = Annotated[float, Range(0, above=True)]
+Threads: TypeAlias = Annotated[int, Range(1, 2**15)]
+Share: TypeAlias = Annotated[float, Range(0, 1, above=True)]
+Seconds: TypeAlias = Annotated[float, Range(0, LONGEST, above=True)]
+Some: TypeAlias = Annotated[Sequence[Count], Items(1)]
+Image: TypeAlias = Annotated[Sequence[Count], Items(3, 3)]
+"""Channels, height, width."""
 
 
 def told(value: object) -> str:
@@ -58,15 +59,9 @@ def told(value: object) -> str:
     >>> told("3"), told(None)
     ("'3' (a str)", 'None')
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # Python writes no number of thousands of digits, and an object of a user may raise anything
+        text = "a value that cannot be written"
     text = text if len(text) <= 60 else f"{text[:57]}..."
     return text if value is None else f"{text} (a {type(value).__name__})"
-
-
-def _converted(convert: Callable[[Any], Any], value: Any) -> Any:  # Any: a number of some library, or anything else
-    if isinstance(value, bool):
-        return None
-    try:
-        return convert(value)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None

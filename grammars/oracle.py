@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
-from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.numbers import told
+from antiphon.grammars.numbers import Natural
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 
 
@@ -25,6 +25,7 @@ State: TypeAlias = dict[str, Any]
 """Nested dicts, lists and tuples whose leaves are tensors, numbers, strings, booleans or None, as checkpoints hold."""
 
 
+@typed
 @dataclass(frozen=True)
 class Question:
     """One query that an oracle can answer.
@@ -39,6 +40,7 @@ class Question:
     box: Box = Box.BLACK
 
 
+@typed
 @dataclass(frozen=True)
 class OracleDeclaration:
     """An oracle as a grammar sees it: how it is made on its worker, what it can be asked, how large its batches are.
@@ -46,20 +48,11 @@ class OracleDeclaration:
     factory: called on the oracle's worker with the keyword `seed` (an integer); returns an `Oracle`.
     questions: the first is the one that is meant when the oracle's handle is called without a name.
     sizes: the size of every symbolic dimension (`Batch`) that its types introduce.
-    Raises OracleError for a size that is no whole number.
     """
 
     factory: Factory
     questions: tuple[Question, ...]
-    sizes: tuple[tuple[str, int], ...] = ()
-
-    def __post_init__(self) -> None:
-        for symbol, size in self.sizes:
-            if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-                raise OracleError(
-                    f"oracle {self.factory!r} was declared with {symbol} = {told(size)}; expected a whole number of at "
-                    "least 0. Correct it."
-                )
+    sizes: tuple[tuple[str, Natural], ...] = ()
 
     def question(self, name: str) -> Question | None:
         """The question of that name, or None."""

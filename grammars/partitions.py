@@ -11,29 +11,36 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import ExperimentError, ShapeError
+from antiphon.grammars.numbers import Positive
+from antiphon.grammars.typed import typed
 
 
 class Partition(Protocol):
     """Sends outputs, (n, ...), to the cells they lie in: integers, (n, ...); equal rows are the same cell."""
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """The cell of each output."""
         ...
 
 
+@typed
 @dataclass(frozen=True)
 class Itself:
     """Every output is a cell of its own: for functions into a finite set, such as labels."""
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, ...), returned as they are."""
         return outputs
 
 
+@typed
 @dataclass(frozen=True)
 class Largest:
     """The class of the largest logit, the first of those that tie: (n, classes) -> (n,). A classifier's convention."""
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, classes)."""
         if outputs.ndim != 2:
@@ -45,17 +52,20 @@ class Largest:
         return (outputs == outputs.amax(1, keepdim=True)).to(torch.uint8).cummax(1).values.eq(0).sum(1)
 
 
+@typed
 @dataclass(frozen=True)
 class Threshold:
     """Whether each number lies above `at`: (n, ...) -> 0 or 1, (n, ...)."""
 
     at: float = 0.0
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, ...)."""
         return (outputs > self.at).to(torch.int64)
 
 
+@typed
 @dataclass(frozen=True)
 class Grid:
     """Cubes of side `width`, one of which begins at `origin`: number by number, the k with
@@ -65,18 +75,16 @@ class Grid:
     tensor([-1,  0,  0,  1])
     """
 
-    width: float
+    width: Positive
     origin: float = 0.0
 
-    def __post_init__(self) -> None:
-        if not self.width > 0:
-            raise ExperimentError(f"{self!r}: expected a width above 0. Correct it.")
-
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, ...)."""
         return ((outputs - self.origin) / self.width).floor().to(torch.int64)
 
 
+@typed
 @dataclass(frozen=True)
 class Nearest:
     """The nearest of given prototypes by Euclidean distance, the first of those that tie: (n, d) -> (n,).
@@ -95,6 +103,7 @@ class Nearest:
                 f"{self!r}: expected one prototype or more, all of one length. Give each as many numbers as an output."
             )
 
+    @typed
     def __call__(self, outputs: Tensor) -> Tensor:
         """outputs: (n, d), or (n,)."""
         points = outputs.unsqueeze(1) if outputs.ndim == 1 else outputs

@@ -13,7 +13,9 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.names import fault_of
+from antiphon.grammars.numbers import Share
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 
 
@@ -72,6 +74,7 @@ class PlayerDeclaration:
         return EdgeType((sum(prod(parameter.shape) for parameter in self.parameters),), self.parameters[0].dtype)
 
 
+@typed
 @dataclass(frozen=True)
 class CloneDeclaration:
     """A copy of a player that follows it: softly (`soft` in (0, 1], each time) or entirely (`soft` is None).
@@ -81,15 +84,8 @@ class CloneDeclaration:
 
     name: str
     player: str
-    soft: float | None = None
+    soft: Share | None = None
     cadence: Cadence = Cadence()
-
-    def __post_init__(self) -> None:
-        if self.soft is not None and not 0 < self.soft <= 1:
-            raise GrammarError(
-                f"clone {self.name!r} of player {self.player!r} follows by soft={self.soft}; expected a number in "
-                "(0, 1], or None for an entire copy. Give the fraction of the way that it goes each time."
-            )
 
 
 @dataclass(frozen=True)
@@ -143,6 +139,7 @@ class Node:
         return f"{self.name} = {what} ({inputs}) -> {', '.join(map(repr, self.outputs))}"
 
 
+@typed
 @dataclass(frozen=True)
 class QueryGraph:
     """A frozen Query graph: its nodes in the order in which they are asked.

@@ -10,6 +10,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import infer, make_operator
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Port, QueryGraph
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Order
 
 PARAMETERS = -1
@@ -113,6 +114,7 @@ def _port(port: Port) -> str:
     return f"{port.node}.parameters" if port.index == PARAMETERS else repr(port)
 
 
+@typed
 @dataclass(frozen=True)
 class ResponseGraph:
     """A frozen Response graph: its nodes in the order in which they are computed.

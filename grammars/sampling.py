@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from antiphon.errors import FOREIGN
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.query import Port
@@ -110,7 +111,7 @@ class Samples:
 def _checked(node: _Node, sizes: Sizes, play: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
     try:
         played = [value.detach() for value in play()]
-    except Exception:  # any operator may refuse these values in its own way
+    except FOREIGN:  # any operator may refuse these values in its own way
         played = []
     expected = [(kind.sized(sizes), kind.dtype) for kind in node.outputs]
     if [(tuple(value.shape), value.dtype) for value in played] == expected:

@@ -13,6 +13,7 @@ from torch import Tensor
 from antiphon.errors import ExperimentError, ShapeError
 from antiphon.grammars.factory import describe
 from antiphon.grammars.partitions import Itself, Largest, Partition
+from antiphon.grammars.typed import typed
 
 Output: TypeAlias = Hashable
 """One output, or the cell it lies in: a number, or a tuple of numbers in the order of its elements."""
@@ -21,6 +22,7 @@ Data: TypeAlias = Tensor | Sequence[Tensor]
 """A finite X: one tensor, (n, ...), or one for each argument of the function, with equal first dimensions."""
 
 
+@typed
 @dataclass(frozen=True)
 class Semantics:
     """Which inputs of a finite data set share an output: a partition of X, its categories named by their outputs.
@@ -38,6 +40,7 @@ class Semantics:
         """X, each input by its position in the data."""
         return frozenset(range(len(self.outputs)))
 
+    @typed
     def meaning(self, output: Output) -> frozenset[int]:
         """f^-1(y), a subset of `inputs`: the pair of both is the meaning of y. Empty for what is never put out."""
         return self.meanings.get(output, frozenset())
@@ -55,6 +58,7 @@ class Semantics:
         """The partition of X without the names: functions that categorise alike have equal ones."""
         return frozenset(self.meanings.values())
 
+    @typed
     def refines(self, other: "Semantics") -> bool:
         """Whether inputs that mean the same here mean the same there: every category lies within one of `other`.
 
@@ -70,6 +74,7 @@ class Semantics:
         return f"semantics of {len(self.outputs)} inputs by {self.partition!r}: {{{shown}{rest}}}"
 
 
+@typed
 def semantics(
     function: Callable[..., Any],  # Any: checked to be a tensor
     data: Data,
@@ -98,6 +103,7 @@ def semantics(
     return Semantics(tuple(map(_hashable, cells)), partition, describe(arguments))
 
 
+@typed
 def agreement(one: Semantics, other: Semantics) -> float:
     """How far two functions categorise alike: the adjusted Rand index, 1 for equal categories, 0 as chance would do.
 

@@ -2,21 +2,25 @@
 
 import functools
 import inspect
+import math
 import numbers
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from antiphon.errors import ExperimentError
+from antiphon.grammars.numbers import LARGEST, told
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])  # Any: arguments of every kind are held against their annotations here
 _NUMBERS = {int: numbers.Integral, float: numbers.Real}
 
 
-def typed(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which refuses arguments of another type: an ExperimentError instead of a failure further inside.
+def typed(target: F) -> F:
+    """The function or class, which refuses other arguments than its annotations name: ExperimentError, not a failure
+    further inside. Of a class, the arguments that make its instances.
+
+    What is inside of tuples, lists and mappings is looked at as well. A boolean is no number, NaN is none, and a whole
+    number has at most 64 bits. `Annotated[int, Range(least=1)]` says which numbers are meant.
 
     >>> @typed
     ... def double(count: int) -> int:
@@ -25,39 +29,45 @@ def typed(function: Callable[P, R]) -> Callable[P, R]:
     8
     >>> double("4")
     Traceback (most recent call last):
-    antiphon.errors.ExperimentError: double was given '4' as 'count'; expected int. Correct this argument.
+    antiphon.errors.ExperimentError: double was given '4' (a str) as 'count'; expected int. Correct this argument.
     """
-    signature, name = inspect.signature(function), function.__name__
+    if not isinstance(target, type):
+        return _checked(target, target.__qualname__.rpartition("<locals>.")[2], inspect.signature(target))
+    made: Any = target  # Any: a class of ours
+    made.__init__ = _checked(made.__init__, target.__name__, inspect.signature(made.__init__))
+    return made
+
+
+def _checked(function: Any, name: str, signature: inspect.Signature) -> Any:  # Any: see `typed`
+    shown = signature.replace(
+        parameters=[each for key, each in signature.parameters.items() if key not in ("self", "cls")]
+    )
 
     @functools.wraps(function)
-    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+    def checked(*args: Any, **kwargs: Any) -> Any:  # Any: they are checked here
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
             raise ExperimentError(
-                f"{name} cannot be called so: {error}; expected {name}{signature}. Correct the call."
+                f"{name} cannot be called so: {error}; expected {name}{shown}. Correct the call."
             ) from None
-        check_types(name, _hints(function), _each(signature, given))
+        hints = _hints(function)
+        for key, value in _each(signature, given):
+            if key in hints and not _fits(value, hints[key]):
+                raise ExperimentError(
+                    f"{name} was given {told(value)} as {key!r}; expected {inspect.formatannotation(hints[key])}. "
+                    "Correct this argument."
+                )
         return function(*args, **kwargs)
 
+    made: Any = checked  # Any: a function takes further attributes
+    made.unchecked = function
     return checked
 
 
-def check_fields(instance: Any) -> None:  # Any: of a dataclass
-    """Hold the fields of a dataclass against their annotations, as `typed` does with arguments."""
-    own = ((each.name, getattr(instance, each.name)) for each in fields(instance))
-    check_types(type(instance).__name__, _hints(type(instance)), own)
-
-
-def check_types(who: str, hints: Mapping[str, Any], given: Iterable[tuple[str, object]]) -> None:  # Any: annotations
-    """Raises ExperimentError for the first value that is not of its annotation. What is inside of containers, and what
-    is annotated as a protocol, is not looked at."""
-    for key, value in given:
-        if key in hints and not _fits(value, hints[key]):
-            raise ExperimentError(
-                f"{who} was given {_short(value)} as {key!r}; expected {inspect.formatannotation(hints[key])}. "
-                "Correct this argument."
-            )
+def unchecked(function: F) -> F:
+    """What `typed` wrapped, for rounds: their edges have types, so what is asked in each of them is checked once."""
+    return getattr(function, "unchecked", function)
 
 
 def _each(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[tuple[str, object]]:  # Any: arguments
@@ -74,27 +84,47 @@ def _each(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[tu
 
 @functools.cache
 def _hints(function: Callable[..., Any]) -> Mapping[str, Any]:
-    return get_type_hints(function)
+    return get_type_hints(function, include_extras=True)
 
 
-def _fits(value: object, hint: Any) -> bool:
-    if hint is Any:
-        return True
-    if hint is None or hint is type(None):
+def _fits(value: Any, hint: Any) -> bool:  # Any: an argument, and an annotation
+    if hint is None:
         return value is None
-    origin = get_origin(hint)
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(value, inner[0]) and all(value in each for each in hint.__metadata__)
     if origin in (Union, types.UnionType):
-        return any(_fits(value, each) for each in get_args(hint))
+        return any(_fits(value, each) for each in inner)
     if origin is Literal:
-        return isinstance(value, str) or value in get_args(hint)  # which strings there are, says who is called
-    kind = _NUMBERS.get(hint, origin or hint)
-    if not isinstance(kind, type) or getattr(kind, "_is_protocol", False):
+        return isinstance(value, str) and value in inner
+    if isinstance(hint, TypeVar):
+        return hint.__bound__ is None or _fits(value, hint.__bound__)
+    kind = origin or hint
+    if not isinstance(kind, type) or kind is Any:
         return True
-    if kind is tuple or (issubclass(kind, Iterable) and kind.__module__ == "collections.abc" and kind is not Mapping):
-        return isinstance(value, Iterable) and not isinstance(value, str | bytes)
-    return isinstance(value, kind)
+    if kind in _NUMBERS:
+        return _is_number(value, kind)
+    if getattr(kind, "_is_protocol", False):
+        return all(hasattr(value, each) for each in vars(kind) if not each.startswith("_"))
+    if kind is tuple or kind is Sequence:
+        return isinstance(value, Sequence) and not isinstance(value, str | bytes) and _holds(value, inner)
+    if kind is not Mapping and kind.__module__ == "collections.abc" and issubclass(kind, Iterable):
+        scattered = not isinstance(value, str | bytes) and not hasattr(value, "__array__")
+        return scattered and isinstance(value, kind) and _holds(value, inner)
+    return isinstance(value, kind) and _holds(value, inner)
 
 
-def _short(value: object) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:60]}... ({type(value).__name__})"
+def _is_number(value: Any, kind: type) -> bool:  # Any: an argument
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS[kind]):
+        return False
+    return -LARGEST <= int(value) <= LARGEST if isinstance(value, numbers.Integral) else not math.isnan(value)
+
+
+def _holds(value: Any, inner: tuple[Any, ...]) -> bool:  # Any: a container, and the annotations of what is in it
+    if isinstance(value, Mapping) and len(inner) == 2:
+        return all(_fits(key, inner[0]) and _fits(each, inner[1]) for key, each in value.items())
+    if not isinstance(value, tuple | list | set | frozenset) or not inner:
+        return True  # an iterator is read once, by the function
+    if len(inner) == 1 or inner[1] is Ellipsis:
+        return all(_fits(each, inner[0]) for each in value)
+    return len(value) == len(inner) and all(map(_fits, value, inner))

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import torch
 
 from antiphon.errors import ShapeError
+from antiphon.grammars.typed import typed
 
 
 class Order(StrEnum):
@@ -18,6 +19,7 @@ class Order(StrEnum):
     FIRST = "first"
 
 
+@typed
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A dimension that is known by name until launch, times a constant factor.
@@ -33,10 +35,25 @@ class Batch:
         return self.name if self.factor == 1 else f"{self.factor}*{self.name}"
 
 
+DTYPES = (
+    *(torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32),
+    *(torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex32, torch.complex64),
+    *(torch.complex128, torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz),
+    torch.float8_e8m0fnu,
+)
+"""Of numbers that torch converts: neither quantized, nor of parts of a byte."""
+
+
+def is_dense(value: torch.Tensor) -> bool:
+    """Whether its numbers lie in memory one by one: not sparse, nested or quantized."""
+    return value.layout is torch.strided and not value.is_nested and value.dtype in DTYPES
+
+
 Dimension: TypeAlias = int | Batch
 Sizes: TypeAlias = Mapping[str, int]
 
 
+@typed
 @dataclass(frozen=True, slots=True)
 class EdgeType:
     """Shape, dtype and order of the values on one edge, known before the first round.
@@ -48,7 +65,7 @@ class EdgeType:
     """
 
     shape: tuple[Dimension, ...]
-    dtype: torch.dtype = torch.float32
+    dtype: Annotated[torch.dtype, DTYPES] = torch.float32
     order: Order = Order.ZEROTH
 
     def sized(self, sizes: Sizes) -> tuple[int, ...]:

@@ -5,7 +5,10 @@ import math
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from antiphon.grammars.typed import typed
 
+
+@typed
 def standard_normal(z: Tensor) -> Tensor:
     """log N(z; 0, I) of each example: (batch, latent) -> (batch,)."""
     return -0.5 * (z.square() + math.log(2 * math.pi)).flatten(1).sum(1)
@@ -20,6 +23,7 @@ def divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Tensor:
     return (noise - determinant - prior).mean()
 
 
+@typed
 def bernoulli(x: Tensor, logits: Tensor) -> Tensor:
     """Mean of -log D(x|z) for independent pixels that are one with probability sigmoid(logits): L2 of Grammar 2.
 
@@ -28,6 +32,7 @@ def bernoulli(x: Tensor, logits: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
 
 
+@typed
 def isotropic(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """Mean of -log N(x; mean, s^2 I), with log s as Decoder plays it: L2 of Grammar 2.
 

@@ -9,8 +9,10 @@ from antiphon.grammars.draft import Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.typed import typed
 
 
+@typed
 @dataclass(frozen=True)
 class Message:
     """What one response node tells: pass it on to draw an edge."""
@@ -38,6 +40,7 @@ class ProductHandle:
         return Message(Port(self.name, index))
 
 
+@typed
 class ResponseDraft:
     """A Response graph being written, over a Query graph. `graph()` drops what nobody hears."""
 
@@ -74,6 +77,7 @@ class ResponseDraft:
         """The player hears this message."""
         self._add(Deliver(player, _heard(message)))
 
+    @typed
     def adopt(self, node: ResponseNode) -> dict[Port, Message]:
         """A node of another Response graph, under a free name; by old message, the new one."""
         new = node if isinstance(node, Deliver) else replace(node, name=self._free(node.name))

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.function import FunctionOracle
 
@@ -12,6 +13,7 @@ Asked: TypeAlias = Callable[..., Any] | Factory
 """A function of tensors; or a class or factory, which makes one on the oracle's worker."""
 
 
+@typed
 def black_box(
     function: Asked,
     inputs: Sequence[EdgeType],

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.numbers import is_count
+from antiphon.grammars.numbers import Count, Positive
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
@@ -17,22 +17,18 @@ from antiphon.oracles.noise import Annealing
 
 @typed
 def coordinates(
-    dimension: int,
+    dimension: Count,
     *,
     symbol: str = "batch",
-    scale: float | Annealing = 1.0,
+    scale: Positive | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
     """Deviations eps_i = c e_i along every axis, c the scale of the round: no chance in it, and a batch of `dimension`.
 
     Where a grammar expects noise, it makes central finite differences of what was an estimate by chance.
     Questions: sample() -> eps, (dimension, dimension), its rows the batch; scale() -> c, 0-d.
-    Raises OracleError for a scale that is not above 0, a dimension below 1, or a dtype that is not floating.
+    Raises OracleError for a dtype that is not floating.
     """
-    if not isinstance(scale, Annealing) and not scale > 0:
-        raise OracleError(f"coordinates: expected a scale above 0, or an Annealing; {scale!r} arrived. Correct it.")
-    if not is_count(dimension):
-        raise OracleError(f"coordinates: expected a dimension of at least 1; {dimension!r} arrived. Correct it.")
     if not dtype.is_floating_point:
         raise OracleError(
             f"coordinates: expected a floating dtype; {dtype} arrived. Pass torch.float32 or torch.float64."

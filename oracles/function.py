@@ -12,7 +12,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from antiphon.errors import OracleError
+from antiphon.errors import FOREIGN, OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box, Question, State
 from antiphon.grammars.types import Batch
@@ -71,7 +71,7 @@ class FunctionOracle:
             answer = self._function(*inputs)
         except OracleError:
             raise
-        except Exception as error:
+        except FOREIGN as error:
             raise OracleError(
                 f"oracle {self._name!r}, question {self._question.name!r}: expected an answer; "
                 f"{type(error).__name__} was raised: {error}. Make the function take the inputs that it declares."

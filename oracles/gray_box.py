@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.black_box import Asked, declare_function
 
 
+@typed
 def gray_box(
     function: Asked,
     inputs: Sequence[EdgeType],

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.numbers import is_count
+from antiphon.grammars.numbers import Count, Natural, Positive
 from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question, State
+from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.draws import Draws
 
 
+@typed
 @dataclass(frozen=True)
 class Annealing:
     """A scale that stays at `start` for `hold` rounds, then moves linearly to `end` within `rounds`, and stays there.
@@ -25,17 +27,10 @@ class Annealing:
     [1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2]
     """
 
-    start: float
-    end: float
-    rounds: int
-    hold: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.start, self.end) <= 0 or self.rounds < 1 or self.hold < 0:
-            raise OracleError(
-                f"{self!r}: expected start and end above 0, rounds of at least 1 and hold of at least 0. "
-                "Correct the one that is not."
-            )
+    start: Positive
+    end: Positive
+    rounds: Count
+    hold: Natural = 0
 
     def at(self, round: int) -> float:
         """The scale in one round."""
@@ -43,29 +38,29 @@ class Annealing:
         return self.start + (self.end - self.start) * passed
 
 
+@typed
 def gaussian(
-    shape: tuple[int, ...],
+    shape: tuple[Count, ...],
     *,
-    batch: int,
+    batch: Count,
     symbol: str = "batch",
-    scale: float | Annealing = 1.0,
+    scale: Positive | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
     """Noise eps ~ N(0, sigma^2 I), sigma the scale of the round.
 
     Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), gray: differentiable in eps;
     scale() -> sigma, 0-d.
-    Raises OracleError for a scale that is not above 0, or a dtype that is not floating.
+    Raises OracleError for a dtype that is not floating.
     """
-    if not isinstance(scale, Annealing) and not scale > 0:
-        raise OracleError(f"gaussian: expected a scale above 0, or an Annealing; {scale!r} arrived. Correct it.")
     return _declare("gaussian", Factory.of(Gaussian, scale), shape, batch, symbol, dtype)
 
 
+@typed
 def uniform(
-    shape: tuple[int, ...],
+    shape: tuple[Count, ...],
     *,
-    batch: int,
+    batch: Count,
     symbol: str = "batch",
     low: float = -1.0,
     high: float = 1.0,
@@ -82,22 +77,21 @@ def uniform(
     return _declare("uniform", Factory.of(Uniform, low, high), shape, batch, symbol, dtype)
 
 
+@typed
 def rademacher(
-    shape: tuple[int, ...],
+    shape: tuple[Count, ...],
     *,
-    batch: int,
+    batch: Count,
     symbol: str = "batch",
-    scale: float | Annealing = 1.0,
+    scale: Positive | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
     """Noise eps = c Delta, each number of Delta a fair sign, c the round's scale: the perturbation of Spall (1992).
 
     Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), of the probability of these signs: gray,
     and its gradient is zero; scale() -> c, 0-d.
-    Raises OracleError for a scale that is not above 0, or a dtype that is not floating.
+    Raises OracleError for a dtype that is not floating.
     """
-    if not isinstance(scale, Annealing) and not scale > 0:
-        raise OracleError(f"rademacher: expected a scale above 0, or an Annealing; {scale!r} arrived. Correct it.")
     return _declare("rademacher", Factory.of(Rademacher, scale), shape, batch, symbol, dtype)
 
 
@@ -211,14 +205,8 @@ class Noise(Memoryless):
 def _declare(
     who: str, distribution: Factory, shape: tuple[int, ...], batch: int, symbol: str, dtype: torch.dtype
 ) -> OracleDeclaration:
-    if not isinstance(shape, tuple):
-        raise OracleError(
-            f"{who}: expected a shape like (2,), without the batch; {shape!r} arrived. Pass a tuple of integers."
-        )
     if not dtype.is_floating_point:
         raise OracleError(f"{who}: expected a floating dtype; {dtype} arrived. Pass torch.float32 or torch.float64.")
-    if not is_count(batch):
-        raise OracleError(f"{who}: expected a batch of at least 1; {batch!r} arrived. Correct it.")
     eps, density, scale = (
         EdgeType((Batch(symbol), *shape), dtype),
         EdgeType((Batch(symbol),), dtype),

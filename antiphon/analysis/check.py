@@ -15,11 +15,14 @@ from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import own_grammar
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.numbers import Count, Natural
+from antiphon.grammars.typed import typed
 from antiphon.plugins import GRAMMARS, find, nearest
 from antiphon.recipes import known, recipe_of
 
 
-def check(*names: str, seed: int = 0, processes: int = 1, instances: int | None = None) -> Report:
+@typed
+def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count | None = None) -> Report:
     """Measure what is promised of grammars of the library, by name, or of one's own, `module:factory` or installed.
 
     A user's factory is called with `seed` if it takes one, for each of ten instances; else the instances differ in the
@@ -31,7 +34,7 @@ def check(*names: str, seed: int = 0, processes: int = 1, instances: int | None 
     for name in names:
         _refuse_unknown(name)
     jobs = [(name, seed, instances) for name in names]
-    if processes == 1 or len(jobs) == 1:
+    if processes == 1 or len(jobs) <= 1:
         found = [_check(*job) for job in jobs]
     else:
         with ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn")) as pool:

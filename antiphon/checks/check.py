@@ -10,9 +10,10 @@ from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.report import Report, Row, nothing_row, rows_of
 from antiphon.checks.suite import Case, Study, Suite
-from antiphon.errors import AntiphonError, GrammarError
+from antiphon.errors import FOREIGN, AntiphonError, GrammarError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Promise
+from antiphon.grammars.numbers import Count, Natural
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 
@@ -21,7 +22,7 @@ OWN_INSTANCES = 10
 
 
 @typed
-def check_grammar(grammar: Grammar, *, seed: int = 0, instances: int = OWN_INSTANCES) -> Report:
+def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN_INSTANCES) -> Report:
     """Measure what one grammar promises, on instances that differ in the run's seed."""
     began = time.perf_counter()
     rows = check_suite(Suite(grammar.name, (Case("", lambda _: grammar, instances),)), seed)
@@ -60,7 +61,7 @@ def _measured(instance: Instance) -> Iterable[tuple[tuple[str, str], Sequence[Me
         except AntiphonError as error:
             error.add_note(f"while measuring {_what(promise)!r} of {instance.grammar.name!r}, seed {instance.seed}")
             raise
-        except Exception as error:  # what a promise refers to may be a user's function, and raise anything
+        except FOREIGN as error:  # what a promise refers to may be a user's function, and raise anything
             raise GrammarError(
                 f"{_what(promise)!r} of grammar {instance.grammar.name!r} cannot be measured with seed "
                 f"{instance.seed}: {type(error).__name__}: {error}. Expected functions of the values that Q plays, "

@@ -20,6 +20,7 @@ from antiphon.checks.alone import Alone
 from antiphon.checks.by_hand import ByHand
 from antiphon.checks.held import Held
 from antiphon.checks.witness import Witnessed
+from antiphon.errors import FOREIGN
 from antiphon.grammars.guarantee import UNKNOWN, PlayerLoss
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.oracle import Box
@@ -170,7 +171,7 @@ def _compare_node(round: Witnessed, node: Node) -> Compared:
             moving,
             stream(round.seed, "differences", node.name),
         )
-    except Exception as error:  # a user's module, operator or oracle may raise anything
+    except FOREIGN as error:  # a user's module, operator or oracle may raise anything
         return _unknown(f"{type(error).__name__}: {error}")
 
 
@@ -202,7 +203,7 @@ def _compare_loss(round: Witnessed, loss: PlayerLoss) -> Compared:
         if not mode.wrote([found], ()):
             return Compared({})
         return _compare(play, product, places, moving, stream(round.seed, "differences", repr(loss)))
-    except Exception as error:  # a user's function may raise anything
+    except FOREIGN as error:  # a user's function may raise anything
         return _unknown(f"{type(error).__name__}: {error}")
 
 

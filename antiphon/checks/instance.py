@@ -1,7 +1,7 @@
 """One grammar with one seed, in float64: what it plays is played once, however many promises are measured on it."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import final
 
@@ -12,9 +12,11 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.places import Places
 from antiphon.checks.suite import Learning
 from antiphon.checks.witness import States, Witnessed, kinds_of_rounds, learned, witnessed
+from antiphon.errors import FOREIGN
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import PlayerLoss, Promise
+from antiphon.grammars.oracle import State
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.promotion import in_double
 from antiphon.grammars.reference import Composed
@@ -35,7 +37,7 @@ class Instance:
         try:
             with in_double():
                 self._play(in_float64(grammar))
-        except Exception as error:  # a user's function of messages may refuse float64, and raise anything
+        except FOREIGN as error:  # a user's function of messages may refuse float64, and raise anything
             self._play_as_declared(error)
 
     @property
@@ -52,7 +54,7 @@ class Instance:
             try:
                 with in_double():
                     return measure(promise)
-            except Exception as error:  # a module may refuse float64, and raise anything
+            except FOREIGN as error:  # a module may refuse float64, and raise anything
                 self._play_as_declared(error)
         return list(map(self._remarked, measure(self._loosened(promise))))
 
@@ -63,7 +65,7 @@ class Instance:
         self._learned: dict[frozenset[str] | None, States] = {}
         self.places = Places(self)
 
-    def _play_as_declared(self, error: Exception) -> None:
+    def _play_as_declared(self, error: BaseException) -> None:
         self._play(self._declared)
         coarsest = max(_floats(self._declared), key=lambda dtype: torch.finfo(dtype).eps)
         self.rounding = math.sqrt(torch.finfo(coarsest).eps)
@@ -110,8 +112,9 @@ class Instance:
         return self._learned[players]
 
     def diverged(self, states: States) -> str:
-        """The first player who has a parameter that is no finite number; empty if nobody has."""
-        return next((name for name in self.players if not _finite(states[name]["parameters"].values())), "")
+        """The first player who has a parameter that is no finite number and began as one; empty if nobody has."""
+        began = self.rounds()[0].before
+        return next((name for name in self.players if not _finite(states[name], began[name])), "")
 
     def rounds_after(self, states: States, count: int = 1) -> list[Witnessed]:
         """Rounds in which nobody moves any more, from these states on."""
@@ -125,8 +128,9 @@ def _floats(grammar: Grammar) -> set[torch.dtype]:
     return {dtype for dtype in found if dtype.is_floating_point or dtype.is_complex}
 
 
-def _finite(parameters: Iterable[Tensor]) -> bool:
-    return all(bool(each.isfinite().all()) for each in parameters)
+def _finite(state: State, began: State) -> bool:
+    pairs = zip(state["parameters"].values(), began["parameters"].values(), strict=True)
+    return all(bool((now.isfinite() | ~first.isfinite()).all()) for now, first in pairs)
 
 
 def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:

@@ -51,11 +51,12 @@ def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a
         return value
     if not value.is_complex() and (bool((value > 0).all()) or bool((value < 0).all())):
         return _scaled(value, draw, size)
-    scale = float(value.abs().square().mean().sqrt()) or math.prod(value.shape[1:]) ** -0.5
+    finite = value.isfinite()  # a mask of -inf stays one
+    scale = float(value[finite].abs().square().mean().sqrt()) or math.prod(value.shape[1:]) ** -0.5
     noise = SPREAD * size * scale * torch.randn(value.shape, generator=draw, dtype=value.dtype)
     if value.ndim > 1 and value.any():  # rows of zeros beside others are padding, which torch tells nothing
         noise[(value == 0).flatten(1).all(1)] = 0
-    return value + noise
+    return torch.where(finite, value + noise, value)
 
 
 def _buffer(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: as above

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, final
 from antiphon.checks.differences import Differences
 from antiphon.checks.perturbed import perturbed
 from antiphon.checks.witness import Witnessed, learned, witnessed
+from antiphon.errors import FOREIGN
 
 if TYPE_CHECKING:
     from antiphon.checks.instance import Instance
@@ -66,7 +67,7 @@ class Places:
             try:
                 states = perturbed(instance.grammar, start.before, instance.seed, size, buffers)
                 rounds = instance.kinds_from(states, start.number)
-            except Exception as error:  # a user's module or operator may raise anything
+            except FOREIGN as error:  # a user's module or operator may raise anything
                 why = _cause(error)
                 continue
             if _finite(rounds):
@@ -83,7 +84,7 @@ class Places:
             if instance.diverged(states):
                 return self._nothing(LATE, f"the parameters of {instance.diverged(states)!r} are no numbers there")
             rounds = instance.kinds_from(states, PLAYED)
-        except Exception as error:  # a user's module, operator or agent may raise anything
+        except FOREIGN as error:  # a user's module, operator or agent may raise anything
             return self._nothing(LATE, _cause(error))
         return rounds if _finite(rounds) else self._nothing(LATE, "a loss is no finite number there")
 

@@ -8,7 +8,7 @@ from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.placement import Placement
-from antiphon.errors import AntiphonError, ExperimentError, GrammarError
+from antiphon.errors import FOREIGN, AntiphonError, ExperimentError, GrammarError
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import forked
@@ -111,7 +111,7 @@ def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
         grammar = factory(**arguments)
     except AntiphonError:
         raise
-    except (Exception, SystemExit) as error:  # a user's function may do anything
+    except FOREIGN as error:  # a user's function may do anything
         raise GrammarError(
             f"grammar {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that returns a grammar; correct it, or the table [arguments]."

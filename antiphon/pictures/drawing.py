@@ -61,6 +61,7 @@ class Drawing:
         """A line for each mark and arrow that differs, where it was drawn against another grammar."""
         return tuple(differences(self.picture))
 
+    @typed
     def save(self, path: str | Path) -> Path:
         """Write it; the ending chooses: .svg, .png, .html, .mmd or .md (Mermaid), .dot or .gv.
 

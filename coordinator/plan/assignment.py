@@ -7,9 +7,9 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.compile import StepOrder, compile_schedule
 from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
-from antiphon.errors import ExperimentError, PlacementError
+from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.numbers import told
+from antiphon.grammars.numbers import Natural, Threads
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 
@@ -39,8 +39,8 @@ def assign(
     agents: Mapping[str, AgentSpecification] | AgentSpecification | None = None,
     *,
     placement: Placement | None = None,
-    seed: int = 0,
-    threads: int = 1,
+    seed: Natural = 0,
+    threads: Threads = 1,
     order: StepOrder | None = None,
     record: bool = False,
 ) -> Assignment:
@@ -49,17 +49,11 @@ def assign(
     agents: one per player, or one for all; Adam with torch's own arguments where none is given.
     placement: everyone on one worker where none is given. order: split where several workers wait for each other,
     plain on one, unless given. record: have every worker note when it plays what.
-    Raises PlacementError for an agent of somebody who is no player, ExperimentError for one that is no specification.
+    Raises PlacementError for an agent of somebody who is no player.
     """
     players = [player.name for player in grammar.query.players]
     if agents is None or isinstance(agents, AgentSpecification):
         agents = dict.fromkeys(players, agents or AgentSpecification.of())
-    for name, each in agents.items() if isinstance(agents, Mapping) else [("every player", agents)]:
-        if not isinstance(each, AgentSpecification):
-            raise ExperimentError(
-                f"the agent of {name} is to be an antiphon.agent(...), and {told(each)} arrived. "
-                "Write antiphon.agent('Adam', lr=0.001), or a mapping from players to such."
-            )
     for name in agents:
         if name not in players:
             raise PlacementError(

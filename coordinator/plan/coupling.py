@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from antiphon.errors import FOREIGN
 from antiphon.grammars.module_state import load_module, module_state
 from antiphon.grammars.oracle import State
 from antiphon.grammars.sampling import draw
@@ -42,7 +43,7 @@ def coupling(
             inputs = [draw(values, kind, sizes).to(device or torch.device("cpu")) for kind in asked]
         try:
             return _coupling(function, inputs, asked)
-        except Exception as error:  # any function may refuse these inputs in its own way
+        except FOREIGN as error:  # any function may refuse these inputs in its own way
             shapes = ", ".join(str(tuple(value.shape)) for value in inputs)
             found = f"it could not be tried on {shapes} and on its halves ({type(error).__name__}: {error})"
     return found

@@ -10,7 +10,7 @@ from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
 from antiphon.grammars.names import fault_of
-from antiphon.grammars.numbers import told
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.query import Kind
 from antiphon.grammars.typed import typed
 
@@ -46,6 +46,7 @@ class Room:
     runtime_env: str = ""
 
 
+@typed
 @dataclass(frozen=True)
 class Placement:
     """Workers in a fixed order, each with the players, oracles and losses that it hosts, and what they are given.
@@ -65,7 +66,7 @@ class Placement:
     agents: tuple[tuple[str, str], ...] = ()
     rooms: tuple[tuple[str, Room], ...] = ()
     strategy: Strategy = Strategy.PACK
-    replicas: tuple[tuple[str, int], ...] = ()
+    replicas: tuple[tuple[str, Count], ...] = ()
     sharded: tuple[str, ...] = ()
     coupled: tuple[str, ...] = ()
     precision: tuple[tuple[str, Precision], ...] = ()
@@ -94,9 +95,6 @@ class Placement:
                         f"{what} for {worker!r}, which is no worker; expected one of {sorted(known)}. "
                         "Add the worker, or name one of these."
                     )
-        for worker, count in self.replicas:
-            if count < 1:
-                raise PlacementError(f"worker {worker!r} is there {count} times; expected 1 or more. Correct it.")
 
     @functools.cached_property
     def host_of(self) -> Mapping[str, str]:
@@ -155,15 +153,7 @@ def _refuse_repeated(names: list[str]) -> None:
 
 
 def hosted(grammar: Grammar) -> tuple[str, ...]:
-    """Everyone who gets a place: oracles, players and losses, in the order in which Q first asks them.
-
-    Raises PlacementError for what is no grammar.
-    """
-    if not isinstance(grammar, Grammar):
-        raise PlacementError(
-            f"a placement is of an antiphon.Grammar, and {told(grammar)} arrived. Write Grammar(name, query, response, "
-            "objective, guarantee), or take one of the library."
-        )
+    """Everyone who gets a place: oracles, players and losses, in the order in which Q first asks them."""
     kinds = (Kind.ORACLE, Kind.PLAYER, Kind.LOSS)
     asked = [
         node.owner if node.kind is not Kind.LOSS else node.name for node in grammar.query.nodes if node.kind in kinds

@@ -6,9 +6,13 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from antiphon.grammars.numbers import Count
+from antiphon.grammars.typed import typed
+
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 
+@typed
 @final
 class GaussianDensity(nn.Module):
     """log N(x; mean, L L'): (batch, dimension) -> (batch,). At first the standard normal.
@@ -17,7 +21,7 @@ class GaussianDensity(nn.Module):
     mean: (dimension,). log_diagonal: of L, (dimension,). below: L's entries below its diagonal, row by row.
     """
 
-    def __init__(self, dimension: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, dimension: Count, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(dimension, dtype=dtype))
         self.log_diagonal = nn.Parameter(torch.zeros(dimension, dtype=dtype))
@@ -40,6 +44,7 @@ class GaussianDensity(nn.Module):
         return -0.5 * (white.square().sum(0) + len(self.mean) * _LOG_TWO_PI) - self.log_diagonal.sum()
 
 
+@typed
 def normal_inverse_wishart(
     density: GaussianDensity, center: Tensor, scale: Tensor, strength: float, freedom: float
 ) -> Tensor:

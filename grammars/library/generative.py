@@ -5,28 +5,37 @@ from collections.abc import Sequence
 from math import prod
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.inference import made_for, make_module
+from antiphon.grammars.numbers import Count, Image, Some
+from antiphon.grammars.typed import typed
 
 
+@typed
 @final
 class DenseAnalysis(nn.Sequential):
     """Numbers about an example: (batch, *example) -> (batch, outputs). A Curator, or the network of an Encoder."""
 
-    def __init__(self, example: Sequence[int], outputs: int, widths: Sequence[int], slope: float = 0.0) -> None:
+    def __init__(self, example: Sequence[Count], outputs: Count, widths: Sequence[Count], slope: float = 0.0) -> None:
         super().__init__(nn.Flatten(), *_rectified(prod(example), outputs, widths, slope))
 
 
+@typed
 @final
 class DenseSynthesis(nn.Sequential):
     """An example of numbers: (batch, latent) -> (batch, *example); logits, or in (0, 1) if `squashed`."""
 
-    def __init__(self, latent: int, example: Sequence[int], widths: Sequence[int], squashed: bool = False) -> None:
+    def __init__(
+        self, latent: Count, example: Sequence[Count], widths: Sequence[Count], squashed: bool = False
+    ) -> None:
         layers = [*_rectified(latent, prod(example), widths, 0.0), nn.Unflatten(1, tuple(example))]
         super().__init__(*layers, *([nn.Sigmoid()] if squashed else []))
 
 
+@typed
 @final
 class ConvolutionalAnalysis(nn.Sequential):
     """Numbers about an image: (batch, c, h, w) -> (batch, outputs), each convolution of stride two halving h and w.
@@ -34,7 +43,7 @@ class ConvolutionalAnalysis(nn.Sequential):
     image: (c, h, w), h and w divisible by two for every one of `channels`.
     """
 
-    def __init__(self, image: Sequence[int], outputs: int, channels: Sequence[int], slope: float = 0.0) -> None:
+    def __init__(self, image: Image, outputs: Count, channels: Sequence[Count], slope: float = 0.0) -> None:
         depth, height, width = image
         layers: list[nn.Module] = []
         for after in channels:
@@ -43,6 +52,7 @@ class ConvolutionalAnalysis(nn.Sequential):
         super().__init__(*layers, nn.Flatten(), nn.Linear(depth * height * width, outputs))
 
 
+@typed
 @final
 class ConvolutionalSynthesis(nn.Sequential):
     """An image of numbers: (batch, latent) -> (batch, c, h, w), each transposed convolution doubling h and w.
@@ -50,7 +60,7 @@ class ConvolutionalSynthesis(nn.Sequential):
     channels: from the coarsest on; image: as in `ConvolutionalAnalysis`; logits, or in (0, 1) if `squashed`.
     """
 
-    def __init__(self, latent: int, image: Sequence[int], channels: Sequence[int], squashed: bool = False) -> None:
+    def __init__(self, latent: Count, image: Image, channels: Some, squashed: bool = False) -> None:
         depth, height, width = image
         coarse = (channels[0], height >> len(channels), width >> len(channels))
         layers: list[nn.Module] = [nn.Linear(latent, prod(coarse)), nn.ReLU(), nn.Unflatten(1, coarse)]
@@ -59,6 +69,7 @@ class ConvolutionalSynthesis(nn.Sequential):
         super().__init__(*layers[:-1], *([nn.Sigmoid()] if squashed else []))
 
 
+@typed
 @final
 class Reparametrized(nn.Module):
     """An Encoder of a network that plays mean and log-scale side by side: z = m(x) + s(x) eps (essay, section 2.2).
@@ -68,7 +79,7 @@ class Reparametrized(nn.Module):
 
     def __init__(self, network: Factory) -> None:
         super().__init__()
-        self.network: nn.Module = network()
+        self.network = made_for(f"the network of {type(self).__name__}", make_module, network)
 
     def forward(self, eps: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """eps: (batch, latent). z: (batch, latent), and log |det dz/deps| = sum of log s: (batch,)."""
@@ -76,6 +87,7 @@ class Reparametrized(nn.Module):
         return mean + log_scale.exp() * eps, log_scale.sum(1)
 
 
+@typed
 @final
 class Isotropic(nn.Module):
     """A Decoder of a network that plays the mean of x, with one scale for all of it that is learned as well.
@@ -86,8 +98,8 @@ class Isotropic(nn.Module):
 
     def __init__(self, network: Factory) -> None:
         super().__init__()
-        self.network: nn.Module = network()
-        first = next(self.network.parameters())
+        self.network = made_for(f"the network of {type(self).__name__}", make_module, network)
+        first = next(self.network.parameters(), torch.empty(()))
         self.log_scale = nn.Parameter(first.new_zeros(()))
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +107,7 @@ class Isotropic(nn.Module):
         return self.network(z), self.log_scale.expand(len(z))
 
 
-def _rectified(inputs: int, outputs: int, widths: Sequence[int], slope: float) -> list[nn.Module]:
+def _rectified(inputs: int, outputs: Count, widths: Sequence[Count], slope: float) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for width in widths:
         layers += [nn.Linear(inputs, width), nn.LeakyReLU(slope)]

@@ -10,6 +10,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Exact, PlayerLoss, promised
 from antiphon.grammars.library.experience import experience
+from antiphon.grammars.numbers import Positive
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.typed import typed
@@ -18,20 +19,19 @@ from antiphon.grammars.writing import Message
 
 @typed
 def implicit_temporal_difference(
-    nature: OracleDeclaration, critic: Factory, *, step: float, gamma: float = 0.99
+    nature: OracleDeclaration, critic: Factory, *, step: Positive, gamma: float = 0.99
 ) -> Grammar:
     """`semi_gradient` with one more edit of R: what V(s) is told is solved for (see `antiphon.grammars.bellman`).
 
     critic: `torch.nn.Linear` of the features s to one value, for then the solution is closed. step: the learning rate
     with which Critic moves, by plain SGD. A response cannot ask where its player will go, so R has to be told it: under
     another optimizer, or another rate, what arrives is only a scaled semi-gradient.
-    Raises GrammarError for another critic, or a step that is not positive.
+    Raises GrammarError for another critic.
     """
-    if critic.target is not nn.Linear or not step > 0:
+    if critic.target is not nn.Linear:
         raise GrammarError(
-            f"implicit_temporal_difference was given critic {critic!r} and step {step!r}; expected torch.nn.Linear, "
-            "whose implicit step has a closed form, and a positive step. Put the network into Nature's features, or "
-            "take another method."
+            f"implicit_temporal_difference was given critic {critic!r}; expected torch.nn.Linear, whose implicit step "
+            "has a closed form. Put the network into Nature's features, or take another method."
         )
     q = QueryDraft()
     seen = experience(q, nature)

@@ -2,13 +2,13 @@
 
 from torch import Tensor
 
-from antiphon.errors import GrammarError
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
 from antiphon.grammars.library.penalty import Penalised
+from antiphon.grammars.numbers import Count
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.typed import typed
@@ -29,18 +29,12 @@ def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
 
 
 @typed
-def maximum_a_posteriori(nature: OracleDeclaration, density: Factory, log_prior: Factory, examples: int) -> Grammar:
+def maximum_a_posteriori(nature: OracleDeclaration, density: Factory, log_prior: Factory, examples: Count) -> Grammar:
     """As `maximum_likelihood`, and Estimator's parameters have a prior: minimise -E[log Q_theta(x)] - log p(theta) / n.
 
     log_prior: a function of the density's module (see `Penalised`) that returns the scalar log p(theta).
     examples: n, how many x the data set holds; the expectation above is a mean, and the posterior is of a sum.
-    Raises GrammarError unless n is at least 1.
     """
-    if examples < 1:
-        raise GrammarError(
-            f"maximum_a_posteriori was given {examples} examples; expected the size of the data set, at least 1, over "
-            "which the prior is shared out. Correct the number."
-        )
     q = QueryDraft()
     x = _first(q.oracle("Nature", nature)())
     log_density, prior = q.player("Estimator", Penalised, density, log_prior)(x)

@@ -9,14 +9,16 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.numbers import Count, Image
 from antiphon.grammars.typed import typed
 
 
+@typed
 @final
 class Dense(nn.Sequential):
     """max(0, W x + b): (batch, inputs) -> (batch, outputs). One player of a feedforward network."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: Count, outputs: Count) -> None:
         super().__init__(nn.Linear(inputs, outputs), nn.ReLU())
 
 
@@ -33,11 +35,12 @@ class Convolution(nn.Module):
         return torch.relu(self.convolution(x))
 
 
+@typed
 @final
 class Perceptron(nn.Sequential):
     """A whole feedforward network as one player: (batch, inputs) -> (batch, outputs), rectified in between."""
 
-    def __init__(self, inputs: int, outputs: int, widths: Sequence[int] = (64, 64)) -> None:
+    def __init__(self, inputs: Count, outputs: Count, widths: Sequence[Count] = (64, 64)) -> None:
         super().__init__(*_rectified(inputs, outputs, widths))
 
 
@@ -66,15 +69,16 @@ class Within(nn.Module):
         return torch.where(below & above, between, torch.where(below | above, beyond, x))
 
 
+@typed
 @final
 class Policy(nn.Sequential):
     """mu(s): (batch, state) -> (batch, action), within these bounds of each dimension: (-1, 1) if there are none."""
 
     def __init__(
         self,
-        state: int,
-        action: int,
-        widths: Sequence[int] = (256, 256),
+        state: Count,
+        action: Count,
+        widths: Sequence[Count] = (256, 256),
         low: Sequence[float] | None = None,
         high: Sequence[float] | None = None,
     ) -> None:
@@ -82,12 +86,13 @@ class Policy(nn.Sequential):
         super().__init__(*_rectified(state, action, widths), last)
 
 
+@typed
 @final
 class StateAction(nn.Module):
     """A function of state and action: (batch, state), (batch, action) -> (batch, outputs). Critic has one output,
     Deviator one per dimension of the action."""
 
-    def __init__(self, state: int, action: int, outputs: int = 1, widths: Sequence[int] = (256, 256)) -> None:
+    def __init__(self, state: Count, action: Count, outputs: Count = 1, widths: Sequence[Count] = (256, 256)) -> None:
         super().__init__()
         self.network = nn.Sequential(*_rectified(state + action, outputs, widths))
 
@@ -98,7 +103,7 @@ class StateAction(nn.Module):
 
 @typed
 def dense_layers(
-    example: Sequence[int], widths: Sequence[int], classes: int, dropout: float = 0.0
+    example: Sequence[Count], widths: Sequence[Count], classes: Count, dropout: float = 0.0
 ) -> Mapping[str, Factory]:
     """A feedforward network as named layers, a player each, for examples of the shape `example`; logits of `classes`.
 
@@ -117,7 +122,7 @@ def dense_layers(
 
 @typed
 def convolutional_layers(
-    example: Sequence[int], channels: Sequence[int], widths: Sequence[int], classes: int, dropout: float = 0.0
+    example: Image, channels: Sequence[Count], widths: Sequence[Count], classes: Count, dropout: float = 0.0
 ) -> Mapping[str, Factory]:
     """Convolutions, each followed by a halving max-pool (a parameterless operator), then `dense_layers`.
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import make_operator
+from antiphon.grammars.typed import typed
 
 
 @final
@@ -30,6 +31,7 @@ class Penalised(nn.Module):
         return (*outputs, self.penalty(self.module))
 
 
+@typed
 def squared_norm(module: nn.Module, weight: float = 1.0, biases: bool = True) -> Tensor:
     """`weight` times the sum of the squares of all parameters (ridge); without vectors where `biases` is False."""
     squares = [each.square().sum() for each in module.parameters() if biases or each.dim() > 1]

@@ -5,12 +5,16 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from antiphon.grammars.numbers import Count
+from antiphon.grammars.typed import typed
 
+
+@typed
 @final
 class Point(nn.Module):
     """theta itself, (dimension,), every number of it `start` at first. It takes no input."""
 
-    def __init__(self, dimension: int, start: float = 0.0, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, dimension: Count, start: float = 0.0, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.theta = nn.Parameter(torch.full((dimension,), start, dtype=dtype))
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.typed import typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Span:
         return f"{self.player}[{self.start}:{self.stop}]"
 
 
+@typed
 @dataclass(frozen=True)
 class Regrouping:
     """A grammar, another one whose players are groups or parts of its players, and who plays what.
@@ -51,6 +53,7 @@ class Regrouping:
                     )
 
     @classmethod
+    @typed
     def none(cls, grammar: Grammar) -> "Regrouping":
         """Everybody stays who they are."""
         return cls(grammar, grammar, tuple((name, (Span(name, 0, size),)) for name, size in sizes(grammar).items()))
@@ -60,12 +63,14 @@ class Regrouping:
         """The same regrouping, from `grammar` to `origin`."""
         return Regrouping(self.grammar, self.origin, tuple(inverse(self.spans).items()))
 
+    @typed
     def then(self, further: "Regrouping") -> "Regrouping":
         """This regrouping, and another one of what it makes."""
         own = dict(self.spans)
         spans = ((name, joined(cut(own[span.player], span) for span in each)) for name, each in further.spans)
         return Regrouping(self.origin, further.grammar, tuple(spans))
 
+    @typed
     def carry(self, vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From a vector for each player (or clone) of `origin` to one for each of `grammar` that is made of these."""
         return {

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from antiphon.errors import GrammarError
 from antiphon.grammars.brick import ENTRANCE, Brick, Part
 from antiphon.grammars.factory import Factory
-from antiphon.grammars.inference import make_module
+from antiphon.grammars.inference import made_for, make_module
 from antiphon.grammars.plain import is_hooked, is_plain
 from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.regrouping.composite import Composite
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.typed import typed
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Identity)
 """Modules without parameters that act on each number by itself, so that each unit of a layer has its own."""
@@ -44,6 +45,7 @@ class Unit:
         return nn.Sequential(unit, *functions) if functions else unit
 
 
+@typed
 def children(whole: Factory) -> Brick:
     """A network as a brick of its children: those with parameters are players, the others operators.
 
@@ -74,6 +76,7 @@ def children(whole: Factory) -> Brick:
     return Brick(tuple(parts), (Port(parts[-1].name),))
 
 
+@typed
 def units(whole: Factory) -> Brick:
     """A layer as a brick of its units, each a player, and of `join`, which lays what they play side by side.
 
@@ -105,7 +108,7 @@ def join(*values: Tensor) -> Tensor:
 
 def _made(whole: Factory) -> nn.Module:
     with forked():
-        return make_module(whole)
+        return made_for(f"{whole!r}, to be taken apart,", make_module, whole)
 
 
 def _links(module: nn.Module) -> list[Any]:  # Any: modules, of whichever class

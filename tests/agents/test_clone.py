@@ -1,11 +1,9 @@
 """Clone: a copy that moves only when asked to, a fraction of the way or all of it."""
 
-import pytest
 import torch
 from torch import nn
 
 from antiphon.agents import AgentSpecification, Clone, Player
-from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
 
 
@@ -66,13 +64,3 @@ def test_continues_exactly_from_its_state():
     clone.follow()
     resumed.follow()
     assert equal(resumed.module, clone.module) and resumed.follows == clone.follows == 4
-
-
-@pytest.mark.parametrize("soft", [0.0, 1.5])
-def test_refuses_what_never_follows_or_overshoots(soft: float):
-    with pytest.raises(ExperimentError) as caught:
-        Clone(critic(), soft)
-    assert str(caught.value) == (
-        f"the clone of player 'critic' was given soft={soft}; expected 0 < soft <= 1, or None. "
-        "Give the fraction of the way that one step goes."
-    )

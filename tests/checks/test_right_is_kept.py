@@ -83,12 +83,22 @@ def alone(h: Tensor, _: Tensor) -> Tensor:
     return h.mean()
 
 
+class Masked(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(6, 4)
+        self.mask = nn.Parameter(torch.tensor([0.0, 0.1, -torch.inf, 0.2]))
+
+    def forward(self, input: Tensor) -> Tensor:
+        return (super().forward(input) + self.mask).softmax(1)[:, :2].exp()
+
+
 MISSING = torch.rand(32, 1, generator=torch.Generator().manual_seed(1)).index_fill(0, torch.arange(0, 32, 4), torch.nan)
 WORDS = torch.randint(0, 7, (32, 3), generator=torch.Generator().manual_seed(1))
 GAMES = {
     "labels that are missing": partial(game, player=(nn.Linear, 6, 1), y=MISSING, loss=where_known),
     "a function of symmetric matrices": partial(game, spread_out, torch.linalg.cholesky),
     "padding": partial(game, player=(partial(nn.Embedding, 7, 4, padding_idx=0),), x=WORDS),
+    "a parameter of minus infinity": partial(game, player=(Masked,)),
     "a function that bends within a step": partial(game, lambda h: torch.sin(1e7 * h)),
     "numbers taken out of a tensor": partial(game, normalised),
     "numbers copied out of a tensor": partial(game, constant),

@@ -239,7 +239,6 @@ def test_coupling_is_tried_at_the_declared_batch_on_values_that_are_taken() -> N
          "Give it fewer replicas, or a larger batch."),
         ({"Nature": 2}, "'Nature' lives on worker 'Nature', which has replicas, and is no player; expected players "
          "alone there, ['First', 'Second', 'Norm', 'Last']. Give 'Nature' a worker of its own."),
-        ({"First": 0}, "worker 'First' is there 0 times; expected 1 or more. Correct it."),
         ({"Frist": 2}, "replicas for 'Frist', which is no worker; expected one of ['First', 'Last', 'Loss', 'Nature', "
          "'Norm', 'Second']. Add the worker, or name one of these."),
     ],

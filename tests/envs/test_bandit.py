@@ -39,12 +39,6 @@ def test_the_reward_is_the_quadratic():
     assert oracle.report() == {"pulls": 3}
 
 
-def test_refusals():
-    with pytest.raises(OracleError) as refused:
-        quadratic_bandit(0, batch=1)
-    assert str(refused.value) == ("quadratic_bandit: dimension is 0 and batch 1; expected at least 1. Correct them.")
-
-
 def test_an_action_out_of_all_bounds_is_refused_with_its_round():
     with pytest.raises(OracleError, match=r"^quadratic bandit answered NaN or infinity in round 3"):
         quadratic_bandit(2, batch=1).make(seed=0).answer("reward", (torch.full((1, 2), 1e30),), 3)

@@ -36,11 +36,6 @@ def test_an_action_is_rewarded_in_the_state_that_was_shown():
 
 
 def test_refusals():
-    with pytest.raises(OracleError) as refused:
-        contextual_bandit(miss, 0, 1, batch=1)
-    assert str(refused.value) == (
-        "contextual_bandit: state is 0, action 1 and batch 1; expected at least 1. Correct them."
-    )
     oracle = contextual_bandit(miss, 1, 1, batch=1).make(seed=0)
     oracle.answer("observe", (), 0)
     with pytest.raises(OracleError) as refused:

@@ -141,7 +141,6 @@ def test_digits_are_those_of_scikit_learn():
             lambda: arrays(torch.zeros(3), torch.zeros(2), batch=1),
             "arrays: expected columns of one length; lengths [3, 2] arrived. Correct the shorter ones.",
         ),
-        (lambda: digits(1, split="dev"), "digits: the split is 'dev'; expected 'train' or 'test'. Correct it."),
     ],
 )
 def test_refusals(make, text):

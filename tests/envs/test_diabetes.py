@@ -6,7 +6,6 @@ import torch
 from sklearn.datasets import load_diabetes
 
 from antiphon.envs import diabetes, diabetes_arrays
-from antiphon.errors import OracleError
 from antiphon.oracles.testing import check_oracle
 
 
@@ -39,9 +38,3 @@ def test_the_test_split_is_scaled_by_training_and_shares_no_patient_with_it():
 
 def test_the_split_is_always_the_same():
     assert torch.equal(diabetes_arrays("test")[0], diabetes_arrays("test")[0])
-
-
-def test_another_split_is_refused():
-    with pytest.raises(OracleError) as refused:
-        diabetes_arrays("validation")
-    assert str(refused.value) == "diabetes: the split is 'validation'; expected 'train' or 'test'. Correct it."

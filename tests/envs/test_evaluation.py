@@ -53,8 +53,6 @@ def test_an_episode_without_an_end_is_cut_and_counted():
     with pytest.warns(UserWarning, match=r"^environment 'Tiles': 2 of 2 episodes were cut after 2 steps"):
         assert episode_returns(Tiles, push, [0, 1], max_steps=2) == [18.0, 18.0]
     assert played_episodes(Tiles, push, [0], max_steps=3) == ([27.0], 1)
-    with pytest.raises(OracleError, match="'Tiles': max_steps is 0; expected at least 1"):
-        played_episodes(Tiles, push, [0], max_steps=0)
 
 
 def test_without_a_bound_of_ones_own_it_is_cut_as_well():

@@ -277,15 +277,7 @@ def test_an_environment_that_a_module_registers(tmp_path, monkeypatch):
         ),
         (
             lambda: nature(Line, envs=8, capacity=7),
-            "environment 'Line': capacity is 7; expected at least 8. Correct it.",
-        ),
-        (
-            lambda: nature(Line, reward_scale=0.0),
-            "environment 'Line': reward_scale is 0.0; expected a number above 0. Correct it.",
-        ),
-        (
-            lambda: nature(Line, vectorization="threads"),  # pyright: ignore[reportArgumentType]
-            "environment 'Line': vectorization is 'threads'; expected 'sync' or 'async'. Correct it.",
+            "environment 'Line': capacity is 7; expected at least 8, a transition per copy. Raise it.",
         ),
     ],
 )

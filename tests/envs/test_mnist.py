@@ -65,11 +65,6 @@ def test_the_state_of_drawn_pixels_is_that_of_the_data():
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: mnist(1, split="dev"), "mnist: the split is 'dev'; expected 'train' or 'test'. Correct it."),
-        (
-            lambda: mnist_arrays(binary="maybe"),  # pyright: ignore[reportArgumentType]
-            "mnist: binary is 'maybe'; expected 'no', 'fixed' or 'dynamic'. Correct it.",
-        ),
         (
             lambda: binarized(arrays(torch.arange(3), batch=1)),
             "binarized: expected probabilities to draw from, in a floating dtype; int64[batch] arrived. "

@@ -49,7 +49,7 @@ def test_states_are_met_as_often_as_the_discounted_return_weighs_them():
 def test_refusals():
     with pytest.raises(OracleError) as refused:
         regulator(SYSTEM, envs=8, capacity=4)
-    assert str(refused.value) == "regulator: capacity is 4; expected at least 8. Correct it."
+    assert str(refused.value) == "regulator: capacity is 4; expected at least 8, a transition per copy. Raise it."
     oracle = regulator(SYSTEM, envs=1).make(seed=0)
     with pytest.raises(OracleError) as refused:
         oracle.answer("replay", (), 0)

@@ -37,7 +37,7 @@ from rigs.games import points
 MARKUP = ["[/x]", "[bold]x", "<!--<script>", "</script>", "]]>&lt;", 'a"b', "it's", "x\\", "\\N", "```", "#1;", "a|b"]
 MARKUP += ["::x", "$x_{$", "%41", "../x", "manifest", ":smile:", "é漢🎉"]
 NAMES = st.lists(st.sampled_from(MARKUP), min_size=1, max_size=4).map("".join).filter(lambda name: name.strip())
-UNPRINTABLE = ["a\x1b[31mb", "\x00", "a\nb", "\ud800", "\u202eabc", "", "  ", "A@agent", 5]
+UNPRINTABLE = ["a\x1b[31mb", "\x00", "a\nb", "\ud800", "\u202eabc", "", "  ", "A@agent"]
 
 
 def game(name: str) -> Grammar:
@@ -120,10 +120,14 @@ def test_a_name_is_a_file_of_its_own_in_a_checkpoint(tmp_path_factory, name, tim
 
 
 def test_no_two_names_share_a_file(tmp_path):
-    names = ["manifest", "%6Danifest", "%6danifest", "a/b", "a%2Fb", "x" * 300, "x" * 301, "..", "."]
+    names = ["manifest", "Manifest", "%6Danifest", "%6danifest", "a/b", "a%2Fb", "x" * 300, "x" * 301, "..", "."]
+    names += ["dense", "Dense", "DENSE", "dEnse", "ReLU", "RELU"]
     save_states(tmp_path, {name: {"is": name} for name in names})
     write_manifest(tmp_path, Manifest("", 0, 0, tuple(names)))
     assert load_states(tmp_path, names) == {name: {"is": name} for name in names}
+    files = [path.name.lower() for path in tmp_path.iterdir()]  # as a file system that does not tell case has them
+    assert len(set(files)) == len(files) == 2 * len(names) + 1
+    assert (tmp_path / "Dense.safetensors").exists()
 
 
 @given(NAMES | st.text(min_size=1))

@@ -183,15 +183,6 @@ def test_a_pass_inside_a_pass_is_refused(begun, refusal):
     )
 
 
-def test_a_clone_out_of_range_is_refused(begun, refusal):
-    q, _, _ = begun
-    a = q.player("A", Dense, 3, 3)
-    assert refusal(GrammarError, lambda: q.clone("A~", a, soft=2)) == (
-        "clone 'A~' of player 'A' follows by soft=2; expected a number in (0, 1], or None for an entire copy. "
-        "Give the fraction of the way that it goes each time."
-    )
-
-
 class Chain(nn.Sequential):
     def __init__(self) -> None:
         super().__init__(nn.Linear(3, 3, dtype=torch.float64), nn.ReLU())

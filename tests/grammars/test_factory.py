@@ -1,7 +1,10 @@
 """Factory: a call as a value, equal when its description is, refused when it carries something alive."""
 
+import copy
 import functools
+import operator
 import pickle
+import threading
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,6 +21,17 @@ from antiphon.grammars.factory import Factory, describe
 class Options:
     rate: float
     names: tuple[str, ...] = ()
+
+
+class Scaled:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * x
+
+    def twice(self, x):
+        return self(self(x))
 
 
 class Colour(Enum):
@@ -71,10 +85,46 @@ def test_it_travels_to_other_processes():
         ("1", 1),
         (functools.partial(max, 1), functools.partial(max, 2)),
         (lambda x: x + 1, lambda x: x + 2),
+        (Scaled(1), Scaled(2)),
+        (Scaled(1).twice, Scaled(2).twice),
+        (operator.itemgetter(0), operator.itemgetter(1)),
+        (", ".join, "; ".join),
+        (torch.vmap(nn.functional.relu, in_dims=0), torch.vmap(nn.functional.relu, in_dims=1)),
+        (torch.ones(2, dtype=torch.complex64) * 1j, (torch.ones(2, dtype=torch.complex64) * 1j).conj()),
     ],
 )
 def test_different_values_are_described_differently(one, other):
     assert describe(one) != describe(other)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Scaled(1), Scaled(1).twice, torch.compile(nn.functional.relu), torch.ops.aten.relu, np.add, nn.functional.relu],
+    ids=str,
+)
+def test_what_can_be_called_is_described_alike_when_it_is_made_alike(value):
+    assert describe(value) == describe(copy.deepcopy(value))
+
+
+def test_an_object_that_cannot_be_made_again_is_refused(refusal):
+    text = refusal(GrammarError, lambda: describe(Scaled(threading.Lock())))
+    assert "lock" in text and "expected" in text.lower()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.empty(2, device="meta"),
+        lambda: torch.eye(2).to_sparse(),
+        lambda: torch.nested.nested_tensor([torch.ones(1)], layout=torch.jagged),
+        lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+def test_a_tensor_without_numbers_in_dense_memory_is_refused(make, refusal):
+    tensor = make()
+    text = refusal(GrammarError, lambda: Factory.of(nn.Identity, tensor))
+    assert str(tensor.layout) in text and "dense memory" in text and "Convert it" in text
 
 
 def test_the_order_of_keys_and_members_does_not_matter():

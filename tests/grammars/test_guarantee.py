@@ -70,11 +70,3 @@ def test_a_promise_of_a_value_that_is_no_longer_played_is_dropped():
     promises = promised(Exact(("A",), PlayerLoss.of(half, Port("L"))), Exact(("A",)), Estimated(("A",), UNKNOWN))
     found = promises.regrouped(lambda player: (player,), lambda port: None)
     assert found == promised(Exact(("A",)), Estimated(("A",), UNKNOWN))
-
-
-def test_a_mean_over_one_draw_is_refused():
-    with pytest.raises(GrammarError) as refused:
-        Estimated(("A",), draws=1)
-    assert str(refused.value) == (
-        "a promise of a mean was given draws=1; expected at least 2, to know how uncertain it is. Take more."
-    )

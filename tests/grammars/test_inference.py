@@ -193,6 +193,17 @@ def test_what_is_no_tensor_is_refused(refusal):
     )
 
 
+def quantized(x):
+    return torch.quantize_per_tensor(x, 0.1, 0, torch.quint8)
+
+
+@pytest.mark.parametrize(("operator", "kind"), [(torch.Tensor.to_sparse, "sparse_coo"), (quantized, "quint8")])
+@pytest.mark.filterwarnings("ignore:.*deprecated")
+def test_numbers_outside_of_dense_memory_are_refused_where_an_operator_is_declared(operator, kind, refusal):
+    text = refusal(ShapeError, lambda: played(operator, VECTOR))
+    assert "operator 'op'" in text and kind in text and "dense memory" in text and "to_dense" in text
+
+
 def test_writing_into_a_view_of_an_input_is_refused(refusal):
     text = refusal(GrammarError, lambda: played(Writes, VECTOR, arguments=(4, 2)))
     assert text.startswith("operator 'op' changes an input in place in ")

@@ -45,7 +45,6 @@ def test_they_are_values_that_can_be_read():
 @pytest.mark.parametrize(
     ("kind", "act", "text"),
     [
-        (ExperimentError, lambda: Grid(0.0), "Grid(width=0.0, origin=0.0): expected a width above 0. Correct it."),
         (
             ExperimentError,
             lambda: Nearest(((0.0,), (1.0, 2.0))),

@@ -7,7 +7,6 @@ from torch.testing import assert_close
 
 from antiphon.agents import AgentSpecification
 from antiphon.envs import arrays
-from antiphon.errors import GrammarError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.guarantee import Category
 from antiphon.grammars.library import maximum_a_posteriori, maximum_likelihood
@@ -94,16 +93,3 @@ def test_the_response_is_the_gradient_of_the_objective(points, told, prior):
         assert_close(one, two, rtol=1e-12, atol=1e-12)
     assert game.guarantee.categories == (Category.EXACT,)
     assert repr(game.objective) == ("minimise Surprise + Prior" if prior else "minimise Surprise")
-
-
-def test_a_prior_needs_a_number_of_examples(points, refusal):
-    text = refusal(
-        GrammarError,
-        lambda: maximum_a_posteriori(
-            arrays(points, batch=5), DENSITY, Factory.of(normal_inverse_wishart, **PRIOR), examples=0
-        ),
-    )
-    assert text == (
-        "maximum_a_posteriori was given 0 examples; expected the size of the data set, at least 1, over which the "
-        "prior is shared out. Correct the number."
-    )
