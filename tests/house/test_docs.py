@@ -17,7 +17,7 @@ def code_spans(text: str) -> list[str]:
 
 
 def paths(text: str) -> list[str]:
-    """Code spans that are paths of this repository (NAME stands for any), with the name of a test behind `::` where there is one."""
+    """Code spans that are paths here (NAME stands for any), with the name of a test behind `::` where there is one."""
     named = [span for span in code_spans(text) if re.fullmatch(r"(?:[\w.-]+/)+[\w.-]*(?:::\w+)?", span)]
     return [name for name in named if not name.startswith(MADE_BY_A_RUN) and "NAME" not in name]
 
