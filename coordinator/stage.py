@@ -16,6 +16,7 @@ from antiphon.agents.player import Player
 from antiphon.coordinator.assignment import Assignment
 from antiphon.coordinator.coupling import coupling
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
+from antiphon.coordinator.heap import keep_freed_memory
 from antiphon.coordinator.placement import Precision
 from antiphon.coordinator.schedule import Part, Query, Respond, Schedule, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
@@ -35,6 +36,7 @@ class Stage:
 
     def __init__(self, assignment: Assignment, worker: str, device: torch.device = CPU) -> None:
         """device: where everyone computes but the oracles, who live on the CPU."""
+        keep_freed_memory()
         self._assignment, self._grammar, self.worker, self.device = assignment, assignment.grammar, worker, device
         self._shares = _shares(assignment.schedule, worker)
         self._sharded: frozenset[str] = frozenset()
