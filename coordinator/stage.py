@@ -14,10 +14,16 @@ from torch.distributed.device_mesh import DeviceMesh
 from antiphon.agents.clone import Clone
 from antiphon.agents.player import Player
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
+<<<<<<< HEAD
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Part, Query, Respond, Schedule, Share
+=======
+from antiphon.coordinator.heap import keep_freed_memory
+from antiphon.coordinator.plan.placement import Precision
+from antiphon.coordinator.plan.schedule import Part, Query, Respond, Schedule, Share
+>>>>>>> main
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
@@ -35,6 +41,7 @@ class Stage:
 
     def __init__(self, assignment: Assignment, worker: str, device: torch.device = CPU) -> None:
         """device: where everyone computes but the oracles, who live on the CPU."""
+        keep_freed_memory()
         self._assignment, self._grammar, self.worker, self.device = assignment, assignment.grammar, worker, device
         self._shares = _shares(assignment.schedule, worker)
         self._sharded: frozenset[str] = frozenset()
