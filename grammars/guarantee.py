@@ -240,8 +240,9 @@ class Guarantee:
         return next((loss for loss in losses if loss is not None), None)
 
     def says_nothing_of(self, player: str) -> bool:
-        """Whether nothing is promised to a player: a surrogate is a promise about the objective, and to nobody."""
-        told = [each for each in self.promises if not isinstance(each, Surrogate)]
+        """Whether nothing is promised of what a player is told: a surrogate is a promise about the objective, and an
+        insulation about who does not tell it."""
+        told = [each for each in self.promises if not isinstance(each, Surrogate | Insulated)]
         return not any(player in each.players or not each.players for each in told)
 
     def regrouped(

@@ -68,6 +68,10 @@ class Composed:
         resting = (port for port in loss.inputs if port not in self.values)
         return not any(port.node in self.grammar.query.by_name for port in resting)
 
+    def begins(self, loss: PlayerLoss | None = None) -> bool:
+        """Whether at least a part of a player's loss was played in that round."""
+        return any(port in self.values for port in (self.grammar.objective.losses if loss is None else loss.inputs))
+
     def parameters(self, player: str) -> list[Tensor]:
         """The player's parameters, in the order of `named_parameters`."""
         return [each for each in self.modules[player].parameters() if each.requires_grad]

@@ -230,7 +230,11 @@ def _compare(
         return RIGHT
     each = {index: _difference(play, held, places, {index: arms[index]}, cotangents, base, told) for index in moving}
     wrong = {index: found.error for index, found in each.items() if found.differs}
-    if wrong:
+    if wrong:  # along one direction the two sides of a kink may look alike
+        other = {index: _arm(places[index], draw) for index in wrong}
+        once_more = (_difference(play, held, places, {index: other[index]}, cotangents, base, told) for index in wrong)
+        if not all(found.differs for found in once_more):
+            return _unknown("it has a kink there")
         first = each[next(iter(wrong))]
         return Compared(wrong, first.product / first.difference if first.difference else float("inf"))
     if all(found.agrees for found in each.values()):

@@ -1,7 +1,8 @@
 """One grammar with one seed, in float64: what it plays is played once, however many promises are measured on it."""
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -11,7 +12,17 @@ from torch import Tensor
 from antiphon.checks.measured import Measured
 from antiphon.checks.places import Places
 from antiphon.checks.suite import Learning
-from antiphon.checks.witness import States, Witnessed, kinds_of_rounds, learned, witnessed
+from antiphon.checks.witness import (
+    States,
+    Witnessed,
+    all_until,
+    by_kind,
+    kinds_of_rounds,
+    learned,
+    moving_all,
+    witnessed,
+)
+from antiphon.coordinator.streams import is_of_antiphon
 from antiphon.errors import FOREIGN
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
@@ -20,6 +31,7 @@ from antiphon.grammars.oracle import State
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.promotion import in_double
 from antiphon.grammars.reference import Composed
+from antiphon.grammars.response import Map
 from antiphon.grammars.types import dtype_name
 
 
@@ -31,9 +43,14 @@ class Instance:
     off besides, relative; 0 in float64.
     """
 
-    def __init__(self, grammar: Grammar, seed: int, learning: Learning) -> None:
+    def __init__(self, grammar: Grammar, seed: int, learning: Learning, promoted: bool = True) -> None:
+        """promoted: whether to float64; else it is played as it is declared, at the start alone."""
         self.seed, self.learning, self._declared = seed, learning, grammar
         self.rounding, self._remark = 0.0, ""
+        if not promoted:
+            self._play_coarsely("as it is played")
+            self.places = Places(self, further=False)
+            return
         try:
             with in_double():
                 self._play(in_float64(grammar))
@@ -65,13 +82,24 @@ class Instance:
         self._learned: dict[frozenset[str] | None, States] = {}
         self.places = Places(self)
 
+    @functools.cached_property
+    def as_declared(self) -> "Instance | None":
+        """The same in its own precision, where that may tell something else: where R has maps that a user wrote."""
+        maps = [each for each in self.grammar.response.nodes if isinstance(each, Map)]
+        if self.rounding or all(is_of_antiphon(each.operation) for each in maps):
+            return None
+        return Instance(self._declared, self.seed, self.learning, promoted=False)
+
     def _play_as_declared(self, error: BaseException) -> None:
+        cause = error.__cause__ or error
+        why = f"{type(cause).__name__}: {cause}".splitlines()[0]
+        self._play_coarsely(f"for float64 was refused: {why}")
+
+    def _play_coarsely(self, why: str) -> None:
         self._play(self._declared)
         coarsest = max(_floats(self._declared), key=lambda dtype: torch.finfo(dtype).eps)
         self.rounding = math.sqrt(torch.finfo(coarsest).eps)
-        cause = error.__cause__ or error
-        why = f"{type(cause).__name__}: {cause}".splitlines()[0]
-        self._remark = f"measured in {dtype_name(coarsest)}, within {self.rounding:.2g}, for float64 was refused: {why}"
+        self._remark = f"measured in {dtype_name(coarsest)}, within {self.rounding:.2g}, {why}"
 
     def _loosened(self, promise: Promise) -> Promise:
         loose = {name: self.rounding for name in ("tolerance", "bias") if self.rounding > getattr(promise, name, 1.0)}
@@ -83,9 +111,16 @@ class Instance:
 
     def rounds(self, count: int = 1) -> list[Witnessed]:
         """The first rounds of a run in which nobody moves and all hear something."""
-        if len(self._rounds) < count:
-            self._rounds = witnessed(self.grammar, self.seed, count=count)
-        return self._rounds[:count]
+        found = [each for each in self._rounds if each.told.keys() == {*self.players}]
+        if len(found) < count:
+            self._rounds = all_until(self.grammar, self.seed, count=count)
+            return self.rounds(count)
+        return found[:count]
+
+    def drawn(self, count: int) -> list[list[Witnessed]]:
+        """The rounds until all have heard something that often, those of a kind together."""
+        last = self.rounds(count)[-1].number
+        return by_kind(each for each in self._rounds if each.number <= last)
 
     def kinds_of_rounds(self) -> list[Witnessed]:
         """The first round of each kind: where passes rest, not the same is told in all rounds."""
@@ -100,6 +135,12 @@ class Instance:
             return kinds_of_rounds(self.grammar, self.seed, states, first)
         return witnessed(self.grammar, self.seed, states, first)
 
+    def kinds_after(self, rounds: int) -> list[Witnessed]:
+        """The same after so many rounds of a run in which everybody moves, and goes on to move."""
+        agents = moving_all(self.grammar, self.learning.all_agents)
+        witnessing = kinds_of_rounds if self._rests else witnessed
+        return witnessing(self.grammar, self.seed, first=rounds, agents=agents)
+
     @property
     def _rests(self) -> bool:
         return any(each.cadence != Cadence() for each in self.grammar.query.passes)
@@ -113,7 +154,7 @@ class Instance:
 
     def diverged(self, states: States) -> str:
         """The first player who has a parameter that is no finite number and began as one; empty if nobody has."""
-        began = self.rounds()[0].before
+        began = self.kinds_of_rounds()[0].before
         return next((name for name in self.players if not _finite(states[name], began[name])), "")
 
     def rounds_after(self, states: States, count: int = 1) -> list[Witnessed]:
@@ -138,6 +179,6 @@ def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> T
     return flattened(composed.gradient(player, loss))
 
 
-def flattened(tensors: list[Tensor]) -> Tensor:
+def flattened(tensors: Sequence[Tensor]) -> Tensor:
     """One vector of all numbers, in order."""
     return torch.cat([each.reshape(-1) for each in tensors])

@@ -3,14 +3,16 @@
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from antiphon.checks.alone import Alone
+from antiphon.checks.instance import flat_gradient, flattened
+from antiphon.checks.wiring import misled
 from antiphon.checks.witness import Witnessed
-from antiphon.grammars.guarantee import PlayerLoss
+from antiphon.grammars.guarantee import UNKNOWN, PlayerLoss
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Node, Port
@@ -22,8 +24,18 @@ MAPS = 50
 LARGE = 400
 """Nodes of R, above which maps are not tried out: it takes the square of their number."""
 
-Step = tuple[Port, Tensor, str, Sequence[tuple[Node, int]]]
-"""A message that is wrong, what is expected of it, who takes it, and what adds up to it."""
+Sources = Sequence[tuple[Node, int]]
+"""Nodes of Q, and which of their inputs or their parameters: what adds up to a message."""
+
+
+class Step(NamedTuple):
+    """A message that is wrong where `user` takes it. times: by how much maps further down multiply what it tells."""
+
+    message: Port
+    expected: Tensor
+    user: str
+    sources: Sources = ()
+    times: float = 1.0
 
 
 def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
@@ -34,10 +46,10 @@ def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str,
     parameters is the product of that one use alone. So a player that is used twice is told apart by use.
     """
     delivery = next(each for each in round.composed.grammar.response.deliveries if each.player == player)
-    gradient = torch.cat([each.reshape(-1) for each in round.composed.gradient(player, loss)])
+    gradient = flat_gradient(round.composed, player, loss)
     asked = [(node, PARAMETERS) for node in round.composed.grammar.query.nodes if node.owner == player]
     walk = _walk(round, loss)
-    operator, detail = walk.blame(delivery.message, gradient, delivery.name, asked)
+    operator, detail = walk.blame(Step(delivery.message, gradient, delivery.name, asked))
     # Where R is no chain rule there are messages without a truth of their own, and the walk goes past them.
     large = len(round.composed.grammar.response.nodes) > LARGE
     aside = "" if large or walk.passes(operator) else walk.too_much(delivery.message, gradient)
@@ -59,41 +71,67 @@ class _Walk:
         self._contributions: dict[str, list[Tensor]] = {}
         self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
 
-    def blame(
-        self, message: Port, expected: Tensor, user: str, sources: Sequence[tuple[Node, int]] = ()
-    ) -> tuple[str, str]:
-        """`message` is not what is expected of it where `user` takes it. sources: (node of Q, which of its inputs or
-        its parameters) that add up to what is expected there."""
+    def blame(self, step: Step) -> tuple[str, str]:
+        """Where it goes wrong, and how."""
         passed: list[Step] = []
-        step: Step = (message, expected, user, sources)
         while True:
             passed.append(step)
             known = self._blamed.get(_key(step))
-            found = known[0] if known else self._here(*step)
-            if len(found) == 2:
-                self._blamed.update((_key(each), (found, each[1])) for each in passed)
+            found = known[0] if known else self._here(step)
+            if not isinstance(found, Step):
+                self._blamed.update((_key(each), (found, each.expected)) for each in passed)
                 return found
             step = found
 
-    def _here(
-        self, message: Port, expected: Tensor, user: str, sources: Sequence[tuple[Node, int]]
-    ) -> tuple[str, str] | Step:
+    def _here(self, step: Step) -> tuple[str, str] | Step:
         """Where it goes wrong, and how; or a message further up that is wrong."""
+        message, expected, user, sources, times = step
         node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
-        relation = _compare(told, expected)
-        meant = self._meaning(message)
-        if meant is not None and not _same(meant, expected):  # even if it were right it would be wrong here
+        relation, meant = _compare(told, expected), self._meaning(message)
+        if strange := misled(self._grammar, message.node) or misled(self._grammar, user):
+            return strange
+        if meant is not None and not _same(times * meant, expected):  # even if it were right it would be wrong here
+            if [(each.name, index) for each, index in sources] == [(getattr(node, "of", ""), message.index)]:
+                return node.name, f"asked alone, {node.name!r} tells what is {relation}"
             return user, f"what arrives at {user!r} is {relation}{self._lacking(user, sources)}"
         if aside := self._repairing(message, expected):
-            changed, before = self._round.messages[Port(aside.name)], self._round.messages[aside.inputs[0]]
-            return (
-                aside.name,
-                f"what arrives at {aside.name!r} is right, and what it tells is {_compare(changed, before)}",
-            )
-        if further := self._wrong_input(message, expected) or self._rest_of_a_sum(message, expected):
+            return self._either(aside, step)
+        further = self._wrong_input(step) or self._rest_of_a_sum(message, expected) or self._before(step)
+        if further:
             return further
         right = f"what arrives at {node.name!r} is right, and " if node.inputs else ""
         return node.name, f"{right}what it tells is {relation}"
+
+    def _either(self, aside: Map, step: Step) -> tuple[str, str]:
+        """The map without which a message would be right; or, where it multiplies by a number, what is wrong before it
+        if it belongs there: if all who hear of that are told what is wrong. Of two maps that undo each other, and
+        that the same players hear of, nobody can say which does not belong there: the nearer one is blamed."""
+        changed, before = self._round.messages[Port(aside.name)], self._round.messages[aside.inputs[0]]
+        itself = (
+            aside.name,
+            f"what arrives at {aside.name!r} is right, and what it tells is {_compare(changed, before)}",
+        )
+        factor = _multiple(changed, before)
+        if not factor or _same(changed, before):
+            return itself
+        # What is told is right without it, so before it stands `1 / factor` times what should.
+        other = self.blame(Step(aside.inputs[0], before / factor, aside.name, (), step.times / factor))
+        return other if self._wrongly_told(other[0]) > self._wrongly_told(aside.name) else itself
+
+    def _wrongly_told(self, name: str) -> int:
+        """How many players hear something of that node of R and are told what is wrong; -1 if one is told right."""
+        response = self._grammar.response
+        wrong = [each for player, each in self._wrong.items() if name in response.ancestors(f"deliver {player}")]
+        return sum(wrong) if all(wrong) else -1
+
+    @functools.cached_property
+    def _wrong(self) -> dict[str, bool]:
+        """Whether a player is told something else than the gradient of its own loss, if that is known."""
+        composed, guarantee = self._round.composed, self._grammar.guarantee
+        losses = {player: guarantee.loss_of(player) for player in self._round.told}
+        known = [player for player, loss in losses.items() if loss != UNKNOWN and composed.plays(loss)]
+        truth = {player: flat_gradient(composed, player, losses[player]) for player in known}
+        return {player: not _same(self._round.told[player], truth[player]) for player in known}
 
     def too_much(self, message: Port, expected: Tensor) -> str:
         """The first map of R, if there is one, without which the message would be right."""
@@ -137,17 +175,28 @@ class _Walk:
                     pass
         return None
 
-    def _wrong_input(self, message: Port, expected: Tensor) -> Step | None:
-        """(message, what it should be, who takes it, what adds up to it) of the first input that is wrong, if the
-        message were right if its inputs were."""
-        node, meant = self._grammar.response.by_name[message.node], self._meant_inputs(message)
+    def _wrong_input(self, step: Step) -> Step | None:
+        """The first input that is wrong, if the message were right if its inputs were."""
+        node, meant = self._grammar.response.by_name[step.message.node], self._meant_inputs(step.message, step.times)
         wrong = [each for each in meant if not _same(self._round.messages[each], meant[each])]
-        if not wrong or not _same(self._told_with(message, meant), expected):
+        if not wrong or not _same(self._told_with(step.message, meant), step.expected):
             return None
-        sources: list[tuple[Node, int]] = []
+        sources: Sources = []
         if isinstance(node, Product):
             sources = self._takers(Port(node.of, node.cotangents.index(wrong[0])))
-        return wrong[0], meant[wrong[0]], node.name, sources
+        return Step(wrong[0], meant[wrong[0]], node.name, sources, step.times)
+
+    def _before(self, step: Step) -> Step | None:
+        """What a map takes that multiplies by a number, if the map may belong there: if what it takes is not right."""
+        node = self._grammar.response.by_name[step.message.node]
+        if not self.passes(node.name):
+            return None
+        (taken,) = node.inputs
+        factor = _multiple(self._told_with(step.message, {taken: step.expected}), step.expected)
+        meant = self._meaning(taken, through=True)
+        if not factor or (meant is not None and _same(self._round.messages[taken], step.times * meant)):
+            return None
+        return Step(taken, step.expected / factor, node.name, (), step.times / factor)
 
     def _rest_of_a_sum(self, message: Port, expected: Tensor) -> Step | None:
         """The one part of a sum that is not known to be right, and what it should be: what the others leave of it."""
@@ -158,21 +207,22 @@ class _Walk:
         if len(doubtful) != 1:
             return None
         others = add(*(self._round.messages[each] for each in parts if each != doubtful[0]))
-        return doubtful[0], expected - others, node.name, []
+        return Step(doubtful[0], expected - others, node.name)
 
     def _inputs(self, message: Port) -> list[Port]:
         node = self._grammar.response.by_name[message.node]
         return [each for each in node.inputs if each in self._round.messages]
 
-    def _meant_inputs(self, message: Port) -> dict[Port, Tensor]:
+    def _meant_inputs(self, message: Port, times: float) -> dict[Port, Tensor]:
         """What each input should be, of those of which it is known."""
         node = self._grammar.response.by_name[message.node]
         if not isinstance(node, Product):
             known = {each: self._meaning(each, through=True) for each in self._inputs(message)}
-            return {each: meant for each, meant in known.items() if meant is not None}
+            return {each: _scaled(meant, times) for each, meant in known.items() if meant is not None}
         ports = {each: Port(node.of, index) for index, each in enumerate(node.cotangents) if each is not None}
         told = self._inputs(message)
-        return {each: self._totals[port] for each, port in ports.items() if each in told and self._is_known(port)}
+        known = {each: port for each, port in ports.items() if each in told and self._is_known(port)}
+        return {each: _scaled(self._totals[port], times) for each, port in known.items()}
 
     def _told_with(self, message: Port, other: Mapping[Port, Tensor]) -> Tensor:
         """The message, had its node been told `other` in the place of some of its inputs."""
@@ -228,11 +278,11 @@ class _Walk:
             return False
         return port not in self._grammar.objective.losses or bool(self._totals[port].any())
 
-    def _takers(self, port: Port) -> list[tuple[Node, int]]:
+    def _takers(self, port: Port) -> Sources:
         nodes = self._grammar.query.nodes
         return [(node, index) for node in nodes for index, each in enumerate(node.inputs) if each == port]
 
-    def _lacking(self, user: str, sources: Sequence[tuple[Node, int]]) -> str:
+    def _lacking(self, user: str, sources: Sources) -> str:
         """Which parts of what is expected nobody tells, in words."""
         heard = self._grammar.response.ancestors(user)
         nodes = [each for each in self._grammar.response.nodes if each.name in heard]
@@ -250,17 +300,29 @@ class _Walk:
         return any(bool(each.any()) for each in parts)
 
 
+def _multiple(told: Tensor, of: Tensor) -> float:
+    """How many times one message is the other; 0 where it is no multiple of it."""
+    square = float(of.abs().square().sum())
+    if told.shape != of.shape or not square or not bool(told.isfinite().all()):
+        return 0.0
+    factor = float((told * of.conj()).sum().real / square)
+    return factor if _same(told, factor * of) else 0.0
+
+
+def _scaled(message: Tensor, times: float) -> Tensor:
+    return message if times == 1 else times * message  # itself, so that it is known again: see `_key`
+
+
 def _key(step: Step) -> tuple[Port, str, int]:
     # What is expected is told apart by identity, and kept beside, so that no other gets its place in memory.
-    message, expected, user, _ = step
-    return message, user, id(expected)
+    return step.message, step.user, id(step.expected)
 
 
 def _part(node: Node, index: int, found: Sequence[Tensor]) -> Tensor:
     """One output of a product: by input, or of all parameters in a row."""
     if index != PARAMETERS:
         return found[index]
-    return torch.cat([each.reshape(-1) for each in found[len(node.inputs) :]])
+    return flattened(found[len(node.inputs) :])
 
 
 def _adds(node: Map) -> bool:

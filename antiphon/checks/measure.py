@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.arrival import measure_arrival
+from antiphon.checks.fixed import remembering
 from antiphon.checks.instance import Instance, flat_gradient
 from antiphon.checks.locate import locate
 from antiphon.checks.measured import DIVERGED, IDLE, NOT_FINITE, Measured, beyond, by_player, worst
-from antiphon.checks.places import START
+from antiphon.checks.places import LATE, START
 from antiphon.checks.rounding import resolved, terms
+from antiphon.checks.signs import angle, measure_signs, nothing
 from antiphon.checks.witness import Witnessed
 from antiphon.errors import GrammarError
 from antiphon.grammars.factory import Factory
@@ -32,16 +34,13 @@ from antiphon.grammars.guarantee import (
 )
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.query import Kind, Port
-from antiphon.grammars.response import PARAMETERS, Product, ResponseNode, Seed, Tap
+from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
 """Standard errors that a mean over draws may be off: a normal one is, once in two million times."""
 
 ROUNDING = 1e-9
 """Relative. What a mean of float64 numbers may lack."""
-
-NOTHING = 1e-12
-"""Relative to the largest number of its kind, in float64. Below it a number is taken for zero."""
 
 _NOT_KNOWN = "the truth is not known for these modules"
 
@@ -52,7 +51,11 @@ def measure(promise: Promise, instance: Instance) -> list[Measured]:
     _refuse_strangers(instance, promise)
     if getattr(promise, "loss", None) == UNKNOWN:
         return [Measured(player, 0.0, 0.0, skipped=_NOT_KNOWN) for player in players]
-    return instance.measured(promise, lambda promised: _measured(promised, instance, players))
+    found = instance.measured(promise, lambda promised: _measured(promised, instance, players))
+    if isinstance(promise, Exact | SignCorrect | Descent) and (declared := instance.as_declared):
+        again = declared.measured(promise, lambda promised: _measured(promised, declared, players))
+        return [two if one.kept and not two.kept else one for one, two in zip(found, again, strict=True)]
+    return found
 
 
 def _measured(promise: Promise, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
@@ -77,12 +80,27 @@ def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Mea
 
 
 def _refuse_strangers(instance: Instance, promise: Promise) -> None:
+    if isinstance(promise, Insulated):
+        _refuse_strange_sources(instance, promise)
     for player in promise.players:
         if player not in instance.players:
             raise GrammarError(
                 f"grammar {instance.grammar.name!r} promises something to {player!r}, which is none of its players; "
                 f"expected one of {list(instance.players)}. Correct the promise."
             )
+
+
+def _refuse_strange_sources(instance: Instance, promise: Insulated) -> None:
+    """From nobody, or from somebody who isn't there, everybody is insulated."""
+    query = instance.grammar.query
+    owners = sorted({node.owner for node in query.nodes})
+    strange = [each for each in promise.sources if each not in owners]
+    if strange or not promise.sources:
+        arrived = repr(strange[0]) if strange else "nobody"
+        raise GrammarError(
+            f"grammar {instance.grammar.name!r} promises that nothing is told by {arrived}; "
+            f"expected sources among {owners}. Name whose values and derivatives are not to be told."
+        )
 
 
 def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> list[Measured]:
@@ -104,24 +122,44 @@ def _in_all_places(
         here = [
             _said_of(place, measured(promise, instance, round, player))
             for round in rounds
-            if _premise_holds(promise, place, round) and round.composed.plays(promise.loss)
+            if _premise_holds(promise, place, round)
             for player in waiting
-            if player in round.told or isinstance(promise, Exact)
+            if _is_about(promise, round, player)
         ]
         broken = {each.player for each in here if not each.kept}
         waiting = [player for player in waiting if player not in broken]
         found += here
         if not waiting:
             break
-    return list(map(worst, by_player(found, players)))
+    return _of_all(found, players)
+
+
+def _is_about(promise: Exact | SignCorrect | Descent, round: Witnessed, player: str) -> bool:
+    """Whether something can be measured in a round: the player's loss is played and the player told. For an exact
+    promise no response, or no loss, is one as well: of zeros."""
+    if isinstance(promise, Exact):
+        return round.composed.plays(promise.loss) or (player in round.told and _is_known(round, promise.loss))
+    return player in round.told and round.composed.plays(promise.loss)
+
+
+def _is_known(round: Witnessed, loss: PlayerLoss | None) -> bool:
+    """Whether a loss has a gradient in a round: it is played, or nothing of it is, and then the gradient is nothing."""
+    return round.composed.plays(loss) or not round.composed.begins(loss)
+
+
+def _of_all(found: Iterable[Measured], players: Iterable[str]) -> list[Measured]:
+    """The worst figure of each player; where there is none, it is said."""
+    known = {each[0].player: worst(each) for each in by_player(found, players)}
+    why = "in no round that was played did the player hear something while its loss was played and its premise held"
+    return [known.get(player, Measured(player, 0.0, 0.0, skipped=why)) for player in players]
 
 
 def _premise_holds(promise: Promise, place: str, round: Witnessed) -> bool:
     """Instances satisfy a premise at the start; elsewhere only the promise's own function can say so."""
     holds = getattr(promise, "holds", None)
-    if place == START or not getattr(promise, "premise", ""):
-        return True
-    return holds is not None and bool(_asked(holds, round))
+    if place == START or holds is None:
+        return place == START or not getattr(promise, "premise", "")
+    return bool(_asked(holds, round))
 
 
 def _said_of(place: str, measured: Measured) -> Measured:
@@ -132,6 +170,8 @@ def _said_of(place: str, measured: Measured) -> Measured:
 
 
 def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) -> Measured:
+    if not round.composed.plays(promise.loss):
+        return _resting(promise.tolerance, round, player)
     gradient = flat_gradient(round.composed, player, promise.loss)
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.tolerance, skipped=NOT_FINITE)
@@ -152,6 +192,14 @@ def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) ->
     return Measured(player, error, promise.tolerance, operator, detail)
 
 
+def _resting(bound: float, round: Witnessed, player: str) -> Measured:
+    """Of a round in which nothing of the player's loss is played: nothing is to be told."""
+    if not round.told[player].any():
+        return Measured(player, 0.0, bound, skipped=IDLE)
+    detail = f"something is told in round {round.number}, in which nothing of its loss is played"
+    return Measured(player, math.inf, bound, f"deliver {player}", detail)
+
+
 def _no_evidence(round: Witnessed, player: str, promise: Exact, largest: float, size: float) -> str:
     """Why a response that is right proves nothing, if it does not."""
     if largest <= promise.tolerance * size:
@@ -163,80 +211,7 @@ def _no_evidence(round: Witnessed, player: str, promise: Exact, largest: float, 
 
 def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> list[Measured]:
     """How many pairs of example and unit are told the opposite sign."""
-    return _in_all_places(_sign, promise, instance, players)
-
-
-def _sign(promise: SignCorrect, instance: Instance, round: Witnessed, player: str) -> Measured:
-    if wrong := _delivered(instance, round, player):
-        return wrong
-    arriving = _arriving(instance, round, player, promise.loss)
-    if not arriving:
-        return Measured(player, float("inf"), 0.0, "", "no message arrives at a product of the player's own")
-    pairs, operator = sum(told.numel() for _, told, _ in arriving), arriving[0][0].node
-    if not any(bool(told.any()) for _, told, _ in arriving):
-        silent = sum(int((_signs(gradient) != 0).sum()) for _, _, gradient in arriving)
-        detail = f"{pairs} pairs; nothing is told, where a gradient is expected"
-        return Measured(player, silent, 0.0, operator, detail, "" if silent else IDLE)
-    opposite, first = 0, ""
-    for port, told, gradient in arriving:
-        against = _signs(told) * _signs(gradient) < 0
-        opposite += int(against.sum())
-        if against.any() and not first:
-            example = tuple(against.nonzero()[0].tolist())
-            first = f"; at {port!r}, {example}: told {float(told[example]):.3g}, true {float(gradient[example]):.3g}"
-            operator = port.node
-    return Measured(player, opposite, 0.0, operator if opposite else "", f"{pairs} pairs{first}")
-
-
-def _delivered(instance: Instance, round: Witnessed, player: str) -> Measured | None:
-    """What is wrong where the player is told no number, or something else than a positive multiple of what its own
-    products tell; None where nothing is."""
-    names = [node.name for node in _products(instance, player)]
-    ports = [port for port in (Port(name, PARAMETERS) for name in names) if port in round.messages]
-    parts = [round.messages[port].reshape(-1) for port in ports]
-    told, expected = round.told[player], sum(parts, torch.zeros_like(round.told[player]))
-    arrived = [each for name in names for each in _messages(instance, round, name)]
-    if not all(bool(each.isfinite().all()) for each in [told, *arrived]):
-        return Measured(player, float("nan"), 0.0, names[-1] if names else "", "what is told is not finite")
-    if not parts or not (told.any() or expected.any()):
-        return None
-    if told.any() and expected.any() and _angle(told, expected) < math.degrees(math.sqrt(torch.finfo(told.dtype).eps)):
-        return None
-    return Measured(player, float("inf"), 0.0, names[-1], f"{player!r} is told something else than its products tell")
-
-
-def _messages(instance: Instance, round: Witnessed, name: str) -> list[Tensor]:
-    return [round.messages[port] for port in instance.grammar.response.by_name[name].inputs if port in round.messages]
-
-
-def _arriving(
-    instance: Instance, round: Witnessed, player: str, loss: PlayerLoss | None
-) -> list[tuple[Port, Tensor, Tensor]]:
-    """(port of Q, message, gradient) for every output of the player's nodes of which something is told."""
-    found: list[tuple[Port, Tensor, Tensor]] = []
-    for node in _products(instance, player):
-        for index, message in enumerate(node.cotangents):
-            port = Port(node.of, index)
-            if message is not None and message in round.messages and port in round.composed.values:
-                told = round.composed.cotangents([port], loss)
-                gradient = told.get(port, torch.zeros_like(round.messages[message]))
-                found.append((port, round.messages[message], gradient))
-    return found
-
-
-def _products(instance: Instance, player: str) -> list[Product]:
-    query = instance.grammar.query
-    nodes = (node for node in instance.grammar.response.nodes if isinstance(node, Product) and node.parameters)
-    return [node for node in nodes if query.by_name[node.of].owner == player]
-
-
-def _nothing(values: Tensor) -> float:
-    return NOTHING * torch.finfo(values.dtype).eps / torch.finfo(torch.float64).eps
-
-
-def _signs(values: Tensor) -> Tensor:
-    """-1, 0 or 1; what is nothing beside the largest counts as zero."""
-    return torch.where(values.abs() > _nothing(values) * values.abs().max(), values.sign(), 0.0)
+    return _in_all_places(measure_signs, promise, instance, players)
 
 
 def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> list[Measured]:
@@ -248,21 +223,16 @@ def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.degrees, skipped=NOT_FINITE)
-    if not gradient.any() or float(gradient.abs().max()) <= _nothing(gradient) * terms(
+    if not gradient.any() or float(gradient.abs().max()) <= nothing(gradient) * terms(
         round, player, promise.loss, gradient
     ):
         return Measured(player, 0.0, promise.degrees, skipped="there is no gradient here to hold an angle to")
-    angle = _angle(told, gradient) if float(told.norm()) > 0 else 180.0
-    if angle < promise.degrees:
-        return Measured(player, angle, promise.degrees)
+    degrees = angle(told, gradient) if float(told.norm()) > 0 else 180.0
+    if degrees < promise.degrees:
+        every = "every direction keeps it" if promise.degrees > 180 else ""
+        return Measured(player, degrees, promise.degrees, skipped=every)
     operator, detail = locate(round, player, promise.loss)
-    return Measured(player, max(angle, promise.degrees + 1e-9), promise.degrees, operator, detail)
-
-
-def _angle(one: Tensor, two: Tensor) -> float:
-    # Not the arc cosine, which loses half of the digits near 0 and 180 degrees.
-    one, two = one / one.norm(), two / two.norm()
-    return float(torch.rad2deg(2 * torch.atan2((one - two).norm(), (one + two).norm())))
+    return Measured(player, max(degrees, promise.degrees + 1e-9), promise.degrees, operator, detail)
 
 
 def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> list[Measured]:
@@ -271,20 +241,33 @@ def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> 
         _said_of(place, _estimate(promise, rounds, player))
         for place, rounds in _drawn(promise, instance)
         for player in players
+        if len(rounds) > 1 and player in rounds[0].told and _is_known(rounds[0], promise.loss)
     ]
-    return list(map(worst, by_player(found, players)))
+    return _of_all([*found, *_remembered(promise, instance, players)], players)
+
+
+def _remembered(promise: Estimated, instance: Instance, players: Iterable[str]) -> Iterable[Measured]:
+    """What draws at rest do not show: that a map of R tells what it kept of rounds before."""
+    for round in instance.places.late:
+        for player in players:
+            if player in round.told and (name := remembering(round, player)):
+                detail = f"asked again with the same messages, {name!r} tells something else, {LATE}"
+                yield Measured(player, math.inf, promise.bias, name, detail)
 
 
 def _drawn(promise: Estimated | Surrogate, instance: Instance) -> Iterable[tuple[str, list[Witnessed]]]:
-    """As many rounds as the promise asks for, at each place at which its premise holds."""
+    """Rounds of one kind, in all as many as the promise asks for, at each place at which its premise holds."""
     if getattr(promise, "premise", "") and getattr(promise, "holds", None) is None:
-        return [(START, instance.rounds(promise.draws))]
-    places = instance.places.draws(promise.draws)
+        places = ((START, rounds) for rounds in instance.drawn(promise.draws))
+    else:
+        places = instance.places.draws(promise.draws)
     return [(place, rounds) for place, rounds in places if _premise_holds(promise, place, rounds[0])]
 
 
 def _estimate(promise: Estimated, rounds: list[Witnessed], player: str) -> Measured:
     told = torch.stack([round.told[player] for round in rounds])
+    if not rounds[0].composed.plays(promise.loss):
+        return _resting(promise.bias, rounds[0], player)
     gradients = torch.stack([flat_gradient(round.composed, player, promise.loss) for round in rounds])
     truth, error = gradients.mean(0), told - gradients
     scale = max(float(truth.norm()), 1e-300)
@@ -294,9 +277,10 @@ def _estimate(promise: Estimated, rounds: list[Witnessed], player: str) -> Measu
         return Measured(player, 0.0, promise.bias, skipped=IDLE)
     bias, deviation = beyond(off, uncertain) / scale, float(told.var(0).sum().sqrt()) / scale
     detail = f"bias {off / scale:.2g} ± {uncertain / scale:.2g}, deviation {deviation:.2g} of the gradient"
-    if bias <= promise.bias and 1 - uncertain / scale <= promise.bias < 1:
-        few = f"{len(rounds)} draws are too few: a player who is told nothing would pass ({detail})"
-        return Measured(player, bias, promise.bias, skipped=few)
+    if bias <= promise.bias and 1 - uncertain / scale <= promise.bias:
+        why = f"{len(rounds)} draws are too few" if promise.bias < 1 else f"a bias of {promise.bias:g} is allowed"
+        nothing_passes = f"{why}: a player who is told nothing would pass ({detail})"
+        return Measured(player, bias, promise.bias, skipped=nothing_passes)
     if bias <= promise.bias:
         return Measured(player, bias, promise.bias, detail=detail)
     operator, where = locate(rounds[0], player, promise.loss)
@@ -308,7 +292,9 @@ def surrogate(promise: Surrogate, instance: Instance, players: Iterable[str]) ->
     truth = promise.truth
     if truth is None:
         return [Measured("all", 0.0, 0.0, skipped=_NOT_KNOWN)]
-    return [worst([_said_of(place, _bound(truth, rounds)) for place, rounds in _drawn(promise, instance)])]
+    heard = ((place, rounds) for place, rounds in _drawn(promise, instance) if len(rounds) > 1 or promise.draws == 1)
+    everybody = ((place, rounds) for place, rounds in heard if rounds[0].told.keys() == {*instance.players})
+    return _of_all([_said_of(place, _bound(truth, rounds)) for place, rounds in everybody], ["all"])
 
 
 def _bound(truth: Factory, rounds: list[Witnessed]) -> Measured:
@@ -316,10 +302,13 @@ def _bound(truth: Factory, rounds: list[Witnessed]) -> Measured:
     bound, meant = torch.tensor(pairs, dtype=torch.float64).unbind(1)
     gap = bound - meant
     uncertain = UNCERTAIN * float(gap.std() / len(pairs) ** 0.5) if len(pairs) > 1 else 0.0
-    slack = ROUNDING * max(1.0, float(meant.abs().max()))
+    size = max(1.0, float(meant.abs().max()))
+    slack = ROUNDING * size
     detail = f"gap {float(gap.mean()):.4g} ± {uncertain:.2g} above {float(meant.mean()):.4g}"
     losses = ", ".join(port.node for port in rounds[0].composed.grammar.objective.losses)
-    return Measured("all", beyond(-float(gap.mean()), uncertain), slack, losses, detail)
+    few = f"{len(pairs)} draws are too few to tell it from what it is to bound ({detail})"
+    lost = -uncertain <= float(gap.mean()) < -slack or float(gap.mean()) < uncertain > size
+    return Measured("all", beyond(-float(gap.mean()), uncertain), slack, losses, detail, few if lost else "")
 
 
 def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
@@ -331,7 +320,7 @@ def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> l
         return [Measured(", ".join(players), math.nan, promise.tolerance, diverged, DIVERGED)]
     (round,) = instance.rounds_after(states)
     (before,) = instance.rounds()
-    distance, began = float(_asked(promise.distance, round)), float(_asked(promise.distance, before))
+    distance, began = (float(_asked(promise.distance, each).abs()) for each in (round, before))
     detail = f"{began:.3g} before {instance.learning.rounds} rounds"
     there = "they were there before they learned" if began <= promise.tolerance >= distance else ""
     return [Measured(", ".join(players), distance, promise.tolerance, players[0], detail, there)]

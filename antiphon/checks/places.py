@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 
 from antiphon.checks.differences import Differences
 from antiphon.checks.perturbed import perturbed
-from antiphon.checks.witness import Witnessed, learned, witnessed
+from antiphon.checks.witness import Witnessed, all_until, by_kind
 from antiphon.errors import FOREIGN
 
 if TYPE_CHECKING:
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 START, PERTURBED, LATE = "at the start", "at perturbed parameters", "in late rounds"
 
-PLAYED = 12
+PLAYED = 13
 """Rounds of the short play, after which an adapter is not zero any more, and a clone not its player."""
+
+FAR = 1010
+"""Rounds behind the start, at which perturbed parameters are played."""
 
 FEW = 20
 """Draws that are made at each place, if as many are asked for."""
@@ -31,42 +34,47 @@ SIZES = (1.0, 0.3, 0.1)
 class Places:
     """The places of one instance. `notes` says in words of which of them nothing can be known, and why."""
 
-    def __init__(self, instance: "Instance") -> None:
-        self._instance = instance
+    def __init__(self, instance: "Instance", further: bool = True) -> None:
+        """further: whether there are others than the start."""
+        self._instance, self._further = instance, further
         self.notes: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[tuple[str, list[Witnessed]]]:
         """(name of the place, the first round of each kind there)."""
         yield START, self._instance.kinds_of_rounds()
+        if not self._further:
+            return
         if self.perturbed:
             yield PERTURBED, self.perturbed
         if self.late:
             yield LATE, self.late
 
     def draws(self, count: int) -> Iterator[tuple[str, list[Witnessed]]]:
-        """(name of the place, rounds there in which everybody hears something): `count` at the start, and a quarter
-        elsewhere, where what is uncertain is larger, but a fault is as large."""
+        """(name of the place, rounds of one kind there): until everybody has heard something `count` times at the
+        start, and a quarter elsewhere, where what is uncertain is larger, but a fault is as large."""
         instance = self._instance
-        yield START, instance.rounds(count)
+        yield from ((START, each) for each in instance.drawn(count))
         count = max(min(count, FEW), count // 4)
         if self.perturbed:
-            yield PERTURBED, self._more(self.perturbed[0], count)
+            yield from ((PERTURBED, each) for each in self._more(self.perturbed[0], count))
         if self.late:
-            yield LATE, self._more(self.late[0], count)
+            yield from ((LATE, each) for each in self._more(self.late[0], count))
 
-    def _more(self, first: Witnessed, count: int) -> list[Witnessed]:
-        return witnessed(self._instance.grammar, self._instance.seed, first.before, first.number, count)
+    def _more(self, first: Witnessed, count: int) -> list[list[Witnessed]]:
+        return by_kind(all_until(self._instance.grammar, self._instance.seed, first.before, first.number, count))
 
     @functools.cached_property
     def perturbed(self) -> list[Witnessed]:
         """The rounds at parameters, buffers and clones that are drawn independently of each other and of the rule by
-        which they begin. Empty where the instance cannot be played there."""
+        which they begin; far behind the start, if they can be played there, so that what follows a schedule has moved
+        on too. Empty where the instance cannot be played there."""
         instance, why = self._instance, ""
         start = instance.kinds_of_rounds()[0]
-        for size, buffers in [*((size, True) for size in SIZES), (SIZES[-1], False)]:
+        tries = [(FAR, size, True) for size in SIZES] + [(0, size, True) for size in SIZES] + [(0, SIZES[-1], False)]
+        for far, size, buffers in tries:
             try:
                 states = perturbed(instance.grammar, start.before, instance.seed, size, buffers)
-                rounds = instance.kinds_from(states, start.number)
+                rounds = instance.kinds_from(states, start.number + far)
             except FOREIGN as error:  # a user's module or operator may raise anything
                 why = _cause(error)
                 continue
@@ -80,10 +88,9 @@ class Places:
         """The rounds after a short play with the agents that the instance learns with. Empty as above."""
         instance = self._instance
         try:
-            states = learned(instance.grammar, instance.seed, instance.learning.all_agents, PLAYED)
-            if instance.diverged(states):
-                return self._nothing(LATE, f"the parameters of {instance.diverged(states)!r} are no numbers there")
-            rounds = instance.kinds_from(states, PLAYED)
+            rounds = instance.kinds_after(PLAYED)
+            if diverged := instance.diverged(rounds[-1].before):
+                return self._nothing(LATE, f"the parameters of {diverged!r} are no numbers there")
         except FOREIGN as error:  # a user's module, operator or agent may raise anything
             return self._nothing(LATE, _cause(error))
         return rounds if _finite(rounds) else self._nothing(LATE, "a loss is no finite number there")

@@ -2,9 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import TypeAlias, final
 
 import torch
 from torch import Tensor, nn
@@ -44,13 +44,25 @@ class Witnessed:
     told: Mapping[str, Tensor]
 
 
-def witness(grammar: Grammar, seed: int, states: States | None = None, first: int = 0) -> Iterator[Witnessed]:
+Agents: TypeAlias = AgentSpecification | Mapping[str, AgentSpecification]
+
+
+def witness(
+    grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
+) -> Iterator[Witnessed]:
     """Rounds without end in which nobody moves, though everybody hears: the first ones of a run, or from `states` and
-    the round `first` on."""
+    the round `first` on.
+
+    agents: who moves all the same. Then `first` rounds are played before, by the same executor, so that what is kept
+    from round to round beside the states is there as in a run.
+    """
     seen: dict[Slot, Tensor] = {}
-    with InlineExecutor(assign(grammar, RECORDER, seed=seed), watch=lambda _, held: seen.update(held)) as executor:
+    given = RECORDER if agents is None else agents
+    with InlineExecutor(assign(grammar, given, seed=seed), watch=lambda _, held: seen.update(held)) as executor:
         if states is not None:
             executor.load(_unmoved(grammar, states), first)
+        elif first:
+            executor.play(first)
         while True:
             before, number = executor.states(), executor.round
             modules = modules_of(grammar, before, seed, executor.modules())  # before they play, which may change them
@@ -60,17 +72,36 @@ def witness(grammar: Grammar, seed: int, states: States | None = None, first: in
 
 
 def witnessed(
-    grammar: Grammar, seed: int, states: States | None = None, first: int = 0, count: int = 1
+    grammar: Grammar,
+    seed: int,
+    states: States | None = None,
+    first: int = 0,
+    count: int = 1,
+    agents: Agents | None = None,
 ) -> list[Witnessed]:
     """The first `count` rounds in which every player hears something. Raises GrammarError when there is none soon."""
     players = {player.name for player in grammar.query.players}
+    return [each for each in all_until(grammar, seed, states, first, count, agents) if each.told.keys() == players]
+
+
+def all_until(
+    grammar: Grammar,
+    seed: int,
+    states: States | None = None,
+    first: int = 0,
+    count: int = 1,
+    agents: Agents | None = None,
+) -> list[Witnessed]:
+    """All rounds until there were `count` in which every player hears something. Raises as `witnessed` does."""
+    players = {player.name for player in grammar.query.players}
     found: list[Witnessed] = []
-    for each in witness(grammar, seed, states, first):
-        if each.told.keys() == players:
-            found.append(each)
-        if len(found) == count:
+    whole = 0
+    for each in witness(grammar, seed, states, first, agents):
+        found.append(each)
+        whole += each.told.keys() == players
+        if whole == count:
             return found
-        if not found and each.number - first >= PATIENCE:
+        if not whole and each.number - first >= PATIENCE:
             raise GrammarError(
                 f"in {PATIENCE} rounds of grammar {grammar.name!r} there was none in which all of {sorted(players)} "
                 "heard something; expected one, to measure its promises on. Check an instance with shorter cadences."
@@ -78,17 +109,27 @@ def witnessed(
     raise AssertionError("rounds have no end")
 
 
-def kinds_of_rounds(grammar: Grammar, seed: int, states: States | None = None, first: int = 0) -> list[Witnessed]:
+def by_kind(rounds: Iterable[Witnessed]) -> list[list[Witnessed]]:
+    """The rounds in which the same messages of R are told, together."""
+    found: dict[frozenset[Port], list[Witnessed]] = {}
+    for each in rounds:
+        found.setdefault(frozenset(each.messages), []).append(each)
+    return list(found.values())
+
+
+def kinds_of_rounds(
+    grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
+) -> list[Witnessed]:
     """The first round in which just those messages of R are told that are told in it, for each such set of messages.
 
-    From `states` and the round `first` on, if states are given.
+    From `states` and the round `first` on, if states are given; agents: see `witness`.
 
     Raises GrammarError when some message is not told soon.
     """
     cadences = [each.cadence for each in grammar.query.passes]
     period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)
     count, found = min(period, PATIENCE), dict[frozenset[Port], Witnessed]()
-    for each in itertools.islice(witness(grammar, seed, states, first), count):
+    for each in itertools.islice(witness(grammar, seed, states, first, agents), count):
         found.setdefault(frozenset(each.messages), each)
     used = {port for node in grammar.response.nodes for port in node.inputs}
     if missing := sorted(map(repr, used.difference(*found))):
@@ -102,19 +143,24 @@ def kinds_of_rounds(grammar: Grammar, seed: int, states: States | None = None, f
 def learned(
     grammar: Grammar,
     seed: int,
-    agents: AgentSpecification | Mapping[str, AgentSpecification],
+    agents: Agents,
     rounds: int,
     players: frozenset[str] | None = None,
 ) -> States:
     """Everyone's state after so many rounds in which `players` moved, all by default, and the others held still."""
-    names = [player.name for player in grammar.query.players]
-    given = dict.fromkeys(names, agents) if isinstance(agents, AgentSpecification) else dict(agents)
-    moving = {name: given.get(name) or AgentSpecification.of() for name in names}
+    moving = moving_all(grammar, agents)
     if players is not None:
         moving = {name: each if name in players else RECORDER for name, each in moving.items()}
     with InlineExecutor(assign(grammar, moving, seed=seed)) as executor:
         executor.play(rounds)
         return executor.states()
+
+
+def moving_all(grammar: Grammar, agents: Agents) -> dict[str, AgentSpecification]:
+    """One for each player: the default where none is given."""
+    names = [player.name for player in grammar.query.players]
+    given = dict.fromkeys(names, agents) if isinstance(agents, AgentSpecification) else dict(agents)
+    return {name: given.get(name) or AgentSpecification.of() for name in names}
 
 
 def _witnessed(

@@ -86,7 +86,8 @@ def test_a_cut_edge_is_named(grammar):
     assert exact.startswith("player 'Rectifier3', operator 'mutated Rectifier3 *.-1': ")
     assert exact.endswith("is right, and what it tells is nothing, where a gradient is expected")
     assert sign == (
-        "player 'Rectifier3', operator 'Rectifier3 *': inf; 'Rectifier3' is told something else than its products tell"
+        "player 'Rectifier3', operator 'mutated Rectifier3 *.-1': inf; "
+        "'Rectifier3' is told something else than its products tell"
     )
 
 

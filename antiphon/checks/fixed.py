@@ -1,0 +1,30 @@
+"""Maps of R are fixed functions of messages: asked again, made anew, they tell the same."""
+
+import torch
+
+from antiphon.checks.witness import Witnessed
+from antiphon.coordinator.streams import is_of_antiphon
+from antiphon.grammars.inference import make_operator
+from antiphon.grammars.query import Port
+from antiphon.grammars.response import Map
+from antiphon.grammars.seeds import at_round, begin_streams, forked, stream
+
+
+def remembering(round: Witnessed, player: str) -> str:
+    """The first map that a player hears of and that tells something else when it is asked again, made anew, with the
+    same messages and the same draws: it keeps something from round to round. Empty where there is none."""
+    response = round.composed.grammar.response
+    heard = response.ancestors(f"deliver {player}")
+    maps = (node for node in response.nodes if isinstance(node, Map) and node.name in heard)
+    own = (node for node in maps if not is_of_antiphon(node.operation))
+    return next((node.name for node in own if not _tells_the_same(round, node)), "")
+
+
+def _tells_the_same(round: Witnessed, node: Map) -> bool:
+    told = round.messages.get(Port(node.name))
+    if told is None:
+        return True
+    with forked(), torch.no_grad():
+        begin_streams(at_round(stream(round.seed, "response", node.name), round.number))  # as in a run
+        again = make_operator(node.operation)(*(round.messages[port] for port in node.inputs))
+    return torch.allclose(told, again, rtol=1e-6, atol=0.0, equal_nan=True)
