@@ -2,10 +2,11 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gumbel_softmax, mse_loss
+from torch.nn.functional import gumbel_softmax, mse_loss, soft_margin_loss
 
 import antiphon
 
@@ -67,6 +68,30 @@ def spelled(h: Tensor) -> Tensor:
     scores = h.reshape(4, 2, 4).log_softmax(2)
     words = torch.tensor([[1], [2]])
     return torch.nn.functional.ctc_loss(scores, words, torch.tensor([4, 4]), torch.tensor([1, 1]), reduction="mean")
+
+
+class Sine(torch.autograd.Function):
+    """Written as users write them: its forward is cut from torch's records, though none are kept there."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        with torch.no_grad():
+            return torch.from_numpy(np.sin(x.detach().numpy())) + x.data
+
+    @staticmethod
+    def backward(ctx, message: Tensor) -> Tensor:
+        return message * (ctx.saved_tensors[0].cos() + 1)
+
+
+class WithoutLength(nn.Linear):
+    """As a compiled module is."""
+
+    def __len__(self) -> int:
+        raise TypeError("it has no length")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Sine.apply(super().forward(x))
 
 
 class Clamped(nn.Linear):
@@ -131,3 +156,24 @@ def test_what_the_caller_has_switched_off_makes_no_difference(surroundings):
     with surroundings():
         report = antiphon.check_grammar(game(torch.tanh), instances=2)
     assert [row.verdict for row in report.rows] == ["kept"]
+
+
+def beside_what_is_fixed(h: Tensor) -> Tensor:
+    with torch.no_grad():
+        scale = Sine.apply(h).sum()
+    return Sine.apply(h) * h.detach() * scale
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        partial(game, Sine.apply),
+        partial(game, beside_what_is_fixed),
+        partial(game, player=(WithoutLength, 6, 4)),
+        partial(game, player=(nn.Linear, 6, 1), loss=lambda h, y: soft_margin_loss(Sine.apply(h), y)),
+    ],
+)
+def test_what_a_backward_by_hand_is_the_derivative_of_agrees_with_differences(right):
+    report = antiphon.check_grammar(right(), instances=2)
+    assert [row.verdict for row in report.rows] == ["kept"]
+    assert "agrees" in report.text
