@@ -70,6 +70,10 @@ def spelled(h: Tensor) -> Tensor:
     return torch.nn.functional.ctc_loss(scores, words, torch.tensor([4, 4]), torch.tensor([1, 1]), reduction="mean")
 
 
+def curvature(h: Tensor) -> Tensor:
+    return torch.func.vmap(torch.func.hessian(lambda row: row.pow(3).sum()))(h)
+
+
 class Sine(torch.autograd.Function):
     """Written as users write them: its forward is cut from torch's records, though none are kept there."""
 
@@ -133,6 +137,7 @@ GAMES = {
     "a row that is masked as a whole": partial(game, masked),
     "an alignment": partial(game, spelled, loss=alone),
     "a weight that is clamped in forward": partial(game, player=(Clamped, 6, 4)),
+    "second derivatives of each example": partial(game, curvature),
     "an embedding of bounded norm": partial(game, player=(partial(nn.Embedding, 7, 4, max_norm=0.5),), x=WORDS),
 }
 
