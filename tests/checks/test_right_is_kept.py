@@ -64,6 +64,10 @@ def masked(h: Tensor) -> Tensor:
     )
 
 
+def hidden(h: Tensor) -> Tensor:
+    return (h + torch.tensor([0.0, 0, 1, 0]) * torch.tensor(torch.finfo(h.dtype).min)).softmax(1)
+
+
 def spelled(h: Tensor) -> Tensor:
     scores = h.reshape(4, 2, 4).log_softmax(2)
     words = torch.tensor([[1], [2]])
@@ -135,6 +139,7 @@ GAMES = {
     "a hard choice with a soft gradient": partial(game, partial(gumbel_softmax, hard=True)),
     "draws by rejection": partial(game, drawn),
     "a row that is masked as a whole": partial(game, masked),
+    "the lowest number of a dtype, in another": partial(game, hidden),
     "an alignment": partial(game, spelled, loss=alone),
     "a weight that is clamped in forward": partial(game, player=(Clamped, 6, 4)),
     "second derivatives of each example": partial(game, curvature),
