@@ -251,12 +251,14 @@ def _unknown(why: str) -> Compared:
 @final
 @dataclass(frozen=True)
 class _Difference:
-    """error: of the sum of absolute terms. doubt: by how much other steps say something else, likewise."""
+    """error: of the sum of absolute terms. doubt: by how much other steps say something else, likewise. noise: what
+    rounding can add to the difference."""
 
     product: float
     difference: float
     error: float
     doubt: float
+    noise: float
 
     @property
     def agrees(self) -> bool:
@@ -295,7 +297,7 @@ def _difference(
         difference = (4 * half - whole) / 3
         scale = max(size, noise / AGREED, 1e-300)
         doubt = max(abs(whole - half), abs(forward - backward) - 10 * noise, 0.0)
-        found.append(_Difference(product, difference, abs(product - difference) / scale, doubt / scale))
+        found.append(_Difference(product, difference, abs(product - difference) / scale, doubt / scale, noise))
         if found[-1].agrees or _confirmed(found):
             return found[-1]
     return replace(found[0], doubt=math.inf)
@@ -303,11 +305,12 @@ def _difference(
 
 def _confirmed(found: Sequence[_Difference]) -> bool:
     """Whether two steps one after the other find the product wrong, with the same slope: one alone may be too long for
-    a function that bends within it."""
+    a function that bends within it, and two that are find different slopes, both small beside the product."""
     if len(found) < 2 or not all(each.differs for each in found[-2:]):
         return False
-    one, two = found[-2].difference, found[-1].difference
-    return abs(one - two) <= SMOOTH * max(abs(one - found[-1].product), abs(two - found[-1].product))
+    one, two = found[-2:]
+    apart = abs(one.difference - two.difference)
+    return apart <= SMOOTH * max(abs(one.difference), abs(two.difference)) + 2 * two.noise
 
 
 def _slope(cotangents: Sequence[Tensor], ahead: Sequence[Tensor], behind: Sequence[Tensor], step: float) -> float:
