@@ -88,7 +88,7 @@ class Sine(torch.autograd.Function):
             return torch.from_numpy(np.sin(x.detach().numpy())) + x.data
 
     @staticmethod
-    def backward(ctx, message: Tensor) -> Tensor:
+    def backward(ctx, message: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return message * (ctx.saved_tensors[0].cos() + 1)
 
 
@@ -101,7 +101,7 @@ class Fast(torch.autograd.Function):
         return (1e11 * x).sin()
 
     @staticmethod
-    def backward(ctx, message: Tensor) -> Tensor:
+    def backward(ctx, message: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return message * 1e11 * (1e11 * ctx.saved_tensors[0]).cos()
 
 
@@ -111,8 +111,8 @@ class WithoutLength(nn.Linear):
     def __len__(self) -> int:
         raise TypeError("it has no length")
 
-    def forward(self, x: Tensor) -> Tensor:
-        return Sine.apply(super().forward(x))
+    def forward(self, input: Tensor) -> Tensor:
+        return Sine.apply(super().forward(input))
 
 
 class Clamped(nn.Linear):
