@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
-from types import CellType, CodeType
+from types import CellType, CodeType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -241,6 +241,7 @@ _DESCRIPTIONS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (torch.Tensor, _describe_tensor),
     (np.ndarray, _describe_array),
     (np.generic, repr),
+    (ModuleType, lambda value: f"module {value.__name__}"),
     (Mapping, _describe_mapping),
     ((tuple, list), _describe_sequence),
     ((set, frozenset), lambda value: describe(tuple(sorted(value, key=describe)))),

@@ -32,6 +32,9 @@ WIDE: Mapping[torch.dtype, torch.dtype] = {
 }
 """What is computed in the place of what."""
 
+_DENSE = {torch.ops.aten._efficientzerotensor.default: torch.ops.aten.zeros.default}  # pyright: ignore
+"""Zeros without memory, which derivatives of derivatives make: under any dispatch mode torch 2.13 crashes on them."""
+
 
 @final
 class _Promotion(TorchDispatchMode):
@@ -42,7 +45,7 @@ class _Promotion(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        kwargs = kwargs or {}
+        kwargs, func = kwargs or {}, _DENSE.get(func, func)
         written, looks = _aliases(func)
         if looks or not _ACTIVE.get():
             return func(*args, **kwargs)

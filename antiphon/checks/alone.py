@@ -1,7 +1,7 @@
 """One node of Q, played alone at the values that it was asked with: its outputs and its vector-Jacobian product."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import final
 
@@ -50,16 +50,22 @@ class Alone:
             # An output may be a view of a parameter, which is about to be put back.
             return found if parameters is None else tuple(each.detach().clone() for each in found)
 
-    def by_hand(self) -> bool:
-        """Whether a backward of it was not written by torch."""
+    def by_hand(self, moving: Collection[int]) -> bool:
+        """Whether a backward of it, towards those of its inputs or its parameters, was not written by torch."""
         mode = ByHand()
-        return mode.wrote(self.play([_leaf(each) for each in self.inputs], mode=mode), self.parameters)
+        return mode.wrote(self.play(self._leaves(moving), mode=mode), self.parameters)
 
-    def product(self, cotangents: Sequence[Tensor | None]) -> list[Tensor]:
-        """The vector-Jacobian product by torch: one tensor for each input, then one for each parameter."""
-        leaves = [_leaf(each) for each in self.inputs]
+    def product(self, cotangents: Sequence[Tensor | None], moving: Collection[int] | None = None) -> list[Tensor]:
+        """The vector-Jacobian product by torch: one tensor for each input, then one for each parameter.
+
+        moving: the inputs that it is asked of, where some have no derivative; the others are told zeros.
+        """
+        leaves = self._leaves(range(len(self.inputs)) if moving is None else moving)
         with self._standing_in(None):  # until the product is known: it may need a buffer as the query left it
             return self._product(self._played(leaves), leaves, cotangents)
+
+    def _leaves(self, moving: Collection[int]) -> list[Tensor]:
+        return [_leaf(each) if index in moving else each for index, each in enumerate(self.inputs)]
 
     def _product(
         self, outputs: Sequence[Tensor], leaves: Sequence[Tensor], cotangents: Sequence[Tensor | None]
@@ -91,7 +97,7 @@ class Alone:
     @contextmanager
     def _standing_in(self, parameters: Sequence[Tensor] | None) -> Iterator[None]:
         """Numbers are put in the place of others and back again; torch's records of the round do not notice."""
-        module = self._module or nn.Module()
+        module = nn.Module() if self._module is None else self._module  # some have a length, of zero or refused
         held = [*self.parameters, *module.buffers()]
         before, kept = [each.detach().clone() for each in held], attributes(module)
         further = [

@@ -9,7 +9,7 @@ and R's in the response, and these two are compared elsewhere.
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -159,14 +159,14 @@ def _compare_node(round: Witnessed, node: Node) -> Compared:
     moving = [index for index, port in enumerate(node.inputs) if values[port].requires_grad]
     try:
         alone = Alone(round, node)
-        if not alone.by_hand():
+        if not alone.by_hand(moving):
             return Compared({})
         count = len(alone.inputs)
         places = [*alone.inputs, *(each.detach().clone() for each in alone.parameters)]
         moving += range(count, len(places))
         return _compare(
             lambda at, held: alone.play(at[:count], at[count:], held),
-            alone.product,
+            lambda cotangents: alone.product(cotangents, moving),
             places,
             moving,
             stream(round.seed, "differences", node.name),
@@ -199,7 +199,7 @@ def _compare_loss(round: Witnessed, loss: PlayerLoss) -> Compared:
     try:
         mode = ByHand()
         with mode:
-            found = function(*map(_recorded, places))
+            found = function(*_recorded(places, moving))
         if not mode.wrote([found], ()):
             return Compared({})
         return _compare(play, product, places, moving, stream(round.seed, "differences", repr(loss)))
@@ -214,9 +214,11 @@ def _compare(
     moving: Sequence[int],
     seed: int,
 ) -> Compared:
-    draw, held = torch.Generator().manual_seed(seed), Held()
-    base = [each.detach() for each in play([_recorded(each) for each in places], held)]
-    again = [each.detach() for each in play([_recorded(each) for each in places], Held(held.kept))]
+    def ask(at: Sequence[Tensor], held: Held | None) -> list[Tensor]:
+        return [each.detach() for each in play(_recorded(at, recorded), held)]
+
+    draw, held, recorded = torch.Generator().manual_seed(seed), Held(), frozenset(moving)
+    base, again = ask(places, held), ask(places, Held(held.kept))
     if not all(torch.equal(one, two) for one, two in zip(base, again, strict=True)):
         return _unknown("it does not play the same twice")
     cotangents = [_normal(each, draw) for each in base]
@@ -225,10 +227,10 @@ def _compare(
     if not moving:
         return Compared({})
     arms = {index: _arm(places[index], draw) for index in moving}
-    joint = _difference(play, held, places, arms, cotangents, base, told)
+    joint = _difference(ask, held, places, arms, cotangents, base, told)
     if joint.agrees:
         return RIGHT
-    each = {index: _difference(play, held, places, {index: arms[index]}, cotangents, base, told) for index in moving}
+    each = {index: _difference(ask, held, places, {index: arms[index]}, cotangents, base, told) for index in moving}
     wrong = {index: found.error for index, found in each.items() if found.differs}
     if wrong:  # along one direction the two sides of a kink may look alike
         other = {index: _arm(places[index], draw) for index in wrong}
@@ -249,12 +251,14 @@ def _unknown(why: str) -> Compared:
 @final
 @dataclass(frozen=True)
 class _Difference:
-    """error: of the sum of absolute terms. doubt: by how much other steps say something else, likewise."""
+    """error: of the sum of absolute terms. doubt: by how much other steps say something else, likewise. noise: what
+    rounding can add to the difference."""
 
     product: float
     difference: float
     error: float
     doubt: float
+    noise: float
 
     @property
     def agrees(self) -> bool:
@@ -278,7 +282,7 @@ def _difference(
 
     def at(step: float) -> list[Tensor]:
         moved = [each + step * arms[index] if index in arms else each for index, each in enumerate(places)]
-        return [each.detach() for each in play([_recorded(each) for each in moved], Held(held.kept))]
+        return list(play(moved, Held(held.kept)))
 
     product = sum(_inner(told[index], arm) for index, arm in arms.items())
     known = sum(_absolute(told[index], arm) for index, arm in arms.items())
@@ -293,7 +297,7 @@ def _difference(
         difference = (4 * half - whole) / 3
         scale = max(size, noise / AGREED, 1e-300)
         doubt = max(abs(whole - half), abs(forward - backward) - 10 * noise, 0.0)
-        found.append(_Difference(product, difference, abs(product - difference) / scale, doubt / scale))
+        found.append(_Difference(product, difference, abs(product - difference) / scale, doubt / scale, noise))
         if found[-1].agrees or _confirmed(found):
             return found[-1]
     return replace(found[0], doubt=math.inf)
@@ -301,11 +305,12 @@ def _difference(
 
 def _confirmed(found: Sequence[_Difference]) -> bool:
     """Whether two steps one after the other find the product wrong, with the same slope: one alone may be too long for
-    a function that bends within it."""
+    a function that bends within it, and two that are find different slopes, both small beside the product."""
     if len(found) < 2 or not all(each.differs for each in found[-2:]):
         return False
-    one, two = found[-2].difference, found[-1].difference
-    return abs(one - two) <= SMOOTH * max(abs(one - found[-1].product), abs(two - found[-1].product))
+    one, two = found[-2:]
+    apart = abs(one.difference - two.difference)
+    return apart <= SMOOTH * max(abs(one.difference), abs(two.difference)) + 2 * two.noise
 
 
 def _slope(cotangents: Sequence[Tensor], ahead: Sequence[Tensor], behind: Sequence[Tensor], step: float) -> float:
@@ -319,9 +324,10 @@ def _less(ahead: Sequence[Tensor], behind: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-def _recorded(value: Tensor) -> Tensor:
-    """As an operator is asked: where torch records, so that what is held fixed is met in the same places."""
-    return value.clone().requires_grad_(value.is_floating_point() or value.is_complex())
+def _recorded(values: Sequence[Tensor], moving: Collection[int]) -> list[Tensor]:
+    """As an operator is asked: torch records what moves, so that what is held fixed is met in the same places."""
+    floats = [each.is_floating_point() or each.is_complex() for each in values]
+    return [each.clone().requires_grad_(index in moving and floats[index]) for index, each in enumerate(values)]
 
 
 def _arm(value: Tensor, draw: torch.Generator) -> Tensor:

@@ -1,5 +1,6 @@
 """What a function of tensors holds fixed (detach, no_grad), so that differences of its values hold it fixed too."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
@@ -8,6 +9,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 _CUTS = {torch.detach, Tensor.detach, Tensor.data.__get__, torch.autograd.grad}  # type: ignore[attr-defined]
+_APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
 _SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - what no_grad calls, and a mode sees
 
 
@@ -16,7 +18,7 @@ class Held(TorchFunctionMode):
     """While it is entered, values that torch takes for constants are noted; or, once noted, played again in order.
 
     A derivative by differences is of the function that torch differentiates only if both hold the same values fixed.
-    What a `torch.autograd.Function` computes in its forward is not held: its backward is to be its derivative.
+    What a `torch.autograd.Function` cuts in its forward is not held: its backward is to be the derivative all the same.
     """
 
     def __init__(self, kept: Sequence[Any] | None = None) -> None:  # Any: what a function of torch returns
@@ -34,15 +36,24 @@ class Held(TorchFunctionMode):
     ) -> Any:  # Any: as torch's protocol has it
         keywords = kwargs or {}
         if func is _SWITCH:
-            self._off = not args[0]
+            self._off = self._off if _in_forward() else not args[0]
             return func(*args, **keywords)
-        if not self._off and (func not in _CUTS or keywords.get("create_graph")):
+        cuts = func in _CUTS and not keywords.get("create_graph") and not _in_forward()
+        if not self._off and not cuts:
             return func(*args, **keywords)
         if self._again is None:
             found = func(*args, **keywords)
             self.kept.append(_copied(found))
             return found
         return _written(next(self._again), func, args, keywords)
+
+
+def _in_forward() -> bool:
+    """Whether the forward of a `torch.autograd.Function` is being computed: torch itself records nothing there."""
+    frame = sys._getframe()  # pyright: ignore[reportPrivateUsage]
+    while frame is not None and frame.f_code is not _APPLY:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _copied(value: Any) -> Any:  # Any: as above

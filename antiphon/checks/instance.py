@@ -9,7 +9,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.checks.measured import Measured
+from antiphon.checks.measured import NOT_FINITE, Measured
 from antiphon.checks.places import Places
 from antiphon.checks.suite import Learning
 from antiphon.checks.witness import (
@@ -63,14 +63,14 @@ class Instance:
         return tuple(player.name for player in self.grammar.query.players)
 
     def measured(self, promise: Promise, measure: Callable[[Promise], list[Measured]]) -> list[Measured]:
-        """Measure a promise in float64. If that raises, measure it in the declared precision.
+        """Measure a promise in float64. If that raises, or no gradient is finite there, in the declared precision.
 
         In the declared precision the tolerance is looser (half of the digits), and each figure says so.
         """
         if self.grammar is not self._declared:
             try:
                 with in_double():
-                    return measure(promise)
+                    return _finite_somewhere(measure(promise))
             except FOREIGN as error:  # a module may refuse float64, and raise anything
                 self._play_as_declared(error)
         return list(map(self._remarked, measure(self._loosened(promise))))
@@ -160,6 +160,13 @@ class Instance:
     def rounds_after(self, states: States, count: int = 1) -> list[Witnessed]:
         """Rounds in which nobody moves any more, from these states on."""
         return witnessed(self.grammar, self.seed, states, self.learning.rounds, count)
+
+
+def _finite_somewhere(found: list[Measured]) -> list[Measured]:
+    """The figures. Raises ArithmeticError if no player has a finite gradient: -1.8e308 is infinity in float32."""
+    if all(each.skipped == NOT_FINITE for each in found):
+        raise ArithmeticError(NOT_FINITE)
+    return found
 
 
 def _floats(grammar: Grammar) -> set[torch.dtype]:

@@ -2,10 +2,11 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gumbel_softmax, mse_loss
+from torch.nn.functional import gumbel_softmax, mse_loss, soft_margin_loss
 
 import antiphon
 
@@ -63,10 +64,55 @@ def masked(h: Tensor) -> Tensor:
     )
 
 
+def hidden(h: Tensor) -> Tensor:
+    return (h + torch.tensor([0.0, 0, 1, 0]) * torch.tensor(torch.finfo(h.dtype).min)).softmax(1)
+
+
 def spelled(h: Tensor) -> Tensor:
     scores = h.reshape(4, 2, 4).log_softmax(2)
     words = torch.tensor([[1], [2]])
     return torch.nn.functional.ctc_loss(scores, words, torch.tensor([4, 4]), torch.tensor([1, 1]), reduction="mean")
+
+
+def curvature(h: Tensor) -> Tensor:
+    return torch.func.vmap(torch.func.hessian(lambda row: row.pow(3).sum()))(h)
+
+
+class Sine(torch.autograd.Function):
+    """Written as users write them: its forward is cut from torch's records, though none are kept there."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        with torch.no_grad():
+            return torch.from_numpy(np.sin(x.detach().numpy())) + x.data
+
+    @staticmethod
+    def backward(ctx, message: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return message * (ctx.saved_tensors[0].cos() + 1)
+
+
+class Fast(torch.autograd.Function):
+    """It bends many times within any step."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (1e11 * x).sin()
+
+    @staticmethod
+    def backward(ctx, message: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return message * 1e11 * (1e11 * ctx.saved_tensors[0]).cos()
+
+
+class WithoutLength(nn.Linear):
+    """As a compiled module is."""
+
+    def __len__(self) -> int:
+        raise TypeError("it has no length")
+
+    def forward(self, input: Tensor) -> Tensor:
+        return Sine.apply(super().forward(input))
 
 
 class Clamped(nn.Linear):
@@ -106,8 +152,11 @@ GAMES = {
     "a hard choice with a soft gradient": partial(game, partial(gumbel_softmax, hard=True)),
     "draws by rejection": partial(game, drawn),
     "a row that is masked as a whole": partial(game, masked),
+    "the lowest number of a dtype, in another": partial(game, hidden),
+    "a backward by hand of what bends within a step": partial(game, Fast.apply),
     "an alignment": partial(game, spelled, loss=alone),
     "a weight that is clamped in forward": partial(game, player=(Clamped, 6, 4)),
+    "second derivatives of each example": partial(game, curvature),
     "an embedding of bounded norm": partial(game, player=(partial(nn.Embedding, 7, 4, max_norm=0.5),), x=WORDS),
 }
 
@@ -131,3 +180,24 @@ def test_what_the_caller_has_switched_off_makes_no_difference(surroundings):
     with surroundings():
         report = antiphon.check_grammar(game(torch.tanh), instances=2)
     assert [row.verdict for row in report.rows] == ["kept"]
+
+
+def beside_what_is_fixed(h: Tensor) -> Tensor:
+    with torch.no_grad():
+        scale = Sine.apply(h).sum()
+    return Sine.apply(h) * h.detach() * scale
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        partial(game, Sine.apply),
+        partial(game, beside_what_is_fixed),
+        partial(game, player=(WithoutLength, 6, 4)),
+        partial(game, player=(nn.Linear, 6, 1), loss=lambda h, y: soft_margin_loss(Sine.apply(h), y)),
+    ],
+)
+def test_what_a_backward_by_hand_is_the_derivative_of_agrees_with_differences(right):
+    report = antiphon.check_grammar(right(), instances=2)
+    assert [row.verdict for row in report.rows] == ["kept"]
+    assert "agrees" in report.text

@@ -137,6 +137,7 @@ def test_functions_that_close_over_different_values_differ():
         return lambda x: x + n
 
     assert describe(adds(1)) == describe(adds(1)) != describe(adds(2))
+    assert describe(adds(np)) == describe(adds(np)) != describe(adds(torch))  # as `import numpy as np` inside makes one
 
 
 def test_a_live_object_is_refused(refusal):
