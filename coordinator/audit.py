@@ -4,21 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from antiphon.coordinator.plan.schedule import Collect, Contribute, Move, Schedule, Transfer
 from antiphon.coordinator.plan.when import When
-from antiphon.coordinator.program import Tally
+from antiphon.coordinator.program import WorkerStatistics
 from antiphon.errors import ProtocolError
 
 
-def audit(schedule: Schedule, tallies: Iterable[Tally], first: int, rounds: int) -> None:
-    """Hold the workers' tallies of rounds `first` to `first + rounds - 1` against the schedule, and replicas against
+def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int, rounds: int) -> None:
+    """Hold the workers' statistics of rounds `first` to `first + rounds - 1` against the schedule, and replicas against
     each other.
 
     Raises ProtocolError naming the edge or the player, both workers, and the first round that is missing or doubled.
     """
-    by_worker = {tally.worker: tally for tally in tallies}
+    by_worker = {worker_statistics.worker: worker_statistics for worker_statistics in statistics}
     silent = [worker for worker in schedule.workers if worker not in by_worker]
     if silent:
         raise ProtocolError(
-            f"worker {silent[0]!r} told no tally; expected one of each of {list(schedule.workers)}. "
+            f"worker {silent[0]!r} told no statistics; expected those of each of {list(schedule.workers)}. "
             "The rounds since the last checkpoint do not count: resume from it."
         )
     due_at: dict[When, list[int]] = {}
@@ -32,8 +32,8 @@ def audit(schedule: Schedule, tallies: Iterable[Tally], first: int, rounds: int)
             _compare(by_worker[step.worker].moves.get(step.player, []), due, f"player {step.player!r} moved")
             continue
         if isinstance(step, Contribute | Collect):
-            number, tally = step.reduction.number, by_worker[step.worker]
-            found = tally.contributed if isinstance(step, Contribute) else tally.collected
+            number, worker_statistics = step.reduction.number, by_worker[step.worker]
+            found = worker_statistics.contributed if isinstance(step, Contribute) else worker_statistics.collected
             what = "was contributed to" if isinstance(step, Contribute) else "was collected"
             _compare(found.get(number, []), due, f"the sum {step.reduction.name!r} {what} by {step.worker!r}")
             continue
@@ -44,7 +44,7 @@ def audit(schedule: Schedule, tallies: Iterable[Tally], first: int, rounds: int)
     _compare_replicas(schedule, by_worker, first + rounds)
 
 
-def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, Tally], behind: int) -> None:
+def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, WorkerStatistics], behind: int) -> None:
     for first, *others in schedule.replicas:
         for other in others:
             ours, theirs = by_worker[first].digests, by_worker[other].digests

@@ -23,7 +23,7 @@ CONCURRENCY = {"play": 1, "control": 2}
 
 
 class Coordinator:
-    """Verifies the schedule before play, starts every batch on all workers at once, audits their tallies after it.
+    """Verifies the schedule before play, starts every batch on all workers at once, audits their statistics after it.
 
     Serves one run after another: each `enlist` begins a new one.
     """
@@ -82,11 +82,11 @@ class Coordinator:
         """
         first, schedule = self._round, self._enlisted.schedule
         # No deadline of its own: every message in it has one.
-        tallies = self._all("play", lambda _, worker: worker.play.remote(first, rounds, batch), None)
-        rounds = min(tally.rounds for tally in tallies.values())
-        audit(schedule, tallies.values(), first, rounds)
+        statistics = self._all("play", lambda _, worker: worker.play.remote(first, rounds, batch), None)
+        rounds = min(worker_statistics.rounds for worker_statistics in statistics.values())
+        audit(schedule, statistics.values(), first, rounds)
         self._round += rounds
-        return Played.of(tallies.values(), self._round, rounds)
+        return Played.of(statistics.values(), self._round, rounds)
 
     @ray.method(concurrency_group="control")
     def finish(self, batch: int) -> None:

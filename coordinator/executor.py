@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.program import Skipped, Tally
+from antiphon.coordinator.program import Skipped, WorkerStatistics
 from antiphon.coordinator.recording import Recording
 from antiphon.grammars.oracle import State
 
@@ -51,25 +51,27 @@ class Played:
     terms: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, tallies: Iterable[Tally], round: int, rounds: int) -> "Played":
+    def of(cls, statistics: Iterable[WorkerStatistics], round: int, rounds: int) -> "Played":
         """From what the workers tallied."""
-        tallies = list(tallies)
+        statistics = list(statistics)
         losses = {
-            name: Losses(list(at), list(values)) for tally in tallies for name, (at, values) in tally.losses.items()
+            name: Losses(list(at), list(values)) for each in statistics for name, (at, values) in each.losses.items()
         }
-        reports = {name: report for tally in tallies for name, report in tally.reports.items()}
-        seconds = {tally.worker: tally.seconds for tally in tallies}
-        waiting = {tally.worker: tally.waiting for tally in tallies}
-        messages = Counter({number: len(rounds) for tally in tallies for number, rounds in tally.sent.items()})
-        payload = _total(tally.payload for tally in tallies)
-        wire = _total(tally.wire for tally in tallies)
-        queries = _total(tally.queries for tally in tallies)
-        products = _total(tally.products for tally in tallies)
-        recording = Recording.of({tally.worker: tally.track for tally in tallies})
+        reports = {name: report for each in statistics for name, report in each.reports.items()}
+        seconds = {each.worker: each.seconds for each in statistics}
+        waiting = {each.worker: each.waiting for each in statistics}
+        messages = Counter({number: len(rounds) for each in statistics for number, rounds in each.sent.items()})
+        payload = _total(each.payload for each in statistics)
+        wire = _total(each.wire for each in statistics)
+        queries = _total(each.queries for each in statistics)
+        products = _total(each.products for each in statistics)
+        recording = Recording.of({each.worker: each.track for each in statistics})
         counts = messages, payload, wire, queries, products
-        skipped = {player: each for tally in tallies for player, each in tally.skipped.items()}
-        digests = {tally.worker: tally.digests for tally in tallies if tally.digests}
-        terms = sum((Counter({n: len(at) for n, at in tally.contributed.items()}) for tally in tallies), Counter[int]())
+        skipped = {player: each for one in statistics for player, each in one.skipped.items()}
+        digests = {each.worker: each.digests for each in statistics if each.digests}
+        terms = sum(
+            (Counter({n: len(at) for n, at in each.contributed.items()}) for each in statistics), Counter[int]()
+        )
         return cls(round, rounds, losses, reports, seconds, waiting, *counts, recording, skipped, digests, terms)
 
 

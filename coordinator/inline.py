@@ -14,12 +14,12 @@ from antiphon.coordinator.boundary import Boundary, Deferred, checked_rounds
 from antiphon.coordinator.checkpoint import Manifest, save_states, write_manifest
 from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.executor import Played
+from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import Receive, Send, Slot, Transfer, project
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.plan.when import Agenda, When
 from antiphon.coordinator.program import LocalProgram
-from antiphon.coordinator.stage import Stage
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
 from antiphon.transport.channel import Channel
@@ -54,7 +54,7 @@ class InlineExecutor:
         verify(assignment.schedule)
         self.assignment, self._watch = assignment, watch
         self._boundary, self._deadline, self._device, self._generation = Boundary(), deadline, device, 0
-        self._stages: dict[str, Stage] = {}
+        self._stages: dict[str, Hosted] = {}
         self._channels: list[Channel] = []
         self._begin()
 
@@ -72,7 +72,7 @@ class InlineExecutor:
         of no round: until `load`, everything else is a ProtocolError.
         """
         rounds = checked_rounds(rounds)
-        torch_alone = all(stage.torch_alone for stage in self._stages.values())
+        torch_alone = all(hosted.torch_alone for hosted in self._stages.values())
         with self._boundary.crossing("play"), Deferred() as interrupt, self._own_process(torch_alone):
             played = self._play(rounds, interrupt)
             self._boundary.arrive(played.round)
@@ -91,21 +91,21 @@ class InlineExecutor:
                 program.finish_round()
             if interrupt.asked:
                 break
-        tallies = [program.end() for program in self._programs]
-        rounds = tallies[0].rounds
-        audit(self.assignment.schedule, tallies, first, rounds)
-        return Played.of(tallies, first + rounds, rounds)
+        statistics = [program.end() for program in self._programs]
+        rounds = statistics[0].rounds
+        audit(self.assignment.schedule, statistics, first, rounds)
+        return Played.of(statistics, first + rounds, rounds)
 
     def states(self) -> Mapping[str, State]:
         """Everyone's state, by name."""
         self._boundary.check("tell its states")
         with self._own_process():
-            return {name: state for stage in self._stages.values() for name, state in stage.state().items()}
+            return {name: state for hosted in self._stages.values() for name, state in hosted.state().items()}
 
     def modules(self) -> Mapping[str, nn.Module]:
         """The modules of players and clones as they play, by name; read only."""
         stages = self._stages.values()
-        return {name: each.module for stage in stages for name, each in (stage.players | stage.clones).items()}
+        return {name: each.module for hosted in stages for name, each in (hosted.players | hosted.clones).items()}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
         """Continue from a state at a round boundary, also after a round that broke off."""
@@ -116,8 +116,8 @@ class InlineExecutor:
                 self._release()
                 self._begin()
             with self._own_process():
-                for stage in self._stages.values():
-                    stage.load(states)
+                for hosted in self._stages.values():
+                    hosted.load(states)
             self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
@@ -139,8 +139,8 @@ class InlineExecutor:
         for channel in self._channels:
             channel.close()
         with self._own_process():
-            for stage in self._stages.values():
-                stage.close()
+            for hosted in self._stages.values():
+                hosted.close()
 
     def __enter__(self) -> "InlineExecutor":
         return self
@@ -154,7 +154,7 @@ class InlineExecutor:
         self._generation += 1
         with self._own_process():
             self._stages = {
-                name: Stage(self.assignment, name, self._device) for name in self.assignment.placement.names
+                name: Hosted(self.assignment, name, self._device) for name in self.assignment.placement.names
             }
             self._agenda = Agenda(self._merge(session))
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
+from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import (
     Collect,
@@ -34,7 +35,6 @@ from antiphon.coordinator.plan.schedule import (
 )
 from antiphon.coordinator.plan.when import Agenda
 from antiphon.coordinator.recording import Track
-from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.streams import Begin, begun
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.maps import add
@@ -61,7 +61,7 @@ class Skipped(NamedTuple):
 
 
 @dataclass
-class Tally:
+class WorkerStatistics:
     """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
 
     sent, received: per edge number, the rounds in which a message left and arrived. moves: per player, the rounds.
@@ -98,9 +98,9 @@ class LocalProgram:
     """Plays the actions of one worker. `cursor` tells where it is: (round, action), for whoever asks from outside."""
 
     def __init__(
-        self, assignment: Assignment, worker: str, actions: tuple[LocalAction, ...], stage: Stage, channel: Channel
+        self, assignment: Assignment, worker: str, actions: tuple[LocalAction, ...], hosted: Hosted, channel: Channel
     ) -> None:
-        self.worker, self._stage, self._channel = worker, stage, channel
+        self.worker, self._hosted, self._channel = worker, hosted, channel
         self._grammar, self._record = assignment.grammar, assignment.record
         self._values: Values = {}
         self._slots: dict[Slot, int] = {}
@@ -113,7 +113,7 @@ class LocalProgram:
         self._agenda = Agenda((action.when, position) for position, action in enumerate(actions))
         self.cursor: tuple[int, int] = (-1, 0)
 
-    def play(self, first: int, rounds: int, brake: Brake) -> Tally:
+    def play(self, first: int, rounds: int, brake: Brake) -> WorkerStatistics:
         """Rounds `first` to `first + rounds - 1`, or until the brake ends the batch; blocks.
 
         Raises RoundError for what is no error of ours, else the AntiphonError of who broke a rule.
@@ -129,9 +129,9 @@ class LocalProgram:
         return self.end()
 
     def begin(self) -> None:
-        """A new batch of rounds: a new tally."""
-        self._tally, self._started = Tally(self.worker), time.perf_counter()
-        self._tally.track = Track.begun() if self._record else None
+        """A new batch of rounds: new statistics."""
+        self._statistics, self._started = WorkerStatistics(self.worker), time.perf_counter()
+        self._statistics.track = Track.begun() if self._record else None
 
     def held(self) -> dict[Slot, Tensor]:
         """The values of this round that are here, until `finish_round`: of Q, of R, and what moved."""
@@ -140,16 +140,16 @@ class LocalProgram:
     def finish_round(self) -> None:
         """Let go of the round's values."""
         self._values.clear()
-        self._stage.forget()
-        self._tally.rounds += 1
+        self._hosted.forget()
+        self._statistics.rounds += 1
 
-    def end(self) -> Tally:
+    def end(self) -> WorkerStatistics:
         """Wait for what was sent, and tell what was done."""
         self._channel.settle()
-        self._tally.reports = self._stage.report()
-        self._tally.digests = self._stage.digests()
-        self._tally.seconds = time.perf_counter() - self._started
-        return self._tally
+        self._statistics.reports = self._hosted.report()
+        self._statistics.digests = self._hosted.digests()
+        self._statistics.seconds = time.perf_counter() - self._started
+        return self._statistics
 
     def step(self, position: int, round: int) -> None:
         """One action of one round; its errors carry worker, round and action."""
@@ -183,10 +183,10 @@ class LocalProgram:
             case Move():
                 return self._move(action)
             case Install(player=player, reads=(slot,)):
-                key, install = self._key(slot), self._stage.players[player].install
+                key, install = self._key(slot), self._hosted.players[player].install
                 return lambda round: install(self._values[key])
             case Follow(clone=clone):
-                follow = self._stage.clones[clone].follow
+                follow = self._hosted.clones[clone].follow
                 return lambda round: follow()
             case Cut() | Join():
                 return self._divide(action)
@@ -200,8 +200,8 @@ class LocalProgram:
         def timed(round: int) -> None:
             began = time.perf_counter_ns()
             play(round)
-            track = self._tally.track
-            assert track is not None  # begun with the tally
+            track = self._statistics.track
+            assert track is not None  # begun with the worker_statistics
             track.marks.extend((round, position, began, time.perf_counter_ns()))
 
         return timed
@@ -209,16 +209,16 @@ class LocalProgram:
     def _query(self, action: Query) -> Play:
         node = self._grammar.query.by_name[action.node]
         answer, reads, writes, values = (
-            self._stage.answer(node),
+            self._hosted.answer(node),
             self._keys(action.reads),
             self._keys(action.writes),
             self._values,
         )
         if node.kind is Kind.LOSS:
-            return self._query_loss(action, answer, self._stage.begins_query(node))
+            return self._query_loss(action, answer, self._hosted.begins_query(node))
         if node.kind is Kind.ORACLE:
             answer = self._counted(node.name, answer)
-        begin = self._stage.begins_query(node)
+        begin = self._hosted.begins_query(node)
 
         def play(round: int) -> None:
             begin(round)
@@ -229,7 +229,7 @@ class LocalProgram:
 
     def _counted(self, node: str, answer: Answer) -> Answer:
         def counted(values: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-            self._tally.queries[node] += 1
+            self._statistics.queries[node] += 1
             return answer(values, round)
 
         return counted
@@ -241,7 +241,7 @@ class LocalProgram:
             begin(round)
             (value,) = answer([flat(values[slot]) for slot in reads], round)
             values[write] = value
-            rounds, losses = self._tally.losses.setdefault(action.node, (array("q"), array("d")))
+            rounds, losses = self._statistics.losses.setdefault(action.node, (array("q"), array("d")))
             rounds.append(round)
             losses.append(float(value))
 
@@ -257,19 +257,19 @@ class LocalProgram:
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
             case Map():
-                return begun(self._stage.begins_response(node), self._map(action, node))
+                return begun(self._hosted.begins_response(node), self._map(action, node))
             case Product():
-                return begun(self._stage.begins_response(node), self._product(action, node))
+                return begun(self._hosted.begins_response(node), self._product(action, node))
             case Deliver(player=player):
-                hear = self._stage.agent_of(player).hear
-                return begun(self._stage.begins_agent("hear", player), lambda round: hear(values[reads[0]]))
+                hear = self._hosted.agent_of(player).hear
+                return begun(self._hosted.begins_agent("hear", player), lambda round: hear(values[reads[0]]))
 
     def _seed(self, node: Seed) -> Tensor:
         dtype = self._grammar.query.type_of(node.loss).dtype
-        return torch.full((), node.weight, dtype=dtype, device=self._stage.device)
+        return torch.full((), node.weight, dtype=dtype, device=self._hosted.device)
 
     def _map(self, action: Respond, node: Map) -> Play:
-        operation, values = operator_on(node.operation, self._stage.device), self._values
+        operation, values = operator_on(node.operation, self._hosted.device), self._values
         reads, (write,) = self._keys(action.reads), self._keys(action.writes)
         partial_sum = node.operation.target is add
 
@@ -283,7 +283,7 @@ class LocalProgram:
         return play
 
     def _product(self, action: Respond, node: Product) -> Play:
-        box, values = self._stage.gray_box(self._grammar.query.by_name[node.of]), self._values
+        box, values = self._hosted.gray_box(self._grammar.query.by_name[node.of]), self._values
         reads = iter(self._keys(action.reads))
         places = [None if port is None else next(reads) for port in node.cotangents]
         toward = () if action.part is Part.OWN else node.toward
@@ -293,7 +293,7 @@ class LocalProgram:
         writes, once = self._keys(action.writes), action.part is not Part.OWN and (share is None or share.index == 0)
 
         def play(round: int) -> None:
-            self._tally.products[node.name] += once
+            self._statistics.products[node.name] += once
             cotangents = [None if slot is None else flat(values[slot]) for slot in places]
             upstream, own = box.respond(cotangents, toward, parameters)
             for slot, value in zip(writes, upstream, strict=False):  # its own part, if any, is the last
@@ -310,10 +310,10 @@ class LocalProgram:
             message = flat(values[slot])
             began = time.perf_counter()
             wire = send(edge, round, message)
-            self._tally.waiting += time.perf_counter() - began
-            self._tally.payload[edge.number] += message.numel() * message.element_size()
-            self._tally.wire[edge.number] += wire
-            self._tally.sent.setdefault(edge.number, []).append(round)
+            self._statistics.waiting += time.perf_counter() - began
+            self._statistics.payload[edge.number] += message.numel() * message.element_size()
+            self._statistics.wire[edge.number] += wire
+            self._statistics.sent.setdefault(edge.number, []).append(round)
 
         return play
 
@@ -323,8 +323,8 @@ class LocalProgram:
         def play(round: int) -> None:
             began = time.perf_counter()
             values[slot] = receive(edge, round)
-            self._tally.waiting += time.perf_counter() - began
-            self._tally.received.setdefault(edge.number, []).append(round)
+            self._statistics.waiting += time.perf_counter() - began
+            self._statistics.received.setdefault(edge.number, []).append(round)
 
         return play
 
@@ -353,10 +353,10 @@ class LocalProgram:
                 parts[number] = term  # summed already, in parts, by the operator that made it
             else:
                 term = flat(term)
-                self._tally.wire[number] += self._channel.contribute(action.reduction, round, term)
-                self._tally.payload[number] += term.numel() * term.element_size()
-            self._tally.waiting += time.perf_counter() - began
-            self._tally.contributed.setdefault(number, []).append(round)
+                self._statistics.wire[number] += self._channel.contribute(action.reduction, round, term)
+                self._statistics.payload[number] += term.numel() * term.element_size()
+            self._statistics.waiting += time.perf_counter() - began
+            self._statistics.contributed.setdefault(number, []).append(round)
 
         return play
 
@@ -366,24 +366,24 @@ class LocalProgram:
         def play(round: int) -> None:
             began = time.perf_counter()
             values[slot] = parts.pop(number) if number in parts else self._channel.collect(action.reduction, round)
-            self._tally.waiting += time.perf_counter() - began
-            self._tally.collected.setdefault(number, []).append(round)
+            self._statistics.waiting += time.perf_counter() - began
+            self._statistics.collected.setdefault(number, []).append(round)
 
         return play
 
     def _move(self, action: Move) -> Play:
-        player, writes = self._stage.agent_of(action.player), self._keys(action.writes)
+        player, writes = self._hosted.agent_of(action.player), self._keys(action.writes)
 
         def play(round: int) -> None:
             reason = player.move(round)
             if reason:
-                skipped = self._tally.skipped
+                skipped = self._statistics.skipped
                 skipped[action.player] = Skipped(1, round, reason).after(skipped.get(action.player))
-            self._tally.moves.setdefault(action.player, []).append(round)
+            self._statistics.moves.setdefault(action.player, []).append(round)
             for slot in writes:
                 self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)
 
-        return begun(self._stage.begins_agent("agent", action.player), play)
+        return begun(self._hosted.begins_agent("agent", action.player), play)
 
     def _key(self, slot: Slot) -> int:
         # A number per slot: hashing the slots themselves takes a twentieth of a small round.

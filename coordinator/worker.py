@@ -12,11 +12,11 @@ from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
+from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import Collect, Contribute, Receive, Send, describe_action, project
-from antiphon.coordinator.program import LocalProgram, Tally
+from antiphon.coordinator.program import LocalProgram, WorkerStatistics
 from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared_devices
-from antiphon.coordinator.stage import Stage
 from antiphon.coordinator.versions import Installed, versions
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
@@ -35,7 +35,7 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._stage: Stage | None = None
+        self._hosted: Hosted | None = None
         self._program: LocalProgram | None = None
         self._channel: Channel | None = None
         self._mailbox: Mailbox | None = None
@@ -67,7 +67,7 @@ class Worker:
         self._assignment, self._name = assignment, name
         device, site = settle(name, look(), assignment.placement.logical_gpus)
         enter(device)
-        self._stage = Stage(assignment, name, device)
+        self._hosted = Hosted(assignment, name, device)
         self._actions = project(assignment.schedule, name)
         self._mailbox = Mailbox(name, assignment.schedule.carried_by(name))
         return site
@@ -75,19 +75,19 @@ class Worker:
     @ray.method(concurrency_group="play")
     def open(self, connection: Connection) -> None:
         """Meet the peers of this generation. Blocks until all of them are there, or the deadline."""
-        if self._assignment is None or self._stage is None or self._mailbox is None:
+        if self._assignment is None or self._hosted is None or self._mailbox is None:
             raise self._unassigned("open")
-        group = self._stage.shared
+        group = self._hosted.shared
         if group:
             refuse_shared_devices(group, connection.sites)
-            self._stage.shard(join_group(connection, group, self._name, _host(), self._stage.device))
-        own = self._name, _host(), self._mailbox, self._stage.device
+            self._hosted.shard(join_group(connection, group, self._name, _host(), self._hosted.device))
+        own = self._name, _host(), self._mailbox, self._hosted.device
         self._channel = connect(connection, self._assignment.schedule, *own)
         self._channel.open()
-        self._program = LocalProgram(self._assignment, self._name, self._actions, self._stage, self._channel)
+        self._program = LocalProgram(self._assignment, self._name, self._actions, self._hosted, self._channel)
 
     @ray.method(concurrency_group="play")
-    def play(self, first: int, rounds: int, batch: int) -> Tally:
+    def play(self, first: int, rounds: int, batch: int) -> WorkerStatistics:
         """Play rounds; see `LocalProgram.play`. batch: its number, for `hold`."""
         if self._program is None or self._assignment is None:
             raise self._unassigned("play")
@@ -155,8 +155,8 @@ class Worker:
     @ray.method(concurrency_group="play")
     def restore(self, folder: str) -> None:
         """Continue from a checkpoint's folder."""
-        stage = self._staged()
-        stage.load(load_states(Path(folder), stage.names))
+        hosted = self._staged()
+        hosted.load(load_states(Path(folder), hosted.names))
 
     @ray.method(concurrency_group="control")
     def close(self) -> None:
@@ -170,15 +170,15 @@ class Worker:
         self._brake.abandon()
         if self._channel is not None:
             self._channel.close()
-        if self._stage is not None:
-            self._stage.close()
+        if self._hosted is not None:
+            self._hosted.close()
         leave_group()
-        self._stage = self._program = self._channel = self._mailbox = self._assignment = None
+        self._hosted = self._program = self._channel = self._mailbox = self._assignment = None
 
-    def _staged(self) -> Stage:
-        if self._stage is None:
+    def _staged(self) -> Hosted:
+        if self._hosted is None:
             raise self._unassigned("be saved or restored")
-        return self._stage
+        return self._hosted
 
     def _unassigned(self, what: str) -> ProtocolError:
         return ProtocolError(

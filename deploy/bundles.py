@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from antiphon.coordinator.plan.placement import Placement, Room, Strategy
+from antiphon.coordinator.plan.placement import Placement, Strategy, WorkerResources
 
 CPU, GPU = "CPU", "GPU"
 _NAMES = {CPU: ("CPU", "CPUs"), GPU: ("GPU", "GPUs")}
@@ -14,7 +14,7 @@ TRACE = 0.001
 
 @dataclass(frozen=True)
 class Bundle:
-    """Resources on one machine, and the workers who live there. node: an address or labels, as in `Room`."""
+    """Resources on one machine, and the workers who live there. node: an address or labels, as in `WorkerResources`."""
 
     workers: tuple[str, ...]
     resources: Mapping[str, float]
@@ -37,7 +37,7 @@ def bundles_of(placement: Placement) -> tuple[Bundle, ...]:
 
     Under `pack`, all workers that ask nothing share one: of 1 CPU, or that of a worker who asks for CPUs.
     """
-    alone = [Bundle((worker,), resources(room), room.node) for worker, room in placement.room_of.items()]
+    alone = [Bundle((worker,), in_ray_terms(demand), demand.node) for worker, demand in placement.resources_of.items()]
     if placement.strategy is not Strategy.PACK:
         return tuple(alone)
     silent = tuple(name for each in alone if not each.resources and not each.node for name in each.workers)
@@ -49,9 +49,9 @@ def bundles_of(placement: Placement) -> tuple[Bundle, ...]:
     return (host, *(each for each in asking if each is not hosts[0]))
 
 
-def resources(room: Room) -> dict[str, float]:
-    """What a room asks, by Ray's names."""
-    named = {CPU: room.num_cpus, GPU: room.num_gpus, **dict(room.resources)}
+def in_ray_terms(demand: WorkerResources) -> dict[str, float]:
+    """Resources by Ray's names."""
+    named = {CPU: demand.num_cpus, GPU: demand.num_gpus, **dict(demand.resources)}
     return {name: amount for name, amount in named.items() if amount}
 
 

@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import GetTimeoutError, RuntimeEnvSetupError
 from ray.runtime_env import RuntimeEnv
 
-from antiphon.coordinator.plan.placement import Room
+from antiphon.coordinator.plan.placement import WorkerResources
 from antiphon.errors import PlacementError
 
 _RAYS_OWN = {"ray_release", "ray_commit", "inject_current_ray"}
@@ -16,9 +16,9 @@ _PATIENCE = 660.0
 """Seconds for an environment: a little more than Ray itself gives to one."""
 
 
-def environment(worker: str, room: Room) -> Mapping[str, Any]:  # Any: Ray's
+def environment(worker: str, demand: WorkerResources) -> Mapping[str, Any]:  # Any: Ray's
     """A worker's runtime_env, as Ray takes it. Raises PlacementError for what Ray does not know or would refuse."""
-    asked = json.loads(room.runtime_env)
+    asked = json.loads(demand.runtime_env)
     known = sorted({field.removeprefix("_") for field in RuntimeEnv.known_fields} - _RAYS_OWN)
     strange = [key for key in asked if key not in known]
     if strange:
@@ -29,22 +29,24 @@ def environment(worker: str, room: Room) -> Mapping[str, Any]:  # Any: Ray's
     try:
         return RuntimeEnv(**asked)
     except (TypeError, ValueError) as error:
-        raise _refusal(worker, room, str(error)) from None
+        raise _refusal(worker, demand, str(error)) from None
 
 
-def await_environments(rooms: Mapping[str, Room], workers: Mapping[str, Any]) -> None:  # Any: Ray's actor handles
+def await_environments(
+    demands: Mapping[str, WorkerResources], workers: Mapping[str, Any]
+) -> None:  # Any: Ray's actor handles
     """Block until every worker with an environment of its own is there: before anybody answers within a deadline.
 
     Raises PlacementError with the reason for an environment that cannot be made.
     """
-    for worker, room in rooms.items():
-        if room.runtime_env:
+    for worker, demand in demands.items():
+        if demand.runtime_env:
             try:
                 ray.get(workers[worker].address.remote(), timeout=_PATIENCE)
             except RuntimeEnvSetupError as error:
-                raise _refusal(worker, room, _cause(str(error))) from None
+                raise _refusal(worker, demand, _cause(str(error))) from None
             except GetTimeoutError:
-                raise _refusal(worker, room, f"nothing was heard of it within {_PATIENCE:g} s") from None
+                raise _refusal(worker, demand, f"nothing was heard of it within {_PATIENCE:g} s") from None
 
 
 def _cause(text: str) -> str:
@@ -54,8 +56,8 @@ def _cause(text: str) -> str:
     return (told or lines or ["no reason was told"])[-1].removeprefix("ERROR: ")
 
 
-def _refusal(worker: str, room: Room, reason: str) -> PlacementError:
+def _refusal(worker: str, demand: WorkerResources, reason: str) -> PlacementError:
     return PlacementError(
         f"the runtime_env of worker {worker!r} cannot be set up: {reason.rstrip('.')}. Expected Ray to make "
-        f"{room.runtime_env}; correct it, or what it names."
+        f"{demand.runtime_env}; correct it, or what it names."
     )

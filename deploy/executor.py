@@ -14,7 +14,7 @@ from antiphon.coordinator.checkpoint import save_states, write_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.placement import Room
+from antiphon.coordinator.plan.placement import WorkerResources
 from antiphon.coordinator.versions import not_installed, versions
 from antiphon.deploy.actors import coordinator_actor, worker_actor
 from antiphon.deploy.environments import await_environments
@@ -50,10 +50,12 @@ class RayExecutor:
         self._finishing: Any = None
         self._connecting = transport, deadline
         self.namespace = namespace_of(run)
-        if pool is not None and any(room != Room() for room in assignment.placement.room_of.values()):
+        if pool is not None and any(
+            demand != WorkerResources() for demand in assignment.placement.resources_of.values()
+        ):
             raise PlacementError(
-                f"run {run!r} gives its workers rooms, and a resident pool has none to give; expected workers that ask "
-                "nothing. Leave out the pool."
+                f"run {run!r} asks resources for its workers, and a resident pool has none to give; expected workers "
+                "that ask nothing. Leave out the pool."
             )
         if COORDINATOR in assignment.placement.names:
             raise PlacementError(
@@ -175,15 +177,15 @@ class RayExecutor:
             for name in names:
                 self.workers[name] = self._named(worker_actor(), name, self._reservation.options(name))
             self._coordinator = self._named(coordinator_actor(), COORDINATOR, self._reservation.options())
-        await_environments(self.assignment.placement.room_of, self.workers)
+        await_environments(self.assignment.placement.resources_of, self.workers)
         if self._pool is None:
             driver = ray.util.get_node_ip_address(), versions()
             self._ask("compare versions", lambda: self._coordinator.compare.remote(driver, self.workers))
         self._enlist()
 
-    def _named(self, actor: Any, name: str, room: dict[str, Any]) -> Any:  # Any: Ray's classes, options and handles
+    def _named(self, actor: Any, name: str, options: dict[str, Any]) -> Any:  # Any: Ray's classes, options and handles
         try:
-            return actor.options(name=name, namespace=self.namespace, **room).remote()
+            return actor.options(name=name, namespace=self.namespace, **options).remote()
         except ActorAlreadyExistsError:
             raise taken(self.run) from None  # by a run that began while this one did
 

@@ -50,7 +50,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class CodeBundle:
     """What a job takes along: the folder that it starts in, and packages for all its processes."""
 
     folder: Path
@@ -71,9 +71,9 @@ class Jobs:
         with self._lost("be asked"), without_variables():
             self._client: Any = _Client(url)  # Any: some of its methods are told apart by version
 
-    def submit(self, name: str, arguments: str, parcel: Parcel, metadata: Mapping[str, str]) -> None:
+    def submit(self, name: str, arguments: str, bundle: CodeBundle, metadata: Mapping[str, str]) -> None:
         """Start `python ARGUMENTS` on the cluster's head, as a job of that name. Raises ClusterError if it is taken."""
-        environment = {"working_dir": str(parcel.folder), "py_modules": [str(path) for path in parcel.packages]}
+        environment = {"working_dir": str(bundle.folder), "py_modules": [str(path) for path in bundle.packages]}
         if self.find(name):
             raise taken(name)
         self._submit(name, arguments, environment, metadata)

@@ -1,4 +1,4 @@
-"""Room on the cluster for one run: a placement group, refused at once or asked for with a deadline, and given back."""
+"""Resources of the cluster for one run: a placement group, asked for with a deadline, and given back."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ _NOBODY = Placement(())
 class Reservation:
     """The bundles of a placement, in which all actors of a run live.
 
-    name: under which others see who holds the room. deadline: seconds to wait for what is busy.
+    name: under which others see who holds them. deadline: seconds to wait for what is busy.
     Raises PlacementError at once for what the cluster does not have, after the deadline for what did not become free.
     """
 
     def __init__(self, placement: Placement = _NOBODY, name: str = "antiphon", deadline: float = 30.0) -> None:
-        self._rooms, self._name = placement.room_of, name
+        self._resources, self._name = placement.resources_of, name
         self._bundles = bundles_of(placement)
         refuse_unsatisfiable(self._bundles, machines(), placement.strategy)
         self._at = {worker: index for index, bundle in enumerate(self._bundles) for worker in bundle.workers}
@@ -41,18 +41,18 @@ class Reservation:
             raise
 
     def options(self, worker: str = "") -> dict[str, Any]:  # Any: Ray's actor options
-        """What the actor of this worker is started with, to live in its room. Of nobody: with those who ask nothing."""
-        assert self._group is not None  # nobody starts an actor in a room that was given back
-        index, room = self._at.get(worker, 0), self._rooms.get(worker)
+        """What the actor of this worker is started with. Of nobody: with those who ask nothing."""
+        assert self._group is not None  # nobody starts an actor in what was given back
+        index, demand = self._at.get(worker, 0), self._resources.get(worker)
         strategy = PlacementGroupSchedulingStrategy(placement_group=self._group, placement_group_bundle_index=index)
-        if room is None:
+        if demand is None:
             return {"num_cpus": 0, "scheduling_strategy": strategy}
-        own = {"runtime_env": environment(worker, room)} if room.runtime_env else {}
-        demands = {"num_cpus": room.num_cpus, "num_gpus": room.num_gpus, "resources": dict(room.resources)}
+        own = {"runtime_env": environment(worker, demand)} if demand.runtime_env else {}
+        demands = {"num_cpus": demand.num_cpus, "num_gpus": demand.num_gpus, "resources": dict(demand.resources)}
         return {**demands, **own, "scheduling_strategy": strategy}
 
     def release(self) -> None:
-        """Give the room back. May be called twice."""
+        """Give them back. May be called twice."""
         group, self._group = self._group, None
         if group is not None:
             remove_placement_group(group)
@@ -69,7 +69,8 @@ class Reservation:
         ]
         held = [f"{who!r} holds {amounts(what)}" for who, what in holders(self._name).items()]
         return PlacementError(
-            f"the run's room was not free within {deadline:g} s: it asks for {amounts(wanted)}; {', '.join(there)}; "
-            f"{', '.join(held) or 'no placement group holds the rest'}. Expected others to end in time: wait for them, "
+            f"the run's resources were not free within {deadline:g} s: it asks for {amounts(wanted)}; "
+            f"{', '.join(there)}; {', '.join(held) or 'no placement group holds the rest'}. "
+            "Expected others to end in time: wait for them, "
             "stop one, or ask for less."
         )

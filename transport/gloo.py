@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import CodecError, TransportError
+from antiphon.transport.all_reduce import AllReduce
 from antiphon.transport.c10d import PrefixStore, ProcessGroupGloo, Store, Work
 from antiphon.transport.channel import garbled
 from antiphon.transport.codec import TAG_BYTES, pack_tag, unpack_tag
@@ -17,7 +18,6 @@ from antiphon.transport.link import brief, deadline, fault
 from antiphon.transport.memory import tensor_over
 from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
 from antiphon.transport.rendezvous import group_name
-from antiphon.transport.total import Total
 
 _HELLO = 0  # gloo tag of the first message between two ranks; edge n has gloo tag n + 1
 _ROUND = struct.Struct("<Q")
@@ -143,12 +143,12 @@ class GlooLink:
         """A group of these workers, for their sums; this one is among them."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
-    def total(self, reduction: Reduction, group: Any) -> Total:  # Any: as above
+    def total(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
         """A sum over a group of `replicas`, in host memory."""
-        length = Total.length(reduction) * reduction.dtype.itemsize
+        length = AllReduce.length(reduction) * reduction.dtype.itemsize
         memory = [host_memory(length, self.device) for _ in range(2)]
-        buffers = [tensor_over(each, reduction.dtype, (Total.length(reduction),)) for each in memory]
-        return Total(self.session, self.me, group, reduction, buffers, self.finish)
+        buffers = [tensor_over(each, reduction.dtype, (AllReduce.length(reduction),)) for each in memory]
+        return AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
 
     def finish(self, work: Work) -> None:
         """Wait, up to the deadline. Raises RuntimeError as torch does."""

@@ -6,8 +6,8 @@ from typing import final
 
 from torch import Tensor
 
+from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.channel import check_value, gone, no_such_edge, too_late
-from antiphon.transport.lane import Lane
 from antiphon.transport.memory import aligned, tensor_over
 from antiphon.transport.message import Edge, Header, Reduction, Session, Tag, expect
 from antiphon.transport.pairwise import Pairwise
@@ -23,8 +23,8 @@ class _Road:
 
     def __init__(self, edge: Edge, buffers: int) -> None:
         self.edge = edge
-        self.free: Lane[Tensor] = Lane(buffers)
-        self.sent: Lane[tuple[Tag, Tensor]] = Lane(buffers)
+        self.free: BoundedQueue[Tensor] = BoundedQueue(buffers)
+        self.sent: BoundedQueue[tuple[Tag, Tensor]] = BoundedQueue(buffers)
         self.held: Tensor | None = None
         for _ in range(buffers):
             self.free.offer(tensor_over(aligned(edge.bytes), edge.dtype, edge.shape))

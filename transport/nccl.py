@@ -27,13 +27,13 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import TransportError
+from antiphon.transport.all_reduce import AllReduce
 from antiphon.transport.c10d import PrefixStore, Store, Work
 from antiphon.transport.device import Glance
 from antiphon.transport.link import brief, deadline, fault
 from antiphon.transport.memory import ALIGNMENT
 from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
 from antiphon.transport.rendezvous import group_name
-from antiphon.transport.total import Total
 
 MakeGroup: TypeAlias = Callable[[Store, int, int, Session], Any]
 """`make(store, rank, size, session)`: a group with `send`, `recv`, `abort`. Any: CPU builds of torch have no NCCL."""
@@ -208,11 +208,11 @@ class NcclLink:
         for group in (self._ascending, self._descending, *self._sums):
             group.abort()
 
-    def total(self, reduction: Reduction, group: Any) -> Total:  # Any: as above
+    def total(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
         """A sum over a group of `replicas`, on the device."""
-        length = Total.length(reduction)
+        length = AllReduce.length(reduction)
         buffers = [torch.zeros(length, dtype=reduction.dtype, device=self.device) for _ in range(2)]
-        return Total(self.session, self.me, group, reduction, buffers, self.finish)
+        return AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: as above
         """A group of these workers, for their sums; this one is among them."""

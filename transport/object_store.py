@@ -8,9 +8,9 @@ from typing import TypeAlias, final
 from torch import Tensor
 
 from antiphon.errors import CodecError, ProtocolError
+from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.channel import check_value, garbled, no_such_edge, too_late
 from antiphon.transport.codec import Frame, decode, encode, pack_tag, unpack_tag
-from antiphon.transport.lane import Lane
 from antiphon.transport.message import Edge, Header, Reduction, Session, expect
 from antiphon.transport.pairwise import Pairwise
 
@@ -30,25 +30,25 @@ class Mailbox:
 
     def __init__(self, me: str, edges: Sequence[Edge], window: int = WINDOW) -> None:
         self.me, self.window = me, window
-        self._lanes: dict[int, Lane[Frame]] = {
+        self._lanes: dict[int, BoundedQueue[Frame]] = {
             # One more than the window: a duplicate is to be found by its tag, and not to look like an overflow.
-            edge.number: Lane(window + 1)
+            edge.number: BoundedQueue(window + 1)
             for edge in edges
             if me in (edge.source, edge.target)
         }
 
     def put(self, edge_number: int, frame: Frame) -> None:
         """Called on behalf of a peer; does not block. Raises ProtocolError for an unknown edge or a full queue."""
-        lane = self._lanes.get(edge_number)
-        if lane is None:
+        queue = self._lanes.get(edge_number)
+        if queue is None:
             raise ProtocolError(
                 f"the mailbox of worker {self.me!r} has no edge {edge_number}; expected one of {sorted(self._lanes)}. "
                 "Project all workers from the same schedule."
             )
-        if not lane.offer(frame):
+        if not queue.offer(frame):
             raise ProtocolError(
                 f"the mailbox of worker {self.me!r} is full on edge {edge_number}: expected at most {self.window} "
-                f"messages under way; arrived one more than {lane.bound}. Let the sender wait for its receipts."
+                f"messages under way; arrived one more than {queue.bound}. Let the sender wait for its receipts."
             )
 
     def take(self, edge: Edge, deadline: float) -> Frame:
@@ -57,8 +57,8 @@ class Mailbox:
 
     def fail(self, failure: BaseException) -> None:
         """Wake all who wait with this error; frames that are already here can still be taken."""
-        for lane in self._lanes.values():
-            lane.fail(failure)
+        for queue in self._lanes.values():
+            queue.fail(failure)
 
 
 @final

@@ -38,7 +38,7 @@ class StagedIncoming:
 
 
 @final
-class StagedTotal:
+class StagedAllReduce:
     """A sum that is formed in host memory, handed out on the device. Its buffers come round as a message's do."""
 
     def __init__(self, total: Sum, reduction: Reduction, device: torch.device, copied: Fence | None = None) -> None:
@@ -81,9 +81,9 @@ class StagedLink:
         """A group of these workers."""
         return self._link.replicas(workers)
 
-    def total(self, reduction: Reduction, group: Any) -> StagedTotal:  # Any: as above
+    def total(self, reduction: Reduction, group: Any) -> StagedAllReduce:  # Any: as above
         """A sum over a group of `replicas`."""
-        return StagedTotal(self._link.total(reduction, group), reduction, self._device)
+        return StagedAllReduce(self._link.total(reduction, group), reduction, self._device)
 
     def greet(self, ranks: dict[str, int]) -> None:
         """Connect to these peers."""

@@ -1,29 +1,29 @@
-"""A timetable as a trace for Chrome's `about:tracing` and for Perfetto (the JSON trace-event format)."""
+"""A timeline as a trace for Chrome's `about:tracing` and for Perfetto (the JSON trace-event format)."""
 
 import json
 from typing import Any
 
-from antiphon.analysis.timeline import Span, Timetable, Trip
+from antiphon.analysis.timeline import Span, Timeline, Trip
 
 _PROCESS = 1
 _STEP = 1000.0
 """Microseconds that a step of a plan takes in its trace: a millisecond, so that a step reads as a millisecond."""
 
 
-def trace(timetable: Timetable) -> str:
+def trace(timeline: Timeline) -> str:
     """JSON: a thread for each worker, a slice for each action, an arrow for each message.
 
     Times are microseconds; in a plan each step lasts a millisecond.
     """
-    scale = _STEP if timetable.unit == "step" else 1e3
-    threads = {worker: number for number, worker in enumerate(timetable.workers, start=1)}
-    events = [_named("process_name", 0, timetable.title or "antiphon")]
+    scale = _STEP if timeline.unit == "step" else 1e3
+    threads = {worker: number for number, worker in enumerate(timeline.workers, start=1)}
+    events = [_named("process_name", 0, timeline.title or "antiphon")]
     for worker, thread in threads.items():
         events += [_named("thread_name", thread, worker), _sorted(thread)]
-    events += [_slice(span, threads[span.worker], scale) for span in timetable.spans]
-    for number, trip in enumerate(timetable.trips):
-        events += _arrow(number, trip, threads, timetable.unit)
-    other = {"unit": "1 step = 1 ms" if timetable.unit == "step" else "ms", "note": timetable.note}
+    events += [_slice(span, threads[span.worker], scale) for span in timeline.spans]
+    for number, trip in enumerate(timeline.trips):
+        events += _arrow(number, trip, threads, timeline.unit)
+    other = {"unit": "1 step = 1 ms" if timeline.unit == "step" else "ms", "note": timeline.note}
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ms", "otherData": other}, indent=1) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A bill: what a grammar's conversation was predicted to cost, and what it did cost when it was played."""
+"""A cost_report: what a grammar's conversation was predicted to cost, and what it did cost when it was played."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ from antiphon.transport.message import Phase
 
 @dataclass(frozen=True)
 class Figures:
-    """Totals over the rounds of a bill. moves: messages between a player and an agent that lives elsewhere.
+    """Totals over the rounds of a cost_report. moves: messages between a player and an agent that lives elsewhere.
 
     queries: per oracle; gradients: vector-Jacobian products, per owner.
     """
@@ -37,7 +37,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Bill:
+class CostReport:
     """One grammar, over the rounds `rounds`, on a placement.
 
     counted: on the graphs alone, everybody at home with himself. planned, measured: edge by edge of the schedule.
@@ -70,7 +70,7 @@ class Bill:
         return sum(each.overhead or 0 for each in self.measured)
 
 
-def bill(name: str, experiment: Experiment, rounds: int | None = None) -> Bill:
+def cost_report(name: str, experiment: Experiment, rounds: int | None = None) -> CostReport:
     """Predict, play, count. rounds: as many as one period of the grammar's cadences if None.
 
     Rounds before all cadences have begun are played and not counted: averages are those of a long run.
@@ -103,7 +103,7 @@ def bill(name: str, experiment: Experiment, rounds: int | None = None) -> Bill:
     traffic = measured(schedule, played)
     in_parts = [placement.host_of[player] for player in placement.sharded] if experiment.executor == "ray" else []
     sums = planned_sums(schedule, counting, in_parts), measured_sums(schedule, played)
-    return Bill(
+    return CostReport(
         name,
         counting,
         experiment.executor,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.placement import Placement, Precision, Room, Strategy
+from antiphon.coordinator.plan.placement import Placement, Precision, Strategy, WorkerResources
 from antiphon.coordinator.plan.schedule import Contribute, Schedule
 from antiphon.coordinator.traffic import planned
-from antiphon.deploy.bundles import amounts, resources
+from antiphon.deploy.bundles import amounts, in_ray_terms
 from antiphon.experiments.experiment import Experiment
 from antiphon.grammars.playing import steady
 from antiphon.transport.message import Edge, Phase
@@ -56,7 +56,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Seating:
+class PlacementSummary:
     """Everyone with a place, and everything that travels."""
 
     title: str
@@ -78,7 +78,7 @@ class Seating:
         return (f"{count} worker{'s' if count > 1 else ''} {how} ({self.strategy}); bytes a round", *logical)
 
 
-def seating(experiment: Experiment) -> Seating:
+def placement_summary(experiment: Experiment) -> PlacementSummary:
     """The placement of an experiment, with the traffic of its schedule over a period of its cadences."""
     grammar = experiment.build()
     agents, placement = experiment.agents(grammar), experiment.placed(grammar)
@@ -87,7 +87,7 @@ def seating(experiment: Experiment) -> Seating:
     first = {each: group[0] for group in placement.replicas_of.values() for each in group}
     summed = _summed(schedule, rounds, first)
     seats = tuple(_seat(placement, worker, summed[worker]) for worker, _ in placement.workers)
-    return Seating(
+    return PlacementSummary(
         f"{grammar.name}: placement",
         placement.strategy,
         placement.logical_gpus,
@@ -109,22 +109,22 @@ def bytes_text(count: float) -> str:
     return f"{count:.1f}".removesuffix(".0") + f" {unit}"
 
 
-def text(seating: Seating) -> str:
+def text(summary: PlacementSummary) -> str:
     """Tables of workers and of what travels between them."""
     seats = [
         (seat.name, ", ".join(_inside(seat)), seat.machine or "any", "; ".join(seat.asks) or "nothing")
-        for seat in seating.seats
+        for seat in summary.seats
     ]
     streams = [
         (stream.source, stream.target, str(stream.carries), f"{stream.messages:.4g}", bytes_text(stream.bytes))
-        for stream in seating.streams
+        for stream in summary.streams
     ]
     streams += [
         (seat.name, "each other", "sums over replicas", "", bytes_text(seat.summed))
-        for seat in seating.seats
+        for seat in summary.seats
         if seat.summed
     ]
-    lines = [seating.title, *seating.notes, ""]
+    lines = [summary.title, *summary.notes, ""]
     lines += _table(("worker", "who lives there", "machine", "asks for"), seats)
     lines += ["", *_table(("from", "to", "what", "messages", "bytes"), streams)] if streams else ["", "nothing travels"]
     return "\n".join(lines) + "\n"
@@ -140,22 +140,22 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def _seat(placement: Placement, worker: str, summed: float) -> Seat:
-    room = placement.room_of[worker]
+    demand = placement.resources_of[worker]
     hosts = placement.hosts_on[worker]
     agents = tuple(player for player, at in placement.agents if at == worker)
-    machine = room.node if isinstance(room.node, str) else ""
-    return Seat(placement.replicas_of[worker], hosts, agents, machine, tuple(_asks(placement, hosts, room)), summed)
+    machine = demand.node if isinstance(demand.node, str) else ""
+    return Seat(placement.replicas_of[worker], hosts, agents, machine, tuple(_asks(placement, hosts, demand)), summed)
 
 
-def _asks(placement: Placement, hosts: tuple[str, ...], room: Room) -> list[str]:
+def _asks(placement: Placement, hosts: tuple[str, ...], demand: WorkerResources) -> list[str]:
     """What is special about a worker, in words."""
-    asked, precision = resources(room), dict(placement.precision)
-    labels = [] if isinstance(room.node, str) else [f"{key} = {value}" for key, value in room.node]
+    asked, precision = in_ray_terms(demand), dict(placement.precision)
+    labels = [] if isinstance(demand.node, str) else [f"{key} = {value}" for key, value in demand.node]
     rounded = {player: kind for player, kind in precision.items() if player in hosts and kind is not Precision.DECLARED}
     return [
         *([amounts(asked)] if asked else []),
         *labels,
-        *(["a runtime_env of its own"] if room.runtime_env else []),
+        *(["a runtime_env of its own"] if demand.runtime_env else []),
         *(f"{player} in parts" for player in placement.sharded if player in hosts),
         *(f"{player} in {kind}" for player, kind in rounded.items()),
     ]

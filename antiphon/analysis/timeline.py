@@ -1,4 +1,4 @@
-"""A timetable: who does what when, on every worker; from a schedule, before anything is played, or from a recording."""
+"""A timeline: who does what when, on every worker; from a schedule, before anything is played, or from a recording."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from antiphon.transport.message import Edge, Phase
 
 @dataclass(frozen=True)
 class Span:
-    """One action of one worker, from `begin` to `end` in the timetable's unit.
+    """One action of one worker, from `begin` to `end` in the timeline's unit.
 
     symbol: a letter or two; name: of the node or the player; text: the action in words. work: False while it sends or
     receives. round: -1 in a plan.
@@ -59,7 +59,7 @@ class Trip:
 
 
 @dataclass(frozen=True)
-class Timetable:
+class Timeline:
     """Spans in the order of their beginnings, for each worker, and the messages between them.
 
     unit: "step" (every step counts as equally long, a message takes no time) or "ms". note: what a reader must know.
@@ -87,7 +87,7 @@ class Timetable:
         return 1 - busy / self.end if self.end else 0.0
 
 
-def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Timetable:
+def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Timeline:
     """When each step can be played at the earliest, if all take one unit and messages none.
 
     Each worker keeps to the schedule's order, and waits for a message at the position of its transfer, as the executors
@@ -109,7 +109,7 @@ class _Plan:
         self.spans: list[Span] = []
         self.trips: list[Trip] = []
 
-    def draw(self, title: str) -> Timetable:
+    def draw(self, title: str) -> Timeline:
         for step in self.steps:
             if isinstance(step, Transfer):
                 self._carry(step)
@@ -117,7 +117,7 @@ class _Plan:
                 self._play(step)
         spans = tuple(sorted(self.spans, key=lambda span: span.begin))
         note = "as planned: every step counts as equally long, messages take no time"
-        return Timetable(title, self.schedule.workers, spans, tuple(self.trips), "step", note)
+        return Timeline(title, self.schedule.workers, spans, tuple(self.trips), "step", note)
 
     def _carry(self, step: Transfer) -> None:
         source, target = step.workers
@@ -141,7 +141,7 @@ class _Plan:
             self.spans.append(_span(step, step.worker, begin, begin + length))
 
 
-def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timetable:
+def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timeline:
     """When each action of the recorded rounds was played, in milliseconds since the recording began."""
     spans: list[Span] = []
     sent: dict[tuple[int, int], float] = {}
@@ -157,7 +157,7 @@ def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timet
                 taken[action.edge.number, mark.round] = action.edge, mark.end / 1e6
     trips = tuple(Trip(edge, sent[key], at) for key, (edge, at) in taken.items() if key in sent)
     spans.sort(key=lambda span: (span.begin, span.end))
-    return Timetable(title, schedule.workers, tuple(spans), trips, "ms", _clocks(recording, trips))
+    return Timeline(title, schedule.workers, tuple(spans), trips, "ms", _clocks(recording, trips))
 
 
 def _clocks(recording: Recording, trips: Sequence[Trip]) -> str:

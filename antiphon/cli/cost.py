@@ -1,4 +1,4 @@
-"""The command `antiphon cost`: bills of several grammars, or of several values of a key, beside each other."""
+"""The command `antiphon cost`: reports of several grammars, or of several values of a key, side by side."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from antiphon.analysis.cost_report import Bill, bill
+from antiphon.analysis.cost_report import CostReport, cost_report
 from antiphon.cli.cost_plot import ENDINGS, plot
 from antiphon.cli.cost_scan import Scan, for_grammar, parse_scan, scanned
 from antiphon.cli.cost_tables import (
@@ -51,25 +51,27 @@ def cost_command(order: Order, console: Console) -> list[str]:
         if scan is None:
             raise ExperimentError("--out draws a scan, and --scan was not given. Write it like --scan layers=2,4,8")
         check_output(order.out, ENDINGS)
-    bills = _bills(order, scan)
-    every = [each for own in bills.values() for each in own]
+    reports = _reports(order, scan)
+    every = [each for own in reports.values() for each in own]
     if order.json:
-        told = [{**as_json(each), **_at(scan, position)} for own in bills.values() for position, each in enumerate(own)]
+        told = [
+            {**as_json(each), **_at(scan, position)} for own in reports.values() for position, each in enumerate(own)
+        ]
         console.file.write(json.dumps(told, indent=2) + "\n")
     else:
         _show(order, every, scan, console)
     if scan is not None and order.out is not None:
-        plot(order.out, scan.key, scan.values, bills)
+        plot(order.out, scan.key, scan.values, reports)
         if not order.json:
             say(console, f"plot: {order.out}")
     return [line for each in every for line in disagreements(each)]
 
 
-def _bills(order: Order, scan: Scan | None) -> Mapping[str, Sequence[Bill]]:
+def _reports(order: Order, scan: Scan | None) -> Mapping[str, Sequence[CostReport]]:
     changes = dict(map(parse_change, order.changes))
     if order.executor is not None:
         changes["executor"] = order.executor
-    found: dict[str, list[Bill]] = {}
+    found: dict[str, list[CostReport]] = {}
     for name in order.grammars:
         own = for_grammar(name, changes)
         values = scan.values if scan is not None else (None,)
@@ -80,7 +82,7 @@ def _bills(order: Order, scan: Scan | None) -> Mapping[str, Sequence[Bill]]:
                 experiment = read_experiment(name, own, where)
             else:
                 experiment = scanned(name, own, scan.key, value, where)
-            found[name].append(bill(name, experiment, order.rounds))
+            found[name].append(cost_report(name, experiment, order.rounds))
     return found
 
 
@@ -88,8 +90,8 @@ def _at(scan: Scan | None, position: int) -> dict[str, Any]:  # Any: TOML
     return {scan.key: scan.values[position]} if scan is not None else {}
 
 
-def _show(order: Order, bills: Sequence[Bill], scan: Scan | None, console: Console) -> None:
-    for each in bills if scan is None else ():
+def _show(order: Order, reports: Sequence[CostReport], scan: Scan | None, console: Console) -> None:
+    for each in reports if scan is None else ():
         first, last = each.rounds.start, each.rounds.stop - 1
         over = f"round {first}" if first == last else f"rounds {first} to {last}"
         say(
@@ -98,18 +100,18 @@ def _show(order: Order, bills: Sequence[Bill], scan: Scan | None, console: Conso
             f"predicted from the {each.by}",
         )
     values = [str(value) for _ in order.grammars for value in scan.values] if scan is not None else []
-    console.print(main_table(bills, scan.key if scan is not None else "", values))
+    console.print(main_table(reports, scan.key if scan is not None else "", values))
     if scan is not None:
         return
     say(console, "")
-    console.print(query_table(bills))
-    if any(each.sums for each in bills):
+    console.print(query_table(reports))
+    if any(each.sums for each in reports):
         say(console, "")
-        console.print(sum_table(bills))
+        console.print(sum_table(reports))
     if order.messages:
         say(console, "")
-        console.print(message_table(bills))
-    elsewhere = [each for each in bills if each.by == "schedule" or len(set(each.nodes.values())) > 1]
+        console.print(message_table(reports))
+    elsewhere = [each for each in reports if each.by == "schedule" or len(set(each.nodes.values())) > 1]
     for machines in (False, True) if elsewhere else ():
         say(console, "")
         console.print(flow_table(elsewhere, machines=machines))

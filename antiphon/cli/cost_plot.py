@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from antiphon.analysis.cost_report import Bill
+from antiphon.analysis.cost_report import CostReport
 from antiphon.cli.output_file import unwritable
 from antiphon.grammars.cost import Graph
 
@@ -13,8 +13,8 @@ _MARKS = "os^vD*XPh<>p"
 _DASHES = ("-", "--", "-.", ":")
 
 
-def plot(path: Path, key: str, values: Sequence[Any], bills: Mapping[str, Sequence[Bill]]) -> None:
-    """Draw a scan into a file of one of `ENDINGS`. values: TOML's; bills: per grammar, one for each value.
+def plot(path: Path, key: str, values: Sequence[Any], reports: Mapping[str, Sequence[CostReport]]) -> None:
+    """Draw a scan into a file of one of `ENDINGS`. values: TOML's; reports: per grammar, one for each value.
 
     Lines differ in mark and dashes as well as in colour. Equal scans give equal bytes. Raises ExperimentError for a
     path that cannot be written.
@@ -29,7 +29,7 @@ def plot(path: Path, key: str, values: Sequence[Any], bills: Mapping[str, Sequen
     with matplotlib.rc_context({"svg.hashsalt": "antiphon", "svg.fonttype": "none"}):
         figure = Figure(figsize=(12.5, 4.0), layout="constrained")
         for axes, (title, measure) in zip(figure.subplots(1, 3), _PANELS.items(), strict=True):
-            for position, (name, own) in enumerate(bills.items()):
+            for position, (name, own) in enumerate(reports.items()):
                 style = {"marker": _MARKS[position % len(_MARKS)], "linestyle": _DASHES[position % len(_DASHES)]}
                 axes.plot(at, [measure(each) for each in own], label=_plain(name), markersize=6, alpha=0.85, **style)
             axes.set_title(title, fontsize=11)
@@ -52,12 +52,14 @@ def _plain(text: str) -> str:
     return f"\N{HAIR SPACE}{text}" if text.startswith("_") else text
 
 
-def _per_round(total: int, bill: Bill) -> float:
-    return total / len(bill.rounds)
+def _per_round(total: int, report: CostReport) -> float:
+    return total / len(report.rounds)
 
 
 _PANELS = {
-    "messages of R in a round": lambda bill: _per_round(bill.counted.messages(Graph.RESPONSE), bill),
-    "bytes in a round, Q and R": lambda bill: _per_round(bill.found.zeroth_bytes + bill.found.first_bytes, bill),
-    "depth of R": lambda bill: bill.counted.response_depth,
+    "messages of R in a round": lambda report: _per_round(report.counted.messages(Graph.RESPONSE), report),
+    "bytes in a round, Q and R": lambda report: _per_round(
+        report.found.zeroth_bytes + report.found.first_bytes, report
+    ),
+    "depth of R": lambda report: report.counted.response_depth,
 }

@@ -1,4 +1,4 @@
-"""Bills as tables to read and as JSON to compute with."""
+"""Cost reports as tables to read and as JSON to compute with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from antiphon.analysis.cost_report import Bill, Figures
+from antiphon.analysis.cost_report import CostReport, Figures
 from antiphon.cli.terminal import columns, row
 from antiphon.coordinator.traffic import between
 from antiphon.grammars.cost import Graph
@@ -23,13 +23,13 @@ def average(total: int, rounds: int) -> str:
     return f"{total / rounds:,.3f}".rstrip("0") if rest else f"{whole:,}"
 
 
-def main_table(bills: Sequence[Bill], key: str = "", values: Sequence[str] = ()) -> Table:
+def main_table(reports: Sequence[CostReport], key: str = "", values: Sequence[str] = ()) -> Table:
     """Per round: messages, bytes, depths, localities; predicted above measured. key, values: of a scan, if any."""
-    moving = any(each.found.move_messages for each in bills)
+    moving = any(each.found.move_messages for each in reports)
     names = ["grammar", *([key] if key else []), "", "messages Q", "messages R", *(["moves"] if moving else [])]
     names += ["bytes zeroth", "bytes first", "around", "gradients", "depth Q", "depth R", "neighbours", "local"]
     table = _table(names, left=3 if key else 2)
-    for position, each in enumerate(bills):
+    for position, each in enumerate(reports):
         at = [values[position]] if key else []
         row(table, each.name, *at, "predicted", *_figures(each.predicted, each, moving), "", *_graph_figures(each))
         gradients = average(sum(each.found.gradients.values()), len(each.rounds))
@@ -39,22 +39,22 @@ def main_table(bills: Sequence[Bill], key: str = "", values: Sequence[str] = ())
     return table
 
 
-def query_table(bills: Sequence[Bill]) -> Table:
+def query_table(reports: Sequence[CostReport]) -> Table:
     """How often each oracle is asked in a round."""
     table = _table(["grammar", "oracle", "queries predicted", "measured"], left=2)
-    for each in bills:
+    for each in reports:
         for oracle, count in each.predicted.queries.items():
             found = average(each.found.queries.get(oracle, 0), len(each.rounds))
             row(table, each.name, oracle, average(count, len(each.rounds)), found)
     return table
 
 
-def flow_table(bills: Sequence[Bill], *, machines: bool) -> Table:
+def flow_table(reports: Sequence[CostReport], *, machines: bool) -> Table:
     """Bytes of values between workers, or between the machines that they are on, in a round."""
     what = "machine" if machines else "worker"
     names = ["grammar", f"from {what}", f"to {what}", "messages", "bytes predicted", "measured"]
     table = _table(names, left=3)
-    for each in bills:
+    for each in reports:
         place = each.nodes if machines else None
         planned, measured = between(each.planned, place), between(each.measured, place)
         for (source, target), flow in planned.items():
@@ -66,21 +66,21 @@ def flow_table(bills: Sequence[Bill], *, machines: bool) -> Table:
     return table
 
 
-def sum_table(bills: Sequence[Bill]) -> Table:
+def sum_table(reports: Sequence[CostReport]) -> Table:
     """What replicas contribute to sums in a round."""
     names = ["grammar", "sum", "terms predicted", "measured", "bytes predicted", "measured"]
     table = _table(names, left=2)
-    for each in bills:
+    for each in reports:
         for plan, real in each.sums:
             counts = plan.terms, real.terms, plan.payload, real.payload
             row(table, each.name, plan.reduction.name, *(average(count, len(each.rounds)) for count in counts))
     return table
 
 
-def message_table(bills: Sequence[Bill]) -> Table:
+def message_table(reports: Sequence[CostReport]) -> Table:
     """Every message of the graphs, with its locality."""
     table = _table(["grammar", "graph", "value", "from", "to", "order", "locality", "bytes", "per round"], left=7)
-    for each in bills:
+    for each in reports:
         for hop in each.counted.hops:
             locality = str(hop.locality or "")
             head = (each.name, str(hop.graph), hop.value, hop.source, hop.target, str(hop.order), locality)
@@ -88,7 +88,7 @@ def message_table(bills: Sequence[Bill]) -> Table:
     return table
 
 
-def as_json(each: Bill) -> dict[str, Any]:  # Any: JSON
+def as_json(each: CostReport) -> dict[str, Any]:  # Any: JSON
     """Totals over the rounds that were counted."""
     counted = each.counted
     return {
@@ -113,7 +113,7 @@ def as_json(each: Bill) -> dict[str, Any]:  # Any: JSON
     }
 
 
-def disagreements(each: Bill) -> list[str]:
+def disagreements(each: CostReport) -> list[str]:
     """One sentence for each figure that was measured otherwise than it was predicted."""
     predicted, found = asdict(each.predicted), asdict(each.found)
     told = [
@@ -136,12 +136,12 @@ def disagreements(each: Bill) -> list[str]:
     return [f"grammar {each.name!r}, over {len(each.rounds)} rounds: {line}" for line in told]
 
 
-def _figures(figures: Figures, each: Bill, moving: bool) -> list[str]:
+def _figures(figures: Figures, each: CostReport, moving: bool) -> list[str]:
     totals = [figures.query_messages, figures.response_messages, *([figures.move_messages] if moving else [])]
     return [average(total, len(each.rounds)) for total in (*totals, figures.zeroth_bytes, figures.first_bytes)]
 
 
-def _graph_figures(each: Bill) -> list[str]:
+def _graph_figures(each: CostReport) -> list[str]:
     counted, rounds = each.counted, len(each.rounds)
     told = average(counted.messages(Graph.RESPONSE), rounds)
     near, local = (average(counted.messages(Graph.RESPONSE, kinds), rounds) for kinds in (NEAR, LOCAL))
@@ -150,7 +150,7 @@ def _graph_figures(each: Bill) -> list[str]:
     return [gradients, *depths, f"{near} of {told}", f"{local} of {told}"]
 
 
-def _flows(each: Bill, place: Mapping[str, str] | None) -> list[dict[str, Any]]:  # Any: JSON
+def _flows(each: CostReport, place: Mapping[str, str] | None) -> list[dict[str, Any]]:  # Any: JSON
     planned, measured = between(each.planned, place), between(each.measured, place)
     return [
         {"from": source, "to": target, "messages": found.messages, "predicted": flow.payload, "measured": found.payload}

@@ -33,6 +33,6 @@ def launch_run(experiment: Experiment, address: str | None, name: str | None, ou
     folder = shlex.quote(place) if place.startswith("/") else f"~/{shlex.quote(place.removeprefix('~/'))}"
     told = {"antiphon": antiphon.__version__, "grammar": grammar.name, "rounds": str(experiment.rounds)}
     arguments = f"-m antiphon run {EXPERIMENT} --address auto --name {name} --out {folder}"
-    with packed(toml(resolved(experiment, grammar))) as parcel:
-        jobs.submit(name, arguments, parcel, told)
+    with packed(toml(resolved(experiment, grammar))) as bundle:
+        jobs.submit(name, arguments, bundle, told)
     return jobs, name

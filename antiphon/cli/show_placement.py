@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from antiphon.analysis.placement_summary import seating, text
+from antiphon.analysis.placement_summary import placement_summary, text
 from antiphon.cli.output_file import check_output, unwritable
 from antiphon.experiments.load import read_experiment
 from antiphon.pictures.placement_sheet import svg_of
@@ -20,7 +20,7 @@ def placement_command(name: str, changes: Sequence[str], placement: str, out: Pa
     """
     if out is not None:
         check_output(out, ENDINGS)
-    seen = seating(read_experiment(name, changes, placement))
+    seen = placement_summary(read_experiment(name, changes, placement))
     if out is None:
         return text(seen)
     made = text(seen) if out.suffix == ".txt" else svg_of(seen)

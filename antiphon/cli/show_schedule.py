@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from antiphon.analysis.chrome_trace import trace
-from antiphon.analysis.timeline import Timetable, planned, recorded
+from antiphon.analysis.timeline import Timeline, planned, recorded
 from antiphon.cli.output_file import check_output, write
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.compile import StepOrder
@@ -45,7 +45,7 @@ def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
     if view.order is not None and view.rounds is not None:
         raise ExperimentError("--order is for plans, and --rounds records a run. Leave one of the two out.")
     given = {"executor": view.executor} if view.executor is not None else {}
-    table = timetable(read_experiment(name, {**dict(map(parse_change, changes)), **given}, view.placement), view)
+    table = timeline(read_experiment(name, {**dict(map(parse_change, changes)), **given}, view.placement), view)
     if view.out is None:
         return text(table)
     formats = {".svg": picture, ".json": trace, ".txt": text}
@@ -53,7 +53,7 @@ def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
     return f"schedule: {view.out}"
 
 
-def timetable(experiment: Experiment, view: View) -> Timetable:
+def timeline(experiment: Experiment, view: View) -> Timeline:
     """Of a plan, or of a run that is played for it."""
     grammar = experiment.build()
     agents = experiment.agents(grammar)
@@ -83,7 +83,7 @@ def timetable(experiment: Experiment, view: View) -> Timetable:
     return recorded(schedule, played.recording, f"{grammar.name}: {over}, executor {experiment.executor}")
 
 
-def text(table: Timetable) -> str:
+def text(table: Timeline) -> str:
     """A row per worker and a column per step, idle ones dotted; of a recording one line per action."""
     if table.unit != "step":
         lines = [

@@ -15,7 +15,7 @@ from antiphon.agents import AgentSpecification
 from antiphon.coordinator.devices import identity
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
-from antiphon.coordinator.plan.placement import Placement, Precision, Room, hosted, spread
+from antiphon.coordinator.plan.placement import Placement, Precision, WorkerResources, hosted, spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor.channels import Place, hold_laws, pairs
 from antiphon.doctor.report import Ailing, Check, NotRun
@@ -155,10 +155,10 @@ def on_devices(grammar: Grammar, known: int, counted: bool) -> Placement:
     alone = 1 if known > 1 else 0
     sharing = players[: len(players) - alone]
     share = int(100 / len(sharing)) / 100
-    rooms = [(each, Room(num_gpus=share if share < 1 else 1.0)) for each in sharing]
-    rooms += [(each, Room(num_gpus=1.0)) for each in players[len(sharing) :]]
+    demands = [(each, WorkerResources(num_gpus=share if share < 1 else 1.0)) for each in sharing]
+    demands += [(each, WorkerResources(num_gpus=1.0)) for each in players[len(sharing) :]]
     rest = [name for name in hosted(grammar) if name not in players]  # on one worker: the fewer, the sooner it is over
-    return replace(spread(grammar, fuse=[rest]), rooms=tuple(rooms), logical_gpus=counted)
+    return replace(spread(grammar, fuse=[rest]), resources=tuple(demands), logical_gpus=counted)
 
 
 def routes(assignment: Assignment, sites: Mapping[str, Site]) -> str:

@@ -69,7 +69,7 @@ def versions() -> str:
 
 
 def temporary_folder(folder: str | None = None) -> str:
-    """Room for Ray's session, under a path that is short enough for its sockets."""
+    """WorkerResources for Ray's session, under a path that is short enough for its sockets."""
     folder = folder or tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if free < _ROOM:

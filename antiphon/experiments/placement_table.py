@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from antiphon.coordinator.plan.placement import Placement, Precision, Room, Strategy, hosted, spread
+from antiphon.coordinator.plan.placement import Placement, Precision, Strategy, WorkerResources, hosted, spread
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.plugins import nearest
@@ -59,7 +59,7 @@ Resources = Annotated[dict[str, Amount], AfterValidator(_own)]
 Node = Annotated[str | dict[str, str], BeforeValidator(_node)]
 
 
-class RoomTable(Table):
+class ResourcesTable(Table):
     """What is asked of the cluster, in Ray's units. node: the address of a machine, or the labels that its Ray node
     carries; "" for any."""
 
@@ -69,14 +69,14 @@ class RoomTable(Table):
     node: Node = ""
 
     @property
-    def room(self) -> Room:
+    def demand(self) -> WorkerResources:
         """As a value."""
         node = self.node if isinstance(self.node, str) else tuple(self.node.items())
-        return Room(self.num_cpus, self.num_gpus, tuple(self.resources.items()), node)
+        return WorkerResources(self.num_cpus, self.num_gpus, tuple(self.resources.items()), node)
 
 
 @final
-class RemoteAgentTable(RoomTable):
+class RemoteAgentTable(ResourcesTable):
     """A player's agent in an actor of its own. worker: its name, NAME.agent if left out; agents of one name share it.
     runtime_env: of its process, as Ray takes it."""
 
@@ -84,13 +84,13 @@ class RemoteAgentTable(RoomTable):
     runtime_env: Arguments = Field(default={})
 
     @property
-    def room(self) -> Room:
+    def demand(self) -> WorkerResources:
         """As a value."""
-        return replace(super().room, runtime_env=json.dumps(self.runtime_env) if self.runtime_env else "")
+        return replace(super().demand, runtime_env=json.dumps(self.runtime_env) if self.runtime_env else "")
 
 
 @final
-class PlaceTable(RoomTable):
+class PlaceTable(ResourcesTable):
     """Of one player, oracle or loss; from `replicas` on, of players alone. See `Placement`."""
 
     replicas: Count | None = None
@@ -100,7 +100,7 @@ class PlaceTable(RoomTable):
     remote_agent: RemoteAgentTable | None = None
 
 
-FOR_PLAYERS = tuple(key for key in PlaceTable.model_fields if key not in RoomTable.model_fields)
+FOR_PLAYERS = tuple(key for key in PlaceTable.model_fields if key not in ResourcesTable.model_fields)
 """Keys of a place that only a player has."""
 
 
@@ -120,16 +120,16 @@ class PlacementTable(Table):
         self._refuse_strangers(grammar, everyone, players)
         apart = {name: place.remote_agent for name, place in self.of.items() if place.remote_agent is not None}
         plain = spread(grammar, self.fuse, {name: table.worker or f"{name}.agent" for name, table in apart.items()})
-        rooms: dict[str, list[tuple[str, Room]]] = {worker: [] for worker, _ in plain.workers}
+        demands: dict[str, list[tuple[str, WorkerResources]]] = {worker: [] for worker, _ in plain.workers}
         for name in everyone:
-            rooms[plain.host_of[name]] += [(name, self.of.get(name, PlaceTable()).room)]
+            demands[plain.host_of[name]] += [(name, self.of.get(name, PlaceTable()).demand)]
         for name, worker in plain.agents:
-            rooms[worker] += [(f"the agent of {name}", apart[name].room)]
-        joint = {worker: _joint(worker, asking) for worker, asking in rooms.items()}
+            demands[worker] += [(f"the agent of {name}", apart[name].demand)]
+        joint = {worker: _joint(worker, asking) for worker, asking in demands.items()}
         replicas = {worker: self._replicas(worker, hosts) for worker, hosts in plain.workers}
         placement = replace(
             plain,
-            rooms=tuple((worker, room) for worker, room in joint.items() if room != Room()),
+            resources=tuple((worker, demand) for worker, demand in joint.items() if demand != WorkerResources()),
             strategy=Strategy(self.strategy),
             replicas=tuple((worker, count) for worker, count in replicas.items() if count > 1),
             sharded=tuple(name for name in players if name in self.of and self.of[name].sharded),
@@ -182,23 +182,25 @@ class PlacementTable(Table):
         return next(iter(_agreed(worker, "replicas", said)), None) or 1
 
 
-def _joint(worker: str, asking: Sequence[tuple[str, Room]]) -> Room:
+def _joint(worker: str, asking: Sequence[tuple[str, WorkerResources]]) -> WorkerResources:
     """What all who live on one worker ask together: sums, on one machine, in one process."""
     total: dict[str, float] = {}
-    for _, room in asking:
-        for name, amount in room.resources:
+    for _, demand in asking:
+        for name, amount in demand.resources:
             total[name] = round(total.get(name, 0) + amount, 4)
-    gpus = round(sum(room.num_gpus for _, room in asking), 4)
+    gpus = round(sum(demand.num_gpus for _, demand in asking), 4)
     if not _is_share(gpus):
-        who = ", ".join(name for name, room in asking if room.num_gpus)
+        who = ", ".join(name for name, demand in asking if demand.num_gpus)
         raise PlacementError(
             f"{who} share worker {worker!r} and ask for {gpus:g} GPUs together; expected a whole number, or a fraction "
             "below 1, as Ray assigns them. Correct 'num_gpus' of one of them."
         )
-    node = _agreed(worker, "node", {name: room.node for name, room in asking if room.node})
-    environment = _agreed(worker, "runtime_env", {name: room.runtime_env for name, room in asking if room.runtime_env})
-    cpus = round(sum(room.num_cpus for _, room in asking), 4)
-    return Room(cpus, gpus, tuple(total.items()), *(node or [""]), *(environment or [""]))
+    node = _agreed(worker, "node", {name: demand.node for name, demand in asking if demand.node})
+    environment = _agreed(
+        worker, "runtime_env", {name: demand.runtime_env for name, demand in asking if demand.runtime_env}
+    )
+    cpus = round(sum(demand.num_cpus for _, demand in asking), 4)
+    return WorkerResources(cpus, gpus, tuple(total.items()), *(node or [""]), *(environment or [""]))
 
 
 def _agreed(worker: str, key: str, said: Mapping[str, Any]) -> list[Any]:  # Any: values of the key
@@ -222,11 +224,11 @@ def _refuse_one_machine_for_two(placement: Placement) -> None:
     if placement.strategy is not Strategy.STRICT_SPREAD:
         return
     there: dict[str, str] = {}
-    for worker, room in placement.room_of.items():
-        if room.node and isinstance(room.node, str):
-            other = there.setdefault(room.node, worker)
+    for worker, demand in placement.resources_of.items():
+        if demand.node and isinstance(demand.node, str):
+            other = there.setdefault(demand.node, worker)
             if other != worker:
                 raise PlacementError(
-                    f"workers {other!r} and {worker!r} are both to be on {room.node!r}, and strategy 'strict_spread' "
+                    f"workers {other!r} and {worker!r} are both to be on {demand.node!r}, and strategy 'strict_spread' "
                     "gives each worker a machine of its own. Correct 'node' of one of them, or the strategy."
                 )

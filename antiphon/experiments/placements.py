@@ -66,12 +66,12 @@ def machines(placement: Placement, found: Mapping[str, str]) -> Mapping[str, str
     or else where it was found."""
     own = placement.strategy is Strategy.STRICT_SPREAD
     return {
-        worker: room.node
-        if room.node and isinstance(room.node, str)
+        worker: demand.node
+        if demand.node and isinstance(demand.node, str)
         else f"machine of {worker}"
         if own
         else found[worker]
-        for worker, room in placement.room_of.items()
+        for worker, demand in placement.resources_of.items()
     }
 
 

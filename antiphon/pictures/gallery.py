@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from antiphon.analysis.placement_summary import seating
+from antiphon.analysis.placement_summary import placement_summary
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.drawing import Drawing, draw, draw_edits
@@ -58,7 +58,7 @@ def library() -> Mapping[str, Grammar]:
 
 def gallery() -> Mapping[str, str]:
     """The text of every file, by its path under docs/."""
-    placement = seating(read_experiment("dac", tomllib.loads(PLACEMENT)))
+    placement = placement_summary(read_experiment("dac", tomllib.loads(PLACEMENT)))
     found: dict[str, str] = {"gallery/legend.svg": legend(), "gallery/placement.svg": placement_svg(placement)}
     sections = [HEAD]
     for name, grammar in library().items():

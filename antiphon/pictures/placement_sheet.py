@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import hypot
 from xml.sax.saxutils import escape
 
-from antiphon.analysis.placement_summary import Carries, Seat, Seating, Stream, bytes_text
+from antiphon.analysis.placement_summary import Carries, PlacementSummary, Seat, Stream, bytes_text
 from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Box, Curve, Point
 from antiphon.pictures.ink import Inkwell, attributes, group, num, rectangle
@@ -29,7 +29,7 @@ LINES = {Carries.VALUES: Line.ZEROTH, Carries.DERIVATIVES: Line.FIRST, Carries.P
 class Sheet:
     """Everything with its place; the drawing stands at (x, y)."""
 
-    seating: Seating
+    summary: PlacementSummary
     placed: Placed
     x: float
     y: float
@@ -38,35 +38,35 @@ class Sheet:
     height: float
 
 
-def sheet_of(seating: Seating) -> Sheet:
+def sheet_of(summary: PlacementSummary) -> Sheet:
     """The sheet: a title, the drawing, a key."""
-    placed = place(_side(seating), sideways=True)
-    notes = [lettering.width(note, NOTE) for note in seating.notes]
+    placed = place(_side(summary), sideways=True)
+    notes = [lettering.width(note, NOTE) for note in summary.notes]
     x, y = MARGIN, MARGIN + TOP
-    wide = max(placed.paper.width, lettering.width(seating.title, TITLE), *notes, 420.0)
-    key = _key(seating, wide, y + placed.paper.height + 26)
+    wide = max(placed.paper.width, lettering.width(summary.title, TITLE), *notes, 420.0)
+    key = _key(summary, wide, y + placed.paper.height + 26)
     bottom = max((box.bottom for _, box in key), default=y + placed.paper.height)
     shift = (wide - placed.paper.width) / 2
-    return Sheet(seating, placed, x + shift, y, key, wide + 2 * MARGIN, bottom + MARGIN)
+    return Sheet(summary, placed, x + shift, y, key, wide + 2 * MARGIN, bottom + MARGIN)
 
 
 def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
     """Every worker with all its replicas, every label and every sign of the key: no two of them may meet."""
-    seats = {seat.workers[0]: seat for seat in sheet.seating.seats}
+    seats = {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [(name, _deck(seats[name], box)[-1]) for name, box in sheet.placed.marks.items()]
     found += [(f"label of {name}", box) for name, box in sheet.placed.labels.items()]
     moved = [(name, box.moved(sheet.x, sheet.y)) for name, box in found]
     return moved + [(f"key {what}", box) for what, box in sheet.key]
 
 
-def svg_of(seating: Seating) -> str:
+def svg_of(summary: PlacementSummary) -> str:
     """As SVG: one file, no fonts; equal placements give equal bytes."""
-    sheet = sheet_of(seating)
-    well = Inkwell("s" + hashlib.sha256(repr(seating).encode()).hexdigest()[:5])
-    heading = [well.text(seating.title, TITLE, (MARGIN, MARGIN + 19), "start")]
+    sheet = sheet_of(summary)
+    well = Inkwell("s" + hashlib.sha256(repr(summary).encode()).hexdigest()[:5])
+    heading = [well.text(summary.title, TITLE, (MARGIN, MARGIN + 19), "start")]
     heading += [
         well.text(note, NOTE, (MARGIN, MARGIN + 37 + 14 * number), "start", "soft")
-        for number, note in enumerate(seating.notes)
+        for number, note in enumerate(summary.notes)
     ]
     body = [
         rectangle(Box(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
@@ -77,20 +77,20 @@ def svg_of(seating: Seating) -> str:
     size = f'width="{num(sheet.width)}" height="{num(sheet.height)}"'
     view = f'viewBox="0 0 {num(sheet.width)} {num(sheet.height)}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} role="group"><title>{escape(seating.title)}</title>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} role="group"><title>{escape(summary.title)}</title>'
         f"<defs>{well.patterns}{well.glyphs}</defs>{''.join(body)}</svg>\n"
     )
 
 
-def _side(seating: Seating) -> Side:
-    machines = dict.fromkeys(seat.machine for seat in seating.seats if seat.machine)
+def _side(summary: PlacementSummary) -> Side:
+    machines = dict.fromkeys(seat.machine for seat in summary.seats if seat.machine)
     marks = tuple(
-        Mark(seat.workers[0], Kind.OPERATOR, _lines(seat), frame=seat.machine, tip=_tip(seat)) for seat in seating.seats
+        Mark(seat.workers[0], Kind.OPERATOR, _lines(seat), frame=seat.machine, tip=_tip(seat)) for seat in summary.seats
     )
-    arrows = [_arrow(number, stream) for number, stream in enumerate(seating.streams)]
+    arrows = [_arrow(number, stream) for number, stream in enumerate(summary.streams)]
     arrows = tuple(
-        replace(arrow, source=arrow.target, target=arrow.source) if _returns(stream, seating) else arrow
-        for arrow, stream in zip(arrows, seating.streams, strict=True)
+        replace(arrow, source=arrow.target, target=arrow.source) if _returns(stream, summary) else arrow
+        for arrow, stream in zip(arrows, summary.streams, strict=True)
     )
     return Side("", "", True, marks, arrows, tuple((machine, machine) for machine in machines))
 
@@ -99,11 +99,11 @@ def _arrow(number: int, stream: Stream) -> Arrow:
     return Arrow(f"{number}", stream.source, stream.target, LINES[stream.carries], shape=bytes_text(stream.bytes))
 
 
-def _returns(stream: Stream, seating: Seating) -> bool:
+def _returns(stream: Stream, summary: PlacementSummary) -> bool:
     """Whether it goes to somebody who stands further to the left. Graphviz is told the other direction, so that there
     are no circles: it lays the two ways of a circle onto each other where frames are about."""
-    told = {each.target for each in seating.streams}
-    order = sorted((seat.workers[0] for seat in seating.seats), key=lambda name: name in told)
+    told = {each.target for each in summary.streams}
+    order = sorted((seat.workers[0] for seat in summary.seats), key=lambda name: name in told)
     return order.index(stream.target) < order.index(stream.source)
 
 
@@ -143,7 +143,7 @@ def _tip(seat: Seat) -> str:
 
 
 def _drawing(sheet: Sheet, well: Inkwell) -> str:
-    placed, seats = sheet.placed, {seat.workers[0]: seat for seat in sheet.seating.seats}
+    placed, seats = sheet.placed, {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [rectangle(box, 8, attributes("none", "faint", 1.4)) for box in placed.frames.values()]
     for name, box in placed.frames.items():
         plate = Box(box.x + 9, box.y + 5, lettering.width(name, NOTE) + 6, 15)
@@ -151,9 +151,9 @@ def _drawing(sheet: Sheet, well: Inkwell) -> str:
         found += [well.text(name, NOTE, (box.x + 12, box.y + 16), "start", "soft")]
     for mark in placed.side.marks:
         found.append(group(_worker(mark, seats[mark.id], placed.marks[mark.id], well), "mark", mark.tip, id=mark.id))
-    for number, stream in enumerate(sheet.seating.streams):
+    for number, stream in enumerate(sheet.summary.streams):
         curve = placed.curves[f"{number}"]
-        drawn = stroke(_arrow(number, stream), _turned(curve) if _returns(stream, sheet.seating) else curve, well)
+        drawn = stroke(_arrow(number, stream), _turned(curve) if _returns(stream, sheet.summary) else curve, well)
         found.append(group(drawn, "arrow", source=stream.source, target=stream.target))
     for arrow in placed.side.arrows:
         if arrow.id in placed.labels:
@@ -187,11 +187,11 @@ def _worker(mark: Mark, seat: Seat, box: Box, well: Inkwell) -> list[str]:
 SAMPLE, APART, STACK = 34.0, "agents apart", "replicas"
 
 
-def _key(seating: Seating, wide: float, top: float) -> tuple[tuple[Carries | str, Box], ...]:
-    carried = {stream.carries for stream in seating.streams}
+def _key(summary: PlacementSummary, wide: float, top: float) -> tuple[tuple[Carries | str, Box], ...]:
+    carried = {stream.carries for stream in summary.streams}
     shown: list[Carries | str] = [each for each in Carries if each in carried]
-    shown += [APART] if any(not seat.hosts for seat in seating.seats) else []
-    shown += [STACK] if any(len(seat.workers) > 1 for seat in seating.seats) else []
+    shown += [APART] if any(not seat.hosts for seat in summary.seats) else []
+    shown += [STACK] if any(len(seat.workers) > 1 for seat in summary.seats) else []
     found: list[tuple[Carries | str, Box]] = []
     x, y = MARGIN, top
     for what in shown:

@@ -1,8 +1,8 @@
-"""A timetable as a picture (SVG): a row per worker, a column per step, bubbles and waiting left hatched."""
+"""A timeline as a picture (SVG): a row per worker, a column per step, bubbles and waiting left hatched."""
 
 from html import escape
 
-from antiphon.analysis.timeline import Span, Timetable, Trip
+from antiphon.analysis.timeline import Span, Timeline, Trip
 from antiphon.transport.message import Phase
 
 _ROW, _GAP, _TOP, _PAD = 36, 10, 58, 14
@@ -28,29 +28,29 @@ _DARK = """
 """
 
 
-def picture(timetable: Timetable) -> str:
-    """The SVG text. Equal timetables give equal bytes.
+def picture(timeline: Timeline) -> str:
+    """The SVG text. Equal timelines give equal bytes.
 
     Queries are white, responses shaded with a corner cut, moves dark; each bears its letter, and a tooltip in words.
     Messages are lines from sender to receiver: whole for zeroth order, dashed for first.
     """
-    return _Picture(timetable).svg()
+    return _Picture(timeline).svg()
 
 
 class _Picture:
     """Geometry of one picture: where a time and a worker stand."""
 
-    def __init__(self, timetable: Timetable) -> None:
-        self.table = timetable
-        self.left = round(max(map(len, timetable.workers), default=0) * _LETTER) + 2 * _PAD
-        columns = max(timetable.end, 1)
-        planned = timetable.unit == "step"
+    def __init__(self, timeline: Timeline) -> None:
+        self.table = timeline
+        self.left = round(max(map(len, timeline.workers), default=0) * _LETTER) + 2 * _PAD
+        columns = max(timeline.end, 1)
+        planned = timeline.unit == "step"
         self.named = planned and columns <= _MANY
         self.scale = (_WIDE if self.named else _NARROW) if planned else _RECORDED / columns
         self.wide = columns * self.scale
-        self.numbered = any(span.microbatch for span in timetable.spans)
-        self.rows = {worker: _TOP + place * (_ROW + _GAP) for place, worker in enumerate(timetable.workers)}
-        self.bottom = _TOP + len(timetable.workers) * (_ROW + _GAP)
+        self.numbered = any(span.microbatch for span in timeline.spans)
+        self.rows = {worker: _TOP + place * (_ROW + _GAP) for place, worker in enumerate(timeline.workers)}
+        self.bottom = _TOP + len(timeline.workers) * (_ROW + _GAP)
 
     def svg(self) -> str:
         width = max(self.left + self.wide + 70, 640.0, 2 * _PAD + len(self.table.note) * _SMALL * 1.15)

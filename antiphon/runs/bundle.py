@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import antiphon
-from antiphon.deploy.jobs import Parcel
+from antiphon.deploy.jobs import CodeBundle
 from antiphon.errors import ExperimentError
 from antiphon.runs.folder import EXPERIMENT
 
@@ -27,8 +27,8 @@ _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
 @contextlib.contextmanager
-def packed(experiment: str) -> Iterator[Parcel]:
-    """A parcel with the TOML of an experiment; removed at the end.
+def packed(experiment: str) -> Iterator[CodeBundle]:
+    """A bundle with the TOML of an experiment; removed at the end.
 
     The user's modules are those that are imported and not installed: whatever the experiment names, and what that
     imports, once its grammar and agents were made here. Raises ExperimentError for more than 200 MiB of them.
@@ -41,7 +41,7 @@ def packed(experiment: str) -> Iterator[Parcel]:
             _copy(path, folder / path.name)
         _check_size(folder)
         copy_antiphon(package)
-        yield Parcel(folder, (package,))
+        yield CodeBundle(folder, (package,))
 
 
 def copy_antiphon(target: Path) -> None:

@@ -119,7 +119,7 @@ def with_own_packages(placement: Placement | None) -> list[str]:
     """The players whose agents have an environment of their own, which is not here."""
     if placement is None:
         return []
-    return [player for player, worker in placement.agents if placement.room_of[worker].runtime_env]
+    return [player for player, worker in placement.agents if placement.resources_of[worker].runtime_env]
 
 
 def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML

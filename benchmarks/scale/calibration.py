@@ -65,7 +65,7 @@ def calibrated(m: Measured) -> Constants:
         term=per_step,
         call=call,
         audit=layer.audit,
-        tally=layer.tally,
+        worker_statistics=layer.worker_statistics,
         mail=(median(mailed) - by_mail.plays * m.play) / by_mail.messages,
         declare=layer.declare / layer.players,
         compile=layer.compile / layer.workers,

@@ -33,7 +33,7 @@ UNITS: Mapping[str, Unit] = {
     **dict.fromkeys(("ask", "key", "compile", "unpack", "latency"), MICRO),
     **dict.fromkeys(("declare", "state", "enrol"), Unit("ms", 1e-3)),
     "copy": Unit("ns a byte", 1e-9),
-    "tally": Unit("bytes", 1.0),
+    "worker_statistics": Unit("bytes", 1.0),
     "assignment": Unit("bytes", 1.0),
     "held": Unit("bytes", 1.0),
     "start": Unit("s", 1.0),

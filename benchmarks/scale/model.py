@@ -30,8 +30,8 @@ class Constants:
     """Seconds of the coordinator for each worker of a call of `play`, without any round."""
     audit: float
     """Seconds of the coordinator for each message of each round: its numbers unpacked, and compared on both sides."""
-    tally: float
-    """Bytes of a tally for each message of each round, both sides together."""
+    worker_statistics: float
+    """Bytes of statistics for each message of each round, both sides together."""
     mail: float
     """Seconds of all processes for one message by the object store."""
     declare: float
@@ -188,7 +188,7 @@ def seconds(c: Constants, r: Round) -> float:
 
 def coordinator(c: Constants, r: Round, rounds: int) -> float:
     """The coordinator's seconds for a call of so many rounds, while all workers wait: it asks, hears, and audits."""
-    heard = rounds * r.messages * c.tally / c.bandwidth
+    heard = rounds * r.messages * c.worker_statistics / c.bandwidth
     return r.workers * c.call + rounds * r.messages * c.audit + heard
 
 

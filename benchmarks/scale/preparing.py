@@ -17,7 +17,7 @@ from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.schedule import Move, Schedule, Transfer, project
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.program import Tally
+from antiphon.coordinator.program import WorkerStatistics
 from antiphon.grammars.library import backprop
 from antiphon.transport.rendezvous import serve_store, store_client
 from benchmarks.scale.games import SGD, linear, nature
@@ -35,7 +35,7 @@ class Prepared:
     size: int
     unpack: float
     audit: float
-    tally: float
+    worker_statistics: float
 
     @property
     def players(self) -> int:
@@ -63,21 +63,21 @@ def prepared(workers: int, rounds: int = 10) -> Prepared:
 
     compile, (assignment, data) = cpu(compiled)
     unpack, _ = cpu(lambda: project(pickle.loads(data).schedule, "Layer0"))
-    sent = [pickle.dumps(each) for each in tallies(assignment.schedule, rounds)]
+    sent = [pickle.dumps(each) for each in statistics(assignment.schedule, rounds)]
 
     def heard() -> Played:
-        tallies = [pickle.loads(each) for each in sent]
-        audit(assignment.schedule, tallies, 0, rounds)
-        return Played.of(tallies, rounds, rounds)
+        statistics = [pickle.loads(each) for each in sent]
+        audit(assignment.schedule, statistics, 0, rounds)
+        return Played.of(statistics, rounds, rounds)
 
     audited, _ = cpu(heard)
     counted = rounds * len(assignment.schedule.edges)
     return Prepared(workers, declare, compile, len(data), unpack, audited / counted, sum(map(len, sent)) / counted)
 
 
-def tallies(schedule: Schedule, rounds: int) -> list[Tally]:
+def statistics(schedule: Schedule, rounds: int) -> list[WorkerStatistics]:
     """What workers tell who did all that was due."""
-    found = {name: Tally(name) for name in schedule.workers}
+    found = {name: WorkerStatistics(name) for name in schedule.workers}
     for step in schedule.steps:
         if isinstance(step, Move):
             found[step.worker].moves[step.player] = list(range(rounds))

@@ -32,7 +32,7 @@ class Precision(StrEnum):
 
 
 @dataclass(frozen=True)
-class Room:
+class WorkerResources:
     """What one worker asks of the cluster, in Ray's units: logical CPUs, GPUs (a fraction shares one), own resources.
 
     node: the address of a machine, or the labels that its Ray node must carry; empty for any.
@@ -54,7 +54,7 @@ class Placement:
     A clone lives with its player; a parameterless operator lives with its first consumer.
     agents: players whose agent lives on another worker than their operator, with that worker: gradients and parameters
     of such a player travel as messages.
-    rooms: what workers ask of the cluster; nothing where none is named. strategy: how they are laid onto its machines.
+    resources: what workers ask of the cluster; nothing where none is named. strategy: how they are laid onto machines.
     replicas: workers that are there k times, `worker`, `worker#1`, ...: each plays a slice of every batch, and what
     their players hear is summed over them. They host players only. sharded: players whose replicas hold a part of the
     parameters each. coupled: players whose examples may influence each other within a batch (batch norm) though it is
@@ -64,7 +64,7 @@ class Placement:
 
     workers: tuple[tuple[str, tuple[str, ...]], ...]
     agents: tuple[tuple[str, str], ...] = ()
-    rooms: tuple[tuple[str, Room], ...] = ()
+    resources: tuple[tuple[str, WorkerResources], ...] = ()
     strategy: Strategy = Strategy.PACK
     replicas: tuple[tuple[str, Count], ...] = ()
     sharded: tuple[str, ...] = ()
@@ -88,7 +88,7 @@ class Placement:
                     f"the agent of player {player!r} is placed on {worker!r}, which is no worker; "
                     f"expected one of {sorted(known)}. Add the worker, or place the agent on one of these."
                 )
-        for what, workers in (("room", self.rooms), ("replicas", self.replicas)):
+        for what, workers in (("resources", self.resources), ("replicas", self.replicas)):
             for worker, _ in workers:
                 if worker not in known:
                     raise PlacementError(
@@ -121,10 +121,12 @@ class Placement:
         return frozenset(each for group in self.replicas_of.values() if len(group) > 1 for each in group)
 
     @functools.cached_property
-    def room_of(self) -> Mapping[str, Room]:
+    def resources_of(self) -> Mapping[str, WorkerResources]:
         """What each worker is given, replicas included."""
-        rooms = dict(self.rooms)
-        return {each: rooms.get(worker, Room()) for worker, group in self.replicas_of.items() for each in group}
+        demands = dict(self.resources)
+        return {
+            each: demands.get(worker, WorkerResources()) for worker, group in self.replicas_of.items() for each in group
+        }
 
     @functools.cached_property
     def hosts_on(self) -> Mapping[str, tuple[str, ...]]:

@@ -126,10 +126,10 @@ def alike(placement: Placement, size: Size) -> Group:
 
 def refuse_addresses(placement: Placement, where: str) -> None:
     """Raises PlacementError for workers that are placed on a machine by its address."""
-    for worker, room in placement.room_of.items():
-        if isinstance(room.node, str) and room.node:
+    for worker, demand in placement.resources_of.items():
+        if isinstance(demand.node, str) and demand.node:
             raise PlacementError(
-                f"worker {worker!r} is placed on the machine {room.node!r}, and {where} tells addresses only once "
+                f"worker {worker!r} is placed on the machine {demand.node!r}, and {where} tells addresses only once "
                 "machines have started; expected labels there. Place it by labels, or make a manifest for `ray up`."
             )
 

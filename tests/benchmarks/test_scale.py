@@ -62,7 +62,7 @@ def test_the_coordinator_is_shared_by_the_rounds_of_a_call_but_for_its_audit():
     r = model.agents(11, 0.0, 2, 1)
     assert model.coordinator(only(call=1.0), r, 100) == 11
     assert model.coordinator(only(audit=1.0), r, 100) == 100 * 3 * 10
-    assert model.coordinator(only(tally=1.0, bandwidth=2.0), r, 100) == 100 * 3 * 10 / 2
+    assert model.coordinator(only(worker_statistics=1.0, bandwidth=2.0), r, 100) == 100 * 3 * 10 / 2
     assert model.share(only(call=1.0), r, 1) == 1
 
 

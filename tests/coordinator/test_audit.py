@@ -10,7 +10,7 @@ from antiphon.coordinator.audit import audit
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.plan.schedule import Move, Schedule, Transfer
-from antiphon.coordinator.program import Tally
+from antiphon.coordinator.program import WorkerStatistics
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
 from rigs.games import with_dropout
@@ -19,25 +19,25 @@ GRAMMAR = with_dropout()
 SCHEDULE = compile_schedule(GRAMMAR, spread(GRAMMAR), {"First": Cadence(2)})
 
 
-def honest(schedule: Schedule, first: int, rounds: int) -> dict[str, Tally]:
-    tallies = {name: Tally(name) for name in schedule.workers}
+def honest(schedule: Schedule, first: int, rounds: int) -> dict[str, WorkerStatistics]:
+    statistics = {name: WorkerStatistics(name) for name in schedule.workers}
     for step in schedule.steps:
         due = [round for round in range(first, first + rounds) if step.when.active(round)]
         if isinstance(step, Move):
-            tallies[step.worker].moves[step.player] = list(due)
+            statistics[step.worker].moves[step.player] = list(due)
         elif isinstance(step, Transfer):
-            tallies[step.edge.source].sent[step.edge.number] = list(due)
-            tallies[step.edge.target].received[step.edge.number] = list(due)
-    return tallies
+            statistics[step.edge.source].sent[step.edge.number] = list(due)
+            statistics[step.edge.target].received[step.edge.number] = list(due)
+    return statistics
 
 
 def told(kind: str, change: Callable[[Any], None]) -> Callable[[], None]:
-    """The audit of rounds 10 to 14, the first edge's tally (or First's moves) changed."""
-    tallies = honest(SCHEDULE, 10, 5)
+    """The audit of rounds 10 to 14, the first edge's statistics (or First's moves) changed."""
+    statistics = honest(SCHEDULE, 10, 5)
     edge = next(iter(SCHEDULE.edges.values()))
     one = {"sent": edge.source, "received": edge.target, "moves": "First"}[kind]
-    change(getattr(tallies[one], kind)["First" if kind == "moves" else edge.number])
-    return lambda: audit(SCHEDULE, tallies.values(), 10, 5)
+    change(getattr(statistics[one], kind)["First" if kind == "moves" else edge.number])
+    return lambda: audit(SCHEDULE, statistics.values(), 10, 5)
 
 
 def test_an_honest_tally_passes():
@@ -72,12 +72,12 @@ def test_a_move_that_is_not_due_is_refused(refusal):
 
 
 def test_a_worker_that_tells_nothing_is_refused(refusal):
-    tallies = honest(SCHEDULE, 0, 2)
-    del tallies["Norm"]
-    assert refusal(ProtocolError, lambda: audit(SCHEDULE, tallies.values(), 0, 2)) == (
-        f"worker 'Norm' told no tally; expected one of each of {list(SCHEDULE.workers)}. {REMEDY}"
+    statistics = honest(SCHEDULE, 0, 2)
+    del statistics["Norm"]
+    assert refusal(ProtocolError, lambda: audit(SCHEDULE, statistics.values(), 0, 2)) == (
+        f"worker 'Norm' told no statistics; expected those of each of {list(SCHEDULE.workers)}. {REMEDY}"
     )
 
 
 def test_a_tally_knows_moves_and_both_sides_of_every_edge():
-    assert {"worker", "sent", "received", "moves"} <= {field.name for field in fields(Tally)}
+    assert {"worker", "sent", "received", "moves"} <= {field.name for field in fields(WorkerStatistics)}

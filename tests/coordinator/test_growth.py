@@ -12,7 +12,7 @@ from antiphon.coordinator.executor import Played
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.program import Tally
+from antiphon.coordinator.program import WorkerStatistics
 from antiphon.grammars import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, supervised
@@ -57,10 +57,10 @@ def test_compiling_and_verifying_take_time_in_proportion(made):
 
 
 def test_what_was_played_is_put_together_in_proportion():
-    def tallies(count: int) -> list[Tally]:
-        return [Tally(f"W{number}", payload=Counter({number: 8})) for number in range(count)]
+    def statistics(count: int) -> list[WorkerStatistics]:
+        return [WorkerStatistics(f"W{number}", payload=Counter({number: 8})) for number in range(count)]
 
-    small, large = (calls(lambda count=count: Played.of(tallies(count), 1, 1)) for count in (SMALL, LARGE))
+    small, large = (calls(lambda count=count: Played.of(statistics(count), 1, 1)) for count in (SMALL, LARGE))
     assert not twice_as_steep(small, large), (small, large)
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents import AgentSpecification, Player
+from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import spread
-from antiphon.coordinator.stage import Stage
 from antiphon.grammars.factory import Factory
 from rigs.games import wide
 
@@ -90,7 +90,7 @@ def test_nothing_that_is_handed_to_an_agent_leads_to_any_players_parameters(play
     assert len(HANDED) >= 5 * sum(len(stage.players) for stage in played)
     assert not {id(each) for each in found} & {id(tensor) for tensor in owned}
     assert not memory(found) & memory(owned)
-    assert [each for each in found if isinstance(each, Player | Stage | nn.Module)] == []
+    assert [each for each in found if isinstance(each, Player | Hosted | nn.Module)] == []
     assert all(not each.requires_grad for each in found if isinstance(each, Tensor))
 
 

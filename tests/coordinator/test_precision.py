@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, Precision, spread, together
 from antiphon.coordinator.plan.schedule import Slot
 from antiphon.coordinator.recorder import RECORDER, delivered
-from antiphon.coordinator.stage import Stage
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.oracles.autocast import exponent_of, times_power
@@ -88,10 +88,10 @@ def test_clones_play_in_the_precision_of_their_player() -> None:
     node = next(node for node in grammar.query.nodes if node.owner == clone.name)
     inputs = [torch.randn(kind.sized(grammar.query.sizes)) for kind in map(grammar.query.type_of, node.inputs)]
     placement = with_precision(together(grammar), **{clone.player: Precision.BFLOAT16})
-    stage, plain = (Stage(assign(grammar, placement=each), "inline") for each in (placement, together(grammar)))
-    low, declared = (each.answer(node)(inputs, 0)[0] for each in (stage, plain))
+    hosted, plain = (Hosted(assign(grammar, placement=each), "inline") for each in (placement, together(grammar)))
+    low, declared = (each.answer(node)(inputs, 0)[0] for each in (hosted, plain))
     with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
-        expected = stage.clones[clone.name].module(*inputs)
+        expected = hosted.clones[clone.name].module(*inputs)
     assert torch.equal(low, expected.float()) and not torch.equal(low, declared)
 
 

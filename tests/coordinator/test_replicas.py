@@ -340,21 +340,23 @@ def test_an_audit_misses_a_sum() -> None:
     with InlineExecutor(assignment) as executor:
         for program in executor._programs:
             program.begin()
-        tallies = []
+        statistics = []
         for program, position in executor._agenda.at(0):
             program.step(position, 0)
-        tallies = [program.end() for program in executor._programs]
-    audit(assignment.schedule, tallies, 0, 1)
-    tally = next(tally for tally in tallies if tally.worker == "First#1")
-    (number,) = tally.contributed
-    tally.contributed[number] = []
+        statistics = [program.end() for program in executor._programs]
+    audit(assignment.schedule, statistics, 0, 1)
+    worker_statistics = next(
+        worker_statistics for worker_statistics in statistics if worker_statistics.worker == "First#1"
+    )
+    (number,) = worker_statistics.contributed
+    worker_statistics.contributed[number] = []
     name = assignment.schedule.reductions[number].name
     text = (
         f"the sum {name!r} was contributed to by 'First#1' not in round 0; expected once in each of the 1 rounds in "
         "which it is due, found 0. The rounds since the last checkpoint do not count: resume from it."
     )
     with pytest.raises(ProtocolError, match=re.escape(text)):
-        audit(assignment.schedule, tallies, 0, 1)
+        audit(assignment.schedule, statistics, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import ray
 from antiphon.coordinator.devices import Seen, look
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.placement import Placement, Room, spread, together
+from antiphon.coordinator.plan.placement import Placement, WorkerResources, spread, together
 from antiphon.deploy.executor import RayExecutor
 from antiphon.errors import PlacementError
 from antiphon.experiments.load import read_experiment
@@ -24,8 +24,8 @@ from rigs.games import points, small_dac, specifications
 
 
 def on_gpus(grammar: Grammar, gpus: Mapping[str, float]) -> Placement:
-    rooms = tuple((worker, Room(num_gpus=share)) for worker, share in gpus.items())
-    return replace(spread(grammar), rooms=rooms, logical_gpus=True)
+    demands = tuple((worker, WorkerResources(num_gpus=share)) for worker, share in gpus.items())
+    return replace(spread(grammar), resources=demands, logical_gpus=True)
 
 
 def layered() -> Grammar:
@@ -123,7 +123,9 @@ def test_a_rehearsal_changes_no_number(name: str, ray_is_up) -> None:
 def test_without_a_rehearsal_a_gpu_that_is_not_there_is_an_error(ray_is_up) -> None:
     grammar = layered()
     with pytest.raises(PlacementError) as error:
-        sites_and_losses(grammar, replace(together(grammar), rooms=(("inline", Room(num_gpus=1)),)), "no rehearsal")
+        sites_and_losses(
+            grammar, replace(together(grammar), resources=(("inline", WorkerResources(num_gpus=1)),)), "no rehearsal"
+        )
     assert str(error.value).startswith("worker 'inline' was given GPU ")
     assert str(error.value).endswith(
         "there; expected that GPU among them. Install a CUDA build of torch and a driver for it, or set "

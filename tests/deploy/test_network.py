@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from antiphon.agents import AgentSpecification
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
-from antiphon.coordinator.plan.placement import Placement, Room, Strategy, spread
+from antiphon.coordinator.plan.placement import Placement, Strategy, WorkerResources, spread
 from antiphon.coordinator.traffic import between, measured, planned
 from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import digits, nature
@@ -246,8 +246,8 @@ def doom(cluster: SeveralNetworks, name: str, harm: Callable[[Machine], None]) -
     sign = head.home / f"{name}.sign"
     grammar, placement = small_gan()
     at = {"Environment": head, "Forger": victim, "Curator": cluster.machines["alice"]}
-    rooms = tuple((worker, Room(node=machine.address)) for worker, machine in at.items())
-    what = assignment((grammar, replace(placement, rooms=rooms)))
+    demands = tuple((worker, WorkerResources(node=machine.address)) for worker, machine in at.items())
+    what = assignment((grammar, replace(placement, resources=demands)))
     with ThreadPoolExecutor(1) as other:
         ended = other.submit(cluster.call, play_until_it_fails, what, sign)
         assert wait_until(lambda: sign.exists() or ended.done(), 60.0)

@@ -1,4 +1,4 @@
-"""Room on a cluster: refused at once, waited for, given back; and workers get what they asked for."""
+"""WorkerResources on a cluster: refused at once, waited for, given back; and workers get what they asked for."""
 
 import os
 import re
@@ -15,7 +15,7 @@ import torch
 from ray.util.placement_group import placement_group_table
 
 import antiphon
-from antiphon.coordinator.plan.placement import Placement, Room, Strategy
+from antiphon.coordinator.plan.placement import Placement, Strategy, WorkerResources
 from antiphon.deploy.cluster import machines, own_machine
 from antiphon.deploy.environments import _cause
 from antiphon.deploy.executor import RayExecutor
@@ -26,12 +26,12 @@ from rigs.games import wide
 MANY = Placement(tuple((f"W{index}", ()) for index in range(40)))
 
 
-def asking(**rooms: Room) -> Placement:
-    return replace(MANY, rooms=tuple(rooms.items()))
+def asking(**demands: WorkerResources) -> Placement:
+    return replace(MANY, resources=tuple(demands.items()))
 
 
 def held() -> list[str]:
-    """The names of whoever holds or wants room."""
+    """The names of whoever holds or wants demand."""
     return sorted(each["name"] for each in placement_group_table().values() if each["state"] != "REMOVED")
 
 
@@ -45,13 +45,13 @@ def nothing_is_held(ray_is_up):
 @pytest.mark.parametrize(
     ("placement", "text"),
     [
-        (asking(W1=Room(num_gpus=9)), "  worker 'W1' asks for 9 GPUs, and no machine has more than 8;\n"),
+        (asking(W1=WorkerResources(num_gpus=9)), "  worker 'W1' asks for 9 GPUs, and no machine has more than 8;\n"),
         (
-            asking(W1=Room(num_cpus=7), W2=Room(num_cpus=8)),
+            asking(W1=WorkerResources(num_cpus=7), W2=WorkerResources(num_cpus=8)),
             "  together 15 CPUs are asked for ('W1' 7, 'W2' 8), and the cluster has 12;\n",
         ),
         (
-            asking(W1=Room(node=(("zone", "a"),)), W2=Room(node="10.9.9.9")),
+            asking(W1=WorkerResources(node=(("zone", "a"),)), W2=WorkerResources(node="10.9.9.9")),
             "  worker 'W1' is to be where zone = 'a', and no machine carries that;\n"
             "  worker 'W2' is to be on '10.9.9.9', and no machine has that address;\n",
         ),
@@ -70,19 +70,19 @@ def test_what_can_never_be_is_refused_before_anything_is_asked(nothing_is_held, 
 
 
 def test_what_is_busy_is_waited_for_and_whoever_holds_it_is_told(nothing_is_held):
-    first = Reservation(asking(W1=Room(num_cpus=11)), "antiphon-first")
+    first = Reservation(asking(W1=WorkerResources(num_cpus=11)), "antiphon-first")
     address = ray.nodes()[0]["NodeManagerAddress"]
     with pytest.raises(PlacementError) as caught:
-        Reservation(asking(W1=Room(num_cpus=12)), "antiphon-second", deadline=0.2)
+        Reservation(asking(W1=WorkerResources(num_cpus=12)), "antiphon-second", deadline=0.2)
     told = re.sub(r"has [\d.]+ CPUs? free", "has some", str(caught.value)).replace("'antiphon-pool' holds 1 CPU, ", "")
     assert told.replace(", 'antiphon-pool' holds 1 CPU", "") == (
-        f"the run's room was not free within 0.2 s: it asks for 12 CPUs; '{address}' has some; 'antiphon-first' holds "
-        "11 CPUs. Expected others to end in time: wait for them, stop one, or ask for less."
+        f"the run's resources were not free within 0.2 s: it asks for 12 CPUs; '{address}' has some; 'antiphon-first' "
+        "holds 11 CPUs. Expected others to end in time: wait for them, stop one, or ask for less."
     )
     assert "antiphon-second" not in held()
     later = threading.Timer(0.2, first.release)
     later.start()
-    second = Reservation(asking(W1=Room(num_cpus=11)), "antiphon-second")
+    second = Reservation(asking(W1=WorkerResources(num_cpus=11)), "antiphon-second")
     later.join()
     second.release()
     second.release()
@@ -110,8 +110,8 @@ def test_forty_who_ask_nothing_take_no_more_than_a_cpu(nothing_is_held, strategy
 
 def test_a_worker_gets_what_its_room_says(nothing_is_held):
     address = ray.nodes()[0]["NodeManagerAddress"]
-    room = Room(num_cpus=2, node=address, runtime_env='{"env_vars": {"RATE": "1"}}')
-    reservation = Reservation(asking(W1=room), "antiphon-room")
+    demand = WorkerResources(num_cpus=2, node=address, runtime_env='{"env_vars": {"RATE": "1"}}')
+    reservation = Reservation(asking(W1=demand), "antiphon-demand")
     options = reservation.options("W1")
     assert options["scheduling_strategy"].placement_group_bundle_index == 0
     assert options["runtime_env"]["env_vars"] == {"RATE": "1"}
@@ -135,7 +135,7 @@ def test_a_worker_gets_what_its_room_says(nothing_is_held):
     ],
 )
 def test_an_environment_that_ray_would_not_take(nothing_is_held, environment, text):
-    reservation = Reservation(asking(W1=Room(runtime_env=environment)))
+    reservation = Reservation(asking(W1=WorkerResources(runtime_env=environment)))
     with pytest.raises(PlacementError) as caught:
         reservation.options("W1")
     reservation.release()
@@ -156,7 +156,7 @@ def test_a_resident_pool_has_no_rooms_to_give(pool):
     with pytest.raises(PlacementError) as caught:
         RayExecutor(antiphon.assign(grammar, placement=placement), "roomy", pool=pool)
     assert str(caught.value) == (
-        "run 'roomy' gives its workers rooms, and a resident pool has none to give; expected workers that ask "
+        "run 'roomy' gives its workers demands, and a resident pool has none to give; expected workers that ask "
         "nothing. Leave out the pool."
     )
 
@@ -214,7 +214,7 @@ import ray
 from ray.cluster_utils import Cluster
 from ray.util.placement_group import placement_group_table
 
-from antiphon.coordinator.plan.placement import Placement, Room, Strategy
+from antiphon.coordinator.plan.placement import Placement, WorkerResources, Strategy
 from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError
 
@@ -239,15 +239,15 @@ try:
     cluster.add_node(num_cpus=2, resources={"fast": 1}, labels={"zone": "y"})
     ray.init(cluster.address, log_to_driver=False)
     known = {node["NodeID"]: node["Labels"].get("zone", "head") for node in ray.nodes()}
-    rooms = (("A", Room(node=(("zone", "y"),))), ("B", Room(num_gpus=0.5)))
-    print(nodes(Placement(three, rooms=rooms, strategy=Strategy.STRICT_SPREAD)))
+    demands = (("A", WorkerResources(node=(("zone", "y"),))), ("B", WorkerResources(num_gpus=0.5)))
+    print(nodes(Placement(three, resources=demands, strategy=Strategy.STRICT_SPREAD)))
     print(sorted(nodes(Placement(three, strategy=Strategy.SPREAD)).values()))
     for zones in ("xy", "yx"):
-        rooms = tuple((name, Room(node=(("zone", zone),))) for name, zone in zip("AB", zones, strict=True))
-        found = nodes(Placement(three, rooms=rooms))
+        demands = tuple((name, WorkerResources(node=(("zone", zone),))) for name, zone in zip("AB", zones, strict=True))
+        found = nodes(Placement(three, resources=demands))
         print(found["A"], found["B"])
-    fast = (("C", Room(num_cpus=1, resources=(("fast", 0.5),))),)
-    print(nodes(Placement(three, rooms=fast)))
+    fast = (("C", WorkerResources(num_cpus=1, resources=(("fast", 0.5),))),)
+    print(nodes(Placement(three, resources=fast)))
     try:
         nodes(Placement((*three, ("D", ())), strategy=Strategy.STRICT_SPREAD))
     except PlacementError as error:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from antiphon.analysis.cost_report import bill
+from antiphon.analysis.cost_report import cost_report
 from antiphon.cli import cost
 from antiphon.cli.cost_scan import parse_scan, scanned
 from antiphon.cli.cost_tables import disagreements
@@ -105,17 +105,17 @@ def test_together_nothing_travels(antiphon):
 
 def test_a_disagreement_ends_with_exit_code_1(antiphon, monkeypatch):
     def lying(*arguments):
-        honest = bill(*arguments)
+        honest = cost_report(*arguments)
         return replace(honest, found=replace(honest.found, query_messages=7))
 
-    monkeypatch.setattr(cost, "bill", lying)
+    monkeypatch.setattr(cost, "cost_report", lying)
     told = antiphon("cost", "backprop", *SMALL[:2])
     assert told.code == 1
     assert told.error == "disagreement: grammar 'backprop', over 1 rounds: query messages: predicted 4, measured 7\n"
 
 
 def test_an_edge_that_carried_otherwise_is_named():
-    found = bill("backprop", read_experiment("backprop", ["backprop.widths=[8]", "backprop.batch=16"]))
+    found = cost_report("backprop", read_experiment("backprop", ["backprop.widths=[8]", "backprop.batch=16"]))
     assert found.agrees and disagreements(found) == []
     first, *others = found.measured
     wrong = replace(found, measured=(replace(first, payload=1), *others))

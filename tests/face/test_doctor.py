@@ -131,7 +131,7 @@ def test_whatever_is_raised_becomes_one_line() -> None:
 
 def test_players_share_the_first_device_and_the_last_has_another() -> None:
     grammar = read_experiment("backprop", {"backprop.widths": [8, 8]}).build()
-    shares = [{name: room.num_gpus for name, room in on_devices(grammar, count, True).rooms} for count in (1, 2)]
+    shares = [{name: room.num_gpus for name, room in on_devices(grammar, count, True).resources} for count in (1, 2)]
     players = [player.name for player in grammar.query.players]
     assert shares[0] == dict.fromkeys(players, 0.33)
     assert shares[1] == {**dict.fromkeys(players[:2], 0.5), players[2]: 1.0}

@@ -10,7 +10,15 @@ import pytest
 
 import antiphon
 from antiphon.cli.progress import casting
-from antiphon.coordinator.plan.placement import Placement, Precision, Room, Strategy, hosted, spread, together
+from antiphon.coordinator.plan.placement import (
+    Placement,
+    Precision,
+    Strategy,
+    WorkerResources,
+    hosted,
+    spread,
+    together,
+)
 from antiphon.errors import ExperimentError, PlacementError
 from antiphon.experiments.load import checked, read_experiment
 from antiphon.experiments.placement_table import PlacementTable, PlaceTable, RemoteAgentTable
@@ -47,10 +55,10 @@ remote_agent = { num_cpus = 1, runtime_env = { env_vars = { RATE = "1" } } }
 node = "10.0.0.1"
 """
 ROOMS = {
-    "Nature": Room(node="10.0.0.1"),
-    "Actor": Room(1, 0.5, (("fast", 3), ("wide", 0.5)), (("ray.io/zone", "a"),)),
-    "Critic": Room(2, 1),
-    "Critic.agent": Room(1, runtime_env='{"env_vars": {"RATE": "1"}}'),
+    "Nature": WorkerResources(node="10.0.0.1"),
+    "Actor": WorkerResources(1, 0.5, (("fast", 3), ("wide", 0.5)), (("ray.io/zone", "a"),)),
+    "Critic": WorkerResources(2, 1),
+    "Critic.agent": WorkerResources(1, runtime_env='{"env_vars": {"RATE": "1"}}'),
 }
 
 
@@ -66,7 +74,7 @@ def dac(*changes, placement=None):
 def test_everything_that_a_table_says_is_in_the_value(grammar):
     assert antiphon.place(grammar, **tomllib.loads(FULL)) == replace(
         spread(grammar, [("Actor", "Deviator")], {"Critic": "Critic.agent"}),
-        rooms=tuple(ROOMS.items()),
+        resources=tuple(ROOMS.items()),
         strategy=Strategy.SPREAD,
         replicas=(("Critic", 3),),
         sharded=("Critic",),
@@ -109,7 +117,7 @@ def test_changes_are_made_to_what_a_file_says(place, grammar):
     (place / "mine.toml").write_text("[of.Critic]\nnum_cpus = 1\n")
     found = dac("placement.of.Critic.num_gpus=0.5", "placement.strategy=spread", placement="mine.toml")
     assert found.placed(grammar) == replace(
-        spread(grammar), rooms=(("Critic", Room(1, 0.5)),), strategy=Strategy.SPREAD
+        spread(grammar), resources=(("Critic", WorkerResources(1, 0.5)),), strategy=Strategy.SPREAD
     )
 
 
@@ -125,7 +133,7 @@ def test_agents_of_one_name_share_an_actor(grammar):
     of = {"Actor": {"remote_agent": apart}, "Critic": {"remote_agent": {**apart, "runtime_env": {"pip": ["x"]}}}}
     placement = antiphon.place(grammar, of=of)
     assert placement.agents == (("Actor", "Desk"), ("Critic", "Desk"))
-    assert placement.room_of["Desk"] == Room(2, runtime_env='{"pip": ["x"]}')
+    assert placement.resources_of["Desk"] == WorkerResources(2, runtime_env='{"pip": ["x"]}')
 
 
 def test_the_machine_of_each_worker(grammar):
@@ -270,7 +278,7 @@ def test_a_worker_does_not_take_the_name_of_a_replica(grammar):
 
 
 def test_a_value_of_ones_own_needs_no_table(grammar):
-    assert Placement((("all", hosted(grammar)),)).room_of == {"all": Room()}
+    assert Placement((("all", hosted(grammar)),)).resources_of == {"all": WorkerResources()}
 
 
 def test_the_document_shows_what_is_drawn_and_what_can_be_read(grammar):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from antiphon.analysis.chrome_trace import trace
-from antiphon.analysis.timeline import Timetable, planned, recorded
+from antiphon.analysis.timeline import Timeline, planned, recorded
 from antiphon.cli.show_schedule import text
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
@@ -38,7 +38,7 @@ def record(grammar, rounds: int = 2) -> tuple[Schedule, Recording]:
     return assignment.schedule, played.recording
 
 
-def apart(table: Timetable) -> bool:
+def apart(table: Timeline) -> bool:
     """Nobody does two things at once."""
     rows = (table.row(worker) for worker in table.workers)
     return all(one.end <= two.begin for row in rows for one, two in itertools.pairwise(row))
@@ -55,7 +55,7 @@ def test_a_pipelines_bubbles_are_those_of_the_closed_form(order, stages, batches
     assert apart(table)
 
 
-def in_flight(table: Timetable, worker: str) -> int:
+def in_flight(table: Timeline, worker: str) -> int:
     """The most micro-batches that were asked and not yet answered."""
     found, most = 0, 0
     for span in table.row(worker):

@@ -15,7 +15,7 @@ import pytest
 BELOW = {"grammars", "transport", "oracles", "agents", "envs", "coordinator", "deploy"}
 """The folders under the face; their arrows among each other come first."""
 FACE = {"analysis", "checks", "doctor", "experiments", "pictures", "recipes", "runs"}
-"""The rooms of the face, but for the command line."""
+"""The demands of the face, but for the command line."""
 LEAVES = {"errors", "plugins"}
 """Modules of antiphon/ that everybody may import: they import the standard library and each other."""
 INTERNAL = {
@@ -123,7 +123,7 @@ def refusals(folder: str, found: Import) -> Iterator[str]:
 
 
 def modules(root: Path, files: list[Path], folder: str) -> list[Path]:
-    """The files of a room, or of a folder without its rooms."""
+    """The files of a room, or of a folder without its demands."""
     python = [path for path in files if path.suffix == ".py"]
     return [path for path in python if _room(path.relative_to(root)) == folder]
 

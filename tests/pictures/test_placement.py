@@ -4,7 +4,7 @@ from math import hypot
 
 import pytest
 
-from antiphon.analysis.placement_summary import Carries, bytes_text, seating, text
+from antiphon.analysis.placement_summary import Carries, bytes_text, placement_summary, text
 from antiphon.experiments.load import read_experiment
 from antiphon.pictures.geometry import Box, Curve, meetings
 from antiphon.pictures.placement_sheet import _turned, boxes, sheet_of, svg_of
@@ -24,7 +24,7 @@ RICH = {
 
 
 def seen(name="dac", table=None):
-    return seating(read_experiment(name, {"placement": table or {}}))
+    return placement_summary(read_experiment(name, {"placement": table or {}}))
 
 
 CASES = {
@@ -45,7 +45,7 @@ def test_nothing_lies_on_anything_and_all_is_on_the_paper(case):
     paper = Box(0, 0, sheet.width, sheet.height)
     for name, box in boxes(sheet):
         assert box.x >= 0 and box.y >= 0 and box.right <= paper.right and box.bottom <= paper.bottom, name
-    assert svg_of(sheet.seating) == svg_of(seen(*CASES[case]))
+    assert svg_of(sheet.summary) == svg_of(seen(*CASES[case]))
 
 
 def test_a_machine_frames_those_who_live_on_it():

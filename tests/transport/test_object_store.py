@@ -1,4 +1,4 @@
-"""Mailboxes and lanes: bounded, strict about edges, and woken when a peer dies."""
+"""Mailboxes and queues: bounded, strict about edges, and woken when a peer dies."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,7 +7,7 @@ import pytest
 
 from antiphon.errors import CodecError, ProtocolError, ShapeError, WorkerDied
 from antiphon.transport import Header, Mailbox, ObjectStoreChannel, encode
-from antiphon.transport.lane import Lane
+from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.testing import SESSION, edge, sample
 
 
@@ -76,8 +76,8 @@ def test_a_failed_mailbox_wakes_who_waits_and_keeps_what_arrived() -> None:
 
 
 def test_a_lane_is_bounded_and_in_order() -> None:
-    lane: Lane[int] = Lane(2)
-    assert [lane.offer(item) for item in range(3)] == [True, True, False]
-    assert [lane.take(0.0), lane.take(0.0)] == [0, 1]
+    queue: BoundedQueue[int] = BoundedQueue(2)
+    assert [queue.offer(item) for item in range(3)] == [True, True, False]
+    assert [queue.take(0.0), queue.take(0.0)] == [0, 1]
     with pytest.raises(TimeoutError):
-        lane.take(0.0)
+        queue.take(0.0)

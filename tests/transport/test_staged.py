@@ -9,7 +9,7 @@ from antiphon.transport import Exchange, LocalChannel
 from antiphon.transport.device import Glance, fence, host_memory
 from antiphon.transport.memory import ALIGNMENT
 from antiphon.transport.message import Phase, Reduction
-from antiphon.transport.staged import StagedChannel, StagedIncoming, StagedTotal, onto
+from antiphon.transport.staged import StagedAllReduce, StagedChannel, StagedIncoming, onto
 from antiphon.transport.testing import SESSION, edge, same_bits, sample
 
 CPU = torch.device("cpu")
@@ -56,7 +56,9 @@ def test_a_buffer_is_posted_again_only_after_the_copy_out_of_it() -> None:
 
 def test_a_term_is_written_only_after_the_copy_of_the_last_sum() -> None:
     told = Told()
-    total = StagedTotal(told, Reduction(0, "sum", ("A", "B"), Phase.RESPONSE, "first", torch.float32, (4,)), CPU, told)
+    total = StagedAllReduce(
+        told, Reduction(0, "sum", ("A", "B"), Phase.RESPONSE, "first", torch.float32, (4,)), CPU, told
+    )
     for round in (0, 1):
         assert total.contribute(round, torch.zeros(4)) == 4
         assert same_bits(total.collect(round), told.buffers[round])

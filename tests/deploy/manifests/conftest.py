@@ -8,30 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.coordinator.plan.placement import Placement, Room
+from antiphon.coordinator.plan.placement import Placement, WorkerResources
 from antiphon.deploy.manifests import Order, Size, Versions
 
 
-def placement(rooms: dict[str, Room], **options) -> Placement:
+def placement(demands: dict[str, WorkerResources], **options) -> Placement:
     """A worker for each name, with this room."""
-    return Placement(tuple((name, (name,)) for name in rooms), rooms=tuple(rooms.items()), **options)
+    return Placement(tuple((name, (name,)) for name in demands), resources=tuple(demands.items()), **options)
 
 
 MIXED = {
-    "Nature": Room(num_cpus=1),
-    "Camera": Room(num_cpus=2, resources=(("camera", 1.0),), node=(("zone", "lab"),)),
-    "Forger": Room(num_cpus=2, num_gpus=0.5),
-    "Curator": Room(num_cpus=2, num_gpus=0.5),
-    "Judge": Room(num_gpus=1),
+    "Nature": WorkerResources(num_cpus=1),
+    "Camera": WorkerResources(num_cpus=2, resources=(("camera", 1.0),), node=(("zone", "lab"),)),
+    "Forger": WorkerResources(num_cpus=2, num_gpus=0.5),
+    "Curator": WorkerResources(num_cpus=2, num_gpus=0.5),
+    "Judge": WorkerResources(num_gpus=1),
 }
 
 
 @pytest.fixture
 def order() -> Callable[..., Order]:
-    """An order for these rooms, of fixed versions."""
+    """An order for these demands, of fixed versions."""
 
-    def call(rooms: dict[str, Room] | None = None, size: Size | None = None, image: str = "", **options) -> Order:
-        wanted = placement(MIXED if rooms is None else rooms, **options)
+    def call(
+        demands: dict[str, WorkerResources] | None = None, size: Size | None = None, image: str = "", **options
+    ) -> Order:
+        wanted = placement(MIXED if demands is None else demands, **options)
         versions = Versions(antiphon="0.1.0", python="3.11", ray="2.60.0", torch="2.13.0")
         return Order("game", wanted, 'grammar = "gan"\n', image, size or Size(8, 1, 16), versions)
 

@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from antiphon.coordinator.plan.placement import Room
+from antiphon.coordinator.plan.placement import WorkerResources
 from antiphon.deploy.manifests import Size, manifest
 from antiphon.errors import PlacementError
 from tests.deploy.manifests.conftest import placement
@@ -97,7 +97,7 @@ def test_groups_have_the_room_that_the_placement_asks_for(order, kind):
 
 
 def test_gpus_that_are_only_counted_are_asked_of_ray_alone(order, kind):
-    (group,) = cluster(manifest(kind, order({"A": Room(num_cpus=1, num_gpus=1)}, logical_gpus=True)))[
+    (group,) = cluster(manifest(kind, order({"A": WorkerResources(num_cpus=1, num_gpus=1)}, logical_gpus=True)))[
         "workerGroupSpecs"
     ]
     assert group["rayStartParams"]["num-gpus"] == "1"
@@ -143,9 +143,9 @@ def test_an_unknown_field_is_found(order):
 
 def test_addresses_and_strange_labels_are_refused(order, kind):
     with pytest.raises(PlacementError, match="Kubernetes tells addresses only once machines have started"):
-        manifest(kind, order({"A": Room(node="192.0.2.7")}))
+        manifest(kind, order({"A": WorkerResources(node="192.0.2.7")}))
     with pytest.raises(PlacementError) as refused:
-        manifest(kind, order({"A": Room(node=(("zone", "a/b"),))}))
+        manifest(kind, order({"A": WorkerResources(node=(("zone", "a/b"),))}))
     assert str(refused.value) == (
         "A: the label zone=a/b is none of Kubernetes's; expected letters, digits, hyphens, dots and underscores, 63 at "
         "most. Name the label so."
@@ -182,7 +182,7 @@ def test_other_sizes(order):
     spec = cluster(
         manifest(
             "kuberay-cluster",
-            replace(order(), placement=placement({"A": Room(num_cpus=1, num_gpus=3)}), size=Size(4, 4, 64)),
+            replace(order(), placement=placement({"A": WorkerResources(num_cpus=1, num_gpus=3)}), size=Size(4, 4, 64)),
         )
     )
     limits = spec["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]["resources"]["limits"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.coordinator.plan.placement import Room, Strategy
+from antiphon.coordinator.plan.placement import Strategy, WorkerResources
 from antiphon.deploy.bundles import bundles_of
 from antiphon.deploy.cluster import Machine
 from antiphon.deploy.manifests import Group, Size, groups
@@ -16,14 +16,16 @@ from antiphon.errors import PlacementError
 from tests.deploy.manifests.conftest import MIXED, placement
 
 ROOMS = st.builds(
-    Room,
+    WorkerResources,
     num_cpus=st.sampled_from([0.0, 0.5, 1.0, 3.0, 4.0]),
     num_gpus=st.sampled_from([0.0, 0.25, 0.6, 1.0, 2.0]),
     resources=st.sampled_from([(), (("camera", 1.0),)]),
     node=st.sampled_from(["", (("zone", "a"),), (("zone", "b"),)]),
 )
 PLACEMENTS = st.builds(
-    lambda rooms, strategy: placement({f"W{index}": room for index, room in enumerate(rooms)}, strategy=strategy),
+    lambda demands, strategy: placement(
+        {f"W{index}": demand for index, demand in enumerate(demands)}, strategy=strategy
+    ),
     st.lists(ROOMS, min_size=1, max_size=10),
     st.sampled_from(list(Strategy)),
 )
@@ -59,7 +61,7 @@ def test_machines_that_are_alike_satisfy_it_too(drawn):
 
 
 def test_a_machine_less_does_not_satisfy_it():
-    drawn = placement({name: Room(num_cpus=3) for name in "ABC"})
+    drawn = placement({name: WorkerResources(num_cpus=3) for name in "ABC"})
     (group,) = groups(drawn, Size(4, 2, 16))
     assert group.count == 3
     with pytest.raises(PlacementError):
@@ -78,64 +80,64 @@ def test_workers_that_ask_for_the_same_kinds_share_a_group():
 
 
 def test_who_asks_for_nothing_shares_one_bundle_of_a_run_hence_one_machine():
-    (group,) = groups(placement({name: Room() for name in "ABCDEFGHIJ"}), Size(2, 1, 16))
+    (group,) = groups(placement({name: WorkerResources() for name in "ABCDEFGHIJ"}), Size(2, 1, 16))
     assert (group.count, group.everyone) == (1, "A, B, C, D, E, F, G, H and 2 more")
 
 
 def test_the_coordinator_is_reckoned_where_nobody_asks_for_a_cpu():
-    found = groups(placement({"A": Room(num_gpus=1)}), Size(8, 1, 16))
+    found = groups(placement({"A": WorkerResources(num_gpus=1)}), Size(8, 1, 16))
     assert [(group.name, group.workers) for group in found] == [("gpu", (("A",),)), ("cpu", (("coordinator",),))]
 
 
 def test_a_spread_reckons_a_machine_for_each_worker():
-    rooms = {name: Room(num_cpus=1) for name in "ABC"}
+    demands = {name: WorkerResources(num_cpus=1) for name in "ABC"}
     for strategy in (Strategy.SPREAD, Strategy.STRICT_SPREAD):
-        assert [group.count for group in groups(placement(rooms, strategy=strategy), Size())] == [3]
-    assert [group.count for group in groups(placement(rooms), Size())] == [1]
+        assert [group.count for group in groups(placement(demands, strategy=strategy), Size())] == [3]
+    assert [group.count for group in groups(placement(demands), Size())] == [1]
 
 
 def test_replicas_are_counted():
-    found = groups(placement({"A": Room(num_cpus=4)}, replicas=(("A", 3),)), Size(8, 1, 16))
+    found = groups(placement({"A": WorkerResources(num_cpus=4)}, replicas=(("A", 3),)), Size(8, 1, 16))
     assert [group.workers for group in found] == [(("A", "A#1"), ("A#2",))]
 
 
 def test_a_fraction_of_a_gpu_is_on_one_gpu():
-    rooms = {name: Room(num_cpus=1, num_gpus=0.6) for name in "ABC"}
-    assert [group.workers for group in groups(placement(rooms), Size(8, 2, 16))] == [(("A", "B"), ("C",))]
+    demands = {name: WorkerResources(num_cpus=1, num_gpus=0.6) for name in "ABC"}
+    assert [group.workers for group in groups(placement(demands), Size(8, 2, 16))] == [(("A", "B"), ("C",))]
 
 
 def test_custom_resources_add_up_on_a_machine():
-    rooms = {name: Room(num_cpus=4, resources=(("camera", 1.0),)) for name in "ABC"}
-    assert [group.resources for group in groups(placement(rooms), Size(8, 1, 16))] == [(("camera", 2.0),)]
+    demands = {name: WorkerResources(num_cpus=4, resources=(("camera", 1.0),)) for name in "ABC"}
+    assert [group.resources for group in groups(placement(demands), Size(8, 1, 16))] == [(("camera", 2.0),)]
 
 
 @pytest.mark.parametrize(
-    ("room", "text"),
+    ("demand", "text"),
     [
         (
-            Room(num_cpus=16),
+            WorkerResources(num_cpus=16),
             "worker 'A' asks for 16 CPUs, and a machine has 8; expected every worker to fit on one machine. "
             "Ask for larger machines, --machine-cpus 16, or give the worker less.",
         ),
         (
-            Room(num_gpus=4),
+            WorkerResources(num_gpus=4),
             "worker 'A' asks for 4 GPUs, and a machine has 1; expected every worker to fit on one machine. "
             "Ask for larger machines, --machine-gpus 4, or give the worker less.",
         ),
     ],
 )
-def test_a_worker_that_no_machine_holds_is_refused(room, text):
+def test_a_worker_that_no_machine_holds_is_refused(demand, text):
     for reckon in (groups, alike):
         with pytest.raises(PlacementError) as refused:
-            reckon(placement({"A": room}), Size(8, 1, 16))
+            reckon(placement({"A": demand}), Size(8, 1, 16))
         assert str(refused.value) == text
 
 
 def test_a_machine_that_is_named_is_one():
-    rooms = {name: Room(num_cpus=3, node="192.0.2.7") for name in "AB"}
-    assert [group.address for group in groups(placement(rooms), Size(8, 1, 16))] == ["192.0.2.7"]
+    demands = {name: WorkerResources(num_cpus=3, node="192.0.2.7") for name in "AB"}
+    assert [group.address for group in groups(placement(demands), Size(8, 1, 16))] == ["192.0.2.7"]
     with pytest.raises(PlacementError) as refused:
-        groups(placement(rooms), Size(4, 1, 16))
+        groups(placement(demands), Size(4, 1, 16))
     assert str(refused.value) == (
         "the machine '192.0.2.7' is to hold 'A', 'B', which fill 2 machines of 4 CPUs and 1 GPUs; expected them to fit "
         "on it. Move some of them, or say how large it is with --machine-cpus and --machine-gpus."
@@ -144,7 +146,7 @@ def test_a_machine_that_is_named_is_one():
 
 def test_an_address_is_refused_where_nobody_knows_it_before_the_start():
     with pytest.raises(PlacementError) as refused:
-        refuse_addresses(placement({"A": Room(node="192.0.2.7")}), "Kubernetes")
+        refuse_addresses(placement({"A": WorkerResources(node="192.0.2.7")}), "Kubernetes")
     assert str(refused.value) == (
         "worker 'A' is placed on the machine '192.0.2.7', and Kubernetes tells addresses only once machines have "
         "started; expected labels there. Place it by labels, or make a manifest for `ray up`."
@@ -152,9 +154,9 @@ def test_an_address_is_refused_where_nobody_knows_it_before_the_start():
 
 
 def test_machines_that_are_alike_carry_no_two_values_of_a_label():
-    rooms = {"A": Room(node=(("zone", "a"),)), "B": Room(node=(("zone", "b"),))}
+    demands = {"A": WorkerResources(node=(("zone", "a"),)), "B": WorkerResources(node=(("zone", "b"),))}
     with pytest.raises(PlacementError) as refused:
-        alike(placement(rooms), Size())
+        alike(placement(demands), Size())
     assert str(refused.value) == (
         "worker 'B' asks for a node with the label zone=b, and another for zone=a; expected equal labels, for the "
         "machines of a Slurm job are alike. Make a manifest for KubeRay or `ray up`, or leave one of the labels out."

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from antiphon.coordinator.plan.placement import Room
+from antiphon.coordinator.plan.placement import WorkerResources
 from antiphon.deploy.manifests import manifest
 
 
@@ -40,7 +40,7 @@ def test_the_versions_are_pinned(cluster):
 
 
 def test_a_machine_that_is_named_stands_as_it_is(cluster):
-    config = cluster({"A": Room(num_cpus=1, node="10.1.2.3"), "B": Room(num_cpus=1)})
+    config = cluster({"A": WorkerResources(num_cpus=1, node="10.1.2.3"), "B": WorkerResources(num_cpus=1)})
     assert config["provider"]["worker_ips"] == ["192.0.2.11", "10.1.2.3"]
 
 

@@ -4,11 +4,15 @@ import re
 
 import pytest
 
-from antiphon.coordinator.plan.placement import Room
+from antiphon.coordinator.plan.placement import WorkerResources
 from antiphon.deploy.manifests import Size, manifest
 from antiphon.errors import ExperimentError, PlacementError
 
-ALIKE = {"A": Room(num_cpus=4, num_gpus=1), "B": Room(num_cpus=8, resources=(("camera", 1.0),)), "C": Room()}
+ALIKE = {
+    "A": WorkerResources(num_cpus=4, num_gpus=1),
+    "B": WorkerResources(num_cpus=8, resources=(("camera", 1.0),)),
+    "C": WorkerResources(),
+}
 
 
 def directives(text: str) -> dict[str, str]:
@@ -33,9 +37,9 @@ def test_it_asks_for_the_machines_that_the_placement_needs(script):
     wanted = {"nodes": "2", "ntasks-per-node": "1", "cpus-per-task": "8", "gpus-per-node": "1", "mem": "16G"}
     assert wanted.items() <= found.items()
     assert "exclusive" in found
-    assert "gpus-per-node" not in directives(script({"A": Room()}))
-    assert "gpus-per-node" not in directives(script({"A": Room(num_gpus=1)}, logical_gpus=True))
-    assert directives(script({"A": Room(num_gpus=4)}, Size(8, 4, 16)))["gpus-per-node"] == "4"
+    assert "gpus-per-node" not in directives(script({"A": WorkerResources()}))
+    assert "gpus-per-node" not in directives(script({"A": WorkerResources(num_gpus=1)}, logical_gpus=True))
+    assert directives(script({"A": WorkerResources(num_gpus=4)}, Size(8, 4, 16)))["gpus-per-node"] == "4"
 
 
 def test_ray_is_told_what_each_machine_has(script):
@@ -56,16 +60,16 @@ def test_authentication_is_on_with_a_token_that_only_its_owner_reads(script):
 
 
 def test_a_label_is_a_feature_that_the_user_names(script):
-    text = script({"A": Room(node=(("zone", "lab"),)), "B": Room(node=(("disk", "fast"),))})
+    text = script({"A": WorkerResources(node=(("zone", "lab"),)), "B": WorkerResources(node=(("disk", "fast"),))})
     assert "--labels=disk=fast,zone=lab" in text
     assert "# EDIT: the feature of the machines that zone=lab means.\n##SBATCH --constraint=lab\n" in text
 
 
 def test_what_the_machines_of_a_job_cannot_have_is_refused(script):
     with pytest.raises(PlacementError, match="Slurm tells addresses only once machines have started"):
-        script({"A": Room(node="192.0.2.7")})
+        script({"A": WorkerResources(node="192.0.2.7")})
     with pytest.raises(PlacementError, match="the machines of a Slurm job are alike"):
-        script({"A": Room(node=(("zone", "a"),)), "B": Room(node=(("zone", "b"),))})
+        script({"A": WorkerResources(node=(("zone", "a"),)), "B": WorkerResources(node=(("zone", "b"),))})
 
 
 def test_an_experiment_cannot_end_early(order):

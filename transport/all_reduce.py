@@ -18,7 +18,7 @@ everybody contributed once, and to the same round: bytes of a tag would not surv
 
 
 @final
-class Total:
+class AllReduce:
     """One reduction over one group: two buffers, one in the reader's hands, the other on its way.
 
     group: a process group of the reduction's workers, in their order. buffers: of `length` elements each, where the

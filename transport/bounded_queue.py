@@ -8,8 +8,8 @@ T = TypeVar("T")
 
 
 @final
-class Lane(Generic[T]):
-    """At most `bound` items, in order. Each wait has a deadline; a failed lane gives what it holds, then raises."""
+class BoundedQueue(Generic[T]):
+    """At most `bound` items, in order. Each wait has a deadline; a failed queue gives what it holds, then raises."""
 
     def __init__(self, bound: int) -> None:
         self.bound = bound
@@ -18,7 +18,7 @@ class Lane(Generic[T]):
         self._failure: BaseException | None = None
 
     def offer(self, item: T) -> bool:
-        """Append the item unless the lane is full; does not block. Raises the lane's failure."""
+        """Append the item unless the queue is full; does not block. Raises the queue's failure."""
         with self._changed:
             if self._failure is not None:
                 raise self._failure
@@ -29,7 +29,7 @@ class Lane(Generic[T]):
             return True
 
     def take(self, seconds: float) -> T:
-        """The oldest item; blocks up to `seconds`. Raises TimeoutError, or the lane's failure once it is empty."""
+        """The oldest item; blocks up to `seconds`. Raises TimeoutError, or the queue's failure once it is empty."""
         with self._changed:
             if not self._changed.wait_for(self._ready, seconds):
                 raise TimeoutError

@@ -31,7 +31,7 @@ from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator, aligned
 
 
-class Stage:
+class Hosted:
     """The live things of one worker."""
 
     def __init__(self, assignment: Assignment, worker: str, device: torch.device = CPU) -> None:
