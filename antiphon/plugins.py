@@ -1,4 +1,4 @@
-"""Finding what others wrote by its name: `module:attribute`, or an entry point of an installed distribution."""
+"""What others wrote: found by its name (`module:attribute`, or an entry point of a distribution), or missing."""
 
 import difflib
 import importlib
@@ -64,6 +64,14 @@ def made(what: str, name: str, arguments: Mapping[str, Any]) -> Any:  # Any: the
             f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that takes these; correct it, or the arguments."
         ) from error
+
+
+def missing(what: str, extra: str, error: ImportError) -> ExperimentError:
+    """The refusal where a package is not installed that an extra of antiphon brings."""
+    return ExperimentError(
+        f"{what} need the package {error.name or str(error)!r}, which is not installed; expected antiphon with its "
+        f"extra {extra!r}. Run: pip install 'antiphon[{extra}]'."
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from antiphon.envs.dataset import Split, dataset
 from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.typed import typed
+from antiphon.plugins import missing
 
 
 @typed
@@ -31,8 +32,11 @@ def diabetes_arrays(split: Split = "train", dtype: torch.dtype = torch.float32) 
     Every column and the target have mean 0 and variance 1 over the training split; so a squared error is in units of
     the training targets' variance.
     """
-    from sklearn.datasets import load_diabetes  # it takes a second, and few need it
-    from sklearn.model_selection import train_test_split
+    try:
+        from sklearn.datasets import load_diabetes  # it takes a second, and few need it
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise missing("the diabetes data", "data", error) from None
 
     x, y = map(np.asarray, load_diabetes(return_X_y=True, scaled=False))
     parts = train_test_split(x, y[:, None], test_size=0.2, random_state=0)

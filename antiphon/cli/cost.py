@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console
 
 from antiphon.analysis.cost_report import CostReport, cost_report
-from antiphon.cli.cost_plot import ENDINGS, plot
 from antiphon.cli.cost_scan import Scan, for_grammar, parse_scan, scanned
 from antiphon.cli.cost_tables import (
     as_json,
@@ -50,6 +49,8 @@ def cost_command(order: Order, console: Console) -> list[str]:
     if order.out is not None:
         if scan is None:
             raise ExperimentError("--out draws a scan, and --scan was not given. Write it like --scan layers=2,4,8")
+        from antiphon.cli.cost_plot import ENDINGS  # here: it needs matplotlib, which tells before anything is counted
+
         check_output(order.out, ENDINGS)
     reports = _reports(order, scan)
     every = [each for own in reports.values() for each in own]
@@ -61,6 +62,8 @@ def cost_command(order: Order, console: Console) -> list[str]:
     else:
         _show(order, every, scan, console)
     if scan is not None and order.out is not None:
+        from antiphon.cli.cost_plot import plot
+
         plot(order.out, scan.key, scan.values, reports)
         if not order.json:
             say(console, f"plot: {order.out}")

@@ -7,6 +7,14 @@ from typing import Any
 from antiphon.analysis.cost_report import CostReport
 from antiphon.cli.output_file import unwritable
 from antiphon.grammars.cost import Graph
+from antiphon.plugins import missing
+
+try:
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+except ImportError as error:
+    raise missing("plots", "pictures", error) from None
 
 ENDINGS = (".png", ".svg", ".pdf")
 _MARKS = "os^vD*XPh<>p"
@@ -19,11 +27,6 @@ def plot(path: Path, key: str, values: Sequence[Any], reports: Mapping[str, Sequ
     Lines differ in mark and dashes as well as in colour. Equal scans give equal bytes. Raises ExperimentError for a
     path that cannot be written.
     """
-    # Imported here: only a plot needs it, and it takes a while.
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
-
     numbers = all(isinstance(value, int | float) for value in values)
     at = list(values) if numbers else list(range(len(values)))
     with matplotlib.rc_context({"svg.hashsalt": "antiphon", "svg.fonttype": "none"}):

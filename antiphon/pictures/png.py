@@ -1,10 +1,14 @@
 """A picture as PNG, of its SVG."""
 
-import resvg_py
-
 from antiphon.pictures.picture import Picture
 from antiphon.pictures.sheet import sheet_of
 from antiphon.pictures.svg import svg_of
+from antiphon.plugins import missing
+
+try:
+    import resvg_py
+except ImportError as error:
+    raise missing("pictures", "pictures", error) from None
 
 ZOOM = 2.0
 """Pixels per point."""

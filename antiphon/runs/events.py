@@ -1,0 +1,44 @@
+"""Scalars as TensorBoard events; it needs TensorBoard, which is an extra."""
+
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, final
+
+from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue] - generated
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue] - generated
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from antiphon.runs.folder import cannot_be_written
+
+
+@final
+class Events:
+    """An event file in a run folder, flushed after each event. Raises RoundError that names the file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+        try:
+            self._file = self._path.open("wb")
+        except OSError as error:
+            raise cannot_be_written(self._path, error) from error
+        # Written here and now: torch's SummaryWriter writes from a thread, whose errors surface late or never.
+        self._writer = RecordWriter(self._file)
+        self._append(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def write(self, round: int, scalars: Mapping[str, float]) -> None:
+        """One event: each scalar under its name, at this round."""
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        self._append(Event(wall_time=time.time(), step=round, summary=Summary(value=values)))
+
+    def close(self) -> None:
+        """Raises OSError for what could not be flushed."""
+        self._file.close()
+
+    def _append(self, event: Any) -> None:  # Any: protobuf's generated classes have no types
+        try:
+            self._writer.write(event.SerializeToString())
+            self._file.flush()
+        except OSError as error:
+            raise cannot_be_written(self._path, error) from error
