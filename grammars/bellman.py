@@ -52,14 +52,12 @@ def minus_error(error: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *, step: float, bias: bool) -> Tensor:
-    """The gradient g of a mean square in V(s) = <theta, phi>, taken after the step that it causes: (batch, 1) ->
-    (batch, 1).
+    """The gradient of a mean square in V(s) = <theta, phi>, taken after the step that it causes.
 
-    message: g before the step. The result g+ solves g+ = g - (2 step / batch) W K g+, with K = phi phi' of this batch
-    (+ 1 with a bias) and W the weights. It is the gradient at theta - step * (the same gradient), with the target held
-    fixed. For one transition it is g / (1 + 2 step |phi|^2) (Tamar et al. 2014, Implicit temporal differences; the 2
-    comes from a square without the factor 1/2).
-    features: phi, (batch, n). step: the learning rate.
+    message: g, this gradient before the step, (batch, 1). features: phi, (batch, n). step: the learning rate. Returns
+    g+, (batch, 1), the gradient at theta - step * g+ with the target held fixed. It solves g+ = g - (2 step / batch) W
+    K g+, with K = phi phi' of this batch (+ 1 with a bias) and W the weights. For one transition it is g / (1 + 2 step
+    |phi|^2) (Tamar et al. 2014, Implicit temporal differences; the 2 comes from a square without the factor 1/2).
     """
     batch = features.shape[0]
     gram = features @ features.T + float(bias)

@@ -35,8 +35,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Certificate:
-    """Gradient and curvature at one point. The Hessian is of the objective, or of minus the objective if it is
-    maximised.
+    """Gradient and curvature at one point. The Hessian is of the function to minimise: minus a maximised objective.
 
     gradient_norm: Euclidean. curvature: the smallest eigenvalue of the Hessian. products: number of Hessian-vector
     products.
@@ -121,7 +120,10 @@ def _whole(product: Product, theta: Tensor) -> tuple[Tensor, float, int]:
 
 
 def _lanczos(product: Product, theta: Tensor, steps: int) -> tuple[Tensor, float, int]:
-    """Ritz values, a bound on the error of the smallest (Parlett 1998, section 13.2), and the number of steps."""
+    """Ritz values, a bound on the distance of the smallest from an eigenvalue, and the number of steps.
+
+    Source of the bound: Parlett 1998, section 13.2.
+    """
     generator = torch.Generator().manual_seed(0)
     basis = torch.randn(1, len(theta), generator=generator, dtype=theta.dtype)
     basis = basis / basis.norm()

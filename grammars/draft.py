@@ -45,8 +45,7 @@ class Value:
 
 @typed
 class QueryDraft:
-    """A Query graph that is being written. Types are inferred at each call, so that an error points at the line of the
-    call.
+    """A Query graph that is being written. Each call infers its types at once, so an error points at its line.
 
     >>> import torch
     >>> from antiphon.grammars.oracle import OracleDeclaration, Question
@@ -141,8 +140,10 @@ class QueryDraft:
     def operator(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
-        """Declare a parameterless operator: a module class and its arguments, or a function of values with arguments
-        after them."""
+        """Declare a parameterless operator: a module class and its arguments, or a function.
+
+        A function takes the values first, then these arguments.
+        """
         self._take(name)
         return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
 

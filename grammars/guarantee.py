@@ -113,7 +113,7 @@ class SignCorrect:
 class Descent:
     """The angle between each response and the gradient of the player's loss stays below `degrees`.
 
-    A small step against such a response decreases the loss. premise, holds: see `SignCorrect`.
+    Below 90 degrees, a small step against the response decreases the loss. premise, holds: see `SignCorrect`.
     """
 
     category: ClassVar[Category | None] = Category.ESTIMATED
