@@ -39,8 +39,7 @@ class Composed:
     _told: dict[PlayerLoss | None, dict[int, Tensor | None]] = field(default_factory=dict, init=False, repr=False)
 
     def loss(self, loss: PlayerLoss | None = None) -> Tensor:
-        """A player's loss, to be minimised, 0-d. None: the grammar's objective, summed over the losses that were
-        played.
+        """A player's loss, to be minimised, 0-d. None: the grammar's objective, as far as it was played.
 
         Raises GrammarError if the loss is no scalar, or refers to a value that Q does not play.
         """
@@ -81,7 +80,7 @@ class Composed:
         return [each for each in self.modules[player].parameters() if each.requires_grad]
 
     def gradient(self, player: str, loss: PlayerLoss | None = None) -> list[Tensor]:
-        """The gradient of a loss in a player's parameters, one tensor for each: zeros where it does not depend on them."""
+        """The gradient of a loss in a player's parameters, one tensor each: zeros where it does not depend on them."""
         return self._gradients(loss, self.parameters(player))
 
     def cotangents(self, ports: Iterable[Port], loss: PlayerLoss | None = None) -> dict[Port, Tensor]:
