@@ -55,9 +55,10 @@ def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *,
     """The gradient of a mean square in V(s) = <theta, phi>, taken after the step that it causes.
 
     message: g, this gradient before the step, (batch, 1). features: phi, (batch, n). step: the learning rate. Returns
-    g+, (batch, 1), the gradient at theta - step * g+ with the target held fixed. It solves g+ = g - (2 step / batch) W
-    K g+, with K = phi phi' of this batch (+ 1 with a bias) and W the weights. For one transition it is g / (1 + 2 step
-    |phi|^2) (Tamar et al. 2014, Implicit temporal differences; the 2 comes from a square without the factor 1/2).
+    g+, (batch, 1), the gradient at the parameters that an SGD step by g+ itself leads to, with the target held fixed.
+    It solves g+ = g - (2 step / batch) W K g+, with K = phi phi' of this batch (+ 1 with a bias) and W the weights. For
+    one transition it is g / (1 + 2 step |phi|^2) (Tamar et al. 2014, Implicit temporal differences; the 2 comes from a
+    square without the factor 1/2).
     """
     batch = features.shape[0]
     gram = features @ features.T + float(bias)

@@ -28,8 +28,8 @@ _UNDECLARED = 8
 _SMALL = 1_000_000
 """Most numbers in the inputs of an operator, and in its parameters, for a trial on values.
 
-Above it the trial runs on torch's meta device, which allocates nothing. It does not always do so, because the first use
-of that device loads a compiler and takes a second.
+A larger operator is tried on torch's meta device, which allocates nothing. Its first use loads a compiler and takes a
+second, so smaller operators are not tried there.
 """
 
 M = TypeVar("M")

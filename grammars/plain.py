@@ -63,7 +63,7 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
 
 
 def is_torchs(kind: type[nn.Module]) -> bool:
-    """Whether the methods that call this class of torch are torch's own."""
+    """Whether forward and call of this class of torch are torch's own code, and not replaced."""
     codes = [getattr(getattr(kind, name), "__code__", None) for name in METHODS if hasattr(kind, name)]
     return all(code is not None and code.co_filename.startswith(_HOME) for code in codes)
 

@@ -170,7 +170,7 @@ def _oracle(oracle: NamedOracle, seed: int) -> Oracle:
 
 
 def _module(player: PlayerDeclaration, seed: int) -> nn.Module:
-    with forked(stream(seed, "player", player.seeded_as)):  # other attributes may be random, too
+    with forked(stream(seed, "player", player.seeded_as)):  # values that are no parameters may be random, too
         return player.factory()
 
 

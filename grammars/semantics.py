@@ -121,7 +121,7 @@ def agreement(one: Semantics, other: Semantics) -> float:
     _refuse_other_data(one, other)
     together = _pairs(zip(one.outputs, other.outputs, strict=True))
     mine, theirs, all_pairs = _pairs(one.outputs), _pairs(other.outputs), comb(len(one.outputs), 2)
-    # Multiplied by all_pairs: all numbers stay exact until the last division.
+    # Multiplied by all_pairs, so that all numbers are integers or halves until the last division.
     above = together * all_pairs - mine * theirs
     below = (mine + theirs) * all_pairs / 2 - mine * theirs
     return above / below if below else 1.0

@@ -25,7 +25,7 @@ def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: 
 
 
 def same_states(one: Any, other: Any) -> bool:  # Any: as above
-    """Whether two trees hold the same numbers of the same types, bitwise.
+    """Whether two trees hold equal numbers of the same types. NaN is unequal to itself, and 0.0 equals -0.0.
 
     >>> import torch
     >>> same_states({"moves": [1, torch.zeros(2)]}, {"moves": [1, torch.zeros(2)]}), same_states(1, 1.0)

@@ -22,7 +22,7 @@ class Order(StrEnum):
 @typed
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A symbolic dimension: a name whose size is set at launch, times a constant factor.
+    """A symbolic dimension: a name, whose size an oracle declares, times a constant factor.
 
     >>> Batch("batch", 4)
     4*batch

@@ -28,8 +28,8 @@ def coarsen(game: Grammar | Regrouping, players: Iterable[str] | str, name: str)
     """The same game with `players` as one player `name`, which receives the same gradients.
 
     players: names of players; operators between them are included, other operators only if named. Or the name of one
-    brick, with all its nodes. The players may be asked several times, and cloned, if each use and each clone has the
-    same form.
+    brick, with all its nodes. The players may be asked several times if all uses have the same form, and cloned if all
+    clones follow by the same rule.
     The new player's operator is the module that the players were refined from, otherwise a `Composite`. Inside the
     group, R must be the chain rule. Messages into and out of the group, and edits there, stay as they are.
     Raises GrammarError where the group cannot be one player, and says why.
