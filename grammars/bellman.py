@@ -110,10 +110,7 @@ def corrected_square(
     *,
     gamma: float,
 ) -> Tensor:
-    """Half of `held_square`, plus the mean of gamma (1 - terminated) V(s') h(s) with h held fixed.
-
-    Returns (); TDC is its gradient.
-    """
+    """Half of `held_square`, plus the mean of gamma (1 - terminated) V(s') h(s), h held fixed: the loss of TDC. ()."""
     ahead = gamma * (1 - terminated) * next_value.squeeze(-1) * guess.detach().squeeze(-1)
     return held_square(error, terminated, next_value, weight, gamma=gamma) / 2 + share(ahead, weight).sum()
 

@@ -120,10 +120,7 @@ def _whole(product: Product, theta: Tensor) -> tuple[Tensor, float, int]:
 
 
 def _lanczos(product: Product, theta: Tensor, steps: int) -> tuple[Tensor, float, int]:
-    """Ritz values, a bound on the distance of the smallest from an eigenvalue, and the number of steps.
-
-    Source of the bound: Parlett 1998, section 13.2.
-    """
+    """Ritz values, the residual bound of the smallest (Parlett 1998, section 13.2), and the number of steps."""
     generator = torch.Generator().manual_seed(0)
     basis = torch.randn(1, len(theta), generator=generator, dtype=theta.dtype)
     basis = basis / basis.norm()

@@ -78,10 +78,7 @@ class QueryDraft:
 
     @typed
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
-        """Declare an oracle.
-
-        The handle's methods are its questions (`nature.observe()`); a call of the handle asks the first one.
-        """
+        """Declare an oracle. Its handle's methods are its questions (`nature.observe()`); a call asks the first one."""
         self._take(name)
         self._oracles.append(NamedOracle(name, declaration))
         refuse_conflicting_sizes(self._oracles)
@@ -140,10 +137,7 @@ class QueryDraft:
     def operator(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
-        """Declare a parameterless operator: a module class and its arguments, or a function.
-
-        A function takes the values first, then these arguments.
-        """
+        """Declare a parameterless operator: a module class, or a function of values, and its further arguments."""
         self._take(name)
         return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
 
@@ -266,7 +260,7 @@ class OracleHandle:
     def ask(self, question: str, *inputs: Value, **keywords: Any) -> Any:  # Any: as in __call__
         """Ask one question.
 
-        Raises GrammarError if the oracle does not have it, ShapeError for inputs of other types.
+        Raises GrammarError if the oracle does not have it, ShapeError for inputs of another type.
         """
         found = self.declaration.question(question)
         if found is None:

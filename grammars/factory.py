@@ -143,10 +143,10 @@ def _describe_partial(value: "functools.partial[Any]") -> str:
 
 
 def _describe_callable(value: Callable[..., Any]) -> str:
-    """Module and name of a callable, with more where they do not identify it.
+    """Module and name of a callable.
 
-    A lambda, a local function, or one of a notebook or from a decorator adds a digest of its code. A callable object
-    adds its state.
+    A lambda, a local function, or one of a notebook or from a decorator adds a digest of its code, a callable object
+    its state.
     """
     owner = getattr(value, "__self__", None)
     if owner is not None and not inspect.ismodule(owner) and not inspect.isbuiltin(value):

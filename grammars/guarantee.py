@@ -61,10 +61,8 @@ def unknown() -> Tensor:
 
 
 UNKNOWN = PlayerLoss(Factory(unknown), ())
-"""The loss of a player where it is not known for modules in general, e.g.
-
-the value of a policy. A promise about it can still be measured, on instances that name a known loss in its place.
-"""
+"""The loss of a player where it is not known for modules in general, for example the value of a policy. A promise about
+it can still be measured, on instances that name a known loss in its place."""
 
 
 @typed
@@ -240,10 +238,7 @@ class Guarantee:
         return Guarantee(self.promises + other.promises)
 
     def loss_of(self, player: str) -> PlayerLoss | None:
-        """A player's loss: from a promise that names the player, else from one to all.
-
-        None: the grammar's objective.
-        """
+        """The loss of a player: of a promise to the player, else of a promise to all. None: the grammar's objective."""
         named = [promise for promise in self.promises if player in promise.players]
         told = named + [promise for promise in self.promises if not promise.players]
         losses = (getattr(promise, "loss", None) for promise in told)
@@ -274,10 +269,7 @@ class Guarantee:
 
 @typed
 def exact(*players: str) -> Guarantee:
-    """The guarantee that every response is the gradient of the objective, by the chain rule (essay, Grammar 1).
-
-    players: those that it is about; all if none is named.
-    """
+    """The guarantee that these players (all, if none is named) receive the gradient of the objective (Grammar 1)."""
     return Guarantee((Exact(players),))
 
 

@@ -26,11 +26,8 @@ _UNDECLARED = 8
 """The size of a symbolic dimension that no oracle declares; doubled for each further one."""
 
 _SMALL = 1_000_000
-"""Most numbers in the inputs of an operator, and in its parameters, for a trial on values.
-
-A larger operator is tried on torch's meta device, which allocates nothing. Its first use loads a compiler and takes a
-second, so smaller operators are not tried there.
-"""
+"""Most numbers in the inputs of an operator, and in its parameters, for a trial on values. A larger one is tried on
+torch's meta device, which allocates nothing, but whose first use loads a compiler and takes a second."""
 
 M = TypeVar("M")
 Make: TypeAlias = Callable[[Factory], Callable[..., Any]]  # Any: an operator may take and return anything
@@ -38,10 +35,7 @@ Make: TypeAlias = Callable[[Factory], Callable[..., Any]]  # Any: an operator ma
 
 @dataclass(frozen=True)
 class Inferred:
-    """The output types of one call of an operator, and its parameters.
-
-    single: whether it returns one tensor, not a tuple.
-    """
+    """Types of an operator's outputs, and its parameters. single: it returns one tensor, not a tuple."""
 
     outputs: tuple[EdgeType, ...]
     parameters: tuple[Parameter, ...]
@@ -104,10 +98,7 @@ def makes_parameters(factory: Factory, who: str = "") -> bool:
 
 
 def make_operator(factory: Factory) -> Callable[..., Any]:
-    """The callable of a parameterless operator.
-
-    A class is called with its arguments. A function is the operator itself; its arguments are passed after the values.
-    """
+    """A parameterless operator: the instance of a class, or a function that takes its arguments after the values."""
     if isinstance(factory.target, type):
         return factory()
     target = unchecked(factory.target)
@@ -140,10 +131,7 @@ class _Played:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A trial of an operator.
-
-    sizes: of all symbolic dimensions of its inputs; declared: the ones that an oracle declares.
-    """
+    """A trial of an operator. sizes: of all symbols in its inputs. declared: the symbols that an oracle declares."""
 
     who: str
     factory: Factory

@@ -41,10 +41,7 @@ Travels = Mapping[Port, tuple[str, ...]]
 def localities(
     grammar: Grammar, home: Mapping[str, str], told: Mapping[str, str], travels: Travels
 ) -> Mapping[tuple[Port, str], Locality]:
-    """The locality of every message of R, by its port and receiver.
-
-    home, told: the homes of the nodes of Q and of R.
-    """
+    """The locality of every message of R, by port and receiver. home, told: the homes of the nodes of Q and of R."""
     near = neighbours(grammar.query, home)
     broadcast = _broadcast(grammar, travels)
     relayed: set[str] = set()

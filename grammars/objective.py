@@ -33,10 +33,7 @@ class Objective:
 
     @property
     def sign(self) -> float:
-        """The seed of every loss.
-
-        Because of it, the messages to players are always gradients of something to minimise.
-        """
+        """The seed of every loss. With it, players always receive gradients of something to minimise."""
         return sign_of(self.direction)
 
     def __repr__(self) -> str:

@@ -38,10 +38,7 @@ class Itself:
 @typed
 @dataclass(frozen=True)
 class Largest:
-    """The class with the largest logit, the first one in a tie: (n, classes) -> (n,).
-
-    The usual reading of a classifier.
-    """
+    """The class with the largest logit, the first in a tie: (n, classes) -> (n,). The usual reading of a classifier."""
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:

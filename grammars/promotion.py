@@ -107,10 +107,7 @@ def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: as above
 
 
 def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Run an operation that writes into a tensor: the tensor keeps its dtype, and other inputs are converted to fit.
-
-    Any: as above.
-    """
+    """Run an operation that writes into a tensor: it keeps its dtype, other inputs are converted. Any: as above."""
     target, names = _dtype_of(written, args, kwargs), written.values()
     change = widened if target is None or target not in WIDE else partial(_like, target)
     args = tuple(each if place in written else change(each) for place, each in enumerate(args))
@@ -126,10 +123,7 @@ def _dtype_of(written: Mapping[int, str], args: Sequence[Any], kwargs: Mapping[s
 
 
 def _like(dtype: torch.dtype, value: Any) -> Any:  # Any: an argument
-    """Floats in the dtype of the tensor that they are written into, because no kernel converts them.
-
-    Others as they are.
-    """
+    """Floats in the dtype of the tensor that they are written into (no kernel converts them); others as they are."""
     if isinstance(value, Tensor):
         fits = value.dtype.is_complex == dtype.is_complex and (value.is_floating_point() or value.is_complex())
         return value.to(dtype) if fits else value

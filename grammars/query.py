@@ -66,10 +66,7 @@ class PlayerDeclaration:
 
     @property
     def seeded_as(self) -> str:
-        """The name that determines its seed.
-
-        The parts of a refined player share one, so they start as the whole would have.
-        """
+        """The name that its seed depends on. Parts of one player share it, so they start as the whole would have."""
         return self.part_of or self.name
 
     @property
@@ -203,10 +200,7 @@ class QueryGraph:
         return question
 
     def players_above(self, port: Port) -> frozenset[str]:
-        """The players that a gradient of this value would reach, within its pass.
-
-        A path through a clone does not count.
-        """
+        """The players that a gradient of this value reaches, within its pass. Paths through a clone do not count."""
         found: dict[str, None] = {}
         waiting = [port.node]
         while waiting:
@@ -217,17 +211,11 @@ class QueryGraph:
         return frozenset(node.owner for name in found if (node := self.by_name[name]).kind is Kind.PLAYER)
 
     def is_played_by_someone(self, port: Port) -> bool:
-        """Whether there are any `players_above`.
-
-        The answer is cached for all nodes, because it is needed for each of them.
-        """
+        """Whether there are `players_above`. Cached for all nodes, because it is needed for each of them."""
         return port.node in self._influenced
 
     def players_in(self, name: str) -> tuple[str, ...]:
-        """The players of the brick of that name, in the order of asking.
-
-        For the name of a player, the player itself.
-        """
+        """The players of the brick of that name, in the order of asking; of a player's name, the player itself."""
         asked = (node for node in self.nodes if node.kind is Kind.PLAYER)
         inside = (node.owner for node in asked if any(use.brick == name for use in node.within))
         return tuple(dict.fromkeys(inside)) or (name,)

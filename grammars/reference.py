@@ -62,10 +62,7 @@ class Composed:
         return found
 
     def plays(self, loss: PlayerLoss | None = None) -> bool:
-        """Whether the loss was played in this round: none of its inputs rested with its pass.
-
-        The objective is played if at least one of its losses is.
-        """
+        """Whether no input of the loss rested in this round; for the objective, whether a loss of it was played."""
         if loss is None:
             return any(port in self.values for port in self.grammar.objective.losses)
         resting = (port for port in loss.inputs if port not in self.values)
@@ -202,10 +199,7 @@ def play(
     seed: int,
     round: int,
 ) -> tuple[Tensor, ...]:
-    """The outputs of one node on `values`, the values by port of the nodes before it.
-
-    Resets the process's random streams.
-    """
+    """The outputs of one node. values: of the nodes before it, by port. Resets the process's random streams."""
     begin_streams(at_round(stream(seed, "node", node.name), round))  # as in a run
     inputs = [values[port] for port in node.inputs]
     match node.kind:

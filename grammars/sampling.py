@@ -37,17 +37,12 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 DRAWN = {"normal": _normal, "unit": _unit, "zeros": _zeros}
-"""Kinds of drawn values.
-
-Normal ones suit most operators; scales and probabilities lie in (0, 1); zero is a valid index of every table. Integers
-are 0 or 1.
-"""
+"""Kinds of drawn values. Normal ones suit most operators; scales and probabilities lie in (0, 1); zero is a valid index
+of every table. Integers are 0 or 1."""
 
 PLAYED = ("normal", "asked")
-"""Kinds of values from upstream, where players and operators are called.
-
-The oracles' answers are normal draws ("normal") or their real answers ("asked").
-"""
+"""Kinds of values from upstream, where players and operators are called. Oracles' answers are normal draws ("normal")
+or their real answers ("asked")."""
 
 
 def draw(kind: str, type: EdgeType, sizes: Sizes) -> Tensor:

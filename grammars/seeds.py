@@ -23,10 +23,7 @@ def stream(seed: int, *names: str) -> int:
 
 
 def at_round(base: int, round: int) -> int:
-    """The seed of a stream in one round (splitmix64's finalizer).
-
-    A function of the round: no state is to be checkpointed.
-    """
+    """The seed of a stream in one round (splitmix64's finalizer). It is computed, so nothing has to be checkpointed."""
     mixed = (base + (round + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF

@@ -43,10 +43,7 @@ class Semantics:
 
     @typed
     def meaning(self, output: Output) -> frozenset[int]:
-        """f^-1(y), a subset of `inputs`: together with y it is the meaning of y.
-
-        Empty for an output that does not occur.
-        """
+        """f^-1(y), a subset of `inputs`; with y it is the meaning of y. Empty for an output that does not occur."""
         return self.meanings.get(output, frozenset())
 
     @functools.cached_property

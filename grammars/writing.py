@@ -79,20 +79,14 @@ class ResponseDraft:
 
     @typed
     def adopt(self, node: ResponseNode) -> dict[Port, Message]:
-        """Add a node of another Response graph, under a free name.
-
-        Returns the new message for each of its old ports.
-        """
+        """Add a node of another Response graph under a free name. Returns its new messages by their old ports."""
         new = node if isinstance(node, Deliver) else replace(node, name=self._free(node.name))
         self._add(new)
         indices = (*node.toward, PARAMETERS) if isinstance(node, Product) else (0,)
         return {Port(node.name, index): Message(Port(new.name, index)) for index in indices}
 
     def graph(self) -> ResponseGraph:
-        """The frozen Response graph: the nodes that lead to a delivery.
-
-        Each product computes only the outputs that are used.
-        """
+        """The frozen Response graph: what leads to a delivery. Each product computes only the outputs that are used."""
         ResponseGraph(tuple(self._nodes))  # raises for unknown messages, before nodes are dropped
         used: set[Port] = set()
         kept: list[ResponseNode] = []

@@ -1,7 +1,4 @@
-"""Compares kickback's estimates with the true gradients, per example and unit: how often a sign is opposite.
-
-Source: essay, section 2.5.
-"""
+"""Compares kickback's estimates with the true gradients, by example and unit: how often signs differ (essay, 2.5)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,10 +70,7 @@ def count_signs(found: Sequence[Feedback], examples: Tensor | None = None) -> Si
 
 
 def coherent(found: Sequence[Feedback]) -> Tensor:
-    """The examples, (batch,) bool, on which every unit's kick is positive.
-
-    The essay's premise, which is not sufficient.
-    """
+    """The examples, (batch,) bool, on which all kicks are positive: the essay's premise, which is not sufficient."""
     return torch.stack([(each.kick.flatten(1) > 0).all(1) for each in found]).all(0)
 
 

@@ -17,10 +17,7 @@ from antiphon.grammars.typed import typed
 
 
 def promises(loss: str, action: Value, slope: Value) -> Guarantee:
-    """The promises of DAC.
-
-    loss: the name of the regression loss. Actor receives the value `slope` about its `action`.
-    """
+    """DAC's promises. loss: the name of the regression. Actor receives the value `slope` about its `action`."""
     return promised(
         Learned(("Critic", "Deviator"), sense="Critic's Q and Deviator's G approach the value and its slope"),
         Estimated(("Actor",), UNKNOWN, sense="-G estimates the gradient of minus the value in the action"),

@@ -50,7 +50,7 @@ def tdc(
     *,
     gamma: float = 0.99,
 ) -> Grammar:
-    """`gtd2` with one more edit of R: the message into V(s) is the error itself, from a tap, instead of h.
+    """`gtd2` with one more edit of R: the message into V(s) is minus the error, from a tap, instead of minus h.
 
     This is the semi-gradient, corrected by the message gamma h that still flows through the target.
     """

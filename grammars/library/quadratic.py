@@ -51,9 +51,9 @@ class AffineSlope(nn.Module):
 
 
 class Bowl:
-    """A quadratic with one minimum, drawn from `seed`: (..., dimension) -> (...). Its curvatures are in [1/2, 4].
+    """A quadratic with one minimum (maximum if `sign` is -1), drawn from `seed`: (..., dimension) -> (...).
 
-    sign: -1 turns the minimum into a maximum.
+    Its curvatures are in [1/2, 4].
     """
 
     def __init__(self, dimension: int, seed: int, sign: float = 1.0) -> None:

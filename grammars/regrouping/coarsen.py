@@ -59,9 +59,9 @@ def _coarsen(grammar: Grammar, names: list[str], name: str) -> Regrouping:
 
 
 def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int, int], ...]:
-    """The outputs of the new player: (position of a node in a use, output of that node).
+    """The values that leave some use of the group, as (position of the node in a use, output).
 
-    They are needed by a node outside, by a tap, or because R has a message about them from outside.
+    A node outside or a tap needs them, or R has a message about them from outside.
     """
     out = {port for sweep in sweeps.sweeps for port in sweep.said}
     out |= {node.port for node in grammar.response.nodes if isinstance(node, Tap)}

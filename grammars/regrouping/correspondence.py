@@ -72,10 +72,9 @@ class Regrouping:
 
     @typed
     def carry(self, vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Convert one vector for each player (or clone) of `origin` to one for each of `grammar`.
+        """Convert one vector per player (or clone) of `origin` to one per player of `grammar`.
 
-        vectors: parameters or gradients, by name. A player of `grammar` is left out if a vector that it needs is
-        missing.
+        vectors: parameters or gradients, by name. If one is missing, the players that need it are left out.
         """
         return {
             name: torch.cat([vectors[span.player][span.start : span.stop] for span in spans])

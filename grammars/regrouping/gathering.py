@@ -19,9 +19,9 @@ Toward: TypeAlias = tuple[str, Port]
 
 @dataclass
 class Sweep:
-    """One backward walk of R through one use of a group.
+    """One backward walk of R through one use of a group: its products, and the messages into it from outside.
 
-    products: of the group's nodes. said: messages from outside, by the group's value that they are about.
+    said: these messages, by the value of the group that they are about.
     """
 
     products: list[Product] = field(default_factory=list)

@@ -24,10 +24,9 @@ class GroupUse:
 
 @dataclass(frozen=True)
 class Group:
-    """Players that are to become one player.
+    """Players that are to become one, in the order of asking; their uses, then those of their copies.
 
-    players: in the order of asking. uses: of the players, then of their copies. copies: by name, the clones of each
-    copy.
+    copies: by name, the clones of each copy.
     """
 
     players: tuple[str, ...]
@@ -95,10 +94,7 @@ def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclar
 
 
 def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) -> list[GroupUse]:
-    """The nodes of the group, divided into uses.
-
-    Of several divisions, the first one with equal uses; else the first one.
-    """
+    """The nodes of the group by use. Of several divisions, the first one with equal uses, else the first one."""
     bricks = _uses_of_brick(query, names, owners)
     pieces = _components(query, owners)
     ways = [bricks] if bricks is not None else [pieces, _by_turn(query, pieces, owners), [_sorted(query, pieces)]]

@@ -32,10 +32,7 @@ class Child:
 
 
 class Unit:
-    """Unit `index` of a layer: its row of the weights, its bias, and the functions after it.
-
-    (batch, n) -> (batch, 1).
-    """
+    """Unit `index` of a layer, (batch, n) -> (batch, 1): its row of the weights, its bias, the functions after it."""
 
     def __new__(cls, whole: Factory, index: int) -> Any:  # Any: nn.Linear, or nn.Sequential of it and functions
         """Make the whole layer, and copy the numbers of the unit."""

@@ -25,7 +25,7 @@ def retell(
 
 
 class _Retelling:
-    """told: the new message for each old one.
+    """R for the parts of a player, being written. told: the new message for each old one.
 
     shares: for each old message to the player, the new message to each part.
     """

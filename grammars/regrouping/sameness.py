@@ -14,10 +14,7 @@ class Forms:
         self._numbers: dict[Hashable, int] = {}
 
     def heard(self, response: ResponseGraph, old: Callable[[Port], Port]) -> Mapping[str, int]:
-        """For each player, the number of the message that it receives.
-
-        old: from a value of this graph to the value under which both graphs are compared.
-        """
+        """The number of each player's message. old: from this graph's values to those used in the comparison."""
         terms: dict[Port, tuple[int, ...]] = {}
         heard: dict[str, int] = {}
         for node in response.nodes:

@@ -27,10 +27,9 @@ class Expansion:
 
 @dataclass(frozen=True)
 class Substitution:
-    """A Query graph after a brick has replaced a player, and how it corresponds to the old graph.
+    """A Query graph with a brick for a player. expansions: by old node. players: the parts.
 
-    query: the new graph. expansions: by old node. players: the parts. clones: for each old clone, the clones of the
-    parts.
+    clones: for each old clone, the clones of the parts.
     """
 
     query: QueryGraph
