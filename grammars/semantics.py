@@ -162,7 +162,7 @@ def _default(outputs: Tensor) -> Partition:
     )
 
 
-def _refuse_outputs(outputs: Any, lengths: set[int]) -> None:  # Any: of anyone's function
+def _refuse_outputs(outputs: Any, lengths: set[int]) -> None:  # Any: the result of a user's function
     if not isinstance(outputs, Tensor):
         raise ShapeError(
             f"a function played a {type(outputs).__name__}; expected one tensor, an output for each input. Return it."

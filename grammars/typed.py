@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from antiphon.errors import ExperimentError
 from antiphon.grammars.numbers import LARGEST, told
 
-F = TypeVar("F", bound=Callable[..., Any])  # Any: arguments of every kind are held against their annotations here
+F = TypeVar("F", bound=Callable[..., Any])  # Any: arguments of every kind are checked here
 _NUMBERS = {int: numbers.Integral, float: numbers.Real}
 
 
