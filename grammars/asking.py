@@ -1,4 +1,4 @@
-"""What a handle of a draft may be called on: values of that draft, by position."""
+"""Checks the arguments of a draft's handles: values of the same draft, by position."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,9 +9,10 @@ from antiphon.grammars.query import Port
 def check_values(
     who: str, known: Mapping[Port, object], inputs: Sequence[object], keywords: Mapping[str, object]
 ) -> None:
-    """Hold what `who` was called on to the values of its own draft; known: these, by port.
+    """Check that a handle was called on values of its own draft, by position.
 
-    Raises GrammarError for keywords, for another draft's values, and for whatever is no value.
+    who: the handle, for error messages. known: the values of the draft, by port.
+    Raises GrammarError for keywords, for values of another draft, and for anything that is not a value.
     """
     if keywords:
         raise GrammarError(
@@ -30,7 +31,7 @@ def check_values(
 
 
 def _described(value: object) -> tuple[str, str]:
-    """What it is, and what to do about it."""
+    """What the argument is, and how to repair the call."""
     if isinstance(getattr(value, "port", None), Port):
         return f"{value!r}, a value of another draft,", "Declare everybody in one draft."
     if isinstance(value, tuple | list):

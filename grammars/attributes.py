@@ -1,4 +1,4 @@
-"""What a module keeps beside parameters, buffers and extra state: plain attributes, which no state tells."""
+"""Copies of a module's plain attributes, which `state_dict` does not save."""
 
 import copy
 from collections.abc import Mapping, Sequence, Set
@@ -13,19 +13,19 @@ _TORCHS = frozenset(vars(nn.Module())) - {"training"}
 
 
 def attributes(module: nn.Module) -> list[dict[str, Any]]:  # Any: data, see below
-    """Of the module and each of its parts, in order: copies of the tensors, the numbers, and the lists, tuples and
-    mappings of them, that it keeps in attributes.
+    """Copies of the data in plain attributes: one dict for the module and for each submodule, in order.
 
-    Not of functions, hooks and objects, which may refer to the module; nor of what shows a parameter or a buffer, such
-    as a recurrent layer's list of its weights.
+    Data are tensors, numbers, strings, None, and lists, tuples, sets and mappings of them. Left out are functions,
+    hooks and other objects, which may refer to the module, and tensors that share memory with a parameter or a buffer,
+    such as a recurrent layer's list of its weights.
     """
     shown = {_memory(each) for each in (*module.parameters(), *module.buffers())}
-    with as_declared():  # a copy of a float32 number is one
+    with as_declared():  # a copy keeps its dtype, within `in_double` too
         return [_data(part, shown) for part in module.modules()]
 
 
 def set_attributes(module: nn.Module, kept: Sequence[Mapping[str, Any]]) -> None:  # Any: as above
-    """Give a module what `attributes` told of it, or of another one of its kind; the values are its own now."""
+    """Set the attributes that `attributes` returned, of this module or another of its class. Values are not copied."""
     for part, values in zip(module.modules(), kept, strict=True):
         vars(part).update(values)
 

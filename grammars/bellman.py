@@ -1,6 +1,7 @@
-"""The mathematics of temporal differences: errors per transition, losses as means, maps for edits of R, own losses.
+"""The mathematics of temporal differences: errors of transitions, losses, and maps for edits of R.
 
-weight: of each transition, (batch,), where it was not drawn as it should count (importance sampling, enumeration).
+weight: of each transition, (batch,); None if all count alike. It corrects for transitions that were not drawn from the
+distribution that counts (importance sampling, enumeration).
 """
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 def bellman_error(reward: Tensor, terminated: Tensor, next_value: Tensor, value: Tensor, gamma: float) -> Tensor:
     """r + gamma (1 - terminated) V(s') - V(s) of each transition, (batch,) (essay, section 1.3).
 
-    reward, terminated: (batch,); next_value, value: (batch, 1). A time limit is no termination: it bootstraps.
+    reward, terminated: (batch,); next_value, value: (batch, 1). The end of an episode by a time limit is no
+    termination: its target still has the term of V(s').
     """
     return reward + gamma * (1 - terminated) * next_value.squeeze(-1) - value.squeeze(-1)
 
@@ -23,8 +25,8 @@ def mean_square(error: Tensor, weight: Tensor | None = None) -> Tensor:
 def mean_product(one: Tensor, two: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean over the batch of the product of two errors: (batch,), (batch,) -> ().
 
-    Two errors from independent next states of one state have the expectation of the *squared expected* error; one
-    error squared has its variance on top (Baird 1995, Residual algorithms).
+    If the two errors come from independent next states of one state, the expectation of their product is the *squared
+    expected* error. The square of a single error has its variance on top (Baird 1995, Residual algorithms).
     """
     return share(one * two, weight).sum()
 
@@ -32,30 +34,31 @@ def mean_product(one: Tensor, two: Tensor, weight: Tensor | None = None) -> Tens
 def saddle(error: Tensor, guess: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean over the batch of error * guess - guess^2 / 2: (batch,), (batch, 1) -> ().
 
-    At its greatest over linear guesses h = <w, phi> it is half the mean squared projected Bellman error (Liu et al.
-    2015, Finite-sample analysis of proximal gradient TD algorithms).
+    Its maximum over linear guesses h = <w, phi> is half the mean squared projected Bellman error (Liu et al. 2015,
+    Finite-sample analysis of proximal gradient TD algorithms).
     """
     guess = guess.squeeze(-1)
     return share(error * guess - guess.square() / 2, weight).sum()
 
 
 def share(value: Tensor, weight: Tensor | None = None, factor: float = 1.0) -> Tensor:
-    """What each example contributes to a (weighted) mean over the batch, times `factor`: (batch,) -> (batch,)."""
+    """The contribution of each example to a (weighted) mean over the batch, times `factor`: (batch,) -> (batch,)."""
     return (value if weight is None else weight * value) * (factor / value.shape[0])
 
 
 def minus_error(error: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Minus each example's share of the error, as told to V(s): (batch,) -> (batch, 1)."""
+    """The negative of each example's contribution to the mean error, a message into V(s): (batch,) -> (batch, 1)."""
     return share(error, weight, -1.0)[:, None]
 
 
 def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *, step: float, bias: bool) -> Tensor:
-    """The message into <theta, phi> that a mean square tells after the step which it causes: (batch, 1) -> (batch, 1).
+    """The gradient of a mean square in V(s) = <theta, phi>, taken after the step that it causes.
 
-    g+ solves g+ = g - (2 step / batch) W K g+, with K = phi phi' of this batch (+ 1 with a bias) and W the weights: the
-    gradient at theta - step * (the gradient itself), the target held. For one transition it is g / (1 + 2 step |phi|^2)
-    (Tamar et al. 2014, Implicit temporal differences; a square without 1/2 makes the 2).
-    features: phi, (batch, n).
+    message: g, this gradient before the step, (batch, 1). features: phi, (batch, n). step: the learning rate. Returns
+    g+, (batch, 1), the gradient at the parameters that an SGD step by g+ itself leads to, with the target held fixed.
+    It solves g+ = g - (2 step / batch) W K g+, with K = phi phi' of this batch (+ 1 with a bias) and W the weights. For
+    one transition it is g / (1 + 2 step |phi|^2) (Tamar et al. 2014, Implicit temporal differences; the 2 comes from a
+    square without the factor 1/2).
     """
     batch = features.shape[0]
     gram = features @ features.T + float(bias)
@@ -67,7 +70,7 @@ def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *,
 def held_square(
     error: Tensor, terminated: Tensor, next_value: Tensor, weight: Tensor | None = None, *, gamma: float
 ) -> Tensor:
-    """Mean square of the Bellman error with the target held fixed: whose gradient a semi-gradient is. ()."""
+    """Mean square of the Bellman error with the target held fixed, (). Its gradient is the semi-gradient."""
     return mean_square(_held(error, terminated, next_value, gamma), weight)
 
 
@@ -82,11 +85,11 @@ def envelope(
     step: float,
     bias: bool,
 ) -> Tensor:
-    """min over d of |error - phi d|^2 + |d|^2 / (2 step), the first a mean with the target held: ().
+    """min over d of |error - phi d|^2 + |d|^2 / (2 step), the first a mean with the target held fixed: ().
 
-    Its gradient is what `implicit` tells. This is the Moreau envelope of `held_square` in the parameters of a linear
-    value: gradient steps on it are implicit steps of that (Rockafellar 1976, Monotone operators and the proximal point
-    algorithm).
+    Its gradient is the result of `implicit`. It is the Moreau envelope of `held_square` in the parameters of a linear
+    value: a gradient step on the envelope is an implicit step on `held_square` (Rockafellar 1976, Monotone operators
+    and the proximal point algorithm).
     """
     held = _held(error, terminated, next_value, gamma)
     told = share(held, weight)[:, None]
@@ -94,7 +97,7 @@ def envelope(
 
 
 def correction(error: Tensor, guess: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Half the mean square of error - guess, the error held fixed: what a Corrector brings down. ()."""
+    """Half the mean square of error - guess, with the error held fixed: the loss that a Corrector minimises. ()."""
     return mean_square(error.detach() - guess.squeeze(-1), weight) / 2
 
 
@@ -107,11 +110,11 @@ def corrected_square(
     *,
     gamma: float,
 ) -> Tensor:
-    """Half of `held_square`, and gamma (1 - terminated) V(s') h(s) beside it, h held: whose gradient TDC tells. ()."""
+    """Half of `held_square`, plus the mean of gamma (1 - terminated) V(s') h(s), h held fixed: the loss of TDC. ()."""
     ahead = gamma * (1 - terminated) * next_value.squeeze(-1) * guess.detach().squeeze(-1)
     return held_square(error, terminated, next_value, weight, gamma=gamma) / 2 + share(ahead, weight).sum()
 
 
 def _held(error: Tensor, terminated: Tensor, next_value: Tensor, gamma: float) -> Tensor:
-    """The error as it is, without its slope in V(s'): what is taken away is zero, and has that slope."""
+    """The error without its derivative in V(s'): the term that is subtracted is zero and has this derivative."""
     return error - gamma * (1 - terminated) * (next_value - next_value.detach()).squeeze(-1)

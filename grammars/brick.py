@@ -12,16 +12,17 @@ from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.typed import typed
 
 ENTRANCE = ""
-"""The node whose outputs are the inputs of a brick."""
+"""Name of the node whose outputs are the inputs of a brick."""
 
 
 @dataclass(frozen=True)
 class Part:
     """One node of a brick: a player or a parameterless operator, as in Q.
 
-    owner: the player that is asked here (two parts of one owner are one player, asked twice); an operator's own name.
-    inputs: outputs of earlier parts, or `Port(ENTRANCE, i)` for input i of the brick. The factory of a player may be a
-    brick itself.
+    owner: the player that is asked here, or the operator's own name. Two parts with one owner are one player, asked
+    twice.
+    factory: makes the operator. The factory of a player may be a brick.
+    inputs: outputs of earlier parts, or `Port(ENTRANCE, i)` for input i of the brick.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Part:
 
     @property
     def operation(self) -> Factory:
-        """What an operator computes. Raises GrammarError where that is a brick."""
+        """The factory of an operator. Raises GrammarError if it is a brick."""
         if isinstance(self.factory, Factory):
             return self.factory
         raise GrammarError(
@@ -44,11 +45,13 @@ class Part:
 @typed
 @dataclass(frozen=True)
 class Brick:
-    """A piece of a Query graph, open at both ends: without types, which are found where it is asked.
+    """A piece of a Query graph with open inputs and outputs. Types are not part of it: they are inferred at each use.
 
-    A draft takes it where a player may stand: `q.player("Actor", brick)` names its players `Actor.Dense1` and so on,
-    and the handle may be asked several times, and cloned. An edit `cut_into("Actor")` takes it as one.
-    outputs: of its parts. Raises GrammarError for parts out of order, and for a brick without any player.
+    A draft takes it in the place of a player's module: `q.player("Actor", brick)` names its players `Actor.Dense1` and
+    so on. The handle may be called several times, and cloned. The edit `cut_into("Actor")` treats the brick as one
+    player.
+    outputs: ports of its parts. inputs: their number. Raises GrammarError for parts out of order, and for a brick
+    without a player.
     """
 
     parts: tuple[Part, ...]
@@ -69,7 +72,7 @@ class Brick:
 
     @property
     def players(self) -> Mapping[str, "Factory | Brick"]:
-        """What makes each player, by its name within the brick."""
+        """The factory of each player, by its name within the brick."""
         return {part.owner: part.factory for part in self.parts if part.kind is Kind.PLAYER}
 
     def __repr__(self) -> str:
@@ -78,10 +81,11 @@ class Brick:
 
 @typed
 def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | None = None) -> Brick:
-    """A feedforward network of layer players: what `backprop` draws between Nature's x and the loss.
+    """A brick of a feedforward network with a player per layer: what `backprop` draws between Nature's x and the loss.
 
-    layers: in order; a factory that makes parameters is a player, a brick several, any other factory an operator.
-    skips: layer -> an earlier layer (or "x") whose output is added to its own.
+    layers: in order. A factory that makes parameters becomes a player, a brick several players, any other factory an
+    operator.
+    skips: layer -> an earlier layer (or "x", the input) whose output is added to its own.
 
     >>> brick({"Dense1": Factory.of(torch.nn.Linear, 3, 8), "Squash": Factory.of(torch.nn.Tanh)})
     brick(Dense1, Squash)
@@ -103,9 +107,9 @@ def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | No
 
 @typed
 def cut_out(query: QueryGraph, inputs: Sequence[Port], outputs: Sequence[Port]) -> Brick:
-    """The part of a Query graph that leads from `inputs` to `outputs`, as a brick of another grammar.
+    """The part of a Query graph that leads from `inputs` to `outputs`, as a brick for another grammar.
 
-    Raises GrammarError where an oracle, a loss or a clone lies between: these belong to the grammar as a whole.
+    Raises GrammarError if an oracle, a loss or a clone lies between them: these belong to the grammar as a whole.
     """
     needed: dict[str, Node] = {}
     waiting = [port for port in outputs if port not in inputs]
@@ -120,7 +124,7 @@ def cut_out(query: QueryGraph, inputs: Sequence[Port], outputs: Sequence[Port]) 
 
 
 def brick_of(query: QueryGraph, nodes: Sequence[Node], inputs: Sequence[Port], outputs: Sequence[Port]) -> Brick:
-    """These nodes of Q, in order, as a brick; a clone's nodes stand for its player's."""
+    """A brick of these nodes of Q, in their order. Nodes of a clone become nodes of its player."""
     players = {clone.name: clone.player for clone in query.clones}
     entrances = {port: Port(ENTRANCE, index) for index, port in enumerate(inputs)}
     parts: list[Part] = []

@@ -1,4 +1,4 @@
-"""When something happens: every so many rounds, from a first one on."""
+"""A schedule of rounds: every n-th round, from a first round on."""
 
 from dataclasses import dataclass
 
@@ -19,5 +19,5 @@ class Cadence:
     start: Natural = 0
 
     def active(self, round: int) -> bool:
-        """Whether this cadence plays in `round`."""
+        """Whether `round` is one of these rounds."""
         return round >= self.start and (round - self.start) % self.every == 0

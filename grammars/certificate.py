@@ -1,4 +1,4 @@
-"""What is known of a point that an optimization ended at: its gradient, and the curvature around it (Definition 4)."""
+"""Gradient and curvature at a point where an optimization ended, and what they say about it (Definition 4)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from antiphon.grammars.objective import Direction, sign_of
 from antiphon.grammars.typed import typed
 
 EXACTLY_UP_TO = 256
-"""Parameters up to which the whole Hessian is formed, by a product for each."""
+"""Up to this number of parameters the whole Hessian is formed, with one product per parameter."""
 STEPS = 80
-"""Products of Lanczos' method, where there are more."""
+"""Number of steps of Lanczos' method, which is used above that number."""
 
 Product: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Verdict(StrEnum):
-    """What the conditions of second order say of a point, in the direction of its objective.
+    """What the second-order conditions say about a point, in the direction of its objective.
 
-    STRICT: stationary, and every direction gets worse: a local optimum for sure. UNDECIDED: stationary, and some
-    direction is flat within the resolution: the necessary conditions hold. SADDLE: stationary, and some direction gets
-    better. MOVING: the gradient is above the tolerance.
+    STRICT: stationary, and every direction gets worse: a certain local optimum. UNDECIDED: stationary, and the
+    curvature of some direction is zero within the resolution: only the necessary conditions hold. SADDLE: stationary,
+    and some direction gets better. MOVING: the gradient is above the tolerance.
     """
 
     STRICT = "strict"
@@ -35,13 +35,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Certificate:
-    """Figures of one point. The Hessian is that of what is *minimised*: of minus an objective that is maximised.
+    """Gradient and curvature at one point. The Hessian is of the function to minimise: minus a maximised objective.
 
-    gradient_norm: Euclidean. curvature: the smallest eigenvalue of the Hessian. resolution: below it curvature is
-    taken for zero: the largest absolute eigenvalue times the square root of the dtype's epsilon, plus, under Lanczos,
-    the residual of the smallest one. products: Hessian-vector products that it took.
-    exact: whether the whole Hessian was formed; else `curvature` is a Ritz value, which is never below the smallest
-    eigenvalue, so that SADDLE is certain, and STRICT as likely as Lanczos' method from a random start is to find it.
+    gradient_norm: Euclidean. curvature: the smallest eigenvalue of the Hessian. products: number of Hessian-vector
+    products.
+    resolution: curvature below it counts as zero. It is the largest absolute eigenvalue times the square root of the
+    dtype's epsilon. Lanczos' method adds the residual of the smallest eigenvalue.
+    exact: whether the whole Hessian was formed. Otherwise `curvature` is a Ritz value, which is never below the
+    smallest eigenvalue. So SADDLE is certain, and STRICT is as reliable as Lanczos' method from a random start.
     """
 
     gradient_norm: float
@@ -53,7 +54,7 @@ class Certificate:
 
     @property
     def verdict(self) -> Verdict:
-        """What follows from the figures."""
+        """The verdict that follows from these figures."""
         if not self.gradient_norm <= self.tolerance:
             return Verdict.MOVING
         if abs(self.curvature) <= self.resolution:
@@ -79,8 +80,8 @@ def certify(
 ) -> Certificate:
     """Gradient and smallest curvature of a twice differentiable function of one vector, at theta, (d,).
 
-    objective: of torch operations, (d,) -> 0-d. Up to `exactly_up_to` parameters the Hessian is formed, above it is
-    Lanczos' method with full reorthogonalisation, from one fixed random start.
+    objective: (d,) -> 0-d, in torch operations. Up to `exactly_up_to` parameters the whole Hessian is formed. Above
+    that, Lanczos' method with full reorthogonalisation runs from one fixed random start.
 
     >>> certify(lambda theta: theta[0] ** 2 - theta[1] ** 2, torch.zeros(2, dtype=torch.float64)).verdict
     <Verdict.SADDLE: 'saddle'>
@@ -95,14 +96,14 @@ def certify(
 
 
 def _derivatives(objective: Callable[[Tensor], Tensor], theta: Tensor, sign: float) -> tuple[Tensor, Product]:
-    """The gradient, and what multiplies a vector with the Hessian: automatic differentiation of the gradient."""
+    """The gradient, and a function that multiplies a vector with the Hessian. Both by automatic differentiation."""
     point = theta.detach().requires_grad_()
     with torch.enable_grad():
         value = sign * objective(point)
         (gradient,) = torch.autograd.grad(value, point, create_graph=True, allow_unused=True, materialize_grads=True)
 
     def product(vector: Tensor) -> Tensor:
-        if not gradient.requires_grad:  # linear, so flat
+        if not gradient.requires_grad:  # a linear objective has a zero Hessian
             return torch.zeros_like(vector)
         (found,) = torch.autograd.grad(
             gradient, point, vector, retain_graph=True, allow_unused=True, materialize_grads=True
@@ -113,13 +114,13 @@ def _derivatives(objective: Callable[[Tensor], Tensor], theta: Tensor, sign: flo
 
 
 def _whole(product: Product, theta: Tensor) -> tuple[Tensor, float, int]:
-    """All eigenvalues, no residual, a product for each parameter."""
+    """All eigenvalues, a residual of zero, and the number of products, one per parameter."""
     hessian = torch.stack([product(axis) for axis in torch.eye(len(theta), dtype=theta.dtype)])
     return torch.linalg.eigvalsh((hessian + hessian.T) / 2), 0.0, len(theta)
 
 
 def _lanczos(product: Product, theta: Tensor, steps: int) -> tuple[Tensor, float, int]:
-    """Ritz values, and how far the smallest is at most from an eigenvalue (Parlett 1998, section 13.2)."""
+    """Ritz values, the residual bound of the smallest (Parlett 1998, section 13.2), and the number of steps."""
     generator = torch.Generator().manual_seed(0)
     basis = torch.randn(1, len(theta), generator=generator, dtype=theta.dtype)
     basis = basis / basis.norm()
@@ -127,7 +128,7 @@ def _lanczos(product: Product, theta: Tensor, steps: int) -> tuple[Tensor, float
     for _ in range(steps):
         vector = product(basis[-1])
         diagonal.append(vector @ basis[-1])
-        for _ in range(2):  # twice is enough
+        for _ in range(2):  # a second pass suffices for orthogonality
             vector = vector - (basis @ vector) @ basis
         beside.append(vector.norm())
         if beside[-1] <= torch.finfo(theta.dtype).eps * max(map(abs, [*diagonal, *beside])):

@@ -1,4 +1,4 @@
-"""The Response graph that the chain rule derives from a Query graph, and the edits that make other grammars of it."""
+"""The Response graph that the chain rule derives from a Query graph, and edits of it that make other grammars."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,10 @@ from antiphon.grammars.writing import Message, ResponseDraft
 @typed
 @dataclass(frozen=True)
 class Upstream:
-    """A message on its way from one node's product to the node that played the value, as an edit sees it.
+    """A message on its way from a node's product to the node that played the value, as an edit sees it.
 
-    source: the node of Q whose product told the message; target: the node of Q that played `value`.
+    source: the node of Q whose product sent the message. target: the node of Q that played `value`. response: the draft
+    in which an edit writes new nodes.
     """
 
     response: ResponseDraft
@@ -30,17 +31,19 @@ class Upstream:
     value: Port
 
     def enters(self, owner: str) -> bool:
-        """Whether it is about what `owner` played: a player, an oracle, an operator, or a brick that it comes into from
-        outside, since what the players of a brick tell each other is their own affair."""
+        """Whether the message is about a value that `owner` played: a player, an oracle, an operator or a brick.
+
+        For a brick, the message must come from outside: messages between its own players do not enter it.
+        """
         uses = {use for use in self.target.within if use.brick == owner}
         return self.target.owner == owner or not uses <= set(self.source.within)
 
 
 Edit: TypeAlias = Callable[[Upstream], Message | None]
-"""Returns the message to tell instead, or None to cut it."""
+"""Returns the message to send instead, or None to cut it."""
 
 Answer: TypeAlias = Callable[[ResponseDraft], Message]
-"""A message that R tells about a value although the chain rule would not."""
+"""Makes a message about a value that the chain rule would not send."""
 
 
 @typed
@@ -50,10 +53,11 @@ def chain_rule(
     edit: Edit | Sequence[Edit] = (),
     answers: Mapping[Value, Answer] | None = None,
 ) -> ResponseGraph:
-    """R by walking Q backwards from the objective's losses; `edit` sees each message, `answers` adds others.
+    """R by walking Q backwards from the objective's losses. `edit` may change each message, `answers` adds others.
 
-    Each node multiplies the sum of what was said of its outputs, summed in the order in which Q asks, and tells its
-    player and whatever lies upstream and depends on a player. A player asked several times hears the sum.
+    The product of each node takes the sum of the messages about its outputs, added in the order in which Q asks. It
+    sends gradients to its player and to those inputs that depend on a player. A player asked several times receives the
+    sum.
     Raises BlackBoxError where a gradient would have to pass a black box on its way to a player.
     """
     graph = query.graph() if isinstance(query, QueryDraft) else query
@@ -62,7 +66,7 @@ def chain_rule(
 
 
 class _Walk:
-    """One walk backwards: what was said of each port so far, and what each player is to hear."""
+    """One walk backwards: the messages so far about each port, and those to each player."""
 
     def __init__(self, query: QueryGraph, edits: Sequence[Edit], answers: Mapping[Port, Answer]) -> None:
         self.query, self.edits, self.answers = query, edits, answers
@@ -122,19 +126,19 @@ class _Walk:
 
 @typed
 def cut_into(owner: str) -> Edit:
-    """Every message into the values that `owner` played is cut: nothing flows upstream into it."""
+    """An edit that cuts every message into the values that `owner` played."""
     return lambda upstream: None if upstream.enters(owner) else upstream.message
 
 
 @typed
 def cut_at(value: Value) -> Edit:
-    """Every message into this one value is cut; its owner hears what is said of other values that it played."""
+    """An edit that cuts every message into this one value. Messages into other values of its owner stay."""
     return lambda upstream: None if upstream.value == value.port else upstream.message
 
 
 @typed
 def negate_into(owner: str) -> Edit:
-    """Every message into the values that `owner` played changes its sign."""
+    """An edit that changes the sign of every message into the values that `owner` played."""
 
     def edit(upstream: Upstream) -> Message:
         if not upstream.enters(owner):

@@ -1,11 +1,11 @@
-"""What a grammar's conversation costs, counted on its two graphs alone (essay: Nemirovski and Yudin, and Remark 4).
+"""Counts the messages and bytes of a grammar's rounds on its two graphs (essay: Nemirovski and Yudin, and Remark 4).
 
-Everybody is at home with himself here: each player, each oracle and each loss is an owner of its own. Parameterless
-operators live with their consumer, maps with whoever hears them, seeds and taps at their node (`homes`).
+Each player, oracle and loss is an owner with a place of its own. Parameterless operators are computed at their
+consumer, maps at their receiver, seeds and taps at their node (see `homes`).
 
-A **message** is a value that one owner makes and another needs: one output of one node, once for each of those others,
-in each round in which the node is played. That is what the transport sends when every owner has a worker of its own
-(the placement `spread`); here it is counted without a placement, a schedule or a process.
+A **message** is one output of a node that one owner computes and another owner needs. It counts once per receiving
+owner, in each round in which the node is played. The transport sends these messages when every owner has a worker of
+its own (the placement `spread`). Here they are counted without a placement, a schedule or a process.
 """
 
 from collections import Counter
@@ -33,10 +33,10 @@ class Graph(StrEnum):
 
 @dataclass(frozen=True)
 class Hop:
-    """A value on its way from one owner to another, over the rounds that were counted.
+    """A value that travels from one owner to another, over the rounds that were counted.
 
-    value: what travels, e.g. "Dense1" or "Loss *". bytes: of one message. rounds: in how many of the rounds it travels.
-    locality: of a message of R; None in Q, whose messages make the neighbours.
+    value: its name, e.g. "Dense1" or "Loss *". bytes: of one message. rounds: number of rounds in which it travels.
+    locality: of a message of R. None in Q, because the messages of Q define the neighbours.
     """
 
     graph: Graph
@@ -52,10 +52,10 @@ class Hop:
 @typed
 @dataclass(frozen=True)
 class Cost:
-    """What was counted over `rounds` rounds; divide by it for a round's average.
+    """The cost of a grammar over `rounds` rounds. Divide by `rounds` for the average round.
 
-    queries: how often each oracle is asked. gradients: how often each owner is asked for a vector-Jacobian product,
-    that is, as a gray box. depths: the longest chains of messages, see `query_depth` and `response_depth`.
+    queries: how often each oracle is asked. gradients: how often each owner is asked for a vector-Jacobian product, as
+    a gray box. query_depth, response_depth: the longest chains of messages, see the functions of these names.
     """
 
     grammar: str
@@ -67,7 +67,7 @@ class Cost:
     response_depth: int
 
     def messages(self, graph: Graph | None = None, localities: frozenset[Locality] | None = None) -> int:
-        """How many messages, of one graph or of both, of some localities or of all."""
+        """Number of messages, of one graph or (None) of both, of some localities or (None) of all."""
         return sum(
             hop.rounds
             for hop in self.hops
@@ -75,7 +75,7 @@ class Cost:
         )
 
     def bytes(self, order: Order) -> int:
-        """How many bytes of values of this order."""
+        """Number of bytes of all messages of this order."""
         return sum(hop.rounds * hop.bytes for hop in self.hops if hop.order is order)
 
     def __repr__(self) -> str:
@@ -93,8 +93,8 @@ class Cost:
 def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = None) -> Cost:
     """Messages, bytes, queries and depths of a grammar.
 
-    rounds: those that are counted; one whole period of its cadences if None, once all of them have begun, so that
-    averages are those of a long run. moves: the cadence of players that do not move in every round (their agents').
+    rounds: those to count. None: one whole period of its cadences, after all of them have begun, which gives the
+    averages of a long run. moves: the cadences of players that do not move in every round (set by their agents).
     """
     rounds = steady(grammar, moves) if rounds is None else rounds
     asked, told = Counter[str](), Counter[str]()
@@ -118,7 +118,7 @@ def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = No
 
 
 def query_depth(grammar: Grammar) -> int:
-    """The longest chain of messages in Q: how many have to wait for one another before the last of them is asked."""
+    """Length of the longest chain of messages in Q in which each message has to wait for the one before."""
     home = homes(grammar.query)
     depth: dict[str, int] = {}
     for node in grammar.query.nodes:
@@ -128,11 +128,11 @@ def query_depth(grammar: Grammar) -> int:
 
 
 def response_depth(grammar: Grammar) -> int:
-    """The longest chain of messages in R, from one product to the next.
+    """Length of the longest chain of messages in R, from one product to the next.
 
-    A hop leads from the home of a product, a seed or a tap to the home of the product or the player that hears it.
-    Maps on the way are fixed functions, which whoever hears can compute, so they add no hop; neither does what stays
-    at home. Backpropagation through L players has depth L, whatever operators stand between them; one broadcast to L
+    A hop leads from the home of a product, seed or tap to the home of the product or player that receives its message.
+    A hop within one home does not count, nor do maps on the way: they are fixed functions that the receiver can
+    compute. Backpropagation through L players has depth L, whatever operators stand between them; one broadcast to L
     players has depth 1.
     """
     home, heard = homes(grammar.query), hearers(grammar.response)
@@ -189,7 +189,7 @@ def _response_hops(grammar: Grammar, home: Mapping[str, str], told: Mapping[str,
 
 
 def _travels(nodes: Sequence[Node | ResponseNode], home: Mapping[str, str]) -> dict[Port, tuple[str, ...]]:
-    """Every value that somebody else needs, with those others, each once."""
+    """Every value that another owner needs, with these other owners, each once."""
     found: dict[Port, tuple[str, ...]] = {}
     for node in nodes:
         for port in node.inputs:

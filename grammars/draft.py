@@ -1,4 +1,4 @@
-"""Writing a Query graph down: passing a handle draws an edge."""
+"""Writes a Query graph: calling a handle on values draws edges."""
 
 import contextlib
 from collections import Counter
@@ -34,7 +34,7 @@ from antiphon.grammars.types import EdgeType, Sizes
 
 @dataclass(frozen=True)
 class Value:
-    """What one output of a node will play: pass it on to draw an edge."""
+    """One output of a node. Pass it to another handle to draw an edge."""
 
     port: Port
     type: EdgeType
@@ -45,7 +45,7 @@ class Value:
 
 @typed
 class QueryDraft:
-    """A Query graph being written. Every call is typed at once, so that an error points at the line that made it.
+    """A Query graph that is being written. Each call infers its types at once, so an error points at its line.
 
     >>> import torch
     >>> from antiphon.grammars.oracle import OracleDeclaration, Question
@@ -78,7 +78,7 @@ class QueryDraft:
 
     @typed
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
-        """An oracle; its questions are the handle's methods, `nature.observe()`, and calling it asks the first."""
+        """Declare an oracle. Its handle's methods are its questions (`nature.observe()`); a call asks the first one."""
         self._take(name)
         self._oracles.append(NamedOracle(name, declaration))
         refuse_conflicting_sizes(self._oracles)
@@ -95,16 +95,16 @@ class QueryDraft:
     def player(
         self, name: str, module: Callable[..., Any] | Factory | Brick, *arguments: Any, **keywords: Any
     ) -> "PlayerHandle | BrickHandle":
-        """A player whose operator is `module(*arguments, **keywords)`, a `torch.nn.Module` made on its worker.
+        """Declare a player with the operator `module(*arguments, **keywords)`, a `torch.nn.Module` made on its worker.
 
-        The handle may be called several times: one player, used twice. A brick stands for several players, whose names
-        begin with this one.
+        The handle may be called several times: one player, asked several times. A brick declares several players, whose
+        names begin with `name`.
         """
         self._take(name)
         if isinstance(module, Brick):
             asked = self._handles(name, module, lambda owner: self.player(f"{name}.{owner}", module.players[owner]))
             return BrickHandle(self, name, module, asked)
-        self._players[name] = None  # typed at its first use
+        self._players[name] = None  # its types are inferred at its first use
         self._factories[name] = Factory.of(module, *arguments, **keywords)
         return PlayerHandle(self, name)
 
@@ -122,7 +122,7 @@ class QueryDraft:
     def clone(
         self, name: str, of: "PlayerHandle | BrickHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
     ) -> "CloneHandle | BrickHandle":
-        """A copy of a player that follows it after the moves: softly, or entirely (see `CloneDeclaration`).
+        """Declare a copy of a player that follows it after the moves, softly or entirely (see `CloneDeclaration`).
 
         The clone of a brick is a clone of each of its players.
         """
@@ -137,20 +137,23 @@ class QueryDraft:
     def operator(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
-        """A parameterless operator: a module class with its arguments, or a function of values and its arguments."""
+        """Declare a parameterless operator: a module class, or a function of values, and its further arguments."""
         self._take(name)
         return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
 
     def loss(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
-        """An operator whose one output is a scalar that somebody minimises or maximises: a mean over the batch."""
+        """Declare an operator with one scalar output, a mean over the batch, that an objective can name."""
         self._take(name)
         return OperatorHandle(self, name, Kind.LOSS, Factory.of(operation, *arguments, **keywords))
 
     @contextlib.contextmanager
     def query_pass(self, name: str, *, every: int = 1, start: int = 0) -> Iterator[None]:
-        """What is asked inside belongs to this pass, which plays at its own cadence."""
+        """Nodes asked inside this context belong to the pass `name`, which plays at its own cadence.
+
+        every, start: see `Cadence`. Raises GrammarError inside another pass.
+        """
         if self._pass:
             raise GrammarError(
                 f"pass {name!r} is opened inside pass {self._pass!r}; expected one pass at a time, since either may "
@@ -175,7 +178,7 @@ class QueryDraft:
         return QueryGraph(tuple(self._nodes), players, tuple(self._oracles), tuple(self._clones), tuple(passes))
 
     def _handles(self, name: str, brick: Brick, declare: Callable[[str], Any]) -> Mapping[str, Any]:
-        """A handle for each owner of a brick's parts; `declare` makes those of players. Any: a handle of any kind."""
+        """A handle for each owner of a brick's parts; `declare` makes those of players. Any: handles of all kinds."""
         asked: dict[str, Any] = {}
         for part in brick.parts:
             if part.owner not in asked and part.kind is Kind.PLAYER:
@@ -186,7 +189,7 @@ class QueryDraft:
 
     @contextlib.contextmanager
     def _using(self, brick: str) -> Iterator[None]:
-        """What is asked inside is part of one more use of a brick."""
+        """Nodes asked inside this context belong to one more use of the brick."""
         before = self._within
         uses = {use for node in self._nodes for use in node.within if use.brick == brick}
         self._within = (*before, Use(brick, len(uses) + 1))
@@ -205,7 +208,7 @@ class QueryDraft:
 
     def _infer(self, who: str, made: Made, inputs: tuple[Value, ...]) -> Inferred:
         ports, types = [value.port for value in inputs], [value.type for value in inputs]
-        # The nodes above may have symbols that this one has not.
+        # The nodes upstream may have symbolic dimensions that this one does not have.
         return infer(
             who, *made, types, self.sizes, lambda kind, sizes: self._samples.of(ports, kind, {**self.sizes, **sizes})
         )
@@ -255,7 +258,10 @@ class OracleHandle:
         return partial(self.ask, question)
 
     def ask(self, question: str, *inputs: Value, **keywords: Any) -> Any:  # Any: as in __call__
-        """Ask one question. Raises GrammarError for one that the oracle doesn't have, ShapeError for other inputs."""
+        """Ask one question.
+
+        Raises GrammarError if the oracle does not have it, ShapeError for inputs of another type.
+        """
         found = self.declaration.question(question)
         if found is None:
             known = sorted(each.name for each in self.declaration.questions)
@@ -277,7 +283,7 @@ class PlayerHandle:
     name: str
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask the player: its operator on these inputs, at the parameters it plays in that round."""
+        """Ask the player: its operator on these inputs, with the parameters of that round."""
         check_values(f"player {self.name!r}", self.draft._values, inputs, keywords)
         factory = self.draft._factories[self.name]
         made = make_module, factory
@@ -297,7 +303,7 @@ class CloneHandle:
     player: str
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask the clone; no gradient will pass through it into the player."""
+        """Ask the clone. No gradient passes through it into the player."""
         check_values(f"clone {self.name!r}", self.draft._values, inputs, keywords)
         made = make_module, self.draft._factories[self.player]
         inferred = self.draft._infer(f"clone {self.name!r}", made, inputs)
@@ -307,7 +313,7 @@ class CloneHandle:
 
 @dataclass(frozen=True)
 class BrickHandle:
-    """A brick in a draft, or its clone: asked as one player is.
+    """A brick, or a clone of one, in a draft. It is called like the handle of a player.
 
     asked: a handle for each owner of its parts.
     """
@@ -318,7 +324,7 @@ class BrickHandle:
     asked: Mapping[str, Any]  # Any: handles of several kinds, all called on values
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask its parts, one after the other."""
+        """Ask the parts, one after the other."""
         check_values(f"brick {self.name!r}", self.draft._values, inputs, keywords)
         if len(inputs) != self.brick.inputs:
             raise ShapeError(
@@ -354,7 +360,7 @@ class OperatorHandle:
     factory: Factory
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Draw the operator. Raises ShapeError when it doesn't compose, GrammarError when it has parameters."""
+        """Apply it to values. Raises ShapeError if the shapes do not fit, GrammarError if it has parameters."""
         check_values(f"{self.kind} {self.name!r}", self.draft._values, inputs, keywords)
         made = make_operator, self.factory
         inferred = self.draft._infer(f"{self.kind} {self.name!r}", made, inputs)

@@ -27,22 +27,24 @@ from antiphon.grammars.types import is_dense
 class Factory:
     """`target(*arguments, **keywords)`, not yet called.
 
-    Two factories are equal when their descriptions are; so grammars can be hashed, compared and drawn without making
-    a single parameter.
+    Two factories are equal when their descriptions are equal. So grammars can be hashed, compared and drawn without
+    making a parameter.
 
     >>> Factory.of(torch.nn.Linear, 2, 3, bias=False)
     torch.nn.modules.linear:Linear(2, 3, bias=False)
     """
 
-    target: Callable[..., Any]  # Any: what it makes is its own affair
+    target: Callable[..., Any]  # Any: it may make anything
     arguments: tuple[Any, ...] = ()  # Any: whatever the target takes
     keywords: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     @typed
     def of(cls, target: "Callable[..., Any] | Factory", *arguments: Any, **keywords: Any) -> "Factory":
-        """The factory of a call; a factory given alone stands for itself. Raises GrammarError when an argument cannot
-        be described."""
+        """The factory of a call. A factory as `target` gets the arguments in addition to its own.
+
+        Raises GrammarError when an argument cannot be described.
+        """
         if isinstance(target, Factory):
             return cls.of(target.target, *target.arguments, *arguments, **{**dict(target.keywords), **keywords})
         factory = cls(target, arguments, tuple(sorted(keywords.items())))
@@ -50,12 +52,12 @@ class Factory:
         return factory
 
     def __call__(self) -> Any:
-        """Make it."""
+        """Call the target."""
         return self.target(*self.arguments, **dict(self.keywords))
 
     @functools.cached_property
     def description(self) -> str:
-        """Canonical text: equal descriptions make equal objects, under the same seed."""
+        """Canonical text. Equal descriptions make equal objects, under the same seed."""
         return _call(describe(self.target), self.arguments, self.keywords, describe)
 
     def __repr__(self) -> str:
@@ -71,7 +73,7 @@ class Factory:
 def describe(value: object) -> str:
     """Canonical text of a value: the same in every process, different for different values.
 
-    A function that refers to itself, or a list that contains itself, is described by how far up it is met again.
+    Where a function refers to itself, or a list contains itself, the text is `^n`, with n the number of levels up.
     Raises GrammarError for a live object, whose identity a grammar cannot carry to another machine.
     """
     within = _WITHIN.get()
@@ -90,7 +92,7 @@ def describe(value: object) -> str:
 
 
 _WITHIN: ContextVar[tuple[int, ...]] = ContextVar("within", default=())
-"""What is being described, from the outermost value to the innermost: ids of objects that are alive meanwhile."""
+"""Ids of the values that are being described, from the outermost to the innermost. All of them are alive meanwhile."""
 
 
 def _described(value: object) -> str:
@@ -110,7 +112,7 @@ def _described(value: object) -> str:
 
 
 def _describe_array(value: np.ndarray) -> str:
-    if value.dtype.hasobject:  # its bytes are addresses
+    if value.dtype.hasobject:  # its bytes are addresses of objects
         return f"array({value.dtype}, {value.shape}, {describe(value.tolist())})"
     digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
     return f"array({value.dtype}, {value.shape}, {digest})"
@@ -132,7 +134,7 @@ def _describe_mapping(value: Mapping[Any, Any]) -> str:
 
 
 def _describe_sequence(value: tuple[Any, ...] | list[Any]) -> str:
-    # A list and a tuple of the same items make the same object as far as any factory of ours is concerned.
+    # For the factories of this package, a list and a tuple of the same items are the same argument.
     return "(" + ", ".join(map(describe, value)) + ")"
 
 
@@ -141,8 +143,11 @@ def _describe_partial(value: "functools.partial[Any]") -> str:
 
 
 def _describe_callable(value: Callable[..., Any]) -> str:
-    """Module and name; of a function that is not found there (lambdas, locals, notebooks, what decorators return) a
-    digest of its code as well, and of an object its state."""
+    """Module and name of a callable.
+
+    A lambda, a local function, or one of a notebook or from a decorator adds a digest of its code, a callable object
+    its state.
+    """
     owner = getattr(value, "__self__", None)
     if owner is not None and not inspect.ismodule(owner) and not inspect.isbuiltin(value):
         return f"{describe(owner)}.{getattr(value, '__name__', '')}"
@@ -163,7 +168,7 @@ def _describe_callable(value: Callable[..., Any]) -> str:
 
 
 def _found(name: str) -> object:
-    """What a module that is imported has under this name."""
+    """The object of this name in a module that is imported already, or None."""
     module, _, path = name.partition(":")
     try:
         return operator.attrgetter(path)(sys.modules[module])
@@ -172,7 +177,7 @@ def _found(name: str) -> object:
 
 
 def _describe_object(value: Any, name: str) -> str:  # Any: an object that can be called
-    """How pickle would make it again: its class, what that is called with, and its state."""
+    """How pickle would make the object again: its class, the arguments of that, and its state."""
     try:
         told = value.__reduce_ex__(2)
     except Exception as error:  # an object may raise anything here
@@ -188,7 +193,7 @@ def _describe_object(value: Any, name: str) -> str:  # Any: an object that can b
 def _contents(cell: CellType) -> Any:  # Any: whatever the closure holds
     try:
         return cell.cell_contents
-    except ValueError:  # a name that is bound later, as that of a function which refers to itself may be
+    except ValueError:  # a name that is bound later, e.g. by a function that refers to itself
         return "unbound"
 
 
@@ -201,14 +206,14 @@ def _digest(code: CodeType) -> str:
 def _constant(value: object) -> str:
     if isinstance(value, CodeType):
         return _digest(value)
-    if isinstance(value, frozenset):  # of strings: its own order differs from process to process
+    if isinstance(value, frozenset):  # a set of strings has another order in another process
         return f"frozenset({sorted(map(repr, value))})"
     return repr(value)
 
 
 def _name(value: object) -> str:
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None) or type(value).__name__
-    # torch's own functions, `torch.add`, say that they live in a class of that name.
+    # torch's own functions, such as `torch.add`, report a class of this name as their home.
     return f"{getattr(value, '__module__', None) or 'builtins'}:{name.removeprefix('_VariableFunctionsClass.')}"
 
 

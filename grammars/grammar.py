@@ -19,16 +19,16 @@ from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 
 ARTIST = "antiphon.pictures"
-"""Who draws grammars, by name: it stands above this folder, and nothing of it is imported before a picture is asked."""
+"""The module that draws grammars. This folder may not import it: it is imported by name when a picture is needed."""
 
 
 @typed
 @dataclass(frozen=True)
 class Grammar:
-    """Who is asked what, who is told what, towards which objective, with which guarantee. It knows no process.
+    """A Query graph, a Response graph, an objective and a guarantee. It knows no process, optimizer or device.
 
-    Raises GrammarError, ShapeError or BlackBoxError when the two graphs do not fit: see `ResponseGraph.types`; when a
-    player hears nothing, or nobody a node of R; when no player influences the objective.
+    Raises GrammarError, ShapeError or BlackBoxError if the two graphs do not fit (see `ResponseGraph.types`), if a
+    player receives no message, if a node of R leads to no player, or if no player influences the objective.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Grammar:
 
     @functools.cached_property
     def signature(self) -> str:
-        """sha256 of the canonical JSON of all four parts: two grammars with one signature play the same rounds."""
+        """sha256 of the canonical JSON of all four parts. Two grammars with the same signature play the same rounds."""
         text = json.dumps(self.description, sort_keys=True, separators=(",", ":"), default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -75,10 +75,11 @@ class Grammar:
             "guarantee": [describe(promise) for promise in guarantee.promises],
         }
 
-    def draw(self, against: "Grammar | None" = None) -> Any:  # Any: a Drawing of the face, which this folder knows not
-        """Its picture, Q on the left and R on the right; against another grammar, with what differs marked.
+    def draw(self, against: "Grammar | None" = None) -> Any:  # Any: a Drawing, a class above this folder
+        """A picture with Q on the left and R on the right.
 
-        It shows itself in a notebook, and `save`s itself as SVG, PNG, HTML, Mermaid or DOT by the ending of a name.
+        against: another grammar; the differences are marked. The picture shows itself in a notebook. Its method `save`
+        writes SVG, PNG, HTML, Mermaid or DOT, by the ending of the file name.
         """
         return importlib.import_module(ARTIST).draw(self, against)
 

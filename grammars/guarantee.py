@@ -1,6 +1,6 @@
-"""What a grammar promises of its responses, as data that can be measured (essay, section 2, "Summary of guarantees").
+"""What a grammar promises about its responses, as data (essay, section 2, "Summary of guarantees").
 
-`antiphon check` measures a promise; nothing here does.
+This module measures nothing; `antiphon check` measures the promises.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,10 +31,11 @@ class Category(StrEnum):
 @final
 @dataclass(frozen=True)
 class PlayerLoss:
-    """What a player is to bring down (essay, Definition 5): a scalar function of values of Q, which Q need not compute.
+    """The loss that a player minimises (essay, Definition 5): a scalar function of values of Q. Q need not compute it.
 
-    operation: takes the values at `inputs`, in their order, returns a 0-d tensor that torch can differentiate. What it
-    detaches is held fixed. Without one, a player's loss is the grammar's objective, to be minimised.
+    operation: takes the values at `inputs`, in their order; returns a 0-d tensor that torch can differentiate. Values
+    that it detaches are held fixed. A player without a PlayerLoss minimises the grammar's objective (or minus the
+    objective, if that is maximised).
     """
 
     operation: Factory
@@ -43,7 +44,7 @@ class PlayerLoss:
     @classmethod
     @typed
     def of(cls, operation: Callable[..., Any] | Factory, *values: Value | Port, **keywords: Any) -> "PlayerLoss":
-        """From the values of a draft; keywords are further arguments of the operation. Any: as `Factory.of`."""
+        """A loss of these values of a draft. keywords: further arguments of the operation. Any: see `Factory.of`."""
         ports = tuple(value.port if isinstance(value, Value) else value for value in values)
         return cls(Factory.of(operation, **keywords), ports)
 
@@ -52,7 +53,7 @@ class PlayerLoss:
 
 
 def unknown() -> Tensor:
-    """Nobody can say. Raises GrammarError."""
+    """Stands for a loss that is not known. Raises GrammarError."""
     raise GrammarError(
         "a player's loss was asked for that is not known for these modules; expected an instance whose promise names "
         "it. Give the promise a `loss` on an instance where the truth is known in closed form."
@@ -60,8 +61,8 @@ def unknown() -> Tensor:
 
 
 UNKNOWN = PlayerLoss(Factory(unknown), ())
-"""The loss of a player whose truth nobody knows for modules in general: the value of a policy, say. It is promised
-something about it all the same, which can be measured on instances that name a known loss in its place."""
+"""The loss of a player where it is not known for modules in general, for example the value of a policy. A promise about
+it can still be measured, on instances that name a known loss in its place."""
 
 
 @typed
@@ -70,7 +71,8 @@ something about it all the same, which can be measured on instances that name a 
 class Exact:
     """Each response is the gradient of the player's loss, up to rounding.
 
-    players: empty for all of them, here and below. tolerance: largest difference over the gradient's largest number.
+    players: their names; empty for all players, here and below. tolerance: bound on the largest difference, relative to
+    the largest number of the gradient.
     """
 
     category: ClassVar[Category | None] = Category.EXACT
@@ -85,12 +87,13 @@ class Exact:
 @final
 @dataclass(frozen=True)
 class SignCorrect:
-    """What each example tells of each unit never has the sign opposite to the gradient of the player's loss.
+    """No message about a unit's output has the sign opposite to the gradient of the player's loss, for any example.
 
-    Measured on the message that arrives at the player's own product, number by number, before it is summed over the
-    batch: sums carry no such promise. premise: in words, what the parameters must satisfy; instances have to, at the
-    start. holds: a function of (modules by player's name, values by port of Q) that says whether the premise holds
-    there. Where it is given, the promise is measured at other parameters too, where they satisfy the premise.
+    Measured on each number of the message that arrives at the player's own product, before the sum over the batch. The
+    sum has no such promise.
+    premise: the condition on the parameters, in words. An instance must satisfy it at the start. holds: a function of
+    (modules by player's name, values by port of Q) that returns whether the premise holds. If it is given, the promise
+    is measured at other parameters too, where they satisfy the premise.
     """
 
     category: ClassVar[Category | None] = Category.ESTIMATED
@@ -106,8 +109,10 @@ class SignCorrect:
 @final
 @dataclass(frozen=True)
 class Descent:
-    """Each response is a direction against which the player's loss falls: its angle to the gradient stays below
-    `degrees`. premise, holds: see `SignCorrect`."""
+    """The angle between each response and the gradient of the player's loss stays below `degrees`.
+
+    Below 90 degrees, a small step against the response decreases the loss. premise, holds: see `SignCorrect`.
+    """
 
     category: ClassVar[Category | None] = Category.ESTIMATED
 
@@ -125,8 +130,8 @@ class Descent:
 class Estimated:
     """On average over the draws of oracles, the response is the gradient of the player's loss, up to a bias.
 
-    bias: bound on |mean response - mean gradient| / |mean gradient|, beyond what `draws` draws leave uncertain; the
-    variance is measured with it. premise, holds: see `SignCorrect`.
+    bias: bound on |mean response - mean gradient| / |mean gradient|, beyond the uncertainty of `draws` draws. The
+    variance is measured as well. premise, holds: see `SignCorrect`.
     """
 
     category: ClassVar[Category | None] = Category.ESTIMATED
@@ -144,10 +149,10 @@ class Estimated:
 @final
 @dataclass(frozen=True)
 class Surrogate:
-    """The objective, on average over the draws of oracles, is never below the quantity that is meant.
+    """On average over the draws of oracles, the objective is never below the quantity of interest.
 
     truth: a function of (modules by player's name, values by port of Q) that returns that quantity for the same data,
-    0-d and to be minimised; None where it is not known for these modules, and then nothing can be measured.
+    0-d and to be minimised. None: it is not known for these modules, and nothing can be measured.
     """
 
     category: ClassVar[Category | None] = Category.SURROGATE
@@ -162,10 +167,10 @@ class Surrogate:
 @final
 @dataclass(frozen=True)
 class Learned:
-    """When these players alone have learned, they are where theory says that they should be.
+    """After only these players have learned, they are at the optimum that theory predicts.
 
-    distance: a function of (modules by player's name, values by port of Q) that returns how far they are from the known
-    optimum, 0-d, in a unit of its own; None where no optimum is known for these modules. tolerance: in that unit.
+    distance: a function of (modules by player's name, values by port of Q) that returns the distance from the known
+    optimum, 0-d, in a unit of its own. None: no optimum is known for these modules. tolerance: in that unit.
     """
 
     category: ClassVar[Category | None] = Category.LEARNED
@@ -180,10 +185,10 @@ class Learned:
 @final
 @dataclass(frozen=True)
 class Insulated:
-    """No derivative of what `sources` play, and no value of theirs as it is, reaches the players: read off R.
+    """Neither a derivative nor a plain value of `sources` reaches the players. This is read off R.
 
-    sources: names of owners in Q (players, oracles, losses, operators). A tap of one is allowed where `taps` is true:
-    its values may be told, its derivatives may not.
+    sources: names of owners in Q (players, oracles, losses, operators). taps: if true, values of the sources may reach
+    the players through a tap; derivatives may not.
     """
 
     category: ClassVar[Category | None] = None
@@ -200,8 +205,8 @@ class Insulated:
 class Arrives:
     """With small steps the players come to rest at a local optimum, each given the others (essay, Definition 8).
 
-    tolerance: bound on each player's |gradient of its loss| at the end over that at the start, and on what the player
-    could still gain alone over what play has gained it. draws: over how many rounds a gradient is averaged.
+    tolerance: bound on two ratios of each player: |gradient of its loss| at the end over that at the start, and what it
+    could still gain alone over what play has gained it. draws: number of rounds over which a gradient is averaged.
     """
 
     category: ClassVar[Category | None] = None
@@ -219,13 +224,13 @@ Promise: TypeAlias = Exact | SignCorrect | Descent | Estimated | Surrogate | Lea
 @final
 @dataclass(frozen=True)
 class Guarantee:
-    """All promises of one grammar, which may be of several categories: DAC learns its objective and estimates."""
+    """All promises of one grammar. They may be of several categories: those of DAC are learned, estimated and exact."""
 
     promises: tuple[Promise, ...] = field(default_factory=tuple)
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """The categories, each once, in the order in which they were promised."""
+        """The categories, each once, in the order of the promises."""
         found = (promise.category for promise in self.promises)
         return tuple(dict.fromkeys(category for category in found if category is not None))
 
@@ -233,24 +238,27 @@ class Guarantee:
         return Guarantee(self.promises + other.promises)
 
     def loss_of(self, player: str) -> PlayerLoss | None:
-        """A player's own loss, if a promise to it names one, or else one to all; None for the grammar's objective."""
+        """The loss of a player: of a promise to the player, else of a promise to all. None: the grammar's objective."""
         named = [promise for promise in self.promises if player in promise.players]
         told = named + [promise for promise in self.promises if not promise.players]
         losses = (getattr(promise, "loss", None) for promise in told)
         return next((loss for loss in losses if loss is not None), None)
 
     def says_nothing_of(self, player: str) -> bool:
-        """Whether nothing is promised of what a player is told: a surrogate is a promise about the objective, and an
-        insulation about who does not tell it."""
+        """Whether no promise is about the player's response.
+
+        A `Surrogate` is about the objective, an `Insulated` about what does not reach the player, so neither counts.
+        """
         told = [each for each in self.promises if not isinstance(each, Surrogate | Insulated)]
         return not any(player in each.players or not each.players for each in told)
 
     def regrouped(
         self, names: Callable[[str], Iterable[str]], ports: Callable[[Port], Port | None] = lambda port: port
     ) -> "Guarantee":
-        """The same promises, to those whom `names` puts in a player's place, of values that `ports` puts in a value's.
+        """The same promises for other players and values.
 
-        A promise whose loss is of a value that is no longer played (`ports` says None) is dropped.
+        names: from a player to the players in its place. ports: from a value to the value in its place, or to None if
+        that is no longer played; a promise whose loss needs such a value is dropped.
         """
         found = (_regrouped(promise, names, ports) for promise in self.promises)
         return Guarantee(tuple(promise for promise in found if promise is not None))
@@ -261,7 +269,7 @@ class Guarantee:
 
 @typed
 def exact(*players: str) -> Guarantee:
-    """Every response is the gradient of the objective, by the chain rule (essay, Grammar 1)."""
+    """The guarantee that these players (all, if none is named) receive the gradient of the objective (Grammar 1)."""
     return Guarantee((Exact(players),))
 
 

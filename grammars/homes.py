@@ -1,4 +1,4 @@
-"""With whom each node of Q and R is played: players, oracles and losses have homes, operators and maps are guests."""
+"""The home of each node of Q and R: the player, oracle or loss at which it is computed."""
 
 from collections.abc import Mapping
 
@@ -8,10 +8,10 @@ from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, See
 
 
 def homes(query: QueryGraph) -> Mapping[str, str]:
-    """The player, oracle or loss with whom each node of Q is asked.
+    """The player, oracle or loss at which each node of Q is computed.
 
-    A clone is asked with its player. A parameterless operator lives with its first consumer; one that nobody takes,
-    with who plays its first input.
+    A clone is computed at its player. A parameterless operator is computed at its first consumer; an operator without a
+    consumer, where its first input is played.
     """
     players = {clone.name: clone.player for clone in query.clones}
     found = {
@@ -26,10 +26,11 @@ def homes(query: QueryGraph) -> Mapping[str, str]:
 
 
 def response_homes(grammar: Grammar, asked: Mapping[str, str], told: Mapping[str, str]) -> Mapping[str, str]:
-    """Where each node of R is computed. asked: the home of each node of Q; told: where each player hears.
+    """The home of each node of R.
 
-    A product, a seed and a tap belong to their node of Q. A map lives where it is heard; where several hear it, with
-    who tells its first input, so that each of them is one message away.
+    asked: the home of each node of Q. told: the place where each player receives its messages.
+    A product, a seed and a tap have the home of their node of Q. A map is computed where it is received. If several
+    places receive it, it is computed where its first input is, so that each receiver is one message away.
     """
     heard = hearers(grammar.response)
     found: dict[str, str] = {}
@@ -50,7 +51,7 @@ def response_homes(grammar: Grammar, asked: Mapping[str, str], told: Mapping[str
 
 
 def hearers(response: ResponseGraph) -> Mapping[str, tuple[Product | Deliver, ...]]:
-    """The products and deliveries that each node's message reaches through maps alone."""
+    """The products and deliveries that each node's message reaches directly or through maps."""
     found: dict[str, tuple[Product | Deliver, ...]] = {node.name: () for node in response.nodes}
     for node in reversed(response.nodes):
         reached = (node,) if isinstance(node, Product | Deliver) else found[node.name]

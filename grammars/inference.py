@@ -1,4 +1,4 @@
-"""The types of an operator's outputs, found by trying it on values as they would come."""
+"""Infers the types of an operator's outputs by calling it on sample values."""
 
 import contextlib
 import warnings
@@ -23,19 +23,19 @@ from antiphon.grammars.typed import unchecked
 from antiphon.grammars.types import Batch, Dimension, EdgeType, Sizes, is_dense
 
 _UNDECLARED = 8
-"""The size of a symbolic dimension that no oracle declares; twice that for a second one, and so on."""
+"""The size of a symbolic dimension that no oracle declares; doubled for each further one."""
 
 _SMALL = 1_000_000
-"""Up to so many numbers in its inputs, and in its parameters, an operator is tried on values; beyond, on torch's meta
-device, which allocates nothing. Not always there: its first use loads a compiler and takes a second."""
+"""Most numbers in the inputs of an operator, and in its parameters, for a trial on values. A larger one is tried on
+torch's meta device, which allocates nothing, but whose first use loads a compiler and takes a second."""
 
 M = TypeVar("M")
-Make: TypeAlias = Callable[[Factory], Callable[..., Any]]  # Any: an operator takes and plays what it will
+Make: TypeAlias = Callable[[Factory], Callable[..., Any]]  # Any: an operator may take and return anything
 
 
 @dataclass(frozen=True)
 class Inferred:
-    """What one call of an operator would play, and the parameters that it holds."""
+    """Types of an operator's outputs, and its parameters. single: it returns one tensor, not a tuple."""
 
     outputs: tuple[EdgeType, ...]
     parameters: tuple[Parameter, ...]
@@ -52,10 +52,11 @@ def infer(
 ) -> Inferred:
     """The output types of `factory` on inputs of these types.
 
-    sizes: those of symbolic dimensions that are declared. upstream: what would be played to it, asked only when it
-    refuses every value that is drawn by its type. The operator is tried at the declared sizes, and with each of them
-    doubled: a dimension that doubles along is symbolic. One that changes otherwise, or any dimension of an operator
-    that takes the declared size alone, is a constant. torch's settings and all random streams are left as they were.
+    sizes: of the symbolic dimensions that are declared. upstream: gives the values that the operator's inputs would
+    have; called only if it refuses all values drawn by type.
+    The operator is tried at the declared sizes, and with each of them doubled. An output dimension that doubles along
+    is symbolic. One that changes otherwise is a constant, and so are all dimensions of an operator that takes the
+    declared size only. torch's settings and all random streams are restored afterwards.
     Raises ShapeError when the shapes do not compose, GrammarError when the operator cannot be made.
     """
     trial = _Trial(who, factory, tuple(inputs), _complete(inputs, sizes), frozenset(sizes))
@@ -63,8 +64,8 @@ def infer(
         warnings.simplefilter("ignore")
         operator = _made_if_small(who, make, factory) if trial.is_small else None
         if operator is None:
-            # Any module may defeat the meta device in its own way, so whatever is raised there, values have the last
-            # word.
+            # A module may fail on the meta device for many reasons. After any error there, a trial on values
+            # decides.
             with contextlib.suppress(*FOREIGN):
                 with torch.device("meta"):
                     operator = make(factory)
@@ -74,7 +75,7 @@ def infer(
 
 
 def make_module(factory: Factory) -> nn.Module:
-    """A player's operator. Raises TypeError when the factory makes something else than a module, or a lazy one."""
+    """The operator of a player. Raises TypeError if the factory makes no module, or a lazy one."""
     module = factory()
     if not isinstance(module, nn.Module):
         raise TypeError(f"it made a {type(module).__name__}, not a torch.nn.Module")
@@ -84,7 +85,7 @@ def make_module(factory: Factory) -> nn.Module:
 
 
 def makes_parameters(factory: Factory, who: str = "") -> bool:
-    """Whether a class makes a module with something to learn; a function stands for itself and makes none."""
+    """Whether a class makes a module with parameters that require a gradient. A function makes none."""
     if not isinstance(factory.target, type):
         return False
     who = who or repr(factory)
@@ -97,8 +98,7 @@ def makes_parameters(factory: Factory, who: str = "") -> bool:
 
 
 def make_operator(factory: Factory) -> Callable[..., Any]:
-    """The callable of a parameterless operator: a class is made with its arguments; a function stands for itself and
-    takes its arguments after the values."""
+    """A parameterless operator: the instance of a class, or a function that takes its arguments after the values."""
     if isinstance(factory.target, type):
         return factory()
     target = unchecked(factory.target)
@@ -112,7 +112,7 @@ Values: TypeAlias = Callable[[Sizes], list[Tensor]]
 
 
 class _Refused(Exception):
-    """An operator raised something on these sizes: its cause."""
+    """The operator raised an error (its `__cause__`) on inputs of these sizes."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class _Played:
 
 @dataclass(frozen=True)
 class _Trial:
-    """An operator that is tried. sizes: of every symbolic dimension of its inputs; declared: those that are settled."""
+    """A trial of an operator. sizes: of all symbols in its inputs. declared: the symbols that an oracle declares."""
 
     who: str
     factory: Factory
@@ -144,9 +144,10 @@ class _Trial:
         return sum(prod(each.sized(self.sizes)) for each in self.inputs) <= _SMALL
 
     def on_values(self, operator: Callable[..., Any], upstream: Upstream | None) -> Inferred:
-        """As `typed`, on the first kind of values that it takes, in the first way. Raises ShapeError if it takes none.
+        """The types from the first kind of values, and the first way of calling, that the operator accepts.
 
-        What is told then is what it said of its very inputs, if they are known, else of normal values.
+        Raises ShapeError if it accepts none. The error is the one for its real inputs if they are known, else for
+        normal values.
         """
         refused: list[_Refused] = []
         for values in self._kinds(upstream):
@@ -160,7 +161,7 @@ class _Trial:
         raise self._refusal(refused[0] if upstream is None else refused[-1])
 
     def typed(self, operator: Callable[..., Any], values: Values, way: "Way | None" = None) -> Inferred:
-        """The types by what is played at the sizes, and with each doubled."""
+        """The types from trials at the sizes, and with each size doubled."""
         first = self._run(operator, values, way, self.sizes)
         others = {symbol: self._doubled(operator, values, way, symbol) for symbol in self.sizes}
         shapes = [
@@ -190,7 +191,7 @@ class _Trial:
             return self._run(operator, values, way, {**self.sizes, symbol: 2 * self.sizes[symbol]})
         except _Refused:
             if symbol in self.declared:
-                return None  # it takes the declared size alone
+                return None  # it takes the declared size only
             raise
 
     def _run(self, operator: Callable[..., Any], values: Values, way: "Way | None", sizes: Sizes) -> _Played:
@@ -272,13 +273,13 @@ class _Trial:
 
 
 def _settled(shapes: Sequence[tuple[Dimension, ...]], other: _Played) -> bool:
-    """Whether what is constant among these shapes is the same in the other trial."""
+    """Whether the constant dimensions of these shapes are the same in the other trial."""
     pairs = (pair for one, two in zip(shapes, other.shapes, strict=True) for pair in zip(one, two, strict=False))
     return all(size == now for size, now in pairs if isinstance(size, int))
 
 
 Way: TypeAlias = Callable[[Callable[..., Any], list[Tensor]], Any]
-"""How an operator is called: whether torch records, and from where on."""
+"""How an operator is called: whether torch records gradients, and whether the inputs are leaves."""
 
 
 def _recorded(operator: Callable[..., Any], values: list[Tensor]) -> Any:
@@ -287,7 +288,7 @@ def _recorded(operator: Callable[..., Any], values: list[Tensor]) -> Any:
 
 
 def _from_leaves(operator: Callable[..., Any], values: list[Tensor]) -> Any:
-    """As what players above have played: an operator may ask for gradients in its inputs."""
+    """With inputs that require a gradient: an operator may differentiate with respect to them."""
     with torch.enable_grad():
         return operator(*(value.detach().requires_grad_() if value.is_floating_point() else value for value in values))
 
@@ -309,11 +310,11 @@ def _complete(inputs: Sequence[EdgeType], sizes: Sizes) -> Sizes:
 
 
 class _TooLarge(Exception):
-    """An operator is being made of more numbers than `_SMALL`."""
+    """The operator has more than `_SMALL` numbers."""
 
 
 class _Counting(TorchFunctionMode):
-    """Stops what makes too many numbers."""
+    """Raises _TooLarge as soon as more than `_SMALL` numbers are made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -332,7 +333,7 @@ _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.r
 
 
 def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any] | None:
-    """The operator; None if it is large."""
+    """The operator; None if it is too large."""
     try:
         with _Counting():
             return make(factory)
@@ -343,7 +344,7 @@ def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any]
 
 
 def made_for(who: str, make: Callable[[Factory], M], factory: Factory) -> M:
-    """What `make` makes of the factory. Raises GrammarError for whatever it raises, or if it exits."""
+    """The result of `make(factory)`. Raises GrammarError for any error in it, and if it exits."""
     try:
         return make(factory)
     except FOREIGN as error:

@@ -1,4 +1,4 @@
-"""Which messages of R are local to neighbours (essay, Remark 4)."""
+"""Classifies the messages of R by how far they go: which of them are local to neighbours (essay, Remark 4)."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from antiphon.grammars.types import Batch, EdgeType
 
 
 class Locality(StrEnum):
-    """How far a message of R goes, and what it took to make it.
+    """How far a message of R goes, and what it is made of.
 
     Two owners are neighbours when one of them takes a value of the other in Q.
 
-    LOCAL: to a neighbour, made of what the sender has from the queries alone, and from the broadcast.
-    BROADCAST: the one number per example that R tells to several owners, like a neuromodulator. It is local to
-    everybody; there is one at most, for of two or more nobody could say which is meant.
-    RELAYED: to a neighbour, but made of messages of R that had to travel first. Remark 4 does not call this local:
-    backpropagation's messages are of this kind, below the topmost.
-    DISTANT: to somebody who is no neighbour.
+    LOCAL: goes to a neighbour; made of what the sender has from the queries and from the broadcast.
+    BROADCAST: the one number per example that R sends to several owners, like a neuromodulator. It counts as local. If
+    R has two or more such messages, none of them is the broadcast.
+    RELAYED: goes to a neighbour, but is made of messages of R that had to travel first. Remark 4 does not call it
+    local. Backpropagation's messages are of this kind, below the topmost one.
+    DISTANT: goes to an owner that is no neighbour.
     """
 
     LOCAL = "local"
@@ -32,16 +32,16 @@ NEAR = frozenset({Locality.LOCAL, Locality.BROADCAST, Locality.RELAYED})
 """Messages between neighbours, and the broadcast."""
 
 LOCAL = frozenset({Locality.LOCAL, Locality.BROADCAST})
-"""What Remark 4 calls local."""
+"""The messages that Remark 4 calls local."""
 
 Travels = Mapping[Port, tuple[str, ...]]
-"""To which other owners each message of R goes."""
+"""The other owners that each message of R goes to."""
 
 
 def localities(
     grammar: Grammar, home: Mapping[str, str], told: Mapping[str, str], travels: Travels
 ) -> Mapping[tuple[Port, str], Locality]:
-    """The locality of every message of R, by its port and its receiver. home, told: where nodes of Q and R are."""
+    """The locality of every message of R, by port and receiver. home, told: the homes of the nodes of Q and of R."""
     near = neighbours(grammar.query, home)
     broadcast = _broadcast(grammar, travels)
     relayed: set[str] = set()
@@ -62,7 +62,7 @@ def localities(
 
 
 def neighbours(query: QueryGraph, home: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
-    """The owners between whom a value travels in Q, in either direction."""
+    """The neighbours of each owner: a value travels between the two in Q, in either direction."""
     found: dict[str, set[str]] = defaultdict(set)
     for node in query.nodes:
         for port in node.inputs:
@@ -80,6 +80,6 @@ def _broadcast(grammar: Grammar, travels: Travels) -> Port | None:
 
 
 def _one_number(kind: EdgeType) -> bool:
-    """Whether a value has one number per example, or one in all."""
+    """Whether a value has one number per example, or one in total."""
     symbolic = [each for each in kind.shape if isinstance(each, Batch)]
     return len(symbolic) <= 1 and all(each.factor == 1 for each in symbolic) and not set(kind.shape) - {1, *symbolic}

@@ -16,15 +16,15 @@ def bellman_gradient_error(
 ) -> Tensor:
     """Mean of (r + gamma (1 - terminated) Q~(s', mu(s')) - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2 (essay, Grammar 4).
 
-    reward, terminated: (batch,); next_value, value: (batch, 1); slope (G) and deviation (eps): (batch, action).
-    A time limit is no termination: it bootstraps.
+    reward, terminated: (batch,); next_value, value: (batch, 1); slope (G) and deviation (eps): (batch, action). The end
+    of an episode by a time limit is no termination: its target still has the term of Q~.
     """
     target = reward + gamma * (1 - terminated) * next_value.squeeze(-1)
     return gradient_perturbation_error(target, value, slope, deviation)
 
 
 def gradient_perturbation_error(reward: Tensor, value: Tensor, slope: Tensor, deviation: Tensor) -> Tensor:
-    """Mean of (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2: a value near mu(s), expanded to first order.
+    """Mean of (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2: the value near mu(s) is expanded to first order.
 
     reward: (batch,); value: (batch, 1); slope (G) and deviation (eps): (batch, action).
     """
@@ -34,15 +34,16 @@ def gradient_perturbation_error(reward: Tensor, value: Tensor, slope: Tensor, de
 def squared_bellman_error(
     reward: Tensor, terminated: Tensor, next_value: Tensor, value: Tensor, gamma: float
 ) -> Tensor:
-    """Mean of (r + gamma (1 - terminated) Q~(s', mu~(s')) - Q(s, a))^2, Q at the action that was taken.
+    """Mean of (r + gamma (1 - terminated) Q~(s', mu~(s')) - Q(s, a))^2, with Q at the action that was taken.
 
-    reward, terminated: (batch,); next_value, value: (batch, 1). A time limit is no termination: it bootstraps.
+    reward, terminated: (batch,); next_value, value: (batch, 1). A time limit is no termination, see
+    `bellman_gradient_error`.
     """
     return bellman_error(reward, terminated, next_value, value, gamma).square().mean()
 
 
 def descended_slope(action: Tensor, slope: Tensor) -> Tensor:
-    """Minus the mean of <G, a>, G held fixed: what Actor brings down when it climbs a slope that it is told.
+    """Minus the mean of <G, a>, with G held fixed: the loss of an Actor that climbs the slope G.
 
     action, slope: (batch, action).
     """

@@ -14,7 +14,7 @@ def negate(message: Tensor) -> Tensor:
 
 @typed
 def add(first: Tensor, *others: Tensor) -> Tensor:
-    """The sum of messages, added from first to last, so that rounding is the same everywhere."""
+    """The sum of messages, added from first to last. The fixed order makes rounding the same everywhere."""
     for message in others:
         first = first + message
     return first
@@ -28,11 +28,11 @@ def scale(message: Tensor, factor: float) -> Tensor:
 
 @typed
 def over_batch(message: Tensor, factor: float = 1.0) -> Tensor:
-    """The message times `factor / batch`: what one example contributes to a mean over the batch (first dimension)."""
+    """The message times `factor / batch`: an example's contribution to a mean over the batch (the first dimension)."""
     return message * (factor / message.shape[0])
 
 
 @typed
 def fixed_matrix(message: Tensor, matrix: Tensor) -> Tensor:
-    """`message @ matrix`, the matrix fixed: shape (batch, n) times (n, m)."""
+    """`message @ matrix` with a fixed matrix: (batch, n) times (n, m)."""
     return torch.matmul(message, matrix)

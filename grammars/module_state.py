@@ -1,4 +1,4 @@
-"""What a module is at a round boundary: its parameters, its buffers, and what else its own `state_dict` tells."""
+"""The state of a module at a round boundary: parameters, buffers, and what else its `state_dict` holds."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,10 +16,10 @@ from antiphon.grammars.types import EdgeType
 def module_state(module: nn.Module, whole: Callable[[Tensor], Tensor] = torch.clone) -> State:
     """The state of a module, in memory of its own.
 
-    parameters: by name, the frozen ones too. buffers: by name. Those that torch does not save are here as well, because
-    an exact continuation needs them; one that is None is here as None. extra: what `state_dict` tells besides, of
-    `get_extra_state`, of hooks and of a module's own way to save.
-    whole: makes the tensor that is kept of a parameter or a buffer.
+    parameters: by name, including frozen ones. buffers: by name. Buffers that torch does not save are included, because
+    an exact continuation needs them; a buffer that is None is included as None. extra: further entries of `state_dict`,
+    from `get_extra_state`, from hooks and from a module's own way to save.
+    whole: makes the copy of a parameter or buffer.
     """
     kept = {name: None if value is None else whole(value.detach()) for name, _, _, value in _buffers(module)}
     return {
@@ -32,14 +32,14 @@ def module_state(module: nn.Module, whole: Callable[[Tensor], Tensor] = torch.cl
 def load_module(
     who: str,
     module: nn.Module,
-    state: Mapping[str, Any],  # Any: a state, as `module_state` tells it
+    state: Mapping[str, Any],  # Any: a state from `module_state`
     placed: Callable[[Tensor, Tensor], Tensor] = lambda saved, own: saved,
 ) -> None:
-    """Make a module what it was: parameters in place, buffers in place where their types are as they were.
+    """Restore a module's state. Parameters are set in place, and so are buffers whose shape and dtype are unchanged.
 
-    The module's own `load_state_dict` is asked first, for what it sets besides; then every parameter and every buffer
-    gets the saved numbers, whatever that made of them. state: a player's, or a clone's. placed: a saved tensor, made
-    ready to be copied into its own. Raises ShapeError, with nothing loaded, when the state is of another module.
+    The module's own `load_state_dict` runs first, because it may set other things. Then every parameter and buffer gets
+    the saved numbers again. state: of a player or of a clone. placed: prepares a saved tensor for the copy into the
+    module's tensor. Raises ShapeError, with nothing loaded, when the state belongs to another module.
     """
     parameters, buffers = _tables(module, state)
     _refuse_other(who, module, parameters, buffers, state["extra"])
@@ -53,7 +53,7 @@ def load_module(
 
 
 def keeps_extra_state(module: nn.Module) -> bool:
-    """Whether torch would ask this very module, not its children, for more than tensors."""
+    """Whether this module itself, not a child, has a `get_extra_state` of its own."""
     return type(module).get_extra_state is not nn.Module.get_extra_state
 
 
@@ -63,7 +63,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _buffers(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor | None]]:
-    """Name, owner, the owner's name for it, and value: of every buffer, also where it is None."""
+    """Of every buffer, also of one that is None: full name, owner, name within the owner, value."""
     for prefix, owner in module.named_modules():
         for key, value in owner._buffers.items():
             yield f"{prefix}.{key}" if prefix else key, owner, key, value
@@ -76,7 +76,7 @@ def _further(module: nn.Module) -> dict[str, Any]:
 
 
 def _tables(module: nn.Module, state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
-    """Parameters and buffers of a state; that of a clone has both in one table."""
+    """Parameters and buffers of a state. The state of a clone has both in one table."""
     if "tensors" not in state:
         return state["parameters"], state["buffers"]
     own = dict(module.named_parameters())
@@ -85,7 +85,7 @@ def _tables(module: nn.Module, state: Mapping[str, Any]) -> tuple[dict[str, Tens
 
 
 def _told(module: nn.Module, ready: Mapping[str, Tensor], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What `load_state_dict` is told: the keys of the module's own, where a tensor may have several."""
+    """The argument for `load_state_dict`. A tensor may have several keys there."""
     names = {id(value): name for name, value in _tensors(module).items()}
     told = module.state_dict(keep_vars=True)
     for key, value in told.items():
@@ -99,7 +99,10 @@ def _own(value: Any) -> Any:
 
 
 def _make_buffers(module: nn.Module, saved: Mapping[str, Tensor | None]) -> None:
-    """A forward pass may register a buffer, replace it by one of another type, or set it to None: as it was saved."""
+    """Make the module's buffers match the saved ones.
+
+    A forward pass may register a buffer, replace it by one of another shape or dtype, or set it to None.
+    """
     for name, owner, key, value in list(_buffers(module)):
         if name not in saved:
             del owner._buffers[key]

@@ -1,12 +1,12 @@
-"""What may be a name: of a player, an oracle, a node, a grammar, a worker.
+"""Which texts may be names of players, oracles, nodes, grammars and workers.
 
-Names become lines of a terminal, letters of a picture, names of files and of actors. Each of these escapes the signs
-that mean something there. None of them can show what is refused here.
+Names appear in terminal output, pictures, file names and names of actors. Each of these places escapes the characters
+that are special there. The names refused here cannot be shown in any of them.
 """
 
 
 def fault_of(name: object) -> str:
-    """What is wrong with a name; nothing where it can be one.
+    """Why a name is not allowed; empty if it is.
 
     >>> fault_of("[/x] <b>"), fault_of("a\\x1b[31m"), fault_of("")
     ('', "holds '\\\\x1b', which cannot be printed", 'is empty')

@@ -1,4 +1,4 @@
-"""Numbers that come from outside: annotations that say which are meant (`typed` checks them), and how one is told."""
+"""Annotations for the range of a number and the length of a sequence (`typed` checks them); a short text of a value."""
 
 import math
 from collections.abc import Sequence, Sized
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 LONGEST = 2_000_000.0
-"""Seconds of the longest wait, 23 days: several libraries count milliseconds in 31 bits."""
+"""The longest wait in seconds, 23 days. Several libraries count milliseconds in 31 bits."""
 
 LARGEST = 2**63 - 1
-"""The largest whole number that the libraries below take."""
+"""The largest integer that the libraries in use accept."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """In an annotation that `typed` checks: which numbers are meant. above: `least` itself is none of them."""
+    """Range of a number, in an annotation that `typed` checks. above: `least` itself is excluded."""
 
     least: float
     most: float = math.inf
@@ -30,7 +30,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Items:
-    """In an annotation that `typed` checks: how many items a sequence has."""
+    """Number of items of a sequence, in an annotation that `typed` checks."""
 
     least: int
     most: float = math.inf
@@ -54,14 +54,14 @@ Image: TypeAlias = Annotated[Sequence[Count], Items(3, 3)]
 
 
 def told(value: object) -> str:
-    """A value with its type, briefly.
+    """The value with its type, in a short text.
 
     >>> told("3"), told(None)
     ("'3' (a str)", 'None')
     """
     try:
         text = repr(value)
-    except Exception:  # Python writes no number of thousands of digits, and an object of a user may raise anything
+    except Exception:  # Python refuses to write a number of thousands of digits; a user's object may raise anything
         text = "a value that cannot be written"
     text = text if len(text) <= 60 else f"{text[:57]}..."
     return text if value is None else f"{text} (a {type(value).__name__})"

@@ -1,4 +1,4 @@
-"""What a grammar optimizes: losses and a direction, both explicit (essay, Definition 2)."""
+"""The objective of a grammar: losses and a direction, both explicit (essay, Definition 2)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,31 +9,31 @@ from antiphon.grammars.typed import typed
 
 
 class Direction(StrEnum):
-    """Which way the objective is to go."""
+    """Whether the objective is minimised or maximised."""
 
     MINIMISE = "minimise"
     MAXIMISE = "maximise"
 
 
 def sign_of(direction: Direction) -> float:
-    """+1 to minimise and -1 to maximise: what an objective is multiplied by to become something to be minimised.
+    """+1 to minimise, -1 to maximise. An objective times this sign is to be minimised.
 
-    A representation is at a local minimum of an objective that is minimised, and at a local maximum of one that is
-    maximised; Definition 4 of the essay has these crossed.
+    A representation is at a local minimum of a minimised objective, and at a local maximum of a maximised one.
+    Definition 4 of the essay has these two exchanged.
     """
     return 1.0 if direction is Direction.MINIMISE else -1.0
 
 
 @dataclass(frozen=True)
 class Objective:
-    """The sum of some losses, and the direction in which it is to go. Each loss is a mean over its batch."""
+    """The sum of some losses, and the direction of optimization. Each loss is a mean over its batch."""
 
     losses: tuple[Port, ...]
     direction: Direction = Direction.MINIMISE
 
     @property
     def sign(self) -> float:
-        """The seed of every loss: what players hear is always to be minimised."""
+        """The seed of every loss. With it, players always receive gradients of something to minimise."""
         return sign_of(self.direction)
 
     def __repr__(self) -> str:
@@ -42,11 +42,11 @@ class Objective:
 
 @typed
 def minimise(*losses: Value) -> Objective:
-    """The sum of these losses is to go down."""
+    """The objective that minimises the sum of these losses."""
     return Objective(tuple(loss.port for loss in losses), Direction.MINIMISE)
 
 
 @typed
 def maximise(*losses: Value) -> Objective:
-    """The sum of these losses is to go up."""
+    """The objective that maximises the sum of these losses."""
     return Objective(tuple(loss.port for loss in losses), Direction.MAXIMISE)

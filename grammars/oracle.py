@@ -1,4 +1,4 @@
-"""Oracles: what a grammar knows of them (a declaration), and what a live one must do (a protocol)."""
+"""Oracles: the declaration that a grammar holds, and the protocol of a live oracle."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from antiphon.grammars.types import EdgeType
 
 
 class Box(StrEnum):
-    """What an oracle answers: values only, or gradients as well (essay, Definition 3)."""
+    """What an oracle answers: values only (black), or gradients as well (gray) (essay, Definition 3)."""
 
     BLACK = "black"
     GRAY = "gray"
 
 
 State: TypeAlias = dict[str, Any]
-"""Nested dicts, lists and tuples whose leaves are tensors, numbers, strings, booleans or None, as checkpoints hold."""
+"""Nested dicts, lists and tuples of tensors, numbers, strings, booleans and None, as a checkpoint stores them."""
 
 
 @typed
@@ -30,8 +30,8 @@ State: TypeAlias = dict[str, Any]
 class Question:
     """One query that an oracle can answer.
 
-    inputs: the types it takes; outputs: the types it answers, of zeroth order.
-    A gray question is differentiable: its answer may be asked for a vector-Jacobian product.
+    inputs: the types it takes. outputs: the types of its answer, of zeroth order. A gray question is differentiable: it
+    can be asked for a vector-Jacobian product of its answer.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Question:
 @typed
 @dataclass(frozen=True)
 class OracleDeclaration:
-    """An oracle as a grammar sees it: how it is made on its worker, what it can be asked, how large its batches are.
+    """An oracle as a grammar sees it: how to make it on its worker, its questions, and the sizes of its batches.
 
     factory: called on the oracle's worker with the keyword `seed` (an integer); returns an `Oracle`.
-    questions: the first is the one that is meant when the oracle's handle is called without a name.
+    questions: a call of the oracle's handle asks the first of them.
     sizes: the size of every symbolic dimension (`Batch`) that its types introduce.
     """
 
@@ -59,7 +59,7 @@ class OracleDeclaration:
         return next((question for question in self.questions if question.name == name), None)
 
     def make(self, seed: int) -> "Oracle":
-        """The live oracle; its randomness, if any, is to come from `seed` alone."""
+        """The live oracle. All its randomness has to come from `seed`."""
         return self.factory.target(*self.factory.arguments, **dict(self.factory.keywords), seed=seed)
 
 
@@ -67,8 +67,8 @@ class OracleDeclaration:
 class Oracle(Protocol):
     """A live oracle, hosted by one worker.
 
-    `answer` is called in a fixed order within a round. What it returns must match the declared types; the tensors it is
-    handed are valid until the end of the round only, so what it keeps it copies.
+    `answer` is called in a fixed order within a round. The answers must have the declared types. The input tensors are
+    valid only until the end of the round: the oracle must copy what it keeps.
     """
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
@@ -84,26 +84,26 @@ class Oracle(Protocol):
         ...
 
     def report(self) -> Mapping[str, float]:
-        """Figures for the run's metrics since the last report (for Nature: episode returns). May be empty."""
+        """Metrics of the run since the last report (for Nature: episode returns). May be empty."""
         ...
 
     def close(self) -> None:
-        """Release what is held outside this process's memory."""
+        """Release resources outside this process's memory."""
         ...
 
 
 class Memoryless(ABC):
-    """An oracle whose answers are functions of its seed, the round and what it is asked: there is nothing to save."""
+    """An oracle whose answers depend only on its seed, the round and the inputs. It has no state to save."""
 
     @abstractmethod
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer one question in round `round` (from 0)."""
 
     def state(self) -> State:
-        """Nothing: the next answer depends on no earlier one."""
+        """Empty: the next answer does not depend on earlier ones."""
         return {}
 
-    def load(self, state: State) -> None:  # noqa: B027 - nothing to do is what it does
+    def load(self, state: State) -> None:  # noqa: B027 - does nothing on purpose
         """Nothing to do."""
 
     def report(self) -> Mapping[str, float]:

@@ -1,7 +1,7 @@
-"""Stated partitions of an output space: which outputs count as the same one (essay, Definition 1).
+"""Partitions of an output space: they state which outputs count as the same (essay, Definition 1).
 
-Of a function into the reals no two inputs need ever share an output, so its semantics is only as coarse as one says it
-is. What is said is a value: it can be printed and compared, and stands beside whatever is concluded from it.
+Two inputs of a real-valued function rarely share an output. So its semantics needs a statement of which outputs are the
+same. A partition is this statement as a value: it can be printed, compared, and stored beside the results.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from antiphon.grammars.typed import typed
 
 
 class Partition(Protocol):
-    """Sends outputs, (n, ...), to the cells they lie in: integers, (n, ...); equal rows are the same cell."""
+    """Maps outputs, (n, ...), to cells: integers, (n, ...). Equal rows are the same cell."""
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ class Partition(Protocol):
 @typed
 @dataclass(frozen=True)
 class Itself:
-    """Every output is a cell of its own: for functions into a finite set, such as labels."""
+    """Every output is a cell of its own. For functions into a finite set, such as labels."""
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class Itself:
 @typed
 @dataclass(frozen=True)
 class Largest:
-    """The class of the largest logit, the first of those that tie: (n, classes) -> (n,). A classifier's convention."""
+    """The class with the largest logit, the first in a tie: (n, classes) -> (n,). The usual reading of a classifier."""
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
@@ -48,14 +48,14 @@ class Largest:
                 f"Largest() was given outputs of shape {tuple(outputs.shape)}; expected (inputs, classes), a logit for "
                 "each class. State another partition, such as Threshold() for one logit."
             )
-        # torch.argmax does not say which of equal ones it takes.
+        # torch.argmax does not define which of several equal logits it takes.
         return (outputs == outputs.amax(1, keepdim=True)).to(torch.uint8).cummax(1).values.eq(0).sum(1)
 
 
 @typed
 @dataclass(frozen=True)
 class Threshold:
-    """Whether each number lies above `at`: (n, ...) -> 0 or 1, (n, ...)."""
+    """Whether each number is above `at`: (n, ...) -> 0 or 1, (n, ...)."""
 
     at: float = 0.0
 
@@ -68,8 +68,9 @@ class Threshold:
 @typed
 @dataclass(frozen=True)
 class Grid:
-    """Cubes of side `width`, one of which begins at `origin`: number by number, the k with
-    origin + k width <= y < origin + (k + 1) width.
+    """Cubes of side `width`, one of which begins at `origin`.
+
+    The cell of a number y is the integer k with origin + k width <= y < origin + (k + 1) width.
 
     >>> Grid(0.5)(torch.tensor([-0.1, 0.0, 0.49, 0.5]))
     tensor([-1,  0,  0,  1])
@@ -87,9 +88,9 @@ class Grid:
 @typed
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest of given prototypes by Euclidean distance, the first of those that tie: (n, d) -> (n,).
+    """The index of the nearest prototype by Euclidean distance, the first one in a tie: (n, d) -> (n,).
 
-    prototypes: of d numbers each; for outputs of shape (n,) of one.
+    prototypes: each of d numbers, or of one number for outputs of shape (n,).
 
     >>> Nearest(((0.0, 0.0), (1.0, 1.0)))(torch.tensor([[0.2, 0.1], [0.9, 2.0]]))
     tensor([0, 1])

@@ -1,6 +1,6 @@
-"""Whether a module plays what its class says, and nothing besides: no hook, no replaced method, no computed weight.
+"""Whether a module computes just what its class says: no hook, no replaced method, no computed weight.
 
-Whoever reads a module's parts instead of calling it asks here first.
+Code that reads the parts of a module instead of calling it checks this first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as shared
 
 Tables: TypeAlias = list[Mapping[Any, Any]]
-"""Dicts that torch or Python keeps, by whatever keys."""
+"""Dicts of torch or Python, with keys of any type."""
 
 GLOBAL_HOOKS: Tables = [
     shared._global_forward_hooks,
@@ -19,10 +19,10 @@ GLOBAL_HOOKS: Tables = [
     shared._global_backward_hooks,
     shared._global_backward_pre_hooks,
 ]
-"""Hooks of every module in this process: the very dicts in which torch keeps them."""
+"""Hooks of all modules in this process: the dicts in which torch keeps them."""
 
 METHODS = "forward", "__call__", "_call_impl", "_wrapped_call_impl", "__getattr__", "__iter__"
-"""Through which a module is played."""
+"""Methods through which a module is called, or finds its parts."""
 
 _HOME = shared.__file__.removesuffix("module.py")
 _HARMLESS = frozenset(
@@ -31,12 +31,12 @@ _HARMLESS = frozenset(
 
 
 def hooks_of(module: nn.Module) -> Tables:
-    """The dicts in which torch keeps the hooks of this very module."""
+    """The dicts in which torch keeps the hooks of this module itself."""
     return [module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks]
 
 
 def backward_hooks_of(function: object) -> Tables:
-    """The dicts with every hook that torch calls on the way back through a module and its children."""
+    """The dicts with all hooks that torch calls in the backward pass of a module and its children."""
     if not isinstance(function, nn.Module):
         return []
     own = (table for each in function.modules() for table in (each._backward_hooks, each._backward_pre_hooks))
@@ -44,9 +44,10 @@ def backward_hooks_of(function: object) -> Tables:
 
 
 def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether to call this very module is to play the forward of torch's class `kind` on its parts.
+    """Whether a call of this module is the forward of torch's class `kind` on its parts.
 
-    A class of `kind` that adds a way to make it, and overrides nothing of `kind`, is as good. Parts are not looked at.
+    A subclass of `kind` may add a constructor but override nothing else of `kind`. The parts themselves are not
+    checked.
 
     >>> layer = nn.Linear(2, 2)
     >>> is_plain(layer, nn.Linear), is_plain(nn.utils.parametrizations.weight_norm(layer), nn.Linear)
@@ -62,13 +63,13 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
 
 
 def is_torchs(kind: type[nn.Module]) -> bool:
-    """Whether nobody replaced how this class of torch's plays."""
+    """Whether forward and call of this class of torch are torch's own code, and not replaced."""
     codes = [getattr(getattr(kind, name), "__code__", None) for name in METHODS if hasattr(kind, name)]
     return all(code is not None and code.co_filename.startswith(_HOME) for code in codes)
 
 
 def is_plain_parameter(value: object) -> bool:
-    """Whether it is a parameter of real numbers that is told its gradient, and nobody changes that on the way."""
+    """Whether the value is a parameter of real numbers that gets its gradient unchanged: no hook, no sparse layout."""
     return (
         type(value) is nn.Parameter
         and value.requires_grad
@@ -80,12 +81,12 @@ def is_plain_parameter(value: object) -> bool:
 
 
 def is_hooked(parameters: Iterable[Tensor]) -> bool:
-    """Whether somebody asked torch to be called with the gradient of one of these."""
+    """Whether a hook is registered on the gradient of one of these tensors."""
     return any(each._backward_hooks or each._post_accumulate_grad_hooks for each in parameters)
 
 
 def is_affine(module: nn.Module) -> bool:
-    """Whether it plays x W^t + b, W and b parameters of its own."""
+    """Whether the module computes x W^t + b with parameters W and b of its own (b may be missing)."""
     if (
         type(module) is not nn.Linear
         or not is_plain(module, nn.Linear)

@@ -1,4 +1,4 @@
-"""Which nodes of a grammar are played in a round: the passes that rest, the players that do not move."""
+"""Which nodes of a grammar are played in a round: some passes rest, and some players do not move."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from antiphon.grammars.maps import add
 from antiphon.grammars.response import Deliver, Map, Product, ResponseNode, Seed, Tap
 
 Moves = Mapping[str, Cadence]
-"""The rounds in which a player moves; every round, for players that it leaves out."""
+"""The rounds in which each player moves. A player that is not listed moves in every round."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,11 @@ class Playing:
 
 
 def playing(grammar: Grammar, round: int, moves: Moves) -> Playing:
-    """A node of Q is asked when its pass plays. A node of R is told when what it needs is there and somebody whom it
-    leads to moves: a response that nobody's cadence needs is not computed."""
+    """The nodes that are played in `round`.
+
+    A node of Q is played when its pass is active. A node of R is played when its inputs are available and it leads to a
+    player that moves in this round.
+    """
     query = grammar.query
     active = {name for name, cadence in query.cadences.items() if cadence.active(round)}
     asked = frozenset(node.name for node in query.nodes if node.query_pass in active)
@@ -53,6 +56,6 @@ def _possible(node: ResponseNode, asked: frozenset[str], possible: set[str]) -> 
         case Product(of=name):
             return name in asked and all(there)
         case Map(operation=operation) if operation.target is add:
-            return any(there)  # a message whose pass rests is left out of a sum
+            return any(there)  # a sum leaves out messages whose pass rests
         case _:
             return all(there)

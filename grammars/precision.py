@@ -1,6 +1,6 @@
-"""A grammar in double precision: the same graphs and edits, so that rounding does not hide errors.
+"""Rewrites a grammar in double precision: the same graphs and edits, so that rounding does not hide errors.
 
-It is played `in_double`, which takes care of what modules and operators compute.
+It has to be played within `in_double`, which converts what modules and operators compute.
 """
 
 import contextlib
@@ -21,11 +21,10 @@ from antiphon.grammars.types import EdgeType
 
 
 def in_float64(grammar: Grammar) -> Grammar:
-    """The grammar with every narrower float made float64: parameters, edges, and the tensors that operators carry;
-    narrower complex numbers complex128. One without any is returned as it is.
+    """The grammar in float64 (complex128 for complex numbers): parameters, edges, and tensors in operators.
 
-    Players start from the same numbers. A black box goes on computing as it was written, and what it takes and answers
-    is converted.
+    A grammar without narrower floats is returned as it is. Players start from the same numbers. A black box still
+    computes in its own precision; its inputs and answers are converted.
     """
     query = grammar.query
     kinds = {each.dtype for node in query.nodes for each in node.outputs}
@@ -49,21 +48,21 @@ def in_float64(grammar: Grammar) -> Grammar:
 
 
 def make_double(factory: Factory) -> nn.Module:
-    """The module that a player's factory makes, in double."""
+    """The module of a player's factory, converted to double."""
     with as_declared():
         made = factory()
     return _doubled(made)
 
 
 def _doubled(module: nn.Module) -> nn.Module:
-    """Its parameters and buffers made double, by torch's own way of moving them; tied ones are still tied."""
-    kept: dict[int, tuple[Tensor, Tensor]] = {}  # with the narrow ones, so that no two have one id
+    """The module with double parameters and buffers, by torch's own way to convert. Tied ones stay tied."""
+    kept: dict[int, tuple[Tensor, Tensor]] = {}  # keeps the narrow ones alive, so that ids stay unique
     return module._apply(lambda each: kept.setdefault(id(each), (each, widened(each)))[1])
 
 
 @final
 class DoubleOracle:
-    """An oracle of single precision, asked and answering in double; of a gray one, the answers are computed in it."""
+    """An oracle of single precision that takes and gives doubles. A gray oracle also computes its answers in double."""
 
     def __init__(self, inner: OracleDeclaration, *, seed: int) -> None:
         self._questions = {each.name: each for each in inner.questions}
@@ -71,7 +70,7 @@ class DoubleOracle:
             self._inner = inner.make(seed)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """As the inner oracle."""
+        """The answer of the inner oracle, in double."""
         asked = self._questions[question]
         with as_declared() if asked.box is Box.BLACK else contextlib.nullcontext():
             told = [each.to(kind.dtype) for each, kind in zip(inputs, asked.inputs, strict=True)]
@@ -79,19 +78,19 @@ class DoubleOracle:
             return widened((answers,) if isinstance(answers, Tensor) else tuple(answers))
 
     def state(self) -> State:
-        """Of the inner oracle."""
+        """The state of the inner oracle."""
         return self._inner.state()
 
     def load(self, state: State) -> None:
-        """Of the inner oracle."""
+        """Load a state of the inner oracle."""
         self._inner.load(state)
 
     def report(self) -> Mapping[str, float]:
-        """Of the inner oracle."""
+        """The report of the inner oracle."""
         return self._inner.report()
 
     def close(self) -> None:
-        """Of the inner oracle."""
+        """Close the inner oracle."""
         self._inner.close()
 
 
@@ -123,7 +122,7 @@ def _oracle(declaration: OracleDeclaration) -> OracleDeclaration:
 
 
 def _operation(factory: Factory) -> Factory:
-    """An operator of the same values, computed in double; torch's functions and ours compute in what they are given."""
+    """The same operator in double. Functions of torch and antiphon compute in the dtype of their inputs."""
     home = getattr(factory.target, "__module__", "").partition(".")[0]
     if not isinstance(factory.target, type) and home in ("torch", "antiphon"):
         return Factory(factory.target, widened(factory.arguments), widened(factory.keywords))
@@ -132,7 +131,7 @@ def _operation(factory: Factory) -> Factory:
 
 @final
 class DoubleOperator(nn.Module):
-    """An operator without parameters, in double: a class, so that it is made before it is called."""
+    """A parameterless operator in double. It is a class, so that it is made once before it is called."""
 
     def __init__(self, factory: Factory) -> None:
         super().__init__()
@@ -141,6 +140,6 @@ class DoubleOperator(nn.Module):
         self.inner = _doubled(made) if isinstance(made, nn.Module) else made
 
     def forward(self, *values: Tensor) -> Any:  # Any: a tensor or a tuple of them
-        """As the inner one."""
+        """The outputs of the inner operator, in double."""
         with in_double():
             return widened(self.inner(*values))

@@ -1,4 +1,4 @@
-"""Settings of torch that change numbers: what a run carries from its driver to its workers, and what it pins."""
+"""Settings of torch that change numbers: a run copies them from its driver to its workers, or fixes them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -9,7 +9,7 @@ import torch
 
 
 class _Setting(NamedTuple):
-    """One setting of torch: how it is read, and how it is set. Any: settings have many types."""
+    """One setting of torch: a function that reads it and one that sets it. Any: settings have many types."""
 
     read: Callable[[], Any]
     set: Callable[[Any], Any]
@@ -20,7 +20,7 @@ def _attribute(of: Any, name: str) -> _Setting:  # Any: a module of torch.backen
 
 
 def _flushes_denormals() -> bool:
-    # torch tells nobody; the flag is of the thread, and Python's own arithmetic obeys it too.
+    # torch has no getter. The flag belongs to the thread, and Python's own arithmetic obeys it too.
     return torch.full((), 1e-308, dtype=torch.float64).div(4).item() == 0.0
 
 
@@ -53,23 +53,25 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class ProcessState:
-    """torch's settings that change numbers, as they were in the driver: pairs of name and value."""
+    """The values of torch's settings that change numbers, as pairs of name and value."""
 
     settings: tuple[tuple[str, Any], ...]  # Any: see `_Setting`
 
     @classmethod
     def here(cls) -> "ProcessState":
-        """Those of this process and thread."""
+        """The current settings of this process and thread."""
         return cls(tuple(_read().items()))
 
     def enter(self) -> None:
-        """Make them those of this process and thread."""
+        """Apply these settings to this process and thread."""
         self._change(dict(ProcessState.here().settings))
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Theirs inside, the caller's afterwards, and what a run pins: gradients recorded, no autocast, torch's default
-        device the CPU."""
+        """Apply these settings inside the context, and restore the caller's afterwards.
+
+        Fixed inside, as in a run: gradients enabled, no autocast, and the CPU as torch's default device.
+        """
         before = ProcessState.here()
         self._change(dict(before.settings))
         try:
@@ -87,7 +89,7 @@ class ProcessState:
 def _read() -> dict[str, Any]:  # Any: see `_Setting`
     found = {}
     for name, setting in _SETTINGS.items():
-        with suppress(RuntimeError):  # torch refuses to tell some where its old and its new interface were mixed
+        with suppress(RuntimeError):  # torch refuses to read some settings after a mix of its old and its new interface
             found[name] = setting.read()
     return found
 

@@ -1,16 +1,16 @@
-"""Computing in float64 what was written in float32: no line of it changes, only what torch computes with.
+"""Computes in float64 what was written for float32: the code stays the same, torch's operations change.
 
-While `in_double` is active, torch's dispatcher (`TorchDispatchMode`) puts float64 in the place of every narrower float
-that an operation is given, is asked for or would make, and complex128 in the place of narrower complex numbers. So
-`torch.zeros(n, 6)`, `.float()`, `.to(torch.bfloat16)`, a constant of numpy's, and the backward of a
-`torch.autograd.Function` all compute in float64. `torch.autocast` leaves float64 alone by itself. Rounding to a
-narrower float is the identity for a derivative, so without it a network is the same function of real numbers.
+While `in_double` is active, torch's dispatcher (`TorchDispatchMode`) replaces every narrower float by float64, and
+every narrower complex number by complex128: in the inputs of an operation, in the dtypes it is asked for, and in its
+results. So `torch.zeros(n, 6)`, `.float()`, `.to(torch.bfloat16)`, a constant of numpy's, and the backward of a
+`torch.autograd.Function` all compute in float64. `torch.autocast` leaves float64 alone by itself. For a derivative,
+rounding to a narrower float is the identity; so without the rounding a network is the same function of real numbers.
 
-Why not otherwise: `torch.set_default_dtype` reaches no `.float()`; a `TorchFunctionMode` is off inside the function
-that it was called for, so it misses derivatives written by hand, TorchScript, and functions made of functions.
+Rejected: `torch.set_default_dtype` does not reach `.float()`. A `TorchFunctionMode` is off inside the function that it
+was called for, so it misses hand-written derivatives, TorchScript, and functions made of functions.
 
-Two things are left as they are: a tensor that is written into or viewed keeps its dtype, since others may hold it too;
-and code that reads bits, or asks for a dtype by name, sees float64 and may refuse it.
+Two limits: a tensor that is written into or viewed keeps its dtype, because other code may hold it too. Code that reads
+bits, or compares dtypes by name, sees float64 and may refuse it.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ WIDE: Mapping[torch.dtype, torch.dtype] = {
     torch.complex32: torch.complex128,
     torch.complex64: torch.complex128,
 }
-"""What is computed in the place of what."""
+"""From each narrow dtype to the dtype that replaces it."""
 
 _DENSE = {torch.ops.aten._efficientzerotensor.default: torch.ops.aten.zeros.default}  # pyright: ignore
-"""Zeros without memory, which derivatives of derivatives make: under any dispatch mode torch 2.13 crashes on them."""
+"""Zeros without memory, which derivatives of derivatives make. torch 2.13 crashes on them under any dispatch mode."""
 
 
 @final
@@ -59,14 +59,14 @@ _ACTIVE: ContextVar[bool] = ContextVar("antiphon_in_double", default=False)
 
 @contextlib.contextmanager
 def in_double() -> Iterator[None]:
-    """In this thread, and in backward passes that it starts, operations compute in float64."""
+    """Operations compute in float64, in this thread and in the backward passes that it starts."""
     with contextlib.nullcontext() if _ACTIVE.get() else _Promotion(), _active(True):
         yield
 
 
 @contextlib.contextmanager
 def as_declared() -> Iterator[None]:
-    """Operations compute in the dtypes that they were written in, within `in_double` too."""
+    """Operations compute in the dtypes in which they were written, even within `in_double`."""
     with _active(False):
         yield
 
@@ -81,7 +81,7 @@ def _active(whether: bool) -> Iterator[None]:
 
 
 def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and mappings of them
-    """Narrow floats made float64, complex numbers complex128, at every depth; everything else as it is."""
+    """Narrow floats become float64 and narrow complex numbers complex128, at every depth. All else stays as it is."""
     if isinstance(value, Tensor):
         return value.to(WIDE[value.dtype]) if value.dtype in WIDE else value
     if isinstance(value, torch.dtype):
@@ -95,7 +95,7 @@ def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and 
 
 @cache
 def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: as above
-    """The arguments that an operation writes into, position and name; whether it only looks at what it is given."""
+    """The arguments that an operation writes into, by position; and whether the operation only returns views."""
     schema = func._schema
     written = {
         place: each.name
@@ -103,11 +103,11 @@ def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: as above
         if each.alias_info is not None and each.alias_info.is_write
     }
     looks = not written and any(each.alias_info is not None for each in schema.returns)
-    return written, looks and func is not torch.ops.aten.lift_fresh.default  # which `torch.tensor` ends with
+    return written, looks and func is not torch.ops.aten.lift_fresh.default  # the last operation of `torch.tensor`
 
 
 def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """What is written into stays as it is, and a narrow one gets narrow numbers. Any: as above."""
+    """Run an operation that writes into a tensor: it keeps its dtype, other inputs are converted. Any: as above."""
     target, names = _dtype_of(written, args, kwargs), written.values()
     change = widened if target is None or target not in WIDE else partial(_like, target)
     args = tuple(each if place in written else change(each) for place, each in enumerate(args))
@@ -123,7 +123,7 @@ def _dtype_of(written: Mapping[int, str], args: Sequence[Any], kwargs: Mapping[s
 
 
 def _like(dtype: torch.dtype, value: Any) -> Any:  # Any: an argument
-    """Floats in the narrow dtype of the tensor that they are written into, which no kernel converts; others as is."""
+    """Floats in the dtype of the tensor that they are written into (no kernel converts them); others as they are."""
     if isinstance(value, Tensor):
         fits = value.dtype.is_complex == dtype.is_complex and (value.is_floating_point() or value.is_complex())
         return value.to(dtype) if fits else value

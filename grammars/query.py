@@ -1,4 +1,4 @@
-"""The Query graph: who is asked what, in which order (essay, Definitions 6 and 7)."""
+"""The Query graph: which nodes are asked, on which inputs, and in which order (essay, Definitions 6 and 7)."""
 
 import functools
 from collections import Counter
@@ -20,7 +20,7 @@ from antiphon.grammars.types import EdgeType
 
 
 class Kind(StrEnum):
-    """What stands at a node of Q."""
+    """The kind of a node of Q."""
 
     ORACLE = "oracle"
     PLAYER = "player"
@@ -51,11 +51,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class PlayerDeclaration:
-    """What a player is: the operator it parametrizes. How it optimizes belongs to its agent, given at launch.
+    """A player: the operator that it parametrizes. Its optimizer belongs to its agent, which is given at launch.
 
     factory: makes a `torch.nn.Module`; called on the player's worker under the player's seed.
-    parameters: its parameter space, in the order of `named_parameters`; a response is one vector of all of them.
-    part_of: the player under whose seed it is made instead, of which it takes its part; empty for a whole player.
+    parameters: its parameter space, in the order of `named_parameters`. A response is one vector over all of them.
+    part_of: for a part of a refined player, the name of that player. The part is made under that player's seed. Empty
+    for a whole player.
     """
 
     name: str
@@ -65,7 +66,7 @@ class PlayerDeclaration:
 
     @property
     def seeded_as(self) -> str:
-        """The name that its seed is drawn by: players refined from one begin where that one would have begun."""
+        """The name that its seed depends on. Parts of one player share it, so they start as the whole would have."""
         return self.part_of or self.name
 
     @property
@@ -77,9 +78,9 @@ class PlayerDeclaration:
 @typed
 @dataclass(frozen=True)
 class CloneDeclaration:
-    """A copy of a player that follows it: softly (`soft` in (0, 1], each time) or entirely (`soft` is None).
+    """A copy of a player that follows it: by a fraction `soft` in (0, 1] each time, or entirely if `soft` is None.
 
-    It follows after the moves of every round in which `cadence` is active. Nobody optimizes it and no gradient enters.
+    It follows after the moves of every round in which `cadence` is active. It has no optimizer, and no gradient enters.
     """
 
     name: str
@@ -98,7 +99,7 @@ class NamedOracle:
 
 @dataclass(frozen=True)
 class QueryPass:
-    """Some of Q's nodes that are asked together, in the rounds of their cadence (acting, learning)."""
+    """Nodes of Q that are asked together, in the rounds of their cadence (acting, learning)."""
 
     name: str
     cadence: Cadence = Cadence()
@@ -106,7 +107,7 @@ class QueryPass:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One time that a brick is asked: its name, and which time it is, from 1."""
+    """One use of a brick: the brick's name and the number of the use, from 1."""
 
     brick: str
     number: int = 1
@@ -117,9 +118,9 @@ class Node:
     """One node of Q.
 
     owner: the player, clone or oracle that is asked here; for an operator or a loss its own name.
-    question: which of the oracle's questions; empty elsewhere.
+    question: the oracle's question that is asked; empty elsewhere.
     operator: what an operator or loss node computes; None elsewhere.
-    within: the uses of bricks that it is part of, the outermost first. It plays no part in what is computed.
+    within: the uses of bricks that contain the node, the outermost first. It does not influence what is computed.
     """
 
     name: str
@@ -142,10 +143,10 @@ class Node:
 @typed
 @dataclass(frozen=True)
 class QueryGraph:
-    """A frozen Query graph: its nodes in the order in which they are asked.
+    """A frozen Query graph: its nodes, in the order in which they are asked.
 
-    An oracle's questions are answered in that order, within a round. Built by a `QueryDraft`, or by hand.
-    Raises GrammarError for a name used twice, an input that comes from nowhere, a cycle, or an edge between passes.
+    Within a round, an oracle answers its questions in that order. The graph is built by a `QueryDraft`, or by hand.
+    Raises GrammarError for a name used twice, an input that no node plays, a cycle, or an edge between passes.
     """
 
     nodes: tuple[Node, ...]
@@ -186,20 +187,20 @@ class QueryGraph:
         return self.by_name[port.node].outputs[port.index]
 
     def box_of(self, node: Node) -> Box:
-        """Whether a node may be asked for a gradient: operators are gray, an oracle's question is as declared."""
+        """Whether a node can be asked for a gradient. Operators are gray; an oracle's question is as declared."""
         if node.kind is not Kind.ORACLE:
             return Box.GRAY
         return self.question_of(node).box
 
     def question_of(self, node: Node) -> Question:
-        """The declaration of what an oracle node asks."""
+        """The declaration of the question that an oracle node asks."""
         oracle = next(oracle for oracle in self.oracles if oracle.name == node.owner)
         question = oracle.declaration.question(node.question)
         assert question is not None  # held by _refuse_unknown_owners
         return question
 
     def players_above(self, port: Port) -> frozenset[str]:
-        """The players that a gradient of this value would lead to, within its pass: no path through a clone counts."""
+        """The players that a gradient of this value reaches, within its pass. Paths through a clone do not count."""
         found: dict[str, None] = {}
         waiting = [port.node]
         while waiting:
@@ -210,18 +211,18 @@ class QueryGraph:
         return frozenset(node.owner for name in found if (node := self.by_name[name]).kind is Kind.PLAYER)
 
     def is_played_by_someone(self, port: Port) -> bool:
-        """Whether there are any `players_above`; asked of every node, so it is kept for all."""
+        """Whether there are `players_above`. Cached for all nodes, because it is needed for each of them."""
         return port.node in self._influenced
 
     def players_in(self, name: str) -> tuple[str, ...]:
-        """The players of the brick of that name, in the order of asking; of a player, itself."""
+        """The players of the brick of that name, in the order of asking; of a player's name, the player itself."""
         asked = (node for node in self.nodes if node.kind is Kind.PLAYER)
         inside = (node.owner for node in asked if any(use.brick == name for use in node.within))
         return tuple(dict.fromkeys(inside)) or (name,)
 
     @functools.cached_property
     def _influenced(self) -> frozenset[str]:
-        # Not the players themselves: a set for each node grows with the square of a chain's length.
+        # A flag, not the set of players: a set for each node would be quadratic in the length of a chain.
         found: set[str] = set()
         for node in self.nodes:
             if node.kind is Kind.PLAYER or any(name in found for name in self._sources(node)):
@@ -230,7 +231,7 @@ class QueryGraph:
 
     @staticmethod
     def _sources(node: Node) -> tuple[str, ...]:
-        """The nodes that a gradient goes on to: none behind a clone."""
+        """The nodes that a gradient at this node passes on to. A clone passes it on to none."""
         return () if node.kind is Kind.CLONE else tuple(port.node for port in node.inputs)
 
     def __repr__(self) -> str:
@@ -295,7 +296,7 @@ def _refuse_unknown_owners(graph: QueryGraph) -> None:
 
 
 def refuse_conflicting_sizes(oracles: Sequence[NamedOracle]) -> None:
-    """Raises GrammarError where two oracles give one symbol two sizes."""
+    """Raise GrammarError if two oracles declare different sizes for one symbol."""
     declared: dict[str, tuple[str, int]] = {}
     for oracle in oracles:
         for symbol, size in oracle.declaration.sizes:

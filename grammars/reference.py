@@ -1,6 +1,6 @@
-"""A round's Query graph composed into one differentiable function: what torch's own differentiation has to say of it.
+"""Composes one round of Q into a differentiable function, and gets its gradients from torch's autograd.
 
-No Response graph and no executor has a part in it; that is why executors and guarantees are held to it.
+It uses neither the Response graph nor an executor. That is why executors and guarantees are checked against it.
 """
 
 import functools
@@ -29,8 +29,8 @@ from antiphon.grammars.seeds import at_round, begin_streams, forked, making, str
 class Composed:
     """All values of Q in one round, as functions of all parameters.
 
-    modules: of players and clones by name; in training mode. values: by port, with torch's record attached.
-    What a loss tells is asked of torch once, of everyone at the same time, and kept.
+    modules: of players and clones by name, in training mode. values: by port, attached to torch's autograd graph.
+    The gradients of a loss are computed in one backward pass for all players, and cached.
     """
 
     grammar: Grammar
@@ -39,9 +39,9 @@ class Composed:
     _told: dict[PlayerLoss | None, dict[int, Tensor | None]] = field(default_factory=dict, init=False, repr=False)
 
     def loss(self, loss: PlayerLoss | None = None) -> Tensor:
-        """A player's loss, to be minimised; where none is given the grammar's objective, as far as it was played. 0-d.
+        """A player's loss, to be minimised, 0-d. None: the grammar's objective, as far as it was played.
 
-        Raises GrammarError for one that is no scalar, or refers to what Q does not play.
+        Raises GrammarError if the loss is no scalar, or refers to a value that Q does not play.
         """
         if loss is None:
             sign = 1 if self.grammar.objective.direction is Direction.MINIMISE else -1
@@ -62,14 +62,14 @@ class Composed:
         return found
 
     def plays(self, loss: PlayerLoss | None = None) -> bool:
-        """Whether in that round anything of a player's loss was played: its inputs did not rest with their pass."""
+        """Whether no input of the loss rested in this round; for the objective, whether a loss of it was played."""
         if loss is None:
             return any(port in self.values for port in self.grammar.objective.losses)
         resting = (port for port in loss.inputs if port not in self.values)
         return not any(port.node in self.grammar.query.by_name for port in resting)
 
     def begins(self, loss: PlayerLoss | None = None) -> bool:
-        """Whether at least a part of a player's loss was played in that round."""
+        """Whether at least a part of the loss was played in this round."""
         return any(port in self.values for port in (self.grammar.objective.losses if loss is None else loss.inputs))
 
     def parameters(self, player: str) -> list[Tensor]:
@@ -77,11 +77,11 @@ class Composed:
         return [each for each in self.modules[player].parameters() if each.requires_grad]
 
     def gradient(self, player: str, loss: PlayerLoss | None = None) -> list[Tensor]:
-        """Of a loss in the parameters of a player: one tensor for each, zeros where the loss does not depend on it."""
+        """The gradient of a loss in a player's parameters, one tensor each: zeros where it does not depend on them."""
         return self._gradients(loss, self.parameters(player))
 
     def cotangents(self, ports: Iterable[Port], loss: PlayerLoss | None = None) -> dict[Port, Tensor]:
-        """Of a loss in values of Q: what the chain rule would tell of each, in all."""
+        """The gradient of a loss in values of Q: the sum of all messages of the chain rule about each value."""
         wanted = [port for port in ports if self.values[port].requires_grad]
         found = self._gradients(loss, [self.values[port] for port in wanted])
         return dict(zip(wanted, found, strict=True))
@@ -93,8 +93,10 @@ class Composed:
         return [_dense(told[id(each)], each) for each in of]
 
     def _ask(self, loss: PlayerLoss | None, of: Sequence[Tensor], told: dict[int, Tensor | None]) -> None:
-        """One backward pass for all who are promised this loss, or for all values: apart, each would walk Q again, and
-        a check would be quadratic."""
+        """One backward pass for all players with a promise about this loss, or for all values.
+
+        Separate passes would each walk all of Q, which makes a check quadratic.
+        """
         value = self.loss(loss)
         parameters = [each for player in self._promised.get(loss, ()) for each in self.parameters(player)]
         values = [each for each in self.values.values() if each.requires_grad]
@@ -107,7 +109,7 @@ class Composed:
 
     @functools.cached_property
     def _promised(self) -> Mapping[PlayerLoss | None, set[str]]:
-        """The players of all promises about one loss; about the objective where a promise names none."""
+        """The players of all promises about each loss. The key None is the objective."""
         found: dict[PlayerLoss | None, set[str]] = {}
         for promise in self.grammar.guarantee.promises:
             players = promise.players or [player.name for player in self.grammar.query.players]
@@ -124,13 +126,14 @@ def compose(
     jolt: Callable[[Tensor], Tensor] | None = None,
     modules: Mapping[str, nn.Module] | None = None,
 ) -> Composed:
-    """Q in `round` of a run with `seed`, in which everyone's states were `states` (as an executor tells them).
+    """Q in `round` of a run with `seed`, with all states equal to `states`, as an executor returns them.
 
-    played: what black boxes answered in that round, by port; where it is not given they are made afresh and asked,
-    which is the same for those whose answers are functions of seed and round. If it is given, only what was played is
-    composed: passes that rested are left out. Gray boxes are made afresh, given their state, and asked again, so that
-    they can be differentiated. jolt: what every value passes that depends on a parameter, before it is used.
-    modules: of `modules_of`, if they are made already; they play, and change as they do.
+    played: answers of the black boxes in that round, by port. If given, only what was played is composed: passes that
+    rested are left out. If None, black boxes are made anew and asked, with the same result if their answers depend on
+    seed and round only. Gray boxes are always made anew, given their state, and asked again, so that they can be
+    differentiated.
+    jolt: applied to every value that depends on a parameter, before the value is used.
+    modules: from `modules_of`, if they exist already. They are called, and change as they do.
     """
     modules = modules_of(grammar, states, seed) if modules is None else modules
     asked = {node.owner for node in grammar.query.nodes if played is None or grammar.query.box_of(node) is Box.GRAY}
@@ -153,7 +156,7 @@ def compose(
 def reference_gradients(
     grammar: Grammar, states: Mapping[str, State], seed: int = 0, round: int = 0
 ) -> dict[str, list[Tensor]]:
-    """What each player is to hear in `round` of a run with `seed`, by the chain rule: one tensor per parameter."""
+    """The gradient that each player is to receive in `round`, by the chain rule: one tensor per parameter."""
     composed = compose(grammar, states, seed, round)
     return {player.name: composed.gradient(player.name) for player in grammar.query.players}
 
@@ -164,7 +167,7 @@ def _oracle(oracle: NamedOracle, seed: int) -> Oracle:
 
 
 def _module(player: PlayerDeclaration, seed: int) -> nn.Module:
-    with forked(stream(seed, "player", player.seeded_as)):  # what is no parameter may have been drawn, too
+    with forked(stream(seed, "player", player.seeded_as)):  # values that are no parameters may be random, too
         return player.factory()
 
 
@@ -173,7 +176,7 @@ def modules_of(
 ) -> dict[str, nn.Module]:
     """The modules of players and clones by name, made anew and in these states.
 
-    live: those that play, in these states: what they keep in plain attributes, which no state tells, is copied.
+    live: modules that play in these states. Their plain attributes, which no state contains, are copied.
     """
     with as_declared():
         modules = {player.name: _module(player, seed).train() for player in grammar.query.players}
@@ -196,13 +199,13 @@ def play(
     seed: int,
     round: int,
 ) -> tuple[Tensor, ...]:
-    """What one node plays on `values`, by port, of the nodes before it. It begins the process's random streams."""
+    """The outputs of one node. values: of the nodes before it, by port. Resets the process's random streams."""
     begin_streams(at_round(stream(seed, "node", node.name), round))  # as in a run
     inputs = [values[port] for port in node.inputs]
     match node.kind:
         case Kind.ORACLE:
             if played is not None and grammar.query.box_of(node) is Box.BLACK:
-                if node.owner in oracles:  # a gray question comes after this one, and may remember that it was asked
+                if node.owner in oracles:  # a later gray question may depend on this one having been asked
                     oracles[node.owner].answer(node.question, [each.detach() for each in inputs], round)
                 return tuple(played[Port(node.name, index)] for index in range(len(node.outputs)))
             found = oracles[node.owner].answer(node.question, inputs, round)

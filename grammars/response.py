@@ -1,4 +1,4 @@
-"""The Response graph: what is told to whom, after the queries (essay, Definition 7)."""
+"""The Response graph: which messages are sent to which players after the queries (essay, Definition 7)."""
 
 import functools
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Order
 
 PARAMETERS = -1
-"""The port index of a product's second output: the message to the player, one vector over all of its parameters."""
+"""The port index of a product's output for the player: one vector over all of the player's parameters."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Seed:
 class Product:
     """Operator `*`: the vector-Jacobian product of one node of Q at its last query (essay, section 2).
 
-    cotangents: one message per output of that node, None where nothing was said of it.
-    toward: the inputs of that node whose gradient is asked; output i of this product belongs to input i of the node.
-    parameters: whether the player's part, output `PARAMETERS`, is asked. Both are summed over the batch by the
+    of: the node of Q. cotangents: one message per output of that node, None for an output without a message.
+    toward: the inputs of that node whose gradient is needed. Output i of this product belongs to input i of the node.
+    parameters: whether the player's gradient, output `PARAMETERS`, is needed. Both are sums over the batch, by the
     chain rule itself, since losses are means.
     """
 
@@ -49,7 +49,7 @@ class Product:
 
     @property
     def inputs(self) -> tuple[Port, ...]:
-        """The messages that it needs."""
+        """The messages that the product takes."""
         return tuple(port for port in self.cotangents if port is not None)
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Tap:
-    """A value that Q computed, told as it is: zeroth-order information."""
+    """A value that Q computed, passed on unchanged: zeroth-order information."""
 
     name: str
     port: Port
@@ -88,7 +88,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Deliver:
-    """A message arrives at a player, as the response that its next move may depend on."""
+    """Delivers a message to a player, as the response for its next move."""
 
     player: str
     message: Port
@@ -117,9 +117,9 @@ def _port(port: Port) -> str:
 @typed
 @dataclass(frozen=True)
 class ResponseGraph:
-    """A frozen Response graph: its nodes in the order in which they are computed.
+    """A frozen Response graph: its nodes, in the order in which they are computed.
 
-    It knows of its Query graph only by the names of nodes; a `Grammar` holds the two together and checks that they fit.
+    It refers to its Query graph by names of nodes only. A `Grammar` holds both graphs and checks that they fit.
     Raises GrammarError for a name used twice, a message from nowhere, or a cycle.
     """
 
@@ -155,11 +155,11 @@ class ResponseGraph:
 
     @property
     def deliveries(self) -> tuple[Deliver, ...]:
-        """What each player hears."""
+        """The deliveries, one per player."""
         return tuple(node for node in self.nodes if isinstance(node, Deliver))
 
     def ancestors(self, *names: str) -> frozenset[str]:
-        """The names of all nodes that these nodes' messages depend on, themselves included: structure of the graph."""
+        """The names of all nodes that the messages of these nodes depend on, including these nodes."""
         found: set[str] = set()
         waiting = list(names)
         while waiting:
@@ -170,7 +170,7 @@ class ResponseGraph:
         return frozenset(found)
 
     def passes(self, query: QueryGraph) -> Mapping[str, frozenset[str]]:
-        """The query passes that each node answers."""
+        """The passes of Q that each node depends on."""
         found: dict[str, frozenset[str]] = {}
         for node in self.nodes:
             own = {query.by_name[name].query_pass for name in _asked(node)}

@@ -1,4 +1,4 @@
-"""Values to try operators on: drawn by their types, or played by what stands above an operator in a draft."""
+"""Sample values to try operators on: drawn by type, or computed by the nodes upstream in a draft."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.query import Port
 from antiphon.grammars.types import EdgeType, Sizes
 
-Made: TypeAlias = tuple[Callable[[Factory], Callable[..., Any]], Factory]  # Any: operators take and play what they will
-"""How an operator is made, and of what."""
+Made: TypeAlias = tuple[Callable[[Factory], Callable[..., Any]], Factory]  # Any: operators may take and return anything
+"""A function that makes an operator, and the factory that it takes."""
 
 Upstream: TypeAlias = Callable[[str, Sizes], list[Tensor]]
-"""The inputs of an operator as they would be played at these sizes; the kind is one of `PLAYED`."""
+"""The inputs that an operator would get at these sizes. The kind is one of `PLAYED`."""
 
 
 def _normal(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     if not (dtype.is_floating_point or dtype.is_complex):
-        return torch.randint(0, 2, shape).to(dtype)  # an index or a class of whatever has two of them
+        return torch.randint(0, 2, shape).to(dtype)  # a valid index or class of everything that has at least two
     return torch.randn(shape, dtype=dtype if dtype.is_complex else torch.float64).to(dtype)
 
 
@@ -37,30 +37,31 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 DRAWN = {"normal": _normal, "unit": _unit, "zeros": _zeros}
-"""Kinds of values. Normal ones suit most operators; scales and probabilities lie in (0, 1); zero is any table's index.
-Integers are 0 or 1."""
+"""Kinds of drawn values. Normal ones suit most operators; scales and probabilities lie in (0, 1); zero is a valid index
+of every table. Integers are 0 or 1."""
 
 PLAYED = ("normal", "asked")
-"""What oracles answer, where players and operators are asked themselves: normal values, or what they do answer."""
+"""Kinds of values from upstream, where players and operators are called. Oracles' answers are normal draws ("normal")
+or their real answers ("asked")."""
 
 
 def draw(kind: str, type: EdgeType, sizes: Sizes) -> Tensor:
-    """A value of this type, of one of the kinds in `DRAWN`, from torch's global stream."""
+    """A value of this type and of a kind in `DRAWN`, from torch's global random stream."""
     return DRAWN[kind](type.sized(sizes), type.dtype)
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A node of a draft. play: makes what computes its outputs; None for an oracle."""
+    """A node of a draft. make: makes the callable that computes its outputs; None for an oracle."""
 
     inputs: tuple[Port, ...]
     outputs: tuple[EdgeType, ...]
-    make: Callable[[], Callable[..., Any]] | None  # Any: an operator takes and plays what it will
+    make: Callable[[], Callable[..., Any]] | None  # Any: an operator may take and return anything
     oracle: tuple[OracleDeclaration, str] | None = None
 
 
 class Samples:
-    """What the nodes of a draft play on sampled values, asked when an operator needs values of its very inputs."""
+    """The values of a draft's nodes on sample data, computed when an operator needs values of its real inputs."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, _Node] = {}
@@ -74,12 +75,12 @@ class Samples:
         made: Made | None = None,
         oracle: tuple[OracleDeclaration, str] | None = None,
     ) -> None:
-        """A node of the draft. made: how it is made, and of what. oracle: it asks this question of it."""
+        """Add a node of the draft. made: how its operator is made. oracle: the oracle and the question that it asks."""
         make = None if made is None else lambda: made[0](made[1])
         self._nodes[name] = _Node(tuple(inputs), tuple(outputs), make, oracle)
 
     def of(self, ports: Sequence[Port], kind: str, sizes: Sizes) -> list[Tensor]:
-        """What these ports play. Drawn by its type instead: what an operator above refuses to play."""
+        """The values of these ports. A node that fails on its inputs gets values drawn by type instead."""
         played, needed = self._played[kind], self._above(ports)
         for name, node in self._nodes.items():
             if name in needed and Port(name) not in played:
@@ -111,7 +112,7 @@ class Samples:
 def _checked(node: _Node, sizes: Sizes, play: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
     try:
         played = [value.detach() for value in play()]
-    except FOREIGN:  # any operator may refuse these values in its own way
+    except FOREIGN:  # an operator may refuse these values with any error
         played = []
     expected = [(kind.sized(sizes), kind.dtype) for kind in node.outputs]
     if [(tuple(value.shape), value.dtype) for value in played] == expected:
@@ -128,7 +129,7 @@ def _answer(declaration: OracleDeclaration, question: str) -> Sequence[Tensor]:
 
 
 def doubled(values: Sequence[Tensor], types: Sequence[EdgeType], symbol: str) -> list[Tensor]:
-    """The same values, each twice along the dimensions of this symbol."""
+    """The same values, repeated once along the dimensions of this symbol."""
     return [_doubled(value, type, symbol) for value, type in zip(values, types, strict=True)]
 
 

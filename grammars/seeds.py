@@ -1,4 +1,4 @@
-"""One random stream per run and node, so that numbers do not depend on where a node is played."""
+"""One random stream per run and node, so that numbers do not depend on where a node is computed."""
 
 import hashlib
 import random
@@ -13,7 +13,7 @@ _MASK = (1 << 63) - 1
 
 
 def stream(seed: int, *names: str) -> int:
-    """The seed of one stream of a run: 63 bits, from sha256 of the run's seed and the names.
+    """The seed of one random stream of a run: 63 bits of the sha256 of the run's seed and the names.
 
     >>> stream(0, "player", "Actor") == stream(0, "player", "Actor") != stream(1, "player", "Actor")
     True
@@ -23,7 +23,7 @@ def stream(seed: int, *names: str) -> int:
 
 
 def at_round(base: int, round: int) -> int:
-    """The seed of a stream in one round (splitmix64's finalizer): counted, so that nothing has to be checkpointed."""
+    """The seed of a stream in one round (splitmix64's finalizer). It is computed, so nothing has to be checkpointed."""
     mixed = (base + (round + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
@@ -31,18 +31,18 @@ def at_round(base: int, round: int) -> int:
 
 
 def begin_streams(seed: int, generators: Sequence[torch.Generator] = (torch.default_generator,)) -> None:
-    """The process's global streams begin anew from `seed`: torch's (these generators), numpy's and Python's."""
+    """Seed the process's global random streams: torch's (these generators), numpy's and Python's."""
     for generator in generators:
         generator.manual_seed(seed)
-    np.random.seed(seed & 0xFFFFFFFF)  # numpy takes 32 bits
+    np.random.seed(seed & 0xFFFFFFFF)  # numpy accepts 32 bits only
     random.seed(seed)
 
 
 @contextmanager
 def forked(seed: int = 0, devices: Sequence[int] = ()) -> Iterator[None]:
-    """Inside, the global streams of torch, numpy and Python begin at `seed`. Afterwards they stand where they stood.
+    """Inside, the global streams of torch, numpy and Python begin at `seed`. Afterwards their states are restored.
 
-    devices: the CUDA devices whose streams are to stand where they stood, too.
+    devices: the CUDA devices whose streams are restored, too.
 
     >>> with forked(3):
     ...     inside = torch.rand(2), np.random.rand(), random.random()
@@ -60,13 +60,13 @@ def forked(seed: int = 0, devices: Sequence[int] = ()) -> Iterator[None]:
 
 
 def making(seed: int, kind: str, name: str) -> AbstractContextManager[None]:
-    """Inside, what makes somebody (an oracle, an agent) draws from streams of its own in the run with this seed."""
+    """A context in which an oracle or an agent is made. Its random streams depend on the run's seed, kind and name."""
     return forked(stream(seed, "make", kind, name))
 
 
 @contextmanager
 def _numpy_as_it_was() -> Iterator[None]:
-    # Somebody may have given numpy another kind of generator, which cannot be seeded.
+    # Other code may have given numpy a generator of another kind, which cannot be seeded.
     generator = get_bit_generator()
     state = np.random.get_state(legacy=False) if isinstance(generator, np.random.MT19937) else None
     if state is None:

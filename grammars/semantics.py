@@ -1,4 +1,4 @@
-"""Semantics: the meaning of an output is the set of inputs that are sent to it (essay, Definition 1)."""
+"""Semantics: the meaning of an output is the set of inputs that are mapped to it (essay, Definition 1)."""
 
 import functools
 from collections import Counter
@@ -16,7 +16,7 @@ from antiphon.grammars.partitions import Itself, Largest, Partition
 from antiphon.grammars.typed import typed
 
 Output: TypeAlias = Hashable
-"""One output, or the cell it lies in: a number, or a tuple of numbers in the order of its elements."""
+"""One output, or its cell: a number, or a tuple of numbers in the order of its elements."""
 
 Data: TypeAlias = Tensor | Sequence[Tensor]
 """A finite X: one tensor, (n, ...), or one for each argument of the function, with equal first dimensions."""
@@ -25,10 +25,11 @@ Data: TypeAlias = Tensor | Sequence[Tensor]
 @typed
 @dataclass(frozen=True)
 class Semantics:
-    """Which inputs of a finite data set share an output: a partition of X, its categories named by their outputs.
+    """Which inputs of a finite data set share an output: a partition of X, whose categories are named by their outputs.
 
-    outputs: of each input, in the order of the data. partition: what counts as the same output.
-    data: a digest of X, since only functions of one X can be compared. Equal values mean the same, by the same names.
+    outputs: of each input, in the order of the data. partition: states which outputs count as the same.
+    data: a digest of X, because only functions on the same X can be compared. Equal values have the same categories
+    with the same names.
     """
 
     outputs: tuple[Output, ...] = field(repr=False)
@@ -42,7 +43,7 @@ class Semantics:
 
     @typed
     def meaning(self, output: Output) -> frozenset[int]:
-        """f^-1(y), a subset of `inputs`: the pair of both is the meaning of y. Empty for what is never put out."""
+        """f^-1(y), a subset of `inputs`; with y it is the meaning of y. Empty for an output that does not occur."""
         return self.meanings.get(output, frozenset())
 
     @functools.cached_property
@@ -55,12 +56,12 @@ class Semantics:
 
     @property
     def categories(self) -> frozenset[frozenset[int]]:
-        """The partition of X without the names: functions that categorise alike have equal ones."""
+        """The partition of X without the names. Functions that categorise alike have equal ones."""
         return frozenset(self.meanings.values())
 
     @typed
     def refines(self, other: "Semantics") -> bool:
-        """Whether inputs that mean the same here mean the same there: every category lies within one of `other`.
+        """Whether inputs that mean the same here mean the same there: each category lies within one of `other`.
 
         Then the other function's output is a function of this one's. Raises ExperimentError for another X.
         """
@@ -80,12 +81,13 @@ def semantics(
     data: Data,
     by: Partition | None = None,
 ) -> Semantics:
-    """What the outputs of a function mean on a finite data set: each input is categorised by its output.
+    """The meaning of a function's outputs on a finite data set: each input is categorised by its output.
 
-    function: a module or function that takes the data, (n, ...), in one call without gradients, and returns (n, ...).
-    It has to be one function: a module with dropout or batch norm is put into evaluation mode by the caller.
-    by: which outputs are the same. If not given, outputs (n, classes) of a floating dtype are logits, and categorised
-    by the `Largest`; integers and booleans are categorised by `Itself`. Real numbers need a partition that is stated.
+    function: a module or function. It takes the data, (n, ...), in one call without gradients, and returns (n, ...). It
+    has to be deterministic and act on each input alone: put a module with dropout or batch norm into evaluation mode
+    first.
+    by: states which outputs are the same. Default: outputs (n, classes) of a floating dtype are logits, categorised by
+    the `Largest`; integers and booleans are categorised by `Itself`. Other real outputs need a stated partition.
     Raises ShapeError or ExperimentError for outputs of another shape, NaN, or a partition that is missing.
 
     >>> parity = semantics(lambda x: x % 2, torch.arange(5))
@@ -105,34 +107,34 @@ def semantics(
 
 @typed
 def agreement(one: Semantics, other: Semantics) -> float:
-    """How far two functions categorise alike: the adjusted Rand index, 1 for equal categories, 0 as chance would do.
+    """How far two functions categorise alike: the adjusted Rand index, 1 for equal categories, 0 for chance.
 
-    Hubert and Arabie (1985), Comparing partitions, Journal of Classification 2. It counts what Definition 1 is about:
-    pairs of inputs of which both functions say whether they mean the same. Names of outputs do not matter. It is taken
-    because of the correction for chance: with many categories most pairs are apart under any two functions, and the
-    plain Rand index calls that agreement. Below 0 is worse than chance. Two equal partitions agree by 1, however small.
+    Hubert and Arabie (1985), Comparing partitions, Journal of Classification 2. It counts the pairs of inputs for which
+    both functions say whether they mean the same (Definition 1). Names of outputs do not matter. The correction for
+    chance is needed: with many categories most pairs are apart under any two functions, and the plain Rand index calls
+    that agreement. Below 0 is worse than chance. Two equal partitions agree by 1, however small.
     Raises ExperimentError for semantics of different data.
     """
     _refuse_other_data(one, other)
     together = _pairs(zip(one.outputs, other.outputs, strict=True))
     mine, theirs, all_pairs = _pairs(one.outputs), _pairs(other.outputs), comb(len(one.outputs), 2)
-    # Times all_pairs, so that every number is a whole one until the last division.
+    # Multiplied by all_pairs, so that all numbers are integers or halves until the last division.
     above = together * all_pairs - mine * theirs
     below = (mine + theirs) * all_pairs / 2 - mine * theirs
     return above / below if below else 1.0
 
 
 def distance(one: Semantics, other: Semantics) -> float:
-    """How much two functions fail to tell of each other, in nats: the variation of information, H(f|g) + H(g|f).
+    """The variation of information of two functions in nats, H(f|g) + H(g|f): what each leaves open about the other.
 
-    Meila (2007), Comparing clusterings, Journal of Multivariate Analysis 98. A metric on partitions: 0 for equal
-    categories and only then. Raises ExperimentError for semantics of different data.
+    Meila (2007), Comparing clusterings, Journal of Multivariate Analysis 98. A metric on partitions: 0 only for equal
+    categories. Raises ExperimentError for semantics of different data.
     """
     return uncertainty(one, given=other) + uncertainty(other, given=one)
 
 
 def uncertainty(one: Semantics, given: Semantics) -> float:
-    """H(f|g), in nats: what one does not know of f's category of an input, drawn uniformly, when g's is known.
+    """H(f|g) in nats: the uncertainty about f's category of a uniformly drawn input when g's category is known.
 
     0 exactly where g refines f. Raises ExperimentError for semantics of different data.
     """
@@ -160,7 +162,7 @@ def _default(outputs: Tensor) -> Partition:
     )
 
 
-def _refuse_outputs(outputs: Any, lengths: set[int]) -> None:  # Any: of anyone's function
+def _refuse_outputs(outputs: Any, lengths: set[int]) -> None:  # Any: the result of a user's function
     if not isinstance(outputs, Tensor):
         raise ShapeError(
             f"a function played a {type(outputs).__name__}; expected one tensor, an output for each input. Return it."

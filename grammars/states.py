@@ -1,4 +1,4 @@
-"""States as trees of tensors and plain values."""
+"""Operations on states, which are trees of tensors and plain values."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: a State, or a part of one
-    """The same tree with `change` of every tensor in it.
+    """The same tree, with `change` applied to every tensor in it.
 
     >>> import torch
     >>> map_tensors({"moves": 3, "memory": [torch.zeros(2)]}, lambda tensor: tensor + 1)
@@ -25,7 +25,7 @@ def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: 
 
 
 def same_states(one: Any, other: Any) -> bool:  # Any: as above
-    """Whether two trees hold the same numbers of the same types, bitwise.
+    """Whether two trees hold equal numbers of the same types. NaN is unequal to itself, and 0.0 equals -0.0.
 
     >>> import torch
     >>> same_states({"moves": [1, torch.zeros(2)]}, {"moves": [1, torch.zeros(2)]}), same_states(1, 1.0)

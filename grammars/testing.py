@@ -1,4 +1,4 @@
-"""Random grammars, on which every executor is held to plain automatic differentiation."""
+"""Random grammars for tests: every executor is compared with plain automatic differentiation on them."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from antiphon.grammars.seeds import at_round
 from antiphon.grammars.types import Batch, EdgeType
 
 Choose: TypeAlias = Callable[[int], int]
-"""Chooses one of the numbers 0, 1, ..., n - 1."""
+"""Chooses one of the numbers 0, 1, ..., n - 1, for a given n."""
 
 WIDTHS = (2, 3, 5)
 
@@ -31,12 +31,12 @@ def sample_grammar(seed: int) -> Grammar:
 
 
 def draw_grammar(choose: Choose, nodes: int | None = None) -> Grammar:
-    """A grammar drawn by `choose`: a graph of two to eight nodes besides its data and its losses, R by the chain rule.
+    """A random grammar: two to eight nodes besides data and losses, and R by the chain rule.
 
-    nodes: how many instead, at least.
-
-    It may have fan-outs, players that are asked several times, skips, nodes with several inputs or outputs, images,
-    clones, a gray oracle, several losses; its objective goes down or up. Its modules can be imported in any process.
+    choose: makes each random choice. nodes: the smallest number of these nodes instead.
+    The graph may have fan-outs, players asked several times, skips, nodes with several inputs or outputs, images,
+    clones, a gray oracle and several losses. Its objective is minimised or maximised. Its modules can be imported in
+    any process.
     """
     sketch = _Sketch(choose)
     for _ in range(2 + choose(7) if nodes is None else nodes):
@@ -59,7 +59,7 @@ class Soft(nn.Sequential):
 
 
 class Fork(nn.Module):
-    """Two outputs of one input."""
+    """A module with two outputs of one input."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Filter(nn.Sequential):
 
 @final
 class Samples(Memoryless):
-    """A data oracle: normal draws of the given shapes in float64, a function of (seed, round) alone."""
+    """A data oracle: normal draws of the given shapes in float64, a function of (seed, round) only."""
 
     def __init__(self, *shapes: tuple[int, ...], seed: int) -> None:
         self._shapes, self._seed = shapes, seed
@@ -93,7 +93,7 @@ class Samples(Memoryless):
 
 @final
 class Medium(Memoryless):
-    """A gray oracle: sin(x W + round), for a fixed W of its own; it may be asked for a vector-Jacobian product."""
+    """A gray oracle: sin(x W + round) with a fixed W. It can be asked for a vector-Jacobian product."""
 
     def __init__(self, width: int, *, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -138,7 +138,7 @@ def medium(width: int) -> OracleDeclaration:
 
 
 class _Sketch:
-    """A Query graph being drawn. `led`: values that depend on a player; `loose`: those that nothing takes up yet."""
+    """A Query graph being drawn. led: values that depend on a player. loose: those of them that no node takes yet."""
 
     def __init__(self, choose: Choose) -> None:
         self.choose, self.q = choose, QueryDraft()
@@ -152,13 +152,13 @@ class _Sketch:
         self._player("Dense", Dense, self._vector())
 
     def extend(self) -> None:
-        """One more node."""
+        """Add one more node."""
         moves = (self._dense, self._soft, self._fork, self._pair, self._norm, self._filter, self._pool, self._again)
         moves += (self._again, self._add, self._join, self._rectify, self._bend, self._clone)
         moves[self.choose(len(moves))]()
 
     def grammar(self) -> Grammar:
-        """Every loose value goes into some loss."""
+        """The grammar. Every loose value goes into some loss."""
         losses: list[Port] = []
         while self.loose:
             value = self.loose.pop(next(iter(self.loose)))
@@ -264,7 +264,7 @@ class _Sketch:
 
 
 def join(*values: Tensor) -> Tensor:
-    """Vectors side by side: (batch, n), (batch, m) -> (batch, n + m)."""
+    """Vectors concatenated: (batch, n), (batch, m) -> (batch, n + m)."""
     return torch.cat(values, 1)
 
 

@@ -1,4 +1,4 @@
-"""Arguments held against their annotations, where users call us: who takes what, and what arrived."""
+"""A decorator that checks arguments against their annotations, and names the function, argument and expected type."""
 
 import functools
 import inspect
@@ -11,16 +11,16 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from antiphon.errors import ExperimentError
 from antiphon.grammars.numbers import LARGEST, told
 
-F = TypeVar("F", bound=Callable[..., Any])  # Any: arguments of every kind are held against their annotations here
+F = TypeVar("F", bound=Callable[..., Any])  # Any: arguments of every kind are checked here
 _NUMBERS = {int: numbers.Integral, float: numbers.Real}
 
 
 def typed(target: F) -> F:
-    """The function or class, which refuses other arguments than its annotations name: ExperimentError, not a failure
-    further inside. Of a class, the arguments that make its instances.
+    """Make a function or class check its arguments against its annotations: ExperimentError at the call, not later.
 
-    What is inside of tuples, lists and mappings is looked at as well. A boolean is no number, NaN is none, and a whole
-    number has at most 64 bits. `Annotated[int, Range(least=1)]` says which numbers are meant.
+    For a class, the arguments of its constructor are checked. Items of tuples, lists and mappings are checked as well.
+    A boolean does not count as a number, nor does NaN. An integer has at most 64 bits. `Annotated[int, Range(least=1)]`
+    adds a range.
 
     >>> @typed
     ... def double(count: int) -> int:
@@ -33,7 +33,7 @@ def typed(target: F) -> F:
     """
     if not isinstance(target, type):
         return _checked(target, target.__qualname__.rpartition("<locals>.")[2], inspect.signature(target))
-    made: Any = target  # Any: a class of ours
+    made: Any = target  # Any: a class of this package
     made.__init__ = _checked(made.__init__, target.__name__, inspect.signature(made.__init__))
     return made
 
@@ -44,7 +44,7 @@ def _checked(function: Any, name: str, signature: inspect.Signature) -> Any:  # 
     )
 
     @functools.wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:  # Any: they are checked here
+    def checked(*args: Any, **kwargs: Any) -> Any:  # Any: checked against the annotations
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
@@ -66,12 +66,12 @@ def _checked(function: Any, name: str, signature: inspect.Signature) -> Any:  # 
 
 
 def unchecked(function: F) -> F:
-    """What `typed` wrapped, for rounds: their edges have types, so what is asked in each of them is checked once."""
+    """The function inside `typed`, for calls in every round: their types are checked once, when the graph is built."""
     return getattr(function, "unchecked", function)
 
 
 def _each(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[tuple[str, object]]:  # Any: arguments
-    """Every argument with its parameter; those that one starred parameter collects, one by one."""
+    """Every argument with the name of its parameter. The arguments of a starred parameter come one by one."""
     for key, value in given.items():
         kind = signature.parameters[key].kind
         if kind is inspect.Parameter.VAR_POSITIONAL:
@@ -124,7 +124,7 @@ def _holds(value: Any, inner: tuple[Any, ...]) -> bool:  # Any: a container, and
     if isinstance(value, Mapping) and len(inner) == 2:
         return all(_fits(key, inner[0]) and _fits(each, inner[1]) for key, each in value.items())
     if not isinstance(value, tuple | list | set | frozenset) or not inner:
-        return True  # an iterator is read once, by the function
+        return True  # a check would use up an iterator
     if len(inner) == 1 or inner[1] is Ellipsis:
         return all(_fits(each, inner[0]) for each in value)
     return len(value) == len(inner) and all(map(_fits, value, inner))

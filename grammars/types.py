@@ -1,4 +1,4 @@
-"""What travels on an edge: a shape whose batch may be symbolic, a dtype, and an order."""
+"""The type of an edge: a shape with a symbolic batch, a dtype, and an order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Order(StrEnum):
 @typed
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A dimension that is known by name until launch, times a constant factor.
+    """A symbolic dimension: a name, whose size an oracle declares, times a constant factor.
 
     >>> Batch("batch", 4)
     4*batch
@@ -41,11 +41,11 @@ DTYPES = (
     *(torch.complex128, torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz),
     torch.float8_e8m0fnu,
 )
-"""Of numbers that torch converts: neither quantized, nor of parts of a byte."""
+"""The dtypes that torch can convert: no quantized ones, and none smaller than a byte."""
 
 
 def is_dense(value: torch.Tensor) -> bool:
-    """Whether its numbers lie in memory one by one: not sparse, nested or quantized."""
+    """Whether the tensor stores its numbers one by one: not sparse, nested or quantized."""
     return value.layout is torch.strided and not value.is_nested and value.dtype in DTYPES
 
 
@@ -73,9 +73,9 @@ class EdgeType:
         return tuple(_size(dimension, sizes) for dimension in self.shape)
 
     def composes_with(self, other: "EdgeType", sizes: Sizes = MappingProxyType({})) -> bool:
-        """Whether a value of the one may stand for a value of the other: order does not matter here.
+        """Whether a value of this type may take the place of one of the other type. The order does not matter.
 
-        sizes: those that are declared. A constant may stand for a symbolic dimension of that size.
+        sizes: of the declared symbols. A constant may take the place of a symbolic dimension of that size.
 
         >>> EdgeType((8, 3)).composes_with(EdgeType((Batch(), 3)), {"batch": 8})
         True
@@ -86,11 +86,11 @@ class EdgeType:
 
     @property
     def has_gradient(self) -> bool:
-        """Whether its values are real or complex numbers: integers and truth values have no derivative."""
+        """Whether its values are real or complex numbers. Integers and booleans have no derivative."""
         return self.dtype.is_floating_point or self.dtype.is_complex
 
     def of_order(self, order: Order) -> "EdgeType":
-        """The same shape and dtype, of the given order."""
+        """The same shape and dtype, with the given order."""
         return EdgeType(self.shape, self.dtype, order)
 
     def __repr__(self) -> str:

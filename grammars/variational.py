@@ -1,4 +1,4 @@
-"""The mathematics of the variational bound: log-densities by example, and the two losses that make it up."""
+"""The mathematics of the variational bound: log-densities per example, and the two losses of the bound."""
 
 import math
 
@@ -17,24 +17,25 @@ def standard_normal(z: Tensor) -> Tensor:
 def divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Tensor:
     """Mean of log P_noise(eps) - log |det dG/deps| - log P_prior(G(eps, x)): L1 of the essay's Grammar 2, corrected.
 
-    Each (batch,). The first two are the log-density of z = G(eps, x), by the change of variables; without the second
-    the mean is no divergence, and goes down as Encoder's scale goes to zero.
+    Each is (batch,). The first two are the log-density of z = G(eps, x), by the change of variables. The essay leaves
+    out the second. Without it the mean is no divergence, and it decreases as Encoder's scale goes to zero.
     """
     return (noise - determinant - prior).mean()
 
 
 @typed
 def bernoulli(x: Tensor, logits: Tensor) -> Tensor:
-    """Mean of -log D(x|z) for independent pixels that are one with probability sigmoid(logits): L2 of Grammar 2.
+    """Mean of -log D(x|z) for independent pixels that are 1 with probability sigmoid(logits): L2 of Grammar 2.
 
-    x in [0, 1] and logits of one shape, (batch, ...). For x between 0 and 1 it is a cross-entropy, and no likelihood.
+    x in [0, 1] and logits have the same shape, (batch, ...). For x strictly between 0 and 1 it is a cross-entropy and
+    not a likelihood.
     """
     return binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
 
 
 @typed
 def isotropic(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Mean of -log N(x; mean, s^2 I), with log s as Decoder plays it: L2 of Grammar 2.
+    """Mean of -log N(x; mean, s^2 I), with log s played by Decoder: L2 of Grammar 2.
 
     x, mean: (batch, ...); log_scale: (batch,).
     """

@@ -1,4 +1,4 @@
-"""Writing a Response graph down by hand, or on behalf of the chain rule."""
+"""Writes a Response graph, by hand or for the chain rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from antiphon.grammars.typed import typed
 @typed
 @dataclass(frozen=True)
 class Message:
-    """What one response node tells: pass it on to draw an edge."""
+    """One message of a response node. Pass it to the draft to draw an edge."""
 
     port: Port
 
@@ -25,14 +25,14 @@ class Message:
 
 @dataclass(frozen=True)
 class ProductHandle:
-    """The two outputs of operator `*` in a draft: upstream, and to the player. What nobody uses is not computed."""
+    """The outputs of operator `*` in a draft: toward the inputs, and to the player. Unused outputs are not computed."""
 
     draft: "ResponseDraft"
     name: str
 
     @property
     def parameters(self) -> Message:
-        """The player's part: one vector over all of its parameters."""
+        """The message to the player: one vector over all of its parameters."""
         return Message(Port(self.name, PARAMETERS))
 
     def toward(self, index: int = 0) -> Message:
@@ -42,7 +42,7 @@ class ProductHandle:
 
 @typed
 class ResponseDraft:
-    """A Response graph being written, over a Query graph. `graph()` drops what nobody hears."""
+    """A Response graph being written, over a Query graph. `graph()` drops nodes that lead to no delivery."""
 
     def __init__(self, query: QueryGraph) -> None:
         self.query = query
@@ -55,7 +55,7 @@ class ResponseDraft:
         return self._add(Seed(self._free(f"d {port.node}"), port, weight))
 
     def product(self, of: Value | Port | str, *cotangents: Message | None) -> ProductHandle:
-        """Operator `*` at a node of Q, given one message (or None) per output of it."""
+        """Operator `*` at a node of Q. cotangents: one message (or None) per output of the node."""
         name = of if isinstance(of, str) else _port_of(of).node
         inputs = self.query.by_name[name].inputs if name in self.query.by_name else ()
         ports = tuple(None if each is None else _heard(each) for each in cotangents)
@@ -63,31 +63,31 @@ class ResponseDraft:
         return ProductHandle(self, self._add(node).port.node)
 
     def tap(self, value: Value | Port) -> Message:
-        """A value that Q computed, as it is."""
+        """A value that Q computed, passed on unchanged."""
         port = _port_of(value)
         return self._add(Tap(self._free(f"tap {port!r}"), port))
 
     def map(self, operation: Callable[..., Any], *messages: Message, name: str = "", **keywords: Any) -> Message:
-        """A fixed function of messages; `keywords` are further arguments of the operation."""
+        """A fixed function of messages. keywords: further arguments of the operation."""
         factory = Factory.of(operation, **keywords)
         base = name or str(getattr(factory.target, "__name__", factory.target))
         return self._add(Map(self._free(base), factory, tuple(map(_heard, messages))))
 
     def deliver(self, player: str, message: Message) -> None:
-        """The player hears this message."""
+        """Deliver this message to the player."""
         self._add(Deliver(player, _heard(message)))
 
     @typed
     def adopt(self, node: ResponseNode) -> dict[Port, Message]:
-        """A node of another Response graph, under a free name; by old message, the new one."""
+        """Add a node of another Response graph under a free name. Returns its new messages by their old ports."""
         new = node if isinstance(node, Deliver) else replace(node, name=self._free(node.name))
         self._add(new)
         indices = (*node.toward, PARAMETERS) if isinstance(node, Product) else (0,)
         return {Port(node.name, index): Message(Port(new.name, index)) for index in indices}
 
     def graph(self) -> ResponseGraph:
-        """The frozen Response graph: every node that leads to a delivery, each product asked only for what is used."""
-        ResponseGraph(tuple(self._nodes))  # refuses unknown messages while their names are still all there
+        """The frozen Response graph: what leads to a delivery. Each product computes only the outputs that are used."""
+        ResponseGraph(tuple(self._nodes))  # raises for unknown messages, before nodes are dropped
         used: set[Port] = set()
         kept: list[ResponseNode] = []
         for node in reversed(self._nodes):

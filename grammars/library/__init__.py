@@ -1,4 +1,4 @@
-"""The essay's grammars, a file each; imports the rest of `antiphon.grammars` only."""
+"""The essay's grammars, one file each; imports the rest of `antiphon.grammars` only."""
 
 from antiphon.grammars.library.backprop import backprop as backprop
 from antiphon.grammars.library.black_box_descent import black_box_descent as black_box_descent

@@ -1,4 +1,4 @@
-"""Grammar 1, backpropagation: layers as players, R the chain rule, gradients exact (essay, section 2.1)."""
+"""Grammar 1, backpropagation: layers are players, R is the chain rule, gradients are exact (essay, section 2.1)."""
 
 from collections.abc import Mapping
 
@@ -23,9 +23,9 @@ def backprop(
     loss: Factory = Factory(cross_entropy),
     skips: Mapping[str, str] | None = None,
 ) -> Grammar:
-    """A feedforward network as a game of its layers against one loss.
+    """A feedforward network whose layers are players, against one loss.
 
-    nature: its first question answers (x, y). layers: in order; a factory that makes parameters is a player, any other
+    nature: its first question answers (x, y). layers: in order. A factory that makes parameters is a player; any other
     (max-pooling, a rectifier) is an operator. skips: layer -> an earlier layer (or "x") whose output is added to its
     own, as in residual networks. loss: a function of (output, y) that returns a mean over the batch.
     """

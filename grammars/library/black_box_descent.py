@@ -1,7 +1,7 @@
 """Descent in the black-box protocol: gradients are estimated from values alone, by simultaneous perturbation.
 
 Spall (1992), Multivariate stochastic approximation using a simultaneous perturbation gradient approximation, IEEE
-Transactions on Automatic Control 37: two values tell of all coordinates at once, however many there are.
+Transactions on Automatic Control 37: two values give an estimate for all coordinates, however many there are.
 """
 
 import torch
@@ -30,13 +30,14 @@ def black_box_descent(
     *,
     direction: Direction = Direction.MINIMISE,
 ) -> Grammar:
-    """Player plays theta, Noise eps; Oracle answers R(theta + eps) and R(theta - eps): two values for each eps.
+    """Player plays theta, Noise eps. Oracle answers R(theta + eps) and R(theta - eps): two values for each eps.
 
-    oracle: its first question takes points, (batch, dimension), and answers their values, (batch,); it may be black.
-    noise: its first question answers eps, (batch, dimension), a batch of perturbations whose estimates are averaged.
-    With `rademacher` it is Spall's; with `coordinates` it is central finite differences.
+    oracle: its first question takes points, (batch, dimension), and answers their values, (batch,). It may be a black
+    box.
+    noise: its first question answers a batch of perturbations eps, (batch, dimension). The estimates of a batch are
+    averaged. `rademacher` gives Spall's method, `coordinates` central finite differences.
     player: a module without inputs that plays theta, (dimension,), as `Point` does.
-    R's edit: nothing is asked of Oracle's derivative; theta is answered by an estimate from three taps.
+    R's edit: Oracle is not asked for a derivative. theta receives an estimate made from three taps.
     """
     q = QueryDraft()
     theta = q.player("Player", player)()
@@ -60,17 +61,17 @@ def black_box_descent(
 
 
 def mean_of_both(ahead: Tensor, behind: Tensor) -> Tensor:
-    """The mean of all values that were answered: R(theta), up to the square of the perturbation."""
+    """The mean of all answered values: R(theta), up to the square of the perturbation."""
     return (ahead.mean() + behind.mean()) / 2
 
 
 def simultaneous_perturbation(ahead: Tensor, behind: Tensor, eps: Tensor, factor: float = 1.0) -> Tensor:
     """The mean over the batch of (R(theta + eps) - R(theta - eps)) / 2 * eps * dimension / |eps|^2, times `factor`.
 
-    ahead, behind: (batch,); eps: (batch, dimension) -> (dimension,). Where every number of eps is plus or minus c, this
-    is Spall's (R+ - R-) / (2 eps_i). Along c e_i for each i it is the quotient of central differences. It is unbiased
-    for a quadratic R whenever E eps eps' / |eps|^2 is I / dimension: for any noise whose coordinates are exchangeable
-    and symmetric. Hence not a division by eps_i, which has no second moment for most other noise.
+    ahead, behind: (batch,); eps: (batch, dimension) -> (dimension,). If every number of eps is plus or minus c, this is
+    Spall's (R+ - R-) / (2 eps_i). If eps runs through c e_i for each i, it is the central difference quotient. For a
+    quadratic R it is unbiased whenever E eps eps' / |eps|^2 is I / dimension: for any noise with exchangeable and
+    symmetric coordinates. It does not divide by eps_i, because 1 / eps_i has no second moment for most other noise.
     """
     slope = (ahead - behind) * (factor * eps.shape[1] / 2) / eps.square().sum(1)
     return slope @ eps / eps.shape[0]

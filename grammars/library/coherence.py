@@ -1,4 +1,4 @@
-"""Kickback's estimates beside the true gradients, per example and unit: how often a sign is opposite (essay, 2.5)."""
+"""Compares kickback's estimates with the true gradients, by example and unit: how often signs differ (essay, 2.5)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Feedback:
-    """What is said of one layer's output: both (batch, *units), and which units are open, on which examples.
+    """Kickback's factor and the true factor of one layer's output, (batch, *units) each.
 
-    kick: what kickback multiplies beta with. factor: d output / d S, what backpropagation multiplies it with.
+    kick: multiplied with beta by kickback. factor: d output / d S, multiplied with beta by backpropagation. open: bool,
+    the units that are open on each example.
     """
 
     kick: Tensor
@@ -21,9 +22,9 @@ class Feedback:
 
 @dataclass(frozen=True)
 class SignCount:
-    """Over pairs of an example and a unit that is open on it: how many there are, and of how many the signs differ.
+    """Counts over pairs of an example and a unit that is open on it.
 
-    opposite: kick and factor are of opposite sign. idle: the kick is not zero, and the factor is.
+    pairs: all of them. opposite: kick and factor have opposite signs. idle: the factor is zero and the kick is not.
     """
 
     pairs: int
@@ -32,15 +33,15 @@ class SignCount:
 
     @property
     def rate(self) -> float:
-        """The part of all pairs whose signs are opposite."""
+        """The fraction of pairs with opposite signs."""
         return self.opposite / max(self.pairs, 1)
 
 
 def feedback(layers: Sequence[nn.Module], x: Tensor) -> list[Feedback]:
-    """Of each layer of a network for kickback, in order, on a batch of examples.
+    """The `Feedback` of each layer of a network for kickback, in order, on a batch of examples.
 
-    The factor is torch's derivative of the output, the kick is what the next layer played; both are 1 of the last.
-    A unit is open where its output is not zero. Beta stands in both products, so it changes no comparison of them.
+    The factor is torch's derivative of the output. The kick is what the next layer played. For the last layer both are
+    1. A unit is open where its output is not zero. Beta multiplies both and does not change how they compare.
     """
     signal, outputs, kicks = x, list[Tensor](), list[Tensor]()
     for layer in layers:
@@ -59,7 +60,7 @@ def feedback(layers: Sequence[nn.Module], x: Tensor) -> list[Feedback]:
 
 
 def count_signs(found: Sequence[Feedback], examples: Tensor | None = None) -> SignCount:
-    """Over all layers of `feedback`, or over those examples only where `examples`, (batch,) bool, is true."""
+    """Sign counts over all layers of `feedback`. examples: (batch,) bool, counts only these; None counts all."""
     kick, factor, open = (
         torch.cat([(value if examples is None else value[examples]).flatten() for value in values])
         for values in zip(*((each.kick, each.factor, each.open) for each in found), strict=True)
@@ -69,15 +70,15 @@ def count_signs(found: Sequence[Feedback], examples: Tensor | None = None) -> Si
 
 
 def coherent(found: Sequence[Feedback]) -> Tensor:
-    """The examples, (batch,) bool, on which every unit's kick is positive: the essay's premise, which is not enough."""
+    """The examples, (batch,) bool, on which all kicks are positive: the essay's premise, which is not sufficient."""
     return torch.stack([(each.kick.flatten(1) > 0).all(1) for each in found]).all(0)
 
 
 def kick_error(layer: nn.Module, S: Tensor) -> float:
-    """How far a layer's kick is from what it is to be: torch's product of the layer with ones, at an input S.
+    """The error of a layer's kick at an input S, against torch's vector-Jacobian product with ones.
 
-    layer: `forward(S) -> (S', kick)`. Relative to the largest number of the product, absolute where all are zero. For
-    whoever writes a layer of their own; rounding leaves about 1e-15 of it in double precision, 1e-6 in single.
+    layer: `forward(S) -> (S', kick)`. The error is relative to the largest number of the product, absolute if that is
+    zero. For authors of new layers. Rounding leaves about 1e-15 in double precision, 1e-6 in single.
     """
     S = S.detach().requires_grad_()
     played, kick = layer(S)

@@ -1,4 +1,4 @@
-"""The smallest network in which every kick is positive and a sign is opposite: coherence is not enough."""
+"""Finds the smallest network with only positive kicks and one opposite sign: coherence is not sufficient."""
 
 import functools
 import itertools
@@ -14,11 +14,11 @@ Numbers: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Counterexample:
-    """A network of rectifiers with whole weights, and a unit of it; the input is the one number 1.
+    """A network of rectifiers with integer weights, and one of its units. The input is the single number 1.
 
-    weights: of each layer (outputs, inputs), the last has one output and is linear. biases: of all layers but the last,
-    whose own would change no gradient. layer, unit: where the signs are opposite, counted from 1.
-    kick, factor: tau of that unit, and what backpropagation has in its place.
+    weights: of each layer, (outputs, inputs). The last layer is linear with one output. biases: of all layers but the
+    last, whose bias does not influence gradients. layer, unit: where the signs are opposite, counted from 1.
+    kick, factor: kickback's tau of that unit, and the true factor of backpropagation.
     """
 
     weights: tuple[tuple[tuple[int, ...], ...], ...]
@@ -30,7 +30,7 @@ class Counterexample:
 
     @property
     def units(self) -> int:
-        """The output among them."""
+        """Number of units, including the output."""
         return sum(map(len, self.weights))
 
     @property
@@ -49,10 +49,10 @@ class Counterexample:
 
 
 def smallest_counterexample(units: int = 5, total: int = 12, biases: bool = True) -> Counterexample | None:
-    """The smallest there is, or None: every network up to this size is tried.
+    """The smallest counterexample; None if there is none up to this size. All networks up to this size are tried.
 
-    Smaller is: fewer units, then a smaller sum of |weights|, then of |biases|. units, total: where the search ends.
-    Networks of one or two layers are left out, in which kickback is exact.
+    Order: by number of units, then by the sum of |weights|, then by that of |biases|. units, total: bounds of the
+    search on the first two. Networks of one or two layers are left out, because kickback is exact there.
 
     >>> print(smallest_counterexample())
     4 units, sum of |weights| 10, input 1; every kick is positive
@@ -72,13 +72,13 @@ def smallest_counterexample(units: int = 5, total: int = 12, biases: bool = True
 
 
 def _by_biases(found: Counterexample) -> tuple[int, list[int]]:
-    """Among equally small ones that with the smallest biases, and of these the one whose first weights are largest."""
+    """Sort key among networks of equal size: smallest biases first, then largest first weights."""
     descending = [-number for rows in found.weights for row in rows for number in row]
     return sum(abs(number) for row in found.biases for number in row), descending
 
 
 def _architectures(units: int) -> Iterator[tuple[int, ...]]:
-    """The widths of all networks of three layers or more with so many units, the last of which is the output."""
+    """The widths of all networks of three or more layers with `units` units. The last unit is the output."""
     for layers in range(3, units + 1):
         for widths in itertools.product(range(1, units), repeat=layers - 1):
             if sum(widths) == units - 1:
@@ -86,7 +86,7 @@ def _architectures(units: int) -> Iterator[tuple[int, ...]]:
 
 
 def _counterexamples(widths: Sequence[int], total: int, biases: bool) -> Iterator[Counterexample]:
-    """All of these widths and this sum of |weights|."""
+    """All counterexamples with these widths and this sum of |weights|."""
     shapes = list(zip(widths, (1, *widths[:-1]), strict=True))
     lengths = [m * n for m, n in shapes] + (list(widths[:-1]) if biases else [])
     rows, ends = _vectors(sum(lengths), total), np.cumsum(lengths)
@@ -109,7 +109,7 @@ def _counterexamples(widths: Sequence[int], total: int, biases: bool) -> Iterato
 
 
 def _feedback(weights: Sequence[Numbers], biases: Sequence[Numbers]) -> tuple[list[Numbers], list[Numbers], list]:
-    """Kick, true factor and gate of every unit but the output, a list over layers, each (networks, units)."""
+    """Kick, true factor and gate of every unit except the output: lists over layers, each (networks, units)."""
     signal = np.ones((len(weights[0]), 1), dtype=np.int64)
     opens: list[NDArray[np.bool_]] = []
     for weight, bias in zip(weights, biases, strict=False):  # the last layer has no gate
@@ -125,7 +125,7 @@ def _feedback(weights: Sequence[Numbers], biases: Sequence[Numbers]) -> tuple[li
 
 @functools.cache
 def _vectors(length: int, total: int) -> NDArray[np.int8]:
-    """Every vector of whole numbers of this length whose absolute values add up to `total`, a row each."""
+    """All integer vectors of this length whose absolute values sum to `total`, one per row."""
     if length == 1:
         return np.array([[total], [-total]] if total else [[0]], dtype=np.int8)
     blocks = []

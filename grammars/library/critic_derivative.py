@@ -1,5 +1,7 @@
-"""What came before Grammar 4: Actor is told the derivative of Critic's own Q (essay, section 2.4; Silver et al. 2014,
-Deterministic policy gradient algorithms; with clones and replay, Lillicrap et al. 2016)."""
+"""The method before Grammar 4: Actor receives the derivative of Critic's Q (essay, section 2.4).
+
+Silver et al. 2014, Deterministic policy gradient algorithms; with clones and replay, Lillicrap et al. 2016.
+"""
 
 import torch
 
@@ -29,12 +31,12 @@ def critic_derivative(
     act_every: int = 1,
     learn_from: int = 0,
 ) -> Grammar:
-    """Actor mu(s), Critic Q(s, a), with clones of both in the target; no Deviator. Beside `dac`, two things differ.
+    """Actor mu(s) and Critic Q(s, a), with clones of both in the target, no Deviator. It differs from `dac` twice.
 
-    Q: Critic is asked at the action that was taken, where its error is measured, and again at mu(s); an error at mu(s)
-    alone, as in `dac`, would leave Critic's slope to chance.
-    R: Actor is told -dQ/da / batch at mu(s), a product of Critic, where `dac` taps G. That product tells Critic
-    nothing, which would else raise its own Q. The arguments are those of `dac`.
+    Q: Critic is asked at the action that was taken, where its error is measured, and again at mu(s). With an error at
+    mu(s) only, as in `dac`, nothing would determine Critic's slope.
+    R: Actor receives -dQ/da / batch at mu(s) from a product of Critic; `dac` taps G. That product sends nothing to
+    Critic, which would otherwise raise its own Q. The arguments are those of `dac`.
     """
     q = QueryDraft()
     world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)

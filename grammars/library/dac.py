@@ -1,4 +1,4 @@
-"""Grammar 4, Deviator-Actor-Critic: the value's slope is learned, not derived (essay, section 2.4)."""
+"""Grammar 4, Deviator-Actor-Critic: the slope of the value is learned, not derived (essay, section 2.4)."""
 
 import torch
 
@@ -17,7 +17,7 @@ from antiphon.grammars.typed import typed
 
 
 def promises(loss: str, action: Value, slope: Value) -> Guarantee:
-    """What is promised where `loss` is the name of the regression, and Actor is told the value `slope` of `action`."""
+    """DAC's promises. loss: the name of the regression. Actor receives the value `slope` about its `action`."""
     return promised(
         Learned(("Critic", "Deviator"), sense="Critic's Q and Deviator's G approach the value and its slope"),
         Estimated(("Actor",), UNKNOWN, sense="-G estimates the gradient of minus the value in the action"),
@@ -46,9 +46,11 @@ def dac(
 
     Each of the three is a player, or a brick of several.
     nature: questions observe() -> s; step(a); replay() -> s, a, r, s', terminated. noise: its first question answers
-    eps of the actions' shape. Acting plays every `act_every` rounds; learning plays every round from `learn_from` on.
-    The eps of the loss is a - mu(s): the action that Nature took and remembers, about the policy of now.
-    R's edits: nothing flows from the Bellman gradient error into mu; Actor is told -G / batch, a value that Q computed.
+    eps in the shape of the actions. Acting plays every `act_every` rounds; learning plays every round from `learn_from`
+    on.
+    The eps in the loss is a - mu(s): the action that Nature took and stored, minus the action of the current policy.
+    R's edits: no gradient of the Bellman gradient error flows into mu. Actor receives -G / batch, a value that Q
+    computed.
     """
     q = QueryDraft()
     world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)

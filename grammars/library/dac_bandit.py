@@ -1,5 +1,7 @@
-"""Grammar 4 without a future: Deviator-Actor-Critic on a contextual bandit (essay, section 2.4; Balduzzi and Ghifary
-2015, Compatible value gradients for reinforcement learning of continuous deep policies)."""
+"""Grammar 4 without a future: Deviator-Actor-Critic on a contextual bandit (essay, section 2.4).
+
+Balduzzi and Ghifary 2015, Compatible value gradients for reinforcement learning of continuous deep policies.
+"""
 
 import torch
 
@@ -19,12 +21,12 @@ from antiphon.grammars.typed import typed
 def dac_bandit(
     nature: OracleDeclaration, noise: OracleDeclaration, actor: Factory, critic: Factory, deviator: Factory
 ) -> Grammar:
-    """Actor mu(s), Critic Q(s, a), Deviator G(s, a), where what is played now has no bearing on what is asked next.
+    """Actor mu(s), Critic Q(s, a), Deviator G(s, a), on states that do not depend on earlier actions.
 
     nature: questions observe() -> s, (batch, ...); reward(a) -> r, (batch,), at a = mu(s) + eps. noise: its first
-    question answers eps, of the actions' shape. So there is nothing to remember and nothing to bootstrap: eps is what
-    Noise drew, and the loss is (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2.
-    R's edits: those of `dac`; and since Nature is a black box, nothing flows through the reward either.
+    question answers eps, in the shape of the actions. There is no memory and no target: eps is the draw of Noise, and
+    the loss is (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2.
+    R's edits: those of `dac`. Nature is a black box, so the message into the reward is cut too.
     """
     q = QueryDraft()
     world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)

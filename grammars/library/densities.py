@@ -15,10 +15,11 @@ _LOG_TWO_PI = math.log(2 * math.pi)
 @typed
 @final
 class GaussianDensity(nn.Module):
-    """log N(x; mean, L L'): (batch, dimension) -> (batch,). At first the standard normal.
+    """log N(x; mean, L L'): (batch, dimension) -> (batch,). It starts as the standard normal.
 
-    L is lower triangular with a positive diagonal, so every theta is a Gaussian and no move can leave them.
-    mean: (dimension,). log_diagonal: of L, (dimension,). below: L's entries below its diagonal, row by row.
+    L is lower triangular with a positive diagonal, so every parameter vector is a valid Gaussian.
+    mean: (dimension,). log_diagonal: log of L's diagonal, (dimension,). below: L's entries below the diagonal, row by
+    row.
     """
 
     def __init__(self, dimension: Count, dtype: torch.dtype = torch.float32) -> None:
@@ -50,8 +51,8 @@ def normal_inverse_wishart(
 ) -> Tensor:
     """log p(mean, covariance) of the conjugate prior of a Gaussian: () (Gelman et al., Bayesian Data Analysis, 3.6).
 
-    covariance ~ inverse Wishart(scale, freedom), mean ~ N(center, covariance / strength). It is a density of
-    (mean, covariance), whatever the parameters are that make them; so its mode does not depend on these either.
+    covariance ~ inverse Wishart(scale, freedom), mean ~ N(center, covariance / strength). It is a density of (mean,
+    covariance), not of the parameters that represent them. So its mode does not depend on the representation.
     center: (dimension,). scale: (dimension, dimension), symmetric and positive definite. freedom: above dimension - 1.
     """
     size = len(center)

@@ -1,4 +1,4 @@
-"""What Critic learns from: transitions that Nature plays, with Actor a black box beside it (essay, section 1.3)."""
+"""The transitions that Critic learns from: Nature plays them, and Actor is a black box (essay, section 1.3)."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from antiphon.grammars.oracle import OracleDeclaration
 
 @dataclass(frozen=True)
 class Experience:
-    """One batch of transitions, as a critic is asked about them.
+    """One batch of transitions, in the form of a critic's inputs.
 
-    now, after: a critic's inputs before and after, (s,) for a function of states, (s, a) and (s', mu(s')) for one of
-    states and actions. weight: of each transition, or empty where all count alike.
+    now, after: the critic's inputs at the two ends: (s,) and (s',) for a function of states, (s, a) and (s', mu(s'))
+    for one of states and actions. weight: of each transition; empty if all count alike.
     """
 
     now: tuple[Value, ...]
@@ -25,9 +25,9 @@ class Experience:
 def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaration | None = None) -> Experience:
     """The transitions of a round.
 
-    nature: sample() -> s, a, r, s', terminated and, perhaps, weight; or observe() -> s and step(a) -> r, s',
-    terminated, where there is an Actor to choose the action. actor: the policy mu that is evaluated, a black box whose
-    first question takes s and answers a; without one Critic is asked about states alone.
+    nature: sample() -> s, a, r, s', terminated and optionally weight; or observe() -> s and step(a) -> r, s',
+    terminated, if there is an Actor that chooses the action. actor: the policy mu to evaluate, a black box whose first
+    question takes s and answers a. Without it Critic is a function of states only.
     Raises GrammarError for a Nature that has neither.
     """
     world = q.oracle("Nature", nature)
@@ -49,10 +49,10 @@ def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaratio
 
 
 def experience_twice(q: QueryDraft, nature: OracleDeclaration) -> tuple[Experience, Experience]:
-    """Two transitions from each state, independent of each other: what a residual gradient without bias needs.
+    """Two independent transitions from each state, which an unbiased residual gradient needs.
 
-    nature: pair() -> s; r, s', terminated; the same three again; and, perhaps, weight.
-    Raises GrammarError for a Nature that cannot be asked.
+    nature: pair() -> s; r, s', terminated; the same three again; and optionally weight.
+    Raises GrammarError for a Nature without this question.
     """
     if nature.question("pair") is None:
         raise GrammarError(

@@ -25,13 +25,13 @@ def gan(
     *,
     saturating: bool = True,
 ) -> Grammar:
-    """Curator climbs L = E log D(x) + E log(1 - D(G(eps))), Forger descends it; D is the probability of *real*.
+    """Curator climbs L = E log D(x) + E log(1 - D(G(eps))), Forger descends it. D is the probability of *real*.
 
-    environment: its first question answers x, alone or with more that is not looked at. noise: its first question
-    answers eps. forger: G, a module of eps that plays something of x's type. curator: a module of x that plays one
-    logit of D for each example, (batch, 1) or (batch,); it stands in Q twice.
-    R's edit: every message into what Forger played changes its sign. saturating=False is another R over the same Q, in
-    which Forger climbs log D(G(eps)) instead: a slope that does not vanish while Curator is sure.
+    environment: its first question answers x; further outputs are ignored. noise: its first question answers eps.
+    forger: G, a module of eps whose output has the type of x. curator: a module of x that plays one logit of D per
+    example, (batch, 1) or (batch,). It is asked twice in Q.
+    R's edit: every message into Forger's output changes its sign. saturating=False is another R over the same Q, in
+    which Forger climbs log D(G(eps)). The gradient of that does not vanish where D(G(eps)) is close to 0.
     """
     q = QueryDraft()
     x = first(q.oracle("Environment", environment)())
@@ -53,7 +53,7 @@ def gan(
 
 
 def guarantee(forger: PlayerLoss) -> Guarantee:
-    """What a GAN promises whose Forger brings this loss down."""
+    """The promises of a GAN. forger: the loss that Forger minimises."""
     return promised(
         Exact(("Curator",), sense="the response is the gradient of -L"),
         Exact(("Forger",), forger, sense="the response is the gradient of L, or of -E log D(G(eps))"),
@@ -62,12 +62,12 @@ def guarantee(forger: PlayerLoss) -> Guarantee:
 
 
 def discernment(real: Tensor, fake: Tensor) -> Tensor:
-    """E log D(x) + E log(1 - D(G(eps))), of the logits of D at what is real and what is fake."""
+    """E log D(x) + E log(1 - D(G(eps))). real, fake: the logits of D on real and on forged examples."""
     return logsigmoid(real).mean() + logsigmoid(-fake).mean()
 
 
 def unconvinced(fake: Tensor) -> Tensor:
-    """-E log D(G(eps)), of the logits of D at what is fake."""
+    """-E log D(G(eps)). fake: the logits of D on forged examples."""
     return softplus(-fake).mean()
 
 

@@ -1,5 +1,4 @@
-"""Networks for Grammars 2 and 3: from examples to numbers and back, dense and convolutional, and what makes of them an
-Encoder or a Decoder."""
+"""Networks for Grammars 2 and 3, dense and convolutional, and modules that make a network an Encoder or a Decoder."""
 
 from collections.abc import Sequence
 from math import prod
@@ -17,7 +16,7 @@ from antiphon.grammars.typed import typed
 @typed
 @final
 class DenseAnalysis(nn.Sequential):
-    """Numbers about an example: (batch, *example) -> (batch, outputs). A Curator, or the network of an Encoder."""
+    """From an example to numbers: (batch, *example) -> (batch, outputs). For a Curator, or inside an Encoder."""
 
     def __init__(self, example: Sequence[Count], outputs: Count, widths: Sequence[Count], slope: float = 0.0) -> None:
         super().__init__(nn.Flatten(), *_rectified(prod(example), outputs, widths, slope))
@@ -26,7 +25,7 @@ class DenseAnalysis(nn.Sequential):
 @typed
 @final
 class DenseSynthesis(nn.Sequential):
-    """An example of numbers: (batch, latent) -> (batch, *example); logits, or in (0, 1) if `squashed`."""
+    """From numbers to an example: (batch, latent) -> (batch, *example). Logits, or in (0, 1) if `squashed`."""
 
     def __init__(
         self, latent: Count, example: Sequence[Count], widths: Sequence[Count], squashed: bool = False
@@ -38,9 +37,9 @@ class DenseSynthesis(nn.Sequential):
 @typed
 @final
 class ConvolutionalAnalysis(nn.Sequential):
-    """Numbers about an image: (batch, c, h, w) -> (batch, outputs), each convolution of stride two halving h and w.
+    """From an image to numbers: (batch, c, h, w) -> (batch, outputs). Each convolution has stride 2 and halves h and w.
 
-    image: (c, h, w), h and w divisible by two for every one of `channels`.
+    image: (c, h, w); h and w must be divisible by two once for each of `channels`.
     """
 
     def __init__(self, image: Image, outputs: Count, channels: Sequence[Count], slope: float = 0.0) -> None:
@@ -55,9 +54,9 @@ class ConvolutionalAnalysis(nn.Sequential):
 @typed
 @final
 class ConvolutionalSynthesis(nn.Sequential):
-    """An image of numbers: (batch, latent) -> (batch, c, h, w), each transposed convolution doubling h and w.
+    """From numbers to an image: (batch, latent) -> (batch, c, h, w). Each transposed convolution doubles h and w.
 
-    channels: from the coarsest on; image: as in `ConvolutionalAnalysis`; logits, or in (0, 1) if `squashed`.
+    channels: the coarsest first. image: as in `ConvolutionalAnalysis`. Logits, or in (0, 1) if `squashed`.
     """
 
     def __init__(self, latent: Count, image: Image, channels: Some, squashed: bool = False) -> None:
@@ -72,7 +71,7 @@ class ConvolutionalSynthesis(nn.Sequential):
 @typed
 @final
 class Reparametrized(nn.Module):
-    """An Encoder of a network that plays mean and log-scale side by side: z = m(x) + s(x) eps (essay, section 2.2).
+    """An Encoder z = m(x) + s(x) eps, from a network that plays mean and log-scale side by side (essay, section 2.2).
 
     network: makes a module of x, (batch, ...) -> (batch, 2 latent).
     """
@@ -82,7 +81,7 @@ class Reparametrized(nn.Module):
         self.network = made_for(f"the network of {type(self).__name__}", make_module, network)
 
     def forward(self, eps: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """eps: (batch, latent). z: (batch, latent), and log |det dz/deps| = sum of log s: (batch,)."""
+        """eps: (batch, latent). Returns z, (batch, latent), and log |det dz/deps| = sum of log s, (batch,)."""
         mean, log_scale = self.network(x).chunk(2, dim=1)
         return mean + log_scale.exp() * eps, log_scale.sum(1)
 
@@ -90,10 +89,10 @@ class Reparametrized(nn.Module):
 @typed
 @final
 class Isotropic(nn.Module):
-    """A Decoder of a network that plays the mean of x, with one scale for all of it that is learned as well.
+    """A Decoder from a network that plays the mean of x, with one learned scale for all numbers of x.
 
-    network: makes a module of z, (batch, latent) -> (batch, ...). Its likelihood is `antiphon.grammars.variational`'s
-    `isotropic`.
+    network: makes a module of z, (batch, latent) -> (batch, ...). The likelihood for it is
+    `antiphon.grammars.variational`'s `isotropic`.
     """
 
     def __init__(self, network: Factory) -> None:
@@ -103,7 +102,7 @@ class Isotropic(nn.Module):
         self.log_scale = nn.Parameter(first.new_zeros(()))
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """z: (batch, latent). The mean: (batch, ...), and log s: (batch,)."""
+        """z: (batch, latent). Returns the mean, (batch, ...), and log s, (batch,)."""
         return self.network(z), self.log_scale.expand(len(z))
 
 

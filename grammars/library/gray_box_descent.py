@@ -1,4 +1,4 @@
-"""Descent in the gray-box protocol: a point is asked for, and its gradient is answered (essay, Definition 3)."""
+"""Descent in the gray-box protocol: Oracle answers the value at a point, and its gradient (essay, Definition 3)."""
 
 import torch
 
@@ -16,7 +16,7 @@ from antiphon.grammars.typed import typed
 def gray_box_descent(
     oracle: OracleDeclaration, player: Factory, *, direction: Direction = Direction.MINIMISE
 ) -> Grammar:
-    """Player plays theta; Oracle answers R(theta), and its gradient: one query of each kind a round.
+    """Player plays theta; Oracle answers R(theta) and its gradient: one query of each kind per round.
 
     oracle: its first question takes theta, (dimension,), answers a 0-d value, and is gray.
     player: a module without inputs that plays theta, as `Point` does. R is the chain rule through Oracle.

@@ -1,4 +1,4 @@
-"""Implicit temporal differences (essay, Remark 2): the semi-gradient at where it leads, so that no step is too long."""
+"""Implicit temporal differences (essay, Remark 2): the semi-gradient after the step, so that no step is too long."""
 
 from torch import nn
 
@@ -21,11 +21,11 @@ from antiphon.grammars.writing import Message
 def implicit_temporal_difference(
     nature: OracleDeclaration, critic: Factory, *, step: Positive, gamma: float = 0.99
 ) -> Grammar:
-    """`semi_gradient` with one more edit of R: what V(s) is told is solved for (see `antiphon.grammars.bellman`).
+    """`semi_gradient` with one more edit of R: the message into V(s) solves an equation.
 
-    critic: `torch.nn.Linear` of the features s to one value, for then the solution is closed. step: the learning rate
-    with which Critic moves, by plain SGD. A response cannot ask where its player will go, so R has to be told it: under
-    another optimizer, or another rate, what arrives is only a scaled semi-gradient.
+    For the equation see `antiphon.grammars.bellman.implicit`. critic: `torch.nn.Linear` from the features s to one
+    value, because then the solution has a closed form. step: the learning rate of Critic, with plain SGD. R cannot ask
+    Critic's agent for it. With another optimizer or rate, the response is only a scaled semi-gradient.
     Raises GrammarError for another critic.
     """
     if critic.target is not nn.Linear:
@@ -50,7 +50,7 @@ def implicit_temporal_difference(
 
 
 def _solved_at(now: Value, *taps: Value, step: float, bias: bool) -> Edit:
-    """Every message into `now` is multiplied by (1 + 2 step / batch W K)^-1."""
+    """An edit that multiplies every message into `now` by (1 + 2 step / batch W K)^-1."""
 
     def edit(upstream: Upstream) -> Message:
         if upstream.value != now.port:

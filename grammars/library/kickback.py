@@ -1,4 +1,4 @@
-"""Grammar 5, kickback: one scalar is broadcast, each layer turns it into its own estimate (essay, section 2.5)."""
+"""Grammar 5, kickback: R broadcasts one scalar, and each layer makes its own estimate of it (essay, section 2.5)."""
 
 import itertools
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
     """A feedforward network with one output, whose layers do not wait for each other's gradients.
 
     nature: its first question answers (x, y). loss: a function of (output, y), a mean over the batch; the output is
-    (batch, 1). layers: in order, all of them players, whose modules play two values: `forward(S) -> (S', kick)`. S' is
-    the layer's own output; kick, of the shape of S, is what the layer has to say of S before any loss is known: one
-    vector-Jacobian product of itself, with a cotangent of ones (networks for this: `kicking`).
+    (batch, 1). layers: in order, all of them players with two outputs: `forward(S) -> (S', kick)`. S' is the layer's
+    output. kick has the shape of S and needs no loss: it is the layer's vector-Jacobian product with a cotangent of
+    ones (for such networks see `kicking`).
 
-    R, beside the chain rule's: no product is told upstream. The loss's alone is asked for a gradient in a value, beta =
-    d loss / d output, one number per example, and it is told to everybody. Layer i multiplies it with the kick that
-    layer i + 1 played, and its own `*` does the gate and the outer product.
-    Raises GrammarError for a layer that plays something else, ShapeError for an output that is not one-dimensional.
+    R differs from the chain rule: products send nothing upstream. Only the loss is asked for a gradient in a value,
+    beta = d loss / d output, one number per example, and it is broadcast to all layers. Layer i multiplies it with the
+    kick that layer i + 1 played. The layer's own `*` does the gate and the outer product.
+    Raises GrammarError for a layer with other outputs, ShapeError for a network output that is not (batch, 1).
     """
     q = QueryDraft()
     signal, y = q.oracle("Nature", nature)()
@@ -56,24 +56,24 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
 
 
 def kicked(beta: Tensor, kick: Tensor) -> Tensor:
-    """An estimate of the gradient in a layer's output: beta (batch, 1), times the kick of it, (batch, ...)."""
+    """An estimate of the gradient in a layer's output: beta, (batch, 1), times the kick of that output."""
     return beta.reshape(-1, *[1] * (kick.dim() - 1)) * kick
 
 
 def local_losses(beta: Tensor, kick: Tensor, played: Tensor) -> Tensor:
-    """Each unit's own loss, feedback times activation, summed over the batch: what its player in fact descends.
+    """The loss of each unit of a layer, feedback times activation, summed over the batch: what its player minimises.
 
-    beta: (batch, 1); kick, played: (batch, *units), of one layer; returns units. Q never computes it: what the layer
-    is told is the exact gradient of the sum of these in its parameters, beta and kick held fixed.
+    beta: (batch, 1); kick, played: (batch, *units). Returns (*units). Q does not compute it: the layer's response is
+    the exact gradient of the sum of these losses in its parameters, with beta and kick held fixed.
     """
     return (kicked(beta, kick).detach() * played).sum(0)
 
 
 def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: Factory) -> Tensor:
-    """The sum of a layer's `local_losses`, 0-d, from values of Q that torch has recorded: the network's output
-    (batch, 1), the label, what the next layer played, what this one did.
+    """The sum of a layer's `local_losses`, 0-d, from values of Q with torch's autograd graph.
 
-    The kick is torch's derivative here, not what the next layer says of itself: so a wrong one breaks the promise.
+    output: of the network, (batch, 1). y: the label. above: output of the next layer. played: output of this layer. The
+    kick is torch's derivative here, not the one that the next layer plays: so a wrong kick breaks the promise.
     """
     with torch.enable_grad():
         output = output.detach().requires_grad_()
@@ -83,17 +83,17 @@ def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: F
 
 
 PREMISE = "no path product is negative"
-"""The product of weights and signs along each path from a unit to the output. The layers of `kicking` keep it where
-their weights are coherent."""
+"""A path product is the product of weights and signs along a path from a unit to the output. The layers of `kicking`
+satisfy the premise where their weights are coherent."""
 
 
 def always_coherent(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> bool:
-    """Whether every layer above the first keeps coherent weights whatever its parameters are: then `PREMISE` holds."""
+    """Whether every layer above the first keeps its weights coherent for all parameters. Then `PREMISE` holds."""
     return all(getattr(module, "weights", None) is Weights.COHERENT for module in [*modules.values()][1:])
 
 
 def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarantee:
-    """Exact in the last two layers; below, exact for each layer's own loss, and right in sign under a premise."""
+    """Last two layers: exact. Layers below: exact for the layer's own loss, and sign-correct under a premise."""
     exact, below = promised(Exact(layers[-2:])), layers[:-2]
     if not below:
         return exact

@@ -1,4 +1,4 @@
-"""Layers for kickback, each of which plays its output and its kick; dense and convolutional networks of them."""
+"""Layers for kickback, which play their output and their kick; dense and convolutional networks of such layers."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -14,8 +14,11 @@ from antiphon.grammars.typed import typed
 
 
 class Weights(StrEnum):
-    """What a layer's weights may be. COHERENT: of the sign of the unit that they lead into, always, so that no path
-    through the layer turns a sign. STARTED: so at first, and free from then on. FREE: as torch draws them."""
+    """What a layer's weights may be.
+
+    COHERENT: always of the sign of the unit that they lead into, so that no path through the layer changes a sign.
+    STARTED: coherent at the start, free afterwards. FREE: as torch draws them.
+    """
 
     FREE = "free"
     STARTED = "started"
@@ -26,9 +29,9 @@ class Weights(StrEnum):
 class RectifierLayer(nn.Module):
     """s ⊙ max(0, W S + b): (batch, ...) -> (batch, outputs), and the kick W' (s ⊙ [W S + b > 0]) of its input.
 
-    signed: every second unit has s = -1, and all others, or all, +1. With coherent weights, an unsigned layer is
-    increasing and convex in S, and a signed one increasing, in parts convex and in parts concave. The gate is on the
-    pre-activation: of the rectified value the essay's `>= 0` would always hold.
+    signed: s is -1 for every second unit and +1 for the others; if false, +1 for all. With coherent weights, an
+    unsigned layer is increasing and convex in S; a signed one is increasing, with convex and concave units. The gate
+    looks at the pre-activation: for the rectified value, the essay's `>= 0` would always hold.
     """
 
     def __init__(self, inputs: int, outputs: int, *, signed: bool = False, weights: Weights = Weights.FREE) -> None:
@@ -47,7 +50,7 @@ class RectifierLayer(nn.Module):
 
 @final
 class OutputLayer(nn.Module):
-    """W S + b, linear: (batch, ...) -> (batch, 1), and the kick W of its input, for each example the same."""
+    """W S + b, linear: (batch, ...) -> (batch, 1), and the kick W of its input, the same for each example."""
 
     def __init__(self, inputs: int, *, weights: Weights = Weights.FREE) -> None:
         super().__init__()
@@ -65,7 +68,7 @@ class OutputLayer(nn.Module):
 class ConvolutionLayer(nn.Module):
     """A 3 x 3 convolution, rectified, with a sign per channel: (batch, inputs, h, w) -> (batch, outputs, h', w').
 
-    h' = ceil(h / stride), w' alike. Its kick is the transposed convolution of its open gates, each with its sign.
+    h' = ceil(h / stride), and w' likewise. Its kick is the transposed convolution of its open gates times their signs.
     """
 
     def __init__(
@@ -81,14 +84,14 @@ class ConvolutionLayer(nn.Module):
         weight = held(self.convolution.weight, self.signs[:, None, None, None], self.weights)
         before = conv2d(S, weight, self.convolution.bias, self.stride, padding=1)
         signs = self.signs[:, None, None]
-        # A stride forgets up to stride - 1 rows and columns at the end: nobody looked at them, their kick is zero.
+        # Several sizes of S have one size of output. This padding restores that of S; what no window covers is zero.
         forgotten = [(size - 1) % self.stride for size in S.shape[2:]]
         kick = conv_transpose2d(signs * (before > 0), weight.detach(), None, self.stride, 1, forgotten)
         return signs * torch.relu(before), kick
 
 
 def unit_signs(units: int, signed: bool) -> Tensor:
-    """+1 for each unit, or +1 and -1 in turn."""
+    """+1 for each unit, or +1 and -1 alternating if `signed`. Returns (units,)."""
     signs = torch.ones(units)
     signs[1::2] = -1.0 if signed else 1.0
     return signs
@@ -96,10 +99,10 @@ def unit_signs(units: int, signed: bool) -> Tensor:
 
 @torch.no_grad()
 def start(parameter: Tensor, signs: Tensor, weights: Weights) -> None:
-    """Turn freshly drawn weights to the signs of their units, unless they are free.
+    """Give freshly drawn weights the signs of their units, unless they are free.
 
-    All of one sign, they would add up over the inputs instead of cancelling, and the signal would grow from layer to
-    layer: they are scaled so that their sum over n inputs is about 1 and not sqrt(n) / 2.
+    Weights of one sign add up over the inputs instead of cancelling, and the signal would grow from layer to layer. So
+    they are scaled: their sum over n inputs is about 1, not sqrt(n) / 2.
     """
     if weights is not Weights.FREE:
         inputs = parameter[0].numel()
@@ -107,7 +110,7 @@ def start(parameter: Tensor, signs: Tensor, weights: Weights) -> None:
 
 
 def held(parameter: Tensor, signs: Tensor, weights: Weights) -> Tensor:
-    """The weights that a layer plays: its parameters, or where they are to stay coherent signs times their size."""
+    """The weights that a layer uses: its parameters; if they must stay coherent, sign times absolute value."""
     return signs * parameter.abs() if weights is Weights.COHERENT else parameter
 
 
@@ -120,10 +123,10 @@ def kicking_layers(
     signed: bool = False,
     weights: Weights = Weights.FREE,
 ) -> Mapping[str, Factory]:
-    """A network for kickback as named layers, a player each: convolutions of stride 2, dense layers, one output.
+    """A network for kickback as named layers, each a player: convolutions of stride 2, dense layers, one output.
 
-    example: the shape of one; (channels, height, width) where there are convolutions. The first layer's weights are
-    always free: no kick passes through them.
+    example: the shape of one example; (channels, height, width) if there are convolutions. The first layer's weights
+    are always free, because no kick passes through them.
 
     >>> list(kicking_layers((1, 8, 8), [32, 16], channels=[4]))
     ['Convolution1', 'Rectifier1', 'Rectifier2', 'Output']

@@ -18,9 +18,9 @@ from antiphon.grammars.typed import typed
 def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
     """Nature plays x, Estimator plays theta; minimise -E[log Q_theta(x)].
 
-    nature: the first output of its first question is x, (batch, ...); what it answers besides is left alone.
-    density: makes a module that plays log Q_theta(x), (batch,), of each x. The essay's two operators, Q and -log, are
-    one here and a mean: densities of many dimensions underflow, their logarithms do not.
+    nature: the first output of its first question is x, (batch, ...); other outputs are ignored.
+    density: makes a module that plays log Q_theta(x), (batch,). It joins the essay's two operators, Q and -log:
+    densities of many dimensions underflow, their logarithms do not.
     """
     q = QueryDraft()
     x = _first(q.oracle("Nature", nature)())
@@ -30,10 +30,10 @@ def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
 
 @typed
 def maximum_a_posteriori(nature: OracleDeclaration, density: Factory, log_prior: Factory, examples: Count) -> Grammar:
-    """As `maximum_likelihood`, and Estimator's parameters have a prior: minimise -E[log Q_theta(x)] - log p(theta) / n.
+    """`maximum_likelihood` with a prior on Estimator's parameters: minimise -E[log Q_theta(x)] - log p(theta) / n.
 
     log_prior: a function of the density's module (see `Penalised`) that returns the scalar log p(theta).
-    examples: n, how many x the data set holds; the expectation above is a mean, and the posterior is of a sum.
+    examples: n, the number of x in the data set. The expectation is a mean over examples, the log-posterior is a sum.
     """
     q = QueryDraft()
     x = _first(q.oracle("Nature", nature)())
@@ -49,7 +49,7 @@ def surprise(log_density: Tensor) -> Tensor:
 
 
 def minus_share(log_prior: Tensor, examples: int) -> Tensor:
-    """What one of so many examples bears of a log-prior, negated: () -> ()."""
+    """Minus the log-prior, divided by the number of examples: () -> ()."""
     return -log_prior / examples
 
 

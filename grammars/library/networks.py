@@ -1,4 +1,4 @@
-"""Networks for the library's grammars: layers as players, parameterless operators between them, whole networks."""
+"""Networks for the library's grammars: single layers, whole networks, and named layers as players."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -16,7 +16,7 @@ from antiphon.grammars.typed import typed
 @typed
 @final
 class Dense(nn.Sequential):
-    """max(0, W x + b): (batch, inputs) -> (batch, outputs). One player of a feedforward network."""
+    """max(0, W x + b): (batch, inputs) -> (batch, outputs). One layer, for one player."""
 
     def __init__(self, inputs: Count, outputs: Count) -> None:
         super().__init__(nn.Linear(inputs, outputs), nn.ReLU())
@@ -38,7 +38,7 @@ class Convolution(nn.Module):
 @typed
 @final
 class Perceptron(nn.Sequential):
-    """A whole feedforward network as one player: (batch, inputs) -> (batch, outputs), rectified in between."""
+    """A feedforward network for one player: (batch, inputs) -> (batch, outputs), with rectifiers between its layers."""
 
     def __init__(self, inputs: Count, outputs: Count, widths: Sequence[Count] = (64, 64)) -> None:
         super().__init__(*_rectified(inputs, outputs, widths))
@@ -46,9 +46,9 @@ class Perceptron(nn.Sequential):
 
 @final
 class Within(nn.Module):
-    """Any number into its dimension's interval: (batch, width) to the same. A bound may be infinite.
+    """Maps each number into the interval of its dimension: (batch, width) -> (batch, width). Bounds may be infinite.
 
-    Between two bounds tanh, scaled; beyond one bound softplus; without a bound the number itself.
+    Between two bounds it is a scaled tanh, with one bound softplus, without bounds the identity.
 
     >>> Within((-1.0, 2.0, -torch.inf), (1.0, torch.inf, torch.inf))(torch.tensor([[50.0, -50.0, 7.0]])).tolist()
     [[1.0, 2.0, 7.0]]
@@ -62,7 +62,7 @@ class Within(nn.Module):
         """x: (batch, width)."""
         low, high = x.new_tensor(self._low), x.new_tensor(self._high)
         below, above = torch.isfinite(low), torch.isfinite(high)
-        # What is not chosen must be finite too: its gradient is multiplied by zero.
+        # Values that are not chosen must be finite too, because their gradient is multiplied by zero.
         floor, ceiling = low.where(below, 0.0), high.where(above, 0.0)
         between = (ceiling + floor) / 2 + (ceiling - floor) / 2 * torch.tanh(x)
         beyond = torch.where(below, floor + softplus(x), ceiling - softplus(-x))
@@ -72,7 +72,7 @@ class Within(nn.Module):
 @typed
 @final
 class Policy(nn.Sequential):
-    """mu(s): (batch, state) -> (batch, action), within these bounds of each dimension: (-1, 1) if there are none."""
+    """mu(s): (batch, state) -> (batch, action), within the bounds of each dimension; within (-1, 1) without bounds."""
 
     def __init__(
         self,
@@ -89,8 +89,10 @@ class Policy(nn.Sequential):
 @typed
 @final
 class StateAction(nn.Module):
-    """A function of state and action: (batch, state), (batch, action) -> (batch, outputs). Critic has one output,
-    Deviator one per dimension of the action."""
+    """A function of state and action: (batch, state), (batch, action) -> (batch, outputs).
+
+    A Critic has one output, a Deviator one per dimension of the action.
+    """
 
     def __init__(self, state: Count, action: Count, outputs: Count = 1, widths: Sequence[Count] = (256, 256)) -> None:
         super().__init__()
@@ -105,7 +107,7 @@ class StateAction(nn.Module):
 def dense_layers(
     example: Sequence[Count], widths: Sequence[Count], classes: Count, dropout: float = 0.0
 ) -> Mapping[str, Factory]:
-    """A feedforward network as named layers, a player each, for examples of the shape `example`; logits of `classes`.
+    """A feedforward network as named layers, for examples of the shape `example`. Returns logits of `classes` classes.
 
     >>> list(dense_layers((1, 8, 8), [32], 10, dropout=0.5))
     ['Flatten', 'Dense1', 'Dropout1', 'Output']

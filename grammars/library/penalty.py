@@ -1,4 +1,4 @@
-"""A penalty of a player's parameters in Q: one more output of its operator, so that R reaches it by the chain rule."""
+"""A penalty on a player's parameters: one more output of its operator, so that R reaches it by the chain rule."""
 
 from collections.abc import Sequence
 from typing import Any, final
@@ -12,11 +12,11 @@ from antiphon.grammars.typed import typed
 
 @final
 class Penalised(nn.Module):
-    """A player's operator that plays what `module` plays, and behind it a scalar that depends on its parameters alone.
+    """A player's operator with the outputs of `module`, and after them a scalar that depends on its parameters alone.
 
-    module: makes the operator. penalty: a function of that module, and of its own arguments after it, that returns a
-    scalar (): a regularizer Omega(theta), a log-prior. Nobody but the player has the parameters, so it is the player
-    who is asked; in Q this is a node with one more output, in R a product with one more cotangent.
+    module: makes the operator. penalty: a function of that module, with further arguments of its own, that returns a
+    scalar (): a regularizer Omega(theta), a log-prior. Only the player has the parameters, so the player has to compute
+    it. In Q this is a node with one more output, in R a product with one more cotangent.
     """
 
     def __init__(self, module: Factory, penalty: Factory) -> None:
@@ -25,7 +25,7 @@ class Penalised(nn.Module):
         self.penalty = make_operator(penalty)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """What the module plays on these inputs, then the penalty."""
+        """The outputs of the module on these inputs, then the penalty."""
         played: Any = self.module(*inputs)  # Any: a tensor or a tuple of them
         outputs: Sequence[Tensor] = (played,) if isinstance(played, Tensor) else played
         return (*outputs, self.penalty(self.module))
@@ -33,11 +33,11 @@ class Penalised(nn.Module):
 
 @typed
 def squared_norm(module: nn.Module, weight: float = 1.0, biases: bool = True) -> Tensor:
-    """`weight` times the sum of the squares of all parameters (ridge); without vectors where `biases` is False."""
+    """`weight` times the sum of the squares of all parameters (ridge). biases=False leaves out vectors."""
     squares = [each.square().sum() for each in module.parameters() if biases or each.dim() > 1]
     return weight * sum(squares[1:], squares[0])
 
 
 def itself(value: Tensor) -> Tensor:
-    """A scalar that a player played, as a loss."""
+    """The value itself: a loss that is a scalar played by a player."""
     return value

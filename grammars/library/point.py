@@ -12,12 +12,12 @@ from antiphon.grammars.typed import typed
 @typed
 @final
 class Point(nn.Module):
-    """theta itself, (dimension,), every number of it `start` at first. It takes no input."""
+    """theta itself, (dimension,). Every number is `start` at first. It takes no input."""
 
     def __init__(self, dimension: Count, start: float = 0.0, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.theta = nn.Parameter(torch.full((dimension,), start, dtype=dtype))
 
     def forward(self) -> Tensor:
-        """theta, in memory of its own: it may still be read when the next move overwrites the parameters."""
+        """A copy of theta, because the next move overwrites the parameters while the value may still be read."""
         return self.theta.clone()

@@ -1,8 +1,8 @@
-"""Projected fixpoint methods (essay, Remark 2): a second player makes temporal differences a game with a gradient.
+"""Projected fixpoint methods (essay, Remark 2): a second player turns temporal differences into a game with a gradient.
 
-The projected Bellman error has two expectations multiplied in its gradient, so one sample of it is biased. Corrector
-learns one of them: h(s), the error expected at s as far as its features can tell. Source: Sutton et al. 2009, Fast
-gradient-descent methods for temporal-difference learning with linear function approximation.
+The gradient of the projected Bellman error contains a product of two expectations, so an estimate from one sample is
+biased. Corrector learns one of the two: h(s), the expected error at s, as far as its features can represent it. Source:
+Sutton et al. 2009, Fast gradient-descent methods for temporal-difference learning with linear function approximation.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def gtd2(
     """Critic descends error * h - h^2 / 2, Corrector climbs it. R: the chain rule, and one minus sign.
 
     corrector: makes h, a module of Critic's inputs that plays (batch, 1); for a linear Critic, linear in the same
-    features. The rest as in `temporal_difference`. Corrector is to move on the faster time scale.
+    features. The other arguments are those of `temporal_difference`. Corrector should learn faster than Critic.
     """
     q = QueryDraft()
     game = _game(q, nature, critic, corrector, actor, gamma)
@@ -50,9 +50,9 @@ def tdc(
     *,
     gamma: float = 0.99,
 ) -> Grammar:
-    """`gtd2` with one more edit of R: at V(s) Critic is told the error itself, a tap, in place of h.
+    """`gtd2` with one more edit of R: the message into V(s) is minus the error, from a tap, instead of minus h.
 
-    That is the semi-gradient, and what still flows through the target, gamma h, corrects it.
+    This is the semi-gradient, corrected by the message gamma h that still flows through the target.
     """
     q = QueryDraft()
     game = _game(q, nature, critic, corrector, actor, gamma)
@@ -66,7 +66,7 @@ def tdc(
 
 @dataclass(frozen=True)
 class _Game:
-    """The values of the Q of both, and its objective."""
+    """The objective of both methods, and values of their Q."""
 
     seen: Experience
     now: Value
@@ -93,14 +93,14 @@ def _game(
 
 
 def _corrects(game: _Game) -> tuple[Promise, Promise]:
-    """What is promised to Corrector: its own loss, and where it leads."""
+    """The promises to Corrector: about its own loss, and about what it learns."""
     loss = PlayerLoss.of(correction, game.error, game.h, *game.seen.weight)
     regression = Exact(("Corrector",), loss, sense="the gradient of half the mean square of error - h")
     return regression, Learned(("Corrector",), sense="h is the error expected at s, as far as its features can tell")
 
 
 def _tell_into(now: Value, *error: Value) -> Edit:
-    """Every message into `now` becomes minus the error, per example."""
+    """An edit that replaces every message into `now` by minus the error, per example."""
 
     def edit(upstream: Upstream) -> Message:
         if upstream.value != now.port:

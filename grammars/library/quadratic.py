@@ -1,4 +1,4 @@
-"""Players for problems whose value is quadratic: there what Critic and Deviator are to learn lies in their reach."""
+"""Players for problems with a quadratic value: Critic and Deviator can represent what they are to learn exactly."""
 
 from typing import final
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 @final
 class LinearPolicy(nn.Linear):
-    """mu(s) = K s, starting from `gain` (K): (batch, state) -> (batch, action), in its dtype."""
+    """mu(s) = K s, starting at K = `gain`, (action, state): (batch, state) -> (batch, action), in the dtype of gain."""
 
     def __init__(self, gain: Tensor) -> None:
         action, state = gain.shape
@@ -51,7 +51,10 @@ class AffineSlope(nn.Module):
 
 
 class Bowl:
-    """A quadratic with one minimum, drawn by `seed`: (..., dimension) -> (...). Curvatures in [1/2, 4]."""
+    """A quadratic with one minimum (maximum if `sign` is -1), drawn from `seed`: (..., dimension) -> (...).
+
+    Its curvatures are in [1/2, 4].
+    """
 
     def __init__(self, dimension: int, seed: int, sign: float = 1.0) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -61,6 +64,6 @@ class Bowl:
         self.lowest, self.sign = draw[:, dimension], sign
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Half of the quadratic form of the distance from the minimum, times `sign`."""
+        """Half of the quadratic form of points - minimum, times `sign`."""
         away = points - self.lowest.to(points.dtype)
         return self.sign * ((away @ self.curvature.to(points.dtype)) * away).sum(-1) / 2

@@ -24,7 +24,7 @@ def supervised(
 
     nature: its first question answers (x, y). predictor: makes f_theta, a module of x. loss: a function of (f, y) that
     returns a mean over the batch. penalty: Omega, a function of the module (see `Penalised`), such as
-    `Factory.of(squared_norm, weight=0.01)`; it stands beside a mean, where the essay's stands beside a sum.
+    `Factory.of(squared_norm, weight=0.01)`. It is added to a mean here, and to a sum in the essay.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()

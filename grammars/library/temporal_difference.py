@@ -1,7 +1,7 @@
-"""Representation 3, temporal difference learning, and of Remark 2's kin those of one player: their Rs differ.
+"""Representation 3, temporal difference learning, and the one-player methods of Remark 2, which differ in R.
 
-`temporal_difference` learns against a clone, which makes it gradient descent. Without a clone Critic is asked at both
-ends of a transition; what R says of the far end is then the whole difference between semi and residual gradient.
+`temporal_difference` learns against a clone, so it is gradient descent. Without a clone, Critic is asked at both ends
+of a transition. Semi-gradient and residual gradient differ only in the message of R into the value at the far end.
 """
 
 from antiphon.grammars.bellman import bellman_error, held_square, mean_product, mean_square
@@ -29,9 +29,9 @@ def temporal_difference(
 ) -> Grammar:
     """Critic against its own clone: (r + gamma (1 - terminated) V~(s') - V(s))^2, or Q~(s', mu(s')) and Q(s, a).
 
-    nature, actor: black boxes, see `experience`. critic: makes a module of s, or of s and a, that plays (batch, 1).
-    The clone follows every `clone_every` rounds, softly or entirely. Cloned every round, entirely, it is TD(0).
-    R: the chain rule. Nothing flows into the target, for a clone passes nothing.
+    nature, actor: black boxes, see `experience`. critic: makes a module of s, or of s and a, that plays (batch, 1). The
+    clone follows every `clone_every` rounds, softly or entirely; with the defaults (every round, entirely) it is TD(0).
+    R: the chain rule. No gradient flows into the target, because a clone passes none.
     """
     q = QueryDraft()
     seen = experience(q, nature, actor)
@@ -50,7 +50,7 @@ def semi_gradient(
 ) -> Grammar:
     """TD(0) as it is commonly written: Critic is its own target. R: the message into the target is cut.
 
-    It is no gradient of anything (essay, Remark 2), and may diverge off policy (Baird 1995).
+    It is the gradient of no function (essay, Remark 2), and may diverge off policy (Baird 1995).
     """
     q = QueryDraft()
     seen, now, after = _both_ends(q, nature, critic, actor)
@@ -66,10 +66,10 @@ def semi_gradient(
 def residual_gradient(
     nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None = None, *, gamma: float = 0.99
 ) -> Grammar:
-    """Gradient descent on the Bellman error. R: the chain rule, through the target too.
+    """Gradient descent on the Bellman error. R: the chain rule, also through the target.
 
-    Where next states are chance, the mean of squares has the target's variance in it, and its minimum is biased: there
-    `double_residual_gradient` samples twice.
+    If next states are random, the mean of squares includes the variance of the target, so its minimum is biased.
+    `double_residual_gradient` avoids this with two samples.
     """
     q = QueryDraft()
     seen, now, after = _both_ends(q, nature, critic, actor)
@@ -80,10 +80,10 @@ def residual_gradient(
 
 @typed
 def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamma: float = 0.99) -> Grammar:
-    """Gradient descent on the mean squared Bellman residual E[(E[error | s])^2], by two next states of each state.
+    """Gradient descent on the mean squared Bellman residual E[(E[error | s])^2], with two next states of each state.
 
-    Another Q than its kin's: Nature is asked for a pair, and the loss is the product of the two errors. R: the chain
-    rule. nature: see `experience_twice`.
+    Its Q differs from the other methods: Nature is asked for a pair, and the loss is the product of the two errors. R:
+    the chain rule. nature: see `experience_twice`.
     """
     q = QueryDraft()
     one, two = experience_twice(q, nature)
@@ -99,7 +99,7 @@ def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamm
 def _both_ends(
     q: QueryDraft, nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None
 ) -> tuple[Experience, Value, Value]:
-    """The transitions, and what the one Critic plays at both their ends: now, after."""
+    """The transitions, and the values of Critic at their two ends: now, after."""
     seen = experience(q, nature, actor)
     value = q.player("Critic", critic)
     return seen, value(*seen.now), value(*seen.after)

@@ -1,4 +1,4 @@
-"""Grammar 2, the variational autoencoder: backpropagation of a bound that stands in (essay, section 2.2)."""
+"""Grammar 2, the variational autoencoder: backpropagation of a bound, which is a surrogate (essay, section 2.2)."""
 
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft, Value
@@ -28,11 +28,11 @@ def vae(
 ) -> Grammar:
     """Encoder z = G(eps, x) and Decoder D(x|z) against the negative variational bound L1 + L2, a mean over the batch.
 
-    environment: its first question answers x, alone or with more that is not looked at. noise: sample() -> eps, and
-    log_density(eps) -> (batch,). encoder: a module of (eps, x) that plays z and log |det dG/deps|, (batch,) for each
-    example (`Reparametrized` makes one of a mean and a log-scale). decoder: a module of z that plays the parameters of
-    D(x|z), one value or several. likelihood: a function of x and these, the mean of -log D(x|z).
-    prior: a function of z, log P_prior(z) for each example.
+    environment: its first question answers x; further outputs are ignored. noise: sample() -> eps, and log_density(eps)
+    -> (batch,). encoder: a module of (eps, x) that plays z and log |det dG/deps|, (batch,) (`Reparametrized` makes one
+    of a mean and a log-scale). decoder: a module of z that plays the parameters of D(x|z), one value or several.
+    likelihood: a function of x and these parameters, the mean of -log D(x|z).
+    prior: a function of z, log P_prior(z) of each example.
     """
     q = QueryDraft()
     x = first(q.oracle("Environment", environment)())

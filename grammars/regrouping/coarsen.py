@@ -1,4 +1,4 @@
-"""Coarse-graining: several players, with the operators between them, become one; the inverse of `refine`."""
+"""Coarse-graining: several players, with the operators between them, become one player; the inverse of `refine`."""
 
 import contextlib
 from collections.abc import Callable, Hashable, Iterable
@@ -25,12 +25,13 @@ Into: TypeAlias = Callable[[Factory], Brick]
 
 @typed
 def coarsen(game: Grammar | Regrouping, players: Iterable[str] | str, name: str) -> Regrouping:
-    """The same game with `players` as one player `name`, who hears what they heard.
+    """The same game with `players` as one player `name`, which receives the same gradients.
 
-    players: names of players; operators between them go along, others if they are named; or the name of one brick,
-    with all that is in it. They may be asked several times, each time alike, and cloned, all alike. The new player's
-    operator is the module that they were refined from, if they were, else a `Composite`. R inside of the group has to
-    be the chain rule; what is told to it and by it from outside, and edits there, stay as they are.
+    players: names of players; operators between them are included, other operators only if named. Or the name of one
+    brick, with all its nodes. The players may be asked several times if all uses have the same form, and cloned if all
+    clones follow by the same rule.
+    The new player's operator is the module that the players were refined from, otherwise a `Composite`. Inside the
+    group, R must be the chain rule. Messages into and out of the group, and edits there, stay as they are.
     Raises GrammarError where the group cannot be one player, and says why.
     """
     found = game if isinstance(game, Regrouping) else Regrouping.none(game)
@@ -58,7 +59,10 @@ def _coarsen(grammar: Grammar, names: list[str], name: str) -> Regrouping:
 
 
 def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int, int], ...]:
-    """What goes out of some use of the group: to a node outside, to a tap, or to be spoken of from outside."""
+    """The values that leave some use of the group, as (position of the node in a use, output).
+
+    A node outside or a tap needs them, or R has a message about them from outside.
+    """
     out = {port for sweep in sweeps.sweeps for port in sweep.said}
     out |= {node.port for node in grammar.response.nodes if isinstance(node, Tap)}
     for node in grammar.query.nodes:
@@ -74,7 +78,7 @@ def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int,
 
 
 def _whole(brick: Brick) -> tuple[Factory, Into | None]:
-    """What the players of a brick were refined from, and how; a `Composite` of them where they were not."""
+    """The factory that a brick's players were refined from, and how; otherwise a `Composite` of them."""
     wholes = {factory.arguments[0] if factory.arguments else None for factory in map(_made_by, brick.players.values())}
     (whole, *others) = wholes
     if isinstance(whole, Factory) and not others:
@@ -86,12 +90,12 @@ def _whole(brick: Brick) -> tuple[Factory, Into | None]:
 
 
 def _made_by(factory: Factory | Brick) -> Factory:
-    assert isinstance(factory, Factory)  # the bricks of a Query graph were drawn, down to their players
+    assert isinstance(factory, Factory)  # a draft has expanded the bricks of a Query graph into players
     return factory
 
 
 def _form(brick: Brick) -> Hashable:
-    """A brick apart from the names of its parts."""
+    """The structure of a brick without the names of its parts."""
     position = {part.name: index for index, part in enumerate(brick.parts)}
     owner = {name: index for index, name in enumerate(dict.fromkeys(part.owner for part in brick.parts))}
 
@@ -105,7 +109,7 @@ def _form(brick: Brick) -> Hashable:
 def _refuse_other_response(
     grammar: Grammar, again: Grammar, contracted: Contraction, coarse: Grammar, name: str
 ) -> None:
-    """Refining what was coarsened has to tell everybody what they were told, or R was no chain rule inside."""
+    """Refine the coarse grammar and compare: if any player receives another message, R was no chain rule inside."""
     group = contracted.group
     old: dict[str, str] = {}
     uses: dict[str, int] = {}
@@ -129,13 +133,13 @@ def _refuse_other_response(
 
 
 def _players(group: Group) -> tuple[str, ...]:
-    """In the order in which one use asks them, which is that of a brick's players."""
+    """The group's players, in the order in which one use asks them: the order of a brick's players."""
     asked = (node.owner for node in group.uses[0].nodes)
     return tuple(dict.fromkeys(owner for owner in asked if owner in group.players))
 
 
 def _spans(again: Regrouping, grammar: Grammar, group: Group, name: str) -> tuple[tuple[str, tuple[Span, ...]], ...]:
-    """The parts' spans in the whole, read from the side of the whole."""
+    """Where the parts lie in the whole, listed for the whole."""
     names = dict(zip(again.grammar.query.players_in(name), _players(group), strict=True))
     for copy, clones in group.copies.items():
         clone_of = {clone.player: clone.name for clone in clones}

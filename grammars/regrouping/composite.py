@@ -12,7 +12,7 @@ from antiphon.grammars.query import Kind, Port
 
 @final
 class Composite(nn.Module):
-    """What a brick computes. `members` are its players' modules, in the order in which they are first asked."""
+    """The function of a brick. `members` are the modules of its players, in the order in which they are first asked."""
 
     def __init__(self, brick: Brick) -> None:
         super().__init__()
@@ -21,12 +21,12 @@ class Composite(nn.Module):
         operations = {part.owner: part.operation for part in brick.parts if part.kind is Kind.OPERATOR}
         self._asked = dict(zip(brick.players, self.members, strict=True))
         self._asked |= {owner: make_operator(operation) for owner, operation in operations.items()}
-        # Registered too, so that `train` and `eval` reach those that are modules (dropout).
+        # Registered as submodules, so that `train` and `eval` reach them (dropout).
         asked = (self._asked[owner] for owner in operations)
         self.operators = nn.ModuleList(each for each in asked if isinstance(each, nn.Module))
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """One tensor per input of the brick -> one per output; alone if it is the only one."""
+        """One tensor per input of the brick. Returns a tensor per output, as a tuple if there are several."""
         values = {Port(ENTRANCE, index): value for index, value in enumerate(inputs)}
         for part in self.brick.parts:
             played = self._asked[part.owner](*(values[port] for port in part.inputs))

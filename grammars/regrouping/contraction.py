@@ -1,4 +1,4 @@
-"""A Query graph in which one player stands in the place of a group."""
+"""A Query graph in which one player replaces a group of players."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,10 @@ from antiphon.grammars.regrouping.order import ordered
 
 @dataclass(frozen=True)
 class Contraction:
-    """The new Query graph; by old node inside of the group, its new node and its use; the values that go out.
+    """A Query graph after a group has become one player, and how it corresponds to the old graph.
 
-    outputs: (position of a node in a use, output), by output of the new player.
+    query: the new graph. node_of: from an old node inside the group to the new node. outputs: for each output of the
+    new player, (position of the old node in a use, output of that node).
     """
 
     query: QueryGraph
@@ -24,7 +25,7 @@ class Contraction:
     outputs: tuple[tuple[int, int], ...]
 
     def port(self, port: Port) -> Port:
-        """Where an old value is played now."""
+        """The port of an old value in the new graph."""
         if port.node not in self.node_of:
             return port
         use = next(use for use in self.group.uses if any(node.name == port.node for node in use.nodes))
@@ -32,25 +33,25 @@ class Contraction:
         return Port(self.node_of[port.node], self.outputs.index((position, port.index)))
 
     def played(self, port: Port) -> Port | None:
-        """Where an old value is played now; None for one that does not go out of the group."""
+        """The port of an old value in the new graph; None if the value does not leave the group."""
         if port.node in self.node_of and port not in self.outgoing(self.node_of[port.node]):
             return None
         return self.port(port)
 
     def outgoing(self, new: str) -> list[Port]:
-        """The old values that the outputs of a new node play, in order."""
+        """The old values at the outputs of a new node, in order."""
         use = self.use(new)
         return [Port(use.nodes[position].name, index) for position, index in self.outputs]
 
     def use(self, new: str) -> GroupUse:
-        """The use of the group that has become this node."""
+        """The use of the group that became this node."""
         return next(use for use in self.group.uses if self.node_of[use.nodes[0].name] == new)
 
 
 def contract(
     query: QueryGraph, group: Group, name: str, factory: Factory, part_of: str, outputs: Sequence[tuple[int, int]]
 ) -> Contraction:
-    """Q with every use of `group` as one node of the player `name`. Raises GrammarError where that makes a cycle."""
+    """Q with every use of `group` as one node of the player `name`. Raises GrammarError if that makes a cycle."""
     node_of: dict[str, str] = {}
     counts: dict[str, int] = {}
     for use in group.uses:
@@ -94,7 +95,7 @@ def _assemble(bare: Contraction, name: str, factory: Factory, part_of: str) -> Q
 
 
 def _sorted(nodes: Mapping[str, Node], bare: Contraction) -> tuple[Node, ...]:
-    """In an order of dependence, in which each oracle is asked as before."""
+    """The nodes in an order of dependence that keeps the order of each oracle's questions."""
     needs = {name: [port.node for port in node.inputs] for name, node in nodes.items()}
     last: dict[str, str] = {}
     for name, node in nodes.items():

@@ -1,4 +1,4 @@
-"""Which parameter of one grammar is which of another: two groupings of the same numbers into players."""
+"""Which parameter of one grammar is which of another, if both group the same numbers into different players."""
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from antiphon.grammars.typed import typed
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Some consecutive numbers of one player's parameter vector.
+    """A range of consecutive numbers in one player's parameter vector.
 
     >>> Span("Net", 0, 12)
     Net[0:12]
@@ -31,11 +31,11 @@ class Span:
 @typed
 @dataclass(frozen=True)
 class Regrouping:
-    """A grammar, another one whose players are groups or parts of its players, and who plays what.
+    """Two grammars that group the same parameters into different players, and how the parameters correspond.
 
-    spans: for each player (and each clone) of `grammar`, where the numbers of its vector lie in the vectors of
-    `origin`'s, one span after the other. Parameters and gradients correspond alike.
-    Raises GrammarError when some number of a player belongs to nobody, or to several.
+    spans: for each player and clone of `grammar`, where the numbers of its vector lie in the vectors of `origin`, one
+    span after the other. Gradients correspond like parameters.
+    Raises GrammarError unless each number of a player is covered exactly once.
     """
 
     origin: Grammar
@@ -55,7 +55,7 @@ class Regrouping:
     @classmethod
     @typed
     def none(cls, grammar: Grammar) -> "Regrouping":
-        """Everybody stays who they are."""
+        """The regrouping that changes nothing."""
         return cls(grammar, grammar, tuple((name, (Span(name, 0, size),)) for name, size in sizes(grammar).items()))
 
     @functools.cached_property
@@ -65,14 +65,17 @@ class Regrouping:
 
     @typed
     def then(self, further: "Regrouping") -> "Regrouping":
-        """This regrouping, and another one of what it makes."""
+        """This regrouping followed by `further`, a regrouping of its result."""
         own = dict(self.spans)
         spans = ((name, joined(cut(own[span.player], span) for span in each)) for name, each in further.spans)
         return Regrouping(self.origin, further.grammar, tuple(spans))
 
     @typed
     def carry(self, vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """From a vector for each player (or clone) of `origin` to one for each of `grammar` that is made of these."""
+        """Convert one vector per player (or clone) of `origin` to one per player of `grammar`.
+
+        vectors: parameters or gradients, by name. If one is missing, the players that need it are left out.
+        """
         return {
             name: torch.cat([vectors[span.player][span.start : span.stop] for span in spans])
             for name, spans in self.spans
@@ -85,20 +88,20 @@ class Regrouping:
 
 
 def sizes(grammar: Grammar) -> dict[str, int]:
-    """How many numbers each player plays, and each clone."""
+    """The number of parameters of each player, and of each clone."""
     players = grammar.query.player_by_name
     everybody = {name: name for name in players} | {clone.name: clone.player for clone in grammar.query.clones}
     return {name: size_of(players[player].space.shape[0]) for name, player in everybody.items()}
 
 
 def size_of(dimension: object) -> int:
-    """A dimension that is a number."""
+    """The dimension as a number."""
     assert isinstance(dimension, int)  # a parameter vector has no symbolic size
     return dimension
 
 
 def inverse(spans: Iterable[tuple[str, Sequence[Span]]]) -> dict[str, tuple[Span, ...]]:
-    """The same correspondence, read from the other side."""
+    """The same correspondence, listed for the other side."""
     found: dict[str, list[tuple[int, Span]]] = {}
     for name, each in spans:
         offset = 0
@@ -112,7 +115,7 @@ def inverse(spans: Iterable[tuple[str, Sequence[Span]]]) -> dict[str, tuple[Span
 
 
 def cut(spans: Sequence[Span], window: Span) -> list[Span]:
-    """Of a vector that lies in `spans`, the numbers from `window.start` to `window.stop`."""
+    """The spans of the numbers `window.start` to `window.stop` of a vector that lies in `spans`."""
     found: list[Span] = []
     offset = 0
     for span in spans:
@@ -124,7 +127,7 @@ def cut(spans: Sequence[Span], window: Span) -> list[Span]:
 
 
 def joined(spans: Iterable[Iterable[Span]]) -> tuple[Span, ...]:
-    """One after the other; what continues its predecessor is one span with it."""
+    """The spans one after the other. A span that continues the one before is merged with it."""
     found: list[Span] = []
     for span in (span for each in spans for span in each):
         if found and (found[-1].player, found[-1].stop) == (span.player, span.start):

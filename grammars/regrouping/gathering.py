@@ -1,4 +1,4 @@
-"""R over a contracted Q: what was a walk through a group's players becomes the product of the one player."""
+"""R over a contracted Q: several products of a group's players become one product of the new player."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,27 +14,30 @@ from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Respon
 from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
 
 Toward: TypeAlias = tuple[str, Port]
-"""What one sweep tells of one value outside: the sweep, by its first product, and the value."""
+"""All that one sweep sends about one value outside the group: the name of the sweep's first product, and the value."""
 
 
 @dataclass
 class Sweep:
-    """One walk of R through one use of a group: its products, and what comes in, by value that goes out."""
+    """One backward walk of R through one use of a group: its products, and the messages into it from outside.
+
+    said: these messages, by the value of the group that they are about.
+    """
 
     products: list[Product] = field(default_factory=list)
     said: dict[Port, list[Port]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """It is named after its first product."""
+        """The name of its first product."""
         return self.products[0].name
 
 
 class Sweeps:
-    """The sweeps of R through the uses of a group. Raises GrammarError where R does something else inside than sweep.
+    """All sweeps of R through the uses of a group. Raises GrammarError if R does anything else inside the group.
 
-    inside: by node of Q, the position of its use. toward: what the sweeps tell of values outside, with all messages
-    that do so. sweep_of: by product.
+    inside: the number of the use of each node of Q in the group. toward: the messages of each sweep about each value
+    outside. sweep_of: the sweep of each product.
     """
 
     def __init__(self, query: QueryGraph, response: ResponseGraph, group: Group, name: str) -> None:
@@ -56,7 +59,7 @@ class Sweeps:
                     self.toward.setdefault((self.sweep_of[name].name, value), []).append(Port(name, index))
 
     def terms(self, port: Port) -> list[Port]:
-        """The messages that a message is the sum of."""
+        """The messages that this message is a sum of; itself if it is no sum."""
         node = self.response.by_name[port.node]
         return [term for each in node.inputs for term in self.terms(each)] if is_sum(node) else [port]
 
@@ -69,11 +72,11 @@ class Sweeps:
         return self.inside.get(value.node) == self.inside[product.of]
 
     def has_inner(self, port: Port) -> bool:
-        """Whether a message is, or sums up, one that stays inside."""
+        """Whether a message stays inside, or is a sum with such a message."""
         return any(map(self.is_inner, self.terms(port)))
 
     def is_own(self, port: Port) -> bool:
-        """Whether a message is the sum of what products of the group tell their players."""
+        """Whether a message is a sum of parameter gradients from products of the group."""
         return all(map(self._is_share, self.terms(port)))
 
     def _is_share(self, port: Port) -> bool:
@@ -81,7 +84,7 @@ class Sweeps:
 
     @property
     def sweeps(self) -> list[Sweep]:
-        """Each once, in the order of R."""
+        """All sweeps, each once, in the order of R."""
         return list({sweep.name: sweep for sweep in self.sweep_of.values()}.values())
 
     def _find(self, product: str) -> str:
@@ -128,7 +131,7 @@ def is_sum(node: ResponseNode) -> bool:
 
 
 def gather(sweeps: Sweeps, contracted: Contraction) -> ResponseGraph:
-    """R with each sweep as one product of the new player, who hears the sum of them."""
+    """R with each sweep as one product of the new player. The player receives their sum."""
     return _Gathering(sweeps, contracted).response()
 
 
@@ -201,7 +204,7 @@ class _Gathering:
                 self.told |= self.draft.adopt(node)
 
     def _told(self) -> list[Sweep]:
-        """The sweeps that the player hears, in the order in which it is asked."""
+        """The sweeps with a gradient for the player, in the order in which it is asked."""
         told = [sweep for sweep in self.sweeps.sweeps if any(product.parameters for product in sweep.products)]
         return sorted(told, key=lambda sweep: self.sweeps.inside[sweep.products[0].of])
 
@@ -213,7 +216,7 @@ class _Gathering:
             self.draft.deliver(name, total)
 
     def _sum(self, ports: Sequence[Port], name: str) -> Message | None:
-        """The sum of messages; where a sweep tells of one value by several of them, these are one now."""
+        """The sum of messages. Several messages of one sweep about one value are a single message now."""
         messages: list[Message] = []
         for port in ports:
             group = self._group(port)
@@ -237,7 +240,7 @@ class _Gathering:
         return self._toward(port) if port.node in self.sweeps.products else self.told[port]
 
     def _group(self, port: Port) -> list[Port]:
-        """All messages of a sweep about the value outside that this message of it is about."""
+        """All messages of the same sweep about the same value outside as this message."""
         product = self.sweeps.products.get(port.node)
         if product is None or port.index == PARAMETERS:
             return []

@@ -1,4 +1,4 @@
-"""Nodes of Q that are to become one: the uses of a group of players, and what they have in common."""
+"""Groups of nodes of Q that are to become one node: the uses of a group of players, and what they have in common."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from antiphon.grammars.query import CloneDeclaration, Kind, Node, Port, QueryGra
 class GroupUse:
     """One time that a group is asked.
 
-    owner: who asks so: empty for the players themselves, else a copy of all of them, by name. within: the bricks that
-    hold the new node. inputs: values from outside, each once, in the order in which they are first taken.
+    owner: empty if the players themselves are asked; otherwise the name of a copy of the group, made of clones. within:
+    the bricks around the new node. inputs: values from outside, each once, in the order in which they are first taken.
     """
 
     owner: str
@@ -24,21 +24,24 @@ class GroupUse:
 
 @dataclass(frozen=True)
 class Group:
-    """players: in the order of asking. uses: of them, then of their copies. copies: by name, the clones of each."""
+    """Players that are to become one, in the order of asking; their uses, then those of their copies.
+
+    copies: by name, the clones of each copy.
+    """
 
     players: tuple[str, ...]
     uses: tuple[GroupUse, ...]
     copies: Mapping[str, tuple[CloneDeclaration, ...]]
 
     def brick(self, query: QueryGraph, outputs: Sequence[tuple[int, int]]) -> Brick:
-        """What the group computes; outputs: (position of the node in a use, output)."""
+        """The group's function as a brick. outputs: (position of the node in a use, output of that node)."""
         use = self.uses[0]
         ports = [Port(use.nodes[position].name, index) for position, index in outputs]
         return brick_of(query, use.nodes, use.inputs, ports)
 
 
 def group_of(query: QueryGraph, names: Sequence[str], name: str) -> Group:
-    """The group of these players, operators or bricks. Raises GrammarError where it cannot be one player."""
+    """The group of these players, operators or bricks. Raises GrammarError if it cannot be one player."""
     owners = _owners(query, names)
     players = tuple(dict.fromkeys(n.owner for n in query.nodes if n.kind is Kind.PLAYER and n.owner in owners))
     if not players:
@@ -78,7 +81,7 @@ def _owners(query: QueryGraph, names: Sequence[str]) -> set[str]:
 
 
 def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclaration, ...]]:
-    """The clones of the players, first with first: each tuple is a copy of the whole group."""
+    """The clones of the players, first with first, and so on: each tuple is a copy of the whole group."""
     clones = [[clone for clone in query.clones if clone.player == player] for player in players]
     copies = list(zip(*clones, strict=False))
     alike = all(len({(each.soft, each.cadence) for each in copy}) == 1 for copy in copies)
@@ -91,7 +94,7 @@ def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclar
 
 
 def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) -> list[GroupUse]:
-    """The first way of telling one use from the next by which all uses are alike, or else the first way."""
+    """The nodes of the group by use. Of several divisions, the first one with equal uses, else the first one."""
     bricks = _uses_of_brick(query, names, owners)
     pieces = _components(query, owners)
     ways = [bricks] if bricks is not None else [pieces, _by_turn(query, pieces, owners), [_sorted(query, pieces)]]
@@ -100,7 +103,7 @@ def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) 
 
 
 def _by_turn(query: QueryGraph, pieces: list[list[Node]], owners: set[str]) -> list[list[Node]]:
-    """What is asked for the first time together, what is asked for the second time together, and so on."""
+    """The nodes that are asked for the first time together, those asked for the second time together, and so on."""
     turn: dict[str, int] = {}
     for owner in owners:
         asked = [node.name for node in query.nodes if node.owner == owner and node.kind is not Kind.OPERATOR]
@@ -113,7 +116,7 @@ def _by_turn(query: QueryGraph, pieces: list[list[Node]], owners: set[str]) -> l
 
 
 def _sorted(query: QueryGraph, pieces: Iterable[list[Node]]) -> list[Node]:
-    """All of them, in Q's order."""
+    """All nodes of the pieces, in Q's order."""
     names = {node.name for nodes in pieces for node in nodes}
     return [node for node in query.nodes if node.name in names]
 
@@ -123,7 +126,7 @@ def _in_one_pass(nodes: list[Node]) -> bool:
 
 
 def _uses_of_brick(query: QueryGraph, names: Sequence[str], owners: set[str]) -> list[list[Node]] | None:
-    """By use, the nodes of the one brick that is meant, or of its clone; None where no brick is."""
+    """The nodes of each use of the named brick, or of its clones; None if the name is no brick."""
     if len(names) != 1 or names[0] in query.player_by_name:
         return None
     home = next(node for node in query.nodes if any(use.brick == names[0] for use in node.within))
@@ -134,7 +137,7 @@ def _uses_of_brick(query: QueryGraph, names: Sequence[str], owners: set[str]) ->
 
 
 def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
-    """The nodes of these owners and the operators between them, apart where nothing leads from one to the other."""
+    """The nodes of these owners and the operators between them, as connected components."""
     members = {node.name for node in query.nodes if node.owner in owners}
     inside = members | _between(query, members)
     label = {name: name for name in inside}
@@ -156,7 +159,7 @@ def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
 
 
 def _between(query: QueryGraph, members: set[str]) -> set[str]:
-    """Operators on a way of operators from one member to another."""
+    """The operators on a path of operators from one member to another."""
     after: set[str] = set(members)
     for node in query.nodes:
         if node.kind is Kind.OPERATOR and any(port.node in after for port in node.inputs):
@@ -177,7 +180,7 @@ def _use(query: QueryGraph, nodes: Sequence[Node], copy: str) -> GroupUse:
 
 
 def _within(query: QueryGraph, nodes: Sequence[Node]) -> tuple[tuple[Use, ...], Use | None]:
-    """The bricks around a group that hold more than it, and the outermost one that holds just it."""
+    """The bricks that hold more than the group, and the outermost brick that holds exactly the group (or None)."""
     inside = {node.name for node in nodes}
     kept: list[Use] = []
     for use in nodes[0].within:
@@ -195,7 +198,7 @@ def _alike(query: QueryGraph, uses: Iterable[GroupUse]) -> bool:
 
 
 def _form(query: QueryGraph, use: GroupUse) -> tuple[object, ...]:
-    """What a use is, apart from names: two of equal forms are the same function of their inputs."""
+    """The structure of a use without names. Two uses with equal forms are the same function of their inputs."""
     players = {clone.name: clone.player for clone in query.clones}
     position = {node.name: index for index, node in enumerate(use.nodes)}
     entrance = {port: index for index, port in enumerate(use.inputs)}

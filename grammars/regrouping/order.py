@@ -1,4 +1,4 @@
-"""An order in which everything comes after what it needs, and otherwise as it was."""
+"""A stable topological order: each item comes after what it needs, otherwise the order stays as it was."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import TypeVar
@@ -7,7 +7,7 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 def ordered(items: Iterable[Item], needs: Mapping[Item, Iterable[Item]]) -> tuple[list[Item], list[Item]]:
-    """The items in such an order, and those that cannot be ordered, because they need each other.
+    """The items in that order, and the items that cannot be ordered because they need each other.
 
     >>> ordered("abc", {"a": "c"})
     (['b', 'c', 'a'], [])

@@ -1,4 +1,4 @@
-"""What a module is made of: a network of its layers, a layer of its units, each part taken from the whole."""
+"""Takes a module apart: a network into its layers, a layer into its units. Each part is taken from the whole."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,25 +17,25 @@ from antiphon.grammars.seeds import forked
 from antiphon.grammars.typed import typed
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Identity)
-"""Modules without parameters that act on each number by itself, so that each unit of a layer has its own."""
+"""Modules without parameters that act on each number separately, so that each unit of a layer can have its own."""
 
 
 class Child:
-    """The module at `path` in what `whole` makes. Made from the whole's seed, it begins as it would have begun there.
+    """The submodule at `path` of what `whole` makes. Under the same seed, it starts as it would in the whole.
 
-    A class, since an operator that is made with arguments has to be of one.
+    It is a class, because an operator that is made with arguments must be made by a class.
     """
 
     def __new__(cls, whole: Factory, path: str) -> Any:  # Any: a module, of whichever class
-        """Make the whole, and keep its part."""
+        """Make the whole, and return its part."""
         return make_module(whole).get_submodule(path)
 
 
 class Unit:
-    """Unit `index` of a layer: its row of the weights, its bias, and the function behind. (batch, n) -> (batch, 1)."""
+    """Unit `index` of a layer, (batch, n) -> (batch, 1): its row of the weights, its bias, the functions after it."""
 
     def __new__(cls, whole: Factory, index: int) -> Any:  # Any: nn.Linear, or nn.Sequential of it and functions
-        """Make the whole layer, and copy what belongs to the unit."""
+        """Make the whole layer, and copy the numbers of the unit."""
         module = make_module(whole)
         linear, *functions = _links(module) or [module]
         unit = nn.Linear(linear.in_features, 1, bias=linear.bias is not None, dtype=linear.weight.dtype)
@@ -47,11 +47,11 @@ class Unit:
 
 @typed
 def children(whole: Factory) -> Brick:
-    """A network as a brick of its children: those with parameters are players, the others operators.
+    """A network as a brick of its children: those with parameters are players, the others are operators.
 
-    It has to be a chain, `nn.Sequential` or a class of one that adds no forward of its own, or a `Composite`. A child
-    that stands twice in the chain is one player, asked twice.
-    Raises GrammarError for another module, or for numbers that would belong to nobody (frozen ones, in an operator).
+    The network has to be a chain: `nn.Sequential`, or a subclass without a forward of its own; or a `Composite`. A
+    child that occurs twice in the chain is one player, asked twice.
+    Raises GrammarError for another module, and for numbers that no player would hold (frozen ones, in an operator).
     """
     module = _made(whole)
     if isinstance(module, Composite):
@@ -78,10 +78,10 @@ def children(whole: Factory) -> Brick:
 
 @typed
 def units(whole: Factory) -> Brick:
-    """A layer as a brick of its units, each a player, and of `join`, which lays what they play side by side.
+    """A layer as a brick of its units: each unit is a player, and `join` concatenates their outputs.
 
-    A layer is a `nn.Linear`, alone or at the beginning of a chain of elementwise functions (rectifiers, say): then
-    each unit has its own. Raises GrammarError for another module.
+    A layer is a `nn.Linear`, alone or before a chain of elementwise functions (rectifiers, say), which each unit then
+    has too. Raises GrammarError for another module.
     """
     module = _made(whole)
     linear, *functions = _links(module) or [module]
@@ -102,7 +102,7 @@ def units(whole: Factory) -> Brick:
 
 
 def join(*values: Tensor) -> Tensor:
-    """What units play, (..., 1) each, side by side: (..., units)."""
+    """The outputs of units concatenated, (..., 1) each: (..., units)."""
     return torch.cat(values, dim=-1)
 
 
@@ -112,7 +112,7 @@ def _made(whole: Factory) -> nn.Module:
 
 
 def _links(module: nn.Module) -> list[Any]:  # Any: modules, of whichever class
-    """The modules of a chain in order; none of them where it is no chain, or its numbers are not each one link's."""
+    """The modules of a chain in order. Empty if the module is no chain, or if links share parameters or buffers."""
     if not isinstance(module, nn.Sequential) or not is_plain(module, nn.Sequential):
         return []
     links = {id(each): each for each in module}.values()

@@ -1,4 +1,4 @@
-"""Where the parameters of a part lie among those of the whole: found by numbering them."""
+"""Finds where the parameters of a part lie among those of the whole, by numbering the parameters of the whole."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,7 @@ from antiphon.grammars.seeds import forked
 
 
 def numbered(whole: Factory) -> nn.Module:
-    """The whole in float64, its parameters counting 0, 1, 2, ...: whatever is taken from it tells from where."""
+    """The whole in float64, with parameters 0, 1, 2, ...: the numbers in a part show where they come from."""
     module = make_module(whole).double()
     start = 0
     for parameter in _learned(module):
@@ -27,8 +27,8 @@ def numbered(whole: Factory) -> nn.Module:
 def positions(player: str, whole: Factory, parts: Mapping[str, Factory]) -> dict[str, tuple[Span, ...]]:
     """Where each part's parameters lie in those of `player`, made by `whole`.
 
-    parts: factories whose first argument is the whole's own. Raises GrammarError for another factory, and for a
-    parameter that two parts would play, or none.
+    parts: factories whose first argument is `whole`. Raises GrammarError for another factory, and for a parameter that
+    belongs to two parts or to none.
     """
     with forked():
         total = sum(parameter.numel() for parameter in _learned(make_module(whole)))

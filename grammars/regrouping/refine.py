@@ -1,4 +1,4 @@
-"""Fine-graining: a network player becomes layer players, a layer player unit players; R follows Q."""
+"""Fine-graining: a network player becomes layer players, a layer player becomes unit players; R follows Q."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -15,18 +15,18 @@ from antiphon.grammars.regrouping.substitution import substitute
 from antiphon.grammars.typed import typed
 
 Into: TypeAlias = Callable[[Factory], Brick]
-"""From what makes a player to the brick that stands in its place; its players are made by parts of the whole."""
+"""From a player's factory to the brick that replaces the player. The brick's factories take parts of the whole."""
 
 
 @typed
 def refine(game: Grammar | Regrouping, *players: str, into: Into = children) -> Regrouping:
-    """The same game with each of `players` replaced by several, who hear the same gradients of the same numbers.
+    """The same game with each of `players` replaced by several players, which receive the same gradients.
 
-    into: `children`, a network's modules; `units`, a layer's units; or a function of one's own from the player's
-    factory to a brick. Parts are named `player.part`, and begin with the numbers that the whole would have begun with.
-    R is regrouped: each product of the player's becomes the products of its parts, in reverse; everything else, edits
-    and taps and answers, stays as it is. Random operators draw from other streams afterwards.
-    Raises GrammarError for somebody who is no player, and for a module that does not decompose.
+    into: `children`, the modules of a network; `units`, the units of a layer; or another function from the player's
+    factory to a brick. Parts are named `player.part`, and start with the same numbers as in the whole.
+    In R, each product of the player becomes the products of its parts, in reverse order. Edits, taps and answers stay
+    as they are. Random operators draw from other random streams afterwards.
+    Raises GrammarError for a name that is no player, and for a module that does not decompose.
     """
     found = game if isinstance(game, Regrouping) else Regrouping.none(game)
     for player in players:
@@ -52,7 +52,7 @@ def _refine(grammar: Grammar, player: str, into: Into) -> Regrouping:
 def _spans(
     before: Regrouping, player: str, parts: Mapping[str, tuple[Span, ...]], clones: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[str, tuple[Span, ...]], ...]:
-    """Parts in the place of the player, and clones of parts in the place of its clones."""
+    """The spans of the parts instead of those of the player, and likewise for clones."""
     spans: dict[str, tuple[Span, ...]] = {}
     for name, whole in before.spans:
         if name == player:

@@ -1,4 +1,4 @@
-"""R over a refined Q: what was one player's product becomes a walk back through its parts."""
+"""R over a refined Q: one product of the old player becomes a backward walk through its parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,18 +14,21 @@ from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Respon
 from antiphon.grammars.writing import Message, ResponseDraft
 
 _NUMBER_BY_NUMBER = (add, negate, scale)
-"""Maps of a player's vector that are the same maps of each part of it."""
+"""Maps that act on each number separately, so that they can be applied to each part of a player's vector."""
 
 
 def retell(
     response: ResponseGraph, drawn: Substitution, player: str, parts: Mapping[str, tuple[Span, ...]]
 ) -> ResponseGraph:
-    """The same messages, told of the parts: by the chain rule inside of the player, and unchanged everywhere else."""
+    """The same messages for the parts: by the chain rule inside the player, unchanged everywhere else."""
     return _Retelling(drawn, player, parts).of(response)
 
 
 class _Retelling:
-    """told: by old message, the new one. shares: by old message to the player, the new one to each of its parts."""
+    """R for the parts of a player, being written. told: the new message for each old one.
+
+    shares: for each old message to the player, the new message to each part.
+    """
 
     def __init__(self, drawn: Substitution, player: str, parts: Mapping[str, tuple[Span, ...]]) -> None:
         self.drawn, self.player, self.parts = drawn, player, parts
@@ -64,7 +67,7 @@ class _Retelling:
                 return node
 
     def _walk(self, product: Product) -> None:
-        """The chain rule, from the outputs of the player's node to its inputs."""
+        """The chain rule from the outputs of the player's node to its inputs."""
         expansion = self.drawn.expansions[product.of]
         said: dict[Port, list[Message]] = {}
         heard: dict[str, list[Message]] = {}
@@ -98,17 +101,17 @@ class _Retelling:
                 said.setdefault(port, []).append(told.toward(index))
 
     def _nothing(self, value: Port) -> Message:
-        """What is told of an input on which nothing depends that was spoken of."""
+        """A zero message, for an input that does not influence any output with a message."""
         return self.draft.map(torch.zeros_like, self.draft.tap(value), name=f"nothing of {value!r}")
 
     def _sum(self, messages: Sequence[Message], name: str) -> Message | None:
-        """In the order of asking; the walk met them in reverse."""
+        """The sum in the order of asking; the walk collected the messages in reverse."""
         if len(messages) > 1:
             return self.draft.map(add, *messages[::-1], name=name)
         return messages[0] if messages else None
 
     def _map_shares(self, node: Map) -> None:
-        """A sum of vectors is a sum of each part, and so on."""
+        """Apply the map to the share of each part: a sum of vectors, for example, is a sum for each part."""
         inputs = [self._share(port) for port in node.inputs]
         shares: dict[str, Message] = {}
         for part in self.parts:
@@ -121,7 +124,7 @@ class _Retelling:
         self.shares[Port(node.name)] = shares
 
     def _share(self, port: Port) -> Mapping[str, Message]:
-        """What each part hears of a message to the whole."""
+        """The message to each part that corresponds to a message to the whole."""
         if port in self.shares:
             return self.shares[port]
         message = self.told[port]
@@ -131,7 +134,7 @@ class _Retelling:
         }
 
     def _whole(self, port: Port) -> Message:
-        """A message as the whole player's, where something else than a sum or a scale needs it."""
+        """A message for the whole player, where a node needs one that is not a map number by number."""
         if port not in self.shares:
             return self.told[port]
         shares = self.shares[port]
@@ -141,12 +144,12 @@ class _Retelling:
 
 
 def taken(message: Tensor, spans: Sequence[Span]) -> Tensor:
-    """Of one vector the numbers of one part."""
+    """The numbers of one part, from a vector of the whole."""
     return torch.cat([message[span.start : span.stop] for span in spans])
 
 
 def assembled(*messages: Tensor, spans: Sequence[Sequence[Span]], size: int) -> Tensor:
-    """The parts' vectors, each where it belongs in one of `size`; zero where nobody was told anything."""
+    """A vector of length `size` with each part's vector at its place; zero for parts without a message."""
     whole = messages[0].new_zeros(size)
     for message, own in zip(messages, spans, strict=True):
         for span, piece in zip(own, message.split([span.stop - span.start for span in own]), strict=True):

@@ -1,4 +1,4 @@
-"""Whether two Response graphs tell a player the same, apart from names and from the order of sums."""
+"""Compares two Response graphs: do players receive the same, apart from names and the order of sums?"""
 
 from collections.abc import Callable, Hashable, Mapping
 
@@ -8,13 +8,13 @@ from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, Res
 
 
 class Forms:
-    """Numbers for expressions: equal expressions get equal numbers, in whichever Response graph they stand."""
+    """Numbers for expressions. Equal expressions get equal numbers, also in different Response graphs."""
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
 
     def heard(self, response: ResponseGraph, old: Callable[[Port], Port]) -> Mapping[str, int]:
-        """By player, the number of what it hears. old: from the graph's values to those that both are compared in."""
+        """The number of each player's message. old: from this graph's values to those used in the comparison."""
         terms: dict[Port, tuple[int, ...]] = {}
         heard: dict[str, int] = {}
         for node in response.nodes:

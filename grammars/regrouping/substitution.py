@@ -1,4 +1,4 @@
-"""A Query graph in which a brick stands in the place of a player."""
+"""A Query graph in which a brick replaces a player."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,10 +14,10 @@ from antiphon.grammars.query import Node, PlayerDeclaration, Port, QueryGraph, U
 
 @dataclass(frozen=True)
 class Expansion:
-    """What stands in the place of one node of Q.
+    """The nodes that replace one node of Q.
 
-    nodes: in order; their inputs are outputs of each other, or an entrance, as if each input were a value of its own.
-    given: by entrance, the value that really comes in. outputs: what plays each output of the old node.
+    nodes: in order. Their inputs are outputs of each other, or entrances: one for each input of the old node. given:
+    the real value at each entrance. outputs: the port for each output of the old node.
     """
 
     nodes: tuple[Node, ...]
@@ -27,7 +27,10 @@ class Expansion:
 
 @dataclass(frozen=True)
 class Substitution:
-    """The new Query graph; by old node, what stands in its place; the parts; by old clone, its parts' clones."""
+    """A Query graph with a brick for a player. expansions: by old node. players: the parts.
+
+    clones: for each old clone, the clones of the parts.
+    """
 
     query: QueryGraph
     expansions: Mapping[str, Expansion]
@@ -35,12 +38,12 @@ class Substitution:
     clones: Mapping[str, tuple[str, ...]]
 
     def port(self, port: Port) -> Port:
-        """Where an old value is played now."""
+        """The port of an old value in the new graph."""
         return self.expansions[port.node].outputs[port.index] if port.node in self.expansions else port
 
 
 def substitute(query: QueryGraph, player: str, brick: Brick) -> Substitution:
-    """Q with every node of `player` and of its clones drawn as `brick`. Raises ShapeError where it plays otherwise."""
+    """Q with `brick` in place of every node of `player` and of its clones. Raises ShapeError if output types differ."""
     q = QueryDraft()
     handle = q.player(player, brick)
     handles: dict[str, Callable[..., Any]] = {player: handle}  # Any: values
@@ -53,7 +56,7 @@ def substitute(query: QueryGraph, player: str, brick: Brick) -> Substitution:
 
 
 def _ask(q: QueryDraft, query: QueryGraph, node: Node, handle: Callable[..., Any]) -> tuple[Port, ...]:
-    """One use of the brick, on values of the right types; what plays each of the node's outputs."""
+    """One use of the brick, on values of the right types. Returns the ports for the old node's outputs."""
     types = tuple(map(query.type_of, node.inputs))
     given = q.oracle(_entrance(node), OracleDeclaration(Factory.of(object), (Question("", (), types),)))()
     played = handle(*((given,) if isinstance(given, Value) else given))
@@ -74,7 +77,7 @@ def _entrance(node: Node) -> str:
 def _assemble(
     query: QueryGraph, drawn: QueryGraph, player: str, outputs: Mapping[str, tuple[Port, ...]]
 ) -> Substitution:
-    """The drawn pieces, each in the place of its node."""
+    """The graph with each drawn piece in the place of its node."""
     nodes: list[Node] = []
     expansions: dict[str, Expansion] = {}
     uses: dict[str, int] = {}
@@ -106,6 +109,6 @@ def _assemble(
 
 
 def _settle(part: Node, place: Node, given: Mapping[Port, Port]) -> Node:
-    """A drawn node where it belongs: on the real values, in the pass of the old one, within its bricks."""
+    """A drawn node in its place: on the real inputs, in the pass of the old node, within the old node's bricks."""
     inputs = tuple(given.get(port, port) for port in part.inputs)
     return replace(part, inputs=inputs, query_pass=place.query_pass, within=(*place.within, *part.within))
