@@ -253,8 +253,7 @@ class _Compiler:
         return (behind - first, *shape[1:])
 
     def _shares_of(self, reads: Sequence[Slot], share: Share) -> tuple[Slot, ...]:
-        """The slots that one replica reads: its slice or its term of a divided value, and the whole of a value
-        without batch."""
+        """The slots that one replica reads: its share of each divided value, and the whole of a value without batch."""
         divided = (self._batch(slot) is not None or slot in self.terms for slot in reads)
         return tuple(
             replace(slot, share=share) if is_divided else slot for slot, is_divided in zip(reads, divided, strict=True)
