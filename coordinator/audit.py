@@ -1,5 +1,4 @@
-"""The audit of a batch: each message was sent and received once, and each move made once, in every round that is
-due."""
+"""The audit of a batch: each message was sent and received once, and each move made once, in every due round."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

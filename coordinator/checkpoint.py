@@ -1,5 +1,4 @@
-"""A checkpoint: the states at a round boundary, as safetensors and JSON files. It is complete once its manifest
-exists."""
+"""A checkpoint: the states at a round boundary, as safetensors and JSON files. Its manifest makes it complete."""
 
 import hashlib
 import json

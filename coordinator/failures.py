@@ -102,8 +102,10 @@ def cause_of(
 
 
 def _with_whom_all_wait_for(error: DeadlineError, standing: Mapping[str, Standing]) -> DeadlineError:
-    """Add notes that name the workers that are still computing. The worker that waited longest may only wait for
-    them."""
+    """Add notes that name the workers that are still computing.
+
+    The worker that waited longest may itself only wait for them.
+    """
     for name, each in sorted(standing.items()):
         if each.at_work:
             error.add_note(f"worker {name!r} was still at «{each.action}» of round {each.round}")

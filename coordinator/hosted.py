@@ -86,8 +86,7 @@ class Hosted:
         return None if specification.in_place else self._begin(False, what, player)
 
     def code(self, node: Node) -> object:
-        """The object whose code runs when a node of Q is queried here: a module, an oracle, or an operator's
-        factory."""
+        """The object whose code runs when a node of Q is queried here: a module, an oracle or a factory."""
         match node.kind:
             case Kind.PLAYER:
                 return self.players[node.owner].module
@@ -248,8 +247,8 @@ class Hosted:
         return Counter(owners.get(each.of, "") for each in told if isinstance(each, Product) and each.parameters)
 
     def _refuse_coupled(self, player: str) -> None:
-        """Raise PlacementError for a replicated player that couples the examples of a batch: slices give other
-        results."""
+        """Raise PlacementError for a replicated player whose examples influence each other, since a batch is
+        divided."""
         query = self._grammar.query
         uses = [query.by_name[name] for name in self._shares]
         node = next((node for node in uses if node.kind is Kind.PLAYER and node.owner == player), None)
@@ -299,8 +298,8 @@ class Hosted:
 
     @contextmanager
     def _making(self, what: str, name: str) -> Iterator[None]:
-        """Code inside draws from random streams of its own. Settings of torch that it changes are restored
-        afterwards."""
+        """Code inside draws from its own random streams. Changes that it makes to torch's settings end with the
+        scope."""
         with self._assignment.state.entered(), making(self._assignment.seed, what, name):
             yield
 

@@ -43,7 +43,7 @@ def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
 
 
 def not_installed(name: str, error: object) -> VersionError | None:
-    """The error for an actor that failed because antiphon, or a dependency, cannot be imported. None for other
+    """The error for an actor on a machine where antiphon, or a dependency, cannot be imported; None for other
     errors."""
     text = str(error)
     if _FAILED_TO_IMPORT not in text:

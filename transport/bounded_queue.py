@@ -29,8 +29,7 @@ class BoundedQueue(Generic[T]):
             return True
 
     def take(self, seconds: float) -> T:
-        """The oldest item. Blocks up to `seconds`. Raises TimeoutError, or the queue's failure once the queue is
-        empty."""
+        """The oldest item. Blocks up to `seconds`. Raises TimeoutError, or, if it is empty, the queue's failure."""
         with self._changed:
             if not self._changed.wait_for(self._ready, seconds):
                 raise TimeoutError

@@ -61,8 +61,7 @@ class Channel(Protocol):
         ...
 
     def close(self) -> None:
-        """Release sockets, threads and buffers. Does not wait for messages that are on their way. May be called
-        twice."""
+        """Release sockets, threads and buffers. Does not wait for messages on their way. May be called twice."""
         ...
 
 

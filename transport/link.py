@@ -58,8 +58,7 @@ class Link(Protocol):
         ...
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
-        """A process group of these workers, for their sums. This worker is one of them. It connects at its first
-        use."""
+        """A process group of these workers, this one among them, for their sums. It connects at its first use."""
         ...
 
     def total(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above

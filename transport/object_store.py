@@ -53,8 +53,8 @@ class Mailbox:
             )
 
     def take(self, edge: Edge, deadline: float) -> Frame:
-        """The oldest frame of this edge. Blocks up to `deadline` seconds. Raises TimeoutError or the mailbox's
-        failure."""
+        """The oldest frame of this edge. Blocks up to `deadline` seconds. Raises TimeoutError or the failure of
+        `fail`."""
         return self._lanes[edge.number].take(deadline)
 
     def fail(self, failure: BaseException) -> None:

@@ -135,8 +135,7 @@ class ProcessGroupChannel:
             self._open_sums(meeting, link, workers)
 
     def _open_sums(self, meeting: Store, link: Link, workers: tuple[str, ...]) -> None:
-        """Make one group for all sums of the same replicas, after they agreed on them. A first sum connects the
-        group."""
+        """Make one group for all sums of the same replicas, which first agree on them. A first sum connects it."""
         mine = [reduction for reduction in self._reductions if reduction.workers == workers]
         group, others = link.replicas(workers), [worker for worker in workers if worker != self._me]
         facts = pack([[each.number, each.name, value_type(each.dtype, each.shape)] for each in mine])
@@ -164,8 +163,7 @@ class ProcessGroupChannel:
         return total
 
     def _join(self, store: Store, nccl: bool) -> dict[bool, tuple[Link, Mapping[str, int]]]:
-        """The gloo group of all workers (False) and, if needed, the NCCL group of those on CUDA (True); each with
-        ranks."""
+        """The gloo group of all workers (False) and, if needed, the NCCL group of those on CUDA (True), with ranks."""
         rank, size = self._ranks[self._me], len(self._ranks)
         gloo = GlooLink(self._session, self._me, rank, size, store, self._hostname, self._device)
         on_host = StagedLink(gloo, self._device) if self._on_cuda(self._me) else gloo

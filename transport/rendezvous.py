@@ -20,7 +20,7 @@ Address = tuple[str, int]
 _clients: dict[Address, TCPStore] = {}
 _connecting = threading.Lock()
 _CLIENTS_KEPT = 2
-_POLL = (0.0005, 0.02)  # seconds: first and longest pause between two looks at the store
+_POLL = (0.0005, 0.02)  # seconds: first and longest pause between two checks of the store
 
 
 def serve_store(host: str) -> tuple[TCPStore, int]:

@@ -171,8 +171,7 @@ def law_a_received_value_lasts_until_the_next(make_pair: MakePair) -> None:
 
 
 def law_a_sender_runs_ahead_but_not_for_ever(make_pair: MakePair) -> None:
-    """Two messages leave before any is received. If the receiver takes no more, a later send waits up to the
-    deadline."""
+    """Two messages leave before any is received. Later sends wait, up to the deadline, if none is received."""
     only = edge(dtype=torch.float64, shape=(50_000,))
     with opened(make_pair(_HASTY, [only])) as pair:
         for round in (0, 1):
@@ -239,8 +238,7 @@ def law_an_early_message_is_refused(make_pair: MakePair) -> None:
 
 
 def law_forged_messages_are_refused(make_pair: MakePair) -> None:
-    """Messages of other generations, grammars, edges and phases are refused. Errors name both workers and the
-    remedy."""
+    """Messages of other generations, grammars, edges and phases are refused, with both workers and the remedy."""
     right = Tag.of(SESSION, edge(), 5)
     forgeries = (
         (right._replace(generation=1), "late", _OLD),

@@ -18,8 +18,7 @@ from antiphon.grammars.states import same_states
 from antiphon.grammars.types import Batch, EdgeType, Sizes
 
 _KINDS = "normal", "unit"
-"""Kinds of values on which a function is tried, in this order, until it accepts one. Rows of zeros would show
-nothing."""
+"""Kinds of values to try a function on, in this order, until it accepts one. Rows of zeros would show nothing."""
 
 _TOLERANCE = 1e-3  # relative: kernels may differ with the number of rows
 

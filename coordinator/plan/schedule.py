@@ -1,5 +1,4 @@
-"""The schedule of a round: a totally ordered list of steps, compiled from a grammar and a placement. It is only
-data."""
+"""The schedule of a round: a totally ordered list of steps, compiled from a grammar and a placement. Only data."""
 
 import functools
 from collections.abc import Mapping
