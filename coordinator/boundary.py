@@ -44,9 +44,10 @@ class Boundary:
 
     @contextmanager
     def crossing(self, what: str, *, anew: bool = False) -> Iterator[None]:
-        """A scope that leaves the boundary; `arrive`, called inside it, returns to one. An exception does not.
+        """A scope for a call that leaves the boundary. Only `arrive`, called inside, sets a new boundary.
 
-        what: the call, for error texts. anew: the call replaces the state, so it may start away from a boundary.
+        After an exception the state is that of no boundary. what: the call, for error texts. anew: the call replaces
+        the state, so it may begin without a boundary.
         """
         self._refuse(what) if anew else self.check(what)
         self._inside, self._left = True, what

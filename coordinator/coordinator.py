@@ -81,8 +81,8 @@ class Coordinator:
     def play(self, rounds: int, batch: int) -> Played:
         """Play the next rounds on all workers. Raises the cause of the first failure (see `gather`).
 
-        batch: number of this batch, by which `finish` names it. After `finish`, `Played.rounds` is smaller than
-        `rounds`.
+        batch: number of this batch, by which `finish` names it. After `finish`, fewer rounds are played
+        (`Played.rounds`).
         """
         first, schedule = self._round, self._enlisted.schedule
         # This call has no deadline, because every message inside it has one.

@@ -25,9 +25,8 @@ class Losses(NamedTuple):
 class Played:
     """The result of a batch of rounds, after its audit.
 
-    round: the next round to play. rounds: how many were played. losses: values of each loss node. reports: of each
-    oracle.
-    seconds: duration of the batch on each worker. waiting: the part of it spent on messages.
+    round: the next round to play. rounds: how many were played. losses: values of each loss node.
+    reports: what each oracle reported. seconds: duration on each worker. waiting: the part of it spent on messages.
     messages: number sent, by edge number. payload: bytes of their values. wire: bytes that the channels sent for them.
     Sums over replicas are in payload and wire too. terms: number of contributions, by number of a sum.
     queries: how often each oracle node of Q was asked. products: how often each product of R was computed.

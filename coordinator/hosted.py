@@ -247,8 +247,7 @@ class Hosted:
         return Counter(owners.get(each.of, "") for each in told if isinstance(each, Product) and each.parameters)
 
     def _refuse_coupled(self, player: str) -> None:
-        """Raise PlacementError for a replicated player whose examples influence each other, since a batch is
-        divided."""
+        """Raise PlacementError for a replicated player that couples examples, since replicas divide the batch."""
         query = self._grammar.query
         uses = [query.by_name[name] for name in self._shares]
         node = next((node for node in uses if node.kind is Kind.PLAYER and node.owner == player), None)
@@ -298,8 +297,7 @@ class Hosted:
 
     @contextmanager
     def _making(self, what: str, name: str) -> Iterator[None]:
-        """Code inside draws from its own random streams. Changes that it makes to torch's settings end with the
-        scope."""
+        """Code inside draws from its own random streams. Its changes to torch's settings end with the scope."""
         with self._assignment.state.entered(), making(self._assignment.seed, what, name):
             yield
 

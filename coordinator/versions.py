@@ -43,8 +43,7 @@ def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
 
 
 def not_installed(name: str, error: object) -> VersionError | None:
-    """The error for an actor on a machine where antiphon, or a dependency, cannot be imported; None for other
-    errors."""
+    """The error for an actor on a machine that cannot import antiphon or its dependencies; None for other errors."""
     text = str(error)
     if _FAILED_TO_IMPORT not in text:
         return None

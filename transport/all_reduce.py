@@ -13,10 +13,9 @@ from antiphon.transport.link import brief
 from antiphon.transport.message import Reduction, Session, phase_name, value_type
 
 _STAMP = 2
-"""Number of elements after the value: the round, as far as the dtype counts exactly, and a one.
+"""Number of elements after the value: the round, modulo a number that keeps its sum exact in the dtype, and a one.
 
-Their sums show whether every worker contributed once, and to the same round. The bytes of a tag would not survive a
-sum.
+Their sums show whether every worker contributed once, to the same round. The bytes of a tag would not survive a sum.
 """
 
 

@@ -1,4 +1,4 @@
-"""What channels need of a device: pinned host memory, a fence to wait for its work, and reads beside that work.
+"""What channels need of a device: pinned host memory, fences, and reads that do not wait for the device's other work.
 
 Each has a trivial version for the CPU, so code that uses them runs there unchanged.
 """

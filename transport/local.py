@@ -121,7 +121,7 @@ class LocalChannel:
         """Nothing to wait for: sent messages are already in the exchange."""
 
     def close(self) -> None:
-        """Leave. A peer that waits for this worker gets an error."""
+        """Leave the exchange. A peer that waits for this worker gets an error."""
         roads, self._roads = self._roads, {}
         for road in roads.values():
             road.fail(_Left())

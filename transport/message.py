@@ -143,7 +143,7 @@ class Tag(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The tag of a message and the type of its value: all that a frame holds before the value's bytes."""
+    """The tag of a message and the type of its value, which stand before the value's bytes in a frame."""
 
     version: int
     tag: Tag

@@ -7,15 +7,15 @@ call. A group completes as a whole, so a send that runs ahead would delay the re
 This module relies on the following in torch's ProcessGroupNCCL (2.13, `pointToPoint`, `WorkNCCL`), read in its source:
 
 - A single send or receive uses a communicator of its two ranks, made at their first message (`getKeySendRecv`). The
-exception is a group that was bound to a device when it was made (`eagerInit_`), which only
-`init_process_group(device_id=...)` does. So ranks that share a device may be in one group if no message goes between
-them. NCCL refuses a communicator with two ranks on one device, and no communicator has both of these ranks.
-- The NCCL stream first waits for the current stream. So a copy into a buffer, queued before a send, is done before the
-send. Readers of a buffer, queued before a receive, are done before the buffer is written.
-- `wait` without a timeout makes the current stream wait, but not the host. With a timeout, it sleeps one millisecond at
-a time. So here the host calls `is_completed` itself.
+  exception is a group that was bound to a device when it was made (`eagerInit_`), which only
+  `init_process_group(device_id=...)` does. So ranks that share a device may be in one group if no message goes
+  between them. NCCL refuses a communicator with two ranks on one device, and no communicator has both of these ranks.
+- The NCCL stream first waits for the current stream. So a copy into a buffer, queued before a send, is done before
+  the send. Readers of a buffer, queued before a receive, are done before the buffer is written.
+- `wait` without a timeout makes the current stream wait, but not the host. With a timeout, it sleeps one millisecond
+  at a time. So here the host calls `is_completed` itself.
 - A watchdog ends the process if an operation outlasts the group's own timeout. Here each wait ends at the session's
-deadline, with an error that names the workers. The group's timeout is longer and should never be reached.
+  deadline, with an error that names the workers. The group's timeout is longer and should never be reached.
 """
 
 import time

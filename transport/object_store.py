@@ -25,8 +25,7 @@ Post: TypeAlias = Callable[[str, int, bytes | bytearray], None]
 class Mailbox:
     """Where peers put frames for one worker: messages on its incoming edges, receipts on its outgoing edges.
 
-    Thread-safe. There is one queue per edge, longer than the window, so a peer that keeps the protocol never finds it
-    full.
+    Thread-safe. Each edge has a queue longer than the window, so a peer that keeps the protocol never finds it full.
     """
 
     def __init__(self, me: str, edges: Sequence[Edge], window: int = WINDOW) -> None:
@@ -53,7 +52,7 @@ class Mailbox:
             )
 
     def take(self, edge: Edge, deadline: float) -> Frame:
-        """The oldest frame of this edge. Blocks up to `deadline` seconds. Raises TimeoutError or the failure of
+        """The oldest frame of this edge. Blocks up to `deadline` seconds. Raises TimeoutError, or the error of
         `fail`."""
         return self._lanes[edge.number].take(deadline)
 

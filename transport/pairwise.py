@@ -14,7 +14,7 @@ Receiver: TypeAlias = Callable[[Edge, int], Tensor]
 
 @final
 class Pairwise:
-    """The sums of one worker, over a channel's `send` and `receive`, which check every term as any message.
+    """The sums of one worker, over a channel's `send` and `receive`, which check each term like any message.
 
     All workers add the terms in the order of the reduction's workers, so that all get the same bits.
     """

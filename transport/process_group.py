@@ -23,11 +23,11 @@ from antiphon.transport.staged import StagedLink
 class ProcessGroupChannel:
     """A worker's channel in a process group that is made at `open` and dropped at `close`. A process may hold several.
 
-    ranks: of all workers of the run, 0 to n - 1. store_address: of the store that the coordinator serves. edges,
-    reductions: may be those of all workers; the channel selects those of `me`. hostname: where peers reach this worker.
-    run: a name that no other run uses on this store in this generation. device: where values come from and go to; the
-    CPU by default. sites: of all workers; a worker without a site is on a CPU. make: makes an NCCL group; torch's own
-    by default.
+    ranks: of all workers of the run, 0 to n - 1. store_address: of the store that the coordinator serves.
+    edges, reductions: may be those of all workers; the channel selects those of `me`.
+    hostname: where peers reach this worker. run: unique among the runs on this store in this generation.
+    device: where values come from and go to; the CPU by default. sites: of all workers; the default is a CPU.
+    make: makes an NCCL group; torch's own by default.
     """
 
     def __init__(
@@ -117,8 +117,7 @@ class ProcessGroupChannel:
         sums = {reduction.workers for reduction in self._reductions}
         nccl = Route.NCCL in by_route.values() or any(map(self._sums_over_nccl, sums))
         self._links = self._join(own, nccl)
-        # To connect, a rank reads the peer's address from the store and blocks it. So all addresses must be there
-        # first.
+        # Connecting reads the peer's address from the store, with a blocking wait. So the address must be there first.
         gather(meeting, self._session, self._me, peers, "joined")
         link_of = {peer: self._links[by_route[peer] is Route.NCCL] for peer in peers}
         for over_nccl, (link, ranks) in self._links.items():

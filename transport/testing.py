@@ -25,10 +25,11 @@ _SHAPES = ((), (0,), (3, 0, 2), (1,), (7, 3, 5), (64, 33))
 class Pair:
     """Two channels to test, not yet open, and the means to disturb them.
 
-    source: the channel of worker "Alice". target: that of worker "Bob". forge: delivers a message with any tag on an
-    edge to Bob, without the sender's checks. kill: ends Alice's side, in a way that Bob's channel must notice. ordered:
-    messages from one worker to another are received in the order of sending, for all edges together. A schedule keeps
-    to that, because each transfer has one position in its order. NCCL needs it.
+    source: the channel of worker "Alice". target: that of worker "Bob".
+    forge: delivers a message with any tag on an edge to Bob, without the sender's checks.
+    kill: ends Alice's side, in a way that Bob's channel must notice.
+    ordered: messages from one worker to another are received in the order of sending, for all edges together. A
+    schedule keeps to that, because each transfer has one position in its order. NCCL needs it.
     """
 
     source: Channel

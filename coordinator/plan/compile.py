@@ -36,7 +36,7 @@ from antiphon.transport.message import Edge, Phase, Reduction
 
 
 class StepOrder(StrEnum):
-    """The order of a round's responses (see `compile_schedule`). The numbers are the same in both."""
+    """The order of a round's responses (see `compile_schedule`). The order does not change the results."""
 
     PLAIN = "plain"
     SPLIT = "split"

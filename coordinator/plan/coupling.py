@@ -28,10 +28,10 @@ def coupling(
 ) -> str:
     """How `function` couples the examples of a batch, in words; empty if it treats each example separately.
 
-    The function is called on a random batch of the declared size, and then on its two halves. asked: types of its
-    inputs. device: where it computes; the CPU by default. A module is called in its own mode, but without dropout, and
-    its state is restored. A function that draws random numbers counts as coupling, because the halves get other
-    numbers.
+    The function is called on a random batch of the declared size, and then on its two halves. A module is called in its
+    current mode, but without dropout, and its state is restored. A function that draws random numbers counts as
+    coupling, because the halves get other numbers than the whole.
+    asked: types of the inputs. device: where the function computes; the CPU by default.
     """
     if isinstance(function, nn.Module):
         for name, module in function.named_modules():

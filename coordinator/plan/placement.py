@@ -35,9 +35,9 @@ class Precision(StrEnum):
 class WorkerResources:
     """The resources that one worker asks of the cluster, in Ray's units.
 
-    num_cpus: logical CPUs. num_gpus: GPUs; a fraction shares one. resources: custom resources. node: address of a
-    machine, or labels that its Ray node must have; empty for any node. runtime_env: of the worker's process, as JSON
-    (for example its pip packages); empty for the run's own.
+    num_cpus: logical CPUs. num_gpus: GPUs; a fraction shares one. resources: custom resources.
+    node: address of a machine, or labels that its Ray node must have; empty for any node.
+    runtime_env: of the worker's process, as JSON (for example its pip packages); empty for the run's own.
     """
 
     num_cpus: float = 0.0
@@ -53,13 +53,13 @@ class Placement:
     """The workers in a fixed order, with the players, oracles and losses that each hosts, and their resources.
 
     A clone lives with its player. An operator without parameters lives with its first consumer.
-    agents: the worker of a player's agent, if it is not the operator's. Gradients and parameters of that player then
-    travel as messages.
+    agents: the worker of a player's agent, if it is not the operator's. Gradients and parameters are then messages.
     resources: what workers ask of the cluster; nothing by default. strategy: how they are distributed over machines.
     replicas: number k of copies of a worker, named `worker`, `worker#1`, ... Each plays a slice of every batch, and
-    gradients are summed over them. They host only players. sharded: players whose replicas each hold a shard of the
-    parameters. coupled: players whose batch may be split although its examples influence each other (batch norm).
-    precision: of players.
+    gradients are summed over them. They host only players.
+    sharded: players whose replicas each hold a shard of the parameters.
+    coupled: players whose batch may be split although its examples influence each other (batch norm).
+    precision: of players; the declared dtypes by default.
     logical_gpus: GPUs are only counted, for a trial on machines without any; everything computes on CPUs.
     """
 

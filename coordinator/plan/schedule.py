@@ -307,9 +307,9 @@ LocalAction: TypeAlias = LocalStep | Send | Receive
 def project(schedule: Schedule, worker: str) -> tuple[LocalAction, ...]:
     """The local program of one worker: its own steps, in the schedule's order.
 
-    A send, a cut or a contribution is moved forward, to directly after the step that made its value. This cannot
-    deadlock. None of these steps waits. Of all waiting steps, take the earliest in the total order: its value is made
-    by earlier steps, and no worker blocks those. All replicas contribute in the same order, the order in which the
+    A send, a cut or a contribution is moved to an earlier position, directly after the step that made its value. This
+    cannot deadlock. None of these steps waits. Of all waiting steps, take the earliest in the total order: its value is
+    made by earlier steps, and nothing blocks those. All replicas contribute in the same order, the order in which the
     values are made.
     """
     local: list[LocalAction] = []

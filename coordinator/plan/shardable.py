@@ -11,9 +11,9 @@ from antiphon.grammars.response import Deliver, Product
 def refuse_unshardable(grammar: Grammar, placement: Placement, nodes: Mapping[str, tuple[str, ...]]) -> None:
     """Raise PlacementError for a sharded player that its replicas cannot play together.
 
-    nodes: the nodes of Q that replicas divide. A player is refused if its agent lives on another worker, if it has a
-    clone, if its precision is float16, if only one replica would play one of its nodes, or if R asks for two products
-    of one of its nodes.
+    nodes: the nodes of Q that replicas divide. A player is refused if its agent lives on another worker, if its
+    precision is float16, if a clone follows it, if only one replica would play one of its nodes, or if R asks for two
+    products of one node.
     """
     for player in placement.sharded:
         found = _obstacle(grammar, placement, player, nodes)

@@ -1,4 +1,4 @@
-"""Checks a schedule before it is played. They hold for any schedule, also one that was edited by hand."""
+"""Checks that a schedule is a valid round before it is played, also if it was edited by hand."""
 
 from collections.abc import Mapping
 from itertools import islice
