@@ -1,1 +1,1 @@
-"""Rounds: placement, schedule, worker, coordinator; may import grammars, agents, oracles, envs, transport."""
+"""Rounds: placement, schedule, worker and coordinator. May import grammars, agents, oracles, envs and transport."""

@@ -1,4 +1,4 @@
-"""Checks of what was played: each (round, phase, edge) once on both sides, each move once."""
+"""The audit of a batch: each message was sent and received once, and each move made once, in every due round."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,10 +9,10 @@ from antiphon.errors import ProtocolError
 
 
 def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int, rounds: int) -> None:
-    """Hold the workers' statistics of rounds `first` to `first + rounds - 1` against the schedule, and replicas against
-    each other.
+    """Compare the workers' statistics with the schedule, and replicas with each other.
 
-    Raises ProtocolError naming the edge or the player, both workers, and the first round that is missing or doubled.
+    first: the first round of the batch. rounds: how many were played.
+    Raises ProtocolError naming the edge or the player, its workers, and the first round that is missing or doubled.
     """
     by_worker = {worker_statistics.worker: worker_statistics for worker_statistics in statistics}
     silent = [worker for worker in schedule.workers if worker not in by_worker]

@@ -1,4 +1,4 @@
-"""The boundary between two rounds: only there can the state of a run be read, saved, or played on from."""
+"""The boundary between two rounds. Only there can the state of a run be read, saved, or continued."""
 
 import signal
 import threading
@@ -12,8 +12,10 @@ from antiphon.errors import ExperimentError, ProtocolError
 
 @final
 class Boundary:
-    """Knows whether an executor stands between two rounds. Inside a round, or after one that broke off, players and
-    oracles are at different moments: their states belong to no round, and every reader is refused.
+    """Knows whether an executor is between two rounds.
+
+    Inside a round, and after a round that broke off, players and oracles are at different points of the round. Their
+    states belong to no round, so every read is refused.
     """
 
     def __init__(self) -> None:
@@ -21,17 +23,17 @@ class Boundary:
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError where the state is not of a round boundary."""
+        """The next round to play. Raises ProtocolError if the state is not that of a round boundary."""
         self.check("tell its round")
         return self.last
 
     @property
     def left(self) -> bool:
-        """Whether the state is of no boundary."""
+        """Whether the state is not that of a round boundary."""
         return bool(self._left)
 
     def check(self, what: str) -> None:
-        """Raises ProtocolError unless the state is of a round boundary. what: what the run was asked to do."""
+        """Raise ProtocolError unless the state is that of a round boundary. what: the call that was asked for."""
         self._refuse(what)
         if self._left:
             raise ProtocolError(
@@ -42,9 +44,10 @@ class Boundary:
 
     @contextmanager
     def crossing(self, what: str, *, anew: bool = False) -> Iterator[None]:
-        """A scope that leaves the boundary. Only `arrive` ends it well: after every exception the boundary is left.
+        """A scope for a call that leaves the boundary. Only `arrive`, called inside, sets a new boundary.
 
-        anew: what is here is replaced, so it need not be of a boundary.
+        After an exception the state is that of no boundary. what: the call, for error texts. anew: the call replaces
+        the state, so it may begin without a boundary.
         """
         self._refuse(what) if anew else self.check(what)
         self._inside, self._left = True, what
@@ -54,11 +57,11 @@ class Boundary:
             self._inside = False
 
     def arrive(self, round: int) -> None:
-        """Everyone is at the boundary before `round`."""
+        """The run is now at the boundary before `round`."""
         self.last, self._left = round, ""
 
     def end(self) -> None:
-        """The run is closed, and nobody is here any more."""
+        """The run is closed: every later call is refused."""
         self._ended = True
 
     def _refuse(self, what: str) -> None:
@@ -75,17 +78,17 @@ class Boundary:
 
 
 def python_interrupts() -> bool:
-    """Whether a Ctrl-C would raise KeyboardInterrupt here: in the main thread, where nobody set another handler."""
+    """Whether Ctrl-C raises KeyboardInterrupt here: in the main thread, with Python's own SIGINT handler."""
     main = threading.current_thread() is threading.main_thread()
     return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @final
 class Deferred:
-    """A scope in which the first Ctrl-C only sets `asked`, and KeyboardInterrupt is raised at the end of the scope. A
-    second Ctrl-C raises at once.
+    """A scope in which the first Ctrl-C only sets `asked`. KeyboardInterrupt is then raised at the end of the scope.
 
-    Only in the main thread, and only in place of Python's own handler: another handler belongs to the caller.
+    A second Ctrl-C raises at once. The scope acts only in the main thread, and only in place of Python's own handler: a
+    handler of the caller stays as it is.
     """
 
     def __init__(self) -> None:
@@ -110,7 +113,7 @@ class Deferred:
 
 
 def checked_rounds(rounds: object) -> int:
-    """A number of rounds. Raises ExperimentError for what is none."""
+    """Return `rounds` if it is a whole number of at least 0; else raise ExperimentError."""
     if isinstance(rounds, int) and not isinstance(rounds, bool) and rounds >= 0:
         return rounds
     raise ExperimentError(

@@ -1,4 +1,4 @@
-"""How all workers of a run end a batch of rounds after the same round, sooner than they were told."""
+"""How all workers of a run end a batch early, after the same round."""
 
 import threading
 from typing import final
@@ -6,15 +6,16 @@ from typing import final
 from antiphon.errors import DeadlineError
 
 _SECONDS = 60.0
-"""How long a worker that is held waits to be told where to stop: the others answer at once, between two messages."""
+"""Seconds that a held worker waits for the round at which to stop. The others answer quickly, between two messages."""
 
 
 @final
 class Brake:
-    """One worker's. First every worker is held: it begins no other round. The worker that has come furthest says where
-    all stop, and then all play until there: whatever a worker waits for in its round, it still receives.
+    """The brake of one worker.
 
-    Batches are told apart by number, so that a batch can be held before it begins, or after it ended.
+    First every worker is held: it begins no further round. The last round is then the furthest that any worker has
+    begun. All workers play up to and including that round, so each still receives the messages of its current round.
+    Each batch has a number, so that a batch can be held before it begins, or after it ended.
     """
 
     def __init__(self) -> None:
@@ -22,14 +23,14 @@ class Brake:
         self._held, self._told = False, threading.Event()
 
     def begin(self, batch: int) -> None:
-        """The batch that this worker plays next."""
+        """Prepare for a batch. Has no effect if this batch was already begun or held."""
         if batch != self._batch:
             self._batch, self._begun, self._held = batch, 0, False
             self._told.clear()
 
     def passes(self, round: int) -> bool:
-        """Whether the worker plays this round. Waits, while it is held."""
-        # In this order: whoever holds us reads `_begun` after it wrote `_held`.
+        """Whether the worker may play this round. Waits while the worker is held."""
+        # The order matters: `hold`, in another thread, writes `_held` before it reads `_begun`.
         self._begun = round + 1
         if not self._held:
             return True
@@ -41,7 +42,7 @@ class Brake:
         return round < self._end
 
     def hold(self, batch: int) -> int:
-        """Begin no other round of this batch; returns how many rounds were begun, counted from the run's first."""
+        """Begin no further round of this batch. Returns how many rounds were begun, counted from the run's first."""
         self.begin(batch)
         self._held = True
         return self._begun
@@ -53,6 +54,6 @@ class Brake:
             self._told.set()
 
     def abandon(self) -> None:
-        """Begin no other round, whatever the other workers do."""
+        """Begin no further round, whatever the other workers do."""
         self._end, self._held = -1, True
         self._told.set()

@@ -1,4 +1,4 @@
-"""A checkpoint: a cut at a round boundary, as safetensors and JSON; complete once its manifest is there."""
+"""A checkpoint: the states at a round boundary, as safetensors and JSON files. Its manifest makes it complete."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ from antiphon.grammars.oracle import State
 
 MANIFEST = "manifest.json"
 _LONGEST = 160
-"""Letters of a name in the name of its files; file systems end at 255 bytes."""
+"""The longest name that is used in a file name, in letters; file systems end at 255 bytes."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a checkpoint is of, and the names of everyone whose state it holds. round: the next one to play."""
+    """What a checkpoint belongs to, and the names whose states it holds. round: the next round to play."""
 
     signature: str
     round: int
@@ -34,13 +34,13 @@ class Manifest:
 
 
 def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
-    """Write one `name.safetensors` and one `name.json` for everyone; returns the names.
+    """Write `name.safetensors` and `name.json` for each state. Returns the names.
 
-    Raises ExperimentError, with nothing written, for a state that would not come back as it is.
+    Raises ExperimentError, before anything is written, for a state that could not be loaded again as it is.
     """
     split = {name: _split_state(name, state) for name, state in states.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    # Where an older checkpoint is written over, it is none from here on, until the new manifest is there.
+    # Without its manifest, an older checkpoint in this folder does not count while its files are overwritten.
     (folder / MANIFEST).unlink(missing_ok=True)
     for name, (plain, tensors) in split.items():
         own = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
@@ -50,17 +50,17 @@ def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
 
 
 def load_states(folder: Path, names: Iterable[str]) -> dict[str, State]:
-    """The states of these names. Raises ExperimentError for a file that is missing or damaged."""
+    """Read the states of these names. Raises ExperimentError for a file that is missing or damaged."""
     return {name: _load(folder, name) for name in names}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """The last act of a checkpoint: from here on it counts."""
+    """Write the manifest, which completes the checkpoint."""
     _write(folder / MANIFEST, json.dumps(asdict(manifest), indent=1))
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a checkpoint. Raises ExperimentError when there is none."""
+    """Read the manifest of a checkpoint. Raises ExperimentError if there is no readable one."""
     try:
         found = json.loads((folder / MANIFEST).read_text())
         return Manifest(found["signature"], found["round"], found["seed"], tuple(found["names"]))
@@ -72,7 +72,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _path(folder: Path, name: str, ending: str) -> Path:
-    # Some file systems take "dense" for "Dense": of names that differ in case alone, one stays as it is.
+    # Some file systems ignore case, so "dense" and "Dense" would be one file. Only a name in title case stays as it is;
+    # others get a digest.
     written = quote(name, safe="~@#. ")
     if len(written) > _LONGEST or written != written.title():
         written = f"{written[:_LONGEST]}~{hashlib.sha256(written.encode()).hexdigest()[:16]}"
@@ -82,7 +83,8 @@ def _path(folder: Path, name: str, ending: str) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    # A reader sees the old file or the whole new one, never a part, even if we are killed or the machine is.
+    # A reader sees the old file or the whole new one, never a part, even if this process is killed or the machine
+    # stops.
     draft = path.with_name(path.name + ".part")
     with draft.open("w") as file:
         file.write(text)
@@ -104,13 +106,16 @@ def _load(folder: Path, name: str) -> State:
 
 
 _TENSOR, _COMPLEX, _TUPLE, _ITEMS = "$tensor", "$complex", "$tuple", "$items"
-"""What JSON does not have: a dict with one of these keys stands for a tensor, a tuple, a dict with other keys."""
+"""Keys for what JSON lacks.
+
+A dict with one of these keys stands for a tensor, a tuple, or a dict whose keys are not plain strings.
+"""
 
 _PLAIN = (type(None), bool, int, float, str, np.float64)
 
 
 def _split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
-    """The JSON text of a state, and its tensors by the keys that stand for them there."""
+    """The JSON text of a state, and its tensors by the keys that the text refers to."""
     tensors: dict[str, Tensor] = {}
     try:
         return json.dumps(_split(name, state, "", tensors), indent=1), tensors
@@ -119,7 +124,7 @@ def _split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
 
 
 def _split(name: str, value: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # Any: a State and its leaves
-    """JSON of a state, each tensor replaced by its key among `tensors`."""
+    """The JSON form of a state. Each tensor is put into `tensors` and replaced by its key there."""
     if isinstance(value, Tensor):
         return _split_tensor(name, value, path, tensors)
     if isinstance(value, Mapping):
@@ -136,7 +141,7 @@ def _split_tensor(name: str, value: Tensor, path: str, tensors: dict[str, Tensor
     if value.layout is not torch.strided or value.is_quantized:
         raise _refusal(name, path, f"a tensor of layout {value.layout}, or quantized")
     key = path or "value"
-    while key in tensors:  # a key of the state may have a slash of its own
+    while key in tensors:  # two paths may be equal, because a key of the state may contain a slash
         key += "'"
     wide = value.dtype is torch.complex128  # safetensors has no such dtype
     tensors[key] = torch.view_as_real(value.detach().resolve_conj()) if wide else value
@@ -170,7 +175,7 @@ def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # Any: as in _spli
         if mark == _TENSOR:
             return torch.as_tensor(tensors[inner])
         if mark == _COMPLEX:
-            # In memory of its own: the file keeps numbers at multiples of 8 bytes, and this dtype needs 16.
+            # A copy: the file aligns numbers to 8 bytes, and this dtype needs 16.
             return torch.view_as_complex(torch.as_tensor(tensors[inner]).clone())
         if mark == _TUPLE:
             return tuple(_join(item, tensors) for item in inner)

@@ -1,4 +1,4 @@
-"""How the workers of one generation reach each other."""
+"""How the workers of one generation connect to each other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from antiphon.transport.staged import onto
 
 
 class Transport(StrEnum):
-    """The channels between workers on Ray."""
+    """The kinds of channels between workers on Ray."""
 
     PROCESS_GROUP = "process-group"
     OBJECT_STORE = "object-store"
@@ -25,10 +25,11 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True)
 class Connection:
-    """One generation of channels among the workers of a run.
+    """All that a worker needs to open its channel in one generation.
 
-    store: address of the store where a process group meets. peers: each worker's actor handle; for the object store
-    alone, since every handle that a worker is given costs it a registration. sites: where each worker computes.
+    store: address of the store where the members of a process group meet. peers: each worker's actor handle. It is
+    filled for the object store only, since each handle costs a worker one registration. sites: where each worker
+    computes.
     """
 
     session: Session
@@ -42,7 +43,7 @@ class Connection:
 def connect(
     connection: Connection, schedule: Schedule, worker: str, host: str, mailbox: Mailbox, device: torch.device
 ) -> Channel:
-    """A worker's own channel, not yet open. host: its address, for others to reach; device: where it computes."""
+    """Make a worker's channel, not yet open. host: address by which peers reach it. device: where it computes."""
     if connection.transport is Transport.OBJECT_STORE:
         poster = _poster(connection.peers)
         own = schedule.carried_by(worker)

@@ -1,4 +1,4 @@
-"""The coordinator: a named Ray actor that holds the round counter and enforces the two phases. It touches no tensor."""
+"""The coordinator: a named Ray actor that holds the round counter and starts every batch. It handles no tensor."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,9 +23,9 @@ CONCURRENCY = {"play": 1, "control": 2}
 
 
 class Coordinator:
-    """Verifies the schedule before play, starts every batch on all workers at once, audits their statistics after it.
+    """Verifies the schedule before play, starts every batch on all workers at once, and audits the batch afterwards.
 
-    Serves one run after another: each `enlist` begins a new one.
+    It serves one run after another: each `enlist` begins a new one.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,10 @@ class Coordinator:
 
     @ray.method(concurrency_group="play")
     def compare(self, driver: Installed, workers: Mapping[str, Any]) -> None:  # Any: as above
-        """Raises VersionError unless everyone has our versions. Plain data: nothing else is sure to arrive."""
+        """Raise VersionError unless the driver and all workers have the coordinator's versions.
+
+        Only plain data is exchanged: between different versions nothing else is sure to arrive.
+        """
         calls = {name: worker.versions.remote() for name, worker in workers.items()}
         found = gather(calls, workers, "tell its versions", 120.0)
         others = {f"worker {name!r}": found[name] for name in workers}
@@ -50,9 +53,9 @@ class Coordinator:
     def enlist(
         self, assignment: Assignment, run: str, workers: Mapping[str, Any], transport: Transport, deadline: float
     ) -> None:  # Any: as above
-        """Verify the schedule, make everyone on their workers, and let the workers meet.
+        """Verify the schedule, assign it to the workers, and connect the workers to each other.
 
-        deadline: seconds that any one message may take. Opening and state calls get a longer one.
+        deadline: seconds that one message may take. Opening channels and reading states have a longer deadline.
         """
         verify(assignment.schedule)
         self._assignment, self._run, self._workers, self._round = assignment, run, workers, 0
@@ -61,7 +64,7 @@ class Coordinator:
         session = Session(assignment.schedule.signature, self._generation, deadline)
         located = self._all("tell its address", lambda _, worker: worker.address.remote())
         self._hosts = {name: host for name, (host, _) in located.items()}
-        # One reference for all workers: the assignment is serialized once, and so is the connection.
+        # One reference for all workers, so that Ray serializes the assignment once.
         shared = ray.put(assignment)
         sites = self._all("assign", lambda name, worker: worker.assign.remote(shared, name))
         address, port = ray.util.get_node_ip_address(), 0
@@ -78,10 +81,11 @@ class Coordinator:
     def play(self, rounds: int, batch: int) -> Played:
         """Play the next rounds on all workers. Raises the cause of the first failure (see `gather`).
 
-        batch: its number, for `finish`; `Played.rounds` are fewer then.
+        batch: number of this batch, by which `finish` names it. After `finish`, fewer rounds are played
+        (`Played.rounds`).
         """
         first, schedule = self._round, self._enlisted.schedule
-        # No deadline of its own: every message in it has one.
+        # This call has no deadline, because every message inside it has one.
         statistics = self._all("play", lambda _, worker: worker.play.remote(first, rounds, batch), None)
         rounds = min(worker_statistics.rounds for worker_statistics in statistics.values())
         audit(schedule, statistics.values(), first, rounds)
@@ -90,16 +94,16 @@ class Coordinator:
 
     @ray.method(concurrency_group="control")
     def finish(self, batch: int) -> None:
-        """End this batch after the round in hand, on all workers after the same one (see `Brake`)."""
+        """End this batch after the current round, after the same one on all workers (see `Brake`)."""
         begun = self._all("hold", lambda _, worker: worker.hold.remote(batch))
         end = max(begun.values())
         self._all("stop at the end of its round", lambda _, worker: worker.release.remote(batch, end))
 
     @ray.method(concurrency_group="play")
     def save(self, folder: str, sign: str) -> tuple[Manifest, list[Mapping[str, State]]]:
-        """A checkpoint: every worker that finds the file `sign` in the folder writes its own states there.
+        """Save a checkpoint: each worker that finds the file `sign` in the folder writes its own states there.
 
-        Returns the manifest, for whoever made the folder to write last, and the states of those who did not find it.
+        Returns the manifest, which the caller writes last, and the states of the workers that did not find the file.
         """
         written = self._all("save its state", lambda _, worker: worker.save.remote(folder, sign))
         names = tuple(name for each in written.values() for name in each)
@@ -109,7 +113,7 @@ class Coordinator:
 
     @ray.method(concurrency_group="play")
     def resume_at(self, round: int) -> None:
-        """The workers were brought to the boundary before `round`."""
+        """Set the round counter, after the workers were brought to the boundary before `round`."""
         self._round = round
 
     @ray.method(concurrency_group="control")
@@ -119,19 +123,19 @@ class Coordinator:
 
     @ray.method(concurrency_group="control")
     def end(self) -> None:
-        """Whoever drives this run is asked to end it after the batch in flight, as by SIGTERM."""
+        """Ask the driver of this run to end it after the current batch, as SIGTERM does."""
         self._ending = True
 
     @ray.method(concurrency_group="control")
     def ending(self) -> bool:
-        """Whether somebody asked for the end."""
+        """Whether `end` was called."""
         return self._ending
 
     @ray.method(concurrency_group="control")
     def status(self) -> dict[str, Any]:  # Any: JSON
-        """Run, grammar, generation, next round, and where each worker stands; answers while rounds are played.
+        """Run, grammar, generation, next round, and where each worker is. Answers while rounds are played.
 
-        JSON alone, so that somebody without antiphon can read it. A worker that does not answer has an `error` instead.
+        The result is plain JSON, so that a reader does not need antiphon. A worker that does not answer has an `error`.
         """
         grammar = self._assignment.grammar.name if self._assignment else ""
         standing = stand(self._workers, seconds=3.0)

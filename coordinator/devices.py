@@ -1,4 +1,4 @@
-"""Every decision about devices: which one a worker computes on, from what Ray gave it and what torch sees there."""
+"""All decisions about devices: where a worker computes, from what Ray assigned and what torch sees in its process."""
 
 import functools
 import os
@@ -20,11 +20,11 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Seen:
-    """What one process sees of devices.
+    """The devices that one process sees.
 
-    node: Ray's id of its node. address: of its machine. assigned: Ray's ids of the GPUs that it was given; actors that
-    were given fractions of one GPU see the same id. visible: CUDA_VISIBLE_DEVICES, None if it is not set.
-    gpus: UUID and PCI bus of each CUDA device that torch sees, in torch's order. build: of torch.
+    node: Ray's id of its node. address: of its machine. assigned: Ray's ids of the GPUs assigned to it; actors with
+    fractions of one GPU have the same id. visible: CUDA_VISIBLE_DEVICES, None if it is not set. gpus: UUID and PCI bus
+    of each CUDA device that torch sees, in torch's order. build: version of torch.
     """
 
     node: str
@@ -36,8 +36,8 @@ class Seen:
 
 
 def look() -> Seen:
-    """What this process sees; inside a Ray worker."""
-    import ray  # not at the top: who plays in one process never pays for Ray
+    """What this process sees. Call it inside a Ray worker."""
+    import ray  # imported here, so that the inline executor does not load Ray
 
     context = ray.get_runtime_context()
     return Seen(
@@ -50,12 +50,12 @@ def look() -> Seen:
 
 
 def settle(worker: str, seen: Seen, logical_gpus: bool) -> tuple[torch.device, Site]:
-    """The device on which a worker computes, and what others are told of it.
+    """Choose a worker's device. Returns it, and the site by which other workers choose a route.
 
-    A worker that was given no GPU computes on the CPU, also where torch sees some: they are others'. Of several, it
-    computes on the first; the others are for what its modules do on their own.
-    logical_gpus: GPUs are counted only; everything computes on CPUs.
-    Raises PlacementError when Ray gave GPUs that torch does not see.
+    A worker without an assigned GPU uses the CPU, also if torch sees GPUs: those belong to other workers. A worker with
+    several GPUs uses the first; its modules may use the others themselves.
+    logical_gpus: Ray only counts GPUs, and everything computes on CPUs.
+    Raises PlacementError if torch does not see the GPUs that Ray assigned.
     """
     if not seen.assigned:
         return CPU, Site(seen.address)
@@ -75,23 +75,23 @@ def settle(worker: str, seen: Seen, logical_gpus: bool) -> tuple[torch.device, S
 
 
 def enter(device: torch.device) -> None:
-    """Make it this process's current device, so that what modules create on "cuda" is created there."""
+    """Make `device` the current CUDA device of this process, so that modules create tensors on "cuda" there."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
 
 
 def generators(device: torch.device) -> tuple[torch.Generator, ...]:
-    """The random streams that an operator on this device draws from."""
+    """The torch generators that an operator on this device draws from."""
     if device.type != "cuda":
         return (torch.default_generator,)
-    torch.cuda.init()  # they are made there
+    torch.cuda.init()  # this makes the CUDA generators
     return torch.default_generator, torch.cuda.default_generators[device.index or 0]
 
 
 def operator_on(factory: Factory, device: torch.device) -> Callable[..., Any]:  # Any: what an operator plays
-    """An operator without parameters, with every tensor that it was declared with on the device.
+    """An operator without parameters, with all tensors of its declaration on `device`.
 
-    Made on the CPU and then moved, so that it holds the same numbers everywhere.
+    It is made on the CPU and then moved, so that it holds the same numbers on every device.
     """
     if device.type == "cpu":
         return make_operator(factory)
@@ -102,20 +102,20 @@ def operator_on(factory: Factory, device: torch.device) -> Callable[..., Any]:  
 
 
 def on_device(state: Any, device: torch.device) -> Any:  # Any: a State, or a part of one
-    """A state with every tensor on the device; those that are there already are not copied."""
+    """A state with every tensor on `device`. Tensors that are already there are not copied."""
     return map_tensors(state, lambda tensor: tensor.to(device))
 
 
 def _position(first: str, seen: Seen) -> int | None:
-    """Torch's number of the GPU to which Ray gives this id."""
-    # Ray narrows CUDA_VISIBLE_DEVICES to what it assigned, unless it is told to leave it alone.
+    """Torch's index of the GPU that has this id in Ray; None if torch does not see it."""
+    # Ray restricts CUDA_VISIBLE_DEVICES to the assigned GPUs, unless it is configured not to.
     order = seen.visible.split(",") if seen.visible else [str(number) for number in range(len(seen.gpus))]
     index = order.index(first) if first in order else len(order)
     return index if index < len(seen.gpus) else None
 
 
 def identity(properties: Any) -> tuple[str, str]:  # Any: torch's stubs do not know all of them
-    """UUID and PCI bus of a CUDA device, from torch's properties of it; no bus where torch does not tell."""
+    """UUID and PCI bus of a CUDA device, from its torch properties. The bus is "" if torch does not report it."""
     places = [getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")]
     bus = "" if None in places else "{:04x}:{:02x}:{:02x}".format(*places)
     return str(properties.uuid), bus

@@ -1,4 +1,4 @@
-"""What every executor does: play rounds of an assignment, tell states, save, close."""
+"""The interface of all executors: play the rounds of an assignment, read its states, save, close."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ Key = TypeVar("Key")
 
 
 class Losses(NamedTuple):
-    """One loss over a batch of rounds: the rounds in which it was asked, and its values there."""
+    """One loss over a batch of rounds: the rounds in which it was computed, and its value in each."""
 
     rounds: list[int]
     values: list[float]
@@ -23,15 +23,15 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Played:
-    """A batch of rounds that was played and audited.
+    """The result of a batch of rounds, after its audit.
 
-    round: the next one to play. losses: per loss node, its values by round.
-    reports: per oracle, what it had to report. seconds: per worker, spent in the batch; waiting: of them, for messages.
-    messages, payload, wire: per edge number, how many left, bytes of their values, bytes that channels made of them;
-    payload and wire of sums over replicas too. terms: per number of a sum, how many were contributed.
-    queries: per oracle node of Q, how often it was asked; products: per product of R. recording: if it was asked for.
-    skipped: per player, moves that were left out because its agent failed. digests: per replica and player, what its
-    parameters are: equal digests, equal bits.
+    round: the next round to play. rounds: how many were played. losses: values of each loss node.
+    reports: what each oracle reported. seconds: duration on each worker. waiting: the part of it spent on messages.
+    messages: number sent, by edge number. payload: bytes of their values. wire: bytes that the channels sent for them.
+    Sums over replicas are in payload and wire too. terms: number of contributions, by number of a sum.
+    queries: how often each oracle node of Q was asked. products: how often each product of R was computed.
+    recording: None unless the assignment asks for one. skipped: per player, moves left out because its agent failed.
+    digests: per replica and player, a digest of the parameters. Equal digests mean equal bits.
     """
 
     round: int
@@ -52,7 +52,7 @@ class Played:
 
     @classmethod
     def of(cls, statistics: Iterable[WorkerStatistics], round: int, rounds: int) -> "Played":
-        """From what the workers tallied."""
+        """Collect the statistics of all workers. round: the next one to play. rounds: how many were played."""
         statistics = list(statistics)
         losses = {
             name: Losses(list(at), list(values)) for each in statistics for name, (at, values) in each.losses.items()
@@ -76,7 +76,7 @@ class Played:
 
 
 def _total(counters: Iterable[Counter[Key]]) -> Counter[Key]:
-    # `sum` copies what it has so far for each worker anew: 200 times as long as the audit for 10 000 of them.
+    # `sum` copies the counter for each worker: for 10 000 workers that takes 200 times as long as the audit.
     found: Counter[Key] = Counter()
     for each in counters:
         found.update(each)
@@ -86,43 +86,44 @@ def _total(counters: Iterable[Counter[Key]]) -> Counter[Key]:
 class Executor(Protocol):
     """Plays an assignment. The same assignment gives the same numbers on every executor.
 
-    Use it as a context manager, or call `close`: what it started it stops.
+    Use it as a context manager, or call `close`: it stops everything that it started.
     """
 
     assignment: Assignment
 
     @property
     def round(self) -> int:
-        """The next round to play. ProtocolError where players are in the middle of a round (see `play`)."""
+        """The next round to play. Raises ProtocolError in the middle of a round (see `play`)."""
         ...
 
     def play(self, rounds: int) -> Played:
-        """Play the next rounds; blocks until all of them are played by everyone, and audited.
+        """Play the next rounds. Blocks until all workers have played them and the audit is done.
 
-        Ctrl-C ends the round in hand on every worker, and then raises KeyboardInterrupt. After any other exception, or
-        a second Ctrl-C, the state is of no round: `round`, `play`, `states` and `save` are refused until `load`.
+        The first Ctrl-C lets every worker finish the current round, and then raises KeyboardInterrupt. After any other
+        exception, or a second Ctrl-C, the state belongs to no round boundary: `round`, `play`, `states` and `save` are
+        refused until `load`.
         """
         ...
 
     def states(self) -> Mapping[str, State]:
-        """Everyone's state by name, at the round boundary: parameters, optimizers, clones, oracles."""
+        """The states at the round boundary, by name: parameters, optimizers, clones, oracles."""
         ...
 
     def load(self, states: Mapping[str, State], round: int) -> None:
-        """Continue from states that `states` returned before `round`."""
+        """Continue at `round`, from what `states` returned there."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint: a file per name, then one manifest, atomically renamed."""
+        """Write a checkpoint: two files per name, then one manifest, which is renamed atomically."""
         ...
 
     @property
     def ending(self) -> bool:
-        """Whether somebody asked the run to end, from elsewhere; it is at the driver to obey."""
+        """Whether another process asked the run to end. The driver decides when to stop."""
         ...
 
     def close(self) -> None:
-        """Stop what was started. May be called twice."""
+        """Stop everything that was started. May be called twice."""
         ...
 
     def __enter__(self) -> "Executor": ...

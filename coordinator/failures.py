@@ -1,4 +1,4 @@
-"""Which of several failures was the cause: the one who actually failed, not those who waited for it."""
+"""Choose the cause among several failures: the worker that failed, not the workers that waited for it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,14 +12,14 @@ from antiphon.coordinator.versions import not_installed
 from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied
 
 _GRACE = 2.0
-"""Seconds that the others get to tell what happened to them, once somebody failed."""
+"""Seconds for the other workers to report their own failures, after the first failure."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a worker stands: in which round, at which action, and for whose message it waits, if it does.
+    """Where a worker is: its round, its action, and the worker whose message it waits for, if any.
 
-    at_work: at an action of its own, neither sending nor receiving.
+    at_work: whether the action is computation, not communication.
     """
 
     round: int
@@ -35,11 +35,12 @@ def gather(
     deadline: float | None,
     hosts: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The results of one call per worker, by worker. Blocks until all are there, or one fails.
+    """Wait for one call per worker; return the results by worker. Blocks until all have returned, or one fails.
 
-    hosts: the address of each worker's node, as far as known, to name it.
-    Raises the cause: a dead worker before a broken rule before those who waited in vain. DeadlineError names who did
-    not answer. Any: Ray's references and handles have no common type, and calls return what they will.
+    what: the action, for the error text. deadline: seconds to wait for the next result; None waits without limit.
+    hosts: addresses of the workers' nodes, as far as known, for the error text.
+    Raises the cause: first choice a dead worker, then a broken rule, then a deadline or a lost connection. Raises
+    DeadlineError with the name of a worker that does not answer. Any: Ray's references and handles have no common type.
     """
     names = {call: name for name, call in calls.items()}
     waiting, failures, results = list(names), {}, {}
@@ -51,7 +52,7 @@ def gather(
                 f"worker {late[0]!r} did not {what} within {deadline:g} s (nor did {len(late) - 1} others); expected "
                 "an answer in time. Look at what it was doing, or give it a longer deadline."
             )
-        if waiting:  # all that are there at once: a wait takes time for each of those who are waited for
+        if waiting:  # take all finished calls at once: the time of a wait grows with the number of calls
             more, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0)
             ready += more
         _collect(ready, names, results, failures)
@@ -84,7 +85,7 @@ def cause_of(
     standing: Mapping[str, Standing],
     hosts: Mapping[str, str] = MappingProxyType({}),
 ) -> AntiphonError:
-    """The failure to tell. standing: of the survivors; hosts: as for `gather`."""
+    """Choose the failure to raise. standing: of the surviving workers. hosts: as for `gather`."""
     worker = min(failures, key=lambda name: _rank(failures[name]))
     error = failures[worker]
     if isinstance(error, RayActorError):
@@ -101,7 +102,10 @@ def cause_of(
 
 
 def _with_whom_all_wait_for(error: DeadlineError, standing: Mapping[str, Standing]) -> DeadlineError:
-    """Who waits longest is told first, but waits perhaps for somebody who waits: whoever is at work holds up all."""
+    """Add notes that name the workers that are still computing.
+
+    The worker that waited longest may itself only wait for them.
+    """
     for name, each in sorted(standing.items()):
         if each.at_work:
             error.add_note(f"worker {name!r} was still at «{each.action}» of round {each.round}")
@@ -109,7 +113,10 @@ def _with_whom_all_wait_for(error: DeadlineError, standing: Mapping[str, Standin
 
 
 def _add_who_is_silent(error: DeadlineError, silent: set[str], hosts: Mapping[str, str]) -> None:
-    """A machine that is off or cut off ends no connection: whoever waited for it says so, and knows no more."""
+    """Add notes that name the workers that do not answer.
+
+    A machine that is off or cut off closes no connection, so the worker that waited for it does not know the reason.
+    """
     for name in sorted(silent):
         node = f" on node {hosts[name]}" if name in hosts else ""
         error.add_note(f"worker {name!r}{node} does not answer: its machine is off, cut off, or too busy")
@@ -118,7 +125,8 @@ def _add_who_is_silent(error: DeadlineError, silent: set[str], hosts: Mapping[st
 def _died(
     worker: str, failures: Mapping[str, Exception], standing: Mapping[str, Standing], host: str = ""
 ) -> WorkerDied:
-    # Whoever waited for its message stood in the round that it did not finish; others may lag, or run ahead of it.
+    # A worker that waits for the dead worker's message is in the round that the dead worker did not finish. Other
+    # workers may be behind or ahead of it.
     waiting = [each.round for each in standing.values() if each.awaits == worker]
     neighbours = [error for error in failures.values() if isinstance(error, TransportError)]
     lost = [error.round for error in neighbours if repr(worker) in str(error)]
@@ -136,7 +144,7 @@ def _died(
 
 
 def _rank(error: Exception) -> int:
-    """Lower is nearer to the cause."""
+    """The order of causes: a lower rank is closer to the cause."""
     if isinstance(error, RayActorError):
         return 0
     return 2 if isinstance(error, TransportError | DeadlineError) else 1
@@ -154,7 +162,7 @@ def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing
 
 
 def stand(handles: Mapping[str, Any], seconds: float) -> dict[str, dict[str, Any]]:  # Any: handles; JSON
-    """Where each worker stands, as JSON, or the `error` of one that is gone or silent; returns within `seconds`."""
+    """Where each worker is, as JSON. A worker that is gone or silent has an `error`. Returns within `seconds`."""
     calls = {name: (worker.where.remote(), worker.address.remote()) for name, worker in handles.items()}
     every = [call for pair in calls.values() for call in pair]
     ready = set(ray.wait(every, num_returns=len(every), timeout=seconds)[0]) if every else set()

@@ -1,4 +1,4 @@
-"""What one worker hosts: its players, their clones, its oracles, and the operators that it is asked for."""
+"""What one worker hosts: its players, their agents and clones, its oracles, and the operators made for them."""
 
 import hashlib
 from collections import Counter
@@ -32,10 +32,10 @@ from antiphon.oracles.operator import Operator, aligned
 
 
 class Hosted:
-    """The live things of one worker."""
+    """The players, agents, clones, oracles and operators that live on one worker."""
 
     def __init__(self, assignment: Assignment, worker: str, device: torch.device = CPU) -> None:
-        """device: where everyone computes but the oracles, who live on the CPU."""
+        """device: where players, operators and losses compute. Oracles compute on the CPU."""
         keep_freed_memory()
         self._assignment, self._grammar, self.worker, self.device = assignment, assignment.grammar, worker, device
         self._shares = _shares(assignment.schedule, worker)
@@ -52,21 +52,21 @@ class Hosted:
         }
         self._operators: dict[str, Operator] = {}
         self._round = 0
-        self.torch_alone = True  # whether all that is begun here draws from torch's streams alone
+        self.torch_alone = True  # whether all code begun here draws from torch's streams alone
         _refuse_shared(self.players)
         for name in self.players:
             self._refuse_coupled(name)
 
     def begins_query(self, node: Node) -> Begin:
-        """How the streams begin that a node of Q draws from when it is queried here."""
+        """A function that seeds the random streams for a node of Q, to be called before the node is queried here."""
         share = self._shares.get(node.name)
         own = [f"{share.index} of {share.of}"] if share else []
         return self._begin(draws_from_torch_alone(self.code(node)), "node", node.name, *own)
 
     def begins_response(self, node: ResponseNode) -> Begin | None:
-        """How the streams begin that a product or a map of R draws from; None where nothing is drawn.
+        """A function that seeds the random streams for a product or a map of R; None if its code draws no numbers.
 
-        In torch's and antiphon's own operators nothing is drawn on the way back, and in antiphon's own maps nothing.
+        Backward passes of torch's and antiphon's own operators, and antiphon's own maps, draw none.
         """
         match node:
             case Product(of=of):
@@ -78,15 +78,15 @@ class Hosted:
         return None if silent else self._begin(False, "response", node.name)
 
     def begins_agent(self, what: str, player: str) -> Begin | None:
-        """How the streams begin that a player's agent hears or moves with: the same on all replicas.
+        """A function that seeds the random streams of a player's agent, with the same seed on all replicas.
 
-        None for torch's optimizers, which draw nothing.
+        what: "hear" or "agent" (the move). Returns None for torch's optimizers, which draw no random numbers.
         """
         specification = self._assignment.agents[player]
         return None if specification.in_place else self._begin(False, what, player)
 
     def code(self, node: Node) -> object:
-        """What is run when a node of Q is queried here."""
+        """The object whose code runs when a node of Q is queried here: a module, an oracle or a factory."""
         match node.kind:
             case Kind.PLAYER:
                 return self.players[node.owner].module
@@ -102,11 +102,11 @@ class Hosted:
         return beginning(stream(self._assignment.seed, *names), generators(self.device), torch_alone)
 
     def agent_of(self, player: str) -> Player:
-        """Who hears and moves for a player here."""
+        """The `Player` that hears and moves for `player` on this worker."""
         return self.agents.get(player) or self.players[player]
 
     def operator(self, node: Node) -> Operator:
-        """The gray box of one node of Q, asked for the gradients that R needs of it."""
+        """A new operator (a gray box) for one node of Q, prepared for the gradients that R asks of it."""
         products = self._products.get(node.name, [])
         toward = sorted({index for product in products for index in product.toward})
         parameters = any(product.parameters for product in products)
@@ -124,7 +124,7 @@ class Hosted:
         )
 
     def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
-        """How one node of Q is queried: an oracle's answer, checked; anything else through its gray box."""
+        """The function that queries one node of Q: an oracle's checked answer, or the query of the node's gray box."""
         if node.kind is not Kind.ORACLE:
             return self.gray_box(node).query
         if self._grammar.query.box_of(node) is Box.BLACK:
@@ -132,13 +132,13 @@ class Hosted:
         return partial(self._gray_answer, self.gray_box(node))
 
     def gray_box(self, node: Node) -> Operator:
-        """The one operator of a node; made when first asked for."""
+        """The operator of a node. It is made at the first call and kept."""
         if node.name not in self._operators:
             self._operators[node.name] = self.operator(node)
         return self._operators[node.name]
 
     def forget(self) -> None:
-        """Let go of what the round's queries kept: a response without a query of its own round is then refused."""
+        """Drop what the round's queries kept. A response without a query in its own round is then refused."""
         for operator in self._operators.values():
             operator.forget()
 
@@ -148,13 +148,13 @@ class Hosted:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everyone here who has a state; the agent of a player whose operator lives elsewhere is `name@agent`."""
+        """The names of all that have a state here. An agent away from its player's operator is named `name@agent`."""
         return tuple(self._stateful())
 
     def state(self) -> dict[str, State]:
-        """The state of everyone here that has one, by name, on the CPU; of replicas, the first tells it for all.
+        """The state of each named object here, on the CPU. Of several replicas only the first returns states.
 
-        Collective where players are sharded: all of their replicas are asked together.
+        If players are sharded, this is a collective call: all of their replicas must make it together.
         """
         asked = {name: each for name, each in self._stateful().items() if self._tells or name in self._sharded}
         states = {name: on_device(each.state(), CPU) for name, each in asked.items()}
@@ -162,28 +162,33 @@ class Hosted:
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """The replicas with whom this worker shares the parameters of sharded players; nobody if it hosts none."""
+        """The replicas among which sharded players are divided, with this worker; empty if it hosts no such player."""
         at_home = {self._assignment.placement.host_of[name] for name in self._assignment.placement.sharded}
         groups = (group for at, group in self._assignment.placement.replicas_of.items() if at in at_home)
         return next((group for group in groups if self.worker in group), ())
 
     def shard(self, mesh: DeviceMesh) -> None:
-        """Keep a part of each parameter of the sharded players here. Before anybody is queried."""
+        """Keep only a shard of each parameter of the sharded players here. Call it before any query."""
         for name in self._assignment.placement.sharded:
             if name in self.players:
                 self.players[name].shard(mesh)
         self._sharded = frozenset(self._assignment.placement.sharded)
 
     def digests(self) -> dict[str, str]:
-        """Of each player that is there several times, what its parameters are: equal digests, equal bits."""
+        """A digest of the parameters of each replicated player here; equal digests mean equal bits.
+
+        Sharded players are left out, because each replica holds another shard.
+        """
         if self.worker not in self._assignment.placement.replicated:
             return {}
         whole = {name: player for name, player in self.players.items() if name not in self._sharded}
         return {name: digest(player.parameters) for name, player in whole.items()}
 
     def load(self, states: Mapping[str, State]) -> None:
-        """Continue from what `state` returned; states of others are left alone. Raises ProtocolError for what no
-        `state` returned."""
+        """Continue from what `state` returned. Other workers' states are ignored.
+
+        Raises ProtocolError if a state is missing or does not fit.
+        """
         mine = self._stateful()
         missing = [name for name in mine if name not in states]
         if missing:
@@ -207,7 +212,7 @@ class Hosted:
         return {**self.players, **apart, **self.clones, **self.oracles}
 
     def report(self) -> dict[str, dict[str, float]]:
-        """What the oracles have to report since last time."""
+        """What the oracles report since the last call; oracles without a report are left out."""
         reports = {name: dict(oracle.report()) for name, oracle in self.oracles.items()}
         return {name: report for name, report in reports.items() if report}
 
@@ -218,7 +223,7 @@ class Hosted:
 
     @cached_property
     def _products(self) -> Mapping[str, Sequence[Product]]:
-        """The products of R by the node of Q that is asked for them."""
+        """The products of R, by the node of Q whose gradients they are."""
         found: dict[str, list[Product]] = {}
         for each in self._grammar.response.nodes:
             if isinstance(each, Product):
@@ -227,14 +232,14 @@ class Hosted:
 
     @cached_property
     def _answers(self) -> Counter[str]:
-        """How often each node of Q is asked for a product here in a round."""
+        """How often the operator of each node of Q responds on this worker in a round."""
         of = {product.name: node for node, each in self._products.items() for product in each}
         steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
         return Counter(of[step.node] for step in steps if step.worker == self.worker and step.node in of)
 
     @cached_property
     def _responses(self) -> Counter[str]:
-        """How many responses reach each player here in a round that plays them all, micro-batches counted each."""
+        """How many responses each player hears on this worker in a round that plays all of its steps."""
         owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
         steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
         own = (step for step in steps if step.worker == self.worker and step.part is not Part.UPSTREAM)
@@ -242,7 +247,7 @@ class Hosted:
         return Counter(owners.get(each.of, "") for each in told if isinstance(each, Product) and each.parameters)
 
     def _refuse_coupled(self, player: str) -> None:
-        """k replicas are one player only where an example is played the same whoever else is in its batch."""
+        """Raise PlacementError for a replicated player that couples examples, since replicas divide the batch."""
         query = self._grammar.query
         uses = [query.by_name[name] for name in self._shares]
         node = next((node for node in uses if node.kind is Kind.PLAYER and node.owner == player), None)
@@ -261,7 +266,7 @@ class Hosted:
         return [name for name in names if name in self._assignment.placement.hosts_on[self.worker]]
 
     def _has_agent(self, player: str, worker: str) -> bool:
-        # An agent beside its operator is simply the player's own.
+        # An agent on its operator's own worker is part of that player.
         return worker == self.worker and player in self._assignment.placement.agent_of
 
     def _shape(self, kind: EdgeType, share: Share | None) -> tuple[int, ...]:
@@ -278,7 +283,7 @@ class Hosted:
             return Player(name, self._factory(name), specification, self._seed(name), self.device)
 
     def _agent(self, name: str) -> Player:
-        # The same factory and seed make the parameters that the operator starts from.
+        # The same factory and seed give this copy the parameters that the operator starts from.
         with self._making("agent", name):
             return Player(name, self._factory(name), self._assignment.agents[name], self._seed(name), self.device)
 
@@ -292,7 +297,7 @@ class Hosted:
 
     @contextmanager
     def _making(self, what: str, name: str) -> Iterator[None]:
-        """What is made inside draws from streams of its own, and what it sets of torch's settings ends with it."""
+        """Code inside draws from its own random streams. Its changes to torch's settings end with the scope."""
         with self._assignment.state.entered(), making(self._assignment.seed, what, name):
             yield
 
@@ -314,7 +319,7 @@ class Hosted:
                 oracle = self.oracles[node.owner]
                 return lambda *values: self._checked_answer(oracle, node, values, self._round)
             case _:
-                assert node.operator is not None  # Q's operators and losses carry one
+                assert node.operator is not None  # Q's operators and losses have one
                 return operator_on(node.operator, self.device)
 
     def _in_precision(self, player: str, module: nn.Module, node: Node) -> Callable[..., Any]:  # Any: as above
@@ -328,7 +333,7 @@ class Hosted:
         return tuple(map(aligned, self._checked_answer(oracle, node, inputs, round)))
 
     def _gray_answer(self, box: Operator, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        self._round = round  # an operator's function takes values only, but an oracle is told the round as well
+        self._round = round  # an operator's function takes values only, but an oracle needs the round too
         return box.query(inputs, round)
 
     def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
@@ -341,7 +346,7 @@ class Hosted:
 
 
 def digest(parameters: Iterable[Tensor]) -> str:
-    """Sixteen hexadecimal digits of the bytes of these tensors.
+    """A digest of the bytes of these tensors, 16 hexadecimal digits.
 
     >>> digest([torch.zeros(2)]) == digest([torch.zeros(2)]) != digest([torch.tensor([0.0, -0.0])])
     True
@@ -353,7 +358,10 @@ def digest(parameters: Iterable[Tensor]) -> str:
 
 
 def _refuse_shared(players: Mapping[str, Player]) -> None:
-    """Two players with one tensor would move it twice here, and not at all together on workers of their own."""
+    """Raise GrammarError if two players share a tensor.
+
+    Here it would be moved twice; on different workers it would not be shared at all.
+    """
     owners: dict[int, str] = {}
     for name, player in players.items():
         for held in (*player.module.parameters(), *player.module.buffers()):
@@ -366,7 +374,7 @@ def _refuse_shared(players: Mapping[str, Player]) -> None:
 
 
 def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:
-    """The share that a worker plays of each node of Q that is divided."""
+    """The share of each divided node of Q that a worker computes, by the node's name."""
     mine = (step for step in schedule.steps if isinstance(step, Query) and step.worker == worker)
     return {step.node: slot.share for step in mine for slot in step.writes if slot.share is not None}
 

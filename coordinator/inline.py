@@ -1,4 +1,4 @@
-"""The executor `inline`: every worker's part in this one process, in the schedule's total order. No Ray."""
+"""The executor `inline`: all workers of a placement in this process, in the schedule's total order. It needs no Ray."""
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
@@ -34,9 +34,9 @@ Watch: TypeAlias = Callable[[int, Mapping[Slot, Tensor]], None]
 class InlineExecutor:
     """Plays rounds in this process and this thread.
 
-    Where the placement has several workers, their messages go through the `local` channel: what the schedule says is
-    what happens, transfer by transfer. torch's threads and settings are the assignment's while it plays, and the global
-    random streams its own; afterwards they are the caller's, as they were.
+    If the placement has several workers, their messages go through the `local` channel, transfer by transfer, as the
+    schedule says. While it plays, torch's number of threads and settings are those of the assignment, and the global
+    random streams are its own. Afterwards the caller's are restored.
     """
 
     def __init__(
@@ -47,9 +47,10 @@ class InlineExecutor:
         watch: Watch | None = None,
         device: torch.device = CPU,
     ) -> None:
-        """watch: told of each round, before anything is let go, with every value of Q and R by its slot; read only.
+        """watch: called at the end of each round with all values of Q and R, by slot. It must not change them.
 
-        device: where everyone computes, oracles excepted. Messages of a placement with several workers go by the host.
+        deadline: seconds that a message may take. device: where players, operators and losses compute; oracles stay on
+        the CPU. Messages of a placement with several workers go through host memory.
         """
         verify(assignment.schedule)
         self.assignment, self._watch = assignment, watch
@@ -60,16 +61,16 @@ class InlineExecutor:
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError inside a round, and after one that broke off."""
+        """The next round to play. Raises ProtocolError inside a round, and after a round that broke off."""
         return self._boundary.round
 
     def play(self, rounds: int) -> Played:
-        """Play the next rounds; blocks.
+        """Play the next rounds. Blocks.
 
-        Ctrl-C ends the round in hand and then raises KeyboardInterrupt: `round` and the state are those of a round
-        boundary. A second Ctrl-C raises at once.
-        Raises whatever a step raises, with the worker's name and the round. After a round that broke off the state is
-        of no round: until `load`, everything else is a ProtocolError.
+        The first Ctrl-C lets the current round end and then raises KeyboardInterrupt: `round` and the state are those
+        of a round boundary. A second Ctrl-C raises at once.
+        Raises what a step raises, with the worker's name and the round. After a round that broke off, the state belongs
+        to no round boundary: `round`, `play`, `states` and `save` raise ProtocolError until `load`.
         """
         rounds = checked_rounds(rounds)
         torch_alone = all(hosted.torch_alone for hosted in self._stages.values())
@@ -97,18 +98,18 @@ class InlineExecutor:
         return Played.of(statistics, first + rounds, rounds)
 
     def states(self) -> Mapping[str, State]:
-        """Everyone's state, by name."""
+        """The state of every player, agent, clone and oracle, by name."""
         self._boundary.check("tell its states")
         with self._own_process():
             return {name: state for hosted in self._stages.values() for name, state in hosted.state().items()}
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The modules of players and clones as they play, by name; read only."""
+        """The modules that players and clones compute with, by name. Do not change them."""
         stages = self._stages.values()
         return {name: each.module for hosted in stages for name, each in (hosted.players | hosted.clones).items()}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
-        """Continue from a state at a round boundary, also after a round that broke off."""
+        """Continue at `round` from the states of that round boundary. Allowed after a round that broke off, too."""
         round = checked_rounds(round)
         broken = self._boundary.left
         with self._boundary.crossing("load", anew=True):
@@ -121,13 +122,13 @@ class InlineExecutor:
             self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
-        """A checkpoint: every state, then the manifest."""
+        """Write a checkpoint: every state, then the manifest."""
         files = save_states(folder, self.states())
         write_manifest(folder, Manifest(self.assignment.grammar.signature, self.round, self.assignment.seed, files))
 
     @property
     def ending(self) -> bool:
-        """Nobody can ask for the end but the driver itself."""
+        """Always False: no other process can ask this run to end."""
         return False
 
     def close(self) -> None:
@@ -149,7 +150,7 @@ class InlineExecutor:
         self.close()
 
     def _begin(self) -> None:
-        """Make everyone, programs and channels: of a round that broke off before, nothing is left in them."""
+        """Make players, oracles, channels and programs anew, so that nothing remains of a round that broke off."""
         session = Session(self.assignment.grammar.signature, self._generation, self._deadline)
         self._generation += 1
         with self._own_process():
@@ -159,7 +160,7 @@ class InlineExecutor:
             self._agenda = Agenda(self._merge(session))
 
     def _merge(self, session: Session) -> list[tuple[When, tuple[LocalProgram, int]]]:
-        """All local programs in the total order: a transfer is its send and its receive, one right after the other."""
+        """All local programs in the total order. A transfer becomes its send, directly followed by its receive."""
         schedule, exchange = self.assignment.schedule, Exchange()
         self._channels = [
             onto(LocalChannel(session, name, exchange, schedule.carried), self._stages[name].device)
@@ -182,9 +183,9 @@ class InlineExecutor:
 
     @contextmanager
     def _own_process(self, torch_alone: bool = False) -> Iterator[None]:
-        """The caller's threads, settings and random streams are as before afterwards.
+        """Inside, use the assignment's threads, settings and random streams. Afterwards restore the caller's.
 
-        torch_alone: leave out numpy's and Python's streams, of which nobody draws inside.
+        torch_alone: leave out numpy's and Python's streams, because no code inside draws from them.
         """
         before = torch.get_num_threads()
         devices = [self._device.index or 0] if self._device.type == "cuda" else []

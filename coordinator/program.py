@@ -1,4 +1,4 @@
-"""A local program: one worker's part of every round, played step by step."""
+"""A local program: the actions of one worker, played step by step in every round."""
 
 import time
 import traceback
@@ -49,14 +49,14 @@ Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
 
 class Skipped(NamedTuple):
-    """Moves of a player that were left out: how many, the round of the last one, and what its agent did there."""
+    """The moves of a player that were left out in a batch: their number, the round of the last one, and its reason."""
 
     moves: int
     round: int
     reason: str
 
     def after(self, earlier: "Skipped | None") -> "Skipped":
-        """Together with those of earlier rounds."""
+        """Add the moves left out in earlier rounds. Round and reason stay those of this one."""
         return self._replace(moves=self.moves + (earlier.moves if earlier else 0))
 
 
@@ -64,14 +64,14 @@ class Skipped(NamedTuple):
 class WorkerStatistics:
     """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
 
-    sent, received: per edge number, the rounds in which a message left and arrived. moves: per player, the rounds.
-    rounds: how many were played to their end. losses: per loss node, (rounds, values). seconds: of the batch, on this
-    worker's clock; waiting: those of them that went by in sending and receiving. payload, wire: per number of an edge
-    or a sum, bytes of the values that left, and what the channel made of them. queries: how often each node of an
-    oracle was asked; products: how often each product of R was computed. track: when each action was played, if the
-    assignment asks for a recording. skipped: per player whose agent failed and is to go on, how many moves were left
-    out, the round of the last one, and why. contributed, collected: per number of a sum over replicas, the rounds.
-    digests: per player that is there several times, of its parameters at the end.
+    sent, received: the rounds in which a message left or arrived, by edge number. moves: the rounds of each player's
+    moves. losses: (rounds, values) of each loss node. reports: of each oracle. rounds: number of complete rounds.
+    seconds: duration of the batch on this worker's clock. waiting: the part of it spent in sending and receiving.
+    payload: bytes of the values sent, by number of edge or sum. wire: bytes that the channel sent for them. queries:
+    how often each oracle node was asked. products: how often each product of R was computed. track: when each action
+    was played, if the assignment asks for a recording. skipped: moves left out because the player's agent failed.
+    contributed, collected: rounds, by number of a sum over replicas. digests: of the parameters of each replicated
+    player at the end.
     """
 
     worker: str
@@ -95,7 +95,7 @@ class WorkerStatistics:
 
 
 class LocalProgram:
-    """Plays the actions of one worker. `cursor` tells where it is: (round, action), for whoever asks from outside."""
+    """Plays the actions of one worker. Other threads may read its position in `cursor`: (round, action)."""
 
     def __init__(
         self, assignment: Assignment, worker: str, actions: tuple[LocalAction, ...], hosted: Hosted, channel: Channel
@@ -114,9 +114,9 @@ class LocalProgram:
         self.cursor: tuple[int, int] = (-1, 0)
 
     def play(self, first: int, rounds: int, brake: Brake) -> WorkerStatistics:
-        """Rounds `first` to `first + rounds - 1`, or until the brake ends the batch; blocks.
+        """Play rounds `first` to `first + rounds - 1`, or fewer if the brake ends the batch. Blocks.
 
-        Raises RoundError for what is no error of ours, else the AntiphonError of who broke a rule.
+        Raises an AntiphonError of a step as it is. Any other exception of a step becomes a RoundError.
         """
         self.begin()
         for round in range(first, first + rounds):
@@ -129,22 +129,22 @@ class LocalProgram:
         return self.end()
 
     def begin(self) -> None:
-        """A new batch of rounds: new statistics."""
+        """Begin a batch of rounds with new statistics."""
         self._statistics, self._started = WorkerStatistics(self.worker), time.perf_counter()
         self._statistics.track = Track.begun() if self._record else None
 
     def held(self) -> dict[Slot, Tensor]:
-        """The values of this round that are here, until `finish_round`: of Q, of R, and what moved."""
+        """The values of this round on this worker: of Q, of R, and of moves. Valid until `finish_round`."""
         return {slot: flat(self._values[key]) for slot, key in self._slots.items() if key in self._values}
 
     def finish_round(self) -> None:
-        """Let go of the round's values."""
+        """Drop the values of the round."""
         self._values.clear()
         self._hosted.forget()
         self._statistics.rounds += 1
 
     def end(self) -> WorkerStatistics:
-        """Wait for what was sent, and tell what was done."""
+        """Wait until all sent messages have left, and return the statistics of the batch."""
         self._channel.settle()
         self._statistics.reports = self._hosted.report()
         self._statistics.digests = self._hosted.digests()
@@ -152,7 +152,7 @@ class LocalProgram:
         return self._statistics
 
     def step(self, position: int, round: int) -> None:
-        """One action of one round; its errors carry worker, round and action."""
+        """Play one action in one round. Errors carry the worker, the round and the action."""
         try:
             self._plays[position](round)
         except AntiphonError as error:
@@ -161,7 +161,7 @@ class LocalProgram:
             raise
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # SystemExit would end the process of other players too
+        except BaseException as error:  # SystemExit too: other players live in this process
             raise RoundError(
                 f"worker {self.worker!r} failed in round {round} at step «{describe_action(self._actions[position])}»: "
                 f"{type(error).__name__}: {error}. Expected it to play; see the traceback that this error carries.",
@@ -201,7 +201,7 @@ class LocalProgram:
             began = time.perf_counter_ns()
             play(round)
             track = self._statistics.track
-            assert track is not None  # begun with the worker_statistics
+            assert track is not None  # `begin` made it
             track.marks.extend((round, position, began, time.perf_counter_ns()))
 
         return timed
@@ -289,14 +289,14 @@ class LocalProgram:
         toward = () if action.part is Part.OWN else node.toward
         parameters = node.parameters and action.part is not Part.UPSTREAM
         share = action.writes[0].share
-        # The other part of a product counted, and the first of several replicas.
+        # A product is counted once: not again for its own part, and only on the first of several replicas.
         writes, once = self._keys(action.writes), action.part is not Part.OWN and (share is None or share.index == 0)
 
         def play(round: int) -> None:
             self._statistics.products[node.name] += once
             cotangents = [None if slot is None else flat(values[slot]) for slot in places]
             upstream, own = box.respond(cotangents, toward, parameters)
-            for slot, value in zip(writes, upstream, strict=False):  # its own part, if any, is the last
+            for slot, value in zip(writes, upstream, strict=False):  # the last of `writes` may be the parameters'
                 values[slot] = value
             if parameters:
                 values[writes[-1]] = own
@@ -334,7 +334,7 @@ class LocalProgram:
 
         def cut(round: int) -> None:
             whole = flat(values[reads[0]])
-            assert share is not None  # what is cut is a share
+            assert share is not None  # a Cut always writes a share
             first, behind = share.rows(whole.shape[0])
             values[write] = aligned(whole[first:behind])
 
@@ -350,7 +350,7 @@ class LocalProgram:
             term = values[slot]
             began = time.perf_counter()
             if isinstance(term, tuple) and is_sharded(term[0]):
-                parts[number] = term  # summed already, in parts, by the operator that made it
+                parts[number] = term  # the operator has already summed it, shard by shard
             else:
                 term = flat(term)
                 self._statistics.wire[number] += self._channel.contribute(action.reduction, round, term)
@@ -386,7 +386,7 @@ class LocalProgram:
         return begun(self._hosted.begins_agent("agent", action.player), play)
 
     def _key(self, slot: Slot) -> int:
-        # A number per slot: hashing the slots themselves takes a twentieth of a small round.
+        # Slots are numbered, because hashing the slots themselves takes a twentieth of a small round.
         return self._slots.setdefault(slot, len(self._slots))
 
     def _keys(self, slots: Sequence[Slot]) -> tuple[int, ...]:
@@ -394,7 +394,7 @@ class LocalProgram:
 
 
 def flat(value: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """A message as one tensor: what is told to a player is one vector over all of its parameters."""
+    """A message as one tensor. The gradients of a player's parameters become one vector."""
     if isinstance(value, Tensor):
         return value
     return torch.cat([(each.to_dense() if each.is_sparse else each).reshape(-1) for each in value])

@@ -1,4 +1,4 @@
-"""An agent that only listens, so that a test can see what an executor delivered."""
+"""An agent that never moves and only keeps what it hears, so that a test can see what an executor delivered."""
 
 from collections.abc import Sequence
 from typing import final
@@ -12,7 +12,7 @@ from antiphon.grammars.oracle import State
 
 @final
 class Recorder:
-    """Never moves its player, and keeps what it heard before the last move; its state tells it."""
+    """Never moves its player, and keeps what it heard before the last move. Its state contains that."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
@@ -20,18 +20,18 @@ class Recorder:
         self._heard: list[Tensor] = []
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Add the response to those of this round."""
+        """Add the response to the others of this round."""
         new = [each.clone() for each in response]
         pairs = zip(self._arriving, new, strict=True)
         self._arriving = [one + two for one, two in pairs] if self._arriving else new
 
     def move(self) -> Sequence[Tensor]:
-        """The parameters, as they were."""
+        """Return the parameters unchanged."""
         self._heard, self._arriving = self._arriving, []
         return self._parameters
 
     def state(self) -> State:
-        """What was heard before the last move, one tensor per parameter; empty before the first."""
+        """What was heard before the last move, one tensor per parameter. It is empty before the first move."""
         return {"heard": [each.clone() for each in self._heard]}
 
     def load(self, state: State) -> None:
@@ -40,12 +40,12 @@ class Recorder:
 
 
 RECORDER = AgentSpecification(agent="antiphon.coordinator.recorder:Recorder")
-"""Give it to every player, play, and ask `delivered`."""
+"""Give this agent to every player, play, and call `delivered`."""
 
 
 def delivered(executor: Executor) -> dict[str, list[Tensor]]:
-    """What each player was told before its last move, one tensor per parameter; every agent has to be a `RECORDER`."""
+    """What each player heard before its last move, one tensor per parameter. Every agent must be a `RECORDER`."""
     states = executor.states()
     players = [player.name for player in executor.assignment.grammar.query.players]
-    # The agent of a player whose operator lives elsewhere keeps a state of its own.
+    # An agent on another worker than its player's operator has a state of its own.
     return {name: states.get(f"{name}@agent", states[name])["agent"]["heard"] for name in players}

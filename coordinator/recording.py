@@ -1,4 +1,4 @@
-"""A recording: when each worker played which of its actions, on clocks that can be compared as far as they can."""
+"""A recording: when each worker played each action, on one time axis as far as the clocks allow."""
 
 import os
 import platform
@@ -16,8 +16,8 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 class Clock:
     """What a worker's time stamps mean.
 
-    source: the clock that was read; two workers with one source read one clock. epoch: nanoseconds to add to a stamp
-    for the wall clock's time, as this machine knew it when the batch began.
+    source: identifies the clock; equal sources mean the same clock. epoch: nanoseconds to add to a stamp to get this
+    machine's wall-clock time, taken when the batch began.
     """
 
     source: str
@@ -25,10 +25,10 @@ class Clock:
 
 
 def clock() -> Clock:
-    """This process's performance counter.
+    """The performance counter of this process.
 
-    On Linux that is the machine's monotonic clock, which all processes since its last boot share. Elsewhere each
-    process counts as having a clock of its own.
+    On Linux it is the machine's monotonic clock, which all processes share since the last boot. On other systems each
+    process counts as having its own clock.
     """
     implementation = time.get_clock_info("perf_counter").implementation
     shared = implementation == "clock_gettime(CLOCK_MONOTONIC)" and _BOOT.is_file()
@@ -39,19 +39,22 @@ def clock() -> Clock:
 
 @dataclass
 class Track:
-    """What one worker notes: round, action, beginning and end of each action, four numbers a time, in nanoseconds."""
+    """The notes of one worker. `marks` holds four numbers per action: round, action, begin and end in nanoseconds."""
 
     clock: Clock
     marks: array = field(default_factory=lambda: array("q"))
 
     @classmethod
     def begun(cls) -> "Track":
-        """An empty one, on this process's clock."""
+        """An empty track, on this process's clock."""
         return cls(clock())
 
 
 class Mark(NamedTuple):
-    """One action of a worker, by its position in the local program; nanoseconds since the recording began."""
+    """One action of a worker: its round, its position in the local program, begin and end.
+
+    Times are nanoseconds since the recording began.
+    """
 
     round: int
     action: int
@@ -61,10 +64,10 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """Every worker's marks, on one time axis.
+    """The marks of every worker, on one time axis.
 
-    one_clock: whether all of them read one and the same clock. If not, they were laid side by side by their machines'
-    wall clocks, which may be milliseconds apart: lengths are right, and who was first is only as sure as those clocks.
+    one_clock: whether all workers read the same clock. If not, their times were aligned by the machines' wall clocks,
+    which may differ by milliseconds: durations are exact, but the order of events on different machines is not.
     """
 
     marks: Mapping[str, tuple[Mark, ...]]
@@ -72,7 +75,7 @@ class Recording:
 
     @classmethod
     def of(cls, tracks: Mapping[str, Track | None]) -> "Recording | None":
-        """From what the workers noted; None when they noted nothing."""
+        """Build a recording from the workers' tracks; None if there are no tracks."""
         known = {worker: track for worker, track in tracks.items() if track is not None}
         if not known:
             return None

@@ -1,4 +1,4 @@
-"""Whether a regrouping leaves the gradients as they were, measured: both grammars are played, on the same numbers."""
+"""Check that a regrouping keeps the gradients: play both grammars on the same numbers and compare."""
 
 from collections.abc import Mapping
 
@@ -18,17 +18,18 @@ from antiphon.grammars.typed import typed
 States = Mapping[str, State]
 
 CANCELLED = 1e-3
-"""Of the largest number that anybody heard: who heard less than this is compared as if it had been this much."""
+"""Smallest scale of the comparison, relative to the largest number that any player heard."""
 
 
 @typed
 def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, bound: float = 1e-10) -> float:
     """Play both grammars inline from corresponding parameters, and compare what their players heard in each round.
 
-    Returns the largest difference, relative to the largest number that the same players of `origin` heard, or to a
-    thousandth of the largest that anybody heard. In float64 it is a matter of rounding; nobody moves.
-    Raises GrammarError, naming the player, where it exceeds `bound`, where one grammar responds and the other does not,
-    and when nobody heard anything.
+    rounds: how many to play; no player moves. seed: of both runs. bound: largest relative difference that is accepted.
+    Returns the largest difference. It is relative to the largest number that the same players of `origin` heard, or to
+    a thousandth of the largest that any player heard, if that is more. In float64 only rounding differs.
+    Raises GrammarError, with the player's name, if a difference exceeds `bound`, if only one of the grammars responds,
+    or if no player heard anything.
     """
     largest, heard_any = 0.0, False
     with (
@@ -53,10 +54,11 @@ def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, 
 
 @typed
 def carried(regrouping: Regrouping, states: States, fresh: States) -> dict[str, State]:
-    """The states of a run of the regrouped grammar that continue from those of a run of the original one.
+    """States for a run of the regrouped grammar that continue a run of the original one.
 
-    fresh: of the regrouped run, as it began. What is learned is carried over, clones' numbers too, and oracles that
-    both have; agents begin anew, since what they remember (a momentum, say) need not decompose, and buffers stay.
+    states: of the original run. fresh: of the regrouped run at its start. Parameters of players and clones are carried
+    over, and the states of oracles that both grammars have. Agents and buffers keep their fresh states: what an agent
+    remembers (momentum, for example) may not decompose.
     """
     numbers = {name: _vector(player, states[name]) for name, player in _everybody(regrouping.origin).items()}
     found = {name: states.get(name, state) for name, state in fresh.items()}
@@ -67,7 +69,7 @@ def carried(regrouping: Regrouping, states: States, fresh: States) -> dict[str, 
 
 
 def _everybody(grammar: Grammar) -> dict[str, PlayerDeclaration]:
-    """Players, and clones as the players that they follow."""
+    """Declarations of all players, and of all clones as the players that they follow, by name."""
     players = grammar.query.player_by_name
     return {**players, **{clone.name: players[clone.player] for clone in grammar.query.clones}}
 
@@ -110,7 +112,7 @@ def _difference(
             f"{'something' if name in heard else 'nothing'} by round {round}, unlike the players of the original one "
             "whose numbers it plays; expected both to respond. Give both the same passes, cadences and deliveries."
         )
-    # Where everything cancels, what is left is the rounding of larger numbers that others heard.
+    # If gradients cancel, the remainder is rounding of the larger numbers that other players heard.
     own = max(float(told[span.player].abs().max()) for span in dict(regrouping.spans)[name])
     scale = max(own, CANCELLED * max(float(each.abs().max()) for each in told.values()))
     difference = float((expected[name] - heard[name]).abs().max()) / max(scale, 1e-300)

@@ -1,4 +1,4 @@
-"""The group in which replicas gather that hold a part of the parameters each."""
+"""The process group of replicas that each hold a shard of their players' parameters."""
 
 import fcntl
 import os
@@ -20,7 +20,10 @@ _SIOCGIFADDR = 0x8915
 
 
 def refuse_shared_devices(group: tuple[str, ...], sites: Mapping[str, Site]) -> None:
-    """Raise PlacementError for replicas on CUDA devices of which two are one: NCCL gathers no parts between those."""
+    """Raise PlacementError if two replicas of the group share a CUDA device, or only some have one.
+
+    NCCL cannot gather shards between two ranks on one device.
+    """
     found = carrier_of_group([sites[worker] for worker in group])
     if found is Route.HOST:
         raise PlacementError(
@@ -31,8 +34,11 @@ def refuse_shared_devices(group: tuple[str, ...], sites: Mapping[str, Site]) -> 
 
 
 def join_group(connection: Connection, group: tuple[str, ...], me: str, host: str, device: torch.device) -> DeviceMesh:
-    """Meet the other replicas in torch's default process group, which `fully_shard` uses; `leave_group` ends it."""
-    # Gloo would look for its address under the machine's own name; it is to be the one that peers know us by.
+    """Join the other replicas of `group` in torch's default process group, which `fully_shard` uses. Blocks.
+
+    me: this worker, one of `group`. host: its address. Returns a mesh of all replicas. `leave_group` ends the group.
+    """
+    # By default gloo uses the address of the machine's host name. It must use the address that the peers know.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_of(host))
     store = store_client(connection.store, connection.session.deadline)
     distributed.init_process_group(
@@ -42,20 +48,20 @@ def join_group(connection: Connection, group: tuple[str, ...], me: str, host: st
         world_size=len(group),
         timeout=timedelta(seconds=connection.session.deadline),
     )
-    # Named after this meeting: torch keeps what it found for equal meshes, and a resident worker may have had another
-    # place in the last one.
+    # torch caches results for equal meshes, and this process may have had another rank in its last group. A unique name
+    # keeps the meshes apart.
     name = f"{connection.run}, generation {connection.session.generation}, {me}"
     return DeviceMesh(device.type, list(range(len(group))), mesh_dim_names=(name,))
 
 
 def leave_group() -> None:
-    """End the group, if there is one."""
+    """Destroy the group, if there is one."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def interface_of(address: str) -> str:
-    """The name of the network interface that has this address (Linux).
+    """The name of the network interface with this address (Linux). Raises PlacementError if there is none.
 
     >>> interface_of("127.0.0.1")
     'lo'

@@ -1,4 +1,4 @@
-"""The process's global random streams: each node and each agent begins its own, in every round."""
+"""The global random streams of a process. They are seeded anew in every round, before each node and each agent runs."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from antiphon.grammars.seeds import at_round, begin_streams
 from antiphon.grammars.typed import unchecked
 
 Begin: TypeAlias = Callable[[int], None]
-"""Called with the round, right before some code is played: the streams that it may draw from begin anew."""
+"""A function that is called with the round right before some code runs. It seeds the random streams of that code."""
 
 _PLAIN = (
     type(None),
@@ -36,10 +36,10 @@ _OURS = "torch", "antiphon"
 
 
 def beginning(base: int, generators: Sequence[torch.Generator], torch_alone: bool) -> Begin:
-    """How the streams of some code begin. base: the seed of its stream in this run. generators: torch's.
+    """The function that seeds the streams of some code. base: seed of the code in this run. generators: torch's.
 
-    torch_alone: leave out numpy's and Python's, for code that draws from torch's alone: seeding them takes four times
-    as long as seeding torch's.
+    torch_alone: seed torch's generators only, for code that draws from no others. Seeding numpy's and Python's streams
+    takes four times as long as seeding torch's.
     """
     if not torch_alone:
         return lambda round: begin_streams(at_round(base, round), generators)
@@ -60,7 +60,7 @@ def beginning(base: int, generators: Sequence[torch.Generator], torch_alone: boo
 
 
 def begun(begin: Begin | None, play: Begin) -> Begin:
-    """`play`, after the streams that it draws from have begun anew."""
+    """`play`, with its random streams seeded first."""
     if begin is None:
         return play
 
@@ -72,9 +72,9 @@ def begun(begin: Begin | None, play: Begin) -> Begin:
 
 
 def draws_from_torch_alone(code: object) -> bool:
-    """Whether `code` and all that it holds are plain data, or of classes and functions of torch and antiphon.
+    """Whether `code` and all that it holds are plain data, or classes and functions of torch and antiphon.
 
-    A module with hooks or a replaced `forward` holds what is neither. What cannot be told counts as a stranger's.
+    The answer is False for a module with hooks or a replaced `forward`, and for anything that cannot be inspected.
 
     >>> draws_from_torch_alone(nn.Sequential(nn.Linear(2, 2), nn.Dropout())), draws_from_torch_alone(np.random.rand)
     (True, False)
@@ -83,7 +83,7 @@ def draws_from_torch_alone(code: object) -> bool:
 
 
 def is_of_antiphon(map: Factory) -> bool:
-    """Whether a map is one of antiphon's own functions, with arguments that are plain data: none of them draws."""
+    """Whether a map is one of antiphon's own functions with plain arguments. None of these draws random numbers."""
     return (getattr(map.target, "__module__", None) or "").startswith("antiphon.") and draws_from_torch_alone(map)
 
 
@@ -102,7 +102,7 @@ def _is_known(value: Any, seen: set[int]) -> bool:  # Any: whatever an object ma
     if isinstance(value, Factory):
         return all(_is_known(each, seen) for each in (value.target, value.arguments, value.keywords))
     if callable(value) and not isinstance(value, nn.Module) and not hasattr(value, "__dict__"):
-        return _is_ours(value)  # built in
+        return _is_ours(value)  # a builtin
     if callable(value) and hasattr(value, "__qualname__"):
         return _is_ours(value) and not getattr(unchecked(value), "__closure__", None)
     return _is_ours(type(value)) and all(_is_known(each, seen) for each in _held(value))
@@ -115,5 +115,5 @@ def _held(value: Any) -> list[Any]:  # Any: as above
 
 def _is_ours(kind: Any) -> bool:  # Any: a class or a function
     root, *rest = (getattr(kind, "__module__", None) or "").split(".")
-    # antiphon's modules for tests stand for a stranger's code.
+    # antiphon's modules for tests count as foreign code.
     return root in _OURS and not any(each.startswith("testing") for each in rest)

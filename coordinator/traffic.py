@@ -1,4 +1,4 @@
-"""How much travels between workers, and between the machines that they are on: as planned, and as it was played."""
+"""How much data travels between workers, and between their machines: as planned, and as measured."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,8 +13,8 @@ from antiphon.transport.message import Edge, Reduction
 class Traffic:
     """What one edge of a schedule carries over some rounds.
 
-    payload: bytes of the values themselves. overhead: of tags, headers and padding around them; None where it is not
-    known, because it is the channel's affair and nothing was sent yet.
+    payload: bytes of the values themselves. overhead: bytes of tags, headers and padding around them. It is None before
+    play, because it depends on the channel.
     """
 
     edge: Edge
@@ -24,7 +24,7 @@ class Traffic:
 
 
 def planned(schedule: Schedule, rounds: range) -> tuple[Traffic, ...]:
-    """What a schedule says that these rounds will carry, before anything is played."""
+    """The traffic that a schedule plans for these rounds."""
     found = []
     for step in schedule.transfers.values():
         messages = sum(step.when.active(round) for round in rounds)
@@ -33,7 +33,7 @@ def planned(schedule: Schedule, rounds: range) -> tuple[Traffic, ...]:
 
 
 def measured(schedule: Schedule, played: Played) -> tuple[Traffic, ...]:
-    """What a batch of rounds carried, as its workers counted what they handed to their channels."""
+    """The traffic of a batch of rounds, as its workers counted it."""
     return tuple(
         Traffic(
             edge,
@@ -47,10 +47,10 @@ def measured(schedule: Schedule, played: Played) -> tuple[Traffic, ...]:
 
 @dataclass(frozen=True)
 class Summed:
-    """What replicas contributed to one sum over some rounds: how many terms, and bytes of the terms themselves.
+    """What replicas contributed to one sum over some rounds: the number of terms, and their bytes.
 
-    How many bytes an all-reduce moves for it is its own affair: a ring of k sends each term about twice, whatever k.
-    Terms of a sharded player are summed by its module's own hooks, and have no bytes here.
+    The bytes that an all-reduce moves depend on its algorithm: a ring sends each term about twice, for any number of
+    replicas. Terms of a sharded player have no bytes here, because the hooks of its module sum them.
     """
 
     reduction: Reduction
@@ -59,7 +59,7 @@ class Summed:
 
 
 def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ()) -> tuple[Summed, ...]:
-    """What a schedule says that replicas will contribute. sharded: workers whose players are in parts."""
+    """The contributions that a schedule plans for these rounds. sharded: workers whose players are sharded."""
     found, parts = [], set(sharded)
     for step in schedule.steps:
         if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:
@@ -69,7 +69,7 @@ def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ())
 
 
 def measured_sums(schedule: Schedule, played: Played) -> tuple[Summed, ...]:
-    """What a batch of rounds contributed, as its workers counted."""
+    """The contributions of a batch of rounds, as its workers counted them."""
     return tuple(
         Summed(reduction, played.terms.get(number, 0), played.payload.get(number, 0))
         for number, reduction in schedule.reductions.items()
@@ -78,16 +78,16 @@ def measured_sums(schedule: Schedule, played: Played) -> tuple[Summed, ...]:
 
 @dataclass(frozen=True)
 class Flow:
-    """What goes from one place to another."""
+    """Messages and payload bytes from one place to another."""
 
     messages: int
     payload: int
 
 
 def between(traffic: Iterable[Traffic], place: Mapping[str, str] | None = None) -> Mapping[tuple[str, str], Flow]:
-    """Traffic by (from, to): between workers, or, where `place` tells the machine of each, between machines.
+    """Traffic by (from, to): between workers, or between machines if `place` gives the machine of each worker.
 
-    What stays in one place is left out: it costs no wire.
+    Traffic within one place is left out.
     """
     found: dict[tuple[str, str], Flow] = defaultdict(lambda: Flow(0, 0))
     for each in traffic:

@@ -1,4 +1,4 @@
-"""Versions of what a run is made of, which must agree on all its machines: told as plain data, before anything else."""
+"""Versions of the software of a run, which must agree on all machines. They are compared before anything else."""
 
 import re
 import sys
@@ -10,22 +10,22 @@ import torch
 from antiphon.errors import VersionError
 
 Installed: TypeAlias = tuple[str, Mapping[str, str]]
-"""The address of a machine, and the versions there by name."""
+"""The address of a machine, and the versions there, by name."""
 
 _FAILED_TO_IMPORT = "failed to import on the worker"
-"""What Ray says of an actor whose class is not there."""
+"""The text in Ray's error for an actor whose class cannot be imported."""
 
 
 def versions() -> dict[str, str]:
-    """Of antiphon, torch (without what it was built for) and Python (without the last digit), in this process."""
-    # Not from the metadata of a distribution: what is played may have been shipped without one.
+    """The versions in this process: antiphon, torch (without the build suffix) and Python (major and minor)."""
+    # Not from package metadata: antiphon may have been shipped to this machine without it.
     package = sys.modules[__name__.partition(".")[0]].__version__
     python = ".".join(map(str, sys.version_info[:2]))
     return {"antiphon": package, "torch": torch.__version__.partition("+")[0], "python": python}
 
 
 def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
-    """Raises VersionError for the first of the others that has another version than the coordinator, here.
+    """Raise VersionError for the first of the others whose versions differ from the coordinator's, `here`.
 
     >>> check_versions(("10.0.0.1", {"torch": "2.8.0"}), {"worker 'Actor'": ("10.0.0.2", {"torch": "2.8.0"})})
     """
@@ -43,7 +43,7 @@ def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
 
 
 def not_installed(name: str, error: object) -> VersionError | None:
-    """The error of an actor that could not be made for want of antiphon, or of a part of it; None for other errors."""
+    """The error for an actor on a machine that cannot import antiphon or its dependencies; None for other errors."""
     text = str(error)
     if _FAILED_TO_IMPORT not in text:
         return None

@@ -1,4 +1,4 @@
-"""The worker: a Ray actor that hosts players and oracles and plays its part of many rounds a call."""
+"""The worker: a Ray actor that hosts players and oracles and plays many rounds in one call."""
 
 import os
 from pathlib import Path
@@ -25,13 +25,13 @@ from antiphon.transport.object_store import Mailbox
 from antiphon.transport.route import Site
 
 CONCURRENCY = {"play": 1, "mail": 1, "control": 2}
-"""Threads per concurrency group: control calls and arriving mail are served while rounds are played."""
+"""Threads per concurrency group. Control calls and arriving mail are served while rounds are played."""
 
 
 class Worker:
-    """Loads one program after another, so that a resident pool of workers can serve many runs.
+    """Plays one assignment after another, so that a resident pool of workers can serve many runs.
 
-    `assign`, then `open`, then `play` as often as wished; `close` lets go of everything but the process.
+    Call `assign`, then `open`, then `play` any number of times. `close` releases everything but the process.
     """
 
     def __init__(self) -> None:
@@ -51,14 +51,15 @@ class Worker:
 
     @ray.method(concurrency_group="control")
     def versions(self) -> Installed:
-        """This worker's host address, and the versions of what it plays with, as plain data."""
+        """This worker's host address and its versions of Python, torch and antiphon, as plain data."""
         return _host(), versions()
 
     @ray.method(concurrency_group="play")
     def assign(self, assignment: Assignment, name: str) -> Site:
-        """Make everyone who lives here, on the device that Ray gave; returns where that is.
+        """Make the players, clones and oracles of this worker on the device that Ray assigned. Returns its site.
 
-        Raises what their factories raise, with their names; PlacementError when torch does not see that device.
+        Raises the errors of the factories, with the names, and PlacementError if torch does not see the assigned
+        device.
         """
         torch.set_num_threads(assignment.threads)
         assignment.state.enter()
@@ -74,7 +75,7 @@ class Worker:
 
     @ray.method(concurrency_group="play")
     def open(self, connection: Connection) -> None:
-        """Meet the peers of this generation. Blocks until all of them are there, or the deadline."""
+        """Connect to the peers of this generation. Blocks until all are connected, up to the deadline."""
         if self._assignment is None or self._hosted is None or self._mailbox is None:
             raise self._unassigned("open")
         group = self._hosted.shared
@@ -88,7 +89,7 @@ class Worker:
 
     @ray.method(concurrency_group="play")
     def play(self, first: int, rounds: int, batch: int) -> WorkerStatistics:
-        """Play rounds; see `LocalProgram.play`. batch: its number, for `hold`."""
+        """Play rounds (see `LocalProgram.play`). batch: number of this batch, by which `hold` names it."""
         if self._program is None or self._assignment is None:
             raise self._unassigned("play")
         torch.set_num_threads(self._assignment.threads)
@@ -98,17 +99,17 @@ class Worker:
 
     @ray.method(concurrency_group="control")
     def hold(self, batch: int) -> int:
-        """Begin no other round of this batch until `release`; returns how many rounds of the run were begun."""
+        """Begin no further round of this batch until `release`. Returns how many rounds of the run have begun."""
         return self._brake.hold(batch)
 
     @ray.method(concurrency_group="control")
     def release(self, batch: int, end: int) -> None:
-        """End this batch before round `end`."""
+        """Play on, and end this batch before round `end`."""
         self._brake.release(batch, end)
 
     @ray.method(concurrency_group="control")
     def where(self) -> Standing:
-        """What this worker stands at."""
+        """The round and the action at which this worker is."""
         if self._program is None:
             return Standing(-1, "idle")
         round, position = self._program.cursor
@@ -119,37 +120,37 @@ class Worker:
 
     @ray.method(concurrency_group="mail")
     def deliver(self, edge: int, frame: bytes) -> None:
-        """A peer's frame arrives (transport `object-store`)."""
+        """Take a frame of a peer (transport `object-store`)."""
         if self._mailbox is None:
-            return  # of a run that is over
+            return  # a frame of a run that has ended
         try:
             self._mailbox.put(edge, frame)
         except ProtocolError as error:
-            self._mailbox.fail(error)  # nobody waits for this call's result; whoever waits for mail is to know
+            self._mailbox.fail(error)  # no caller reads this call's result: the reader of mail gets the error
 
     @ray.method(concurrency_group="play")
     def held(self) -> dict[str, int]:
-        """How many numbers each player's parameters have here: of a sharded one, its part's alone."""
+        """Number of parameters of each player here, in elements. For a sharded player: of the local shard only."""
         players = self._staged().players.items()
         return {name: sum(part(each).numel() for each in player.parameters) for name, player in players}
 
     @ray.method(concurrency_group="play")
     def states(self) -> dict[str, State]:
-        """The state of everyone here."""
+        """The states of what this worker hosts, by name."""
         return self._staged().state()
 
     @ray.method(concurrency_group="play")
     def save(self, folder: str, sign: str) -> tuple[str, ...] | dict[str, State]:
-        """Write the state of everyone here into a checkpoint's folder; returns their names.
+        """Write the states of this worker into a checkpoint's folder. Returns the names that were written.
 
-        Where the file `sign` is not in that folder, this machine does not share it: returns the states instead.
+        If the file `sign` is not in the folder, this machine does not share it: then the states are returned instead.
         """
         states = self._staged().state()
         return save_states(Path(folder), states) if self._shares(Path(folder) / sign) else states
 
     @ray.method(concurrency_group="play")
     def load(self, states: dict[str, State]) -> None:
-        """Continue from states."""
+        """Continue from these states."""
         self._staged().load(states)
 
     @ray.method(concurrency_group="play")
@@ -160,7 +161,7 @@ class Worker:
 
     @ray.method(concurrency_group="control")
     def close(self) -> None:
-        """Close channel and oracles. May be called twice, and while a round is stuck."""
+        """Close the channel and the oracles. May be called twice, and while a round hangs."""
         self._release()
 
     def _shares(self, path: Path) -> bool:

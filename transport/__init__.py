@@ -1,4 +1,4 @@
-"""Messages between workers: headers, codec, channels; may import torch and msgpack."""
+"""Messages between workers: headers, codec and channels. May import torch and msgpack."""
 
 from antiphon.transport.channel import Channel as Channel
 from antiphon.transport.codec import decode as decode

@@ -1,4 +1,4 @@
-"""A sum over replicas by a process group's own all-reduce, gloo's or NCCL's."""
+"""A sum over replicas by the all-reduce of a process group (gloo or NCCL)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,16 +13,18 @@ from antiphon.transport.link import brief
 from antiphon.transport.message import Reduction, Session, phase_name, value_type
 
 _STAMP = 2
-"""Elements behind the value: the round, counted as far as the dtype counts exactly, and one. Summed, they tell whether
-everybody contributed once, and to the same round: bytes of a tag would not survive a sum."""
+"""Number of elements after the value: the round, modulo a number that keeps its sum exact in the dtype, and a one.
+
+Their sums show whether every worker contributed once, to the same round. The bytes of a tag would not survive a sum.
+"""
 
 
 @final
 class AllReduce:
-    """One reduction over one group: two buffers, one in the reader's hands, the other on its way.
+    """One reduction over one group, with two buffers: the reader uses one, the other is for the sum in progress.
 
-    group: a process group of the reduction's workers, in their order. buffers: of `length` elements each, where the
-    group takes them. finish: waits for its work, up to the deadline; raises RuntimeError.
+    group: a process group of the reduction's workers, in their order. buffers: two, of `length` elements each, on the
+    group's device. finish: waits for a work up to the deadline; raises RuntimeError.
     """
 
     def __init__(
@@ -41,11 +43,11 @@ class AllReduce:
 
     @staticmethod
     def length(reduction: Reduction) -> int:
-        """Elements of a buffer: the value's, and the stamp's."""
+        """Elements of a buffer: those of the value and of the stamp."""
         return math.prod(reduction.shape) + _STAMP
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Copy and post; returns the bytes posted."""
+        """Copy the term and post it. Returns the bytes posted."""
         self._check(value)
         buffer = self._buffers[0]
         buffer[:-_STAMP].copy_(value.detach().reshape(-1))

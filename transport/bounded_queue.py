@@ -1,4 +1,4 @@
-"""A bounded first-in first-out queue between threads, whose waits end."""
+"""A bounded first-in first-out queue between threads. Every wait has a deadline."""
 
 import threading
 from collections import deque
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 @final
 class BoundedQueue(Generic[T]):
-    """At most `bound` items, in order. Each wait has a deadline; a failed queue gives what it holds, then raises."""
+    """A queue of at most `bound` items, in order. A failed queue returns the items that it holds, then raises."""
 
     def __init__(self, bound: int) -> None:
         self.bound = bound
@@ -18,7 +18,7 @@ class BoundedQueue(Generic[T]):
         self._failure: BaseException | None = None
 
     def offer(self, item: T) -> bool:
-        """Append the item unless the queue is full; does not block. Raises the queue's failure."""
+        """Append the item; return False instead if the queue is full. Does not block. Raises the queue's failure."""
         with self._changed:
             if self._failure is not None:
                 raise self._failure
@@ -29,7 +29,7 @@ class BoundedQueue(Generic[T]):
             return True
 
     def take(self, seconds: float) -> T:
-        """The oldest item; blocks up to `seconds`. Raises TimeoutError, or the queue's failure once it is empty."""
+        """The oldest item. Blocks up to `seconds`. Raises TimeoutError, or, if it is empty, the queue's failure."""
         with self._changed:
             if not self._changed.wait_for(self._ready, seconds):
                 raise TimeoutError
@@ -39,7 +39,7 @@ class BoundedQueue(Generic[T]):
             raise self._failure
 
     def fail(self, failure: BaseException) -> None:
-        """Wake every waiter with this error; the first failure stays."""
+        """Wake every waiting thread with this error. If the queue has already failed, the first failure stays."""
         with self._changed:
             self._failure = self._failure or failure
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What this folder takes from torch.distributed, whose type stubs hide or lack it."""
+"""What this folder uses of torch.distributed. torch's type stubs hide these names, or lack them."""
 
 from typing import Any, TypeAlias
 
@@ -9,4 +9,4 @@ Store: TypeAlias = distributed.Store
 PrefixStore: TypeAlias = distributed.PrefixStore
 TCPStore: TypeAlias = distributed.TCPStore
 Work: TypeAlias = distributed.Work
-ProcessGroupGloo: Any = distributed.ProcessGroupGloo  # Any: the stubs know neither its send and recv nor its options
+ProcessGroupGloo: Any = distributed.ProcessGroupGloo  # Any: the stubs lack its send, recv and options

@@ -1,4 +1,4 @@
-"""The channel: one worker's end of its conversation with its peers."""
+"""The channel: the interface through which one worker exchanges messages with its peers."""
 
 from typing import Protocol, runtime_checkable
 
@@ -10,61 +10,63 @@ from antiphon.transport.message import Edge, Reduction, Session, phase_name, val
 
 @runtime_checkable
 class Channel(Protocol):
-    """Carries all edges of one worker. Used by one thread at a time, except `close`, which any thread may call.
+    """Carries all edges of one worker. One thread at a time may use it; only `close` may be called from any thread.
 
-    A DeadlineError or a TransportError is final: close the channel and open one of the next generation.
+    DeadlineError and TransportError are final: close the channel, and open one of the next generation.
     """
 
     def open(self) -> None:
-        """Meet the peers and agree with them, once, on the header of every fixed-shape edge. Blocks up to the deadline.
+        """Connect to the peers, and agree with them once on the header of every edge. Blocks up to the deadline.
 
-        Raises ProtocolError or ShapeError where two workers disagree, DeadlineError or TransportError where one
+        Raises ProtocolError or ShapeError if two workers disagree. Raises DeadlineError or TransportError if a worker
         is missing.
         """
         ...
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Copy `value` (the edge's shape and dtype) once and let it go; the caller may overwrite it at once.
+        """Copy `value` once and send it. The caller may overwrite it at once. value: of the edge's shape and dtype.
 
-        Returns the bytes that it put on the way: the value's own, and around them a tag, or a header with its padding.
-        Does not wait for the receiver, unless it lags so far behind that no send buffer of this edge is free: then it
-        waits up to the deadline. Raises ShapeError before anything is sent, DeadlineError, TransportError.
+        Returns the bytes sent: those of the value and of its tag, or of its header with padding. Does not wait for the
+        receiver while a send buffer of this edge is free; else waits up to the deadline. Raises ShapeError before
+        anything is sent, DeadlineError, TransportError.
         """
         ...
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """The value of this edge in this round; blocks up to the deadline.
+        """The value of this edge in this round. Blocks up to the deadline.
 
-        Contiguous, 64-byte aligned, owned by the channel and valid until the next receive of the same edge.
+        The value is contiguous and 64-byte aligned. The channel owns it; it is valid until the next receive of the same
+        edge.
         Raises ProtocolError (another message arrived), CodecError, DeadlineError, TransportError (the peer is gone).
         """
         ...
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Copy this worker's term of a sum and let it go, as `send` does; returns the bytes that it put on the way.
+        """Copy this worker's term of a sum and send it, as `send` does. Returns the bytes sent.
 
-        Every worker of the reduction contributes and collects, all of them in one order.
+        Every worker of the reduction contributes and collects, and all do so in the same order.
         """
         ...
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """The sum of this round, the same bits for every worker of the reduction; blocks up to the deadline.
+        """The sum of this round, with the same bits on every worker of the reduction. Blocks up to the deadline.
 
-        Owned by the channel and valid until the next collect of the same reduction. Raises as `receive` does.
+        The channel owns it; it is valid until the next collect of the same reduction. Raises the same errors as
+        `receive`.
         """
         ...
 
     def settle(self) -> None:
-        """Wait until nothing that was sent depends on this worker any more. Raises DeadlineError, TransportError."""
+        """Wait until every message that was sent no longer needs this worker. Raises DeadlineError, TransportError."""
         ...
 
     def close(self) -> None:
-        """Release sockets, threads and buffers. Does not wait for what is under way; may be called again."""
+        """Release sockets, threads and buffers. Does not wait for messages on their way. May be called twice."""
         ...
 
 
 def check_value(edge: Edge, value: Tensor) -> None:
-    """Refuse a value that is not of its edge's type."""
+    """Raise ShapeError unless the value has the edge's dtype and shape."""
     if value.shape == edge.shape and value.dtype is edge.dtype:
         return
     raise ShapeError(
@@ -75,7 +77,7 @@ def check_value(edge: Edge, value: Tensor) -> None:
 
 
 def no_such_edge(me: str, edge: Edge, direction: str) -> ProtocolError:
-    """`me` was asked to use an edge that it does not have in this direction ("send" or "receive")."""
+    """The error for an edge that worker `me` does not have in this direction ("send" or "receive")."""
     return ProtocolError(
         f"worker {me!r} cannot {direction} on edge {edge.name!r} (number {edge.number}, from {edge.source!r} to "
         f"{edge.target!r}): its channel is not open, or was made without this edge. "
@@ -84,7 +86,7 @@ def no_such_edge(me: str, edge: Edge, direction: str) -> ProtocolError:
 
 
 def too_late(session: Session, me: str, edge: Edge, round: int) -> DeadlineError:
-    """`me` waited for the other end of `edge` until the deadline."""
+    """The error for worker `me` that waited for the other end of `edge` until the deadline."""
     peer = edge.peer(me)
     what = "to take its last message" if me == edge.source else "to send"
     return DeadlineError(
@@ -94,7 +96,7 @@ def too_late(session: Session, me: str, edge: Edge, round: int) -> DeadlineError
 
 
 def gone(me: str, edge: Edge, round: int, reason: str) -> TransportError:
-    """The other end of `edge` is gone."""
+    """The error for an edge whose other end is gone."""
     return TransportError(
         f"worker {me!r} lost {edge.peer(me)!r} on edge {where(edge, round)}: {reason}. "
         f"Restart {edge.peer(me)!r} and open the channels of the next generation."
@@ -102,10 +104,10 @@ def gone(me: str, edge: Edge, round: int, reason: str) -> TransportError:
 
 
 def where(edge: Edge, round: int) -> str:
-    """An edge and a round in text."""
+    """An edge and a round as text."""
     return f"{edge.name!r} ({phase_name(edge.phase)} phase, round {round})"
 
 
 def garbled(me: str, edge: Edge, round: int, error: CodecError) -> CodecError:
-    """What arrived on `edge` does not parse; `error` says why."""
+    """The error for a message on `edge` that cannot be parsed. error: the reason."""
     return CodecError(f"worker {me!r} heard {edge.peer(me)!r} badly on edge {where(edge, round)}: {error}")

@@ -1,4 +1,4 @@
-"""Messages as bytes: a whole frame (header and value), a header alone, and the 32-byte tag. Nothing here unpickles."""
+"""Messages as bytes: a frame (header and value), a header alone, and the 32-byte tag. Nothing here uses pickle."""
 
 import math
 import struct
@@ -43,13 +43,14 @@ _DTYPES = {
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 DTYPES = tuple(_NAMES)
-"""The dtypes that may travel."""
+"""The dtypes that a message may have."""
 
 
 def encode(header: Header, value: Tensor) -> bytearray:
     """The frame of a message: magic and lengths, msgpack header, padding to a multiple of 64, the value's bytes.
 
-    Copies the value once. Raises ShapeError if the header says another type, CodecError for a dtype that is barred.
+    Copies the value once. Raises ShapeError if the value is not of the header's type, CodecError for a dtype that a
+    message cannot have.
     """
     if (value.dtype, tuple(value.shape)) != (header.dtype, header.shape):
         raise ShapeError(
@@ -68,10 +69,10 @@ def encode(header: Header, value: Tensor) -> bytearray:
 
 
 def decode(frame: Frame, limit: int = FRAME_LIMIT) -> tuple[Header, Tensor]:
-    """The header and the value of a frame; nothing is allocated before all sizes agree.
+    """The header and the value of a frame. No memory is allocated for the value before all sizes are checked.
 
-    The value is contiguous and 64-byte aligned: a view of the frame if that is writable and lies so, else one copy.
-    Raises CodecError for bytes that are not exactly one frame of at most `limit` bytes.
+    The value is contiguous and 64-byte aligned. It is a view of the frame if the frame is writable and aligned, else a
+    copy. limit: largest frame that is accepted, in bytes. Raises CodecError if the bytes are not exactly one frame.
     """
     view = memoryview(frame).cast("B")
     head_size, size = _frame_sizes(view, limit)
@@ -83,7 +84,7 @@ def decode(frame: Frame, limit: int = FRAME_LIMIT) -> tuple[Header, Tensor]:
 
 
 def pack_header(header: Header) -> bytes:
-    """The msgpack bytes of a header. Raises CodecError for a dtype that may not travel."""
+    """The msgpack bytes of a header. Raises CodecError for a dtype that a message cannot have."""
     if header.dtype not in _NAMES:
         _refuse_dtype(str(header.dtype).removeprefix("torch."))
     tag = header.tag
@@ -92,7 +93,7 @@ def pack_header(header: Header) -> bytes:
 
 
 def unpack_header(data: bytes) -> Header:
-    """The header that `data` says. Raises CodecError unless every field has its type and range."""
+    """The header in `data`. Raises CodecError unless every field has the right type and range."""
     fields = _unpack_fields(data)
     version, signature, generation, round, phase, edge, order, name, shape = fields
     if version != VERSION:
@@ -110,9 +111,9 @@ def unpack_header(data: bytes) -> Header:
 
 
 def pack(value: object) -> bytes:
-    """The msgpack bytes of numbers, texts, bytes, sequences and mappings."""
+    """The msgpack bytes of a value made of numbers, texts, bytes, sequences and mappings."""
     packed = msgpack.packb(value)
-    assert packed is not None  # the type stubs allow for a packer that keeps its bytes
+    assert packed is not None  # by the type stubs, packb may return None
     return packed
 
 
@@ -122,7 +123,7 @@ def pack_tag(tag: Tag) -> bytes:
 
 
 def unpack_tag(data: Frame) -> Tag:
-    """The tag in 32 bytes. Raises CodecError if they are no tag."""
+    """The tag in 32 bytes. Raises CodecError if the bytes are not a tag."""
     if len(data) != TAG_BYTES:
         _refuse(f"a tag of {TAG_BYTES} bytes", f"{len(data)} bytes")
     signature, generation, round, edge, phase, mark = _TAG.unpack(data)
@@ -132,7 +133,7 @@ def unpack_tag(data: Frame) -> Tag:
 
 
 def _frame_sizes(view: memoryview, limit: int) -> tuple[int, int]:
-    """Bytes of header and of value, once they add up to the frame."""
+    """Bytes of the header and of the value, after checking that they fit the frame."""
     if len(view) > limit:
         _refuse(f"at most {limit} bytes", f"{len(view)} bytes", "Raise the limit, or send smaller values.")
     if len(view) < _PREFIX.size:
@@ -178,7 +179,7 @@ def _unpack_fields(data: bytes) -> list[Any]:  # Any: what arrived, not yet chec
 def _shape(shape: object) -> tuple[int, ...]:
     if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
         _refuse("a shape of sizes from 0 to 2**63 - 1", repr(shape))
-    # Empty values count too: torch refuses strides that overflow even where there is nothing to stride over.
+    # Sizes of 0 count as 1: torch refuses strides that overflow, also for a tensor without elements.
     if math.prod(max(size, 1) for size in shape) > FRAME_LIMIT:
         _refuse(f"a shape of at most {FRAME_LIMIT} elements", repr(tuple(shape)))
     return tuple(shape)

@@ -1,6 +1,6 @@
-"""What channels need of a device: pinned host memory, a point in its work to wait for, and a look beside its work.
+"""What channels need of a device: pinned host memory, fences, and reads that do not wait for the device's other work.
 
-On the CPU each of them is the trivial one, so everything that is built on them runs there too, as it stands.
+Each has a trivial version for the CPU, so code that uses them runs there unchanged.
 """
 
 from collections.abc import Sequence
@@ -13,38 +13,38 @@ from antiphon.transport.memory import aligned
 
 
 def host_memory(size: int, device: torch.device) -> memoryview:
-    """Host memory of `size` bytes, 64-byte aligned; pinned where it is to be copied to or from a CUDA device.
+    """Host memory of `size` bytes, 64-byte aligned. It is pinned if `device` is a CUDA device.
 
-    Pinned memory lies at page boundaries, so it is aligned.
+    Pinned memory begins at a page boundary, so it is aligned.
     """
     if device.type != "cuda" or size == 0:
         return aligned(size)
     pinned = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-    buffer: Any = pinned.numpy()  # Any: a buffer, which the stubs do not know
+    buffer: Any = pinned.numpy()  # Any: the stubs do not know that it is a buffer
     return memoryview(buffer)
 
 
 class Fence(Protocol):
-    """A point in the work that a device was given."""
+    """A point in a device's queue of work, for which the host can wait."""
 
     def record(self) -> None:
-        """Set it behind what the current stream was given so far."""
+        """Set the fence after all work that the current stream was given so far."""
         ...
 
     def wait(self) -> None:
-        """Hold the host until the work before it is done; at once if it was never set."""
+        """Block the host until the work before the fence is done. Returns at once if the fence was never set."""
         ...
 
 
 @final
 class _HostFence:
-    """On the CPU work is done when it is given."""
+    """A fence on the CPU, where work is done when the call returns."""
 
     def record(self) -> None:
-        """Nothing is under way."""
+        """Nothing to record: all work is done."""
 
     def wait(self) -> None:
-        """Nothing to wait for."""
+        """Nothing to wait for: all work is done."""
 
 
 @final
@@ -70,7 +70,10 @@ def fence(device: torch.device) -> Fence:
 
 @final
 class Glance:
-    """Reads a few numbers that are known to lie on a device, without waiting for what it computes meanwhile."""
+    """Reads a few numbers from a device without waiting for the work that the device does meanwhile.
+
+    The numbers must be complete on the device already. count: how many are read at once.
+    """
 
     def __init__(self, device: torch.device, count: int) -> None:
         cuda = device.type == "cuda"
@@ -78,7 +81,7 @@ class Glance:
         self._host = torch.zeros(count, dtype=torch.int64, pin_memory=cuda)
 
     def __call__(self, numbers: Tensor) -> Sequence[int]:
-        """The numbers, an int64 vector of the announced length."""
+        """The values of `numbers`, an int64 vector of `count` elements."""
         if self._stream is None:
             return numbers.tolist()
         with torch.cuda.stream(self._stream):

@@ -1,4 +1,4 @@
-"""The CPU backend: gloo, point to point, with buffers and receives prepared ahead of the rounds."""
+"""The CPU backend: gloo, point to point. Buffers and receives are prepared before the rounds."""
 
 import struct
 from collections.abc import Iterator
@@ -19,14 +19,17 @@ from antiphon.transport.memory import tensor_over
 from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
 from antiphon.transport.rendezvous import group_name
 
-_HELLO = 0  # gloo tag of the first message between two ranks; edge n has gloo tag n + 1
+_HELLO = 0  # gloo tag of the first message between two ranks; edge n uses gloo tag n + 1
 _ROUND = struct.Struct("<Q")
-_ROUND_AT = 16  # where a packed tag holds its round
+_ROUND_AT = 16  # offset of the round in a packed tag
 
 
 @final
 class Buffer:
-    """Memory of one message on the host, for values of `device`: the value first, so that it is aligned, then a tag."""
+    """Host memory of one message: the value, then a tag. The value comes first so that it is aligned.
+
+    device: of the value; memory is pinned for a CUDA device.
+    """
 
     __slots__ = ("memory", "tag", "value", "wire")
 
@@ -34,13 +37,13 @@ class Buffer:
         self.memory = host_memory(edge.bytes + TAG_BYTES, device)
         self.tag = self.memory[edge.bytes :]
         self.value = tensor_over(self.memory, edge.dtype, edge.shape)
-        # gloo takes lists of tensors
+        # gloo takes a list of tensors
         self.wire = [tensor_over(self.memory, torch.uint8, (len(self.memory),))]
 
 
 @final
 class GlooOutgoing:
-    """The sending half of an edge: one buffer, whose tag is written once but for the round."""
+    """The sending half of an edge, with one buffer. The tag is written once; only its round changes."""
 
     def __init__(self, link: "GlooLink", edge: Edge, rank: int) -> None:
         self._link, self._edge, self._rank, self._number = link, edge, rank, edge.number + 1
@@ -51,7 +54,7 @@ class GlooOutgoing:
         self._work: Work | None = None
 
     def send(self, round: int, value: Tensor) -> int:
-        """Copy and post."""
+        """Copy the value and post it, after the last send has left the buffer."""
         if self._work is not None:
             self._wait(round)
         buffer = self._buffer
@@ -79,9 +82,9 @@ class GlooOutgoing:
 
 @final
 class GlooIncoming:
-    """The receiving half of an edge: two buffers, one in the reader's hands, the other posted for the next message.
+    """The receiving half of an edge, with two buffers: the reader uses one, the other is posted for the next message.
 
-    gloo moves bytes only into a posted receive; posting ahead lets them travel while this worker computes.
+    gloo receives bytes only into a posted buffer. Posting early lets a message arrive while this worker computes.
     """
 
     def __init__(self, link: "GlooLink", edge: Edge, rank: int) -> None:
@@ -93,7 +96,7 @@ class GlooIncoming:
         self._work = self._post(self._posted.wire, rank, self._number)
 
     def receive(self, round: int) -> Tensor:
-        """Wait, post the next receive into the buffer that is free again, and check the tag."""
+        """Wait for the message, post the next receive into the other buffer, and check the tag."""
         try:
             self._work.wait(self._deadline)
             arrived, self._posted, self._spare = self._posted, self._spare, self._posted
@@ -101,13 +104,13 @@ class GlooIncoming:
         except RuntimeError as error:
             raise fault(self._link.session, self._link.me, self._edge, round, error) from error
         _ROUND.pack_into(self._expected, _ROUND_AT, round)
-        if arrived.tag.tobytes() != self._expected:  # compared as a view, it takes longer
+        if arrived.tag.tobytes() != self._expected:  # comparing a memoryview takes longer
             self._refuse(arrived, round)
-        # A new tensor over the same memory: what a reader does to it (requires_grad_) ends with the round.
+        # A new tensor over the same memory: changes that a reader makes to it (requires_grad_) do not last.
         return arrived.value.detach()
 
     def settle(self) -> None:
-        """Nothing is due: every tag was checked on arrival."""
+        """Nothing to check: every tag is checked on arrival."""
 
     def _refuse(self, arrived: Buffer, round: int) -> None:
         try:
@@ -119,10 +122,10 @@ class GlooIncoming:
 
 @final
 class GlooLink:
-    """One rank of a gloo group made for one generation.
+    """One rank of a gloo group that is made for one generation.
 
-    Connections are made on first use: a full mesh of 8 ranks takes four times as long to open as a ring of them.
-    device: whose values are copied here; buffers are pinned for a CUDA device.
+    Connections are made at first use: with 8 ranks, a full mesh takes four times as long to open as a ring. device:
+    where values come from and go to; for a CUDA device the buffers are pinned.
     """
 
     def __init__(
@@ -140,22 +143,22 @@ class GlooLink:
         return GlooIncoming(self, edge, rank)
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: torch's groups have no common type
-        """A group of these workers, for their sums; this one is among them."""
+        """A gloo group of these workers, for their sums. This worker is one of them."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
     def total(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
-        """A sum over a group of `replicas`, in host memory."""
+        """A sum over a group made by `replicas`, in host memory."""
         length = AllReduce.length(reduction) * reduction.dtype.itemsize
         memory = [host_memory(length, self.device) for _ in range(2)]
         buffers = [tensor_over(each, reduction.dtype, (AllReduce.length(reduction),)) for each in memory]
         return AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
 
     def finish(self, work: Work) -> None:
-        """Wait, up to the deadline. Raises RuntimeError as torch does."""
+        """Wait up to the deadline. Raises torch's RuntimeError."""
         work.wait(deadline(self.session))
 
     def greet(self, ranks: dict[str, int]) -> None:
-        """Exchange a byte with every peer, which makes the connection."""
+        """Exchange one byte with every peer. This makes the connections."""
         hello = [torch.zeros(1, dtype=torch.uint8)]
         works = []
         for peer, rank in ranks.items():
@@ -167,14 +170,14 @@ class GlooLink:
                 work.wait(deadline(self.session))
 
     def close(self) -> None:
-        """Drop the group; its sockets and its thread end with the last reference."""
+        """Drop the group. Its sockets and its thread end with the last reference to it."""
         del self.group
 
     def _make(self, store: Store, rank: int, size: int) -> Any:  # Any: as above
         options = ProcessGroupGloo._Options()
         options._devices = [ProcessGroupGloo.create_device(hostname=self._hostname, lazy_init=True)]
         options._timeout = deadline(self.session)
-        options._threads = 1  # for collectives: sums over replicas, one after the other
+        options._threads = 1  # for collectives: the sums over replicas run one after the other
         return ProcessGroupGloo(store, rank, size, options)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What a process-group channel needs of a backend: one object per edge and direction, with everything prepared."""
+"""What a process-group channel needs from a backend: one prepared object for each edge and direction."""
 
 from datetime import timedelta
 from typing import Any, Protocol
@@ -14,11 +14,11 @@ class Outgoing(Protocol):
     """The sending half of one edge."""
 
     def send(self, round: int, value: Tensor) -> int:
-        """Copy the value and post it; waits up to the deadline while the buffer is under way. Returns bytes posted."""
+        """Copy the value and post it. Waits up to the deadline while the buffer is in use. Returns the bytes posted."""
         ...
 
     def settle(self) -> None:
-        """Wait until what was posted has left the buffer."""
+        """Wait until all posted messages have left their buffers."""
         ...
 
 
@@ -30,7 +30,7 @@ class Incoming(Protocol):
         ...
 
     def settle(self) -> None:
-        """Make the checks that are still due."""
+        """Make the checks that are not yet done."""
         ...
 
 
@@ -38,7 +38,7 @@ class Sum(Protocol):
     """One worker's end of a sum over replicas."""
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Copy the term and post it; returns the bytes posted."""
+        """Copy the term and post it. Returns the bytes posted."""
         ...
 
     def collect(self, round: int) -> Tensor:
@@ -47,7 +47,7 @@ class Sum(Protocol):
 
 
 class Link(Protocol):
-    """A group of ranks joined by one backend."""
+    """A group of ranks that one backend connects."""
 
     def outgoing(self, edge: Edge, rank: int) -> Outgoing:
         """The sending half of an edge to `rank`."""
@@ -58,15 +58,15 @@ class Link(Protocol):
         ...
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
-        """A group of these workers, for their sums; this one is among them. It connects when it is first used."""
+        """A process group of these workers, this one among them, for their sums. It connects at its first use."""
         ...
 
     def total(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above
-        """One worker's end of a sum over a group of `replicas`."""
+        """This worker's end of one sum, over a group made by `replicas`."""
         ...
 
     def greet(self, ranks: dict[str, int]) -> None:
-        """Connect to these peers, by name and rank. Raises TransportError naming one that cannot be reached."""
+        """Connect to these peers. ranks: by name. Raises TransportError naming a peer that cannot be reached."""
         ...
 
     def close(self) -> None:
@@ -75,12 +75,12 @@ class Link(Protocol):
 
 
 def deadline(session: Session) -> timedelta:
-    """The session's deadline as the backends take it."""
+    """The session's deadline as a timedelta, for the backends."""
     return timedelta(seconds=session.deadline)
 
 
 def fault(session: Session, me: str, edge: Edge, round: int, error: RuntimeError) -> AntiphonError:
-    """A backend's error in our words: a deadline, or a peer that is gone."""
+    """Translate a backend's error into a DeadlineError, or a TransportError if the peer is gone."""
     text = str(error)
     if "timed out" in text.lower():
         return too_late(session, me, edge, round)
@@ -88,7 +88,7 @@ def fault(session: Session, me: str, edge: Edge, round: int, error: RuntimeError
 
 
 def brief(text: str) -> str:
-    """The first sentence of a backend's error, without its source file."""
+    """The first sentence of a backend's error message, without its source location."""
     text = text.splitlines()[0] if text else "unknown"
     if text.startswith("["):
         text = text.partition("] ")[2]

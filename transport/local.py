@@ -1,4 +1,4 @@
-"""The channel between workers of one process: from buffer to buffer, under the same rules as between machines."""
+"""The channel between workers of one process. It copies between buffers, under the same rules as between machines."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ class _Left(Exception):
 
 @final
 class _Road:
-    """One edge in one process: a fixed set of buffers that circulate between sender and receiver."""
+    """One edge in one process: a fixed set of buffers that circulate between the sender and the receiver."""
 
     def __init__(self, edge: Edge, buffers: int) -> None:
         self.edge = edge
@@ -36,9 +36,9 @@ class _Road:
 
 @final
 class Exchange:
-    """What the local channels of one process and generation share; made once, before them.
+    """What the local channels of one process and one generation share. Make it before the channels.
 
-    buffers: per edge; one is in the receiver's hands, the others are how far a sender may run ahead.
+    buffers: number per edge. The receiver holds one; the others are how many messages a sender may run ahead.
     """
 
     def __init__(self, buffers: int = 3) -> None:
@@ -48,7 +48,7 @@ class Exchange:
         self._headers: dict[int, Header] = {}
 
     def join(self, session: Session, edges: Iterable[Edge]) -> dict[int, _Road]:
-        """The roads of these edges. Raises ProtocolError or ShapeError where a worker who came before disagrees."""
+        """The buffers of these edges. Raises ProtocolError or ShapeError if a worker that joined earlier disagrees."""
         with self._lock:
             return {edge.number: self._road(session, edge) for edge in edges}
 
@@ -61,9 +61,10 @@ class Exchange:
 
 @final
 class LocalChannel:
-    """One worker's end inside this process.
+    """The channel of one worker inside this process.
 
-    `open` does not wait for the peers, since a single thread may open one after the other; whoever comes second checks.
+    `open` does not wait for the peers, since one thread may open all channels in turn. The worker that opens second
+    checks the edge.
     """
 
     def __init__(self, session: Session, me: str, exchange: Exchange, edges: Sequence[Edge]) -> None:
@@ -77,7 +78,7 @@ class LocalChannel:
         self._roads = self._exchange.join(self._session, self._edges)
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Copy the value into a free buffer and pass it on. The tag is handed over beside it and takes no bytes."""
+        """Copy the value into a free buffer and pass it on. The tag is passed beside it and costs no bytes."""
         road = self._road(edge, edge.source, "send")
         check_value(edge, value)
         try:
@@ -91,14 +92,14 @@ class LocalChannel:
         return buffer.numel() * buffer.element_size()
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Give back the buffer of the last receive, and wait for the next one."""
+        """Give back the buffer of the last receive, and wait for the next message."""
         road = self._road(edge, edge.target, "receive")
         try:
             if road.held is not None:
                 road.free.offer(road.held)
                 road.held = None
         except _Left:
-            pass  # nobody will need the buffer; what was sent before leaving is still to be had
+            pass  # the sender has left and needs no buffer; messages that it sent before can still be taken
         try:
             tag, road.held = road.sent.take(self._session.deadline)
         except TimeoutError as error:
@@ -109,18 +110,18 @@ class LocalChannel:
         return road.held.detach()
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Send the term to each of the others; see `Channel.contribute`."""
+        """Send the term to each other worker; see `Channel.contribute`."""
         return self._sums.contribute(reduction, round, value)
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Add up everybody's terms; see `Channel.collect`."""
+        """Add the terms of all workers; see `Channel.collect`."""
         return self._sums.collect(reduction, round)
 
     def settle(self) -> None:
-        """Nothing to wait for: what was sent lies in the exchange already."""
+        """Nothing to wait for: sent messages are already in the exchange."""
 
     def close(self) -> None:
-        """Leave; a peer that waits for this worker is told."""
+        """Leave the exchange. A peer that waits for this worker gets an error."""
         roads, self._roads = self._roads, {}
         for road in roads.values():
             road.fail(_Left())

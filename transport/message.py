@@ -1,4 +1,4 @@
-"""What a message says about itself: edge, session, round, type; and the check on arrival."""
+"""What identifies a message (edge, session, round, type), and the check when it arrives."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from antiphon.errors import ProtocolError, ShapeError
 
 VERSION = 1
-"""Version of the wire format; a frame of another version is refused."""
+"""Version of the wire format. A frame of another version is refused."""
 
 
 class Phase(IntEnum):
@@ -23,10 +23,10 @@ class Phase(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One edge of a schedule, with everything about it that does not change from round to round.
+    """One edge of a schedule: everything about its messages that is the same in every round.
 
-    number: unique in the schedule; name: for people, e.g. "Actor.0 -> Critic"; source, target: names of workers;
-    order: "zeroth" or "first"; shape: concrete, in elements.
+    number: unique in the schedule. name: for display, e.g. "Actor.0 -> Critic". source, target: names of workers.
+    order: "zeroth" or "first". shape: concrete sizes, in elements.
     """
 
     number: int
@@ -40,7 +40,7 @@ class Edge:
 
     @property
     def bytes(self) -> int:
-        """Size of a value of this edge."""
+        """Size of a value on this edge, in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def peer(self, me: str) -> str:
@@ -50,11 +50,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A sum of one value over replicas, which every one of them gets.
+    """A sum of one value over replicas. Every replica gets the result.
 
-    number: of the first of its own edges, one for each pair of workers, which are used where a channel has no
-    all-reduce of its own; unique in the schedule with all of them. workers: the replicas, in order.
-    shape: of every term.
+    number: unique in the schedule. It is also the first of len(workers) ** 2 numbers that are reserved for the edges
+    between the replicas; channels without an all-reduce use those. workers: the replicas, in order. shape: of each
+    term.
     """
 
     number: int
@@ -67,12 +67,12 @@ class Reduction:
 
     @property
     def bytes(self) -> int:
-        """Size of a term."""
+        """Size of a term, in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """An edge from each of the workers to each other one."""
+        """An edge from each worker to each other worker."""
         pairs = [(source, target) for source in self.workers for target in self.workers]
         return tuple(
             self._edge(number, source, target)
@@ -81,7 +81,7 @@ class Reduction:
         )
 
     def edges_of(self, worker: str) -> tuple[Edge, ...]:
-        """Those of `edges` that one of the workers sends or receives on, without making the others."""
+        """The edges on which `worker` sends or receives. The other edges are not made."""
         size, mine = len(self.workers), self.workers.index(worker)
         pairs = [(source, target) for other in range(size) for source, target in ((mine, other), (other, mine))]
         return tuple(
@@ -99,7 +99,8 @@ class Reduction:
 class Session:
     """What all workers of a run share until the next regrouping.
 
-    signature: hex sha256 of the grammar; generation: grows by one at each regrouping; deadline: seconds, for each wait.
+    signature: sha256 of the grammar, hexadecimal. generation: grows by one at each regrouping. deadline: seconds that
+    each wait may last.
     """
 
     signature: str
@@ -115,12 +116,12 @@ class Session:
 
     @property
     def prefix(self) -> str:
-        """The part of the signature that travels: 16 hexadecimal digits, 8 bytes."""
+        """The part of the signature that is sent: 16 hexadecimal digits, 8 bytes."""
         return self.signature[:16]
 
 
 class Tag(NamedTuple):
-    """Which message this is: five numbers that must all be the expected ones."""
+    """Identifies a message by five fields. All of them must be as expected."""
 
     signature: str
     generation: int
@@ -130,7 +131,7 @@ class Tag(NamedTuple):
 
     @classmethod
     def of(cls, session: Session, edge: Edge, round: int) -> "Tag":
-        """The tag that a message of this session, edge and round carries."""
+        """The tag of the message of this session, edge and round."""
         return cls(session.prefix, session.generation, round, int(edge.phase), edge.number)
 
     def __str__(self) -> str:
@@ -142,7 +143,7 @@ class Tag(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A tag and the type of the value that follows it: all that a whole frame says before its bytes."""
+    """The tag of a message and the type of its value, which stand before the value's bytes in a frame."""
 
     version: int
     tag: Tag
@@ -152,17 +153,17 @@ class Header:
 
     @classmethod
     def of(cls, session: Session, edge: Edge, round: int) -> "Header":
-        """The header that a message of this session, edge and round carries."""
+        """The header of the message of this session, edge and round."""
         return cls(VERSION, Tag.of(session, edge, round), edge.order, edge.dtype, edge.shape)
 
 
 def phase_name(phase: int) -> str:
-    """The name of a phase in text, also of a number that is no phase."""
+    """The name of a phase. A number that is not a phase becomes "unknown (number)"."""
     return Phase(phase).name.lower() if phase in tuple(Phase) else f"unknown ({phase})"
 
 
 def value_type(dtype: torch.dtype, shape: tuple[int, ...]) -> str:
-    """A value's type in text.
+    """The type of a value as text.
 
     >>> value_type(torch.float32, (7, 3))
     'float32[7, 3]'
@@ -171,9 +172,9 @@ def value_type(dtype: torch.dtype, shape: tuple[int, ...]) -> str:
 
 
 def expect(arrived: Tag | Header, session: Session, edge: Edge, round: int) -> None:
-    """Refuse what arrived unless it is the message of this session, edge and round.
+    """Raise an error unless what arrived is the message of this session, edge and round.
 
-    Raises ProtocolError for another tag, ShapeError for the right tag on a value of another type.
+    Raises ProtocolError for another tag, and ShapeError for the right tag with a value of another type.
     """
     tag = arrived if isinstance(arrived, Tag) else arrived.tag
     expected = Tag.of(session, edge, round)
@@ -199,7 +200,7 @@ def _expect_type(arrived: Header, edge: Edge) -> None:
 
 
 def _fault(arrived: Tag, expected: Tag) -> tuple[str, str]:
-    """What is wrong with a tag, and the remedy; the first difference that explains the others is named."""
+    """The kind of error in a tag, and its remedy. The first difference that explains the others is named."""
     if arrived.signature != expected.signature:
         return "foreign", "It belongs to another grammar: launch all workers with the same grammar."
     if arrived.generation < expected.generation:

@@ -1,22 +1,21 @@
-"""The GPU backend: NCCL, point to point. Its rules are tested over a group that stands in; it has not run on hardware.
+"""The GPU backend: NCCL, point to point. Tests use a stand-in for its groups; it has not run on hardware.
 
-NCCL has no message tags: what one rank sends to another is received in the order of sending. A schedule gives that,
-since a transfer has one position in its order. Opposite traffic of a pair goes by two communicators, one per direction,
-instead of one grouped call: a group completes as a whole, so a send that runs ahead would hold back the receive that it
-is grouped with.
+NCCL has no message tags: a rank receives messages from another rank in the order of sending. A schedule guarantees that
+order, since each transfer has one position in it. The two directions of a pair use two communicators, not one grouped
+call. A group completes as a whole, so a send that runs ahead would delay the receive in its group.
 
-What is relied on in torch's ProcessGroupNCCL (2.13, `pointToPoint`, `WorkNCCL`), as read in its source:
+This module relies on the following in torch's ProcessGroupNCCL (2.13, `pointToPoint`, `WorkNCCL`), read in its source:
 
-- A single send or receive uses a communicator of its two ranks, made at their first message (`getKeySendRecv`), unless
-  the group was bound to a device when it was made (`eagerInit_`), which only `init_process_group(device_id=...)` does.
-  So ranks that share a device may be in one group, as long as no message goes between them; NCCL refuses two ranks on
-  one device per communicator, and there is none with both.
-- The NCCL stream first waits for the current stream, so a copy into a buffer that was given before a send precedes it,
-  and readers of a buffer that were given before a receive are done before it is written.
-- `wait` without a time makes the current stream wait, and the host not. With one, it sleeps for a millisecond at a
-  time; so the host asks `is_completed` itself here.
-- A watchdog ends the process when an operation outlasts the group's own timeout. Ours are waited for up to the
-  session's deadline, which is an error with names; the group's is longer, and meant never to be reached.
+- A single send or receive uses a communicator of its two ranks, made at their first message (`getKeySendRecv`). The
+  exception is a group that was bound to a device when it was made (`eagerInit_`), which only
+  `init_process_group(device_id=...)` does. So ranks that share a device may be in one group if no message goes
+  between them. NCCL refuses a communicator with two ranks on one device, and no communicator has both of these ranks.
+- The NCCL stream first waits for the current stream. So a copy into a buffer, queued before a send, is done before
+  the send. Readers of a buffer, queued before a receive, are done before the buffer is written.
+- `wait` without a timeout makes the current stream wait, but not the host. With a timeout, it sleeps one millisecond
+  at a time. So here the host calls `is_completed` itself.
+- A watchdog ends the process if an operation outlasts the group's own timeout. Here each wait ends at the session's
+  deadline, with an error that names the workers. The group's timeout is longer and should never be reached.
 """
 
 import time
@@ -38,9 +37,9 @@ from antiphon.transport.rendezvous import group_name
 MakeGroup: TypeAlias = Callable[[Store, int, int, Session], Any]
 """`make(store, rank, size, session)`: a group with `send`, `recv`, `abort`. Any: CPU builds of torch have no NCCL."""
 
-_WORDS = 4  # a tag on the device: signature, generation, round, and phase with edge, as int64
-_PATIENCE = 10  # times the deadline: torch's own timeout, at which it ends the process
-_EAGER = 0.002  # seconds for which the host asks again at once; afterwards it pauses in between
+_WORDS = 4  # a tag on the device, as int64: signature, generation, round, phase with edge
+_PATIENCE = 10  # torch's own timeout, in deadlines; at its end torch ends the process
+_EAGER = 0.002  # seconds of polling without a pause
 _PAUSE = 0.0001
 
 
@@ -56,11 +55,11 @@ def _tag(words: Sequence[int]) -> Tag:
 
 @final
 class DeviceBuffer:
-    """Memory of one message on the device: the value, padding, then the tag as four int64."""
+    """Device memory of one message: the value, padding, then the tag as four int64."""
 
     def __init__(self, edge: Edge, device: torch.device) -> None:
         start = -(-edge.bytes // ALIGNMENT) * ALIGNMENT
-        # A device's allocator aligns to 256 bytes and more; the host's does not.
+        # Device allocators align to 256 bytes or more; the host's does not.
         memory = torch.zeros(start + 8 * _WORDS + ALIGNMENT, dtype=torch.uint8, device=device)
         memory = memory[-memory.data_ptr() % ALIGNMENT :][: start + 8 * _WORDS]
         self.value = memory[: edge.bytes].view(edge.dtype).view(edge.shape)
@@ -74,9 +73,9 @@ class DeviceBuffer:
 
 @final
 class NcclOutgoing:
-    """The sending half of an edge: two buffers in turn, so that a message may wait while another is on its way.
+    """The sending half of an edge, with two buffers in turn: one message may wait while another is on its way.
 
-    Copies and sends are ordered on the device. The host waits only where the last message but one was not yet taken.
+    Copies and sends are ordered on the device. The host waits only if the last message but one was not yet received.
     """
 
     def __init__(self, link: "NcclLink", edge: Edge, rank: int) -> None:
@@ -88,7 +87,7 @@ class NcclOutgoing:
         self._posted: list[tuple[Work, int]] = []
 
     def send(self, round: int, value: Tensor) -> int:
-        """Copy and post, behind what was posted before."""
+        """Copy the value and post it, after all that was posted before."""
         if len(self._posted) == 2:
             self._wait()
         buffer, self._free, self._last = self._free, self._last, self._free
@@ -97,7 +96,7 @@ class NcclOutgoing:
         return self.post(buffer, round)
 
     def post(self, buffer: DeviceBuffer, round: int) -> int:
-        """Send a buffer as it is; returns its bytes."""
+        """Send a buffer as it is. Returns its bytes."""
         try:
             self._posted.append((self._group.send(buffer.wire, self._rank, 0), round))
         except RuntimeError as error:
@@ -116,10 +115,10 @@ class NcclOutgoing:
 
 @final
 class NcclIncoming:
-    """The receiving half of an edge: one buffer on the device. Not posted ahead: NCCL receives in the order of posting.
+    """The receiving half of an edge, with one buffer. No receive is posted early, since NCCL receives in posted order.
 
-    The host waits until the message is there, since every wait has a deadline; then it looks at the tag beside what the
-    device computes meanwhile. So a message is refused before anybody has read it.
+    The host waits until the message is complete, since every wait has a deadline. Then it reads the tag without waiting
+    for the device's other work. So a wrong message is refused before its value is used.
     """
 
     def __init__(self, link: "NcclLink", edge: Edge, rank: int) -> None:
@@ -128,7 +127,7 @@ class NcclIncoming:
         self._buffer = DeviceBuffer(edge, link.device)
 
     def receive(self, round: int) -> Tensor:
-        """Wait for the next message of this pair, and check its tag."""
+        """Wait for the next message from this rank, and check its tag."""
         link = self._link
         try:
             work = self._group.recv(self._buffer.wire, self._rank, 0)
@@ -139,14 +138,14 @@ class NcclIncoming:
         return self._buffer.value.detach()
 
     def settle(self) -> None:
-        """Nothing is due: every tag was checked on arrival."""
+        """Nothing to check: every tag is checked on arrival."""
 
 
 @final
 class NcclLink:
-    """One rank on one device; two communicators, for messages to higher ranks and to lower ones.
+    """One rank on one device, with two communicators: for messages to higher ranks, and to lower ranks.
 
-    make: the group of a direction; torch's own where none is given.
+    make: makes the group of one direction; torch's own by default.
     """
 
     def __init__(
@@ -179,10 +178,10 @@ class NcclLink:
         return NcclIncoming(self, edge, rank)
 
     def greet(self, ranks: dict[str, int]) -> None:
-        """Send a byte each way to every peer, in the order of ranks, which makes the communicators of each pair.
+        """Exchange a byte in each direction with every peer, which makes the communicators. Goes in the order of ranks.
 
-        Making one blocks both of its ranks. All go through their pairs in the order of (lower, higher) rank, so of all
-        pairs under way the least one is entered from both sides, and this ends.
+        Making one blocks both of its ranks. All workers go through their pairs in the order of (lower, higher) rank. So
+        both ranks of the least pair in progress are at that pair, and the exchange ends.
         """
         byte = [torch.zeros(1, dtype=torch.uint8, device=self.device)]
         for peer, rank in sorted(ranks.items(), key=lambda item: item[1]):
@@ -191,31 +190,31 @@ class NcclLink:
                 self._exchange(byte, source, target, peer)
 
     def wait(self, work: Work, edge: Edge, round: int) -> None:
-        """Wait for a message on the host, up to the deadline."""
+        """Wait for a message on the host, up to the deadline. Raises DeadlineError or TransportError."""
         try:
             self.finish(work)
         except RuntimeError as error:
             raise fault(self.session, self.me, edge, round, error) from error
 
     def finish(self, work: Work) -> None:
-        """Wait on the host, up to the deadline. Raises RuntimeError as torch does."""
+        """Wait on the host, up to the deadline. Raises RuntimeError, as torch does."""
         if not _completed(work, self.session.deadline):
             raise RuntimeError("NCCL timed out")
-        work.wait()  # raises what befell it; the current stream waits for nothing any more
+        work.wait()  # raises the work's error; the stream does not wait any more
 
     def close(self) -> None:
-        """Abort what is under way: a communicator whose peer is gone does not end otherwise."""
+        """Abort operations in progress: a communicator does not end otherwise if its peer is gone."""
         for group in (self._ascending, self._descending, *self._sums):
             group.abort()
 
     def total(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
-        """A sum over a group of `replicas`, on the device."""
+        """A sum over a group made by `replicas`, on the device."""
         length = AllReduce.length(reduction)
         buffers = [torch.zeros(length, dtype=reduction.dtype, device=self.device) for _ in range(2)]
         return AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: as above
-        """A group of these workers, for their sums; this one is among them."""
+        """An NCCL group of these workers, for their sums. This worker is one of them."""
         store = PrefixStore(f"sum/{group_name(workers)}", self._store)
         group = self._make(store, workers.index(self.me), len(workers), self.session)
         self._sums.append(group)
@@ -248,7 +247,7 @@ class NcclLink:
 
 
 def _completed(work: Work, seconds: float) -> bool:
-    """Whether it ended within that time, well or not."""
+    """Whether the work ended within `seconds`, with success or an error."""
     began = time.monotonic()
     while not work.is_completed():
         waited = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The channel of whole frames: each is posted to the peer's mailbox by whatever means the worker has (a Ray call)."""
+"""The channel of whole frames. Each frame is posted to the peer's mailbox, for example by a Ray call."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,30 +15,30 @@ from antiphon.transport.message import Edge, Header, Reduction, Session, expect
 from antiphon.transport.pairwise import Pairwise
 
 WINDOW = 2
-"""How many messages of one edge may be under way before the sender waits for the receiver."""
+"""How many messages of one edge may be on their way before the sender waits for the receiver."""
 
 Post: TypeAlias = Callable[[str, int, bytes | bytearray], None]
-"""`post(peer, edge number, frame)`: hand the frame to the peer's `Mailbox.put`, in order, without waiting for it."""
+"""`post(peer, edge number, frame)`: pass the frame to the peer's `Mailbox.put`, in order, without waiting for it."""
 
 
 @final
 class Mailbox:
-    """Where a worker's peers put frames: messages on its incoming edges, receipts on its outgoing ones.
+    """Where peers put frames for one worker: messages on its incoming edges, receipts on its outgoing edges.
 
-    Thread-safe. A queue per edge, bounded by the window, so a peer that keeps to the protocol never finds it full.
+    Thread-safe. Each edge has a queue longer than the window, so a peer that keeps the protocol never finds it full.
     """
 
     def __init__(self, me: str, edges: Sequence[Edge], window: int = WINDOW) -> None:
         self.me, self.window = me, window
         self._lanes: dict[int, BoundedQueue[Frame]] = {
-            # One more than the window: a duplicate is to be found by its tag, and not to look like an overflow.
+            # One more than the window: a duplicate must be refused for its tag, not as an overflow.
             edge.number: BoundedQueue(window + 1)
             for edge in edges
             if me in (edge.source, edge.target)
         }
 
     def put(self, edge_number: int, frame: Frame) -> None:
-        """Called on behalf of a peer; does not block. Raises ProtocolError for an unknown edge or a full queue."""
+        """Store a frame of a peer. Does not block. Raises ProtocolError for an unknown edge or a full queue."""
         queue = self._lanes.get(edge_number)
         if queue is None:
             raise ProtocolError(
@@ -52,20 +52,21 @@ class Mailbox:
             )
 
     def take(self, edge: Edge, deadline: float) -> Frame:
-        """The oldest frame of this edge; blocks up to `deadline` seconds. Raises TimeoutError, or why it failed."""
+        """The oldest frame of this edge. Blocks up to `deadline` seconds. Raises TimeoutError, or the error of
+        `fail`."""
         return self._lanes[edge.number].take(deadline)
 
     def fail(self, failure: BaseException) -> None:
-        """Wake all who wait with this error; frames that are already here can still be taken."""
+        """Wake all waiting threads with this error. Frames that have arrived can still be taken."""
         for queue in self._lanes.values():
             queue.fail(failure)
 
 
 @final
 class ObjectStoreChannel:
-    """One worker's end, by whole frames: slow (a call a message), but open to agents that cannot join a group.
+    """The channel of one worker, by whole frames. It is slow (one call per message) but needs no process group.
 
-    Every frame carries its whole header and is checked alone, so `open` has nothing to agree on and does not wait.
+    Every frame carries its whole header and is checked by itself. So `open` has nothing to agree on and does not wait.
     """
 
     def __init__(self, session: Session, me: str, post: Post, mailbox: Mailbox, edges: Sequence[Edge]) -> None:
@@ -75,13 +76,13 @@ class ObjectStoreChannel:
         self._under_way: dict[int, deque[int]] = {}
 
     def open(self) -> None:
-        """Ready at once."""
+        """Ready at once; does not wait for the peers."""
         self._under_way = {edge.number: deque() for edge in self._edges}
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Post a frame; where the window is full, wait for the receipt of the oldest message first.
+        """Post a frame. If the window is full, first wait for the receipt of the oldest message.
 
-        The receipt, a tag that comes back for each message, is not in the bytes that it returns.
+        A receipt is a tag that the receiver sends back for each message. It is not counted in the returned bytes.
         """
         self._check(edge, edge.source, "send")
         check_value(edge, value)
@@ -106,18 +107,18 @@ class ObjectStoreChannel:
         return value
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Send the term to each of the others; see `Channel.contribute`."""
+        """Send the term to each other worker; see `Channel.contribute`."""
         return self._sums.contribute(reduction, round, value)
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Add up everybody's terms; see `Channel.collect`."""
+        """Add the terms of all workers; see `Channel.collect`."""
         return self._sums.collect(reduction, round)
 
     def settle(self) -> None:
-        """Nothing to wait for: what was sent is in the hands of `post`."""
+        """Nothing to wait for: `post` has taken all sent frames."""
 
     def close(self) -> None:
-        """Forget what is under way; the mailbox belongs to the worker."""
+        """Forget the messages on their way. The mailbox belongs to the worker and stays."""
         self._under_way = {}
 
     def _await_receipt(self, edge: Edge, round: int) -> None:

@@ -1,4 +1,4 @@
-"""A sum over replicas by messages from each to each, for channels that have no all-reduce of their own."""
+"""A sum over replicas by messages between all pairs, for channels that have no all-reduce of their own."""
 
 from collections.abc import Callable
 from typing import TypeAlias, final
@@ -14,9 +14,9 @@ Receiver: TypeAlias = Callable[[Edge, int], Tensor]
 
 @final
 class Pairwise:
-    """The sums of one worker over a channel's `send` and `receive`, whose checks hold for every term.
+    """The sums of one worker, over a channel's `send` and `receive`, which check each term like any message.
 
-    Terms are added in the order of the reduction's workers, so that all get the same bits.
+    All workers add the terms in the order of the reduction's workers, so that all get the same bits.
     """
 
     def __init__(self, me: str, send: Sender, receive: Receiver) -> None:
@@ -24,12 +24,12 @@ class Pairwise:
         self._own: dict[int, Tensor] = {}
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Send the term to every other worker, and keep a copy for the own sum."""
+        """Send the term to every other worker, and keep a copy of it for this worker's sum."""
         self._own[reduction.number] = value.detach().clone()
         return sum(self._send(edge, round, value) for edge in reduction.edges_of(self._me) if edge.source == self._me)
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Receive every other worker's term, and add."""
+        """Receive the term of every other worker, and add all terms."""
         terms = {
             edge.source: self._receive(edge, round) for edge in reduction.edges_of(self._me) if edge.target == self._me
         }

@@ -1,4 +1,4 @@
-"""The channel between processes: torch.distributed, point to point; gloo or NCCL, edge by edge, as routes say."""
+"""The channel between processes: torch.distributed, point to point, over gloo or NCCL as each edge's route says."""
 
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -21,13 +21,13 @@ from antiphon.transport.staged import StagedLink
 
 @final
 class ProcessGroupChannel:
-    """One worker's end in a group of its own, built at `open` and gone at `close`; a process may hold several.
+    """A worker's channel in a process group that is made at `open` and dropped at `close`. A process may hold several.
 
-    ranks: of all workers of the run, 0 to n - 1; store_address: of the store that the coordinator serves;
-    edges: those of `me` are picked out; hostname: where peers reach this worker;
-    run: a name that no other run uses on this store in this generation; reductions: those of `me` are picked out;
-    device: where values are taken from and handed out; sites: of all workers, whoever is left out is on a CPU;
-    make: an NCCL group; torch's own where none is given.
+    ranks: of all workers of the run, 0 to n - 1. store_address: of the store that the coordinator serves.
+    edges, reductions: may be those of all workers; the channel selects those of `me`.
+    hostname: where peers reach this worker. run: unique among the runs on this store in this generation.
+    device: where values come from and go to; the CPU by default. sites: of all workers; the default is a CPU.
+    make: makes an NCCL group; torch's own by default.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ProcessGroupChannel:
         self._totals: dict[int, Sum] = {}
 
     def open(self) -> None:
-        """Meet the peers in the store, agree on the edges, connect to the peers with whom there are any."""
+        """Meet the peers in the store, agree on the edges, and connect to the peers that share an edge with `me`."""
         store = store_client(self._address, self._session.deadline)
         try:
             self._open(store)
@@ -71,7 +71,7 @@ class ProcessGroupChannel:
             raise
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Copy and post; see `Channel.send`."""
+        """Copy the value and post it; see `Channel.send`."""
         outgoing = self._outgoing.get(edge.number)
         if outgoing is None:
             raise no_such_edge(self._me, edge, "send")
@@ -86,7 +86,7 @@ class ProcessGroupChannel:
         return incoming.receive(round)
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Copy and post; see `Channel.contribute`."""
+        """Copy the term and post it; see `Channel.contribute`."""
         return self._total(reduction).contribute(round, value)
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
@@ -101,14 +101,14 @@ class ProcessGroupChannel:
             incoming.settle()
 
     def close(self) -> None:
-        """Let the group go, with its sockets and threads. A wait in another thread goes on until its deadline."""
+        """Drop the group, with its sockets and threads. A wait in another thread lasts until its deadline."""
         self._outgoing, self._incoming, self._totals = {}, {}, {}
         links, self._links = self._links, {}
         for link, _ in links.values():
             link.close()
 
     def _open(self, store: Store) -> None:
-        # The signature is left out of this name, so that workers of different grammars meet and can say so.
+        # This name leaves out the signature, so that workers of different grammars meet and can report it.
         meeting = scope(store, self._run, self._session.generation)
         meet(meeting, self._session, self._me, self._edges)
         peers = peers_of(self._me, self._edges)
@@ -117,7 +117,7 @@ class ProcessGroupChannel:
         sums = {reduction.workers for reduction in self._reductions}
         nccl = Route.NCCL in by_route.values() or any(map(self._sums_over_nccl, sums))
         self._links = self._join(own, nccl)
-        # Connecting reads the peer's address from the store, blocking it; so that must be there.
+        # Connecting reads the peer's address from the store, with a blocking wait. So the address must be there first.
         gather(meeting, self._session, self._me, peers, "joined")
         link_of = {peer: self._links[by_route[peer] is Route.NCCL] for peer in peers}
         for over_nccl, (link, ranks) in self._links.items():
@@ -134,7 +134,7 @@ class ProcessGroupChannel:
             self._open_sums(meeting, link, workers)
 
     def _open_sums(self, meeting: Store, link: Link, workers: tuple[str, ...]) -> None:
-        """One group for all sums of the same replicas, which agree on them; connected by the first of all sums."""
+        """Make one group for all sums of the same replicas, which first agree on them. A first sum connects it."""
         mine = [reduction for reduction in self._reductions if reduction.workers == workers]
         group, others = link.replicas(workers), [worker for worker in workers if worker != self._me]
         facts = pack([[each.number, each.name, value_type(each.dtype, each.shape)] for each in mine])
@@ -162,7 +162,7 @@ class ProcessGroupChannel:
         return total
 
     def _join(self, store: Store, nccl: bool) -> dict[bool, tuple[Link, Mapping[str, int]]]:
-        """The gloo group of all workers, and the NCCL group of those on CUDA if it is needed: each with its ranks."""
+        """The gloo group of all workers (False) and, if needed, the NCCL group of those on CUDA (True), with ranks."""
         rank, size = self._ranks[self._me], len(self._ranks)
         gloo = GlooLink(self._session, self._me, rank, size, store, self._hostname, self._device)
         on_host = StagedLink(gloo, self._device) if self._on_cuda(self._me) else gloo

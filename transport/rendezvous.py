@@ -1,4 +1,4 @@
-"""Where workers of one generation meet: a TCP store, and the agreement on the header of every edge."""
+"""How the workers of one generation meet: a TCP store, and an agreement on the header of every edge."""
 
 import hashlib
 import socket
@@ -20,14 +20,14 @@ Address = tuple[str, int]
 _clients: dict[Address, TCPStore] = {}
 _connecting = threading.Lock()
 _CLIENTS_KEPT = 2
-_POLL = (0.0005, 0.02)  # seconds: first and longest pause between two looks at the store
+_POLL = (0.0005, 0.02)  # seconds: first and longest pause between two checks of the store
 
 
 def serve_store(host: str) -> tuple[TCPStore, int]:
-    """A store that listens on `host` at a free port, and the port; it serves as long as the object lives.
+    """A store that listens on `host`, and its port. It serves as long as the object exists.
 
-    The listening socket is ours, IPv4 and bound to `host`: a TCPStore of its own accord listens on every interface, and
-    looks up the name of each peer's IPv4-in-IPv6 address, which can hold up all workers for the resolver's timeout.
+    The listening socket is made here: IPv4, bound to `host`. A TCPStore's own socket listens on every interface, and
+    looks up the name of each peer's IPv4-in-IPv6 address. That can delay all workers by the resolver's timeout.
     """
     listener = socket.create_server((host, 0), backlog=1024)
     port = listener.getsockname()[1]
@@ -36,9 +36,10 @@ def serve_store(host: str) -> tuple[TCPStore, int]:
 
 
 def store_client(address: Address, seconds: float) -> TCPStore:
-    """A connection to the store at `address`, one per process and address. Raises TransportError if there is none.
+    """A connection to the store at `address`. Raises TransportError if no store answers within `seconds`.
 
-    Kept, because each new one costs a name lookup; asked before use, because another store may have taken the address.
+    Connections are kept, one per process and address, because a new one costs a name lookup. A kept one is tested
+    before use, because another store may now have the address.
     """
     with _connecting:
         client = _clients.get(address)
@@ -50,7 +51,7 @@ def store_client(address: Address, seconds: float) -> TCPStore:
 
 
 def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None:
-    """Publish this worker's edges, wait for its peers, and check that both ends of each edge say the same."""
+    """Publish this worker's edges, wait for its peers, and check that both ends of each edge agree."""
     facts = pack({str(edge.number): _facts(session, edge) for edge in edges})
     for peer, theirs in gather(store, session, me, peers_of(me, edges), "edges", facts).items():
         _agree(session, me, peer, [edge for edge in edges if edge.peer(me) == peer], msgpack.unpackb(theirs))
@@ -59,12 +60,12 @@ def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None
 def gather(
     store: Store, session: Session, me: str, peers: Sequence[str], what: str, mine: bytes = b"here"
 ) -> dict[str, bytes]:
-    """Say `mine` under the name `what`, and wait up to the deadline for what each peer says under it.
+    """Publish `mine` under the name `what`, and wait up to the deadline for what each peer publishes under it.
 
-    The store's own waits are not used: they would keep its connection, which threads of a process share, to themselves.
+    The store's own blocking waits are not used: they would block the connection that all threads of a process share.
     """
     store.set(f"{what}/{me}", mine)  # pyright: ignore[reportArgumentType]  (bytes are taken too)
-    # All keys in one request: the store has one thread, and asked for each alone it takes fifteen times as long.
+    # All keys in one request. The store has one thread; separate requests take fifteen times as long.
     keys, end, pause = [f"{what}/{peer}" for peer in peers], time.monotonic() + session.deadline, _POLL[0]
     while not store.check(keys):
         late = time.monotonic() > end
@@ -80,17 +81,17 @@ def gather(
 
 
 def peers_of(me: str, edges: Iterable[Edge]) -> list[str]:
-    """The workers with whom `me` shares an edge, in the order of their names."""
+    """The workers with which `me` shares an edge, sorted by name."""
     return sorted({edge.peer(me) for edge in edges} - {me})
 
 
 def group_name(workers: Sequence[str]) -> str:
-    """A short name for a group of workers: all of their own names, in each key of each member, grow with the square."""
+    """A short name for a group of workers. Full names in the keys of all members grow with the group's square."""
     return hashlib.sha256("/".join(workers).encode()).hexdigest()[:16]
 
 
 def scope(store: Store, *parts: object) -> PrefixStore:
-    """The part of a store under these names."""
+    """The part of a store whose keys begin with these names."""
     return PrefixStore("/".join(map(str, parts)), store)
 
 
@@ -117,7 +118,7 @@ def _facts(session: Session, edge: Edge) -> list[Any]:  # Any: texts and bytes, 
 
 
 def _agree(session: Session, me: str, peer: str, edges: Sequence[Edge], theirs: Mapping[str, list[Any]]) -> None:
-    """Check the edges that `me` has with `peer` against what the peer published."""
+    """Compare the edges between `me` and `peer` with those that the peer published."""
     for edge in edges:
         facts = theirs.get(str(edge.number))
         if facts is None:

@@ -1,9 +1,9 @@
-"""What carries an edge: a value per worker that says where it computes, and one rule that both ends apply to the two.
+"""Chooses what carries an edge. Each worker publishes where it computes; both ends apply the same rule to these sites.
 
-CUDA IPC between workers that share a device was weighed and left out. It would save two copies over PCIe, but opening a
-handle needs one user and one machine's devices in both containers, every buffer would need an inter-process event, and
-the exporting process has to outlive each reader: after a crash the survivor's next access is a fault of the device, not
-an error with a name. Workers that share a device are the small ones; large ones have devices of their own.
+CUDA IPC between workers that share a device was considered and rejected. It would save two copies over PCIe. But to
+open a handle, both containers need the same user and the same devices. Every buffer would need an inter-process event.
+And the exporting process must outlive each reader: after a crash, the reader's next access is a device fault, not an
+error with a name. Workers that share a device are small; large workers have devices of their own.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,10 @@ from itertools import combinations
 
 
 class Route(StrEnum):
-    """GLOO: between workers on CPUs. HOST: gloo, with a pinned host copy at each end that is a device. NCCL: from
-    device to device."""
+    """What carries the messages of an edge.
+
+    GLOO: between workers on CPUs. HOST: gloo, with a pinned host copy at each device. NCCL: between devices.
+    """
 
     GLOO = "gloo"
     HOST = "host"
@@ -25,9 +27,9 @@ class Route(StrEnum):
 class Site:
     """Where one worker computes.
 
-    address: of its machine. kind: torch's type of its device, "cpu" or "cuda". gpu: what no other device bears, its
-    UUID. bus: its place on its machine's PCI bus, empty if unknown. counted: the device is counted and not there, as
-    in a rehearsal: routes are chosen as if it were, and gloo carries everything.
+    address: of its machine. kind: torch's type of its device, "cpu" or "cuda". gpu: UUID of the device. bus: its
+    address on the machine's PCI bus; empty if unknown. counted: the device is only counted and does not exist. Then
+    routes are chosen as if it existed, and gloo carries everything.
     """
 
     address: str
@@ -37,9 +39,10 @@ class Site:
     counted: bool = False
 
     def shares(self, other: "Site") -> bool:
-        """Whether both are one device: the same UUID, or the same place on one machine's bus.
+        """Whether both sites are the same device: the same UUID, or the same PCI bus address on the same machine.
 
-        NCCL tells devices by host and bus alone, so that two slices of one GPU, each with a UUID, are one to it.
+        NCCL identifies devices by host and bus only. To NCCL two slices of one GPU are the same device, although each
+        has a UUID.
         """
         if "cpu" in (self.kind, other.kind):
             return False
@@ -48,7 +51,7 @@ class Site:
 
 
 def route(source: Site, target: Site) -> Route:
-    """The route between two workers, the same in both directions.
+    """The route between two workers. It is the same in both directions.
 
     >>> one, two = (Site("10.0.0.1", "cuda", gpu) for gpu in ("GPU-1", "GPU-2"))
     >>> route(one, two), route(one, one), route(one, Site("10.0.0.1"))
@@ -61,7 +64,7 @@ def route(source: Site, target: Site) -> Route:
 
 
 def route_of_group(sites: Sequence[Site]) -> Route:
-    """The route of a collective among workers: NCCL if each has a CUDA device of its own, GLOO if none has a device.
+    """The route of a collective: NCCL if each worker has its own CUDA device, GLOO if none has a device, else HOST.
 
     >>> route_of_group([Site("10.0.0.1", "cuda", gpu) for gpu in ("GPU-1", "GPU-2", "GPU-1")])
     <Route.HOST: 'host'>
@@ -74,10 +77,10 @@ def route_of_group(sites: Sequence[Site]) -> Route:
 
 
 def carrier_of_group(sites: Sequence[Site]) -> Route:
-    """What carries a collective now: the group's route, or gloo where devices are only counted."""
+    """The backend that carries a collective: the group's route, or gloo if devices are only counted."""
     return Route.GLOO if any(site.counted for site in sites) else route_of_group(sites)
 
 
 def carrier(source: Site, target: Site) -> Route:
-    """What carries messages between two workers now: their route, or gloo where devices are only counted."""
+    """The backend that carries messages between two workers: their route, or gloo if devices are only counted."""
     return Route.GLOO if source.counted or target.counted else route(source, target)

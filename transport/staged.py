@@ -1,4 +1,4 @@
-"""Messages of a worker on a device that go by the host: every value is copied between the device and host memory."""
+"""Messages of a worker on a device that go through the host. Each value is copied between device and host memory."""
 
 from typing import Any, final
 
@@ -13,11 +13,11 @@ from antiphon.transport.message import Edge, Reduction
 
 @final
 class StagedIncoming:
-    """The receiving half of an edge: what arrives in host memory is handed out on the device.
+    """The receiving half of an edge: a value that arrives in host memory is copied to the device.
 
-    One tensor on the device is enough: the next copy into it is given to the same stream as the work of its readers,
-    behind it. The host's buffer is another matter, since the network writes there on its own; so the copy out of it is
-    waited for before the link may post that buffer again. That copy is a message old by then.
+    One tensor on the device is enough. The next copy into it runs on the same stream as the readers' work, after that
+    work. The host buffer needs a wait, because the network writes to it independently. So `receive` waits for the last
+    copy before the link may post that buffer again. That copy is then one message old, and usually done.
     """
 
     def __init__(self, incoming: Incoming, edge: Edge, device: torch.device, copied: Fence | None = None) -> None:
@@ -26,7 +26,7 @@ class StagedIncoming:
         self._copied = copied or fence(device)
 
     def receive(self, round: int) -> Tensor:
-        """Wait for the message, and give the device the copy to do."""
+        """Wait for the message, and queue its copy to the device."""
         self._copied.wait()
         self._value.copy_(self._incoming.receive(round), non_blocking=True)
         self._copied.record()
@@ -39,7 +39,7 @@ class StagedIncoming:
 
 @final
 class StagedAllReduce:
-    """A sum that is formed in host memory, handed out on the device. Its buffers come round as a message's do."""
+    """A sum that is computed in host memory and copied to the device. It waits for copies as `StagedIncoming` does."""
 
     def __init__(self, total: Sum, reduction: Reduction, device: torch.device, copied: Fence | None = None) -> None:
         self._total = total
@@ -47,12 +47,12 @@ class StagedAllReduce:
         self._copied = copied or fence(device)
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Copy the term to the host, and post it."""
+        """Copy the term to the host and post it."""
         self._copied.wait()
         return self._total.contribute(round, value)
 
     def collect(self, round: int) -> Tensor:
-        """Wait for the sum, and give the device the copy to do."""
+        """Wait for the sum, and queue its copy to the device."""
         self._value.copy_(self._total.collect(round), non_blocking=True)
         self._copied.record()
         return self._value.detach()
@@ -60,10 +60,10 @@ class StagedAllReduce:
 
 @final
 class StagedLink:
-    """A link of the host, for a worker on a device.
+    """A link in host memory, for a worker on a device.
 
-    Its sending halves are the link's own. They copy a value into host memory, without `non_blocking`: such a copy from
-    a device has ended when it returns, so what is posted next is complete, and the sender may overwrite its value.
+    Its sending halves are those of the link. They copy a value into host memory without `non_blocking`. Such a copy is
+    complete when the call returns, so the message is complete, and the sender may overwrite its value.
     """
 
     def __init__(self, link: Link, device: torch.device) -> None:
@@ -78,11 +78,11 @@ class StagedLink:
         return StagedIncoming(self._link.incoming(edge, rank), edge, self._device)
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: as in `Link`
-        """A group of these workers."""
+        """A group of these workers, for their sums."""
         return self._link.replicas(workers)
 
     def total(self, reduction: Reduction, group: Any) -> StagedAllReduce:  # Any: as above
-        """A sum over a group of `replicas`."""
+        """A sum over a group made by `replicas`."""
         return StagedAllReduce(self._link.total(reduction, group), reduction, self._device)
 
     def greet(self, ranks: dict[str, int]) -> None:
@@ -96,9 +96,9 @@ class StagedLink:
 
 @final
 class StagedChannel:
-    """A channel of the host, for a worker on a device: values are copied at its door, and the copies waited for.
+    """A channel in host memory, for a worker on a device. A call copies its value and returns when the copy is done.
 
-    For channels that make frames or copies of their own; an edge of a process group goes by `StagedIncoming` instead.
+    It is for channels that make their own frames or copies. Edges of a process group use `StagedIncoming`.
     """
 
     def __init__(self, channel: Channel, device: torch.device) -> None:
@@ -109,19 +109,19 @@ class StagedChannel:
         self._channel.open()
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Copy the value to the host, and send it; see `Channel.send`."""
+        """Copy the value to the host and send it; see `Channel.send`."""
         return self._channel.send(edge, round, value.detach().cpu())
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Receive, and copy to the device; see `Channel.receive`."""
+        """Receive the value and copy it to the device; see `Channel.receive`."""
         return self._channel.receive(edge, round).to(self._device, copy=True)
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Copy the term to the host, and contribute it; see `Channel.contribute`."""
+        """Copy the term to the host and contribute it; see `Channel.contribute`."""
         return self._channel.contribute(reduction, round, value.detach().cpu())
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Collect, and copy to the device; see `Channel.collect`."""
+        """Collect the sum and copy it to the device; see `Channel.collect`."""
         return self._channel.collect(reduction, round).to(self._device, copy=True)
 
     def settle(self) -> None:
@@ -134,5 +134,5 @@ class StagedChannel:
 
 
 def onto(channel: Channel, device: torch.device) -> Channel:
-    """The channel for a worker on this device: itself on the CPU."""
+    """The channel for a worker on this device: `channel` itself for the CPU, else a `StagedChannel` around it."""
     return channel if device.type == "cpu" else StagedChannel(channel, device)

@@ -1,4 +1,4 @@
-"""The contract of a channel as functions that anyone can run on an implementation of their own."""
+"""The contract of a channel, as functions that anyone can run on their own implementation."""
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +23,13 @@ _SHAPES = ((), (0,), (3, 0, 2), (1,), (7, 3, 5), (64, 33))
 
 @dataclass(frozen=True)
 class Pair:
-    """Two channels to be tested, not yet open, and the means to disturb them.
+    """Two channels to test, not yet open, and the means to disturb them.
 
-    source: the channel of worker "Alice"; target: that of worker "Bob";
-    forge: bring a message of any tag to an edge of Bob's, past all checks of the sender;
-    kill: make Alice's end go away, in a way that the target is to notice;
-    ordered: messages of one worker to another are received in the order of sending, whatever their edges. A schedule
-    keeps to that: a transfer is one step of its order. NCCL needs it.
+    source: the channel of worker "Alice". target: that of worker "Bob".
+    forge: delivers a message with any tag on an edge to Bob, without the sender's checks.
+    kill: ends Alice's side, in a way that Bob's channel must notice.
+    ordered: messages from one worker to another are received in the order of sending, for all edges together. A
+    schedule keeps to that, because each transfer has one position in its order. NCCL needs it.
     """
 
     source: Channel
@@ -40,11 +40,11 @@ class Pair:
 
 
 MakePair: TypeAlias = Callable[[Session, Sequence[Edge]], Pair]
-"""`make_pair(session, edges)`: the channels of Alice and Bob, new ones at every call."""
+"""`make_pair(session, edges)`: the channels of Alice and Bob, new at every call."""
 
 
 def check_channel(make_pair: MakePair) -> None:
-    """Hold a kind of channel to every law. Raises AssertionError naming what does not hold."""
+    """Check a kind of channel against every law. Raises AssertionError naming what does not hold."""
     for law in LAWS:
         law(make_pair)
 
@@ -52,14 +52,14 @@ def check_channel(make_pair: MakePair) -> None:
 def edge(
     number: int = 0, shape: tuple[int, ...] = (4,), dtype: torch.dtype = torch.float32, back: bool = False
 ) -> Edge:
-    """An edge from Alice to Bob, or back."""
+    """An edge from Alice to Bob, or from Bob to Alice if `back` is true."""
     source, target = ("Bob", "Alice") if back else ("Alice", "Bob")
     phase = Phase.RESPONSE if back else Phase.QUERY
     return Edge(number, f"{source}.{number} -> {target}", source, target, phase, "zeroth", dtype, shape)
 
 
 def sample(edge: Edge, seed: int = 0) -> Tensor:
-    """A value of this edge: random bits, so that nothing but the exact bytes will do."""
+    """A random value for this edge, so that only the exact bytes pass a comparison."""
     generator = torch.Generator().manual_seed(seed)
     if edge.dtype.is_floating_point:
         return torch.randn(edge.shape, generator=generator).to(edge.dtype)
@@ -68,13 +68,13 @@ def sample(edge: Edge, seed: int = 0) -> Tensor:
 
 
 def same_bits(left: Tensor, right: Tensor) -> bool:
-    """Equal type and equal bytes."""
+    """Whether two tensors have the same dtype, shape and elements."""
     return left.dtype == right.dtype and left.shape == right.shape and torch.equal(left, right)
 
 
 @contextmanager
 def opened(pair: Pair) -> Iterator[Pair]:
-    """Open both ends, in two threads because each may wait for the other; close both at the end."""
+    """Open both channels, in two threads because each may wait for the other. Close both at the end."""
     try:
         with ThreadPoolExecutor(2) as threads:
             for opening in [threads.submit(channel.open) for channel in (pair.source, pair.target)]:
@@ -87,7 +87,7 @@ def opened(pair: Pair) -> Iterator[Pair]:
 
 @contextmanager
 def refusal(kind: type[AntiphonError], text: str) -> Iterator[None]:
-    """Expect an error of exactly this kind and text; a text that ends in "..." fixes the beginning only."""
+    """Expect an error of exactly this class and text. If `text` ends in "...", only the beginning is compared."""
     try:
         yield
     except AntiphonError as error:
@@ -99,7 +99,7 @@ def refusal(kind: type[AntiphonError], text: str) -> Iterator[None]:
 
 
 def law_every_type_arrives_bit_by_bit(make_pair: MakePair) -> None:
-    """All dtypes, odd shapes; what is received is contiguous and aligned."""
+    """Values of all dtypes and of unusual shapes arrive unchanged, contiguous and aligned."""
     types = [(dtype, shape) for dtype in DTYPES for shape in _SHAPES]
     edges = [edge(number, shape, dtype) for number, (dtype, shape) in enumerate(types)]
     with opened(make_pair(SESSION, edges)) as pair:
@@ -111,7 +111,7 @@ def law_every_type_arrives_bit_by_bit(make_pair: MakePair) -> None:
 
 
 def law_what_is_put_on_the_way_is_told_and_does_not_vary(make_pair: MakePair) -> None:
-    """`send` returns as many bytes as the value has, and what is around them: the same in every round."""
+    """`send` returns the bytes of the value and of what surrounds it. The latter is the same in every round."""
     wide, empty = edge(0, (3, 5)), edge(1, (0,))
     with opened(make_pair(SESSION, [wide, empty])) as pair:
         around = set()
@@ -124,7 +124,7 @@ def law_what_is_put_on_the_way_is_told_and_does_not_vary(make_pair: MakePair) ->
 
 
 def law_rounds_arrive_in_order_both_ways(make_pair: MakePair) -> None:
-    """A call and its answer, round after round."""
+    """A message and its reply arrive, round after round."""
     there, back = edge(3), edge(9, back=True)
     with opened(make_pair(SESSION, [there, back])) as pair:
         for round in range(20):
@@ -137,7 +137,7 @@ def law_rounds_arrive_in_order_both_ways(make_pair: MakePair) -> None:
 
 
 def law_edges_do_not_wait_for_each_other(make_pair: MakePair) -> None:
-    """All are sent before any is received; and they are received in another order, unless the channel is ordered."""
+    """All messages are sent before any is received, and received in another order unless the channel is ordered."""
     edges = [edge(number, (number + 1,)) for number in range(6)]
     with opened(make_pair(SESSION, edges)) as pair:
         for each in edges:
@@ -147,7 +147,7 @@ def law_edges_do_not_wait_for_each_other(make_pair: MakePair) -> None:
 
 
 def law_a_sent_value_is_the_senders_again(make_pair: MakePair) -> None:
-    """The sender overwrites its tensor as soon as `send` returns; a transposed view is sent as it reads."""
+    """The sender may overwrite its tensor when `send` has returned. A transposed view is sent as it reads."""
     wide = edge(0, (300, 200))
     with opened(make_pair(SESSION, [wide])) as pair:
         value = sample(wide)
@@ -159,7 +159,7 @@ def law_a_sent_value_is_the_senders_again(make_pair: MakePair) -> None:
 
 
 def law_a_received_value_lasts_until_the_next(make_pair: MakePair) -> None:
-    """A sender that runs ahead does not overwrite what the receiver is reading."""
+    """A sender that runs ahead does not overwrite the value that the receiver is reading."""
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         pair.source.send(only, 0, sample(only, 0))
@@ -172,7 +172,7 @@ def law_a_received_value_lasts_until_the_next(make_pair: MakePair) -> None:
 
 
 def law_a_sender_runs_ahead_but_not_for_ever(make_pair: MakePair) -> None:
-    """Two messages leave before any is received; one that nobody takes is waited for, up to the deadline."""
+    """Two messages leave before any is received. Later sends wait, up to the deadline, if none is received."""
     only = edge(dtype=torch.float64, shape=(50_000,))
     with opened(make_pair(_HASTY, [only])) as pair:
         for round in (0, 1):
@@ -187,7 +187,7 @@ def law_a_sender_runs_ahead_but_not_for_ever(make_pair: MakePair) -> None:
 
 
 def law_gradients_stay_at_home(make_pair: MakePair) -> None:
-    """A value in a graph of derivatives travels without it, and a reader may start its own."""
+    """A value with an autograd graph is sent without the graph. The receiver may start a graph of its own."""
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         for round in range(3):
@@ -202,7 +202,7 @@ def law_gradients_stay_at_home(make_pair: MakePair) -> None:
 
 
 def law_a_value_of_another_type_is_refused(make_pair: MakePair) -> None:
-    """Nothing of it is sent: the right value follows on the same edge and round."""
+    """A value of another type is refused and not sent: the right value can follow on the same edge and round."""
     only = edge(shape=(4, 3))
     text = (
         "worker 'Alice' was to send float32[4, 3] on edge 'Alice.0 -> Bob' to worker 'Bob'; arrived {}. "
@@ -218,7 +218,7 @@ def law_a_value_of_another_type_is_refused(make_pair: MakePair) -> None:
 
 
 def law_a_duplicate_is_refused(make_pair: MakePair) -> None:
-    """A message of a round that was already played, brought where the next round is expected."""
+    """A message of an earlier round is refused when the next round is expected."""
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         for _ in range(2):
@@ -229,7 +229,7 @@ def law_a_duplicate_is_refused(make_pair: MakePair) -> None:
 
 
 def law_an_early_message_is_refused(make_pair: MakePair) -> None:
-    """A round was left out."""
+    """A message is refused if the one of the round before it was never sent."""
     only = edge()
     text = "A message before it was lost or skipped: restore all workers from the same checkpoint."
     with opened(make_pair(SESSION, [only])) as pair:
@@ -239,7 +239,7 @@ def law_an_early_message_is_refused(make_pair: MakePair) -> None:
 
 
 def law_forged_messages_are_refused(make_pair: MakePair) -> None:
-    """Old and future generations, other grammars, other edges, other phases; each names both sides and the remedy."""
+    """Messages of other generations, grammars, edges and phases are refused, with both workers and the remedy."""
     right = Tag.of(SESSION, edge(), 5)
     forgeries = (
         (right._replace(generation=1), "late", _OLD),
@@ -257,7 +257,7 @@ def law_forged_messages_are_refused(make_pair: MakePair) -> None:
 
 
 def law_a_wait_ends_at_the_deadline(make_pair: MakePair) -> None:
-    """Who waited for whom, on which edge and round."""
+    """The error names the waiting worker, its peer, the edge and the round."""
     only = edge()
     text = (
         "worker 'Bob' waited 0.5 s for 'Alice' to send on edge 'Alice.0 -> Bob' (query phase, round 12). "
@@ -268,7 +268,7 @@ def law_a_wait_ends_at_the_deadline(make_pair: MakePair) -> None:
 
 
 def law_a_peer_that_is_gone_is_named(make_pair: MakePair) -> None:
-    """The wait ends long before the deadline."""
+    """If the peer is gone, the wait ends long before the deadline, and the error names the peer."""
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         pair.source.send(only, 0, sample(only))
@@ -282,7 +282,7 @@ def law_a_peer_that_is_gone_is_named(make_pair: MakePair) -> None:
 
 
 def law_only_own_edges_can_be_used(make_pair: MakePair) -> None:
-    """Neither an edge of others, nor one's own in the wrong direction, nor any after closing."""
+    """A worker cannot use another worker's end of an edge, or any edge after closing."""
     only = edge()
     text = (
         "worker {!r} cannot {} on edge 'Alice.0 -> Bob' (number 0, from 'Alice' to 'Bob'): its channel is not open, or "
@@ -319,4 +319,4 @@ def _refusal_text(kind: str, round: int, arrived: Tag, remedy: str) -> str:
 LAWS: tuple[Callable[[MakePair], None], ...] = tuple(
     law for name, law in sorted(globals().items()) if name.startswith("law_")
 )
-"""Every law, for a test that is to report them one by one."""
+"""Every law, for a test that reports them separately."""

@@ -1,1 +1,1 @@
-"""A grammar and a placement compiled to a schedule: data, which imports neither Ray nor sockets."""
+"""Compiles a grammar and a placement to a schedule. Everything here is data: it imports neither Ray nor sockets."""

@@ -1,4 +1,4 @@
-"""Everything that a worker must know to play its part of a run: pure data, sent once."""
+"""Everything that a worker must know to play its part of a run, as data that is sent once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ from antiphon.grammars.typed import typed
 
 @dataclass(frozen=True)
 class Assignment:
-    """A grammar, where it is played, in which order, with whose agents, from which seed, with how many threads.
+    """All of a run's settings: grammar, placement, schedule, agents, seed, threads.
 
-    threads: torch's, on every worker; kernels may sum in another order with another number of them.
-    record: whether every worker notes when it plays what (`Played.recording`).
-    state: the settings of torch that everyone plays with; those of the process that makes the assignment.
+    agents: one for each player. threads: torch's number of threads on every worker; another number may change the order
+    of sums in kernels. record: whether every worker records when it plays each action (`Played.recording`). state:
+    torch's settings for all workers, taken from the process that makes the assignment.
     """
 
     grammar: Grammar
@@ -44,12 +44,12 @@ def assign(
     order: StepOrder | None = None,
     record: bool = False,
 ) -> Assignment:
-    """An assignment, compiled.
+    """Compile an assignment.
 
-    agents: one per player, or one for all; Adam with torch's own arguments where none is given.
-    placement: everyone on one worker where none is given. order: split where several workers wait for each other,
-    plain on one, unless given. record: have every worker note when it plays what.
-    Raises PlacementError for an agent of somebody who is no player.
+    agents: one per player, or one for all. The default is Adam with torch's own arguments.
+    placement: the default is one worker for all. order: the default is SPLIT with several workers, else PLAIN. record:
+    whether every worker records when it plays each action.
+    Raises PlacementError for an agent whose player does not exist.
     """
     players = [player.name for player in grammar.query.players]
     if agents is None or isinstance(agents, AgentSpecification):

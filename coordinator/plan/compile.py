@@ -1,4 +1,4 @@
-"""From a grammar and a placement to a schedule."""
+"""Compiles a grammar and a placement to a schedule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ from antiphon.transport.message import Edge, Phase, Reduction
 
 
 class StepOrder(StrEnum):
-    """How a round's responses are ordered. The numbers are the same."""
+    """The order of a round's responses (see `compile_schedule`). The order does not change the results."""
 
     PLAIN = "plain"
     SPLIT = "split"
@@ -48,21 +48,22 @@ def compile_schedule(
     cadences: Mapping[str, Cadence] | None = None,
     order: StepOrder = StepOrder.PLAIN,
 ) -> Schedule:
-    """Every query in Q's order, every response in R's, every move, every clone.
+    """Every query in Q's order, every response in R's order, every move, then every clone that follows.
 
-    cadences: the moves' cadence per player; every round for the others. A transfer stands right before the step that
-    first needs its value on that worker. A response that nobody's cadence needs in a round is not computed in it.
-    order: PLAIN computes both outputs of operator `*` at once; SPLIT what goes upstream to another worker first, and
-    the player's own part while others work on that (the essay's two outputs, section 2).
+    cadences: the rounds in which each player moves; every round by default. A transfer stands directly before the step
+    that first needs its value on that worker. A response is left out in rounds in which no player needs it.
+    order: PLAIN computes both outputs of operator `*` at once. SPLIT first computes the output that goes upstream to
+    another worker. The player's own gradient is computed while that worker continues (the essay's two outputs, section
+    2).
     """
     return _Compiler(grammar, placement, cadences or {}, order).compile()
 
 
 class _Compiler:
-    """Appends steps in order, and a transfer wherever a step needs a value that its worker doesn't hold yet.
+    """Appends steps in order, and a transfer whenever a step needs a value that its worker does not hold yet.
 
-    A node that replicas divide among them is a step of each; `shares` tells who holds which share of a value that was
-    made so, `terms` which of these values are sums.
+    A node that is divided among replicas becomes one step on each. `shares`: the workers that hold the shares of such a
+    value. `terms`: those of these values whose shares are terms of a sum.
     """
 
     def __init__(
@@ -115,7 +116,10 @@ class _Compiler:
         self._note(writes, group, when)
 
     def _respond(self, node: ResponseNode) -> tuple[Respond, ...]:
-        """Append a node of R. Deliveries to replicas are returned: they may wait for sums while others respond."""
+        """Append a node of R. Deliveries to replicas are returned, to be appended last.
+
+        They wait for sums; meanwhile other responses are computed.
+        """
         when = self.response_when[node.name]
         reads = tuple(Slot(Phase.RESPONSE, port) for port in node.inputs)
         if isinstance(node, Tap):
@@ -142,7 +146,7 @@ class _Compiler:
         return ()
 
     def _dividers(self, node: ResponseNode, reads: Sequence[Slot]) -> tuple[str, ...]:
-        """Who computes a share each of this node of R; nobody where it is computed at one place."""
+        """The workers that each compute a share of this node of R; empty if it is computed on one worker only."""
         if isinstance(node, Product):
             return self.divided.get(node.of, ())
         if not (isinstance(node, Tap) or (isinstance(node, Map) and share_by_share(node))):
@@ -166,7 +170,7 @@ class _Compiler:
         return self.order is StepOrder.SPLIT and any(self._place(reader, step) != step.worker for reader in readers)
 
     def _place(self, reader: ResponseNode, step: Respond) -> str:
-        """Where a reader of what this step makes is computed."""
+        """The worker that computes a reader of this step's values."""
         group = self.divided.get(reader.of, ()) if isinstance(reader, Product) else ()
         share = step.writes[0].share
         return group[share.index] if share and len(group) == share.of else self.place_of[reader.name]
@@ -189,7 +193,7 @@ class _Compiler:
         for slot in step.writes:
             self.when[slot] = step.when
             self.held.add((slot, step.worker))
-            if not isinstance(step, Join):  # what is put together again, others put together themselves
+            if not isinstance(step, Join):  # each worker joins the shares itself
                 self.writer[slot] = step.worker
 
     def _bring(self, slot: Slot, worker: str) -> None:
@@ -223,7 +227,7 @@ class _Compiler:
             self.steps.append(Contribute(reduction, worker, (replace(slot, share=share),), when))
 
     def _sum(self, slot: Slot) -> None:
-        """Everybody collects at once: the bits are everybody's, and no sum is left lying."""
+        """Append a collect on every replica at once, so that all have the same bits and no sum stays uncollected."""
         if slot in self.writer:
             return
         self._contribute(slot)
@@ -249,7 +253,7 @@ class _Compiler:
         return (behind - first, *shape[1:])
 
     def _shares_of(self, reads: Sequence[Slot], share: Share) -> tuple[Slot, ...]:
-        """What one replica needs of these values: its slice, its term, or all of what has no batch."""
+        """The slots that one replica reads: its share of each divided value, and the whole of a value without batch."""
         divided = (self._batch(slot) is not None or slot in self.terms for slot in reads)
         return tuple(
             replace(slot, share=share) if is_divided else slot for slot, is_divided in zip(reads, divided, strict=True)
@@ -295,7 +299,7 @@ def _written(node: ResponseNode) -> tuple[Slot, ...]:
 
 
 def _response_times(grammar: Grammar, cadences: Mapping[str, Cadence]) -> Mapping[str, When]:
-    """When each node of R is computed: its passes play, and some player that it leads to moves."""
+    """The rounds in which each node of R is computed: its query passes play, and a player that depends on it moves."""
     nodes = grammar.response.nodes
     playing: dict[str, When] = {}
     for node in nodes:

@@ -1,4 +1,4 @@
-"""Whether the examples of a batch influence each other: found by trying, so that it holds for any module."""
+"""Whether the examples of a batch influence each other. It is found by trial, so that it works for any module."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,20 +18,20 @@ from antiphon.grammars.states import same_states
 from antiphon.grammars.types import Batch, EdgeType, Sizes
 
 _KINDS = "normal", "unit"
-"""Of the values that a function is tried on, until it takes one: rows that are all zero would tell nothing."""
+"""Kinds of values to try a function on, in this order, until it accepts one. Rows of zeros would show nothing."""
 
-_TOLERANCE = 1e-3  # relative: a product of few rows may be computed by another kernel than one of many
+_TOLERANCE = 1e-3  # relative: kernels may differ with the number of rows
 
 
 def coupling(
     function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes, device: torch.device | None = None
 ) -> str:
-    """How `function` couples the examples of a batch, in words; empty if each is played by itself.
+    """How `function` couples the examples of a batch, in words; empty if it treats each example separately.
 
-    It is played on a random batch of the declared size, all at once and in two halves. asked: the types of its inputs.
-    A module is played as in training, except that nothing is dropped out; what it keeps is left as it was. What draws
-    random numbers of its own is taken to couple: two halves do not draw what the whole draws. device: where it
-    computes, the CPU if not said.
+    The function is called on a random batch of the declared size, and then on its two halves. A module is called in its
+    current mode, but without dropout, and its state is restored. A function that draws random numbers counts as
+    coupling, because the halves get other numbers than the whole.
+    asked: types of the inputs. device: where the function computes; the CPU by default.
     """
     if isinstance(function, nn.Module):
         for name, module in function.named_modules():
@@ -43,7 +43,7 @@ def coupling(
             inputs = [draw(values, kind, sizes).to(device or torch.device("cpu")) for kind in asked]
         try:
             return _coupling(function, inputs, asked)
-        except FOREIGN as error:  # any function may refuse these inputs in its own way
+        except FOREIGN as error:  # any exception: foreign code may refuse these inputs
             shapes = ", ".join(str(tuple(value.shape)) for value in inputs)
             found = f"it could not be tried on {shapes} and on its halves ({type(error).__name__}: {error})"
     return found
@@ -70,7 +70,7 @@ def _has_batch(kind: EdgeType) -> bool:
 
 
 def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], State]:
-    """What it plays, and what it keeps afterwards."""
+    """The outputs of the function, and the state that it keeps afterwards, without parameters."""
     with forked(), torch.enable_grad(), _left_alone(function):
         played = function(*inputs)
         state = module_state(function) if isinstance(function, nn.Module) else {}
@@ -80,7 +80,7 @@ def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple
 
 @contextmanager
 def _left_alone(function: Callable[..., Any]) -> Iterator[None]:
-    """Dropout off inside; state and modes as before afterwards."""
+    """Inside, dropout is off. Afterwards the module's state and modes are as before."""
     if not isinstance(function, nn.Module):
         yield
         return

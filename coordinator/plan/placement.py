@@ -1,4 +1,4 @@
-"""Who lives where: players, oracles and losses onto workers. A value; nothing is started here."""
+"""Placement: which worker hosts each player, oracle and loss. A value; nothing is started here."""
 
 import functools
 from collections import Counter
@@ -16,7 +16,7 @@ from antiphon.grammars.typed import typed
 
 
 class Strategy(StrEnum):
-    """How workers are laid onto machines, as Ray's placement groups name it."""
+    """How workers are distributed over machines. The names are those of Ray's placement groups."""
 
     PACK = "pack"
     SPREAD = "spread"
@@ -24,7 +24,7 @@ class Strategy(StrEnum):
 
 
 class Precision(StrEnum):
-    """In which arithmetic a player's operator is computed (`torch.autocast`); edges keep their declared dtypes."""
+    """The arithmetic in which a player's operator computes (`torch.autocast`). Edges keep their declared dtypes."""
 
     DECLARED = "declared"
     BFLOAT16 = "bfloat16"
@@ -33,10 +33,11 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """What one worker asks of the cluster, in Ray's units: logical CPUs, GPUs (a fraction shares one), own resources.
+    """The resources that one worker asks of the cluster, in Ray's units.
 
-    node: the address of a machine, or the labels that its Ray node must carry; empty for any.
-    runtime_env: of the worker's process, as JSON (its own pip packages, for one); empty for the run's.
+    num_cpus: logical CPUs. num_gpus: GPUs; a fraction shares one. resources: custom resources.
+    node: address of a machine, or labels that its Ray node must have; empty for any node.
+    runtime_env: of the worker's process, as JSON (for example its pip packages); empty for the run's own.
     """
 
     num_cpus: float = 0.0
@@ -49,17 +50,17 @@ class WorkerResources:
 @typed
 @dataclass(frozen=True)
 class Placement:
-    """Workers in a fixed order, each with the players, oracles and losses that it hosts, and what they are given.
+    """The workers in a fixed order, with the players, oracles and losses that each hosts, and their resources.
 
-    A clone lives with its player; a parameterless operator lives with its first consumer.
-    agents: players whose agent lives on another worker than their operator, with that worker: gradients and parameters
-    of such a player travel as messages.
-    resources: what workers ask of the cluster; nothing where none is named. strategy: how they are laid onto machines.
-    replicas: workers that are there k times, `worker`, `worker#1`, ...: each plays a slice of every batch, and what
-    their players hear is summed over them. They host players only. sharded: players whose replicas hold a part of the
-    parameters each. coupled: players whose examples may influence each other within a batch (batch norm) though it is
-    split. precision: of players.
-    logical_gpus: GPUs are counted and nothing more: a rehearsal where there are none; everything computes on CPUs.
+    A clone lives with its player. An operator without parameters lives with its first consumer.
+    agents: the worker of a player's agent, if it is not the operator's. Gradients and parameters are then messages.
+    resources: what workers ask of the cluster; nothing by default. strategy: how they are distributed over machines.
+    replicas: number k of copies of a worker, named `worker`, `worker#1`, ... Each plays a slice of every batch, and
+    gradients are summed over them. They host only players.
+    sharded: players whose replicas each hold a shard of the parameters.
+    coupled: players whose batch may be split although its examples influence each other (batch norm).
+    precision: of players; the declared dtypes by default.
+    logical_gpus: GPUs are only counted, for a trial on machines without any; everything computes on CPUs.
     """
 
     workers: tuple[tuple[str, tuple[str, ...]], ...]
@@ -98,17 +99,17 @@ class Placement:
 
     @functools.cached_property
     def host_of(self) -> Mapping[str, str]:
-        """The worker of each player, oracle and loss; of several replicas, the first."""
+        """The worker of each player, oracle and loss. For replicas: the first of them."""
         return {hosted: worker for worker, hosts in self.workers for hosted in hosts}
 
     @functools.cached_property
     def agent_of(self) -> Mapping[str, str]:
-        """The worker of each player's agent, where it is not the operator's own."""
+        """The worker of each agent that does not live on its operator's worker, by player."""
         return {player: worker for player, worker in self.agents if self.host_of.get(player) != worker}
 
     @functools.cached_property
     def replicas_of(self) -> Mapping[str, tuple[str, ...]]:
-        """All workers that do what a worker of `workers` does, itself first."""
+        """The replicas of each worker of `workers`, the worker itself first."""
         counts = dict(self.replicas)
         return {
             worker: (worker, *(f"{worker}#{index}" for index in range(1, counts.get(worker, 1))))
@@ -117,12 +118,12 @@ class Placement:
 
     @functools.cached_property
     def replicated(self) -> frozenset[str]:
-        """Every worker that is one of several replicas."""
+        """All workers that have replicas, and these replicas."""
         return frozenset(each for group in self.replicas_of.values() if len(group) > 1 for each in group)
 
     @functools.cached_property
     def resources_of(self) -> Mapping[str, WorkerResources]:
-        """What each worker is given, replicas included."""
+        """The resources of each worker, including replicas."""
         demands = dict(self.resources)
         return {
             each: demands.get(worker, WorkerResources()) for worker, group in self.replicas_of.items() for each in group
@@ -130,13 +131,13 @@ class Placement:
 
     @functools.cached_property
     def hosts_on(self) -> Mapping[str, tuple[str, ...]]:
-        """Whom each worker hosts, replicas included."""
+        """The players, oracles and losses that each worker hosts, including replicas."""
         hosts = dict(self.workers)
         return {each: hosts[worker] for worker, group in self.replicas_of.items() for each in group}
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """The workers, replicas included, in order: a worker's position is its rank."""
+        """All workers in order, including replicas. The position of a worker is its rank."""
         return tuple(each for worker, _ in self.workers for each in self.replicas_of[worker])
 
     def __repr__(self) -> str:
@@ -155,7 +156,7 @@ def _refuse_repeated(names: list[str]) -> None:
 
 
 def hosted(grammar: Grammar) -> tuple[str, ...]:
-    """Everyone who gets a place: oracles, players and losses, in the order in which Q first asks them."""
+    """The names that a placement must place: oracles, players and losses, in the order in which Q first asks them."""
     kinds = (Kind.ORACLE, Kind.PLAYER, Kind.LOSS)
     asked = [
         node.owner if node.kind is not Kind.LOSS else node.name for node in grammar.query.nodes if node.kind in kinds
@@ -165,10 +166,10 @@ def hosted(grammar: Grammar) -> tuple[str, ...]:
 
 @typed
 def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping[str, str] | None = None) -> Placement:
-    """The default: a worker per player, oracle and loss, named like it.
+    """The default placement on Ray: one worker per player, oracle and loss, with the same name.
 
-    Sharing is explicit: each group of `fuse` shares one worker, named after its first member.
-    agents: player -> worker of its agent; an unknown worker is added.
+    fuse: groups of names; each group shares one worker, named after its first member. agents: the worker of a player's
+    agent, by player. A worker that does not exist is added.
     """
     everyone = hosted(grammar)
     leader = {name: name for name in everyone}
@@ -188,12 +189,12 @@ def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping
 
 @typed
 def together(grammar: Grammar, worker: str = "inline") -> Placement:
-    """Everyone on one worker: no message travels."""
+    """Place everything on one worker, so that no message travels."""
     return Placement(((worker, hosted(grammar)),))
 
 
 def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
-    """The worker of every node of Q. Raises PlacementError when somebody has no place."""
+    """The worker of every node of Q. Raises PlacementError if a name has no place, or a place has an unknown name."""
     players = [player.name for player in grammar.query.players]
     _refuse_unknown(grammar, placement.host_of, hosted(grammar))
     for names in (dict(placement.agents), placement.sharded, placement.coupled, dict(placement.precision)):
@@ -203,7 +204,10 @@ def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
 
 
 def _refuse_what_cannot_be_split(placement: Placement, players: Sequence[str]) -> None:
-    """Only players may be there several times: an oracle has one state, a loss is one mean over the batch."""
+    """Raise PlacementError for replicas of an oracle or a loss, and for a sharded player without replicas.
+
+    An oracle has one state, and a loss is one mean over the batch.
+    """
     replicated = {worker for worker, count in placement.replicas if count > 1}
     for name, worker in placement.host_of.items():
         if worker in replicated and name not in players:

@@ -1,4 +1,4 @@
-"""Which nodes of a grammar replicas divide among them, and how; refused where a batch cannot be divided."""
+"""Which nodes of a grammar are divided among replicas, and how. Raises an error if a batch cannot be divided."""
 
 from collections.abc import Iterable, Mapping
 
@@ -14,17 +14,19 @@ from antiphon.grammars.response import Map, Product
 from antiphon.grammars.types import Batch, EdgeType, Sizes
 
 SHARE_BY_SHARE = (negate, add, scale, fixed_matrix)
-"""Maps that may be computed on each share by itself, slice of a batch or term of a sum: they are linear, and look at
-one example at a time."""
+"""Maps that may be applied to each share separately (a slice of the batch, or a term of a sum).
+
+They are linear, and act on each example separately.
+"""
 
 
 def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, ...]]:
-    """The nodes of Q that several workers play, each a slice of the batch, with those workers.
+    """The nodes of Q that several workers play, each with a slice of the batch, and these workers.
 
-    A node of a replicated player is divided if its batch has a row for each replica; one that is not, and whose
-    parameters nobody asks about, is played by the first replica alone. So is a parameterless operator that lives with
-    the player, if it couples the examples of a batch.
-    Raises PlacementError for a node that is learned from and cannot be divided.
+    A node of a replicated player is divided if its batch has at least one row for each replica. If it cannot be
+    divided, and R does not ask for its parameters' gradient, the first replica plays it alone. The same holds for a
+    parameterless operator that lives with the player and couples the examples of a batch.
+    Raises PlacementError for a node that cannot be divided and whose parameters are learned.
     """
     query, found, places = grammar.query, {}, homes(grammar.query)
     learned = {each.of for each in grammar.response.nodes if isinstance(each, Product) and each.parameters}
@@ -46,7 +48,7 @@ def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, .
 
 
 def batch_of(kind: EdgeType, sizes: Sizes) -> int | None:
-    """Rows of the batch that values of this type have; None if they have no batch.
+    """The number of rows in the batch of values of this type; None if they have no batch.
 
     >>> batch_of(EdgeType((Batch(factor=2), 3)), {"batch": 4}), batch_of(EdgeType((3,)), {})
     (8, None)
@@ -55,7 +57,7 @@ def batch_of(kind: EdgeType, sizes: Sizes) -> int | None:
 
 
 def _couples(grammar: Grammar, node: Node) -> bool:
-    assert node.operator is not None  # Q's operators carry one
+    assert node.operator is not None  # Q's operators have one
     asked = [grammar.query.type_of(port) for port in node.inputs]
     return bool(coupling(make_operator(node.operator), asked, grammar.query.sizes))
 
@@ -84,5 +86,5 @@ def _told(sizes: Iterable[int]) -> str:
 
 
 def share_by_share(node: Map) -> bool:
-    """Whether a map may be computed on each share by itself."""
+    """Whether a map may be applied to each share separately."""
     return node.operation.target in SHARE_BY_SHARE

@@ -1,4 +1,4 @@
-"""The schedule: one totally ordered list of steps that a grammar and a placement compile to. Data: it does nothing."""
+"""The schedule of a round: a totally ordered list of steps, compiled from a grammar and a placement. Only data."""
 
 import functools
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from antiphon.transport.message import Edge, Phase, Reduction
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one of several replicas has of a value: a slice of its batch, or (of parameters' gradients) one term of it.
+    """The share of a value that one of several replicas has: a slice of its batch, or one term of a sum of gradients.
 
     >>> [Share(index, 3).rows(8) for index in range(3)]
     [(0, 2), (2, 5), (5, 8)]
@@ -24,15 +24,15 @@ class Share:
     of: int
 
     def rows(self, batch: int) -> tuple[int, int]:
-        """The first row of this slice, and the one behind its last."""
+        """The first row of this slice, and the row after its last."""
         return self.index * batch // self.of, (self.index + 1) * batch // self.of
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Where a value is kept during a round: a port of Q, of R, or (phase MOVE) a player's parameters.
+    """The place of a value during a round: a port of Q, a port of R, or (phase MOVE) the parameters of a player.
 
-    share: of a replica; None for the whole value.
+    share: the share of one replica; None for the whole value.
     """
 
     phase: Phase
@@ -41,7 +41,7 @@ class Slot:
 
     @property
     def whole(self) -> "Slot":
-        """The same value, undivided."""
+        """The slot of the whole value."""
         return Slot(self.phase, self.port)
 
     def __repr__(self) -> str:
@@ -53,7 +53,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Query:
-    """A node of Q is asked, on one worker."""
+    """Query a node of Q on one worker."""
 
     node: str
     worker: str
@@ -65,7 +65,7 @@ class Query:
 
 
 class Part(StrEnum):
-    """Which outputs of operator `*` a step computes: upstream first, since somebody there is waiting."""
+    """The outputs of operator `*` that a step computes. UPSTREAM comes first, since other workers wait for it."""
 
     WHOLE = "whole"
     UPSTREAM = "upstream"
@@ -74,7 +74,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True)
 class Respond:
-    """A node of R is computed, or a part of it, on one worker. A delivery writes nothing: its agent hears."""
+    """Compute a node of R, or one part of it, on one worker. A delivery writes no slot: the agent hears the message."""
 
     node: str
     worker: str
@@ -88,7 +88,7 @@ class Respond:
 
 @dataclass(frozen=True)
 class Transfer:
-    """A value travels from one worker to another; the send and the receive stand at this one position."""
+    """Send a value from one worker to another. Send and receive both have this position in the schedule."""
 
     edge: Edge
     slot: Slot
@@ -97,18 +97,18 @@ class Transfer:
 
     @property
     def phase(self) -> Phase:
-        """The phase of its edge."""
+        """The phase of the edge."""
         return self.edge.phase
 
     @property
     def workers(self) -> tuple[str, str]:
-        """Who sends, who receives."""
+        """The sender and the receiver."""
         return self.edge.source, self.edge.target
 
 
 @dataclass(frozen=True)
 class Move:
-    """A player's agent moves, after all responses of the round."""
+    """Let a player's agent move. Moves come after all responses of the round."""
 
     player: str
     worker: str
@@ -120,7 +120,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Install:
-    """The operator of a player whose agent lives elsewhere takes up the parameters that arrived."""
+    """Give a player's operator the parameters that arrived from its agent on another worker."""
 
     player: str
     worker: str
@@ -132,7 +132,7 @@ class Install:
 
 @dataclass(frozen=True)
 class Follow:
-    """A clone follows its player, after the moves."""
+    """Let a clone follow its player, after the moves."""
 
     clone: str
     worker: str
@@ -144,7 +144,7 @@ class Follow:
 
 @dataclass(frozen=True)
 class Cut:
-    """A slice of a value's batch is taken, for a replica."""
+    """Take one replica's slice of a value's batch."""
 
     worker: str
     reads: tuple[Slot, ...]
@@ -153,13 +153,13 @@ class Cut:
 
     @property
     def phase(self) -> Phase:
-        """The phase of its value."""
+        """The phase of the value."""
         return self.reads[0].phase
 
 
 @dataclass(frozen=True)
 class Join:
-    """The slices of a value are put together again, where the whole is needed."""
+    """Concatenate the slices of a value, on a worker that needs the whole value."""
 
     worker: str
     reads: tuple[Slot, ...]
@@ -168,13 +168,13 @@ class Join:
 
     @property
     def phase(self) -> Phase:
-        """The phase of its value."""
+        """The phase of the value."""
         return self.reads[0].phase
 
 
 @dataclass(frozen=True)
 class Contribute:
-    """A replica's term of a sum leaves; it does not wait."""
+    """Contribute a replica's term to a sum. Does not wait for other replicas."""
 
     reduction: Reduction
     worker: str
@@ -184,13 +184,13 @@ class Contribute:
 
     @property
     def phase(self) -> Phase:
-        """The phase of its value."""
+        """The phase of the summed value."""
         return self.reduction.phase
 
 
 @dataclass(frozen=True)
 class Collect:
-    """A replica waits for the sum, behind the contributions of all."""
+    """Wait for a sum, on one replica. It comes after the contributions of all replicas."""
 
     reduction: Reduction
     worker: str
@@ -200,7 +200,7 @@ class Collect:
 
     @property
     def phase(self) -> Phase:
-        """The phase of its value."""
+        """The phase of the summed value."""
         return self.reduction.phase
 
 
@@ -210,10 +210,10 @@ Step: TypeAlias = LocalStep | Transfer
 
 @dataclass(frozen=True)
 class Schedule:
-    """All steps of a round in one total order, with the workers and the grammar's signature they belong to.
+    """All steps of a round in one total order.
 
-    replicas: groups of workers that play the same players, each a share of the batch; they alone may make one value
-    several times.
+    signature: of the grammar. workers: in the order of their ranks. replicas: groups of workers that play the same
+    players, each with a share of the batch. Only workers of one group may make the same value.
     """
 
     signature: str
@@ -223,27 +223,30 @@ class Schedule:
 
     @functools.cached_property
     def edges(self) -> Mapping[int, Edge]:
-        """Every edge by its number."""
+        """Every edge, by its number."""
         return {step.edge.number: step.edge for step in self.steps if isinstance(step, Transfer)}
 
     @functools.cached_property
     def transfers(self) -> Mapping[int, Transfer]:
-        """Every transfer by the number of its edge."""
+        """Every transfer, by the number of its edge."""
         return {step.edge.number: step for step in self.steps if isinstance(step, Transfer)}
 
     @functools.cached_property
     def reductions(self) -> Mapping[int, Reduction]:
-        """Every sum over replicas by its number."""
+        """Every sum over replicas, by its number."""
         return {step.reduction.number: step.reduction for step in self.steps if isinstance(step, Contribute)}
 
     @functools.cached_property
     def carried(self) -> tuple[Edge, ...]:
-        """Every edge that a channel may be asked to carry, those of sums included."""
+        """Every edge that a channel may have to carry, including the edges between replicas for their sums."""
         summed = [edge for reduction in self.reductions.values() for edge in reduction.edges]
         return (*self.edges.values(), *summed)
 
     def carried_by(self, worker: str) -> tuple[Edge, ...]:
-        """Those of `carried` that begin or end at one worker; all of a sum's are as many as its replicas squared."""
+        """The edges of `carried` that begin or end at one worker.
+
+        The other edges of its sums are not made: there are as many as the square of the number of replicas.
+        """
         sums = (each.edges_of(worker) for each in self.reductions.values() if worker in each.workers)
         own = (edge for edge in self.edges.values() if worker in (edge.source, edge.target))
         return (*own, *(edge for edges in sums for edge in edges))
@@ -253,7 +256,7 @@ class Schedule:
 
 
 def describe(step: Step) -> str:
-    """One line for one step: phase, who, what, and when if not always."""
+    """One line of text for a step: its phase, its worker, its action, and its condition unless that is "always"."""
     when = "" if not step.when.clauses else f"   [{step.when!r}]"
     match step:
         case Transfer():
@@ -282,7 +285,7 @@ def describe(step: Step) -> str:
 
 @dataclass(frozen=True)
 class Send:
-    """A worker's half of a transfer: it may run ahead, for it does not wait."""
+    """The sending half of a transfer. It does not wait for the receiver."""
 
     edge: Edge
     slot: Slot
@@ -291,7 +294,7 @@ class Send:
 
 @dataclass(frozen=True)
 class Receive:
-    """The other half: it waits, at the transfer's own position."""
+    """The receiving half of a transfer. It waits, at the transfer's position in the schedule."""
 
     edge: Edge
     slot: Slot
@@ -302,11 +305,12 @@ LocalAction: TypeAlias = LocalStep | Send | Receive
 
 
 def project(schedule: Schedule, worker: str) -> tuple[LocalAction, ...]:
-    """The local program of one worker: its own steps in the schedule's order.
+    """The local program of one worker: its own steps, in the schedule's order.
 
-    A send, a cut, and a contribution to a sum is hoisted to just behind the step that made its value. That cannot
-    deadlock: none of them waits, and of all that do, the one earliest in the total order has its value made by steps
-    before it, which nobody blocks. Replicas contribute in one order: that in which their values are made.
+    A send, a cut or a contribution is moved to an earlier position, directly after the step that made its value. This
+    cannot deadlock. None of these steps waits. Of all waiting steps, take the earliest in the total order: its value is
+    made by earlier steps, and nothing blocks those. All replicas contribute in the same order, the order in which the
+    values are made.
     """
     local: list[LocalAction] = []
     for step in schedule.steps:
@@ -326,7 +330,7 @@ def _behind_writer(local: list[LocalAction], slot: Slot) -> int:
         if slot in _made(local[position]):
             behind = position + 1
             while behind < len(local) and isinstance(local[behind], Send | Cut | Contribute):
-                behind += 1  # sends of one step leave in the order in which they are awaited
+                behind += 1  # sends of one step keep the order of their transfers
             return behind
     return len(local)
 
@@ -342,7 +346,7 @@ def _made(action: LocalAction) -> tuple[Slot, ...]:
 
 
 def describe_action(action: LocalAction) -> str:
-    """One line for one action of a worker."""
+    """One line of text for an action of a worker."""
     match action:
         case Send():
             return f"send {action.slot!r} to {action.edge.target}"

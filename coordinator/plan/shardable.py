@@ -1,4 +1,4 @@
-"""Which players may be sharded: their replicas hold a part of the parameters each."""
+"""Which players may be sharded, so that each of their replicas holds a shard of the parameters."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,11 @@ from antiphon.grammars.response import Deliver, Product
 
 
 def refuse_unshardable(grammar: Grammar, placement: Placement, nodes: Mapping[str, tuple[str, ...]]) -> None:
-    """Hold sharded players to what all who hold a part can play together. nodes: of Q, that are divided.
+    """Raise PlacementError for a sharded player that its replicas cannot play together.
 
-    Raises PlacementError for a player with a clone, an agent elsewhere, a node that only one replica would play, or two
-    products of one query.
+    nodes: the nodes of Q that replicas divide. A player is refused if its agent lives on another worker, if its
+    precision is float16, if a clone follows it, if only one replica would play one of its nodes, or if R asks for two
+    products of one node.
     """
     for player in placement.sharded:
         found = _obstacle(grammar, placement, player, nodes)
@@ -42,7 +43,7 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
 
 
 def undelivered(delivery: Deliver) -> PlacementError:
-    """A sharded player hears something else than its own products, which alone are in parts."""
+    """The error for a sharded player that hears a message that does not consist of its own products."""
     return PlacementError(
         f"player {delivery.player!r} cannot be sharded over its replicas: it hears {delivery.message}, which is not "
         "made of its own products share by share. Expected those, negated, scaled or added at most. "

@@ -1,4 +1,4 @@
-"""Checks of a schedule before anything is played: whoever built or edited it, it must be a round."""
+"""Checks that a schedule is a valid round before it is played, also if it was edited by hand."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -21,11 +21,11 @@ from antiphon.errors import ProtocolError
 
 
 def verify(schedule: Schedule) -> None:
-    """Hold a schedule to the rules of a round.
+    """Check that a schedule keeps the rules of a round.
 
-    Every value is made before it is read or sent, on the worker that reads or sends it, and at least as often; phases
-    do not go back; no value is made twice, no edge used twice, no player moves twice but on its replicas; a sum is
-    collected behind the contributions of all who are in it; clones follow after all moves.
+    Every value is made before it is read or sent, on the same worker and at least as often. Phases do not go back. No
+    value is made twice, no edge is used twice, and no player moves twice, except on its replicas. A sum is collected
+    after all of its contributions. Clones follow after all moves.
     Raises ProtocolError naming the step and the rule.
     """
     held: dict[tuple[Slot, str], Step] = {}
@@ -55,7 +55,7 @@ def verify(schedule: Schedule) -> None:
 
 
 def _check_made(where: str, slot: Slot, step: LocalStep, made: set[Slot], held: dict[tuple[Slot, str], Step]) -> None:
-    # Whoever puts shares together, or collects a sum, makes nothing new: others may do so too, each at home.
+    # A Join or Collect makes no new value: other workers may make the same one for themselves.
     again = (slot, step.worker) in held if isinstance(step, Join | Collect) else slot in made
     if again:
         raise ProtocolError(f"{where} makes {slot!r} again; expected each value to be made once in a round.")

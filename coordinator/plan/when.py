@@ -1,4 +1,4 @@
-"""In which rounds a step is played: a condition that every worker evaluates alike."""
+"""The rounds in which a step is played: a condition on the round number, with the same result on every worker."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,9 @@ from antiphon.grammars.cadence import Cadence
 
 @dataclass(frozen=True)
 class When:
-    """Every clause has a cadence that plays in the round (a conjunction of disjunctions; no clause: always).
+    """A condition on the round: a conjunction of clauses. A clause is true if one of its cadences plays in the round.
+
+    Without clauses it is always true.
 
     >>> odd, thirds = When.at(Cadence(2, 1)), When.at(Cadence(3))
     >>> [round for round in range(10) if (odd & thirds).active(round)]
@@ -22,7 +24,7 @@ class When:
 
     @classmethod
     def at(cls, cadence: Cadence) -> "When":
-        """In the rounds of one cadence."""
+        """True in the rounds of one cadence."""
         return ALWAYS if cadence == Cadence() else cls(frozenset({frozenset({cadence})}))
 
     def active(self, round: int) -> bool:
@@ -57,7 +59,9 @@ Item = TypeVar("Item")
 
 @final
 class Agenda(Generic[Item]):
-    """Items with their conditions, in order; remembers what is due for every pattern of conditions that it met.
+    """Items with conditions, in order. `at` returns the items that are due in a round.
+
+    The result is kept for each combination of true conditions.
 
     >>> agenda = Agenda([(ALWAYS, "learn"), (When.at(Cadence(8)), "act")])
     >>> agenda.at(0), agenda.at(3)
