@@ -1,4 +1,4 @@
-"""Nature as a regression on patients: the diabetes data set that comes with scikit-learn."""
+"""Nature as the diabetes data set of scikit-learn, for regression."""
 
 import numpy as np
 import torch
@@ -15,23 +15,22 @@ from antiphon.grammars.typed import typed
 def diabetes(
     batch: Count, *, split: Split = "train", dtype: torch.dtype = torch.float32, symbol: str = "batch"
 ) -> OracleDeclaration:
-    """Nature, who plays diabetes patients and how far the disease went on in a year (Efron et al. 2004, Least angle
-    regression; no download).
+    """Declare a Nature that plays diabetes patients, without a download (Efron et al. 2004, Least angle regression).
 
-    Question: sample() -> x, (batch, 10); y, (batch, 1): see `diabetes_arrays`.
-    split: "train" (353 patients) or "test" (89), always the same.
+    Question: sample() -> x, the patient, (batch, 10); y, the progression of the disease after a year, (batch, 1): see
+    `diabetes_arrays`. split: "train" (353 patients) or "test" (89), always the same.
     """
     return dataset(_diabetes, split, dtype, batch=batch, symbol=symbol)
 
 
 @typed
 def diabetes_arrays(split: Split = "train", dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """All of one split of `diabetes`: x and y, to evaluate on.
+    """Return one whole split of `diabetes` for evaluation: x and y.
 
-    Every column and the target have mean 0 and variance 1 over the training split; so a squared error is in units of
-    the training targets' variance.
+    Every column and the target have mean 0 and variance 1 over the training split. So the unit of a squared error is
+    the variance of the training targets.
     """
-    from sklearn.datasets import load_diabetes  # it takes a second, and few need it
+    from sklearn.datasets import load_diabetes  # imported here, because it takes a second
     from sklearn.model_selection import train_test_split
 
     x, y = map(np.asarray, load_diabetes(return_X_y=True, scaled=False))
