@@ -32,9 +32,9 @@ def random_walk(states: int = 5, dtype: torch.dtype = torch.float32) -> MarkovPr
 def boyan_chain(dtype: torch.dtype = torch.float32) -> MarkovProcess:
     """Make a chain of thirteen states with one action. Each move goes one or two states down, from 12 to 0.
 
-    The reward is -3, and -2 from state 1. State k has the undiscounted value -2 k. The four features interpolate between
-    states 12, 8, 4 and 0, and the value is linear in them with theta = (-24, -16, -8, 0) (Boyan 1999, Least-squares
-    temporal difference learning).
+    The reward is -3, and -2 from state 1. State k has the undiscounted value -2 k. The four features interpolate
+    between states 12, 8, 4 and 0. The value is linear in them, with theta = (-24, -16, -8, 0) (Boyan 1999,
+    Least-squares temporal difference learning).
     """
     transitions, rewards = torch.zeros(13, 1, 13, dtype=torch.float64), torch.zeros(13, 1, 13, dtype=torch.float64)
     for state in range(2, 13):

@@ -34,7 +34,7 @@ def _machine(meminfo: Path) -> int | None:
 
 
 def _group(folder: Path) -> int | None:
-    """Free bytes in a control group (version 2) as a container sees it. File pages that can be dropped count as free."""
+    """Free bytes in a control group (version 2), as a container sees it. File pages in the page cache count as free."""
     limit, used = _text(folder / "memory.max").strip(), _text(folder / "memory.current").strip()
     if not (limit.isdigit() and used.isdigit()):
         return None

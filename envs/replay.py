@@ -57,7 +57,7 @@ class Replay:
         return tuple(column.index_select(0, rows) for column in self._columns)
 
     def state(self) -> State:
-        """Return a copy of the filled part, and the next index. Raises OracleError if the copy does not fit in memory."""
+        """Return a copy of the filled part, and the next index. Raises OracleError if there is too little memory."""
         what = f"{self._who}: a copy of the replay's {self._filled} transitions, to save it,"
         refuse_beyond_memory(what, self._filled * self._row, "Choose a smaller `capacity`.")
         filled = [column[: self._filled].clone() for column in self._columns]
