@@ -42,7 +42,7 @@ class Representation(Generic[Theta]):
     gradients: int
     moves: int
     certificate: Certificate
-    function: Callable[..., Any] | None = field(default=None, repr=False)  # Any: a function plays what it will
+    function: Callable[..., Any] | None = field(default=None, repr=False)  # Any: it may return any type
 
     def __call__(self, *inputs: Any) -> Any:
         """Return f_theta(*inputs). Raises OracleError if no function was given to `arglocopt`."""
@@ -125,7 +125,7 @@ class _GrayBox:
         self.value, self.asked = 0.0, 0
 
     @property
-    def theta(self) -> Any:  # Any: of the type of `start`
+    def theta(self) -> Any:  # Any: it has the type of `start`
         """A copy of the current parameters."""
         return self._shaped(tuple(each.clone() for each in self.parameters))
 
@@ -159,7 +159,7 @@ class _GrayBox:
             )
         return norm
 
-    def _shaped(self, tensors: tuple[Tensor, ...]) -> Any:  # Any: as `start` was
+    def _shaped(self, tensors: tuple[Tensor, ...]) -> Any:  # Any: it has the type of `start`
         return tensors[0] if self._names is None else dict(zip(self._names, tensors, strict=True))
 
 

@@ -144,7 +144,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types, and generic ones
+def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types and generic types
     """Whether a value has one of these types. torch does not check: it takes "False" as true, and True as 1.0."""
     chosen = [each for option in options if get_origin(option) is Literal for each in get_args(option)]
     if Any in options or value in chosen:

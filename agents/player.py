@@ -106,7 +106,7 @@ class Player:
         Collective: all workers of this player call it together.
         Raises PlacementError for an agent that needs whole parameters.
         """
-        assert self.specification is not None  # an agent on another worker has whole parameters: refused before
+        assert self.specification is not None  # `refuse_unshardable` refuses an agent on another worker
         refuse_agent(self.name, self.specification.agent, self.specification.optimizer)
         shard(self.module, mesh)
         self.named = tuple((key, value) for key, value in self.module.named_parameters() if value.requires_grad)

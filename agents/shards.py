@@ -74,7 +74,7 @@ def in_parts(value: Tensor, like: Tensor) -> Tensor:
 
 
 def refuse_agent(player: str, agent: str, optimizer: str) -> None:
-    """Raise PlacementError for an agent that would move shards of parameters otherwise than whole parameters."""
+    """Raise PlacementError for an agent whose moves of shards would differ from its moves of whole parameters."""
     if agent != "torch" or optimizer not in ELEMENTWISE:
         raise PlacementError(
             f"player {player!r} is sharded and its agent is {optimizer if agent == 'torch' else agent!r}; expected "

@@ -6,7 +6,7 @@ import ray
 
 from antiphon.coordinator import coordinator, worker
 
-_remote: Any = ray.remote  # Any: its stubs do not know concurrency groups, its documentation does
+_remote: Any = ray.remote  # Any: Ray's stubs lack `concurrency_groups`, which its documentation has
 
 
 def worker_actor() -> Any:  # Any: Ray's actor classes have no common type

@@ -59,7 +59,7 @@ def dashboard(address: str) -> str:
 
 
 def ray_version(url: str) -> str:
-    """Return the version of Ray that a dashboard tells at this URL."""
+    """Return the version of Ray that the dashboard at this URL reports."""
     return _version_of(url, url)
 
 

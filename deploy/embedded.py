@@ -56,7 +56,7 @@ def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, fold
         options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, "_temp_dir": folder, **own}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
-    except Exception as error:  # Ray raises many kinds here
+    except Exception as error:  # Ray raises many types here
         where = f"joined at {address!r}" if address else f"started in {Path(tempfile.gettempdir())}"
         raise TransportError(
             f"Ray cannot be {where}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}. "

@@ -48,7 +48,7 @@ class RayExecutor:
     ) -> None:
         self.assignment, self.run, self._pool = assignment, run, pool
         self._boundary, self._batches = Boundary(), 0
-        self._playing: Any = None  # Any: Ray's references, to the batch played last and to its end on request
+        self._playing: Any = None  # Any: Ray's references to the last batch, and to the request to end it early
         self._finishing: Any = None
         self._connecting = transport, deadline
         self.namespace = namespace_of(run)
@@ -178,7 +178,7 @@ class RayExecutor:
             self.workers = dict(zip(names, self._pool.take(len(names)), strict=True))
             self._coordinator = self._pool.take_coordinator()
         else:
-            assert self._reservation is not None  # made where there is no pool
+            assert self._reservation is not None  # it is made if there is no pool
             for name in names:
                 self.workers[name] = self._named(worker_actor(), name, self._reservation.options(name))
             self._coordinator = self._named(coordinator_actor(), COORDINATOR, self._reservation.options())

@@ -57,7 +57,7 @@ def taken(name: str) -> ClusterError:
 
 def check_free(run: str) -> None:
     """Raise ClusterError if a run with this name exists on the Ray that this process is connected to."""
-    named: Any = ray.util.list_named_actors(all_namespaces=True)  # Any: mappings here, whatever its stub says
+    named: Any = ray.util.list_named_actors(all_namespaces=True)  # Any: the stub says strings, but these are mappings
     spaces = {each["namespace"] for each in named}
     if namespace_of(run) in spaces:
         raise taken(run)

@@ -28,7 +28,7 @@ def inquire(asked: str, run: str, prefix: str, mark: str) -> None:
 
     ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
     told = {}
-    named: Any = ray.util.list_named_actors(all_namespaces=True)  # Any: mappings, whatever its stub says
+    named: Any = ray.util.list_named_actors(all_namespaces=True)  # Any: the stub says strings, but these are mappings
     for each in sorted(named, key=lambda each: each["name"] != "coordinator"):
         of = each["namespace"].removeprefix(prefix)
         if of == each["namespace"] or run not in ("", of):

@@ -1,4 +1,4 @@
-"""Nature as a data set: it plays batches of items, in a new random order in each epoch."""
+"""Nature as a data set: it answers with batches of items, in a new random order in each epoch."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ def dataset(
     shuffle: bool = True,
     **keywords: Any,
 ) -> OracleDeclaration:
-    """Declare a Nature that plays batches of a map-style torch `Dataset`.
+    """Declare a Nature that answers with batches of a map-style torch `Dataset`.
 
     factory: makes the data set from the arguments. It is called here, to read the types of an item, and on the worker
     of the oracle. An item is a tensor, an array, a number, or a tuple of these. shuffle: a new order in each epoch.
@@ -40,7 +40,7 @@ def dataset(
     Raises OracleError if the result is not such a data set, or has fewer items than a batch.
     """
     made = Factory.of(factory, *arguments, **keywords)
-    with forked():  # the caller's random streams stay as they are
+    with forked():  # keeps the random streams of the caller unchanged
         values = _item(_open(made, batch), 0, repr(made))
     outputs = tuple(EdgeType((Batch(symbol), *value.shape), value.dtype) for value in values)
     return OracleDeclaration(
@@ -52,7 +52,7 @@ def dataset(
 def arrays(
     *columns: Tensor | np.ndarray, batch: Count, symbol: str = "batch", shuffle: bool = True
 ) -> OracleDeclaration:
-    """Declare a Nature that plays batches of rows of tensors or arrays of equal length.
+    """Declare a Nature that answers with batches of rows of tensors or arrays of equal length.
 
     Question: sample() -> one output per column, (batch, *shape). The declaration contains a copy of the data.
     Raises OracleError for columns of different lengths, and if there is not enough memory for the copy.
@@ -98,7 +98,7 @@ def digits(
     dtype: torch.dtype = torch.float32,
     symbol: str = "batch",
 ) -> OracleDeclaration:
-    """Declare a Nature that plays 8 x 8 images of handwritten digits, without a download.
+    """Declare a Nature that answers with 8 x 8 images of handwritten digits, without a download.
 
     Question: sample() -> x in [0, 1], (batch, 64), or (batch, 1, 8, 8) for an image; y in 0..9, (batch,) int64.
     split: "train" (1437 items) or "test" (360), stratified and always the same.

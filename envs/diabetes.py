@@ -15,7 +15,7 @@ from antiphon.grammars.typed import typed
 def diabetes(
     batch: Count, *, split: Split = "train", dtype: torch.dtype = torch.float32, symbol: str = "batch"
 ) -> OracleDeclaration:
-    """Declare a Nature that plays diabetes patients, without a download (Efron et al. 2004, Least angle regression).
+    """Declare a Nature of diabetes patients, without a download (Efron et al. 2004, Least angle regression).
 
     Question: sample() -> x, the patient, (batch, 10); y, the progression of the disease after a year, (batch, 1): see
     `diabetes_arrays`. split: "train" (353 patients) or "test" (89), always the same.

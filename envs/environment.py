@@ -84,7 +84,7 @@ def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
 
     Raises OracleError if it cannot be made or reset, or if its observation is not in the declared space.
     """
-    with forked():  # the caller's random streams stay as they are
+    with forked():  # keeps the random streams of the caller unchanged
         environment = make(name, keywords or {})
         try:
             environment.reset(seed=0)

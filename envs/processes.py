@@ -35,7 +35,7 @@ class Apart:
         making: Any = partial(make, name, dict(keywords))  # Any: the wrapper expects an environment of Gymnasium
         self._count, self._made = count, CloudpickleWrapper(making)
         self._pipes: list[Connection] = []
-        # `Any`: the class of a process depends on the platform's way of starting one.
+        # `Any`: the class of a process depends on the start method of the platform.
         self._processes: list[Any] = []
         self._begin()
 

@@ -147,7 +147,7 @@ class ObservationMap:
         )
 
 
-def float32(values: Any) -> np.ndarray:  # Any: an array, whose type `flatten` does not tell
+def float32(values: Any) -> np.ndarray:  # Any: an array; the return type of `flatten` is wider
     """Return a float32 copy; numbers that are too large become infinite."""
     if values.dtype == np.float32:
         return values.copy()

@@ -133,7 +133,7 @@ class _Watch:
 
 
 def chain_of(
-    function: Callable[..., Any],  # Any: what modules play
+    function: Callable[..., Any],  # Any: modules return any type
     inputs: int,
     dimensions: int,
     products: int,
@@ -144,9 +144,9 @@ def chain_of(
 
     inputs: number of inputs. dimensions: of the output. products: number of responses to one query. parameters: those
     whose gradient is asked, in order. recorded: the tape to use if the module is no longer a chain.
-    A chain is a `nn.Linear`, or a `nn.Sequential` (or a subclass that only adds a constructor) of `nn.Linear`,
-    `nn.ReLU` and `nn.Tanh`, all plain (see `is_plain`) and not in place, on inputs (batch, features). All its
-    parameters are plain tensors; each is learned, and is used once.
+    A chain is a `nn.Linear`, or a `nn.Sequential` of `nn.Linear`, `nn.ReLU` and `nn.Tanh`, on inputs (batch, features).
+    A subclass of `nn.Sequential` may only add a constructor. All modules are plain (see `is_plain`) and not in place.
+    All parameters are plain; each is learned, and is used once.
     """
     if inputs != 1 or dimensions != 2 or not isinstance(function, nn.Module):
         return None

@@ -56,7 +56,7 @@ class FunctionOracle:
         self._values, self._gradients = state["values"], state["gradients"]
 
     def report(self) -> Mapping[str, float]:
-        """Return the queries in total and since the last report, and the points whose value or gradient was asked."""
+        """Return the queries since the last report and in total, and the points of all values and of all gradients."""
         since, self._reported = self._queries - self._reported, self._queries
         return {"queries_since": since, **self.state()}
 

@@ -259,7 +259,7 @@ def _spoil(tensors: Sequence[Tensor]) -> None:
         tensor.fill_(1 if tensor.dtype == torch.bool else 77)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:  # Any: a state, whose leaves are of several kinds
+def _tensors(value: Any) -> Iterator[Tensor]:  # Any: a state has leaves of several types
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (Mapping, list)):

@@ -85,9 +85,9 @@ class _Machine:
 def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
     """Return groups of machines on which Ray can satisfy this placement.
 
-    Workers share a group if they have the same labels, the same kinds of custom resources and the same address, and if
-    either all or none of them ask for GPUs. With the strategies `spread` and `strict_spread` each worker gets its own
-    machine. Raises PlacementError for a worker that does not fit on a machine of this size.
+    Workers share a group if they have the same labels, kinds of custom resources and address. Workers with and without
+    GPUs are in different groups. With the strategies `spread` and `strict_spread` each worker gets its own machine.
+    Raises PlacementError for a worker that does not fit on a machine of this size.
     """
     kinds: dict[tuple[object, ...], list[Bundle]] = {}
     for bundle in _bundles(placement, size):
