@@ -1,4 +1,4 @@
-"""Players: their parameters, and the agents that move them; may import grammars and errors only."""
+"""Players: their parameters, and the agents that update them; may import grammars and errors only."""
 
 from antiphon.agents.agent import Agent as Agent
 from antiphon.agents.clone import Clone as Clone

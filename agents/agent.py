@@ -1,4 +1,4 @@
-"""What moves a player: an agent hears responses and answers with new parameters."""
+"""The protocol of an agent: it receives responses and returns new parameters of its player."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -10,27 +10,31 @@ from antiphon.grammars.oracle import State
 
 @runtime_checkable
 class Agent(Protocol):
-    """Built as `Agent(parameters: Sequence[Tensor], **arguments)`; sees nothing but its responses.
+    """The optimizer of one player, built as `Agent(parameters: Sequence[Tensor], **arguments)`.
 
-    The parameters are lent by whoever builds the agent: it may step on them in place and return them from `move`, or
-    return other tensors. What it draws at random comes from a generator of its own.
+    An agent sees only the responses. It may update the given parameters in place and return them from `move`, or
+    return other tensors. It draws random numbers only from a generator of its own.
     """
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Take one tensor per parameter, of its shape, dtype and strides: a gradient or an estimate, to be minimised.
+        """Receive a response: the gradient, or an estimate of it, of the quantity that the player minimises.
 
-        Several responses before a move add up. They are read only, and may be kept without a copy until the move.
+        response: one tensor per parameter, with its shape, dtype and strides. The agent must not write to the tensors,
+        but may keep them without a copy until the move. Several responses before a move add up.
         """
         ...
 
     def move(self) -> Sequence[Tensor]:
-        """The new parameters: number, order, shapes and dtypes as they were lent. At least one `hear` came before."""
+        """Return the new parameters, with the number, order, shapes and dtypes of the parameters given at construction.
+
+        At least one `hear` comes before each move.
+        """
         ...
 
     def state(self) -> State:
-        """Everything, apart from the parameters, that the next moves depend on; in memory of its own."""
+        """Return all that the next moves depend on, except the parameters. The tensors are copies."""
         ...
 
     def load(self, state: State) -> None:
-        """Continue from `state`, on an agent built with the parameters as they were when that state was taken."""
+        """Continue from `state`. The agent was built with the parameters as they were when `state` was saved."""
         ...

@@ -1,4 +1,4 @@
-"""`arglocopt`: the output of a first-order optimization, as a representation (essay, Definition 4)."""
+"""`arglocopt`: a representation, the result of a first-order optimization (essay, Definition 4)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,21 +18,22 @@ from antiphon.grammars.objective import Direction, sign_of
 from antiphon.grammars.typed import typed
 
 Theta = TypeVar("Theta", bound=Tensor | Mapping[str, Tensor])
-"""theta: one tensor, or several by name, as `torch.func.functional_call` takes them."""
+"""The parameters theta: one tensor, or a mapping from names to tensors as for `torch.func.functional_call`."""
 
 By: TypeAlias = AgentSpecification | Callable[[Sequence[Tensor]], Optimizer | Agent]
-"""Who optimizes: a specification; or what makes a torch optimizer (any, L-BFGS too) or an agent of the parameters."""
+"""The optimizer: an agent specification, or a function of the parameters that returns a torch optimizer (L-BFGS too)
+or an agent."""
 
 LBFGS = partial(torch.optim.LBFGS, line_search_fn="strong_wolfe", tolerance_grad=0.0, tolerance_change=0.0)
-"""The default: it stops where `arglocopt` says, and not before."""
+"""The default optimizer. Its own stopping rules are off, so that `tolerance` of `arglocopt` decides."""
 
 
 @dataclass(frozen=True, eq=False)
 class Representation(Generic[Theta]):
-    """A function at a local optimum: f_theta for the theta that was found, and how that is known.
+    """The function f_theta at the local optimum theta that was found, with a certificate of the optimum.
 
-    value: the objective's at theta. gradients: queries that were answered, each with the gradient and the value of one
-    point, as a gray box does; the certificate counts its own. moves: of the optimizer.
+    value: the objective at theta. gradients: number of queries; each returned the value and the gradient at one point.
+    The queries of the certificate are counted in the certificate. moves: number of moves of the optimizer.
     """
 
     parameters: Theta = field(repr=False)
@@ -41,10 +42,10 @@ class Representation(Generic[Theta]):
     gradients: int
     moves: int
     certificate: Certificate
-    function: Callable[..., Any] | None = field(default=None, repr=False)  # Any: a function plays what it will
+    function: Callable[..., Any] | None = field(default=None, repr=False)  # Any: it may return any type
 
     def __call__(self, *inputs: Any) -> Any:
-        """f_theta of these inputs. Raises OracleError if no function was named."""
+        """Return f_theta(*inputs). Raises OracleError if no function was given to `arglocopt`."""
         if self.function is None:
             raise OracleError(
                 "a representation was asked for its function, and none was named; expected arglocopt(..., function=f) "
@@ -59,7 +60,7 @@ def arglocmin(
     start: Theta,
     **options: Any,  # of `arglocopt`
 ) -> Representation[Theta]:
-    """`arglocopt` of an objective that is minimised: a local minimum. The options are the same.
+    """Find a local minimum: `arglocopt` with `Direction.MINIMISE` and the same options.
 
     >>> found = arglocmin(lambda theta: (theta - 3).square().sum(), torch.zeros(2, dtype=torch.float64))
     >>> found.parameters
@@ -76,7 +77,7 @@ def arglocmax(
     start: Theta,
     **options: Any,  # of `arglocopt`
 ) -> Representation[Theta]:
-    """`arglocopt` of an objective that is maximised: a local maximum. The options are the same."""
+    """Find a local maximum: `arglocopt` with `Direction.MAXIMISE` and the same options."""
     return arglocopt(objective, start, Direction.MAXIMISE, **options)
 
 
@@ -91,13 +92,13 @@ def arglocopt(
     queries: int = 10_000,
     tolerance: float = 1e-6,
 ) -> Representation[Theta]:
-    """Ask a gray box, let `by` move, until the gradient's norm is at most `tolerance`; then certify where that is.
+    """Optimize `objective` from `start` until the norm of the gradient is at most `tolerance`; certify the result.
 
-    objective: R(f_theta), of torch operations, twice differentiable where it ends. start: read only.
-    function: f(theta, *inputs), so that the representation can be called. An agent's cadence is not used.
-    No move begins once `queries` gradients were answered, or when a move changed nothing, as after an optimizer's own
-    stop; the certificate then says that the point is still MOVING. The essay asks no more than some tolerance, either.
-    Raises OracleError for an objective that is no finite scalar, AgentError for what is neither optimizer nor agent.
+    objective: R(f_theta), made of torch operations, twice differentiable at the result. start: it is not changed.
+    by: the optimizer. The cadence of an agent is not used. function: f(theta, *inputs), called by the representation.
+    queries: no move begins after this number of gradients. The search also ends when a move changes no parameter. If
+    the gradient is still too large then, the verdict of the certificate is MOVING. A tolerance is all the essay asks.
+    Raises OracleError if the objective is not a finite scalar, AgentError if `by` makes neither optimizer nor agent.
     """
     box = _GrayBox(objective, start, sign_of(direction))
     move, moves = _mover(by, box), 0
@@ -113,7 +114,7 @@ def arglocopt(
 
 @final
 class _GrayBox:
-    """The objective at the parameters of now: value and gradient, and how often both were asked."""
+    """The objective with the current parameters, their value and gradient, and the number of queries so far."""
 
     def __init__(self, objective: Callable[[Any], Tensor], start: Tensor | Mapping[str, Tensor], sign: float) -> None:
         self._objective, self._sign = objective, sign
@@ -124,13 +125,13 @@ class _GrayBox:
         self.value, self.asked = 0.0, 0
 
     @property
-    def theta(self) -> Any:  # Any: of the type of `start`
-        """A copy of where it is now."""
+    def theta(self) -> Any:  # Any: it has the type of `start`
+        """A copy of the current parameters."""
         return self._shaped(tuple(each.clone() for each in self.parameters))
 
     @property
     def vector(self) -> Tensor:
-        """The same as one vector, (d,)."""
+        """The current parameters as one vector, (d,)."""
         return torch.cat([each.reshape(-1) for each in self.parameters])
 
     def of_vector(self, vector: Tensor) -> Tensor:
@@ -141,7 +142,7 @@ class _GrayBox:
         )
 
     def ask(self) -> float:
-        """One query: value and gradient, to be minimised. Returns the gradient's norm."""
+        """Compute the value and the gradient (negated if the objective is maximised). Returns the gradient's norm."""
         self.asked += 1
         leaves = tuple(each.detach().requires_grad_() for each in self.parameters)
         with torch.enable_grad():
@@ -158,12 +159,12 @@ class _GrayBox:
             )
         return norm
 
-    def _shaped(self, tensors: tuple[Tensor, ...]) -> Any:  # Any: as `start` was
+    def _shaped(self, tensors: tuple[Tensor, ...]) -> Any:  # Any: it has the type of `start`
         return tensors[0] if self._names is None else dict(zip(self._names, tensors, strict=True))
 
 
 def _mover(by: By, box: _GrayBox) -> Callable[[], None]:
-    """One move, from the gradient that was asked last."""
+    """Return a function that makes one move with the gradient of the last query."""
     made = by.make("of arglocopt", box.parameters) if isinstance(by, AgentSpecification) else by(box.parameters)
     if isinstance(made, Optimizer):
         return lambda: _step(made, box)
@@ -182,7 +183,7 @@ def _mover(by: By, box: _GrayBox) -> Callable[[], None]:
 
 
 def _step(optimizer: Optimizer, box: _GrayBox) -> None:
-    """A step of an optimizer that may ask again; what was answered last is not asked twice."""
+    """Step an optimizer that may evaluate its closure several times; the first time reuses the last query."""
     fresh = True
 
     def closure() -> float:

@@ -1,4 +1,4 @@
-"""A copy of a player that follows it slowly: the target network of actor-critic methods."""
+"""A copy of a player that follows the player slowly: the target network of actor-critic methods."""
 
 import copy
 from typing import final
@@ -13,10 +13,9 @@ from antiphon.grammars.oracle import State
 
 @final
 class Clone:
-    """A copy of a player's module, without gradients, that moves only by `follow`.
+    """A copy of a player's module without gradients. Only `follow` changes it; the schedule calls `follow`.
 
-    soft: the fraction of the way to the player that one step goes, target += soft * (source - target); None copies.
-    When to follow is the schedule's affair.
+    soft: fraction of one step towards the player, target += soft * (source - target). With None, `follow` copies.
     """
 
     def __init__(self, player: Player, soft: float | None = None) -> None:
@@ -24,13 +23,13 @@ class Clone:
         self.follows = 0
         self.module = player.twin().requires_grad_(False)
         self._parameters = tuple(zip(self.module.parameters(), player.module.parameters(), strict=True))
-        # The tables of buffers, not the buffers: a forward pass may replace one by another tensor.
+        # Pairs of modules, not of buffers, because a forward pass may replace a buffer by another tensor.
         self._pairs = tuple(zip(self.module.modules(), player.module.modules(), strict=True))
         self._further = tuple(pair for pair in self._pairs if keeps_extra_state(pair[1]))
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Step towards the player; what cannot be averaged (buffers, integers, extra state) is copied."""
+        """Step towards the player. Buffers, integers and extra state cannot be averaged and are copied."""
         self.follows += 1
         for target, source in self._parameters:
             if self.soft is None or not (target.is_floating_point() or target.is_complex()):
@@ -44,7 +43,7 @@ class Clone:
             target.set_extra_state(copy.deepcopy(source.get_extra_state()))
 
     def state(self) -> State:
-        """The copy's parameters and buffers, its module's extra state, and how often it was asked to follow."""
+        """Return parameters, buffers and extra state of the copy, and the number of calls of `follow`."""
         state = module_state(self.module)
         return {
             "tensors": {**state["parameters"], **state["buffers"]},
@@ -53,13 +52,13 @@ class Clone:
         }
 
     def load(self, state: State) -> None:
-        """Continue exactly from `state`, in place. Raises ShapeError when it is of another module."""
+        """Continue exactly from `state`, in place. Raises ShapeError if the state belongs to another module."""
         load_module(f"the clone of player {self._of!r}", self.module, state)
         self.follows = state["follows"]
 
 
 def _copy_buffers(target: nn.Module, source: nn.Module) -> None:
-    """In place where both have tensors of one type; else as the source has it now."""
+    """Copy the buffers of `source`: in place where shape and dtype agree, else into a new tensor."""
     for gone in target._buffers.keys() - source._buffers.keys():
         del target._buffers[gone]
     for key, value in source._buffers.items():

@@ -1,4 +1,4 @@
-"""Where an agent lives: it is handed what it may have, its moves are checked, its exceptions carry its name."""
+"""The host of an agent: it passes responses to the agent, checks its moves, and names the agent in errors."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -16,10 +16,11 @@ from antiphon.grammars.states import map_tensors
 
 @final
 class AgentHost:
-    """The agent of `player` for the named parameters, on the player's worker or on another one.
+    """Runs the agent of `player`, on the worker of the player or on another worker.
 
-    in_place: lend the agent the parameters and the responses themselves (for the torch agent, which is trusted to touch
-    nothing else), instead of copies. Equal responses make equal moves either way.
+    named: pairs of the name of a parameter and the parameter.
+    in_place: give the agent the parameters and responses themselves instead of copies. Only the torch agent gets them,
+    because it is trusted to change nothing else. The moves are the same either way.
     Raises ExperimentError or AgentError as `AgentSpecification.make` does.
     """
 
@@ -38,8 +39,9 @@ class AgentHost:
         self._build([parameter for _, parameter in named])
 
     def hear(self, response: Sequence[Tensor] | Tensor) -> None:
-        """Hand on a response: one tensor per parameter, or one flat vector of all; several before a move add up.
+        """Pass a response to the agent. Several responses before a move add up.
 
+        response: one tensor per parameter, or one flat vector of all parameters in order.
         Raises ShapeError when the response does not fit, AgentError when the agent raises.
         """
         lent = self._lent(self._layout.response(response))
@@ -47,10 +49,11 @@ class AgentHost:
         self._heard += 1
 
     def move(self, round: int) -> Sequence[Tensor]:
-        """The new parameters, checked; the memory is the agent's, to be copied or sent before its next move.
+        """Let the agent move, check the new parameters and return them.
 
-        Raises ProtocolError when nothing was heard since the last move, AgentError when the agent raises or plays
-        something else than its parameters; NaN and infinities too, of an agent that is not antiphon's own.
+        The memory of the result belongs to the agent: copy or send it before the next move.
+        Raises ProtocolError if no response came since the last move. Raises AgentError if the agent raises or returns
+        tensors that do not fit; for other agents than "torch" also if they contain NaN or infinity.
         """
         if not self._heard:
             raise ProtocolError(
@@ -76,10 +79,10 @@ class AgentHost:
         return moved
 
     def recover(self, parameters: Sequence[Tensor]) -> None:
-        """Go on after a move that failed, from `parameters`: with an agent built anew where the policy is "restart",
-        else with the same one, whatever the failure left in it; what it was lent is set back.
+        """Go on from `parameters` after a move that failed.
 
-        Raises AgentError when the agent cannot be built any more.
+        With the policy "restart" a new agent is built. Otherwise the same agent goes on in the state that the failure
+        left; its copies of the parameters are set back. Raises AgentError when the new agent cannot be built.
         """
         self._heard = 0
         if self.specification.on_failure == "restart":
@@ -90,7 +93,7 @@ class AgentHost:
                 lent.copy_(parameter)
 
     def state(self) -> State:
-        """The agent's own state, without the parameters.
+        """Return the state of the agent, without the parameters.
 
         Raises ProtocolError between a response and its move, AgentError when the agent raises.
         """
@@ -102,9 +105,10 @@ class AgentHost:
         return self._ask("state", "its state", self._agent.state)
 
     def load(self, state: State, parameters: Sequence[Tensor]) -> None:
-        """Build the agent anew on `parameters`, as they were when `state` was taken, and let it continue from there.
+        """Build a new agent on `parameters`, and let it continue from `state`.
 
-        A state may come from another device: what looks like parameters in it is handed on where the parameters are.
+        parameters: as they were when `state` was saved. The state may come from another device: its floating tensors
+        with at least one dimension are moved to the device of the parameters.
         """
         self._build(parameters)
         state = map_tensors(state, functools.partial(_beside, parameters[0].device))
@@ -116,18 +120,18 @@ class AgentHost:
         self._agent = self.specification.make(self.player, list(self._parameters))
 
     def _lent(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        """One tensor per parameter, as an agent may have it: a copy, in memory as its gradient would be."""
+        """One tensor per parameter for the agent: a copy with the strides of the gradient, unless `in_place`."""
         if self.in_place:
             return tensors
         return [laid_out(each.detach(), own).clone() for each, own in zip(tensors, self._strides, strict=True)]
 
     def _ask(self, method: str, expected: str, call: Callable[[], Any]) -> Any:
-        """What the agent answers to `call`. Any: methods differ in what they return."""
+        """Return the result of `call`; turn an exception into an AgentError. Any: methods return different types."""
         try:
             return call()
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a stranger's code may raise anything, or exit
+        except BaseException as error:  # code of a user may raise anything, or exit
             raise AgentError(
                 f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in "
                 f"{method}: {error}. Expected {expected}. "
@@ -136,5 +140,5 @@ class AgentHost:
 
 
 def _beside(device: torch.device, tensor: Tensor) -> Tensor:
-    # Numbers alone and integers stay: counts of steps, and the states of generators, which torch takes on the CPU only.
+    # 0-d and integer tensors stay on the CPU: step counts, and generator states, which torch accepts only there.
     return tensor.to(device) if tensor.dim() and tensor.is_floating_point() else tensor

@@ -1,4 +1,4 @@
-"""Names, shapes and dtypes of a player's parameters: what responses and moves are held to."""
+"""Names, shapes and dtypes of the parameters of a player, to check responses and moves."""
 
 from collections.abc import Iterable, Sequence
 from typing import final
@@ -12,10 +12,10 @@ from antiphon.grammars.types import EdgeType
 
 
 def laid_out(value: Tensor, strides: tuple[int, ...]) -> Tensor:
-    """The value with these strides: itself if it has them, else a copy. A sparse value becomes dense.
+    """Return the value with these strides: the value itself if it has them, else a copy. A sparse value becomes dense.
 
-    torch's fused kernels walk through parameter, gradient and optimizer's memory side by side and look at no strides.
-    `Tensor.backward` lays gradients out for them; `torch.autograd.grad` does not, nor does a vector cut into pieces.
+    The fused kernels of torch ignore strides: they read parameter, gradient and optimizer state in memory order.
+    `Tensor.backward` gives gradients the strides of the parameter; `torch.autograd.grad` and `split` do not.
     """
     if value.layout is not torch.strided:
         value = value.to_dense()
@@ -25,7 +25,7 @@ def laid_out(value: Tensor, strides: tuple[int, ...]) -> Tensor:
 
 
 def strides_of_gradient(parameter: Tensor) -> tuple[int, ...]:
-    """The strides that `Tensor.backward` gives a gradient (torch's gradient layout contract).
+    """Return the strides that `Tensor.backward` gives the gradient (torch's gradient layout contract).
 
     >>> strides_of_gradient(torch.zeros(2, 3).t()), strides_of_gradient(torch.zeros(2, 6)[:, ::2])
     ((1, 3), (3, 1))
@@ -36,7 +36,7 @@ def strides_of_gradient(parameter: Tensor) -> tuple[int, ...]:
 
 
 def is_dense(parameter: Tensor) -> bool:
-    """Whether a parameter fills its memory, each place once, in whatever order: what fused kernels need.
+    """Whether the elements of a parameter fill its memory without gaps or overlaps; fused kernels need this.
 
     >>> is_dense(torch.zeros(2, 3).t()), is_dense(torch.zeros(2, 6)[:, ::2]), is_dense(torch.zeros(3, 1).expand(3, 2))
     (True, False, False)
@@ -46,10 +46,10 @@ def is_dense(parameter: Tensor) -> bool:
 
 @final
 class Layout:
-    """One type per parameter of a player, in order.
+    """The name, shape and dtype of each parameter of a player, in order.
 
-    player: whom errors name. named: pairs of a parameter's name and the parameter.
-    Raises GrammarError for parameters that share memory: a move of one would move another as well.
+    player: its name in errors. named: pairs of the name of a parameter and the parameter.
+    Raises GrammarError for parameters that share memory, because a change of one would change another.
     """
 
     def __init__(self, player: str, named: Iterable[tuple[str, Tensor]]) -> None:
@@ -62,9 +62,9 @@ class Layout:
         self._infinite = {name: ~value.detach().isfinite() for name, value in whole if not value.isfinite().all()}
 
     def response(self, response: Sequence[Tensor] | Tensor) -> Sequence[Tensor]:
-        """The response with one tensor per parameter; a flat vector is split into views, without a copy.
+        """Return the response as one tensor per parameter. A flat vector is split into views, without a copy.
 
-        Raises ShapeError naming the player, the parameter, and both types.
+        Raises ShapeError that names the player, the parameter, and both types.
         """
         tensors = self._split(response) if isinstance(response, Tensor) else response
         found = self.mismatch(tensors)
@@ -73,7 +73,7 @@ class Layout:
         return tensors
 
     def mismatch(self, tensors: object) -> tuple[str, str] | None:
-        """What was expected and what arrived instead, in words; None when the tensors fit."""
+        """Describe what was expected and what arrived instead; None if the tensors fit."""
         if not isinstance(tensors, Sequence):
             return f"a sequence of {len(self._expected)} tensors", type(tensors).__name__
         if len(tensors) != len(self._expected):
@@ -84,8 +84,10 @@ class Layout:
         return None
 
     def wild(self, tensors: Sequence[Tensor]) -> str | None:
-        """The name of the first parameter that is NaN or infinite in `tensors`, which fit, where it did not begin so,
-        as a mask of -inf does; None if none is."""
+        """Return the name of the first parameter with NaN or infinity in `tensors`; None if there is none.
+
+        Elements that were not finite at the start, such as a mask of -inf, do not count. The tensors must fit.
+        """
         named = [(name, tensor) for tensor, (name, _, _) in zip(tensors, self._expected, strict=True)]
         found = [(name, tensor.isfinite()) for name, tensor in named]
         return next((name for name, finite in found if not (finite | self._infinite.get(name, finite)).all()), None)
@@ -124,7 +126,7 @@ def _refuse_shared_memory(player: str, named: Sequence[tuple[str, Tensor]]) -> N
 
 
 def _overlap(tensors: Sequence[Tensor]) -> bool:
-    """Whether two elements of these tensors, views of one storage, lie at the same place. Exact; for few tensors."""
+    """Whether two elements of these views of one storage share a place in memory. Exact, but slow for many tensors."""
     size = max(each.untyped_storage().nbytes() // each.element_size() for each in tensors)
     places = torch.arange(size)
     found = [places.as_strided(each.shape, each.stride(), each.storage_offset()).reshape(-1) for each in tensors]

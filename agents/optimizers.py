@@ -1,4 +1,4 @@
-"""What torch.optim offers to players, by name: optimizers and schedules of the learning rate, and which are refused."""
+"""Makes optimizers and learning rate schedulers of torch.optim by name, and refuses those that players cannot use."""
 
 import collections.abc
 import difflib
@@ -30,16 +30,18 @@ REFUSED_SCHEDULERS: Mapping[str, str] = {
     "SequentialLR": "it is built from live schedulers, which have no name in an experiment",
 }
 
-# On the CPU torch defaults to its loop over parameters, which is also faster there than `foreach`. The fused kernels
-# halve a step of these three; SGD's gains nothing, the other optimizers have none.
+# By default torch loops over the parameters on the CPU, which is faster there than `foreach`. Fused kernels halve the
+# time of a step for these three optimizers. They do not speed up SGD, and other optimizers have none.
 FASTER_FUSED = frozenset({"Adam", "AdamW", "Adagrad"})
 _ABOUT_KERNELS = frozenset({"fused", "foreach", "differentiable", "capturable"})
 _FUSED_DTYPES = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
 
 
 def _without_compiler() -> None:
-    """Keep torch.optim from importing torch's compiler: a second per process, only to be told to stay out of methods
-    that nobody compiles. Where torch changes its marker, nothing but that second comes back."""
+    """Keep torch.optim from importing torch's compiler, which takes a second per process and is not used here.
+
+    The attribute is the mark that torch sets itself. If torch renames it, only the second is lost again.
+    """
     for method in vars(Optimizer).values():
         inner = getattr(method, "__wrapped__", None)
         if inner is not None and "_compile" in getattr(getattr(method, "__code__", None), "co_filename", ""):
@@ -47,7 +49,7 @@ def _without_compiler() -> None:
 
 
 def make_optimizer(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> Optimizer:
-    """The optimizer `torch.optim.<name>` on these parameters, with fused kernels where they pay.
+    """Make the optimizer `torch.optim.<name>` of these parameters, with fused kernels where they are faster.
 
     Raises ExperimentError for a name or an argument that torch.optim does not have, or that a player cannot use.
     """
@@ -65,7 +67,7 @@ def make_optimizer(name: str, parameters: Sequence[Tensor], arguments: Mapping[s
 
 
 def make_scheduler(name: str, optimizer: Optimizer, arguments: Mapping[str, Any]) -> LRScheduler:
-    """The schedule `torch.optim.lr_scheduler.<name>` of this optimizer's learning rate, one step a move.
+    """Make the scheduler `torch.optim.lr_scheduler.<name>` of this optimizer; it takes one step per move.
 
     Raises ExperimentError for a name or an argument that torch does not have, or that a checkpoint cannot hold.
     """
@@ -82,7 +84,7 @@ def _fused(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]
 
 
 def _refuse_unfit(name: str, parameters: Sequence[Tensor], arguments: Mapping[str, Any]) -> None:
-    """What torch would refuse in another's words, or play wrongly."""
+    """Raise ExperimentError where torch would raise an unclear error, or compute wrong numbers."""
     for each in parameters:
         if name == "Muon" and each.ndim != 2:
             raise ExperimentError(
@@ -115,7 +117,7 @@ def _known(module: ModuleType, root: type, refused: Mapping[str, str]) -> dict[s
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """The known names most like this one, or all of them where none is."""
+    """The known names that are most similar to this one, or all names if none is similar."""
     by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
     near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
     return " or ".join(repr(by_lower[lower]) for lower in near or by_lower)
@@ -138,12 +140,12 @@ def _check_arguments(role: str, name: str, kind: type, arguments: Mapping[str, A
 
 
 def _options(hint: Any) -> tuple[Any, ...]:
-    """The types that an annotation allows. Any: an annotation."""
+    """The types that an annotation allows. Any: annotations have no common type."""
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types, and generic ones
-    """Whether a value is of one of these types; torch itself takes the string "False" for true, and True for 1.0."""
+def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types and generic types
+    """Whether a value has one of these types. torch does not check: it takes "False" as true, and True as 1.0."""
     chosen = [each for option in options if get_origin(option) is Literal for each in get_args(option)]
     if Any in options or value in chosen:
         return True
@@ -151,7 +153,7 @@ def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types, and gen
         return int in options or float in options
     if isinstance(value, bool | float | str | None):
         return type(value) in options
-    return any(get_origin(option) is not None for option in options)  # a tuple: torch looks at what is in it
+    return any(get_origin(option) is not None for option in options)  # a tuple: torch checks its elements
 
 
 def _told(options: Sequence[Any]) -> str:  # Any: as above
@@ -162,7 +164,7 @@ def _told(options: Sequence[Any]) -> str:  # Any: as above
 
 
 def _call(role: str, name: str, make: Callable[..., Any], subject: object, arguments: Mapping[str, Any]) -> Any:
-    """The made object; what torch refuses is told in torch's words. Any: the caller knows which it asked for."""
+    """Call `make`; raise ExperimentError with torch's message if it refuses. Any: an optimizer or a scheduler."""
     try:
         return make(subject, **arguments)
     except (TypeError, ValueError, RuntimeError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""A player on its worker: a module, made under the player's seed, and the agent that moves its parameters."""
+"""A player on its worker: a module, made with the seed of the player, and the agent that updates its parameters."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -20,13 +20,13 @@ from antiphon.grammars.seeds import forked
 
 @final
 class Player:
-    """Hosts the player `name`: equal factories and seeds make bitwise equal parameters, in any process.
+    """Hosts the player `name`. Equal factories and seeds make bitwise equal parameters, in any process.
 
-    specification: its agent; None where the agent lives on another worker, in an `AgentHost`, and its moves come in
-    through `install`. The torch agent steps on the module's own parameters, every other one gets copies.
-    device: where parameters, buffers and the agent's memory live. They are made on the CPU and then moved: equal seeds
-    make equal numbers on every device.
-    Raises GrammarError for a factory that makes no module, or one without parameters to move.
+    specification: of its agent; None if the agent lives on another worker, in an `AgentHost`. Its moves then arrive
+    through `install`. The torch agent updates the parameters of the module in place; other agents get copies.
+    device: of parameters, buffers and agent state; None is the CPU. The module is made on the CPU and then moved, so
+    equal seeds make equal numbers on every device.
+    Raises GrammarError for a factory that makes no module, or a module without a parameter that requires a gradient.
     """
 
     def __init__(
@@ -54,11 +54,12 @@ class Player:
         self._agent = AgentHost(name, specification, self.named, specification.in_place) if specification else None
 
     def hear(self, response: Sequence[Tensor] | Tensor) -> None:
-        """Take one tensor per parameter, or one flat vector of all in order; several before a move add up.
+        """Pass a response to the agent. Several responses before a move add up.
 
-        The torch agent keeps the tensors, without a copy and unchanged, until the move.
-        Raises ShapeError naming the player, the parameter and both types; AgentError when the agent raises, unless its
-        policy leaves out the move instead.
+        response: one tensor per parameter, or one flat vector of all parameters in order. The torch agent keeps the
+        tensors until the move, without a copy, and does not change them.
+        Raises ShapeError that names the player, the parameter and both types. Raises AgentError when the agent raises;
+        with the policy "skip" or "restart" the next move is left out instead.
         """
         try:
             self._hosted().hear(response)
@@ -68,11 +69,11 @@ class Player:
             self._failure = error
 
     def move(self, round: int) -> str:
-        """Let the agent move, and install what it plays. Returns why the move was left out, if it was, else nothing.
+        """Let the agent move, and install the new parameters. Returns "", or the reason why the move was left out.
 
-        Raises ProtocolError when nothing was heard since the last move, and AgentError when the agent raises or plays
-        something else than its parameters: of an agent that got copies, nothing is installed then. Where its policy is
-        to skip or to restart, that is told instead, and the parameters stay.
+        Raises ProtocolError if no response came since the last move. Raises AgentError if the agent raises or returns
+        tensors that do not fit; an agent that works on copies has then changed no parameter. With the policy "skip" or
+        "restart", the text of this AgentError is returned instead, and the parameters stay.
         """
         agent, failure = self._hosted(), self._failure
         self._failure = None
@@ -92,19 +93,20 @@ class Player:
         return ""
 
     def install(self, moved: Sequence[Tensor] | Tensor) -> None:
-        """Take over a move of an agent that lives elsewhere: one tensor per parameter, or one flat vector; copied.
+        """Copy the move of an agent on another worker into the parameters: one tensor each, or one flat vector.
 
-        Raises ShapeError as `hear` does, and then nothing is installed.
+        Raises ShapeError as `hear` does; the parameters are then unchanged.
         """
         _copy_into(self.parameters, self._layout.response(moved))
         self.moves += 1
 
     def shard(self, mesh: DeviceMesh) -> None:
-        """Keep a part of each parameter, with the agent's memory for it; all who hold one call this together.
+        """Keep only the local shard of each parameter and of the agent state.
 
+        Collective: all workers of this player call it together.
         Raises PlacementError for an agent that needs whole parameters.
         """
-        assert self.specification is not None  # an agent on another worker has whole parameters: refused before
+        assert self.specification is not None  # `refuse_unshardable` refuses an agent on another worker
         refuse_agent(self.name, self.specification.agent, self.specification.optimizer)
         shard(self.module, mesh)
         self.named = tuple((key, value) for key, value in self.module.named_parameters() if value.requires_grad)
@@ -113,9 +115,9 @@ class Player:
         self._agent = AgentHost(self.name, self.specification, self.named, self.specification.in_place)
 
     def state(self) -> State:
-        """The module's state (see `module_state`), the agent's, and the number of moves, those left out too; in memory
-        of its own.
+        """Return a copy of the state of module (see `module_state`) and agent, and the number of moves.
 
+        The number includes moves that were left out.
         Raises ProtocolError between a response and its move, GrammarError when the module raises.
         """
         own = {"agent": self._agent.state() if self._agent else None, "moves": self.moves}
@@ -124,7 +126,7 @@ class Player:
     def load(self, state: State) -> None:
         """Continue exactly from `state`, in place: `module` and `parameters` stay the same objects.
 
-        Raises ShapeError, with nothing loaded, when the state is another module's; GrammarError when the module raises.
+        Raises ShapeError, and loads nothing, if the state is of another module; GrammarError when the module raises.
         """
         self._asked("load_state_dict", lambda: load_module(f"player {self.name!r}", self.module, state, in_parts))
         if self._agent:
@@ -132,10 +134,10 @@ class Player:
         self.moves, self._failure = state["moves"], None
 
     def twin(self) -> nn.Module:
-        """Another module, made as this player's was and in its state, that shares nothing with it.
+        """Return a new module from the same factory and seed, with the same state, that shares no tensor with this one.
 
-        Not a deep copy: that would share what a replaced method or a hook holds, and cannot copy computed weights.
-        Raises GrammarError for a factory that does not make a new module each time.
+        It is not a deep copy, which would share objects held by hooks and replaced methods, and cannot copy computed
+        weights. Raises GrammarError for a factory that does not make a new module at each call.
         """
         made = _make(self.name, self._factory, self._seed)
         own = {id(each) for each in (*self.module.parameters(), *self.module.buffers())}
@@ -149,12 +151,12 @@ class Player:
         return made
 
     def _asked(self, method: str, call: Callable[[], Any]) -> Any:
-        """What a module's own code answers about its state. Any: methods differ in what they return."""
+        """Return the result of `call`, which runs code of the module. Any: methods return different types."""
         try:
             return call()
         except AntiphonError:
             raise
-        except FOREIGN as error:  # a stranger's code may raise anything
+        except FOREIGN as error:  # code of a user may raise anything
             raise GrammarError(
                 f"player {self.name!r}: its module raised {type(error).__name__} in {method}: {error}. "
                 "Expected it to tell its state, and to take it back. Correct what it saves or loads of its own."
@@ -175,7 +177,7 @@ class Player:
 
 
 def _make(name: str, factory: Factory, seed: int) -> nn.Module:
-    """The module, made from `seed` alone; the caller's random stream is left as it was."""
+    """Make the module with this seed. The random streams of the caller stay unchanged."""
     with forked(seed):
         module = factory()
     if not isinstance(module, nn.Module):

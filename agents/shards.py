@@ -1,4 +1,4 @@
-"""Parameters that lie in parts on several workers: whole again for a state, and in parts from one."""
+"""Sharded parameters: shard a module, gather the shards for a checkpoint, and shard again when it is loaded."""
 
 import sys
 
@@ -10,17 +10,17 @@ from antiphon.errors import PlacementError
 ELEMENTWISE = (
     *("ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
 )
-"""Optimizers that move each element by its own gradient alone: on parts they move as on the whole."""
+"""Optimizers that update each element from its own gradient only, so that a shard moves as the whole would."""
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
-    """Divide the parameters of a module over the mesh, in place, child by child: one child at a time is whole.
+    """Shard the parameters of a module over the mesh, in place. Only one child module is gathered at a time.
 
-    Gradients are summed, not averaged: a cotangent carries the mean over the batch already.
-    Raises PlacementError for parameters that FSDP does not divide.
+    Gradients are summed, not averaged, because each cotangent already contains the mean over the batch.
+    Raises PlacementError for parameters that FSDP cannot shard.
     """
     _refuse_columns(module)
-    from torch.distributed.fsdp import FSDPModule, fully_shard  # not at the top: it takes a second to import
+    from torch.distributed.fsdp import FSDPModule, fully_shard  # imported here, because it takes a second
 
     children = [child for child in module.children() if any(True for _ in child.parameters())]
     for each in (*children, module):
@@ -28,7 +28,7 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
     for each in module.modules():
         if isinstance(each, FSDPModule):
             each.set_gradient_divide_factor(1.0)
-            each.set_force_sum_reduction_for_comms(True)  # gloo has no other
+            each.set_force_sum_reduction_for_comms(True)  # gloo supports only sums
 
 
 def _refuse_columns(module: nn.Module) -> None:
@@ -42,7 +42,7 @@ def _refuse_columns(module: nn.Module) -> None:
 
 
 def is_sharded(value: Tensor) -> bool:
-    """Whether a tensor is one part of several.
+    """Whether a tensor is sharded (a DTensor).
 
     >>> import torch
     >>> is_sharded(torch.zeros(3))
@@ -53,18 +53,18 @@ def is_sharded(value: Tensor) -> bool:
 
 
 def whole(value: Tensor) -> Tensor:
-    """The whole value, in memory of its own. Collective where it is in parts: all who hold one ask together."""
+    """Return a copy of the whole value. Collective for a sharded value: all workers with a shard call it together."""
     found = value.detach()
     return found.full_tensor().clone() if is_sharded(found) else found.clone()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def part(value: Tensor) -> Tensor:
-    """What of a value lies here: all of it where it is whole."""
+    """Return the local shard of a sharded value, or the value itself if it is not sharded."""
     return value.to_local() if is_sharded(value) else value  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def in_parts(value: Tensor, like: Tensor) -> Tensor:
-    """A whole value, divided as `like` is if it has its shape; the value itself where `like` is whole."""
+    """Return the whole `value` sharded as `like`; `value` itself if `like` is not sharded or has another shape."""
     if not is_sharded(like) or is_sharded(value) or value.shape != like.shape:
         return value
     from torch.distributed.tensor import DTensor, distribute_tensor
@@ -74,7 +74,7 @@ def in_parts(value: Tensor, like: Tensor) -> Tensor:
 
 
 def refuse_agent(player: str, agent: str, optimizer: str) -> None:
-    """Raise PlacementError for an agent that would not move parts of parameters as it moves the whole."""
+    """Raise PlacementError for an agent whose moves of shards would differ from its moves of whole parameters."""
     if agent != "torch" or optimizer not in ELEMENTWISE:
         raise PlacementError(
             f"player {player!r} is sharded and its agent is {optimizer if agent == 'torch' else agent!r}; expected "

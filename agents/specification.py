@@ -1,4 +1,4 @@
-"""How a player optimizes, as a value: which agent, with which arguments, on which rounds."""
+"""The specification of an agent, as a value: which agent, with which arguments, in which rounds it moves."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,8 @@ ROUNDLY = Cadence()
 """A move in every round."""
 
 OnFailure: TypeAlias = Literal["fail", "skip", "restart"]
-"""What a failure of an agent costs: the run; its move; or its move and its memory."""
+"""After a failure of the agent: end the run ("fail"), leave out the move ("skip"), or also build a new agent
+("restart")."""
 
 _METHODS = ("hear", "move", "state", "load")
 
@@ -32,12 +33,12 @@ _METHODS = ("hear", "move", "state", "load")
 @typed
 @dataclass(frozen=True)
 class AgentSpecification:
-    """An agent that is not made yet; `of` builds one from mappings.
+    """The description of an agent that is not made yet; `of` builds one from mappings.
 
     agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
-    arguments: the optimizer's under "torch", else the agent's own; the fields between them are for "torch" alone.
-    cadence: the rounds on which the player moves. on_failure: when an agent of one's own raises, or plays something
-    else than finite parameters: "fail" ends the run, "skip" leaves out the move, "restart" builds it anew as well.
+    arguments: of the optimizer if the agent is "torch", else of the agent. The optimizer, clipping and scheduler fields
+    are only for "torch". cadence: the rounds in which the player moves. on_failure: see `OnFailure`; it applies when
+    an agent other than "torch" raises or returns something else than finite parameters of the right shapes.
     Raises ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
     """
 
@@ -61,7 +62,7 @@ class AgentSpecification:
                 "expected none. Name the scheduler, or leave them out."
             )
         if self.in_place:
-            self._torch([torch.zeros(2, 2)])  # whatever torch refuses, it refuses here, before anything started
+            self._torch([torch.zeros(2, 2)])  # so that torch refuses wrong arguments before anything is started
         else:
             self._refuse_torch_options()
 
@@ -80,9 +81,10 @@ class AgentSpecification:
         cadence: Cadence = ROUNDLY,
         on_failure: OnFailure = "fail",
     ) -> "AgentSpecification":
-        """From mappings, as an experiment's file has them: sorted by name, lists made tuples, numpy's numbers Python's.
+        """Make a specification from mappings, as in an experiment file.
 
-        agent: a class or function at the top level of a module too; workers find it there by its name.
+        Arguments are sorted by name; lists become tuples, and numpy numbers become Python numbers.
+        agent: a name, or a class or function at the top level of a module, where workers import it by its name.
 
         >>> AgentSpecification.of("SGD", {"momentum": 0.9, "lr": 0.1}).description
         'SGD(lr=0.1, momentum=0.9)'
@@ -92,12 +94,12 @@ class AgentSpecification:
 
     @property
     def in_place(self) -> bool:
-        """Whether the agent is antiphon's own, trusted to step on a player's parameters in place."""
+        """Whether the agent is "torch", which may update the parameters of a player in place."""
         return self.agent == "torch"
 
     @property
     def description(self) -> str:
-        """One line, for tables."""
+        """One line of text, for tables."""
         parts = [_call(self.optimizer if self.in_place else self.agent, self.arguments)]
         parts += [f"norm <= {self.clip_norm}"] if self.clip_norm is not None else []
         parts += [f"elements <= {self.clip_value}"] if self.clip_value is not None else []
@@ -108,7 +110,7 @@ class AgentSpecification:
         return ", ".join(parts)
 
     def make(self, player: str, parameters: Sequence[Tensor]) -> Agent:
-        """The live agent of `player` on these parameters, which it may step on in place.
+        """Build the agent of `player` on these parameters, which it may update in place.
 
         Raises ExperimentError when the agent is not found, AgentError when it cannot be built or lacks a method.
         """
@@ -155,7 +157,7 @@ class AgentSpecification:
             )
 
     def _torch_options(self) -> dict[str, Any]:
-        """What "torch" alone takes, apart from the optimizer's arguments. Any: options differ in type."""
+        """The options of "torch" except the arguments of the optimizer. Any: options differ in type."""
         options = {"optimizer": self.optimizer, "clip_norm": self.clip_norm, "clip_value": self.clip_value}
         return options | {"scheduler": self.scheduler, "scheduler_arguments": dict(self.scheduler_arguments)}
 
@@ -165,16 +167,16 @@ def _frozen(arguments: Mapping[str, Any] | None) -> Arguments:
 
 
 def _tuples(value: Any) -> Any:
-    """Lists made tuples, at every depth, and numpy's numbers Python's. Any: arguments have many types."""
+    """Turn lists into tuples, at every depth, and numpy numbers into Python numbers. Any: arguments have many types."""
     if isinstance(value, list | tuple):
         return tuple(map(_tuples, value))
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _name_of(agent: Any) -> Any:  # Any: a name, or what has one, or a mistake, which is for others to refuse
-    """`module:Class` of a class or function that workers can import; a name is that name.
+def _name_of(agent: Any) -> Any:  # Any: a name, a class or function, or a mistake that the caller refuses
+    """Return `module:Class` for a class or function; anything else is returned unchanged.
 
-    Raises ExperimentError for one that its module does not have: workers could not find it.
+    Raises ExperimentError if the module has nothing of that name, because workers could not import it.
     """
     if not isinstance(agent, type) and not inspect.isfunction(agent):
         return agent

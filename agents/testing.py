@@ -1,4 +1,4 @@
-"""The contract of an agent as a function: anyone can run it on their own."""
+"""The conformance test of agents: a function that users can run on an agent of their own."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -19,15 +19,15 @@ Disturb: TypeAlias = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tens
 _TYPES = (((4, 3), torch.float32), ((4,), torch.float32), ((2, 2), torch.float64))
 _ROUNDS = 4
 _PLAIN = (type(None), bool, int, float, str)
-"""What is neither tensor nor made of others; a subclass would come back from a file as another type."""
+"""The allowed leaves of a state besides tensors. Subclasses are not allowed: a checkpoint would change their type."""
 
 
 @typed
 def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
-    """Hold `cls(parameters, **arguments)` to the contract of `Agent`; returns when every law holds.
+    """Check that `cls(parameters, **arguments)` keeps the contract of `Agent`; returns if it does.
 
-    It is played on a matrix and a vector of float32 and a matrix of float64. Raises AgentError naming the law that
-    failed, what arrived, and the remedy. Any: classes and arguments are the author's.
+    The test parameters are a matrix and a vector of float32, and a matrix of float64. Raises AgentError with the rule
+    that is broken, what arrived, and the remedy. Any: classes and arguments are the author's.
     """
     name = getattr(cls, "__qualname__", repr(cls))
     laws = (_has_methods, _keeps_types, _leaves_responses, _repeats, _adds_up, _keeps_nothing, _continues, _owns_state)
@@ -48,7 +48,7 @@ def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
 
 
 Failure: TypeAlias = tuple[str, str, str] | None
-"""What was expected, what arrived, the remedy."""
+"""What was expected, what arrived, and the remedy; None if the rule holds."""
 
 
 def _has_methods(build: Build) -> Failure:
@@ -110,7 +110,7 @@ def _keeps_nothing(build: Build) -> Failure:
         _spoil(response)
 
     def spoil_moves(parameters: Sequence[Tensor], response: Sequence[Tensor], moved: Sequence[Tensor]) -> None:
-        # A parameter that is moved in place belongs to whoever lent it, and it is not spoilt here.
+        # Not the parameters that are updated in place: they belong to the caller.
         _spoil([tensor for tensor in moved if not any(tensor is parameter for parameter in parameters)])
 
     for what, disturb in (("responses", spoil_responses), ("moves", spoil_moves)):
@@ -160,7 +160,7 @@ def _owns_state(build: Build) -> Failure:
 def _play(
     build: Build, disturb: Disturb | None = None, between: Callable[[Agent], None] | None = None
 ) -> Sequence[Tensor]:
-    """The parameters after all rounds."""
+    """Return the parameters after all rounds."""
     parameters = _parameters()
     return _rounds(build(parameters), parameters, range(_ROUNDS), disturb, between)
 
@@ -186,7 +186,7 @@ def _rounds(
 
 
 def _midway(build: Build) -> tuple[State, Sequence[Tensor]]:
-    """State and parameters after half of the rounds."""
+    """Return state and parameters after half of the rounds."""
     parameters = _parameters()
     agent = build(parameters)
     moved = _rounds(agent, parameters, range(_ROUNDS // 2))
@@ -196,7 +196,7 @@ def _midway(build: Build) -> tuple[State, Sequence[Tensor]]:
 def _resume(
     build: Build, state: State, parameters: Sequence[Tensor], then: Callable[[], None] = lambda: None
 ) -> Sequence[Tensor]:
-    """The parameters after the other half, played by a fresh agent that was loaded."""
+    """Load `state` into a new agent, and return the parameters after the other half of the rounds."""
     parameters = [parameter.clone() for parameter in parameters]
     agent = build(parameters)
     agent.load(state)
@@ -235,7 +235,7 @@ def _tensors(state: object) -> list[Tensor]:
 
 
 def _foreign(state: object, where: str = "state") -> str | None:
-    """Where a state holds what would not come back from a checkpoint as it is, in words."""
+    """Describe the first place in a state that a checkpoint would not restore exactly; None if there is none."""
     if isinstance(state, Tensor):
         return None if state.layout is torch.strided else f"{where} is a tensor of layout {state.layout}"
     if isinstance(state, dict):

@@ -1,4 +1,4 @@
-"""The default agent: any optimizer of torch.optim, with clipping and a schedule of the learning rate."""
+"""The default agent: an optimizer of torch.optim, with gradient clipping and a learning rate scheduler."""
 
 import functools
 import inspect
@@ -21,12 +21,12 @@ from antiphon.grammars.oracle import State
 
 @final
 class TorchAgent:
-    """Moves its parameters in place by `torch.optim.<optimizer>(parameters, **arguments)`.
+    """Updates parameters in place with `torch.optim.<optimizer>(parameters, **arguments)`.
 
-    parameters: leaf tensors; stepped on in place, and returned by `move`. Their `grad` is this agent's to use.
-    clip_value: each element of the response is cut to [-clip_value, clip_value]; then
-    clip_norm: the response, all parameters together, is scaled down to this Euclidean norm.
-    scheduler: a class of `torch.optim.lr_scheduler`, stepped once a move.
+    parameters: leaf tensors. They are updated in place and returned by `move`; the agent also uses their `grad`.
+    clip_value: each element of the response is first clipped to [-clip_value, clip_value].
+    clip_norm: the response of all parameters together is then scaled down to at most this Euclidean norm.
+    scheduler: the name of a class of `torch.optim.lr_scheduler`; it takes one step per move.
     Raises ExperimentError for names and arguments that torch does not have or a player cannot use.
     """
 
@@ -51,16 +51,16 @@ class TorchAgent:
         self._step = _lean_step(self._optimizer, self._scheduler)
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Take the gradient, without a copy if it lies in memory as its parameter does.
+        """Receive a gradient, without a copy if it has the strides that its parameter needs.
 
-        Further responses before the move are added in memory of their own.
+        Further responses before the move are added, in new memory.
         """
         for parameter, gradient, strides in zip(self._parameters, response, self._strides, strict=True):
             held, gradient = parameter.grad, laid_out(gradient, strides)
             parameter.grad = gradient if held is None else held + gradient
 
     def move(self) -> Sequence[Tensor]:
-        """Step in place on the parameters, and return them."""
+        """Update the parameters in place, and return them."""
         if self._clip_value is not None or self._clip_norm is not None:
             self._clip()
         with torch.no_grad():
@@ -72,7 +72,7 @@ class TorchAgent:
         return self._parameters
 
     def _clip(self) -> None:
-        """As torch.nn.utils.clip_grad_value_ and clip_grad_norm_, out of place: the response is not ours to change."""
+        """Clip as torch.nn.utils.clip_grad_value_ and clip_grad_norm_ do, but not in place: responses are read only."""
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         if self._clip_value is not None:
             gradients = [gradient.clamp(-self._clip_value, self._clip_value) for gradient in gradients]
@@ -83,7 +83,7 @@ class TorchAgent:
             parameter.grad = gradient
 
     def state(self) -> State:
-        """The state of optimizer and scheduler, copied; parameters are known by their position."""
+        """Return a copy of the state of optimizer and scheduler, with parameters numbered by position."""
         (group,) = self._optimizer.param_groups
         memory = {
             str(index): {key: _copy(value) for key, value in self._optimizer.state[parameter].items()}
@@ -99,7 +99,7 @@ class TorchAgent:
         }
 
     def load(self, state: State) -> None:
-        """Continue exactly from `state`. Raises ExperimentError for the state of another optimizer or scheduler."""
+        """Continue exactly from `state`. Raises ExperimentError if it is of another optimizer or scheduler."""
         arrived = (state.get("optimizer"), state.get("scheduler"))
         if arrived != self._names:
             raise ExperimentError(
@@ -107,7 +107,7 @@ class TorchAgent:
                 f"from a state of optimizer {arrived[0]!r} and scheduler {arrived[1]!r}. "
                 "Resume with those that were saved."
             )
-        # Not Optimizer.load_state_dict: it casts every floating state to its parameter's dtype, which is not exact
+        # Optimizer.load_state_dict casts every floating state to the dtype of its parameter, which is not exact
         # (NAdam keeps a float32 product beside float64 parameters).
         self._optimizer.state.clear()
         (group,) = self._optimizer.param_groups
@@ -123,14 +123,13 @@ class TorchAgent:
 
 
 _HOOKS = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
-"""Of all optimizers, registered before or after an agent is made."""
+"""Hooks that torch calls for every optimizer; they may be registered before or after an agent is made."""
 
 
 def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[[], object]:
-    """The optimizer's own step, without the profiler's range and the search for hooks around it, which cost as much as
-    SGD itself; with them, where somebody registered hooks of all optimizers.
+    """Return the step of the optimizer without torch's wrapper (profiler and hooks), which costs as much as SGD itself.
 
-    A scheduler looks whether `optimizer.step` was called, so beside one the wrapped step stays.
+    The wrapped step is used if there are global hooks, and with a scheduler, which checks that it was called.
     """
     if scheduler is not None:
         return optimizer.step
@@ -139,7 +138,7 @@ def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[
 
 
 def _schedule(scheduler: LRScheduler) -> State:
-    """The scheduler's numbers; what has more structure (milestones, phases) follows from its arguments alone."""
+    """The numbers in the state of a scheduler. Nested entries (milestones, phases) follow from its arguments."""
     return {key: _copy(value) for key, value in scheduler.state_dict().items() if _is_leaf(value)}
 
 
@@ -150,7 +149,7 @@ def _is_leaf(value: object) -> bool:
 
 
 def _copy(value: Any) -> Any:
-    """A leaf of a State, in memory of its own; torch takes lists for tuples (betas). Any: leaves have many types."""
+    """Copy a leaf of a State. Tuples become lists, which torch accepts too (betas). Any: leaves have many types."""
     if isinstance(value, Tensor):
         return whole(value)
     if isinstance(value, tuple | list):
@@ -159,11 +158,11 @@ def _copy(value: Any) -> Any:
 
 
 _COUNTS = frozenset({"step", "mu_product"})
-"""Memory that torch.optim keeps on the CPU, whatever the parameter's device; but for fused and capturable kernels."""
+"""State that torch.optim keeps on the CPU for parameters on any device, except with fused or capturable kernels."""
 
 
 def _placed(value: Any, parameter: Tensor) -> Any:  # Any: as below
-    """An optimizer's memory, where, in the parts and in the order in memory in which its parameter is."""
+    """A copy of optimizer state with the device, the sharding and the strides of its parameter."""
     copied = _copy(value)
     if not isinstance(copied, Tensor):
         return copied

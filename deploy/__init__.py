@@ -1,1 +1,1 @@
-"""A placement onto Ray: reservations, launch; may import `antiphon.coordinator`."""
+"""Running a placement on Ray: reservations, executor, jobs; may import `antiphon.coordinator`."""

@@ -6,14 +6,14 @@ import ray
 
 from antiphon.coordinator import coordinator, worker
 
-_remote: Any = ray.remote  # Any: its stubs do not know concurrency groups, its documentation does
+_remote: Any = ray.remote  # Any: Ray's stubs lack `concurrency_groups`, which its documentation has
 
 
 def worker_actor() -> Any:  # Any: Ray's actor classes have no common type
-    """`Worker` as an actor class, with a thread for play, one for mail, and some for control."""
+    """Return `Worker` as an actor class, with the concurrency groups for play, mail and control."""
     return _remote(concurrency_groups=worker.CONCURRENCY)(worker.Worker)
 
 
 def coordinator_actor() -> Any:  # Any: as above
-    """`Coordinator` as an actor class, which answers `status` while rounds are played."""
+    """Return `Coordinator` as an actor class, which answers `status` while rounds are played."""
     return _remote(concurrency_groups=coordinator.CONCURRENCY)(coordinator.Coordinator)

@@ -1,4 +1,4 @@
-"""Where a cluster is. Ray waits half a minute for what is not there; here every question has a short deadline."""
+"""Finds and checks the address of a cluster. Every request has a short deadline; Ray itself waits half a minute."""
 
 import contextlib
 import http.client
@@ -22,17 +22,17 @@ from ray.exceptions import AuthenticationError, RayError
 from antiphon.errors import ClusterError, VersionError
 
 VARIABLES = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
-"""Ray's own, in the order in which its job client reads them."""
+"""Environment variables of Ray with the address, in the order in which its job client reads them."""
 
 _SECONDS = 4.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""What a client of HTTP/2 says first, with empty settings; whoever speaks it answers with settings of its own."""
+"""The first bytes of an HTTP/2 client, with empty settings. An HTTP/2 server answers with its own settings."""
 _SETTINGS = 4
 _TOKEN = "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file that holds it)"
 
 
 def given(address: str | None) -> str:
-    """The address, or else what the environment says. Raises ClusterError when neither does."""
+    """Return the address, or else that of the environment variables. Raises ClusterError if there is none."""
     found = address or next((os.environ[name] for name in VARIABLES if os.environ.get(name)), None)
     if found is None:
         raise ClusterError(
@@ -43,9 +43,9 @@ def given(address: str | None) -> str:
 
 
 def dashboard(address: str) -> str:
-    """The URL of the dashboard of the cluster at `http://HOST:PORT`, `HOST:PORT` or `auto`; it is there and lets us in.
+    """Return the URL of the dashboard of the cluster at `http://HOST:PORT`, `HOST:PORT` or `auto`.
 
-    Raises ClusterError.
+    Raises ClusterError unless the dashboard answers and accepts our token.
     """
     url = address.rstrip("/") if "://" in address else _dashboard_of(control_store(address))
     scheme, place = urlsplit(url).scheme, urlsplit(url).netloc
@@ -59,18 +59,18 @@ def dashboard(address: str) -> str:
 
 
 def ray_version(url: str) -> str:
-    """The version of the Ray that answers at a dashboard's URL."""
+    """Return the version of Ray that the dashboard at this URL reports."""
     return _version_of(url, url)
 
 
 def control_store(address: str) -> str:
-    """HOST:PORT of the control store (GCS) of the cluster at `HOST:PORT` or `auto`; it is there and lets us in.
+    """Return HOST:PORT of the control store (GCS) of the cluster at `HOST:PORT` or `auto`.
 
-    Raises ClusterError; VersionError when it is of another version of Ray.
+    Raises ClusterError unless it answers and accepts our token, VersionError if it runs another version of Ray.
     """
     place = _found_here() if address == "auto" else address
     host, port = _host_and_port(address, place)
-    _headers(address)  # without the token that it is to send, Ray's own client would end this process
+    _headers(address)  # checked first, because Ray's client ends this process if its token is missing
     _check_listener(address, host, port)
     metadata = _ask(address, place, lambda client: client.internal_kv_get(b"CLUSTER_METADATA", b"cluster"))
     if metadata is None:
@@ -80,7 +80,10 @@ def control_store(address: str) -> str:
 
 
 def joinable(address: str) -> str:
-    """As `control_store`, and this machine is a node of that cluster: Ray lets no other machine drive it."""
+    """Return the result of `control_store`. Raises ClusterError unless this machine is a node of the cluster.
+
+    Ray accepts a driver only on a node of the cluster.
+    """
     place = control_store(address)
     alive = _ask(address, place, lambda client: client.get_all_node_info(timeout=_SECONDS))
     nodes = {each.hex() for each, node in alive.items() if node.state == 0}
@@ -93,7 +96,7 @@ def joinable(address: str) -> str:
 
 
 def check_ray(theirs: str, address: str) -> None:
-    """Raises VersionError unless the cluster at `address` is of this Ray's version."""
+    """Raise VersionError unless the cluster at `address` runs the version of Ray that is installed here."""
     if theirs != ray.__version__:
         raise VersionError(
             f"the cluster at {address!r} runs Ray {theirs}, and here is Ray {ray.__version__}; expected the same on "
@@ -103,7 +106,7 @@ def check_ray(theirs: str, address: str) -> None:
 
 @contextlib.contextmanager
 def without_variables() -> Iterator[None]:
-    """Inside, Ray's variables do not overrule the address that it is given."""
+    """Hide the address variables of the environment, which would overrule the address that Ray is given."""
     before = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
     try:
         yield
@@ -142,7 +145,7 @@ def _check_listener(address: str, host: str, port: int) -> None:
     try:
         with socket.create_connection((host, port), timeout=_SECONDS) as connection:
             if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-                return  # who speaks first there is said below
+                return  # the GCS client checks a TLS connection
             connection.sendall(_PREFACE)
             answer = connection.recv(9)
     except OSError as error:
@@ -157,10 +160,10 @@ def _ask(address: str, place: str, question: Any) -> Any:  # Any: a function of 
     def ask() -> None:
         try:
             answers.append(question(GcsClient(address=place)))
-        except Exception as error:  # told below, in the thread of the caller
+        except Exception as error:  # raised below, in the thread of the caller
             answers.append(error)
 
-    # It has no deadline of its own while it connects, but for one of 40 s.
+    # In a thread, because the only deadline of the client while it connects is 40 s.
     thread = threading.Thread(target=ask, daemon=True)
     with _unheard():
         thread.start()
@@ -184,7 +187,7 @@ def _dashboard_of(place: str) -> str:
         )
     url, head = f"http://{found.decode()}", urlsplit(f"//{place}").hostname or ""
     if urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1") and not _is_here(head):
-        # Here, that would be the dashboard of whoever runs one on this machine.
+        # On this machine, that address would be another dashboard.
         raise ClusterError(
             f"the dashboard of the cluster at {place!r} listens on its head alone, at {found.decode()}; expected one "
             "that can be reached from here. Start the head with --dashboard-host, or ask from there."
@@ -193,7 +196,7 @@ def _dashboard_of(place: str) -> str:
 
 
 def _is_here(host: str) -> bool:
-    """Whether it is an address of this machine: only those can be listened on."""
+    """Whether this is an address of this machine: a server can listen only on these."""
     try:
         with socket.create_server((host, 0)):
             return True
@@ -227,7 +230,7 @@ def _headers(address: str) -> Mapping[str, str]:
 
 @contextlib.contextmanager
 def _unheard() -> Iterator[None]:
-    # What Ray's client logs on standard error, below Python, our own error says.
+    # Ray's client logs to standard error from C++. Our own error has the same information.
     sys.stderr.flush()
     before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -1,4 +1,4 @@
-"""What a placement asks of the cluster, as bundles of a placement group. Values; nothing is asked yet."""
+"""The resources that a placement asks for, as bundles of a Ray placement group. Values only; nothing is reserved."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -9,12 +9,13 @@ from antiphon.coordinator.plan.placement import Placement, Strategy, WorkerResou
 CPU, GPU = "CPU", "GPU"
 _NAMES = {CPU: ("CPU", "CPUs"), GPU: ("GPU", "GPUs")}
 TRACE = 0.001
-"""Of a CPU, or of an address: what stands for nothing, since Ray takes no empty bundle. A thousand fit."""
+"""An amount of a CPU or of an address resource that stands for "nothing", because Ray accepts no empty bundle. A
+thousand such bundles fit on one CPU."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Resources on one machine, and the workers who live there. node: an address or labels, as in `WorkerResources`."""
+    """Resources on one machine, and the workers that use them. node: an address or labels, as in `WorkerResources`."""
 
     workers: tuple[str, ...]
     resources: Mapping[str, float]
@@ -22,20 +23,20 @@ class Bundle:
 
     @property
     def asked(self) -> dict[str, float]:
-        """As Ray's placement groups take it: an address is a resource, too."""
+        """The resources as Ray's placement groups take them; the address of a node is a resource too."""
         address = {f"node:{self.node}": TRACE} if self.node and isinstance(self.node, str) else {}
         return {**self.resources, **address} or {CPU: TRACE}
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels that the machine must carry."""
+        """The labels that the machine must have."""
         return {} if isinstance(self.node, str) else dict(self.node)
 
 
 def bundles_of(placement: Placement) -> tuple[Bundle, ...]:
-    """A bundle per worker; the coordinator, who asks for nothing, lives in the first.
+    """Return one bundle per worker. The coordinator asks for no resources and uses the first bundle.
 
-    Under `pack`, all workers that ask nothing share one: of 1 CPU, or that of a worker who asks for CPUs.
+    With the strategy `pack`, all workers without demands share one bundle: that of a worker with CPUs, or one of 1 CPU.
     """
     alone = [Bundle((worker,), in_ray_terms(demand), demand.node) for worker, demand in placement.resources_of.items()]
     if placement.strategy is not Strategy.PACK:
@@ -50,13 +51,13 @@ def bundles_of(placement: Placement) -> tuple[Bundle, ...]:
 
 
 def in_ray_terms(demand: WorkerResources) -> dict[str, float]:
-    """Resources by Ray's names."""
+    """Return the resources of a worker by Ray's names, without zeros."""
     named = {CPU: demand.num_cpus, GPU: demand.num_gpus, **dict(demand.resources)}
     return {name: amount for name, amount in named.items() if amount}
 
 
 def amount(name: str, value: float) -> str:
-    """A number of a resource.
+    """Describe an amount of a resource.
 
     >>> amount("CPU", 1.0), amount("GPU", 0.5), amount("fast", 2.0)
     ('1 CPU', '0.5 GPUs', "2 of 'fast'")
@@ -66,12 +67,12 @@ def amount(name: str, value: float) -> str:
 
 
 def amounts(resources: Mapping[str, float]) -> str:
-    """Several of them."""
+    """Describe the amounts of several resources."""
     return ", ".join(amount(name, value) for name, value in resources.items()) or "nothing"
 
 
 def devices(shares: Iterable[float]) -> int:
-    """How many GPUs hold these demands: a fraction lies on one device. Largest first, as Ray fills them.
+    """Return the number of GPUs for these demands. A fraction must lie on one device; the largest are placed first.
 
     >>> devices([0.5, 0.5, 2]), devices([0.6, 0.6, 0.3, 0.3]), devices([])
     (3, 2, 0)
@@ -88,12 +89,12 @@ def devices(shares: Iterable[float]) -> int:
 
 
 def cpus_for(placement: Placement) -> int:
-    """Logical CPUs of a Ray on which all of it fits and every process may start at once."""
+    """Return the logical CPUs that a Ray needs so that the placement fits, and all processes can start at once."""
     return max(math.ceil(_total(placement, CPU)), len(placement.names) + 1)
 
 
 def gpus_for(placement: Placement) -> int | None:
-    """GPUs to count where there are none; None where only real ones are to be used."""
+    """Return the logical GPUs that a Ray on a machine without GPUs must count; None if only real GPUs are used."""
     return devices(each.resources.get(GPU, 0.0) for each in bundles_of(placement)) if placement.logical_gpus else None
 
 

@@ -1,4 +1,4 @@
-"""What the cluster has: its machines, what is free on them, and who holds the rest. Works without the dashboard."""
+"""The machines of the cluster, their free resources, and the runs that hold the others. Needs no dashboard."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from ray.util.placement_group import placement_group_table
 
 @dataclass(frozen=True)
 class Machine:
-    """One living Ray node. free: what nobody has reserved."""
+    """One Ray node that is alive. total: its resources. free: the resources that are not reserved."""
 
     address: str
     total: Mapping[str, float]
@@ -20,7 +20,7 @@ class Machine:
 
 
 def machines() -> tuple[Machine, ...]:
-    """Every node that is alive, as its raylet told."""
+    """Return every node that is alive, with the resources that its raylet reports."""
     free = available_resources_per_node()
     return tuple(
         Machine(node["NodeManagerAddress"], node["Resources"], node.get("Labels", {}), free.get(node["NodeID"], {}))
@@ -30,8 +30,10 @@ def machines() -> tuple[Machine, ...]:
 
 
 def own_machine(num_cpus: int, num_gpus: int | None) -> Machine:
-    """What a Ray that is started here will have, before it is: GPUs as Ray finds them if None. Starting one to refuse
-    what it cannot have would take seconds."""
+    """Return the resources that a Ray started on this machine will have, without starting it, which takes seconds.
+
+    num_gpus: None counts the GPUs that Ray finds.
+    """
     address = ray.util.get_node_ip_address()
     found = ResourceAndLabelSpec(num_cpus=num_cpus, num_gpus=num_gpus).resolve(is_head=True, node_ip_address=address)
     total = {name: float(value) for name, value in found.to_resource_dict().items() if value is not None}
@@ -39,7 +41,7 @@ def own_machine(num_cpus: int, num_gpus: int | None) -> Machine:
 
 
 def holders(name: str) -> dict[str, dict[str, float]]:
-    """Who has reserved what by placement groups, by the names of these; but for the one called `name`."""
+    """Return the reserved resources by the name of their placement group, except the group called `name`."""
     held: dict[str, dict[str, float]] = {}
     for group in placement_group_table().values():
         if group["state"] != "CREATED" or group["name"] == name:

@@ -1,4 +1,4 @@
-"""A Ray of our own on this machine: started quietly, its session in a short temporary folder, gone at the end."""
+"""Starts a Ray on this machine, without output and in a short temporary folder, and removes it at the end."""
 
 import contextlib
 import logging
@@ -25,13 +25,13 @@ _QUIET = {
 
 @contextlib.contextmanager
 def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
-    """Inside, Ray runs; outside, whatever this started is stopped and its folder removed.
+    """Context in which Ray runs. At its end, a Ray that it started is stopped, and the temporary folder is removed.
 
-    A Ray that this process is connected to already is used and left alone. address: of a cluster to join, of which this
-    machine is a node; "auto" finds it. None (or "local") starts one on this machine. num_cpus: logical CPUs of that
-    one, that is, how many processes Ray starts at once and how many it thinks reasonable; this machine's cores if None.
-    num_gpus: its logical GPUs; those that Ray finds if None.
-    Raises TransportError when Ray cannot be started, ClusterError or VersionError when it cannot be joined.
+    If this process is connected to a Ray already, that Ray is used and stays as it is.
+    address: of a cluster to join; this machine must be one of its nodes. "auto" finds it. None or "local" starts a Ray
+    here. num_cpus: its logical CPUs, which limit how many processes Ray starts at once; None is the number of cores.
+    num_gpus: its logical GPUs; None is the number that Ray finds.
+    Raises TransportError if Ray cannot be started, ClusterError or VersionError if it cannot be joined.
     """
     if ray.is_initialized():
         yield
@@ -56,7 +56,7 @@ def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, fold
         options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, "_temp_dir": folder, **own}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
-    except Exception as error:  # Ray raises many kinds here
+    except Exception as error:  # Ray raises many types here
         where = f"joined at {address!r}" if address else f"started in {Path(tempfile.gettempdir())}"
         raise TransportError(
             f"Ray cannot be {where}: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}. "
@@ -65,14 +65,14 @@ def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, fold
 
 
 def _silence() -> None:
-    # Ray prints what its daemons notice (a killed worker, many processes) into our user's terminal. What concerns the
-    # run, its own error says, with names; the rest stays in Ray's logs. Ray has no public switch for this.
+    # Ray prints messages of its daemons (a killed worker, many processes) to the terminal. Errors of the run name their
+    # cause themselves, and the messages stay in Ray's logs. Ray has no public switch for this.
     worker.print_to_stdstream = lambda *_, **__: None
 
 
 @contextlib.contextmanager
 def _environment() -> Iterator[None]:
-    # Ray's daemons inherit these at start; our own process gets its environment back.
+    # Ray's daemons inherit these variables at the start; afterwards this process gets its environment back.
     before = {name: os.environ.get(name) for name in _QUIET}
     os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
     try:

@@ -1,4 +1,4 @@
-"""Environments of workers' own processes (`runtime_env`): checked, and waited for, since Ray may install for long."""
+"""The `runtime_env` of workers: it is checked, and its setup is awaited, because installations can take minutes."""
 
 import json
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from antiphon.errors import PlacementError
 
 _RAYS_OWN = {"ray_release", "ray_commit", "inject_current_ray"}
 _PATIENCE = 660.0
-"""Seconds for an environment: a little more than Ray itself gives to one."""
+"""Seconds to wait for an environment: a little more than Ray's own limit."""
 
 
 def environment(worker: str, demand: WorkerResources) -> Mapping[str, Any]:  # Any: Ray's
-    """A worker's runtime_env, as Ray takes it. Raises PlacementError for what Ray does not know or would refuse."""
+    """Return the runtime_env of a worker for Ray. Raises PlacementError for keys or values that Ray does not accept."""
     asked = json.loads(demand.runtime_env)
     known = sorted({field.removeprefix("_") for field in RuntimeEnv.known_fields} - _RAYS_OWN)
     strange = [key for key in asked if key not in known]
@@ -35,9 +35,9 @@ def environment(worker: str, demand: WorkerResources) -> Mapping[str, Any]:  # A
 def await_environments(
     demands: Mapping[str, WorkerResources], workers: Mapping[str, Any]
 ) -> None:  # Any: Ray's actor handles
-    """Block until every worker with an environment of its own is there: before anybody answers within a deadline.
+    """Block until every worker with its own runtime_env answers. Calls with a deadline come after this.
 
-    Raises PlacementError with the reason for an environment that cannot be made.
+    Raises PlacementError with the reason if an environment cannot be made.
     """
     for worker, demand in demands.items():
         if demand.runtime_env:
@@ -50,7 +50,7 @@ def await_environments(
 
 
 def _cause(text: str) -> str:
-    """Of a report with a stack trace and the output of a command, the line that says what was wrong."""
+    """Return the line with the cause from a report that contains a stack trace and the output of a command."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("ERROR: ")]
     return (told or lines or ["no reason was told"])[-1].removeprefix("ERROR: ")

@@ -1,4 +1,4 @@
-"""The executor `ray`: a named actor per worker and a coordinator, in a namespace of the run's own."""
+"""The executor `ray`: one named actor per worker, and a coordinator, in the namespace of the run."""
 
 import contextlib
 import uuid
@@ -24,15 +24,17 @@ from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError, RoundError, WorkerDied
 
 CLOSING = 30.0
-"""Seconds within which workers of a broken round are to let go of it. Peers that fail may leave gloo without an end."""
+"""Seconds for workers to leave a broken round. If a peer has failed, a gloo call may never return."""
 
 
 @final
 class RayExecutor:
-    """Plays rounds on Ray. Needs a Ray to be running (`ray_session`).
+    """Plays rounds on Ray. Ray must be running (see `ray_session`).
 
-    Workers are named as in the placement, inside the namespace `antiphon-<run>`; the driver only says how many rounds.
-    pool: borrow resident workers from it instead of starting named ones; they ask nothing of the cluster.
+    Actors have the names of the placement, in the namespace `antiphon-<run>`. The driver only starts batches of rounds.
+    run: its name. transport: of tensors between workers. deadline: seconds within which a message must arrive.
+    pool: take resident workers from it instead of starting named actors; the placement must then ask for no resources.
+    Raises PlacementError for a placement that the cluster or the pool cannot satisfy, ClusterError for a name in use.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class RayExecutor:
     ) -> None:
         self.assignment, self.run, self._pool = assignment, run, pool
         self._boundary, self._batches = Boundary(), 0
-        self._playing: Any = None  # Any: Ray's references, to the batch played last and to its end on request
+        self._playing: Any = None  # Any: Ray's references to the last batch, and to the request to end it early
         self._finishing: Any = None
         self._connecting = transport, deadline
         self.namespace = namespace_of(run)
@@ -77,14 +79,15 @@ class RayExecutor:
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError after rounds that broke off."""
+        """The next round to play. Raises ProtocolError if the last batch of rounds broke off."""
         return self._boundary.round
 
     def play(self, rounds: int) -> Played:
         """Play the next rounds; blocks. Raises the cause of the first failure.
 
-        Ctrl-C ends the round in hand on all workers and then raises KeyboardInterrupt; a second one raises at once.
-        After a round that broke off the state is of no round: until `load`, everything else is a ProtocolError.
+        At Ctrl-C all workers finish the current round, then KeyboardInterrupt is raised; a second one raises at once.
+        After a round that broke off, workers may be at different moves: `round`, `play`, `states` and `save` then raise
+        ProtocolError until `load` restores a state.
         """
         rounds = checked_rounds(rounds)
         with self._boundary.crossing("play"):
@@ -97,18 +100,18 @@ class RayExecutor:
         return played
 
     def states(self) -> Mapping[str, Any]:
-        """Everyone's state by name."""
+        """Return the states of all players, oracles and clones by name."""
         self._boundary.check("tell its states")
         calls = [worker.states.remote() for worker in self.workers.values()]
         found = self._ask("tell its states", lambda: calls)
         return {name: state for states in found for name, state in states.items()}
 
     def load(self, states: Mapping[str, Any], round: int) -> None:
-        """Continue from states at a round boundary, also after rounds that broke off, while every worker lives."""
+        """Continue from states at a round boundary. It also works after a broken round if all workers are alive."""
         round, broken = checked_rounds(round), self._boundary.left
         with self._boundary.crossing("load", anew=True):
             if broken and not self._stopped():
-                # Make everybody anew, with channels of a new generation.
+                # Make all players and oracles again, with channels of a new generation.
                 self._ask("close", lambda: [worker.close.remote() for worker in self.workers.values()], _soon)
                 self._enlist()
             shared = ray.put(dict(states))
@@ -117,7 +120,9 @@ class RayExecutor:
             self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
-        """A checkpoint: workers that share this machine's folder write there, for others we do; then the manifest."""
+        """Write a checkpoint. Workers that see this folder write their files; the driver writes the others, and last
+        the manifest.
+        """
         self._boundary.check("be saved")
         folder.mkdir(parents=True, exist_ok=True)
         sign = folder / f"{uuid.uuid4().hex}.sign"
@@ -130,21 +135,21 @@ class RayExecutor:
             save_states(folder, states)
         write_manifest(folder, manifest)
 
-    def sites(self) -> Mapping[str, Any]:  # Any: `transport.route.Site`, of a folder that this one does not know
-        """Where each worker computes."""
+    def sites(self) -> Mapping[str, Any]:  # Any: `transport.route.Site`, from a folder that this one does not import
+        """Return the machine and device of each worker."""
         return self._ask("tell its sites", lambda: self._coordinator.sites.remote())
 
     def status(self) -> dict[str, Any]:  # Any: JSON-able
-        """What the coordinator knows of the run; answers while rounds are played."""
+        """Return the status of the run from the coordinator; it answers while rounds are played."""
         return self._ask("tell its status", lambda: self._coordinator.status.remote())
 
     @property
     def ending(self) -> bool:
-        """Whether somebody asked the coordinator to end the run."""
+        """Whether the coordinator was asked to end the run."""
         return self._ask("tell whether it is to end", lambda: self._coordinator.ending.remote())
 
     def close(self) -> None:
-        """Stop every actor of this run, or give workers back to their pool. May be called twice."""
+        """Stop every actor of this run, or return workers and coordinator to the pool. May be called twice."""
         self._boundary.end()
         workers, self.workers = list(self.workers.values()), {}
         coordinator, self._coordinator = self._coordinator, None
@@ -173,7 +178,7 @@ class RayExecutor:
             self.workers = dict(zip(names, self._pool.take(len(names)), strict=True))
             self._coordinator = self._pool.take_coordinator()
         else:
-            assert self._reservation is not None  # made where there is no pool
+            assert self._reservation is not None  # it is made if there is no pool
             for name in names:
                 self.workers[name] = self._named(worker_actor(), name, self._reservation.options(name))
             self._coordinator = self._named(coordinator_actor(), COORDINATOR, self._reservation.options())
@@ -187,29 +192,29 @@ class RayExecutor:
         try:
             return actor.options(name=name, namespace=self.namespace, **options).remote()
         except ActorAlreadyExistsError:
-            raise taken(self.run) from None  # by a run that began while this one did
+            raise taken(self.run) from None  # by a run that started at the same time
 
     def _enlist(self) -> None:
         enlisted = self.assignment, self.run, self.workers, *self._connecting
         self._ask("start", lambda: self._coordinator.enlist.remote(*enlisted))
 
     def _finished(self, call: Any) -> tuple[Played, KeyboardInterrupt | None]:  # Any: Ray's reference
-        """What was played, and the Ctrl-C that ended it."""
+        """Return the result of a batch, and the KeyboardInterrupt that ended it early, if there was one."""
         try:
             return ray.get(call), None
         except KeyboardInterrupt as interrupt:
             if not python_interrupts():
-                raise  # of somebody's own handler, which wants to abort at once
+                raise  # it comes from a handler of the user, which aborts at once
             return self._finish(call), interrupt
 
-    def _finish(self, call: Any) -> Any:  # Any: Ray's reference, and what it brings
-        """The result of a batch that ends, on all workers, after the round in hand. It is asked to end once only."""
+    def _finish(self, call: Any) -> Any:  # Any: Ray's reference, and its result
+        """Let all workers end the batch after the current round, and return its result. The request is sent once."""
         self._finishing = self._finishing or self._coordinator.finish.remote(self._batches)
         ray.get(self._finishing)
         return ray.get(call)
 
     def _stopped(self) -> bool:
-        """Whether all workers are at one boundary, once the batch that was left in the middle has been ended."""
+        """End a batch that was left in the middle. Returns whether all workers are then at the same round boundary."""
         try:
             if self._playing is not None:
                 self._finish(self._playing)
@@ -218,7 +223,7 @@ class RayExecutor:
         return True
 
     def _ask(self, what: str, call: Callable[[], Any], get: Callable[[Any], Any] = ray.get) -> Any:
-        # Any: Ray's references and what they bring
+        # Any: Ray's references and their results
         try:
             return get(call())
         except GetTimeoutError as error:
@@ -245,5 +250,5 @@ class RayExecutor:
             ) from error
 
 
-def _soon(calls: Any) -> Any:  # Any: Ray's references, and what they bring
+def _soon(calls: Any) -> Any:  # Any: Ray's references and their results
     return ray.get(calls, timeout=CLOSING)

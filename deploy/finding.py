@@ -1,4 +1,4 @@
-"""Runs on a cluster: the names under which they are found there."""
+"""The names of runs and their namespaces on a cluster."""
 
 import re
 import uuid
@@ -10,16 +10,16 @@ from antiphon.errors import ClusterError
 
 COORDINATOR = "coordinator"
 PREFIX = "antiphon-"
-"""Of the namespace of every run."""
+"""The prefix of the namespace of every run."""
 
 
 def namespace_of(run: str) -> str:
-    """Where the actors of a run have their names."""
+    """Return the namespace of the actors of a run."""
     return f"{PREFIX}{run}"
 
 
 def run_of(namespace: str) -> str | None:
-    """The run of a namespace; None for one of somebody else.
+    """Return the run of a namespace; None if the namespace is not antiphon's.
 
     >>> run_of("antiphon-mine"), run_of("serve")
     ('mine', None)
@@ -28,7 +28,7 @@ def run_of(namespace: str) -> str | None:
 
 
 def checked_name(name: str) -> str:
-    """The name, if a run can have it. Raises ClusterError."""
+    """Return the name if it is a valid name of a run. Raises ClusterError otherwise."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", name):
         raise ClusterError(
             f"a run cannot be called {name!r}; expected up to 80 letters, digits, '-', '_' and '.', a letter or digit "
@@ -38,7 +38,7 @@ def checked_name(name: str) -> str:
 
 
 def fresh_name(grammar: str) -> str:
-    """A name for a run of a grammar that no other run has.
+    """Return a new, unique name for a run of a grammar.
 
     >>> fresh_name("my_module:make").startswith("my_module-make-")
     True
@@ -48,7 +48,7 @@ def fresh_name(grammar: str) -> str:
 
 
 def taken(name: str) -> ClusterError:
-    """The error of a name in use."""
+    """Return the error for a name that is in use."""
     return ClusterError(
         f"the cluster has a run {name!r} already; expected a new name. "
         f"Choose another --name; `antiphon status {name}` tells of the one that is there."
@@ -56,8 +56,8 @@ def taken(name: str) -> ClusterError:
 
 
 def check_free(run: str) -> None:
-    """Raises ClusterError when a run of this name is played on the Ray that this process is connected to."""
-    named: Any = ray.util.list_named_actors(all_namespaces=True)  # Any: mappings here, whatever its stub says
+    """Raise ClusterError if a run with this name exists on the Ray that this process is connected to."""
+    named: Any = ray.util.list_named_actors(all_namespaces=True)  # Any: the stub says strings, but these are mappings
     spaces = {each["namespace"] for each in named}
     if namespace_of(run) in spaces:
         raise taken(run)

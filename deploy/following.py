@@ -1,4 +1,4 @@
-"""Following the log of a job: as it is written, through lost connections, to its end."""
+"""Follows the log of a job while it is written, until the job ends, also if the connection is lost."""
 
 import asyncio
 import re
@@ -13,27 +13,27 @@ Write = Callable[[str], object]
 
 _OPENING = re.compile(r"^Running entrypoint for job .*\n", re.MULTILINE)
 _SILENCE, _LOOK = 120.0, 15.0
-"""Seconds without a word, after which the connection is made anew, and after which we look whether the job is over."""
+"""Seconds without output after which a new connection is made, and after which the state of the job is checked."""
 
 
 class Logged(Protocol):
-    """The jobs of a cluster, as far as following needs them."""
+    """The methods of `Jobs` that `follow` needs."""
 
     def job(self, name: str) -> Job:
-        """The job of that name."""
+        """Return the job of that name."""
         ...
 
     def log(self, name: str) -> str:
-        """All that it has printed."""
+        """Return the whole output of the job so far."""
         ...
 
     def chunks(self, name: str) -> Any:  # Any: an asynchronous iterator of strings
-        """The same from the beginning, as it is written."""
+        """Return an iterator over the output, from the beginning and while it is written."""
         ...
 
 
 def opening(log: str) -> int:
-    """Where a job's own words begin, behind Ray's; 0 when it has not begun.
+    """Return the index at which the output of the job begins, after Ray's own lines; 0 if it has not begun.
 
     >>> opening("Ray prepares.\\nRunning entrypoint for job a: python b\\nround 1")
     53
@@ -43,7 +43,7 @@ def opening(log: str) -> int:
 
 
 def last_lines(log: str, lines: int) -> int:
-    """Where the last lines of a job's own words begin.
+    """Return the index at which the last lines of the output of the job begin.
 
     >>> last_lines("Running entrypoint for job a: b\\none\\ntwo\\nthree\\n", 2)
     36
@@ -53,9 +53,9 @@ def last_lines(log: str, lines: int) -> int:
 
 
 def follow(jobs: Logged, name: str, write: Write, start: int = 0, patience: float = 60.0) -> Job:
-    """Write the log of a job, from `start` on and without Ray's own words, until it ends; blocks. Returns the job.
+    """Write the log of a job from index `start` on, without Ray's own lines; block until the job ends. Returns the job.
 
-    Raises TransportError when the cluster did not answer for `patience` seconds.
+    Raises TransportError if the cluster does not answer for `patience` seconds.
     """
     follower, lost = _Follower(jobs, name, write, start), 0.0
     while True:
@@ -64,7 +64,7 @@ def follow(jobs: Logged, name: str, write: Write, start: int = 0, patience: floa
             job, lost = jobs.job(name), 0.0
         except KeyboardInterrupt:
             raise
-        except Exception as error:  # whatever lost connections raise, in several libraries
+        except Exception as error:  # a lost connection raises errors of several libraries
             lost = lost or time.monotonic()
             if time.monotonic() - lost > patience:
                 raise TransportError(
@@ -79,14 +79,14 @@ def follow(jobs: Logged, name: str, write: Write, start: int = 0, patience: floa
 
 
 class _Follower:
-    """Where we stand in a log. `seen`: so many of its characters were written, or were not to be."""
+    """The position in a log. `_seen`: number of characters that were written or skipped."""
 
     def __init__(self, jobs: Logged, name: str, write: Write, start: int) -> None:
         self._jobs, self._name, self._write, self._seen = jobs, name, write, start
         self._opening = "" if start == 0 else None
 
     def take(self, text: str, position: int) -> None:
-        """Some of the log, from `position` on: what of it is new is written."""
+        """Write the new part of a piece of the log. position: the index in the log at which `text` begins."""
         fresh = text[max(0, self._seen - position) :]
         self._seen = max(self._seen, position + len(text))
         if self._opening is not None and fresh:
@@ -97,7 +97,7 @@ class _Follower:
             self._write(fresh)
 
     async def tail(self) -> None:
-        """Take what is written, until the job or the connection ends, or nobody says anything for long."""
+        """Read the log until the job or the connection ends, or until there is no output for `_SILENCE` seconds."""
         chunks, position, quiet = aiter(self._jobs.chunks(self._name)), 0, 0.0
         coming = asyncio.ensure_future(anext(chunks))
         try:

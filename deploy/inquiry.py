@@ -1,6 +1,6 @@
-"""A question to the coordinators of a cluster, asked from inside it: from outside one reaches the dashboard alone.
+"""Asks the coordinators of a cluster, from inside the cluster: from outside only the dashboard can be reached.
 
-So the text of `inquire` travels there as a job, where it needs Ray and nothing of antiphon's.
+The source text of `inquire` is sent there as a job. It needs Ray, but not antiphon.
 """
 
 import inspect
@@ -15,9 +15,10 @@ _MARK = "antiphon answers "
 
 
 def inquire(asked: str, run: str, prefix: str, mark: str) -> None:
-    """Print what the coordinator of each run tells, as JSON by run; "end" asks it to end, "kill" kills all its actors.
+    """Print the answers of the coordinators as JSON, by run.
 
-    run: the one that is meant; empty for all. prefix: of namespaces. mark: before the answer.
+    asked: "status", "end" (end the run) or "kill" (kill all actors of the run). run: its name; empty for all runs.
+    prefix: of the namespaces of runs. mark: printed before the answer.
     """
     import json
     import logging
@@ -27,7 +28,7 @@ def inquire(asked: str, run: str, prefix: str, mark: str) -> None:
 
     ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
     told = {}
-    named: Any = ray.util.list_named_actors(all_namespaces=True)  # Any: mappings, whatever its stub says
+    named: Any = ray.util.list_named_actors(all_namespaces=True)  # Any: the stub says strings, but these are mappings
     for each in sorted(named, key=lambda each: each["name"] != "coordinator"):
         of = each["namespace"].removeprefix(prefix)
         if of == each["namespace"] or run not in ("", of):
@@ -38,19 +39,19 @@ def inquire(asked: str, run: str, prefix: str, mark: str) -> None:
                 ray.kill(actor)
             elif each["name"] == "coordinator":
                 told[of] = ray.get(getattr(actor, asked).remote(), timeout=8)
-        except Exception as error:  # one that dies while it is asked costs the answers of no other
+        except Exception as error:  # the others still answer
             told.setdefault(of, {"run": of, "error": f"its coordinator does not answer: {type(error).__name__}"})
     print(mark + json.dumps(told))
 
 
 def program(asked: Asked, run: str, prefix: str) -> str:
-    """The arguments of a Python that inquires, quoted for a shell."""
+    """Return the arguments with which Python runs `inquire`, quoted for a shell."""
     call = f"{inquire.__name__}({asked!r}, {run!r}, {prefix!r}, {_MARK!r})"
     return f"-c {shlex.quote(f'{inspect.getsource(inquire)}{call}')}"
 
 
 def answer(log: str) -> dict[str, Any]:  # Any: JSON
-    """What a job that inquired has printed. Raises ClusterError when it has no answer.
+    """Return the answer from the output of a job that ran `inquire`. Raises ClusterError if it contains none.
 
     >>> answer('something of Ray\\nantiphon answers {"mine": {"round": 3}}\\n')
     {'mine': {'round': 3}}

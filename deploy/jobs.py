@@ -1,4 +1,4 @@
-"""Ray Jobs: a run that lives on a cluster, whoever started it; reached by the cluster's dashboard alone."""
+"""Runs as Ray jobs: they go on without the process that started them. Only the dashboard must be reachable."""
 
 import contextlib
 import logging
@@ -19,21 +19,24 @@ from antiphon.deploy.inquiry import Asked, answer, program
 from antiphon.errors import DeadlineError, TransportError
 
 _SECONDS = 30.0
-"""Of silence, after which a request to the dashboard has failed."""
+"""Timeout of a request to the dashboard, in seconds."""
 
 _PYTHON = (
-    # The Python of the Ray that runs the job: `python` on its path may be another, where nobody activated anything.
+    # The Python of the Ray that runs the job. `python` may be another one if no environment is active.
     'p=$(sed -n "s|^.* \\(/.*\\)/lib/python[0-9.]*/site-packages/ray/_raylet.so$|\\1/bin/python|p" /proc/$PPID/maps '
     '2>/dev/null | head -n 1); [ -x "$p" ] || p=python; exec "$p" '
 )
 _STOPPED = 143
-"""The exit code of a process that ended on SIGTERM, and of a run that was asked to."""
+"""The exit code of a process that SIGTERM ended, and of a run that was asked to end."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What the cluster knows of a job. status: pending, running, finished, stopped or failed. began, ended: seconds
-    since the epoch, 0 if not yet. message: of Ray's, where it failed without an exit code of its own."""
+    """A job as the cluster reports it.
+
+    status: pending, running, finished, stopped or failed. message: from Ray. began, ended: seconds since the epoch, or
+    0 if it has not begun or ended.
+    """
 
     name: str
     status: str
@@ -45,13 +48,13 @@ class Job:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
+        """Whether the job has ended."""
         return self.status in ("finished", "stopped", "failed")
 
 
 @dataclass(frozen=True)
 class CodeBundle:
-    """What a job takes along: the folder that it starts in, and packages for all its processes."""
+    """The code that is sent with a job: its working directory, and packages for all its processes."""
 
     folder: Path
     packages: Sequence[Path] = ()
@@ -59,68 +62,71 @@ class CodeBundle:
 
 @final
 class Jobs:
-    """The jobs of the cluster whose dashboard is at a URL that `dashboard` found.
+    """The jobs of a cluster. url: of its dashboard, as `dashboard` returns it.
 
-    Everything raises TransportError when the dashboard is lost on the way.
+    All methods raise TransportError if the dashboard does not answer.
     """
 
     def __init__(self, url: str) -> None:
         for handler in logging.getLogger("ray").handlers:
-            handler.setLevel(logging.ERROR)  # its notices of uploads and closed connections
+            handler.setLevel(logging.ERROR)  # hides messages about uploads and closed connections
         self.url = url
         with self._lost("be asked"), without_variables():
-            self._client: Any = _Client(url)  # Any: some of its methods are told apart by version
+            self._client: Any = _Client(url)  # Any: the types of its methods depend on the version
 
     def submit(self, name: str, arguments: str, bundle: CodeBundle, metadata: Mapping[str, str]) -> None:
-        """Start `python ARGUMENTS` on the cluster's head, as a job of that name. Raises ClusterError if it is taken."""
+        """Start `python ARGUMENTS` on the head of the cluster as a job. Raises ClusterError if the name is in use."""
         environment = {"working_dir": str(bundle.folder), "py_modules": [str(path) for path in bundle.packages]}
         if self.find(name):
             raise taken(name)
         self._submit(name, arguments, environment, metadata)
 
     def job(self, name: str) -> Job:
-        """The job of that name, which is there."""
+        """Return the job of that name. It must exist."""
         with self._lost(f"tell of {name!r}"):
             return _job(self._client.get_job_info(name))
 
     def find(self, name: str) -> Job | None:
-        """The job of that name."""
+        """Return the job of that name, or None."""
         return next((job for job in self.all() if job.name == name), None)
 
     def all(self) -> list[Job]:
-        """All jobs that were submitted with a name, the newest first, but for the questions of `ask`."""
+        """Return all submitted jobs, the newest first, without those of `ask`."""
         with self._lost("list its jobs"):
             found = [each for each in self._client.list_jobs() if each.type == JobType.SUBMISSION]
         jobs = [_job(each) for each in found if not each.submission_id.startswith(_QUESTION)]
         return sorted(jobs, key=lambda job: -job.began)
 
     def log(self, name: str) -> str:
-        """All that a job has printed, both streams."""
+        """Return the output of a job so far, standard output and standard error."""
         with self._lost(f"show the log of {name!r}"):
             return self._client.get_job_logs(name)
 
     def chunks(self, name: str) -> Any:  # Any: an asynchronous iterator of strings
-        """The log of a job from its beginning, as it is written; see `follow`."""
+        """Return an iterator over the log of a job, from the beginning and while it is written; see `follow`."""
         return self._client.tail_job_logs(name)
 
     def kill(self, name: str) -> None:
-        """End a job by SIGTERM, and by SIGKILL seconds later. Returns at once."""
+        """End a job with SIGTERM, and with SIGKILL some seconds later. Returns at once."""
         with self._lost(f"stop {name!r}"):
             self._client.stop_job(name)
 
     def actors(self, run: str) -> list[str]:
-        """Names of the actors of a run that are alive or about to be."""
+        """Return the names of the actors of a run that are alive or starting."""
         found = self._actors(("ray_namespace", "=", namespace_of(run)))
         return [each.name for each in found if each.state != "DEAD"]
 
     def runs(self) -> list[str]:
-        """The runs whose coordinator is alive."""
+        """Return the runs whose coordinator is alive."""
         found = self._actors(("name", "=", COORDINATOR), ("state", "=", "ALIVE"))
         runs = [run_of(each.ray_namespace or "") for each in found]
         return [run for run in runs if run is not None]
 
     def ask(self, asked: Asked, run: str = "", seconds: float = 60.0) -> dict[str, Any]:  # Any: JSON
-        """What the coordinators tell (see `inquire`); takes some seconds. Raises DeadlineError, ClusterError."""
+        """Return the answers of the coordinators (see `inquire`). It takes some seconds.
+
+        Raises DeadlineError after `seconds`, ClusterError if there is no answer.
+        """
         name = f"{_QUESTION}{uuid.uuid4().hex[:12]}"
         self._submit(name, program(asked, run, PREFIX), {}, {})
         deadline = time.monotonic() + seconds
@@ -155,7 +161,7 @@ class Jobs:
             OSError,
             RuntimeError,
             RayError,
-        ) as error:  # of requests: OSError; an answer of 4xx or 5xx: RuntimeError
+        ) as error:  # a request raises OSError; an answer 4xx or 5xx is a RuntimeError
             lines = [line for line in str(error).splitlines() if line] or [type(error).__name__]
             raise TransportError(
                 f"the cluster at {self.url!r} did not {what}: {lines[0][:300]}. Expected its dashboard to answer; look "
@@ -167,7 +173,7 @@ _QUESTION = "antiphon-question-"
 
 
 class _Client(JobSubmissionClient):
-    """Ray's, whose every request has a deadline: it has none of its own."""
+    """Ray's client with a timeout for every request; Ray itself sets none."""
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:  # Any: as Ray's
         return super()._do_request(method, endpoint, **{"timeout": _SECONDS, **options})

@@ -1,4 +1,4 @@
-"""A resident pool of workers that load one program after another, because an actor that imports torch starts slowly."""
+"""A resident pool of workers that serve several runs, because an actor that imports torch starts slowly."""
 
 from typing import Any, final
 
@@ -10,9 +10,9 @@ from antiphon.deploy.reservation import Reservation
 
 @final
 class Pool:
-    """Idle workers and coordinators, lent to executors. Grows when more are asked for than it has.
+    """Idle workers and coordinators for executors. It starts more when it has too few.
 
-    Used by one thread. Raises PlacementError when the cluster has no room.
+    size: number of workers at the start. Not thread safe. Raises PlacementError if the cluster has no free resources.
     """
 
     def __init__(self, size: int = 0) -> None:
@@ -22,22 +22,22 @@ class Pool:
         self._grow(size)
 
     def take(self, count: int) -> list[Any]:
-        """So many workers, ready. Give them back with `give`, unless they broke."""
+        """Return `count` workers that are ready. Return them with `give`, unless they are broken."""
         self._grow(count - len(self._workers))
         taken, self._workers = self._workers[:count], self._workers[count:]
         return taken
 
     def take_coordinator(self) -> Any:
-        """A coordinator, ready."""
+        """Return a coordinator that is ready."""
         return self._coordinators.pop() if self._coordinators else self._start(coordinator_actor())
 
     def give(self, workers: list[Any], coordinator: Any) -> None:
-        """Take them back, first in, first out."""
+        """Put workers and a coordinator back into the pool. The workers that were put back first are taken first."""
         self._workers += workers
         self._coordinators.append(coordinator)
 
     def close(self) -> None:
-        """Stop everyone who is idle. May be called twice."""
+        """Stop all idle workers and coordinators. May be called twice."""
         for each in [*self._workers, *self._coordinators]:
             ray.kill(each)
         self._workers, self._coordinators = [], []

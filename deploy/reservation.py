@@ -1,4 +1,4 @@
-"""Resources of the cluster for one run: a placement group, asked for with a deadline, and given back."""
+"""Reserves the resources of one run: a placement group with a deadline, which is removed at the end."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ _NOBODY = Placement(())
 
 
 class Reservation:
-    """The bundles of a placement, in which all actors of a run live.
+    """A placement group with the bundles of a placement, for all actors of a run.
 
-    name: under which others see who holds them. deadline: seconds to wait for what is busy.
-    Raises PlacementError at once for what the cluster does not have, after the deadline for what did not become free.
+    name: of the placement group, which errors of other runs show. deadline: seconds to wait for busy resources.
+    Raises PlacementError at once if the cluster cannot satisfy the placement, after the deadline if it is too busy.
     """
 
     def __init__(self, placement: Placement = _NOBODY, name: str = "antiphon", deadline: float = 30.0) -> None:
@@ -41,8 +41,8 @@ class Reservation:
             raise
 
     def options(self, worker: str = "") -> dict[str, Any]:  # Any: Ray's actor options
-        """What the actor of this worker is started with. Of nobody: with those who ask nothing."""
-        assert self._group is not None  # nobody starts an actor in what was given back
+        """Return the actor options of this worker. A worker that is not in the placement gets the first bundle."""
+        assert self._group is not None  # no actor is started after `release`
         index, demand = self._at.get(worker, 0), self._resources.get(worker)
         strategy = PlacementGroupSchedulingStrategy(placement_group=self._group, placement_group_bundle_index=index)
         if demand is None:
@@ -52,7 +52,7 @@ class Reservation:
         return {**demands, **own, "scheduling_strategy": strategy}
 
     def release(self) -> None:
-        """Give them back. May be called twice."""
+        """Remove the placement group. May be called twice."""
         group, self._group = self._group, None
         if group is not None:
             remove_placement_group(group)

@@ -1,4 +1,4 @@
-"""Whether a cluster can ever satisfy what a placement asks; what is missing, if not. Computes; asks nothing of Ray."""
+"""Checks whether a cluster could satisfy a placement, and names what is missing. It does not call Ray."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,14 +8,15 @@ from antiphon.deploy.cluster import Machine
 from antiphon.errors import PlacementError
 
 _TRIES = 20_000
-"""Layouts that are tried before one is believed to exist."""
+"""Number of steps of the search; if it is reached, a layout is assumed to exist."""
 _SEARCHED = 300
-"""Workers for whom a layout is searched: the search is as deep as they are many."""
+"""Largest number of bundles for which a layout is searched: the recursion is as deep as their number."""
 _SHOWN = 6
 
 
 def refuse_unsatisfiable(bundles: Sequence[Bundle], machines: Sequence[Machine], strategy: Strategy) -> None:
-    """Raises PlacementError that names every worker for whom something is missing, and what the cluster has."""
+    """Raise PlacementError if the machines cannot hold the bundles. It names each worker, what it lacks, and what the
+    cluster has."""
     problems = [each for bundle in bundles for each in _alone(bundle, machines)]
     problems += _together(bundles, machines)
     if strategy is Strategy.STRICT_SPREAD and len(bundles) > len(machines):
@@ -37,7 +38,7 @@ def refuse_unsatisfiable(bundles: Sequence[Bundle], machines: Sequence[Machine],
 
 
 def _alone(bundle: Bundle, machines: Sequence[Machine]) -> list[str]:
-    """What this worker misses on whatever machine, were it alone."""
+    """Describe why no machine could hold this bundle even if it were the only one."""
     who = f"worker {bundle.workers[0]!r}" if bundle.workers else "the coordinator"
     allowed = [machine for machine in machines if _allows(bundle, machine)]
     if not allowed:
@@ -57,7 +58,7 @@ def _alone(bundle: Bundle, machines: Sequence[Machine]) -> list[str]:
 
 
 def _together(bundles: Sequence[Bundle], machines: Sequence[Machine]) -> list[str]:
-    """What is missing in sum."""
+    """Describe the resources that are missing in total."""
     problems = []
     for name in dict.fromkeys(name for bundle in bundles for name in bundle.resources):
         asking = [bundle for bundle in bundles if bundle.resources.get(name)]
@@ -75,7 +76,7 @@ def _together(bundles: Sequence[Bundle], machines: Sequence[Machine]) -> list[st
 
 
 def _fits(bundles: Sequence[Bundle], machines: Sequence[Machine], strict: bool) -> bool:
-    """Whether some layout exists; after many tries, or of very many workers, it is believed to."""
+    """Whether a layout of the bundles exists. Returns True without proof if there are very many bundles or tries."""
     if len(bundles) > _SEARCHED:
         return True
     allowed = [tuple(_allows(bundle, machine) for bundle in bundles) for machine in machines]
@@ -94,7 +95,7 @@ def _fits(bundles: Sequence[Bundle], machines: Sequence[Machine], strict: bool) 
         bundle, seen = bundles[order[position]], set()
         for index, machine in enumerate(machines):
             there = lying[index]
-            # Machines that are alike, with alike bundles on them, are one: only the first is tried.
+            # Of equal machines with equal bundles on them, only the first is tried.
             kind = alike[index], tuple(sorted(str(sorted(each.asked.items())) for each in there))
             if kind in seen or not allowed[index][order[position]]:
                 continue

@@ -1,4 +1,4 @@
-"""Nature: environments of Gymnasium, data sets, bandits, Markov decision processes; imports grammars and oracles."""
+"""Nature: Gymnasium environments, data sets, bandits, Markov decision processes; imports grammars and oracles."""
 
 from antiphon.envs.bandit import quadratic_bandit as quadratic_bandit
 from antiphon.envs.binarized import binarized as binarized

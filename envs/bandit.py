@@ -1,5 +1,5 @@
-"""A quadratic bandit: a Nature without state, whose gradient is known (Silver et al. 2014, Deterministic policy
-gradient algorithms, section 5.1)."""
+"""A quadratic bandit: a Nature without state whose gradient is known (Silver et al. 2014, Deterministic policy gradient
+algorithms, section 5.1)."""
 
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -23,9 +23,10 @@ TARGET = 4.0
 def quadratic_bandit(
     dimension: Count, *, batch: Count, symbol: str = "batch", instance: Natural = 0, dtype: torch.dtype = torch.float32
 ) -> OracleDeclaration:
-    """Nature, who rewards an action by r(a) = -(a - a*)' C (a - a*), C as in `curvature`, a* = (4, ..., 4).
+    """Declare a Nature with the reward r(a) = -(a - a*)' C (a - a*); C is given by `curvature`, a* = (4, ..., 4).
 
     Questions: observe() -> a constant 1, (batch, 1); reward(a), (batch, dimension) -> r, (batch,), values only.
+    instance: seed of C.
     """
     examples = Batch(symbol)
     questions = (
@@ -38,8 +39,11 @@ def quadratic_bandit(
 
 
 def curvature(dimension: int, instance: int = 0) -> Tensor:
-    """C of one bandit, float64 (dimension, dimension): symmetric, half of its eigenvalues 0.1 and half 1, its
-    eigenvectors drawn by `instance`. The gradient of the reward is -2 C (a - a*)."""
+    """Return C of one bandit, symmetric, (dimension, dimension), float64.
+
+    Half of its eigenvalues are 0.1, the others 1. The eigenvectors are drawn with the seed `instance`. The gradient of
+    the reward is -2 C (a - a*).
+    """
     generator = torch.Generator().manual_seed(instance)
     basis, _ = torch.linalg.qr(torch.randn(dimension, dimension, generator=generator, dtype=torch.float64))
     eigenvalues = torch.where(torch.arange(dimension) % 2 == 0, 0.1, 1.0).to(torch.float64)
@@ -48,7 +52,7 @@ def curvature(dimension: int, instance: int = 0) -> Tensor:
 
 @final
 class QuadraticBandit:
-    """The live oracle: its rewards are no matter of chance."""
+    """The live oracle of `quadratic_bandit`. Its rewards are deterministic."""
 
     def __init__(self, dimension: int, batch: int, instance: int, dtype: torch.dtype, *, seed: int) -> None:
         self._curvature = curvature(dimension, instance).to(dtype)
@@ -69,7 +73,7 @@ class QuadraticBandit:
         return (reward,)
 
     def state(self) -> State:
-        """The number of pulls so far."""
+        """Return the number of pulls so far."""
         return self._pulls.state()
 
     def load(self, state: State) -> None:
@@ -77,7 +81,7 @@ class QuadraticBandit:
         self._pulls.load(state)
 
     def report(self) -> Mapping[str, float]:
-        """Pulls so far, and the mean reward since the last report if there was any."""
+        """Return the pulls so far, and the mean reward since the last report if there was a pull."""
         return self._pulls.report()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Nature whose pixels are drawn: each is one with its grey value as probability, anew whenever it is played."""
+"""A Nature with random binary pixels: at each query a pixel is 1 with its grey value as probability, else 0."""
 
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -15,10 +15,10 @@ from antiphon.oracles.draws import Draws
 
 @typed
 def binarized(declaration: OracleDeclaration) -> OracleDeclaration:
-    """An oracle of the same questions, whose first question's first output is drawn: Bernoulli(x) instead of x.
+    """Wrap an oracle: the first output x of its first question becomes a random draw from Bernoulli(x).
 
-    Draws are a function of (seed, round), so its state is that of the oracle that is asked.
-    Raises OracleError where that output is not floating, and in play for values outside of [0, 1].
+    Draws are a function of (seed, round), so the state is that of the wrapped oracle.
+    Raises OracleError if the dtype of x is not floating, and later for values outside of [0, 1].
     """
     first = declaration.questions[0].outputs[0]
     if not first.dtype.is_floating_point:
@@ -31,14 +31,14 @@ def binarized(declaration: OracleDeclaration) -> OracleDeclaration:
 
 @final
 class Binarized:
-    """The live oracle."""
+    """The live oracle of `binarized`."""
 
     def __init__(self, declaration: OracleDeclaration, *, seed: int) -> None:
         self._asked: Oracle = declaration.make(seed)
         self._question, self._draws = declaration.questions[0].name, Draws(seed)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """As the oracle that is asked, but for the drawn output."""
+        """Answer as the wrapped oracle, with the first output drawn if it is the first question."""
         first, *others = self._asked.answer(question, inputs, round)
         if question != self._question:
             return (first, *others)
@@ -50,7 +50,7 @@ class Binarized:
         return (torch.bernoulli(first, generator=self._draws.at(round)), *others)
 
     def state(self) -> State:
-        """That of the oracle that is asked."""
+        """Return the state of the wrapped oracle."""
         return self._asked.state()
 
     def load(self, state: State) -> None:
@@ -59,9 +59,9 @@ class Binarized:
         self._draws.restart()
 
     def report(self) -> Mapping[str, float]:
-        """What the oracle that is asked reports."""
+        """Return the report of the wrapped oracle."""
         return self._asked.report()
 
     def close(self) -> None:
-        """Close the oracle that is asked."""
+        """Close the wrapped oracle."""
         self._asked.close()

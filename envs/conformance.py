@@ -1,4 +1,4 @@
-"""The contract of an environment as a function: anyone can run it on their own."""
+"""The conformance test of environments: a function that users can run on an environment of their own."""
 
 from contextlib import closing
 from typing import TypeAlias
@@ -15,17 +15,17 @@ from antiphon.oracles.testing import check_oracle
 _STEPS = 30
 
 Played: TypeAlias = list[np.ndarray]
-"""What was observed, then reward, terminated and truncated, a row a step."""
+"""One row per step: the observation, then reward, terminated and truncated."""
 
 
 @typed
 def check_environment(id: Name, *, keywords: Keywords | None = None) -> None:
-    """Play an environment in several ways, and hold it to what training and evaluation rely on.
+    """Check that an environment does what training and evaluation need, with a few dozen random actions.
 
-    id, keywords: as `nature` takes them. What it answers has to be of its spaces and finite; equal seeds and actions
-    have to be answered equally, also after other episodes; the global random streams stay untouched; and all that
-    `check_oracle` asks of the Nature that is made of it. Random actions are played, a few dozen.
-    Returns when every law holds. Raises OracleError naming the law that failed, what arrived, and the remedy.
+    id, keywords: as for `nature`. Observations must lie in the declared space, and all numbers must be finite. Equal
+    seeds and actions must give equal answers, also after other episodes. The environment must not draw from global
+    random streams. The Nature made of it must pass `check_oracle`.
+    Returns if all rules hold. Raises OracleError with the rule that is broken, what arrived, and the remedy.
     """
     check_oracle(nature(id, keywords=keywords, envs=2, batch=4, capacity=16, warmup=0), continues=False)
     given = keywords or {}

@@ -1,4 +1,4 @@
-"""A contextual bandit of any reward: Nature shows a state and pays for one action in it; nothing follows from it."""
+"""A contextual bandit: Nature shows a random state and rewards one action in it; actions do not affect later states."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
@@ -27,11 +27,11 @@ def contextual_bandit(
     symbol: str = "batch",
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Nature, who draws states from N(0, I) and rewards an action by a function of state and action.
+    """Declare a Nature that draws states from N(0, I), and rewards actions with a function of state and action.
 
-    reward: (batch, state), (batch, action) -> (batch,); a function, or the factory of one.
+    reward: a function (batch, state), (batch, action) -> (batch,), or a factory of one. state, action: widths.
     Questions: observe() -> s; reward(a) -> r for the states of this round, values only.
-    The live oracle raises OracleError for a reward that is asked before its states, of another shape, or not finite.
+    The live oracle raises OracleError if a reward is asked before the states, has another shape, or is not finite.
     """
     examples = Batch(symbol)
     questions = (
@@ -44,7 +44,7 @@ def contextual_bandit(
 
 @final
 class ContextualBandit:
-    """The live oracle: the states of a round are a function of its seed and the round."""
+    """The live oracle of `contextual_bandit`. The states of a round are a function of seed and round."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class ContextualBandit:
         return self._rewards(inputs[0].detach())
 
     def state(self) -> State:
-        """The number of pulls so far."""
+        """Return the number of pulls so far."""
         return self._pulls.state()
 
     def load(self, state: State) -> None:
@@ -84,7 +84,7 @@ class ContextualBandit:
         self._draws.restart()
 
     def report(self) -> Mapping[str, float]:
-        """Pulls so far, and the mean reward since the last report if there was any."""
+        """Return the pulls so far, and the mean reward since the last report if there was a pull."""
         return self._pulls.report()
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """Copies of one environment that step together: in this process, or each in a process of its own.
 
-Gymnasium's own vector environments are not used: they collect every copy's `info`, which nobody here reads and which
-need not fit together; and their processes inherit this process's signal handlers, and are waited for without an end.
+Gymnasium's vector environments are not used, for three reasons. They merge the `info` of all copies, which is not
+needed here and may not fit together. Their processes inherit the signal handlers of this process. They wait for their
+processes without a deadline.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,10 @@ from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make
 
 
 class Advance(NamedTuple):
-    """One step of one copy. An episode that ends is followed by a reset in the same step (SAME_STEP in Gymnasium).
+    """The result of one step of one copy. If the episode ends, a reset follows in the same step (Gymnasium: SAME_STEP).
 
-    after: the true next observation; observed: what the next action answers, which is the first observation of the next
-    episode where this one ended. Both (width,) float32.
+    after: the true next observation. observed: the observation for the next action; if the episode ended, it is the
+    first of the next episode. Both are float32, (width,).
     """
 
     after: np.ndarray
@@ -30,15 +31,15 @@ class Copies(Protocol):
     """Several copies of one environment."""
 
     def reset(self, seed: int) -> list[np.ndarray]:
-        """Begin an episode in every copy, i of them seeded by the seed plus i; their first observations."""
+        """Begin an episode in every copy, copy i with the seed `seed + i`. Returns the first observations."""
         ...
 
     def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
-        """One step of every copy, with an action each."""
+        """Make one step in every copy, with one action each."""
         ...
 
     def close(self) -> None:
-        """Close them all. May be called twice."""
+        """Close all copies. May be called twice."""
         ...
 
 
@@ -70,7 +71,7 @@ class Together:
 
 
 def advance(environment: FlatEnvironment, action: np.ndarray) -> Advance:
-    """One step, and the reset that follows an episode's end."""
+    """Make one step, and a reset if the episode ended."""
     after, reward, terminated, truncated = environment.step(action)
     observed = environment.reset() if terminated or truncated else after
     return Advance(after, observed, reward, terminated, truncated)

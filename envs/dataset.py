@@ -1,4 +1,4 @@
-"""Nature as a data set: batches of items, a fresh permutation in each epoch."""
+"""Nature as a data set: it answers with batches of items, in a new random order in each epoch."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -31,15 +31,16 @@ def dataset(
     shuffle: bool = True,
     **keywords: Any,
 ) -> OracleDeclaration:
-    """Nature, who plays batches of a map-style torch `Dataset`.
+    """Declare a Nature that answers with batches of a map-style torch `Dataset`.
 
-    factory: called with the arguments, here (to read the types of an item) and on the oracle's worker. An item is a
-    tensor, an array or a number, or a tuple of these. Question: sample() -> one output per element, (batch, *shape).
-    A batch never spans two epochs: the ragged last one is dropped.
-    Raises OracleError for what is not such a data set, or has fewer items than a batch.
+    factory: makes the data set from the arguments. It is called here, to read the types of an item, and on the worker
+    of the oracle. An item is a tensor, an array, a number, or a tuple of these. shuffle: a new order in each epoch.
+    Question: sample() -> one output per element of an item, (batch, *shape). An incomplete batch at the end of an epoch
+    is dropped.
+    Raises OracleError if the result is not such a data set, or has fewer items than a batch.
     """
     made = Factory.of(factory, *arguments, **keywords)
-    with forked():  # the caller's random streams stay as they are
+    with forked():  # keeps the random streams of the caller unchanged
         values = _item(_open(made, batch), 0, repr(made))
     outputs = tuple(EdgeType((Batch(symbol), *value.shape), value.dtype) for value in values)
     return OracleDeclaration(
@@ -51,10 +52,10 @@ def dataset(
 def arrays(
     *columns: Tensor | np.ndarray, batch: Count, symbol: str = "batch", shuffle: bool = True
 ) -> OracleDeclaration:
-    """Nature, who plays batches of rows of these tensors or arrays, which are all of one length.
+    """Declare a Nature that answers with batches of rows of tensors or arrays of equal length.
 
-    Question: sample() -> one output per column, (batch, *shape). The declaration carries a copy of the data.
-    Raises OracleError for columns of different lengths, or if there is no memory for the copy.
+    Question: sample() -> one output per column, (batch, *shape). The declaration contains a copy of the data.
+    Raises OracleError for columns of different lengths, and if there is not enough memory for the copy.
     """
     for index, column in enumerate(columns):
         if column.ndim == 0:
@@ -68,7 +69,7 @@ def arrays(
         )
     tensors = [_dense(index, column) for index, column in enumerate(columns)]
     refuse_beyond_memory("arrays: a copy of the data", sum(each.nbytes for each in tensors), "Write a torch Dataset.")
-    copies = [each.clone() for each in tensors]  # the caller may go on writing to what was handed over
+    copies = [each.clone() for each in tensors]  # the caller may change its tensors later
     return dataset(TensorDataset, *copies, batch=batch, symbol=symbol, shuffle=shuffle)
 
 
@@ -76,7 +77,7 @@ def _dense(index: int, column: Tensor | np.ndarray) -> Tensor:
     if isinstance(column, Tensor):
         return column
     try:
-        # torch takes neither foreign byte order nor negative strides.
+        # torch accepts only the native byte order, and no negative strides.
         return torch.as_tensor(np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("=")))
     except TypeError as error:
         raise _no_column(index, f"an array of {column.dtype}") from error
@@ -97,7 +98,7 @@ def digits(
     dtype: torch.dtype = torch.float32,
     symbol: str = "batch",
 ) -> OracleDeclaration:
-    """Nature, who plays 8 x 8 images of handwritten digits (no download).
+    """Declare a Nature that answers with 8 x 8 images of handwritten digits, without a download.
 
     Question: sample() -> x in [0, 1], (batch, 64), or (batch, 1, 8, 8) for an image; y in 0..9, (batch,) int64.
     split: "train" (1437 items) or "test" (360), stratified and always the same.
@@ -109,7 +110,7 @@ def digits(
 def digits_arrays(
     split: Split = "train", image: bool = False, dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """All of one split of `digits`: x and y, to evaluate on.
+    """Return one whole split of `digits` for evaluation: x and y.
 
     The 1797 images of scikit-learn's `load_digits`, the test set of Alpaydin and Kaynak (1998), Optical Recognition of
     Handwritten Digits, UCI Machine Learning Repository, https://doi.org/10.24432/C50P49, CC BY 4.0.
@@ -122,7 +123,7 @@ def digits_arrays(
 
 @final
 class Data:
-    """The live oracle: a cursor over a permutation that depends on (seed, epoch) only."""
+    """The live oracle of `dataset`. The order of the items depends on seed and epoch only."""
 
     def __init__(self, made: Factory, batch: int, shuffle: bool, *, seed: int) -> None:
         self._data, self._who = _open(made, batch), repr(made)
@@ -132,7 +133,7 @@ class Data:
         self._columns = _columns(self._data)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """The next batch."""
+        """Return the next batch."""
         if self._position + self._batch > len(self._order):
             self._epoch, self._position = self._epoch + 1, 0
             self._order = self._permutation()
@@ -140,12 +141,12 @@ class Data:
         self._position += self._batch
         if self._columns is not None:
             return [column.index_select(0, rows) for column in self._columns]
-        # Copies, because a data set may hand out the same array again and again.
+        # Copies, because a data set may return the same array each time, with other contents.
         items = [tuple(value.clone() for value in _item(self._data, row, self._who)) for row in rows.tolist()]
         return self._stack(items, rows)
 
     def state(self) -> State:
-        """Epoch and position within it."""
+        """Return the epoch and the position in it."""
         return {"epoch": self._epoch, "position": self._position}
 
     def load(self, state: State) -> None:
@@ -154,7 +155,7 @@ class Data:
         self._order = self._permutation()
 
     def report(self) -> Mapping[str, float]:
-        """Epochs begun, the first counted as 0, and the part of this one that was played."""
+        """Return the number of epochs played, as a fraction."""
         return {"epoch": self._epoch + self._position / len(self._order)}
 
     def close(self) -> None:
@@ -183,7 +184,7 @@ def _digits(split: Split, image: bool, dtype: torch.dtype) -> TensorDataset:
 
 
 def _columns(data: Any) -> list[Tensor] | None:  # Any: a data set
-    """The tensors of a data set that is nothing but tensors: they are indexed a batch at once."""
+    """Return the tensors of a `TensorDataset`, which can be indexed with a whole batch at once; else None."""
     return [tensor.contiguous() for tensor in data.tensors] if type(data) is TensorDataset else None
 
 

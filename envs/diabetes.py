@@ -1,4 +1,4 @@
-"""Nature as a regression on patients: the diabetes data set that comes with scikit-learn."""
+"""Nature as the diabetes data set of scikit-learn, for regression."""
 
 import numpy as np
 import torch
@@ -16,24 +16,23 @@ from antiphon.plugins import missing
 def diabetes(
     batch: Count, *, split: Split = "train", dtype: torch.dtype = torch.float32, symbol: str = "batch"
 ) -> OracleDeclaration:
-    """Nature, who plays diabetes patients and how far the disease went on in a year (Efron et al. 2004, Least angle
-    regression; no download).
+    """Declare a Nature of diabetes patients, without a download (Efron et al. 2004, Least angle regression).
 
-    Question: sample() -> x, (batch, 10); y, (batch, 1): see `diabetes_arrays`.
-    split: "train" (353 patients) or "test" (89), always the same.
+    Question: sample() -> x, the patient, (batch, 10); y, the progression of the disease after a year, (batch, 1): see
+    `diabetes_arrays`. split: "train" (353 patients) or "test" (89), always the same.
     """
     return dataset(_diabetes, split, dtype, batch=batch, symbol=symbol)
 
 
 @typed
 def diabetes_arrays(split: Split = "train", dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """All of one split of `diabetes`: x and y, to evaluate on.
+    """Return one whole split of `diabetes` for evaluation: x and y.
 
-    Every column and the target have mean 0 and variance 1 over the training split; so a squared error is in units of
-    the training targets' variance.
+    Every column and the target have mean 0 and variance 1 over the training split. So the unit of a squared error is
+    the variance of the training targets.
     """
     try:
-        from sklearn.datasets import load_diabetes  # it takes a second, and few need it
+        from sklearn.datasets import load_diabetes  # imported here, because it takes a second
         from sklearn.model_selection import train_test_split
     except ImportError as error:
         raise missing("the diabetes data", "data", error) from None

@@ -1,4 +1,4 @@
-"""One environment of Gymnasium, made by name or by a factory, with observations as checked flat vectors."""
+"""One Gymnasium environment, made by name or by a factory. Its observations are checked and flattened."""
 
 import contextlib
 import math
@@ -16,17 +16,18 @@ from antiphon.grammars.seeds import forked
 from antiphon.grammars.typed import typed
 
 Name: TypeAlias = str | Callable[..., gymnasium.Env[Any, Any]]
-"""A registered id, `module:id` for one that its module registers, or a class or function that makes an environment."""
+"""A registered id, `module:id` if importing the module registers it, or a class or function that makes one."""
 
 Keywords: TypeAlias = Mapping[str, Any]  # Any: whatever the environment's constructor takes
 
 
 @dataclass(frozen=True)
 class Spaces:
-    """What a grammar has to know of an environment.
+    """The sizes and bounds of an environment that a grammar needs.
 
-    observation, action: their widths, as vectors. low, high: the bounds of each dimension of the action, in a player's
-    units; they may be infinite. picture: the shape of the largest part of an observation that has rows and columns.
+    observation, action: widths of the flat vectors. low, high: bounds of each dimension of the action, in the units of
+    the player (see `ActionMap`); they may be infinite. picture: the shape of the largest part of an observation with
+    two or more dimensions; () if there is none.
     """
 
     observation: int
@@ -37,7 +38,7 @@ class Spaces:
 
 
 def title(name: Name) -> str:
-    """What an environment is called in errors.
+    """Return the name of an environment for error messages.
 
     >>> title("Pendulum-v1")
     "environment 'Pendulum-v1'"
@@ -46,7 +47,7 @@ def title(name: Name) -> str:
 
 
 def registered(name: str) -> bool:
-    """Whether Gymnasium has an environment of exactly this name.
+    """Whether an environment with exactly this name is registered in Gymnasium.
 
     >>> registered("Pendulum-v1"), registered("Pendulum-v77")
     (True, False)
@@ -55,10 +56,10 @@ def registered(name: str) -> bool:
 
 
 def make(name: Name, keywords: Keywords) -> "FlatEnvironment":
-    """A new environment. Raises OracleError when it cannot be made, or its spaces are not supported."""
+    """Make a new environment. Raises OracleError if it cannot be made, or its spaces are not supported."""
     try:
         if isinstance(name, str):
-            # Gymnasium's own checker looks at the first step only: FlatEnvironment looks at every one.
+            # Gymnasium's checker checks only the first step; FlatEnvironment checks every step.
             environment = gymnasium.make(name, disable_env_checker=True, **keywords)
         else:
             environment = name(**keywords)
@@ -72,18 +73,18 @@ def make(name: Name, keywords: Keywords) -> "FlatEnvironment":
         _check_wrappers(environment, title(name))
         return FlatEnvironment(environment, title(name))
     except OracleError:
-        with contextlib.suppress(*FOREIGN):  # it is refused already
+        with contextlib.suppress(*FOREIGN):  # the refusal is the error to report
             environment.close()
         raise
 
 
 @typed
 def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
-    """The spaces of an environment, from one that is made, reset and closed again.
+    """Read the spaces of an environment: make it, reset it once, and close it.
 
-    Raises OracleError when it cannot be made or reset, or observes what it does not declare.
+    Raises OracleError if it cannot be made or reset, or if its observation is not in the declared space.
     """
-    with forked():  # the caller's random streams stay as they are
+    with forked():  # keeps the random streams of the caller unchanged
         environment = make(name, keywords or {})
         try:
             environment.reset(seed=0)
@@ -94,7 +95,7 @@ def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
 
 
 class Step(NamedTuple):
-    """What one step answers: the observation as a vector, and three plain values."""
+    """The result of one step: the observation as a flat vector, reward, terminated and truncated."""
 
     observation: np.ndarray
     reward: float
@@ -104,10 +105,10 @@ class Step(NamedTuple):
 
 @final
 class FlatEnvironment:
-    """An environment whose observations are vectors of float32, held to what it declares at every step.
+    """Wraps an environment: observations are flat float32 vectors, and every answer is checked.
 
-    actions, observations: the maps of its spaces. Actions stay those of the environment: `actions.to_box` makes them.
-    What is answered is finite, and in memory of its own: an environment may reuse its arrays. `info` is not passed on.
+    actions, observations: the maps of its spaces. `step` takes actions of the environment, made by `actions.to_box`.
+    Answers are finite and copied, because an environment may reuse its arrays. `info` is dropped.
     """
 
     def __init__(self, environment: gymnasium.Env[Any, Any], who: str) -> None:
@@ -116,7 +117,7 @@ class FlatEnvironment:
         self.observations = ObservationMap(environment.observation_space, who)
 
     def reset(self, seed: int | None = None) -> np.ndarray:
-        """Begin an episode. Raises OracleError when the environment raises, or observes what it does not declare."""
+        """Begin an episode. Raises OracleError if the environment raises, or its answer is not as declared."""
         try:
             answer = self.environment.reset(seed=seed)
         except FOREIGN as error:
@@ -125,7 +126,7 @@ class FlatEnvironment:
         return self.observations.flat(observation, "in reset")
 
     def step(self, action: np.ndarray) -> Step:
-        """One step. Raises OracleError when the environment raises, or answers what it does not declare."""
+        """Make one step. Raises OracleError if the environment raises, or its answer is not as declared."""
         self.steps += 1
         try:
             answer = self.environment.step(action)
@@ -140,7 +141,7 @@ class FlatEnvironment:
         )
 
     def close(self) -> None:
-        """Close the environment. What it raises now is a warning: it must not hide why it is closed."""
+        """Close the environment. An exception becomes a warning, because it must not hide an earlier error."""
         try:
             self.environment.close()
         except FOREIGN as error:
@@ -186,7 +187,7 @@ _NUMBERS = (float, int, np.floating, np.integer)
 
 
 def _single(value: Any, kinds: str) -> Any:  # Any: an environment's answer; a number of Python
-    """The one number of an array, a tensor or a list of one, if its dtype is of these kinds; else None."""
+    """Return the number in an array, tensor or list with one element, if its dtype is of these kinds; else None."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError):
@@ -202,8 +203,10 @@ def _finite(number: Any) -> bool:  # Any: a number of Python or numpy; an intege
 
 
 def _check_wrappers(environment: gymnasium.Env[Any, Any], who: str) -> None:
-    """Refuse running statistics: each copy would have its own, no checkpoint would hold them, evaluation would begin
-    with fresh ones."""
+    """Raise OracleError for wrappers with running statistics.
+
+    Each copy would have its own, no checkpoint would contain them, and an evaluation would begin with new ones.
+    """
     layer: Any = environment
     while layer is not None:
         if any("RunningMeanStd" in type(value).__name__ for value in getattr(layer, "__dict__", {}).values()):

@@ -1,4 +1,4 @@
-"""Returns and lengths of episodes, counted while they are played."""
+"""Returns and lengths of episodes, summed up while they are played."""
 
 from typing import final
 
@@ -7,14 +7,14 @@ import numpy as np
 
 @final
 class Episodes:
-    """Running sums of `envs` copies, and what ended since the last report."""
+    """Return and length of the current episodes of `envs` copies, and of those that ended since the last report."""
 
     def __init__(self, envs: int) -> None:
         self._returns, self._lengths = np.zeros(envs), np.zeros(envs)
         self._ended: list[tuple[float, float]] = []
 
     def count(self, reward: np.ndarray, done: np.ndarray) -> None:
-        """Add one step of every copy: rewards (envs,), and whether its episode ended with it (envs,)."""
+        """Add one step of every copy. reward: (envs,). done: whether the episode ended with this step, (envs,)."""
         self._returns += reward
         self._lengths += 1
         if done.any():
@@ -22,7 +22,7 @@ class Episodes:
             self._returns[done] = self._lengths[done] = 0
 
     def report(self) -> dict[str, float]:
-        """Their number; and, if there were any, their mean return and length."""
+        """Return the number of episodes since the last report and, unless it is 0, their mean return and length."""
         ended, self._ended = self._ended, []
         if not ended:
             return {"episodes": 0}

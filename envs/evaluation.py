@@ -1,4 +1,4 @@
-"""Returns of a deterministic policy: an explicit reset per seed, many episodes in lockstep."""
+"""Returns of a deterministic policy: one episode per seed, all episodes played step by step together."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ from antiphon.grammars.seeds import forked
 from antiphon.grammars.typed import typed
 
 MAX_STEPS = 10_000
-"""Steps after which an episode of an evaluation is cut, unless told otherwise."""
+"""Default number of steps after which an episode of an evaluation is cut."""
 
 
 class Episodes(NamedTuple):
-    """Unscaled returns, in the order of the seeds; and how many episodes were cut, whose returns lack their ends."""
+    """Unscaled returns in the order of the seeds, and the number of episodes that were cut and have partial returns."""
 
     returns: list[float]
     cut: int
@@ -34,7 +34,7 @@ def episode_returns(
     keywords: Keywords | None = None,
     max_steps: Count = MAX_STEPS,
 ) -> list[float]:
-    """The returns of `played_episodes`, with a warning if some episodes were cut."""
+    """Return the returns of `played_episodes`, and warn if some episodes were cut."""
     returns, cut = played_episodes(id, policy, seeds, keywords=keywords, max_steps=max_steps)
     if cut:
         warnings.warn(
@@ -54,16 +54,16 @@ def played_episodes(
     keywords: Keywords | None = None,
     max_steps: Count = MAX_STEPS,
 ) -> Episodes:
-    """The unscaled return of one episode per seed, in the order of the seeds.
+    """Play one episode per seed, and return the unscaled returns in the order of the seeds.
 
-    policy: observations (n, observation) float32 -> actions (n, action), in the units of `nature`; it is asked once per
-    step for all episodes that still run, so n falls. Each seed has an environment of its own, reset once with it: a
-    vector environment would ignore the seeds of all resets but the first. max_steps: cuts episodes that last longer,
-    so that an environment without a time limit is evaluated too.
-    Raises OracleError when an environment cannot be made or raises, or for actions of another shape or not finite.
+    policy: observations (n, observation) float32 -> actions (n, action), in the units of `nature`. It is called once
+    per step for all episodes that still run, so n decreases. Each seed has its own environment, reset once with it,
+    because a vector environment would use only the seed of the first reset. max_steps: cuts longer episodes, so that
+    environments without a time limit can be evaluated.
+    Raises OracleError if an environment cannot be made or raises, or for actions of another shape or not finite.
     """
     environments: list[FlatEnvironment] = []
-    with forked(seeds[0] if seeds else 0):  # of an environment or a policy that draws from a global stream
+    with forked(seeds[0] if seeds else 0):  # for environments and policies that draw from a global stream
         try:
             for _ in seeds:
                 environments.append(make(id, keywords or {}))

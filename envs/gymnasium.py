@@ -1,4 +1,4 @@
-"""Nature: vectorised environments of Gymnasium, with a memory of what happened (essay, section 2.4)."""
+"""Nature as vectorised Gymnasium environments with a replay memory (essay, section 2.4)."""
 
 import math
 import warnings
@@ -27,7 +27,7 @@ from antiphon.oracles.draws import Draws
 Vectorization = Literal["sync", "async"]
 
 PICTURE = 1000
-"""Numbers from which on an observation with rows and columns is warned of, because it is flattened."""
+"""Size from which `nature` warns that a picture (an observation with two or more dimensions) is flattened."""
 
 
 @typed
@@ -45,25 +45,25 @@ def nature(
     symbol: str = "batch",
     envs_symbol: str = "envs",
 ) -> OracleDeclaration:
-    """Nature as an oracle, over `envs` copies of an environment with continuous actions.
+    """Declare a Nature over `envs` copies of a Gymnasium environment with continuous actions.
 
-    id: registered with Gymnasium, "module:id" for one that its module registers, or a class or function that makes an
-    environment. keywords: of its constructor. vectorization: "async" steps each copy in a process of its own, which has
-    to answer within `deadline` seconds.
+    id: registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that makes an
+    environment. keywords: of its constructor. vectorization: "async" runs each copy in its own process, which must
+    answer within `deadline` seconds.
 
     Questions, all float32:
     observe() -> s, (envs, observation);
-    step(a), (envs, action) -> reward, done, (envs,) each: takes a step in every copy, and remembers it;
+    step(a), (envs, action) -> reward, done, (envs,) each: makes a step in every copy, and stores it;
     replay() -> s, a, r, s', terminated: (batch, ...) each, drawn uniformly from the last `capacity` transitions.
 
-    Observations are flattened; large pictures are warned of. Actions are in units of [-1, 1] where the environment
-    bounds them on both sides, and in its own units elsewhere; they are clipped, and what is remembered is the clipped
-    one. For the first `warmup` steps (all copies counted) the action that is handed over is ignored and a random one
-    taken and remembered. Rewards are divided by `reward_scale`, except in the report. An episode's last transition has
-    its true next observation; reaching a time limit is not termination.
+    Observations are flattened, with a warning for large pictures. A dimension of the action is in units of [-1, 1] if
+    the environment bounds it on both sides, else in the units of the environment. Actions are clipped, and stored as
+    clipped. In the first `warmup` steps (of all copies together) a random action replaces the given one, and is stored.
+    Rewards are divided by `reward_scale`, except in the report. The last transition of an episode has its true next
+    observation; a time limit is not termination.
 
-    One environment is made, reset and closed here, to read its spaces. Raises OracleError when that fails, when its
-    actions are discrete, or for a size that is out of range.
+    This function makes, resets and closes one environment, to read its spaces. Raises OracleError if that fails, if
+    the actions are discrete, or for a size out of range.
     """
     check_capacity(title(id), capacity, envs)
     spaces = read_spaces(id, keywords)
@@ -91,10 +91,10 @@ def nature(
 
 @final
 class Nature:
-    """The live oracle. Equal seeds answer equally, bit by bit.
+    """The live oracle of `nature`. With equal seeds the answers are bitwise equal.
 
-    A simulator's inside cannot be saved in general: a state holds the memory and the counters, and `load` begins new
-    episodes, seeded by the seed and the number of steps so far.
+    The internal state of a simulator cannot be saved in general. So a state contains the replay memory and the number
+    of steps; `load` begins new episodes, with seeds that follow from the seed and the number of steps.
     """
 
     def __init__(
@@ -113,19 +113,19 @@ class Nature:
     ) -> None:
         self._who, self._envs, self._batch, self._seed = title(id), envs, batch, seed
         self._warmup, self._reward_scale, self._env_steps = warmup, reward_scale, 0
-        # The replay before the copies: it may be refused, and then there are none to close.
+        # The replay is made before the copies: if there is no memory for it, there are no copies to close.
         one = make(id, keywords)
         self._actions = one.actions
         one.close()
         self._replay = Replay(capacity, one.observations.width, one.actions.width, who=self._who)
         self._copies = Together(id, keywords, envs) if vectorization == "sync" else Apart(id, keywords, envs, deadline)
-        # A stream for the warm-up's actions, one for what is drawn from memory; resets are seeded by a third.
+        # Separate streams: 1 for the actions of the warm-up, 2 for draws from the replay, 3 for the seeds of resets.
         self._warmup_draws, self._replay_draws = Draws(at_round(seed, 1)), Draws(at_round(seed, 2))
         self._episodes = Episodes(envs)
         try:
             self._observed = self._reset()
         except BaseException:
-            self.close()  # nobody else can: there will be no Nature
+            self.close()  # the caller gets no Nature that it could close
             raise
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
@@ -142,11 +142,11 @@ class Nature:
         return self._replay.sample(self._batch, self._replay_draws.at(round))
 
     def state(self) -> State:
-        """The memory, and the number of steps so far."""
+        """Return the replay memory, and the number of steps so far."""
         return {"replay": self._replay.state(), "env_steps": self._env_steps}
 
     def load(self, state: State) -> None:
-        """Continue with the memory of a saved state, in new episodes."""
+        """Continue with the replay memory of a saved state, in new episodes."""
         self._replay.load(state["replay"])
         self._env_steps = state["env_steps"]
         self._warmup_draws.restart()
@@ -155,11 +155,11 @@ class Nature:
         self._observed = self._reset()
 
     def report(self) -> Mapping[str, float]:
-        """Unscaled returns of the episodes that ended since the last report, their lengths, and steps so far."""
+        """Return mean unscaled return and mean length of the episodes since the last report, and the steps so far."""
         return {**self._episodes.report(), "env_steps": self._env_steps}
 
     def close(self) -> None:
-        """Close the environments, and with them the processes of vectorization "async"."""
+        """Close the environments, and end their processes if the vectorization is "async"."""
         self._copies.close()
 
     def _step(self, action: Tensor, round: int) -> tuple[Tensor, Tensor]:
@@ -197,13 +197,13 @@ class Nature:
         return self._actions.clip(units)
 
     def _reset(self) -> Tensor:
-        # Only explicit resets are seeded: those that follow an episode's end go on from each copy's own generator.
-        # Copy i is seeded by the sum of this and i, which has to stay within 31 bits.
+        # Only these resets are seeded. A reset at the end of an episode continues the generator of the copy.
+        # The seed of copy i is this number plus i, which must fit into 31 bits.
         return torch.from_numpy(_rows(self._copies.reset(at_round(at_round(self._seed, 3), self._env_steps) >> 33)))
 
 
 def _rows(vectors: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate(vectors).reshape(len(vectors), -1)  # as np.stack, in a quarter of the time
+    return np.concatenate(vectors).reshape(len(vectors), -1)  # as np.stack, in a quarter of its time
 
 
 def _questions(observation: int, action: int, envs: Batch, batch: Batch) -> tuple[Question, ...]:

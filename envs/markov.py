@@ -1,4 +1,4 @@
-"""Nature as a Markov decision process: transitions drawn, walked, or all at once with their probabilities."""
+"""Nature as a Markov decision process: transitions are drawn, walked, or all played with their probabilities."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -28,17 +28,18 @@ def markov(
     distribution: Tensor | None = None,
     symbol: str = "batch",
 ) -> OracleDeclaration:
-    """Nature, who plays transitions of a process.
+    """Declare a Nature that plays transitions of a process.
 
-    play: "all", every transition that can happen, weighted by its probability, so that a mean over the batch is the
-    expectation, and a round an expected update; "draw", `batch` independent transitions; "walk", a step of each of
-    `batch` walkers, who begin again where an episode ends. behaviour: how actions are drawn, (states, actions); uniform
-    if not given. policy: the one to evaluate, if it is another; weights then hold its importance ratio.
-    distribution: of s, (states,), for "all" and "draw"; uniform over what is not terminal if not given.
+    play: "all" plays every possible transition, weighted with its probability; a mean over the batch is then the
+    expectation. "draw" plays `batch` independent transitions. "walk" plays one step of each of `batch` walkers, which
+    begin again when an episode ends. behaviour: probabilities of actions, (states, actions); default uniform.
+    policy: the policy to evaluate, default `behaviour`; weights contain its importance ratio. distribution: of s,
+    (states,), for "all" and "draw"; default uniform over the states that are not terminal.
 
-    Questions, in the dtype of the features, s and s' as features, a as a unit vector of as many actions as there are:
-    sample() -> s, a, r, s', terminated, weight. Not walking: pair() -> s; r, s', terminated; r, s', terminated; weight:
-    two transitions from s drawn apart, their actions included. Walking: observe() -> s; step(a) -> r, s', terminated.
+    Questions, in the dtype of the features; s and s' are features, a is a one-hot vector:
+    sample() -> s, a, r, s', terminated, weight. With "all" and "draw": pair() -> s; r, s', terminated; r, s',
+    terminated; weight: two transitions from s with independent actions. With "walk": observe() -> s; step(a) -> r, s',
+    terminated.
     Raises OracleError for arguments that do not fit.
     """
     behaviour = process.uniform_policy if behaviour is None else behaviour.double()
@@ -63,9 +64,10 @@ def markov(
 
 @typed
 def chooser(process: MarkovProcess, actions: Sequence[int], *, size: int, symbol: str = "batch") -> OracleDeclaration:
-    """Actor as a black box: for each state the action that mu takes; choose(s) -> a, a unit vector.
+    """Declare a deterministic policy mu as a black box: choose(s) -> a, a one-hot vector, (batch, actions).
 
-    The states' features have to differ; size: of the batch. Raises OracleError for other than an action per state.
+    actions: the action of every state. The features of different states must differ. size: of the batch.
+    Raises OracleError unless there is one valid action per state.
     """
     table = torch.as_tensor(list(actions))
     if table.shape != (process.states,) or not (table >= 0).all() or not (table < process.actions).all():
@@ -79,13 +81,13 @@ def chooser(process: MarkovProcess, actions: Sequence[int], *, size: int, symbol
 
 
 class Choice:
-    """mu(s) of a table, by the state whose features are nearest: (batch, width) -> (batch, actions)."""
+    """The policy of a table, for the state with the nearest features: (batch, width) -> (batch, actions)."""
 
     def __init__(self, features: Tensor, table: Tensor, actions: int) -> None:
         self._features, self._table, self._actions = features, table, actions
 
     def __call__(self, state: Tensor) -> Tensor:
-        """state: (batch, width)."""
+        """Return one-hot actions, (batch, actions). state: (batch, width)."""
         chosen = self._table[torch.cdist(state, self._features).argmin(1)]
         return torch.nn.functional.one_hot(chosen, self._actions).to(state.dtype)
 

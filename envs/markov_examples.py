@@ -1,4 +1,4 @@
-"""Small Markov decision processes of the literature, whose values are known."""
+"""Small Markov decision processes from the literature, with known values."""
 
 import torch
 from torch import Tensor
@@ -10,13 +10,14 @@ from antiphon.grammars.typed import typed
 
 @typed
 def random_walk(states: int = 5, dtype: torch.dtype = torch.float32) -> MarkovProcess:
-    """A walk to the left or the right, each with probability 1/2, from the middle; the right end pays 1, the left 0.
+    """Make a random walk: steps to the left or right with probability 1/2 each; the right end pays 1, the left end 0.
 
-    One action. State k of 1..states has the value k / (states + 1), undiscounted (Sutton and Barto 2018, Example 6.2).
-    Indices 0 and states + 1 are the ends. Features: a unit vector per state, nothing at the ends.
+    It starts in the middle and has one action. State k in 1..states has the undiscounted value k / (states + 1) (Sutton
+    and Barto 2018, Example 6.2). States 0 and states + 1 are the ends. Features are one-hot vectors, and zero at the
+    ends.
     """
     all = states + 2
-    # Transitions and rewards, in float64.
+    # The bytes of transitions and rewards in float64.
     refuse_beyond_memory(f"random_walk: {states} states", 16 * all * all, "Choose fewer states.")
     transitions, rewards = torch.zeros(all, 1, all, dtype=torch.float64), torch.zeros(all, 1, all, dtype=torch.float64)
     for state in range(1, states + 1):
@@ -29,10 +30,11 @@ def random_walk(states: int = 5, dtype: torch.dtype = torch.float32) -> MarkovPr
 
 @typed
 def boyan_chain(dtype: torch.dtype = torch.float32) -> MarkovProcess:
-    """Thirteen states in a chain, one or two steps down at -3 each, the last at -2; features interpolate four of them.
+    """Make a chain of thirteen states with one action. Each move goes one or two states down, from 12 to 0.
 
-    One action. State k has the value -2 k, undiscounted, which is linear in the features: theta = (-24, -16, -8, 0)
-    (Boyan 1999, Least-squares temporal difference learning).
+    The reward is -3, and -2 from state 1. State k has the undiscounted value -2 k. The four features interpolate
+    between states 12, 8, 4 and 0. The value is linear in them, with theta = (-24, -16, -8, 0) (Boyan 1999,
+    Least-squares temporal difference learning).
     """
     transitions, rewards = torch.zeros(13, 1, 13, dtype=torch.float64), torch.zeros(13, 1, 13, dtype=torch.float64)
     for state in range(2, 13):
@@ -46,10 +48,10 @@ def boyan_chain(dtype: torch.dtype = torch.float32) -> MarkovProcess:
 
 
 def baird_star(dtype: torch.dtype = torch.float32) -> MarkovProcess:
-    """Seven states and eight features, on which semi-gradients diverge off policy although every value is 0.
+    """Make a process of seven states and eight features on which off-policy semi-gradients diverge; all values are 0.
 
-    Action 0, dashed, leads to one of the first six; action 1, solid, to the last. `baird_policies` tells who takes
-    which; gamma is 0.99 (Baird 1995; as in Sutton and Barto 2018, section 11.2).
+    Action 0 ("dashed") leads to one of the first six states, action 1 ("solid") to the last state. Use it with
+    `baird_policies` and gamma = 0.99 (Baird 1995; as in Sutton and Barto 2018, section 11.2).
     """
     transitions = torch.zeros(7, 2, 7, dtype=torch.float64)
     transitions[:, 0, :6] = 1 / 6
@@ -62,7 +64,7 @@ def baird_star(dtype: torch.dtype = torch.float32) -> MarkovProcess:
 
 
 def baird_policies() -> tuple[Tensor, Tensor]:
-    """The behaviour, dashed six times in seven, and the policy that is evaluated, always solid: (7, 2) each."""
+    """Return the behaviour policy (dashed with probability 6/7) and the evaluated one (always solid), (7, 2) each."""
     return torch.tensor([[6 / 7, 1 / 7]] * 7, dtype=torch.float64), torch.tensor([[0.0, 1.0]] * 7, dtype=torch.float64)
 
 

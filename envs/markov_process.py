@@ -1,4 +1,4 @@
-"""Finite Markov decision processes whose every number is known."""
+"""Finite Markov decision processes with known transition probabilities and rewards."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,13 @@ from antiphon.grammars.typed import typed
 @typed
 @dataclass(frozen=True, eq=False)
 class MarkovProcess:
-    """A finite decision process, seen through features of its states.
+    """A finite Markov decision process with features of its states.
 
-    transitions: P(s' | s, a), (states, actions, states). rewards: r(s, a, s'), of the same shape. terminal: which
-    states end an episode, (states,) bool; nothing is played from them, and their value is 0. start: where episodes
-    begin, (states,). features: phi(s), (states, width), what players see of a state; their dtype is that of all that
-    is played, the rest is float64. Raises OracleError where these do not fit, or probabilities do not add up to 1.
+    transitions: P(s' | s, a), (states, actions, states). rewards: r(s, a, s'), same shape. terminal: whether a state
+    ends an episode, (states,) bool; no action is taken there, and its value is 0. start: distribution of the first
+    state, (states,). features: phi(s), (states, width); players see only these. All edges have the dtype of the
+    features; closed forms are float64.
+    Raises OracleError if shapes do not fit, or probabilities do not add up to 1.
     """
 
     transitions: Tensor
@@ -34,37 +35,37 @@ class MarkovProcess:
 
     @property
     def states(self) -> int:
-        """How many."""
+        """The number of states."""
         return self.transitions.shape[0]
 
     @property
     def actions(self) -> int:
-        """How many."""
+        """The number of actions."""
         return self.transitions.shape[1]
 
     @property
     def uniform_policy(self) -> Tensor:
-        """Every action alike: (states, actions)."""
+        """The policy with equal probabilities of all actions, (states, actions)."""
         return torch.full((self.states, self.actions), 1 / self.actions, dtype=torch.float64)
 
     @property
     def uniform_distribution(self) -> Tensor:
-        """Every state alike that is not terminal: (states,)."""
+        """The uniform distribution over the states that are not terminal, (states,)."""
         return torch.where(self.terminal, 0.0, 1 / int((~self.terminal).sum())).double()
 
     @typed
     def continuing(self, policy: Tensor) -> Tensor:
-        """P(s' | s) under a policy (states, actions), without the entries that end an episode: (states, states)."""
+        """Return P(s' | s) under a policy (states, actions), (states, states); columns of terminal states are 0."""
         return torch.where(self.terminal, 0.0, torch.einsum("sa,sat->st", policy, self.transitions))
 
     @typed
     def expected_rewards(self, policy: Tensor) -> Tensor:
-        """E[r | s] under a policy: (states,)."""
+        """Return E[r | s] under a policy (states, actions), (states,)."""
         return torch.einsum("sa,sat,sat->s", policy, self.transitions, self.rewards)
 
 
 def check_distribution(name: str, probabilities: Tensor) -> None:
-    """Raises OracleError unless the last dimension holds probabilities that add up to 1."""
+    """Raise OracleError unless the last dimension contains probabilities that add up to 1."""
     total = probabilities.sum(-1)
     if (probabilities < 0).any() or not torch.allclose(total, torch.ones_like(total)):
         raise OracleError(
@@ -93,7 +94,7 @@ def _check_shapes(process: MarkovProcess) -> None:
 
 
 def _check_values(process: MarkovProcess) -> None:
-    kind = process.features.dtype  # in which all of it is played
+    kind = process.features.dtype  # the dtype of all edges
     for name, values in (("rewards", process.rewards), ("features", process.features)):
         if not torch.isfinite(values.to(kind)).all():
             raise OracleError(

@@ -1,6 +1,6 @@
-"""What is to be learned of a Markov decision process, in closed form: float64, by linear algebra alone.
+"""Closed-form solutions of Markov decision processes, by linear algebra in float64.
 
-Each takes a policy, (states, actions), and a discount gamma; where it says so, a distribution of states, (states,).
+policy: (states, actions). gamma: the discount factor. distribution: of the states, (states,).
 """
 
 import torch
@@ -11,7 +11,7 @@ from antiphon.envs.transitions import Outcomes
 
 
 def state_values(process: MarkovProcess, policy: Tensor, gamma: float) -> Tensor:
-    """V(s), (states,), of the Bellman equation V = r + gamma P V; 0 where an episode is over."""
+    """Return V(s), (states,), the solution of the Bellman equation V = r + gamma P V; 0 in terminal states."""
     inner = ~process.terminal
     matrix = (torch.eye(process.states).double() - gamma * process.continuing(policy))[inner][:, inner]
     values = torch.zeros(process.states, dtype=torch.float64)
@@ -20,28 +20,31 @@ def state_values(process: MarkovProcess, policy: Tensor, gamma: float) -> Tensor
 
 
 def action_values(process: MarkovProcess, policy: Tensor, gamma: float) -> Tensor:
-    """Q(s, a), (states, actions): the expected reward, and from then on `state_values`; 0 where an episode is over."""
+    """Return Q(s, a) = E[r + gamma V(s') | s, a], (states, actions), V from `state_values`; 0 in terminal states."""
     told = process.rewards + gamma * state_values(process, policy, gamma)
     values = torch.einsum("sat,sat->sa", process.transitions, told)
     return torch.where(process.terminal[:, None], 0.0, values)
 
 
 def projected_fixpoint(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
-    """theta = A^-1 b, (width,): A = phi' D (phi - gamma P phi), b = phi' D r, where semi-gradients rest."""
+    """Return the fixed point of semi-gradients, theta = A^-1 b, (width,).
+
+    A = phi' D (phi - gamma P phi) and b = phi' D r, where D is the diagonal matrix of the distribution.
+    """
     features, change = _features(process, policy, gamma)
     weighted = features.T * distribution
     return torch.linalg.solve(weighted @ change, weighted @ process.expected_rewards(policy))
 
 
 def residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
-    """The theta, (width,), that minimises E[(E[error | s])^2], the mean squared Bellman residual."""
+    """Return the theta, (width,), that minimises E[(E[error | s])^2], the mean squared Bellman residual."""
     _, change = _features(process, policy, gamma)
     root = distribution.sqrt()
     return _least_squares(root[:, None] * change, root * process.expected_rewards(policy))
 
 
 def biased_residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
-    """The theta, (width,), that minimises E[error^2] over single transitions, its variance included."""
+    """Return the theta, (width,), that minimises E[error^2] over single transitions, which includes the variance."""
     rows = Outcomes.of(process, policy, policy, distribution)
     features = process.features.double()
     ongoing = (~process.terminal[rows.after]).double()[:, None]
@@ -51,14 +54,17 @@ def biased_residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float
 
 
 def projected_error(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor, theta: Tensor) -> float:
-    """The mean squared projected Bellman error of <theta, phi>: b' C^+ b, b = E[error phi], C = E[phi phi']."""
+    """Return the mean squared projected Bellman error b' C^+ b of <theta, phi>; b = E[error phi], C = E[phi phi']."""
     features, change = _features(process, policy, gamma)
     expected = (features.T * distribution) @ (process.expected_rewards(policy) - change @ theta.double())
     return float(expected @ torch.linalg.pinv((features.T * distribution) @ features) @ expected)
 
 
 def stationary(process: MarkovProcess, policy: Tensor) -> Tensor:
-    """How often a walk is in each state, (states,): episodes begin again at `start`, terminal states take no time."""
+    """Return the fraction of time that an endless walk spends in each state, (states,).
+
+    After the end of an episode, the next one begins at `start`; terminal states take no time.
+    """
     ending = 1 - process.continuing(policy).sum(1)
     chain = process.continuing(policy) + ending[:, None] * process.start.double()
     chain[process.terminal] = process.start.double()
@@ -69,7 +75,7 @@ def stationary(process: MarkovProcess, policy: Tensor) -> Tensor:
 
 
 def _features(process: MarkovProcess, policy: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """phi, and phi - gamma P phi."""
+    """Return phi and phi - gamma P phi."""
     features = process.features.double()
     return features, features - gamma * process.continuing(policy) @ features
 

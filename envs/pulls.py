@@ -1,4 +1,4 @@
-"""What a bandit remembers of its pulls."""
+"""The counters of a bandit."""
 
 from collections.abc import Mapping
 from typing import final
@@ -10,18 +10,18 @@ from antiphon.grammars.oracle import State
 
 @final
 class Pulls:
-    """How many there were, and what they earned since the last report."""
+    """The number of pulls, and the mean reward since the last report."""
 
     def __init__(self) -> None:
         self._pulls, self._rewarded, self._reports = 0, 0.0, 0
 
     def count(self, reward: Tensor) -> None:
-        """A batch of pulls: (batch,)."""
+        """Count a batch of pulls. reward: (batch,)."""
         self._pulls += len(reward)
         self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1
 
     def state(self) -> State:
-        """The number of pulls so far."""
+        """Return the number of pulls so far."""
         return {"pulls": self._pulls}
 
     def load(self, state: State) -> None:
@@ -29,7 +29,7 @@ class Pulls:
         self._pulls = state["pulls"]
 
     def report(self) -> Mapping[str, float]:
-        """Pulls so far, and the mean reward since the last report if there was any."""
+        """Return the pulls so far, and the mean reward since the last report if there was a pull."""
         mean = {"reward": self._rewarded / self._reports} if self._reports else {}
         self._rewarded, self._reports = 0.0, 0
         return {"pulls": self._pulls, **mean}

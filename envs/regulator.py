@@ -1,4 +1,4 @@
-"""A linear-quadratic regulator as Nature: a world with a future whose values and slopes `riccati` tells."""
+"""A linear-quadratic regulator as Nature; `riccati` has its values and gradients in closed form."""
 
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -28,13 +28,13 @@ def regulator(
     symbol: str = "batch",
     envs_symbol: str = "envs",
 ) -> OracleDeclaration:
-    """Nature as an oracle, over `envs` copies of a regulator; asked like `nature`, and all float64.
+    """Declare a Nature over `envs` copies of a regulator, with the questions of `nature`, in float64.
 
     Questions: observe() -> s, (envs, state); step(a), (envs, action) -> reward, done, (envs,) each;
     replay() -> s, a, r, s', terminated, (batch, ...) each, drawn uniformly from the last `capacity` transitions.
 
-    After each step an episode ends with probability 1 - gamma and another begins, so that states are met as often as
-    the discounted return weighs them. That is no termination: s' is remembered as it was, and bootstraps.
+    After each step the episode ends with probability 1 - gamma and another begins. So states occur as often as the
+    discounted return weighs them. This end is not a termination: the true s' is stored, and its value is bootstrapped.
     """
     check_capacity("regulator", capacity, envs)
     copies, drawn, (state, action) = Batch(envs_symbol), Batch(symbol), system.widths
@@ -54,7 +54,7 @@ def regulator(
 
 @final
 class RegulatorNature:
-    """The live oracle. Equal seeds answer equally, bit by bit, also after `load`."""
+    """The live oracle of `regulator`. With equal seeds the answers are bitwise equal, also after `load`."""
 
     def __init__(self, system: Regulator, envs: int, batch: int, capacity: int, *, seed: int) -> None:
         self._system, self._batch, self._steps = system, batch, 0
@@ -78,7 +78,7 @@ class RegulatorNature:
         return self._replay.sample(self._batch, self._replay_draws.at(round))
 
     def state(self) -> State:
-        """The memory, where every copy is, and the number of steps so far."""
+        """Return the replay memory, the state of every copy, and the number of steps so far."""
         return {"replay": self._replay.state(), "observed": self._observed.clone(), "steps": self._steps}
 
     def load(self, state: State) -> None:
@@ -89,7 +89,7 @@ class RegulatorNature:
         self._replay_draws.restart()
 
     def report(self) -> Mapping[str, float]:
-        """Steps so far, and the mean reward of a step since the last report if there was any."""
+        """Return the steps so far, and the mean reward of a step since the last report if there was a step."""
         mean = {"reward": self._rewarded / self._reports} if self._reports else {}
         self._rewarded, self._reports = 0.0, 0
         return {"env_steps": self._steps, **mean}

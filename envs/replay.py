@@ -1,4 +1,4 @@
-"""What Nature remembers: transitions in a ring, drawn uniformly."""
+"""The replay memory of Nature: a ring buffer of transitions, drawn uniformly."""
 
 from typing import final
 
@@ -11,17 +11,17 @@ from antiphon.grammars.oracle import State
 
 
 def check_capacity(who: str, capacity: int, envs: int) -> None:
-    """Raises OracleError where a replay could not hold a step of every copy."""
+    """Raise OracleError if a replay cannot hold one step of every copy."""
     if capacity < envs:
         raise OracleError(f"{who}: capacity is {capacity}; expected at least {envs}, a transition per copy. Raise it.")
 
 
 @final
 class Replay:
-    """A ring of the last `capacity` transitions (s, a, r, s', terminated), preallocated, of one dtype.
+    """A preallocated ring buffer of the last `capacity` transitions (s, a, r, s', terminated), in one dtype.
 
-    observation, action: widths. who: whose it is, for errors. Memory is its own: what is stored is copied in, what is
-    drawn is copied out. Raises OracleError if this machine has not enough of it.
+    observation, action: widths. who: name of the environment in errors. Stored and drawn transitions are copied.
+    Raises OracleError if this machine does not have enough memory.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Replay:
         return self._filled
 
     def store(self, *columns: Tensor) -> None:
-        """Remember n transitions, of n rows in each column; n is at most the capacity."""
+        """Store n transitions, one row each in every column; n is at most the capacity."""
         count = len(columns[0])
         end = self._next + count
         for mine, new in zip(self._columns, columns, strict=True):
@@ -52,19 +52,19 @@ class Replay:
         self._filled = min(self._filled + count, self.capacity)
 
     def sample(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """A batch (s, a, r, s', terminated) drawn uniformly with replacement, in fresh memory."""
+        """Return a batch (s, a, r, s', terminated), drawn uniformly with replacement, in new memory."""
         rows = torch.randint(self._filled, (batch,), generator=generator)
         return tuple(column.index_select(0, rows) for column in self._columns)
 
     def state(self) -> State:
-        """The part that is filled, and where the next transition goes. Raises OracleError if no copy of it fits."""
+        """Return a copy of the filled part, and the next index. Raises OracleError if there is too little memory."""
         what = f"{self._who}: a copy of the replay's {self._filled} transitions, to save it,"
         refuse_beyond_memory(what, self._filled * self._row, "Choose a smaller `capacity`.")
         filled = [column[: self._filled].clone() for column in self._columns]
         return {"columns": filled, "next": self._next}
 
     def load(self, state: State) -> None:
-        """Continue from a saved state. Raises OracleError for one of other widths, or larger than the capacity."""
+        """Continue from a saved state. Raises OracleError if its shapes do not fit, or it has numbers not finite."""
         found = [tuple(column.shape) for column in state["columns"]]
         filled = found[0][0]
         expected = [(filled, *column.shape[1:]) for column in self._columns]

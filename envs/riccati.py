@@ -1,6 +1,6 @@
-"""A discounted linear-quadratic regulator in closed form: values, slopes and gradients of linear policies.
+"""A discounted linear-quadratic regulator in closed form: values and gradients of linear policies.
 
-Everything is float64 and made of torch operations, so that automatic differentiation can be held against it. Sources:
+All is float64 and made of torch operations, so that it can be compared with automatic differentiation. Sources:
 Bertsekas 2012, Dynamic programming and optimal control, volume II, section 3.1 (the Riccati equation); Fazel et al.
 2018, Global convergence of policy gradient methods for the linear quadratic regulator (the gradient).
 """
@@ -43,14 +43,16 @@ class Regulator:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Of state and of action."""
+        """The widths of state and action."""
         state, action = self.control.shape
         return state, action
 
 
 def value_matrix(system: Regulator, gain: Tensor) -> Tensor:
-    """P of the policy a = K s: from s on, its value is -s'P s minus what `value_offset` tells. P is the solution of
-    P = C + K'D K + gamma (A + B K)'P (A + B K). gain (K): (action, state), for which gamma^(1/2) (A + B K) is stable.
+    """Return the matrix P, (state, state), of the policy a = K s, whose value is V(s) = -s'P s - `value_offset`.
+
+    P solves P = C + K'D K + gamma (A + B K)'P (A + B K).
+    gain (K): (action, state); gamma^(1/2) (A + B K) must be stable.
     """
     closed = system.drift + system.control @ gain
     stage = system.state_cost + gain.T @ system.action_cost @ gain
@@ -58,19 +60,22 @@ def value_matrix(system: Regulator, gain: Tensor) -> Tensor:
 
 
 def value_offset(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
-    """The constant part of the cost, 0-d: of w, and of acting by a = K s + eps with eps ~ N(0, sigma^2 I) for ever."""
+    """Return the part of the cost that does not depend on s, 0-d.
+
+    It comes from w, and from the noise of the policy a = K s + eps with eps ~ N(0, sigma^2 I).
+    """
     value = value_matrix(system, gain)
     drawn = system.gamma * system.process**2 * value.trace() + sigma**2 * _action_part(system, value)[1].trace()
     return drawn / (1 - system.gamma)
 
 
 def policy_value(system: Regulator, gain: Tensor, state: Tensor, sigma: float = 0.0) -> Tensor:
-    """V(s), (batch, state) -> (batch,): the value of acting by a = K s + eps from now on."""
+    """Return the value V(s) of the policy a = K s + eps, (batch, state) -> (batch,)."""
     return -(_form(state, value_matrix(system, gain)) + value_offset(system, gain, sigma))
 
 
 def action_value(system: Regulator, gain: Tensor, state: Tensor, action: Tensor, sigma: float = 0.0) -> Tensor:
-    """Q(s, a): the value of playing a now, and K s + eps afterwards. (batch, state), (batch, action) -> (batch,)."""
+    """Return Q(s, a), the value of a now and K s + eps afterwards: (batch, state), (batch, action) -> (batch,)."""
     after = state @ system.drift.T + action @ system.control.T
     pushed = system.process**2 * value_matrix(system, gain).trace()
     now = _form(state, system.state_cost) + _form(action, system.action_cost)
@@ -78,21 +83,25 @@ def action_value(system: Regulator, gain: Tensor, state: Tensor, action: Tensor,
 
 
 def slope_parts(system: Regulator, gain: Tensor) -> tuple[Tensor, Tensor]:
-    """X, (action, state), and Y, (action, action): the slope of Q in the action is X s + Y a, for who goes on by K s.
-    The noise has no part in it."""
+    """Return X, (action, state), and Y, (action, action), with which the gradient of Q(s, a) in a is X s + Y a.
+
+    Q is that of the policy a = K s. Noise does not change this gradient.
+    """
     coupling, curvature = _action_part(system, value_matrix(system, gain))
     return -2 * coupling, -2 * curvature
 
 
 def slope_matrix(system: Regulator, gain: Tensor) -> Tensor:
-    """M, of the shape of K: at a = K s the slope of Q in the action is M s."""
+    """Return M, in the shape of K, with which the gradient of Q(s, a) in a at a = K s is M s."""
     of_state, of_action = slope_parts(system, gain)
     return of_state + of_action @ gain
 
 
 def occupancy(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
-    """E[s s'], (state, state), over the states of episodes that end after each step with probability 1 - gamma: those
-    are distributed as the discounted return weighs them."""
+    """Return E[s s'], (state, state), over the discounted state distribution.
+
+    These are the states of episodes that end after each step with probability 1 - gamma.
+    """
     closed, identity = system.drift + system.control @ gain, torch.eye(len(system.drift), dtype=torch.float64)
     drawn = system.process**2 * identity + sigma**2 * system.control @ system.control.T
     begun = (1 - system.gamma) * system.start**2 * identity + system.gamma * drawn
@@ -100,18 +109,18 @@ def occupancy(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
 
 
 def mean_cost(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
-    """(1 - gamma) times the expected discounted cost from s_0 on, 0-d: minus the return, in units of one step's."""
+    """Return (1 - gamma) times the expected discounted cost from s_0 on, 0-d: the mean cost per step."""
     begun = system.start**2 * value_matrix(system, gain).trace()
     return (1 - system.gamma) * (begun + value_offset(system, gain, sigma))
 
 
 def policy_gradient(system: Regulator, gain: Tensor, sigma: float = 0.0) -> Tensor:
-    """The gradient of `mean_cost` in K: minus the slope of Q at K s, times s, over the discounted states."""
+    """Return the gradient of `mean_cost` in K: -E[(gradient of Q in a at K s) s'] over the discounted states."""
     return -slope_matrix(system, gain) @ occupancy(system, gain, sigma)
 
 
 def optimal_gain(system: Regulator, iterations: int = 1000) -> Tensor:
-    """K of the best policy, by iterating the Riccati equation."""
+    """Return K of the optimal policy, by iterating the Riccati equation."""
     value, gain = system.state_cost, torch.zeros_like(system.control.T)
     for _ in range(iterations):
         coupling, curvature = _action_part(system, value)
@@ -122,18 +131,18 @@ def optimal_gain(system: Regulator, iterations: int = 1000) -> Tensor:
 
 
 def _action_part(system: Regulator, value: Tensor) -> tuple[Tensor, Tensor]:
-    """The blocks of Q's matrix that the action has a part in: with the state, and with itself."""
+    """Return the action-state block and the action-action block of the matrix of Q."""
     onward = system.gamma * system.control.T @ value
     return onward @ system.drift, system.action_cost + onward @ system.control
 
 
 def _fixed_point(gamma: float, matrix: Tensor, constant: Tensor) -> Tensor:
-    """X = constant + gamma matrix X matrix', as a linear system in the entries of X."""
+    """Solve X = constant + gamma matrix X matrix', as a linear system in the entries of X."""
     size = len(matrix)
     left = torch.eye(size * size, dtype=torch.float64) - gamma * torch.kron(matrix, matrix)
     return torch.linalg.solve(left, constant.reshape(-1)).reshape(size, size)
 
 
 def _form(vectors: Tensor, matrix: Tensor) -> Tensor:
-    """x'M x of each row: (batch, n) -> (batch,)."""
+    """Return x'M x of each row x: (batch, n) -> (batch,)."""
     return torch.einsum("bi,ij,bj->b", vectors, matrix, vectors)

@@ -1,4 +1,4 @@
-"""Affine maps between a player's units and an environment's boxes, and observations as flat vectors."""
+"""Maps the outputs of a player to actions of an environment, and observations to flat vectors."""
 
 import warnings
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from antiphon.errors import OracleError
 
 @final
 class ActionMap:
-    """Vectors of a player's units to actions of a continuous Box of any shape, flattened in row-major order.
+    """Maps vectors of a player to actions of a continuous Box of any shape, flattened in row-major order.
 
-    A dimension that is bounded on both sides is [-1, 1] to the player. One that is bounded on one side or none keeps
-    the environment's units, and is clipped at the bound that it has.
+    If a dimension is bounded on both sides, the player uses the units [-1, 1] for it. Otherwise it uses the units of
+    the environment, and is clipped at the bound, if there is one.
 
     >>> units = ActionMap(gymnasium.spaces.Box(np.float32([-2, -np.inf]), np.float32([4, 5])), "an example")
     >>> units.clip(np.float32([[-3, -9], [0.5, 9]]))
@@ -38,15 +38,15 @@ class ActionMap:
             raise OracleError(f"{who} has the action space {space}; expected at least one dimension. Give it one.")
         self.width, self._shape, self._dtype, self._who = int(np.prod(space.shape)), space.shape, space.dtype, who
         self._narrow = np.finfo(space.dtype).max < np.finfo(np.float32).max
-        # Every map is done in the box's own precision: a bound must be met exactly.
+        # The maps compute in the dtype of the box, so that bounds are met exactly.
         self._low, self._high = space.low.reshape(-1), space.high.reshape(-1)
-        largest = np.finfo(space.dtype).max  # some write it for infinity
+        largest = np.finfo(space.dtype).max  # some environments use it as infinity
         self._bounded = (self._low > -largest) & (self._high < largest)
         half, center = np.ones_like(self._low), np.zeros_like(self._low)
         low, high = self._low[self._bounded], self._high[self._bounded]
         half[self._bounded], center[self._bounded] = high / 2 - low / 2, high / 2 + low / 2
         self._half, self._center = half, center
-        with np.errstate(over="ignore"):  # a bound that float32 cannot hold is none
+        with np.errstate(over="ignore"):  # a bound outside of float32 is no bound
             self._unit_low = np.where(self._bounded, -1, self._low).astype(np.float32)
             self._unit_high = np.where(self._bounded, 1, self._high).astype(np.float32)
         self._unit_low[~self._bounded & (self._low <= -largest)] = -np.inf
@@ -54,22 +54,22 @@ class ActionMap:
 
     @property
     def low(self) -> tuple[float, ...]:
-        """The lower bound of each dimension, in units; it may be minus infinity."""
+        """The lower bound of each dimension, in the units of the player; it may be minus infinity."""
         return tuple(self._unit_low.tolist())
 
     @property
     def high(self) -> tuple[float, ...]:
-        """The upper bound of each dimension, in units; it may be infinity."""
+        """The upper bound of each dimension, in the units of the player; it may be infinity."""
         return tuple(self._unit_high.tolist())
 
     def clip(self, units: np.ndarray) -> np.ndarray:
-        """The nearest units that the box allows: (n, width) float32 to the same."""
+        """Clip vectors of the player to the bounds: (n, width) float32 -> (n, width) float32."""
         return np.clip(units, self._unit_low, self._unit_high)
 
     def to_box(self, units: np.ndarray) -> np.ndarray:
-        """Clipped units (n, width) as actions (n, *shape) of the box's dtype, within its bounds, in fresh memory.
+        """Map clipped vectors (n, width) to actions (n, *shape) within the bounds, in the dtype of the box.
 
-        Raises OracleError for units that the box's dtype cannot hold.
+        Raises OracleError for numbers that the dtype of the box cannot hold.
         """
         if self._narrow:
             self._check_range(units)
@@ -85,7 +85,7 @@ class ActionMap:
             )
 
     def draw(self, count: int, generator: torch.Generator) -> np.ndarray:
-        """Random units (count, width) float32: uniform where bounded; elsewhere normal, clipped at the bound."""
+        """Return random vectors (count, width) float32: uniform if bounded on both sides, else normal and clipped."""
         uniform = torch.rand(count, self.width, generator=generator).mul_(2).sub_(1)
         if self._bounded.all():
             return uniform.numpy()
@@ -95,7 +95,7 @@ class ActionMap:
 
 @final
 class ObservationMap:
-    """Observations of any flattenable space to float32 vectors, checked against what the space declares."""
+    """Checks observations against their space, which must be flattenable, and maps them to float32 vectors."""
 
     def __init__(self, space: gymnasium.Space[Any], who: str) -> None:
         if not space.is_np_flattenable:
@@ -110,14 +110,15 @@ class ObservationMap:
 
     @property
     def largest_picture(self) -> tuple[int, ...]:
-        """The shape of the largest part that has rows and columns; () if there is none."""
+        """The shape of the largest part with two or more dimensions; () if there is none."""
         return max((box.shape for box in _boxes(self._space) if len(box.shape) > 1), key=np.prod, default=())
 
     def flat(self, observation: Any, when: str) -> np.ndarray:  # Any: an environment's observation
-        """The observation as a vector (width,) of finite float32, in memory of its own.
+        """Return the observation as a vector (width,) of finite float32, in new memory.
 
-        A number of another dtype is converted to the declared one if that can hold it, with one warning.
-        Raises OracleError naming the environment, when it happened, and the place of the misfit.
+        when: "in reset" or "in step N", for errors. An observation of another dtype is converted to the declared dtype
+        if that loses nothing; the first time with a warning.
+        Raises OracleError that names the environment, the step, and the wrong part of the observation.
         """
         try:
             fitted = _fitted(self._space, observation, "")
@@ -130,7 +131,7 @@ class ObservationMap:
             self._warn(observation, when)
         flat = fitted.reshape(-1) if self._box else flatten(self._space, fitted)
         vector = float32(flat)
-        if not np.logical_and.reduce(np.isfinite(vector)):  # as all(), without its detour
+        if not np.logical_and.reduce(np.isfinite(vector)):  # faster than all()
             raise OracleError(
                 f"{self._who} observed NaN or infinity {when}, or what float32 cannot hold; expected finite numbers. "
                 "Repair the environment, or bound the actions that it is handed."
@@ -146,8 +147,8 @@ class ObservationMap:
         )
 
 
-def float32(values: Any) -> np.ndarray:  # Any: an array, whose type `flatten` does not tell
-    """A copy as float32; what that cannot hold becomes infinite."""
+def float32(values: Any) -> np.ndarray:  # Any: an array; the return type of `flatten` is wider
+    """Return a float32 copy; numbers that are too large become infinite."""
     if values.dtype == np.float32:
         return values.copy()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -155,7 +156,7 @@ def float32(values: Any) -> np.ndarray:  # Any: an array, whose type `flatten` d
 
 
 def described(value: Any) -> str:  # Any: what an environment answered
-    """A value's type in words, without its contents.
+    """Describe the type of a value, without its contents.
 
     >>> described(np.zeros(3)), described((1, 2)), described(None)
     ('float64[3]', 'a tuple of 2', 'a NoneType')
@@ -168,12 +169,14 @@ def described(value: Any) -> str:  # Any: what an environment answered
 
 
 class _Misfit(Exception):
-    """What is wrong with an observation, and where, in words."""
+    """Raised with a text that says what is wrong with an observation, and where."""
 
 
 def _fitted(space: gymnasium.Space[Any], value: Any, where: str) -> Any:  # Any: an environment's observation
-    """The value itself if it is of its space, else one converted to it. Bounds are not looked at: many environments
-    overstep theirs by a rounding. Raises _Misfit for what cannot be converted without loss."""
+    """Return the value if it fits its space, else a converted value; raise _Misfit if it cannot be converted.
+
+    The bounds of boxes are not checked, because rounding takes many environments slightly beyond their bounds.
+    """
     if isinstance(space, gymnasium.spaces.Box):
         return _fitted_box(space, value, where)
     if isinstance(space, gymnasium.spaces.Dict):
@@ -197,7 +200,7 @@ def _fitted_box(space: gymnasium.spaces.Box, value: Any, where: str) -> Any:  # 
         return value
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError):  # lists of different length, tensors that are elsewhere
+    except (TypeError, ValueError, RuntimeError):  # lists of different lengths, tensors on another device
         array = np.empty(0, dtype=object)
     if array.shape != space.shape or array.dtype.kind not in "biuf":
         raise _Misfit(f"expected{where} {space.dtype}{list(space.shape)}, {described(value)} arrived")

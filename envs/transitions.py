@@ -1,4 +1,4 @@
-"""The live oracles behind `markov`: transitions, all of them or drawn, and walkers."""
+"""The live oracles of `markov`: one plays all transitions or draws some, the other one moves walkers."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from antiphon.grammars.seeds import at_round, stream
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Every (s, a, s') that can happen, a row each: three columns of indices, (rows,) int64.
+    """All possible transitions (s, a, s'), one per row; `state`, `action` and `after` are indices, (rows,) int64.
 
-    chance: P(s, a, s') under distribution and behaviour, adding up to 1. ratio: policy over behaviour at (s, a).
+    chance: P(s, a, s') under distribution and behaviour; it adds up to 1. ratio: policy / behaviour at (s, a).
     """
 
     process: MarkovProcess
@@ -30,7 +30,7 @@ class Outcomes:
 
     @classmethod
     def of(cls, process: MarkovProcess, behaviour: Tensor, policy: Tensor, distribution: Tensor) -> "Outcomes":
-        """The rows whose chance is positive, in the order of s, a, s'."""
+        """Return the rows with positive probability, ordered by s, a, s'."""
         chance = distribution[:, None, None] * behaviour[:, :, None] * process.transitions.double()
         state, action, after = chance.nonzero(as_tuple=True)
         ratio = policy[state, action] / behaviour[state, action]
@@ -38,7 +38,7 @@ class Outcomes:
 
     @functools.cached_property
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """Two rows of one state, all such pairs in order: (pairs,) int64 each."""
+        """All pairs of rows with the same state s, in order: two tensors of row numbers, (pairs,) int64 each."""
         rows = len(self.state)
         refuse_beyond_memory(f"markov: comparing {rows} outcomes in pairs", rows * rows, "Ask for `sample` instead.")
         one, two = (self.state[:, None] == self.state).nonzero(as_tuple=True)
@@ -46,19 +46,19 @@ class Outcomes:
 
     @functools.cached_property
     def chance_of_pairs(self) -> Tensor:
-        """P(s) P(a, s' | s) P(a, s' | s) of each pair, adding up to 1."""
+        """The probability P(s) P(a, s' | s) P(a, s' | s) of each pair; it adds up to 1."""
         marginal = torch.zeros(self.process.states, dtype=torch.float64).index_add(0, self.state, self.chance)
         one, two = self.pairs
         return self.chance[one] * self.chance[two] / marginal[self.state[one]]
 
     def sample(self, rows: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-        """s, a, r, s', terminated, weight of these rows."""
+        """Return s, a, r, s', terminated, weight of these rows."""
         kind = self.process.features.dtype
         units = torch.nn.functional.one_hot(self.action[rows], self.process.actions).to(kind)
         return (self._features(self.state[rows]), units, *self._ends(rows), weight.to(kind))
 
     def pair(self, pairs: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-        """s; r, s', terminated; r, s', terminated; weight of these pairs."""
+        """Return s; r, s', terminated; r, s', terminated; weight of these pairs."""
         one, two = (rows[pairs] for rows in self.pairs)
         state = self._features(self.state[one])
         return (state, *self._ends(one), *self._ends(two), weight.to(state.dtype))
@@ -72,14 +72,14 @@ class Outcomes:
 
 
 def ends(process: MarkovProcess, state: Tensor, action: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """r, s', terminated of transitions given by indices."""
+    """Return r, s', terminated of transitions that are given by indices."""
     kind = process.features.dtype
     return process.rewards[state, action, after].to(kind), process.features[after], process.terminal[after].to(kind)
 
 
 @final
 class Transitions(Memoryless):
-    """Plays the outcomes of a process: all of them, or `batch` drawn by (seed, round, question)."""
+    """Plays all outcomes of a process, or `batch` outcomes drawn with a seed from (seed, round, question)."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Transitions(Memoryless):
         return outcomes.pair(*self._chosen(question, outcomes.chance_of_pairs, ratio, round))
 
     def _chosen(self, question: str, chance: Tensor, ratio: Tensor, round: int) -> tuple[Tensor, Tensor]:
-        """Rows and their weights, whose expected mean is 1 where policy is behaviour."""
+        """Return rows and their weights. The expected mean weight is 1 if policy and behaviour are equal."""
         if self._batch is None:
             return torch.arange(len(chance)), len(chance) * chance * ratio
         generator = torch.Generator().manual_seed(at_round(self._seeds[question], round))
@@ -115,10 +115,10 @@ class Transitions(Memoryless):
 
 @final
 class Walk:
-    """Walkers in a process, each in a state of its own.
+    """Walkers in a process, each in its own state.
 
-    `sample` lets behaviour choose their actions, `step` whoever asks. Where an episode ends the walker is put back to
-    a start; what it leaves behind is told before.
+    The question `sample` draws the actions from the behaviour policy; the question `step` takes actions as input. When
+    an episode ends, the answer contains the terminal state, and the walker goes on from a new start.
     """
 
     def __init__(self, process: MarkovProcess, behaviour: Tensor, policy: Tensor, batch: int, *, seed: int) -> None:
@@ -141,7 +141,7 @@ class Walk:
         return (process.features[state], units, *self._step(action, generator), ratio.to(units.dtype))
 
     def state(self) -> State:
-        """Where the walkers are, and how many steps and episodes there were."""
+        """Return the states of the walkers, and the numbers of steps and episodes."""
         return {"at": self._at.clone(), "steps": self._steps, "episodes": self._episodes}
 
     def load(self, state: State) -> None:
@@ -149,7 +149,7 @@ class Walk:
         self._at, self._steps, self._episodes = state["at"].clone(), state["steps"], state["episodes"]
 
     def report(self) -> Mapping[str, float]:
-        """Steps of each walker, and episodes that ended, all walkers counted."""
+        """Return the steps of each walker, and the episodes of all walkers together that ended."""
         return {"steps": self._steps, "episodes": self._episodes}
 
     def close(self) -> None:

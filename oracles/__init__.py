@@ -1,4 +1,4 @@
-"""What answers: noise, black and gray boxes, operators; imports grammars."""
+"""Oracles: noise, black boxes, gray boxes, operators; imports grammars only."""
 
 from antiphon.oracles.answers import checked_answer as checked_answer
 from antiphon.oracles.black_box import black_box as black_box

@@ -1,4 +1,4 @@
-"""The one check of what oracles answer, at the boundary between their code and ours."""
+"""The check of the answers of oracles, whose code may come from users."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,15 @@ from antiphon.grammars.types import Sizes, dtype_name
 
 
 def checked_answer(oracle: str, question: Question, sizes: Sizes, answer: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The answer as a tuple of tensors of exactly the declared shapes and dtypes; a black box's is detached.
+    """Check that an answer has the declared shapes and dtypes, and return it as a tuple of tensors.
 
-    It costs about a microsecond per output: values are not looked at (see `finite_answer`).
-    Raises OracleError naming the oracle, the question, what was expected and what arrived.
+    The answer of a black box is detached. The check takes about a microsecond per output, because it does not read the
+    values (see `finite_answer`).
+    Raises OracleError with the oracle, the question, what was expected and what arrived.
     """
     answers = (answer,) if isinstance(answer, Tensor) else answer
     outputs = question.outputs
-    # An oracle may be anyone's code, so its answer may be anything: None, a number, a dict.
+    # An oracle may be code of a user, so its answer may be anything: None, a number, a dict.
     if not isinstance(answers, (tuple, list)) or len(answers) != len(outputs):
         raise _otherwise(oracle, question, sizes, answer)
     for value, output in zip(answers, outputs, strict=True):
@@ -30,7 +31,7 @@ def checked_answer(oracle: str, question: Question, sizes: Sizes, answer: Sequen
 
 
 def finite_answer(oracle: str, question: Question, answers: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The answers themselves, if every number in them is finite. Raises OracleError otherwise."""
+    """Return the answers unchanged. Raises OracleError if they contain NaN or infinity."""
     for index, value in enumerate(answers):
         if value.is_floating_point() and not torch.isfinite(value).all():
             wrong = int(torch.isfinite(value).logical_not().sum())

@@ -1,5 +1,5 @@
-"""Operators computed in less precision than their edges are declared in (Micikevicius et al., 2018, Mixed Precision
-Training): `torch.autocast` around the operator, edges as they were.
+"""Mixed precision (Micikevicius et al., 2018, Mixed Precision Training): an operator runs under `torch.autocast`, and
+its edges keep their declared dtypes.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from antiphon.oracles.tape import Products, Tape
 
 @final
 class Autocast:
-    """`function` under `torch.autocast`; what it plays in `dtype` is cast back to the dtypes `outputs`.
+    """Calls `function` under `torch.autocast`, and casts outputs of dtype `dtype` back to the dtypes `outputs`.
 
-    Its gradients then have the dtypes of what they are about, by torch's own rule: the casts are part of the operator.
-    kind: of the device, "cpu" or "cuda". dtype: torch.bfloat16 or torch.float16. What computes in float64 goes on so.
+    The casts are part of the operator, so torch gives each gradient the dtype of its input or parameter.
+    kind: of the device, "cpu" or "cuda". dtype: torch.bfloat16 or torch.float16. Autocast leaves float64 unchanged.
     """
 
     def __init__(
@@ -29,40 +29,41 @@ class Autocast:
         self.function, self._kind, self.dtype, self._outputs = function, kind, dtype, tuple(outputs)
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """What the function plays."""
+        """Return the outputs of the function, in the declared dtypes."""
         with torch.autocast(self._kind, self.dtype):
             played = self.function(*inputs)
         values = (played,) if isinstance(played, Tensor) else tuple(played)
-        # Anything of another dtype was not autocast's doing, and is for whoever checks what the operator plays.
+        # Another dtype does not come from autocast. `Operator` checks the outputs, and reports it.
         pairs = zip(values, self._outputs, strict=len(values) == len(self._outputs))
         return tuple(value.to(dtype) if value.dtype is self.dtype else value for value, dtype in pairs)
 
 
 @final
 class ScaledTape:
-    """Products in float16, whose numbers end at 6e-8 below and 65504 above.
+    """Scales the cotangents of a tape that computes in float16, whose numbers range from 6e-8 to 65504.
 
-    A gradient of a mean over a batch is small, and would be rounded to nothing on its way. Products are linear in the
-    messages; so these are multiplied by the power of two that brings the largest number among them to between a half
-    and one, and the products divided by it. Both are exact. The power comes from the messages alone: there is no state,
-    and nothing waits on the host, as a loss scale that is searched for would (torch's GradScaler). One is as large as
-    it may be: a parameter's product is a sum over the batch, and leaves room for 65504 such terms.
+    The gradient of a mean over a batch is small, and float16 would round it to zero. Vector-Jacobian products are
+    linear in the cotangents. So the cotangents are multiplied by a power of two that brings the largest number to
+    between 1/2 and 1, and the products are divided by it; both steps are exact. The power depends on the cotangents
+    only: there is no state to save and no wait for the device, in contrast to a searched loss scale (torch's
+    GradScaler). The largest number is at most 1 because the gradient of a parameter sums over the batch: 65504 such
+    terms do not overflow.
     """
 
     def __init__(self, tape: Tape) -> None:
         self._tape = tape
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """As the tape."""
+        """See `Tape.query`."""
         return self._tape.query(inputs)
 
     @property
     def queried(self) -> bool:
-        """As the tape."""
+        """See `Tape.queried`."""
         return self._tape.queried
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """As the tape, with the messages scaled."""
+        """See `Tape.respond`; the cotangents are scaled."""
         told = [each for each in cotangents if each is not None and each.numel()]
         if not told:
             return self._tape.respond(cotangents, toward, parameters)
@@ -74,13 +75,14 @@ class ScaledTape:
         )
 
     def forget(self) -> None:
-        """As the tape."""
+        """See `Tape.forget`."""
         self._tape.forget()
 
 
 def exponent_of(values: Sequence[Tensor]) -> Tensor:
-    """The exponent e, 0-d and on the device, for which the largest number is in [2^(e-1), 2^e); 0 if it is 0 or not
-    finite. At most 126 either way, so that float32 has both powers.
+    """Return the exponent e for which the largest absolute value is in [2^(e-1), 2^e), as a 0-d tensor on the device.
+
+    e is 0 if that value is 0 or not finite. It is clamped to [-126, 126], so that 2^e and 2^-e fit into float32.
 
     >>> int(exponent_of([torch.tensor([3e-7, -0.1]), torch.tensor([0.2])]))
     -2
@@ -91,8 +93,8 @@ def exponent_of(values: Sequence[Tensor]) -> Tensor:
 
 
 def times_power(value: Tensor, exponent: Tensor) -> Tensor:
-    """`value` times 2^exponent, rounded only where the result leaves the normal numbers of its dtype."""
+    """Return `value` times 2^exponent; exact unless the result is outside the normal numbers of its dtype."""
     power = torch.ldexp(torch.ones_like(exponent, dtype=torch.float32), exponent)
-    # A dtype narrower than the power would round it to infinity.
+    # A dtype narrower than float32 would round the power to infinity.
     wide = value.to(torch.promote_types(value.dtype, torch.float32))
     return (wide * power).to(value.dtype)

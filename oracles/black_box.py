@@ -1,4 +1,4 @@
-"""A function that is asked for its value and nothing else: zeroth-order information (essay, Definition 3)."""
+"""Black boxes: functions that answer with values only, zeroth-order information (essay, Definition 3)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ from antiphon.grammars.types import EdgeType
 from antiphon.oracles.function import FunctionOracle
 
 Asked: TypeAlias = Callable[..., Any] | Factory
-"""A function of tensors; or a class or factory, which makes one on the oracle's worker."""
+"""A function of tensors, or a class or factory that makes such a function on the worker of the oracle."""
 
 
 @typed
@@ -22,19 +22,19 @@ def black_box(
     sizes: Mapping[str, int] | None = None,
     question: str = "value",
 ) -> OracleDeclaration:
-    """An oracle that answers `function(*inputs)`, values only: no gradient passes through it.
+    """Declare an oracle that answers with the values `function(*inputs)`; no gradient passes through it.
 
-    function: takes one tensor per input, returns a tensor or a tuple of them; it keeps nothing between queries. A class
-    or a `Factory` is called once, on the oracle's worker, to make the function. sizes: of the symbols in the types.
-    The live oracle counts its queries and their points, and raises OracleError for an answer that is not as declared,
-    or not finite.
+    function: takes one tensor per input, and returns a tensor or a tuple of tensors. It has no state. A class or a
+    `Factory` is called once, on the worker of the oracle, to make the function.
+    inputs, outputs: types of the edges. sizes: sizes of the symbols in these types. question: name of the question.
+    The live oracle counts queries and points. It raises OracleError for answers that are not finite or not as declared.
     """
     return declare_function(function, Question(question, tuple(inputs), tuple(outputs), Box.BLACK), sizes)
 
 
 def declare_function(function: Asked, question: Question, sizes: Mapping[str, int] | None) -> OracleDeclaration:
-    """The declaration of an oracle with one question, answered by a function."""
-    # A class among the arguments would be described as itself; as a factory it is called where the oracle lives.
+    """Declare an oracle with one question, which a function answers."""
+    # `Factory.of` would pass a class on as it is. Inside a factory, the class is called on the worker of the oracle.
     made = Factory.of(function) if isinstance(function, (type, Factory)) else function
     named = tuple(sorted((sizes or {}).items()))
     return OracleDeclaration(Factory.of(FunctionOracle, made, question, named), (question,), named)

@@ -1,7 +1,7 @@
-"""A chain of linear layers and rectifiers or tanh, whose products are written by hand.
+"""Hand-written vector-Jacobian products for chains of linear layers, ReLU and tanh, the most common operator.
 
-The most common operator of all. Recording it, and asking the engine for each of many small operators, costs more than
-its products do on small batches; and a record must be walked twice where the message upstream goes first.
+For small batches autograd costs more than the products. If the upstream gradient is sent first, autograd also needs two
+passes over its graph.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from antiphon.grammars.plain import GLOBAL_HOOKS, METHODS, hooks_of, is_affine, 
 from antiphon.oracles.tape import Products, Tape
 
 _ELEMENTWISE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
-    # value of x; cotangent of x from the cotangent and the value of the output, as torch has them
+    # The value of x, and the cotangent of x from the cotangent and the value of the output, as torch computes them.
     nn.ReLU: (torch.relu, lambda told, played: torch.ops.aten.threshold_backward(told, played, 0)),
     nn.Tanh: (torch.tanh, torch.ops.aten.tanh_backward),
 }
@@ -26,10 +26,10 @@ Link: TypeAlias = "tuple[Tensor, Tensor | None] | type[nn.Module]"
 
 @final
 class ChainTape:
-    """Queries `links` one after the other, as long as they are what `module` plays; else it leaves that to `recorded`.
+    """A tape that applies `links` in order, and computes their products by hand.
 
-    Made by `chain_of` only, which knows when it may be. A hook or a method that comes later is found at the next query.
-    products: how many responses one query gets.
+    Only `chain_of` makes it, and checks that the links compute what `module` does. Each query checks again: if a hook
+    or a method was added since, the tape `recorded` does the work. products: number of responses to one query.
     """
 
     def __init__(self, module: nn.Module, links: Sequence[nn.Module], products: int, recorded: Tape) -> None:
@@ -41,18 +41,18 @@ class ChainTape:
         self._cotangents: list[Tensor | None] = []
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Every link's value is kept: the input of link i at position i, the output of the chain at the end."""
+        """Return the output; keep the input of link i at position i, and the output of the chain at the end."""
         self._by_hand = self._watch.holds()
         return self._walk_up(inputs[0]) if self._by_hand else self._recorded.query(inputs)
 
     @property
     def queried(self) -> bool:
-        """Whether a response is left."""
+        """Whether the last query still expects a response."""
         return self._left > 0 if self._by_hand else self._recorded.queried
 
     @torch.no_grad()
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Walks down the chain once for each message; the upstream end and the player's part are read off that walk."""
+        """Return the products. One pass down the chain per cotangent gives both the upstream and the parameter part."""
         if not self._by_hand:
             return self._recorded.respond(cotangents, toward, parameters)
         self._left -= 1
@@ -65,7 +65,7 @@ class ChainTape:
         return upstream, own
 
     def forget(self) -> None:
-        """Drop the values."""
+        """Drop the values of the last query."""
         self._values, self._told, self._cotangents, self._left = [], None, [], 0
         self._recorded.forget()
 
@@ -78,7 +78,7 @@ class ChainTape:
         return (x,)
 
     def _walk_down(self, told: Tensor) -> None:
-        """The cotangent of every link's output, down to the first link's."""
+        """Compute the cotangent of the output of every link, from the last link to the first."""
         self._told, current = told, told
         found: list[Tensor | None] = [None] * len(self._links)
         for index in range(len(self._links) - 1, 0, -1):
@@ -88,7 +88,7 @@ class ChainTape:
         self._cotangents = found
 
     def _before(self, index: int, told: Tensor) -> Tensor:
-        """The cotangent of a link's input from that of its output."""
+        """Return the cotangent of the input of a link from the cotangent of its output."""
         link = self._links[index]
         if isinstance(link, tuple):
             return told @ link[0]
@@ -109,9 +109,9 @@ class ChainTape:
 
 @final
 class _Watch:
-    """Whether modules that were found to be plain still are: lengths and identities, under a microsecond a query.
+    """Checks that modules that were plain still are, by comparing lengths and identities; under a microsecond a query.
 
-    Hooks on the node of torch's graph that adds up a parameter's gradient are not seen: torch does not show them.
+    It does not see hooks on the graph node that accumulates the gradient of a parameter: torch does not show them.
     """
 
     def __init__(self, module: nn.Module, links: Sequence[nn.Module]) -> None:
@@ -126,27 +126,27 @@ class _Watch:
         self._parameters = tuple(module.parameters())
 
     def holds(self) -> bool:
-        """Whether a call of the module would still do what its links do."""
+        """Whether a call of the module still computes what its links compute."""
         if any(self._hooks) or is_hooked(self._parameters) or list(map(len, self._tables)) != self._sizes:
             return False
         return not [key for table, key, value in self._held if table.get(key) is not value]
 
 
 def chain_of(
-    function: Callable[..., Any],  # Any: what modules play
+    function: Callable[..., Any],  # Any: modules return any type
     inputs: int,
     dimensions: int,
     products: int,
     parameters: Sequence[Tensor],
     recorded: Tape,
 ) -> ChainTape | None:
-    """A tape with hand-written products for `function`; None if only automatic differentiation is right for it.
+    """Return a tape with hand-written products for `function`; None if it needs automatic differentiation.
 
-    inputs: how many it takes; dimensions: of its output; products: how many responses one query gets; parameters: those
-    whose gradient is asked, in order; recorded: who plays when the module is a chain no longer.
-    A chain is a `nn.Linear`, or a `nn.Sequential` (or a class of one that adds a way to make it) of `nn.Linear`,
-    `nn.ReLU` and `nn.Tanh`, all plain (see `is_plain`) and not in place, on (batch, features). Its weights are plain
-    parameters, each learned and in one place.
+    inputs: number of inputs. dimensions: of the output. products: number of responses to one query. parameters: those
+    whose gradient is asked, in order. recorded: the tape to use if the module is no longer a chain.
+    A chain is a `nn.Linear`, or a `nn.Sequential` of `nn.Linear`, `nn.ReLU` and `nn.Tanh`, on inputs (batch, features).
+    A subclass of `nn.Sequential` may only add a constructor. All modules are plain (see `is_plain`) and not in place.
+    All parameters are plain; each is learned, and is used once.
     """
     if inputs != 1 or dimensions != 2 or not isinstance(function, nn.Module):
         return None

@@ -1,4 +1,4 @@
-"""The directions of the axes, one after the other: where finite differences look, as noise looks anywhere."""
+"""An oracle that answers with the directions of the coordinate axes, for finite differences in the place of noise."""
 
 from collections.abc import Sequence
 from typing import final
@@ -23,10 +23,11 @@ def coordinates(
     scale: Positive | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Deviations eps_i = c e_i along every axis, c the scale of the round: no chance in it, and a batch of `dimension`.
+    """Declare an oracle of the deviations eps_i = c e_i along every axis, where c is the scale of the round.
 
-    Where a grammar expects noise, it makes central finite differences of what was an estimate by chance.
-    Questions: sample() -> eps, (dimension, dimension), its rows the batch; scale() -> c, 0-d.
+    The deviations are not random, and the size of the batch is `dimension`. In a grammar that expects noise, they turn
+    a random estimate into central finite differences.
+    Questions: sample() -> eps, (dimension, dimension), whose rows are the batch; scale() -> c, 0-d.
     Raises OracleError for a dtype that is not floating.
     """
     if not dtype.is_floating_point:
@@ -42,7 +43,7 @@ def coordinates(
 
 @final
 class Coordinates(Memoryless):
-    """The live oracle. It knows nothing and remembers nothing."""
+    """The live oracle of `coordinates`. It has no state."""
 
     def __init__(self, dimension: int, scale: float | Annealing, dtype: torch.dtype, *, seed: int) -> None:
         self._dimension, self._scale, self._dtype = dimension, scale, dtype

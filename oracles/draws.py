@@ -1,4 +1,4 @@
-"""Randomness that is counted, not stored: each draw is a function of (seed, round, how many came before it)."""
+"""Random draws as a function of (seed, round, number of earlier draws in the round), so that no state is saved."""
 
 from typing import final
 
@@ -9,7 +9,7 @@ from antiphon.grammars.seeds import at_round
 
 @final
 class Draws:
-    """A generator for every draw of an oracle, so that nothing random has to be checkpointed at a round boundary.
+    """Seeds a generator for every draw of an oracle, so that a checkpoint between rounds needs no generator state.
 
     >>> first, second = Draws(seed=1), Draws(seed=1)
     >>> _ = first.at(0)
@@ -22,14 +22,14 @@ class Draws:
         self._generator = torch.Generator()
 
     def at(self, round: int) -> torch.Generator:
-        """The generator of the next draw in this round; it is valid until `at` is called again.
+        """Return the generator for the next draw in this round. It is valid until the next call of `at`.
 
-        Questions asked twice in one round get different draws, in the order in which they are asked.
+        Several draws in one round differ; the order of the calls determines them.
         """
         self._asked = self._asked + 1 if round == self._round else 0
         self._round = round
         return self._generator.manual_seed(at_round(at_round(self._seed, round), self._asked))
 
     def restart(self) -> None:
-        """A state is loaded: the next round may be one that was drawn in before, and draws the same again."""
+        """Reset after a state is loaded, so that a round that is played again gives the same draws again."""
         self._round = -1

@@ -1,8 +1,8 @@
-"""The live oracle behind `black_box` and `gray_box`: a function, its one question, and what it was asked for.
+"""The live oracle of `black_box` and `gray_box`: a function, its one question, and the counts of its queries.
 
-Nemirovski and Yudin (1983, Problem Complexity and Method Efficiency in Optimization) count queries instead of steps of
-a machine. A value and a gradient are different information, so they are counted apart; and a batch asks of several
-points at once, so points are counted beside questions.
+Nemirovski and Yudin (1983, Problem Complexity and Method Efficiency in Optimization) count queries instead of machine
+steps. Values and gradients are different information, so they are counted separately. One query with a batch asks for
+several points, so points are counted as well as queries.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from antiphon.oracles.answers import checked_answer, finite_answer
 
 @final
 class FunctionOracle:
-    """Answers one question by a function; a black box is asked without autograd."""
+    """Answers one question with a function. A black box is computed without autograd."""
 
     def __init__(
         self,
@@ -37,26 +37,26 @@ class FunctionOracle:
         self._queries = self._reported = self._values = self._gradients = 0
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """One query of the function. Raises OracleError for an answer that is not as declared, or not finite."""
+        """Query the function once. Raises OracleError for an answer that is not as declared, or not finite."""
         points = _points(self._question, inputs)
         self._queries, self._values = self._queries + 1, self._values + points
         if self._question.box is Box.GRAY:
             return _Told.apply(partial(self._tell_gradient, points), *self._checked(inputs))
         with torch.no_grad():
-            # A function may hand back an input, or its own memory: what is answered belongs to the asker.
+            # The function may return an input, or memory that it uses again; the caller needs memory of its own.
             return tuple(value.clone() for value in self._checked(inputs))
 
     def state(self) -> State:
-        """The counts."""
+        """Return the counts."""
         return {"queries": self._queries, "values": self._values, "gradients": self._gradients}
 
     def load(self, state: State) -> None:
-        """Count on from a saved state."""
+        """Continue counting from a saved state."""
         self._queries = self._reported = state["queries"]
         self._values, self._gradients = state["values"], state["gradients"]
 
     def report(self) -> Mapping[str, float]:
-        """Queries in all and since the last report; points whose value was told; points whose gradient was told."""
+        """Return the queries since the last report and in total, and the points of all values and of all gradients."""
         since, self._reported = self._queries - self._reported, self._queries
         return {"queries_since": since, **self.state()}
 
@@ -82,22 +82,22 @@ class FunctionOracle:
 
 
 class _Told(torch.autograd.Function):
-    """The answer as it is; every vector-Jacobian product of it calls `told` once, however many outputs it has."""
+    """The identity, which calls `told` once at each vector-Jacobian product, for any number of outputs."""
 
     @staticmethod
     def forward(ctx: Any, told: Callable[[], None], *values: Tensor) -> tuple[Tensor, ...]:  # Any: torch's own
-        """Views, so that nothing is copied."""
+        """Return views of the values, without a copy."""
         ctx.told = told
         return tuple(value.view_as(value) for value in values)
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The cotangents as they are."""
+        """Call `told`, and return the cotangents unchanged."""
         ctx.told()
         return None, *cotangents
 
 
 def _points(question: Question, inputs: Sequence[Tensor]) -> int:
-    """Of how many points one query asks: the batch in front of its first input, if it is declared to have one."""
+    """The number of points in one query: the batch size of its first input if that has a batch dimension, else 1."""
     shape = question.inputs[0].shape if question.inputs else ()
     return len(inputs[0]) if shape and isinstance(shape[0], Batch) else 1

@@ -1,4 +1,4 @@
-"""A function that is asked for its value and for vector-Jacobian products of it (essay, Definition 3)."""
+"""Gray boxes: functions that answer with values and with vector-Jacobian products (essay, Definition 3)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,9 +17,9 @@ def gray_box(
     sizes: Mapping[str, int] | None = None,
     question: str = "value",
 ) -> OracleDeclaration:
-    """An oracle that answers `function(*inputs)` and may be asked for gradients: the function is made of torch
-    operations, or is an autograd function with a backward of its own.
+    """Declare an oracle that answers with `function(*inputs)`, through which gradients pass.
 
-    The arguments are those of `black_box`. Values and gradients are counted apart, by points.
+    The function is made of torch operations, or is an autograd function with its own backward. The arguments are those
+    of `black_box`. The live oracle counts points of values and points of gradients separately.
     """
     return declare_function(function, Question(question, tuple(inputs), tuple(outputs), Box.GRAY), sizes)

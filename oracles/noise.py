@@ -1,4 +1,4 @@
-"""Noise: an oracle that draws, and is gray because it tells its density (essay, section 2.2)."""
+"""Noise: an oracle of random samples. It is a gray box because it answers its log-density (essay, section 2.2)."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from antiphon.oracles.draws import Draws
 @typed
 @dataclass(frozen=True)
 class Annealing:
-    """A scale that stays at `start` for `hold` rounds, then moves linearly to `end` within `rounds`, and stays there.
+    """A scale that is `start` for `hold` rounds, then changes linearly to `end` within `rounds` rounds.
 
     >>> falling = Annealing(start=1.0, end=0.2, rounds=4, hold=1)
     >>> [round(falling.at(r), 2) for r in range(7)]
@@ -33,7 +33,7 @@ class Annealing:
     hold: Natural = 0
 
     def at(self, round: int) -> float:
-        """The scale in one round."""
+        """Return the scale in this round."""
         passed = min(max(round - self.hold, 0), self.rounds) / self.rounds
         return self.start + (self.end - self.start) * passed
 
@@ -47,7 +47,7 @@ def gaussian(
     scale: Positive | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Noise eps ~ N(0, sigma^2 I), sigma the scale of the round.
+    """Declare Gaussian noise eps ~ N(0, sigma^2 I), where sigma is the scale of the round.
 
     Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), gray: differentiable in eps;
     scale() -> sigma, 0-d.
@@ -66,7 +66,7 @@ def uniform(
     high: float = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Noise eps uniform in [low, high), each number on its own.
+    """Declare noise eps whose elements are independent and uniform in [low, high).
 
     Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), gray: its gradient is zero;
     scale() -> half of the width, 0-d.
@@ -86,101 +86,102 @@ def rademacher(
     scale: Positive | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Noise eps = c Delta, each number of Delta a fair sign, c the round's scale: the perturbation of Spall (1992).
+    """Declare noise eps = c Delta, where c is the scale of the round and the elements of Delta are random signs.
 
-    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), of the probability of these signs: gray,
-    and its gradient is zero; scale() -> c, 0-d.
+    Both signs have probability 1/2; this is the perturbation of Spall (1992).
+    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), the log-probability of these signs, gray:
+    its gradient is zero; scale() -> c, 0-d.
     Raises OracleError for a dtype that is not floating.
     """
     return _declare("rademacher", Factory.of(Rademacher, scale), shape, batch, symbol, dtype)
 
 
 class Distribution(Protocol):
-    """What noise is drawn from, in a given round."""
+    """The protocol of the distribution of noise; it may depend on the round."""
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
-        """Independent draws of the given size."""
+        """Return independent draws of the given size."""
         ...
 
     def log_density(self, eps: Tensor, round: int) -> Tensor:
-        """Log-density of each number: the shape of eps."""
+        """Return the log-density of each element, in the shape of eps."""
         ...
 
     def scale(self, round: int) -> float:
-        """The unit in which deviations are measured."""
+        """Return the scale in this round, the unit in which deviations are measured."""
         ...
 
 
 @final
 class Gaussian:
-    """Mean zero; `scale` is the standard deviation."""
+    """The normal distribution with mean zero; `scale` is the standard deviation."""
 
     def __init__(self, scale: float | Annealing) -> None:
         self._scale = scale
 
     def scale(self, round: int) -> float:
-        """Standard deviation in one round."""
+        """Return the standard deviation in this round."""
         return self._scale.at(round) if isinstance(self._scale, Annealing) else float(self._scale)
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
-        """Independent draws of the given size."""
+        """See `Distribution`."""
         return torch.randn(*size, generator=generator, dtype=dtype).mul_(self.scale(round))
 
     def log_density(self, eps: Tensor, round: int) -> Tensor:
-        """-(eps/sigma)^2 / 2 - log sigma - log(2 pi) / 2, number by number."""
+        """-(eps/sigma)^2 / 2 - log sigma - log(2 pi) / 2, elementwise."""
         sigma = self.scale(round)
         return -0.5 * (eps / sigma).square() - (math.log(sigma) + 0.5 * math.log(2 * math.pi))
 
 
 @final
 class Uniform:
-    """Equally likely everywhere in [low, high)."""
+    """The uniform distribution on [low, high)."""
 
     def __init__(self, low: float, high: float) -> None:
         self._low, self._high = low, high
 
     def scale(self, round: int) -> float:
-        """Half of the width, in every round."""
+        """Return half of the width, in every round."""
         return (self._high - self._low) / 2
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
-        """Independent draws of the given size."""
+        """See `Distribution`."""
         drawn = torch.rand(*size, generator=generator, dtype=dtype)
         return drawn.mul_(self._high - self._low).add_(self._low)
 
     def log_density(self, eps: Tensor, round: int) -> Tensor:
-        """-log(high - low) inside, minus infinity outside."""
+        """-log(high - low) inside [low, high], minus infinity outside; elementwise."""
         inside = (eps >= self._low) & (eps <= self._high)
-        # `0 * eps` keeps the graph, so that a gradient can be asked for, and is zero.
+        # `0 * eps` keeps the result in the autograd graph, so that its gradient can be asked for; it is zero.
         return torch.where(inside, 0 * eps - math.log(self._high - self._low), -math.inf)
 
 
 @final
 class Rademacher:
-    """Plus or minus `scale`, a fair coin for each number."""
+    """Plus or minus `scale`, each with probability 1/2."""
 
     def __init__(self, scale: float | Annealing) -> None:
         self._scale = scale
 
     def scale(self, round: int) -> float:
-        """The size of every number in one round."""
+        """Return the absolute value of every element in this round."""
         return self._scale.at(round) if isinstance(self._scale, Annealing) else float(self._scale)
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
-        """Independent draws of the given size."""
+        """See `Distribution`."""
         signs = torch.randint(0, 2, tuple(size), generator=generator).mul_(2).sub_(1)
         return signs.to(dtype).mul_(self.scale(round))
 
     def log_density(self, eps: Tensor, round: int) -> Tensor:
-        """-log 2 at plus and minus the scale, minus infinity elsewhere."""
+        """-log 2 at plus and minus the scale, minus infinity elsewhere; elementwise."""
         possible = eps.abs() == torch.tensor(self.scale(round), dtype=eps.dtype)
-        # As for uniform noise: a gradient can be asked for, and is zero.
+        # As in `Uniform.log_density`, the gradient is zero.
         return torch.where(possible, 0 * eps - math.log(2), -math.inf)
 
 
 @final
 class Noise(Memoryless):
-    """The live oracle: draws are functions of (seed, round), so there is nothing to save."""
+    """The live oracle of noise. Draws are functions of seed and round, so there is no state to save."""
 
     def __init__(
         self, distribution: Factory, batch: int, shape: tuple[int, ...], dtype: torch.dtype, *, seed: int
@@ -198,7 +199,7 @@ class Noise(Memoryless):
         return (self._distribution.log_density(eps, round).reshape(len(eps), -1).sum(1),)
 
     def load(self, state: State) -> None:
-        """Forget which round was drawn last. Noise keeps no other state: a draw follows from seed and round."""
+        """Forget the round of the last draw. There is no other state: draws follow from seed and round."""
         self._draws.restart()
 
 

@@ -1,4 +1,4 @@
-"""A node of Q as a gray box: asked for its value, then for vector-Jacobian products of that value."""
+"""A node of Q as a gray box: it is queried for its value, then responds with vector-Jacobian products."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -14,11 +14,14 @@ from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape
 
 ALIGNMENT = 64
-"""Bytes. Vectorised kernels may sum in another order on other alignments, so every edge has this one."""
+"""Alignment of the value of every edge, in bytes. Vectorised kernels may sum in another order at another alignment."""
 
 
 def aligned(value: Tensor) -> Tensor:
-    """The value itself if it is contiguous and 64-byte aligned, else a copy that is: equal bits in every executor."""
+    """Return the value if it is contiguous and 64-byte aligned, else a copy that is.
+
+    Kernels then give equal bits in every executor.
+    """
     if value.is_contiguous() and value.data_ptr() % ALIGNMENT == 0:
         return value
     return value.clone(memory_format=torch.contiguous_format)
@@ -26,14 +29,13 @@ def aligned(value: Tensor) -> Tensor:
 
 @final
 class Operator:
-    """One operator on its worker, holding what it needs of its last query until the response.
+    """One operator on its worker. It keeps what the responses need from the last query.
 
-    who: its name in errors. outputs: (shape, dtype) of each output. inputs: how many.
-    toward: the inputs whose gradient may be asked.
-    parameters: the player's, empty where nobody asks for theirs. products: how many responses will be asked of one
-    query. sharded: the parameters are in parts. What it draws from the process's random streams it draws as they stand.
-    alone: no other response reaches its player in a round. Raises GrammarError for parameters with hooks where there
-    are others.
+    who: its name in errors. outputs: (shape, dtype) of each output. inputs: number of inputs. toward: indices of the
+    inputs whose gradient may be asked. parameters: of the player; empty if their gradient is never asked. products:
+    number of responses to one query. sharded: the parameters are sharded over several workers. alone: its player gets
+    no other response in a round. The operator does not seed random streams; the caller does.
+    Raises GrammarError for parameters with hooks if `alone` is false.
     """
 
     def __init__(
@@ -62,9 +64,9 @@ class Operator:
                 self._tape = ScaledTape(self._tape)
 
     def query(self, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """The outputs, detached and aligned. The inputs are read only.
+        """Return the outputs, detached and aligned. The inputs are read only.
 
-        Raises ShapeError when an output is not as declared, ProtocolError when the operator wrote into an input.
+        Raises ShapeError when an output is not as declared, ProtocolError when the operator wrote to an input.
         """
         versions = [value._version for value in inputs]
         played = self._tape.query(inputs) if self._tape is not None else self._plainly(inputs)
@@ -78,11 +80,11 @@ class Operator:
     def respond(
         self, cotangents: Sequence[Tensor | None], toward: Sequence[int] = (), parameters: bool = True
     ) -> Products:
-        """Vector-Jacobian product at the last query (essay, section 2, operator `*`).
+        """Return the vector-Jacobian product at the last query (essay, section 2, operator `*`).
 
-        cotangents: one per output, None for zero. Returns the gradients of the inputs `toward`, in that order, and of
-        the parameters, in theirs; zeros where the output does not depend on one.
-        Raises ProtocolError if no query of this round came before, or more responses are asked than were announced.
+        cotangents: one per output, None for zero. Returns the gradients of the inputs `toward` in that order, and of
+        the parameters in order; zeros where the outputs do not depend on an input or parameter.
+        Raises ProtocolError if there was no query in this round, or after more than `products` responses.
         """
         if self._tape is None or not self._tape.queried:
             raise ProtocolError(
@@ -99,7 +101,7 @@ class Operator:
         return tuple(map(aligned, upstream)), own
 
     def forget(self) -> None:
-        """Let go of the last query: what it kept for a response."""
+        """Drop what the last query kept for its responses."""
         if self._tape is not None:
             self._tape.forget()
 

@@ -1,4 +1,4 @@
-"""What one query of a sharded module keeps for its response: its parameters are gathered for each pass and let go."""
+"""The tape of a sharded module, whose parameters are gathered for each pass and then freed."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -11,10 +11,10 @@ from antiphon.oracles.tape import Products
 
 @final
 class ShardedTape:
-    """A module whose parameters lie in parts on several workers (`torch.distributed.fsdp.fully_shard`).
+    """The tape of a module that is sharded over several workers (`torch.distributed.fsdp.fully_shard`).
 
-    Query and response are collective: all who hold a part play them, each on rows of its own, in one order. The
-    parameters' gradient is summed over them by the module's own hooks, and each gets the part that it holds.
+    Query and response are collective: all workers with a shard call them in the same order, each on its own rows of the
+    batch. The hooks of the module sum the gradient over the workers, and each worker gets the gradient of its shard.
     toward: the inputs whose gradient may be asked.
     """
 
@@ -30,7 +30,7 @@ class ShardedTape:
         self._own: tuple[Tensor, ...] | None = None
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Recorded by torch, from leaves of its own."""
+        """Return the detached outputs; autograd records the call."""
         self.forget()
         self._leaves = {index: inputs[index].detach().requires_grad_() for index in self._toward}
         with torch.enable_grad():
@@ -40,22 +40,22 @@ class ShardedTape:
 
     @property
     def queried(self) -> bool:
-        """Whether there is a record."""
+        """See `Tape.queried`."""
         return self._played is not None
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Both outputs are computed at once, by the first who asks for either: its hooks do not divide them."""
+        """Return the products. The first call computes both parts, because the hooks of the module need one pass."""
         if self._own is None:
             self._own = self._backward(cotangents)
         upstream = tuple(_gradient(self._leaves[index]) for index in toward)
         return upstream, self._own if parameters else ()
 
     def forget(self) -> None:
-        """Drop the record."""
+        """See `Tape.forget`."""
         self._played, self._own, self._leaves = None, None, {}
 
     def _backward(self, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
-        assert self._played is not None  # held by Operator
+        assert self._played is not None  # `Operator` checks it
         pairs = zip(self._played, cotangents, strict=True)
         said = [(played, told) for played, told in pairs if told is not None and played.requires_grad]
         outputs, messages = [played for played, _ in said], [told for _, told in said]

@@ -1,4 +1,4 @@
-"""What one query keeps for its responses: torch's own record of it, for any operator."""
+"""Tapes: what one query keeps for its responses. `AutogradTape` works for any operator."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, final
@@ -7,41 +7,45 @@ import torch
 from torch import Tensor
 
 _backward = torch.autograd.Variable._execution_engine.run_backward
-"""What `torch.autograd.backward` calls at last. Before, that one imports sympy to compare shapes, which the engine
-compares too: half a second at the first response, and a fifth of every small one."""
+"""The function that `torch.autograd.backward` calls in the end. The detour through `backward` imports sympy to compare
+shapes, which the engine compares too. It costs half a second at the first response, and a fifth of a small one."""
 
 Products: TypeAlias = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
-"""The gradients of the inputs that were asked for, and of the parameters."""
+"""The gradients of the inputs that were asked for, and the gradients of the parameters."""
 
 
 class Tape(Protocol):
-    """Queries an operator and multiplies cotangents with the Jacobian of that query, as often as was announced."""
+    """The protocol of a tape: it queries an operator, and computes the vector-Jacobian products of that query."""
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The outputs, detached; what the responses need is kept."""
+        """Return the outputs, detached; keep what the responses need."""
         ...
 
     @property
     def queried(self) -> bool:
-        """Whether a query waits for a response."""
+        """Whether the last query still expects a response."""
         ...
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """The vector-Jacobian products of the last query: toward these inputs, and the parameters if asked."""
+        """Return the vector-Jacobian products of the last query.
+
+        cotangents: one per output, None for zero. toward: indices of the inputs whose gradient is asked. parameters:
+        whether the gradients of the parameters are asked.
+        """
         ...
 
     def forget(self) -> None:
-        """Let go of the last query."""
+        """Drop what the last query kept."""
         ...
 
 
 @final
 class AutogradTape:
-    """Any operator of torch operations, by automatic differentiation of this one operator.
+    """The tape of any operator made of torch operations, by automatic differentiation of this operator alone.
 
-    toward: the inputs whose gradient may be asked. products: how many responses one query gets. hooks: the tables of
-    the backward hooks of its modules; while one is filled, the two parts of a response come from one pass, so that
-    each hook is called once.
+    toward: the inputs whose gradient may be asked. products: number of responses to one query. hooks: the tables of the
+    backward hooks of its modules. While a table is not empty, one backward pass computes both parts of a response, so
+    that each hook is called once.
     """
 
     def __init__(
@@ -57,7 +61,7 @@ class AutogradTape:
         self.forget()
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Recorded by torch, from leaves of its own."""
+        """Return the detached outputs; autograd records the call."""
         self._told = None
         self._leaves = {index: inputs[index].detach().requires_grad_() for index in self._toward}
         with torch.enable_grad():
@@ -67,11 +71,11 @@ class AutogradTape:
 
     @property
     def queried(self) -> bool:
-        """Whether there is a record."""
+        """See `Tape.queried`."""
         return self._played is not None
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Zeros where an output does not depend on what is asked."""
+        """See `Tape.respond`. A gradient is zero where the outputs do not depend on the input or parameter."""
         if not self._keep:
             found = self._pass(cotangents, toward, parameters)
             self.forget()
@@ -84,14 +88,14 @@ class AutogradTape:
         return tuple(upstream[index] for index in toward), self._both[1] if parameters else ()
 
     def forget(self) -> None:
-        """Drop the record."""
+        """See `Tape.forget`."""
         self._played: tuple[Tensor, ...] | None = None
         self._leaves: dict[int, Tensor] = {}
         self._told: tuple[Tensor | None, ...] | None = None
         self._both: Products = (), ()
 
     def _pass(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        assert self._played is not None  # held by Operator
+        assert self._played is not None  # `Operator` checks it
         pairs = zip(self._played, cotangents, strict=True)
         said = [(played, told) for played, told in pairs if told is not None and played.requires_grad]
         wanted = (*(self._leaves[index] for index in toward), *(self._parameters if parameters else ()))
@@ -100,11 +104,11 @@ class AutogradTape:
 
 
 def gradients(said: Sequence[tuple[Tensor, Tensor]], wanted: Sequence[Tensor], keep: bool) -> tuple[Tensor, ...]:
-    """What `.grad` of each leaf would be after `backward()`, dense; zeros where torch leaves none.
+    """Return what `.grad` of each leaf would be after `backward()`, dense; zeros where torch leaves it None.
 
-    By what `backward()` calls, not `autograd.grad`: hooks that torch calls after a gradient is added up count too. What
-    `.grad` holds already is as before afterwards.
-    said: pairs of an output and the message that it is told. keep: the record, for another response.
+    It uses the engine of `backward()`, not `autograd.grad`, so that post-accumulate-grad hooks are called too. The
+    present `.grad` of each leaf is restored.
+    said: pairs of an output and its cotangent. wanted: the leaves. keep: whether to keep the graph for more responses.
     """
     held = [leaf.grad for leaf in wanted]
     try:

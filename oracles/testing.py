@@ -1,4 +1,4 @@
-"""The contract of an oracle as a function: anyone can run it on their own."""
+"""The conformance test of oracles: a function that users can run on an oracle of their own."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,16 +18,17 @@ _ROUNDS = 6
 
 Answers: TypeAlias = list[tuple[Tensor, ...]]
 Failure: TypeAlias = tuple[str, str, str] | None
-"""What was expected, what arrived, the remedy."""
+"""What was expected, what arrived, and the remedy; None if the rule holds."""
 
 
 @typed
 def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> None:
-    """Make the oracle several times, ask it every question for a few rounds, and hold it to the contract of `Oracle`.
+    """Check that an oracle keeps the contract of `Oracle`; returns if it does.
 
-    Its inputs are drawn from N(0, 1/4). continues: whether a loaded oracle answers exactly what the saved one would
-    have; an oracle whose world cannot be saved (a simulator) passes False, and two that are loaded must still agree.
-    Returns when every law holds. Raises OracleError naming the law that failed, what arrived, and the remedy.
+    It makes the oracle several times, and asks every question for a few rounds, with inputs from N(0, 1/4).
+    continues: a loaded oracle must answer exactly as the saved one would have. Pass False for an oracle whose state
+    cannot be saved completely (a simulator); two oracles that load the same state must then still answer alike.
+    Raises OracleError with the rule that is broken, what arrived, and the remedy.
     """
     trial = _Trial(declaration)
     streams = _streams()
@@ -48,7 +49,7 @@ def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> N
 
 @final
 class _Trial:
-    """Plays of one declaration: the questions in their order, once a round, on inputs that are equal in every play."""
+    """Plays one declaration: every question once a round, in order, with the same inputs in every play."""
 
     def __init__(self, declaration: OracleDeclaration) -> None:
         self.declaration, self.sizes = declaration, dict(declaration.sizes)
@@ -64,7 +65,7 @@ class _Trial:
             oracle.close()
 
     def answers(self, oracle: Oracle, rounds: range, spoil: bool = False) -> Iterator[tuple[Tensor, ...]]:
-        """Copies of the answers. spoil: what was answered is overwritten at once, what was asked after the round."""
+        """Yield copies of the answers. spoil: overwrite each answer at once, and the inputs after the round."""
         for round in rounds:
             handed: list[Tensor] = []
             for question in self.declaration.questions:
@@ -161,7 +162,7 @@ def _continues(trial: _Trial) -> Failure:
 
 
 def _leaves_answers(trial: _Trial) -> Failure:
-    """Which are still in use when the next question of the round is asked."""
+    """Check that an answer stays unchanged while later questions of the round are answered."""
     oracle, answers, then = trial.make(), [], []
     try:
         for question in trial.declaration.questions:
@@ -258,7 +259,7 @@ def _spoil(tensors: Sequence[Tensor]) -> None:
         tensor.fill_(1 if tensor.dtype == torch.bool else 77)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:  # Any: a state, whose leaves are of several kinds
+def _tensors(value: Any) -> Iterator[Tensor]:  # Any: a state has leaves of several types
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (Mapping, list)):

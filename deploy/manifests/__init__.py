@@ -1,6 +1,6 @@
-"""A placement as files that start a cluster for it: `ray up`, KubeRay, Slurm, Docker. Nothing starts here.
+"""Writes files that start a cluster for a placement: `ray up`, KubeRay, Slurm, Docker. It starts nothing itself.
 
-May import `antiphon.coordinator`, and PyYAML, which reads back what was written.
+May import `antiphon.coordinator`, and PyYAML, which checks the files.
 """
 
 from antiphon.deploy.manifests.machines import Group as Group

@@ -1,4 +1,4 @@
-"""YAML with comments: values that carry what their reader must know, written, and read back to the same values."""
+"""Writes YAML with comments, and checks that it reads back as the same values."""
 
 import itertools
 import json
@@ -10,29 +10,29 @@ import yaml
 
 EDIT = "EDIT: "
 Value = Any
-"""What YAML holds: mappings, sequences, strings, numbers, booleans, None; one of them noted. Any: it is recursive."""
+"""A YAML value: mapping, sequence, string, number, boolean or None; or a `Noted` value. Any: it is recursive."""
 
 
 @dataclass(frozen=True)
 class Noted:
-    """A value with the comment that stands above it."""
+    """A value with the comment that is written above it."""
 
     value: Value
     note: str
 
 
 def noted(value: Value, note: str) -> Noted:
-    """A value with an explanation."""
+    """Return a value with a comment that explains it."""
     return Noted(value, note)
 
 
 def edit(value: Value, note: str) -> Noted:
-    """A value that every user must look at and most must change."""
+    """Return a value with a comment that begins with EDIT: every user must check it, and most must change it."""
     return Noted(value, EDIT + note)
 
 
 def bare(value: Value) -> Value:
-    """The value without its comments."""
+    """Return the value without comments, at every depth."""
     if isinstance(value, Noted):
         return bare(value.value)
     if isinstance(value, Mapping):
@@ -43,7 +43,7 @@ def bare(value: Value) -> Value:
 
 
 def documents(head: str, *values: Value) -> str:
-    """A YAML file: a comment at its head, then one document per value."""
+    """Return the text of a YAML file: the comment `head`, then one document per value."""
     text = "\n".join([*_comment(head), "---\n".join("\n".join([*_lines(value), ""]) for value in values)])
     assert list(yaml.safe_load_all(text)) == [bare(value) for value in values], "YAML reads back as something else"
     return text
@@ -94,7 +94,7 @@ def _scalar(value: Value) -> str:
 
 
 def _plain(text: str) -> bool:
-    """Whether YAML reads these characters as this string."""
+    """Whether YAML reads this text without quotes as the same string."""
     try:
         return yaml.safe_load(f"k: {text}") == {"k": text} and yaml.safe_load(text) == text
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""An image for every node: a Python, the versions that belong together, antiphon's wheel, and nobody's rights."""
+"""The Dockerfile of an image for every node: Python, pinned versions, antiphon's wheel, and a user without rights."""
 
 from antiphon.deploy.manifests.order import Order
 from antiphon.deploy.manifests.template import filled
@@ -6,13 +6,13 @@ from antiphon.deploy.manifests.versions import pins
 
 
 def docker(order: Order) -> str:
-    """The Dockerfile."""
+    """Return the Dockerfile."""
     versions = order.versions
     values = {"antiphon": versions.antiphon, "python": versions.python, "ray": versions.ray, "torch": versions.torch}
     return filled("Dockerfile", {**values, "wheel": versions.wheel})
 
 
 def constraints(_: Order) -> str:
-    """Exact versions of everything that antiphon needs, as they are here, for pip's --constraint."""
+    """Return the installed versions of all that antiphon needs, in the format of pip's --constraint."""
     head = "# What `antiphon manifest constraints` found installed; for `pip install --constraint`."
     return "\n".join([head, *(f"{name}=={version}" for name, version in pins().items()), ""])

@@ -1,6 +1,6 @@
-"""KubeRay: a RayCluster or a RayJob, with what closes it: token, TLS between its pods, a network policy.
+"""KubeRay manifests: a RayCluster or a RayJob, secured with a token, TLS between the pods, and a network policy.
 
-Fields are those of KubeRay's `ray.io/v1`; `authOptions` needs the operator 1.5.1 or later.
+The fields are those of KubeRay's `ray.io/v1`; `authOptions` needs the operator 1.5.1 or later.
 """
 
 import json
@@ -26,7 +26,8 @@ printf 'subjectAltName=%s\\nbasicConstraints=critical,CA:FALSE\\nextendedKeyUsag
 openssl x509 -req -in /tls/tls.csr -CA /ca/ca.crt -CAkey /ca/ca.key \\
   -set_serial "0x$(openssl rand -hex 16)" -days 365 -extfile /tls/tls.ext -out /tls/tls.crt
 """
-"""What a pod does before Ray starts in it: a key of its own, signed by the cluster's authority for its own address."""
+"""A script that runs in each pod before Ray: it makes a key and a certificate for the address of the pod, signed by the
+authority of the cluster."""
 
 _EVERYWHERE = "DNS:localhost,IP:127.0.0.1,IP:${POD_IP}"
 _HEAD = "{order} of antiphon {version}: see docs/manifests.md. Made by `antiphon manifest {kind}`.\n" + (
@@ -39,7 +40,7 @@ _HEAD = "{order} of antiphon {version}: see docs/manifests.md. Made by `antiphon
 
 
 def kuberay_cluster(order: Order) -> str:
-    """A cluster that stays, for `antiphon launch`."""
+    """Return the manifest of a permanent cluster, for `antiphon launch`."""
     cluster = {
         "apiVersion": "ray.io/v1",
         "kind": "RayCluster",
@@ -50,7 +51,7 @@ def kuberay_cluster(order: Order) -> str:
 
 
 def kuberay_job(order: Order) -> str:
-    """A cluster for one experiment: it comes with the job and goes with it."""
+    """Return the manifest of a job with its own cluster, which is removed after the job."""
     folder = f"/runs/{order.name}-$(date +%Y%m%d-%H%M%S)"
     run = f"antiphon run /experiment/experiment.toml --address auto --name {order.name} --out {folder}"
     spec = {
@@ -151,7 +152,7 @@ def _pod(order: Order, name: str, size: Mapping[str, str], more: Sequence[Tree])
 
 
 def _image(order: Order) -> Noted | str:
-    """Of every container the same."""
+    """Return the image, which is the same in all containers."""
     note = "the image that you built, with the host of your registry in front of it; or give it as --image."
     return order.image or edit(order.picture, note)
 

@@ -1,4 +1,4 @@
-"""How many machines of which size a placement needs: first fit, the largest workers first."""
+"""Computes how many machines a placement needs: first fit, the largest workers first."""
 
 import math
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ from antiphon.deploy.bundles import CPU, GPU, Bundle, bundles_of
 from antiphon.errors import PlacementError
 
 _TINY = 1e-9
-"""Fractions of a CPU or of a GPU add up to a whole only so exactly."""
+"""Tolerance for sums of fractions of a CPU or GPU."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """What one machine has: CPUs and memory in GiB; GPUs in the groups whose workers ask for some."""
+    """The size of one machine: CPUs, memory in GiB, and GPUs (only in groups whose workers ask for GPUs)."""
 
     cpus: int = 8
     gpus: int = 1
@@ -23,10 +23,11 @@ class Size:
 
 @dataclass(frozen=True)
 class Group:
-    """Machines that are alike. workers: who fits on each of them, though Ray decides who lives where.
+    """A group of equal machines.
 
-    address: of the only machine of this group, where the placement names it. gpus: 0 where nobody asks for one.
-    resources: custom ones, of each machine. labels: that each machine's Ray node carries.
+    workers: for each machine, the workers that fit on it; Ray may place them otherwise within the group. gpus: 0 if no
+    worker asks for one. memory: GiB. resources: custom resources of each machine. labels: of the Ray node of each
+    machine. address: of the only machine in this group, if the placement names it.
     """
 
     name: str
@@ -40,19 +41,19 @@ class Group:
 
     @property
     def count(self) -> int:
-        """How many machines."""
+        """The number of machines."""
         return len(self.workers)
 
     @property
     def everyone(self) -> str:
-        """Who lives here, for a reader."""
+        """The names of the workers of this group, shortened for a reader."""
         names = [name for machine in self.workers for name in machine]
         return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 @dataclass
 class _Machine:
-    """What is still free on a machine. devices: of each GPU; Ray gives a fraction on one GPU, or whole ones."""
+    """The free resources of a machine. devices: free part of each GPU; Ray gives a part of one GPU, or whole GPUs."""
 
     cpus: float
     devices: list[float]
@@ -60,7 +61,7 @@ class _Machine:
     resources: dict[str, float] = field(default_factory=dict)
 
     def takes(self, bundle: Bundle) -> bool:
-        """Put these workers here, if there is room."""
+        """Put this bundle on the machine if it fits. Returns whether it did."""
         cpus, gpus = (bundle.resources.get(name, 0.0) for name in (CPU, GPU))
         chosen = self._devices(gpus)
         if cpus > self.cpus + _TINY or chosen is None:
@@ -82,11 +83,11 @@ class _Machine:
 
 
 def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
-    """Groups of machines on which Ray can satisfy this placement.
+    """Return groups of machines on which Ray can satisfy this placement.
 
-    Workers with equal labels, equal kinds of custom resources and the same address share a group, apart by whether they
-    ask for GPUs. Where the strategy is a spread, each worker is reckoned a machine of its own.
-    Raises PlacementError for a worker that no machine of this size holds.
+    Workers share a group if they have the same labels, kinds of custom resources and address. Workers with and without
+    GPUs are in different groups. With the strategies `spread` and `strict_spread` each worker gets its own machine.
+    Raises PlacementError for a worker that does not fit on a machine of this size.
     """
     kinds: dict[tuple[object, ...], list[Bundle]] = {}
     for bundle in _bundles(placement, size):
@@ -103,9 +104,9 @@ def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
 
 
 def alike(placement: Placement, size: Size) -> Group:
-    """One group of equal machines for everyone: what Slurm gives to a job.
+    """Return one group of equal machines for all workers, because the machines of a Slurm job are equal.
 
-    Raises PlacementError for a worker that no machine of this size holds, or for labels that contradict each other.
+    Raises PlacementError for a worker that does not fit on a machine of this size, and for contradictory labels.
     """
     bundles = _bundles(placement, size)
     labels: dict[str, str] = {}
@@ -125,7 +126,7 @@ def alike(placement: Placement, size: Size) -> Group:
 
 
 def refuse_addresses(placement: Placement, where: str) -> None:
-    """Raises PlacementError for workers that are placed on a machine by its address."""
+    """Raise PlacementError if a worker is placed by the address of a machine. where: the platform, for the error."""
     for worker, demand in placement.resources_of.items():
         if isinstance(demand.node, str) and demand.node:
             raise PlacementError(
@@ -135,17 +136,17 @@ def refuse_addresses(placement: Placement, where: str) -> None:
 
 
 def labels_of(bundle: Bundle) -> tuple[tuple[str, str], ...]:
-    """The labels that the machine of these workers carries."""
+    """Return the labels that the machine of this bundle must have, sorted."""
     return tuple(sorted(bundle.labels.items()))
 
 
 def _own(bundle: Bundle) -> dict[str, float]:
-    """Custom resources."""
+    """Return the custom resources of a bundle."""
     return {name: amount for name, amount in bundle.resources.items() if name not in (CPU, GPU)}
 
 
 def _bundles(placement: Placement, size: Size) -> list[Bundle]:
-    """As the run will ask Ray for them, the largest first. Refuses what no machine holds."""
+    """Return the bundles of the run, the largest first. Raises PlacementError for a bundle that fits on no machine."""
     bundles = [
         bundle if bundle.workers else replace(bundle, workers=("coordinator",)) for bundle in bundles_of(placement)
     ]
@@ -188,7 +189,7 @@ def _workers(machines: Iterable[_Machine]) -> tuple[tuple[str, ...], ...]:
 
 
 def _most(machines: Iterable[_Machine]) -> tuple[tuple[str, float], ...]:
-    """Of each custom resource, the most that one of these machines needs."""
+    """Return the largest amount of each custom resource that one of these machines needs."""
     found: dict[str, float] = {}
     for each in machines:
         found |= {name: max(amount, found.get(name, 0.0)) for name, amount in each.resources.items()}

@@ -1,4 +1,4 @@
-"""What a manifest is made from."""
+"""The input of a manifest: name, placement, experiment, image, machine size and versions."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,14 +13,16 @@ _IMAGE = re.compile(r"[a-z0-9][\w./:@-]*")
 
 
 _TOKENS = 2, 52
-"""The first Ray with token authentication."""
+"""The first version of Ray with token authentication."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """name: of the cluster or job. placement: that it must satisfy. experiment: TOML, shipped inside of a job.
+    """The input of a manifest.
 
-    image: of containers. Raises ExperimentError for names that no cluster would take.
+    name: of the cluster or job. placement: that the cluster must satisfy. experiment: TOML, written into a job.
+    image: of containers. size: of one machine. versions: to pin. Raises ExperimentError for names that are not valid in
+    Kubernetes, and for a Ray without token authentication.
     """
 
     name: str = "antiphon"
@@ -49,11 +51,11 @@ class Order:
 
     @property
     def placed(self) -> Placement:
-        """The placement of an order that has one."""
-        assert self.placement is not None  # who asks for machines was given a placement
+        """The placement; it must not be None."""
+        assert self.placement is not None  # manifests of machines are only made with a placement
         return self.placement
 
     @property
     def picture(self) -> str:
-        """The image, or the name that the documents give it."""
+        """The image, or its default name in the documentation."""
         return self.image or f"antiphon:{self.versions.antiphon}"

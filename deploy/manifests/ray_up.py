@@ -1,4 +1,4 @@
-"""`ray up`: machines of one's own, reached by ssh. Ray's provider `local` is told their addresses, and no cloud."""
+"""The cluster file of `ray up` for machines that the user owns, reached by ssh (Ray's provider `local`, no cloud)."""
 
 import json
 import shlex
@@ -23,7 +23,7 @@ own, whose ports nobody else reaches."""
 
 
 def ray_up(order: Order) -> str:
-    """The cluster file: a head, and the machines that the placement needs."""
+    """Return the cluster file: a head, and the machines that the placement needs."""
     found = groups(order.placed, order.size)
     addresses = [_address(index) for index in range(sum(group.count for group in found))]
     placed = _addressed(found, addresses)
@@ -65,12 +65,12 @@ def ray_up(order: Order) -> str:
 
 
 def _address(index: int) -> str:
-    """An address that belongs to nobody: those of 192.0.2.0/24 are for documents."""
+    """Return a placeholder address: 192.0.2.0/24 is reserved for documentation."""
     return f"192.0.2.{11 + index}"
 
 
 def _addressed(found: tuple[Group, ...], addresses: list[str]) -> list[tuple[Group, str, bool]]:
-    """Each machine: its group, its address, and whether it is the first of its group."""
+    """Return for each machine its group, its address, and whether it is the first of its group."""
     free = iter(addresses)
     return [(group, group.address or next(free), index == 0) for group in found for index in range(group.count)]
 

@@ -1,4 +1,4 @@
-"""Slurm: one batch script, on whose machines `ray symmetric-run` starts Ray, plays the experiment and stops Ray."""
+"""The batch script for Slurm: `ray symmetric-run` starts Ray on all machines, runs the experiment, and stops Ray."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ _END = "END_OF_EXPERIMENT"
 
 
 def slurm(order: Order) -> str:
-    """The script for `sbatch`."""
+    """Return the script for `sbatch`. Raises PlacementError or ExperimentError for what Slurm cannot run."""
     refuse_addresses(order.placed, "Slurm")
     if _END in order.experiment:
         raise ExperimentError(f"the experiment holds the text {_END!r}, which ends it in the script. Leave it out.")

@@ -1,4 +1,4 @@
-"""Templates of texts that are not YAML: every placeholder is filled, every value used."""
+"""Fills templates of files that are not YAML."""
 
 import importlib.resources
 import re
@@ -8,9 +8,9 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 def filled(name: str, values: Mapping[str, str]) -> str:
-    """The template of this name with `{{key}}` replaced. A line that holds nothing but an empty value goes.
+    """Return the template `name` with each `{{key}}` replaced. A line with only an empty value is removed.
 
-    Raises AssertionError when a placeholder has no value or a value no placeholder: the template is ours.
+    Raises AssertionError if a placeholder has no value, or a value no placeholder.
     """
     text = (importlib.resources.files("antiphon.deploy.manifests") / "templates" / name).read_text()
     places = set(_PLACE.findall(text))

@@ -1,4 +1,4 @@
-"""The kinds of manifests, and what a user must look at in each."""
+"""The kinds of manifests, and the lines of each that a user must check."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from antiphon.deploy.manifests.slurm import slurm
 
 @dataclass(frozen=True)
 class Kind:
-    """write: the text for an order. placed: whether it is made for a placement, hence for an experiment."""
+    """A kind of manifest. write: returns the text for an order. placed: whether it needs a placement."""
 
     write: Callable[[Order], str]
     placed: bool = True
@@ -30,11 +30,11 @@ KINDS: Mapping[str, Kind] = {
 
 
 def manifest(kind: str, order: Order) -> str:
-    """The manifest of a kind in KINDS. Raises PlacementError where such machines cannot satisfy the placement."""
+    """Return the manifest of a kind in KINDS. Raises PlacementError if such machines cannot satisfy the placement."""
     return KINDS[kind].write(order)
 
 
 def edits(text: str) -> list[tuple[int, str]]:
-    """The lines that a user must look at: the number of each marked line, and what the mark says."""
+    """Return the lines marked with EDIT, which a user must check: line number, and text after the mark."""
     marked = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
     return [(number, line.removeprefix(f"# {EDIT}")) for number, line in marked if line.startswith(f"# {EDIT}")]

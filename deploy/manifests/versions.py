@@ -1,4 +1,4 @@
-"""Which versions run here: manifests pin them, since all nodes of a Ray cluster must run the same."""
+"""The installed versions. Manifests pin them, because all nodes of a Ray cluster must run the same versions."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ from importlib.metadata import Distribution, distribution, distributions
 
 _OWN = "antiphon"
 _Requirement = tuple[str, frozenset[str]]
-"""A distribution, and the extras of it that are asked for."""
+"""The name of a distribution, and the extras that are required of it."""
 
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*(?:\[(?P<extras>[\w\s,-]*)\])?")
 _NOT_PINNED = re.compile(r"nvidia|cuda|triton|pip$")
@@ -17,7 +17,7 @@ _NOT_PINNED = re.compile(r"nvidia|cuda|triton|pip$")
 
 @dataclass(frozen=True)
 class Versions:
-    """python: major and minor, or whole. The others: of the distribution of that name."""
+    """Versions of Python and of three distributions. python: major and minor, or the whole version."""
 
     antiphon: str
     python: str
@@ -26,7 +26,7 @@ class Versions:
 
     @staticmethod
     def installed() -> "Versions":
-        """Those of this process."""
+        """Return the versions that are installed here."""
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         return Versions(_version(_OWN), python, _version("ray"), _version("torch"))
 
@@ -37,10 +37,10 @@ class Versions:
 
 
 def pins() -> dict[str, str]:
-    """Every distribution that antiphon needs, with the version that is installed here.
+    """Return the installed version of every distribution that antiphon needs.
 
-    Requirements are followed whatever their conditions say of platforms, as far as they are installed: a constraint for
-    what nobody asks for does nothing. torch's own, of which most belong to one kind of GPU, torch pins itself.
+    Requirements are followed if they are installed, even if their condition is for another platform: a constraint on
+    an unused distribution has no effect. CUDA libraries and Triton are left out, because torch pins them itself.
     """
     found: dict[str, str] = {}
     wanted = set(_requirements(distribution(_OWN), frozenset()))
@@ -56,13 +56,13 @@ def pins() -> dict[str, str]:
 
 
 def _installed(name: str) -> Distribution | None:
-    """In this environment, and not among what Ray carries inside of itself and puts on the path once it is imported."""
+    """Find a distribution in this environment; not among those inside Ray, which Ray adds to the path on import."""
     places = list({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     return next(iter(distributions(name=name, path=places)), None)
 
 
 def _requirements(of: Distribution, extras: frozenset[str]) -> Iterator[_Requirement]:
-    """What a distribution requires, with these extras of it."""
+    """Yield the requirements of a distribution with these extras."""
     for line in of.requires or []:
         found = _REQUIREMENT.match(line)
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)", line)
@@ -75,5 +75,5 @@ def _version(name: str) -> str:
 
 
 def _plain(version: str) -> str:
-    """Without what a build adds, like +cpu: an image chooses its own build of torch."""
+    """Remove a build suffix such as +cpu, because an image chooses its own build of torch."""
     return version.partition("+")[0]

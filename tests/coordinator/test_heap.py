@@ -36,4 +36,4 @@ def test_the_memory_of_a_round_is_there_for_the_next():
     call = [sys.executable, "-P", "-c", FAULTS]
     told = subprocess.run(call, capture_output=True, text=True, timeout=60, check=True).stdout
     before, after = map(int, told.split())
-    assert after < 50 <= before  # less than one page a round, out of 1024
+    assert 10 * after < before

@@ -2,14 +2,14 @@
 # One experiment of antiphon 0.1.0 as a Slurm job: see docs/manifests.md. Made by `antiphon manifest slurm`.
 # Start it with `sbatch FILE`, stop it with `scancel`. What must or may be edited is marked EDIT.
 #
-# `ray symmetric-run` starts Ray on all machines, plays on the first, and stops Ray on all. They have room for
+# `ray symmetric-run` starts Ray on all machines, runs on the first, and stops Ray on all. They have room for
 # Forger, Curator, Environment, Noise, L.
 #SBATCH --job-name=antiphon-gan
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=8
 #SBATCH --gpus-per-node=1
-# Ray's stop ends every Ray of yours on a machine, and its start refuses a machine where one runs: no sharing.
+# Exclusive, because `ray stop` ends every Ray of yours on a machine, and `ray start` fails where one runs.
 #SBATCH --exclusive
 # EDIT: memory of one machine.
 #SBATCH --mem=16G
@@ -29,7 +29,7 @@ runs="${ANTIPHON_RUNS:-$PWD/runs}"
 export PATH="$environment/bin:$PATH"
 export OMP_NUM_THREADS=1 RAY_USAGE_STATS_ENABLED=0 RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 
-# A token of this job alone, which only you can read; it goes with the job.
+# A token for this job only. Only you can read it, and it is removed with the job.
 mkdir -p "$runs"
 job="$(mktemp -d "$runs/.job-$SLURM_JOB_ID-XXXXXX")"
 trap 'rm -rf "$job"' EXIT
@@ -146,7 +146,7 @@ machines="$(scontrol show hostnames "$SLURM_JOB_NODELIST")"
 address="$(srun --nodes=1 --ntasks=1 --nodelist="${machines%%$'\n'*}" \
   python -c 'from ray.util import get_node_ip_address; print(get_node_ip_address())')"
 
-# Ray on the other machines notices after a minute that the first is gone, and ends; --wait lets it.
+# Ray on the other machines ends a minute after the first machine has left; --wait gives it the time.
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --cpus-per-task=8 --wait=300 \
   ray symmetric-run --address "$address:6379" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus=8 --num-gpus=1 -- \
   antiphon run "$job/experiment.toml" --address auto --name "$SLURM_JOB_NAME" \
