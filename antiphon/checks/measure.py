@@ -37,7 +37,7 @@ from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
-"""Number of standard errors by which a mean over draws may be off. A normal mean exceeds it once in two million cases."""
+"""Standard errors by which a mean over draws may be off. A normal mean is, once in two million cases."""
 
 ROUNDING = 1e-9
 """Relative rounding error that is allowed in a mean of float64 numbers."""

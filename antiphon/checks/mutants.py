@@ -75,7 +75,7 @@ def all_faults(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
     Each message is flipped, silenced, halved, and transposed if its last two sizes are equal. Two messages of one type
     are swapped. A product is taken at another use of the same player. A tap of a clone's value is replaced by its
-    player's value, and the other way round. A fault need not change a response: see `changes`.
+    player's value, and the other way round. A fault need not change any response.
     """
     for message in messages(grammar):
         yield "sign", message, flipped(grammar, message)
