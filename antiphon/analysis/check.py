@@ -26,10 +26,11 @@ def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count
     """Measure the promises of grammars: by name in the library, installed, or as `module:factory`.
 
     The user's own grammar has ten instances. If its factory takes `seed`, it is called with each instance's seed; else
-    the instances differ only in the seed of the run, hence in parameters and oracles' draws. seed: of the first
-    instance; the others count on from it. processes: number of grammars that are checked at the same time. instances:
-    for each family, in place of its own number. Raises ExperimentError for an unknown name, GrammarError for a grammar
-    that promises nothing or cannot be played.
+    the instances differ only in the seed of the run, hence in parameters and oracles' draws.
+    seed: of the first instance; the others count on from it.
+    processes: number of grammars that are checked at the same time.
+    instances: for each family, in place of its own number.
+    Raises ExperimentError for an unknown name, GrammarError for a grammar that promises nothing or cannot be played.
     """
     began = time.perf_counter()
     for name in names:

@@ -24,8 +24,9 @@ from antiphon.transport.message import Phase
 class Figures:
     """Totals over the rounds of a cost report.
 
-    move_messages: between a player and an agent on another worker. queries: per oracle. gradients: number of
-    vector-Jacobian products, per owner.
+    move_messages: between a player and an agent on another worker.
+    queries: per oracle.
+    gradients: number of vector-Jacobian products, per owner.
     """
 
     query_messages: int
@@ -41,9 +42,12 @@ class Figures:
 class CostReport:
     """The cost of one grammar over the rounds `rounds`, on a placement.
 
-    counted: from the graphs alone, as if each player and oracle had its own worker. planned, measured: for each edge of
-    the schedule. sums: over replicas, as pairs of planned and measured. nodes: the machine of each worker. by: "graphs"
-    if the prediction comes from `counted`; "schedule" if some nodes share a worker or an agent has its own.
+    counted: from the graphs alone, as if each player and oracle had its own worker.
+    planned, measured: for each edge of the schedule.
+    sums: over replicas, as pairs of planned and measured.
+    nodes: the machine of each worker.
+    by: "graphs" if the prediction comes from `counted`; "schedule" if some nodes share a worker or an agent has its
+    own.
     """
 
     name: str

@@ -27,9 +27,11 @@ class Carries(StrEnum):
 class Seat:
     """A worker with all its replicas.
 
-    hosts: players and oracles on it. agents: players whose agent alone is on it. machine: its address, "" if none is
-    named. asks: resources and settings of each replica, in words. summed: bytes per round that each replica adds to
-    sums.
+    hosts: players and oracles on it.
+    agents: players whose agent alone is on it.
+    machine: its address, "" if none is named.
+    asks: resources and settings of each replica, in words.
+    summed: bytes per round that each replica adds to sums.
     """
 
     workers: tuple[str, ...]

@@ -32,8 +32,11 @@ from antiphon.transport.message import Edge, Phase
 class Span:
     """One action of one worker, from `begin` to `end`, in the timeline's unit.
 
-    symbol: one or two letters. name: of the node or the player. text: the action in words. work: False if the worker
-    sends or receives. round: -1 in a plan.
+    symbol: one or two letters.
+    name: of the node or the player.
+    text: the action in words.
+    work: False if the worker sends or receives.
+    round: -1 in a plan.
     """
 
     worker: str
@@ -60,7 +63,7 @@ class Trip:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The actions of all workers, ordered by their begin, and the messages between workers.
+    """The actions of all workers, ordered by their start, and the messages between workers.
 
     unit: "step" (all steps are equally long, and messages take no time) or "ms". note: a remark for the reader.
     """
@@ -91,8 +94,8 @@ def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Ti
     """The earliest time of each step, if every step takes one unit and messages take no time.
 
     Each worker keeps the schedule's order, and waits for a message at the position of its transfer, as in a run. Seeds,
-    taps and deliveries take no time, since they compute nothing; nor do slices and sums of replicas. round: take only
-    the steps that are due in this round; all steps if None.
+    taps and deliveries take no time, since they compute nothing; nor do slices and sums of replicas.
+    round: take only the steps that are due in this round; all steps if None.
     """
     return _Plan(schedule, round).draw(title)
 

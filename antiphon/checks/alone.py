@@ -22,8 +22,8 @@ from antiphon.grammars.seeds import stream
 class Alone:
     """One node of one round, separate from the rest of Q and from other uses of the same player.
 
-    inputs: the values that the node took in that round. parameters: those of its player that are learned; empty for an
-    oracle or an operator.
+    inputs: the values that the node took in that round.
+    parameters: those of its player that are learned; empty for an oracle or an operator.
     """
 
     def __init__(self, round: Witnessed, node: Node) -> None:
@@ -101,7 +101,7 @@ class Alone:
 
         It writes through `.data`, so torch's autograd records of the round stay valid.
         """
-        module = nn.Module() if self._module is None else self._module  # not by truth: a module may define `__len__`
+        module = nn.Module() if self._module is None else self._module  # not `or`: a module may have a length of 0
         held = [*self.parameters, *module.buffers()]
         before, kept = [each.detach().clone() for each in held], attributes(module)
         further = [

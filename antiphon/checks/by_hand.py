@@ -28,7 +28,7 @@ class ByHand(TorchFunctionMode):
         types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # Any: as torch's protocol has it
+    ) -> Any:  # Any: torch's protocol
         packed = torch._C._autograd._top_saved_tensors_default_hooks(True)  # pyright: ignore - no public name
         self._hooked |= packed is not None or getattr(func, "__name__", "") in _HOOKS
         return func(*args, **(kwargs or {}))

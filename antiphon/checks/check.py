@@ -25,7 +25,8 @@ OWN_INSTANCES = 10
 def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN_INSTANCES) -> Report:
     """Measure what one grammar promises, on instances that differ only in the seed of the run.
 
-    seed: of the first instance; the others count on from it. instances: how many.
+    seed: of the first instance; the others count on from it.
+    instances: how many.
     Raises GrammarError if the grammar promises nothing or cannot be measured.
     """
     began = time.perf_counter()
@@ -34,8 +35,9 @@ def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN
 
 
 def check_suite(suite: Suite, seed: int = 0, instances: int | None = None) -> tuple[Row, ...]:
-    """Measure every case and every study of a suite. seed: of the first instance. instances: for each case, in place of
-    its own number.
+    """Measure every case and every study of a suite.
+
+    seed: of the first instance. instances: for each case, in place of its own number.
     """
     cases = [replace(case, instances=instances) if instances else case for case in suite.cases]
     with ProcessState.here().entered():  # so that gradients are recorded even if the caller disabled them

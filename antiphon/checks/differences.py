@@ -39,7 +39,7 @@ SMOOTH = 0.1
 EPSILON = torch.finfo(torch.float64).eps
 
 Play = Callable[[Sequence[Tensor], Held | None], Sequence[Tensor]]
-"""Outputs of a function at changed inputs and parameters, in this order. `Held` replays what it holds fixed."""
+"""A function's outputs at changed inputs and parameters (in this order); `Held` replays what it holds fixed."""
 
 
 @final
@@ -47,8 +47,9 @@ Play = Callable[[Sequence[Tensor], Held | None], Sequence[Tensor]]
 class Compared:
     """Result of comparing a function's vector-Jacobian product with differences.
 
-    wrong: the relative disagreement, by index (inputs, then parameters). factor: the product over the difference, where
-    they disagree. note: a remark for the report; empty if torch wrote the backward.
+    wrong: the relative disagreement, by index (inputs, then parameters).
+    factor: the product over the difference, where they disagree.
+    note: a remark for the report; empty if torch wrote the backward.
     """
 
     wrong: Mapping[int, float]
@@ -256,8 +257,9 @@ def _unknown(why: str) -> Compared:
 class _Difference:
     """A product beside a difference along one direction.
 
-    error: their disagreement, relative to the sum of absolute terms. doubt: how far other steps differ, on the same
-    scale. noise: what rounding can add to the difference.
+    error: their disagreement, relative to the sum of absolute terms.
+    doubt: how far other steps differ, on the same scale.
+    noise: what rounding can add to the difference.
     """
 
     product: float

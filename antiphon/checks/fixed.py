@@ -28,6 +28,6 @@ def _tells_the_same(round: Witnessed, node: Map) -> bool:
     if told is None:
         return True
     with forked(), torch.no_grad():
-        begin_streams(at_round(stream(round.seed, "response", node.name), round.number))  # as in a run
+        begin_streams(at_round(stream(round.seed, "response", node.name), round.number))  # the same draws as in a run
         again = make_operator(node.operation)(*(round.messages[port] for port in node.inputs))
     return torch.allclose(told, again, rtol=1e-6, atol=0.0, equal_nan=True)

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 _CUTS = {torch.detach, Tensor.detach, Tensor.data.__get__, torch.autograd.grad}  # type: ignore[attr-defined]
 _APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
-_SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - what no_grad calls, and a mode sees
+_SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - no_grad calls it, which a mode can observe
 
 
 @final
@@ -23,7 +23,7 @@ class Held(TorchFunctionMode):
     kept: the record to replay; None to record.
     """
 
-    def __init__(self, kept: Sequence[Any] | None = None) -> None:  # Any: what a function of torch returns
+    def __init__(self, kept: Sequence[Any] | None = None) -> None:  # Any: results of torch's functions
         super().__init__()
         self.kept: list[Any] = []
         self._again = None if kept is None else iter(kept)
@@ -35,7 +35,7 @@ class Held(TorchFunctionMode):
         types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # Any: as torch's protocol has it
+    ) -> Any:  # Any: torch's protocol
         keywords = kwargs or {}
         if func is _SWITCH:
             self._off = self._off if _in_forward() else not args[0]
@@ -66,7 +66,7 @@ def _copied(value: Any) -> Any:  # Any: as above
 
 def _written(
     value: Any, func: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]
-) -> Any:  # Any: ditto
+) -> Any:  # Any: as above
     """The recorded value; if the function writes into an argument, the value is written there again."""
     name = getattr(func, "__name__", "")
     place = keywords.get("out", args[0] if name.endswith("_") and not name.endswith("__") and args else None)

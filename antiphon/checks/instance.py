@@ -39,8 +39,10 @@ from antiphon.grammars.types import dtype_name
 class Instance:
     """A grammar to be measured, in float64 if possible.
 
-    seed: of the run, hence of parameters and oracles' draws. grammar: as it is played. places: where promises about
-    single rounds are measured. rounding: additional relative tolerance; 0 in float64.
+    seed: of the run, hence of parameters and oracles' draws.
+    grammar: as it is played.
+    places: where promises about single rounds are measured.
+    rounding: additional relative tolerance; 0 in float64.
     """
 
     def __init__(self, grammar: Grammar, seed: int, learning: Learning, promoted: bool = True) -> None:
@@ -121,7 +123,7 @@ class Instance:
         return found[:count]
 
     def drawn(self, count: int) -> list[list[Witnessed]]:
-        """All rounds until every player has received `count` responses in common rounds, grouped by kind."""
+        """The rounds up to the `count`-th one in which every player receives a response, grouped by kind."""
         last = self.rounds(count)[-1].number
         return by_kind(each for each in self._rounds if each.number <= last)
 
@@ -166,7 +168,7 @@ class Instance:
 
 
 def _finite_somewhere(found: list[Measured]) -> list[Measured]:
-    """The figures. Raises ArithmeticError if no player has a finite gradient: -1.8e308 is infinity in float32."""
+    """The figures. Raises ArithmeticError if no player has a finite gradient: -1.8e308 becomes infinite in float32."""
     if all(each.skipped == NOT_FINITE for each in found):
         raise ArithmeticError(NOT_FINITE)
     return found

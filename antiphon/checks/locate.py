@@ -296,7 +296,7 @@ class _Walk:
         return [(node, index) for node in nodes for index, each in enumerate(node.inputs) if each == port]
 
     def _lacking(self, user: str, sources: Sources) -> str:
-        """Describe the first part of the expected message that reaches `user` by no product; "" if there is none."""
+        """Describe the first part of the expected message that no product sends to `user`; "" if there is none."""
         heard = self._grammar.response.ancestors(user)
         nodes = [each for each in self._grammar.response.nodes if each.name in heard]
         used = {port for each in nodes for port in each.inputs}
@@ -359,5 +359,5 @@ def _compare(told: Tensor, expected: Tensor) -> str:
 def _same(one: Tensor, two: Tensor | None) -> bool:
     if two is None or one.shape != two.shape:
         return False
-    half = math.sqrt(torch.finfo(one.dtype).eps)  # of the digits
+    half = math.sqrt(torch.finfo(one.dtype).eps)  # tolerance of half of the digits
     return float((one - two).abs().max()) <= half * max(float(two.abs().max()), 1e-300)

@@ -19,8 +19,10 @@ DIVERGED = "its parameters are no numbers any more when all have learned"
 class Measured:
     """A figure for one player.
 
-    value: the promise is broken if it exceeds `bound`. operator: where it is broken; else "". detail: a remark, in
-    words. skipped: why nothing could be measured; "" if something was.
+    value: the promise is broken if it exceeds `bound`.
+    operator: where it is broken; else "".
+    detail: a remark, in words.
+    skipped: why nothing could be measured; "" if something was.
     """
 
     player: str

@@ -47,7 +47,7 @@ def through(grammar: Grammar, message: Port, operation: Callable[..., Any], **ke
 
 
 def tapped(grammar: Grammar, message: Port, value: Port, factor: float = 1.0) -> Grammar:
-    """Replace a message that a product computes by a tap of a value of Q of the same shape, over the batch."""
+    """Replace a message by a tap of a value of Q with the same shape; see `over_batch` for `factor`."""
     tap = Tap(f"mutated tap {value!r}", value)
     told = Map(f"mutated {message!r}", Factory.of(over_batch, factor=factor), (Port(tap.name),))
     return _pruned(grammar, _behind(grammar, message, tap, Port(told.name), told))

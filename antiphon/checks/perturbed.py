@@ -52,7 +52,7 @@ def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a
         return value
     if not value.is_complex() and (bool((value > 0).all()) or bool((value < 0).all())):
         return _scaled(value, draw, size)
-    finite = value.isfinite()  # a mask of -inf stays one
+    finite = value.isfinite()  # a mask of -inf stays a mask
     scale = float(value[finite].abs().square().mean().sqrt()) or math.prod(value.shape[1:]) ** -0.5
     noise = SPREAD * size * scale * torch.randn(value.shape, generator=draw, dtype=value.dtype)
     if value.ndim > 1 and value.any():  # rows of zeros beside others are padding, which gets no gradient in torch

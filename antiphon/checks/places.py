@@ -40,7 +40,7 @@ class Places:
         self.notes: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[tuple[str, list[Witnessed]]]:
-        """(name of the place, the first round of each kind there)."""
+        """Yields (name of the place, the first round of each kind there)."""
         yield START, self._instance.kinds_of_rounds()
         if not self._further:
             return

@@ -40,8 +40,9 @@ class Failure:
 class Row:
     """One promise, measured on all instances of one family.
 
-    measured: the worst figure. detail: a remark on the worst instance. failures: one for each player to which it was
-    broken.
+    measured: the worst figure.
+    detail: a remark on the worst instance.
+    failures: one for each player to which it was broken.
     """
 
     grammar: str

@@ -37,8 +37,8 @@ class Case:
     """A family of instances of one grammar; all of the grammar's promises are measured on each instance.
 
     make: makes a small random grammar from a seed, the same one for equal seeds. Its guarantee names the references
-    that are known for this family. The check runs in float64, whatever the dtype of the grammar. instances: how many
-    `antiphon check` makes.
+    that are known for this family. The check runs in float64, whatever the dtype of the grammar.
+    instances: how many `antiphon check` makes.
     """
 
     name: str

@@ -37,7 +37,7 @@ def misled(grammar: Grammar, name: str) -> tuple[str, str] | None:
 
 
 def about(grammar: Grammar, message: Port) -> Port | None:
-    """The value of Q whose gradient a message is, or the parameters; None if R alone does not tell."""
+    """The value of Q, or the player's parameters, whose gradient this message is; None if R alone does not show it."""
     node = grammar.response.by_name[message.node]
     match node:
         case Seed(loss=loss):

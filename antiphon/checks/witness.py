@@ -32,8 +32,10 @@ PATIENCE = 100
 class Witnessed:
     """One recorded round.
 
-    before: all states at its begin. composed: the reference, at the round's parameters and oracles' answers. messages:
-    of R, by port. told: the response that each player received, as one vector; players without a response are left out.
+    before: all states when it starts.
+    composed: the reference, at the round's parameters and oracles' answers.
+    messages: of R, by port.
+    told: the response that each player received, as one vector; players without a response are left out.
     """
 
     seed: int
@@ -52,9 +54,9 @@ def witness(
 ) -> Iterator[Witnessed]:
     """Play rounds without end, in which players receive responses but do not move.
 
-    They begin at the start of a run, or at the round `first` from `states`. agents: make the players move. Then the
-    same executor plays `first` rounds before, so that everything that is kept between rounds outside of the states is
-    present as in a run.
+    They begin at the start of a run, or at the round `first` from `states`.
+    agents: make the players move. Then the same executor plays `first` rounds before, so that everything that is kept
+    between rounds outside of the states is present as in a run.
     """
     seen: dict[Slot, Tensor] = {}
     given = RECORDER if agents is None else agents
@@ -122,8 +124,9 @@ def kinds_of_rounds(
 ) -> list[Witnessed]:
     """The first round of each kind. Two rounds are of one kind if the same messages of R are sent in both.
 
-    states, first: if states are given, play begins with them, at the round `first`. agents: see `witness`. Raises
-    GrammarError if some message is not sent soon.
+    states, first: if states are given, play begins with them, at the round `first`.
+    agents: see `witness`.
+    Raises GrammarError if some message is not sent soon.
     """
     cadences = [each.cadence for each in grammar.query.passes]
     period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)

@@ -58,7 +58,6 @@ class _Visiting:
         self._channel, self._device = channel, device
 
     def open(self) -> None:
-        """Open the channel."""
         self._channel.open()
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
@@ -75,7 +74,6 @@ class _Visiting:
         return arrived.cpu()
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Contribute from the device."""
         return self._channel.contribute(reduction, round, value.to(self._device))
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
@@ -83,11 +81,9 @@ class _Visiting:
         return self._channel.collect(reduction, round).cpu()
 
     def settle(self) -> None:
-        """Settle the channel."""
         self._channel.settle()
 
     def close(self) -> None:
-        """Close the channel."""
         self._channel.close()
 
 

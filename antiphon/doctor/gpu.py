@@ -67,8 +67,9 @@ def checks(
 ) -> list[Check]:
     """All checks of these devices.
 
-    ray_runs: whether Ray started. counted: Ray only counts GPUs, and the devices are the CPU. make: makes an NCCL
-    group.
+    ray_runs: whether Ray started.
+    counted: Ray only counts GPUs, and the devices are the CPU.
+    make: makes an NCCL group.
     """
     host = ray.util.get_node_ip_address()
     channels: list[tuple[str, list[Place]]] = [

@@ -25,8 +25,9 @@ class BackpropTable(Table):
     """Settings of an experiment with backpropagation.
 
     data: "digits", or "module:function"; the function is called with data_arguments, and returns an oracle's
-    declaration. widths: of the dense layers before the last one. channels: of the convolutions; a max-pool halves the
-    image after each.
+    declaration.
+    widths: of the dense layers before the last one.
+    channels: of the convolutions; a max-pool halves the image after each.
     """
 
     data: str = "digits"

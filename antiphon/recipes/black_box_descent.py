@@ -21,7 +21,8 @@ class BlackBoxDescentTable(GrayBoxDescentTable):
     """Settings of an experiment with black-box descent.
 
     noise: where the function is evaluated. "signs" (Spall's) and "gaussian" are `batch` random directions a round;
-    "axes" are central differences along every coordinate. radius: the distance from the point.
+    "axes" are central differences along every coordinate.
+    radius: the distance from the point.
     """
 
     noise: Literal["signs", "gaussian", "axes"] = "signs"

@@ -23,10 +23,13 @@ from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fr
 class DacTable(Table):
     """Settings of an experiment with an actor and a critic.
 
-    environment, keywords: as for `gymnasium.make`, or the name of an installed environment. envs: number of copies.
-    They are stepped every `act_every` rounds; 0 means `envs`, so that there is one update per step of one environment.
-    learn_from: the round in which learning starts. soft: the clones' step; 0 copies them entirely, every `clone_every`
-    rounds. sigma_*: the noise. deadline: seconds that a step may take with vectorization "async".
+    environment, keywords: as for `gymnasium.make`, or the name of an installed environment.
+    envs: number of copies. They are stepped every `act_every` rounds; 0 means `envs`, so that there is one update per
+    step of one environment.
+    learn_from: the round in which learning starts.
+    soft: the clones' step; 0 copies them entirely, every `clone_every` rounds.
+    sigma_*: the noise.
+    deadline: seconds that a step may take with vectorization "async".
     """
 
     environment: str = "Pendulum-v1"

@@ -22,8 +22,10 @@ from antiphon.recipes.common.tables import Count, EvaluationTable, Index, Positi
 class DacBanditTable(Table):
     """Settings of an experiment with the quadratic bandit.
 
-    dimension: of the action. instance: number of the bandit. critic_widths, deviator_widths: of the hidden layers; an
-    empty list makes an affine function. sigma_*: the noise.
+    dimension: of the action.
+    instance: number of the bandit.
+    critic_widths, deviator_widths: of the hidden layers; an empty list makes an affine function.
+    sigma_*: the noise.
     """
 
     dimension: Count = 10

@@ -28,9 +28,13 @@ from antiphon.recipes.common.two_sample import nearest_neighbour_hits
 class GanTable(Table):
     """Settings of an experiment with a GAN.
 
-    data: as in the table [vae]. latent: dimensions of eps. saturating: Forger descends L, as in the essay; if false, it
-    ascends log D. widths: of Curator's dense layers. channels: of its convolutions. slope: of its rectifiers below
-    zero. forger_widths, forger_channels: the same for Forger, beginning at the noise.
+    data: as in the table [vae].
+    latent: dimensions of eps.
+    saturating: Forger descends L, as in the essay; if false, it ascends log D.
+    widths: of Curator's dense layers.
+    channels: of its convolutions.
+    slope: of its rectifiers below zero.
+    forger_widths, forger_channels: the same for Forger, beginning at the noise.
     """
 
     data: str = "digits"

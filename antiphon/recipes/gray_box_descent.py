@@ -25,7 +25,9 @@ class GrayBoxDescentTable(Table):
     """Settings of an experiment with gray-box descent.
 
     function: "bowl", a quadratic, or "module:function". The latter is called with function_arguments, and returns a
-    function of points, (..., dimension) -> (...). maximise: the direction. start: every coordinate of the first point.
+    function of points, (..., dimension) -> (...).
+    maximise: the direction.
+    start: every coordinate of the first point.
     """
 
     function: str = "bowl"

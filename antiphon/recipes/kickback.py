@@ -23,9 +23,11 @@ class KickbackTable(Table):
     """Settings of an experiment with kickback.
 
     data: "diabetes", or "module:function"; the function is called with data_arguments, and returns an oracle's
-    declaration. channels, widths: of the convolutions, and of the dense layers before the output. units: if "signed",
-    every second unit has a minus sign. weights: "coherent" weights always have the signs of kickback's guarantee,
-    "started" weights only at first, "free" weights never.
+    declaration.
+    channels, widths: of the convolutions, and of the dense layers before the output.
+    units: if "signed", every second unit has a minus sign.
+    weights: "coherent" weights always have the signs of kickback's guarantee, "started" weights only at first, "free"
+    weights never.
     """
 
     data: str = "diabetes"

@@ -23,7 +23,9 @@ class LikelihoodTable(Table):
 
     data: "digits", or "module:function", which returns an oracle's declaration; its first value, x, must be vectors.
     prior: the number of examples that it counts for; 0 is maximum likelihood, which has no maximum if some pixel is
-    constant. prior_mean, prior_variance: the prior's, for every coordinate. examples: the number in the whole data set.
+    constant.
+    prior_mean, prior_variance: the prior's, for every coordinate.
+    examples: the number in the whole data set.
     """
 
     data: str = "digits"

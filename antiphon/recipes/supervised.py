@@ -23,7 +23,9 @@ class SupervisedTable(Table):
     """Settings of an experiment with supervised learning.
 
     data: "digits", or "module:function", which returns the declaration of an oracle that answers (x, y): vectors and
-    labels. widths: of the layers before the last one. penalty: its weight on the squares of all weights; 0 for none.
+    labels.
+    widths: of the layers before the last one.
+    penalty: its weight on the squares of all weights; 0 for none.
     """
 
     data: str = "digits"

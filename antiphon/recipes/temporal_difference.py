@@ -34,10 +34,12 @@ class TemporalDifferenceTable(Table):
     """Settings of an experiment with temporal differences.
 
     process: "random-walk" (with `states` states), "boyan-chain", "baird-star" (off policy), or "module:function"; the
-    function is called with process_arguments, and returns a `MarkovProcess`. play: "all" transitions with their
-    probabilities, or `batch` of them, drawn or walked. method: which response Critic gets. widths: of Critic's layers
-    before the last one; if empty, Critic is linear in the features. clone_every, soft: for the method "clone"; soft = 0
-    copies entirely. step: for "implicit", the learning rate of Critic's SGD.
+    function is called with process_arguments, and returns a `MarkovProcess`.
+    play: "all" transitions with their probabilities, or `batch` of them, drawn or walked.
+    method: which response Critic gets.
+    widths: of Critic's layers before the last one; if empty, Critic is linear in the features.
+    clone_every, soft: for the method "clone"; soft = 0 copies entirely.
+    step: for "implicit", the learning rate of Critic's SGD.
     """
 
     process: str = "random-walk"

@@ -35,8 +35,11 @@ class VaeTable(Table):
     """Settings of an experiment with a VAE.
 
     data: "digits", "mnist", or "module:function"; the function is called with data_arguments, and returns an oracle's
-    declaration. binary: how pixels are drawn, see `antiphon.mnist`. latent: dimensions of z. widths: of Encoder's dense
-    layers. channels: of its convolutions. Decoder has them in reverse.
+    declaration.
+    binary: how pixels are drawn, see `antiphon.mnist`.
+    latent: dimensions of z.
+    widths: of Encoder's dense layers.
+    channels: of its convolutions. Decoder has them in reverse.
     """
 
     data: str = "digits"

@@ -1,4 +1,4 @@
-"""The gray-box protocol: it tells the gradient of the function that Oracle holds, and leads to its minimum."""
+"""The gray-box protocol: Player receives the gradient of the function that Oracle holds, and reaches its minimum."""
 
 from dataclasses import replace
 

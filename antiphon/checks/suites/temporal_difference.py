@@ -216,7 +216,7 @@ def mean_squared_residual(process: MarkovProcess, theta: Tensor) -> float:
     return float(process.uniform_distribution @ residual.square())
 
 
-# The eigenvalues of the update tell: these rounds bring the slowest of 1000 instances within 1e-7 of its solution.
+# By the eigenvalues of the update, these rounds bring the slowest of 1000 instances within 1e-7 of its solution.
 STEPS = Learning(100, AgentSpecification.of("SGD", {"lr": 0.3}))
 TABLE = Learning(100, AgentSpecification.of("SGD", {"lr": 2.0}))
 TABLE_OF_ACTIONS = Learning(100, AgentSpecification.of("SGD", {"lr": 4.0}))

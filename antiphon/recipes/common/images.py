@@ -20,8 +20,9 @@ def environment(
 ) -> OracleDeclaration:
     """Nature over the images of `data`: a name, or "module:function". Any: arguments of the user's function.
 
-    table: the table of the experiment, for errors. binary: as in `mnist`. Raises ExperimentError or OracleError if
-    `data` names no such images.
+    table: the table of the experiment, for errors.
+    binary: as in `mnist`.
+    Raises ExperimentError or OracleError if `data` names no such images.
     """
     if data == "mnist":
         return mnist(batch, image=image, binary=binary)

@@ -21,7 +21,9 @@ from antiphon.recipes.common.tables import EvaluationTable, Table
 class Evaluation:
     """Figures on data that training never used.
 
-    quantity: what each figure measures. of: what each figure belongs to, in the plural. sign: the text behind a figure.
+    quantity: what each figure measures.
+    of: what each figure belongs to, in the plural.
+    sign: the text behind a figure.
     cut: how many episodes were cut off at `evaluation.max_steps`.
     """
 
@@ -66,11 +68,16 @@ class Evaluation:
 class Recipe:
     """A grammar with all that experiments need: of the library, or of an entry point in the group "antiphon.grammars".
 
-    name: with hyphens. table: class of the experiment's table; its key is the name with underscores. build: makes the
-    grammar of a table. evaluate: judges the states at a round boundary; None if there is no evaluation. judges: whether
-    there is one for this table. settings: figures for the metrics that depend on the round. scaled: makes the table of
-    a network with a number of layers, for scans of `layers`. suite: what `antiphon check` measures. variants: by name
-    in the gallery, changes of the experiment's keys that lead to other graphs. Any: an instance of `table`.
+    name: with hyphens.
+    table: class of the experiment's table; its key is the name with underscores.
+    build: makes the grammar of a table.
+    evaluate: judges the states at a round boundary; None if there is no evaluation.
+    judges: whether there is one for this table.
+    settings: figures for the metrics that depend on the round.
+    scaled: makes the table of a network with a number of layers, for scans of `layers`.
+    suite: what `antiphon check` measures.
+    variants: names in the gallery, each with the keys of an experiment that has other graphs.
+    Any: an instance of `table`.
     """
 
     name: str

@@ -10,7 +10,7 @@ class BareWord(str):
     """A text without quotes that is neither TOML nor Python: a string, for keys that accept only strings."""
 
 
-def spelled(text: str) -> Any:  # Any: what TOML and Python can spell
+def spelled(text: str) -> Any:  # Any: a value of TOML or Python
     """The value of a text.
 
     >>> spelled("1e-3"), spelled("true"), spelled("True"), spelled("None"), spelled("(1, None)"), spelled('"no"')

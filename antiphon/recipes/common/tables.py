@@ -34,7 +34,7 @@ Index = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: of an optimizer, a user's own function
+Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: arguments of an optimizer or a user's function
 
 
 class Table(BaseModel):
@@ -49,9 +49,10 @@ class Table(BaseModel):
 class AgentTable(Table):
     """How a player optimizes.
 
-    agent: "torch", "module:Class", or the name of an installed agent. optimizer, clip_*, scheduler*: only for "torch".
-    every, start: the rounds in which the player moves. on_failure: "fail", "skip" or "restart", for agents other than
-    "torch".
+    agent: "torch", "module:Class", or the name of an installed agent.
+    optimizer, clip_*, scheduler*: only for "torch".
+    every, start: the rounds in which the player moves.
+    on_failure: "fail", "skip" or "restart", for agents other than "torch".
     """
 
     agent: str = "torch"

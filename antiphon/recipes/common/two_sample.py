@@ -7,8 +7,9 @@ from torch import Tensor
 def nearest_neighbour_hits(one: Tensor, two: Tensor) -> Tensor:
     """For each example: whether its nearest neighbour among all others is in its own sample.
 
-    one, two: (n, ...). Returns (2n,) bool. About half are true if both samples come from one distribution, all if they
-    are easy to separate, few if one sample repeats the other (Lopez-Paz and Oquab 2017, section 3).
+    one, two: (n, ...).
+    Returns (2n,) bool. About half are true if both samples come from one distribution, all if they are easy to
+    separate, few if one sample repeats the other (Lopez-Paz and Oquab 2017, section 3).
     """
     both = torch.cat([one, two]).flatten(1)
     distances = torch.cdist(both, both, compute_mode="donot_use_mm_for_euclid_dist")
@@ -19,8 +20,9 @@ def nearest_neighbour_hits(one: Tensor, two: Tensor) -> Tensor:
 def squared_discrepancy(one: Tensor, two: Tensor) -> float:
     """Unbiased squared maximum mean discrepancy of two samples: about 0 if they come from one distribution.
 
-    one: (n, ...). two: (m, ...). The kernel is exp(-d^2 / median d^2), with the median over all pairs (Gretton et al.
-    2012, eq. 3).
+    The kernel is exp(-d^2 / median d^2), with the median over all pairs (Gretton et al. 2012, eq. 3).
+
+    one: (n, ...). two: (m, ...).
     """
     both = torch.cat([one, two]).flatten(1).double()
     squares = torch.cdist(both, both).square()

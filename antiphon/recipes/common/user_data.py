@@ -13,8 +13,10 @@ def own_data(
 ) -> OracleDeclaration:
     """The declaration that the function returns. It is called with `batch` and the arguments. Any: a user's arguments.
 
-    key: of the experiment. shipped: names of the library's data, for errors. labelled: whether the oracle must answer
-    (x, y). Raises ExperimentError for a wrong name, or if the function returns something else.
+    key: of the experiment.
+    shipped: names of the library's data, for errors.
+    labelled: whether the oracle must answer (x, y).
+    Raises ExperimentError for a wrong name, or if the function returns something else.
     """
     if ":" not in data:
         raise ExperimentError(
