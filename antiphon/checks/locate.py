@@ -31,8 +31,7 @@ Sources = Sequence[tuple[Node, int]]
 class Step(NamedTuple):
     """A message that is wrong where `user` takes it.
 
-    times: `expected` over the message's own gradient. It is 1, divided by the factor of each map that the walk has
-    passed.
+    times: `expected` over the message's own true value: 1, divided by the factor of each map that the walk has passed.
     """
 
     message: Port

@@ -67,7 +67,7 @@ class Triangular(nn.Module):
 
 
 def corners(latent: int, repeated: int) -> OracleDeclaration:
-    """The declaration of `Corners`: a batch of `repeated` copies of its 2 latent points."""
+    """The declaration of `Corners`: a batch of `repeated` copies of its 2 * latent points."""
     point, number = batch_of(latent), batch_of()
     questions = (Question("sample", (), (point,)), Question("log_density", (point,), (number,), Box.GRAY))
     return OracleDeclaration(Factory.of(Corners, latent, repeated), questions, (("batch", 2 * latent * repeated),))
