@@ -1,1 +1,1 @@
-"""What can be told of a grammar and its placement before it is played: costs, timelines, who sits where."""
+"""Analysis of a grammar and its placement: costs, timelines, and which worker holds what."""

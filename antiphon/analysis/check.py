@@ -1,4 +1,4 @@
-"""Checking grammars by name: of the library, of plug-ins, of one's own."""
+"""Check grammars by name: the library's, plug-ins', the user's own."""
 
 import inspect
 import time
@@ -23,12 +23,14 @@ from antiphon.recipes import known, recipe_of
 
 @typed
 def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count | None = None) -> Report:
-    """Measure what is promised of grammars of the library, by name, or of one's own, `module:factory` or installed.
+    """Measure the promises of grammars: by name in the library, installed, or as `module:factory`.
 
-    A user's factory is called with `seed` if it takes one, for each of ten instances; else the instances differ in the
-    run's seed alone: in parameters, and in what oracles draw. seed: of the first instance; the next count on from it.
-    processes: how many grammars are checked at the same time. instances: of each family, in place of its own number.
-    Raises ExperimentError for what is not known, GrammarError for a grammar that promises nothing or cannot be played.
+    The user's own grammar has ten instances. If its factory takes `seed`, it is called with each instance's seed; else
+    the instances differ only in the seed of the run, hence in parameters and oracles' draws.
+    seed: of the first instance; the others count on from it.
+    processes: number of grammars that are checked at the same time.
+    instances: for each family, in place of its own number.
+    Raises ExperimentError for an unknown name, GrammarError for a grammar that promises nothing or cannot be played.
     """
     began = time.perf_counter()
     for name in names:
@@ -44,7 +46,7 @@ def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count
 
 def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # instances are small, and other processes want the other cores
+    torch.set_num_threads(1)  # instances are small, and other processes need the other cores
     try:
         return check_suite(suite_of(name), seed, instances)
     finally:
@@ -52,7 +54,7 @@ def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
 
 
 def suite_of(name: str) -> Suite:
-    """What is measured of a grammar: the suite of its recipe, or a few instances of itself."""
+    """The suite of the grammar's recipe; without one, a few instances of the grammar itself."""
     recipe = recipe_of(name)
     if recipe is not None and recipe.suite is not None:
         return recipe.suite()

@@ -1,4 +1,4 @@
-"""A timeline as a trace for Chrome's `about:tracing` and for Perfetto (the JSON trace-event format)."""
+"""Write a timeline as a trace for Chrome's `about:tracing` and Perfetto (the JSON trace-event format)."""
 
 import json
 from typing import Any
@@ -7,13 +7,13 @@ from antiphon.analysis.timeline import Span, Timeline, Trip
 
 _PROCESS = 1
 _STEP = 1000.0
-"""Microseconds that a step of a plan takes in its trace: a millisecond, so that a step reads as a millisecond."""
+"""Microseconds per step of a plan: a step appears as one millisecond."""
 
 
 def trace(timeline: Timeline) -> str:
-    """JSON: a thread for each worker, a slice for each action, an arrow for each message.
+    """The timeline as JSON: a thread for each worker, a slice for each action, an arrow for each message.
 
-    Times are microseconds; in a plan each step lasts a millisecond.
+    Times are in microseconds; each step of a plan lasts a millisecond.
     """
     scale = _STEP if timeline.unit == "step" else 1e3
     threads = {worker: number for number, worker in enumerate(timeline.workers, start=1)}
@@ -47,12 +47,12 @@ def _slice(span: Span, thread: int, scale: float) -> dict[str, Any]:  # Any: JSO
 
 
 def _rounded(microseconds: float) -> float:
-    """To nanoseconds, which is what the clocks tell."""
+    """Round to nanoseconds, the resolution of the clocks."""
     return round(microseconds, 3)
 
 
 def _arrow(number: int, trip: Trip, threads: dict[str, int], unit: str) -> list[dict[str, Any]]:  # Any: JSON
-    # An arrow is bound to the slices that enclose its ends. A plan has no slice for the sending itself, so there it
+    # The viewer binds an arrow to the slices that enclose its ends. A plan has no slice for a send, so there the arrow
     # begins a microsecond before the end of the slice that made the value.
     scale, inside = (_STEP, 1 / _STEP) if unit == "step" else (1e3, 0.0)
     common = {"name": trip.edge.name, "cat": f"{trip.edge.order} order", "id": number, "pid": _PROCESS}

@@ -1,4 +1,4 @@
-"""A cost_report: what a grammar's conversation was predicted to cost, and what it did cost when it was played."""
+"""A cost report compares the predicted messages, bytes and queries of a grammar with those measured in a run."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -22,9 +22,11 @@ from antiphon.transport.message import Phase
 
 @dataclass(frozen=True)
 class Figures:
-    """Totals over the rounds of a cost_report. moves: messages between a player and an agent that lives elsewhere.
+    """Totals over the rounds of a cost report.
 
-    queries: per oracle; gradients: vector-Jacobian products, per owner.
+    move_messages: between a player and an agent on another worker.
+    queries: per oracle.
+    gradients: number of vector-Jacobian products, per owner.
     """
 
     query_messages: int
@@ -38,11 +40,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class CostReport:
-    """One grammar, over the rounds `rounds`, on a placement.
+    """The cost of one grammar over the rounds `rounds`, on a placement.
 
-    counted: on the graphs alone, everybody at home with himself. planned, measured: edge by edge of the schedule.
-    sums: over replicas, planned and measured. nodes: the machine of each worker. by: what the prediction was made
-    from, "graphs" or, where some share a worker or an agent is apart, "schedule".
+    counted: from the graphs alone, as if each player and oracle had its own worker.
+    planned, measured: for each edge of the schedule.
+    sums: over replicas, as pairs of planned and measured.
+    nodes: the machine of each worker.
+    by: "graphs" if the prediction comes from `counted`; "schedule" if some nodes share a worker or an agent has its
+    own.
     """
 
     name: str
@@ -60,21 +65,21 @@ class CostReport:
 
     @property
     def agrees(self) -> bool:
-        """Whether every predicted figure is the measured one, and every edge carried what was planned for it."""
+        """Whether every predicted figure equals the measured one, for the totals, each edge and each sum."""
         edges = [replace(each, overhead=None) for each in self.measured] == list(self.planned)
         return self.predicted == self.found and edges and all(plan == real for plan, real in self.sums)
 
     @property
     def overhead(self) -> int:
-        """Bytes of tags, headers and padding around the values."""
+        """Bytes of tags, headers and padding that are sent with the values."""
         return sum(each.overhead or 0 for each in self.measured)
 
 
 def cost_report(name: str, experiment: Experiment, rounds: int | None = None) -> CostReport:
-    """Predict, play, count. rounds: as many as one period of the grammar's cadences if None.
+    """Predict the cost, play, and measure it. rounds: how many are counted; one period of the cadences if None.
 
-    Rounds before all cadences have begun are played and not counted: averages are those of a long run.
-    Raises what refuses the experiment or its placement, and what befalls the run.
+    Rounds before all cadences have begun are played but not counted, so that averages are those of a long run. Raises
+    the errors of the experiment, of its placement, and of the run.
     """
     grammar = experiment.build()
     agents = experiment.agents(grammar)
@@ -148,7 +153,7 @@ def _of_traffic(traffic: Iterable[Traffic], queries: Mapping[str, int], gradient
 
 
 def _asked(grammar: Grammar, played: Played) -> tuple[dict[str, int], dict[str, int]]:
-    """Queries per oracle and gradients per owner, as they were counted where they happened."""
+    """Queries per oracle and gradients per owner, as the workers counted them."""
     query, home = grammar.query, homes(grammar.query)
     asked = {oracle.name: 0 for oracle in query.oracles if any(node.owner == oracle.name for node in query.nodes)}
     for name, count in played.queries.items():

@@ -1,4 +1,4 @@
-"""A placement to look at: who lives on which worker, on which machine, with what, and what travels between workers."""
+"""Summarise a placement: what each worker holds, its machine and resources, and the traffic between workers."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from antiphon.transport.message import Edge, Phase
 
 
 class Carries(StrEnum):
-    """What a stream carries."""
+    """What a stream consists of."""
 
     VALUES = "values"
     DERIVATIVES = "derivatives"
@@ -25,9 +25,13 @@ class Carries(StrEnum):
 
 @dataclass(frozen=True)
 class Seat:
-    """A worker, with all its replicas. agents: players whose agent alone is here. machine: its address, if it is named.
+    """A worker with all its replicas.
 
-    asks: what each replica is given, in words. summed: bytes that each replica gives into sums over all, a round.
+    hosts: players and oracles on it.
+    agents: players whose agent alone is on it.
+    machine: its address, "" if none is named.
+    asks: resources and settings of each replica, in words.
+    summed: bytes per round that each replica adds to sums.
     """
 
     workers: tuple[str, ...]
@@ -39,14 +43,14 @@ class Seat:
 
     @property
     def name(self) -> str:
-        """Of the worker, with how often it is there."""
+        """The worker's name, with the number of replicas if there are several."""
         first, *others = self.workers
         return f"{first} × {1 + len(others)}" if others else first
 
 
 @dataclass(frozen=True)
 class Stream:
-    """What goes from one worker to another in a round, on average; replicas count as one worker."""
+    """Traffic from one worker to another in a round, on average. Replicas count as one worker."""
 
     source: str
     target: str
@@ -57,7 +61,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class PlacementSummary:
-    """Everyone with a place, and everything that travels."""
+    """All workers of a placement, and all traffic between them."""
 
     title: str
     strategy: Strategy
@@ -67,7 +71,7 @@ class PlacementSummary:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is true of all of it."""
+        """Remarks on the whole placement."""
         count = sum(len(seat.workers) for seat in self.seats)
         how = {
             Strategy.PACK: "on as few machines as hold them",
@@ -79,7 +83,7 @@ class PlacementSummary:
 
 
 def placement_summary(experiment: Experiment) -> PlacementSummary:
-    """The placement of an experiment, with the traffic of its schedule over a period of its cadences."""
+    """Summarise the placement of an experiment, with the traffic of its schedule over one period of the cadences."""
     grammar = experiment.build()
     agents, placement = experiment.agents(grammar), experiment.placed(grammar)
     rounds = steady(grammar, {player: agent.cadence for player, agent in agents.items()})
@@ -97,7 +101,7 @@ def placement_summary(experiment: Experiment) -> PlacementSummary:
 
 
 def bytes_text(count: float) -> str:
-    """Bytes, short.
+    """A number of bytes as a short text.
 
     >>> bytes_text(512), bytes_text(0.5), bytes_text(150_264), bytes_text(2.5e9)
     ('512 B', '0.5 B', '150.3 kB', '2.5 GB')
@@ -110,7 +114,7 @@ def bytes_text(count: float) -> str:
 
 
 def text(summary: PlacementSummary) -> str:
-    """Tables of workers and of what travels between them."""
+    """The summary as text: a table of workers and a table of the traffic between them."""
     seats = [
         (seat.name, ", ".join(_inside(seat)), seat.machine or "any", "; ".join(seat.asks) or "nothing")
         for seat in summary.seats
@@ -148,7 +152,7 @@ def _seat(placement: Placement, worker: str, summed: float) -> Seat:
 
 
 def _asks(placement: Placement, hosts: tuple[str, ...], demand: WorkerResources) -> list[str]:
-    """What is special about a worker, in words."""
+    """Resources and settings of a worker that differ from the default, in words."""
     asked, precision = in_ray_terms(demand), dict(placement.precision)
     labels = [] if isinstance(demand.node, str) else [f"{key} = {value}" for key, value in demand.node]
     rounded = {player: kind for player, kind in precision.items() if player in hosts and kind is not Precision.DECLARED}
@@ -178,7 +182,7 @@ def _streams(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> tup
 
 
 def _summed(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> Counter[str]:
-    """Per replica and round."""
+    """Bytes that each worker adds to sums over replicas, per replica and round."""
     found = Counter[str]()
     for step in schedule.steps:
         if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:

@@ -1,4 +1,4 @@
-"""A timeline: who does what when, on every worker; from a schedule, before anything is played, or from a recording."""
+"""A timeline shows when each worker does what: as planned, from a schedule, or as recorded in a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,10 +30,13 @@ from antiphon.transport.message import Edge, Phase
 
 @dataclass(frozen=True)
 class Span:
-    """One action of one worker, from `begin` to `end` in the timeline's unit.
+    """One action of one worker, from `begin` to `end`, in the timeline's unit.
 
-    symbol: a letter or two; name: of the node or the player; text: the action in words. work: False while it sends or
-    receives. round: -1 in a plan.
+    symbol: one or two letters.
+    name: of the node or the player.
+    text: the action in words.
+    work: False if the worker sends or receives.
+    round: -1 in a plan.
     """
 
     worker: str
@@ -50,7 +53,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Trip:
-    """A message on its way: when it left its source, and when its target had it."""
+    """The way of a message: `departs` when the source sends it, `arrives` when the target has it."""
 
     edge: Edge
     departs: float
@@ -60,9 +63,9 @@ class Trip:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Spans in the order of their beginnings, for each worker, and the messages between them.
+    """The actions of all workers, ordered by their start, and the messages between workers.
 
-    unit: "step" (every step counts as equally long, a message takes no time) or "ms". note: what a reader must know.
+    unit: "step" (all steps are equally long, and messages take no time) or "ms". note: a remark for the reader.
     """
 
     title: str
@@ -74,7 +77,7 @@ class Timeline:
 
     @property
     def end(self) -> float:
-        """When the last action ends."""
+        """The time at which the last action ends."""
         return max((span.end for span in self.spans), default=0.0)
 
     def row(self, worker: str) -> tuple[Span, ...]:
@@ -82,23 +85,23 @@ class Timeline:
         return tuple(span for span in self.spans if span.worker == worker)
 
     def idle(self, worker: str) -> float:
-        """The share of the whole time in which a worker does not work: its bubbles, its waiting, its messages."""
+        """The part of the whole time in which a worker does not compute: it waits, sends or receives."""
         busy = sum(span.end - span.begin for span in self.row(worker) if span.work)
         return 1 - busy / self.end if self.end else 0.0
 
 
 def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Timeline:
-    """When each step can be played at the earliest, if all take one unit and messages none.
+    """The earliest time of each step, if every step takes one unit and messages take no time.
 
-    Each worker keeps to the schedule's order, and waits for a message at the position of its transfer, as the executors
-    do. Seeds, taps and deliveries compute nothing and take no time, nor do slices and sums of replicas.
-    round: only what is due in it; every step if None.
+    Each worker keeps the schedule's order, and waits for a message at the position of its transfer, as in a run. Seeds,
+    taps and deliveries take no time, since they compute nothing; nor do slices and sums of replicas.
+    round: take only the steps that are due in this round; all steps if None.
     """
     return _Plan(schedule, round).draw(title)
 
 
 class _Plan:
-    """A clock for each worker, and for each value the moment from which a worker has it."""
+    """A clock for each worker, and for each value the time from which a worker has it."""
 
     def __init__(self, schedule: Schedule, round: int | None) -> None:
         self.schedule = schedule
@@ -142,7 +145,7 @@ class _Plan:
 
 
 def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timeline:
-    """When each action of the recorded rounds was played, in milliseconds since the recording began."""
+    """The time of each action of the recorded rounds, in milliseconds since the recording began."""
     spans: list[Span] = []
     sent: dict[tuple[int, int], float] = {}
     taken: dict[tuple[int, int], tuple[Edge, float]] = {}
@@ -214,6 +217,6 @@ def _length(step: LocalStep) -> int:
         return 0
     if not isinstance(step, Respond):
         return 1
-    # A seed reads nothing, a delivery writes nothing, a tap reads a value of Q: none of them computes anything.
+    # Not a seed (reads nothing), a delivery (writes nothing) or a tap (reads a value of Q): these compute nothing.
     computes = bool(step.reads) and bool(step.writes) and step.reads[0].phase is Phase.RESPONSE
     return int(computes)

@@ -1,1 +1,1 @@
-"""Guarantees, measured: how a promise is measured, and the suites of the library."""
+"""How a promise is measured, and the suites that measure the library's promises."""

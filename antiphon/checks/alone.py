@@ -1,4 +1,4 @@
-"""One node of Q, played alone at the values that it was asked with: its outputs and its vector-Jacobian product."""
+"""One node of Q, computed on its own at the values of a round: its outputs and its vector-Jacobian product."""
 
 import copy
 from collections.abc import Collection, Iterator, Sequence
@@ -20,9 +20,10 @@ from antiphon.grammars.seeds import stream
 
 @final
 class Alone:
-    """A node of one round. Whatever else Q plays has no part in it, nor has another use of the same player.
+    """One node of one round, separate from the rest of Q and from other uses of the same player.
 
-    inputs: as the node was asked. parameters: of its player, those that may move; empty for an oracle or an operator.
+    inputs: the values that the node took in that round.
+    parameters: those of its player that are learned; empty for an oracle or an operator.
     """
 
     def __init__(self, round: Witnessed, node: Node) -> None:
@@ -39,10 +40,10 @@ class Alone:
         parameters: Sequence[Tensor] | None = None,
         mode: TorchFunctionMode | None = None,
     ) -> tuple[Tensor, ...]:
-        """What the node plays on these inputs, with these parameters in the place of its player's, if they are given.
+        """The node's outputs on these inputs. `parameters`, if given, replace the player's parameters.
 
-        The same random numbers are drawn each time, and what the module keeps is as before afterwards.
-        mode: entered while it plays.
+        Every call draws the same random numbers, and leaves the module's state unchanged.
+        mode: a context that is entered during the computation.
         """
         with self._standing_in(parameters):
             with mode or nullcontext():
@@ -51,17 +52,17 @@ class Alone:
             return found if parameters is None else tuple(each.detach().clone() for each in found)
 
     def by_hand(self, moving: Collection[int]) -> bool:
-        """Whether a backward of it, towards those of its inputs or its parameters, was not written by torch."""
+        """Whether some backward function towards the inputs `moving` or the parameters is not torch's own."""
         mode = ByHand()
         return mode.wrote(self.play(self._leaves(moving), mode=mode), self.parameters)
 
     def product(self, cotangents: Sequence[Tensor | None], moving: Collection[int] | None = None) -> list[Tensor]:
-        """The vector-Jacobian product by torch: one tensor for each input, then one for each parameter.
+        """The vector-Jacobian product, by torch: one tensor for each input, then one for each parameter.
 
-        moving: the inputs that it is asked of, where some have no derivative; the others are told zeros.
+        moving: indices of the inputs to differentiate; all by default. The other inputs get zeros.
         """
         leaves = self._leaves(range(len(self.inputs)) if moving is None else moving)
-        with self._standing_in(None):  # until the product is known: it may need a buffer as the query left it
+        with self._standing_in(None):  # around the product too: it may need a buffer as the query left it
             return self._product(self._played(leaves), leaves, cotangents)
 
     def _leaves(self, moving: Collection[int]) -> list[Tensor]:
@@ -96,8 +97,11 @@ class Alone:
 
     @contextmanager
     def _standing_in(self, parameters: Sequence[Tensor] | None) -> Iterator[None]:
-        """Numbers are put in the place of others and back again; torch's records of the round do not notice."""
-        module = nn.Module() if self._module is None else self._module  # some have a length, of zero or refused
+        """Replace the values of the parameters inside the context, and restore the module's state afterwards.
+
+        It writes through `.data`, so torch's autograd records of the round stay valid.
+        """
+        module = nn.Module() if self._module is None else self._module  # not `or`: a module may have a length of 0
         held = [*self.parameters, *module.buffers()]
         before, kept = [each.detach().clone() for each in held], attributes(module)
         further = [

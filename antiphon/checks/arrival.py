@@ -1,4 +1,4 @@
-"""Definition 8, measured: with small steps the players come to rest, and none of them can do better alone."""
+"""Measure Definition 8: with small steps the players come to rest, and no player can lower its loss alone."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,18 @@ from antiphon.grammars.oracle import State
 from antiphon.grammars.reference import compose
 
 TRIES = 25
-"""Iterations of L-BFGS that a player gets to do better alone."""
+"""Iterations of L-BFGS in which one player tries to lower its loss alone."""
 
 NUDGE = 1e-3
-"""How far beside its parameters a player tries once more, relative to one plus their size."""
+"""Size of the change of a parameter for the second start of L-BFGS, relative to 1 + |parameter|."""
 
 
 def measure_arrival(promise: Arrives, instance: Instance, players: Sequence[str]) -> list[Measured]:
-    """Per player the larger of what is left of the gradient of its loss, and its gain alone over its gain in play."""
+    """For each player the larger of two ratios: what remains of its gradient, and what it could still gain alone.
+
+    The first is the gradient's norm after learning over its norm before. The second is the further decrease of the
+    player's loss that L-BFGS finds, over the decrease that play achieved.
+    """
     states = instance.learned_by(None)
     if diverged := instance.diverged(states):
         return [Measured(player, math.nan, promise.tolerance, diverged, DIVERGED) for player in players]
@@ -49,7 +53,7 @@ def _arrival(
     detail = f"gradient {start:.2g} -> {rest:.2g}, loss {_loss(before, loss):.4g} -> {_loss(after, loss):.4g}, "
     detail += f"alone {alone:.2g} lower"
     idle = IDLE if start == rest == 0 and gain <= promise.tolerance else ""
-    value = left + gain if math.isnan(left + gain) else max(left, gain)  # a maximum would forget what is no number
+    value = left + gain if math.isnan(left + gain) else max(left, gain)  # max() may drop a NaN
     return Measured(player, value, promise.tolerance, player, detail, idle)
 
 
@@ -64,10 +68,10 @@ def _loss(rounds: Sequence[Witnessed], loss: PlayerLoss | None) -> float:
 def _gain_alone(
     instance: Instance, player: str, loss: PlayerLoss | None, states: States, rounds: Sequence[Witnessed]
 ) -> float:
-    """By how much L-BFGS brings the player's loss down on the same draws, everybody else held still.
+    """How far L-BFGS lowers the player's loss on the same draws, while all other players stay fixed.
 
-    It begins where the player is; and once more a little beside, if the gradient there leads farther away, as it does
-    at the top of a hill. (Elsewhere it need not: what a loss holds fixed moves along with the parameters.)
+    It starts at the player's parameters. It starts again a little beside them if the descent there leads farther away,
+    as at the top of a hill. (Elsewhere it need not: what a loss holds fixed moves along with the parameters.)
     """
     alone = _Alone(instance, player, loss, states, rounds)
     gain = alone.descended(alone.resting)
@@ -81,7 +85,7 @@ def _gain_alone(
 
 @final
 class _Alone:
-    """One player's loss, as a function of its own parameters alone."""
+    """One player's loss as a function of its own parameters."""
 
     def __init__(
         self,
@@ -97,13 +101,13 @@ class _Alone:
         self.resting = [saved[name] for name in self._names]
 
     def beside(self) -> list[Tensor]:
-        """The parameters, a little off."""
+        """The parameters with a small random change."""
         generator = torch.Generator().manual_seed(self._instance.seed)
         draws = [torch.randn(each.shape, generator=generator, dtype=each.dtype) for each in self.resting]
         return [each + NUDGE * (1 + each.abs()) * step for each, step in zip(self.resting, draws, strict=True)]
 
     def gradient(self, parameters: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The loss at these parameters, and its gradient there: means over the rounds."""
+        """The loss at these parameters and its gradient; both are means over the rounds."""
         state: State = self._states[self._player]
         own = {**state["parameters"], **dict(zip(self._names, parameters, strict=True))}
         moved = {**self._states, self._player: {**state, "parameters": own}}
@@ -117,7 +121,7 @@ class _Alone:
         return total, gradients
 
     def descended(self, start: Sequence[Tensor]) -> float:
-        """How far below the loss at rest L-BFGS comes from `start`, at least 0. What is no number stays none."""
+        """How far below the loss at rest L-BFGS comes from `start`: at least 0, or NaN if a loss is NaN."""
         moving = [each.clone().requires_grad_() for each in start]
         optimizer = torch.optim.LBFGS(moving, max_iter=TRIES, line_search_fn="strong_wolfe")
         rest = best = float(self.gradient(self.resting)[0])

@@ -1,4 +1,4 @@
-"""Which backward functions torch did not write: those alone need a second reference beside torch's own."""
+"""Find backward functions that torch did not write: only those need a second reference beside torch's derivative."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, final
@@ -11,12 +11,12 @@ from torch.overrides import TorchFunctionMode
 
 _HOOKS = {"register_hook", "register_prehook", "register_post_accumulate_grad_hook"}
 _OF_TORCH = "torch.distributions."
-"""Functions with a backward in Python that torch itself wrote and tests. Its others call what a user wrote."""
+"""Module of autograd functions that torch wrote and tests itself. Torch's other ones call a user's code."""
 
 
 @final
 class ByHand(TorchFunctionMode):
-    """While it is entered, functions that may change a gradient on its way back are noticed."""
+    """While it is entered, it notices hooks that may change a gradient."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,14 +28,16 @@ class ByHand(TorchFunctionMode):
         types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # Any: as torch's protocol has it
+    ) -> Any:  # Any: torch's protocol
         packed = torch._C._autograd._top_saved_tensors_default_hooks(True)  # pyright: ignore - no public name
         self._hooked |= packed is not None or getattr(func, "__name__", "") in _HOOKS
         return func(*args, **(kwargs or {}))
 
     def wrote(self, outputs: Iterable[Tensor], leaves: Iterable[Tensor]) -> bool:
-        """Whether a backward between the outputs and the leaves was written by hand: a `torch.autograd.Function`, a
-        custom operator, a hook of a tensor, of a module or of saved tensors."""
+        """Whether a backward function between the outputs and the leaves was written by hand.
+
+        That is a `torch.autograd.Function`, a custom operator, or a hook of a tensor, of a module or of saved tensors.
+        """
         hooked = any(each._backward_hooks for each in leaves)  # pyright: ignore[reportPrivateUsage]
         return self._hooked or hooked or any(map(_by_hand, _nodes(outputs)))
 

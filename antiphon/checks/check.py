@@ -1,4 +1,4 @@
-"""Checking a grammar: every promise, on every instance of every family; every study."""
+"""Check a grammar: every promise on every instance of every family, and every study."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,21 +18,29 @@ from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 
 OWN_INSTANCES = 10
-"""Instances that are made of a user's own grammar."""
+"""Number of instances that are made of a user's own grammar."""
 
 
 @typed
 def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN_INSTANCES) -> Report:
-    """Measure what one grammar promises, on instances that differ in the run's seed."""
+    """Measure what one grammar promises, on instances that differ only in the seed of the run.
+
+    seed: of the first instance; the others count on from it.
+    instances: how many.
+    Raises GrammarError if the grammar promises nothing or cannot be measured.
+    """
     began = time.perf_counter()
     rows = check_suite(Suite(grammar.name, (Case("", lambda _: grammar, instances),)), seed)
     return Report(rows, time.perf_counter() - began)
 
 
 def check_suite(suite: Suite, seed: int = 0, instances: int | None = None) -> tuple[Row, ...]:
-    """Every case and every study of a suite, from `seed` on."""
+    """Measure every case and every study of a suite.
+
+    seed: of the first instance. instances: for each case, in place of its own number.
+    """
     cases = [replace(case, instances=instances) if instances else case for case in suite.cases]
-    with ProcessState.here().entered():  # gradients are recorded, whatever the caller has switched off
+    with ProcessState.here().entered():  # so that gradients are recorded even if the caller disabled them
         rows = [row for case in cases for row in _check_case(suite.grammar, case, seed)]
         return (*rows, *(row for study in suite.studies for row in _check_study(suite.grammar, study, seed)))
 
@@ -61,7 +69,7 @@ def _measured(instance: Instance) -> Iterable[tuple[tuple[str, str], Sequence[Me
         except AntiphonError as error:
             error.add_note(f"while measuring {_what(promise)!r} of {instance.grammar.name!r}, seed {instance.seed}")
             raise
-        except FOREIGN as error:  # what a promise refers to may be a user's function, and raise anything
+        except FOREIGN as error:  # a promise may refer to a user's function, which may raise anything
             raise GrammarError(
                 f"{_what(promise)!r} of grammar {instance.grammar.name!r} cannot be measured with seed "
                 f"{instance.seed}: {type(error).__name__}: {error}. Expected functions of the values that Q plays, "

@@ -1,10 +1,10 @@
-"""A second reference: derivatives by central differences of values, which share no backward function with R.
+"""A second reference: derivatives by central differences of values, which use no backward function.
 
-R and the reference by torch ask the same operators for their vector-Jacobian products. A backward that a user wrote (a
-`torch.autograd.Function`, a hook) and that is wrong would be wrong in both. So each operator that has one is compared,
-alone and at the values of a round, with differences of what it plays. What torch itself differentiates is not: there
-torch's derivative is the one that is meant, whatever it holds fixed. The chain of operators is torch's in the reference
-and R's in the response, and these two are compared elsewhere.
+R and the reference by torch use the same vector-Jacobian products of the same operators. If a user wrote a backward (a
+`torch.autograd.Function`, a hook) and it is wrong, it is wrong in both. So each operator with such a backward is
+compared, alone and at the values of a round, with differences of its outputs. Other operators are not compared: there
+torch's derivative is by definition the right one, whatever it holds fixed. How operators are chained (by torch in the
+reference, by R in the response) is compared elsewhere.
 """
 
 import functools
@@ -28,27 +28,28 @@ from antiphon.grammars.query import Kind, Node, Port
 from antiphon.grammars.seeds import stream
 
 STEPS = (1e-5, 1e-6, 1e-7)
-"""Of the size of the numbers that are moved. A smaller one is tried where a kink lies within a larger one."""
+"""Step sizes, relative to the numbers that are moved. A smaller one helps where a kink lies within a larger one."""
 
 AGREED = 1e-5
-"""Of the sum of absolute terms: how far a product and a difference may be apart."""
+"""Largest disagreement of a product and a difference that counts as equal, relative to the sum of absolute terms."""
 
 SMOOTH = 0.1
-"""Of the disagreement: where one-sided or halved steps differ by more, it may be a kink and proves nothing."""
+"""Part of the disagreement. Where one-sided or halved steps differ by more, it may be a kink, and proves nothing."""
 
 EPSILON = torch.finfo(torch.float64).eps
 
 Play = Callable[[Sequence[Tensor], Held | None], Sequence[Tensor]]
-"""Outputs of a function at moved places (inputs, then parameters), with what it is to hold fixed."""
+"""A function's outputs at changed inputs and parameters (in this order); `Held` replays what it holds fixed."""
 
 
 @final
 @dataclass(frozen=True)
 class Compared:
-    """How a function's product with a cotangent compares with differences.
+    """Result of comparing a function's vector-Jacobian product with differences.
 
-    wrong: by place (input, then parameter) the relative disagreement. factor: of the product to the difference, where
-    it is wrong. note: what else is to be said of it; empty where torch wrote its backward.
+    wrong: the relative disagreement, by index (inputs, then parameters).
+    factor: the product over the difference, where they disagree.
+    note: a remark for the report; empty if torch wrote the backward.
     """
 
     wrong: Mapping[int, float]
@@ -61,7 +62,7 @@ RIGHT = Compared({}, note=f"agrees with differences of its values to {AGREED:g}"
 
 @final
 class Differences:
-    """All operators of some rounds, each compared once."""
+    """Comparisons of all operators of some rounds; each operator is compared once."""
 
     def __init__(self, rounds: Iterable[Witnessed]) -> None:
         self._rounds = list(rounds)
@@ -75,8 +76,11 @@ class Differences:
         self._before: dict[PlayerLoss | None, set[str]] = {}
 
     def wrong(self, player: str, loss: PlayerLoss | None) -> tuple[str, float, str] | None:
-        """(the operator, by how much it is wrong, how, in words) of one whose derivative is not the derivative of its
-        values, if there is one on the player's way to its loss."""
+        """The first operator on the player's way to its loss whose derivative is not the derivative of its values.
+
+        Returns (its name, the relative disagreement, a description in words), or None. The name of the promised loss is
+        "".
+        """
         for node, compared in self._way(player, loss):
             if compared.wrong:
                 return f"{node}", max(compared.wrong.values()), _told(f"{node!r}", compared)
@@ -85,14 +89,14 @@ class Differences:
         return None
 
     def notes(self, player: str, loss: PlayerLoss | None) -> list[str]:
-        """Of each backward on the player's way that was written by hand: how it compares."""
+        """How each hand-written backward on the player's way to its loss compares with differences: one text each."""
         found = [(repr(node), each.note) for node, each in self._way(player, loss)]
         if loss is not None and loss != UNKNOWN:
             found.append(("the promised loss", self._loss(loss).note))
         return [f"the backward of {who}, written by hand, {note}" for who, note in found if note]
 
     def _way(self, player: str, loss: PlayerLoss | None) -> Iterable[tuple[str, Compared]]:
-        """Of the operators on a player's way to its loss, those of which there is something to say."""
+        """The operators on a player's way to its loss that disagree or have a note, with the comparison of each."""
         for node, compared in self._told:
             if node.name not in self._above(loss):
                 continue
@@ -110,7 +114,7 @@ class Differences:
         return [each for each in self._nodes.values() if each[1].wrong or each[1].note]
 
     def _players_above(self, node: Node) -> list[frozenset[str]]:
-        """Of each input of the node, the players who stand behind it."""
+        """For each input of the node, the players that it depends on."""
         if node.name not in self._behind:
             query = self._rounds[0].composed.grammar.query
             self._behind[node.name] = [query.players_above(port) for port in node.inputs]
@@ -147,7 +151,7 @@ def _above(by_name: Mapping[str, Node], ends: Iterable[Port]) -> set[str]:
 
 
 def _derived(round: Witnessed, node: Node) -> bool:
-    """Whether a gradient may pass the node: not a clone, not a black box, not what depends on no player."""
+    """Whether a gradient may pass the node: not a clone, not a black box, and it depends on a player."""
     values, query = round.composed.values, round.composed.grammar.query
     if node.kind is Kind.CLONE or query.box_of(node) is Box.BLACK:
         return False
@@ -232,7 +236,7 @@ def _compare(
         return RIGHT
     each = {index: _difference(ask, held, places, {index: arms[index]}, cotangents, base, told) for index in moving}
     wrong = {index: found.error for index, found in each.items() if found.differs}
-    if wrong:  # along one direction the two sides of a kink may look alike
+    if wrong:  # along one direction a kink may look smooth
         other = {index: _arm(places[index], draw) for index in wrong}
         once_more = (_difference(play, held, places, {index: other[index]}, cotangents, base, told) for index in wrong)
         if not all(found.differs for found in once_more):
@@ -251,8 +255,12 @@ def _unknown(why: str) -> Compared:
 @final
 @dataclass(frozen=True)
 class _Difference:
-    """error: of the sum of absolute terms. doubt: by how much other steps say something else, likewise. noise: what
-    rounding can add to the difference."""
+    """A product beside a difference along one direction.
+
+    error: their disagreement, relative to the sum of absolute terms.
+    doubt: how far other steps differ, on the same scale.
+    noise: what rounding can add to the difference.
+    """
 
     product: float
     difference: float
@@ -278,7 +286,7 @@ def _difference(
     base: Sequence[Tensor],
     told: Sequence[Tensor],
 ) -> _Difference:
-    """The product of the cotangents with the derivative along `arms`, by torch and by differences (Richardson)."""
+    """Compare the product along `arms`, by torch, with differences (Richardson extrapolation over two steps)."""
 
     def at(step: float) -> list[Tensor]:
         moved = [each + step * arms[index] if index in arms else each for index, each in enumerate(places)]
@@ -304,8 +312,10 @@ def _difference(
 
 
 def _confirmed(found: Sequence[_Difference]) -> bool:
-    """Whether two steps one after the other find the product wrong, with the same slope: one alone may be too long for
-    a function that bends within it, and two that are find different slopes, both small beside the product."""
+    """Whether the last two steps both find the product wrong, and find the same slope.
+
+    A single step may be too long for a function that curves within it. Two such steps give different slopes.
+    """
     if len(found) < 2 or not all(each.differs for each in found[-2:]):
         return False
     one, two = found[-2:]
@@ -325,13 +335,13 @@ def _less(ahead: Sequence[Tensor], behind: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _recorded(values: Sequence[Tensor], moving: Collection[int]) -> list[Tensor]:
-    """As an operator is asked: torch records what moves, so that what is held fixed is met in the same places."""
+    """Copies of the values with `requires_grad` as in a round, so that an operator holds the same values fixed."""
     floats = [each.is_floating_point() or each.is_complex() for each in values]
     return [each.clone().requires_grad_(index in moving and floats[index]) for index, each in enumerate(values)]
 
 
 def _arm(value: Tensor, draw: torch.Generator) -> Tensor:
-    """A direction: each number moves in proportion to itself, so that a zero behind a rectifier stays at its kink."""
+    """A random direction, each number scaled by the number that it moves: a zero at a rectifier's kink stays zero."""
     drawn = torch.randn(value.shape, generator=draw, dtype=value.dtype)
     if value.ndim > 1 and value.shape[-1] == value.shape[-2] and torch.equal(value, value.mT):
         drawn = (drawn + drawn.mT) / 2  # a function of symmetric matrices may read one triangle

@@ -1,4 +1,4 @@
-"""Maps of R are fixed functions of messages: asked again, made anew, they tell the same."""
+"""Check that maps of R are fixed functions of their messages: made anew, they return the same."""
 
 import torch
 
@@ -11,8 +11,11 @@ from antiphon.grammars.seeds import at_round, begin_streams, forked, stream
 
 
 def remembering(round: Witnessed, player: str) -> str:
-    """The first map that a player hears of and that tells something else when it is asked again, made anew, with the
-    same messages and the same draws: it keeps something from round to round. Empty where there is none."""
+    """The first map above a player's delivery that returns something else when it is made anew and called again.
+
+    The second call gets the same messages and random draws, so a difference means that the map keeps a state between
+    rounds. Returns the name of the map, "" if there is none.
+    """
     response = round.composed.grammar.response
     heard = response.ancestors(f"deliver {player}")
     maps = (node for node in response.nodes if isinstance(node, Map) and node.name in heard)
@@ -25,6 +28,6 @@ def _tells_the_same(round: Witnessed, node: Map) -> bool:
     if told is None:
         return True
     with forked(), torch.no_grad():
-        begin_streams(at_round(stream(round.seed, "response", node.name), round.number))  # as in a run
+        begin_streams(at_round(stream(round.seed, "response", node.name), round.number))  # the same draws as in a run
         again = make_operator(node.operation)(*(round.messages[port] for port in node.inputs))
     return torch.allclose(told, again, rtol=1e-6, atol=0.0, equal_nan=True)

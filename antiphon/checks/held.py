@@ -1,4 +1,4 @@
-"""What a function of tensors holds fixed (detach, no_grad), so that differences of its values hold it fixed too."""
+"""Record what a function of tensors holds constant (detach, no_grad), so that differences hold it constant too."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,18 +10,20 @@ from torch.overrides import TorchFunctionMode
 
 _CUTS = {torch.detach, Tensor.detach, Tensor.data.__get__, torch.autograd.grad}  # type: ignore[attr-defined]
 _APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
-_SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - what no_grad calls, and a mode sees
+_SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - no_grad calls it, which a mode can observe
 
 
 @final
 class Held(TorchFunctionMode):
-    """While it is entered, values that torch takes for constants are noted; or, once noted, played again in order.
+    """While it is entered, values that torch treats as constants are recorded, or replayed in order from a record.
 
-    A derivative by differences is of the function that torch differentiates only if both hold the same values fixed.
-    What a `torch.autograd.Function` cuts in its forward is not held: its backward is to be the derivative all the same.
+    Differences and torch give the same derivative only if both hold the same values constant. A cut inside the forward
+    of a `torch.autograd.Function` is not recorded: its backward should be the derivative nevertheless.
+
+    kept: the record to replay; None to record.
     """
 
-    def __init__(self, kept: Sequence[Any] | None = None) -> None:  # Any: what a function of torch returns
+    def __init__(self, kept: Sequence[Any] | None = None) -> None:  # Any: results of torch's functions
         super().__init__()
         self.kept: list[Any] = []
         self._again = None if kept is None else iter(kept)
@@ -33,7 +35,7 @@ class Held(TorchFunctionMode):
         types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # Any: as torch's protocol has it
+    ) -> Any:  # Any: torch's protocol
         keywords = kwargs or {}
         if func is _SWITCH:
             self._off = self._off if _in_forward() else not args[0]
@@ -49,7 +51,7 @@ class Held(TorchFunctionMode):
 
 
 def _in_forward() -> bool:
-    """Whether the forward of a `torch.autograd.Function` is being computed: torch itself records nothing there."""
+    """Whether a `torch.autograd.Function` is computing its forward, where torch records no gradient."""
     frame = sys._getframe()  # pyright: ignore[reportPrivateUsage]
     while frame is not None and frame.f_code is not _APPLY:
         frame = frame.f_back
@@ -64,8 +66,8 @@ def _copied(value: Any) -> Any:  # Any: as above
 
 def _written(
     value: Any, func: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]
-) -> Any:  # Any: ditto
-    """A function that writes into its argument does so again."""
+) -> Any:  # Any: as above
+    """The recorded value; if the function writes into an argument, the value is written there again."""
     name = getattr(func, "__name__", "")
     place = keywords.get("out", args[0] if name.endswith("_") and not name.endswith("__") and args else None)
     if isinstance(place, Tensor) and isinstance(value, Tensor):

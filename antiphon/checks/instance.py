@@ -1,4 +1,4 @@
-"""One grammar with one seed, in float64: what it plays is played once, however many promises are measured on it."""
+"""One grammar with one seed, in float64. Its rounds are played once for all promises."""
 
 import functools
 import math
@@ -37,14 +37,16 @@ from antiphon.grammars.types import dtype_name
 
 @final
 class Instance:
-    """A grammar to be measured, in float64 where that can be. seed: of the run, its parameters and its oracles' draws.
+    """A grammar to be measured, in float64 if possible.
 
-    grammar: as it is played. places: where promises of single rounds are measured. rounding: how far figures may be
-    off besides, relative; 0 in float64.
+    seed: of the run, hence of parameters and oracles' draws.
+    grammar: as it is played.
+    places: where promises about single rounds are measured.
+    rounding: additional relative tolerance; 0 in float64.
     """
 
     def __init__(self, grammar: Grammar, seed: int, learning: Learning, promoted: bool = True) -> None:
-        """promoted: whether to float64; else it is played as it is declared, at the start alone."""
+        """promoted: whether to play in float64. If not, it is played as declared, and only at the start."""
         self.seed, self.learning, self._declared = seed, learning, grammar
         self.rounding, self._remark = 0.0, ""
         if not promoted:
@@ -54,7 +56,7 @@ class Instance:
         try:
             with in_double():
                 self._play(in_float64(grammar))
-        except FOREIGN as error:  # a user's function of messages may refuse float64, and raise anything
+        except FOREIGN as error:  # a user's map may refuse float64, and raise anything
             self._play_as_declared(error)
 
     @property
@@ -63,7 +65,7 @@ class Instance:
         return tuple(player.name for player in self.grammar.query.players)
 
     def measured(self, promise: Promise, measure: Callable[[Promise], list[Measured]]) -> list[Measured]:
-        """Measure a promise in float64. If that raises, or no gradient is finite there, in the declared precision.
+        """Measure a promise in float64, or in the declared precision if that raises or gives no finite gradient.
 
         In the declared precision the tolerance is looser (half of the digits), and each figure says so.
         """
@@ -84,7 +86,10 @@ class Instance:
 
     @functools.cached_property
     def as_declared(self) -> "Instance | None":
-        """The same in its own precision, where that may tell something else: where R has maps that a user wrote."""
+        """The same instance in its declared precision; None unless R has maps that a user wrote.
+
+        Such maps may return something else in another precision.
+        """
         maps = [each for each in self.grammar.response.nodes if isinstance(each, Map)]
         if self.rounding or all(is_of_antiphon(each.operation) for each in maps):
             return None
@@ -110,7 +115,7 @@ class Instance:
         return found if found.skipped else replace(found, detail=detail)
 
     def rounds(self, count: int = 1) -> list[Witnessed]:
-        """The first rounds of a run in which nobody moves and all hear something."""
+        """The first `count` rounds in which every player receives a response. No player moves."""
         found = [each for each in self._rounds if each.told.keys() == {*self.players}]
         if len(found) < count:
             self._rounds = all_until(self.grammar, self.seed, count=count)
@@ -118,25 +123,25 @@ class Instance:
         return found[:count]
 
     def drawn(self, count: int) -> list[list[Witnessed]]:
-        """The rounds until all have heard something that often, those of a kind together."""
+        """The rounds up to the `count`-th one in which every player receives a response, grouped by kind."""
         last = self.rounds(count)[-1].number
         return by_kind(each for each in self._rounds if each.number <= last)
 
     def kinds_of_rounds(self) -> list[Witnessed]:
-        """The first round of each kind: where passes rest, not the same is told in all rounds."""
+        """The first round of each kind. Two rounds are of one kind if the same messages of R are sent in both."""
         if not self._rests:
             return self.rounds()
         self._kinds = self._kinds or kinds_of_rounds(self.grammar, self.seed)
         return self._kinds
 
     def kinds_from(self, states: States, first: int) -> list[Witnessed]:
-        """The same from these states and that round on."""
+        """The first round of each kind when play starts from `states` at the round `first`."""
         if self._rests:
             return kinds_of_rounds(self.grammar, self.seed, states, first)
         return witnessed(self.grammar, self.seed, states, first)
 
     def kinds_after(self, rounds: int) -> list[Witnessed]:
-        """The same after so many rounds of a run in which everybody moves, and goes on to move."""
+        """The first round of each kind after `rounds` rounds in which all players move; they continue to move."""
         agents = moving_all(self.grammar, self.learning.all_agents)
         witnessing = kinds_of_rounds if self._rests else witnessed
         return witnessing(self.grammar, self.seed, first=rounds, agents=agents)
@@ -146,31 +151,31 @@ class Instance:
         return any(each.cadence != Cadence() for each in self.grammar.query.passes)
 
     def learned_by(self, players: frozenset[str] | None) -> States:
-        """Everyone's state after `players` (all by default) have learned and the others held still."""
+        """All states after `players` (all by default) have learned while the others stayed fixed."""
         if players not in self._learned:
             agents, rounds = self.learning.all_agents, self.learning.rounds
             self._learned[players] = learned(self.grammar, self.seed, agents, rounds, players)
         return self._learned[players]
 
     def diverged(self, states: States) -> str:
-        """The first player who has a parameter that is no finite number and began as one; empty if nobody has."""
+        """The first player with a parameter that is not finite now but was at the start; "" if there is none."""
         began = self.kinds_of_rounds()[0].before
         return next((name for name in self.players if not _finite(states[name], began[name])), "")
 
     def rounds_after(self, states: States, count: int = 1) -> list[Witnessed]:
-        """Rounds in which nobody moves any more, from these states on."""
+        """Rounds that start from `states`, after learning. No player moves."""
         return witnessed(self.grammar, self.seed, states, self.learning.rounds, count)
 
 
 def _finite_somewhere(found: list[Measured]) -> list[Measured]:
-    """The figures. Raises ArithmeticError if no player has a finite gradient: -1.8e308 is infinity in float32."""
+    """The figures. Raises ArithmeticError if no player has a finite gradient: -1.8e308 becomes infinite in float32."""
     if all(each.skipped == NOT_FINITE for each in found):
         raise ArithmeticError(NOT_FINITE)
     return found
 
 
 def _floats(grammar: Grammar) -> set[torch.dtype]:
-    """The dtypes of all that is played and learned, as far as they are inexact."""
+    """The floating-point and complex dtypes of all values and parameters."""
     found = {each.dtype for node in grammar.query.nodes for each in node.outputs}
     found |= {each.dtype for player in grammar.query.players for each in player.parameters}
     return {dtype for dtype in found if dtype.is_floating_point or dtype.is_complex}
@@ -182,10 +187,10 @@ def _finite(state: State, began: State) -> bool:
 
 
 def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:
-    """The reference gradient of a player's loss, one vector over all of its parameters."""
+    """The reference gradient of a player's loss: one vector over all of its parameters."""
     return flattened(composed.gradient(player, loss))
 
 
 def flattened(tensors: Sequence[Tensor]) -> Tensor:
-    """One vector of all numbers, in order."""
+    """All numbers of the tensors in order, as one vector."""
     return torch.cat([each.reshape(-1) for each in tensors])

@@ -1,4 +1,4 @@
-"""Where a response goes wrong: the node of R that is told what is right, and tells what is wrong."""
+"""Find where a response goes wrong: the node of R whose inputs are right and whose output is wrong."""
 
 import functools
 import math
@@ -19,17 +19,20 @@ from antiphon.grammars.query import Node, Port
 from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Tap
 
 MAPS = 50
-"""How many maps of R are tried out, whether the response would be right without them."""
+"""Largest number of maps of R for which it is tried whether the response would be right without them."""
 
 LARGE = 400
-"""Nodes of R, above which maps are not tried out: it takes the square of their number."""
+"""Above this number of nodes of R maps are not tried out, since the cost is quadratic."""
 
 Sources = Sequence[tuple[Node, int]]
-"""Nodes of Q, and which of their inputs or their parameters: what adds up to a message."""
+"""Nodes of Q, each with the index of an input or PARAMETERS: the products that add up to a message."""
 
 
 class Step(NamedTuple):
-    """A message that is wrong where `user` takes it. times: by how much maps further down multiply what it tells."""
+    """A message that is wrong where `user` takes it.
+
+    times: `expected` over the message's own true value: 1, divided by the factor of each map that the walk has passed.
+    """
 
     message: Port
     expected: Tensor
@@ -39,18 +42,18 @@ class Step(NamedTuple):
 
 
 def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
-    """(the node of R at which a response to `player` goes wrong, how, in words).
+    """Find the node of R at which a response to `player` goes wrong. Returns (its name, a description in words).
 
-    Walks from the delivery upstream, as long as a message is wrong. Each message has its own truth, use by use: what
-    arrives at an operator is the gradient of the player's loss in its output; what its `*` tells of an input or of its
-    parameters is the product of that one use alone. So a player that is used twice is told apart by use.
+    It walks upstream from the delivery, as long as messages are wrong. Each message has a true value of its own. At an
+    operator's output it is the gradient of the player's loss in that output. For an output of `*` it is the product of
+    that single use with the true gradient, so several uses of one player are told apart.
     """
     delivery = next(each for each in round.composed.grammar.response.deliveries if each.player == player)
     gradient = flat_gradient(round.composed, player, loss)
     asked = [(node, PARAMETERS) for node in round.composed.grammar.query.nodes if node.owner == player]
     walk = _walk(round, loss)
     operator, detail = walk.blame(Step(delivery.message, gradient, delivery.name, asked))
-    # Where R is no chain rule there are messages without a truth of their own, and the walk goes past them.
+    # Where R is not the chain rule, some messages have no true value of their own, and the walk passes them.
     large = len(round.composed.grammar.response.nodes) > LARGE
     aside = "" if large or walk.passes(operator) else walk.too_much(delivery.message, gradient)
     return (aside, f"without {aside!r} what is told to {player!r} would be right") if aside else (operator, detail)
@@ -58,13 +61,13 @@ def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str,
 
 @functools.lru_cache(maxsize=4)
 def _walk(round: Witnessed, loss: PlayerLoss | None) -> "_Walk":
-    """One for all players of a loss: where many are told what is wrong, they have most of the way in common."""
+    """One walk for all players of a loss: they share most of the way."""
     return _Walk(round, loss)
 
 
 @final
 class _Walk:
-    """One search, for one loss."""
+    """The search for the wrong nodes of one round and one loss."""
 
     def __init__(self, round: Witnessed, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
@@ -72,7 +75,7 @@ class _Walk:
         self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
 
     def blame(self, step: Step) -> tuple[str, str]:
-        """Where it goes wrong, and how."""
+        """Find the node at which the message of `step` goes wrong. Returns (its name, a description in words)."""
         passed: list[Step] = []
         while True:
             passed.append(step)
@@ -84,13 +87,13 @@ class _Walk:
             step = found
 
     def _here(self, step: Step) -> tuple[str, str] | Step:
-        """Where it goes wrong, and how; or a message further up that is wrong."""
+        """Either the result (node of R, description), or the next wrong message upstream."""
         message, expected, user, sources, times = step
         node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
         relation, meant = _compare(told, expected), self._meaning(message)
         if strange := misled(self._grammar, message.node) or misled(self._grammar, user):
             return strange
-        if meant is not None and not _same(times * meant, expected):  # even if it were right it would be wrong here
+        if meant is not None and not _same(times * meant, expected):  # even its true value would be wrong for this user
             if [(each.name, index) for each, index in sources] == [(getattr(node, "of", ""), message.index)]:
                 return node.name, f"asked alone, {node.name!r} tells what is {relation}"
             return user, f"what arrives at {user!r} is {relation}{self._lacking(user, sources)}"
@@ -103,9 +106,12 @@ class _Walk:
         return node.name, f"{right}what it tells is {relation}"
 
     def _either(self, aside: Map, step: Step) -> tuple[str, str]:
-        """The map without which a message would be right; or, where it multiplies by a number, what is wrong before it
-        if it belongs there: if all who hear of that are told what is wrong. Of two maps that undo each other, and
-        that the same players hear of, nobody can say which does not belong there: the nearer one is blamed."""
+        """Blame the map `aside`, without which a message would be right, or a node upstream of it.
+
+        A map that multiplies by a number may belong there: then a node upstream is wrong by the same factor. That node
+        is blamed if it leads to more wrong players than the map does (see `_wrongly_told`). If two maps undo each other
+        and lead to the same players, the one nearer to the delivery is blamed.
+        """
         changed, before = self._round.messages[Port(aside.name)], self._round.messages[aside.inputs[0]]
         itself = (
             aside.name,
@@ -114,19 +120,19 @@ class _Walk:
         factor = _multiple(changed, before)
         if not factor or _same(changed, before):
             return itself
-        # What is told is right without it, so before it stands `1 / factor` times what should.
+        # The message is right without the map. If the map belongs there, its input is `factor` times the right one.
         other = self.blame(Step(aside.inputs[0], before / factor, aside.name, (), step.times / factor))
         return other if self._wrongly_told(other[0]) > self._wrongly_told(aside.name) else itself
 
     def _wrongly_told(self, name: str) -> int:
-        """How many players hear something of that node of R and are told what is wrong; -1 if one is told right."""
+        """How many players receive wrong responses that depend on this node of R; -1 if one receives a right one."""
         response = self._grammar.response
         wrong = [each for player, each in self._wrong.items() if name in response.ancestors(f"deliver {player}")]
         return sum(wrong) if all(wrong) else -1
 
     @functools.cached_property
     def _wrong(self) -> dict[str, bool]:
-        """Whether a player is told something else than the gradient of its own loss, if that is known."""
+        """For each player whose loss is known: whether its response differs from the gradient of that loss."""
         composed, guarantee = self._round.composed, self._grammar.guarantee
         losses = {player: guarantee.loss_of(player) for player in self._round.told}
         known = [player for player, loss in losses.items() if loss != UNKNOWN and composed.plays(loss)]
@@ -134,7 +140,7 @@ class _Walk:
         return {player: not _same(self._round.told[player], truth[player]) for player in known}
 
     def too_much(self, message: Port, expected: Tensor) -> str:
-        """The first map of R, if there is one, without which the message would be right."""
+        """The first map of R without which the message would be right; "" if there is none."""
         response = self._grammar.response
         above = response.ancestors(message.node)
         maps = [each for each in response.nodes if isinstance(each, Map) and each.name in above]
@@ -143,7 +149,7 @@ class _Walk:
         return next((each.name for each in without), "")
 
     def passes(self, name: str) -> bool:
-        """Whether that node of R is a map that makes one message of one other of its shape."""
+        """Whether this node of R is a map with one message as its input, of the same shape as its output."""
         node = self._grammar.response.by_name[name]
         if not isinstance(node, Map):
             return False
@@ -152,7 +158,7 @@ class _Walk:
         return told is not None and len(taken) == 1 and taken[0] is not None and taken[0].shape == told.shape
 
     def _retold(self, message: Port, without: Map, known: dict[Port, Tensor]) -> Tensor:
-        """The message, had `without` passed on what it takes as it is."""
+        """The message as it would be if the map `without` returned its input unchanged."""
         if message not in known:
             if message.node == without.name:
                 known[message] = self._round.messages[without.inputs[0]]
@@ -164,7 +170,7 @@ class _Walk:
         return known[message]
 
     def _repairing(self, message: Port, expected: Tensor) -> Map | None:
-        """The map among the inputs without which the message would be right, if there is one."""
+        """The map, among the inputs, without which the message would be right; None if there is none."""
         by_name, told = self._grammar.response.by_name, self._round.messages
         for each in self._inputs(message):
             match by_name[each.node]:
@@ -176,7 +182,7 @@ class _Walk:
         return None
 
     def _wrong_input(self, step: Step) -> Step | None:
-        """The first input that is wrong, if the message were right if its inputs were."""
+        """The first wrong input, provided that the message would be right if all inputs were; else None."""
         node, meant = self._grammar.response.by_name[step.message.node], self._meant_inputs(step.message, step.times)
         wrong = [each for each in meant if not _same(self._round.messages[each], meant[each])]
         if not wrong or not _same(self._told_with(step.message, meant), step.expected):
@@ -187,7 +193,10 @@ class _Walk:
         return Step(wrong[0], meant[wrong[0]], node.name, sources, step.times)
 
     def _before(self, step: Step) -> Step | None:
-        """What a map takes that multiplies by a number, if the map may belong there: if what it takes is not right."""
+        """The input of a map that multiplies by a number, unless that input is known to be right.
+
+        The map may belong there, so the search goes on upstream of it.
+        """
         node = self._grammar.response.by_name[step.message.node]
         if not self.passes(node.name):
             return None
@@ -199,7 +208,7 @@ class _Walk:
         return Step(taken, step.expected / factor, node.name, (), step.times / factor)
 
     def _rest_of_a_sum(self, message: Port, expected: Tensor) -> Step | None:
-        """The one part of a sum that is not known to be right, and what it should be: what the others leave of it."""
+        """The only summand whose true value is unknown, with its expected value: the expected sum minus the others."""
         node, parts = self._grammar.response.by_name[message.node], self._inputs(message)
         if not isinstance(node, Map) or not _adds(node) or len(parts) < 2:
             return None
@@ -214,7 +223,7 @@ class _Walk:
         return [each for each in node.inputs if each in self._round.messages]
 
     def _meant_inputs(self, message: Port, times: float) -> dict[Port, Tensor]:
-        """What each input should be, of those of which it is known."""
+        """The true value of each input for which it is known."""
         node = self._grammar.response.by_name[message.node]
         if not isinstance(node, Product):
             known = {each: self._meaning(each, through=True) for each in self._inputs(message)}
@@ -225,19 +234,19 @@ class _Walk:
         return {each: _scaled(self._totals[port], times) for each, port in known.items()}
 
     def _told_with(self, message: Port, other: Mapping[Port, Tensor]) -> Tensor:
-        """The message, had its node been told `other` in the place of some of its inputs."""
+        """The message as its node would compute it if `other` replaced some of its inputs."""
         node, told = self._grammar.response.by_name[message.node], {**self._round.messages, **other}
         if isinstance(node, Product):
             cotangents = [told.get(each) if each is not None else None for each in node.cotangents]
             of = self._grammar.query.by_name[node.of]
             return _part(of, message.index, Alone(self._round, of).product(cotangents))
-        assert isinstance(node, Map)  # nothing else takes messages and tells one
+        assert isinstance(node, Map)  # no other kind of node makes a message of messages
         return make_operator(node.operation)(*(told[each] for each in self._inputs(message)))
 
     def _meaning(self, message: Port, through: bool = False) -> Tensor | None:
-        """The truth of a message by itself; None where it has none, as what a map of R's own makes of others.
+        """The true value of a message; None if it has none, such as the output of a map that is not a sum.
 
-        through: whether a map that keeps the shape is to be worth what it takes, and a tap what it taps.
+        through: assume that a map which keeps the shape passes on its input's true value, and that a tap is right.
         """
         node = self._grammar.response.by_name[message.node]
         match node:
@@ -266,14 +275,17 @@ class _Walk:
         return self._round.composed.cotangents(self._round.composed.values, self._loss)
 
     def _contribution(self, node: Node) -> list[Tensor]:
-        """The product of one use of a node alone with the true gradient of its outputs: by input, then parameter."""
+        """The product of a single use of a node with the true gradient of its outputs: by input, then by parameter."""
         if node.name not in self._contributions:
             cotangents = [self._totals.get(Port(node.name, index)) for index in range(len(node.outputs))]
             self._contributions[node.name] = Alone(self._round, node).product(cotangents)
         return self._contributions[node.name]
 
     def _is_known(self, port: Port) -> bool:
-        """Not a value behind which no parameter stands; nor a loss of which the player's own loss knows nothing."""
+        """Whether the gradient in this value of Q is known.
+
+        It is not if the value depends on no parameter, or is a loss on which the player's own loss does not depend.
+        """
         if port not in self._totals:
             return False
         return port not in self._grammar.objective.losses or bool(self._totals[port].any())
@@ -283,7 +295,7 @@ class _Walk:
         return [(node, index) for node in nodes for index, each in enumerate(node.inputs) if each == port]
 
     def _lacking(self, user: str, sources: Sources) -> str:
-        """Which parts of what is expected nobody tells, in words."""
+        """Describe the first part of the expected message that no product sends to `user`; "" if there is none."""
         heard = self._grammar.response.ancestors(user)
         nodes = [each for each in self._grammar.response.nodes if each.name in heard]
         used = {port for each in nodes for port in each.inputs}
@@ -301,7 +313,7 @@ class _Walk:
 
 
 def _multiple(told: Tensor, of: Tensor) -> float:
-    """How many times one message is the other; 0 where it is no multiple of it."""
+    """The factor by which one message is a multiple of the other; 0 if it is no multiple."""
     square = float(of.abs().square().sum())
     if told.shape != of.shape or not square or not bool(told.isfinite().all()):
         return 0.0
@@ -310,16 +322,16 @@ def _multiple(told: Tensor, of: Tensor) -> float:
 
 
 def _scaled(message: Tensor, times: float) -> Tensor:
-    return message if times == 1 else times * message  # itself, so that it is known again: see `_key`
+    return message if times == 1 else times * message  # the same object: `_key` uses its identity
 
 
 def _key(step: Step) -> tuple[Port, str, int]:
-    # What is expected is told apart by identity, and kept beside, so that no other gets its place in memory.
+    # By identity of the expected tensor; `_blamed` keeps the tensor alive, so that its id is not reused.
     return step.message, step.user, id(step.expected)
 
 
 def _part(node: Node, index: int, found: Sequence[Tensor]) -> Tensor:
-    """One output of a product: by input, or of all parameters in a row."""
+    """One output of a product: for an input, or for all parameters as one vector."""
     if index != PARAMETERS:
         return found[index]
     return flattened(found[len(node.inputs) :])
@@ -346,5 +358,5 @@ def _compare(told: Tensor, expected: Tensor) -> str:
 def _same(one: Tensor, two: Tensor | None) -> bool:
     if two is None or one.shape != two.shape:
         return False
-    half = math.sqrt(torch.finfo(one.dtype).eps)  # of the digits
+    half = math.sqrt(torch.finfo(one.dtype).eps)  # tolerance of half of the digits
     return float((one - two).abs().max()) <= half * max(float(two.abs().max()), 1e-300)

@@ -1,4 +1,4 @@
-"""Measuring one promise on one instance: one figure for each player to whom it was made."""
+"""Measure one promise on one instance: one figure for each player to which it was made."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -37,16 +37,19 @@ from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
-"""Standard errors that a mean over draws may be off: a normal one is, once in two million times."""
+"""Standard errors by which a mean over draws may be off. A normal mean is, once in two million cases."""
 
 ROUNDING = 1e-9
-"""Relative. What a mean of float64 numbers may lack."""
+"""Relative rounding error that is allowed in a mean of float64 numbers."""
 
 _NOT_KNOWN = "the truth is not known for these modules"
 
 
 def measure(promise: Promise, instance: Instance) -> list[Measured]:
-    """One figure per player. Raises AntiphonError where the instance cannot be played, or the promise does not fit."""
+    """Measure a promise: one figure per player.
+
+    Raises AntiphonError if the instance cannot be played, or the promise does not fit the grammar.
+    """
     players = promise.players or instance.players
     _refuse_strangers(instance, promise)
     if getattr(promise, "loss", None) == UNKNOWN:
@@ -64,7 +67,7 @@ def _measured(promise: Promise, instance: Instance, players: tuple[str, ...]) ->
 
 
 def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Measured:
-    """The figure; where the gradient that it was held against is not the derivative of what is played, a failure."""
+    """The figure, or a failure if the reference gradient is not the derivative of the values that Q computes."""
     if not isinstance(promise, Exact | SignCorrect | Descent | Estimated) or not found.kept or instance.rounding:
         return found  # differences need all digits of float64
     differences = instance.places.differences
@@ -91,7 +94,7 @@ def _refuse_strangers(instance: Instance, promise: Promise) -> None:
 
 
 def _refuse_strange_sources(instance: Instance, promise: Insulated) -> None:
-    """From nobody, or from somebody who isn't there, everybody is insulated."""
+    """Raise GrammarError if a promise of insulation names no source or an unknown one: it would hold always."""
     query = instance.grammar.query
     owners = sorted({node.owner for node in query.nodes})
     strange = [each for each in promise.sources if each not in owners]
@@ -104,7 +107,7 @@ def _refuse_strange_sources(instance: Instance, promise: Insulated) -> None:
 
 
 def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The largest difference between response and gradient, over the size of the gradient's terms (see `rounding`)."""
+    """The largest difference between response and gradient, relative to the gradient's terms (see `rounding`)."""
     return _in_all_places(_exact, promise, instance, players)
 
 
@@ -114,8 +117,11 @@ def _in_all_places(
     instance: Instance,
     players: Iterable[str],
 ) -> list[Measured]:
-    """The worst figure of each player at the first place at which it is broken, or else of all places and all kinds of
-    rounds in which the player hears something and its loss is played."""
+    """The worst figure of each player over all places and all kinds of rounds.
+
+    A round counts if the player receives a response and its loss is played. A player whose promise is broken at one
+    place is not measured at the later ones.
+    """
     found: list[Measured] = []
     waiting = list(players)
     for place, rounds in instance.places:
@@ -135,27 +141,30 @@ def _in_all_places(
 
 
 def _is_about(promise: Exact | SignCorrect | Descent, round: Witnessed, player: str) -> bool:
-    """Whether something can be measured in a round: the player's loss is played and the player told. For an exact
-    promise no response, or no loss, is one as well: of zeros."""
+    """Whether a promise about a player can be measured in a round: its loss is played, and it receives a response.
+
+    For an exact promise one of these is enough: no response counts as zeros, and so does the gradient of a loss of
+    which nothing is played.
+    """
     if isinstance(promise, Exact):
         return round.composed.plays(promise.loss) or (player in round.told and _is_known(round, promise.loss))
     return player in round.told and round.composed.plays(promise.loss)
 
 
 def _is_known(round: Witnessed, loss: PlayerLoss | None) -> bool:
-    """Whether a loss has a gradient in a round: it is played, or nothing of it is, and then the gradient is nothing."""
+    """Whether the gradient of a loss is known in a round: the loss is played, or nothing of it is (a zero gradient)."""
     return round.composed.plays(loss) or not round.composed.begins(loss)
 
 
 def _of_all(found: Iterable[Measured], players: Iterable[str]) -> list[Measured]:
-    """The worst figure of each player; where there is none, it is said."""
+    """The worst figure of each player; "not measured" if there is none."""
     known = {each[0].player: worst(each) for each in by_player(found, players)}
     why = "in no round that was played did the player hear something while its loss was played and its premise held"
     return [known.get(player, Measured(player, 0.0, 0.0, skipped=why)) for player in players]
 
 
 def _premise_holds(promise: Promise, place: str, round: Witnessed) -> bool:
-    """Instances satisfy a premise at the start; elsewhere only the promise's own function can say so."""
+    """Whether a promise's premise holds. At the start it does; elsewhere only its function `holds` can tell."""
     holds = getattr(promise, "holds", None)
     if place == START or holds is None:
         return place == START or not getattr(promise, "premise", "")
@@ -163,7 +172,7 @@ def _premise_holds(promise: Promise, place: str, round: Witnessed) -> bool:
 
 
 def _said_of(place: str, measured: Measured) -> Measured:
-    """The figure; where it breaks the promise elsewhere than at the start, it is said where."""
+    """The figure; if the promise is broken elsewhere than at the start, the detail names the place."""
     if measured.kept or place == START:
         return measured
     return replace(measured, detail=f"{measured.detail}, {place}" if measured.detail else place)
@@ -193,7 +202,7 @@ def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) ->
 
 
 def _resting(bound: float, round: Witnessed, player: str) -> Measured:
-    """Of a round in which nothing of the player's loss is played: nothing is to be told."""
+    """Measure a round in which nothing of the player's loss is played: its response must be zero."""
     if not round.told[player].any():
         return Measured(player, 0.0, bound, skipped=IDLE)
     detail = f"something is told in round {round.number}, in which nothing of its loss is played"
@@ -201,7 +210,7 @@ def _resting(bound: float, round: Witnessed, player: str) -> Measured:
 
 
 def _no_evidence(round: Witnessed, player: str, promise: Exact, largest: float, size: float) -> str:
-    """Why a response that is right proves nothing, if it does not."""
+    """Why a right response proves nothing; "" if it does prove something."""
     if largest <= promise.tolerance * size:
         return f"its gradient cancels to {largest:.1g} of terms of {size:.1g}: nothing told would pass too"
     if not resolved(round, player, promise.loss, size):
@@ -210,12 +219,12 @@ def _no_evidence(round: Witnessed, player: str, promise: Exact, largest: float, 
 
 
 def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """How many pairs of example and unit are told the opposite sign."""
+    """Count the pairs of example and unit that receive the opposite sign of the gradient."""
     return _in_all_places(measure_signs, promise, instance, players)
 
 
 def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The angle between response and gradient, in degrees; 180 where only the response is nothing."""
+    """The angle between response and gradient, in degrees; 180 if only the response is zero."""
     return _in_all_places(_descent, promise, instance, players)
 
 
@@ -236,7 +245,7 @@ def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str
 
 
 def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The bias over the gradient, beyond what the draws leave uncertain."""
+    """The bias of the mean response, relative to the gradient, beyond what the number of draws leaves uncertain."""
     found = [
         _said_of(place, _estimate(promise, rounds, player))
         for place, rounds in _drawn(promise, instance)
@@ -247,7 +256,7 @@ def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> 
 
 
 def _remembered(promise: Estimated, instance: Instance, players: Iterable[str]) -> Iterable[Measured]:
-    """What draws at rest do not show: that a map of R tells what it kept of rounds before."""
+    """A failure for each map of R that keeps a state between rounds, which draws at rest do not show."""
     for round in instance.places.late:
         for player in players:
             if player in round.told and (name := remembering(round, player)):
@@ -256,7 +265,7 @@ def _remembered(promise: Estimated, instance: Instance, players: Iterable[str]) 
 
 
 def _drawn(promise: Estimated | Surrogate, instance: Instance) -> Iterable[tuple[str, list[Witnessed]]]:
-    """Rounds of one kind, in all as many as the promise asks for, at each place at which its premise holds."""
+    """For each place where the promise's premise holds: rounds of one kind, as many in all as the promise asks for."""
     if getattr(promise, "premise", "") and getattr(promise, "holds", None) is None:
         places = ((START, rounds) for rounds in instance.drawn(promise.draws))
     else:
@@ -288,7 +297,7 @@ def _estimate(promise: Estimated, rounds: list[Witnessed], player: str) -> Measu
 
 
 def surrogate(promise: Surrogate, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """By how much the objective is below what it is to bound."""
+    """By how much the objective is below the quantity that it should bound."""
     truth = promise.truth
     if truth is None:
         return [Measured("all", 0.0, 0.0, skipped=_NOT_KNOWN)]
@@ -312,7 +321,7 @@ def _bound(truth: Factory, rounds: list[Witnessed]) -> Measured:
 
 
 def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
-    """How far from the optimum the players are when they alone have learned."""
+    """How far the players are from the optimum after they alone have learned."""
     if promise.distance is None:
         return [Measured(", ".join(players), 0.0, 0.0, skipped=_NOT_KNOWN)]
     states = instance.learned_by(frozenset(players))
@@ -347,7 +356,7 @@ def _insulation(promise: Insulated, instance: Instance, player: str) -> Measured
 
 
 def _sources(instance: Instance, node: ResponseNode, taps: bool) -> set[str]:
-    """Whose nodes of Q this node of R asks; nobody's where it asks nobody, or a tap that is allowed."""
+    """The owners of the nodes of Q that this node of R uses; none for a map, or for a tap if taps are allowed."""
     query = instance.grammar.query
     match node:
         case Seed(loss=port):
@@ -361,14 +370,14 @@ def _sources(instance: Instance, node: ResponseNode, taps: bool) -> set[str]:
 
 
 def _speakers(instance: Instance, port: Port) -> set[str]:
-    """Whose value this is: its node's owner's, and behind an operator or a loss also its inputs'."""
+    """The owners of a value: its node's owner and, behind an operator or a loss, the owners of the inputs."""
     node = instance.grammar.query.by_name[port.node]
     above = node.inputs if node.kind in (Kind.OPERATOR, Kind.LOSS) else ()
     return {node.owner}.union(*(_speakers(instance, each) for each in above))
 
 
 def arrival(promise: Arrives, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """How much of the gradients is left when everybody has learned, and what each could still gain alone."""
+    """What is left of the gradients after all players have learned, and what each player could still gain alone."""
     return measure_arrival(promise, instance, tuple(players))
 
 

@@ -1,4 +1,4 @@
-"""What came out: one figure for one promise, one player, one instance."""
+"""The result of measuring one promise for one player on one instance."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 IDLE = "there is no gradient here, and nothing is told, which says nothing of R"
-"""Why a response of zeros that is right is no evidence: a wrong R would have told the same."""
+"""Why a right response of zeros is no evidence: a wrong R would have sent zeros too."""
 
 
 NOT_FINITE = "its gradient is no finite number there"
@@ -17,9 +17,12 @@ DIVERGED = "its parameters are no numbers any more when all have learned"
 @final
 @dataclass(frozen=True)
 class Measured:
-    """value: at most `bound`, or the promise is broken. operator: where it breaks, if it does. detail: in words.
+    """A figure for one player.
 
-    skipped: why nothing could be measured; empty where something was.
+    value: the promise is broken if it exceeds `bound`.
+    operator: where it is broken; else "".
+    detail: a remark, in words.
+    skipped: why nothing could be measured; "" if something was.
     """
 
     player: str
@@ -31,12 +34,12 @@ class Measured:
 
     @property
     def kept(self) -> bool:
-        """Whether the promise was kept; a figure that is no number breaks it."""
+        """Whether the promise was kept. NaN breaks it."""
         return bool(self.skipped) or (not math.isnan(self.value) and self.value <= self.bound)
 
 
 def excess(measured: Measured) -> float:
-    """How bad a figure is, in units of its bound; no number is worst, and nothing measured best."""
+    """How bad a figure is, in units of its bound: infinity for NaN, minus infinity if nothing was measured."""
     if measured.skipped:
         return -math.inf
     if math.isnan(measured.value):
@@ -59,7 +62,7 @@ def by_player(found: Iterable[Measured], players: Iterable[str]) -> list[list[Me
 
 
 def beyond(value: float, uncertain: float) -> float:
-    """By how much a value that is to be at most 0 exceeds what is uncertain of it; no number stays no number.
+    """By how much a value that should be at most 0 exceeds its uncertainty. NaN stays NaN.
 
     >>> beyond(3.0, 1.0), beyond(1.0, 3.0), beyond(float("nan"), 1.0)
     (2.0, 0.0, nan)

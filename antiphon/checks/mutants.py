@@ -1,4 +1,4 @@
-"""Grammars whose R was broken at one place: what a check has to notice. For tests of checks, ours and yours."""
+"""Grammars whose R is broken at one place, to test whether checks notice it: the library's checks and your own."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -17,44 +17,44 @@ from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Respon
 
 
 def messages(grammar: Grammar) -> list[Port]:
-    """Every message of R that somebody uses, in R's order."""
+    """Every message of R that some node uses, in R's order."""
     used = {port for node in grammar.response.nodes for port in node.inputs}
     return [port for port in grammar.message_types if port in used]
 
 
 def hearers(grammar: Grammar, message: Port) -> set[str]:
-    """The players whose response depends on that message."""
+    """The players whose response depends on this message."""
     response = grammar.response
     users = {node.name for node in response.nodes if message in node.inputs}
     return {each.player for each in response.deliveries if users & response.ancestors(each.name)}
 
 
 def flipped(grammar: Grammar, message: Port) -> Grammar:
-    """A sign flipped: everyone who uses the message is told minus it."""
+    """Flip a sign: every user of the message receives minus the message."""
     return through(grammar, message, negate)
 
 
 def silenced(grammar: Grammar, message: Port) -> Grammar:
-    """An edge cut: everyone who uses the message is told zeros in its place."""
+    """Cut an edge: every user of the message receives zeros instead."""
     return through(grammar, message, scale, factor=0.0)
 
 
 def through(grammar: Grammar, message: Port, operation: Callable[..., Any], **keywords: Any) -> Grammar:
-    """The message passes a function of it, of the same shape, before anyone uses it. Any: as `Factory.of`."""
+    """Pass the message through a function that keeps its shape, before any node uses it. Any: see `Factory.of`."""
     name = f"mutated {message!r}"
     inserted = Map(name, Factory.of(operation, **keywords), (message,))
     return _with(grammar, _behind(grammar, message, inserted, Port(name)))
 
 
 def tapped(grammar: Grammar, message: Port, value: Port, factor: float = 1.0) -> Grammar:
-    """A tap in the place of a product: in the message's place stands a value of Q of its shape, over the batch."""
+    """Replace a message by a tap of a value of Q with the same shape; see `over_batch` for `factor`."""
     tap = Tap(f"mutated tap {value!r}", value)
     told = Map(f"mutated {message!r}", Factory.of(over_batch, factor=factor), (Port(tap.name),))
     return _pruned(grammar, _behind(grammar, message, tap, Port(told.name), told))
 
 
 def with_operation(grammar: Grammar, name: str, operation: Callable[..., Any], **keywords: Any) -> Grammar:
-    """Another function at one map of R, a wrong gate for example. Any: as `Factory.of`."""
+    """Replace the function of one map of R, for example by a wrong gate. Any: see `Factory.of`."""
     other = Factory.of(operation, **keywords)
     nodes = (
         replace(node, operation=other) if isinstance(node, Map) and node.name == name else node
@@ -73,9 +73,9 @@ def single_faults(grammar: Grammar) -> Iterator[tuple[Port, Grammar]]:
 def all_faults(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
     """Every single fault of R: (its kind, the message that is wrong, the mutated grammar).
 
-    Each message flipped, silenced, halved, and transposed where its last two sizes are equal; two messages of one type
-    swapped; a product taken at another use of the same player; a value of a clone told in its player's place, and the
-    other way round. A fault need not change what is told: see `changes`.
+    Each message is flipped, silenced, halved, and transposed if its last two sizes are equal. Two messages of one type
+    are swapped. A product is taken at another use of the same player. A tap of a clone's value is replaced by its
+    player's value, and the other way round. A fault need not change any response.
     """
     for message in messages(grammar):
         yield "sign", message, flipped(grammar, message)
@@ -90,12 +90,12 @@ def all_faults(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
 
 def transposed(message: Tensor) -> Tensor:
-    """The last two dimensions exchanged."""
+    """Exchange the last two dimensions."""
     return message.mT.contiguous()
 
 
 def _swaps(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """Two messages of one type exchanged, wherever no cycle comes of it."""
+    """Exchange two messages of one type, unless that makes a cycle."""
     response, all_messages = grammar.response, messages(grammar)
     for index, one in enumerate(all_messages):
         for two in all_messages[index + 1 :]:
@@ -103,7 +103,7 @@ def _swaps(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
                 continue
             exchanged = {one: two, two: one}
             nodes = tuple(_exchanged(node, exchanged) for node in response.nodes)
-            with suppress(GrammarError):  # the two in another order would be a cycle
+            with suppress(GrammarError):  # the exchange makes a cycle
                 yield "swapped", two, _with(grammar, _ordered(nodes))
 
 
@@ -115,7 +115,7 @@ def _exchanged(node: ResponseNode, by: Mapping[Port, Port]) -> ResponseNode:
 
 
 def _ordered(nodes: tuple[ResponseNode, ...]) -> tuple[ResponseNode, ...]:
-    """The nodes so that each comes after those that it takes from, where there is such an order."""
+    """The nodes sorted so that each comes after its inputs, as far as there is such an order."""
     waiting, found, known = list(nodes), list[ResponseNode](), set[str]()
     while ready := [node for node in waiting if all(port.node in known for port in node.inputs)]:
         found.append(ready[0])
@@ -125,7 +125,7 @@ def _ordered(nodes: tuple[ResponseNode, ...]) -> tuple[ResponseNode, ...]:
 
 
 def _other_uses(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """A product of one use of a player taken at another use of it."""
+    """Take the product of one use of a player at another use of the same player."""
     query = grammar.query
     for node in grammar.response.nodes:
         if not isinstance(node, Product):
@@ -134,7 +134,7 @@ def _other_uses(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
         for other in query.nodes:
             if other.owner == here.owner and other.name != here.name and other.outputs == here.outputs:
                 nodes = (replace(each, of=other.name) if each is node else each for each in grammar.response.nodes)
-                with suppress(AntiphonError):  # asked in another pass, or of values of another type
+                with suppress(AntiphonError):  # the other use is in another pass, or takes values of another type
                     yield (
                         "other use",
                         Port(node.name, PARAMETERS if node.parameters else node.toward[0]),
@@ -143,7 +143,7 @@ def _other_uses(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
 
 def _other_owners(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """A tap of a player's value where its clone's should be, or of a clone's where its player's should be."""
+    """Replace a tap of a player's value by its clone's value, or the other way round."""
     query = grammar.query
     family = {each.name: each.player for each in query.clones}
     for node in grammar.response.nodes:
@@ -155,12 +155,12 @@ def _other_owners(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
             if related and other.owner != here.owner and other.outputs == here.outputs:
                 port = Port(other.name, node.port.index)
                 nodes = (replace(each, port=port) if each is node else each for each in grammar.response.nodes)
-                with suppress(AntiphonError):  # asked in another pass
+                with suppress(AntiphonError):  # the other node is in another pass
                     yield "other owner", Port(node.name), _with(grammar, tuple(nodes))
 
 
 def wrong_gate(message: Tensor) -> Tensor:
-    """Only what is positive passes: a gate at a place where none belongs."""
+    """Pass only positive numbers: a gate where none belongs."""
     return torch.relu(message)
 
 
@@ -188,7 +188,7 @@ def _rewired(node: ResponseNode, message: Port, stand_in: Port) -> ResponseNode:
 
 
 def _pruned(grammar: Grammar, nodes: tuple[ResponseNode, ...]) -> Grammar:
-    """Without what leads to no delivery any more, and products asked only for what is used."""
+    """Remove nodes that lead to no delivery, and outputs of products that no node uses."""
     kept: list[ResponseNode] = []
     used: set[Port] = set()
     for node in reversed(nodes):

@@ -1,4 +1,4 @@
-"""States of a run with all parameters, buffers and clones drawn anew: what is right there is not right by accident."""
+"""Draw the parameters, buffers and clones of a state anew: what is right there is not right by accident."""
 
 import math
 from collections.abc import Mapping
@@ -12,15 +12,16 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import stream
 
 SPREAD = 0.4
-"""Deviation of a drawn number from the number in its place, relative to the size of its tensor."""
+"""Standard deviation of the change of a number, relative to the size of its tensor."""
 
 
 def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, buffers: bool = True) -> States:
-    """The states with the parameters, buffers and clones of everyone changed, each independently of all others.
+    """The states with all parameters, buffers and clones changed, each independently of the others.
 
-    An adapter that begins at zero, a clone that equals its player, weights that begin as the identity: none of it is
-    left. What a module may rely on is left: the shape, the sign of a tensor whose numbers all have one sign, integers,
-    truth values, and buffers of zeros and ones (masks). Agents and oracles keep their states.
+    This breaks initial coincidences: an adapter that begins at zero, a clone that equals its player, weights that begin
+    as the identity. It keeps what a module may rely on: shapes, the sign of a tensor whose numbers all have one sign,
+    integers, booleans, and buffers of zeros and ones (masks). Agents and oracles keep their states.
+
     size: 1 for a large change, less for a smaller one. buffers: whether buffers are changed too.
     """
     found = dict(states)
@@ -51,16 +52,16 @@ def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a
         return value
     if not value.is_complex() and (bool((value > 0).all()) or bool((value < 0).all())):
         return _scaled(value, draw, size)
-    finite = value.isfinite()  # a mask of -inf stays one
+    finite = value.isfinite()  # a mask of -inf stays a mask
     scale = float(value[finite].abs().square().mean().sqrt()) or math.prod(value.shape[1:]) ** -0.5
     noise = SPREAD * size * scale * torch.randn(value.shape, generator=draw, dtype=value.dtype)
-    if value.ndim > 1 and value.any():  # rows of zeros beside others are padding, which torch tells nothing
+    if value.ndim > 1 and value.any():  # rows of zeros beside others are padding, which gets no gradient in torch
         noise[(value == 0).flatten(1).all(1)] = 0
     return torch.where(finite, value + noise, value)
 
 
 def _buffer(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: as above
-    """A running variance stays positive, a counter and a mask stay as they are; zeros alone become small numbers."""
+    """A running variance stays positive; a counter and a mask stay as they are; zeros become small numbers."""
     if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
         return value
     if not value.any():

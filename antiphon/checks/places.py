@@ -1,6 +1,6 @@
-"""Where a promise of single rounds is measured: at the start, at perturbed parameters, in late rounds of a short play.
+"""Where promises about single rounds are measured: at the start, at perturbed parameters, in late rounds.
 
-A promise is about all parameters, not about the first.
+A promise holds for all parameters, not only for the initial ones.
 """
 
 import functools
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 START, PERTURBED, LATE = "at the start", "at perturbed parameters", "in late rounds"
 
 PLAYED = 13
-"""Rounds of the short play, after which an adapter is not zero any more, and a clone not its player."""
+"""Number of rounds of the short play. After them an adapter is no longer zero, and a clone differs from its player."""
 
 FAR = 1010
-"""Rounds behind the start, at which perturbed parameters are played."""
+"""The number of rounds after the start at which perturbed parameters are played."""
 
 FEW = 20
-"""Draws that are made at each place, if as many are asked for."""
+"""Smallest number of draws at each place, unless fewer are asked for."""
 
 SIZES = (1.0, 0.3, 0.1)
-"""How large a change of the parameters is tried: the first at which every loss is a finite number."""
+"""Sizes of the change of the parameters, tried in this order until every loss is finite."""
 
 
 @final
 class Places:
-    """The places of one instance. `notes` says in words of which of them nothing can be known, and why."""
+    """The places of one instance. `notes` tells for which of them nothing can be measured, and why."""
 
     def __init__(self, instance: "Instance", further: bool = True) -> None:
-        """further: whether there are others than the start."""
+        """further: whether to measure at other places than the start."""
         self._instance, self._further = instance, further
         self.notes: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[tuple[str, list[Witnessed]]]:
-        """(name of the place, the first round of each kind there)."""
+        """Yields (name of the place, the first round of each kind there)."""
         yield START, self._instance.kinds_of_rounds()
         if not self._further:
             return
@@ -50,8 +50,11 @@ class Places:
             yield LATE, self.late
 
     def draws(self, count: int) -> Iterator[tuple[str, list[Witnessed]]]:
-        """(name of the place, rounds of one kind there): until everybody has heard something `count` times at the
-        start, and a quarter elsewhere, where what is uncertain is larger, but a fault is as large."""
+        """Yields (name of the place, rounds of one kind there).
+
+        At the start every player receives `count` responses. Elsewhere a quarter is enough: the uncertainty is larger
+        there, but a fault is as large.
+        """
         instance = self._instance
         yield from ((START, each) for each in instance.drawn(count))
         count = max(min(count, FEW), count // 4)
@@ -65,9 +68,10 @@ class Places:
 
     @functools.cached_property
     def perturbed(self) -> list[Witnessed]:
-        """The rounds at parameters, buffers and clones that are drawn independently of each other and of the rule by
-        which they begin; far behind the start, if they can be played there, so that what follows a schedule has moved
-        on too. Empty where the instance cannot be played there."""
+        """Rounds at perturbed parameters, buffers and clones; empty if the instance cannot be played there.
+
+        They are far behind the start if possible, so that whatever follows a schedule has changed too.
+        """
         instance, why = self._instance, ""
         start = instance.kinds_of_rounds()[0]
         tries = [(FAR, size, True) for size in SIZES] + [(0, size, True) for size in SIZES] + [(0, SIZES[-1], False)]
@@ -85,7 +89,7 @@ class Places:
 
     @functools.cached_property
     def late(self) -> list[Witnessed]:
-        """The rounds after a short play with the agents that the instance learns with. Empty as above."""
+        """Rounds after a short play with the instance's agents; empty if the instance cannot be played there."""
         instance = self._instance
         try:
             rounds = instance.kinds_after(PLAYED)
@@ -97,7 +101,7 @@ class Places:
 
     @functools.cached_property
     def differences(self) -> Differences:
-        """The second reference, at perturbed parameters where there are any."""
+        """The second reference, at perturbed parameters if there are any."""
         return Differences(self.perturbed or self._instance.kinds_of_rounds())
 
     def _nothing(self, place: str, why: str) -> list[Witnessed]:
@@ -115,7 +119,7 @@ def _finite(rounds: list[Witnessed]) -> bool:
 
 
 def _cause(error: BaseException) -> str:
-    """What was raised first, in a module or an operator."""
+    """The first exception of a chain, as raised in a module or an operator."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""What a check found: rows of a table, and what to tell of those that failed."""
+"""The result of a check: rows of a table, and one line for each broken promise."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from antiphon.checks.measured import Measured, excess
 @final
 @dataclass(frozen=True)
 class Failure:
-    """One player to whom a promise was broken, on the instance on which it was broken worst."""
+    """A player to which a promise was broken, on the instance where it was broken worst."""
 
     player: str
     operator: str
@@ -24,7 +24,7 @@ class Failure:
 
     @property
     def text(self) -> str:
-        """One line.
+        """The failure in one line.
 
         >>> Failure("A", "A *", 3, 2.0, "what arrives at 'A *' is of the opposite sign", 1).text
         "player 'A', operator 'A *': 2; what arrives at 'A *' is of the opposite sign (worst: --seed 3; 1 instance)"
@@ -40,7 +40,9 @@ class Failure:
 class Row:
     """One promise, measured on all instances of one family.
 
-    measured: the worst figure. detail: of the worst instance. failures: one per player to whom it was broken.
+    measured: the worst figure.
+    detail: a remark on the worst instance.
+    failures: one for each player to which it was broken.
     """
 
     grammar: str
@@ -65,13 +67,15 @@ KEPT, FAILS, UNMEASURED, NOTHING = "kept", "FAILS", "not measured", "nothing pro
 
 
 def nothing_row(grammar: str, case: str, players: Sequence[str], instances: int) -> Row:
-    """Of players to whom a grammar promises nothing: what they are told may be anything."""
+    """A row for players to which a grammar promises nothing: they may receive anything."""
     return Row(grammar, case, "none", ", ".join(players), 0.0, 0.0, NOTHING, instances, -1)
 
 
 def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]]) -> list[Row]:
-    """From pairs of seed and figure, of all instances and players: a row for those players of whom there is a figure,
-    and one for those of whom there is none."""
+    """Rows for one promise, from pairs of seed and figure of all instances and players.
+
+    One row is for the players that were measured, and one for those that were not.
+    """
     known = {each.player for _, each in found if not each.skipped}
     measured = [pair for pair in found if not pair[1].skipped]
     unmeasured = [pair for pair in found if pair[1].player not in known]
@@ -116,7 +120,7 @@ def _failures(found: Sequence[tuple[int, Measured]]) -> tuple[Failure, ...]:
 @final
 @dataclass(frozen=True)
 class Report:
-    """Everything that was found. failed: whether any promise was broken."""
+    """All results of a check."""
 
     rows: tuple[Row, ...]
     seconds: float = field(default=0.0, compare=False)
@@ -128,7 +132,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One line: of how many promises how many were kept, and to whom nothing is promised."""
+        """One line: how many promises were kept, how many were not measured, and which players are promised nothing."""
         count = Counter(row.verdict for row in self.rows)
         parts = [f"{count[KEPT]} of {count[KEPT] + count[FAILS]} promises kept", f"{count[UNMEASURED]} not measured"]
         if nobody := [row.players for row in self.rows if row.verdict == NOTHING]:
@@ -137,13 +141,13 @@ class Report:
 
     @property
     def as_json(self) -> str:
-        """A JSON object: `failed`, `seconds`, and `rows`, each with its failures. No number is written as null."""
+        """A JSON object: `failed`, `seconds`, and `rows`, each with its failures. NaN and infinity become null."""
         rows = [_finite(asdict(row)) for row in self.rows]
         return json.dumps({"failed": self.failed, "seconds": round(self.seconds, 1), "rows": rows}, indent=2)
 
     @property
     def text(self) -> str:
-        """A table, and below it a line for each player to whom something was broken."""
+        """A table, and below it a line for each player to which a promise was broken."""
         lines = [_HEADER, *map(_cells, self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]

@@ -1,4 +1,4 @@
-"""What rounding can do to a gradient: the scale that a difference between response and gradient is measured on."""
+"""The effect of rounding on a gradient: the scale for a difference between response and gradient."""
 
 import functools
 
@@ -11,24 +11,25 @@ from antiphon.grammars.reference import Composed, compose
 from antiphon.grammars.seeds import stream
 
 JOLT = 1e-12
-"""Relative size of a jolt: small enough to be linear, and far above rounding itself."""
+"""Relative size of a random change: small enough for a linear effect, and far above rounding errors."""
 
 JOLTS = 2
 
 SMALLEST = 1e-200
-"""Below it float64 is about to run out of exponents, and products lose digits."""
+"""Below this number float64 is near its smallest exponent, and products lose digits."""
 
 EPSILON = torch.finfo(torch.float64).eps
 
 
 def terms(round: Witnessed, player: str, loss: PlayerLoss | None, gradient: Tensor) -> float:
-    """The size of the terms that make up a player's gradient: at least its largest number, more where terms cancel.
+    """The size of the terms that add up to a player's gradient: its largest number, or more where terms cancel.
 
     The sum of the absolute values of all terms is |J|' |c| at every operator, which automatic differentiation does not
-    compute. But rounding multiplies each term by 1 + e; so does a jolt of every parameter, every played value and (by
-    the chain rule) every message between operators, with e of `JOLT` instead of 1e-16. The change of the gradient, over
-    `JOLT`, is the root of the sum of the squares of its terms. Where nothing cancels that is as large as the gradient.
-    Where all cancels it is as large as what cancelled. It is of this player alone: nobody else's gradient counts.
+    compute. But rounding multiplies each term by 1 + e, with e about 1e-16. Multiplying every parameter, every played
+    value and (by the chain rule) every message between operators by 1 + e, with e about `JOLT`, has the same effect on
+    a larger scale. The change of the gradient over `JOLT` is the root of the sum of the squares of its terms. If
+    nothing cancels, it is as large as the gradient; if everything cancels, as large as what cancelled. Only this
+    player's gradient counts.
     """
     largest = float(gradient.abs().max()) if gradient.numel() else 0.0
     changes = [float((_flat(each, player, loss) - gradient).abs().max()) for each in _jolted(round)]
@@ -36,8 +37,11 @@ def terms(round: Witnessed, player: str, loss: PlayerLoss | None, gradient: Tens
 
 
 def resolved(round: Witnessed, player: str, loss: PlayerLoss | None, size: float) -> bool:
-    """Whether float64 can show in the loss what a gradient of this size does when its parameters change by their own
-    size (by one, where they are smaller)."""
+    """Whether a gradient of this size is visible in the loss in float64.
+
+    It is visible if the loss changes by more than rounding when the parameters change by their own size (by 1 if
+    smaller).
+    """
     parameters = round.composed.parameters(player)
     reach = max([1.0, *(float(each.detach().abs().max()) for each in parameters if each.numel())])
     return size > SMALLEST and size * reach > EPSILON * abs(float(round.composed.loss(loss).detach()))
@@ -45,7 +49,7 @@ def resolved(round: Witnessed, player: str, loss: PlayerLoss | None, size: float
 
 @functools.lru_cache(maxsize=4)
 def _jolted(round: Witnessed) -> list[Composed]:
-    """The round composed again, every number that depends on a parameter off by a little."""
+    """The round composed again `JOLTS` times, with a small change of every number that depends on a parameter."""
     composed, found = round.composed, list[Composed]()
     played = {port: value.detach() for port, value in composed.values.items()}
     for number in range(JOLTS):
@@ -73,7 +77,7 @@ def _jolt(value: Tensor, draw: torch.Generator) -> Tensor:
 
 
 def _size(dtype: torch.dtype) -> float:
-    """Of a jolt: `JOLT`, as much larger as the dtype is coarser than float64."""
+    """Size of a random change in this dtype: `JOLT`, larger by as much as the dtype is coarser than float64."""
     return JOLT * torch.finfo(dtype).eps / EPSILON
 
 

@@ -1,4 +1,4 @@
-"""Signs of what a player is told, number by number, beside those of the gradient."""
+"""Compare the signs of the numbers that a player receives with those of the gradient."""
 
 import math
 
@@ -13,11 +13,11 @@ from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS, Product
 
 NOTHING = 1e-12
-"""Relative to the largest number of its kind, in float64. Below it a number is taken for zero."""
+"""A number below this part of the largest number beside it counts as zero, in float64."""
 
 
 def measure_signs(promise: SignCorrect, instance: Instance, round: Witnessed, player: str) -> Measured:
-    """How many pairs of example and unit are told the opposite sign, of one player in one round."""
+    """Count the pairs of example and unit that receive the opposite sign of the gradient: one player, one round."""
     if wrong := _delivered(instance, round, player):
         return wrong
     arriving = _arriving(instance, round, player, promise.loss)
@@ -42,8 +42,7 @@ def measure_signs(promise: SignCorrect, instance: Instance, round: Witnessed, pl
 
 
 def _delivered(instance: Instance, round: Witnessed, player: str) -> Measured | None:
-    """What is wrong where the player is told no number, or something else than a positive multiple of what its own
-    products tell; None where nothing is."""
+    """A failure if the response is not finite, or not a positive multiple of what the player's products compute."""
     names = [node.name for node in _products(instance, player)]
     ports = [port for port in (Port(name, PARAMETERS) for name in names) if port in round.messages]
     parts = [round.messages[port].reshape(-1) for port in ports]
@@ -60,7 +59,7 @@ def _delivered(instance: Instance, round: Witnessed, player: str) -> Measured | 
 
 
 def _forgotten(instance: Instance, round: Witnessed, player: str, loss: PlayerLoss | None) -> str:
-    """A use of the player of which it is told nothing, although the loss depends on it; empty if there is none."""
+    """A use of the player without a product in R although the loss depends on it; "" if there is none."""
     told = {node.of for node in _products(instance, player)}
     uses = [node for node in instance.grammar.query.nodes if node.owner == player and node.name not in told]
     played = round.composed.values
@@ -76,7 +75,7 @@ def _messages(instance: Instance, round: Witnessed, name: str) -> list[Tensor]:
 def _arriving(
     instance: Instance, round: Witnessed, player: str, loss: PlayerLoss | None
 ) -> list[tuple[Port, Tensor, Tensor]]:
-    """(port of Q, message, gradient) for every output of the player's nodes of which something is told."""
+    """(port of Q, message, gradient) for every output of the player's nodes for which a message arrives."""
     found: list[tuple[Port, Tensor, Tensor]] = []
     for node in _products(instance, player):
         for index, message in enumerate(node.cotangents):
@@ -95,17 +94,17 @@ def _products(instance: Instance, player: str) -> list[Product]:
 
 
 def nothing(values: Tensor) -> float:
-    """Relative to the largest of them, in their precision: below it a number is taken for zero."""
+    """A number below this part of the largest value counts as zero, in the precision of the values."""
     return NOTHING * torch.finfo(values.dtype).eps / torch.finfo(torch.float64).eps
 
 
 def _signs(values: Tensor) -> Tensor:
-    """-1, 0 or 1; what is nothing beside the largest counts as zero."""
+    """-1, 0 or 1; numbers that are negligible beside the largest count as zero."""
     return torch.where(values.abs() > nothing(values) * values.abs().max(), values.sign(), 0.0)
 
 
 def angle(one: Tensor, two: Tensor) -> float:
-    """In degrees."""
+    """The angle between two vectors, in degrees."""
     # Not the arc cosine, which loses half of the digits near 0 and 180 degrees.
     one, two = one / one.norm(), two / two.norm()
     return float(torch.rad2deg(2 * torch.atan2((one - two).norm(), (one + two).norm())))

@@ -11,9 +11,9 @@ from antiphon.grammars.grammar import Grammar
 @final
 @dataclass(frozen=True)
 class Learning:
-    """How an instance is let learn: so many rounds, with these agents, one for all or by player.
+    """How an instance learns: for how many rounds, and with which agents (one for all players, or by player).
 
-    By default Adam, whose steps fall to nothing over the rounds, so that it comes to rest also where it is told noise.
+    By default Adam with a learning rate that falls to zero, so that players come to rest even with noisy responses.
     """
 
     rounds: int = 1000
@@ -21,12 +21,12 @@ class Learning:
 
     @property
     def all_agents(self) -> AgentSpecification | Mapping[str, AgentSpecification]:
-        """The agents, the default in place of none."""
+        """The agents; the default if none are given."""
         return smaller_and_smaller(self.rounds) if self.agents is None else self.agents
 
 
 def smaller_and_smaller(rounds: int, lr: float = 0.02) -> AgentSpecification:
-    """Adam whose steps fall from `lr` to nothing over so many rounds."""
+    """Adam with a learning rate that falls from `lr` to zero over `rounds` rounds."""
     schedule = {"scheduler": "CosineAnnealingLR", "scheduler_arguments": {"T_max": rounds}}
     return AgentSpecification.of("Adam", {"lr": lr}, **schedule)
 
@@ -34,10 +34,11 @@ def smaller_and_smaller(rounds: int, lr: float = 0.02) -> AgentSpecification:
 @final
 @dataclass(frozen=True)
 class Case:
-    """A family of instances of one grammar, on each of which all of the grammar's promises are measured.
+    """A family of instances of one grammar; all of the grammar's promises are measured on each instance.
 
-    make: from a seed to a small grammar, random and equal for equal seeds; its guarantee names the references that are
-    known for this family. It is checked in float64, whatever it is made in. instances: how many `antiphon check` makes.
+    make: makes a small random grammar from a seed, the same one for equal seeds. Its guarantee names the references
+    that are known for this family. The check runs in float64, whatever the dtype of the grammar.
+    instances: how many `antiphon check` makes.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Case:
 @final
 @dataclass(frozen=True)
 class Measurement:
-    """A figure and the bound that it must not exceed. detail: what a reader should know of it, in words."""
+    """A figure and the bound that it must not exceed. detail: a remark for the reader, in words."""
 
     value: float
     bound: float
@@ -59,9 +60,9 @@ class Measurement:
 @final
 @dataclass(frozen=True)
 class Study:
-    """A measurement that is no promise of single rounds: a search, a scaling law, a refuted claim.
+    """A measurement that is no promise about single rounds: a search, a scaling law, a refuted claim.
 
-    claim: one line, what is claimed. measure: from a seed. player, operator: whom a failure concerns.
+    claim: the claim in one line. measure: called with a seed. player, operator: named in the report of a failure.
     """
 
     claim: str
@@ -74,7 +75,7 @@ class Study:
 @final
 @dataclass(frozen=True)
 class Suite:
-    """All that is checked of one grammar of the library, by its name."""
+    """All that is checked of one grammar. grammar: its name in the library."""
 
     grammar: str
     cases: tuple[Case, ...]

@@ -1,4 +1,4 @@
-"""Which value of Q a message of R is told of, as far as R alone says so: a wrong edge is seen without any number."""
+"""Find out from R alone to which value of Q a message belongs: this shows a wrong edge without any number."""
 
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.maps import add, negate, over_batch, scale
@@ -7,8 +7,11 @@ from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Seed
 
 
 def misled(grammar: Grammar, name: str) -> tuple[str, str] | None:
-    """(that node of R, or one whose message it passes on, how) of one that is told about another value of Q than the
-    one that it is asked for; None where there is none."""
+    """Find a message that belongs to another value of Q than its user expects, at this node of R or upstream of it.
+
+    Returns (the node of R that takes the message, a description in words), or None. The search goes upstream only
+    through maps that add or scale.
+    """
     node = grammar.response.by_name[name]
     match node:
         case Product(of=of):
@@ -34,7 +37,7 @@ def misled(grammar: Grammar, name: str) -> tuple[str, str] | None:
 
 
 def about(grammar: Grammar, message: Port) -> Port | None:
-    """Of which value of Q a message is told, or of whose parameters; None where R alone does not say."""
+    """The value of Q, or the player's parameters, whose gradient this message is; None if R alone does not show it."""
     node = grammar.response.by_name[message.node]
     match node:
         case Seed(loss=loss):
@@ -53,5 +56,5 @@ def _named(port: Port) -> str:
 
 
 def _plain(node: Map) -> bool:
-    """Whether it adds up messages, or multiplies one by a number: then it is of what they are of."""
+    """Whether a map only adds up or scales messages, so that its output belongs to the same value of Q."""
     return node.operation.target in (add, negate, scale, over_batch)

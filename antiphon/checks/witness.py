@@ -1,4 +1,4 @@
-"""Rounds as they are really played, seen from within: every value of Q, every message of R, beside the reference."""
+"""Play rounds as in a run and record every value of Q and every message of R, beside the reference."""
 
 import itertools
 import math
@@ -24,16 +24,18 @@ from antiphon.transport.message import Phase
 States = Mapping[str, State]
 
 PATIENCE = 100
-"""Rounds that a grammar may play until every player has heard something."""
+"""Number of rounds that may pass until every player has received a response."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Witnessed:
-    """One round.
+    """One recorded round.
 
-    before: everyone's state when it began. composed: the reference, at the parameters and oracles' answers of that
-    round. messages: of R, by port. told: what each player heard, flat, for those who heard something.
+    before: all states when it starts.
+    composed: the reference, at the round's parameters and oracles' answers.
+    messages: of R, by port.
+    told: the response that each player received, as one vector; players without a response are left out.
     """
 
     seed: int
@@ -50,11 +52,11 @@ Agents: TypeAlias = AgentSpecification | Mapping[str, AgentSpecification]
 def witness(
     grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
 ) -> Iterator[Witnessed]:
-    """Rounds without end in which nobody moves, though everybody hears: the first ones of a run, or from `states` and
-    the round `first` on.
+    """Play rounds without end, in which players receive responses but do not move.
 
-    agents: who moves all the same. Then `first` rounds are played before, by the same executor, so that what is kept
-    from round to round beside the states is there as in a run.
+    They begin at the start of a run, or at the round `first` from `states`.
+    agents: make the players move. Then the same executor plays `first` rounds before, so that everything that is kept
+    between rounds outside of the states is present as in a run.
     """
     seen: dict[Slot, Tensor] = {}
     given = RECORDER if agents is None else agents
@@ -65,7 +67,7 @@ def witness(
             executor.play(first)
         while True:
             before, number = executor.states(), executor.round
-            modules = modules_of(grammar, before, seed, executor.modules())  # before they play, which may change them
+            modules = modules_of(grammar, before, seed, executor.modules())  # before the round, which may change them
             seen.clear()
             executor.play(1)
             yield _witnessed(grammar, before, modules, seed, number, seen)
@@ -79,7 +81,7 @@ def witnessed(
     count: int = 1,
     agents: Agents | None = None,
 ) -> list[Witnessed]:
-    """The first `count` rounds in which every player hears something. Raises GrammarError when there is none soon."""
+    """The first `count` rounds in which every player receives a response. Raises GrammarError if there is none soon."""
     players = {player.name for player in grammar.query.players}
     return [each for each in all_until(grammar, seed, states, first, count, agents) if each.told.keys() == players]
 
@@ -92,7 +94,7 @@ def all_until(
     count: int = 1,
     agents: Agents | None = None,
 ) -> list[Witnessed]:
-    """All rounds until there were `count` in which every player hears something. Raises as `witnessed` does."""
+    """All rounds up to the `count`-th one in which every player receives a response. Raises as `witnessed` does."""
     players = {player.name for player in grammar.query.players}
     found: list[Witnessed] = []
     whole = 0
@@ -110,7 +112,7 @@ def all_until(
 
 
 def by_kind(rounds: Iterable[Witnessed]) -> list[list[Witnessed]]:
-    """The rounds in which the same messages of R are told, together."""
+    """Group the rounds by the set of messages of R that are sent in them."""
     found: dict[frozenset[Port], list[Witnessed]] = {}
     for each in rounds:
         found.setdefault(frozenset(each.messages), []).append(each)
@@ -120,11 +122,11 @@ def by_kind(rounds: Iterable[Witnessed]) -> list[list[Witnessed]]:
 def kinds_of_rounds(
     grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
 ) -> list[Witnessed]:
-    """The first round in which just those messages of R are told that are told in it, for each such set of messages.
+    """The first round of each kind. Two rounds are of one kind if the same messages of R are sent in both.
 
-    From `states` and the round `first` on, if states are given; agents: see `witness`.
-
-    Raises GrammarError when some message is not told soon.
+    states, first: if states are given, play begins with them, at the round `first`.
+    agents: see `witness`.
+    Raises GrammarError if some message is not sent soon.
     """
     cadences = [each.cadence for each in grammar.query.passes]
     period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)
@@ -147,7 +149,7 @@ def learned(
     rounds: int,
     players: frozenset[str] | None = None,
 ) -> States:
-    """Everyone's state after so many rounds in which `players` moved, all by default, and the others held still."""
+    """All states after `rounds` rounds in which `players` (all by default) moved and the others stayed fixed."""
     moving = moving_all(grammar, agents)
     if players is not None:
         moving = {name: each if name in players else RECORDER for name, each in moving.items()}
@@ -157,7 +159,7 @@ def learned(
 
 
 def moving_all(grammar: Grammar, agents: Agents) -> dict[str, AgentSpecification]:
-    """One for each player: the default where none is given."""
+    """An agent for each player; the default agent if none is given."""
     names = [player.name for player in grammar.query.players]
     given = dict.fromkeys(names, agents) if isinstance(agents, AgentSpecification) else dict(agents)
     return {name: given.get(name) or AgentSpecification.of() for name in names}
@@ -184,7 +186,7 @@ def _witnessed(
 
 
 def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[Port, Tensor]) -> None:
-    """A reference that does not play what was played says nothing of what was told."""
+    """Raise GrammarError if the reference computes other values than the round did: then it proves nothing."""
     for port, value in composed.values.items():
         if port in played and not _same(value.detach(), played[port]):
             node = grammar.query.by_name[port.node]
@@ -196,7 +198,7 @@ def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[P
 
 
 def _same(one: Tensor, two: Tensor) -> bool:
-    """Up to half of the digits, of numbers that rounding may change; what is no float may jump, and is not compared."""
+    """Whether floats agree to half of the digits. Integers and booleans are not compared: rounding may flip them."""
     if not (one.is_floating_point() or one.is_complex()):
         return True
     near = math.sqrt(torch.finfo(one.dtype).eps)
@@ -209,6 +211,6 @@ def _size(values: Tensor) -> float:
 
 
 def _unmoved(grammar: Grammar, states: States) -> dict[str, State]:
-    """The states with agents that have heard nothing yet, whoever the agents were."""
+    """The states with agents that have received nothing yet, whatever the agents were."""
     players = {player.name for player in grammar.query.players}
     return {name: {**state, "agent": {"heard": []}} if name in players else state for name, state in states.items()}

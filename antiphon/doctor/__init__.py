@@ -1,1 +1,1 @@
-"""Whether a machine has what a run needs."""
+"""Check whether a machine has what a run needs."""

@@ -1,4 +1,4 @@
-"""Channels between two places, CPU or device, held to the laws of `transport.testing` that need no forger."""
+"""Test channels between two places, CPU or GPU, by those laws of `transport.testing` that forge no message."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -39,60 +39,59 @@ _runs = itertools.count()
 
 @dataclass(frozen=True)
 class Place:
-    """Where one end of a channel is: the device of its values, and what others know of it."""
+    """Where one end of a channel is: the device of its values, and its site, as the other end sees it."""
 
     device: torch.device
     site: Site
 
     @classmethod
     def cpu(cls, address: str) -> "Place":
-        """On the CPU of a machine."""
+        """A place on the CPU of the machine with this address."""
         return cls(torch.device("cpu"), Site(address))
 
 
 @final
 class _Visiting:
-    """A channel of a worker on a device, as the laws take it: their values are the CPU's."""
+    """Adapt a channel on a device to the laws, which use values on the CPU."""
 
     def __init__(self, channel: Channel, device: torch.device) -> None:
         self._channel, self._device = channel, device
 
     def open(self) -> None:
-        """Open the channel."""
         self._channel.open()
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Send from the device, and overwrite there at once what was sent: it is the sender's again."""
+        """Send a copy from the device and overwrite it at once, since the sender may reuse its memory."""
         there = value.detach().to(self._device, copy=True)
         sent = self._channel.send(edge, round, there)
         there.zero_()
         return sent
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Receive on the device, and fetch."""
+        """Receive on the device and copy to the CPU."""
         arrived = self._channel.receive(edge, round)
         assert arrived.device == self._device, f"{arrived.device} instead of {self._device}"
         return arrived.cpu()
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Contribute from the device."""
         return self._channel.contribute(reduction, round, value.to(self._device))
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Collect on the device, and fetch."""
+        """Collect on the device and copy to the CPU."""
         return self._channel.collect(reduction, round).cpu()
 
     def settle(self) -> None:
-        """Settle the channel."""
         self._channel.settle()
 
     def close(self) -> None:
-        """Close the channel."""
         self._channel.close()
 
 
 def pairs(address: Address, places: tuple[Place, Place], make: MakeGroup | None = None) -> MakePair:
-    """Channels of two workers at these places, in this process. make: an NCCL group, torch's own if None."""
+    """Make pairs of channels of two workers at these places, in this process.
+
+    address: of the rendezvous store. make: makes an NCCL group; torch's own if None.
+    """
 
     def make_pair(session: Session, edges: Sequence[Edge]) -> Pair:
         names, run = ("Alice", "Bob"), f"doctor {next(_runs)}"
@@ -114,11 +113,11 @@ def pairs(address: Address, places: tuple[Place, Place], make: MakeGroup | None 
 
 
 def hold_laws(make_pair: MakePair) -> int:
-    """Hold a kind of channel to every law here; returns how many. Raises AssertionError for one that does not hold."""
+    """Test a kind of channel by every law here. Returns their number. Raises AssertionError if a law does not hold."""
     for law in LAWS:
         law(make_pair)
     return len(LAWS)
 
 
 def _no_forger(edge: Edge, tag: Tag, value: Tensor) -> None:
-    raise NotImplementedError  # none of the laws above forges
+    raise NotImplementedError  # no law of LAWS forges a message

@@ -1,6 +1,6 @@
-"""`antiphon doctor --gpu`: each channel, each precision and a few rounds on the GPUs that are here, against the CPU.
+"""`antiphon doctor --gpu`: test channels, precisions and a few rounds on this machine's GPUs against the CPU.
 
-Every check takes the devices that it is to try, so that the same checks run on CPUs where they are handed those.
+Each check is given its devices, so that tests can run it on CPUs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ from antiphon.transport.rendezvous import serve_store
 from antiphon.transport.route import Site, route
 
 TOLERANCE = {Precision.DECLARED: 1e-4, Precision.BFLOAT16: 5e-2, Precision.FLOAT16: 5e-3}
-"""Largest error of values and gradients, as a part of the largest of them, against float64 on the CPU."""
+"""Largest error of values and gradients against float64 on the CPU, relative to the largest number."""
 
 LOSSES = 1e-3
-"""Largest difference between losses on GPUs and on the CPU after a few rounds, as a part of them."""
+"""Largest relative difference between losses on GPUs and on the CPU after a few rounds."""
 
 ROUNDS = 12
 _TINY = 2.0**-40
@@ -40,7 +40,7 @@ _NONE = "no CUDA device"
 
 @dataclass(frozen=True)
 class Device:
-    """One device: torch's, its name for people, and its identity."""
+    """A GPU: torch's device, a name for the report, and its identity."""
 
     device: torch.device
     name: str
@@ -48,7 +48,7 @@ class Device:
     bus: str = ""
 
     def place(self, address: str) -> Place:
-        """A worker on it."""
+        """The place of a worker on this device. address: of the machine."""
         return Place(self.device, Site(address, "cuda", self.uuid, self.bus))
 
 
@@ -65,7 +65,12 @@ def devices() -> tuple[Device, ...]:
 def checks(
     found: Sequence[Device], ray_runs: bool, *, counted: bool = False, make: MakeGroup | None = None
 ) -> list[Check]:
-    """All checks of these devices. counted: they are the CPU's, and Ray counts GPUs; make: an NCCL group."""
+    """All checks of these devices.
+
+    ray_runs: whether Ray started.
+    counted: Ray only counts GPUs, and the devices are the CPU.
+    make: makes an NCCL group.
+    """
     host = ray.util.get_node_ip_address()
     channels: list[tuple[str, list[Place]]] = [
         ("channel between two devices (nccl)", [each.place(host) for each in found[:2]]),
@@ -84,7 +89,7 @@ def checks(
 
 
 def named(found: Sequence[Device]) -> str:
-    """Who is there."""
+    """The names of the devices. Raises Ailing if there are none."""
     if not found:
         built = "this build has no CUDA" if torch.version.cuda is None else f"built with CUDA {torch.version.cuda}"
         raise Ailing(
@@ -96,7 +101,7 @@ def named(found: Sequence[Device]) -> str:
 
 
 def channel(places: Sequence[Place], known: int, make: MakeGroup | None = None) -> str:
-    """The channel between two places keeps its laws."""
+    """Test the channel between two places. known: the number of devices."""
     if not known:
         raise NotRun(_NONE)
     if len(places) < 2:
@@ -110,7 +115,7 @@ def channel(places: Sequence[Place], known: int, make: MakeGroup | None = None) 
 
 
 def precise(on: Sequence[torch.device], precision: Precision) -> str:
-    """Values and gradients of an operator on each device are near those in float64 on the CPU."""
+    """Compare values and gradients of an operator on each device with float64 on the CPU."""
     if not on:
         raise NotRun(_NONE)
     worst = max(_error(device, precision) for device in on)
@@ -123,7 +128,10 @@ def precise(on: Sequence[torch.device], precision: Precision) -> str:
 
 
 def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
-    """A few rounds on GPU workers give the losses that they give on the CPU."""
+    """Compare the losses of a few rounds on GPU workers with those on the CPU.
+
+    name: of the grammar. known: number of devices. counted: as for `checks`.
+    """
     if not known:
         raise NotRun(_NONE)
     if not ray_runs:
@@ -150,19 +158,19 @@ def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
 
 
 def on_devices(grammar: Grammar, known: int, counted: bool) -> Placement:
-    """All players on GPUs: on one, or all but the last on the first and that one on a second."""
+    """Place all players on GPUs: with one device all on it; with two, the last player on the second."""
     players = [player.name for player in grammar.query.players]
     alone = 1 if known > 1 else 0
     sharing = players[: len(players) - alone]
     share = int(100 / len(sharing)) / 100
     demands = [(each, WorkerResources(num_gpus=share if share < 1 else 1.0)) for each in sharing]
     demands += [(each, WorkerResources(num_gpus=1.0)) for each in players[len(sharing) :]]
-    rest = [name for name in hosted(grammar) if name not in players]  # on one worker: the fewer, the sooner it is over
+    rest = [name for name in hosted(grammar) if name not in players]  # on one worker: fewer workers start faster
     return replace(spread(grammar, fuse=[rest]), resources=tuple(demands), logical_gpus=counted)
 
 
 def routes(assignment: Assignment, sites: Mapping[str, Site]) -> str:
-    """The routes that an assignment's edges take, in words."""
+    """The routes of the messages of an assignment, in words."""
     taken = {route(sites[edge.source], sites[edge.target]) for edge in assignment.schedule.edges.values()}
     return ", ".join(sorted(taken))
 
@@ -176,14 +184,14 @@ def _error(device: torch.device, precision: Precision) -> float:
     module.float().to(device)
     found = _played(module, x.to(device), told.to(device), low)
     worst = max(_relative(each, known) for each, known in zip(found, exact, strict=True))
-    if low is torch.float16:  # gradients of any size survive: they come out as before, but for their size
+    if low is torch.float16:  # tiny gradients must not underflow: the result has to scale with them
         tiny = _played(module, x.to(device), told.to(device) * _TINY, low)
         worst = max(worst, *(_relative(each / _TINY, known) for each, known in zip(tiny[1:], exact[1:], strict=True)))
     return worst
 
 
 def _played(module: nn.Module, x: Tensor, told: Tensor, low: torch.dtype | None) -> list[Tensor]:
-    """The value, the gradient of the input, those of the parameters."""
+    """The value, the gradient of the input, and the gradients of the parameters."""
     function = module if low is None else Autocast(module, x.device.type, low, [x.dtype])
     box = Operator("player 'Doctor'", function, [((40, 32), x.dtype)], 1, [0], tuple(module.parameters()))
     (value,) = box.query([x], 0)

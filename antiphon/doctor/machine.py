@@ -1,4 +1,4 @@
-"""`antiphon doctor`: does this machine have what a run needs? One line per check; nothing is left behind."""
+"""`antiphon doctor`: check whether this machine has what a run needs. One line per check; no files are left behind."""
 
 import contextlib
 import platform
@@ -26,14 +26,14 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
 from antiphon.transport.rendezvous import serve_store
 
-_SESSION_PATH = 82  # characters that Ray appends to the temporary folder, for its sockets
-_SOCKET_PATH = 107  # characters that the system allows for the whole
-_ROOM = 1 << 30  # bytes: below that, Ray's object store and logs get into trouble
+_SESSION_PATH = 82  # characters that Ray appends to the temporary folder for its sockets
+_SOCKET_PATH = 107  # the longest path of a socket that the system allows
+_ROOM = 1 << 30  # bytes that Ray's object store and logs need
 _ROUNDS = 8
 
 
 def examination(gpu: bool = False, address: str | None = None) -> Iterator[Finding]:
-    """Every check in turn. gpu: those of GPUs too. address: of a Ray cluster; one is started here if None."""
+    """Run all checks in turn. gpu: include those of GPUs. address: of a Ray cluster; if None, Ray is started here."""
     yield from (examine(*check) for check in machine_checks())
     devices = gpus.devices() if gpu else ()
     with contextlib.ExitStack() as stack:
@@ -51,7 +51,7 @@ def examination(gpu: bool = False, address: str | None = None) -> Iterator[Findi
 
 
 def machine_checks() -> list[Check]:
-    """What can be looked at without Ray."""
+    """The checks that do not need Ray."""
     return [
         ("versions", versions),
         ("temporary folder", temporary_folder),
@@ -62,14 +62,14 @@ def machine_checks() -> list[Check]:
 
 
 def versions() -> str:
-    """Of what matters in a report."""
+    """The versions of antiphon and of what it depends on, for a report."""
     known = [f"{name} {_version(name)}" for name in ("antiphon", "torch", "ray", "gymnasium", "numpy", "msgpack")]
     cuda = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
     return f"{', '.join(known)}; Python {platform.python_version()}, torch with {cuda}; {platform.platform()}"
 
 
 def temporary_folder(folder: str | None = None) -> str:
-    """WorkerResources for Ray's session, under a path that is short enough for its sockets."""
+    """Check that the temporary folder has space for Ray's session, and a path short enough for its sockets."""
     folder = folder or tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if free < _ROOM:
@@ -87,7 +87,7 @@ def temporary_folder(folder: str | None = None) -> str:
 
 
 def ports() -> str:
-    """Whether this machine reaches itself under the address that it would give to others."""
+    """Check that this machine can connect to itself at the address that it gives to other machines."""
     host = ray.util.get_node_ip_address()
     with socket.create_server((host, 0)) as listener:
         port = listener.getsockname()[1]
@@ -102,7 +102,7 @@ def ports() -> str:
 
 
 def gloo() -> str:
-    """The channel between workers on CPUs, under this machine's own address."""
+    """Test the channel between workers on CPUs, at this machine's own address."""
     host = ray.util.get_node_ip_address()
     store, port = serve_store(host)
     laws = hold_laws(pairs((host, port), (Place.cpu(host), Place.cpu(host))))
@@ -111,7 +111,7 @@ def gloo() -> str:
 
 
 def environment() -> str:
-    """Gymnasium plays a few random steps, which is how this Nature begins."""
+    """Check that a Nature on Gymnasium plays a few random steps."""
     from antiphon.envs import nature
 
     declaration = nature("Pendulum-v1", envs=1, batch=4, warmup=4)
@@ -124,7 +124,7 @@ def environment() -> str:
 
 
 def ray_answers(address: str | None) -> str:
-    """Every node of the cluster has the same antiphon and torch."""
+    """Check that every node of the cluster has the same versions of antiphon and torch."""
     here = _version("antiphon"), torch.__version__
     alive = [node for node in ray.nodes() if node["Alive"]]
     asking = ray.remote(_versions_there)
@@ -141,7 +141,7 @@ def ray_answers(address: str | None) -> str:
 
 
 def round_on_ray() -> str:
-    """A few rounds on workers of their own give the numbers that they give in this process, to the bit."""
+    """Check that a few rounds on Ray give the same losses as in this process, bit for bit."""
     grammar = small_grammar()
     agent = AgentSpecification.of("SGD", {"lr": 0.05})
     with InlineExecutor(assign(grammar, agent)) as inline:
@@ -158,7 +158,7 @@ def round_on_ray() -> str:
 
 
 def without_ray() -> str:
-    """Say that there is no Ray."""
+    """Skip a check because Ray did not start."""
     raise NotRun("Ray did not start")
 
 

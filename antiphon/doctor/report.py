@@ -1,4 +1,4 @@
-"""Checks of a machine, one line each: what was found, or what is wrong and what to do about it."""
+"""Checks of a machine, one line each: what was found, or what is wrong and how to repair it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from antiphon.errors import AntiphonError
 
 
 class Verdict(StrEnum):
-    """What came of a check."""
+    """The result of a check."""
 
     OK = "ok"
     FAILED = "failed"
@@ -17,7 +17,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One check and what came of it. said: in words; of a failure, with the remedy."""
+    """One check and its result. said: what was found, in words; for a failure, with the remedy."""
 
     check: str
     verdict: Verdict
@@ -30,19 +30,19 @@ class Finding:
 
 
 class NotRun(Exception):
-    """A check that cannot be made here; says why."""
+    """A check cannot run here. The message says why."""
 
 
 class Ailing(Exception):
-    """A check that failed; says what was found, what was expected, and the remedy."""
+    """A check failed. The message says what was found, what was expected, and the remedy."""
 
 
 Check = tuple[str, Callable[[], str]]
-"""Its name, and what looks: returns what it found, or raises."""
+"""The name of a check, and a function that returns what it found, or raises."""
 
 
 def examine(name: str, look: Callable[[], str]) -> Finding:
-    """Make one check. Whatever it raises becomes a finding, but for what ends the program."""
+    """Run one check. Every Exception becomes a finding; KeyboardInterrupt and SystemExit pass through."""
     try:
         return Finding(name, Verdict.OK, look())
     except NotRun as reason:
@@ -51,13 +51,13 @@ def examine(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, Verdict.FAILED, str(error))
     except AssertionError as error:
         return Finding(name, Verdict.FAILED, f"a law does not hold: {error}. Report this, with all lines above.")
-    except Exception as error:  # a library's own, of any kind
+    except Exception as error:  # a library may raise anything
         text = (str(error).strip().splitlines() or [""])[0]
         return Finding(name, Verdict.FAILED, f"{type(error).__name__}: {text}. Report this, with all lines above.")
 
 
 def summary(findings: list[Finding]) -> str:
-    """How many of each.
+    """The number of checks with each verdict.
 
     >>> summary([Finding("versions", Verdict.OK, "all")])
     '1 ok, 0 failed, 0 skipped'

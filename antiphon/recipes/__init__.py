@@ -1,7 +1,7 @@
-"""A module for each grammar of the library: its table, how it is built, judged and checked. Found by name here.
+"""One module for each grammar of the library: its table, and how to build, evaluate and check it.
 
-A module of this folder that is no package is a grammar: `RECIPE` in it, its name that of the file with hyphens. Nothing
-is imported before it is asked for.
+A module of this folder (not a package) is a grammar. It defines `RECIPE`; its name is the file's, with hyphens. Modules
+are imported only when they are used.
 """
 
 import importlib
@@ -18,14 +18,14 @@ LIBRARY = tuple(sorted(each.name.replace("_", "-") for each in pkgutil.iter_modu
 
 
 def known() -> tuple[str, ...]:
-    """The library's names, then those of installed plug-ins."""
+    """The names of the library's grammars, then those of installed plug-ins."""
     return (*LIBRARY, *sorted(installed(GRAMMARS)))
 
 
 def recipe_of(name: str) -> "Recipe | None":
-    """What is known of a grammar of the library or of an installed plug-in; None for a function, installed or not.
+    """The recipe of a grammar of the library or of an installed plug-in; None if the name leads to a plain function.
 
-    Raises ExperimentError when there is none of that name, or it does not import.
+    Raises ExperimentError if there is no grammar of that name, or its import fails.
     """
     if name in LIBRARY:
         return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").RECIPE

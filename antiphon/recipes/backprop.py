@@ -1,4 +1,4 @@
-"""Experiments with backpropagation: classifiers, a player per layer, on digits or on a data set of one's own."""
+"""Experiments with backpropagation: classifiers with a player per layer, on digits or on the user's own data."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -22,8 +22,13 @@ from antiphon.recipes.common.user_data import own_data
 
 
 class BackpropTable(Table):
-    """data: "digits", or "module:function" whose function returns an oracle's declaration, called with data_arguments.
-    widths: of the dense layers before the last. channels: of the convolutions, each halved by a max-pool."""
+    """Settings of an experiment with backpropagation.
+
+    data: "digits", or "module:function"; the function is called with data_arguments, and returns an oracle's
+    declaration.
+    widths: of the dense layers before the last one.
+    channels: of the convolutions; a max-pool halves the image after each.
+    """
 
     data: str = "digits"
     data_arguments: Arguments = Field(default={})
@@ -36,7 +41,7 @@ class BackpropTable(Table):
 
 
 def build(table: BackpropTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError where its parts do not fit."""
+    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
     nature = _nature(table)
     example = [size for size in nature.questions[0].outputs[0].shape if isinstance(size, int)]
     if table.network == "dense":
@@ -55,7 +60,7 @@ def evaluate(
 
 
 def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """What the trained network plays into its loss: (n, ...) examples to (n, classes)."""
+    """The input that the trained network gives to its loss. x: (n, ...). Returns (n, classes)."""
     query = grammar.query
     values = {Port(query.nodes[0].name): x}
     (loss,) = (node for node in query.nodes if node.kind is Kind.LOSS)
@@ -90,12 +95,12 @@ def _check_image(table: BackpropTable, example: list[int]) -> None:
 
 
 def judges(table: BackpropTable) -> bool:
-    """Data of one's own comes without a test split."""
+    """Whether there is a test split: the user's own data has none."""
     return table.data == "digits"
 
 
 def scaled(table: BackpropTable, layers: int) -> BackpropTable:
-    """So many players: dense layers as wide as the first was, behind the convolutions if there are any."""
+    """The table of a network with `layers` players. All dense layers before the last one get the width of the first."""
     convolutions = len(table.channels) if table.network == "convolutional" else 0
     if layers <= convolutions:
         raise ExperimentError(
@@ -106,8 +111,8 @@ def scaled(table: BackpropTable, layers: int) -> BackpropTable:
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.backprop import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.backprop import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

@@ -1,4 +1,4 @@
-"""Experiments with descent in the black-box protocol: a point looks for the optimum of a function by values alone."""
+"""Experiments with descent in the black-box protocol: a point seeks the optimum of a function from its values alone."""
 
 from typing import Literal
 
@@ -18,8 +18,12 @@ from antiphon.recipes.gray_box_descent import GrayBoxDescentTable, evaluate
 
 
 class BlackBoxDescentTable(GrayBoxDescentTable):
-    """noise: where values are asked for: "signs" (Spall's) or "gaussian" directions, `batch` of them a round; or
-    "axes", central finite differences along every coordinate. radius: how far from the point."""
+    """Settings of an experiment with black-box descent.
+
+    noise: where the function is evaluated. "signs" (Spall's) and "gaussian" are `batch` random directions a round;
+    "axes" are central differences along every coordinate.
+    radius: the distance from the point.
+    """
 
     noise: Literal["signs", "gaussian", "axes"] = "signs"
     batch: Count = 4
@@ -27,7 +31,7 @@ class BlackBoxDescentTable(GrayBoxDescentTable):
 
 
 def build(table: BlackBoxDescentTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError or OracleError where its parts do not fit."""
+    """The grammar of a table. Raises ExperimentError or OracleError if its parts do not fit."""
     noise = _noise(table)
     types = EdgeType((Batch(), table.dimension), torch.float32), EdgeType((Batch(),), torch.float32)
     box = black_box(table.made, types[:1], types[1:], sizes=dict(noise.sizes))
@@ -42,8 +46,8 @@ def _noise(table: BlackBoxDescentTable) -> OracleDeclaration:
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.black_box_descent import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.black_box_descent import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

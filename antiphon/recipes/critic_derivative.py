@@ -1,4 +1,4 @@
-"""Experiments with the critic's derivative: the response that Deviator-Actor-Critic departs from, without Deviator."""
+"""Experiments with the critic's derivative: the response that Deviator-Actor-Critic replaces; there is no Deviator."""
 
 from antiphon.checks.suite import Suite
 from antiphon.grammars.grammar import Grammar
@@ -8,14 +8,14 @@ from antiphon.recipes.dac import DacTable, evaluate, options, parts, scaled, set
 
 
 def build(table: DacTable) -> Grammar:
-    """The grammar of a table. Raises OracleError for an environment that cannot be played."""
+    """The grammar of a table. Raises OracleError for an unusable environment."""
     world, wind, actor, critic, _ = parts(table)
     return critic_derivative(world, wind, actor, critic, **options(table))
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.critic_derivative import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.critic_derivative import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

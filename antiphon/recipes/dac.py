@@ -1,4 +1,4 @@
-"""Experiments with Deviator-Actor-Critic: continuous control on an environment of Gymnasium."""
+"""Experiments with Deviator-Actor-Critic: continuous control in an environment of Gymnasium."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -21,10 +21,16 @@ from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fr
 
 
 class DacTable(Table):
-    """environment, keywords: as `gymnasium.make` takes them, or an installed one's name. envs: copies; they
-    are stepped every `act_every` rounds, 0 meaning `envs`, which makes one update per step of one environment.
-    learn_from: the round in which learning starts. soft: the clones' step; 0 copies them entirely every `clone_every`
-    rounds. sigma_*: the noise. deadline: seconds that a step may take under vectorization "async"."""
+    """Settings of an experiment with an actor and a critic.
+
+    environment, keywords: as for `gymnasium.make`, or the name of an installed environment.
+    envs: number of copies. They are stepped every `act_every` rounds; 0 means `envs`, so that there is one update per
+    step of one environment.
+    learn_from: the round in which learning starts.
+    soft: the clones' step; 0 copies them entirely, every `clone_every` rounds.
+    sigma_*: the noise.
+    deadline: seconds that a step may take with vectorization "async".
+    """
 
     environment: str = "Pendulum-v1"
     keywords: Arguments = Field(default={})
@@ -48,18 +54,18 @@ class DacTable(Table):
 
     @property
     def sigma(self) -> Annealing:
-        """The standard deviation of the noise, by round, in a player's units of the action."""
+        """The standard deviation of the noise by round, in the units of Actor's output."""
         return Annealing(self.sigma_start, self.sigma_end, self.sigma_rounds, self.sigma_hold)
 
 
 def build(table: DacTable) -> Grammar:
-    """The grammar of a table. Raises OracleError for an environment that cannot be played."""
+    """The grammar of a table. Raises OracleError for an unusable environment."""
     world, wind, actor, critic, deviator = parts(table)
     return dac(world, wind, actor, critic, deviator, **options(table))
 
 
 def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]:
-    """Nature, Noise, Actor, Critic, Deviator."""
+    """Declarations of Nature and Noise, and factories of Actor, Critic and Deviator."""
     environment = _environment(table.environment)
     spaces = read_spaces(environment, table.keywords)
     world = nature(
@@ -84,7 +90,7 @@ def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factor
 
 
 def options(table: DacTable) -> dict[str, Any]:
-    """What both grammars take besides. Any: numbers of two kinds, and None."""
+    """Further arguments of the grammars dac and critic_derivative. Any: int, float or None."""
     return {
         "gamma": table.gamma,
         "soft": table.soft or None,
@@ -95,7 +101,7 @@ def options(table: DacTable) -> dict[str, Any]:
 
 
 def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
-    """Returns of Actor without noise, one episode per seed."""
+    """Returns of episodes that Actor plays without noise, one per seed."""
     seeds = range(evaluation.first_seed, evaluation.first_seed + evaluation.episodes)
     actor = trained(grammar, "Actor", states)
     returns, cut = played_episodes(
@@ -109,31 +115,31 @@ def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, sta
 
 
 def settings(table: DacTable, round: int) -> Mapping[str, float]:
-    """The noise's standard deviation."""
+    """The standard deviation of the noise in this round."""
     return {"sigma": table.sigma.at(round)}
 
 
 def scaled(table: DacTable, layers: int) -> DacTable:
-    """Actor, Critic and Deviator of so many layers each, all hidden ones as wide as the first was."""
+    """The table with `layers` layers for each player. All hidden layers get the width of the first."""
     return table.model_copy(update={"widths": table.widths[:1] * (layers - 1)})
 
 
 def _environment(name: str) -> str | Callable[..., Any]:
-    """What makes an installed environment; any other name as it is, for Gymnasium, whose own names go first."""
+    """The function that makes an installed environment; any other name as it is. Gymnasium's names come first."""
     strange = ":" in name or registered(name) or name not in installed(ENVIRONMENTS)
     return name if strange else find("environment", name, ENVIRONMENTS)
 
 
 def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:
-    """What lets Actor reach every action: nothing where all are bounded on both sides, which is tanh's range."""
+    """Bounds for Actor's output; none if every action has the range of tanh, from -1 to 1."""
     if set(spaces.low) == {-1.0} and set(spaces.high) == {1.0}:
         return {}
     return {"low": spaces.low, "high": spaces.high}
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.dac import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.dac import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

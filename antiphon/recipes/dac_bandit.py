@@ -1,4 +1,4 @@
-"""Experiments with Deviator-Actor-Critic on the quadratic bandit, where the best action is known."""
+"""Experiments with Deviator-Actor-Critic on the quadratic bandit, whose best action is known."""
 
 from collections.abc import Mapping
 
@@ -20,8 +20,13 @@ from antiphon.recipes.common.tables import Count, EvaluationTable, Index, Positi
 
 
 class DacBanditTable(Table):
-    """dimension: of the action. instance: which bandit. critic_widths, deviator_widths: of the hidden layers; none
-    makes an affine function. sigma_*: the noise."""
+    """Settings of an experiment with the quadratic bandit.
+
+    dimension: of the action.
+    instance: number of the bandit.
+    critic_widths, deviator_widths: of the hidden layers; an empty list makes an affine function.
+    sigma_*: the noise.
+    """
 
     dimension: Count = 10
     instance: Index = 0
@@ -40,7 +45,7 @@ class DacBanditTable(Table):
 
 
 def build(table: DacBanditTable) -> Grammar:
-    """The grammar of a table. Actor's parameters are its action: the state says nothing."""
+    """The grammar of a table. Actor's parameters are its action, since the state is constant."""
     size = table.dimension
     return dac_bandit(
         quadratic_bandit(size, batch=table.batch, instance=table.instance),
@@ -54,20 +59,20 @@ def build(table: DacBanditTable) -> Grammar:
 def evaluate(
     table: DacBanditTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """How far Actor's action is from the best one, in each coordinate, in per cent of how far zero is."""
+    """Distance of Actor's action from the best one in each coordinate, in per cent of zero's distance from it."""
     with torch.no_grad():
         played = trained(grammar, "Actor", states)(torch.ones(1, 1)).squeeze(0)
     return Evaluation("distance", "coordinates", tuple((100 * (played - TARGET).abs() / TARGET).tolist()), " %")
 
 
 def settings(table: DacBanditTable, round: int) -> Mapping[str, float]:
-    """The noise's standard deviation."""
+    """The standard deviation of the noise in this round."""
     return {"sigma": table.sigma.at(round)}
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.dac_bandit import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.dac_bandit import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

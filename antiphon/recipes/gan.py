@@ -1,4 +1,4 @@
-"""Experiments with the generative adversarial network: images, on digits, MNIST or a data set of one's own."""
+"""Experiments with the generative adversarial network: images of digits, MNIST or the user's own data."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -26,9 +26,16 @@ from antiphon.recipes.common.two_sample import nearest_neighbour_hits
 
 
 class GanTable(Table):
-    """data: as in [vae]. latent: dimensions of eps. saturating: whether Forger descends L, as the essay has it, or
-    climbs log D. widths: of Curator's dense layers; channels: of its convolutions; slope: of its rectifiers below zero.
-    forger_widths and forger_channels: Forger's, from the noise on."""
+    """Settings of an experiment with a GAN.
+
+    data: as in the table [vae].
+    latent: dimensions of eps.
+    saturating: Forger descends L, as in the essay; if false, it ascends log D.
+    widths: of Curator's dense layers.
+    channels: of its convolutions.
+    slope: of its rectifiers below zero.
+    forger_widths, forger_channels: the same for Forger, beginning at the noise.
+    """
 
     data: str = "digits"
     data_arguments: Arguments = Field(default={})
@@ -44,7 +51,7 @@ class GanTable(Table):
 
 
 def build(table: GanTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError where its parts do not fit."""
+    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
     image = table.network == "convolutional"
     nature = environment("gan", table.data, table.data_arguments, table.batch, image, "no")
     example = example_of(nature)
@@ -61,9 +68,9 @@ def build(table: GanTable) -> Grammar:
 
 
 def evaluate(table: GanTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
-    """How often, in per cent, an image's nearest neighbour tells whether it is real or forged: 50 % would be perfect.
+    """How often the nearest neighbour tells whether an image is real or forged, in per cent; 50 % would be perfect.
 
-    The test images among as many forged ones; see `nearest_neighbour_hits`.
+    All test images are mixed with as many forged ones; see `nearest_neighbour_hits`.
     """
     real = held_out(table.data, table.network == "convolutional", "no")
     hits = nearest_neighbour_hits(real, forged(grammar, states, len(real), evaluation.first_seed))
@@ -72,20 +79,20 @@ def evaluate(table: GanTable, evaluation: EvaluationTable, grammar: Grammar, sta
 
 @torch.no_grad()
 def forged(grammar: Grammar, states: Mapping[str, State], count: int, seed: int) -> Tensor:
-    """So many images of Forger's, from standard normal noise: (count, ...)."""
+    """Images that Forger makes of standard normal noise: (count, ...)."""
     latent = grammar.query.by_name["Noise.sample"].outputs[0].shape[1]
     assert isinstance(latent, int)  # only the batch is symbolic
     return trained(grammar, "Forger", states)(torch.randn(count, latent, generator=torch.Generator().manual_seed(seed)))
 
 
 def judges(table: GanTable) -> bool:
-    """Data of one's own comes without a test split."""
+    """Whether there is a test split: the user's own data has none."""
     return table.data in SHIPPED
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.gan import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.gan import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

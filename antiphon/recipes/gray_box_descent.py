@@ -1,4 +1,4 @@
-"""Experiments with descent in the gray-box protocol: a point looks for the optimum of a function by its gradient."""
+"""Experiments with descent in the gray-box protocol: a point seeks the optimum of a function from its gradient."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +22,13 @@ from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Ta
 
 
 class GrayBoxDescentTable(Table):
-    """function: "bowl", a quadratic; or "module:function", called with function_arguments, which returns a function of
-    points, (..., dimension) -> (...). maximise: whether it is climbed. start: every coordinate of the first point."""
+    """Settings of an experiment with gray-box descent.
+
+    function: "bowl", a quadratic, or "module:function". The latter is called with function_arguments, and returns a
+    function of points, (..., dimension) -> (...).
+    maximise: the direction.
+    start: every coordinate of the first point.
+    """
 
     function: str = "bowl"
     function_arguments: Arguments = Field(default={})
@@ -33,24 +38,24 @@ class GrayBoxDescentTable(Table):
 
     @property
     def made(self) -> Factory:
-        """What makes the function. Raises ExperimentError where it does not import."""
+        """The factory of the function. Raises ExperimentError if it cannot be imported."""
         if self.function == "bowl":
             return Factory.of(Bowl, self.dimension, 0, -1.0 if self.maximise else 1.0)
         return Factory.of(find("function", self.function), **self.function_arguments)
 
     @property
     def player(self) -> Factory:
-        """The point that moves."""
+        """The factory of the point that moves."""
         return Factory.of(Point, self.dimension, self.start)
 
     @property
     def direction(self) -> Direction:
-        """Whether it descends or climbs."""
+        """Whether the function is minimised or maximised."""
         return Direction.MAXIMISE if self.maximise else Direction.MINIMISE
 
 
 def build(table: GrayBoxDescentTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError or OracleError where its parts do not fit."""
+    """The grammar of a table. Raises ExperimentError or OracleError if its parts do not fit."""
     types = EdgeType((table.dimension,), torch.float32), EdgeType((), torch.float32)
     return gray_box_descent(gray_box(table.made, types[:1], types[1:]), table.player, direction=table.direction)
 
@@ -58,15 +63,15 @@ def build(table: GrayBoxDescentTable) -> Grammar:
 def evaluate(
     table: GrayBoxDescentTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """The function at the point that was reached."""
+    """The value of the function at the final point."""
     function: Any = table.made()  # Any: a user's function made it
     with torch.no_grad():
         return Evaluation("value", "points", (float(function(trained(grammar, "Player", states)())),))
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.gray_box_descent import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.gray_box_descent import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

@@ -1,4 +1,4 @@
-"""Experiments with kickback: regression with one output, a player per layer, on diabetes or on data of one's own."""
+"""Experiments with kickback: regression with one output and a player per layer, on diabetes or the user's own data."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -20,10 +20,15 @@ from antiphon.recipes.common.user_data import own_data
 
 
 class KickbackTable(Table):
-    """data: "diabetes", or "module:function" whose function returns an oracle's declaration, called with
-    data_arguments. channels, widths: of the convolutions and of the dense layers before the output. units: signed ones
-    have a minus in every second place. weights: "coherent" ones keep the signs of kickback's guarantee, "started" ones
-    have them at first, "free" ones never."""
+    """Settings of an experiment with kickback.
+
+    data: "diabetes", or "module:function"; the function is called with data_arguments, and returns an oracle's
+    declaration.
+    channels, widths: of the convolutions, and of the dense layers before the output.
+    units: if "signed", every second unit has a minus sign.
+    weights: "coherent" weights always have the signs of kickback's guarantee, "started" weights only at first, "free"
+    weights never.
+    """
 
     data: str = "diabetes"
     data_arguments: Arguments = Field(default={})
@@ -35,7 +40,7 @@ class KickbackTable(Table):
 
 
 def build(table: KickbackTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError where its parts do not fit."""
+    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
     nature = _nature(table)
     example = [size for size in nature.questions[0].outputs[0].shape if isinstance(size, int)]
     _check_image(table, example)
@@ -53,7 +58,7 @@ def evaluate(
 
 
 def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """What the trained network plays into its loss: (n, ...) examples to (n, 1)."""
+    """The input that the trained network gives to its loss. x: (n, ...). Returns (n, 1)."""
     with torch.no_grad():
         for player in grammar.query.players:
             x, _ = trained(grammar, player.name, states)(x)
@@ -76,12 +81,12 @@ def _check_image(table: KickbackTable, example: list[int]) -> None:
 
 
 def judges(table: KickbackTable) -> bool:
-    """Data of one's own comes without a test split."""
+    """Whether there is a test split: the user's own data has none."""
     return table.data == "diabetes"
 
 
 def scaled(table: KickbackTable, layers: int) -> KickbackTable:
-    """So many players: dense layers as wide as the first was, behind the convolutions if there are any."""
+    """The table of a network with `layers` players. All dense layers before the output get the width of the first."""
     hidden = layers - 1 - len(table.channels)
     if hidden < 0:
         raise ExperimentError(
@@ -92,8 +97,8 @@ def scaled(table: KickbackTable, layers: int) -> KickbackTable:
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.kickback import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.kickback import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

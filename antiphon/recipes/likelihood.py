@@ -1,4 +1,4 @@
-"""Experiments with likelihood: a Gaussian of images or of data of one's own, with a conjugate prior or without."""
+"""Experiments with likelihood: a Gaussian fitted to images or the user's own data, with or without a prior."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -19,9 +19,14 @@ from antiphon.recipes.common.user_data import own_data, width_of
 
 
 class LikelihoodTable(Table):
-    """data: "digits", or "module:function" whose function returns the declaration of an oracle whose first value, x, is
-    vectors. prior: how many examples it counts for; 0 is maximum likelihood, which a pixel that never changes leaves
-    without a maximum. prior_mean, prior_variance: of every coordinate, under it. examples: of the whole data set."""
+    """Settings of an experiment with likelihood.
+
+    data: "digits", or "module:function", which returns an oracle's declaration; its first value, x, must be vectors.
+    prior: the number of examples that it counts for; 0 is maximum likelihood, which has no maximum if some pixel is
+    constant.
+    prior_mean, prior_variance: the prior's, for every coordinate.
+    examples: the number in the whole data set.
+    """
 
     data: str = "digits"
     data_arguments: Arguments = Field(default={})
@@ -33,7 +38,7 @@ class LikelihoodTable(Table):
 
 
 def build(table: LikelihoodTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError where its parts do not fit."""
+    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
     if table.data == "digits":
         nature = digits(table.batch)
     else:
@@ -55,7 +60,7 @@ def build(table: LikelihoodTable) -> Grammar:
 def evaluate(
     table: LikelihoodTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """The logarithm of the density of each image of the test split of digits, in nats."""
+    """The logarithm of the density of each test image of digits, in nats."""
     x, _ = digits_arrays("test")
     with torch.no_grad():
         played = trained(grammar, "Estimator", states)(x)
@@ -64,13 +69,13 @@ def evaluate(
 
 
 def judges(table: LikelihoodTable) -> bool:
-    """Data of one's own comes without a test split."""
+    """Whether there is a test split: the user's own data has none."""
     return table.data == "digits"
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.likelihood import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.likelihood import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

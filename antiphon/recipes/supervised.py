@@ -1,4 +1,4 @@
-"""Experiments with supervised learning: a classifier as one player, on digits or on a data set of one's own."""
+"""Experiments with supervised learning: a classifier as a single player, on digits or the user's own data."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -20,8 +20,13 @@ from antiphon.recipes.common.user_data import own_data, width_of
 
 
 class SupervisedTable(Table):
-    """data: "digits", or "module:function" whose function returns the declaration of an oracle that answers (x, y), x
-    vectors, y labels. widths: of the layers before the last. penalty: on the squares of all weights; 0 for none."""
+    """Settings of an experiment with supervised learning.
+
+    data: "digits", or "module:function", which returns the declaration of an oracle that answers (x, y): vectors and
+    labels.
+    widths: of the layers before the last one.
+    penalty: its weight on the squares of all weights; 0 for none.
+    """
 
     data: str = "digits"
     data_arguments: Arguments = Field(default={})
@@ -32,7 +37,7 @@ class SupervisedTable(Table):
 
 
 def build(table: SupervisedTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError where its parts do not fit."""
+    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
     nature = digits(table.batch) if table.data == "digits" else _own(table)
     predictor = Factory.of(Perceptron, width_of("supervised.data", nature), table.classes, table.widths)
     penalty = Factory.of(squared_norm, weight=table.penalty, biases=False) if table.penalty else None
@@ -51,7 +56,7 @@ def evaluate(
 
 
 def judges(table: SupervisedTable) -> bool:
-    """Data of one's own comes without a test split."""
+    """Whether there is a test split: the user's own data has none."""
     return table.data == "digits"
 
 
@@ -60,8 +65,8 @@ def _own(table: SupervisedTable):  # noqa: ANN202 - an OracleDeclaration
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.supervised import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.supervised import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

@@ -1,4 +1,4 @@
-"""Experiments with temporal differences and their kin, on Markov decision processes whose values are known."""
+"""Experiments with temporal differences and related methods, on Markov decision processes with known values."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -31,11 +31,16 @@ from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fr
 
 
 class TemporalDifferenceTable(Table):
-    """process: "random-walk", of so many states; "boyan-chain"; "baird-star", off policy; or "module:function" whose
-    function returns a `MarkovProcess`, called with process_arguments. play: "all" transitions with their probabilities,
-    or `batch` of them, drawn or walked. method: what R says. widths: of Critic's layers before the last; without any
-    it is linear in the features. clone_every, soft: for the method "clone"; soft = 0 copies entirely. step: for
-    "implicit", the learning rate of Critic's SGD."""
+    """Settings of an experiment with temporal differences.
+
+    process: "random-walk" (with `states` states), "boyan-chain", "baird-star" (off policy), or "module:function"; the
+    function is called with process_arguments, and returns a `MarkovProcess`.
+    play: "all" transitions with their probabilities, or `batch` of them, drawn or walked.
+    method: which response Critic gets.
+    widths: of Critic's layers before the last one; if empty, Critic is linear in the features.
+    clone_every, soft: for the method "clone"; soft = 0 copies entirely.
+    step: for "implicit", the learning rate of Critic's SGD.
+    """
 
     process: str = "random-walk"
     process_arguments: Arguments = Field(default={})
@@ -51,7 +56,7 @@ class TemporalDifferenceTable(Table):
 
 
 def build(table: TemporalDifferenceTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or GrammarError where its parts do not fit."""
+    """The grammar of a table. Raises ExperimentError, OracleError or GrammarError if its parts do not fit."""
     process, (behaviour, policy) = world(table), policies(table)
     batch = None if table.play == "all" else table.batch
     nature = markov(process, play=table.play, batch=batch, behaviour=behaviour, policy=policy)
@@ -77,18 +82,18 @@ def build(table: TemporalDifferenceTable) -> Grammar:
 def evaluate(
     table: TemporalDifferenceTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """How far Critic is from the solution of the Bellman equation in each state, in per cent of the values' range."""
+    """Critic's error against the solution of the Bellman equation, for each state, in per cent of the values' range."""
     process, (_, policy) = world(table), policies(table)
     values = state_values(process, process.uniform_policy if policy is None else policy, table.gamma)
     with torch.no_grad():
         played = trained(grammar, "Critic", states)(process.features)[:, 0].double()
-    span = float(values.max() - values.min()) or 1.0  # where all are alike, they are 0: in hundredths then
+    span = float(values.max() - values.min()) or 1.0  # if all values are equal they are 0, and the error is absolute
     errors = 100.0 * (played - values).abs()[~process.terminal] / span
     return Evaluation("error of the value", "states", tuple(errors.tolist()), " %")
 
 
 def world(table: TemporalDifferenceTable) -> MarkovProcess:
-    """The process of a table. Raises ExperimentError for one that is not known, or is none."""
+    """The process of a table. Raises ExperimentError for an unknown name, or if the function returns no process."""
     match table.process:
         case "random-walk":
             return random_walk(table.states)
@@ -111,7 +116,7 @@ def world(table: TemporalDifferenceTable) -> MarkovProcess:
 
 
 def policies(table: TemporalDifferenceTable) -> tuple[Tensor | None, Tensor | None]:
-    """Who acts and who is evaluated; None for chance, or for whoever acts."""
+    """The policy that acts, and the one that is evaluated. None: the uniform policy, or the acting one."""
     return baird_policies() if table.process == "baird-star" else (None, None)
 
 
@@ -128,9 +133,9 @@ def _critic(table: TemporalDifferenceTable, process: MarkovProcess) -> Factory:
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
+    """The suite that `antiphon check` measures."""
     from antiphon.checks.suites.temporal_difference import (
-        SUITE,  # here: whoever runs an experiment does not wait for it
+        SUITE,  # here, since only `antiphon check` needs it
     )
 
     return SUITE
@@ -144,7 +149,7 @@ NAMES = {
     "tdc": "tdc",
     "implicit-temporal-difference": "implicit",
 }
-"""Grammars that R makes of this one, with their methods."""
+"""Grammars that differ from this one in R, with their methods."""
 VARIANTS = {
     name: {"temporal_difference.method": method, "temporal_difference.play": "draw"} for name, method in NAMES.items()
 }

@@ -1,4 +1,4 @@
-"""Experiments with the variational autoencoder: images, on digits, MNIST or a data set of one's own."""
+"""Experiments with the variational autoencoder: images of digits, MNIST or the user's own data."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -28,13 +28,19 @@ from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Table
 
 DRAWS = 10
-"""Of the noise, for each image, when the bound is judged."""
+"""Number of draws of the noise for each image when the bound is evaluated."""
 
 
 class VaeTable(Table):
-    """data: "digits", "mnist", or "module:function" whose function returns an oracle's declaration, called with
-    data_arguments. binary: pixels as they are, or drawn, see `antiphon.mnist`. latent: dimensions of z.
-    widths: of Encoder's dense layers; channels: of its convolutions. Decoder has them in reverse."""
+    """Settings of an experiment with a VAE.
+
+    data: "digits", "mnist", or "module:function"; the function is called with data_arguments, and returns an oracle's
+    declaration.
+    binary: how pixels are drawn, see `antiphon.mnist`.
+    latent: dimensions of z.
+    widths: of Encoder's dense layers.
+    channels: of its convolutions. Decoder has them in reverse.
+    """
 
     data: str = "digits"
     data_arguments: Arguments = Field(default={})
@@ -48,7 +54,7 @@ class VaeTable(Table):
 
 
 def build(table: VaeTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError where its parts do not fit."""
+    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
     image = table.network == "convolutional"
     nature = environment("vae", table.data, table.data_arguments, table.batch, image, table.binary)
     example, outputs = example_of(nature), 2 * table.latent
@@ -74,7 +80,7 @@ def evaluate(table: VaeTable, evaluation: EvaluationTable, grammar: Grammar, sta
 
 @torch.no_grad()
 def bounds(grammar: Grammar, states: Mapping[str, State], x: Tensor, seed: int) -> Tensor:
-    """L1 + L2 of each of (n, ...) images, a mean over `DRAWS` of standard normal noise: (n,)."""
+    """L1 + L2 of each image, a mean over `DRAWS` draws of standard normal noise. x: (n, ...). Returns (n,)."""
     encoder, decoder = trained(grammar, "Encoder", states), trained(grammar, "Decoder", states)
     (likelihood,) = (node.operator for node in grammar.query.nodes if node.name == "L2")
     latent = grammar.query.by_name["Noise.sample"].outputs[0].shape[1]
@@ -93,13 +99,13 @@ def bounds(grammar: Grammar, states: Mapping[str, State], x: Tensor, seed: int) 
 
 
 def judges(table: VaeTable) -> bool:
-    """Data of one's own comes without a test split."""
+    """Whether there is a test split: the user's own data has none."""
     return table.data in SHIPPED
 
 
 def suite() -> Suite:
-    """What `antiphon check` measures."""
-    from antiphon.checks.suites.vae import SUITE  # here: whoever runs an experiment does not wait for it
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.vae import SUITE  # here, since only `antiphon check` needs it
 
     return SUITE
 

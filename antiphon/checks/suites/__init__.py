@@ -1,1 +1,1 @@
-"""A suite for each grammar of the library, a file each; its recipe names it."""
+"""One file with a suite for each grammar of the library; the grammar's recipe names the suite."""

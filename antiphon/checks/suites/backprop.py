@@ -1,4 +1,4 @@
-"""Backpropagation: exact on random graphs, dense and convolutional; the players come to rest (essay, Grammar 1)."""
+"""Backpropagation is exact on random graphs, dense and convolutional; the players come to rest (essay, Grammar 1)."""
 
 import itertools
 import math
@@ -24,7 +24,7 @@ BATCH = 8
 
 
 def dense(seed: int) -> Grammar:
-    """A rectifier network of one to four hidden layers, of random widths, against random labels."""
+    """A ReLU network of one to four hidden layers of random widths, with random labels."""
     choose = random.Random(seed)
     inputs, classes = choose.randint(2, 6), choose.randint(2, 4)
     widths = [choose.randint(2, 8) for _ in range(choose.randint(1, 4))]
@@ -32,7 +32,7 @@ def dense(seed: int) -> Grammar:
 
 
 def convolutional(seed: int) -> Grammar:
-    """A convolution, a parameterless max-pool, a dense layer."""
+    """A convolution, a max-pool without parameters, and a dense layer."""
     choose = random.Random(seed)
     channels, classes = choose.randint(1, 3), choose.randint(2, 4)
     example = (channels, 4, 6)
@@ -41,7 +41,7 @@ def convolutional(seed: int) -> Grammar:
 
 
 def regression(seed: int) -> Grammar:
-    """A small hyperbolic network on all of its data at once, so that it can come to rest."""
+    """A small tanh network, trained on all of its data at once, so that it can come to rest."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(BATCH, 2, generator=generator, dtype=torch.float64)
     y = torch.randn(BATCH, 1, generator=generator, dtype=torch.float64)
@@ -56,7 +56,10 @@ def regression(seed: int) -> Grammar:
 
 
 def scales(seed: int) -> Measurement:
-    """How far what the network hears as one player, or unit by unit, is from what its layers hear (essay, Remark 3)."""
+    """Compare responses for three sizes of players: the whole network, its layers, its units (essay, Remark 3).
+
+    Measures the largest difference from the responses of the layers.
+    """
     choose = random.Random(seed)
     sizes = [choose.randint(2, 5) for _ in range(choose.randint(3, 5))]
     layers: dict[str, Factory] = {}
@@ -71,7 +74,7 @@ def scales(seed: int) -> Measurement:
 
 
 def labelled(seed: int, example: tuple[int, ...], classes: int) -> OracleDeclaration:
-    """Normal examples of this shape with random labels, float64."""
+    """Normal examples of this shape, float32, with random labels."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(BATCH, *example, generator=generator, dtype=torch.float64)
     return arrays(x.float(), torch.randint(classes, (BATCH,), generator=generator), batch=BATCH)

@@ -1,4 +1,4 @@
-"""The black-box protocol: what is estimated from values is the gradient, on average, up to the squared perturbation."""
+"""The black-box protocol: an estimate from values is on average the gradient, up to the squared perturbation."""
 
 import itertools
 from math import log2
@@ -25,34 +25,37 @@ from antiphon.oracles.noise import gaussian, rademacher
 
 RADIUS = 0.1
 ROUNDING = 1e-9
-"""What a difference of two near values leaves of sixteen digits."""
+"""Relative error of a difference of two nearly equal float64 values."""
 
 
 def of_theta(theta: Tensor, function: Factory, sign: float) -> Tensor:
-    """What Player is to bring down: the function that Oracle holds, at theta, times the direction's sign."""
+    """Player's loss: the function that Oracle holds, at theta, times the sign of the direction."""
     return sign * function()(theta)
 
 
 def signs(dimension: int) -> Tensor:
-    """Every vector of signs, once: (2^dimension, dimension), float64."""
+    """All vectors of signs, each once: (2^dimension, dimension), float64."""
     return torch.tensor(list(itertools.product([-1.0, 1.0], repeat=dimension)), dtype=torch.float64)
 
 
 def every_sign(seed: int) -> Grammar:
-    """A bowl, and all perturbations at once: their mean is the expectation, and exactly the gradient."""
+    """A quadratic with all perturbations at once: their mean is the expectation, which equals the gradient."""
     dimension = 2 + seed % 3
     noise = arrays(RADIUS * signs(dimension), batch=2**dimension, shuffle=False)
     return _bowl(dimension, seed, noise, Exact, Arrives)
 
 
 def axes(seed: int) -> Grammar:
-    """A bowl, and central differences along every axis."""
+    """A quadratic with central differences along every axis."""
     dimension = 2 + seed % 4
     return _bowl(dimension, seed, coordinates(dimension, scale=RADIUS, dtype=torch.float64), Exact, Arrives)
 
 
 def by_chance(seed: int) -> Grammar:
-    """A bowl, and one random vector of signs a round; for every third seed four of them, or a Gaussian's direction."""
+    """A quadratic with one random vector of signs a round.
+
+    If seed % 3 is 1, there are four vectors; if it is 2, the directions are Gaussian.
+    """
     dimension = 2 + seed % 4
     make = gaussian if seed % 3 == 2 else rademacher
     noise = make((dimension,), batch=4 if seed % 3 == 1 else 1, scale=RADIUS, dtype=torch.float64)
@@ -60,14 +63,14 @@ def by_chance(seed: int) -> Grammar:
 
 
 def comes_to_rest(seed: int) -> Grammar:
-    """A bowl and one vector of signs a round: the noise of the estimate vanishes with the gradient."""
+    """A quadratic with one vector of signs a round: the noise of the estimate vanishes with the gradient."""
     return _bowl(2, seed, rademacher((2,), batch=1, scale=RADIUS, dtype=torch.float64), Estimated, Arrives)
 
 
 def _bowl(
     dimension: int, seed: int, noise: OracleDeclaration, *kinds: type[Exact] | type[Estimated] | type[Arrives]
 ) -> Grammar:
-    """For odd seeds it stands on its head, and is climbed."""
+    """A quadratic to minimise; for odd seeds its negative, to maximise."""
     direction = Direction.MAXIMISE if seed % 2 else Direction.MINIMISE
     sign = -1.0 if seed % 2 else 1.0
     function = Factory.of(Bowl, dimension, seed, sign)
@@ -91,7 +94,7 @@ def _promise(kind: type[Promise], loss: PlayerLoss) -> Promise:
 
 
 def order_of_bias(seed: int) -> Measurement:
-    """How far the measured order of the bias in the perturbation is from two, on a wave, all signs enumerated."""
+    """How far the order of the bias in the perturbation is from two: on a wave, with all signs enumerated."""
     function, theta = Wave(4, seed), torch.randn(4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     gradient = torch.func.grad(function)(theta)
     biases = []

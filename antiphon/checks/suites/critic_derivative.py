@@ -1,4 +1,4 @@
-"""The critic-derivative response: what holds for any networks; and on regulators, where the value is known."""
+"""The critic-derivative response: checks on arbitrary networks, and on regulators with a known value."""
 
 from dataclasses import replace
 
@@ -31,20 +31,20 @@ TAKEN = Port("Nature.replay", 1)
 
 
 def networks(seed: int) -> Grammar:
-    """Networks that know nothing of the regulator that they play."""
+    """Random networks on a regulator."""
     world, wind, actor, critic, _ = any_networks(seed)
     return critic_derivative(world, wind, actor, critic, gamma=0.8, soft=0.05)
 
 
 def known(seed: int) -> Grammar:
-    """Critic knows the value, so its derivative is the value's."""
+    """Critic begins with the true value, so its derivative is the derivative of the value."""
     system = small_system(seed)
     gain = small_gain(system)
     return _regulated(system, gain, Factory.of(KnownValue, system, gain), truthful(system, gain))
 
 
 def learned(seed: int) -> Grammar:
-    """Critic knows nothing, and learns the value of an Actor who holds still."""
+    """Critic begins without knowledge, and learns the value while Actor stays fixed."""
     system = small_system(seed)
     gain = small_gain(system)
     distance = Factory.of(from_truth, system=system, gain=gain)
@@ -53,7 +53,7 @@ def learned(seed: int) -> Grammar:
 
 
 def moving(seed: int) -> Grammar:
-    """Critic begins with the value of an idle Actor; from there on both learn, and Actor's gain becomes the best."""
+    """Critic begins with the value of the zero policy. Then both learn, and Actor reaches the optimal gain."""
     system = small_system(seed)
     gain = torch.zeros_like(small_gain(system))
     made = Factory.of(KnownValue, system, gain)

@@ -1,4 +1,4 @@
-"""Deviator-Actor-Critic: what holds for any networks; and on regulators, where value and slope are known."""
+"""Deviator-Actor-Critic: checks on arbitrary networks, and on regulators with known value and slope."""
 
 from dataclasses import replace
 
@@ -31,19 +31,19 @@ from antiphon.grammars.query import Port
 
 
 def networks(seed: int) -> Grammar:
-    """Networks that know nothing of the regulator that they play."""
+    """Random networks on a regulator."""
     return dac(*any_networks(seed), gamma=0.8, soft=0.05)
 
 
 def known(seed: int) -> Grammar:
-    """Deviator knows the slope, so what it tells Actor is the gradient of the value."""
+    """Deviator begins with the true slope, so Actor receives the gradient of the value."""
     system = small_system(seed)
     gain = small_gain(system)
     return _regulated(system, gain, Factory.of(KnownSlope, system, gain), truthful(system, gain))
 
 
 def learned(seed: int) -> Grammar:
-    """Critic and Deviator know nothing, and learn the value and the slope of an Actor who holds still."""
+    """Critic and Deviator begin without knowledge, and learn value and slope while Actor stays fixed."""
     system = small_system(seed)
     gain = small_gain(system)
     distance = Factory.of(from_truth, system=system, gain=gain)
@@ -52,8 +52,10 @@ def learned(seed: int) -> Grammar:
 
 
 def moving(seed: int) -> Grammar:
-    """Deviator begins with the slope of an idle Actor, and from there on all of them learn: Actor's gain becomes the
-    best. Critic and Deviator do not come to rest in this sense: their error is measured on draws that go on."""
+    """Deviator begins with the slope of the zero policy. Then all learn, and Actor reaches the optimal gain.
+
+    No rest is promised for Critic and Deviator: their error is measured on draws that continue.
+    """
     system = small_system(seed)
     gain = torch.zeros_like(small_gain(system))
     made = Factory.of(KnownSlope, system, gain)
@@ -61,7 +63,7 @@ def moving(seed: int) -> Grammar:
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:
-    """The larger of Critic's and Deviator's relative errors on the states of the round, 0-d."""
+    """The larger of the relative errors of Critic and Deviator on the states of the round, 0-d."""
     state, played = values[STATE], values[PLAYED]
     value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)
     worth = relative(value, policy_value(system, gain, state, SIGMA))

@@ -1,4 +1,4 @@
-"""Deviator-Actor-Critic on bandits: what holds for any networks; the quadratic bandit; the lemma at several scales."""
+"""Deviator-Actor-Critic on bandits: arbitrary networks, the quadratic bandit, and the lemma at several noise scales."""
 
 import random
 from dataclasses import replace
@@ -33,7 +33,7 @@ MU = torch.tensor([0.3, -0.5, 0.8, 0.1, -0.2], dtype=torch.float64)
 
 
 def networks(seed: int) -> Grammar:
-    """Networks of random widths, rewarded for what they know nothing of."""
+    """Networks of random widths on a bandit with a quadratic reward."""
     choose = random.Random(seed)
     state, action, batch = choose.randint(1, 4), choose.randint(1, 4), choose.randint(2, 12)
     widths = [(choose.randint(2, 8),) for _ in range(3)]
@@ -47,38 +47,38 @@ def networks(seed: int) -> Grammar:
 
 
 def bowl(state: Tensor, action: Tensor) -> Tensor:
-    """A reward that falls with the square of how far an action is from the sum of the state."""
+    """A reward: minus the squared distance of the action from the sum of the state."""
     return -(action - state.sum(1, keepdim=True)).square().sum(1)
 
 
 def known(seed: int) -> Grammar:
-    """Deviator knows the slope: what it tells Actor is the reward's gradient."""
+    """Deviator begins with the true slope, so Actor receives the gradient of the reward."""
     promise = Estimated(("Actor",), _loss(seed), bias=1e-9, draws=2, premise="Deviator knows the slope")
     return _quadratic(seed, _known_slope(seed, 1.0), promise)
 
 
 def still(seed: int) -> Grammar:
-    """Critic and Deviator know nothing, and learn the reward and its slope at an Actor who holds still."""
+    """Critic and Deviator begin without knowledge, and learn the reward and its slope while Actor stays fixed."""
     distance = Factory.of(from_truth, matrix=curvature(_dimension(seed), seed))
     ignorant = Factory.of(AffineSlope, 1, _dimension(seed), torch.float64)
     return _quadratic(seed, ignorant, Learned(("Critic", "Deviator"), distance, tolerance=0.1))
 
 
 def moving(seed: int) -> Grammar:
-    """Deviator begins with seven tenths of the slope, and all of them learn: Actor arrives at the best action."""
+    """Deviator begins with 0.7 times the slope. Then all learn, and Actor reaches the best action."""
     estimated = Estimated(("Actor",), _loss(seed), bias=0.31, draws=2, premise="Deviator knows the slope")
     promises = estimated, Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
     return _quadratic(seed, _known_slope(seed, 0.7), *promises)
 
 
 def minus_reward(action: Tensor, matrix: Tensor) -> Tensor:
-    """Mean of (a - a*)'C(a - a*): Actor's loss, which Q never computes."""
+    """Actor's loss, the mean of (a - a*)'C(a - a*). Q does not compute it."""
     away = action - TARGET
     return (away @ matrix * away).sum(1).mean()
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], matrix: Tensor) -> Tensor:
-    """The larger of Critic's and Deviator's relative errors, 0-d. Critic's truth is the mean over the noise."""
+    """The larger of the relative errors of Critic and Deviator, 0-d. Critic's true value is the mean over the noise."""
     state, played = values[STATE], values[PLAYED]
     value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)
     away = played - TARGET
@@ -89,14 +89,14 @@ def from_truth(modules: Modules, values: dict[Port, Tensor], matrix: Tensor) -> 
 
 
 def design(dimension: int) -> Tensor:
-    """Noise that is its own expectation: sigma d^(1/2) up and down along each axis, (2 d, d); covariance sigma^2 I."""
+    """Noise with exact moments: +-sigma d^(1/2) along each axis, (2 d, d), mean 0 and covariance sigma^2 I."""
     steps = SIGMA * dimension**0.5 * torch.eye(dimension, dtype=torch.float64)
     return torch.cat([steps, -steps])
 
 
 @final
 class KnownSlope(AffineSlope):
-    """A Deviator who begins with the slope -2 C (a - a*), or with a part of it."""
+    """A Deviator that begins with the slope -2 C (a - a*), or with a part of it."""
 
     def __init__(self, matrix: Tensor, part: float) -> None:
         super().__init__(1, len(matrix), dtype=torch.float64)
@@ -129,12 +129,12 @@ def _quadratic(seed: int, deviator: Factory, *promises: Promise) -> Grammar:
 
 
 def waves(state: Tensor, action: Tensor) -> Tensor:
-    """f, a sum of six waves in five dimensions: smooth, bounded, and with all its derivatives known."""
+    """f, a sum of six waves in five dimensions: smooth and bounded, with known derivatives."""
     return torch.sin(action @ _WAVES.T + _PHASES) @ _HEIGHTS
 
 
 def faded_slope(sigma: float) -> Tensor:
-    """E[grad f(mu + eps)]: by Stein's lemma it is what the regression on eps finds; at sigma = 0 the gradient itself.
+    """E[grad f(mu + eps)], which the regression on eps finds by Stein's lemma; at sigma = 0 the gradient itself.
 
     E[cos(x + <u, eps>)] = cos(x) exp(-sigma^2 |u|^2 / 2).
     """
@@ -144,7 +144,7 @@ def faded_slope(sigma: float) -> Tensor:
 
 @final
 class Still(nn.Module):
-    """Plays one vector, whatever it is shown: (batch, ...) -> (batch, width)."""
+    """A player whose output is its parameter vector, whatever the input: (batch, ...) -> (batch, width)."""
 
     def __init__(self, start: Tensor) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class Still(nn.Module):
 
 
 def wavy(sigma: float, batch: int) -> Grammar:
-    """The waves as a bandit, for an Actor at `MU`; Critic a number and Deviator a vector, both zero."""
+    """The waves as a bandit, with Actor at `MU`. Critic is a number and Deviator a vector, both zero at first."""
     nothing = torch.zeros(1, dtype=torch.float64)
     return dac_bandit(
         contextual_bandit(waves, 1, 5, batch=batch, dtype=torch.float64),
@@ -168,7 +168,7 @@ def wavy(sigma: float, batch: int) -> Grammar:
 
 
 def learned_slope(sigma: float, seed: int, rounds: int, batch: int) -> Tensor:
-    """Deviator's G after so many rounds in which Actor holds still."""
+    """Deviator's G after `rounds` rounds in which Actor stays fixed."""
 
     def descent(second_derivative: float) -> AgentSpecification:
         schedule = {"scheduler": "PolynomialLR", "scheduler_arguments": {"total_iters": rounds, "power": 1.0}}
@@ -180,7 +180,7 @@ def learned_slope(sigma: float, seed: int, rounds: int, batch: int) -> Tensor:
 
 
 def scaling(seed: int) -> Measurement:
-    """How far G is from the closed form, relative, over sigma: at the worst of four scales."""
+    """The relative error of G against the closed form, over sigma: the worst of four noise scales."""
     off = {}
     for sigma in SCALES:
         truth = faded_slope(sigma)

@@ -1,4 +1,4 @@
-"""The GAN: Curator and Forger are told gradients of opposite losses; the best Curator is known (essay, Grammar 3)."""
+"""The GAN: Curator and Forger get gradients of opposite losses; the best Curator is known (essay, Grammar 3)."""
 
 import math
 import random
@@ -33,8 +33,10 @@ BATCH, QUANTILES = 8, 2000
 
 @final
 class Quantiles(Memoryless):
-    """Noise that plays `count` points of the standard normal with as much probability between neighbours, always the
-    same: means over it are integrals."""
+    """Noise that always returns the same `count` quantiles of the standard normal, so that means over it are integrals.
+
+    The probability between two neighbours is the same for all of them.
+    """
 
     def __init__(self, count: int, *, seed: int) -> None:
         self._points = quantiles(count)
@@ -46,7 +48,7 @@ class Quantiles(Memoryless):
 
 @final
 class Shift(nn.Module):
-    """A Forger that plays m + s eps: it plays its m, s is given."""
+    """A Forger that returns m + s eps. Its only parameter is m; s is given."""
 
     def __init__(self, mean: float, scale: float) -> None:
         super().__init__()
@@ -58,23 +60,23 @@ class Shift(nn.Module):
 
 
 def quantiles(count: int) -> Tensor:
-    """(count, 1), float64: the standard normal's quantiles at the middles of equal parts of [0, 1]."""
+    """The standard normal's quantiles at the midpoints of `count` equal parts of [0, 1]: (count, 1), float64."""
     parts = (torch.arange(count, dtype=D) + 0.5) / count
     return distributions.Normal(torch.zeros((), dtype=D), 1.0).icdf(parts).unsqueeze(1)
 
 
 def dense(seed: int) -> Grammar:
-    """Dense networks of random widths; the response of the essay."""
+    """Dense networks of random widths, with the essay's response."""
     return _dense(seed, saturating=True)
 
 
 def non_saturating(seed: int) -> Grammar:
-    """The same, and the response that does not vanish."""
+    """Dense networks of random widths, with the response that does not vanish."""
     return _dense(seed, saturating=False)
 
 
 def convolutional(seed: int) -> Grammar:
-    """Convolutions over small images, either response."""
+    """Convolutions over small images, with either response."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
     forger = Factory.of(ConvolutionalSynthesis, latent, image, channels, squashed=True)
@@ -85,7 +87,7 @@ def convolutional(seed: int) -> Grammar:
 
 
 def gaussians(seed: int) -> Grammar:
-    """Nature and a fixed Forger play normal distributions of one scale; the best logit is affine, as Curator is."""
+    """Nature and a fixed Forger are normal with the same scale. The best logit is affine, and so is Curator."""
     nature, forger, scale = _means(seed)
     return _with(
         _normal_game(nature, forger, scale),
@@ -94,7 +96,7 @@ def gaussians(seed: int) -> Grammar:
 
 
 def forgeable(seed: int) -> Grammar:
-    """Forger can play what Nature does, and Curator is affine: both come to rest, told by the essay's response."""
+    """Forger can match Nature, and Curator is affine: both come to rest under the essay's response."""
     nature, forger, scale = _means(seed)
     return _with(_normal_game(nature, forger, scale, count=200), Arrives())
 
@@ -107,14 +109,14 @@ def best_logit(nature: float, forger: float, scale: float) -> tuple[float, float
 def distance_from_best(
     modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor], nature: float, forger: float, scale: float
 ) -> Tensor:
-    """The larger difference from D*'s slope and offset, over the larger of these."""
+    """The larger error of Curator's slope and offset against those of D*, relative to the larger of these."""
     found = torch.stack([each.reshape(()) for each in modules["Curator"].parameters()])
     best = torch.tensor(best_logit(nature, forger, scale), dtype=D)
     return (found - best).abs().max() / best.abs().max()
 
 
 def value_at_best(seed: int) -> Measurement:
-    """L at D* against -log 4 + 2 JSD(p_nature, p_forger), the divergence by the trapezoidal rule."""
+    """Compare L at D* with -log 4 + 2 JSD(p_nature, p_forger), computed by the trapezoidal rule."""
     nature, forger, scale = _means(seed)
     slope, offset = best_logit(nature, forger, scale)
     points = scale * quantiles(QUANTILES)
@@ -124,7 +126,7 @@ def value_at_best(seed: int) -> Measurement:
 
 
 def jensen_shannon(nature: float, forger: float, scale: float) -> Tensor:
-    """The divergence of two normal distributions of one scale, in nats."""
+    """The Jensen-Shannon divergence of two normal distributions with the same scale, in nats."""
     ends = min(nature, forger) - 12 * scale, max(nature, forger) + 12 * scale
     x = torch.linspace(*ends, 20_001, dtype=D)
     p, q = (distributions.Normal(torch.tensor(mean, dtype=D), scale).log_prob(x) for mean in (nature, forger))
@@ -156,7 +158,7 @@ def _dense(seed: int, saturating: bool) -> Grammar:
 
 
 def _with(grammar: Grammar, promise: Promise) -> Grammar:
-    """What the grammar promises exactly, and this in place of what is not measured."""
+    """The grammar with this promise in place of its `Learned` promises."""
     kept = (each for each in grammar.guarantee.promises if not isinstance(each, Learned))
     return replace(grammar, guarantee=promised(*kept, promise))
 

@@ -1,4 +1,4 @@
-"""The gray-box protocol: the gradient of a function that Oracle holds, and its minimum."""
+"""The gray-box protocol: Player receives the gradient of the function that Oracle holds, and reaches its minimum."""
 
 from dataclasses import replace
 
@@ -19,26 +19,26 @@ from antiphon.oracles.gray_box import gray_box
 
 
 class Wave:
-    """A smooth function of all coordinates together, drawn by `seed`: (..., dimension) -> (...)."""
+    """A smooth random function that does not separate into coordinates: (..., dimension) -> (...)."""
 
     def __init__(self, dimension: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.matrix = torch.randn(dimension, dimension, generator=generator, dtype=torch.float64) / dimension**0.5
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Bounded, with many optima."""
+        """The values at these points: bounded, with many optima."""
         return (points @ self.matrix + 1).sin().sum(-1) + (points @ self.matrix).tanh().prod(-1)
 
 
 def wave(seed: int) -> Grammar:
-    """A wave in two to six dimensions, climbed for odd seeds."""
+    """A wave in two to six dimensions, maximised for odd seeds."""
     dimension = 2 + seed % 5
     direction = Direction.MAXIMISE if seed % 2 else Direction.MINIMISE
     return _game(dimension, Factory.of(Wave, dimension, seed), direction)
 
 
 def bowl(seed: int) -> Grammar:
-    """A bowl, in which Player comes to rest; for odd seeds it stands on its head, and is climbed."""
+    """A quadratic in which Player comes to rest; for odd seeds its negative, maximised."""
     dimension, upside_down = 2 + seed % 4, bool(seed % 2)
     function = Factory.of(Bowl, dimension, seed, -1.0 if upside_down else 1.0)
     grammar = _game(dimension, function, Direction.MAXIMISE if upside_down else Direction.MINIMISE)
@@ -52,7 +52,7 @@ def _game(dimension: int, function: Factory, direction: Direction) -> Grammar:
 
 
 def descent(lr: float) -> AgentSpecification:
-    """Steps of one length: what these games tell vanishes at the point without a slope, so they come to rest."""
+    """SGD with a fixed learning rate. Players come to rest, since the gradients vanish at the optimum."""
     return AgentSpecification.of("SGD", {"lr": lr})
 
 

@@ -1,4 +1,4 @@
-"""Kickback: exact on top, right in sign under its premise, and the essay's claim refuted (essay, Grammar 5)."""
+"""Kickback: exact on top, sign-correct under its premise, and a refutation of the essay's claim (essay, Grammar 5)."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -23,17 +23,20 @@ BATCH = 32
 
 
 def unsigned(seed: int) -> Grammar:
-    """Four rectifier layers of random widths, weights nonnegative above the first, biases of both signs."""
+    """Four ReLU layers of random widths. Weights above the first layer are nonnegative, biases have both signs."""
     return _dense(seed, signed=False)
 
 
 def signed(seed: int) -> Grammar:
-    """Every second unit plays its output with a minus, and what leads into it has one too."""
+    """Four ReLU layers in which every second unit negates its output.
+
+    Weights above the first layer have the sign of the unit that they lead into.
+    """
     return _dense(seed, signed=True)
 
 
 def convolutional(seed: int) -> Grammar:
-    """Two convolutions, a rectifier layer, an output."""
+    """Two convolutions, a ReLU layer and an output layer."""
     choose = random.Random(seed)
     example = (choose.randint(1, 3), choose.randint(4, 7), choose.randint(4, 7))
     channels = [choose.randint(1, 3), choose.randint(1, 3)]
@@ -42,10 +45,10 @@ def convolutional(seed: int) -> Grammar:
 
 
 def realisable(seed: int) -> Grammar:
-    """A signed network on eight points at once, which it can fit: beta falls to nothing, and with it every gradient.
+    """A signed network on eight points at once, which it can fit: beta and all gradients fall to zero.
 
-    Where data cannot be fit, the two layers on top come to rest and the others need not: what they are told adds up to
-    zero over the batch elsewhere than the gradient does.
+    If data cannot be fitted, only the two top layers come to rest: below them the response sums to zero over the batch
+    at another point than the gradient does.
     """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(8, 3, generator=generator)
@@ -56,7 +59,7 @@ def realisable(seed: int) -> Grammar:
 
 
 def targets(seed: int, example: tuple[int, ...]) -> OracleDeclaration:
-    """Normal examples of this shape with normal targets."""
+    """Normal examples of this shape, with normal targets."""
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.randn(BATCH, *example, generator=generator), torch.randn(BATCH, 1, generator=generator)
     return arrays(x, y, batch=BATCH)
@@ -70,7 +73,10 @@ def _dense(seed: int, signed: bool) -> Grammar:
 
 
 def refuted(seed: int) -> Measurement:
-    """Search the smallest coherent network with a sign opposite; 0 when there is one and torch confirms its signs."""
+    """Search for the smallest coherent network with an opposite sign.
+
+    Measures 0 if there is one and torch confirms its signs.
+    """
     found = smallest_counterexample()
     if found is None:
         return Measurement(1.0, 0.0, "no counterexample of up to 5 units")
@@ -87,7 +93,7 @@ def modules_of(found: Counterexample) -> list[RectifierLayer | OutputLayer]:
 
 
 def made_of(weights: tuple[tuple[int, ...], ...], biases: tuple[int, ...] | None) -> RectifierLayer | OutputLayer:
-    """One layer with given parameters, float64; without biases it is the output."""
+    """One layer with given parameters, float64. Without biases it is the output layer."""
     inputs = len(weights[0])
     layer = (OutputLayer(inputs) if biases is None else RectifierLayer(inputs, len(weights))).double()
     with torch.no_grad():
@@ -97,7 +103,7 @@ def made_of(weights: tuple[tuple[int, ...], ...], biases: tuple[int, ...] | None
 
 
 def grammar_of(found: Counterexample) -> Grammar:
-    """The counterexample as a grammar: its one example is 1, and the target one that it misses."""
+    """The counterexample as a grammar with a single example, 1, and the target -1."""
     parts = zip(found.weights, (*found.biases, None), strict=True)
     layers = {f"Layer{index}": Factory.of(made_of, *part) for index, part in enumerate(parts, start=1)}
     one = torch.ones(1, 1, dtype=torch.float64)
@@ -105,8 +111,10 @@ def grammar_of(found: Counterexample) -> Grammar:
 
 
 def mixed(seed: int) -> Measurement:
-    """How often signs are opposite below the top two layers of random networks with mixed weights, over the examples
-    on which every kick is positive; 0 when they are at all."""
+    """Search random networks with mixed weights for opposite signs below the two top layers.
+
+    Measures 0 if there are any. Only examples on which every kick is positive count.
+    """
     torch.manual_seed(seed)
     pairs = opposite = 0
     for _ in range(60):
@@ -120,12 +128,12 @@ def mixed(seed: int) -> Measurement:
 
 
 def deep(seed: int) -> Measurement:
-    """The largest number of players' products on the way to a delivery, over networks of one to ten layers."""
+    """The largest number of players' products on a path to a delivery, over networks of one to ten layers."""
     return Measurement(max(depth(_layers(count)) for count in range(10)), 1.0)
 
 
 def depth(grammar: Grammar) -> int:
-    """How many players' products stand on the longest way to a delivery of R."""
+    """The number of players' products on the longest path to a delivery of R."""
     found: dict[str, int] = {}
     for node in grammar.response.nodes:
         own = isinstance(node, Product) and grammar.query.by_name[node.of].owner in grammar.query.player_by_name
@@ -138,7 +146,7 @@ def _layers(count: int) -> Grammar:
 
 
 def kicks(seed: int) -> Measurement:
-    """The largest difference between a ready layer's kick and its product with ones, by torch."""
+    """The largest difference between the kick of a library layer and the layer's product with ones, by torch."""
     torch.manual_seed(seed)
     families: Sequence[tuple[Mapping[str, Factory], Tensor]] = [
         (kicking_layers((5,), [6, 4], signed=True, weights=weights), torch.randn(9, 5)) for weights in Weights

@@ -1,4 +1,4 @@
-"""Likelihood: exact with and without a prior; Estimator comes to rest at the Gaussian that is known in closed form."""
+"""Likelihood, with and without a prior: exact, and Estimator comes to rest at a Gaussian known in closed form."""
 
 import torch
 from torch import Tensor, nn
@@ -21,20 +21,20 @@ DESCENT = Learning(250, AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.8
 
 
 def sampled(seed: int) -> Grammar:
-    """Batches of a Gaussian's draws, without a prior for even seeds and with one for odd ones."""
+    """Batches of draws of a Gaussian: without a prior for even seeds, with a prior for odd ones."""
     nature = arrays(points(seed), batch=8)
     return maximum_a_posteriori(nature, DENSITY, PRIOR, COUNT) if seed % 2 else maximum_likelihood(nature, DENSITY)
 
 
 def likeliest(seed: int) -> Grammar:
-    """All draws at once: the mean and the biased covariance of the sample."""
+    """All draws at once, without a prior: the solution is the mean and the biased covariance of the sample."""
     x = points(seed)
     grammar = maximum_likelihood(arrays(x, batch=COUNT, shuffle=False), DENSITY)
     return _known(grammar, x.mean(0), torch.cov(x.T, correction=0))
 
 
 def posterior(seed: int) -> Grammar:
-    """All draws at once, and a conjugate prior: the posterior's mode (Gelman et al., Bayesian Data Analysis, 3.6)."""
+    """All draws at once, with a conjugate prior: the posterior mode (Gelman et al., Bayesian Data Analysis, 3.6)."""
     x = points(seed)
     away, strength = x.mean(0) - CENTER, STRENGTH + COUNT
     scale = SCALE + COUNT * torch.cov(x.T, correction=0) + STRENGTH * COUNT / strength * torch.outer(away, away)
@@ -43,17 +43,17 @@ def posterior(seed: int) -> Grammar:
 
 
 def points(seed: int) -> Tensor:
-    """Draws of a Gaussian with correlations, (COUNT, SIZE) float64."""
+    """Draws of a correlated Gaussian: (COUNT, SIZE), float64."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(COUNT, SIZE, generator=generator, dtype=torch.float64)
     return drawn @ torch.tensor([[1.0, 0.4], [0.0, 0.7]]).double() + 1
 
 
 def from_gaussian(modules: dict[str, nn.Module], values: object, mean: Tensor, covariance: Tensor) -> Tensor:
-    """The largest difference between Estimator's mean and covariance and these."""
+    """The largest error of Estimator's mean and covariance."""
     estimator = modules["Estimator"]
     density = estimator if isinstance(estimator, GaussianDensity) else estimator.get_submodule("module")
-    assert isinstance(density, GaussianDensity)  # as the suite made it
+    assert isinstance(density, GaussianDensity)  # the suite makes no other
     return torch.cat([(density.mean - mean)[None], density.covariance - covariance]).abs().max()
 
 

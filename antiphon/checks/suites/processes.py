@@ -1,4 +1,4 @@
-"""Random Markov decision processes to check on, and grammars on them whose Critic is known to end somewhere."""
+"""Random Markov decision processes, and grammars on them whose Critic ends at a known solution."""
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,10 @@ F64 = torch.float64
 
 
 def random_process(seed: int, width: int | None = None, states: int = 5) -> MarkovProcess:
-    """Two actions, one state that ends episodes. width: of random orthogonal features; else a table. Nothing is
-    seen of the end."""
+    """A random process with two actions; its last state ends an episode, and its features are zero.
+
+    width: of random orthogonal features; if None, each state has a feature of its own (a table).
+    """
     generator = torch.Generator().manual_seed(seed)
     transitions = torch.rand(states, 2, states, generator=generator, dtype=F64)
     transitions /= transitions.sum(-1, keepdim=True)
@@ -35,12 +37,12 @@ def policy_of(seed: int, process: MarkovProcess) -> Tensor:
 
 
 def linear(width: int) -> Factory:
-    """A critic or corrector that is linear in so many features."""
+    """A critic or corrector that is linear in `width` features."""
     return Factory.of(nn.Linear, width, 1, bias=False, dtype=F64)
 
 
 def known(grammar: Grammar, theta: Tensor, where: str) -> Grammar:
-    """The grammar, and besides what it promises: all players come to rest, Critic at theta."""
+    """Add promises to the grammar: all players come to rest, and Critic at theta. where: the name of this point."""
     players = tuple(player.name for player in grammar.query.players)
     learned = Learned(players, Factory.of(from_theta, theta=theta), 1e-4, f"Critic is at {where}")
     guarantee = grammar.guarantee + promised(learned, Arrives())
@@ -48,6 +50,6 @@ def known(grammar: Grammar, theta: Tensor, where: str) -> Grammar:
 
 
 def from_theta(modules: dict[str, nn.Module], values: object, theta: Tensor) -> Tensor:
-    """The largest difference between Critic's numbers and theta."""
+    """The largest difference between Critic's parameters and theta."""
     (weight,) = modules["Critic"].parameters()
     return (weight.reshape(-1) - theta.reshape(-1)).abs().max()

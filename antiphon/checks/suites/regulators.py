@@ -1,4 +1,4 @@
-"""Instances of actor-critic grammars: any networks, and regulators whose truth is known in closed form."""
+"""Instances of actor-critic grammars: arbitrary networks, and linear regulators with a known solution."""
 
 import random
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ Players = tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]
 
 
 def small_system(seed: int, state: int = 2, action: int = 1) -> Regulator:
-    """A random regulator that is stable when nobody acts, so that a gain of zero has a value."""
+    """A random regulator that is stable without control, so that a gain of zero has a value."""
     generator = torch.Generator().manual_seed(seed)
     drift, control = (torch.randn(state, each, generator=generator, dtype=torch.float64) for each in (state, action))
     radius = torch.linalg.eigvals(drift).abs().max()
@@ -35,12 +35,12 @@ def small_system(seed: int, state: int = 2, action: int = 1) -> Regulator:
 
 
 def small_gain(system: Regulator) -> Tensor:
-    """Part of the way to the best gain."""
+    """A gain at 0.3 of the optimal gain."""
     return 0.3 * optimal_gain(system)
 
 
 def any_networks(seed: int) -> Players:
-    """A regulator of random widths, and networks that know nothing of it."""
+    """A regulator of random widths, and random networks for the players."""
     choose = random.Random(seed)
     state, action = choose.randint(1, 4), choose.randint(1, 3)
     world = regulator(small_system(seed, state, action), envs=3, batch=choose.randint(2, 12), capacity=60)
@@ -55,39 +55,39 @@ def any_networks(seed: int) -> Players:
 
 
 def world_and_wind(system: Regulator, capacity: int = 100 * ENVS) -> tuple[OracleDeclaration, OracleDeclaration]:
-    """Nature and Noise of a regulator."""
+    """The oracles Nature and Noise of a regulator."""
     _, action = system.widths
     noise = gaussian((action,), batch=ENVS, symbol="envs", scale=SIGMA, dtype=torch.float64)
     return regulator(system, envs=ENVS, batch=BATCH, capacity=capacity), noise
 
 
 def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) -> Tensor:
-    """Minus the mean of Q, the value of these actions for who goes on by K s: Actor's loss where K is what it plays."""
+    """Actor's loss if its policy is K s: minus the mean of Q(state, action), when K is followed afterwards."""
     return -action_value(system, gain, state, action).mean()
 
 
 def truthful(system: Regulator, gain: Tensor) -> Estimated:
-    """What Actor is told is the gradient of the value, where somebody knows it."""
+    """Promise that Actor receives the gradient of the value, if Critic or Deviator knows the value."""
     loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
     return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="somebody knows the value")
 
 
 def improving(system: Regulator) -> tuple[Estimated, Arrives]:
-    """What Actor is told brings the cost down, and in the end its gain is the best."""
+    """Promise that Actor's response reduces the cost, and that its gain becomes the best."""
     cost = PlayerLoss.of(cost_of_policy, STATE, PLAYED, system=system)
-    # States begin elsewhere than where they are met in the long run, hence a bias in the first rounds.
+    # The first states are not distributed as in the long run, hence a bias in the first rounds.
     told = Estimated(("Actor",), cost, bias=0.2, draws=200, premise="somebody knows the value")
     return told, Arrives(("Actor",), tolerance=0.1)
 
 
 def cost_of_policy(state: Tensor, action: Tensor, system: Regulator) -> Tensor:
-    """What the linear policy costs that plays these actions in these states: it is read off them."""
+    """The cost of a linear policy, whose gain is computed from these states and actions."""
     gain = torch.linalg.lstsq(state, action).solution.T
     return mean_cost(system, gain, SIGMA)
 
 
 def relative(found: Tensor, truth: Tensor) -> Tensor:
-    """The error over the deviation of the truth, 0-d. (batch, ...) each."""
+    """The error over the deviation of the truth, 0-d. found, truth: (batch, ...)."""
     return (found - truth).norm() / (truth - truth.mean(0)).norm()
 
 
@@ -96,7 +96,7 @@ Modules = Mapping[str, nn.Module]
 
 @final
 class Bent(nn.Module):
-    """A small hyperbolic network of all that it is shown, float64: (batch, ...) side by side -> (batch, outputs)."""
+    """A small tanh network on its concatenated inputs, float64: (batch, ...) each -> (batch, outputs)."""
 
     def __init__(self, inputs: int, width: int, outputs: int) -> None:
         super().__init__()
@@ -104,13 +104,13 @@ class Bent(nn.Module):
         self.network = nn.Sequential(first, nn.Tanh(), last)
 
     def forward(self, *shown: Tensor) -> Tensor:
-        """One or several values, each (batch, some width)."""
+        """shown: one or several values, (batch, width) each."""
         return self.network(torch.cat(shown, dim=-1))
 
 
 @final
 class KnownSlope(AffineSlope):
-    """A Deviator who begins with the slope of Q, for who goes on by K s; or with a part of it."""
+    """A Deviator that begins with the slope of Q under the policy K s, or with a part of it."""
 
     def __init__(self, system: Regulator, gain: Tensor, part: float = 1.0) -> None:
         super().__init__(*system.widths, dtype=torch.float64)
@@ -120,7 +120,7 @@ class KnownSlope(AffineSlope):
 
 @final
 class KnownValue(QuadraticValue):
-    """A Critic who begins with Q, for who goes on by K s, without noise."""
+    """A Critic that begins with Q under the policy K s, without noise."""
 
     def __init__(self, system: Regulator, gain: Tensor) -> None:
         super().__init__(*system.widths, dtype=torch.float64)

@@ -1,6 +1,6 @@
-"""Temporal differences and their kin: each exact for a loss of its own, each at rest where linear algebra says.
+"""Temporal differences and related methods: each is exact for a loss of its own, and comes to rest at a known solution.
 
-Learning is on Natures that play every transition with its probability, so that nothing is chance and rest is rest.
+Learning uses Natures that play every transition with its probability, so that there is no noise.
 """
 
 import random
@@ -52,11 +52,11 @@ def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:
 
 
 def _perceptron(hidden: int) -> Factory:
-    return Factory.of(make_double, Factory.of(Perceptron, 3, 1, [hidden]))  # the processes play double precision
+    return Factory.of(make_double, Factory.of(Perceptron, 3, 1, [hidden]))  # the processes are float64
 
 
 def cloned_sampled(seed: int) -> Grammar:
-    """A clone that follows softly; states, or states and actions, drawn or walked."""
+    """A clone that may follow softly. Critic takes states, or states and actions; transitions are drawn or walked."""
     choose, process = random.Random(seed), random_process(seed, 3)
     clone = {"gamma": GAMMA, "clone_every": choose.randint(1, 3), "soft": choose.choice([None, 0.5])}
     if choose.random() < 0.5:
@@ -96,7 +96,7 @@ def tdc_sampled(seed: int) -> Grammar:
 
 
 def implicit_sampled(seed: int) -> Grammar:
-    """A linear critic, with a bias or without, on transitions drawn off policy."""
+    """A linear critic, with or without a bias, on transitions drawn off policy."""
     process = random_process(seed, 3)
     nature = markov(process, play="draw", batch=7, policy=policy_of(seed, process))
     critic = Factory.of(nn.Linear, 3, 1, bias=bool(seed % 2), dtype=F64)
@@ -104,7 +104,7 @@ def implicit_sampled(seed: int) -> Grammar:
 
 
 def bellman(seed: int) -> Grammar:
-    """A table of states: the Bellman equation is solved."""
+    """A table of states: Critic solves the Bellman equation."""
     process = random_process(seed)
     values = state_values(process, process.uniform_policy, GAMMA)
     grammar = temporal_difference(markov(process), linear(process.states - 1), gamma=GAMMA)
@@ -112,7 +112,7 @@ def bellman(seed: int) -> Grammar:
 
 
 def bellman_of_actions(seed: int) -> Grammar:
-    """A table of states and actions, and an Actor: the values of what he does."""
+    """A table of states and actions, with an Actor: Critic learns the values of Actor's policy."""
     process, choose = random_process(seed), random.Random(seed)
     choice = [choose.randrange(process.actions) for _ in range(process.states)]
     policy = torch.nn.functional.one_hot(torch.tensor(choice), process.actions).double()
@@ -124,7 +124,7 @@ def bellman_of_actions(seed: int) -> Grammar:
 
 
 def at_fixpoint(make: Callable[..., Grammar], seed: int, **options: float) -> Grammar:
-    """Linear features, on policy: the projected fixpoint."""
+    """Linear features, on policy: Critic comes to rest at the projected fixpoint."""
     process = random_process(seed, 2)
     often = stationary(process, process.uniform_policy)
     players = [linear(2)] * (2 if make in (gtd2, tdc) else 1)
@@ -139,7 +139,7 @@ def _with_distance(promise: Promise) -> Promise:
 
 
 def from_projection(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """The largest difference between Corrector's weights and the projected expected error's, C^-1 E[error phi]."""
+    """The largest error of Corrector's weights against the projected expected error, C^-1 E[error phi]."""
     features, weight, error = values[Port("Nature.sample")], values[Port("Nature.sample", 5)], values[Port("error")]
     weighted = features.T * weight
     (found,) = modules["Corrector"].parameters()
@@ -162,26 +162,26 @@ def tdc_at_fixpoint(seed: int) -> Grammar:
 
 
 def implicit_at_fixpoint(seed: int) -> Grammar:
-    """See `at_fixpoint`; with a step at which semi-gradients diverge."""
+    """See `at_fixpoint`. With this step semi-gradients diverge."""
     return at_fixpoint(implicit_temporal_difference, seed, step=20.0)
 
 
 def residual_at_minimum(seed: int) -> Grammar:
-    """One sample: the least mean squared error of single transitions."""
+    """With one sample of the next state: the least mean squared error of single transitions."""
     process = random_process(seed, 2)
     minimum = biased_residual_minimum(process, process.uniform_policy, GAMMA, process.uniform_distribution)
     return known(residual_gradient(markov(process), linear(2), gamma=GAMMA), minimum, "the least error of transitions")
 
 
 def double_at_minimum(seed: int) -> Grammar:
-    """Two samples: the least mean squared Bellman residual."""
+    """With two samples of the next state: the least mean squared Bellman residual."""
     process = random_process(seed, 2)
     minimum = residual_minimum(process, process.uniform_policy, GAMMA, process.uniform_distribution)
     return known(double_residual_gradient(markov(process), linear(2), gamma=GAMMA), minimum, "the least residual")
 
 
 def star(seed: int) -> Measurement:
-    """Projected fixpoint methods have nice convergence properties (essay, Remark 2), where semi-gradients have none."""
+    """On Baird's star semi-gradients diverge, and tdc converges (essay, Remark 2, on projected fixpoint methods)."""
     process, (behaviour, policy) = baird_star(F64), baird_policies()
     nature = markov(process, behaviour=behaviour, policy=policy)
     evenly, found = process.uniform_distribution, {}
@@ -200,7 +200,7 @@ def star(seed: int) -> Measurement:
 
 
 def twice(seed: int) -> Measurement:
-    """How far the two minima are apart, in the residual that one of them minimises."""
+    """Compare the Bellman residuals of two minima: with one sample of the next state, and with two."""
     process = random_process(seed, 2)
     policy, evenly = process.uniform_policy, process.uniform_distribution
     minima = [each(process, policy, GAMMA, evenly) for each in (residual_minimum, biased_residual_minimum)]
@@ -210,13 +210,13 @@ def twice(seed: int) -> Measurement:
 
 
 def mean_squared_residual(process: MarkovProcess, theta: Tensor) -> float:
-    """E[(E[error | s])^2] of <theta, phi>, states evenly."""
+    """E[(E[error | s])^2] of <theta, phi>, with equal weights for all states."""
     policy, values = process.uniform_policy, process.features.double() @ theta
     residual = process.expected_rewards(policy) + GAMMA * process.continuing(policy) @ values - values
     return float(process.uniform_distribution @ residual.square())
 
 
-# So many rounds bring the slowest of a thousand instances within 1e-7 of its end, by the eigenvalues of the update.
+# By the eigenvalues of the update, these rounds bring the slowest of 1000 instances within 1e-7 of its solution.
 STEPS = Learning(100, AgentSpecification.of("SGD", {"lr": 0.3}))
 TABLE = Learning(100, AgentSpecification.of("SGD", {"lr": 2.0}))
 TABLE_OF_ACTIONS = Learning(100, AgentSpecification.of("SGD", {"lr": 4.0}))

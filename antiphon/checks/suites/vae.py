@@ -1,4 +1,4 @@
-"""The variational autoencoder: exact gradients of a bound that holds, and that is reached (essay, Grammar 2)."""
+"""The variational autoencoder: exact gradients of a valid bound, which is reached (essay, Grammar 2)."""
 
 import math
 import random
@@ -36,21 +36,23 @@ X, L1, L2 = Port("Environment.sample"), Port("L1"), Port("L2")
 
 @final
 class Corners(Memoryless):
-    """Noise that plays +-sqrt(latent) along each axis, over and over: mean 0 and covariance I, as a standard normal's,
-    so that means of quadratics are exact. It tells the standard normal's density."""
+    """Noise that repeats the points +-sqrt(latent) along each axis, and knows the standard normal's density.
+
+    Its mean is 0 and its covariance I, as for a standard normal, so means of quadratics are exact.
+    """
 
     def __init__(self, latent: int, repeated: int, *, seed: int) -> None:
         axes = math.sqrt(latent) * torch.eye(latent, dtype=D)
         self._points = torch.cat([axes, -axes]).repeat(repeated, 1)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """sample() or log_density(eps)."""
+        """Answer the questions sample() or log_density(eps)."""
         return (self._points,) if question == "sample" else (standard_normal(inputs[0]),)
 
 
 @final
 class Triangular(nn.Module):
-    """An Encoder of one's own: z = m(x) + L eps, L triangular with a positive diagonal."""
+    """An Encoder of the user's own: z = m(x) + L eps, with L triangular and a positive diagonal."""
 
     def __init__(self, size: int, latent: int) -> None:
         super().__init__()
@@ -65,14 +67,14 @@ class Triangular(nn.Module):
 
 
 def corners(latent: int, repeated: int) -> OracleDeclaration:
-    """The declaration of `Corners`: a batch of `repeated` times its 2 latent points."""
+    """The declaration of `Corners`: a batch of `repeated` copies of its 2 * latent points."""
     point, number = batch_of(latent), batch_of()
     questions = (Question("sample", (), (point,)), Question("log_density", (point,), (number,), Box.GRAY))
     return OracleDeclaration(Factory.of(Corners, latent, repeated), questions, (("batch", 2 * latent * repeated),))
 
 
 def dense(seed: int) -> Grammar:
-    """Dense networks of random widths, binary pixels."""
+    """Dense networks of random widths, with binary pixels."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
     x = torch.bernoulli(torch.full((BATCH, size), 0.4), generator=generator)
@@ -82,7 +84,7 @@ def dense(seed: int) -> Grammar:
 
 
 def convolutional(seed: int) -> Grammar:
-    """Convolutions over small images, a Gaussian Decoder with a scale that is learned."""
+    """Convolutions over small images, and a Gaussian Decoder with a learned scale."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
     x = torch.randn(BATCH, *image, generator=generator)
@@ -93,19 +95,19 @@ def convolutional(seed: int) -> Grammar:
 
 
 def triangular(seed: int) -> Grammar:
-    """A general G(eps, x) with its determinant, and an affine Decoder, whose likelihood is known."""
+    """A general G(eps, x) with its determinant, and an affine Decoder with a known likelihood."""
     x = normal(seed, BATCH).float()
     return _with_truth(_affine_decoder(x, Factory.of(Triangular, SIZE, LATENT), seed))
 
 
 def affine(seed: int) -> Grammar:
-    """An affine Encoder, and an affine Decoder, whose likelihood is known."""
+    """An affine Encoder, and an affine Decoder with a known likelihood."""
     x = normal(seed, BATCH).float()
     return _with_truth(_affine_decoder(x, Factory.of(Reparametrized, Factory.of(nn.Linear, SIZE, 2 * LATENT)), seed))
 
 
 def principal(seed: int) -> Grammar:
-    """Affine, all data at once, the mean over the noise exact: at rest it is probabilistic PCA."""
+    """An affine VAE on all data at once, with an exact mean over the noise: it comes to rest at probabilistic PCA."""
     x = normal(seed, 12)
     grammar = on_corners(x)
     arrives = promised(
@@ -117,7 +119,7 @@ def principal(seed: int) -> Grammar:
 
 
 def on_corners(x: Tensor) -> Grammar:
-    """An affine VAE over all of x, (n, size) in float64, its means over the noise exact."""
+    """An affine VAE on all of x, with exact means over the noise. x: (n, size), float64."""
     size = x.shape[1]
     repeated = x.repeat_interleave(2 * LATENT, dim=0)
     encoder = Factory.of(Reparametrized, Factory.of(nn.Linear, size, 2 * LATENT, dtype=D))
@@ -127,7 +129,7 @@ def on_corners(x: Tensor) -> Grammar:
 
 
 def normal(seed: int, count: int, size: int = SIZE) -> Tensor:
-    """Examples with two strong directions, about a mean that is not zero: (count, size), float64."""
+    """Examples with two strong directions and a mean of 1: (count, size), float64."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(count, LATENT, dtype=D, generator=generator)
     mixing = torch.randn(LATENT, size, dtype=D, generator=generator)
@@ -135,7 +137,7 @@ def normal(seed: int, count: int, size: int = SIZE) -> Tensor:
 
 
 def minus_log_likelihood(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """-log P(x) of an affine Decoder, the latent integrated out: x ~ N(mu, W W' + s^2 I); a mean over the batch."""
+    """The mean of -log P(x) of an affine Decoder, with the latent integrated out: x ~ N(mu, W W' + s^2 I)."""
     decoder = modules["Decoder"].state_dict()
     return -log_likelihood(values[X], *(decoder[name] for name in ("network.weight", "network.bias", "log_scale")))
 
@@ -147,8 +149,10 @@ def log_likelihood(x: Tensor, weight: Tensor, bias: Tensor, log_scale: Tensor) -
 
 
 def probabilistic_pca(x: Tensor, latent: int = LATENT, degrees: int = 0) -> tuple[Tensor, Tensor]:
-    """The greatest mean log-likelihood of x under W W' + s^2 I, and s^2 at it, the mean of the discarded eigenvalues
-    (Tipping and Bishop 1999, eq. 7 and 8). degrees: the covariance divides by n - degrees."""
+    """The largest mean log-likelihood of x under W W' + s^2 I, and the best s^2 (Tipping and Bishop 1999, eq. 7 and 8).
+
+    The best s^2 is the mean of the discarded eigenvalues. degrees: the covariance divides by n - degrees.
+    """
     centred = x - x.mean(0)
     values, vectors = torch.linalg.eigh(centred.T @ centred / (len(x) - degrees))
     noise = values[:-latent].mean()
@@ -158,24 +162,24 @@ def probabilistic_pca(x: Tensor, latent: int = LATENT, degrees: int = 0) -> tupl
 
 
 def gap_to_probabilistic_pca(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """How far the bound is from the best log-likelihood, over that."""
+    """The distance of the bound from the best log-likelihood, relative to it."""
     best, _ = probabilistic_pca(values[X])
     return ((values[L1] + values[L2] + best) / best).abs()
 
 
 def printed_divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Tensor:
-    """L1 as the essay prints it, E log(P_noise(eps) / P_prior(G(eps, x))): without the change of variables."""
+    """L1 as printed in the essay, E log(P_noise(eps) / P_prior(G(eps, x))): the change of variables is missing."""
     return (noise - prior).mean()
 
 
 def corrected_is_analytic(seed: int) -> Measurement:
-    """L1 of random means and scales against torch's closed form of the divergence."""
+    """Compare L1, for random means and scales, with torch's closed form of the divergence."""
     found, _, expected = _divergences(seed)
     return Measurement(abs(float(found - expected)), 1e-10 * max(1.0, float(expected)), f"{float(expected):.6g} nats")
 
 
 def printed_is_refuted(seed: int) -> Measurement:
-    """A scale that the printed L1 prefers to the prior's own, at which the divergence is zero."""
+    """Check a scale that the printed L1 prefers to the prior's own scale, where the divergence is zero."""
     eps = torch.cat([math.sqrt(LATENT) * torch.eye(LATENT, dtype=D), -math.sqrt(LATENT) * torch.eye(LATENT, dtype=D)])
     log_scale = -1.0 - random.Random(seed).random()
     z, determinant = math.exp(log_scale) * eps, torch.full((len(eps),), LATENT * log_scale, dtype=D)
@@ -186,7 +190,7 @@ def printed_is_refuted(seed: int) -> Measurement:
 
 
 def _divergences(seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """L1 corrected and as printed, and the analytic divergence, for one mean and scale per example."""
+    """The corrected L1, the printed L1, and the analytic divergence, for one mean and scale per example."""
     generator = torch.Generator().manual_seed(seed)
     mean, log_scale = torch.randn(2, BATCH, LATENT, dtype=D, generator=generator)
     eps = Corners(LATENT, BATCH, seed=0).answer("sample", (), 0)[0]

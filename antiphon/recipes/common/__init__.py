@@ -1,1 +1,1 @@
-"""What several recipes need: the tables of every experiment, data of one's own, images."""
+"""Code that several recipes share: tables of experiments, the user's own data, images."""

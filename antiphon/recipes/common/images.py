@@ -1,4 +1,4 @@
-"""Images for the generative recipes: digits, MNIST, or data of one's own; in training, and held out."""
+"""Images for the generative recipes: digits, MNIST or the user's own data, for training and for the test."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +18,11 @@ SHIPPED = ("digits", "mnist")
 def environment(
     table: str, data: str, arguments: Mapping[str, Any], batch: int, image: bool, binary: Binary
 ) -> OracleDeclaration:
-    """Nature over `data`: a shipped one by name, or what "module:function" returns. Any: a user's own arguments.
+    """Nature over the images of `data`: a name, or "module:function". Any: arguments of the user's function.
 
-    table: whose key it is. binary: as in `mnist`. Raises ExperimentError or OracleError for what is no such data.
+    table: the table of the experiment, for errors.
+    binary: as in `mnist`.
+    Raises ExperimentError or OracleError if `data` names no such images.
     """
     if data == "mnist":
         return mnist(batch, image=image, binary=binary)
@@ -38,18 +40,18 @@ def environment(
 
 
 def held_out(data: str, image: bool, binary: Binary) -> Tensor:
-    """All test images of a shipped data set, (n, ...); drawn once where training draws pixels."""
+    """All test images of "digits" or "mnist": (n, ...). If training draws pixels, these are drawn once."""
     found = mnist_arrays("test", image, binary) if data == "mnist" else digits_arrays("test", image)
     return (_drawn(found) if binary != "no" else found)[0]
 
 
 def example_of(nature: OracleDeclaration) -> tuple[int, ...]:
-    """The shape of one x."""
+    """The shape of one x, without the batch."""
     return tuple(size for size in nature.questions[0].outputs[0].shape if isinstance(size, int))
 
 
 def check_halvings(table: str, example: tuple[int, ...], channels: list[int]) -> None:
-    """Raises ExperimentError for what so many convolutions cannot halve."""
+    """Raise ExperimentError unless the image can be halved once for each of the convolutions."""
     halvings = 2 ** len(channels)
     if len(example) != 3 or example[1] % halvings or example[2] % halvings:
         raise ExperimentError(

@@ -1,4 +1,4 @@
-"""What experiments know of a grammar beyond its graphs: how a table makes it, how what it trained is judged."""
+"""Everything about a grammar beyond its graphs: how a table builds it, and how its training is evaluated."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,8 +19,13 @@ from antiphon.recipes.common.tables import EvaluationTable, Table
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures on what training never saw. quantity: what each is; of: what each is of, in plural; sign: behind each;
-    cut: how many of them were cut off before their end, at `evaluation.max_steps`."""
+    """Figures on data that training never used.
+
+    quantity: what each figure measures.
+    of: what each figure belongs to, in the plural.
+    sign: the text behind a figure.
+    cut: how many episodes were cut off at `evaluation.max_steps`.
+    """
 
     quantity: str
     of: str
@@ -30,17 +35,17 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
-        """Over all figures."""
+        """The mean of all figures; NaN if one of them is not finite."""
         return fmean(self.figures) if self._finite else math.nan
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of the figures."""
+        """Standard deviation of the figures; NaN if one of them is not finite."""
         return pstdev(self.figures) if self._finite else math.nan
 
     @property
     def spread(self) -> bool:
-        """Whether a deviation says something: there are several figures, and none is a percentage of all or nothing."""
+        """Whether the deviation is meaningful: there are several figures, and they have no sign such as "%"."""
         return len(self.figures) > 1 and not self.sign
 
     @property
@@ -50,7 +55,7 @@ class Evaluation:
 
     @property
     def line(self) -> str:
-        """The one line that tells it.
+        """The evaluation in one line.
 
         >>> Evaluation("return", "episodes", (-100.0, -200.52)).line
         'evaluation return: -150.3 over 2 episodes'
@@ -61,15 +66,18 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A grammar as antiphon knows it: one of the library, or an entry point in the group "antiphon.grammars".
+    """A grammar with all that experiments need: of the library, or of an entry point in the group "antiphon.grammars".
 
-    Any, wherever it stands: an instance of `table`.
-    name: with hyphens. table: of an experiment; its key is the name with underscores. build: the grammar of a table.
-    evaluate: from the grammar and everyone's state at a round boundary; None where there is nothing to judge by.
-    judges: whether there is, with this table. settings: figures that follow from the round, for the metrics. scaled:
-    the table of a network of so many layers, for scans of `layers`. suite: what `antiphon check` measures.
-    variants: tables whose graphs differ from those of the experiment of this name, by the name under which the gallery
-    shows them, as keys of the experiment.
+    name: with hyphens.
+    table: class of the experiment's table; its key is the name with underscores.
+    build: makes the grammar of a table.
+    evaluate: judges the states at a round boundary; None if there is no evaluation.
+    judges: whether there is one for this table.
+    settings: figures for the metrics that depend on the round.
+    scaled: makes the table of a network with a number of layers, for scans of `layers`.
+    suite: what `antiphon check` measures.
+    variants: names in the gallery, each with the keys of an experiment that has other graphs.
+    Any: an instance of `table`.
     """
 
     name: str
@@ -88,14 +96,14 @@ class Recipe:
         return self.name.replace("-", "_")
 
     def __call__(self, **arguments: Any) -> Grammar:
-        """The grammar of a table with these keys. Raises what pydantic and `build` refuse them with."""
+        """The grammar of a table with these keys. Raises the errors of pydantic and of `build`."""
         return self.build(self.table(**arguments))
 
 
 def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Module:
-    """A player's module with the parameters and buffers of a saved state, ready to be asked.
+    """A player's module with the parameters and buffers of a saved state, in evaluation mode.
 
-    Raises ExperimentError when the state is missing, or of another module.
+    Raises ExperimentError if the state is missing, or belongs to another module.
     """
     declaration = grammar.query.player_by_name[player]
     with forked():

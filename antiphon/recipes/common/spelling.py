@@ -1,4 +1,4 @@
-"""Values as a command line spells them: as TOML does, as Python does, or as a bare word, which only some keys take."""
+"""Values as written on a command line: in TOML, in Python, or as a bare word, which only some keys accept."""
 
 import ast
 import tomllib
@@ -7,11 +7,11 @@ from typing import Any, final
 
 @final
 class BareWord(str):
-    """A text that came without quotes and is neither TOML nor Python: a string where a key takes nothing else."""
+    """A text without quotes that is neither TOML nor Python: a string, for keys that accept only strings."""
 
 
-def spelled(text: str) -> Any:  # Any: what TOML and Python can spell
-    """The value that a text spells.
+def spelled(text: str) -> Any:  # Any: a value of TOML or Python
+    """The value of a text.
 
     >>> spelled("1e-3"), spelled("true"), spelled("True"), spelled("None"), spelled("(1, None)"), spelled('"no"')
     (0.001, True, True, None, [1, None], 'no')
@@ -20,7 +20,7 @@ def spelled(text: str) -> Any:  # Any: what TOML and Python can spell
     """
     text = text.strip()
     try:
-        # A second key, a comma or a comment behind the value passes one of these two, never both.
+        # A second key, a comma or a comment behind the value may pass one of these two, but not both.
         inside, (value,) = tomllib.loads(f"value = {text}"), tomllib.loads(f"value = [{text}]")["value"]
         return value if inside.keys() == {"value"} else BareWord(text)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
@@ -36,7 +36,7 @@ def _python(text: str) -> Any:  # Any: as above
 
 
 def _as_toml(value: object) -> object:
-    """Tuples as lists. Raises ValueError for what an experiment cannot hold: complex numbers, bytes, sets."""
+    """The value with tuples as lists. Raises ValueError for types that an experiment cannot hold."""
     if isinstance(value, list | tuple):
         return [_as_toml(item) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):

@@ -1,4 +1,4 @@
-"""The tables that every experiment has: strict, frozen, and closed to unknown keys."""
+"""The tables that every experiment has. They are strict and frozen, and refuse unknown keys."""
 
 from datetime import date, time
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from antiphon.recipes.common.spelling import BareWord
 
 
 def _free(value: object) -> object:
-    """A value of an untyped table. A bare word is refused: it may be a string, or a misspelled number or boolean."""
+    """Check a value of an untyped table. Bare words are refused: they may be misspelled numbers or booleans."""
     if isinstance(value, BareWord):
         quoted = f'"{value or "text"}"'
         raise ValueError(f"a number, true, false, None, a list, a table, or a string in quotes, such as '{quoted}'")
@@ -34,20 +34,26 @@ Index = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=LONGEST)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: of an optimizer, a user's own function
+Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: arguments of an optimizer or a user's function
 
 
 class Table(BaseModel):
-    """A table of an experiment: a key that it does not have is refused, and no value is converted; numbers are finite,
-    but for those in untyped tables."""
+    """A table of an experiment. Unknown keys are refused, and values are not converted.
+
+    Numbers must be finite, except in untyped tables.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class AgentTable(Table):
-    """How a player optimizes. agent: "torch", "module:Class", or the name of an installed one; optimizer, clip_* and
-    scheduler* are for "torch" alone. every, start: the rounds on which the player moves. on_failure: of an agent that
-    is not "torch": fail, skip or restart."""
+    """How a player optimizes.
+
+    agent: "torch", "module:Class", or the name of an installed agent.
+    optimizer, clip_*, scheduler*: only for "torch".
+    every, start: the rounds in which the player moves.
+    on_failure: "fail", "skip" or "restart", for agents other than "torch".
+    """
 
     agent: str = "torch"
     optimizer: str = "Adam"
@@ -61,14 +67,17 @@ class AgentTable(Table):
     on_failure: OnFailure = "fail"
 
     def specification(self) -> AgentSpecification:
-        """The agent as a value. Raises ExperimentError for what torch does not have."""
+        """The agent as a value. Raises ExperimentError for an optimizer or a scheduler that torch does not have."""
         given = self.model_dump(exclude={"optimizer", "arguments", "every", "start"})
         cadence = Cadence(self.every, self.start)
         return AgentSpecification.of(self.optimizer, self.arguments, **given, cadence=cadence)
 
     def overridden(self, player: "AgentTable") -> "AgentTable":
-        """This table with what `player` sets, None too. Another optimizer or scheduler brings its own arguments,
-        another agent everything but the cadence; else arguments are merged key by key."""
+        """This table with the keys that `player` sets; None counts as set.
+
+        Another optimizer or scheduler drops the arguments of the old one. Another agent drops everything except every
+        and start. Otherwise arguments are merged key by key.
+        """
         own, changes = self.model_dump(), player.model_dump(exclude_unset=True)
         if player.agent != self.agent and "agent" in changes:
             own = {key: own[key] for key in ("every", "start")}
@@ -82,8 +91,10 @@ class AgentTable(Table):
 
 
 class EvaluationTable(Table):
-    """Episodes on the seeds first_seed, first_seed + 1, ...: never seen in training. max_steps: of an episode, which is
-    cut there; for environments without a time limit."""
+    """Episodes for evaluation, on the seeds first_seed, first_seed + 1, ..., which training never uses.
+
+    max_steps: where an episode is cut, for environments without a time limit.
+    """
 
     episodes: Count = 50
     first_seed: Index = 10_000

@@ -1,14 +1,15 @@
-"""Whether two samples look like draws of one distribution: two statistics that need no training."""
+"""Two statistics, without training, that tell whether two samples come from one distribution."""
 
 import torch
 from torch import Tensor
 
 
 def nearest_neighbour_hits(one: Tensor, two: Tensor) -> Tensor:
-    """Which examples have their nearest neighbour, among all others of both samples, in their own sample.
+    """For each example: whether its nearest neighbour among all others is in its own sample.
 
-    (n, ...), (n, ...) -> (2n,) bool. About half are hits where both are drawn from one distribution, all where a
-    classifier tells them apart, few where one sample repeats the other (Lopez-Paz and Oquab 2017, section 3).
+    one, two: (n, ...).
+    Returns (2n,) bool. About half are true if both samples come from one distribution, all if they are easy to
+    separate, few if one sample repeats the other (Lopez-Paz and Oquab 2017, section 3).
     """
     both = torch.cat([one, two]).flatten(1)
     distances = torch.cdist(both, both, compute_mode="donot_use_mm_for_euclid_dist")
@@ -17,9 +18,11 @@ def nearest_neighbour_hits(one: Tensor, two: Tensor) -> Tensor:
 
 
 def squared_discrepancy(one: Tensor, two: Tensor) -> float:
-    """The squared maximum mean discrepancy of two samples, without bias: about 0 where both are of one distribution.
+    """Unbiased squared maximum mean discrepancy of two samples: about 0 if they come from one distribution.
 
-    (n, ...), (m, ...). A Gaussian kernel exp(-d^2 / median d^2), the median over pairs (Gretton et al. 2012, eq. 3).
+    The kernel is exp(-d^2 / median d^2), with the median over all pairs (Gretton et al. 2012, eq. 3).
+
+    one: (n, ...). two: (m, ...).
     """
     both = torch.cat([one, two]).flatten(1).double()
     squares = torch.cdist(both, both).square()

@@ -1,4 +1,4 @@
-"""Data of one's own in an experiment: `module:function`, whose function returns the declaration of an oracle."""
+"""The user's own data in an experiment: `module:function`; the function returns the declaration of an oracle."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,12 @@ from antiphon.plugins import made
 def own_data(
     key: str, data: str, arguments: Mapping[str, Any], batch: int, shipped: str, *, labelled: bool = False
 ) -> OracleDeclaration:
-    """The declaration that the function returns; it is called with `batch` and the arguments. Any: its own.
+    """The declaration that the function returns. It is called with `batch` and the arguments. Any: a user's arguments.
 
-    key: of the experiment; shipped: the names that this key takes besides, for the error. labelled: whether it has to
-    answer x and y.
-    Raises ExperimentError for what is no such name, or returns something else.
+    key: of the experiment.
+    shipped: names of the library's data, for errors.
+    labelled: whether the oracle must answer (x, y).
+    Raises ExperimentError for a wrong name, or if the function returns something else.
     """
     if ":" not in data:
         raise ExperimentError(
@@ -33,7 +34,7 @@ def own_data(
 
 
 def width_of(key: str, declaration: OracleDeclaration) -> int:
-    """The width of x, the first answer of the first question. Raises ExperimentError unless x is (batch, width)."""
+    """The width of x, the first answer to the first question. Raises ExperimentError unless x is (batch, width)."""
     played = declaration.questions[0].outputs[0]
     width = played.shape[-1] if len(played.shape) == 2 else None
     if not isinstance(width, int):
