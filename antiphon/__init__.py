@@ -1,4 +1,4 @@
-"""antiphon: deep learning as a game of players and oracles. Public names, each imported when it is first used."""
+"""antiphon: deep learning as a game of players and oracles. Each public name is imported on first use."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""`python -m antiphon` is the command line."""
+"""`python -m antiphon` runs the command line."""
 
 from antiphon.cli.app import main
 

@@ -4,9 +4,9 @@ from typing import Any
 
 
 class AntiphonError(Exception):
-    """Root of all errors of antiphon. Each message says who, what was expected, what arrived, and the remedy.
+    """Base class of all antiphon errors. Each message names the part, what it expected, what arrived, and the remedy.
 
-    worker, round: where it happened, if during a round; an empty name and -1 otherwise.
+    worker, round: where the error happened, if during a round; otherwise an empty name and -1.
     """
 
     worker: str = ""
@@ -18,47 +18,47 @@ class GrammarError(AntiphonError):
 
 
 class ShapeError(GrammarError):
-    """A value's shape or dtype does not compose with the edge it is to travel on."""
+    """The shape or dtype of a value does not match the edge that carries it."""
 
 
 class BlackBoxError(GrammarError):
-    """A gradient was asked of an oracle that answers values only (essay, Definition 3)."""
+    """A gradient was requested from an oracle that only answers values (essay, Definition 3)."""
 
 
 class ProtocolError(AntiphonError):
-    """A message broke the round: its generation, round, phase or edge is not the one expected."""
+    """A message does not belong here: its generation, round, phase or edge is not the expected one."""
 
 
 class CodecError(ProtocolError):
-    """The bytes of a message do not parse: truncated, oversized, of a dtype that is not allowed."""
+    """The bytes of a message do not parse: they are truncated or oversized, or their dtype is not allowed."""
 
 
 class DeadlineError(AntiphonError):
-    """A wait passed its deadline; the message says who waited for whom, on which edge and round."""
+    """A wait passed its deadline. The message names the waiting worker, the other worker, the edge and the round."""
 
 
 class TransportError(AntiphonError):
-    """A channel could not be opened, or its other end is gone."""
+    """A channel could not be opened, or the process at its other end is gone."""
 
 
 class AgentError(AntiphonError):
-    """An agent broke its contract: its move has another shape or dtype, or it raised."""
+    """An agent broke its contract: its move has a wrong shape or dtype, or it raised an exception."""
 
 
 class OracleError(AntiphonError):
-    """An oracle cannot be made, or answered something else than it declared."""
+    """An oracle cannot be constructed, or its answer does not match its declaration."""
 
 
 class PlacementError(AntiphonError):
-    """A placement names someone unknown, or cannot be satisfied."""
+    """A placement contains an unknown name, or cannot be satisfied."""
 
 
 class ClusterError(AntiphonError):
-    """A cluster cannot be reached, does not let us in, or has no run of that name."""
+    """A cluster cannot be reached, refuses access, or has no run of that name."""
 
 
 class VersionError(AntiphonError):
-    """Two that are to play together are of different versions."""
+    """Two processes that must play together have different versions of a package."""
 
 
 class ExperimentError(AntiphonError):
@@ -66,7 +66,7 @@ class ExperimentError(AntiphonError):
 
 
 class RoundError(AntiphonError):
-    """A round could not be completed; carries the worker and the round where it stopped."""
+    """A round could not be completed. `worker` and `round` say where it stopped; `traceback` is the remote one."""
 
     def __init__(self, message: str, *, worker: str = "", round: int = -1, traceback: str = "") -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ class RoundError(AntiphonError):
 
 
 class WorkerDied(RoundError):
-    """A worker's process is gone."""
+    """The process of a worker has ended unexpectedly."""
 
 
 def _round_error(kind: type[RoundError], message: str, worker: str, round: int, traceback: str) -> RoundError:
@@ -85,4 +85,4 @@ def _round_error(kind: type[RoundError], message: str, worker: str, round: int, 
 
 
 FOREIGN = (Exception, SystemExit)
-"""What is caught around a call of a user's code, which may fail, or exit: neither is to end the process."""
+"""Exceptions to catch around a call of user code: an error or a `sys.exit` there must not end the process."""

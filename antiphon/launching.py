@@ -1,4 +1,4 @@
-"""Launching a grammar: one call from a grammar and its agents to something that plays rounds."""
+"""Launch a grammar: `launch` takes a grammar and its agents and returns an object that plays rounds."""
 
 import contextlib
 import os
@@ -27,9 +27,11 @@ Agents: TypeAlias = Mapping[str, AgentSpecification] | AgentSpecification
 
 @final
 class Launched:
-    """An executor, with the Ray that was started for it, if any. Use it with `with`, or call `close`.
+    """A launched grammar: an executor, and the Ray instance that was started for it, if any.
 
-    name: of the run; under Ray its actors live in the namespace `antiphon-<name>`.
+    Use it in a `with` statement, or call `close`.
+    name: the run's name; under Ray its actors are in the namespace `antiphon-<name>`.
+    places: host name and process id of each worker.
     """
 
     def __init__(self, executor: Executor, name: str, places: Mapping[str, tuple[str, int]], scope: ExitStack) -> None:
@@ -38,7 +40,7 @@ class Launched:
 
     @property
     def assignment(self) -> Assignment:
-        """Grammar, placement, schedule, agents, seed."""
+        """The grammar with its placement, schedule, agents and seed."""
         return self._executor.assignment
 
     @property
@@ -48,30 +50,30 @@ class Launched:
 
     @property
     def ending(self) -> bool:
-        """Whether somebody else asked the run to end (`antiphon stop`); whoever plays is to obey."""
+        """Whether `antiphon stop` has asked this run to end. The caller should then stop playing."""
         return self._executor.ending
 
     @typed
     def play(self, rounds: Natural) -> Played:
-        """Play the next rounds; blocks."""
+        """Play the next `rounds` rounds. Blocks until they are done."""
         return self._executor.play(int(rounds))
 
     def states(self) -> Mapping[str, State]:
-        """Everyone's state by name."""
+        """The state of each player, clone and oracle, by name."""
         return self._executor.states()
 
     @typed
     def load(self, states: Mapping[str, State], round: Natural) -> None:
-        """Continue from states at a round boundary."""
+        """Set all states; `round` is the next round to play."""
         self._executor.load(states, int(round))
 
     @typed
     def save(self, folder: Path | str) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint into `folder`."""
         self._executor.save(Path(folder))
 
     def close(self) -> None:
-        """Stop what was started: actors first, then Ray if it was started here. May be called twice."""
+        """Stop the actors, then Ray if `launch` started it. May be called twice."""
         self._scope.close()
 
     def __enter__(self) -> "Launched":
@@ -97,17 +99,18 @@ def launch(
     num_cpus: Threads | None = None,
     record: bool = False,
 ) -> Launched:
-    """Make everyone and be ready to play. Equal grammar, agents and seed play the same numbers on either executor.
+    """Create all players, oracles and losses, ready to play.
 
-    agents: one per player, or one for all; Adam with torch's own arguments where none is given.
-    executor: "inline" plays in this process; "ray" starts an actor per player, oracle and loss, on the Ray that this
-    process is connected to, on the cluster at `address`, or else on one of its own with `num_cpus` logical CPUs.
-    placement: who lives where on Ray, and with what (`spread`, `together`, `place`); a worker each where none is given.
-    threads: torch's, on each worker.
-    deadline: seconds per message. record: have every worker note when it plays what (`Played.recording`).
-    run: its name; no other run on the cluster may have it. address: see `ray_session`.
+    The same grammar, agents and seed give the same numbers on both executors.
+    agents: one specification per player, or one for all. The default is Adam with torch's default arguments.
+    executor: "inline" plays in this process. "ray" starts one actor per worker, on the Ray instance that this process
+    is connected to, on the cluster at `address`, or on a new local Ray with `num_cpus` logical CPUs.
+    placement: which worker hosts which part, and with which resources (`spread`, `together`, `place`). The default is
+    one worker for each player, oracle and loss. threads: torch threads of each worker.
+    deadline: seconds per message. record: record the times of all actions (`Played.recording`).
+    run: the run's name, unique on the cluster. address: see `ray_session`.
     Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or TransportError, and
-    leaves nothing running.
+    then leaves nothing running.
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
     if executor == "inline":
@@ -132,7 +135,7 @@ def agent(
     on_failure: OnFailure = "fail",
     **arguments: Any,  # Any: whatever the optimizer or the agent takes
 ) -> AgentSpecification:
-    """How a player optimizes, in one line: a torch optimizer, or an `agent` of one's own; see `AgentSpecification`.
+    """Specify how a player optimizes: with a torch optimizer, or with your own `agent`; see `AgentSpecification`.
 
     >>> agent("SGD", lr=0.1, momentum=0.9, clip_norm=1.0).description
     'SGD(lr=0.1, momentum=0.9), norm <= 1.0'
@@ -165,7 +168,7 @@ def _inline(assignment: Assignment, name: str, deadline: float) -> Launched:
 def _ray(
     assignment: Assignment, name: str, transport: str, deadline: float, address: str | None, num_cpus: int | None
 ) -> Launched:
-    # Imported here, so that playing inline never pays for Ray.
+    # Imported here, so that inline runs do not import Ray.
     import ray
 
     from antiphon.coordinator.connection import Transport
@@ -176,7 +179,7 @@ def _ray(
     from antiphon.deploy.satisfiable import refuse_unsatisfiable
 
     with contextlib.ExitStack() as scope:
-        # As many logical CPUs as processes: Ray starts no more than that at once, however quickly they would be ready.
+        # At least one logical CPU per process: Ray starts no more processes than that at the same time.
         placement = assignment.placement
         cpus, gpus = num_cpus or max(os.cpu_count() or 1, cpus_for(placement)), gpus_for(placement)
         if address in (None, "local") and not ray.is_initialized():

@@ -1,4 +1,4 @@
-"""What others wrote: found by its name (`module:attribute`, or an entry point of a distribution), or missing."""
+"""Find user code by name: `module:attribute`, or an entry point of an installed distribution."""
 
 import difflib
 import importlib
@@ -9,17 +9,17 @@ from typing import Any
 from antiphon.errors import FOREIGN, AntiphonError, ExperimentError
 
 GRAMMARS = "antiphon.grammars"
-"""Group of entry points: functions that return a grammar. They are called with the table [arguments]."""
+"""Entry-point group of functions that return a grammar. They are called with the table [arguments]."""
 
 ENVIRONMENTS = "antiphon.environments"
-"""Group of entry points: classes or functions that make an environment of Gymnasium."""
+"""Entry-point group of classes or functions that make a Gymnasium environment."""
 
 AGENTS = "antiphon.agents"
-"""Group of entry points: classes or functions that make an agent."""
+"""Entry-point group of classes or functions that make an agent."""
 
 
 def installed(group: str) -> Mapping[str, EntryPoint]:
-    """The entry points of a group, by name. Raises ExperimentError when two distributions offer different ones."""
+    """The entry points of a group, by name. Raises ExperimentError if one name has two different values."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         other = found.setdefault(point.name, point)
@@ -32,10 +32,11 @@ def installed(group: str) -> Mapping[str, EntryPoint]:
 
 
 def find(what: str, name: str, group: str = "", library: Iterable[str] = ()) -> Callable[..., Any]:
-    """What `module:attribute` names, or an entry point of the group. Any: the caller checks what it returns.
+    """The callable that `name` refers to: `module:attribute`, or an entry point of the group.
 
-    what: for messages, such as "agent". library: names of ours, which an unknown one is compared with too.
-    Raises ExperimentError when there is none, when its module does not import, or when it cannot be called.
+    Any: the caller checks what it returns. what: the kind of thing, for messages, such as "agent".
+    library: built-in names, listed in the message about an unknown name.
+    Raises ExperimentError if it does not exist, its module does not import, or it is not callable.
     """
     if ":" in name or not group:
         where = "'module:name', importable from here and on every worker"
@@ -53,13 +54,13 @@ def find(what: str, name: str, group: str = "", library: Iterable[str] = ()) -> 
 
 
 def made(what: str, name: str, arguments: Mapping[str, Any]) -> Any:  # Any: the caller checks what it is
-    """What the function of that name returns for these arguments. Raises ExperimentError when it raises, or is none."""
+    """The result of calling the function `name` with these arguments. Raises ExperimentError if that fails."""
     function = find(what, name)
     try:
         return function(**arguments)
     except AntiphonError:
         raise
-    except FOREIGN as error:  # a user's function may do anything
+    except FOREIGN as error:  # a user's function may raise anything
         raise ExperimentError(
             f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that takes these; correct it, or the arguments."
@@ -67,7 +68,7 @@ def made(what: str, name: str, arguments: Mapping[str, Any]) -> Any:  # Any: the
 
 
 def missing(what: str, extra: str, error: ImportError) -> ExperimentError:
-    """The refusal where a package is not installed that an extra of antiphon brings."""
+    """The error for a package that is not installed and that an extra of antiphon brings."""
     return ExperimentError(
         f"{what} need the package {error.name or str(error)!r}, which is not installed; expected antiphon with its "
         f"extra {extra!r}. Run: pip install 'antiphon[{extra}]'."
@@ -75,7 +76,7 @@ def missing(what: str, extra: str, error: ImportError) -> ExperimentError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that asks whether the nearest known name was meant; empty when none is near.
+    """A sentence that suggests the most similar known name; empty if none is similar.
 
     >>> nearest("gama", ["gamma", "batch"])
     "Did you mean 'gamma'? "
@@ -103,7 +104,7 @@ def _loaded(what: str, name: str, load: Callable[[], Any], where: str, remedy: s
         found = load()
     except AntiphonError:
         raise
-    except FOREIGN as error:  # a module that is being imported may raise anything, or exit
+    except FOREIGN as error:  # importing a module may raise anything, or exit
         raise ExperimentError(
             f"{what} {name!r} does not import: {type(error).__name__}: {error}. Expected {where}; {remedy}."
         ) from error

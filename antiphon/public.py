@@ -1,4 +1,4 @@
-"""Where each public name of antiphon lives. Data: importing it imports nothing else."""
+"""The module that defines each public name of antiphon. Importing this table imports nothing else."""
 
 MODULES = {
     "antiphon.agents.arglocopt": (

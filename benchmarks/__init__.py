@@ -1,1 +1,1 @@
-"""Measurements of whole runs, each a module with a command line; they write their sections of RESULTS.md."""
+"""Benchmarks of whole runs. Each is a module with a command line and writes its section of RESULTS.md."""

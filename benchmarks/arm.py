@@ -1,4 +1,4 @@
-"""Inverse dynamics of a simulated arm with seven joints: which torques make it move so."""
+"""Inverse dynamics of a simulated arm with seven joints: the torques that a movement needs."""
 
 import functools
 import importlib
@@ -9,22 +9,22 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-mujoco: Any = importlib.import_module("mujoco")  # Any: its names come from a native module, which types do not see
+mujoco: Any = importlib.import_module("mujoco")  # Any: its names come from a native module without types
 
 JOINTS = ("shoulder pan", "shoulder lift", "upper arm roll", "elbow", "forearm roll", "wrist flex", "wrist roll")
 GRAVITY = -9.81
 STEPS = 50
-"""Moments of one movement, a fifth of a second apart."""
+"""Number of samples of one movement, 0.2 s apart."""
 
 
 @functools.cache
 def movements(count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """States of an arm that swings: (count * STEPS, 21) of angles (rad), velocities (rad/s) and accelerations (rad/s²)
-    of the seven joints, and the torques (Nm) that they need, (count * STEPS, 7).
+    """Simulate `count` movements. Returns the states (count * STEPS, 21) and their torques (count * STEPS, 7).
 
-    The arm is that of Gymnasium's Pusher-v5, here under gravity, without contacts and limits. In each movement each
-    joint follows two sine waves of up to 0.5 Hz, drawn from `seed`, around the middle of its range; the torques are
-    MuJoCo's `mj_inverse`.
+    A state holds the angles (rad), velocities (rad/s) and accelerations (rad/s²) of the seven joints; torques are in
+    Nm. The arm is that of Gymnasium's Pusher-v5, with gravity and without contacts and limits. Each joint follows the
+    sum of two sine waves of up to 0.5 Hz around the middle of its range, drawn from `seed`. MuJoCo's `mj_inverse`
+    computes the torques.
     """
     model = _arm()
     data = mujoco.MjData(model)
@@ -48,7 +48,7 @@ def _arm() -> Any:  # Any: a model of MuJoCo
 
 
 def _swing(random: np.random.Generator, limits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One movement, (STEPS, 3, 7): angles and their first and second derivatives in time."""
+    """One movement, (STEPS, 3, 7): the angles and their first and second time derivatives."""
     middle, reach = limits.mean(1), (limits[:, 1] - limits[:, 0]) / 2
     frequency = 2 * np.pi * random.uniform(0.05, 0.5, (2, 7))
     phase, share = random.uniform(0, 2 * np.pi, (2, 7)), random.uniform(0, 0.5, (2, 7)) * reach

@@ -1,4 +1,4 @@
-"""A player that hears values beside one that hears gradients: how near the minimum they are after as many queries.
+"""Compare a player that gets values with one that gets gradients: distance from the minimum after equal queries.
 
 python -m benchmarks.black_box [--dimensions 2 10 50] [--budgets 100 1000 10000] [--seeds 0 1 2 3 4]
 """
@@ -25,7 +25,7 @@ from antiphon.oracles.draws import Draws
 from benchmarks.report import machine, table, write_section
 
 TARGET, RADIUS, STEEPEST, FLATTEST = 4.0, 0.1, 2.0, 0.2
-"""Of every coordinate of the minimum; of the perturbation; the largest and smallest eigenvalue of the Hessian."""
+"""Every coordinate of the minimum; radius of the perturbation; largest and smallest eigenvalue of the Hessian."""
 
 
 class Bowl:
@@ -35,35 +35,35 @@ class Bowl:
         self.curvature = curvature(dimension)
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Zero at (4, ..., 4)."""
+        """The value at each point; zero at (4, ..., 4)."""
         away = points - TARGET
         return ((away @ self.curvature) * away).sum(-1)
 
 
 @final
 class NoisyBowl:
-    """A black box that answers the bowl's values, each with normal noise of its own; it counts them."""
+    """A black box that answers the bowl's values with independent normal noise, and counts them."""
 
     def __init__(self, dimension: int, deviation: float, *, seed: int) -> None:
         self._bowl, self._deviation, self._draws, self._values = Bowl(dimension), deviation, Draws(seed), 0
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """(batch, dimension) -> (batch,)."""
+        """The noisy values: (batch, dimension) -> (batch,)."""
         value = self._bowl(inputs[0])
         self._values += len(value)
         noise = torch.randn(value.shape, generator=self._draws.at(round), dtype=value.dtype)
         return (value + self._deviation * noise,)
 
     def state(self) -> State:
-        """The count."""
+        """The number of answered values."""
         return {"values": self._values}
 
     def load(self, state: State) -> None:
-        """Count on."""
+        """Continue counting from a state."""
         self._values = state["values"]
 
     def report(self) -> Mapping[str, float]:
-        """Points whose value was told."""
+        """The number of answered values."""
         return {"values": self._values, "gradients": 0}
 
     def close(self) -> None:
@@ -72,18 +72,21 @@ class NoisyBowl:
 
 @final
 class Falling:
-    """Descent with steps first / (1 + moves / patience): they sum to infinity, and their squares do not."""
+    """Gradient descent with step length first / (1 + moves / patience).
+
+    The sum of these lengths is infinite and the sum of their squares is finite.
+    """
 
     def __init__(self, parameters: Sequence[Tensor], first: float, patience: float) -> None:
         self._parameters, self._first, self._patience, self._moves = parameters, first, patience, 0
         self._heard = [torch.zeros_like(each) for each in parameters]
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Several before a move add up."""
+        """Add the response to those received since the last move."""
         self._heard = [mine + new for mine, new in zip(self._heard, response, strict=True)]
 
     def move(self) -> Sequence[Tensor]:
-        """One step, shorter than the one before."""
+        """Make one step. Each step length is smaller than the one before."""
         step = self._first / (1 + self._moves / self._patience)
         self._parameters = [mine - step * new for mine, new in zip(self._parameters, self._heard, strict=True)]
         self._heard = [torch.zeros_like(each) for each in self._parameters]
@@ -95,15 +98,15 @@ class Falling:
         return {"moves": self._moves}
 
     def load(self, state: State) -> None:
-        """Continue."""
+        """Continue from a state."""
         self._moves = state["moves"]
 
 
 def players(dimension: int, deviation: float) -> dict[str, tuple[Grammar, float, int]]:
-    """By name: the game, the length of the first step, and the queries of a move.
+    """By name: the game, the length of the first step, and the number of queries per move.
 
-    First steps are the longest that are sure to descend. Of one random direction the squared estimate is, on average,
-    as many times the squared gradient as there are dimensions, so that its steps are so many times shorter.
+    The first step is the longest one that surely descends. For one random direction, the expected squared estimate is
+    `dimension` times the squared gradient, so the step is `dimension` times shorter.
     """
     signs = rademacher((dimension,), batch=1, scale=RADIUS, dtype=torch.float64)
     axes = coordinates(dimension, scale=RADIUS, dtype=torch.float64)
@@ -115,7 +118,7 @@ def players(dimension: int, deviation: float) -> dict[str, tuple[Grammar, float,
 
 
 def agent_of(step: float, deviation: float) -> AgentSpecification:
-    """Steps of one length where nothing is noise; else they fall, at first by half in 1 / (step * FLATTEST) moves."""
+    """Constant steps without noise. With noise, falling steps, halved after the first 1 / (step * FLATTEST) moves."""
     if not deviation:
         return agent("SGD", lr=step)
     return agent(agent="benchmarks.black_box:Falling", first=step, patience=1 / (step * FLATTEST))
@@ -140,7 +143,7 @@ def _player(dimension: int) -> Factory:
 
 
 def descend(game: Grammar, by: AgentSpecification, each: int, budgets: Sequence[int], seed: int) -> list[float]:
-    """The distance from the minimum over that at the start, after each budget of queries, as Oracle counted them."""
+    """The distance from the minimum relative to the start, after each budget of queries; Oracle counts the queries."""
     found = []
     with launch(game, by, seed=seed) as play:
         for budget in budgets:
@@ -155,7 +158,7 @@ def descend(game: Grammar, by: AgentSpecification, each: int, budgets: Sequence[
 def compare(
     dimensions: Sequence[int], budgets: Sequence[int], seeds: Sequence[int], deviation: float
 ) -> list[list[object]]:
-    """A row per dimension and player: medians over seeds."""
+    """A row for each dimension and player, with medians over seeds."""
     rows: list[list[object]] = []
     for dimension in dimensions:
         for name, (game, step, each) in players(dimension, deviation).items():
@@ -169,7 +172,7 @@ def compare(
 
 
 def main() -> None:
-    """Descend, print, and write the section."""
+    """Run all players, print, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[2, 10, 50])
     parser.add_argument("--budgets", type=int, nargs="+", default=[100, 1000, 10_000])

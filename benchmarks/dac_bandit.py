@@ -1,8 +1,8 @@
-"""Deviator-Actor-Critic on quadratic bandits of 10, 25 and 50 dimensions, beside the gradient that is known.
+"""Deviator-Actor-Critic on quadratic bandits of 10, 25 and 50 dimensions, compared with the known gradient.
 
     python -m benchmarks.dac_bandit [--dimensions 10 25 50] [--seeds 0 1] [--rounds 2500]
 
-The shipped experiment `dac_bandit`. The cosine is of Deviator's G at Actor's action and the reward's gradient there.
+It runs the experiment `dac-bandit`. The cosine is between Deviator's G and the reward's gradient at Actor's action.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from antiphon.recipes.common.recipe import trained
 from benchmarks.report import machine, table, write_section
 
 DISTANCES = (0.8, 0.5, 0.2, 0.1, 0.05)
-"""Of the start's. Nearer to the best action the gradient fades, and its direction with it."""
+"""Distances relative to the start. Closer to the best action the gradient vanishes and has no useful direction."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Where Actor was: distance from the best action relative to the start's, and the cosine of G and gradient."""
+    """Actor's distance from the best action relative to the start, and the cosine of G and gradient, in one round."""
 
     round: int
     distance: float
@@ -35,7 +35,7 @@ class Seen:
 
 
 def learn(dimension: int, seed: int, rounds: int, every: int = 20) -> tuple[list[Seen], float]:
-    """What was seen every so many rounds, and seconds of training."""
+    """Train. Returns the observations after every `every` rounds, and the seconds of training."""
     lengths = {"dac_bandit.sigma_rounds": rounds, "agent.scheduler_arguments.total_iters": rounds}
     experiment = read_experiment("dac-bandit", {"seed": seed, "dac_bandit.dimension": dimension, **lengths})
     grammar, seconds, seen = experiment.build(), 0.0, []
@@ -74,7 +74,7 @@ def _row(dimension: int, seed: int, seen: list[Seen], seconds: float) -> list[ob
 
 
 def main() -> None:
-    """Learn in each dimension from each seed, print, and write the section."""
+    """Train for each dimension and seed, print, and write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dimensions", type=int, nargs="+", default=[10, 25, 50])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])

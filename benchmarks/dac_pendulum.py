@@ -1,8 +1,8 @@
-"""Deviator-Actor-Critic on Pendulum-v1, beside the critic-derivative response: returns after so many steps, per seed.
+"""Deviator-Actor-Critic on Pendulum-v1, compared with the critic-derivative response: returns per seed and steps.
 
     python -m benchmarks.dac_pendulum [--experiments dac critic_derivative] [--seeds 0 1 2] [--steps 5000 10000]
 
-The shipped experiments, evaluated without noise on 50 episodes with reset seeds 10000 to 10049.
+It runs the included experiments and evaluates them without noise on 50 episodes with reset seeds 10000 to 10049.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from benchmarks.report import machine, table, write_section
 
 
 def learn(name: str, seed: int, steps: Sequence[int], executor: str) -> list[list[object]]:
-    """One row per number of steps: who, seed, steps, mean return, deviation over episodes, seconds of training."""
+    """One row per number of steps: name, seed, steps, mean return, deviation over episodes, seconds of training."""
     experiment = read_experiment(name, {"seed": seed, "executor": executor})
     grammar = experiment.build()
     rows: list[list[object]] = []
@@ -26,7 +26,7 @@ def learn(name: str, seed: int, steps: Sequence[int], executor: str) -> list[lis
             began = time.perf_counter()
             game.play(goal - game.round)
             seconds += time.perf_counter() - began
-            assert experiment.recipe is not None and experiment.recipe.evaluate is not None  # the library has both
+            assert experiment.recipe is not None and experiment.recipe.evaluate is not None  # true for library grammars
             found = experiment.recipe.evaluate(experiment.table, experiment.evaluation, grammar, game.states())
             rows.append([name, seed, goal, f"{found.mean:.1f}", f"{found.deviation:.1f}", f"{seconds:.0f}"])
             print(*rows[-1], flush=True)

@@ -1,4 +1,4 @@
-"""Backpropagation on handwritten digits: test accuracy of the shipped experiments, on both executors.
+"""Backpropagation on handwritten digits: test accuracy of the included experiments on both executors.
 
 python -m benchmarks.digits [--seeds 0 1 2] [--executors inline ray]
 """
@@ -21,7 +21,7 @@ def learn(name: str, seed: int, executor: str) -> list[object]:
         began = time.perf_counter()
         played = game.play(experiment.rounds)
         seconds = time.perf_counter() - began
-        assert experiment.recipe is not None and experiment.recipe.evaluate is not None  # the library has both
+        assert experiment.recipe is not None and experiment.recipe.evaluate is not None  # true for library grammars
         found = experiment.recipe.evaluate(experiment.table, experiment.evaluation, grammar, game.states())
     return [name, seed, executor, f"{found.mean:.1f} %", repr(played.losses["Loss"].values[-1]), f"{seconds:.0f}"]
 

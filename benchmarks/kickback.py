@@ -1,4 +1,4 @@
-"""Kickback beside backpropagation: regression error on diabetes and on the inverse dynamics of an arm.
+"""Kickback compared with backpropagation: regression error on diabetes and on the inverse dynamics of an arm.
 
 python -m benchmarks.kickback [--seeds 0 1 2] [--rounds 1500]
 """
@@ -28,13 +28,13 @@ from benchmarks.report import machine, table, write_section
 PICTURE = Path(__file__).with_name("kickback.png")
 RATES = (0.001, 0.003, 0.01)
 TUNED_ON = JOINTS.index("shoulder lift")
-"""The rates for the arm are chosen on this joint, whose torque is the furthest from linear."""
+"""The learning rates for the arm are chosen on this joint. Its torque is the least linear one."""
 ARM_PANEL = "torque that lifts the shoulder"
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A network and what it is told. R is all that differs between two of the same network."""
+    """A network and its Response graph R. Two contenders with the same network differ only in R."""
 
     response: str
     signed: bool
@@ -42,7 +42,7 @@ class Contender:
 
     @property
     def label(self) -> str:
-        """For a table."""
+        """The name in tables."""
         return f"{'signed' if self.signed else 'plain'}, {self.weights} | {self.response}"
 
 
@@ -57,12 +57,15 @@ CONTENDERS = (
     Contender("kickback", False, Weights.COHERENT),
 )
 ON_THE_ARM = CONTENDERS[:6]
-"""Without the last pair, which plays increasing convex functions of its first layer only."""
+"""All but the last pair, which can only play increasing convex functions of its first layer."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Standardised data, (n, inputs) and (n, 1): to learn from and to be judged on; and how long, in which steps."""
+    """Standardised training and test data, (n, inputs) and (n, 1) each, and the training settings.
+
+    widths: of the hidden layers. rounds: length of the training. every: rounds between two evaluations.
+    """
 
     train: tuple[Tensor, Tensor]
     test: tuple[Tensor, Tensor]
@@ -73,14 +76,14 @@ class Task:
 
     @property
     def linear(self) -> float:
-        """The error of least squares, for scale."""
+        """The test error of linear least squares, for comparison."""
         x, other = (torch.cat([part[0], torch.ones(len(part[0]), 1)], 1) for part in (self.train, self.test))
         found = torch.linalg.lstsq(x.double(), self.train[1].double()).solution
         return float((other.double() @ found - self.test[1]).square().mean())
 
 
 def diabetes_task(validate: bool) -> Task:
-    """All training patients and the test split; or the first four fifths of them, judged on the last."""
+    """The training and test splits. If `validate`, the first four fifths of the training split, tested on the rest."""
     x, y = diabetes_arrays("train")
     cut = 4 * len(x) // 5
     train, test = ((x[:cut], y[:cut]), (x[cut:], y[cut:])) if validate else ((x, y), diabetes_arrays("test"))
@@ -88,7 +91,7 @@ def diabetes_task(validate: bool) -> Task:
 
 
 def arm_task(joint: int, rounds: int, validate: bool) -> Task:
-    """200 movements of the arm, the torque of one joint; judged on 40 others (validation has 40 of its own)."""
+    """The torque of one joint in 200 movements; 40 other movements are test data, or 40 more if `validate`."""
     (x, y), (other, target) = movements(200, seed=0), movements(40, seed=2 if validate else 1)
     y, target = y[:, joint : joint + 1], target[:, joint : joint + 1]
     train, test = (_scaled(x, x), _scaled(y, y)), (_scaled(other, x), _scaled(target, y))
@@ -100,7 +103,7 @@ def _scaled(values: np.ndarray, by: np.ndarray) -> Tensor:
 
 
 def make(task: Task, contender: Contender) -> Grammar:
-    """Kickback's grammar; for backpropagation with the chain rule's R over the very same Q."""
+    """The grammar of a contender: kickback's, or the same Q with the chain rule's R for backpropagation."""
     layers = kicking_layers(task.train[0].shape[1:], task.widths, signed=contender.signed, weights=contender.weights)
     grammar = kickback(arrays(*task.train, batch=task.batch), layers)
     if contender.response == "kickback":
@@ -110,7 +113,7 @@ def make(task: Task, contender: Contender) -> Grammar:
 
 
 def learn(task: Task, contender: Contender, rate: float, seed: int) -> list[float]:
-    """The test error after every `task.every` rounds of Adam, in units of the training targets' variance."""
+    """The test errors after every `task.every` rounds of Adam, in units of the variance of the training targets."""
     grammar, (x, y) = make(task, contender), task.test
     errors = []
     with launch(grammar, agent("Adam", lr=rate), placement=together(grammar), seed=seed) as game:
@@ -121,7 +124,10 @@ def learn(task: Task, contender: Contender, rate: float, seed: int) -> list[floa
 
 
 def tune(task: Task, contender: Contender, seeds: Sequence[int], anytime: bool) -> tuple[float, int]:
-    """The rate, and how many times `task.every` rounds (all of them unless `anytime`), with the smallest error."""
+    """The learning rate and the number of evaluations (each after `task.every` rounds) with the smallest mean error.
+
+    anytime: whether training may stop early; otherwise only the final error counts.
+    """
     found = {}
     for rate in RATES:
         curve = np.mean([learn(task, contender, rate, seed) for seed in seeds], 0)
@@ -131,7 +137,7 @@ def tune(task: Task, contender: Contender, seeds: Sequence[int], anytime: bool) 
 
 
 def on_diabetes(seeds: Sequence[int], curves: dict[str, Mapping[str, np.ndarray]]) -> str:
-    """The table, and the curves of the chosen rates."""
+    """The table for diabetes. Adds the curves at the chosen rates to `curves`."""
     rows, drawn = [], {}
     task = diabetes_task(validate=False)
     for contender in CONTENDERS:
@@ -147,7 +153,7 @@ def on_diabetes(seeds: Sequence[int], curves: dict[str, Mapping[str, np.ndarray]
 
 
 def on_the_arm(seeds: Sequence[int], rounds: int, curves: dict[str, Mapping[str, np.ndarray]]) -> str:
-    """The table, and the curves of the joint that rates were tuned on."""
+    """The table for the arm. Adds the curves of the joint `TUNED_ON` to `curves`."""
     rows, drawn = [], {}
     tasks = [arm_task(joint, rounds, validate=False) for joint in range(len(JOINTS))]
     for contender in ON_THE_ARM:
@@ -170,7 +176,7 @@ def _linear(tasks: Sequence[Task]) -> str:
 
 
 def draw(curves: Mapping[str, Mapping[str, np.ndarray]], steps: Mapping[str, int]) -> None:
-    """One picture: a panel per task, a colour per network, a dashed line for kickback."""
+    """Draw one panel per task, with a colour per network. Kickback's lines are dashed."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -192,7 +198,7 @@ def draw(curves: Mapping[str, Mapping[str, np.ndarray]], steps: Mapping[str, int
 
 
 def main() -> None:
-    """Tune, learn, print; write the section and the picture."""
+    """Tune and train all contenders, print, and write the section and the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=1500, help="for the arm")

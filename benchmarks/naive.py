@@ -1,4 +1,4 @@
-"""What people do first: a Ray actor per layer, an actor call per message, tensors passed by reference."""
+"""The naive solution: a Ray actor per layer, an actor call per message, and tensors passed by reference."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,12 +18,12 @@ class NaiveLayer:
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output."""
-        self._input = x.clone().requires_grad_()  # Ray hands out read-only memory
+        self._input = x.clone().requires_grad_()  # Ray's arguments are in read-only memory
         self._output = self._module(self._input)
         return self._output.detach()
 
     def backward(self, cotangent: Tensor) -> Tensor | None:
-        """Steps the layer, returns the gradient of its input."""
+        """Update the layer. Returns the gradient with respect to its input."""
         self._optimizer.zero_grad()
         self._output.backward(cotangent)
         self._optimizer.step()
@@ -34,7 +34,7 @@ class NaiveLoss:
     """The loss and its gradient."""
 
     def both(self, output: Tensor, target: Tensor) -> tuple[float, Tensor | None]:
-        """The loss, and its gradient in the output."""
+        """The loss, and its gradient with respect to the output."""
         leaf = output.clone().requires_grad_()
         loss = nn.functional.cross_entropy(leaf, target)
         loss.backward()
@@ -42,18 +42,18 @@ class NaiveLoss:
 
 
 class NaiveData:
-    """Points and labels, always the same."""
+    """Inputs and labels, always the same batch."""
 
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self._points = x, y
 
     def sample(self) -> tuple[Tensor, Tensor]:
-        """Points and labels."""
+        """The batch of inputs and labels."""
         return self._points
 
 
 class NaiveNetwork:
-    """Nature, layers and loss, each an actor; the driver strings their calls together by reference."""
+    """Nature, the layers and the loss, each in an actor. The driver passes object references between their calls."""
 
     def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float) -> None:
         remote: Any = ray.remote  # Any: its stubs do not know actor options
@@ -62,7 +62,7 @@ class NaiveNetwork:
         self._loss = remote(num_cpus=0)(NaiveLoss).remote()
 
     def play(self) -> float:
-        """One round; the loss."""
+        """Play one round. Returns the loss."""
         x, y = self._nature.sample.options(num_returns=2).remote()
         for layer in self._layers:
             x = layer.forward.remote(x)

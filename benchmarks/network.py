@@ -1,8 +1,8 @@
-"""What a round costs on three machines, when the network between them is slow; and what a simple model says.
+"""The time of a round on three machines with a slow network between them, compared with a simple model.
 
 PYTHONPATH=.links python -m benchmarks.network [--width 256] [--batch 64] [--repetitions 5]
 
-The machines are network namespaces of this one (`tests/rigs/network_namespaces.py`): Linux and root are needed.
+The machines are network namespaces of this machine (`tests/rigs/network_namespaces.py`). This needs Linux and root.
 """
 
 import argparse
@@ -41,19 +41,19 @@ from rigs.ray_nodes import SeveralNetworks, nodes
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = "head", "alice", "bob"
 HEADERS = 1514 / 1448
-"""What Ethernet, IP and TCP (with its timestamps) make of a byte."""
+"""Bytes on the wire per byte of data, with Ethernet, IP and TCP headers (including TCP timestamps)."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """Seconds that anything is under way between two machines, and bits a second out of each; 0 for no limit."""
+    """delay: seconds from one machine to another. rate: bits per second out of each machine; 0 for no limit."""
 
     delay: float = 0.0
     rate: float = 0.0
 
     @property
     def label(self) -> str:
-        """For a table."""
+        """The name in tables."""
         told = [f"{self.delay * 1e3:g} ms"] if self.delay else []
         return ", ".join([*told, *([f"{self.rate / 1e6:g} Mbit/s"] if self.rate else [])]) or "as it is"
 
@@ -69,19 +69,19 @@ NETWORKS = (
 
 
 Times: TypeAlias = Mapping[Network, Mapping[str, list[float]]]
-"""Milliseconds a round in each repetition, by network and contestant."""
+"""Milliseconds per round for each repetition, by network and contestant."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the network of layers."""
+    """Width of the layers, and batch size."""
 
     width: int
     batch: int
 
 
 def grammars(sizes: Sizes) -> Mapping[str, Grammar]:
-    """One Q of four layers; R by the chain rule, or kickback's."""
+    """Two grammars with the same Q of four layers: R is the chain rule's or kickback's."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(sizes.batch, sizes.width, generator=generator)
     data = arrays(x, x[:, :1], batch=sizes.batch, shuffle=False)
@@ -92,34 +92,40 @@ def grammars(sizes: Sizes) -> Mapping[str, Grammar]:
 
 
 def placed(grammar: Grammar) -> Placement:
-    """Each layer on another machine than the next: the first and the fourth share one, second and loss do."""
+    """A placement in which successive layers are on different machines.
+
+    The first and fourth layers share a machine, and so do the second layer and the loss.
+    """
     layers = [player.name for player in grammar.query.players]
     fuse = [("Nature", layers[0], layers[3]), (layers[1], "Loss"), (layers[2],)]
     return replace(spread(grammar, fuse=fuse), strategy=Strategy.STRICT_SPREAD)
 
 
 def contestants(sizes: Sizes) -> Mapping[str, Assignment]:
-    """Everyone who is measured, by name."""
+    """All measured assignments, by name."""
     found, agent = {}, AgentSpecification.of("SGD", {"lr": 0.001})
     for name, grammar in grammars(sizes).items():
         for order in (StepOrder.SPLIT, StepOrder.PLAIN):
-            if (name, order) != ("kickback", StepOrder.PLAIN):  # nothing goes upstream that could be split off
+            if (name, order) != ("kickback", StepOrder.PLAIN):  # it sends no gradients upstream to split off
                 found[f"{name}, {order.value} order"] = assign(grammar, agent, placement=placed(grammar), order=order)
     return found
 
 
 @final
 class Model:
-    """A round as its schedule says: a message leaves when its sender comes to it, and is there after the delay and its
-    bytes' time on the way out of its machine, which messages share. Arithmetic takes no time."""
+    """A model of a round, from its schedule. Arithmetic takes no time.
+
+    A message leaves when its sender reaches that step. It arrives after the delay and the time that its bytes need to
+    leave the machine. Messages from one machine leave one after the other.
+    """
 
     def __init__(self, schedule: Schedule, network: Network) -> None:
         self._schedule, self._network = schedule, network
         self._clock = dict.fromkeys(schedule.workers, 0.0)
-        self._busy = dict.fromkeys(schedule.workers, 0.0)  # until then, what leaves the worker's machine
+        self._busy = dict.fromkeys(schedule.workers, 0.0)  # when the last message will have left the worker's machine
 
     def seconds(self, rounds: int = 20) -> float:
-        """Of one round, when many are played: rounds overlap where nobody waits."""
+        """Seconds per round when many rounds are played. Rounds overlap where no worker waits."""
         self._play(range(rounds))
         before = max(self._clock.values())
         self._play(range(rounds, 2 * rounds))
@@ -140,7 +146,8 @@ class Model:
 
 
 def inside(sizes: Sizes) -> None:
-    """On the head: play whom and as often as each line of standard input says; tell milliseconds a round, as JSON."""
+    """Run on the head: each line of standard input is a JSON pair of name and rounds. Play them and print the
+    milliseconds per round as JSON."""
     torch.set_num_threads(1)
     ray.init(log_to_driver=False)
     with ExitStack() as scope:
@@ -156,26 +163,26 @@ def inside(sizes: Sizes) -> None:
 
 
 class Driver:
-    """The process on the head that plays."""
+    """Controls the process on the head that runs `inside`."""
 
     def __init__(self, cluster: SeveralNetworks, sizes: Sizes) -> None:
         environment = {**cluster.environment, "RAY_ADDRESS": cluster.address}
         environment["PYTHONPATH"] = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT)])
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # Any: as subprocess takes them
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}  # Any: as subprocess has it
         arguments = "--inside", f"--width={sizes.width}", f"--batch={sizes.batch}"
         program = sys.executable, "-P", "-m", "benchmarks.network", *arguments
         self._process = cluster.head.start(*program, environment=environment, **pipes)
         assert self._told() == "ready"
 
     def play(self, name: str, rounds: int) -> float:
-        """Milliseconds a round."""
+        """Play `rounds` rounds of `name`. Returns milliseconds per round."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([name, rounds]) + "\n")
         self._process.stdin.flush()
         return self._told()
 
     def close(self) -> None:
-        """End it, after which it stops its workers."""
+        """End the process, which then stops its workers."""
         self._process.communicate(timeout=60)
 
     def _told(self) -> Any:  # Any: JSON
@@ -184,11 +191,11 @@ class Driver:
 
 
 def measure(sizes: Sizes, repetitions: int) -> Times:
-    """Milliseconds a round of repetitions in turn."""
+    """Measure milliseconds per round for each network. Contestants take turns within each repetition."""
     names = list(contestants(sizes))
     found: dict[Network, dict[str, list[float]]] = {}
     with nodes(*NAMES) as cluster:
-        assert isinstance(cluster, SeveralNetworks)  # `main` looked whether they can be made
+        assert isinstance(cluster, SeveralNetworks)  # `main` has checked that they can be made
         driver = Driver(cluster, sizes)
         for network in NETWORKS:
             cluster.machines.delay(network.delay)
@@ -206,7 +213,7 @@ def measure(sizes: Sizes, repetitions: int) -> Times:
 
 
 def report(sizes: Sizes, found: Times) -> str:
-    """Two tables: what crosses the network, and how long a round takes beside what the model says."""
+    """Two tables: the traffic of each contestant, and the measured round times with those of the model."""
     everyone = contestants(sizes)
     rows: list[Sequence[object]] = []
     for name, each in everyone.items():

@@ -1,4 +1,4 @@
-"""Pictures of images and curves, for RESULTS.md: matplotlib, of the development extra."""
+"""Pictures of images and curves for RESULTS.md. They need matplotlib, from the development extra."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,25 +8,25 @@ import matplotlib
 import torch
 from torch import Tensor
 
-matplotlib.use("Agg")  # no window anywhere
+matplotlib.use("Agg")  # without a window
 
 from matplotlib import pyplot
 
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
-"""By name: where, and how much."""
+"""By name: x values and y values."""
 
 
 def grid(images: Tensor, columns: int) -> Tensor:
-    """Square images, (n, size * size) or (n, 1, size, size), side by side: (rows * size, columns * size)."""
+    """Arrange square images, (n, size * size) or (n, 1, size, size), in a grid (rows * size, columns * size)."""
     size = round(images[0].numel() ** 0.5)
     tiles = images.reshape(-1, columns, size, size)
     return tiles.permute(0, 2, 1, 3).reshape(len(tiles) * size, columns * size)
 
 
 def draw(name: str, pictures: Mapping[str, Tensor], curves: Mapping[str, Curves]) -> Path:
-    """A row of grids of images and of curves, each under its title, as benchmarks/<name>.png.
+    """Draw a row of image grids and of curve panels, and save it as benchmarks/<name>.png. Returns the path.
 
-    curves: by the label of its y axis; all are drawn over rounds.
+    pictures: images by title. curves: by the label of the panel's y axis; the x axis is rounds.
     """
     count = len(pictures) + len(curves)
     figure, axes = pyplot.subplots(1, count, figsize=(4.2 * count, 4.2), layout="constrained")
@@ -51,6 +51,6 @@ def _curves(axis: Any, label: str, curves: Curves) -> None:  # Any: matplotlib's
 
 
 def smooth(values: Sequence[float], over: int) -> list[float]:
-    """Means of so many values, one after the other; what is left over at the end is dropped."""
+    """Means of successive blocks of `over` values. An incomplete last block is dropped."""
     whole = len(values) // over * over
     return torch.tensor(values[:whole], dtype=torch.float64).reshape(-1, over).mean(1).tolist()

@@ -1,8 +1,8 @@
-"""Deviator-Actor-Critic on a linear-quadratic regulator, beside its closed form: value, slope, gradient, best gain.
+"""Deviator-Actor-Critic on a linear-quadratic regulator, compared with the closed form: value, slope, gradient, gain.
 
     python -m benchmarks.regulator [--seed 0] [--rounds 3000]
 
-Played twice: with an Actor that holds still, then with one that moves. Writes regulator.png beside the results.
+It plays twice: first with a constant Actor, then with an Actor that learns. It writes regulator.png next to RESULTS.md.
 """
 
 import argparse
@@ -55,21 +55,21 @@ SYSTEM = Regulator(
     gamma=0.9,
 )
 HALFWAY = _matrix([-0.2, -0.3, 0.1], [0.1, 0.0, -0.3])
-"""The gain of the Actor that holds still: neither nothing nor the best."""
+"""The gain of the constant Actor: neither zero nor the optimum."""
 
 SIGMA, ENVS, BATCH = 0.5, 256, 512
 
 
 @dataclass
 class Witness:
-    """What Actor was told: the mean over the last `window` rounds is set beside the closed form, which is one."""
+    """Collects the gradients delivered to Actor in the last `window` rounds. Their mean estimates the closed form."""
 
     grammar: Grammar
     window: int
     told: list[Tensor] = field(default_factory=list)
 
     def watch(self, _: int, held: Mapping[Slot, Tensor]) -> None:
-        """Keep what is delivered to Actor."""
+        """Keep the gradient delivered to Actor in this round, if any."""
         (port,) = (each.message for each in self.grammar.response.deliveries if each.player == "Actor")
         slot = Slot(Phase.RESPONSE, port)
         if slot in held:
@@ -77,12 +77,12 @@ class Witness:
 
     @property
     def mean(self) -> Tensor:
-        """(action, state), as the gain; not a number before anything was told."""
+        """The mean gradient, (action, state) like the gain; NaN before the first delivery."""
         return torch.stack(self.told).mean(0) if self.told else torch.full((2, 3), torch.nan, dtype=torch.float64)
 
 
 def game(gain: Tensor, capacity: int) -> Grammar:
-    """DAC on the regulator, Critic quadratic and Deviator affine, so that the truth is in their reach."""
+    """DAC on the regulator. Critic is quadratic and Deviator affine, so they can represent the exact solution."""
     state, action = SYSTEM.widths
     return dac(
         regulator(SYSTEM, envs=ENVS, batch=BATCH, capacity=capacity),
@@ -96,13 +96,13 @@ def game(gain: Tensor, capacity: int) -> Grammar:
 
 
 def falling(rounds: int, rate: float, start: int = 0) -> AgentSpecification:
-    """Adam whose steps fall to nothing over the rounds."""
+    """Adam with a learning rate that falls to zero at the last round. start: the first round with a move."""
     schedule = {"scheduler": "PolynomialLR", "scheduler_arguments": {"total_iters": rounds - start, "power": 1.0}}
     return AgentSpecification.of("Adam", {"lr": rate}, **schedule, cadence=Cadence(1, start))
 
 
 def learn(grammar: Grammar, actor: AgentSpecification, rounds: int, seed: int, window: int, looks: int = 30) -> Learned:
-    """Play, and look at everything so many times; at what Actor was told, over the last `window` rounds."""
+    """Play, and evaluate all players `looks` times; Actor's gradient is averaged over the last `window` rounds."""
     agents = {"Actor": actor, "Critic": falling(rounds, 0.05), "Deviator": falling(rounds, 0.05)}
     witness, curves = Witness(grammar, window), Curves()
     with InlineExecutor(assign(grammar, agents, seed=seed), watch=witness.watch) as executor:
@@ -142,7 +142,7 @@ def _above(cost: float, best: Tensor) -> float:
 
 
 def main() -> None:
-    """Play both games, print, write the section and the picture."""
+    """Play both games, print, and write the section and the picture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=3000)

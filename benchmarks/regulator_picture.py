@@ -1,4 +1,4 @@
-"""The picture of the regulator: what was learned, beside the closed form (dashed)."""
+"""The picture of the regulator benchmark: learned quantities and the closed form (dashed)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,13 +9,14 @@ import matplotlib
 import torch
 from torch import Tensor
 
-matplotlib.use("Agg")  # needs no screen; chosen before pyplot is imported
+matplotlib.use("Agg")  # without a window; must be set before pyplot is imported
 from matplotlib import pyplot
 
 
 @dataclass
 class Curves:
-    """What was seen, look by look. value, slope: relative errors. told, gradient, gain: (action, state)."""
+    """The evaluations during training, in order. value, slope: relative errors. told: gradients delivered to Actor;
+    gradient: their closed form; gain: Actor's gain; each (action, state). cost: mean cost."""
 
     rounds: list[int] = field(default_factory=list)
     value: list[float] = field(default_factory=list)
@@ -26,13 +27,16 @@ class Curves:
     cost: list[float] = field(default_factory=list)
 
     def gradient_error(self, look: int) -> float:
-        """Of what Actor was told, relative to the closed form."""
+        """The relative error of the gradient delivered to Actor."""
         return float((self.told[look] - self.gradient[look]).norm() / self.gradient[look].norm())
 
 
 @dataclass(frozen=True)
 class Learned:
-    """At the end, over states: value and true_value (n,), slope and true_slope (n, action); and the way there."""
+    """The final values and slopes over n states: value and true_value (n,), slope and true_slope (n, action).
+
+    curves: the evaluations during training.
+    """
 
     value: Tensor
     true_value: Tensor
@@ -42,7 +46,7 @@ class Learned:
 
 
 def draw(path: Path, still: Learned, moving: Learned, best: Tensor, least: float) -> None:
-    """Six panels, the upper ones with an Actor that holds still. best: the best gain; least: its cost."""
+    """Draw six panels; the upper three are of the constant Actor. best: the optimal gain; least: its cost."""
     figure, axes = pyplot.subplots(2, 3, figsize=(15, 8.5), layout="constrained")
     _scatter(axes[0, 0], "Critic's value at mu(s), Actor still", still.value, still.true_value)
     _scatter(axes[0, 1], "Deviator's slope at mu(s), Actor still", still.slope, still.true_slope)

@@ -1,4 +1,4 @@
-"""RESULTS.md: one section per benchmark, each replaced when its benchmark is run again."""
+"""RESULTS.md has one section per benchmark. A benchmark replaces its section when it runs again."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ say little.
 
 
 def write_section(title: str, text: str) -> None:
-    """Put a section into RESULTS.md, in place of the one with that title if there is one."""
+    """Write a section into RESULTS.md. It replaces an existing section with the same title."""
     before = RESULTS.read_text() if RESULTS.exists() else _TITLE
     section = f"## {title}\n\n{text.strip()}\n"
     pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
@@ -26,7 +26,7 @@ def write_section(title: str, text: str) -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; the first column to the left, the others to the right.
+    """A Markdown table. The first column is left-aligned, the others right-aligned.
 
     >>> print(table(["who", "ms"], [["plain", 1.5]]))
     | who | ms |
@@ -39,6 +39,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def machine() -> str:
-    """What it ran on, in one line."""
+    """The machine and the software versions, in one line."""
     release = torch.__version__.split("+")[0]
     return f"{os.cpu_count()} cores, no GPU, Python {platform.python_version()}, torch {release}"

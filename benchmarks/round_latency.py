@@ -1,4 +1,4 @@
-"""What a round costs: a network of four layers, each a player, beside plain PyTorch; all in one run, alternating.
+"""The time of a round of a network of four layers, each a player, compared with plain PyTorch; all in one run, in turn.
 
 python -m benchmarks.round_latency [--width 256] [--batch 64] [--rounds 200] [--repetitions 9]
 """
@@ -33,12 +33,12 @@ from benchmarks.report import machine, table, write_section
 RATE = 0.01
 CLASSES = 10
 PLAIN = "plain PyTorch"
-SLOW = 20  # rounds per repetition of what takes tens of milliseconds a round
+SLOW = 20  # rounds per repetition of executors that need tens of milliseconds per round
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of the network and of the measurement."""
+    """Sizes of the network and of the measurement."""
 
     width: int
     batch: int
@@ -47,25 +47,25 @@ class Sizes:
 
 
 def layers(sizes: Sizes) -> Mapping[str, Factory]:
-    """Three rectified layers and a linear one."""
+    """Three layers with rectifiers and a linear one."""
     hidden = {f"Layer{index}": Factory.of(Dense, sizes.width, sizes.width) for index in (1, 2, 3)}
     return {**hidden, "Layer4": Factory.of(nn.Linear, sizes.width, CLASSES)}
 
 
 def data(sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor]:
-    """One batch."""
+    """One batch of inputs (batch, width) and labels (batch,)."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(sizes.batch, sizes.width, generator=generator)
     return x, torch.randint(CLASSES, (sizes.batch,), generator=generator)
 
 
 def grammar_of(sizes: Sizes) -> Grammar:
-    """The network as a grammar; Nature plays one and the same batch."""
+    """The network as a grammar. Nature always answers the same batch."""
     return backprop(arrays(*data(sizes), batch=sizes.batch, shuffle=False), layers(sizes))
 
 
 def plain(sizes: Sizes) -> Callable[[int], float]:
-    """The same network with one `backward` and one optimizer; returns milliseconds a round."""
+    """The same network in plain PyTorch. Returns a function that plays rounds and returns milliseconds per round."""
     network = nn.Sequential(*(factory() for factory in layers(sizes).values()))
     optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
     x, y = data(sizes)
@@ -84,7 +84,7 @@ def plain(sizes: Sizes) -> Callable[[int], float]:
 
 
 def timed(executor: Executor, last: dict[str, Played], name: str) -> Callable[[int], float]:
-    """Milliseconds a round, and in `last` what the workers tallied."""
+    """A function that plays rounds, stores the result in `last[name]`, and returns milliseconds per round."""
 
     def play(rounds: int) -> float:
         began = time.perf_counter()
@@ -95,7 +95,7 @@ def timed(executor: Executor, last: dict[str, Played], name: str) -> Callable[[i
 
 
 def naive(sizes: Sizes, scope: ExitStack) -> Callable[[int], float]:
-    """Ray actors passing references."""
+    """The naive Ray network, as a function that plays rounds and returns milliseconds per round."""
     network = NaiveNetwork([factory() for factory in layers(sizes).values()], *data(sizes), RATE)
     scope.callback(network.close)
 
@@ -109,7 +109,7 @@ def naive(sizes: Sizes, scope: ExitStack) -> Callable[[int], float]:
 
 
 def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict[str, Callable[[int], float]]:
-    """Everyone who is measured, by name."""
+    """The functions of all measured executors, by name."""
     grammar, agents = grammar_of(sizes), AgentSpecification.of("SGD", {"lr": RATE})
     apart = spread(grammar)
     pool = Pool(3 * len(apart.workers))
@@ -129,7 +129,7 @@ def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict
 
 
 def measure(sizes: Sizes) -> str:
-    """The report."""
+    """Measure all executors in turn. Returns the report."""
     torch.set_num_threads(1)
     last: dict[str, Played] = {}
     with ray_session(num_cpus=32), ExitStack() as scope:
@@ -152,7 +152,7 @@ def _ratios(times: Mapping[str, list[float]]) -> str:
 
 
 def _shares(on_ray: Played, inline: Played) -> str:
-    """Where the time goes: what each worker did, and how long it waited for messages."""
+    """The busy time and the waiting time of each worker, as text and a table."""
     whole = max(on_ray.seconds.values()) / on_ray.rounds * 1e3
     busy = {name: (on_ray.seconds[name] - on_ray.waiting[name]) / on_ray.rounds * 1e3 for name in on_ray.seconds}
     rows = [[name, f"{each:.2f}", f"{whole - each:.2f}"] for name, each in busy.items()]

@@ -1,1 +1,1 @@
-"""The command line, a module for each command."""
+"""The command line. Most commands have a module of their own."""

@@ -1,7 +1,7 @@
-"""The command line: `antiphon list | show | check | cost | run | evaluate | doctor`; of clusters `launch | status |
-attach | stop | manifest`.
+"""The command line: `antiphon list | show | check | cost | run | evaluate | doctor`, and for clusters `launch | status
+| attach | stop | manifest`.
 
-Exit 2 on bad input, 1 on a run that failed or a promise that was broken, 130 on Ctrl-C.
+Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import antiphon
 from antiphon.cli.terminal import echo
 from antiphon.errors import AntiphonError, DeadlineError, ExperimentError, ProtocolError, RoundError, TransportError
 
-# Everything else is imported by the command that needs it: `--help` answers at once.
+# Each command imports what it needs, so that `--help` answers at once.
 
 app = typer.Typer(
     name="antiphon",
@@ -33,16 +33,16 @@ app = typer.Typer(
 )
 
 FAILURES = (RoundError, DeadlineError, ProtocolError, TransportError)
-"""What befalls a run; every other error of ours refuses an input."""
+"""Errors of a run that has started (exit code 1). Every other AntiphonError means bad input (exit code 2)."""
 
 
 def main() -> None:
     """The entry point `antiphon`."""
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # other libraries' advice to their developers
+        warnings.simplefilter("ignore")  # warnings of other libraries are meant for their developers
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
-        # An installed script starts without it. Last, so that a folder of a common name shadows no library.
+        # An installed script does not search the current folder. It comes last, so that it shadows no library.
         sys.path.append(here)
     app()
 
@@ -59,7 +59,7 @@ def antiphon_command(
 
 @app.command("list")
 def list_command() -> None:
-    """List the grammars of the library and the experiments that come with antiphon."""
+    """List the library's grammars, the included experiments, and installed plugins."""
     with _told():
         from antiphon.cli.listing import listing
 
@@ -71,19 +71,24 @@ def show_command(
     grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="A file: .svg, .png, .html, .mmd, .md, .dot, .gv; of a schedule or a placement others."),
+        typer.Option(
+            help="Output file: .svg, .png, .html, .mmd, .md, .dot, .gv; schedule: .svg, .json, .txt; "
+            "placement: .svg, .png, .txt."
+        ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Another grammar, or chain-rule: what do its edits change?")
+        str | None, typer.Option(help="Mark the differences from another grammar, or from chain-rule.")
     ] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    schedule: Annotated[bool, typer.Option("--schedule", help="Who does what when, instead of the graphs.")] = False,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Schedule: of so many rounds that are played now.")] = None,
-    executor: Annotated[str | None, typer.Option(help="Schedule: inline or ray, for these rounds.")] = None,
-    placement: Annotated[str | None, typer.Option(help="Who lives where: own, spread, together, or TOML.")] = None,
-    order: Annotated[str | None, typer.Option(help="Schedule: plain or split, for a plan.")] = None,
+    schedule: Annotated[bool, typer.Option("--schedule", help="Show the schedule of a round, not the graphs.")] = False,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="With --schedule: play this many rounds, show them.")
+    ] = None,
+    executor: Annotated[str | None, typer.Option(help="With --schedule: inline or ray.")] = None,
+    placement: Annotated[str | None, typer.Option(help="A placement: own, spread, together, or a TOML file.")] = None,
+    order: Annotated[str | None, typer.Option(help="With --schedule, without --rounds: plain or split.")] = None,
 ) -> None:
-    """Show a grammar, its schedule, or its placement: as text, or drawn into a file."""
+    """Show a grammar, its schedule, or its placement, as text or as a picture in a file."""
     with _told():
         of_schedule = {"rounds": rounds, "executor": executor, "order": order}
         strange = {"against": against} if schedule else of_schedule
@@ -113,12 +118,14 @@ def run_command(
     grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
     rounds: Annotated[int | None, typer.Option(help="How many rounds to play.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The seed of everything.")] = None,
-    executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
-    transport: Annotated[str | None, typer.Option(help="process-group or object-store, between Ray's workers.")] = None,
-    placement: Annotated[str | None, typer.Option(help="own, spread, together, or a TOML file.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The random seed of the run.")] = None,
+    executor: Annotated[str | None, typer.Option(help="Executor: inline or ray.")] = None,
+    transport: Annotated[str | None, typer.Option(help="Between Ray workers: process-group or object-store.")] = None,
+    placement: Annotated[str | None, typer.Option(help="A placement: own, spread, together, or a TOML file.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
-    address: Annotated[str | None, typer.Option(help="Of a cluster that has this machine: HOST:PORT, or auto.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="A cluster that this machine belongs to: HOST:PORT, or auto.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name on that cluster.")] = None,
 ) -> None:
     """Run an experiment, then evaluate it."""
@@ -152,7 +159,7 @@ def run_command(
             raise typer.Exit(128 + finished.stopped_by)
 
 
-ADDRESS = typer.Option(help="The cluster's dashboard, http://HEAD:8265; or HEAD:6379, auto. Else RAY_ADDRESS.")
+ADDRESS = typer.Option(help="Cluster address: http://HEAD:8265 (dashboard), HEAD:6379, or auto. Default: RAY_ADDRESS.")
 NAME = typer.Argument(help="The run's name.")
 
 
@@ -162,14 +169,16 @@ def launch_command(
     address: Annotated[str | None, ADDRESS] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
     rounds: Annotated[int | None, typer.Option(help="How many rounds to play.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The seed of everything.")] = None,
-    transport: Annotated[str | None, typer.Option(help="process-group or object-store, between Ray's workers.")] = None,
-    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
-    name: Annotated[str | None, typer.Option(help="The run's name; no other of the cluster may have it.")] = None,
-    out: Annotated[str | None, typer.Option(help="The run folder to make, there; else antiphon-runs/NAME.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The random seed of the run.")] = None,
+    transport: Annotated[str | None, typer.Option(help="Between Ray workers: process-group or object-store.")] = None,
+    placement: Annotated[str | None, typer.Option(help="A placement: spread, together, or a TOML file.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name, unique on the cluster.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="The run folder on the cluster (default: ~/antiphon-runs/NAME).")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
 ) -> None:
-    """Run an experiment as a job of a Ray cluster, which needs this machine no longer; follow its log."""
+    """Run an experiment as a job of a Ray cluster, and follow its log. The job does not need this machine."""
     with _told():
         from antiphon.experiments.load import parse_change, read_experiment
 
@@ -190,7 +199,7 @@ def status_command(
     address: Annotated[str | None, ADDRESS] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell how the runs of a cluster, or one of them, stand."""
+    """Show the status of all runs of a cluster, or of one run."""
     with _told():
         from antiphon.cli.cluster import statuses
         from antiphon.cli.status import details_of, table_of
@@ -206,9 +215,9 @@ def status_command(
 def attach_command(
     name: Annotated[str, NAME],
     address: Annotated[str | None, ADDRESS] = None,
-    tail: Annotated[int | None, typer.Option(min=0, help="From so many lines before the end on.")] = None,
+    tail: Annotated[int | None, typer.Option(min=0, help="Start this many lines before the end.")] = None,
 ) -> None:
-    """Follow the log of a run from its beginning; exit as the run does."""
+    """Follow the log of a run from its beginning, and exit with the run's exit code."""
     with _told():
         from antiphon.cli.cluster import jobs_at
 
@@ -219,17 +228,17 @@ def attach_command(
 def stop_command(
     name: Annotated[str, NAME],
     address: Annotated[str | None, ADDRESS] = None,
-    now: Annotated[bool, typer.Option("--now", help="Kill it: no checkpoint.")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds until it must have ended.")] = 120.0,
+    now: Annotated[bool, typer.Option("--now", help="Kill the run, without a checkpoint.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end; then fail.")] = 120.0,
 ) -> None:
-    """End a run after the batch in flight, with a checkpoint; return when nothing of it is left."""
+    """End a run after its current batch of rounds, with a checkpoint. Return when all its processes have ended."""
     with _told():
         from antiphon.cli.cluster import stop_run
 
         stop_run(address, name, now, wait, echo)
 
 
-def _follow(jobs: Any, name: str, lines: int | None = None) -> None:  # Any: Jobs, imported by who has one
+def _follow(jobs: Any, name: str, lines: int | None = None) -> None:  # Any: Jobs, which is imported lazily
     from antiphon.cli.cluster import follow_run
 
     try:
@@ -248,10 +257,10 @@ def _again(name: str, url: str) -> str:
 @app.command("evaluate")
 def evaluate_command(
     folder: Annotated[Path, typer.Argument(help="A run folder.")],
-    episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes, one per seed.")] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Steps after which an episode is cut.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=1, help="How many episodes; each has its own seed.")] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Maximum number of steps of an episode.")] = None,
 ) -> None:
-    """Evaluate the newest checkpoint of a run, on fixed seeds or held-out data."""
+    """Evaluate the newest checkpoint of a run, with fixed seeds or on held-out data."""
     with _told():
         from antiphon.cli.progress import spread_of
         from antiphon.cli.terminal import say
@@ -265,13 +274,13 @@ def evaluate_command(
 
 @app.command("check")
 def check_command(
-    grammars: Annotated[list[str] | None, typer.Argument(help="Grammars of the library, or module:factory.")] = None,
+    grammars: Annotated[list[str] | None, typer.Argument(help="Library grammars, or module:factory.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every grammar of the library.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first random instance.")] = 0,
-    instances: Annotated[int | None, typer.Option(min=1, help="Of each family, instead of its own number.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first random instance.")] = 0,
+    instances: Annotated[int | None, typer.Option(min=1, help="Number of random instances per family.")] = None,
 ) -> None:
-    """Measure what grammars promise, on random instances in float64. Exit 1 if a promise is broken."""
+    """Measure the promises of grammars on random instances in float64. Exit 1 if a promise is broken."""
     with _told():
         from antiphon.analysis.check import check
         from antiphon.recipes import LIBRARY
@@ -292,15 +301,15 @@ def check_command(
 def cost_command(
     grammars: Annotated[list[str], typer.Argument(help="Names that `list` shows, TOML files, or module:factory.")],
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds to count; a period if left out.")] = None,
-    executor: Annotated[str | None, typer.Option(help="inline or ray.")] = None,
-    placement: Annotated[str | None, typer.Option(help="own, spread, together, or a TOML file.")] = None,
-    scan: Annotated[str | None, typer.Option(metavar="KEY=V1,V2,...", help="Count at several values.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds to count (default: one period).")] = None,
+    executor: Annotated[str | None, typer.Option(help="Executor: inline or ray.")] = None,
+    placement: Annotated[str | None, typer.Option(help="A placement: own, spread, together, or a TOML file.")] = None,
+    scan: Annotated[str | None, typer.Option(metavar="KEY=V1,V2,...", help="Count for each value of a key.")] = None,
     out: Annotated[Path | None, typer.Option(help="Plot the scan: .png, .svg or .pdf.")] = None,
     messages: Annotated[bool, typer.Option("--messages", help="List every message, with its locality.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Totals as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print totals as JSON.")] = False,
 ) -> None:
-    """Count what grammars communicate: predicted, and measured in a run. Exit 1 if the two differ."""
+    """Count the communication of grammars: predicted, and measured in a run. Exit 1 if the two differ."""
     with _told():
         from antiphon.cli.cost import Order, cost_command
 
@@ -315,17 +324,17 @@ def cost_command(
 @app.command("manifest")
 def manifest_command(
     kind: Annotated[str, typer.Argument(help="ray-up, kuberay-cluster, kuberay-job, slurm, docker or constraints.")],
-    experiment: Annotated[str, typer.Argument(help="Whose placement is to have room: as `run` takes it.")] = "",
+    experiment: Annotated[str, typer.Argument(help="The experiment to size the cluster for, as for `run`.")] = "",
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    placement: Annotated[str | None, typer.Option(help="spread, together, or a TOML file.")] = None,
-    name: Annotated[str, typer.Option(help="Of the cluster or job; after the grammar if left out.")] = "",
-    image: Annotated[str, typer.Option(help="Of containers.")] = "",
+    placement: Annotated[str | None, typer.Option(help="A placement: spread, together, or a TOML file.")] = None,
+    name: Annotated[str, typer.Option(help="Name of the cluster or job (default: from the grammar).")] = "",
+    image: Annotated[str, typer.Option(help="The container image.")] = "",
     machine_cpus: Annotated[int, typer.Option(min=1, help="CPUs of one machine.")] = 8,
-    machine_gpus: Annotated[int, typer.Option(min=1, help="GPUs of one machine that has some.")] = 1,
-    machine_memory: Annotated[int, typer.Option(min=1, help="GiB of one machine.")] = 16,
-    out: Annotated[Path | None, typer.Option(help="The file to write; printed if left out.")] = None,
+    machine_gpus: Annotated[int, typer.Option(min=1, help="GPUs of one GPU machine.")] = 1,
+    machine_memory: Annotated[int, typer.Option(min=1, help="Memory of one machine, in GiB.")] = 16,
+    out: Annotated[Path | None, typer.Option(help="The file to write (default: print it).")] = None,
 ) -> None:
-    """Write a file that starts a cluster on which an experiment has room, with authentication on."""
+    """Write a file that starts a cluster large enough for an experiment, with authentication on."""
     with _told():
         from antiphon.cli.manifest import Wish, manifest_command
         from antiphon.deploy.manifests import Size
@@ -336,10 +345,10 @@ def manifest_command(
 
 @app.command("doctor")
 def doctor_command(
-    gpu: Annotated[bool, typer.Option("--gpu", help="Try every channel, precision and a few rounds on GPUs.")] = False,
-    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; one is started here if left out.")] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Test channels, precisions and a few rounds on GPUs.")] = False,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster (default: start Ray here).")] = None,
 ) -> None:
-    """See whether this machine has what a run needs. One line per check; exit 1 if one failed."""
+    """Check whether this machine has what a run needs. Print one line per check; exit 1 if one failed."""
     with _told():
         from antiphon.doctor.machine import examination
         from antiphon.doctor.report import Verdict, summary
@@ -354,7 +363,7 @@ def doctor_command(
 
 
 def _joining(address: str | None, name: str | None, executor: str | None) -> dict[str, str]:
-    """What joining a cluster sets. Raises ExperimentError for what does not go with it."""
+    """The keys that --address sets. Raises ExperimentError for options that contradict it."""
     if address is None:
         raise ExperimentError(f"run was given --name {name}; expected --address with it. Leave it out here.")
     if executor == "inline":
@@ -371,7 +380,7 @@ def _console():  # noqa: ANN202 - rich's Console, imported here
 
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
-    """Errors of ours become a message on stderr and an exit code; nothing of theirs is shown twice."""
+    """Print an AntiphonError as a message on stderr, without a traceback, and exit with its code."""
     try:
         yield
     except AntiphonError as error:
@@ -383,6 +392,6 @@ def _told() -> Iterator[None]:
 
 
 def _where(error: AntiphonError) -> list[str]:
-    """Where in the rounds it happened, unless the message tells."""
+    """The worker and round of the error, unless its message names them already."""
     told = repr(error.worker) in str(error) and f"round {error.round}" in str(error)
     return [f"worker {error.worker!r}, round {error.round}"] if error.worker and error.round >= 0 and not told else []

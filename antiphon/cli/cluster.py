@@ -1,4 +1,4 @@
-"""What `antiphon status | attach | stop` do: runs of a cluster, from anywhere that reaches its dashboard."""
+"""The commands `antiphon status | attach | stop`. They work from any machine that reaches the cluster's dashboard."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,14 +15,15 @@ _KILLED_WITHIN = 30.0
 
 
 def jobs_at(address: str | None) -> Jobs:
-    """The jobs of the cluster at an address, or at the one that the environment tells. Raises ClusterError."""
+    """The jobs of the cluster at `address`; None takes the address from the environment. Raises ClusterError."""
     return Jobs(dashboard(given(address)))
 
 
 def follow_run(jobs: Jobs, name: str, write: Write, lines: int | None = None) -> int:
-    """Write a run's log, from the beginning or so many lines before its end, until it ends; returns its exit code.
+    """Write a run's log until the run ends; return the run's exit code.
 
-    Raises ClusterError for an unknown name, RoundError for a run that Ray did not start, or whose machine is gone.
+    lines: how many lines before the log's present end to start; None starts at the beginning.
+    Raises ClusterError for an unknown name, RoundError if Ray did not start the run, or its machine is gone.
     """
     job = _job_of(jobs, name)
     start = 0 if lines is None else last_lines(jobs.log(name), lines)
@@ -36,7 +37,7 @@ def follow_run(jobs: Jobs, name: str, write: Write, lines: int | None = None) ->
 
 
 def statuses(address: str | None, name: str | None) -> list[dict[str, Any]]:  # Any: JSON
-    """What is known of all runs of a cluster, the newest first, or of the one; ClusterError for an unknown name."""
+    """The status of all runs of a cluster, newest job first, or of the run `name`. ClusterError for unknown names."""
     jobs = jobs_at(address)
     known = [job for job in jobs.all() if _is_ours(job)]
     playing = jobs.runs()
@@ -49,9 +50,9 @@ def statuses(address: str | None, name: str | None) -> list[dict[str, Any]]:  # 
 
 
 def stop_run(address: str | None, name: str, now: bool, seconds: float, say: Write) -> None:
-    """End a run after the batch in flight, with a checkpoint, or kill it; returns once nothing of it is left.
+    """End a run after its current batch with a checkpoint, or kill it if `now`. Return when it has ended.
 
-    Raises ClusterError for an unknown name, DeadlineError when something is left after so many seconds.
+    Raises ClusterError for an unknown name, DeadlineError if the run has not ended after `seconds`.
     """
     jobs = jobs_at(address)
     job, actors = jobs.find(name), jobs.actors(name)
@@ -69,7 +70,7 @@ def stop_run(address: str | None, name: str, now: bool, seconds: float, say: Wri
     elif name in (jobs.ask("end", name) if actors else {}):
         say(f"run {name!r} ends after the batch in flight")
     elif job:
-        jobs.kill(name)  # it does not play yet, or no longer: nothing is in flight
+        jobs.kill(name)  # it is not playing: there is no batch to wait for
     _await_end(jobs, name, seconds)
     say(f"run {name!r} is {jobs.job(name).status}" if job else f"run {name!r} has ended")
 
@@ -116,7 +117,7 @@ def _told(job: Job) -> dict[str, Any]:  # Any: JSON
 
 
 def _last_error(message: str) -> str:
-    """The line of a failed job's message that says what it was."""
+    """The line of a failed job's message that states the error."""
     lines = [line for line in message.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("error: ")]
     return (told or lines or [""])[-1].removeprefix("error: ")

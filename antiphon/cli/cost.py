@@ -1,4 +1,4 @@
-"""The command `antiphon cost`: reports of several grammars, or of several values of a key, side by side."""
+"""The command `antiphon cost`: cost reports of several grammars, or of several values of one key, side by side."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from antiphon.experiments.load import parse_change, read_experiment
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be counted, and how. rounds: a period of the grammar's cadences if None."""
+    """The options of `antiphon cost`. rounds: None counts one period of the grammar's cadences."""
 
     grammars: tuple[str, ...]
     changes: tuple[str, ...] = ()
@@ -41,9 +41,9 @@ class Order:
 
 
 def cost_command(order: Order, console: Console) -> list[str]:
-    """Count, and show. Returns the disagreements between what was predicted and what was measured: none, it is hoped.
+    """Count and print. Returns one line for each figure whose measured value differs from the predicted one.
 
-    Raises what refuses a grammar, a key, a placement or a path before anything is played.
+    Raises AntiphonError for a wrong grammar, key, placement or path, before any round is played.
     """
     scan = parse_scan(order.scan) if order.scan is not None else None
     if order.out is not None:

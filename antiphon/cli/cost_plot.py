@@ -1,4 +1,4 @@
-"""How costs grow along a scan, as a plot: messages, bytes and depth of R, a line for each grammar."""
+"""Plot the costs of a scan: messages of R, bytes, and depth of R, with one line for each grammar."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ _DASHES = ("-", "--", "-.", ":")
 
 
 def plot(path: Path, key: str, values: Sequence[Any], reports: Mapping[str, Sequence[CostReport]]) -> None:
-    """Draw a scan into a file of one of `ENDINGS`. values: TOML's; reports: per grammar, one for each value.
+    """Plot a scan into a file with one of `ENDINGS`. values: TOML values. reports: per grammar, one for each value.
 
-    Lines differ in mark and dashes as well as in colour. Equal scans give equal bytes. Raises ExperimentError for a
-    path that cannot be written.
+    Lines differ in marker and dashes as well as in colour. Equal scans give equal bytes.
+    Raises ExperimentError if the path cannot be written.
     """
     numbers = all(isinstance(value, int | float) for value in values)
     at = list(values) if numbers else list(range(len(values)))
@@ -50,7 +50,7 @@ def plot(path: Path, key: str, values: Sequence[Any], reports: Mapping[str, Sequ
 
 
 def _plain(text: str) -> str:
-    """Without what Matplotlib would read as mathematics, or as the sign of a line that no legend shows."""
+    """The text, escaped: Matplotlib reads $ as mathematics, and leaves labels that begin with _ out of the legend."""
     text = text.replace("$", r"\$")
     return f"\N{HAIR SPACE}{text}" if text.startswith("_") else text
 

@@ -1,4 +1,4 @@
-"""A scan: one experiment at several values of one of its keys, or of `layers`, which every recipe may understand."""
+"""A scan: one experiment at several values of one key, or of `layers`, which a recipe can support."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ LAYERS = "layers"
 
 @dataclass(frozen=True)
 class Scan:
-    """key: of an experiment, of its grammar's own table, or `layers`. values: at least one."""
+    """A key and its values, at least one. key: of the experiment, of its grammar's own table, or `layers`."""
 
     key: str
     values: tuple[Any, ...]  # Any: TOML
 
 
 def parse_scan(text: str) -> Scan:
-    """A scan from "key=value,value,..."; values are spelled as those of --set.
+    """Parse "key=value,value,...". Values are written as for --set. Raises ExperimentError if this fails.
 
     >>> parse_scan("layers=2,4,8")
     Scan(key='layers', values=(2, 4, 8))
@@ -49,11 +49,11 @@ def parse_scan(text: str) -> Scan:
 def scanned(
     name: str, changes: Mapping[str, Any], key: str, value: Any, placement: str | None = None
 ) -> Experiment:  # Any: TOML
-    """The experiment `name` with `changes`, and then `key` at `value`.
+    """The experiment `name` with `changes`, and then with `key` set to `value`.
 
-    `layers` goes to the recipe of a library grammar, and to the argument `layers` of a function of one's own. Any other
-    key is one of the experiment, or one of the grammar's own table, whose name may be left out.
-    Raises ExperimentError for a key that nobody knows.
+    `layers` is passed to the recipe of a library grammar, or to a user's function as its argument `layers`. Any other
+    key belongs to the experiment, or to the grammar's own table, whose name may be left out.
+    Raises ExperimentError for an unknown key.
     """
     experiment = read_experiment(name, changes, placement)
     recipe = experiment.recipe
@@ -69,7 +69,7 @@ def scanned(
 
 
 def for_grammar(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:  # Any: TOML
-    """Of several changes those that concern this grammar: a key in another library grammar's table is not for it."""
+    """The changes that apply to grammar `name`: all but keys in the tables of other library grammars."""
     own = read_experiment(name).grammar
     return {key: value for key, value in changes.items() if key.split(".")[0] not in _keys() - {own.replace("-", "_")}}
 

@@ -1,4 +1,4 @@
-"""Cost reports as tables to read and as JSON to compute with."""
+"""Cost reports as tables and as JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from antiphon.grammars.locality import LOCAL, NEAR, Locality
 
 
 def average(total: int, rounds: int) -> str:
-    """A round's share of a total, whole where it is whole.
+    """The average per round, as text; up to three decimals.
 
     >>> average(300528, 2), average(123, 8), average(1, 3)
     ('150,264', '15.375', '0.333')
@@ -24,7 +24,10 @@ def average(total: int, rounds: int) -> str:
 
 
 def main_table(reports: Sequence[CostReport], key: str = "", values: Sequence[str] = ()) -> Table:
-    """Per round: messages, bytes, depths, localities; predicted above measured. key, values: of a scan, if any."""
+    """Messages, bytes, depths and localities per round, predicted above measured.
+
+    key, values: the key of a scan and its value for each report; empty without a scan.
+    """
     moving = any(each.found.move_messages for each in reports)
     names = ["grammar", *([key] if key else []), "", "messages Q", "messages R", *(["moves"] if moving else [])]
     names += ["bytes zeroth", "bytes first", "around", "gradients", "depth Q", "depth R", "neighbours", "local"]
@@ -40,7 +43,7 @@ def main_table(reports: Sequence[CostReport], key: str = "", values: Sequence[st
 
 
 def query_table(reports: Sequence[CostReport]) -> Table:
-    """How often each oracle is asked in a round."""
+    """The number of queries of each oracle per round."""
     table = _table(["grammar", "oracle", "queries predicted", "measured"], left=2)
     for each in reports:
         for oracle, count in each.predicted.queries.items():
@@ -50,7 +53,7 @@ def query_table(reports: Sequence[CostReport]) -> Table:
 
 
 def flow_table(reports: Sequence[CostReport], *, machines: bool) -> Table:
-    """Bytes of values between workers, or between the machines that they are on, in a round."""
+    """Messages and bytes per round between workers, or between machines if `machines`."""
     what = "machine" if machines else "worker"
     names = ["grammar", f"from {what}", f"to {what}", "messages", "bytes predicted", "measured"]
     table = _table(names, left=3)
@@ -67,7 +70,7 @@ def flow_table(reports: Sequence[CostReport], *, machines: bool) -> Table:
 
 
 def sum_table(reports: Sequence[CostReport]) -> Table:
-    """What replicas contribute to sums in a round."""
+    """Terms and bytes that replicas contribute to sums, per round."""
     names = ["grammar", "sum", "terms predicted", "measured", "bytes predicted", "measured"]
     table = _table(names, left=2)
     for each in reports:
@@ -78,7 +81,7 @@ def sum_table(reports: Sequence[CostReport]) -> Table:
 
 
 def message_table(reports: Sequence[CostReport]) -> Table:
-    """Every message of the graphs, with its locality."""
+    """All messages of Q and R, with their localities."""
     table = _table(["grammar", "graph", "value", "from", "to", "order", "locality", "bytes", "per round"], left=7)
     for each in reports:
         for hop in each.counted.hops:
@@ -89,7 +92,7 @@ def message_table(reports: Sequence[CostReport]) -> Table:
 
 
 def as_json(each: CostReport) -> dict[str, Any]:  # Any: JSON
-    """Totals over the rounds that were counted."""
+    """The report as JSON: totals over all counted rounds."""
     counted = each.counted
     return {
         "grammar": each.name,
@@ -114,7 +117,7 @@ def as_json(each: CostReport) -> dict[str, Any]:  # Any: JSON
 
 
 def disagreements(each: CostReport) -> list[str]:
-    """One sentence for each figure that was measured otherwise than it was predicted."""
+    """One line for each figure whose measured value differs from the predicted one."""
     predicted, found = asdict(each.predicted), asdict(each.found)
     told = [
         f"{name.replace('_', ' ')}: predicted {predicted[name]}, measured {found[name]}"

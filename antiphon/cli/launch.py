@@ -1,4 +1,4 @@
-"""What `antiphon launch` does: a run as a job of a cluster, which needs this machine no longer."""
+"""The command `antiphon launch`: submit a run as a job of a Ray cluster. The job does not need this machine."""
 
 import shlex
 
@@ -15,9 +15,10 @@ from antiphon.runs.run import resolved, with_own_packages
 
 
 def launch_run(experiment: Experiment, address: str | None, name: str | None, out: str | None) -> tuple[Jobs, str]:
-    """Submit an experiment to the cluster at `address`; returns its jobs and the run's name.
+    """Submit an experiment to the cluster at `address`. Returns the cluster's jobs and the run's name.
 
-    Raises what refuses the experiment, ClusterError, VersionError or TransportError, and then has submitted nothing.
+    name, out: chosen automatically if None. Raises AntiphonError for a wrong experiment, ClusterError, VersionError or
+    TransportError; then nothing was submitted.
     """
     grammar = experiment.build()
     agents = experiment.agents(grammar)
@@ -29,7 +30,7 @@ def launch_run(experiment: Experiment, address: str | None, name: str | None, ou
     if jobs.actors(name):
         raise taken(name)
     place = out or f"antiphon-runs/{name}"
-    # The shell of the job starts in a folder that goes with it.
+    # The job starts in Ray's temporary copy of the bundle, so a relative path is taken from the home folder.
     folder = shlex.quote(place) if place.startswith("/") else f"~/{shlex.quote(place.removeprefix('~/'))}"
     told = {"antiphon": antiphon.__version__, "grammar": grammar.name, "rounds": str(experiment.rounds)}
     arguments = f"-m antiphon run {EXPERIMENT} --address auto --name {name} --out {folder}"

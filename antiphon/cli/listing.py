@@ -1,6 +1,6 @@
-"""`antiphon list`: grammars with their guarantees and players, experiments, and what other distributions bring.
+"""The command `antiphon list`: grammars with guarantees and players, experiments, and plugins of other distributions.
 
-Nothing is built: what is told of a grammar stands in the experiment of its name, and a test holds it to the grammar.
+No grammar is built. Its row comes from the comments of the experiment of the same name; a test compares the two.
 """
 
 import tomllib
@@ -12,7 +12,7 @@ from antiphon.recipes import LIBRARY
 
 
 def listing() -> str:
-    """Two tables, as plain text; a third of what other distributions bring, if they bring anything."""
+    """The tables of grammars and experiments as plain text, and a table of plugins if any are installed."""
     experiments = shipped()
     first = [("grammar", "guarantee", "players", "oracles"), *((name, *parts(experiments[name])) for name in LIBRARY)]
     second = [("experiment", "grammar", "rounds", "what it is"), *map(_experiment_row, experiments)]
@@ -27,7 +27,7 @@ def _experiment_row(name: str) -> tuple[str, ...]:
 
 
 def _installed_rows() -> Iterable[tuple[str, ...]]:
-    """Nothing is imported: what does not import is told by whoever uses it."""
+    """One row per plugin. Nothing is imported: an import error is reported when the plugin is used."""
     for what, group in (("grammar", GRAMMARS), ("agent", AGENTS), ("environment", ENVIRONMENTS)):
         for name, point in sorted(installed(group).items()):
             yield name, what, point.dist.name if point.dist else "", point.value

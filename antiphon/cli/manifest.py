@@ -1,4 +1,4 @@
-"""The command `antiphon manifest KIND [EXPERIMENT]`: a file that starts a cluster on which the experiment has room."""
+"""The command `antiphon manifest KIND [EXPERIMENT]`: write a file that starts a cluster for the experiment."""
 
 import re
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from antiphon.runs.run import resolved
 
 @dataclass(frozen=True)
 class Wish:
-    """What the command line says. experiment: empty for kinds that need none. placement: instead of its own.
-    name: after the grammar, if empty."""
+    """The options of `antiphon manifest`. experiment: empty for kinds that need none. placement: replaces the
+    experiment's own. name: if empty, made from the grammar's name."""
 
     kind: str
     experiment: str = ""
@@ -30,7 +30,7 @@ class Wish:
 
 
 def manifest_command(wish: Wish) -> str:
-    """Make a manifest. Returns what is to be printed: the text, or where the file is and what to edit in it."""
+    """Make a manifest. Returns the text to print: the manifest, or its file and the lines to edit in it."""
     if wish.kind not in KINDS:
         raise ExperimentError(
             f"manifest {wish.kind!r} is not known; expected one of {', '.join(KINDS)}. "

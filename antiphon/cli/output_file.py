@@ -1,4 +1,4 @@
-"""A file that a command is to write: refused before anything else is done, if it cannot be."""
+"""Check that a command can write its output file before it does any work, and write the file."""
 
 import os
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from antiphon.errors import ExperimentError
 
 
 def check_output(path: Path, endings: Sequence[str]) -> None:
-    """Raises ExperimentError unless the path has one of these endings and stands in a folder that can be written."""
+    """Raises ExperimentError unless the path has one of these endings and can be written."""
     if path.suffix not in endings:
         raise ExperimentError(
             f"--out {str(path)!r} ends in {path.suffix!r}; expected one of {', '.join(endings)}. "
@@ -18,13 +18,13 @@ def check_output(path: Path, endings: Sequence[str]) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raises ExperimentError unless the path stands in a folder that can be written."""
+    """Raises ExperimentError unless a file can be written at this path."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise unwritable(path, "it is a folder" if path.is_dir() else _reason(path))
 
 
 def write(path: Path, content: str) -> None:
-    """Write a text. Raises ExperimentError when that fails."""
+    """Write a text in UTF-8. Raises ExperimentError if this fails."""
     try:
         path.write_text(content, encoding="utf-8")
     except OSError as error:
@@ -32,7 +32,7 @@ def write(path: Path, content: str) -> None:
 
 
 def unwritable(path: Path, reason: str) -> ExperimentError:
-    """The refusal of a path."""
+    """The error for a path that cannot be written."""
     return ExperimentError(
         f"--out {str(path)!r} cannot be written: {reason}. Expected a file in a folder that exists and is yours; "
         "correct the path."

@@ -1,4 +1,4 @@
-"""What a run shows: who plays where, a live line (plain ones where there is no terminal), a table at the end."""
+"""The output of a run: a table of workers, a live line (plain lines without a terminal), a table at the end."""
 
 import time
 from pathlib import Path
@@ -21,7 +21,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 def line(record: Record, rounds: int, returns: str = "") -> str:
-    """One line for one record, of a run of so many rounds.
+    """A record as one line of text. rounds: of the whole run. returns: the last episode return, as text.
 
     >>> line(Record(100, 2.0, 51.2, {"BGE": 0.125}, {}, {"sigma": 0.4}), 1000, "-1210.5")
     'round 100/1000  51.2 rounds/s  BGE 0.125  return -1210.5  sigma 0.4  18 s left'
@@ -37,7 +37,7 @@ def line(record: Record, rounds: int, returns: str = "") -> str:
 
 @final
 class Watched:
-    """Shows a run on a console."""
+    """Shows a run on a console; see `antiphon.runs.run.View`."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._live = console, None
@@ -45,7 +45,7 @@ class Watched:
         self._failed: set[str] = set()
 
     def started(self, game: Launched, experiment: Experiment) -> None:
-        """The table of who plays where, with whose agent."""
+        """Print the grammar and the table of `casting`."""
         self._rounds = experiment.rounds
         grammar = game.assignment.grammar
         what = f"grammar {grammar.name} ({grammar.guarantee!r}): {grammar.objective!r}"
@@ -56,7 +56,10 @@ class Watched:
             self._live.start()
 
     def played(self, record: Record, folder: Path) -> None:
-        """The live line; or a plain one every few seconds, and the last. Whose agent failed is told once."""
+        """Update the live line, or print a plain line every few seconds and at the end.
+
+        The first failure of each agent is printed too.
+        """
         for report in record.reports.values():
             if "episode_return" in report:
                 self._returns = f"{report['episode_return']:.1f}"
@@ -74,14 +77,14 @@ class Watched:
         self._failed.update(record.failures)
 
     def ended(self) -> None:
-        """Take the live line away."""
+        """Remove the live line."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()
 
 
 def casting(game: Launched, experiment: Experiment) -> Table:
-    """Who plays on which worker, in which process, with which optimizer."""
+    """The table of players, oracles, losses and remote agents, with their workers, processes and optimizers."""
     grammar, placement = game.assignment.grammar, game.assignment.placement
     table = Table(box=None, pad_edge=False, header_style="bold")
     columns(table, "name", "kind", "actor" if experiment.executor == "ray" else "worker", "process", "agent")
@@ -98,7 +101,7 @@ def casting(game: Launched, experiment: Experiment) -> Table:
 
 
 def outcome(finished: Finished) -> Table:
-    """The last figures of a run."""
+    """The final figures of a run, as a table."""
     record = finished.last
     table = Table(box=None, pad_edge=False, show_header=False)
     row(table, "rounds", str(record.round))
@@ -115,7 +118,7 @@ def outcome(finished: Finished) -> Table:
 
 
 def spread_of(evaluation: Evaluation) -> str:
-    """The figures behind an evaluation's mean, in one line."""
+    """The standard deviation, minimum and maximum of an evaluation's figures, in one line."""
     lowest, highest = min(evaluation.figures), max(evaluation.figures)
     what = f"{evaluation.quantity} of single {evaluation.of}"
     return f"{what}: standard deviation {evaluation.deviation:.1f}, from {lowest:.1f} to {highest:.1f}"

@@ -1,4 +1,4 @@
-"""`antiphon show`: a grammar, or what differs between two, as text or drawn into a file."""
+"""The command `antiphon show`: a grammar, or the differences of two, as text or as a picture in a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +10,13 @@ from antiphon.pictures.drawing import Drawing, draw, draw_edits, format_of
 
 
 def shown(name: str, out: Path | None = None, against: str | None = None, changes: Sequence[str] = ()) -> str:
-    """What to tell: the file that was written, or without `out` the grammar, or the differences, as text.
+    """The text to print: the path of the written file, or without `out` the grammar or the differences.
 
-    against: the name of another grammar, or "chain-rule". changes: "key=value", made to `name`'s experiment.
-    Raises ExperimentError for an unknown name, an ending of no format, or a path that cannot be written.
+    against: the name of another grammar, or "chain-rule". changes: "key=value", for the experiment `name`.
+    Raises ExperimentError for an unknown name, an unknown file ending, or a path that cannot be written.
     """
     if out is not None:
-        format_of(out)  # refuses before anything is built
+        format_of(out)  # raises before the grammar is built
     grammar = read_experiment(name, changes).build()
     if out is None and against is None:
         return f"{grammar!r}"

@@ -1,4 +1,4 @@
-"""The command `antiphon show GRAMMAR --placement NAME`: a placement as text, or drawn into a file."""
+"""The command `antiphon show GRAMMAR --placement NAME`: a placement as text, or as a picture in a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ ENDINGS = (".svg", ".png", ".txt")
 
 
 def placement_command(name: str, changes: Sequence[str], placement: str, out: Path | None) -> str:
-    """Draw who lives where. Returns what is to be printed: a text, or where the file is.
+    """Draw a placement. Returns the text to print: the placement, or the path of the written file.
 
     placement: "own" (the experiment's), "spread", "together", or a TOML file.
-    Raises what refuses an experiment, a placement or a path, before anything else.
+    Raises AntiphonError for a wrong experiment, placement or path.
     """
     if out is not None:
         check_output(out, ENDINGS)

@@ -1,4 +1,4 @@
-"""The command `antiphon show GRAMMAR --schedule`: a schedule as planned or as played, in three formats."""
+"""The command `antiphon show GRAMMAR --schedule`: a planned or recorded schedule, in three formats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ from antiphon.pictures.timeline_svg import picture
 
 ENDINGS = (".svg", ".json", ".txt")
 _REHEARSED = 3
-"""Rounds that are played before a recording begins: the first ones make what later ones find ready."""
+"""Rounds to play before a recording begins: the first rounds are slower, because they set things up."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What is to be seen. rounds: to record, instead of drawing the plan. order: "plain", "split", or the default."""
+    """The options of `antiphon show --schedule`. rounds: play and record this many; None shows the plan.
+    order: of the plan, "plain" or "split"; None takes the default."""
 
     rounds: int | None = None
     executor: str | None = None
@@ -33,10 +34,10 @@ class View:
 
 
 def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
-    """Draw the schedule of a grammar. Returns what is to be printed: a text, or where the file is.
+    """Draw the schedule of a grammar. Returns the text to print: the schedule, or the path of the written file.
 
-    The ending of `view.out` chooses the format: .svg a picture, .json a trace for Chrome and Perfetto, .txt the text
-    that is printed when there is no file. Raises what refuses a placement, an order or a path, before anything else.
+    The ending of `view.out` sets the format: .svg is a picture, .json a trace for Chrome and Perfetto, .txt the text
+    that is otherwise printed. Raises AntiphonError for a wrong placement, order or path, before any round is played.
     """
     if view.out is not None:
         check_output(view.out, ENDINGS)
@@ -54,7 +55,7 @@ def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
 
 
 def timeline(experiment: Experiment, view: View) -> Timeline:
-    """Of a plan, or of a run that is played for it."""
+    """The timeline of the plan, or of rounds that are played and recorded now (`view.rounds`)."""
     grammar = experiment.build()
     agents = experiment.agents(grammar)
     placement = experiment.placed(grammar)
@@ -84,7 +85,7 @@ def timeline(experiment: Experiment, view: View) -> Timeline:
 
 
 def text(table: Timeline) -> str:
-    """A row per worker and a column per step, idle ones dotted; of a recording one line per action."""
+    """A plan as one row per worker and one column per step (dots are idle); a recording as one line per action."""
     if table.unit != "step":
         lines = [
             f"{span.begin:10.4f} to {span.end:10.4f} ms  {span.worker}: {span.text}, round {span.round}"

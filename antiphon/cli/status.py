@@ -1,4 +1,4 @@
-"""What `antiphon status` shows: a table of all runs, or where each worker of one stands."""
+"""The output of `antiphon status`: a table of all runs, or one run with the state of each of its workers."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ Told = Mapping[str, Any]  # Any: JSON, see `statuses`
 
 
 def table_of(runs: Sequence[Told]) -> Table | Text:
-    """One line for each run."""
+    """A table with one row for each run."""
     if not runs:
         return Text("the cluster has no runs")
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -27,7 +27,7 @@ def table_of(runs: Sequence[Told]) -> Table | Text:
 
 
 def details_of(run: Told) -> Group:
-    """One run: a line, its error, and a table of its workers while there are any."""
+    """One run: a line of facts, its error if any, and a table of its workers while it plays."""
     facts = [f"run {run['run']}: {_status(run)}", f"grammar {run['grammar']}" if run.get("grammar") else ""]
     facts += [
         f"round {_round(run)}" if _round(run) else "",
@@ -67,7 +67,7 @@ def _round(run: Told) -> str:
 
 
 def _ago(began: float) -> str:
-    """In the largest unit that it has one of.
+    """The time since `began`, in the largest unit of which at least one has passed.
 
     >>> _ago(0)
     ''

@@ -1,17 +1,17 @@
-"""What is written to a terminal: text as it is, never as markup, and no character that would steer the terminal."""
+"""Write text to a terminal literally: without markup, and with control characters escaped."""
 
 import unicodedata
 from typing import TYPE_CHECKING
 
 import typer
 
-if TYPE_CHECKING:  # at runtime by who has one: `--help` answers at once
+if TYPE_CHECKING:  # rich is imported lazily, so that `--help` answers at once
     from rich.console import Console
     from rich.table import Table
 
 
 def plain(text: object) -> str:
-    """The text, with every control character but line ends and tabs written out.
+    """The text with control characters escaped, except line ends and tabs.
 
     >>> plain("[/x] \\x1b[31m")
     '[/x] \\\\x1b[31m'
@@ -20,24 +20,24 @@ def plain(text: object) -> str:
 
 
 def echo(text: object, *, err: bool = False) -> None:
-    """Print it, as it is."""
+    """Print the text on stdout, or on stderr if `err`."""
     typer.echo(plain(text), err=err)
 
 
 def say(console: "Console", text: object) -> None:
-    """One line, as it is: unwrapped, without markup or colours of its own."""
+    """Print one line on a console, without wrapping, markup or colours."""
     console.print(plain(text), soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
 def row(table: "Table", *cells: object) -> None:
-    """One more row, each cell as it is."""
+    """Add a row to a table. Cells are printed literally."""
     from rich.text import Text
 
     table.add_row(*(Text(plain(cell)) for cell in cells))
 
 
 def columns(table: "Table", *names: str, left: int | None = None) -> None:
-    """Columns of these names, as they are; those from `left` on have their cells on the right."""
+    """Add columns of these names. Columns from index `left` on are right-aligned."""
     from rich.text import Text
 
     for position, name in enumerate(names):
@@ -46,5 +46,5 @@ def columns(table: "Table", *names: str, left: int | None = None) -> None:
 
 
 def _steers(letter: str) -> bool:
-    """Control and format characters (bidirectional ones too), halves of characters, and separators of lines."""
+    """Whether it is a control, format (also bidirectional), surrogate, or line or paragraph separator character."""
     return letter not in "\n\t" and unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -1,1 +1,1 @@
-"""Experiments: TOML files, what may stand in them, and the values that they become."""
+"""Experiments: their TOML files, the allowed keys, and the values that are read from them."""

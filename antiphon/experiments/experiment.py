@@ -1,4 +1,4 @@
-"""An experiment as a value: which grammar, how long, on what, with which agents. Equal ones play equal runs."""
+"""An experiment as a value: grammar, agents, rounds, executor, placement. Equal experiments give equal runs."""
 
 import functools
 from collections.abc import Mapping
@@ -19,13 +19,14 @@ from antiphon.recipes.common.tables import AgentTable, Arguments, Count, Evaluat
 
 
 class Experiment(Table):
-    """grammar: of the library or an installed recipe, with a table of its own (see `kind_of`); or "module:factory" or
-    an installed function, called with `arguments`.
+    """The keys of an experiment.
 
-    rounds_per_report: a batch, after which metrics are written. checkpoint_every: in rounds; the newest
-    keep_checkpoints stay. on_nonfinite: whether a run fails whose loss or parameters become NaN or infinite. deadline:
-    seconds that a message may take. threads: torch's, on each worker.
-    placement: who lives where on Ray, and with what. players: what differs from `agent`, by player.
+    grammar: a library grammar or an installed recipe, with its own table (see `kind_of`); or "module:factory" or an
+    installed function, which is called with `arguments`. rounds_per_report: metrics are written after each batch of
+    so many rounds. checkpoint_every: in rounds. keep_checkpoints: how many of the newest checkpoints are kept.
+    on_nonfinite: "fail" ends the run when a loss or a parameter becomes NaN or infinite. deadline: seconds per message.
+    threads: torch threads of each worker. agent: the agent of every player; players: differences from it, by player.
+    placement: the workers on Ray and their resources.
     """
 
     grammar: str
@@ -47,18 +48,18 @@ class Experiment(Table):
 
     @property
     def recipe(self) -> Recipe | None:
-        """What is known of the grammar; None for a user's function."""
+        """The recipe of the grammar; None for a user's function."""
         return recipe_of(self.grammar)
 
     @property
     def table(self) -> Any:
-        """The grammar's own table; None for a user's own function. Any: each grammar has another."""
+        """The grammar's own table; None for a user's function. Any: its type depends on the grammar."""
         return getattr(self, self.recipe.key) if self.recipe else None
 
     def build(self) -> Grammar:
-        """The grammar. Raises what refuses it; GrammarError for a user's function that makes none.
+        """Build the grammar. Raises AntiphonError if that fails; GrammarError if a user's function returns no grammar.
 
-        What a user's function draws from a global random stream is the same in every process.
+        Global random streams have fixed seeds meanwhile, so that a user's function draws the same in every process.
         """
         with forked():
             if self.recipe is not None:
@@ -70,11 +71,11 @@ class Experiment(Table):
         return {name: _specification(name, table) for name, table in self.agent_tables(grammar).items()}
 
     def placed(self, grammar: Grammar) -> Placement:
-        """Who lives where on Ray. Raises PlacementError for names of nobody, and for what contradicts itself."""
+        """The placement on Ray. Raises PlacementError for unknown names and for contradictions."""
         return self.placement.placement(grammar)
 
     def agent_tables(self, grammar: Grammar) -> dict[str, AgentTable]:
-        """`agent`, and over it each player's own table."""
+        """The agent table of every player: `agent`, overridden by the player's own table."""
         names = [player.name for player in grammar.query.players]
         for name in self.players:
             if name not in names:
@@ -87,8 +88,8 @@ class Experiment(Table):
 
 @functools.cache
 def kind_of(recipe: Recipe) -> type[Experiment]:
-    """Experiments with a grammar that has a table of its own, under its key."""
-    own: Any = (recipe.table, Field(default_factory=recipe.table))  # Any: as pydantic has it
+    """The class of experiments with this recipe's grammar. It has the recipe's table as a further field."""
+    own: Any = (recipe.table, Field(default_factory=recipe.table))  # Any: the type of pydantic's field definitions
     return create_model("Experiment", __base__=Experiment, **{recipe.key: own})
 
 
@@ -101,17 +102,17 @@ def _specification(player: str, table: AgentTable) -> AgentSpecification:
 
 
 def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
-    """The grammar that a user's function makes of these arguments. Any: they are the function's own.
+    """Call a user's function with these arguments and return its grammar. Any: the arguments are the user's.
 
-    name: `module:factory`, or an installed one.
-    Raises ExperimentError for a function that is not found, GrammarError for one that makes no grammar.
+    name: `module:factory`, or the name of an installed function.
+    Raises ExperimentError if the function is not found, GrammarError if it fails or returns no grammar.
     """
     factory = find("grammar", name, GRAMMARS)
     try:
         grammar = factory(**arguments)
     except AntiphonError:
         raise
-    except FOREIGN as error:  # a user's function may do anything
+    except FOREIGN as error:  # a user's function may raise anything
         raise GrammarError(
             f"grammar {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that returns a grammar; correct it, or the table [arguments]."

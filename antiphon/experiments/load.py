@@ -1,4 +1,4 @@
-"""Experiments from TOML: a shipped one by name, a file, or a user's grammar; changed key by key; refused in words."""
+"""Read experiments from TOML: an included one by name, a file, or a user's grammar. Apply changes, check all keys."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -27,11 +27,11 @@ Raw = dict[str, Any]  # Any: TOML
 def read_experiment(
     name: str | Path, changes: Mapping[str, Any] | Iterable[str] = (), placement: str | None = None
 ) -> Experiment:
-    """The experiment `name`, with `changes` ("a.b=value", or a mapping of dotted keys to values) made to it.
+    """Read the experiment `name` and apply `changes` ("a.b=value", or a mapping from dotted keys to values).
 
-    name: a shipped experiment or a library grammar, a path to a TOML file, "module:factory", or an installed grammar.
-    placement: instead of its own table [placement], and before the changes; see `placement_named`.
-    Raises ExperimentError for what is unknown, does not parse, or is of another type; it names every such key.
+    name: an included experiment or a library grammar, a path to a TOML file, "module:factory", or an installed grammar.
+    placement: replaces the table [placement] before the changes are applied; see `placement_named`.
+    Raises ExperimentError that names every key that is unknown, does not parse, or has a value of a wrong type.
     """
     name = _text(name)
     raw, title = _raw(name)
@@ -54,7 +54,7 @@ def _text(name: object) -> str:
 
 
 def parse_change(text: str) -> tuple[str, Any]:
-    """Key and value of "key=value"; the value is spelled as in TOML or Python, or else it is a `BareWord`.
+    """Parse "key=value". The value is read as TOML or Python; otherwise it is a `BareWord`.
 
     >>> parse_change("dac.widths=[64, 64]"), parse_change("dac.environment=Pendulum-v1")
     (('dac.widths', [64, 64]), ('dac.environment', 'Pendulum-v1'))
@@ -68,7 +68,7 @@ def parse_change(text: str) -> tuple[str, Any]:
 
 
 def checked(raw: Mapping[str, Any], title: str) -> Experiment:
-    """The experiment of parsed TOML. Raises ExperimentError that names every wrong key."""
+    """Make an experiment from parsed TOML. Raises ExperimentError that names every wrong key."""
     _refuse_unencodable(raw, title)
     kind = _kind(raw, title)
     try:
@@ -78,7 +78,7 @@ def checked(raw: Mapping[str, Any], title: str) -> Experiment:
 
 
 def _refuse_unencodable(raw: Any, title: str, path: tuple[str, ...] = ()) -> None:  # Any: TOML
-    """Text that is no text: an argument of the command line whose bytes are not UTF-8."""
+    """Raise ExperimentError for a string that is not UTF-8. Command-line arguments can contain such bytes."""
     if isinstance(raw, Mapping):
         for key, value in raw.items():
             _refuse_unencodable(str(key), title, path)
@@ -125,10 +125,10 @@ def _set(raw: Raw, keys: list[str], value: Any) -> None:
 
 
 def _kind(raw: Mapping[str, Any], title: str) -> type[Experiment]:
-    """Which tables the experiment may have, by its grammar."""
+    """The class of the experiment. The grammar determines which tables are allowed."""
     name = raw.get("grammar")
     if not isinstance(name, str):
-        return Experiment  # which refuses it
+        return Experiment  # its validation raises the error
     if ":" not in name and name not in known():
         raise ExperimentError(
             f"{title} is refused: grammar {name!r} is not known; expected one of {', '.join(known())}, or "

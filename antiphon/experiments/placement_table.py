@@ -1,4 +1,4 @@
-"""The table [placement] of an experiment: where everyone lives, what they are given there, and who is there twice."""
+"""The table [placement] of an experiment: the workers, their resources and machines, and the replicas of players."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from antiphon.plugins import nearest
 from antiphon.recipes.common.tables import Arguments, Count, Table
 
 _SMALLEST = 0.0001
-"""Ray counts in units of this."""
+"""The smallest resource amount that Ray distinguishes."""
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_./-]*[A-Za-z0-9])?")
 _RAYS_OWN = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "", "object_store_memory": ""}
 
@@ -60,8 +60,8 @@ Node = Annotated[str | dict[str, str], BeforeValidator(_node)]
 
 
 class ResourcesTable(Table):
-    """What is asked of the cluster, in Ray's units. node: the address of a machine, or the labels that its Ray node
-    carries; "" for any."""
+    """Resources to request from the cluster, in Ray's units. node: the address of a machine, or labels that its Ray
+    node must have; "" for any machine."""
 
     num_cpus: Amount = 0.0
     num_gpus: Share = 0.0
@@ -70,28 +70,28 @@ class ResourcesTable(Table):
 
     @property
     def demand(self) -> WorkerResources:
-        """As a value."""
+        """The request as a value."""
         node = self.node if isinstance(self.node, str) else tuple(self.node.items())
         return WorkerResources(self.num_cpus, self.num_gpus, tuple(self.resources.items()), node)
 
 
 @final
 class RemoteAgentTable(ResourcesTable):
-    """A player's agent in an actor of its own. worker: its name, NAME.agent if left out; agents of one name share it.
-    runtime_env: of its process, as Ray takes it."""
+    """A player's agent in a separate actor. worker: the actor's name (default NAME.agent); agents with the same
+    worker share it. runtime_env: Ray's runtime environment of its process."""
 
     worker: str | None = None
     runtime_env: Arguments = Field(default={})
 
     @property
     def demand(self) -> WorkerResources:
-        """As a value."""
+        """The request as a value, with the runtime environment."""
         return replace(super().demand, runtime_env=json.dumps(self.runtime_env) if self.runtime_env else "")
 
 
 @final
 class PlaceTable(ResourcesTable):
-    """Of one player, oracle or loss; from `replicas` on, of players alone. See `Placement`."""
+    """The place of one player, oracle or loss. The keys from `replicas` on are for players only; see `Placement`."""
 
     replicas: Count | None = None
     sharded: bool = False
@@ -101,13 +101,14 @@ class PlaceTable(ResourcesTable):
 
 
 FOR_PLAYERS = tuple(key for key in PlaceTable.model_fields if key not in ResourcesTable.model_fields)
-"""Keys of a place that only a player has."""
+"""Keys of a place that only players have."""
 
 
 @final
 class PlacementTable(Table):
-    """strategy: how workers are laid onto machines. fuse: groups that share a worker, named after its first member.
-    logical_gpus: GPUs are counted and nothing more. of: what is asked, by player, oracle or loss."""
+    """The table [placement]. strategy: how workers are distributed over machines. fuse: groups that share a worker,
+    which is named after the group's first member. logical_gpus: GPUs are only counted; everything is
+    computed on CPUs. of: the place of each player, oracle or loss."""
 
     strategy: Literal["pack", "spread", "strict_spread"] = "pack"
     fuse: list[list[str]] = Field(default=[])
@@ -115,7 +116,7 @@ class PlacementTable(Table):
     of: dict[str, PlaceTable] = Field(default={})
 
     def placement(self, grammar: Grammar) -> Placement:
-        """As a value. Raises PlacementError for names of nobody, and for what contradicts itself."""
+        """The placement as a value. Raises PlacementError for unknown names and for contradictions."""
         everyone, players = hosted(grammar), [player.name for player in grammar.query.players]
         self._refuse_strangers(grammar, everyone, players)
         apart = {name: place.remote_agent for name, place in self.of.items() if place.remote_agent is not None}
@@ -145,7 +146,7 @@ class PlacementTable(Table):
         return placement
 
     def resolved(self, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
-        """With nothing left to defaults: a table for everybody. Empty tables are left out."""
+        """The table with all defaults written out, and a place for each player, oracle and loss. No empty tables."""
         placement, players = self.placement(grammar), {player.name for player in grammar.query.players}
         told: dict[str, Any] = {}  # Any: TOML
         for name in hosted(grammar):
@@ -183,7 +184,7 @@ class PlacementTable(Table):
 
 
 def _joint(worker: str, asking: Sequence[tuple[str, WorkerResources]]) -> WorkerResources:
-    """What all who live on one worker ask together: sums, on one machine, in one process."""
+    """The joint request of all parts on one worker: amounts are added; machine and environment must agree."""
     total: dict[str, float] = {}
     for _, demand in asking:
         for name, amount in demand.resources:
@@ -204,7 +205,10 @@ def _joint(worker: str, asking: Sequence[tuple[str, WorkerResources]]) -> Worker
 
 
 def _agreed(worker: str, key: str, said: Mapping[str, Any]) -> list[Any]:  # Any: values of the key
-    """The one value that all who say something say; nothing where nobody does."""
+    """The value that all parts of a worker give for `key`, as a list of one; empty if none gives a value.
+
+    Raises PlacementError if two values differ.
+    """
     for name, value in said.items():
         first, other = next(iter(said.items()))
         if value != other:
@@ -220,7 +224,7 @@ def _told(value: object) -> str:
 
 
 def _refuse_one_machine_for_two(placement: Placement) -> None:
-    """Under strict_spread no two workers are on one machine, and an address is one."""
+    """Raise PlacementError if, under strict_spread, two workers request the same machine by address."""
     if placement.strategy is not Strategy.STRICT_SPREAD:
         return
     there: dict[str, str] = {}

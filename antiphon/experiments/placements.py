@@ -1,4 +1,4 @@
-"""A placement by name, from a file, or from keywords, and the machine of each worker, where that is known."""
+"""Make a placement from a name, a file, or keywords, and find the machine of each worker."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,24 +24,27 @@ def place(
     logical_gpus: bool = False,
     of: Mapping[str, Mapping[str, Any]] | None = None,  # Any: the keys of a place
 ) -> Placement:
-    """The placement that an experiment's table [placement] with these keys says.
+    """Make a placement. The keywords are the keys of an experiment's table [placement].
 
-    of: by player, oracle or loss, what it is given: num_cpus, num_gpus, resources, node, and of players replicas,
-    sharded, accept_batch_coupling, precision and remote_agent.
-    Raises ExperimentError for a key or a value that is none, PlacementError for names of nobody and for contradictions.
+    strategy: how workers are distributed over machines. fuse: groups that share a worker.
+    logical_gpus: GPUs are only counted; everything is computed on CPUs.
+    of: the place of each player, oracle or loss, with the keys num_cpus, num_gpus, resources and node, and for players
+    also replicas, sharded, accept_batch_coupling, precision and remote_agent.
+    Raises ExperimentError for a wrong key or value, PlacementError for unknown names and for contradictions.
     """
     raw = {"strategy": strategy, "fuse": _lists(fuse), "logical_gpus": logical_gpus, "of": of or {}}
     return _checked(raw, "the placement").placement(grammar)
 
 
-def _lists(value: Any) -> Any:  # Any: groups of names, or a mistake, which is refused with the rest
+def _lists(value: Any) -> Any:  # Any: groups of names, or a wrong value, which validation refuses
     return [_lists(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[str, Any] | None:  # Any: TOML
-    """The table [placement] of that name: "spread" (a worker each, and nothing asked), "together" (all on one), or a
-    TOML file that holds its keys; None for "own", the experiment's.
+    """The table [placement] of that name; None for "own", which means the experiment's table.
 
+    name: "spread" (one worker for each part, no resources), "together" (one worker for all), "own", or a TOML file with
+    the keys of the table. everyone: returns the names of all players, oracles and losses.
     Raises ExperimentError for another name, or a file that does not parse.
     """
     if name == "own":
@@ -62,8 +65,8 @@ def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[st
 
 
 def machines(placement: Placement, found: Mapping[str, str]) -> Mapping[str, str]:
-    """The machine of each worker: the address that the placement names, each its own where the placement demands that,
-    or else where it was found."""
+    """The machine of each worker. It is the address in the placement if there is one; under strict_spread a separate
+    machine for each worker; otherwise the machine in `found`."""
     own = placement.strategy is Strategy.STRICT_SPREAD
     return {
         worker: demand.node

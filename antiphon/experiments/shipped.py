@@ -1,4 +1,4 @@
-"""The experiments that come with antiphon: their files, and what their first lines say. Imports nothing heavy."""
+"""The experiments that come with antiphon: their files and the comments in their first lines. Imports are cheap."""
 
 import importlib.resources
 import re
@@ -7,18 +7,18 @@ from pathlib import Path
 
 
 def shipped() -> Mapping[str, Path]:
-    """The files by name. Each grammar of the library has an experiment of its own name."""
+    """The TOML files by name. Each library grammar has an experiment of the same name."""
     folder = Path(str(importlib.resources.files("antiphon.experiments")))
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def heading(path: Path) -> str:
-    """What an experiment is, in a line: the first of its file."""
+    """The one-line description of an experiment: the first line of its file."""
     return _comments(path)[0]
 
 
 def parts(path: Path) -> tuple[str, str, str]:
-    """Guarantee, players and oracles of a grammar, by the second line of the experiment of its name.
+    """Guarantee, players and oracles of a grammar, from the second line of its experiment's file.
 
     >>> parts(shipped()["dac"])
     ('learned + estimated + exact', 'Actor, Critic, Deviator', 'Nature, Noise')

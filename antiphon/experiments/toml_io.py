@@ -1,4 +1,4 @@
-"""Values as TOML text: what an experiment can hold, written so that reading it gives the same back; and read."""
+"""Write an experiment's values as TOML text, and read them back unchanged."""
 
 import codecs
 import json
@@ -16,8 +16,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml(table: Mapping[str, Any]) -> str:
-    """A document. Any: numbers, strings, booleans, None, lists and tables of these. None is written as "None", since
-    TOML has none of its own; `parse_toml` and `with_none` read it back.
+    """Write a table as a TOML document. Any: numbers, strings, booleans, None, and lists and tables of these.
+
+    None is written as the string "None", since TOML has no null; `parse_toml` and `with_none` read it back.
 
     >>> print(toml({"rounds": 5, "dac": {"widths": [64, 64], "keywords": {"g": 9.8}}}))
     rounds = 5
@@ -33,7 +34,7 @@ def toml(table: Mapping[str, Any]) -> str:
 
 
 def parse_toml(path: Path, title: str) -> dict[str, Any]:  # Any: TOML
-    """What a file says. Raises ExperimentError, which opens with `title`, for a file that cannot be read or parsed."""
+    """Parse a TOML file. Raises ExperimentError, which begins with `title`, if it cannot be read or parsed."""
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
@@ -43,17 +44,17 @@ def parse_toml(path: Path, title: str) -> dict[str, Any]:  # Any: TOML
         return with_none(tomllib.loads(_decoded(content, title)))
     except tomllib.TOMLDecodeError as error:
         raise ExperimentError(f"{title} is not TOML: {error}. Correct that line.") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits; brackets nested too deep
         raise ExperimentError(f"{title} is not TOML that we can read: {error}. Write smaller values.") from None
 
 
 _MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16"}
 _MARKS |= {codecs.BOM_UTF16_BE: "UTF-16"}
-"""How files in other encodings begin; the longer marks first, because one of them begins with a shorter one."""
+"""Byte-order marks of other encodings. UTF-32 comes first: its little-endian mark begins with that of UTF-16."""
 
 
 def _decoded(content: bytes, title: str) -> str:
-    """The text of a file in UTF-8, with or without a byte-order mark, line ends as any system writes them."""
+    """Decode UTF-8, with or without a byte-order mark, and turn all line ends into newlines."""
     other = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
     if other:
         raise ExperimentError(f"{title} is a text in {other}; expected UTF-8, as TOML is. Save it as UTF-8.")
@@ -69,7 +70,7 @@ def _decoded(content: bytes, title: str) -> str:
 
 
 def with_none(value: Any) -> Any:  # Any: TOML
-    """The value with None in place of each string "None", at every depth: a file has no other spelling for it.
+    """The value with None in place of each string "None", at every depth. TOML has no null.
 
     >>> with_none({"render_mode": "None", "sizes": [1, "None"]})
     {'render_mode': None, 'sizes': [1, None]}
@@ -111,5 +112,5 @@ def _value(value: Any) -> str:
 
 
 def _string(text: str) -> str:
-    # JSON's strings are TOML's basic strings, but for the one control character that JSON leaves bare.
+    # JSON strings are TOML basic strings, except that JSON does not escape the control character U+007F.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

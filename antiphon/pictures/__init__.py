@@ -1,4 +1,4 @@
-"""The graphical language: a grammar as a picture, Q on the left and R on the right. A part of the face: imports all."""
+"""The graphical language: a grammar as a picture, with Q on the left and R on the right."""
 
 from antiphon.pictures.drawing import Drawing as Drawing
 from antiphon.pictures.drawing import draw as draw

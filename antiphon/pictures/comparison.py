@@ -1,4 +1,4 @@
-"""Two grammars in one picture: what the one has and the other has not, in Q and in R."""
+"""Two grammars in one picture: the differences of their Query graphs Q and Response graphs R."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,13 +10,13 @@ from antiphon.pictures.of_grammar import picture_of
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture, Side
 
 CHAIN_RULE = "chain-rule"
-"""Against what a grammar is drawn to see its edits: its own Q, and what the chain rule alone makes of it."""
+"""Name of the comparison that shows a grammar's edits: against its own Q with the R of the chain rule."""
 
 
 def compared(grammar: Grammar, other: Grammar | Derived) -> Picture:
-    """`grammar`, with what only it has marked as added, and what only `other` has as removed.
+    """The picture of `grammar`. Items that only it has are marked as added, items of `other` alone as removed.
 
-    Marks are the same when they have one name; a cut is told by the arrow that is missing.
+    Marks with equal names correspond. A cut shows as a removed arrow.
     """
     ours, theirs = picture_of(grammar), picture_of(other)
     title = f"{ours.title} against {theirs.title}"
@@ -26,13 +26,13 @@ def compared(grammar: Grammar, other: Grammar | Derived) -> Picture:
 
 
 def ruled(grammar: Grammar) -> Derived:
-    """The same Q under the chain rule alone. Raises BlackBoxError where a black box stands in its way."""
+    """The same Q with the R of the chain rule. Raises BlackBoxError if it needs a gradient of a black box."""
     response = chain_rule(grammar.query, grammar.objective)
     return Derived("the chain rule", grammar.query, response, grammar.objective)
 
 
 def differences(picture: Picture) -> Iterator[str]:
-    """One line for each mark and arrow that differs."""
+    """One line of text for each mark and arrow that differs."""
     signs = {Change.ADDED: "+", Change.REMOVED: "-", Change.OTHER: "~"}
     for side in picture.sides:
         for mark in side.marks:
@@ -71,7 +71,7 @@ def _compared(ours: Side, theirs: Side) -> Side:
 
 
 def _uncut(side: Side, other: Side) -> Side:
-    """Without the cuts that the other does not have: there the missing arrow will be seen."""
+    """`side` without the cuts that `other` lacks: there the removed arrow shows the cut."""
     known = {arrow.id for arrow in other.arrows}
     arrows = tuple(arrow for arrow in side.arrows if arrow.line is not Line.CUT or arrow.id in known)
     ends = {arrow.target for arrow in arrows}
@@ -80,7 +80,7 @@ def _uncut(side: Side, other: Side) -> Side:
 
 
 def _unsummed(side: Side, other: Side) -> Side:
-    """Without the sums that the other does not have: what was added there goes to their readers at once."""
+    """`side` without the sums that `other` lacks. Their inputs are connected directly to their readers."""
     for mark in side.marks:
         if mark.kind is Kind.SUM and mark.id not in other.by_id:
             readers = [arrow for arrow in side.arrows if arrow.source == mark.id]
@@ -111,7 +111,8 @@ def _arrow(arrow: Arrow, theirs: Side) -> Arrow:
 
 
 def _removed(ours: Side, theirs: Side) -> Iterator[Mark]:
-    """What only they have; beside its neighbour if that place is free, in its frame if that is drawn."""
+    """The marks that only `theirs` has, as removed. Each keeps its place beside another mark if that place is free,
+    and its frame if the frame is drawn."""
     taken = {mark.beside for mark in ours.marks}
     drawn = {frame for frame, _ in ours.frames}
     for mark in theirs.marks:
@@ -121,7 +122,7 @@ def _removed(ours: Side, theirs: Side) -> Iterator[Mark]:
 
 
 class _Bridges:
-    """Which arrows are replaced by a way through added marks alone: those need not be drawn as removed."""
+    """Finds arrows that are replaced by a path through added marks only. They are not drawn as removed."""
 
     def __init__(self, marks: Iterable[Mark], arrows: Iterable[Arrow]) -> None:
         self.added = {mark.id for mark in marks if mark.change is Change.ADDED}
@@ -131,7 +132,7 @@ class _Bridges:
                 self.onward.setdefault(arrow.source, []).append(arrow.target)
 
     def between(self, arrow: Arrow) -> bool:
-        """Whether such a way leads from its source to its target."""
+        """Whether a path through added marks leads from the arrow's source to its target."""
         waiting = [each for each in self.onward.get(arrow.source, []) if each in self.added]
         seen: set[str] = set()
         while waiting:

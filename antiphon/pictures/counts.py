@@ -1,4 +1,4 @@
-"""What the page shows beside a picture: what a round of the grammar's conversation costs."""
+"""The table beside a picture on its page: the communication cost of a round."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -9,11 +9,11 @@ from antiphon.grammars.locality import LOCAL
 from antiphon.grammars.types import Order
 
 Row: TypeAlias = tuple[str, str]
-"""What it is, and the figure."""
+"""A label and its figure, as text."""
 
 
 def counts(grammar: Grammar) -> Sequence[Row]:
-    """Players, parameters, and what `antiphon cost` counts, as an average over the rounds of one period."""
+    """Numbers of players and parameters, and the counts of `antiphon cost`, averaged over one period of rounds."""
     found, players = cost(grammar), grammar.query.players
     parameters = sum(int(player.space.shape[0]) for player in players)  # pyright: ignore[reportArgumentType] - flat and sized
 

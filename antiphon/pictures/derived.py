@@ -1,4 +1,4 @@
-"""What is drawn beside a grammar and need not be one: under the chain rule alone a player may hear nothing."""
+"""A substitute for a grammar in pictures: Q with the R of the chain rule, where a player may receive nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from antiphon.grammars.types import EdgeType
 
 @dataclass(frozen=True)
 class Derived:
-    """What a picture needs of a grammar, without its promises: Q, R and the objective."""
+    """The parts of a grammar that a picture needs: Q, R and the objective, without promises."""
 
     name: str
     query: QueryGraph

@@ -1,4 +1,4 @@
-"""A picture as DOT, for Graphviz and everything that reads its language."""
+"""A picture in the DOT language, for Graphviz and other programs that read it."""
 
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture, Side
 
@@ -31,7 +31,7 @@ CHANGES = {Change.ADDED: "+", Change.REMOVED: "×", Change.OTHER: "≠"}
 
 
 def dot_of(picture: Picture) -> str:
-    """A directed graph with two clusters, Q and R."""
+    """The picture as a directed graph with two clusters, Q and R."""
     lines = ["digraph {", f"  graph [label={_quoted(picture.title)}, labelloc=t, rankdir=BT]"]
     for side in picture.sides:
         lines += _side(side)
@@ -54,7 +54,7 @@ def _node(mark: Mark) -> str:
 
 
 def _edge(arrow: Arrow, names: dict[str, str], upward: bool) -> str:
-    """R is read downwards: its arrows are given backwards, so that both clusters keep one direction."""
+    """An edge in DOT. Edges of R are written in reverse: R is read downwards, but both clusters share one direction."""
     said = " ".join(part for part in (arrow.symbol, arrow.shape) if part)
     changed = f"{CHANGES[arrow.change]} " if arrow.change is not Change.SAME else ""
     look = LINES[arrow.line] if upward else LINES[arrow.line].replace("arrowhead", "dir=back, arrowtail")

@@ -1,4 +1,4 @@
-"""`draw`: the picture of a grammar, shown in a notebook, or saved under a name whose ending says how."""
+"""`draw`: the picture of a grammar, to show in a notebook or to save. The file ending sets the format."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ from antiphon.pictures.picture import Picture
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture that is ready to be seen. rows: of the table on its page; counts of its graphs if there are none."""
+    """A picture of a grammar that can be shown or saved.
+
+    rows: the table of its HTML page; if empty, the counts of its graphs.
+    """
 
     grammar: Grammar
     picture: Picture
@@ -25,50 +28,50 @@ class Drawing:
 
     @property
     def svg(self) -> str:
-        """As SVG."""
+        """The picture as SVG text."""
         from antiphon.pictures.svg import svg_of  # here: text needs no fonts and no layout
 
         return svg_of(self.picture)
 
     @property
     def png(self) -> bytes:
-        """As PNG."""
+        """The picture as PNG bytes."""
         from antiphon.pictures.png import png_of
 
         return png_of(self.picture)
 
     @property
     def html(self) -> str:
-        """As a page that shows who hears what, and plays a round step by step."""
+        """The picture as an HTML page that plays a round step by step."""
         from antiphon.pictures.page import page_of
 
         return page_of(self.grammar, self.picture, self.rows)
 
     @property
     def mermaid(self) -> str:
-        """As Mermaid."""
+        """The picture as a Mermaid flowchart."""
         return mermaid_of(self.picture)
 
     @property
     def markdown(self) -> str:
-        """As Mermaid in a fenced block."""
+        """The Mermaid flowchart in a fenced Markdown block."""
         return f"```mermaid\n{self.mermaid}```\n"
 
     @property
     def dot(self) -> str:
-        """As DOT."""
+        """The picture as DOT text."""
         return dot_of(self.picture)
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """A line for each mark and arrow that differs, where it was drawn against another grammar."""
+        """A line for each mark and arrow that differs from the other grammar; empty without one."""
         return tuple(differences(self.picture))
 
     @typed
     def save(self, path: str | Path) -> Path:
-        """Write it; the ending chooses: .svg, .png, .html, .mmd or .md (Mermaid), .dot or .gv.
+        """Write the picture and return the path. Endings: .svg, .png, .html, .mmd or .md (Mermaid), .dot or .gv.
 
-        Raises ExperimentError for another ending, or a path that cannot be written.
+        Raises ExperimentError for another ending, or if the path cannot be written.
         """
         path = Path(path)
         made = format_of(path)(self)
@@ -97,11 +100,11 @@ FORMATS: Mapping[str, Callable[[Drawing], str | bytes]] = {
     ".dot": lambda drawing: drawing.dot,
     ".gv": lambda drawing: drawing.dot,
 }
-"""How a picture is written, by the ending of its name."""
+"""The function that writes a picture, by file ending."""
 
 
 def format_of(path: Path) -> Callable[[Drawing], str | bytes]:
-    """What writes a file of that name. Raises ExperimentError for an ending of no format."""
+    """The function that writes a file of that name. Raises ExperimentError for an unknown ending."""
     if path.suffix.lower() not in FORMATS:
         ending = repr(path.suffix) if path.suffix else "nothing"
         raise ExperimentError(
@@ -113,18 +116,18 @@ def format_of(path: Path) -> Callable[[Drawing], str | bytes]:
 
 @typed
 def draw(grammar: Grammar, against: Grammar | None = None, rows: Sequence[Row] = ()) -> Drawing:
-    """The picture of a grammar: Q on the left, R on the right (docs/pictures.md).
+    """Draw a grammar, with Q on the left and R on the right (docs/pictures.md).
 
-    against: another grammar; what only one of the two has is marked. rows: name and value, for the table on the page.
-    Equal grammars make equal files.
+    against: another grammar; the differences are marked. rows: names and values for the table of the HTML page.
+    Equal grammars give equal files.
     """
     return Drawing(grammar, picture_of(grammar) if against is None else compared(grammar, against), rows)
 
 
 @typed
 def draw_edits(grammar: Grammar) -> Drawing:
-    """The grammar against its own Q under the chain rule: what its edits change.
+    """Draw what a grammar's edits change: the grammar against its own Q with the R of the chain rule.
 
-    Raises BlackBoxError where the chain rule would need a gradient of a black box.
+    Raises BlackBoxError if the chain rule needs a gradient of a black box.
     """
     return Drawing(grammar, compared(grammar, ruled(grammar)))

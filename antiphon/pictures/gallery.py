@@ -1,4 +1,4 @@
-"""docs/gallery.md and its pictures: every grammar of the library. `python -m antiphon.pictures.gallery` writes them."""
+"""Write docs/gallery.md and its pictures of all library grammars: `python -m antiphon.pictures.gallery [docs]`."""
 
 import sys
 import tomllib
@@ -43,11 +43,11 @@ replicas = 3
 node = { zone = "a" }
 remote_agent = { num_cpus = 1, runtime_env = { env_vars = { RATE = "0.01" } } }
 """
-"""The example of docs/placement.md, of `dac`."""
+"""The example of docs/placement.md, for the grammar `dac`."""
 
 
 def library() -> Mapping[str, Grammar]:
-    """Every grammar of the library, by the name under which it is shown."""
+    """All grammars of the library and their variants, by name."""
     found = {name: read_experiment(name).build() for name in LIBRARY}
     for name in LIBRARY:
         recipe = recipe_of(name)
@@ -57,7 +57,7 @@ def library() -> Mapping[str, Grammar]:
 
 
 def gallery() -> Mapping[str, str]:
-    """The text of every file, by its path under docs/."""
+    """The text of every file of the gallery, by its path under docs/."""
     placement = placement_summary(read_experiment("dac", tomllib.loads(PLACEMENT)))
     found: dict[str, str] = {"gallery/legend.svg": legend(), "gallery/placement.svg": placement_svg(placement)}
     sections = [HEAD]
@@ -71,7 +71,7 @@ def gallery() -> Mapping[str, str]:
 def _drawings(name: str, grammar: Grammar) -> Iterator[tuple[str, Drawing]]:
     yield name, draw(grammar)
     if chain_rule_of(grammar) is None:
-        return  # a black box stands in its way
+        return  # the chain rule needs a gradient of a black box
     edits = draw_edits(grammar)
     if edits.differences:
         yield f"{name}-edits", edits
@@ -85,7 +85,7 @@ def _section(name: str, grammar: Grammar, drawings: Mapping[str, Drawing]) -> st
 
 
 def write(docs: Path) -> None:
-    """Write every file, and remove pictures of what is no longer there."""
+    """Write every file, and remove pictures of grammars that no longer exist."""
     texts = gallery()
     (docs / "gallery").mkdir(exist_ok=True)
     for path in sorted((docs / "gallery").glob("*.svg")):

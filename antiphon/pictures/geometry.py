@@ -1,4 +1,4 @@
-"""Boxes and curves on the paper, in points, y downwards."""
+"""Boxes and curves on the page. Coordinates are in points, with y downwards."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ Point: TypeAlias = tuple[float, float]
 
 @dataclass(frozen=True)
 class Box:
-    """An upright rectangle, from its left upper corner."""
+    """A rectangle with horizontal and vertical sides. (x, y) is its upper left corner."""
 
     x: float
     y: float
@@ -19,34 +19,34 @@ class Box:
 
     @classmethod
     def around(cls, center: Point, width: float, height: float) -> "Box":
-        """The box of this size about a point."""
+        """The box of this size around a center."""
         return cls(center[0] - width / 2, center[1] - height / 2, width, height)
 
     @property
     def right(self) -> float:
-        """The x of its right edge."""
+        """The x coordinate of the right edge."""
         return self.x + self.width
 
     @property
     def bottom(self) -> float:
-        """The y of its lower edge."""
+        """The y coordinate of the lower edge."""
         return self.y + self.height
 
     @property
     def center(self) -> Point:
-        """Its middle."""
+        """The center of the box."""
         return self.x + self.width / 2, self.y + self.height / 2
 
     def moved(self, dx: float, dy: float) -> "Box":
-        """The same box elsewhere."""
+        """The box, shifted."""
         return Box(self.x + dx, self.y + dy, self.width, self.height)
 
     def grown(self, margin: float) -> "Box":
-        """The box with a margin on every side; a negative one shrinks it."""
+        """The box, enlarged by a margin on every side. A negative margin shrinks it."""
         return Box(self.x - margin, self.y - margin, self.width + 2 * margin, self.height + 2 * margin)
 
     def meets(self, other: "Box") -> bool:
-        """Whether the two have more than an edge in common.
+        """Whether the two boxes overlap. Boxes that only share an edge do not.
 
         >>> Box(0, 0, 2, 2).meets(Box(1, 1, 2, 2)), Box(0, 0, 2, 2).meets(Box(2, 0, 2, 2))
         (True, False)
@@ -55,14 +55,14 @@ class Box:
 
 
 def union(boxes: Iterable[Box]) -> Box:
-    """The smallest box around some. Raises ValueError for none."""
+    """The smallest box that contains all boxes. Raises ValueError if there are none."""
     every = list(boxes)
     x, y = min(each.x for each in every), min(each.y for each in every)
     return Box(x, y, max(each.right for each in every) - x, max(each.bottom for each in every) - y)
 
 
 def meetings(boxes: Sequence[tuple[str, Box]]) -> Iterator[tuple[str, str]]:
-    """The names of every two boxes that overlap."""
+    """The names of each pair of boxes that overlap."""
     for (one, first), (other, second) in combinations(boxes, 2):
         if first.meets(second):
             yield one, other
@@ -70,19 +70,19 @@ def meetings(boxes: Sequence[tuple[str, Box]]) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Curve:
-    """A chain of cubic Bezier curves: 3 n + 1 points; `end` is where its arrow's point is."""
+    """A chain of n cubic Bezier curves, as 3 n + 1 points. `end` is the tip of the arrowhead."""
 
     points: tuple[Point, ...]
     end: Point
 
     def moved(self, dx: float, dy: float) -> "Curve":
-        """The same curve elsewhere."""
+        """The curve, shifted."""
         points = tuple((x + dx, y + dy) for x, y in self.points)
         return Curve(points, (self.end[0] + dx, self.end[1] + dy))
 
     @property
     def middle(self) -> tuple[Point, Point]:
-        """Its middle, and the direction there (not of unit length)."""
+        """The middle of the curve, and the direction there (not normalized)."""
         pieces = (len(self.points) - 1) // 3
         start = 3 * (pieces // 2) if pieces % 2 else 3 * (pieces // 2) - 3
         a, b, c, d = self.points[start : start + 4]

@@ -1,4 +1,4 @@
-"""Ink on paper: SVG fragments with their paints, and text as outlines. The same input gives the same bytes."""
+"""SVG fragments with their colours, and text as outlines. The same input gives the same bytes."""
 
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import quoteattr
@@ -22,11 +22,11 @@ PAINTS: Mapping[str, str] = {
     "added": "#bfe8cf",
     "removed": "#f7c9c4",
 }
-"""By name; a page may give each name another colour (class `f-name` for fills, `s-name` for strokes)."""
+"""Colours by name. A page can change them by CSS class: `f-name` for fills, `s-name` for strokes."""
 
 
 def num(value: float) -> str:
-    """A coordinate, to a tenth of a point.
+    """A coordinate as text, rounded to a tenth of a point.
 
     >>> num(3.04), num(-0.01)
     ('3', '0')
@@ -37,7 +37,8 @@ def num(value: float) -> str:
 
 
 def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str = "") -> str:
-    """The paints of an element; "none" fills nothing, a fill may name a pattern."""
+    """The fill and stroke attributes of an SVG element. fill: a colour name, a pattern from `Inkwell.pattern`, or
+    "none". width: of the stroke, in points."""
     classes = [*([f"f-{fill}"] if fill in PAINTS else []), *([f"s-{stroke}"] if stroke else [])]
     parts = [f'class="{" ".join(classes)}"'] if classes else []
     parts.append(f'fill="{PAINTS.get(fill, fill or "none")}"')
@@ -49,18 +50,18 @@ def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str =
 
 
 def path(d: str, paint: str) -> str:
-    """A path."""
+    """An SVG path with the data `d`."""
     return f'<path d="{d}" {paint}/>'
 
 
 def polygon(points: Sequence[Point], paint: str) -> str:
-    """A closed polygon with round joints."""
+    """A closed polygon with round corners of its outline."""
     d = "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points) + "Z"
     return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
 
 
 def rectangle(box: Box, radius: float, paint: str) -> str:
-    """A rectangle with round corners."""
+    """A rectangle with rounded corners."""
     corner = f' rx="{num(radius)}"' if radius else ""
     place = f'x="{num(box.x)}" y="{num(box.y)}" width="{num(box.width)}" height="{num(box.height)}"'
     return f"<rect {place}{corner} {paint}/>"
@@ -72,21 +73,21 @@ def circle(center: Point, radius: float, paint: str) -> str:
 
 
 def group(content: Sequence[str], classes: str, label: str = "", **data: str) -> str:
-    """A group that a page can find (data-...) and a reader can hear (label)."""
+    """A group of elements. data: attributes `data-...` for the page's script. label: text for screen readers."""
     marks = "".join(f" data-{key}={quoteattr(value)}" for key, value in data.items())
     spoken = f' role="img" aria-label={quoteattr(label)}' if label else ""
     return f'<g class="{classes}"{marks}{spoken}>{"".join(content)}</g>'
 
 
 class Inkwell:
-    """Writes text, and remembers the glyphs that it used. prefix: of every id, so that pictures can share a page."""
+    """Writes text and collects the glyphs that it uses. prefix: begins every id, so that pictures can share a page."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self._used: dict[str, Glyph] = {}
 
     def text(self, text: str, style: Style, place: Point, anchor: str = "middle", fill: str = "ink") -> str:
-        """One line; `place` is on its baseline, at its start, middle or end."""
+        """One line of text. `place` is a point on its baseline: the start, middle or end of the line (`anchor`)."""
         x = place[0] - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * lettering.width(text, style)
         at, uses = 0.0, []
         for letter in text:
@@ -101,17 +102,17 @@ class Inkwell:
         )
 
     def centered(self, text: str, style: Style, center: Point, fill: str = "ink") -> str:
-        """One line about a point."""
+        """One line of text, centered at a point."""
         return self.text(text, style, (center[0], center[1] + lettering.capital_height(style) / 2), fill=fill)
 
     @property
     def glyphs(self) -> str:
-        """The outlines of every letter that was used, in a fixed order."""
+        """The outlines of all used glyphs, sorted by key."""
         return "".join(f'<path id="{self.prefix}{key}" d="{self._used[key].path}"/>' for key in sorted(self._used))
 
     @property
     def patterns(self) -> str:
-        """Hatching for gray boxes, stipple for noise."""
+        """The SVG patterns: hatching for gray boxes, dots for noise."""
         hatch = path("M-1 7L7 -1M-1 1L1 -1M5 7L7 5", attributes("none", "hatch", 1.2))
         dots = circle((1.5, 1.5), 0.9, attributes("hatch")) + circle((4.5, 4.5), 0.9, attributes("hatch"))
         kind = 'patternUnits="userSpaceOnUse" width="6" height="6"'
@@ -121,5 +122,5 @@ class Inkwell:
         )
 
     def pattern(self, name: str) -> str:
-        """The fill that a pattern is."""
+        """The fill value for a pattern, "hatch" or "dots"."""
         return f"url(#{self.prefix}{name})"

@@ -1,5 +1,5 @@
-"""Where everything is put: Graphviz's layered layout, run as WebAssembly, so that no binary is needed and every machine
-computes the same bits. It is asked once for Q and once for R, and told the true size of every mark and label."""
+"""Compute the layout with Graphviz. Graphviz runs as WebAssembly, so no binary is needed and every machine gets the
+same result. It is called once for Q and once for R, with the true size of every mark and label."""
 
 import atexit
 import functools
@@ -21,25 +21,25 @@ except ImportError as error:
 
 INCH = 72.0
 LETTER, LEADING = 4.8, 9.6
-"""What a letter of Courier at 8 points takes in Graphviz's own tables: labels are reserved in such letters."""
+"""Width and line height of Courier at 8 points in Graphviz. Space for labels is reserved with such letters."""
 
 ASIDE = 11.0
-"""What is reserved beside a label, so that it keeps off its arrow."""
+"""Extra width reserved for a label, so that it does not touch its arrow."""
 
 ABOVE = 3.0
-"""Likewise below one, where arrows are level."""
+"""Extra height reserved for a label where arrows are horizontal."""
 
 LINE_BREAK = r"\n"
 HEAD = 8.0
-"""How far a level arrow's line stops before its point."""
+"""Distance from the end of an arrow's line to the tip of its head."""
 
 CLIPS = {Kind.MINUS: "circle", Kind.SUM: "circle", Kind.SEED: "invtriangle", Kind.PLAYER: "ellipse"}
-"""The outlines at which Graphviz lets an arrow end; a box for the others."""
+"""Shapes on whose outlines Graphviz ends arrows; a box for all other kinds."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A side with places: marks and labels by id as boxes, arrows as curves, frames, and the size of the paper."""
+    """A side with its layout: boxes of marks and labels, curves of arrows, all by id; boxes of frames; the page."""
 
     side: Side
     marks: Mapping[str, Box]
@@ -51,9 +51,9 @@ class Placed:
 
 @functools.lru_cache(maxsize=256)
 def place(side: Side, sideways: bool = False) -> Placed:
-    """The places of everything on one side, from (0, 0) to the right and downwards.
+    """Compute the layout of one side, with the origin at the upper left.
 
-    Q is read upwards and R downwards; sideways, Q to the right and R back to the left.
+    Q is read upwards and R downwards; if `sideways`, Q is read to the right and R to the left.
     """
     plan = Plan.of(side, sideways)
     answer = _graphviz().render(plan.question, format="json")
@@ -81,17 +81,17 @@ def place(side: Side, sideways: bool = False) -> Placed:
 
 @functools.cache
 def _graphviz() -> WasmtimeBackend:
-    """Compiled once in a process, and let go of before the interpreter is half gone."""
+    """The Graphviz backend, compiled once per process and released before the interpreter shuts down."""
     atexit.register(_graphviz.cache_clear)
     return WasmtimeBackend()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A side as Graphviz is asked for it. A mark that stands beside another makes one node of two fields with it.
+    """A side as a Graphviz graph. A mark and the mark beside it become one node with two fields.
 
-    nodes: the node of each mark, or the field of one. pairs: anchor -> the mark beside it. gaps: anchor -> the space
-    between the two; rooms: anchor -> the size of the label that stands there.
+    nodes: the node, or field of a node, of each mark. pairs: from a mark (the anchor) to the mark beside it.
+    gaps: anchor -> the space between the two. rooms: anchor -> the size of the label between them.
     """
 
     side: Side
@@ -103,7 +103,7 @@ class Plan:
 
     @classmethod
     def of(cls, side: Side, sideways: bool) -> "Plan":
-        """The plan of a side; nodes get names that no user chose."""
+        """Make the plan of a side. Nodes get generated names, never a user's."""
         pairs = {mark.beside: mark.id for mark in side.marks if mark.beside}
         between = {arrow.id: arrow for arrow in side.arrows if _within(arrow, pairs)}
         gaps, rooms = dict.fromkeys(pairs, 22.0 if sideways else 30.0), dict.fromkeys(pairs, (0.0, 0.0))
@@ -120,7 +120,7 @@ class Plan:
 
     @property
     def question(self) -> str:
-        """The graph in Graphviz's language."""
+        """The graph in the DOT language."""
         lines = [
             "digraph {",
             f"graph [rankdir={self._direction}, nodesep={0.22 if self.sideways else 0.36}, ranksep=0.28]",
@@ -129,10 +129,10 @@ class Plan:
         ]
         free = [mark for mark in self.side.marks if not mark.beside]
         lines += [self._node(mark) for mark in free if not mark.frame]
-        top = "b" if self._direction == "BT" else "t"  # of the graph as Graphviz has it before it is turned
+        top = "b" if self._direction == "BT" else "t"  # in Graphviz's orientation before rotation
         for number, (frame, _) in enumerate(self.side.frames):
             inside = [self._node(mark) for mark in free if mark.frame == frame]
-            # The label reserves the row in which the frame's title will stand.
+            # The label reserves space for the frame's title.
             lines += [f'subgraph cluster{number} {{ margin=14; label="x"; fontsize=12; labelloc={top};', *inside, "}"]
         arrows = enumerate(self.side.arrows)
         return "\n".join(
@@ -148,7 +148,7 @@ class Plan:
         beside = self.side.by_id[self.pairs[mark.id]]
         outer, tall = size_of(beside)
         if self.sideways:
-            width = max(width, 2 * (self.rooms[mark.id][0] + ASIDE))  # the label stands at the right of the middle
+            width = max(width, 2 * (self.rooms[mark.id][0] + ASIDE))  # the label is to the right of the middle
             own, other = _rows(height, width), _rows(tall + self.gaps[mark.id], outer)
             return f'{name} [shape=record, fixedsize=false, width=0.1, height=0.1, label="<p>{other}|<o>{own}"]'
         own, other = f"<o>{_letters(width)}", f"<p>{_letters(outer + self.gaps[mark.id])}"
@@ -174,13 +174,13 @@ class Plan:
         return f"{self.nodes[arrow.source]} -> {self.nodes[arrow.target]} [{', '.join(options)}]"
 
     def box(self, mark: Mark, found: Mapping[str, Any], top: float) -> Box:
-        """The box of a mark, of what Graphviz answered about its node."""
+        """The box of a mark, from Graphviz's answer for its node."""
         width, height = size_of(mark)
         if "rects" not in found:
             return Box.around(_point(found["pos"], top), width, height)
         first = mark.beside if self.side.upward or self.sideways else not mark.beside
         left, low, right, high = map(float, found["rects"].split()[0 if first else 1].split(","))
-        if self.sideways:  # one at each end of a column, both as wide as it
+        if self.sideways:  # one mark at each end of a column, both as wide as the column
             wide = width if mark.beside and self.side.letter == "R" else right - left
             center = (left + right) / 2, top - high + height / 2 if mark.beside else top - low - height / 2
             return Box.around(center, wide, height)
@@ -193,12 +193,12 @@ def _within(arrow: Arrow, pairs: Mapping[str, str]) -> bool:
 
 
 def _rows(height: float, width: float) -> str:
-    """Rows of letters that make a field this high and wide: Graphviz adds a margin of 8 points above and below."""
+    """Rows of letters that give a record field this height and width. Graphviz adds 8 points to the height."""
     return LINE_BREAK.join([_letters(width)] * ceil((height - 8) / LEADING))
 
 
 def _letters(width: float) -> str:
-    """Letters that make a field of a record this wide: Graphviz adds a margin of 16 points."""
+    """Letters that give a record field this width. Graphviz adds 16 points."""
     return "m" * ceil((width - 16) / LETTER)
 
 
@@ -208,7 +208,7 @@ def _point(text: str, top: float) -> Point:
 
 
 def _between(source: Box, target: Box) -> Curve:
-    """The straight arrow between two marks that stand beside, or above, each other."""
+    """The straight arrow between two marks that are side by side, or one above the other."""
     (x, y), (u, v) = source.center, target.center
     if abs(u - x) > abs(v - y):
         begin, end = ((source.right, y), (target.x, y)) if x < u else ((source.x, y), (target.right, y))
@@ -221,7 +221,7 @@ def _between(source: Box, target: Box) -> Curve:
 
 
 def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Box]:
-    """Above a level arrow; at the right of an upright one."""
+    """The box of a straight arrow's label: above a horizontal arrow, to the right of a vertical one."""
     width, height = label_size(arrow, level=not sideways)
     if not width:
         return {}
@@ -235,7 +235,7 @@ def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Box]
 
 
 def _curve(text: str, top: float) -> Curve:
-    """Graphviz writes "e,x,y" for the arrow's end, then the spline's points."""
+    """Parse a curve. Graphviz writes "e,x,y" for the arrow's end, then the points of the spline."""
     parts = text.split()
     ends = [_point(part[2:], top) for part in parts if part.startswith("e,")]
     points = tuple(_point(part, top) for part in parts if part[0] not in "es")
@@ -243,7 +243,7 @@ def _curve(text: str, top: float) -> Curve:
 
 
 def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Box:
-    """The label's own box inside the reserved one, off the arrow that passes at its side."""
+    """The box of a label inside the space reserved for it, away from the arrow."""
     width, height = label_size(arrow)
     x, y = _point(text, top)
     if sideways:
@@ -254,7 +254,7 @@ def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Box:
 
 
 def _frame(frame: str, text: str, top: float, side: Side, marks: Mapping[str, Box], labels: Mapping[str, Box]) -> Box:
-    """Graphviz's own frame, and what of its labels looks out of it."""
+    """The box of a frame: Graphviz's box, enlarged to contain the labels and side marks of the frame."""
     left, low, right, high = map(float, text.split(","))
     inside = {mark.id for mark in side.marks if mark.frame == frame}
     own = [labels[each.id] for each in side.arrows if each.id in labels and {each.source, each.target} <= inside]

@@ -1,4 +1,4 @@
-"""The key to the graphical language: every mark and every line, each with what it stands for."""
+"""The legend of the graphical language: every mark and every line with its meaning."""
 
 from collections.abc import Mapping
 
@@ -59,7 +59,7 @@ ROWS = 12
 
 
 def legend() -> str:
-    """The key as SVG."""
+    """The legend as SVG."""
     well = Inkwell("key")
     entries = [_entry(number, what, text, well) for number, (what, text) in enumerate(MEANINGS.items())]
     width, height = 2 * COLUMN + MARGIN, TOP + ROWS * ROW + MARGIN / 2

@@ -1,4 +1,4 @@
-"""Letters as outlines with known widths: the same picture with any fonts installed, or with none."""
+"""Letters as outlines with known widths, so that pictures do not depend on installed fonts."""
 
 import functools
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ except ImportError as error:
 
 
 class Face(Enum):
-    """The faces in use, of those that come with Matplotlib, each with a letter that names its glyphs."""
+    """The fonts in use, from Matplotlib's files. Each has a letter that begins the keys of its glyphs."""
 
     PLAIN = ("DejaVuSans.ttf", "p")
     BOLD = ("DejaVuSans-Bold.ttf", "b")
@@ -28,14 +28,14 @@ class Face(Enum):
 
 @dataclass(frozen=True)
 class Style:
-    """A face in a size, in points."""
+    """A font face and its size in points."""
 
     face: Face
     size: float
 
     @property
     def height(self) -> float:
-        """What a line takes."""
+        """The height of a line of text."""
         return 1.2 * self.size
 
 
@@ -51,12 +51,15 @@ NOTE = Style(Face.PLAIN, 10)
 
 
 EM = 1000
-"""Units in which every outline is given, whatever its font counts in."""
+"""Font units per em of all outlines; those of the font are rescaled to it."""
 
 
 @dataclass(frozen=True)
 class Glyph:
-    """One outline, y downwards. key: unique among all faces; advance: to the next letter; both in units of `EM`."""
+    """The outline of a letter. key: unique among all faces. advance: distance to the next letter.
+
+    advance and path are in units of 1 / `EM`, with y downwards.
+    """
 
     key: str
     advance: float
@@ -64,18 +67,18 @@ class Glyph:
 
 
 def width(text: str, style: Style) -> float:
-    """How wide the text is, in points, by the font's own metrics."""
+    """The width of the text in points, from the font's metrics."""
     return sum(glyph(style.face, letter).advance for letter in text) * style.size / EM
 
 
 def capital_height(style: Style) -> float:
-    """The height of a capital letter, in points: what centers a line in its box."""
+    """The height of a capital letter in points, used to center a line vertically."""
     return _capital(style.face) * style.size
 
 
 @functools.cache
 def glyph(face: Face, letter: str) -> Glyph:
-    """The outline of a letter: the plain face's where this one lacks it, and its sign for a missing letter at last."""
+    """The outline of a letter. If the face lacks it, the plain face is used, and then its glyph for missing letters."""
     font = _font(face)
     name = (font.getBestCmap() or {}).get(ord(letter))
     if name is None and face is not Face.PLAIN:

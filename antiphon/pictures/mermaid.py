@@ -1,4 +1,4 @@
-"""A picture as Mermaid, for pages that draw it themselves: Markdown on a code host, notebooks."""
+"""A picture as a Mermaid flowchart, which code hosts and notebooks can render in Markdown."""
 
 import json
 import re
@@ -36,7 +36,7 @@ CLASSES = (
 
 
 def mermaid_of(picture: Picture) -> str:
-    """A flowchart with two parts, Q and R."""
+    """The picture as a flowchart with two subgraphs, Q and R."""
     lines = ["---", f"title: {_scalar(picture.title)}", "---", "flowchart LR"]
     for side in picture.sides:
         names = {mark.id: f"{side.letter}{number}" for number, mark in enumerate(side.marks)}
@@ -45,7 +45,7 @@ def mermaid_of(picture: Picture) -> str:
         lines += [f"    {_node(mark, names[mark.id])}" for mark in side.marks]
         lines += [f"    {_link(arrow, names[arrow.source], names[arrow.target])}" for arrow in side.arrows]
         lines.append("  end")
-    lines.append("  Q ~~~ R")  # unseen: it keeps Q on the left
+    lines.append("  Q ~~~ R")  # an invisible link that keeps Q on the left
     return "\n".join([*lines, *(f"  {each}" for each in CLASSES)]) + "\n"
 
 
@@ -64,11 +64,11 @@ def _link(arrow: Arrow, source: str, target: str) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Of the front matter, which is YAML; in quotes where it would not be read as this text."""
+    """The text as a YAML scalar, quoted if needed: Mermaid's front matter is YAML."""
     return _plain(text) if _WORDS.fullmatch(text) else json.dumps(_plain(text), ensure_ascii=False)
 
 
 def _plain(text: str) -> str:
-    """Characters that mean something to Mermaid, as entities of its own."""
+    """The text, with Mermaid's special characters as entities."""
     codes = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", ";": "#59;", "*": "#42;", "`": "#96;", "&": "#amp;"}
     return "".join(codes.get(letter, letter) for letter in text)

@@ -1,4 +1,4 @@
-"""From a grammar to its picture."""
+"""Make the picture of a grammar."""
 
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.derived import Derived
@@ -9,7 +9,7 @@ from antiphon.pictures.symbols import clipped
 
 
 def picture_of(grammar: Grammar | Derived) -> Picture:
-    """Q and R as marks and arrows, the same for equal grammars in every process."""
+    """Q and R as marks and arrows. Equal grammars give equal pictures in every process."""
     subtitles = (clipped(f"{grammar.objective!r}", 90), f"guarantee: {grammar.guarantee!r}")
     sides = query_side(grammar.query), response_side(grammar)
     return Picture(grammar.name, subtitles, *sides)

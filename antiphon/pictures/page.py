@@ -1,4 +1,4 @@
-"""A picture as one HTML file: who hears what lights up, and a round plays step by step. It needs no network."""
+"""A picture as one HTML file that plays a round step by step and highlights the active parts. It works offline."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from antiphon.pictures.svg import svg_of
 
 
 def page_of(grammar: Grammar, picture: Picture, rows: Sequence[Row] = ()) -> str:
-    """The page. rows: of its table; counts of the graphs where none are given."""
+    """The HTML page of a picture. rows: the table of the page; if empty, the counts of the graphs."""
     story = story_of(grammar, picture)
     title = escape(picture.title)
     return "\n".join(
@@ -61,7 +61,7 @@ def _table(rows: Sequence[Row]) -> str:
 
 
 def _data(story: Story) -> str:
-    # Inside a script element "</script" ends it, and "<!--<script" keeps it open: without "<" there is neither.
+    # "</script" would end the script element and "<!--<script" would keep it open, so every "<" is escaped.
     return json.dumps(asdict(story), separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 

@@ -1,4 +1,4 @@
-"""A picture as a value: what is drawn, before anybody knows where. Every output is made of it."""
+"""A picture as a value, without positions. Every output format is made from it."""
 
 import functools
 import hashlib
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What a mark stands for. Each has a shape of its own, which needs no colour (docs/pictures.md)."""
+    """The meaning of a mark. Each kind has its own shape, so that colour is not needed (docs/pictures.md)."""
 
     PLAYER = "player"
     CLONE = "clone"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 class Line(StrEnum):
-    """What an arrow carries, and so how it is drawn."""
+    """The content of an arrow, which determines its line style."""
 
     ZEROTH = "zeroth order"
     FIRST = "first order"
@@ -39,7 +39,7 @@ class Line(StrEnum):
 
 
 class Change(StrEnum):
-    """What became of a mark or an arrow, against another grammar."""
+    """The difference of a mark or an arrow from another grammar."""
 
     SAME = "same"
     ADDED = "added"
@@ -49,12 +49,12 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Mark:
-    """One thing in a picture.
+    """One item in a picture.
 
-    id: unique in the picture, the same for the same thing of two grammars. lines: the first is its name. sign: what
-    stands inside a mark that is a sign. beside: the mark whose row it shares. frame: of the pass that it plays in.
-    what: everything else that two equal marks share. tip: one sentence. owner: the player or clone that it is, or
-    that is asked here. asks: the mark of Q that a mark of R asks for its derivative or its value.
+    id: unique in the picture; corresponding items of two grammars have the same id. lines: the text, name first.
+    sign: the symbol inside a mark that has one. beside: id of the mark in whose row it stands. frame: id of its pass.
+    what: further content that must be equal in equal marks. tip: a sentence that describes the mark. owner: the player,
+    clone, oracle or loss of the mark. asks: for a mark of R, the mark of Q whose value or derivative it uses.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Arrow:
-    """From one mark to another. symbol, shape: of what travels; both empty where nothing is said."""
+    """An arrow from one mark to another. symbol, shape: of the value it carries; empty for no label."""
 
     id: str
     source: str
@@ -85,7 +85,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Side:
-    """Q or R. upward: which way it is read. frames: the passes, by id, with what is said of each."""
+    """One graph of a picture, Q or R. upward: whether it is read upwards. frames: id and title of each pass."""
 
     letter: str
     title: str
@@ -96,15 +96,15 @@ class Side:
 
     @functools.cached_property
     def by_id(self) -> Mapping[str, Mark]:
-        """Every mark by its id."""
+        """All marks by id."""
         return {mark.id: mark for mark in self.marks}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A grammar as marks and arrows. title: its name; subtitles: lines under it.
+    """A grammar as marks and arrows. title: the grammar's name. subtitles: the lines under the title.
 
-    against: the name of the other grammar, where it shows what differs.
+    against: the name of the other grammar if the picture shows differences; otherwise empty.
     """
 
     title: str
@@ -115,7 +115,7 @@ class Picture:
 
     @functools.cached_property
     def digest(self) -> str:
-        """Of all that is drawn: ids on a page that several pictures share begin with it."""
+        """A hash of the drawn content. Ids in the SVG begin with it, so that several pictures can share a page."""
         marks = [(mark.id, mark.kind, mark.lines, mark.sign, mark.change) for side in self.sides for mark in side.marks]
         arrows = [(each.id, each.line, each.symbol, each.shape, each.change) for s in self.sides for each in s.arrows]
         return hashlib.sha256(repr((self.title, self.subtitles, marks, arrows)).encode()).hexdigest()
@@ -127,18 +127,18 @@ class Picture:
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of marks that it shows, in the order of their declaration."""
+        """The kinds of marks in the picture, in the order of `Kind`; without cuts, which the arrows show."""
         shown = {mark.kind for side in self.sides for mark in side.marks}
-        return tuple(kind for kind in Kind if kind in shown and kind is not Kind.CUT)  # its arrow says it
+        return tuple(kind for kind in Kind if kind in shown and kind is not Kind.CUT)  # its arrow shows it
 
     @property
     def lines(self) -> tuple[Line, ...]:
-        """The kinds of arrows that it shows, likewise."""
+        """The kinds of arrows in the picture, in the order of `Line`."""
         shown = {arrow.line for side in self.sides for arrow in side.arrows}
         return tuple(line for line in Line if line in shown)
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What differs, if it was drawn against another."""
+        """The kinds of differences in the picture; empty without another grammar."""
         found = {item.change for side in self.sides for item in (*side.marks, *side.arrows)}
         return tuple(change for change in Change if change in found and change is not Change.SAME)

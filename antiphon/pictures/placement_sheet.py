@@ -1,4 +1,4 @@
-"""A placement as a picture: workers as boxes, in the frames of their machines; arrows with the bytes that travel."""
+"""A placement as a picture: workers as boxes, machines as frames, and arrows with the bytes that workers send."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -17,17 +17,17 @@ from antiphon.pictures.strokes import label, stroke
 
 MARGIN, TOP = 28.0, 70.0
 DECK = 4.0
-"""How far each further replica looks out from behind the one before it."""
+"""Offset in points between the boxes of successive replicas."""
 SHOWN = 3
-"""Replicas that are drawn; how many there are stands in the name."""
+"""Maximum number of replicas drawn. The worker's name states their true number."""
 LETTERS = 34
-"""After so many letters a list goes on in the next line."""
+"""Maximum line length of a list, in letters."""
 LINES = {Carries.VALUES: Line.ZEROTH, Carries.DERIVATIVES: Line.FIRST, Carries.PARAMETERS: Line.PARAMETERS}
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Everything with its place; the drawing stands at (x, y)."""
+    """The finished layout of a page. (x, y): the position of the drawing. key: the entries of the legend."""
 
     summary: PlacementSummary
     placed: Placed
@@ -39,7 +39,7 @@ class Sheet:
 
 
 def sheet_of(summary: PlacementSummary) -> Sheet:
-    """The sheet: a title, the drawing, a key."""
+    """Lay out a page: a title, the drawing, and a legend."""
     placed = place(_side(summary), sideways=True)
     notes = [lettering.width(note, NOTE) for note in summary.notes]
     x, y = MARGIN, MARGIN + TOP
@@ -51,7 +51,7 @@ def sheet_of(summary: PlacementSummary) -> Sheet:
 
 
 def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
-    """Every worker with all its replicas, every label and every sign of the key: no two of them may meet."""
+    """The boxes of all workers with their replicas, of labels and of legend entries. A test checks for overlaps."""
     seats = {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [(name, _deck(seats[name], box)[-1]) for name, box in sheet.placed.marks.items()]
     found += [(f"label of {name}", box) for name, box in sheet.placed.labels.items()]
@@ -60,7 +60,7 @@ def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
 
 
 def svg_of(summary: PlacementSummary) -> str:
-    """As SVG: one file, no fonts; equal placements give equal bytes."""
+    """The placement as one SVG file without fonts. Equal placements give equal bytes."""
     sheet = sheet_of(summary)
     well = Inkwell("s" + hashlib.sha256(repr(summary).encode()).hexdigest()[:5])
     heading = [well.text(summary.title, TITLE, (MARGIN, MARGIN + 19), "start")]
@@ -100,15 +100,18 @@ def _arrow(number: int, stream: Stream) -> Arrow:
 
 
 def _returns(stream: Stream, summary: PlacementSummary) -> bool:
-    """Whether it goes to somebody who stands further to the left. Graphviz is told the other direction, so that there
-    are no circles: it lays the two ways of a circle onto each other where frames are about."""
+    """Whether the stream goes to a worker that is further left.
+
+    Graphviz gets such arrows reversed, so that the graph has no cycles: inside frames it would draw the two arrows of
+    a cycle on top of each other.
+    """
     told = {each.target for each in summary.streams}
     order = sorted((seat.workers[0] for seat in summary.seats), key=lambda name: name in told)
     return order.index(stream.target) < order.index(stream.source)
 
 
 def _turned(curve: Curve) -> Curve:
-    """The same curve from its end to its beginning, with room for the arrow's point there."""
+    """The curve in the opposite direction, shortened to leave room for the arrowhead."""
     *front, a, b, c, d = (curve.end, *reversed(curve.points[:-1]))
     rest = min(HEAD / max(hypot(d[0] - a[0], d[1] - a[1]), HEAD), 0.5)
 
@@ -162,7 +165,7 @@ def _drawing(sheet: Sheet, well: Inkwell) -> str:
 
 
 def _deck(seat: Seat, box: Box) -> list[Box]:
-    """The outlines of all that is shown of a worker's replicas, the foremost first, and what holds them all."""
+    """The boxes of a worker's drawn replicas, front first, and then the box around all of them."""
     cards = [
         Box(box.x + DECK * card, box.y - DECK * card, box.width - 2 * DECK * card, box.height)
         for card in range(min(len(seat.workers), SHOWN))
@@ -171,7 +174,7 @@ def _deck(seat: Seat, box: Box) -> list[Box]:
 
 
 def _worker(mark: Mark, seat: Seat, box: Box, well: Inkwell) -> list[str]:
-    """Replicas are a deck of cards; a worker of agents alone is dashed."""
+    """Draw a worker. Replicas look like a stack of cards; a worker that hosts only agents is dashed."""
     *cards, _ = _deck(seat, box)
     paint = attributes("paper", "ink", 1.4, "4 3") if not seat.hosts else attributes("player", "ink", 1.4)
     found = [rectangle(card, 5, paint) for card in reversed(cards)]

@@ -1,4 +1,4 @@
-"""Q as marks and arrows: who plays which parameters into which operator, and what each value is."""
+"""The Query graph Q as marks and arrows: players, operators, oracles, losses, and the values between them."""
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box
@@ -10,7 +10,7 @@ from antiphon.pictures.symbols import clipped, shape_of, value_symbol
 
 
 def query_side(query: QueryGraph) -> Side:
-    """The left side, read upwards. A player stands beside the operator that it plays first."""
+    """The left side of a picture, read upwards. A player stands beside its first operator."""
     first = {node.owner: node.name for node in reversed(query.nodes)}
     framed = {each.name: f"frame {each.name}" for each in query.passes} if len(query.passes) > 1 else {}
     marks = [_node_mark(query, node, framed) for node in query.nodes]
@@ -29,12 +29,12 @@ def node_id(name: str) -> str:
 
 
 def owner_id(name: str) -> str:
-    """The id of a player or a clone in Q, apart from its operators."""
+    """The id of a player or a clone in Q. Its operators have other ids."""
     return f"Q plays {name}"
 
 
 def frame_title(query_pass: QueryPass) -> str:
-    """What is said of a pass.
+    """The title of a pass.
 
     >>> from antiphon.grammars.cadence import Cadence
     >>> frame_title(QueryPass("act", Cadence(8))), frame_title(QueryPass("learn", Cadence(1, 100)))
@@ -76,7 +76,7 @@ def _kind_of(query: QueryGraph, node: Node) -> Drawn:
 
 
 def _operator(query: QueryGraph, node: Node) -> Factory | None:
-    """What is computed at a node, whoever plays into it; None for an oracle's question."""
+    """The operator of a node, also of a player's or a clone's; None for an oracle's question."""
     if node.kind not in (Kind.PLAYER, Kind.CLONE):
         return node.operator
     players = {clone.name: clone.player for clone in query.clones}
@@ -84,7 +84,7 @@ def _operator(query: QueryGraph, node: Node) -> Factory | None:
 
 
 def _made_by(factory: Factory) -> str:
-    """A factory without its module: `Linear(4, 2)`."""
+    """A factory as text without its module, such as `Linear(4, 2)`."""
     module, _, call = repr(factory).partition(":")
     return call if call and "(" not in module else repr(factory)
 

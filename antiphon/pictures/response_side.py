@@ -1,4 +1,4 @@
-"""R as marks and arrows: who is told what; and where the chain rule would have told something that R does not."""
+"""The Response graph R as marks and arrows, with cuts: gradients that the chain rule would send and R does not."""
 
 from collections.abc import Callable, Mapping
 
@@ -16,7 +16,7 @@ from antiphon.pictures.symbols import clipped, message_symbols, number, shape_of
 
 
 def response_side(grammar: Grammar | Derived) -> Side:
-    """The right side, read downwards. A message that several hear goes through a broadcast; a cut is a mark too."""
+    """The right side of a picture, read downwards. A message with several receivers passes a broadcast mark."""
     reader = _Reader(grammar)
     for node in grammar.response.nodes:
         reader.add(node)
@@ -30,7 +30,7 @@ def response_id(name: str) -> str:
 
 
 def chain_rule_of(grammar: Grammar | Derived) -> ResponseGraph | None:
-    """What the chain rule alone would tell; None where a black box stands in its way."""
+    """The R of the chain rule for this Q; None if it needs a gradient of a black box."""
     try:
         return chain_rule(grammar.query, grammar.objective)
     except BlackBoxError:
@@ -38,7 +38,7 @@ def chain_rule_of(grammar: Grammar | Derived) -> ResponseGraph | None:
 
 
 class _Reader:
-    """One walk through R, in its order."""
+    """Collects the marks and arrows of R, node by node, in R's order."""
 
     def __init__(self, grammar: Grammar | Derived) -> None:
         self.grammar, self.types = grammar, grammar.message_types
@@ -48,7 +48,7 @@ class _Reader:
         self.hearers = _hearers(grammar.response)
 
     def add(self, node: ResponseNode) -> None:
-        """Its mark, the arrows into it, and a broadcast behind it if several hear what it tells."""
+        """Add a node's mark, its incoming arrows, and a broadcast after it if its message has several receivers."""
         self.marks.append(_mark(self.grammar, node))
         for place, port in enumerate(node.inputs):
             source = broadcast_id(port) if self._is_broadcast(port) else response_id(port.node)
@@ -61,7 +61,7 @@ class _Reader:
                 self._arrow(response_id(node.name), port, broadcast_id(port), 0)
 
     def add_cuts(self, ruled: ResponseGraph | None) -> None:
-        """An arrow, or the stump of one, for every gradient that the chain rule would have told upstream from here."""
+        """Add a cut arrow for every gradient that the chain rule sends and R does not."""
         products = {node.of: node for node in self.grammar.response.nodes if isinstance(node, Product)}
         for node in ruled.nodes if ruled else ():
             if isinstance(node, Product) and node.of in products:
@@ -95,7 +95,7 @@ class _Reader:
 
 
 def broadcast_id(port: Port) -> str:
-    """The id of the mark behind a message that several hear."""
+    """The id of the broadcast mark of a message with several receivers."""
     return f"R broadcast {port.node} {port.index}"
 
 

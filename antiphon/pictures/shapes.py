@@ -1,4 +1,4 @@
-"""The shape of each kind of mark. Shape, outline, hatching and dashes tell them apart; colour only helps."""
+"""The shape of each kind of mark. Kinds differ in shape, outline, hatching or dashes, not only in colour."""
 
 from collections.abc import Callable, Mapping
 from math import pi, sin
@@ -11,7 +11,7 @@ from antiphon.pictures.sizes import DISC, MAT, lines_of, sign_of
 
 
 def shape(mark: Mark, box: Box, well: Inkwell) -> list[str]:
-    """A mark with its lettering, as SVG fragments."""
+    """A mark with its text, as SVG fragments."""
     return [
         *_change(mark, box, well),
         *outline(mark.kind, box, well),
@@ -20,7 +20,7 @@ def shape(mark: Mark, box: Box, well: Inkwell) -> list[str]:
 
 
 def outline(kind: Kind, box: Box, well: Inkwell) -> list[str]:
-    """The bare shape of a kind in a box."""
+    """The shape of a kind in a box, without text."""
     return _OUTLINES[kind](box, well)
 
 
@@ -56,7 +56,7 @@ def _soft(mark: Mark) -> str:
 
 
 def _change(mark: Mark, box: Box, well: Inkwell) -> list[str]:
-    """Behind a mark that another grammar does not have, or has differently: a mat, with a sign at its corner."""
+    """The background of a mark that differs from another grammar, with a sign at its corner."""
     if mark.change is Change.SAME:
         return []
     sign = {Change.ADDED: "+", Change.REMOVED: "×", Change.OTHER: "≠"}[mark.change]
@@ -90,7 +90,7 @@ def _gray(box: Box, well: Inkwell) -> list[str]:
 
 
 def _noise(box: Box, well: Inkwell) -> list[str]:
-    """Wavy above and below, stippled."""
+    """A dotted shape with wavy upper and lower edges."""
     steps = [index / 24 for index in range(25)]
     wave = [(box.x + box.width * t, 2.2 * sin(6 * pi * t)) for t in steps]
     upper = [(x, box.y + 3.5 + dy) for x, dy in wave]

@@ -1,4 +1,4 @@
-"""The whole sheet: a title, Q on the left, R on the right, and a key to the signs below."""
+"""The layout of a page: a title, Q on the left, R on the right, and a legend below."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from antiphon.pictures.picture import Change, Kind, Line, Picture
 
 MARGIN, GAP, HEAD, ROW = 28.0, 64.0, 92.0, 26.0
 WIDE = 1.8
-"""How much wider than high a sheet may be before it is tried sideways."""
+"""Ratio of width to height from which the sideways layout is tried too."""
 SAMPLE = 34.0
-"""The width of a sample in the key."""
+"""The width of a sample in the legend, in points."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One sign of the key, what it says, and where it stands."""
+    """One entry of the legend: the sign, its text, and its box."""
 
     what: Kind | Line | Change
     text: str
@@ -26,7 +26,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Everything with its place. sides: each with the offset at which it stands."""
+    """The finished layout of a page. sides: Q and R, each with its x and y offset. key: the legend."""
 
     picture: Picture
     sides: tuple[tuple[Placed, float, float], ...]
@@ -36,7 +36,7 @@ class Sheet:
 
 
 def sheet_of(picture: Picture) -> Sheet:
-    """The sheet of a picture: upright, or sideways where it would be a strip."""
+    """Lay out a picture: upright, or sideways if the upright page would be much wider than high."""
     upright = _sheet(picture, sideways=False)
     if upright.width < WIDE * upright.height:
         return upright
@@ -44,7 +44,8 @@ def sheet_of(picture: Picture) -> Sheet:
 
 
 def _sheet(picture: Picture, sideways: bool) -> Sheet:
-    """The two sides face each other, or stand about one height; the key wraps to their width."""
+    """Lay out a page. Upright, the loss in Q and its product in R are level if possible; otherwise the sides are
+    centered vertically. The legend wraps to the page's width."""
     left, right = (place(side, sideways) for side in picture.sides)
     title = lettering.width(picture.title, TITLE)
     notes = max((lettering.width(each, NOTE) for each in picture.subtitles), default=0.0)
@@ -64,7 +65,7 @@ def _sheet(picture: Picture, sideways: bool) -> Sheet:
 
 
 def _facing(left: Placed, right: Placed) -> float:
-    """How far R stands below Q so that a loss and its product face each other; 0 where that would waste much paper."""
+    """How far R is below Q when a loss and its product are level; 0 if that would make the page much higher."""
     products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is Kind.PRODUCT}
     for mark in left.side.marks:
         if mark.kind is Kind.LOSS and mark.id in products:
@@ -75,7 +76,7 @@ def _facing(left: Placed, right: Placed) -> float:
 
 
 def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
-    """Every mark and every label of the sheet as a box: no two of them may meet."""
+    """The boxes of all marks, labels and legend entries. A test checks that no two overlap."""
     found: list[tuple[str, Box]] = []
     for placed, dx, dy in sheet.sides:
         found += [(name, box.moved(dx, dy)) for name, box in placed.marks.items()]

@@ -1,4 +1,4 @@
-"""How large each mark is, and where its lettering stands: measured, before anything is placed."""
+"""The size and the text lines of each mark and label, computed before the layout."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ SIGNS = {
     Kind.BROADCAST: (64.0, 12.0),
     Kind.CUT: (30.0, 14.0),
 }
-"""Marks of a fixed size."""
+"""Width and height of marks with a fixed size, in points."""
 
 MARGINS = {
     Kind.PLAYER: (15.0, 7.0),
@@ -24,49 +24,49 @@ MARGINS = {
     Kind.PRODUCT: (10.0, 7.0),
     Kind.MAP: (16.0, 7.0),
 }
-"""Between the lettering of a mark and its outline, to the side and above; (12, 7) for the others."""
+"""Horizontal and vertical margin between a mark's text and its outline; (12, 7) for other kinds."""
 
 FACING = NAME.height + DETAIL.height + 14
-"""The height of a product: that of an operator with its details, so that the two stand in one row."""
+"""Minimum height of a product: that of an operator with details, so that the two fit in one row."""
 
 WORD = 5.0
-"""Between symbol and shape, where they stand side by side."""
+"""Space between symbol and shape in a one-line label."""
 
 MAT = 6.0
-"""The margin of the mat behind a mark that another grammar does not have."""
+"""Margin of the background of a mark that differs from another grammar."""
 
 DISC = 20.0
-"""The width that the sign of a product takes, before its name."""
+"""Width of the sign before the name of a product or a matrix."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of lettering and its style."""
+    """One line of text and its style."""
 
     text: str
     style: Style
 
     @property
     def width(self) -> float:
-        """Measured."""
+        """The width of the line in points."""
         return lettering.width(self.text, self.style)
 
 
 def lines_of(mark: Mark) -> tuple[Line, ...]:
-    """The lettering of a mark: its name, then details."""
+    """The text lines of a mark: its name, then details."""
     styles = [SYMBOL if mark.kind is Kind.TAP else NAME, *([DETAIL] * len(mark.lines))]
     return tuple(Line(text, style) for text, style in zip(mark.lines, styles, strict=False))
 
 
 def sign_of(mark: Mark) -> Line | None:
-    """The sign that stands inside a mark."""
+    """The sign inside a mark; None for marks without one, and for products, whose star is part of the shape."""
     if not mark.sign or mark.kind is Kind.PRODUCT:
         return None
     return Line(mark.sign, SIGN if mark.kind in (Kind.MINUS, Kind.SUM) else SMALL_SIGN)
 
 
 def size_of(mark: Mark) -> tuple[float, float]:
-    """Width and height, in points."""
+    """Width and height of a mark, in points."""
     if mark.kind in SIGNS:
         return SIGNS[mark.kind]
     lines = lines_of(mark)
@@ -80,13 +80,13 @@ def size_of(mark: Mark) -> tuple[float, float]:
 
 
 def label_of(arrow: Arrow) -> tuple[Line, ...]:
-    """The label of an arrow: its symbol above its shape."""
+    """The lines of an arrow's label: its symbol, then its shape; empty lines are left out."""
     found = (Line(arrow.symbol, SYMBOL), Line(arrow.shape, SHAPE))
     return tuple(line for line in found if line.text)
 
 
 def label_size(arrow: Arrow, level: bool = False) -> tuple[float, float]:
-    """Width and height of an arrow's label, (0, 0) without one; level: symbol and shape side by side."""
+    """Width and height of an arrow's label; (0, 0) without one. level: whether symbol and shape are side by side."""
     lines = label_of(arrow)
     widths, heights = [line.width for line in lines], [line.style.height for line in lines]
     if level and lines:

@@ -1,4 +1,4 @@
-"""One round as the steps of a schedule, each with the marks and arrows of the picture that it moves."""
+"""One round as the steps of a schedule, each with the marks and arrows of the picture that it highlights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +29,8 @@ from antiphon.transport.message import Phase
 
 @dataclass(frozen=True)
 class Scene:
-    """One step. workers: who acts, or who sends and who receives; lights: ids of marks and arrows."""
+    """One step. workers: the acting worker, or sender and receiver. travels: whether it is a message.
+    lights: ids of the marks and arrows to highlight."""
 
     phase: str
     text: str
@@ -40,14 +41,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Story:
-    """A round: everybody's name, and the steps in their total order."""
+    """A round: the names of all workers, and the steps in their total order."""
 
     workers: tuple[str, ...]
     scenes: tuple[Scene, ...]
 
 
 def story_of(grammar: Grammar, picture: Picture) -> Story:
-    """The round with a worker for each player, oracle and loss."""
+    """The story of a round with one worker for each player, oracle and loss."""
     placement = spread(grammar)
     schedule = compile_schedule(grammar, placement)
     stage = _Stage(grammar, placement, picture)
@@ -55,7 +56,7 @@ def story_of(grammar: Grammar, picture: Picture) -> Story:
 
 
 class _Stage:
-    """What is where in the picture."""
+    """Looks up the marks and arrows of a picture for each step."""
 
     def __init__(self, grammar: Grammar, placement: Placement, picture: Picture) -> None:
         self.worker_of = locate(grammar, placement)
@@ -68,7 +69,7 @@ class _Stage:
         self.marks = {mark.id for side in picture.sides for mark in side.marks}
 
     def scene(self, step: Step) -> Scene:
-        """The step as it is seen."""
+        """The scene of a step."""
         text = describe(step).split(maxsplit=1)[1]
         if isinstance(step, Transfer):
             lights = tuple(dict.fromkeys(self._travelling(step)))
@@ -110,7 +111,7 @@ class _Stage:
                 yield arrow.id
 
     def _received(self, arrow: Arrow, step: Transfer, port: Port) -> bool:
-        """Of a value of Q that several read, the arrows to the receiver alone; a message of R has one reader."""
+        """Whether the step's receiver gets the arrow's value. A value of Q can have several readers."""
         if step.phase is not Phase.QUERY or arrow.target == broadcast_id(port):
             return arrow.change != "removed"
         return self.worker_of.get(arrow.target.removeprefix("Q ")) == step.edge.target

@@ -1,4 +1,4 @@
-"""How each kind of arrow is drawn: one line for values, two for what comes of a derivative, dots, dashes."""
+"""Draw arrows: a single line for values, a double line for gradients, dots for parameters, dashes for cuts."""
 
 from math import hypot
 
@@ -10,7 +10,7 @@ from antiphon.pictures.sizes import WORD, label_of
 
 
 def stroke(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
-    """The arrow without its label; dashed, with a sign on it, where it is one that was removed."""
+    """The arrow without its label, as SVG fragments. A removed arrow is dashed and has a sign."""
     d, removed = _path(curve), arrow.change is Change.REMOVED
     found, dash = _band(arrow, d), "6 4" if removed else ""
     match arrow.line:
@@ -29,7 +29,7 @@ def stroke(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
 
 
 def label(arrow: Arrow, box: Box, well: Inkwell) -> list[str]:
-    """Its label, on a plate of paper that interrupts whatever passes below."""
+    """The label of an arrow, on a background that hides the lines below it."""
     found = [rectangle(box.grown(1), 2, f'fill-opacity="0.85" {attributes("paper")}')]
     lines = label_of(arrow)
     level = len(lines) > 1 and box.height < sum(line.style.height for line in lines) - 1
@@ -56,7 +56,7 @@ def _double(d: str, paint: str, dash: str) -> list[str]:
 
 
 def _head(curve: Curve) -> tuple[Point, Point, Point]:
-    """The point of the arrow, the direction of unit length, and where the line ends."""
+    """The tip of the arrowhead, its unit direction, and the end of the line."""
     (x, y), (u, v) = curve.end, curve.points[-1]
     length = hypot(x - u, y - v) or 1.0
     return (x, y), ((x - u) / length, (y - v) / length), (u, v)

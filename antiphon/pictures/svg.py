@@ -1,4 +1,4 @@
-"""A picture as SVG: one file, no fonts, no script; equal pictures give equal bytes."""
+"""A picture as SVG: one file without fonts or scripts. Equal pictures give equal bytes."""
 
 from xml.sax.saxutils import escape
 
@@ -14,7 +14,7 @@ from antiphon.pictures.strokes import label, stroke
 
 
 def svg_of(picture: Picture) -> str:
-    """The whole sheet."""
+    """The whole page of a picture as SVG."""
     sheet, well = sheet_of(picture), Inkwell(f"p{picture.digest[:5]}")
     body = [
         rectangle(Box(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
@@ -90,7 +90,7 @@ def _entry(entry: Entry, well: Inkwell) -> str:
 
 
 def sample(kind: Kind, box: Box, well: Inkwell) -> list[str]:
-    """A small specimen of a kind, with its sign where that belongs to the shape."""
+    """A small sample of a kind, with its sign if it has one."""
     signs = {Kind.MINUS: "−", Kind.SUM: "+", Kind.SCALE: "×"}
     found = outline(kind, box, well)
     if kind in signs:
@@ -99,4 +99,4 @@ def sample(kind: Kind, box: Box, well: Inkwell) -> list[str]:
 
 
 _SAMPLES = {Kind.MINUS: (18, 18), Kind.SUM: (18, 18), Kind.SEED: (20, 17), Kind.CUT: (30, 14), Kind.BROADCAST: (30, 12)}
-"""The size of a specimen, where it is not (30, 17)."""
+"""The size of a sample, if it is not (30, 17)."""

@@ -1,4 +1,4 @@
-"""How values and messages are called on their arrows: the essay's delta, the names of the nodes, shapes."""
+"""The labels of arrows: symbols of values and messages (the essay's delta), and shapes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,11 @@ from antiphon.grammars.response import PARAMETERS, Map, Product, ResponseGraph, 
 from antiphon.grammars.types import EdgeType, dtype_name
 
 LONGEST = 26
-"""Characters that a name may have in a picture; the whole of it is in the tip."""
+"""Maximum number of characters of a name in a picture. The tip shows the whole name."""
 
 
 def clipped(text: str, longest: int = LONGEST) -> str:
-    """The text, or its two ends around an ellipsis.
+    """The text, shortened to `longest` characters with an ellipsis in the middle.
 
     >>> clipped("a name that goes on and on and on", 12)
     'a name…nd on'
@@ -27,7 +27,7 @@ def clipped(text: str, longest: int = LONGEST) -> str:
 
 
 def shape_of(kind: EdgeType) -> str:
-    """Dimensions, and the dtype where it is not float32.
+    """The dimensions as text, with the dtype if it is not float32.
 
     >>> shape_of(EdgeType((3, 4))), shape_of(EdgeType((3,), torch.int64))
     ('[3, 4]', 'int64[3]')
@@ -37,7 +37,7 @@ def shape_of(kind: EdgeType) -> str:
 
 
 def value_symbol(query: QueryGraph, port: Port) -> str:
-    """A value is called after its node, an oracle's answer after the oracle where there is one question."""
+    """The symbol of a value: its node's name, or the oracle's name if the oracle has only one question."""
     node = query.by_name[port.node]
     name = node.name
     if node.kind is Kind.ORACLE:
@@ -47,7 +47,7 @@ def value_symbol(query: QueryGraph, port: Port) -> str:
 
 
 def message_symbols(query: QueryGraph, response: ResponseGraph) -> Mapping[Port, str]:
-    """What each message is called: delta and the value whose gradient it is, or stands for."""
+    """The symbol of each message: delta and the value whose gradient it is, or replaces."""
     found: dict[Port, str] = {}
     for node in response.nodes:
         for port, symbol in _symbols(query, node, found).items():
@@ -86,7 +86,7 @@ def _mapped(operation: Factory, inputs: Sequence[str], name: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number with a true minus sign, as short as it is.
+    """A number as short text, with a Unicode minus sign.
 
     >>> number(-0.5)
     '−0.5'

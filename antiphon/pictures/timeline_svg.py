@@ -1,4 +1,4 @@
-"""A timeline as a picture (SVG): a row per worker, a column per step, bubbles and waiting left hatched."""
+"""A timeline as an SVG picture: a row per worker and a column per step. Idle time is hatched."""
 
 from html import escape
 
@@ -8,7 +8,7 @@ from antiphon.transport.message import Phase
 _ROW, _GAP, _TOP, _PAD = 36, 10, 58, 14
 _WIDE, _NARROW, _MANY, _RECORDED = 78, 26, 40, 1100
 _LETTER, _SMALL = 7.2, 5.4
-"""Pixels of a letter in the two sizes of type, a little more than most letters take."""
+"""Estimated letter widths of the two font sizes, in pixels; slightly more than most letters need."""
 
 _STYLE = """
 text { font-family: 'DejaVu Sans', Verdana, sans-serif; font-size: 12px; fill: #111; }
@@ -29,16 +29,16 @@ _DARK = """
 
 
 def picture(timeline: Timeline) -> str:
-    """The SVG text. Equal timelines give equal bytes.
+    """The timeline as SVG text. Equal timelines give equal bytes.
 
-    Queries are white, responses shaded with a corner cut, moves dark; each bears its letter, and a tooltip in words.
-    Messages are lines from sender to receiver: whole for zeroth order, dashed for first.
+    Queries are white, responses are shaded with a cut corner, moves are dark. Each has a letter and a tooltip.
+    Messages are lines from sender to receiver, solid for zeroth order and dashed for first order.
     """
     return _Picture(timeline).svg()
 
 
 class _Picture:
-    """Geometry of one picture: where a time and a worker stand."""
+    """The geometry of one picture: x from the time, y from the worker."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.table = timeline
@@ -64,7 +64,7 @@ class _Picture:
             f'<text x="{_PAD}" y="22" class="title">{escape(self.table.title)}</text>',
             *self._axis(),
             *(self._row(worker) for worker in self.table.workers),
-            *(self._trip(trip) for trip in self.table.trips),  # behind the cells, whose letters they must not cross
+            *(self._trip(trip) for trip in self.table.trips),  # behind the cells, so as not to cross their letters
             *(self._cell(span) for span in self.table.spans),
             *self._legend(),
             "</svg>\n",
@@ -158,7 +158,7 @@ def _fitted(name: str, width: float) -> str:
 
 
 def _tick(end: float, every_step: bool) -> float:
-    """A round distance between marks, of which there are about twenty at most."""
+    """The distance between ticks of the axis: a round number that gives at most about twenty ticks."""
     if every_step:
         return 1
     distance = 10.0**-6

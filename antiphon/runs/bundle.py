@@ -1,7 +1,7 @@
-"""What a run takes along to a cluster: this antiphon, the experiment with nothing left open, and the user's modules.
+"""Pack what a run needs on a cluster: this antiphon, the experiment with all keys set, and the user's modules.
 
-The cluster's machines bring Ray, torch and the other dependencies. antiphon itself travels, as the files of its wheel,
-unpacked: Ray would install a wheel with pip, on every node, with whatever it depends on.
+Ray, torch and the other dependencies must be installed on the cluster. antiphon is sent as unpacked files and not as a
+wheel, because Ray would install a wheel and its dependencies with pip on every node.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from antiphon.errors import ExperimentError
 from antiphon.runs.folder import EXPERIMENT
 
 SUBPACKAGES = ("agents", "coordinator", "deploy", "envs", "grammars", "oracles", "transport")
-"""Which a development install keeps elsewhere than under the package's own folder."""
+"""Subpackages that a development install keeps outside the folder of the package."""
 
 _LIMIT = 200 * 2**20
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -28,10 +28,11 @@ _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 @contextlib.contextmanager
 def packed(experiment: str) -> Iterator[CodeBundle]:
-    """A bundle with the TOML of an experiment; removed at the end.
+    """Make a bundle with an experiment's TOML text. It is removed when the context ends.
 
-    The user's modules are those that are imported and not installed: whatever the experiment names, and what that
-    imports, once its grammar and agents were made here. Raises ExperimentError for more than 200 MiB of them.
+    The bundle contains the user's modules: all modules that are imported in this process but not installed. Build the
+    grammar and the agents first, so that everything they need is imported.
+    Raises ExperimentError if these modules exceed 200 MiB.
     """
     with tempfile.TemporaryDirectory(prefix="antiphon-") as place:
         folder, package = Path(place) / "run", Path(place) / "antiphon"
@@ -45,17 +46,17 @@ def packed(experiment: str) -> Iterator[CodeBundle]:
 
 
 def copy_antiphon(target: Path) -> None:
-    """The package as a wheel would install it, from wherever this one is."""
+    """Copy the running antiphon package to `target`, with the layout of an installed wheel."""
     _copy(Path(str(antiphon.__file__)).parent, target)
     for name in SUBPACKAGES:
         spec = importlib.util.find_spec(f"antiphon.{name}")
-        assert spec is not None and spec.submodule_search_locations  # they are part of this distribution
+        assert spec is not None and spec.submodule_search_locations  # part of this distribution
         if not (target / name).exists():
             _copy(Path(next(iter(spec.submodule_search_locations))), target / name)
 
 
 def own_modules() -> list[Path]:
-    """Files and folders of the imported top-level modules that no installed distribution has brought."""
+    """Files and folders of the imported top-level modules that do not come from an installed distribution."""
     tops = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - {"antiphon", "__main__"}
     paths = {path for name in tops for path in _path_of(name)}
     return sorted(path for path in paths if path.exists() and not _installed(path))
@@ -72,7 +73,7 @@ def _path_of(name: str) -> list[Path]:
 def _installed(path: Path) -> bool:
     kinds = ("stdlib", "platstdlib", "purelib", "platlib")
     places = [*(sysconfig.get_path(kind) for kind in kinds), *site.getsitepackages(), site.getusersitepackages()]
-    # An environment's own folders, and those of the Python that it was made from, whose library it uses.
+    # A virtual environment also uses the standard library of the Python that it was made from.
     places += [sysconfig.get_path(kind, vars={"base": sys.base_prefix}) for kind in kinds[:2]]
     return any(path.is_relative_to(Path(place).resolve()) for place in places)
 

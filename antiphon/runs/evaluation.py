@@ -1,4 +1,4 @@
-"""Evaluation of a run folder: its newest complete checkpoint, judged as the recipe of its grammar says."""
+"""Evaluate a run folder: its newest complete checkpoint, with the evaluation of its grammar's recipe."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from antiphon.runs.folder import EXPERIMENT, RunFolder
 
 
 def evaluate_folder(path: Path, episodes: int | None = None, max_steps: int | None = None) -> Evaluation:
-    """What the newest checkpoint achieves on what training never saw; the same every time.
+    """Evaluate the newest checkpoint on episodes or data that were not used in training. The result is deterministic.
 
-    episodes, max_steps: instead of the experiment's own numbers. Raises ExperimentError for what is no run folder,
-    holds no complete checkpoint, or has nothing to be judged by (a user's own grammar or data).
+    episodes, max_steps: replace the experiment's own numbers. Raises ExperimentError if `path` is no run folder, has no
+    complete checkpoint, or its grammar has no evaluation (a user's own grammar or data).
     """
     folder = RunFolder.open(path)
     given = {"evaluation.episodes": episodes, "evaluation.max_steps": max_steps}

@@ -1,4 +1,4 @@
-"""A run's folder: its experiment, metrics, checkpoints and summary; refused in words before anything is written."""
+"""The folder of a run: experiment, metrics, checkpoints, summary. A bad path is refused before anything is written."""
 
 import contextlib
 import itertools
@@ -21,7 +21,7 @@ EXPERIMENT, SUMMARY, CHECKPOINTS = "experiment.toml", "summary.json", "checkpoin
 
 
 class Saves(Protocol):
-    """Whoever can write a checkpoint."""
+    """An object that can write a checkpoint."""
 
     @property
     def round(self) -> int:
@@ -29,21 +29,21 @@ class Saves(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write one."""
+        """Write a checkpoint into `folder`."""
         ...
 
 
 @final
 class RunFolder:
-    """The folder of one run. `make` makes it; a reader opens an existing one with `open`."""
+    """The folder of one run. Use `make` for a new folder, `open` for an existing one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @classmethod
     def make(cls, path: Path | None, grammar: str, experiment: str) -> "RunFolder":
-        """A folder that no other run has, with the experiment: `path`, or else the first of `default_paths` that is
-        free. Raises ExperimentError, and then leaves nothing behind."""
+        """Make a new folder and write the experiment into it. If `path` is None, the first free one of `default_paths`
+        is used. Raises ExperimentError if another run has the folder, or it cannot be made."""
         if path is None:
             path = next(filter(_made, default_paths(grammar)))
             made = True
@@ -63,7 +63,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """The folder of an earlier run. Raises ExperimentError when it is none."""
+        """Open the folder of an earlier run. Raises ExperimentError if `path` is not a run folder."""
         if not os.path.isfile(path / EXPERIMENT):  # `Path.is_file` raises for a name that is too long
             raise ExperimentError(
                 f"{str(path)!r} is no run folder: expected {EXPERIMENT} in it, found none. "
@@ -72,7 +72,7 @@ class RunFolder:
         return cls(path)
 
     def save(self, game: Saves, keep: int) -> Path:
-        """Write a checkpoint, then remove all but the newest `keep`. Raises RoundError that names the folder."""
+        """Write a checkpoint, then remove all but the newest `keep`. Raises an AntiphonError that names the folder."""
         folder = self.path.resolve() / CHECKPOINTS / f"round-{game.round:09d}"
         try:
             game.save(folder)
@@ -84,17 +84,17 @@ class RunFolder:
             error.add_note(f"while checkpoint {str(folder)!r} was written")
             raise
         for old in self.checkpoints()[:-keep]:
-            # Without its manifest it counts no longer, should we be stopped halfway.
+            # The manifest goes first: if the removal is interrupted, the rest no longer counts as a checkpoint.
             (old / MANIFEST).unlink(missing_ok=True)
             _remove(old)
         return folder
 
     def checkpoints(self) -> list[Path]:
-        """Complete checkpoints, the oldest first."""
+        """The folders of all complete checkpoints, oldest first."""
         return sorted(path.parent for path in (self.path / CHECKPOINTS).glob(f"round-*/{MANIFEST}"))
 
     def newest(self) -> tuple[int, dict[str, State]]:
-        """Round and states of the newest complete checkpoint. Raises ExperimentError when there is none."""
+        """The round and the states of the newest complete checkpoint. Raises ExperimentError if there is none."""
         found = self.checkpoints()
         if not found:
             raise ExperimentError(
@@ -105,7 +105,7 @@ class RunFolder:
         return manifest.round, load_states(found[-1], manifest.names)
 
     def summarise(self, summary: Mapping[str, Any]) -> None:  # Any: JSON
-        """Write how the run ended, in place of what stood there. Raises RoundError when it cannot be written."""
+        """Write the summary, which says how the run ended, over an earlier one. Raises RoundError if that fails."""
         draft = self.path / f"{SUMMARY}.part"
         try:
             draft.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -115,7 +115,7 @@ class RunFolder:
 
 
 def default_paths(grammar: str) -> Iterator[Path]:
-    """`runs/<grammar>-<date>-<time>`, then with a number behind."""
+    """Folders to try: `runs/<grammar>-<date>-<time>`, then the same with -2, -3 and so on."""
     name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in grammar)[:100]
     base = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     yield base
@@ -123,9 +123,9 @@ def default_paths(grammar: str) -> Iterator[Path]:
 
 
 def check_place(path: Path, grammar: Grammar, keep: int) -> None:
-    """Refuse a place where a run of this grammar cannot be written; nothing is made.
+    """Check that a run of this grammar can be written to `path`. Nothing is created.
 
-    Raises ExperimentError for what exists and is no empty folder, for a place without permission or without room.
+    Raises ExperimentError if `path` exists and is not an empty folder, or lacks permission or disk space.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         what = "is not empty" if path.is_dir() else "is a file"
@@ -149,7 +149,7 @@ def check_place(path: Path, grammar: Grammar, keep: int) -> None:
 
 
 def cannot_be_written(path: Path, error: Exception) -> RoundError:
-    """The error of a run that can no longer write. Another exception's own words follow the path."""
+    """The error of a run that can no longer write to `path`. Its message includes that of `error`."""
     return RoundError(
         f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}. Expected room and permission "
         "until the end of the run; free some space and start again, the last complete checkpoint is kept."
@@ -157,7 +157,7 @@ def cannot_be_written(path: Path, error: Exception) -> RoundError:
 
 
 def _room(grammar: Grammar, keep: int) -> int:
-    """Bytes: each checkpoint has every player's parameters and about two numbers of optimizer state for each."""
+    """Bytes needed: a checkpoint has all parameters, and about two numbers of optimizer state per parameter."""
     spaces = (player.space for player in grammar.query.players)
     parameters = sum(size * space.dtype.itemsize for space in spaces for size in space.shape if isinstance(size, int))
     return 3 * parameters * (keep + 1) + 2**20
@@ -171,7 +171,7 @@ def _cannot_be_made(path: Path, error: OSError) -> ExperimentError:
 
 
 def _made(path: Path) -> bool:
-    """Make a folder; False if it is there. Of several who call this at once, one made it."""
+    """Make a folder. Returns False if it exists. Of several concurrent callers, only one gets True."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
@@ -183,7 +183,7 @@ def _made(path: Path) -> bool:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Of several who call this at once, all but one get FileExistsError."""
+    """Write a new file. Of several concurrent callers, all but one get FileExistsError."""
     with path.open("x", encoding="utf-8") as file:
         try:
             file.write(text)

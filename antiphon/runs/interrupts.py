@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks a run to end after the batch in flight, a second one aborts at once."""
+"""Handle SIGINT and SIGTERM: the first signal ends a run after the current batch, a second one aborts at once."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ NOTICE = b"\nending after the batch in flight; once more aborts at once\n"
 
 @final
 class Interrupted(KeyboardInterrupt):
-    """Raised at once where nobody asked for gentleness. `signal` is the signal's number."""
+    """Raised for a signal that aborts at once. `signal` is the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
@@ -21,9 +21,10 @@ class Interrupted(KeyboardInterrupt):
 
 @final
 class Interrupts:
-    """A scope in which signals are ours; outside it they are whose they were. Does nothing but in the main thread.
+    """A context that handles SIGINT and SIGTERM, and restores the former handlers at its end.
 
-    gentle: whether the first signal only sets `asked` (its number, else 0), with a notice on standard error.
+    It does nothing outside the main thread. gentle: whether the first signal only sets `asked` to its number (0 before)
+    and prints a notice on standard error. Otherwise a signal raises `Interrupted`.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class Interrupts:
         self._before: dict[int, Any] = {}  # Any: a handler, a number, or None
 
     def arm(self) -> None:
-        """Take the signals (again: starting Ray in this process takes SIGTERM)."""
+        """Install the handlers. Call it again after starting Ray, which replaces the handler of SIGTERM."""
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 before = signal.signal(number, self._take)
@@ -49,5 +50,5 @@ class Interrupts:
         if self.asked or not self.gentle:
             raise Interrupted(number)
         self.asked = number
-        # Straight to the descriptor: a handler may run in the middle of somebody's print.
+        # os.write, because the handler may interrupt a print, and buffered output is not reentrant.
         os.write(2, NOTICE)

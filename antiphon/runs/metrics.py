@@ -1,4 +1,4 @@
-"""Metrics of a run: one record per batch of rounds, as JSON lines and as TensorBoard events."""
+"""Metrics of a run: one record per batch of rounds, written as JSON lines and as TensorBoard events."""
 
 import json
 import math
@@ -15,11 +15,12 @@ FILE = "metrics.jsonl"
 
 @dataclass(frozen=True)
 class Record:
-    """What is told of one batch of rounds. round: rounds played so far; seconds: since the first one began.
+    """The metrics of one batch of rounds.
 
-    losses: means over the batch of rounds. reports: of oracles. settings: figures that follow from the round.
-    skipped: per player whose agent failed and is to go on, moves that were left out since the first round; failures:
-    the last of them, in words.
+    round: number of rounds played so far. seconds: time since the first round began. losses: means over the batch.
+    reports: the oracles' reports. settings: figures that depend on the round number, such as an annealed rate.
+    skipped: number of moves left out since the first round, for each player whose agent failed under a policy that
+    lets the run go on. failures: the last failure of each such player, as text.
     """
 
     round: int
@@ -33,7 +34,7 @@ class Record:
 
     @classmethod
     def of(cls, played: Played, seconds: float, batch_seconds: float, settings: Mapping[str, float]) -> "Record":
-        """From what was played. A loss that was not asked in the batch is left out."""
+        """Make a record from played rounds. A loss that was not computed in the batch is left out."""
         losses = {name: mean(values) for name, (_, values) in sorted(played.losses.items()) if values}
         reports = {name: dict(report) for name, report in sorted(played.reports.items())}
         speed = played.rounds / max(batch_seconds, 1e-9)
@@ -43,14 +44,14 @@ class Record:
         return cls(played.round, round(seconds, 3), round(speed, 2), *figures)
 
     def after(self, earlier: "Record") -> "Record":
-        """With the moves that were left out before."""
+        """This record, with the skipped moves and failures of the earlier record added."""
         both = {*earlier.skipped, *self.skipped}
         skipped = {player: earlier.skipped.get(player, 0) + self.skipped.get(player, 0) for player in sorted(both)}
         return replace(self, skipped=skipped, failures={**earlier.failures, **self.failures})
 
     @property
     def scalars(self) -> Mapping[str, float]:
-        """Everything under one name each, for TensorBoard."""
+        """All figures in one flat mapping, for TensorBoard."""
         losses = {f"losses/{name}": value for name, value in self.losses.items()}
         told = {f"{name}/{key}": value for name, report in self.reports.items() for key, value in report.items()}
         skipped = {f"skipped/{player}": float(moves) for player, moves in self.skipped.items()}
@@ -59,7 +60,7 @@ class Record:
 
 @final
 class Metrics:
-    """Writes records into a run folder, each flushed before `write` returns. Raises RoundError that names the file."""
+    """Writes records into a run folder and flushes each. Raises RoundError, with the file's name, if writing fails."""
 
     def __init__(self, folder: Path) -> None:
         self._lines_path = folder / FILE
@@ -70,7 +71,7 @@ class Metrics:
         self._events = _events(folder)
 
     def write(self, record: Record) -> None:
-        """One line, and one event."""
+        """Write one JSON line and one TensorBoard event."""
         try:
             self._lines.write(json.dumps(finite(asdict(record)), allow_nan=False) + "\n")
             self._lines.flush()
@@ -80,7 +81,7 @@ class Metrics:
             self._events.write(record.round, record.scalars)
 
     def close(self) -> None:
-        """Close both files. What could not be flushed was told already."""
+        """Close both files. Errors are ignored, because every write was flushed and checked."""
         for file in filter(None, (self._lines, self._events)):
             try:
                 file.close()
@@ -103,7 +104,7 @@ def _events(folder: Path):  # noqa: ANN202 - Events, or None where TensorBoard, 
 
 
 def mean(values: Sequence[float]) -> float:
-    """Rounded once; NaN where a value is none or infinite, which `fsum` and `statistics` refuse.
+    """The mean, rounded only once. It is NaN if any value is NaN or infinite, which `fsum` may refuse.
 
     >>> mean([1e308, 1e308, float("nan")]), mean([1.0, 2.0])
     (nan, 1.5)
@@ -117,7 +118,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def finite(value: Any) -> Any:  # Any: JSON
-    """The value with null for infinities and NaN, which JSON does not have."""
+    """The value with None in place of infinities and NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

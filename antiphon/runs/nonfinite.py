@@ -1,4 +1,4 @@
-"""A run that has left the finite numbers: its losses, or the parameters in its last checkpoint, are NaN or infinite."""
+"""Check a run for NaN and infinity: in its losses, and in the parameters of its last checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _REMEDY = (
 
 
 def check_losses(losses: Mapping[str, Losses]) -> None:
-    """Raises RoundError that names the first round in which a loss was not finite, and the loss."""
+    """Raises RoundError if a loss was not finite. The message names the first such round and the loss."""
     wild = [
         (round, name, value)
         for name, (rounds, values) in losses.items()
@@ -31,7 +31,7 @@ def check_losses(losses: Mapping[str, Losses]) -> None:
 
 
 def check_parameters(states: Mapping[str, State], round: int) -> None:
-    """Raises RoundError that names the first player, of those in `states`, one of whose parameters is not finite."""
+    """Raises RoundError if a parameter in `states` is not finite. The message names the parameter and its player."""
     for player, state in states.items():
         for name, value in state.get("parameters", {}).items():
             if not torch.isfinite(value).all():

@@ -1,4 +1,4 @@
-"""A rehearsal of strangers: before anything starts, each custom agent moves once, on parameters that nobody keeps."""
+"""Test custom agents before a run starts: each one makes one move on parameters that are thrown away."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -11,21 +11,21 @@ from antiphon.grammars.grammar import Grammar
 
 
 def rehearse(grammar: Grammar, agents: Mapping[str, AgentSpecification], elsewhere: Collection[str] = ()) -> None:
-    """Let every agent that is not antiphon's own hear one response and move, whatever its policy is on failures.
+    """Let every custom agent receive one gradient and make one move, with the failure policy "fail".
 
-    Raises ExperimentError for one that is not found, AgentError for one that raises or plays something else than its
-    parameters. Grammars whose learning starts late would find out only then.
-    elsewhere: players whose agents have packages of their own where they will live: they cannot be rehearsed here.
+    Without this test, a grammar that starts learning late would fail late.
+    elsewhere: players to leave out, because their agents need packages that are installed only on their workers.
+    Raises ExperimentError if an agent is not found, AgentError if it raises or returns wrong parameters.
     """
     for player in grammar.query.players:
         specification = agents[player.name]
         if not specification.in_place and player.name not in elsewhere:
             rehearsed = Player(player.name, player.factory, replace(specification, on_failure="fail"), seed=0)
-            # Not zeros: who divides by the length of a response would be refused for it.
+            # Not zeros, because an agent may divide by the norm of the response.
             rehearsed.hear([_response(parameter) for parameter in rehearsed.parameters])
             rehearsed.move(0)
 
 
 def _response(parameter: torch.Tensor) -> torch.Tensor:
-    """Numbers from -1 to 1, in the shape and dtype of a parameter."""
+    """Numbers from -1 to 1, with the shape and dtype of the parameter."""
     return torch.linspace(-1, 1, parameter.numel(), dtype=parameter.dtype).view(parameter.shape)

@@ -1,4 +1,4 @@
-"""A run: an experiment played on its executor, with its metrics, checkpoints and summary written to a folder."""
+"""Run an experiment: play it on its executor, and write metrics, checkpoints and a summary to a folder."""
 
 import signal
 import time
@@ -25,7 +25,8 @@ from antiphon.runs.preflight import rehearse
 
 @dataclass(frozen=True)
 class Finished:
-    """How a run ended. stopped_by: the signal that ended it early, else 0. last: its last record."""
+    """The result of a run. last: its last record. stopped_by: number of the signal that ended it early, else 0.
+    evaluation: None if the run was stopped or its grammar has no evaluation."""
 
     folder: Path
     last: Record
@@ -34,32 +35,32 @@ class Finished:
 
 
 class View(Protocol):
-    """Whoever watches a run."""
+    """An observer of a run, such as a progress display."""
 
     def started(self, game: Launched, experiment: Experiment) -> None:
-        """Everyone is made; the first round was not played yet."""
+        """Called when all parts exist, before the first round."""
         ...
 
     def played(self, record: Record, folder: Path) -> None:
-        """A batch of rounds was played."""
+        """Called after each batch of rounds."""
         ...
 
     def ended(self) -> None:
-        """No more batches will be played."""
+        """Called once, after the last batch or an error."""
         ...
 
 
 class Unseen:
-    """Nobody watches."""
+    """A view that shows nothing."""
 
     def started(self, game: Launched, experiment: Experiment) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def played(self, record: Record, folder: Path) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def ended(self) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 @typed
@@ -71,19 +72,20 @@ def run_experiment(
     name: str | None = None,
     address: str | None = None,
 ) -> Finished:
-    """Play an experiment into the folder `out` (else `runs/<grammar>-<date>-<time>`), then evaluate it.
+    """Play an experiment and write it to the folder `out` (default `runs/<grammar>-<date>-<time>`). Then evaluate it.
 
-    name: of the run. address: of a cluster that this machine is a node of; under the executor `ray`, where None starts
-    a Ray of its own.
-    The folder is made once the first round was played: what cannot start leaves nothing behind. The first SIGINT or
-    SIGTERM (or `antiphon stop`) ends the run after the batch in flight, with everything written; a second signal raises
-    KeyboardInterrupt. Raises what refuses the experiment before that; after it RoundError, with what was written until
-    then in place.
+    view: an observer. name: the run's name. address: a cluster that this machine belongs to, for the executor `ray`;
+    None starts a local Ray.
+    The folder is created after the first round, so a run that cannot start leaves nothing behind. The first SIGINT or
+    SIGTERM (or `antiphon stop`) ends the run after the current batch, with everything written; a second signal raises
+    KeyboardInterrupt.
+    Raises AntiphonError if the experiment is refused or cannot start. Later it raises RoundError and keeps the files
+    written so far.
     """
     view = view or Unseen()
     grammar = experiment.build()
     agents = experiment.agents(grammar)
-    apart = experiment.placed(grammar)  # also inline, where it is not used: it refuses unknown names
+    apart = experiment.placed(grammar)  # computed inline too, where it is not used, to refuse unknown names
     placement = apart if experiment.executor == "ray" else None
     path = None if out is None else Path(out)
     likely = path or next(each for each in default_paths(grammar.name) if not each.exists())
@@ -116,14 +118,14 @@ def run_experiment(
 
 
 def with_own_packages(placement: Placement | None) -> list[str]:
-    """The players whose agents have an environment of their own, which is not here."""
+    """The players whose agents run in a separate runtime environment, with packages that may be missing here."""
     if placement is None:
         return []
     return [player for player, worker in placement.agents if placement.resources_of[worker].runtime_env]
 
 
 def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
-    """The experiment with nothing left to defaults: every key, every player's whole agent, everybody's place."""
+    """The experiment as a table with all defaults written out: every key, and every player's agent and place."""
     common = experiment.agent.model_dump(exclude_none=True)
     players = {
         name: {key: value for key, value in table.model_dump().items() if value is not None or key in common}
@@ -134,19 +136,19 @@ def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any
 
 
 class _Play:
-    """The batches of one run. `record` tells of the last one."""
+    """Plays the batches of one run. `record` holds the metrics of the last one."""
 
     def __init__(self, game: Launched, experiment: Experiment, interrupts: Interrupts, view: View) -> None:
         self._game, self._experiment, self._interrupts, self._view = game, experiment, interrupts, view
         self._started = time.perf_counter()
 
     def first(self) -> None:
-        """One round, before anything is written."""
+        """Play one round, before anything is written."""
         self._batch(1)
         self._check()
 
     def rest(self, folder: RunFolder) -> None:
-        """All other rounds, into the folder."""
+        """Play all other rounds and write metrics, checkpoints and the summary into the folder."""
         self._interrupts.gentle = True
         try:
             with Metrics(folder.path) as metrics:
@@ -203,7 +205,7 @@ class _Play:
             folder.summarise(finite(summary))
         except RoundError:
             if status in ("finished", "interrupted"):
-                raise  # else the run ended badly already, perhaps for the same reason, and is told so
+                raise  # otherwise the run has failed already, perhaps for the same reason, and that error is raised
 
 
 def _as_round_error(error: AntiphonError, round: int) -> RoundError:

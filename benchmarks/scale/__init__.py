@@ -1,4 +1,4 @@
-"""What a round costs with how many workers: a model, what it is calibrated by, and what it is held against.
+"""The cost of a round by the number of workers: a model, its calibration, and measurements to compare it with.
 
-`model` and `limits` are pure; `preparing` and `playing` measure; `document` writes the tables of docs/scale.md.
+`model` and `limits` only compute; `preparing` and `playing` measure; `document` writes the tables of docs/scale.md.
 """

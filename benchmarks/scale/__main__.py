@@ -1,4 +1,4 @@
-"""What a round costs with how many workers: calibrate at 4 to 8 workers, predict, measure up to 48, and extrapolate.
+"""The cost of a round by the number of workers: calibrate at 4 to 8 workers, predict, measure up to 48, extrapolate.
 
 python -m benchmarks.scale [--rounds 40] [--passes 3] [--write]   measure, print, and write docs/scale.md
 python -m benchmarks.scale --tables                               from the constants that the document has
@@ -20,7 +20,7 @@ from benchmarks.scale.measuring import Measured, measure
 
 
 def measured_blocks(m: Measured) -> dict[str, str]:
-    """What one run of the measurement puts into the document."""
+    """The blocks of the document that come from one measurement."""
     constants = constants_table(calibrated(m))
     rounded = read_constants(f"<!-- constants -->\n{constants}\n<!-- end -->")
     circumstances = (
@@ -31,7 +31,7 @@ def measured_blocks(m: Measured) -> dict[str, str]:
 
 
 def write(blocks: dict[str, str]) -> None:
-    """Put blocks into the document, and what follows from its constants."""
+    """Write blocks into the document, then recompute the blocks that depend on its constants."""
     text = DOCUMENT.read_text()
     for name, content in blocks.items():
         text = with_block(text, name, content)
@@ -41,7 +41,7 @@ def write(blocks: dict[str, str]) -> None:
 
 
 def recorded(blocks: dict[str, str]) -> None:
-    """A section of RESULTS.md."""
+    """Write the section of RESULTS.md."""
     write_section(
         "Cost of a round by the number of workers",
         f"`python -m benchmarks.scale --write`. {blocks['circumstances']} The tables, and what follows from them for "
@@ -50,7 +50,7 @@ def recorded(blocks: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Measure, print, and write; or write what follows from the constants that stand there."""
+    """Measure, print, and write; with --tables, only recompute the tables from the document's constants."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=40, help="of each repetition")
     parser.add_argument("--passes", type=int, default=3, help="over all games and numbers of workers")

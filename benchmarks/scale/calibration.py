@@ -1,4 +1,4 @@
-"""Constants from what was seen at small numbers of workers, and what is then predicted at large ones."""
+"""Fit the model's constants to measurements with few workers, and predict measurements with many workers."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from benchmarks.scale.playing import Seen
 from benchmarks.scale.preparing import Prepared
 
 CORES = 2.0
-"""Of the machine that is measured."""
+"""Cores of the measured machine."""
 ENROL, LATENCY, BANDWIDTH, CORES_OF_A_MACHINE = 2.6e-3, 100e-6, 25e9 / 8, 16.0
-"""Of the machines that are imagined; docs/scale.md says why."""
+"""Assumptions about the machines of large runs; docs/scale.md gives the reasons."""
 
 ROUNDS: Mapping[str, Callable[[int], Round]] = {
     "chain": lambda workers: model.chain(workers, VALUE),
     "replicas": lambda workers: model.replicas(workers, VALUE, 4 * (WIDTH + 1) * WIDTH),
     "agents": lambda workers: model.agents(workers, VALUE),
 }
-"""What the games consist of, in the model's terms."""
+"""The measured games, as rounds of the model."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One figure, predicted from the small numbers of workers and measured. unit: of both."""
+    """One figure: its prediction from runs with few workers, and its measurement, both in `unit`."""
 
     what: str
     workers: int
@@ -36,12 +36,12 @@ class Check:
 
     @property
     def ratio(self) -> float:
-        """Measured over predicted."""
+        """Measured divided by predicted."""
         return self.measured / self.predicted
 
 
 def calibrated(m: Measured) -> Constants:
-    """The constants. Of cores by medians, and of the clock by the quietest repetition, since others use the machine."""
+    """The constants. Core seconds are medians. Clock seconds are minima, because other programs use the machine."""
     layer = m.prepared[1]
     chains = [(worked(m, "chain", workers), _round("chain", workers)) for workers in SMALL]
     per_message = steepness((each.messages, used - each.plays * m.play) for used, each in chains)
@@ -85,7 +85,7 @@ def calibrated(m: Measured) -> Constants:
 
 
 def checks(m: Measured, c: Constants) -> list[Check]:
-    """Every figure that was not calibrated by: rounds, calls, checkpoints, preparation."""
+    """All figures that were not used for the calibration: rounds, calls, checkpoints, preparation."""
     here = c.on_one_machine(CORES)
     found: list[Check] = []
     for name, game in ROUNDS.items():
@@ -122,17 +122,17 @@ def _prepared(c: Constants, each: Prepared) -> list[Check]:
 
 
 def worked(m: Measured, name: str, workers: int) -> float:
-    """Seconds of all workers' cores in a round: the median of all repetitions."""
+    """Core seconds of all workers per round: the median of all repetitions."""
     return median(spent.workers for each in m.seen[name, workers] for spent in each.rounds)
 
 
 def quietest(m: Measured, name: str, workers: int) -> float:
-    """Seconds of the clock in a round: the least of all repetitions."""
+    """Clock seconds per round: the minimum of all repetitions."""
     return min(spent.clock for each in m.seen[name, workers] for spent in each.rounds)
 
 
 def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """Height at 0 and slope of the line through points that leaves the least squares.
+    """Intercept and slope of the least-squares line through points.
 
     >>> line([(1, 3), (2, 5), (3, 7)])
     (1.0, 2.0)
@@ -145,7 +145,7 @@ def line(points: Iterable[tuple[float, float]]) -> tuple[float, float]:
 
 
 def steepness(points: Iterable[tuple[float, float]]) -> float:
-    """Slope of the line through 0 and points that leaves the least squares.
+    """Slope of the least-squares line through the origin and points.
 
     >>> steepness([(1, 2), (2, 4)])
     2.0

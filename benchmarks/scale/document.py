@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md; all but the measured ones follow from the constants that stand in the document."""
+"""Write the tables of docs/scale.md. All but the measured ones are computed from the constants in the document."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +14,14 @@ from benchmarks.scale.model import NAMES, Constants, Round
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
 SIZES = (10, 100, 1_000, 10_000)
 CALLS = (1, 100)
-"""Rounds per call of the two columns of the coordinator's share."""
+"""Rounds per call, for the two columns with the coordinator's share."""
 PART = 100
-"""Agents that one part of Nature would serve."""
+"""Number of agents per part, if Nature were split into parts."""
 ASSUMED = ("enrol", "latency", "bandwidth", "cores")
 
 
 class Unit(NamedTuple):
-    """How a constant is printed."""
+    """The unit in which a constant is printed. of: its size in SI units."""
 
     name: str
     of: float
@@ -47,13 +47,13 @@ TYPICAL: Mapping[str, Callable[[int], Round]] = {
     "replicas": lambda workers: model.replicas(workers, value=1e5, parameters=4e7, compute=50e-3),
     "agents": lambda workers: model.agents(workers, value=1e4, down=2, up=1, compute=5e-3),
 }
-"""The grammars of the large table. value: bytes of a message; compute: seconds of a query, and of a product."""
+"""The grammars of the large table. value: bytes per message. compute: seconds per query, and per product."""
 STATE = {"chain": 12e6, "replicas": 0.0, "agents": 12e6}
-"""Bytes of a worker's checkpoint; of replicas, the first writes for all."""
+"""Bytes of a worker's checkpoint. It is 0 for replicas, because only the first replica writes."""
 
 
 def constants_table(c: Constants) -> str:
-    """One row a constant, with its description from the model's source."""
+    """One row per constant, with its description from the source of the model."""
     rows = []
     for name, text in _descriptions().items():
         unit = UNITS[name]
@@ -63,14 +63,14 @@ def constants_table(c: Constants) -> str:
 
 
 def read_constants(text: str) -> Constants:
-    """The constants that a document's table tells."""
+    """Read the constants from the table in a document."""
     rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|", block(text, "constants"), re.MULTILINE)
     found = {name: float(number) * UNITS[name].of for name, number, _ in rows}
     return Constants(**found)
 
 
 def check_table(checks: Sequence[Check]) -> str:
-    """Predicted, measured, and their ratio."""
+    """The table of predicted and measured figures, and their ratios."""
     rows = [
         [
             each.what,
@@ -86,7 +86,7 @@ def check_table(checks: Sequence[Check]) -> str:
 
 
 def scale_table(c: Constants) -> str:
-    """The rounds, for each grammar and number of workers."""
+    """The table of round times, for each grammar and number of workers."""
     rows = []
     for name, game in TYPICAL.items():
         for workers in SIZES:
@@ -105,7 +105,7 @@ def scale_table(c: Constants) -> str:
 
 
 def start_table(c: Constants) -> str:
-    """Beginning and saving, for each grammar and number of workers."""
+    """The table of start-up and checkpoint costs, for each grammar and number of workers."""
     rows = []
     for name, game in TYPICAL.items():
         for workers in SIZES:
@@ -120,7 +120,7 @@ def start_table(c: Constants) -> str:
 
 
 def limit(c: Constants, r: Round) -> str:
-    """What most of a round's time is spent on, and how much of it."""
+    """The largest part of a round's time, and its share."""
     spent, whole = model.parts(c, r), model.seconds(c, r)
     if whole > model.path(c, r):
         return "all cores busy"
@@ -129,7 +129,7 @@ def limit(c: Constants, r: Round) -> str:
 
 
 def limits_table(c: Constants) -> str:
-    """From how many workers on who is the limit."""
+    """The table of limits, each with the number of workers at which it is reached."""
     games = TYPICAL
 
     def row(what: str, holds: Callable[[int], bool]) -> list[str]:
@@ -163,7 +163,7 @@ def limits_table(c: Constants) -> str:
 
 
 def remedies_table(c: Constants) -> str:
-    """What the model says that a remedy would bring."""
+    """The table of possible improvements, with the model's times today and then."""
     rows: list[list[str]] = []
 
     def row(what: str, workers: int, today: float, then: float) -> None:
@@ -184,7 +184,7 @@ def remedies_table(c: Constants) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Two digits and a unit.
+    """A time as text with two digits and a unit.
 
     >>> [duration(each) for each in (0.00123, 0.5, 72)]
     ['1.2 ms', '500 ms', '72 s']
@@ -196,14 +196,14 @@ def duration(seconds: float) -> str:
 
 
 def block(text: str, name: str) -> str:
-    """What stands between a block's two marks."""
+    """The text between the two markers of a block."""
     found = _marked(name).search(text)
     assert found, f"docs/scale.md has no block {name!r}"
     return found.group(1).strip()
 
 
 def with_block(text: str, name: str, content: str) -> str:
-    """The text with another content of a block."""
+    """The text with new content in a block."""
     return _marked(name).sub(lambda _: f"<!-- {name} -->\n{content}\n<!-- end -->", text)
 
 
@@ -212,7 +212,7 @@ def _marked(name: str) -> re.Pattern[str]:
 
 
 def derived(c: Constants) -> Mapping[str, str]:
-    """The blocks that follow from the constants alone."""
+    """The blocks that depend only on the constants."""
     return {
         "rounds": scale_table(c),
         "starts": start_table(c),

@@ -1,4 +1,4 @@
-"""The grammars that are measured: a chain, replicas, agents that share Nature. Small, so that overhead shows."""
+"""The measured grammars: a chain, replicas, and agents that share Nature. They are small, so overhead dominates."""
 
 from collections.abc import Callable
 
@@ -19,30 +19,30 @@ from antiphon.grammars.oracle import OracleDeclaration
 
 WIDTH, ROWS = 16, 8
 VALUE = 4 * WIDTH * ROWS
-"""Bytes of what travels: ROWS rows of WIDTH numbers; to each replica, too."""
+"""Bytes of a message: ROWS rows of WIDTH numbers, also for each replica."""
 SGD = AgentSpecification.of("SGD", {"lr": 0.01})
 
 
 def nature(rows: int = ROWS) -> OracleDeclaration:
-    """One and the same batch."""
+    """Nature, which always answers the same batch of `rows` rows."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(rows, WIDTH, generator=generator)
     return arrays(x, torch.randint(WIDTH, (rows,), generator=generator), batch=rows, shuffle=False)
 
 
 def linear() -> Factory:
-    """A player as small as may be."""
+    """A very small player."""
     return Factory.of(nn.Linear, WIDTH, WIDTH)
 
 
 def chain(workers: int) -> Assignment:
-    """Layers between Nature and a loss, a worker each."""
+    """Layers between Nature and a loss, each on its own worker."""
     grammar = backprop(nature(), {f"Layer{index}": linear() for index in range(workers - 2)})
     return assign(grammar, SGD, placement=spread(grammar))
 
 
 def replicas(workers: int) -> Assignment:
-    """One player on all workers but two; ROWS rows for each replica."""
+    """One player, replicated on all workers but two, with ROWS rows for each replica."""
     count = workers - 2
     grammar = supervised(nature(ROWS * count), linear())
     apart = spread(grammar)
@@ -51,7 +51,7 @@ def replicas(workers: int) -> Assignment:
 
 
 def shared_nature(count: int) -> Grammar:
-    """So many players, each with a loss of its own, who hear the same Nature."""
+    """`count` players, each with its own loss, all with inputs from the same Nature."""
     q = QueryDraft()
     x, y = q.oracle("Nature", nature())()
     losses = [
@@ -62,7 +62,7 @@ def shared_nature(count: int) -> Grammar:
 
 
 def agents(workers: int) -> Assignment:
-    """Nature and so many agents, each with its loss on one worker."""
+    """Nature on one worker; on each other worker an agent and its loss."""
     grammar = shared_nature(workers - 1)
     fuse = [[f"Agent{index}", f"Loss{index}"] for index in range(workers - 1)]
     return assign(grammar, SGD, placement=spread(grammar, fuse))

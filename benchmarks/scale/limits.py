@@ -1,4 +1,4 @@
-"""From how many workers on something is the limit, and what each remedy would bring."""
+"""The number of workers at which a limit is reached, and the effect of possible improvements."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,9 @@ MOST, FAN = 10_000_000, 32
 
 
 def first(holds: Callable[[int], bool], least: int = 4) -> int | None:
-    """The least number of workers for which `holds`, which must go on to hold; None if not even for `MOST`.
+    """The smallest number of workers, at least `least`, for which `holds` is true; None if it is above about `MOST`.
+
+    `holds` must be monotone: once true, it stays true for more workers.
 
     >>> first(lambda workers: workers * workers > 1000)
     32
@@ -28,10 +30,10 @@ def first(holds: Callable[[int], bool], least: int = 4) -> int | None:
 
 
 def tree(c: Constants, r: Round, rounds: int, fan: int = FAN) -> float:
-    """Seconds of a call where coordinators of `fan` workers each answer to coordinators of `fan` coordinators.
+    """Seconds of a call with a tree of coordinators. Each has `fan` workers or `fan` coordinators below it.
 
-    Those of a level work side by side, and one edge's two ends are compared where they first come together: nearly all
-    of a neighbourhood's at the lowest level.
+    The coordinators of a level work in parallel. The two ends of an edge are compared at their lowest common
+    coordinator; for neighbouring workers this is nearly always the lowest level.
     """
     levels, left = 0, float(r.workers)
     while left > 1:
@@ -41,7 +43,7 @@ def tree(c: Constants, r: Round, rounds: int, fan: int = FAN) -> float:
 
 
 def nested_ring(c: Constants, r: Round, group: int = 16) -> float:
-    """Seconds of a round whose all-reduce is a ring within each machine, and one among the machines."""
+    """Seconds of a round whose all-reduce uses a ring within each machine and a ring among the machines."""
     if r.ring <= group:
         return seconds(c, r)
     inner = replace(r, ring=group)
@@ -52,5 +54,5 @@ def nested_ring(c: Constants, r: Round, group: int = 16) -> float:
 
 
 def sharded_hub(c: Constants, r: Round, parts: int) -> float:
-    """Seconds of a round in which each of so many copies of the busiest worker serves its part of the others."""
+    """Seconds of a round if the busiest worker is split into `parts` copies, each serving a part of the others."""
     return seconds(c, replace(r, hub_sends=-(-r.hub_sends // parts), hub_receives=-(-r.hub_receives // parts)))

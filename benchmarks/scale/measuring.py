@@ -1,4 +1,4 @@
-"""Everything that is measured, in one order: small and large in turn on Ray, then what one process does alone."""
+"""All measurements in order: small and large runs on Ray in turn, then measurements in a single process."""
 
 import os
 import time
@@ -14,18 +14,19 @@ from benchmarks.scale.playing import Seen, all_seen, core_seconds, family, memor
 from benchmarks.scale.preparing import Prepared, ask_seconds, copy_seconds, held_bytes, play_seconds, prepared
 
 SMALL = (4, 6, 8)
-"""Workers by which the constants are calibrated."""
+"""Numbers of workers for the calibration of the constants."""
 LARGE = (12, 16, 24, 32, 48)
-"""Workers at which the model is held against what is seen."""
+"""Numbers of workers at which the model is compared with measurements."""
 ALONE = (12, 102, 1002, 10002)
-"""Workers of the chains that are compiled and audited without being played."""
+"""Numbers of workers of the chains that are compiled and audited, but not played."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was seen, by game and number of workers. start, memory: of each worker; seconds of a core, bytes.
+    """All measurements. seen: by game and number of workers. mail: runs with the object store.
 
-    started: seconds of a clock until all of them ran. load: of the machine, before and after.
+    start, memory: core seconds and bytes of each worker. started: clock seconds until all workers ran.
+    load: load average of the machine before and after. prepared: see `ALONE`. The other fields are as in `Constants`.
     """
 
     play: float
@@ -44,7 +45,7 @@ class Measured:
 
 
 def measure(rounds: int, passes: int) -> Measured:
-    """Takes some minutes."""
+    """Make all measurements. This takes some minutes. rounds: per repetition. passes: over all games and sizes."""
     torch.set_num_threads(1)
     before = os.getloadavg()[0]
     sizes = (*SMALL, *LARGE)

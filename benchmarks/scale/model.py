@@ -4,68 +4,69 @@ import math
 from dataclasses import dataclass, fields, replace
 
 MEETINGS, LOOKS = 2, 10
-"""How often a worker meets its peers in the store while it opens its channel; how often it looks, each time."""
+"""How often a worker waits for its peers in the store while it opens its channel, and how often it polls each time."""
 
 
 @dataclass(frozen=True)
 class Constants:
-    """Everything that is not a number of workers. Seconds are seconds of one core, where they are not of a clock.
+    """The constants of the model. Seconds are seconds of one core, unless they are called clock seconds.
 
-    The first group is measured by `python -m benchmarks.scale`; the second is of the machine that is imagined.
+    `python -m benchmarks.scale` measures the first group; the second group is assumed. The descriptions below are
+    printed in docs/scale.md.
     """
 
     play: float
-    """Seconds of a small player's own part of a round: query, product, delivery, move."""
+    """Seconds of a small player's work per round: query, product, delivery, move."""
     message: float
-    """Seconds of one message, both ends together, beside its bytes."""
+    """Seconds per message, both ends together, without the cost of its bytes."""
     hop: float
-    """Seconds of a clock from a value's being made until its reader on another worker has it, beside its bytes."""
+    """Clock seconds from the computation of a value to its arrival on another worker, without the cost of its bytes."""
     post: float
-    """Seconds of its sender alone, one message behind the other."""
+    """Seconds of the sender alone per message, when it sends many in a row."""
     copy: float
     """Seconds per byte of a message, both ends together."""
     term: float
-    """Seconds of one step of the all-reduce's ring, on each of its members."""
+    """Seconds of one step of the all-reduce ring, on each of its workers."""
     call: float
-    """Seconds of the coordinator for each worker of a call of `play`, without any round."""
+    """Seconds of the coordinator per worker, for a call of `play` with 0 rounds."""
     audit: float
-    """Seconds of the coordinator for each message of each round: its numbers unpacked, and compared on both sides."""
+    """Seconds of the coordinator per message and round, to unpack the statistics and compare both ends."""
     worker_statistics: float
-    """Bytes of statistics for each message of each round, both sides together."""
+    """Bytes of statistics per message and round, both ends together."""
     mail: float
-    """Seconds of all processes for one message by the object store."""
+    """Seconds of all processes per message through the object store."""
     declare: float
-    """Seconds for each player, to declare a grammar and type it."""
+    """Seconds per player to declare a grammar and infer its types."""
     compile: float
-    """Seconds for each worker: placement, schedule, verification, pickle."""
+    """Seconds per worker for placement, schedule, verification and pickling."""
     assignment: float
-    """Bytes of the pickled assignment for each worker."""
+    """Bytes of the pickled assignment per worker."""
     unpack: float
-    """Seconds of every worker for each one of the run: it unpickles the whole assignment, and projects it."""
+    """Seconds of every worker per worker of the run, to unpickle and project the whole assignment."""
     held: float
-    """Bytes that every worker holds for each one of the run: the assignment, unpacked."""
+    """Bytes in every worker per worker of the run, for the unpacked assignment."""
     ask: float
-    """Seconds of a request to the store, whose one thread serves all workers."""
+    """Seconds per request to the store. Its single thread serves all workers."""
     key: float
-    """Seconds of the store for each key that it is asked for in a request."""
+    """Seconds of the store per key in a request."""
     start: float
     """Seconds to start a worker, which imports torch."""
     memory: float
-    """Bytes of a worker that hosts a small player."""
+    """Bytes of memory of a worker with a small player."""
     state: float
-    """Seconds of a worker to write its files of a checkpoint, and of the coordinator to hear of it."""
+    """Seconds per worker of a checkpoint: the worker writes its files, the coordinator receives its answer."""
 
     enrol: float
-    """Seconds of Ray for each actor that it starts, one after the other."""
+    """Seconds of Ray per actor. It starts actors one after the other."""
     latency: float
     """Seconds that the network takes from one machine to another."""
     bandwidth: float
-    """Bytes a second, in and out of each machine."""
+    """Bytes per second, in and out of each machine."""
     cores: float
-    """Cores of a machine; a worker each."""
+    """Cores per machine. Each core runs one worker."""
 
     def on_one_machine(self, cores: float) -> "Constants":
-        """No network."""
+        """The constants for a single machine, without a network."""
         return replace(self, latency=0.0, bandwidth=math.inf, cores=cores)
 
 
@@ -74,12 +75,13 @@ NAMES = tuple(field.name for field in fields(Constants))
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What a round of one grammar on one placement consists of.
+    """The work in a round of one grammar on one placement.
 
-    messages: of the whole round, each of `value` bytes. depth: of the longest chain of messages that wait for one
-    another; steps: halves of players' parts on it, a query or a product with its move. hub_sends, hub_receives:
-    messages of the busiest workers that others beside that chain wait for. plays: parts of players altogether. ring:
-    workers of an all-reduce; ring_bytes: of a term. compute: seconds of one query's arithmetic, or one product's.
+    messages: number of messages, each of `value` bytes. depth: length of the longest chain of dependent messages.
+    steps: number of half plays on that chain; a half play is a query, or a product with its move.
+    hub_sends, hub_receives: messages of the busiest workers outside that chain, on which others wait. plays: number of
+    plays of all players. ring: workers of an all-reduce. ring_bytes: bytes of one term of it.
+    compute: seconds of arithmetic per query, and per product.
     """
 
     workers: int
@@ -97,7 +99,7 @@ class Round:
 
 
 def chain(workers: int, value: float, compute: float = 0.0) -> Round:
-    """Layers, each a player, between Nature and a loss."""
+    """The round of a chain of layers, each a player, between Nature and a loss."""
     layers = workers - 2
     return Round(
         workers=workers,
@@ -112,7 +114,10 @@ def chain(workers: int, value: float, compute: float = 0.0) -> Round:
 
 
 def replicas(workers: int, value: float, parameters: float, compute: float = 0.0) -> Round:
-    """One player on all workers but two: Nature sends to each, each to the loss, and the loss to each."""
+    """The round of one player replicated on all workers but two.
+
+    Nature sends to each replica, each replica to the loss, and the loss to each replica.
+    """
     count = workers - 2
     return Round(
         workers=workers,
@@ -131,7 +136,7 @@ def replicas(workers: int, value: float, parameters: float, compute: float = 0.0
 
 
 def agents(workers: int, value: float, down: int = 2, up: int = 0, compute: float = 0.0) -> Round:
-    """Agents that share Nature and nothing else. down, up: messages of each from Nature, and to it."""
+    """The round of agents that share only Nature. down, up: messages from Nature to each agent, and back."""
     count = workers - 1
     return Round(
         workers=workers,
@@ -148,9 +153,9 @@ def agents(workers: int, value: float, down: int = 2, up: int = 0, compute: floa
 
 
 def parts(c: Constants, r: Round) -> dict[str, float]:
-    """Seconds of a round on as many cores as it likes, by what they are spent on, one after the other.
+    """Seconds of a round with unlimited cores, by cause. The parts follow one another, so they add up.
 
-    The longest chain of messages; beside it the hub, which handles its messages one at a time, half of each there.
+    They are the longest chain of messages, and the hub: the busiest workers, which handle their messages one at a time.
     """
     hub = r.hub_sends + r.hub_receives
     ring = 2 * (r.ring - 1)
@@ -166,28 +171,28 @@ def parts(c: Constants, r: Round) -> dict[str, float]:
 
 
 def path(c: Constants, r: Round) -> float:
-    """Seconds of a round on as many cores as it likes: all parts, since each waits for the one before."""
+    """Seconds of a round with unlimited cores: the sum of all parts."""
     return sum(parts(c, r).values())
 
 
 def work(c: Constants, r: Round) -> float:
-    """Seconds of all cores together in a round."""
+    """Core seconds of a round, over all workers."""
     ring = 2 * (r.ring - 1) * (r.ring * c.term + r.ring_bytes * c.copy)
     return r.messages * (c.message + r.value * c.copy) + r.plays * (c.play + 2 * r.compute) + ring
 
 
 def machines(c: Constants, r: Round) -> int:
-    """How many machines the workers need."""
+    """The number of machines that the workers need."""
     return math.ceil(r.workers / c.cores)
 
 
 def seconds(c: Constants, r: Round) -> float:
-    """Seconds of a round: the longer of what waits for one another, and of the work over the cores."""
+    """Seconds of a round: the larger of the dependent path and the work divided by the number of cores."""
     return max(path(c, r), work(c, r) / (c.cores * machines(c, r)))
 
 
 def coordinator(c: Constants, r: Round, rounds: int) -> float:
-    """The coordinator's seconds for a call of so many rounds, while all workers wait: it asks, hears, and audits."""
+    """The coordinator's seconds for a call of `rounds` rounds, while all workers wait: calls, statistics and audit."""
     heard = rounds * r.messages * c.worker_statistics / c.bandwidth
     return r.workers * c.call + rounds * r.messages * c.audit + heard
 
@@ -199,34 +204,37 @@ def share(c: Constants, r: Round, rounds: int) -> float:
 
 
 def prepare(c: Constants, r: Round) -> float:
-    """Seconds until the first worker can be told anything: declared, compiled, verified, pickled, on one core."""
+    """Seconds on one core to declare, compile, verify and pickle, before the first worker gets its assignment."""
     return r.players * c.declare + r.workers * c.compile
 
 
 def hand_out(c: Constants, r: Round) -> float:
-    """Seconds until every worker has unpacked the whole assignment, which each machine fetches once."""
+    """Seconds until every worker has unpacked the whole assignment. Each machine fetches it once."""
     size = r.workers * c.assignment
-    # Ray's nodes pass a large object on, so that its owner sends it to a few, and time grows with the logarithm.
+    # Ray's nodes forward a large object to each other, so the time grows with the logarithm of the machines.
     spread = math.log2(machines(c, r) + 1) * size / c.bandwidth
     return spread + r.workers * c.unpack
 
 
 def meet(c: Constants, r: Round, peers: float) -> float:
-    """Seconds of the store until everybody has met. peers: of a worker, on average, those in its ring included."""
+    """Seconds of the store until all workers have found their peers.
+
+    peers: average number per worker, including those in its ring.
+    """
     return r.workers * MEETINGS * (LOOKS * c.ask + peers * c.key)
 
 
 def resident(c: Constants, r: Round) -> float:
-    """Bytes of all workers together, each with the whole assignment."""
+    """Bytes of memory of all workers together. Each worker holds the whole assignment."""
     return r.workers * (c.memory + r.workers * c.held)
 
 
 def start(c: Constants, r: Round) -> float:
-    """Seconds until all workers of all machines run: side by side on the cores of each."""
+    """Seconds until all workers run. Workers of a machine start in parallel on its cores."""
     return r.workers * c.enrol + c.start * math.ceil(r.workers / machines(c, r) / c.cores)
 
 
 def checkpoint(c: Constants, r: Round, size: float) -> float:
-    """Seconds of a checkpoint of `size` bytes a worker, each machine to a disk or a network of its bandwidth."""
+    """Seconds of a checkpoint of `size` bytes per worker. Each machine writes with the bandwidth `c.bandwidth`."""
     written = size * r.workers / machines(c, r) / c.bandwidth
     return c.state * max(1.0, r.workers / machines(c, r) / c.cores) + r.workers * c.call + written

@@ -1,4 +1,4 @@
-"""What is measured on Ray, with as many workers as this machine holds: rounds, calls, meetings, checkpoints."""
+"""Measurements on Ray, with as many workers as this machine can hold: rounds, calls, meetings, checkpoints."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ _PROCESSES = Path("/proc")
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds: of a clock, and of cores, of all workers, of the coordinators, and of every process of this Ray."""
+    """Clock seconds, and core seconds of all workers, of the coordinators, and of all processes of this Ray."""
 
     clock: float
     workers: float
@@ -29,13 +29,14 @@ class Spent:
     everyone: float
 
     def over(self, count: int) -> "Spent":
-        """Of each of so many."""
+        """The seconds divided by `count`."""
         return Spent(self.clock / count, self.workers / count, self.coordinator / count, self.everyone / count)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One run that was opened, played and saved. calls: of `play` without a round; rounds: of each round."""
+    """The measurements of one run. meet: opening it. calls: a call of `play` with 0 rounds. rounds: per round, for
+    each repetition. save: a checkpoint."""
 
     workers: int
     meet: Spent
@@ -45,7 +46,7 @@ class Seen:
 
 
 def family(root: int) -> list[int]:
-    """The processes that descend from this one, by the kernel's table."""
+    """The ids of all descendants of process `root`, from /proc."""
     children: dict[int, list[int]] = defaultdict(list)
     for folder in _PROCESSES.iterdir():
         if folder.name.isdigit():
@@ -61,7 +62,7 @@ def family(root: int) -> list[int]:
 
 
 def core_seconds(process: int) -> float:
-    """What all threads of a process computed so far, to the nanosecond."""
+    """CPU seconds used so far by all threads of a process, with nanosecond resolution."""
     total = 0
     for thread in (_PROCESSES / str(process) / "task").iterdir():
         try:
@@ -72,23 +73,23 @@ def core_seconds(process: int) -> float:
 
 
 def title(process: int) -> str:
-    """What a process calls itself."""
+    """The command line of a process."""
     return (_PROCESSES / str(process) / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
 
 
 def memory(process: int) -> int:
-    """Bytes of a process, what it shares with others divided among them."""
+    """Memory of a process in bytes (PSS: shared pages are divided among the processes that share them)."""
     lines = (_PROCESSES / str(process) / "smaps_rollup").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("Pss:")).split()[1])
 
 
 def workers_of(processes: Iterable[int], name: str = WORKER) -> list[int]:
-    """Those of these processes that are actors of one class."""
+    """The processes whose command line begins with `name`, such as the actors of one class."""
     return [each for each in processes if title(each).startswith(name)]
 
 
 def spent(act: Callable[[], object]) -> Spent:
-    """Act, and see who computed how long."""
+    """Call `act`, and measure the clock time and the CPU time of the processes."""
     everyone = family(os.getpid())
     kinds = {each: title(each) for each in everyone}
     before, began = {each: core_seconds(each) for each in everyone}, time.perf_counter()
@@ -110,7 +111,7 @@ def seen(
     repetitions: int = 3,
     transport: Transport = Transport.PROCESS_GROUP,
 ) -> Seen:
-    """Open, warm up, call without a round, play, save."""
+    """Measure one run: open it, warm up, call `play` with 0 rounds, play, save."""
     opened: list[RayExecutor] = []
     meeting = spent(
         lambda: opened.append(RayExecutor(assignment, name, transport=transport, deadline=120.0, pool=pool))
@@ -125,7 +126,7 @@ def seen(
 
 
 def post_seconds(assignment: Assignment, pool: Pool, rounds: int) -> float:
-    """Seconds of Nature's process for each message that it sends, where it sends many at once."""
+    """CPU seconds of Nature's process per message that it sends, in a game where it sends many in a row."""
     sent = sum(edge.source == "Nature" for edge in assignment.schedule.edges.values())
     with RayExecutor(assignment, "post", deadline=120.0, pool=pool) as run:
         _, process = ray.get(run.workers["Nature"].address.remote())
@@ -138,7 +139,7 @@ def post_seconds(assignment: Assignment, pool: Pool, rounds: int) -> float:
 def all_seen(
     games: Mapping[str, Callable[[int], Assignment]], sizes: Iterable[int], pool: Pool, rounds: int, passes: int
 ) -> dict[tuple[str, int], list[Seen]]:
-    """Every game with every number of workers, in turn, so many times over."""
+    """Measure every game with every number of workers in turn, and repeat this `passes` times."""
     found: dict[tuple[str, int], list[Seen]] = defaultdict(list)
     sizes = tuple(sizes)
     for number in range(passes):

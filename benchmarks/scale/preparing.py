@@ -1,4 +1,4 @@
-"""What is measured in this one process, up to ten thousand workers: declaring, compiling, auditing, copying."""
+"""Measurements in a single process, for up to ten thousand workers: declaring, compiling, auditing, copying."""
 
 import gc
 import pickle
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Prepared:
-    """Seconds of this process's core, and bytes, for a chain of so many workers."""
+    """CPU seconds of this process, and bytes, for a chain of workers. audit, worker_statistics: per message."""
 
     workers: int
     declare: float
@@ -39,12 +39,12 @@ class Prepared:
 
     @property
     def players(self) -> int:
-        """All but Nature and the loss."""
+        """The number of players: all workers but those of Nature and the loss."""
         return self.workers - 2
 
 
 def cpu(act: Callable[[], T]) -> tuple[float, T]:
-    """Seconds that this process computed, and what came of it."""
+    """Call `act`. Returns the CPU seconds of this process, and the result."""
     gc.collect()
     began = time.process_time()
     result = act()
@@ -52,7 +52,7 @@ def cpu(act: Callable[[], T]) -> tuple[float, T]:
 
 
 def prepared(workers: int, rounds: int = 10) -> Prepared:
-    """Declare, compile, verify, pickle; unpickle and project as one worker does; audit so many rounds."""
+    """Measure declaring, compiling, verifying and pickling; unpickling and projecting, as in one worker; auditing."""
     layers = {f"Layer{index}": linear() for index in range(workers - 2)}
     declare, grammar = cpu(lambda: backprop(nature(), layers))
 
@@ -76,7 +76,7 @@ def prepared(workers: int, rounds: int = 10) -> Prepared:
 
 
 def statistics(schedule: Schedule, rounds: int) -> list[WorkerStatistics]:
-    """What workers tell who did all that was due."""
+    """The statistics of workers that did everything on schedule."""
     found = {name: WorkerStatistics(name) for name in schedule.workers}
     for step in schedule.steps:
         if isinstance(step, Move):
@@ -90,7 +90,7 @@ def statistics(schedule: Schedule, rounds: int) -> list[WorkerStatistics]:
 
 
 def held_bytes(workers: int = 502) -> float:
-    """Bytes that a worker holds for each player of the run, because it has the whole assignment."""
+    """Bytes that a worker holds per player of the run, because it has the whole assignment."""
     grammar = backprop(nature(), {f"Layer{index}": linear() for index in range(workers - 2)})
     data = pickle.dumps(assign(grammar, SGD, placement=spread(grammar)))
     tracemalloc.start()
@@ -102,7 +102,10 @@ def held_bytes(workers: int = 502) -> float:
 
 
 def ask_seconds(keys: int = 2000) -> tuple[float, float]:
-    """Seconds for a request to the store, and for each key in one, there and fetched; the store's thread and ours."""
+    """CPU seconds per request to the store, and per key when many keys are checked and fetched in one request.
+
+    The thread of the store and that of the client are both counted.
+    """
     store, port = serve_store("127.0.0.1")
     client = store_client(("127.0.0.1", port), 10.0)
     names = [f"worker {number}" for number in range(keys)]
@@ -114,7 +117,7 @@ def ask_seconds(keys: int = 2000) -> tuple[float, float]:
 
 
 def copy_seconds(size: int = 1 << 15, count: int = 2000) -> float:
-    """Seconds per byte through a socket of this machine, and one copy more on each side, as a channel makes it."""
+    """CPU seconds per byte through a local socket, with one more copy on each side, as in a channel."""
     value, arrived = bytearray(size), bytearray(size)
     near, far = socket.socketpair()
     with near, far:
@@ -129,7 +132,7 @@ def copy_seconds(size: int = 1 << 15, count: int = 2000) -> float:
 
 
 def play_seconds(players: int = 6, rounds: int = 300, repetitions: int = 5) -> float:
-    """Seconds of a small player's part of a round, in one process and without messages; its share of the loss, too."""
+    """CPU seconds per small player and round, in one process without messages. The loss is included."""
     layers = {f"Layer{index}": linear() for index in range(players)}
     grammar = backprop(nature(), layers)
     with InlineExecutor(assign(grammar, SGD, placement=together(grammar))) as executor:

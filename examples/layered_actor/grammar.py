@@ -1,9 +1,9 @@
-"""DAC whose Actor is a backpropagation grammar of layer players, a brick of the larger one. Topology only.
+"""DAC whose Actor is a backpropagation grammar with one player per layer. It is a brick of the larger grammar.
 
-Critic and Deviator are whole networks, a player each; Actor is as many players as it has layers. What is told to the
-last of them is -G, an estimate that Deviator made; below, each layer hears what backpropagation makes of that: an exact
-grammar within an estimating one. Where a player ends and a game begins is a choice (essay, Remark 3), and no gradient
-depends on it: `coarsen(game, "Actor", "Actor")` is DAC with a module for its Actor.
+This file has only the topology. Critic and Deviator are one player each; Actor has one player per layer. The last layer
+receives -G, which Deviator estimates; the other layers receive the backpropagated gradients of it. So an exact grammar
+is part of an estimating one. The border between player and game is a choice (essay, Remark 3), and no gradient depends
+on it: `coarsen(game, "Actor", "Actor")` is DAC with a single module as Actor.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from antiphon import Brick, Dense, Factory, Grammar, OracleDeclaration, StateAct
 
 
 def layered_actor(state: int, action: int, widths: Sequence[int] = (64, 64)) -> Brick:
-    """mu(s), (batch, state) -> (batch, action) in (-1, 1): players Dense1, Dense2, ..., Output, and a last operator."""
+    """The policy mu(s): (batch, state) -> (batch, action) in (-1, 1). Players Dense1, ..., Output, then tanh."""
     layers = {}
     inputs = state
     for index, width in enumerate(widths, start=1):
@@ -34,9 +34,9 @@ def layered_dac(
     learn_from: int = 0,
     gamma: float = 0.98,
 ) -> Grammar:
-    """Players Actor.Dense1, ..., Actor.Output, Critic and Deviator; the clone of Actor is a clone of each layer.
+    """DAC with the players Actor.Dense1, ..., Actor.Output, Critic and Deviator. Each layer of Actor has a clone.
 
-    nature, noise, and what is not said here: as in `dac`.
+    widths: of the hidden layers of all networks. The other arguments are as in `dac`.
     """
     return dac(
         nature,

@@ -1,8 +1,8 @@
-"""Launching the grammar beside this file on Pendulum: in one process, or on Ray with an actor for each layer.
+"""Launch the grammar in grammar.py on Pendulum: in one process, or on Ray with an actor for each layer.
 
 python examples/layered_actor/train.py --rounds 6000 --executor ray
 
-In the end the layers become one player again, `coarsen`, which is a policy that `episode_returns` can ask.
+After training, `coarsen` joins the layers into one player, a policy that `episode_returns` can evaluate.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from antiphon.launching import ExecutorName
 
 
 def game(rounds: int, batch: int, widths: Sequence[int], warmup: int, envs: int = 8) -> Grammar:
-    """Pendulum, 8 copies, stepped together in every eighth round; the noise falls within two thirds of the rounds."""
+    """The grammar on 8 copies of Pendulum, which make a step every 8 rounds. Noise falls in the first two thirds."""
     world = antiphon.nature("Pendulum-v1", envs=envs, batch=batch, warmup=warmup, reward_scale=8.0)
     sigma = Annealing(0.4, 0.1, max(1, 2 * rounds // 3))
     wind = antiphon.gaussian((1,), batch=envs, symbol="envs", scale=sigma)
@@ -35,7 +35,7 @@ def train(
     executor: ExecutorName = "inline",
     seed: int = 0,
 ) -> tuple[Grammar, Mapping[str, State]]:
-    """The grammar, and everybody's state in the end."""
+    """Train. Returns the grammar and the final state of each player, clone and oracle."""
     layered = game(rounds, batch, widths, warmup)
     slow, fast = antiphon.agent("Adam", lr=5e-4), antiphon.agent("Adam", lr=1e-3)
     agents = {each.name: slow if each.name.startswith("Actor.") else fast for each in layered.query.players}
@@ -45,7 +45,7 @@ def train(
 
 
 def policy(layered: Grammar, states: Mapping[str, State]) -> nn.Module:
-    """Actor as one module, with what its layers learned."""
+    """Actor as one module with the trained parameters of its layers."""
     whole = antiphon.coarsen(layered, "Actor", "Actor")
     with antiphon.launch(whole.grammar) as play:
         learned = antiphon.carried(whole, states, play.states())["Actor"]["parameters"]
@@ -55,7 +55,7 @@ def policy(layered: Grammar, states: Mapping[str, State]) -> nn.Module:
 
 
 def main() -> None:
-    """Read the options, train, and print the return of the policy, without noise, beside that of an untrained one."""
+    """Train, and print the returns of the untrained and of the trained policy, without noise."""
     options = argparse.ArgumentParser(description="DAC with an Actor of layer players, on Pendulum.")
     options.add_argument("--rounds", type=int, default=6000)
     options.add_argument("--batch", type=int, default=128)

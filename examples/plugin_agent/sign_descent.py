@@ -1,4 +1,4 @@
-"""An agent of one's own: it goes by the sign of a running mean of its responses, and by nothing else."""
+"""A custom agent: it uses only the sign of the running mean of its responses."""
 
 from collections.abc import Sequence
 from typing import final
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @final
 class SignDescent:
-    """Every parameter moves by `lr` against the sign of the mean response; `decay` is the mean's memory."""
+    """Moves each parameter by `lr` against the sign of a running mean of responses. `decay`: weight of the old mean."""
 
     def __init__(self, parameters: Sequence[Tensor], lr: float = 0.001, decay: float = 0.9) -> None:
         self._parameters, self._lr, self._decay = parameters, lr, decay
@@ -17,12 +17,12 @@ class SignDescent:
         self._means = [torch.zeros_like(each) for each in parameters]
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Several responses before a move add up."""
+        """Add the response to those received since the last move."""
         for heard, each in zip(self._heard, response, strict=True):
             heard.add_(each)
 
     def move(self) -> Sequence[Tensor]:
-        """A step in place."""
+        """Update the parameters in place and return them."""
         with torch.no_grad():
             for parameter, mean, heard in zip(self._parameters, self._means, self._heard, strict=True):
                 mean.lerp_(heard, 1 - self._decay)
@@ -31,7 +31,7 @@ class SignDescent:
         return self._parameters
 
     def state(self) -> dict[str, list[Tensor]]:
-        """The running means, in memory of their own."""
+        """Copies of the running means."""
         return {"means": [mean.clone() for mean in self._means]}
 
     def load(self, state: dict[str, list[Tensor]]) -> None:

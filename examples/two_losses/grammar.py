@@ -1,4 +1,4 @@
-"""Name what you see and paint it again: a user's own grammar with five players and two losses. Topology only."""
+"""A custom grammar with five players and two losses: classify an image and reconstruct it. Only the topology."""
 
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
@@ -12,10 +12,10 @@ from antiphon.grammars.maps import scale
 def two_losses(
     nature: OracleDeclaration, pixels: int = 64, classes: int = 10, width: int = 32, weight: float = 0.5
 ) -> Grammar:
-    """Eye sees x; two players name it, two paint it again. R differs from the chain rule at one edge.
+    """Eye encodes x; two players classify it and two players reconstruct it. R differs from the chain rule at one edge.
 
     nature: its first question answers x, (batch, pixels) in float32, and labels y, (batch,).
-    weight: what Eye makes of Painting beside Naming; those who paint hear of Painting in full.
+    weight: factor of the loss Painting in Eye's gradient; Sketcher and Painter receive the full gradient.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()
@@ -33,7 +33,7 @@ def two_losses(
 
 
 def weighted(source: str, target: str, weight: float) -> Edit:
-    """The edit: what `source` tells `target` is multiplied by `weight`."""
+    """An edit that multiplies the message from `source` to `target` by `weight`."""
 
     def edit(upstream: Upstream) -> Message:
         if (upstream.source.owner, upstream.target.owner) != (source, target):
@@ -45,11 +45,11 @@ def weighted(source: str, target: str, weight: float) -> Edit:
 
 
 def guarantee(naming: Value, painting: Value, weight: float) -> Guarantee:
-    """All gradients are exact; Eye's are of another sum than the others'."""
+    """All gradients are exact. Eye's is the gradient of a different sum of the losses."""
     mixed = PlayerLoss.of(weighted_sum, naming, painting, weight=weight)
     return promised(Exact(("Thinker", "Namer", "Sketcher", "Painter")), Exact(("Eye",), mixed))
 
 
 def weighted_sum(naming: Tensor, painting: Tensor, weight: float) -> Tensor:
-    """Eye's own loss, which Q does not compute."""
+    """Eye's loss. Q does not compute it."""
     return naming + weight * painting

@@ -1,4 +1,4 @@
-"""Launching the grammar beside this file: who optimizes how, for how long, in one process or on Ray.
+"""Launch the grammar in grammar.py: choose the optimizers, the number of rounds, and one process or Ray.
 
 python examples/two_losses/train.py --rounds 500 --executor ray
 """
@@ -15,7 +15,7 @@ from antiphon.launching import ExecutorName
 def train(
     rounds: int = 500, batch: int = 64, width: int = 32, executor: ExecutorName = "inline", seed: int = 0
 ) -> Mapping[str, float]:
-    """The last value of each loss, by name."""
+    """Train. Returns the last value of each loss, by name."""
     game = two_losses(antiphon.digits(batch), width=width)
     adam, descent = antiphon.agent("Adam", lr=0.003), antiphon.agent("SGD", lr=0.1, momentum=0.9)
     agents = {"Eye": adam, "Thinker": adam, "Namer": adam, "Sketcher": descent, "Painter": descent}

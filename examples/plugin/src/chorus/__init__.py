@@ -1,1 +1,1 @@
-"""What a distribution of one's own can bring: an agent, a grammar, an environment."""
+"""An example of a plugin distribution, with an agent, a grammar and an environment."""

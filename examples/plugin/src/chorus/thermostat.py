@@ -1,4 +1,4 @@
-"""An environment of one's own: a room that is to be kept warm."""
+"""A custom environment: a room whose temperature must be controlled."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ import numpy as np
 
 
 class Thermostat(gymnasium.Env[np.ndarray, np.ndarray]):
-    """Observes the room's distance from what is wished, in kelvin; heats or cools it by at most one kelvin a step.
+    """The observation is the room's temperature minus the desired one, in kelvin. The action changes it by up to 1 K.
 
-    A step costs the square of that distance. The room leaks a tenth of it. An episode takes `steps` steps.
+    In each step the difference first shrinks by a tenth. The reward is minus the square of the difference after the
+    action. An episode has `steps` steps.
     """
 
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
@@ -19,13 +20,13 @@ class Thermostat(gymnasium.Env[np.ndarray, np.ndarray]):
         self._steps, self._step, self._distance = steps, 0, 0.0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """Somewhere within five kelvin."""
+        """Start at a random difference of at most five kelvin."""
         super().reset(seed=seed)
         self._step, self._distance = 0, float(self.np_random.uniform(-5, 5))
         return self._observed(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """Heat, leak, pay."""
+        """Apply the action. Returns observation, reward, terminated, truncated and info."""
         self._step += 1
         self._distance = 0.9 * self._distance + float(action[0])
         return self._observed(), -(self._distance**2), False, self._step >= self._steps, {}
