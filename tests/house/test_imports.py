@@ -35,7 +35,7 @@ INTERNAL = {
     "antiphon/runs": {"runs", "experiments", "recipes", "launching", "antiphon", *BELOW},
     "antiphon/doctor": {"doctor", "experiments", *BELOW},
     "antiphon/cli": {"cli", *FACE, "launching", "antiphon", *BELOW},
-    "antiphon": {"cli", *FACE, "launching", "public", "antiphon", *BELOW},
+    "antiphon": {"cli", *FACE, "launching", "antiphon", *BELOW},
 }
 EXTERNAL = {
     "grammars": {"torch", "numpy"},
