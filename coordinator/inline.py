@@ -55,7 +55,7 @@ class InlineExecutor:
         verify(assignment.schedule)
         self.assignment, self._watch = assignment, watch
         self._boundary, self._deadline, self._device, self._generation = Boundary(), deadline, device, 0
-        self._stages: dict[str, Hosted] = {}
+        self._hosted: dict[str, Hosted] = {}
         self._channels: list[Channel] = []
         self._begin()
 
@@ -73,7 +73,7 @@ class InlineExecutor:
         to no round boundary: `round`, `play`, `states` and `save` raise ProtocolError until `load`.
         """
         rounds = checked_rounds(rounds)
-        torch_alone = all(hosted.torch_alone for hosted in self._stages.values())
+        torch_alone = all(hosted.torch_alone for hosted in self._hosted.values())
         with self._boundary.crossing("play"), Deferred() as interrupt, self._own_process(torch_alone):
             played = self._play(rounds, interrupt)
             self._boundary.arrive(played.round)
@@ -101,12 +101,12 @@ class InlineExecutor:
         """The state of every player, agent, clone and oracle, by name."""
         self._boundary.check("tell its states")
         with self._own_process():
-            return {name: state for hosted in self._stages.values() for name, state in hosted.state().items()}
+            return {name: state for hosted in self._hosted.values() for name, state in hosted.state().items()}
 
     def modules(self) -> Mapping[str, nn.Module]:
         """The modules that players and clones compute with, by name. Do not change them."""
-        stages = self._stages.values()
-        return {name: each.module for hosted in stages for name, each in (hosted.players | hosted.clones).items()}
+        everyone = self._hosted.values()
+        return {name: each.module for hosted in everyone for name, each in (hosted.players | hosted.clones).items()}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
         """Continue at `round` from the states of that round boundary. Allowed after a round that broke off, too."""
@@ -117,7 +117,7 @@ class InlineExecutor:
                 self._release()
                 self._begin()
             with self._own_process():
-                for hosted in self._stages.values():
+                for hosted in self._hosted.values():
                     hosted.load(states)
             self._boundary.arrive(round)
 
@@ -140,7 +140,7 @@ class InlineExecutor:
         for channel in self._channels:
             channel.close()
         with self._own_process():
-            for hosted in self._stages.values():
+            for hosted in self._hosted.values():
                 hosted.close()
 
     def __enter__(self) -> "InlineExecutor":
@@ -154,7 +154,7 @@ class InlineExecutor:
         session = Session(self.assignment.grammar.signature, self._generation, self._deadline)
         self._generation += 1
         with self._own_process():
-            self._stages = {
+            self._hosted = {
                 name: Hosted(self.assignment, name, self._device) for name in self.assignment.placement.names
             }
             self._agenda = Agenda(self._merge(session))
@@ -163,7 +163,7 @@ class InlineExecutor:
         """All local programs in the total order. A transfer becomes its send, directly followed by its receive."""
         schedule, exchange = self.assignment.schedule, Exchange()
         self._channels = [
-            onto(LocalChannel(session, name, exchange, schedule.carried), self._stages[name].device)
+            onto(LocalChannel(session, name, exchange, schedule.carried), self._hosted[name].device)
             for name in schedule.workers
         ]
         self._programs = []
@@ -171,7 +171,7 @@ class InlineExecutor:
         for name, channel in zip(schedule.workers, self._channels, strict=True):
             channel.open()
             actions = project(schedule, name)
-            program = LocalProgram(self.assignment, name, actions, self._stages[name], channel)
+            program = LocalProgram(self.assignment, name, actions, self._hosted[name], channel)
             self._programs.append(program)
             for position, action in enumerate(actions):
                 key = action.edge.number if isinstance(action, Send | Receive) else id(action)

@@ -8,7 +8,7 @@ import torch
 
 from antiphon.agents.shards import part
 from antiphon.coordinator.brake import Brake
-from antiphon.coordinator.checkpoint import load_states, save_states
+from antiphon.coordinator.checkpoint import save_states
 from antiphon.coordinator.connection import Connection, connect
 from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
@@ -131,13 +131,13 @@ class Worker:
     @ray.method(concurrency_group="play")
     def held(self) -> dict[str, int]:
         """Number of parameters of each player here, in elements. For a sharded player: of the local shard only."""
-        players = self._staged().players.items()
+        players = self._hosts().players.items()
         return {name: sum(part(each).numel() for each in player.parameters) for name, player in players}
 
     @ray.method(concurrency_group="play")
     def states(self) -> dict[str, State]:
         """The states of what this worker hosts, by name."""
-        return self._staged().state()
+        return self._hosts().state()
 
     @ray.method(concurrency_group="play")
     def save(self, folder: str, sign: str) -> tuple[str, ...] | dict[str, State]:
@@ -145,19 +145,13 @@ class Worker:
 
         If the file `sign` is not in the folder, this machine does not share it: then the states are returned instead.
         """
-        states = self._staged().state()
+        states = self._hosts().state()
         return save_states(Path(folder), states) if self._shares(Path(folder) / sign) else states
 
     @ray.method(concurrency_group="play")
     def load(self, states: dict[str, State]) -> None:
         """Continue from these states."""
-        self._staged().load(states)
-
-    @ray.method(concurrency_group="play")
-    def restore(self, folder: str) -> None:
-        """Continue from a checkpoint's folder."""
-        hosted = self._staged()
-        hosted.load(load_states(Path(folder), hosted.names))
+        self._hosts().load(states)
 
     @ray.method(concurrency_group="control")
     def close(self) -> None:
@@ -176,7 +170,7 @@ class Worker:
         leave_group()
         self._hosted = self._program = self._channel = self._mailbox = self._assignment = None
 
-    def _staged(self) -> Hosted:
+    def _hosts(self) -> Hosted:
         if self._hosted is None:
             raise self._unassigned("be saved or restored")
         return self._hosted

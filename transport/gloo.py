@@ -146,7 +146,7 @@ class GlooLink:
         """A gloo group of these workers, for their sums. This worker is one of them."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
-    def total(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
         """A sum over a group made by `replicas`, in host memory."""
         length = AllReduce.length(reduction) * reduction.dtype.itemsize
         memory = [host_memory(length, self.device) for _ in range(2)]

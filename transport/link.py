@@ -61,7 +61,7 @@ class Link(Protocol):
         """A process group of these workers, this one among them, for their sums. It connects at its first use."""
         ...
 
-    def total(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above
         """This worker's end of one sum, over a group made by `replicas`."""
         ...
 

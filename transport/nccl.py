@@ -207,7 +207,7 @@ class NcclLink:
         for group in (self._ascending, self._descending, *self._sums):
             group.abort()
 
-    def total(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
         """A sum over a group made by `replicas`, on the device."""
         length = AllReduce.length(reduction)
         buffers = [torch.zeros(length, dtype=reduction.dtype, device=self.device) for _ in range(2)]

@@ -30,7 +30,7 @@ class Mailbox:
 
     def __init__(self, me: str, edges: Sequence[Edge], window: int = WINDOW) -> None:
         self.me, self.window = me, window
-        self._lanes: dict[int, BoundedQueue[Frame]] = {
+        self._queues: dict[int, BoundedQueue[Frame]] = {
             # One more than the window: a duplicate must be refused for its tag, not as an overflow.
             edge.number: BoundedQueue(window + 1)
             for edge in edges
@@ -39,10 +39,10 @@ class Mailbox:
 
     def put(self, edge_number: int, frame: Frame) -> None:
         """Store a frame of a peer. Does not block. Raises ProtocolError for an unknown edge or a full queue."""
-        queue = self._lanes.get(edge_number)
+        queue = self._queues.get(edge_number)
         if queue is None:
             raise ProtocolError(
-                f"the mailbox of worker {self.me!r} has no edge {edge_number}; expected one of {sorted(self._lanes)}. "
+                f"the mailbox of worker {self.me!r} has no edge {edge_number}; expected one of {sorted(self._queues)}. "
                 "Project all workers from the same schedule."
             )
         if not queue.offer(frame):
@@ -54,11 +54,11 @@ class Mailbox:
     def take(self, edge: Edge, deadline: float) -> Frame:
         """The oldest frame of this edge. Blocks up to `deadline` seconds. Raises TimeoutError, or the error of
         `fail`."""
-        return self._lanes[edge.number].take(deadline)
+        return self._queues[edge.number].take(deadline)
 
     def fail(self, failure: BaseException) -> None:
         """Wake all waiting threads with this error. Frames that have arrived can still be taken."""
-        for queue in self._lanes.values():
+        for queue in self._queues.values():
             queue.fail(failure)
 
 

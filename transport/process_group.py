@@ -52,7 +52,7 @@ class ProcessGroupChannel:
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
         self._reductions = tuple(reduction for reduction in reductions if me in reduction.workers)
-        self._totals: dict[int, Sum] = {}
+        self._sums: dict[int, Sum] = {}
 
     def open(self) -> None:
         """Meet the peers in the store, agree on the edges, and connect to the peers that share an edge with `me`."""
@@ -87,11 +87,11 @@ class ProcessGroupChannel:
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
         """Copy the term and post it; see `Channel.contribute`."""
-        return self._total(reduction).contribute(round, value)
+        return self._sum(reduction).contribute(round, value)
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
         """Wait for the sum; see `Channel.collect`."""
-        return self._total(reduction).collect(round)
+        return self._sum(reduction).collect(round)
 
     def settle(self) -> None:
         """Wait for every send of this worker."""
@@ -102,7 +102,7 @@ class ProcessGroupChannel:
 
     def close(self) -> None:
         """Drop the group, with its sockets and threads. A wait in another thread lasts until its deadline."""
-        self._outgoing, self._incoming, self._totals = {}, {}, {}
+        self._outgoing, self._incoming, self._sums = {}, {}, {}
         links, self._links = self._links, {}
         for link, _ in links.values():
             link.close()
@@ -146,13 +146,13 @@ class ProcessGroupChannel:
                     f"{[each.name for each in mine]} of {len(mine)} types, and others arrived. "
                     "Project all workers from the same schedule."
                 )
-        first = link.total(Reduction(-1, "hello", workers, Phase.RESPONSE, "first", torch.float32, ()), group)
+        first = link.all_reduce(Reduction(-1, "hello", workers, Phase.RESPONSE, "first", torch.float32, ()), group)
         first.contribute(0, torch.ones(()))
         first.collect(0)
-        self._totals |= {each.number: link.total(each, group) for each in mine}
+        self._sums |= {each.number: link.all_reduce(each, group) for each in mine}
 
-    def _total(self, reduction: Reduction) -> Sum:
-        total = self._totals.get(reduction.number)
+    def _sum(self, reduction: Reduction) -> Sum:
+        total = self._sums.get(reduction.number)
         if total is None:
             raise ProtocolError(
                 f"worker {self._me!r} cannot take part in the sum {reduction.name!r} (number {reduction.number}, of "

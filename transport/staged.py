@@ -81,9 +81,9 @@ class StagedLink:
         """A group of these workers, for their sums."""
         return self._link.replicas(workers)
 
-    def total(self, reduction: Reduction, group: Any) -> StagedAllReduce:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> StagedAllReduce:  # Any: as above
         """A sum over a group made by `replicas`."""
-        return StagedAllReduce(self._link.total(reduction, group), reduction, self._device)
+        return StagedAllReduce(self._link.all_reduce(reduction, group), reduction, self._device)
 
     def greet(self, ranks: dict[str, int]) -> None:
         """Connect to these peers."""

@@ -238,7 +238,7 @@ def _compare(
     wrong = {index: found.error for index, found in each.items() if found.differs}
     if wrong:  # along one direction a kink may look smooth
         other = {index: _arm(places[index], draw) for index in wrong}
-        once_more = (_difference(play, held, places, {index: other[index]}, cotangents, base, told) for index in wrong)
+        once_more = (_difference(ask, held, places, {index: other[index]}, cotangents, base, told) for index in wrong)
         if not all(found.differs for found in once_more):
             return _unknown("it has a kink there")
         first = each[next(iter(wrong))]

@@ -88,7 +88,7 @@ def _cluster(order: Order, head_volumes: Sequence[Tree]) -> Tree:
             "rayStartParams": noted({"num-cpus": "0", "num-gpus": "0"}, "Nobody of the game lives on the head."),
             "template": _pod(order, "ray-head", {"cpu": "2", "memory": "4Gi"}, head_volumes),
         },
-        "workerGroupSpecs": [noted(_group(order, group), f"WorkerResources for {group.everyone}.") for group in found],
+        "workerGroupSpecs": [noted(_group(order, group), f"Room for {group.everyone}.") for group in found],
     }
 
 

@@ -149,15 +149,15 @@ def test_of_a_report_on_an_environment_the_cause_is_told():
     assert _cause("") == "no reason was told"
 
 
-def test_a_resident_pool_has_no_rooms_to_give(pool):
+def test_a_resident_pool_has_no_resources_to_give(pool):
     grammar = wide()
     first, *_ = antiphon.spread(grammar).names
     placement = antiphon.place(grammar, of={first: {"num_cpus": 1}})
     with pytest.raises(PlacementError) as caught:
         RayExecutor(antiphon.assign(grammar, placement=placement), "roomy", pool=pool)
     assert str(caught.value) == (
-        "run 'roomy' gives its workers demands, and a resident pool has none to give; expected workers that ask "
-        "nothing. Leave out the pool."
+        "run 'roomy' asks resources for its workers, and a resident pool has none to give; expected workers "
+        "that ask nothing. Leave out the pool."
     )
 
 
