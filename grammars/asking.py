@@ -1,9 +1,16 @@
-"""Checks the arguments of a draft's handles: values of the same draft, by position."""
+"""Checks the arguments of a draft's handles: values of the same draft, by position, of the right types."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from antiphon.errors import GrammarError
+from antiphon.errors import GrammarError, ShapeError
+from antiphon.grammars.factory import Factory
+from antiphon.grammars.oracle import Question
 from antiphon.grammars.query import Port
+from antiphon.grammars.types import Sizes
+
+if TYPE_CHECKING:
+    from antiphon.grammars.draft import Value
 
 
 def check_values(
@@ -41,3 +48,32 @@ def _described(value: object) -> tuple[str, str]:
         found = f"the handle of {name!r}" if name else f"a {type(value).__name__}"
         return found, "Call it, and pass what it returns."
     return f"a {type(value).__name__}", "Give a constant where the operator is declared, or let an oracle answer it."
+
+
+def check_inputs(who: str, question: Question, inputs: "tuple[Value, ...]", sizes: Sizes) -> None:
+    """Raise ShapeError unless the values have the types that the question takes."""
+    if len(inputs) != len(question.inputs):
+        raise ShapeError(
+            f"{who} takes {len(question.inputs)} inputs and was given {len(inputs)}; "
+            f"expected ({', '.join(map(repr, question.inputs))}). Pass exactly these."
+        )
+    for position, (expected, value) in enumerate(zip(question.inputs, inputs, strict=True)):
+        if not value.type.composes_with(expected, sizes):
+            raise ShapeError(
+                f"{who} takes {expected!r} as input {position}, but {value.port!r} plays {value.type!r}. "
+                "Declare the same shape and dtype on both sides of this edge."
+            )
+
+
+def check_parameters(name: str, factory: Factory, dtypes: set[Any]) -> None:
+    """Raise GrammarError unless a player has parameters, all of one dtype."""
+    if not dtypes:
+        raise GrammarError(
+            f"player {name!r} has no parameters to play: {factory!r} makes none that require a gradient. "
+            "Declare it with `operator`, or give it parameters."
+        )
+    if len(dtypes) > 1:
+        raise GrammarError(
+            f"player {name!r} has parameters of several dtypes, {sorted(map(str, dtypes))}; expected one, "
+            "since its response is one vector. Split it into a player per dtype."
+        )

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any, overload
 
 from antiphon.errors import GrammarError, ShapeError
-from antiphon.grammars.asking import check_values
+from antiphon.grammars.asking import check_inputs, check_parameters, check_values
 from antiphon.grammars.brick import ENTRANCE, Brick
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import Inferred, infer, make_module, make_operator
 from antiphon.grammars.names import fault_of
-from antiphon.grammars.oracle import OracleDeclaration, Question
+from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.query import (
     CloneDeclaration,
     Kind,
@@ -48,7 +48,7 @@ class QueryDraft:
     """A Query graph that is being written. Each call infers its types at once, so an error points at its line.
 
     >>> import torch
-    >>> from antiphon.grammars.oracle import OracleDeclaration, Question
+    >>> from antiphon.grammars.oracle import OracleDeclaration
     >>> from antiphon.grammars.types import Batch, EdgeType
     >>> points = EdgeType((Batch(), 2))
     >>> q = QueryDraft()
@@ -269,7 +269,7 @@ class OracleHandle:
                 f"oracle {self.name!r} has no question {question!r}; expected one of {known}. Ask one of these."
             )
         check_values(f"oracle {self.name!r}, question {question!r},", self.draft._values, inputs, keywords)
-        _check_inputs(f"oracle {self.name!r}, question {question!r},", found, inputs, self.draft.sizes)
+        check_inputs(f"oracle {self.name!r}, question {question!r},", found, inputs, self.draft.sizes)
         asked = self.declaration, question
         played = self.draft._add(Kind.ORACLE, self.name, inputs, found.outputs, oracle=asked, question=question)
         return played[0] if len(played) == 1 else played
@@ -288,7 +288,7 @@ class PlayerHandle:
         factory = self.draft._factories[self.name]
         made = make_module, factory
         inferred = self.draft._infer(f"player {self.name!r}", made, inputs)
-        _check_parameters(self.name, factory, {each.dtype for each in inferred.parameters})
+        check_parameters(self.name, factory, {each.dtype for each in inferred.parameters})
         self.draft._players[self.name] = PlayerDeclaration(self.name, factory, inferred.parameters)
         played = self.draft._add(Kind.PLAYER, self.name, inputs, inferred.outputs, made)
         return played[0] if inferred.single else played
@@ -376,30 +376,3 @@ class OperatorHandle:
             )
         played = self.draft._add(self.kind, self.name, inputs, inferred.outputs, made, operator=self.factory)
         return played[0] if inferred.single else played
-
-
-def _check_inputs(who: str, question: Question, inputs: tuple[Value, ...], sizes: Sizes) -> None:
-    if len(inputs) != len(question.inputs):
-        raise ShapeError(
-            f"{who} takes {len(question.inputs)} inputs and was given {len(inputs)}; "
-            f"expected ({', '.join(map(repr, question.inputs))}). Pass exactly these."
-        )
-    for position, (expected, value) in enumerate(zip(question.inputs, inputs, strict=True)):
-        if not value.type.composes_with(expected, sizes):
-            raise ShapeError(
-                f"{who} takes {expected!r} as input {position}, but {value.port!r} plays {value.type!r}. "
-                "Declare the same shape and dtype on both sides of this edge."
-            )
-
-
-def _check_parameters(name: str, factory: Factory, dtypes: set[Any]) -> None:
-    if not dtypes:
-        raise GrammarError(
-            f"player {name!r} has no parameters to play: {factory!r} makes none that require a gradient. "
-            "Declare it with `operator`, or give it parameters."
-        )
-    if len(dtypes) > 1:
-        raise GrammarError(
-            f"player {name!r} has parameters of several dtypes, {sorted(map(str, dtypes))}; expected one, "
-            "since its response is one vector. Split it into a player per dtype."
-        )

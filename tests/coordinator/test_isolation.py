@@ -79,7 +79,7 @@ def played(request):
         executor.play(3)
         executor.load(executor.states(), executor.round)
         executor.play(1)
-        yield list(executor._stages.values())
+        yield list(executor._hosted.values())
     HANDED.clear()
 
 

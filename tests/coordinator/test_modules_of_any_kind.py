@@ -259,7 +259,7 @@ def assert_as_alone(base: str, changes: Sequence[str], late: Sequence[str], orde
     with InlineExecutor(assign(grammar, agent, placement=placement, seed=SEED, order=order)) as executor:
         for round, modules in enumerate(alone(base, changes, late, uses)):
             for each in late if round == 1 else ():
-                stage = next(stage for stage in executor._stages.values() if "Module" in stage.players)
+                stage = next(stage for stage in executor._hosted.values() if "Module" in stage.players)
                 CHANGES[each](stage.players["Module"].module)
             executor.play(1)
             for name, module in modules.items():

@@ -329,7 +329,7 @@ def test_each_replica_drops_out_for_itself() -> None:
         drawn = []
         for name in ("First", "First#1"):
             with forked():
-                executor._stages[name].begins_query(grammar.query.by_name["First"])(0)
+                executor._hosted[name].begins_query(grammar.query.by_name["First"])(0)
                 drawn.append(torch.rand(4))
     assert len(queried) == 2 and not drawn[0].equal(drawn[1])
 

@@ -205,7 +205,7 @@ def test_a_clone_has_hooks_and_methods_of_its_own() -> None:
     """A deep copy would call the player's weights in what was replaced."""
     with InlineExecutor(assignment(game(replaced))) as executor:
         executor.play(ROUNDS)
-        (stage,) = executor._stages.values()
+        (stage,) = executor._hosted.values()
         player, clone = stage.players["replaced"].module, stage.clones["replaced~"].module
         x = torch.randn(5, 4)
         assert not torch.equal(player(x), clone(x))
