@@ -10,7 +10,7 @@ from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.toml_io import toml
 from antiphon.runs.bundle import packed
 from antiphon.runs.folder import EXPERIMENT
-from antiphon.runs.preflight import rehearse
+from antiphon.runs.preflight import preflight
 from antiphon.runs.run import resolved, with_own_packages
 
 
@@ -22,7 +22,7 @@ def launch_run(experiment: Experiment, address: str | None, name: str | None, ou
     """
     grammar = experiment.build()
     agents = experiment.agents(grammar)
-    rehearse(grammar, agents, with_own_packages(experiment.placed(grammar)))
+    preflight(grammar, agents, with_own_packages(experiment.placed(grammar)))
     name = checked_name(name or fresh_name(grammar.name))
     url = dashboard(given(address))
     check_ray(ray_version(url), url)

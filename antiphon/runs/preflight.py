@@ -10,7 +10,7 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.grammars.grammar import Grammar
 
 
-def rehearse(grammar: Grammar, agents: Mapping[str, AgentSpecification], elsewhere: Collection[str] = ()) -> None:
+def preflight(grammar: Grammar, agents: Mapping[str, AgentSpecification], elsewhere: Collection[str] = ()) -> None:
     """Let every custom agent receive one gradient and make one move, with the failure policy "fail".
 
     Without this test, a grammar that starts learning late would fail late.
@@ -20,10 +20,10 @@ def rehearse(grammar: Grammar, agents: Mapping[str, AgentSpecification], elsewhe
     for player in grammar.query.players:
         specification = agents[player.name]
         if not specification.in_place and player.name not in elsewhere:
-            rehearsed = Player(player.name, player.factory, replace(specification, on_failure="fail"), seed=0)
+            tried = Player(player.name, player.factory, replace(specification, on_failure="fail"), seed=0)
             # Not zeros, because an agent may divide by the norm of the response.
-            rehearsed.hear([_response(parameter) for parameter in rehearsed.parameters])
-            rehearsed.move(0)
+            tried.hear([_response(parameter) for parameter in tried.parameters])
+            tried.move(0)
 
 
 def _response(parameter: torch.Tensor) -> torch.Tensor:

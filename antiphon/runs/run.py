@@ -20,7 +20,7 @@ from antiphon.runs.folder import RunFolder, check_place, default_paths
 from antiphon.runs.interrupts import Interrupts
 from antiphon.runs.metrics import Metrics, Record, finite
 from antiphon.runs.nonfinite import check_losses, check_parameters
-from antiphon.runs.preflight import rehearse
+from antiphon.runs.preflight import preflight
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def run_experiment(
     path = None if out is None else Path(out)
     likely = path or next(each for each in default_paths(grammar.name) if not each.exists())
     check_place(likely, grammar, experiment.keep_checkpoints)
-    rehearse(grammar, agents, with_own_packages(placement))
+    preflight(grammar, agents, with_own_packages(placement))
     with Interrupts() as interrupts:
         with launch(
             grammar,
