@@ -1,16 +1,13 @@
 """Checks the arguments of a draft's handles: values of the same draft, by position, of the right types."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.types import Sizes
-
-if TYPE_CHECKING:
-    from antiphon.grammars.draft import Value
 
 
 def check_values(
@@ -50,7 +47,7 @@ def _described(value: object) -> tuple[str, str]:
     return f"a {type(value).__name__}", "Give a constant where the operator is declared, or let an oracle answer it."
 
 
-def check_inputs(who: str, question: Question, inputs: "tuple[Value, ...]", sizes: Sizes) -> None:
+def check_inputs(who: str, question: Question, inputs: Sequence[Any], sizes: Sizes) -> None:  # Any: Values
     """Raise ShapeError unless the values have the types that the question takes."""
     if len(inputs) != len(question.inputs):
         raise ShapeError(
