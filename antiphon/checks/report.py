@@ -80,17 +80,20 @@ def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequen
     measured = [pair for pair in found if not pair[1].skipped]
     unmeasured = [pair for pair in found if pair[1].player not in known]
     told = players if not (measured and unmeasured) else ""
-    rows = [_measured_row(grammar, case, guarantee, told or _named(measured), measured)] if measured else []
+    count = len({seed for seed, _ in found})
+    rows = [_measured_row(grammar, case, guarantee, told or _named(measured), measured, count)] if measured else []
     if unmeasured:
-        names, count = told or _named(unmeasured), _instances(unmeasured)
+        names = told or _named(unmeasured)
         why = "; ".join(dict.fromkeys(each.skipped for _, each in unmeasured))
         rows.append(Row(grammar, case, guarantee, names, 0.0, 0.0, UNMEASURED, count, -1, why))
     return rows
 
 
-def _measured_row(grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]]) -> Row:
+def _measured_row(
+    grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]], count: int
+) -> Row:
     seed, worst = max(found, key=lambda pair: excess(pair[1]))
-    failures, count = _failures(found), _instances(found)
+    failures = _failures(found)
     verdict = FAILS if failures else KEPT
     return Row(
         grammar, case, guarantee, players, worst.value, worst.bound, verdict, count, seed, worst.detail, failures
@@ -99,10 +102,6 @@ def _measured_row(grammar: str, case: str, guarantee: str, players: str, found: 
 
 def _named(found: Sequence[tuple[int, Measured]]) -> str:
     return ", ".join(dict.fromkeys(each.player for _, each in found))
-
-
-def _instances(found: Sequence[tuple[int, Measured]]) -> int:
-    return len({seed for seed, _ in found})
 
 
 def _failures(found: Sequence[tuple[int, Measured]]) -> tuple[Failure, ...]:
