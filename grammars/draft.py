@@ -48,7 +48,7 @@ class QueryDraft:
     """A Query graph that is being written. Each call infers its types at once, so an error points at its line.
 
     >>> import torch
-    >>> from antiphon.grammars.oracle import OracleDeclaration
+    >>> from antiphon.grammars.oracle import OracleDeclaration, Question
     >>> from antiphon.grammars.types import Batch, EdgeType
     >>> points = EdgeType((Batch(), 2))
     >>> q = QueryDraft()
