@@ -25,9 +25,8 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 torch.set_num_threads(1)
-before = faults()
 InlineExecutor(assign(sample_grammar(7), AgentSpecification.of("SGD", {"lr": 0.1}))).close()
-print(before, faults())
+print(faults())
 """
 
 
@@ -35,5 +34,4 @@ print(before, faults())
 def test_the_memory_of_a_round_is_there_for_the_next():
     call = [sys.executable, "-P", "-c", FAULTS]
     told = subprocess.run(call, capture_output=True, text=True, timeout=60, check=True).stdout
-    before, after = map(int, told.split())
-    assert 10 * after < before
+    assert int(told) < 1000  # in 50 rounds; without the executor it is 43200, unless the heap was lucky before
