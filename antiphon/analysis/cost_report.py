@@ -16,7 +16,6 @@ from antiphon.grammars.homes import homes
 from antiphon.grammars.playing import steady
 from antiphon.grammars.response import Product
 from antiphon.grammars.types import Order
-from antiphon.launching import launch
 from antiphon.transport.message import Phase
 
 
@@ -91,16 +90,7 @@ def cost_report(name: str, experiment: Experiment, rounds: int | None = None) ->
     counted, plan = cost(grammar, counting, moves), planned(schedule, counting)
     alone = spread(grammar)
     plain = (placement.workers, placement.agents, placement.replicas) == (alone.workers, (), ())
-    with launch(
-        grammar,
-        agents,
-        executor=experiment.executor,
-        transport=experiment.transport,
-        seed=experiment.seed,
-        placement=placement,
-        threads=experiment.threads,
-        deadline=experiment.deadline,
-    ) as game:
+    with experiment.launch(grammar, agents, placement) as game:
         if counting.start:
             game.play(counting.start)
         played = game.play(len(counting))

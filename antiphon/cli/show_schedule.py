@@ -13,11 +13,10 @@ from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.load import parse_change, read_experiment
 from antiphon.grammars.playing import steady
-from antiphon.launching import launch
 from antiphon.pictures.timeline_svg import picture
 
 ENDINGS = (".svg", ".json", ".txt")
-_REHEARSED = 3
+_WARMUP = 3
 """Rounds to play before a recording begins: the first rounds are slower, because they set things up."""
 
 
@@ -63,18 +62,8 @@ def timeline(experiment: Experiment, view: View) -> Timeline:
         order = StepOrder(view.order) if view.order is not None else None
         schedule = assign(grammar, agents, placement=placement, order=order).schedule
         return planned(schedule, f"{grammar.name}: schedule of a round")
-    before = steady(grammar, {player: agent.cadence for player, agent in agents.items()}).start + _REHEARSED
-    with launch(
-        grammar,
-        agents,
-        executor=experiment.executor,
-        transport=experiment.transport,
-        seed=experiment.seed,
-        placement=placement,
-        threads=experiment.threads,
-        deadline=experiment.deadline,
-        record=True,
-    ) as game:
+    before = steady(grammar, {player: agent.cadence for player, agent in agents.items()}).start + _WARMUP
+    with experiment.launch(grammar, agents, placement, record=True) as game:
         game.play(before)
         played = game.play(view.rounds)
         schedule = game.assignment.schedule

@@ -12,6 +12,7 @@ from antiphon.errors import FOREIGN, AntiphonError, ExperimentError, GrammarErro
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import forked
+from antiphon.launching import Launched, launch
 from antiphon.plugins import GRAMMARS, find, nearest
 from antiphon.recipes import recipe_of
 from antiphon.recipes.common.recipe import Recipe
@@ -73,6 +74,22 @@ class Experiment(Table):
     def placed(self, grammar: Grammar) -> Placement:
         """The placement on Ray. Raises PlacementError for unknown names and for contradictions."""
         return self.placement.placement(grammar)
+
+    def launch(
+        self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any
+    ) -> Launched:  # Any: further arguments of `launch`
+        """Launch the grammar as this experiment says: executor, transport, seed, threads, deadline."""
+        return launch(
+            grammar,
+            agents,
+            executor=self.executor,
+            transport=self.transport,
+            seed=self.seed,
+            placement=placement,
+            threads=self.threads,
+            deadline=self.deadline,
+            **more,
+        )
 
     def agent_tables(self, grammar: Grammar) -> dict[str, AgentTable]:
         """The agent table of every player: `agent`, overridden by the player's own table."""

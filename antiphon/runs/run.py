@@ -13,7 +13,7 @@ from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.toml_io import toml
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.typed import typed
-from antiphon.launching import Launched, launch
+from antiphon.launching import Launched
 from antiphon.recipes.common.recipe import Evaluation
 from antiphon.runs.evaluation import evaluate_folder
 from antiphon.runs.folder import RunFolder, check_place, default_paths
@@ -92,18 +92,7 @@ def run_experiment(
     check_place(likely, grammar, experiment.keep_checkpoints)
     preflight(grammar, agents, with_own_packages(placement))
     with Interrupts() as interrupts:
-        with launch(
-            grammar,
-            agents,
-            executor=experiment.executor,
-            transport=experiment.transport,
-            seed=experiment.seed,
-            placement=placement,
-            threads=experiment.threads,
-            deadline=experiment.deadline,
-            run=name,
-            address=address,
-        ) as game:
+        with experiment.launch(grammar, agents, placement, run=name, address=address) as game:
             interrupts.arm()
             view.started(game, experiment)
             play = _Play(game, experiment, interrupts, view)

@@ -29,7 +29,7 @@ INTERNAL = {
     "deploy": {"deploy", "coordinator"},
     "antiphon/checks": {"checks", *BELOW - {"deploy"}},
     "antiphon/recipes": {"recipes", "checks", "agents", "oracles", "envs", "grammars"},
-    "antiphon/experiments": {"experiments", "recipes", "coordinator", "agents", "grammars"},
+    "antiphon/experiments": {"experiments", "recipes", "launching", "coordinator", "agents", "grammars"},
     "antiphon/analysis": {"analysis", "experiments", "recipes", "checks", "launching", *BELOW},
     "antiphon/pictures": {"pictures", "analysis", "experiments", "recipes", *BELOW - {"deploy"}},
     "antiphon/runs": {"runs", "experiments", "recipes", "launching", "antiphon", *BELOW},
