@@ -61,7 +61,7 @@ class InlineExecutor:
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError inside a round, and after a round that broke off."""
+        """The number of the next round. Raises ProtocolError while a round is played, or if the last one failed."""
         return self._boundary.round
 
     def play(self, rounds: int) -> Played:

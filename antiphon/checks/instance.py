@@ -86,9 +86,9 @@ class Instance:
 
     @functools.cached_property
     def as_declared(self) -> "Instance | None":
-        """The same instance in its declared precision; None unless R has maps that a user wrote.
+        """This instance in the precision in which it was declared, or None if R has no maps that a user wrote.
 
-        Such maps may return something else in another precision.
+        A user's map may return other values in float64 than in the precision in which it will be played.
         """
         maps = [each for each in self.grammar.response.nodes if isinstance(each, Map)]
         if self.rounding or all(is_of_antiphon(each.operation) for each in maps):
