@@ -14,6 +14,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.states import map_tensors
 from antiphon.transport.route import Site
+from antiphon.transport.shared_memory import shared_memory_domain
 
 CPU = torch.device("cpu")
 
@@ -24,7 +25,7 @@ class Seen:
 
     node: Ray's id of its node. address: of its machine. assigned: Ray's ids of the GPUs assigned to it; actors with
     fractions of one GPU have the same id. visible: CUDA_VISIBLE_DEVICES, None if it is not set. gpus: UUID and PCI bus
-    of each CUDA device that torch sees, in torch's order. build: version of torch.
+    of each CUDA device that torch sees, in torch's order. memory: where it can share memory. build: version of torch.
     """
 
     node: str
@@ -32,6 +33,7 @@ class Seen:
     assigned: tuple[str, ...] = ()
     visible: str | None = None
     gpus: tuple[tuple[str, str], ...] = ()
+    memory: str = ""
     build: str = torch.__version__
 
 
@@ -46,6 +48,7 @@ def look() -> Seen:
         tuple(context.get_accelerator_ids().get("GPU", ())),
         os.environ.get("CUDA_VISIBLE_DEVICES"),
         tuple(identity(torch.cuda.get_device_properties(index)) for index in range(torch.cuda.device_count())),
+        shared_memory_domain(),
     )
 
 
@@ -58,10 +61,10 @@ def settle(worker: str, seen: Seen, logical_gpus: bool) -> tuple[torch.device, S
     Raises PlacementError if torch does not see the GPUs that Ray assigned.
     """
     if not seen.assigned:
-        return CPU, Site(seen.address)
+        return CPU, Site(seen.address, memory=seen.memory)
     first = seen.assigned[0]
     if logical_gpus:
-        return CPU, Site(seen.address, "cuda", f"{seen.node}/{first}", counted=True)
+        return CPU, Site(seen.address, "cuda", f"{seen.node}/{first}", counted=True, memory=seen.memory)
     index = _position(first, seen)
     if index is None:
         raise PlacementError(

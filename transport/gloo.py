@@ -1,27 +1,23 @@
 """The CPU backend: gloo, point to point. Buffers and receives are prepared before the rounds."""
 
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from antiphon.errors import CodecError, TransportError
+from antiphon.errors import TransportError
 from antiphon.transport.all_reduce import AllReduce
 from antiphon.transport.c10d import PrefixStore, ProcessGroupGloo, Store, Work
-from antiphon.transport.channel import garbled
-from antiphon.transport.codec import TAG_BYTES, pack_tag, unpack_tag
+from antiphon.transport.codec import TAG_BYTES, pack_tag
 from antiphon.transport.device import host_memory
-from antiphon.transport.link import brief, deadline, fault
+from antiphon.transport.link import ROUND, ROUND_AT, Expected, brief, deadline, fault
 from antiphon.transport.memory import tensor_over
-from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
+from antiphon.transport.message import Edge, Reduction, Session, Tag
 from antiphon.transport.rendezvous import group_name
 
 _HELLO = 0  # gloo tag of the first message between two ranks; edge n uses gloo tag n + 1
-_ROUND = struct.Struct("<Q")
-_ROUND_AT = 16  # offset of the round in a packed tag
 
 
 @final
@@ -59,7 +55,7 @@ class GlooOutgoing:
             self._wait(round)
         buffer = self._buffer
         buffer.value.copy_(value.detach() if value.requires_grad else value)
-        _ROUND.pack_into(buffer.tag, _ROUND_AT, round)
+        ROUND.pack_into(buffer.tag, ROUND_AT, round)
         try:
             self._work = self._post(buffer.wire, self._rank, self._number)
         except RuntimeError as error:
@@ -69,7 +65,7 @@ class GlooOutgoing:
     def settle(self) -> None:
         """Wait for the last send."""
         if self._work is not None:
-            self._wait(_ROUND.unpack_from(self._buffer.tag, _ROUND_AT)[0])
+            self._wait(ROUND.unpack_from(self._buffer.tag, ROUND_AT)[0])
 
     def _wait(self, round: int) -> None:
         work, self._work = self._work, None
@@ -91,7 +87,7 @@ class GlooIncoming:
         self._link, self._edge, self._rank, self._number = link, edge, rank, edge.number + 1
         self._post = link.group.recv
         self._deadline = deadline(link.session)
-        self._expected = bytearray(pack_tag(Tag.of(link.session, edge, 0)))
+        self._expected = Expected(link.session, edge)
         self._posted, self._spare = Buffer(edge, link.device), Buffer(edge, link.device)
         self._work = self._post(self._posted.wire, rank, self._number)
 
@@ -103,21 +99,12 @@ class GlooIncoming:
             self._work = self._post(self._posted.wire, self._rank, self._number)
         except RuntimeError as error:
             raise fault(self._link.session, self._link.me, self._edge, round, error) from error
-        _ROUND.pack_into(self._expected, _ROUND_AT, round)
-        if arrived.tag.tobytes() != self._expected:  # comparing a memoryview takes longer
-            self._refuse(arrived, round)
+        self._expected.check(arrived.tag, round)
         # A new tensor over the same memory: changes that a reader makes to it (requires_grad_) do not last.
         return arrived.value.detach()
 
     def settle(self) -> None:
         """Nothing to check: every tag is checked on arrival."""
-
-    def _refuse(self, arrived: Buffer, round: int) -> None:
-        try:
-            tag = unpack_tag(arrived.tag)
-        except CodecError as error:
-            raise garbled(self._link.me, self._edge, round, error) from error
-        expect(tag, self._link.session, self._edge, round)
 
 
 @final
@@ -157,7 +144,7 @@ class GlooLink:
         """Wait up to the deadline. Raises torch's RuntimeError."""
         work.wait(deadline(self.session))
 
-    def greet(self, ranks: dict[str, int]) -> None:
+    def greet(self, ranks: Mapping[str, int]) -> None:
         """Exchange one byte with every peer. This makes the connections."""
         hello = [torch.zeros(1, dtype=torch.uint8)]
         works = []

@@ -1,13 +1,20 @@
 """What a process-group channel needs from a backend: one prepared object for each edge and direction."""
 
+import struct
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 from torch import Tensor
 
-from antiphon.errors import AntiphonError
-from antiphon.transport.channel import gone, too_late
-from antiphon.transport.message import Edge, Reduction, Session
+from antiphon.errors import AntiphonError, CodecError
+from antiphon.transport.channel import garbled, gone, too_late
+from antiphon.transport.codec import pack_tag, unpack_tag
+from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
+
+ROUND = struct.Struct("<Q")
+ROUND_AT = 16
+"""Offset of the round in a packed tag."""
 
 
 class Outgoing(Protocol):
@@ -65,13 +72,35 @@ class Link(Protocol):
         """This worker's end of one sum, over a group made by `replicas`."""
         ...
 
-    def greet(self, ranks: dict[str, int]) -> None:
+    def greet(self, ranks: Mapping[str, int]) -> None:
         """Connect to these peers. ranks: by name. Raises TransportError naming a peer that cannot be reached."""
         ...
 
     def close(self) -> None:
         """Release sockets and threads."""
         ...
+
+
+@final
+class Expected:
+    """The tag that the next message of an edge must have. It is packed once; only its round changes."""
+
+    def __init__(self, session: Session, edge: Edge) -> None:
+        self._session, self._edge = session, edge
+        self._tag = bytearray(pack_tag(Tag.of(session, edge, 0)))
+
+    def check(self, tag: memoryview, round: int) -> None:
+        """Raise an error unless this is the tag of the round. Raises CodecError or ProtocolError."""
+        ROUND.pack_into(self._tag, ROUND_AT, round)
+        if tag.tobytes() != self._tag:  # comparing a memoryview takes longer
+            self._refuse(tag, round)
+
+    def _refuse(self, arrived: memoryview, round: int) -> None:
+        try:
+            tag = unpack_tag(arrived)
+        except CodecError as error:
+            raise garbled(self._edge.target, self._edge, round, error) from error
+        expect(tag, self._session, self._edge, round)
 
 
 def deadline(session: Session) -> timedelta:

@@ -19,7 +19,7 @@ This module relies on the following in torch's ProcessGroupNCCL (2.13, `pointToP
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, final
 
 import torch
@@ -177,7 +177,7 @@ class NcclLink:
         """The receiving half of an edge."""
         return NcclIncoming(self, edge, rank)
 
-    def greet(self, ranks: dict[str, int]) -> None:
+    def greet(self, ranks: Mapping[str, int]) -> None:
         """Exchange a byte in each direction with every peer, which makes the communicators. Goes in the order of ranks.
 
         Making one blocks both of its ranks. All workers go through their pairs in the order of (lower, higher) rank. So

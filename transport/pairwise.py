@@ -40,3 +40,19 @@ class Pairwise:
             for term in others:
                 total += term
         return total
+
+
+@final
+class PairwiseSum:
+    """One of these sums, as a backend's own."""
+
+    def __init__(self, sums: Pairwise, reduction: Reduction) -> None:
+        self._sums, self._reduction = sums, reduction
+
+    def contribute(self, round: int, value: Tensor) -> int:
+        """Send the term to every other worker."""
+        return self._sums.contribute(self._reduction, round, value)
+
+    def collect(self, round: int) -> Tensor:
+        """Add the terms of all workers."""
+        return self._sums.collect(self._reduction, round)

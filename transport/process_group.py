@@ -1,5 +1,6 @@
-"""The channel between processes: torch.distributed, point to point, over gloo or NCCL as each edge's route says."""
+"""The channel between processes, point to point: over shared memory, gloo or NCCL, as each edge's route says."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import final
 
@@ -14,8 +15,10 @@ from antiphon.transport.gloo import GlooLink
 from antiphon.transport.link import Incoming, Link, Outgoing, Sum, brief
 from antiphon.transport.message import Edge, Phase, Reduction, Session, value_type
 from antiphon.transport.nccl import MakeGroup, NcclLink
+from antiphon.transport.pairwise import Pairwise, PairwiseSum
 from antiphon.transport.rendezvous import Address, gather, group_name, meet, peers_of, scope, store_client
-from antiphon.transport.route import Route, Site, carrier, carrier_of_group
+from antiphon.transport.route import Route, Site, backend, carrier, carrier_of_group
+from antiphon.transport.shared_memory import SharedMemoryLink
 from antiphon.transport.staged import StagedLink
 
 
@@ -45,13 +48,16 @@ class ProcessGroupChannel:
         make: MakeGroup | None = None,
     ) -> None:
         self._session, self._me, self._ranks, self._address = session, me, dict(ranks), store_address
-        self._edges = tuple(edge for edge in edges if (edge.source == me) != (edge.target == me))
         self._hostname, self._device, self._run = hostname, device or torch.device("cpu"), run
         self._sites = {worker: (sites or {}).get(worker, Site(hostname)) for worker in ranks}
         self._make, self._links = make, {}
+        own = [reduction for reduction in reductions if me in reduction.workers]
+        self._shared = [each for each in own if self._carrier_of(each.workers) is Route.MEMORY]
+        self._reductions = [each for each in own if each not in self._shared]
+        terms = [edge for reduction in self._shared for edge in reduction.edges_of(me)]
+        self._edges = [*(edge for edge in edges if (edge.source == me) != (edge.target == me)), *terms]
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
-        self._reductions = tuple(reduction for reduction in reductions if me in reduction.workers)
         self._sums: dict[int, Sum] = {}
 
     def open(self) -> None:
@@ -104,7 +110,7 @@ class ProcessGroupChannel:
         """Drop the group, with its sockets and threads. A wait in another thread lasts until its deadline."""
         self._outgoing, self._incoming, self._sums = {}, {}, {}
         links, self._links = self._links, {}
-        for link, _ in links.values():
+        for link in links.values():
             link.close()
 
     def _open(self, store: Store) -> None:
@@ -112,26 +118,29 @@ class ProcessGroupChannel:
         meeting = scope(store, self._run, self._session.generation)
         meet(meeting, self._session, self._me, self._edges)
         peers = peers_of(self._me, self._edges)
-        by_route = {peer: carrier(self._sites[self._me], self._sites[peer]) for peer in peers}
+        routes = {peer: backend(carrier(self._sites[self._me], self._sites[peer])) for peer in peers}
+        groups = {
+            workers: backend(self._carrier_of(workers)) for workers in {each.workers for each in self._reductions}
+        }
         own = scope(store, self._session.signature, self._session.generation, self._run)
-        sums = {reduction.workers for reduction in self._reductions}
-        nccl = Route.NCCL in by_route.values() or any(map(self._sums_over_nccl, sums))
-        self._links = self._join(own, nccl)
+        self._links = {
+            route: self._link(route, own) for route in sorted({*routes.values(), *map(backend, groups.values())})
+        }
         # Connecting reads the peer's address from the store, with a blocking wait. So the address must be there first.
         gather(meeting, self._session, self._me, peers, "joined")
-        link_of = {peer: self._links[by_route[peer] is Route.NCCL] for peer in peers}
-        for over_nccl, (link, ranks) in self._links.items():
-            link.greet({peer: ranks[peer] for peer in peers if (by_route[peer] is Route.NCCL) == over_nccl})
+        for route, link in self._links.items():
+            link.greet({peer: self._rank(route, peer) for peer in peers if routes[peer] is route})
         for edge in self._edges:
-            link, ranks = link_of[edge.peer(self._me)]
+            peer = edge.peer(self._me)
+            link, rank = self._links[routes[peer]], self._rank(routes[peer], peer)
             if edge.source == self._me:
-                self._outgoing[edge.number] = link.outgoing(edge, ranks[edge.target])
+                self._outgoing[edge.number] = link.outgoing(edge, rank)
             else:
-                self._incoming[edge.number] = link.incoming(edge, ranks[edge.source])
-
-        for workers in sorted({reduction.workers for reduction in self._reductions}):
-            link, _ = self._links[self._sums_over_nccl(workers)]
-            self._open_sums(meeting, link, workers)
+                self._incoming[edge.number] = link.incoming(edge, rank)
+        for workers, route in sorted(groups.items()):
+            self._open_sums(meeting, self._links[route], workers)
+        pairwise = Pairwise(self._me, self.send, self.receive)
+        self._sums |= {each.number: PairwiseSum(pairwise, each) for each in self._shared}
 
     def _open_sums(self, meeting: Store, link: Link, workers: tuple[str, ...]) -> None:
         """Make one group for all sums of the same replicas, which first agree on them. A first sum connects it."""
@@ -161,21 +170,37 @@ class ProcessGroupChannel:
             )
         return total
 
-    def _join(self, store: Store, nccl: bool) -> dict[bool, tuple[Link, Mapping[str, int]]]:
-        """The gloo group of all workers (False) and, if needed, the NCCL group of those on CUDA (True), with ranks."""
-        rank, size = self._ranks[self._me], len(self._ranks)
-        gloo = GlooLink(self._session, self._me, rank, size, store, self._hostname, self._device)
-        on_host = StagedLink(gloo, self._device) if self._on_cuda(self._me) else gloo
-        links: dict[bool, tuple[Link, Mapping[str, int]]] = {False: (on_host, self._ranks)}
-        if nccl:
-            members = [worker for worker in sorted(self._ranks, key=self._ranks.__getitem__) if self._on_cuda(worker)]
-            among = {worker: number for number, worker in enumerate(members)}
-            mine = among[self._me], len(among)
-            links[True] = (NcclLink(self._session, self._me, *mine, store, self._device, self._make), among)
-        return links
+    def _link(self, route: Route, store: Store) -> Link:
+        """This worker's link over one backend."""
+        rank = self._rank(route, self._me)
+        match route:
+            case Route.MEMORY:
+                return self._memory(store)
+            case Route.NCCL:
+                size = len(self._ranks_of(route))
+                return NcclLink(self._session, self._me, rank, size, store, self._device, self._make)
+        gloo = GlooLink(self._session, self._me, rank, len(self._ranks), store, self._hostname, self._device)
+        return StagedLink(gloo, self._device) if self._on_cuda(self._me) else gloo
 
-    def _sums_over_nccl(self, workers: tuple[str, ...]) -> bool:
-        return carrier_of_group([self._sites[worker] for worker in workers]) is Route.NCCL
+    def _memory(self, store: Store) -> SharedMemoryLink:
+        here = self._sites[self._me]
+        peers = {name for name, site in self._sites.items() if carrier(here, site) is Route.MEMORY}
+        edges = [edge for edge in self._edges if edge.peer(self._me) in peers]
+        spin = len(peers) <= len(os.sched_getaffinity(0))
+        return SharedMemoryLink(self._session, self._me, edges, store, spin)
+
+    def _rank(self, route: Route, worker: str) -> int:
+        return self._ranks_of(route)[worker]
+
+    def _ranks_of(self, route: Route) -> Mapping[str, int]:
+        """The ranks of the workers that a backend connects. NCCL connects those on CUDA devices only."""
+        if route is not Route.NCCL:
+            return self._ranks
+        members = [worker for worker in sorted(self._ranks, key=self._ranks.__getitem__) if self._on_cuda(worker)]
+        return {worker: number for number, worker in enumerate(members)}
+
+    def _carrier_of(self, workers: tuple[str, ...]) -> Route:
+        return carrier_of_group([self._sites[worker] for worker in workers])
 
     def _on_cuda(self, worker: str) -> bool:
         return self._sites[worker].kind != "cpu" and not self._sites[worker].counted

@@ -15,9 +15,11 @@ from itertools import combinations
 class Route(StrEnum):
     """What carries the messages of an edge.
 
-    GLOO: between workers on CPUs. HOST: gloo, with a pinned host copy at each device. NCCL: between devices.
+    MEMORY: between workers on CPUs that share memory. GLOO: between other workers on CPUs. HOST: gloo, with a pinned
+    host copy at each device. NCCL: between devices.
     """
 
+    MEMORY = "memory"
     GLOO = "gloo"
     HOST = "host"
     NCCL = "nccl"
@@ -37,6 +39,7 @@ class Site:
     gpu: str = ""
     bus: str = ""
     counted: bool = False
+    memory: str = ""
 
     def shares(self, other: "Site") -> bool:
         """Whether both sites are the same device: the same UUID, or the same PCI bus address on the same machine.
@@ -59,28 +62,40 @@ def route(source: Site, target: Site) -> Route:
     """
     kinds = {source.kind, target.kind}
     if kinds == {"cpu"}:
-        return Route.GLOO
+        return _between_hosts([source, target])
     return Route.NCCL if kinds == {"cuda"} and not source.shares(target) else Route.HOST
 
 
 def route_of_group(sites: Sequence[Site]) -> Route:
-    """The route of a collective: NCCL if each worker has its own CUDA device, GLOO if none has a device, else HOST.
+    """The route of a collective: NCCL if each worker has its own CUDA device, HOST if only some have one.
+
+    Without devices it is MEMORY if all workers share memory, else GLOO.
 
     >>> route_of_group([Site("10.0.0.1", "cuda", gpu) for gpu in ("GPU-1", "GPU-2", "GPU-1")])
     <Route.HOST: 'host'>
     """
     kinds = {site.kind for site in sites}
     if kinds <= {"cpu"}:
-        return Route.GLOO
+        return _between_hosts(sites)
     apart = not any(one.shares(other) for one, other in combinations(sites, 2))
     return Route.NCCL if kinds == {"cuda"} and apart else Route.HOST
 
 
 def carrier_of_group(sites: Sequence[Site]) -> Route:
-    """The backend that carries a collective: the group's route, or gloo if devices are only counted."""
-    return Route.GLOO if any(site.counted for site in sites) else route_of_group(sites)
+    """The backend that carries a collective: the group's route, or that between CPUs if devices are only counted."""
+    return _between_hosts(sites) if any(site.counted for site in sites) else route_of_group(sites)
 
 
 def carrier(source: Site, target: Site) -> Route:
-    """The backend that carries messages between two workers: their route, or gloo if devices are only counted."""
-    return Route.GLOO if source.counted or target.counted else route(source, target)
+    """The backend that carries messages between two workers: their route, or that between CPUs (see above)."""
+    return _between_hosts([source, target]) if source.counted or target.counted else route(source, target)
+
+
+def backend(route: Route) -> Route:
+    """The route whose backend carries this one: gloo carries HOST."""
+    return Route.GLOO if route is Route.HOST else route
+
+
+def _between_hosts(sites: Sequence[Site]) -> Route:
+    domains = {site.memory for site in sites}
+    return Route.MEMORY if len(domains) == 1 and domains != {""} else Route.GLOO

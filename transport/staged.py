@@ -1,5 +1,6 @@
 """Messages of a worker on a device that go through the host. Each value is copied between device and host memory."""
 
+from collections.abc import Mapping
 from typing import Any, final
 
 import torch
@@ -85,7 +86,7 @@ class StagedLink:
         """A sum over a group made by `replicas`."""
         return StagedAllReduce(self._link.all_reduce(reduction, group), reduction, self._device)
 
-    def greet(self, ranks: dict[str, int]) -> None:
+    def greet(self, ranks: Mapping[str, int]) -> None:
         """Connect to these peers."""
         self._link.greet(ranks)
 

@@ -24,6 +24,7 @@ from antiphon.transport.codec import encode, pack_tag
 from antiphon.transport.message import VERSION
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
+from antiphon.transport.shared_memory import shared_memory_domain
 from antiphon.transport.testing import LAWS, MakePair, Pair
 from rigs.nccl import StandIn
 
@@ -77,6 +78,26 @@ def process_group_pairs(address: Address, **placed: Any) -> MakePair:  # Any: ar
     return make_pair
 
 
+def shared_memory_pairs(address: Address) -> MakePair:
+    """As workers of one machine talk."""
+
+    def make_pair(session: Session, edges: Sequence[Edge]) -> Pair:
+        sites = {me: Site("127.0.0.1", memory=shared_memory_domain()) for me in ("Alice", "Bob")}
+        made = process_group_pairs(address, sites=sites)(session, edges)
+
+        def forge(edge: Edge, tag: Tag, value: Tensor) -> None:
+            source: Any = made.source  # Any: reaches below the interface, to lie
+            outgoing = source._outgoing[edge.number]
+            slot = outgoing.free()
+            slot.value.copy_(value)
+            slot.tag[:] = pack_tag(tag)
+            outgoing._pair.signal(outgoing._arrived)
+
+        return replace(made, forge=forge)
+
+    return make_pair
+
+
 def staged_pairs(address: Address) -> MakePair:
     """As workers that share a device talk; the device is the CPU here."""
     shared = {me: Site("127.0.0.1", "cuda", "GPU-1") for me in ("Alice", "Bob")}
@@ -108,11 +129,19 @@ def nccl_pairs(address: Address) -> MakePair:
     return make_pair
 
 
-@pytest.fixture(params=["local", "object-store", "process-group", "staged", "mixed", "nccl"])
+KINDS = {
+    "process-group": process_group_pairs,
+    "shared-memory": shared_memory_pairs,
+    "staged": staged_pairs,
+    "mixed": mixed_pairs,
+    "nccl": nccl_pairs,
+}
+
+
+@pytest.fixture(params=["local", "object-store", *KINDS])
 def make_pair(request: pytest.FixtureRequest, address: Address) -> MakePair:
-    kinds = {"process-group": process_group_pairs, "staged": staged_pairs, "mixed": mixed_pairs, "nccl": nccl_pairs}
-    if request.param in kinds:
-        return kinds[request.param](address)
+    if request.param in KINDS:
+        return KINDS[request.param](address)
     return {"local": local_pair, "object-store": object_store_pair}[request.param]
 
 

@@ -17,6 +17,7 @@ from antiphon.transport.channel import Channel
 from antiphon.transport.message import Phase, Reduction
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
+from antiphon.transport.shared_memory import shared_memory_domain
 from antiphon.transport.testing import SESSION, refusal, same_bits
 from rigs.nccl import StandIn
 
@@ -65,13 +66,18 @@ def staged(address: Address) -> Make:
     return process_group(address, sites=sites)
 
 
+def shared_memory(address: Address) -> Make:
+    """Three replicas of one machine."""
+    return process_group(address, sites={me: Site("127.0.0.1", memory=shared_memory_domain()) for me in NAMES})
+
+
 def nccl(address: Address) -> Make:
     """Three replicas on three devices, and another group in NCCL's place."""
     sites = {me: Site("127.0.0.1", "cuda", f"GPU-{me}") for me in NAMES}
     return process_group(address, sites=sites, make=StandIn().make)
 
 
-KINDS = {"process-group": process_group, "staged": staged, "nccl": nccl}
+KINDS = {"process-group": process_group, "shared-memory": shared_memory, "staged": staged, "nccl": nccl}
 
 
 @pytest.fixture(params=["local", "object-store", *KINDS])
