@@ -64,20 +64,24 @@ class Link(Protocol):
         """The receiving half of an edge from `rank`."""
         ...
 
-    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
-        """A process group of these workers, this one among them, for their sums. It connects at its first use."""
-        ...
-
-    def all_reduce(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above
-        """This worker's end of one sum, over a group made by `replicas`."""
-        ...
-
     def greet(self, ranks: Mapping[str, int]) -> None:
         """Connect to these peers. ranks: by name. Raises TransportError naming a peer that cannot be reached."""
         ...
 
     def close(self) -> None:
         """Release sockets and threads."""
+        ...
+
+
+class SummingLink(Link, Protocol):
+    """A link whose backend sums over groups of ranks."""
+
+    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
+        """A process group of these workers, this one among them, for their sums. It connects at its first use."""
+        ...
+
+    def all_reduce(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above
+        """This worker's end of one sum, over a group made by `replicas`."""
         ...
 
 

@@ -1,8 +1,7 @@
 """The channel between processes, point to point: over shared memory, gloo or NCCL, as each edge's route says."""
 
-import os
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from antiphon.transport.c10d import Store
 from antiphon.transport.channel import check_value, no_such_edge
 from antiphon.transport.codec import pack
 from antiphon.transport.gloo import GlooLink
-from antiphon.transport.link import Incoming, Link, Outgoing, Sum, brief
+from antiphon.transport.link import Incoming, Link, Outgoing, Sum, SummingLink, brief
 from antiphon.transport.message import Edge, Phase, Reduction, Session, value_type
 from antiphon.transport.nccl import MakeGroup, NcclLink
 from antiphon.transport.pairwise import Pairwise, PairwiseSum
@@ -138,11 +137,11 @@ class ProcessGroupChannel:
             else:
                 self._incoming[edge.number] = link.incoming(edge, rank)
         for workers, route in sorted(groups.items()):
-            self._open_sums(meeting, self._links[route], workers)
+            self._open_sums(meeting, cast(SummingLink, self._links[route]), workers)
         pairwise = Pairwise(self._me, self.send, self.receive)
         self._sums |= {each.number: PairwiseSum(pairwise, each) for each in self._shared}
 
-    def _open_sums(self, meeting: Store, link: Link, workers: tuple[str, ...]) -> None:
+    def _open_sums(self, meeting: Store, link: SummingLink, workers: tuple[str, ...]) -> None:
         """Make one group for all sums of the same replicas, which first agree on them. A first sum connects it."""
         mine = [reduction for reduction in self._reductions if reduction.workers == workers]
         group, others = link.replicas(workers), [worker for worker in workers if worker != self._me]
@@ -186,8 +185,7 @@ class ProcessGroupChannel:
         here = self._sites[self._me]
         peers = {name for name, site in self._sites.items() if carrier(here, site) is Route.MEMORY}
         edges = [edge for edge in self._edges if edge.peer(self._me) in peers]
-        spin = len(peers) <= len(os.sched_getaffinity(0))
-        return SharedMemoryLink(self._session, self._me, edges, store, spin)
+        return SharedMemoryLink(self._session, self._me, edges, store)
 
     def _rank(self, route: Route, worker: str) -> int:
         return self._ranks_of(route)[worker]

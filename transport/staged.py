@@ -8,7 +8,7 @@ from torch import Tensor
 
 from antiphon.transport.channel import Channel
 from antiphon.transport.device import Fence, fence
-from antiphon.transport.link import Incoming, Link, Outgoing, Sum
+from antiphon.transport.link import Incoming, Outgoing, Sum, SummingLink
 from antiphon.transport.message import Edge, Reduction
 
 
@@ -67,7 +67,7 @@ class StagedLink:
     complete when the call returns, so the message is complete, and the sender may overwrite its value.
     """
 
-    def __init__(self, link: Link, device: torch.device) -> None:
+    def __init__(self, link: SummingLink, device: torch.device) -> None:
         self._link, self._device = link, device
 
     def outgoing(self, edge: Edge, rank: int) -> Outgoing:

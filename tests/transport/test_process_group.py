@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,10 @@ import torch
 
 from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, ShapeError, TransportError
 from antiphon.transport import Edge, Phase, ProcessGroupChannel, Session, serve_store
+from antiphon.transport.gloo import GlooIncoming
 from antiphon.transport.rendezvous import Address
+from antiphon.transport.route import Site
+from antiphon.transport.shared_memory import shared_memory_domain
 from antiphon.transport.testing import SESSION, edge, opened, refusal, sample
 from antiphon.transport.testing import Pair as Both
 
@@ -23,9 +27,11 @@ RANKS = {"Alice": 0, "Bob": 1}
 CHILD = """
 import sys
 from antiphon.transport import ProcessGroupChannel
+from antiphon.transport.route import Site
 from antiphon.transport.testing import SESSION, edge, sample
+sites = {name: Site("127.0.0.1", memory=sys.argv[3]) for name in ("Alice", "Bob")}
 channel = ProcessGroupChannel(SESSION, "Alice", {"Alice": 0, "Bob": 1}, ("127.0.0.1", int(sys.argv[1])), [edge()],
-                              "127.0.0.1", run=sys.argv[2])
+                              "127.0.0.1", run=sys.argv[2], sites=sites)
 channel.open()
 channel.send(edge(), 0, sample(edge()))
 channel.settle()
@@ -34,9 +40,16 @@ sys.stdin.readline()
 
 
 def channel(
-    address: Address, me: str, run: str, edges: Sequence[Edge], session: Session = SESSION
+    address: Address, me: str, run: str, edges: Sequence[Edge], session: Session = SESSION, memory: str = ""
 ) -> ProcessGroupChannel:
-    return ProcessGroupChannel(session, me, RANKS, address, edges, "127.0.0.1", run=run)
+    sites = {name: Site("127.0.0.1", memory=memory) for name in RANKS}
+    return ProcessGroupChannel(session, me, RANKS, address, edges, "127.0.0.1", run=run, sites=sites)
+
+
+@pytest.fixture(params=["gloo", "shared memory"])
+def memory(request: pytest.FixtureRequest) -> str:
+    """Where Alice and Bob share memory: nowhere, or on this machine."""
+    return shared_memory_domain() if request.param == "shared memory" else ""
 
 
 def open_errors(*channels: ProcessGroupChannel) -> list[AntiphonError]:
@@ -49,16 +62,25 @@ def open_errors(*channels: ProcessGroupChannel) -> list[AntiphonError]:
 
 
 @contextmanager
-def alice_elsewhere(address: Address, run: str) -> Iterator["subprocess.Popen[str]"]:
+def alice_elsewhere(address: Address, run: str, memory: str) -> Iterator["subprocess.Popen[str]"]:
     """Alice in a process of her own; she sends round 0, then waits."""
     path = os.pathsep.join(filter(None, sys.path))
     environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-P", "-c", CHILD, str(address[1]), run]
+    command = [sys.executable, "-P", "-c", CHILD, str(address[1]), run, memory]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, text=True) as alice:
         try:
             yield alice
         finally:
             alice.kill()
+
+
+def hasten(channel: Any) -> None:  # Any: reaches below the interface, so as not to wait for 20 s
+    """Shorten the deadline of a channel's receives, but not what its errors say of it."""
+    incoming = channel._incoming[0]
+    if isinstance(incoming, GlooIncoming):
+        incoming._deadline = incoming._deadline / 100
+    else:
+        incoming._pair._link.session = replace(SESSION, deadline=0.2)
 
 
 def test_workers_of_two_grammars_do_not_open(address: Address) -> None:
@@ -117,9 +139,9 @@ def test_a_missing_store_is_named() -> None:
         channel(("127.0.0.1", port), "Bob", "store", [edge()], replace(SESSION, deadline=0.05)).open()
 
 
-def test_a_killed_worker_is_noticed_at_once(address: Address) -> None:
-    bob = channel(address, "Bob", "killed", [edge()])
-    with alice_elsewhere(address, "killed") as alice:
+def test_a_killed_worker_is_noticed_at_once(address: Address, memory: str) -> None:
+    bob = channel(address, "Bob", f"killed {memory}", [edge()], memory=memory)
+    with alice_elsewhere(address, f"killed {memory}", memory) as alice:
         bob.open()
         assert torch.equal(bob.receive(edge(), 0), sample(edge()))
         alice.send_signal(signal.SIGKILL)
@@ -127,33 +149,33 @@ def test_a_killed_worker_is_noticed_at_once(address: Address) -> None:
             bob.receive(edge(), 1)
     bob.close()
     assert str(error.value).startswith("worker 'Bob' lost 'Alice' on edge 'Alice.0 -> Bob' (query phase, round 1): ")
-    assert "Connection" in str(error.value) and "remote worker" not in str(error.value)
+    assert memory or ("Connection" in str(error.value) and "remote worker" not in str(error.value))
     assert str(error.value).endswith(". Restart 'Alice' and open the channels of the next generation.")
 
 
-def test_a_stopped_worker_is_noticed_at_the_deadline(address: Address) -> None:
-    bob = channel(address, "Bob", "stopped", [edge()])
-    with alice_elsewhere(address, "stopped") as alice:
+def test_a_stopped_worker_is_noticed_at_the_deadline(address: Address, memory: str) -> None:
+    bob = channel(address, "Bob", f"stopped {memory}", [edge()], memory=memory)
+    with alice_elsewhere(address, f"stopped {memory}", memory) as alice:
         bob.open()
         assert torch.equal(bob.receive(edge(), 0), sample(edge()))
         alice.send_signal(signal.SIGSTOP)
-        incoming: Any = bob._incoming[0]  # Any: reaches below the interface, so as not to wait for 20 s
-        incoming._deadline = incoming._deadline / 100
+        hasten(bob)
         with pytest.raises(DeadlineError, match="waited 20 s for 'Alice' to send on edge"):
             bob.receive(edge(), 1)
     bob.close()
 
 
-def test_generations_leave_nothing_behind(address: Address) -> None:
-    """Thirty groups in one process, one after the other: no more sockets and threads than after the first."""
+def test_generations_leave_nothing_behind(address: Address, memory: str) -> None:
+    """Thirty groups in one process, one after the other: no more files, threads and memory than after the first."""
     used = []
     for generation in range(30):
         session = replace(SESSION, generation=generation)
-        ends = [channel(address, me, "leaks", [edge()], session) for me in RANKS]
+        ends = [channel(address, me, f"leaks {memory}", [edge()], session, memory) for me in RANKS]
         with opened(Both(*ends, forge=lambda edge, tag, value: None, kill=lambda: None)):
             ends[0].send(edge(), 0, sample(edge()))
             assert torch.equal(ends[1].receive(edge(), 0), sample(edge()))
-        used.append(len(os.listdir("/proc/self/fd")) + len(os.listdir("/proc/self/task")))
+        maps = Path("/proc/self/maps").read_text().count("memfd:antiphon")
+        used.append(len(os.listdir("/proc/self/fd")) + len(os.listdir("/proc/self/task")) + maps)
     assert max(used) < used[0] + 5  # a thread that has ended may still be listed; thirty are not
 
 
