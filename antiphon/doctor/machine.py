@@ -5,7 +5,7 @@ import platform
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 import ray
@@ -25,6 +25,8 @@ from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
 from antiphon.transport.rendezvous import serve_store
+from antiphon.transport.route import Site
+from antiphon.transport.shared_memory import shared_memory_domain
 
 _SESSION_PATH = 82  # characters that Ray appends to the temporary folder for its sockets
 _SOCKET_PATH = 107  # the longest path of a socket that the system allows
@@ -57,6 +59,7 @@ def machine_checks() -> list[Check]:
         ("temporary folder", temporary_folder),
         ("ports", ports),
         ("gloo", gloo),
+        ("shared memory", shared_memory),
         ("environment", environment),
     ]
 
@@ -102,10 +105,22 @@ def ports() -> str:
 
 
 def gloo() -> str:
-    """Test the channel between workers on CPUs, at this machine's own address."""
+    """Test the channel between workers on CPUs of different machines, at this machine's own address."""
+    return _hold_between(Place.cpu)
+
+
+def shared_memory() -> str:
+    """Test the channel between workers of this machine."""
+    memory = shared_memory_domain()
+    if not memory:
+        return "not on this system: workers of one machine use gloo"
+    return _hold_between(lambda host: Place(torch.device("cpu"), Site(host, memory=memory)))
+
+
+def _hold_between(place: Callable[[str], Place]) -> str:
     host = ray.util.get_node_ip_address()
     store, port = serve_store(host)
-    laws = hold_laws(pairs((host, port), (Place.cpu(host), Place.cpu(host))))
+    laws = hold_laws(pairs((host, port), (place(host), place(host))))
     del store
     return f"{laws} laws hold over {host}"
 

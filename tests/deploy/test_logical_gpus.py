@@ -80,13 +80,13 @@ def sites_and_losses(
 
 
 @pytest.mark.slow
-def test_routes_are_chosen_as_if_devices_were_there_and_gloo_carries_all(free_gpus) -> None:
+def test_routes_are_chosen_as_if_devices_were_there_and_memory_carries_all(free_gpus) -> None:
     grammar = layered()
     placement = on_gpus(grammar, {"First": 0.5, "Second": 0.5, "Third": 1, "Last": 2})
     sites, losses, _ = sites_and_losses(grammar, placement, "counted")
     assert sites["First"].gpu == sites["Second"].gpu
     assert len({sites[name].gpu for name in ("First", "Third", "Last")}) == 3
-    assert sites["Nature"] == sites["Loss"] == Site(sites["First"].address)
+    assert sites["Nature"] == sites["Loss"] == Site(sites["First"].address, memory=sites["First"].memory)
     edges = assign(grammar, placement=placement).schedule.edges.values()
     routes = {(edge.source, edge.target): route(sites[edge.source], sites[edge.target]) for edge in edges}
     assert routes == {
@@ -99,9 +99,9 @@ def test_routes_are_chosen_as_if_devices_were_there_and_gloo_carries_all(free_gp
         ("Last", "Third"): Route.NCCL,
         ("Last", "Loss"): Route.HOST,
         ("Loss", "Last"): Route.HOST,
-        ("Nature", "Loss"): Route.GLOO,
+        ("Nature", "Loss"): Route.MEMORY,
     }
-    assert {carrier(sites[edge.source], sites[edge.target]) for edge in edges} == {Route.GLOO}
+    assert {carrier(sites[edge.source], sites[edge.target]) for edge in edges} == {Route.MEMORY}
     with InlineExecutor(assign(grammar, specifications(grammar), seed=7)) as inline:
         assert losses == inline.play(6).losses
 

@@ -79,7 +79,10 @@ def test_the_command_prints_a_line_per_check_and_fails_without_a_gpu(antiphon: C
     lines = told.out.splitlines()
     assert told.code == 1
     assert [line.split(":")[0] for line in lines[:-1]] == [
-        *(f"ok       {name}" for name in ("versions", "temporary folder", "ports", "gloo", "environment", "ray")),
+        *(
+            f"ok       {name}"
+            for name in ("versions", "temporary folder", "ports", "gloo", "shared memory", "environment", "ray")
+        ),
         "ok       round on ray",
         "failed   devices",
         *(f"skipped  {name}" for name in NAMES[1:]),
@@ -89,7 +92,14 @@ def test_the_command_prints_a_line_per_check_and_fails_without_a_gpu(antiphon: C
 
 def test_the_machine_can_be_looked_at_without_ray() -> None:
     findings = [examine(*check) for check in machine_checks()]
-    assert [each.check for each in findings] == ["versions", "temporary folder", "ports", "gloo", "environment"]
+    assert [each.check for each in findings] == [
+        "versions",
+        "temporary folder",
+        "ports",
+        "gloo",
+        "shared memory",
+        "environment",
+    ]
     assert all(each.verdict is Verdict.OK for each in findings), findings
     assert summary(findings) == "5 ok, 0 failed, 0 skipped"
 

@@ -80,7 +80,7 @@ def hasten(channel: Any) -> None:  # Any: reaches below the interface, so as not
     if isinstance(incoming, GlooIncoming):
         incoming._deadline = incoming._deadline / 100
     else:
-        incoming._pair._link.session = replace(SESSION, deadline=0.2)
+        incoming._pair._deadline = 0.2
 
 
 def test_workers_of_two_grammars_do_not_open(address: Address) -> None:

@@ -15,7 +15,8 @@ from antiphon.errors import DeadlineError, TransportError
 from antiphon.transport import Edge, ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Route, Site, carrier, route_of_group
-from antiphon.transport.shared_memory import SLOTS, SharedMemoryIncoming, shared_memory_domain
+from antiphon.transport.shared_memory import SharedMemoryIncoming, shared_memory_domain
+from antiphon.transport.shared_pair import SLOTS
 from antiphon.transport.testing import SESSION, edge, opened, same_bits, sample
 from antiphon.transport.testing import Pair as Both
 

@@ -1,0 +1,155 @@
+"""What two workers of one machine share: memory for the values of their edges, and a pipe each way for signals.
+
+Neither has a name. They end with the last process that holds them, however it ends, so nothing is left behind, and no
+other process can open them.
+"""
+
+import fcntl
+import io
+import mmap
+import os
+import select
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple, final
+
+from torch import Tensor
+
+from antiphon.transport.codec import TAG_BYTES
+from antiphon.transport.memory import ALIGNMENT, tensor_over
+from antiphon.transport.message import Edge
+
+SLOTS = 3
+"""Buffers of an edge: the receiver reads one, and the sender may be two messages ahead."""
+
+_SIGNAL = struct.Struct("=I")
+_SIGNALS_READ = 4096  # bytes: a multiple of a signal's
+
+
+class Slot(NamedTuple):
+    """One buffer of an edge: the value, and behind it the tag."""
+
+    value: Tensor
+    tag: memoryview
+
+
+class Layout:
+    """How the edges between two workers share one memory. Both compute it from the edges, on which they agreed."""
+
+    def __init__(self, edges: Sequence[Edge]) -> None:
+        self.edges = sorted(edges, key=lambda edge: edge.number)
+        self.starts, self.size = {}, 0
+        for edge in self.edges:
+            self.starts[edge.number] = self.size
+            self.size += SLOTS * _stride(edge)
+
+    def slots(self, memory: memoryview, edge: Edge) -> list[Slot]:
+        """The buffers of one edge in a memory of this layout."""
+        return [self._slot(memory, edge, self.starts[edge.number] + slot * _stride(edge)) for slot in range(SLOTS)]
+
+    def lane(self, edge: Edge) -> int:
+        """The signal "a message has arrived" of this edge. The one after it is "a buffer is free"."""
+        return 2 * self.edges.index(edge)
+
+    def _slot(self, memory: memoryview, edge: Edge, start: int) -> Slot:
+        end = start + edge.bytes
+        return Slot(tensor_over(memory, edge.dtype, edge.shape, start), memory[end : end + TAG_BYTES])
+
+
+class Gone(Exception):
+    """The other worker closed its end, or this one closed its own."""
+
+
+@final
+class Closing:
+    """Lets one thread end the waits of another, before the descriptors under them are closed."""
+
+    def __init__(self) -> None:
+        self.begun, self.waiting, self.descriptor = False, threading.Lock(), os.eventfd(0)
+
+    def close(self, pairs: "Sequence[Pair]") -> None:
+        """Wake the thread that waits on one of these pairs, if any, and close them. May be called twice."""
+        if self.begun:
+            return
+        self.begun = True
+        os.eventfd_write(self.descriptor, 1)
+        with self.waiting:
+            for pair in pairs:
+                pair.close()
+            os.close(self.descriptor)
+
+
+@final
+class Pair:
+    """What this worker shares with one peer: memory, and a pipe in each direction.
+
+    A signal is the number of a lane. The pipe orders memory: what was written before a signal is seen after it.
+    """
+
+    def __init__(self, layout: Layout, descriptors: Sequence[int], deadline: float, closing: Closing) -> None:
+        """Map the memory. descriptors: of the memory, and of the pipes' ends for reading and writing; copies are kept.
+
+        deadline: seconds that a wait may last.
+        """
+        memory, reading, writing = descriptors
+        self.layout, self._deadline, self._closing = layout, deadline, closing
+        self.memory = memoryview(mmap.mmap(memory, layout.size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE))
+        self._reading, self._writing = io.FileIO(os.dup(reading), "r"), io.FileIO(os.dup(writing), "w")
+        self._words = [_SIGNAL.pack(lane) for lane in range(2 * len(layout.edges))]
+        self.ready = [0] * len(self._words)
+        self._poll = select.poll()
+        self._poll.register(self._reading, select.POLLIN)
+        self._poll.register(closing.descriptor, select.POLLIN)
+
+    def signal(self, lane: int) -> None:
+        """Tell the peer. Never blocks, because the pipe holds as many signals as there are buffers."""
+        try:
+            self._writing.write(self._words[lane])
+        except (BrokenPipeError, ValueError) as error:  # ValueError: closed by another thread
+            raise Gone from error
+
+    def wait(self, lane: int) -> None:
+        """Wait for a signal of this lane. Raises TimeoutError at the deadline, Gone if no signal can come."""
+        if not self.ready[lane]:
+            with self._closing.waiting:
+                self._read_until(lane)
+        self.ready[lane] -= 1
+
+    def close(self) -> None:
+        """Close the pipes; the peer notices it. The memory goes with the last tensor over it."""
+        self._reading.close()
+        self._writing.close()
+
+    def _read_until(self, lane: int) -> None:
+        seconds, ready = self._deadline, self.ready
+        end = 0.0
+        while not ready[lane]:
+            if not self._poll.poll(seconds * 1000):
+                raise TimeoutError
+            signals = b"" if self._closing.begun else self._reading.read(_SIGNALS_READ)
+            if not signals:
+                raise Gone
+            for each in memoryview(signals).cast("I"):
+                ready[each] += 1
+            if not ready[lane]:  # signals of other lanes do not prolong the wait
+                end = end or time.monotonic() + seconds
+                seconds = max(end - time.monotonic(), 0)
+
+
+def pipes(scope: ExitStack, layout: Layout) -> tuple[tuple[int, int], tuple[int, int]]:
+    """A pipe in each direction, closed with `scope`: (reading, writing) of this end, and of the other end."""
+    (reading, their_writing), (their_reading, writing) = os.pipe(), os.pipe()
+    for each in (reading, their_writing, their_reading, writing):
+        scope.callback(os.close, each)
+    needed = 2 * SLOTS * len(layout.edges) * _SIGNAL.size
+    for end in (writing, their_writing):
+        if fcntl.fcntl(end, fcntl.F_GETPIPE_SZ) < needed:
+            fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, needed)
+    return (reading, writing), (their_reading, their_writing)
+
+
+def _stride(edge: Edge) -> int:
+    return -(-(edge.bytes + TAG_BYTES) // ALIGNMENT) * ALIGNMENT
