@@ -24,3 +24,5 @@ from antiphon.envs.mnist import mnist as mnist
 from antiphon.envs.mnist import mnist_arrays as mnist_arrays
 from antiphon.envs.regulator import regulator as regulator
 from antiphon.envs.riccati import Regulator as Regulator
+from antiphon.envs.text import text as text
+from antiphon.envs.text import text_windows as text_windows

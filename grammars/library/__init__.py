@@ -18,4 +18,5 @@ from antiphon.grammars.library.temporal_difference import double_residual_gradie
 from antiphon.grammars.library.temporal_difference import residual_gradient as residual_gradient
 from antiphon.grammars.library.temporal_difference import semi_gradient as semi_gradient
 from antiphon.grammars.library.temporal_difference import temporal_difference as temporal_difference
+from antiphon.grammars.library.transformer import transformer as transformer
 from antiphon.grammars.library.vae import vae as vae

@@ -1,0 +1,79 @@
+"""Experiments with language models: a transformer with a player per block, on text, byte by byte."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from antiphon.checks.suite import Suite
+from antiphon.envs import text, text_windows
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library.transformer import next_symbol_loss, transformer
+from antiphon.grammars.oracle import State
+from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.tables import Count, EvaluationTable, Table
+
+_AT_ONCE = 64  # windows
+
+
+class TransformerTable(Table):
+    """Settings of an experiment with a language model.
+
+    text: path of a file; None for Python's own language reference.
+    context: bytes of a window.
+    blocks, width, heads: of the transformer.
+    """
+
+    text: str | None = None
+    batch: Count = 16
+    context: Count = 64
+    blocks: Count = 2
+    width: Count = 64
+    heads: Count = 4
+
+
+def build(table: TransformerTable) -> Grammar:
+    """The grammar of a table. Raises OracleError or GrammarError if its parts do not fit."""
+    nature = text(_path(table), batch=table.batch, context=table.context)
+    return transformer(nature, table.blocks, table.width, table.heads, table.context)
+
+
+def evaluate(
+    table: TransformerTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
+) -> Evaluation:
+    """Bits per byte on each window of the last tenth of the text."""
+    x, y = text_windows(_path(table), table.context, "test")
+    with torch.no_grad():
+        parts = [logits(grammar, states, part) for part in x.split(_AT_ONCE)]
+    nats = [next_symbol_loss(each[None], after[None]) for each, after in zip(torch.cat(parts), y, strict=True)]
+    return Evaluation("bits per byte", "windows", tuple(float(each) / math.log(2) for each in nats))
+
+
+def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
+    """The logits of the byte after each byte: (windows, context) -> (windows, context, 256)."""
+    embedding = trained(grammar, "Embedding", states)
+    values = embedding(x)
+    for player in grammar.query.players[1:]:
+        values = trained(grammar, player.name, states)(values)
+    return embedding(values)
+
+
+def scaled(table: TransformerTable, layers: int) -> TransformerTable:
+    """The table of a network of so many blocks."""
+    return table.model_copy(update={"blocks": layers})
+
+
+def suite() -> Suite:
+    """The suite that `antiphon check` measures."""
+    from antiphon.checks.suites.transformer import SUITE  # here, since only `antiphon check` needs it
+
+    return SUITE
+
+
+def _path(table: TransformerTable) -> Path | None:
+    return Path(table.text) if table.text is not None else None
+
+
+RECIPE = Recipe("transformer", TransformerTable, build, evaluate, scaled=scaled, suite=suite)

@@ -1,0 +1,98 @@
+"""A language model as a game of blocks: a decoder-only transformer whose blocks are players, with exact gradients.
+
+Pre-norm blocks (Xiong et al., 2020) with causal attention (Vaswani et al., 2017), and one matrix for input and output
+(Press and Wolf, 2017). The player of that matrix is asked twice a round and hears two responses.
+"""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, layer_norm, scaled_dot_product_attention
+
+from antiphon.errors import GrammarError
+from antiphon.grammars.chain_rule import chain_rule
+from antiphon.grammars.draft import QueryDraft
+from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import exact
+from antiphon.grammars.numbers import Count
+from antiphon.grammars.objective import minimise
+from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.typed import typed
+
+
+@typed
+@final
+class TiedEmbedding(nn.Module):
+    """The first and the last layer of a language model, with one matrix for both.
+
+    Symbols (batch, time), int64 -> (batch, time, width): the symbol's row, plus that of its position. Vectors
+    (batch, time, width) -> logits (batch, time, symbols): normalised, times the matrix. time: at most `context`.
+    """
+
+    def __init__(self, symbols: Count, width: Count, context: Count) -> None:
+        super().__init__()
+        self.symbols = nn.Parameter(0.02 * torch.randn(symbols, width))
+        self.positions = nn.Parameter(0.02 * torch.randn(context, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: symbols or vectors."""
+        if x.is_floating_point():
+            return layer_norm(x, x.shape[-1:]) @ self.symbols.t()
+        return self.symbols[x] + self.positions[: x.shape[1]]
+
+
+@typed
+@final
+class Block(nn.Module):
+    """One block: causal attention, then a perceptron, each added to its input. (batch, time, width) -> the same.
+
+    heads: of the attention; they divide the width. Raises GrammarError if they do not.
+    """
+
+    def __init__(self, width: Count, heads: Count) -> None:
+        super().__init__()
+        if width % heads:
+            raise GrammarError(
+                f"a block has width {width} and {heads} heads; expected a number that divides the width. Change one."
+            )
+        self.heads = heads
+        self.attention_norm, self.perceptron_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.question, self.answer = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, time, width)."""
+        x = x + self.answer(self._attend(self.attention_norm(x)))
+        return x + self.perceptron(self.perceptron_norm(x))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        batch, time, width = x.shape
+        split = self.question(x).view(batch, time, 3, self.heads, width // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        found = scaled_dot_product_attention(query, key, value, is_causal=True)
+        return found.transpose(1, 2).reshape(batch, time, width)
+
+
+def next_symbol_loss(logits: Tensor, y: Tensor) -> Tensor:
+    """The mean cross-entropy, in nats a symbol. logits: (batch, time, symbols); y: the symbols that follow."""
+    return cross_entropy(logits.flatten(0, 1), y.flatten())
+
+
+@typed
+def transformer(
+    nature: OracleDeclaration, blocks: Count, width: Count, heads: Count, context: Count, symbols: Count = 256
+) -> Grammar:
+    """A language model: each block a player, and one player for the first and the last layer.
+
+    nature: its first question answers (x, y), symbols and those that follow them: (batch, time) each, int64, less than
+    `symbols`. context: the largest time. width: of the vectors between the blocks. heads: of each attention.
+    """
+    q = QueryDraft()
+    x, y = q.oracle("Nature", nature)()
+    embedding = q.player("Embedding", TiedEmbedding, symbols, width, context)
+    x = embedding(x)
+    for index in range(1, blocks + 1):
+        x = q.player(f"Block{index}", Block, width, heads)(x)
+    objective = minimise(q.loss("Loss", next_symbol_loss)(embedding(x), y))
+    return Grammar("transformer", q.graph(), chain_rule(q, objective), objective, exact())
