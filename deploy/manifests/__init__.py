@@ -1,6 +1,6 @@
 """Writes files that start a cluster for a placement: `ray up`, KubeRay, Slurm, Docker. It starts nothing itself.
 
-May import `antiphon.coordinator`, and PyYAML, which checks the files.
+May import `antiphon.coordinator`, and PyYAML.
 """
 
 from antiphon.deploy.manifests.machines import Group as Group

@@ -1,8 +1,7 @@
-"""Writes YAML with comments, and checks that it reads back as the same values."""
+"""Writes YAML with comments: PyYAML writes the values, and the comments go into its text, above what they explain."""
 
-import itertools
-import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,10 @@ import yaml
 
 EDIT = "EDIT: "
 Value = Any
-"""A YAML value: mapping, sequence, string, number, boolean or None; or a `Noted` value. Any: it is recursive."""
+"""A YAML value: mapping, list, string, number, boolean or None; or a `Noted` value. Any: it is recursive."""
+
+_MARK = re.compile(r"(?P<before>[ -]*?)(?P<item>- )?antiphon-note-(?P<number>\d+)(?(item)|: null)")
+"""A line that holds the place of a comment: a key of a mapping, or an item of a list."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,6 @@ class Noted:
     note: str
 
 
-def noted(value: Value, note: str) -> Noted:
-    """Return a value with a comment that explains it."""
-    return Noted(value, note)
-
-
 def edit(value: Value, note: str) -> Noted:
     """Return a value with a comment that begins with EDIT: every user must check it, and most must change it."""
     return Noted(value, EDIT + note)
@@ -33,69 +30,66 @@ def edit(value: Value, note: str) -> Noted:
 
 def bare(value: Value) -> Value:
     """Return the value without comments, at every depth."""
-    if isinstance(value, Noted):
-        return bare(value.value)
-    if isinstance(value, Mapping):
-        return {key: bare(each) for key, each in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [bare(each) for each in value]
-    return value
+    return _marked(value, None)
 
 
 def documents(head: str, *values: Value) -> str:
     """Return the text of a YAML file: the comment `head`, then one document per value."""
-    text = "\n".join([*_comment(head), "---\n".join("\n".join([*_lines(value), ""]) for value in values)])
+    text = "---\n".join(map(_document, values))
     assert list(yaml.safe_load_all(text)) == [bare(value) for value in values], "YAML reads back as something else"
-    return text
+    return "\n".join([*_comment(head, ""), text])
 
 
-def _lines(value: Value) -> list[str]:
-    if isinstance(value, Noted):
-        return [*_comment(value.note), *_lines(value.value)]
-    if isinstance(value, Mapping) and value:
-        return [line for key, each in value.items() for line in _entry(f"{_scalar(key)}:", each)]
-    if isinstance(value, Sequence) and value and not isinstance(value, str):
-        return [line for each in value for line in _item(each)]
-    return [_scalar(value)]
+class _Dumper(yaml.SafeDumper):
+    """Indents lists, and writes equal parts out each time."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """A text of several lines as a block."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
 
 
-def _entry(key: str, value: Value) -> list[str]:
-    if isinstance(value, Noted):
-        return [*_comment(value.note), *_entry(key, value.value)]
-    if isinstance(value, str) and "\n" in value:
-        mark = "|" if value.endswith("\n") else "|-"
-        return [f"{key} {mark}", *(f"  {line}".rstrip() for line in value.removesuffix("\n").split("\n"))]
-    if value and isinstance(value, Mapping | Sequence) and not isinstance(value, str):
-        return [key, *(f"  {line}".rstrip() for line in _lines(value))]
-    return [f"{key} {_scalar(value)}"]
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
-def _item(value: Value) -> list[str]:
-    if isinstance(value, Noted):
-        return [*_comment(value.note), *_item(value.value)]
-    if isinstance(value, str) and "\n" in value:
-        return _entry("-", value)
-    lines = _lines(value)
-    above = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
-    first, *rest = lines[len(above) :]
-    return [*above, f"- {first}", *(f"  {line}".rstrip() for line in rest)]
+def _document(value: Value) -> str:
+    """Return a value as YAML with its comments. A comment on the first key of a list item stands above the hyphen."""
+    notes: list[str] = []
+    text = yaml.dump(_marked(value, notes), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6)
+    lines, moved = [], ""
+    for line in text.split("\n"):
+        if found := _MARK.fullmatch(line):
+            moved = moved if "-" in moved else found["before"]
+            lines += _comment(notes[int(found["number"])], moved.partition("-")[0])
+        else:
+            lines.append(moved + line[len(moved) :])
+            moved = ""
+    return "\n".join(lines)
 
 
-def _comment(text: str) -> list[str]:
-    return [f"# {line}".rstrip() for line in text.split("\n")] if text else []
+def _marked(value: Value, notes: list[str] | None) -> Value:
+    """Return the value without comments; each is added to `notes`, if given, and leaves a marker above its value."""
+    if isinstance(value, Mapping):
+        entries = {}
+        for key, each in value.items():
+            entries |= {**dict.fromkeys(_markers(each, notes)), key: _marked(each, notes)}
+        return entries
+    if isinstance(value, list):
+        return [part for each in value for part in (*_markers(each, notes), _marked(each, notes))]
+    return _marked(value.value, notes) if isinstance(value, Noted) else value
 
 
-def _scalar(value: Value) -> str:
-    if isinstance(value, str):
-        return value if _plain(value) else json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Mapping | Sequence):
-        return "{}" if isinstance(value, Mapping) else "[]"
-    return json.dumps(value)
+def _markers(value: Value, notes: list[str] | None) -> Iterator[str]:
+    while notes is not None and isinstance(value, Noted):
+        yield f"antiphon-note-{len(notes)}"
+        notes.append(value.note)
+        value = value.value
 
 
-def _plain(text: str) -> bool:
-    """Whether YAML reads this text without quotes as the same string."""
-    try:
-        return yaml.safe_load(f"k: {text}") == {"k": text} and yaml.safe_load(text) == text
-    except yaml.YAMLError:
-        return False
+def _comment(text: str, indent: str) -> list[str]:
+    return [f"{indent}# {line}".rstrip() for line in text.split("\n")] if text else []

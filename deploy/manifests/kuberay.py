@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from antiphon.deploy.manifests.commented import Noted, documents, edit, noted
+from antiphon.deploy.manifests.commented import Noted, documents, edit
 from antiphon.deploy.manifests.machines import Group, groups, refuse_addresses
 from antiphon.deploy.manifests.order import Order
 from antiphon.errors import PlacementError
@@ -56,7 +56,7 @@ def kuberay_job(order: Order) -> str:
     run = f"antiphon run /experiment/experiment.toml --address auto --name {order.name} --out {folder}"
     spec = {
         "entrypoint": run,
-        "submissionMode": noted("SidecarMode", "Submitted from inside the head's pod: the token crosses no network."),
+        "submissionMode": Noted("SidecarMode", "Submitted from inside the head's pod: the token crosses no network."),
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": edit(3600, "how long logs can be read after the job, in seconds."),
         "backoffLimit": 0,
@@ -82,13 +82,13 @@ def _cluster(order: Order, head_volumes: Sequence[Tree]) -> Tree:
     for group in found:
         _refuse_labels(group)
     return {
-        "rayVersion": noted(order.versions.ray, "Ray's version in the image; the pods of a cluster must run the same."),
+        "rayVersion": Noted(order.versions.ray, "Ray's version in the image; the pods of a cluster must run the same."),
         "authOptions": {"mode": "token"},
         "headGroupSpec": {
-            "rayStartParams": noted({"num-cpus": "0", "num-gpus": "0"}, "Nobody of the game lives on the head."),
+            "rayStartParams": Noted({"num-cpus": "0", "num-gpus": "0"}, "Nobody of the game lives on the head."),
             "template": _pod(order, "ray-head", {"cpu": "2", "memory": "4Gi"}, head_volumes),
         },
-        "workerGroupSpecs": [noted(_group(order, group), f"Room for {group.everyone}.") for group in found],
+        "workerGroupSpecs": [Noted(_group(order, group), f"Room for {group.everyone}.") for group in found],
     }
 
 
@@ -109,7 +109,7 @@ def _group(order: Order, group: Group) -> Tree:
         start |= {"resources": shlex.quote(json.dumps(dict(group.resources)))}
     return {
         "groupName": group.name,
-        "replicas": noted(group.count, f"{_of(group)} each, since the placement needs them. Others: {_OPTIONS}."),
+        "replicas": Noted(group.count, f"{_of(group)} each, since the placement needs them. Others: {_OPTIONS}."),
         "minReplicas": group.count,
         "maxReplicas": group.count,
         "rayStartParams": start,
@@ -164,7 +164,7 @@ def _certificate(order: Order, name: str, kept: Tree) -> Tree:
         "name": "certificate",
         "image": _image(order),
         "securityContext": kept,
-        "command": noted(
+        "command": Noted(
             ["/bin/sh", "-ec", _CERTIFICATE.format(names=names)],
             "The authority's key is in this container alone, which ends before Ray starts.",
         ),
@@ -202,7 +202,7 @@ def _ports() -> list[Tree]:
 def _gpu_nodes() -> Tree:
     tolerations = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     return {
-        "tolerations": noted(tolerations, "Clusters keep pods without GPUs away from GPU nodes by this taint."),
+        "tolerations": Noted(tolerations, "Clusters keep pods without GPUs away from GPU nodes by this taint."),
         "nodeSelector": edit({}, "the label of the nodes with the GPUs that you mean, if there are several kinds."),
     }
 
@@ -211,7 +211,7 @@ def _volumes(order: Order) -> list[Tree]:
     secret = f"{order.name}-ca"
     return [
         {"name": "tls", "emptyDir": {"medium": "Memory"}},
-        {"name": "ca", "secret": {"secretName": secret, "defaultMode": noted(0o440, "Octal 440.")}},
+        {"name": "ca", "secret": {"secretName": secret, "defaultMode": Noted(0o440, "Octal 440.")}},
         {"name": "ca-certificate", "secret": {"secretName": secret, "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
         {"name": "runs", "persistentVolumeClaim": {"claimName": f"{order.name}-runs"}},
     ]
@@ -229,7 +229,12 @@ def _around(order: Order) -> tuple[Tree, Tree]:
         "ports": [{"port": 8265, "protocol": "TCP"}],
     }
     policy = {
-        "apiVersion": "networking.k8s.io/v1",
+        "apiVersion": Noted(
+            "networking.k8s.io/v1",
+            "Players' messages (gloo, NCCL) travel outside of Ray's TLS, in the clear. This closes the pods' ports to\n"
+            "everybody but these pods, and the dashboard's to everybody but them and the operator. It needs a network\n"
+            "plug-in that enforces policies.",
+        ),
         "kind": "NetworkPolicy",
         "metadata": {"name": order.name},
         "spec": {
@@ -239,7 +244,7 @@ def _around(order: Order) -> tuple[Tree, Tree]:
         },
     }
     claim = {
-        "apiVersion": "v1",
+        "apiVersion": Noted("v1", "Run folders, where all pods write checkpoints and read them."),
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": f"{order.name}-runs"},
         "spec": {
@@ -248,20 +253,7 @@ def _around(order: Order) -> tuple[Tree, Tree]:
             "resources": {"requests": {"storage": edit("10Gi", "checkpoints and metrics of your runs.")}},
         },
     }
-    return (
-        _first_noted(
-            policy,
-            "Players' messages (gloo, NCCL) travel outside of Ray's TLS, in the clear. This closes the pods' ports to\n"
-            "everybody but these pods, and the dashboard's to everybody but them and the operator. It needs a network\n"
-            "plug-in that enforces policies.",
-        ),
-        _first_noted(claim, "Run folders, where all pods write checkpoints and read them."),
-    )
-
-
-def _first_noted(value: Mapping[str, Any], note: str) -> Tree:
-    first, *rest = value
-    return {first: Noted(value[first], note), **{key: value[key] for key in rest}}
+    return policy, claim
 
 
 def _refuse_labels(group: Group) -> None:

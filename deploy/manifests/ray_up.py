@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Iterator
 
-from antiphon.deploy.manifests.commented import documents, edit, noted
+from antiphon.deploy.manifests.commented import Noted, documents, edit
 from antiphon.deploy.manifests.machines import Group, groups
 from antiphon.deploy.manifests.order import Order
 
@@ -33,7 +33,7 @@ def ray_up(order: Order) -> str:
         "provider": {
             "type": "local",
             "head_ip": edit("192.0.2.10", "the machine on which Ray starts."),
-            "worker_ips": [noted(address, _note(group)) if first else address for group, address, first in placed],
+            "worker_ips": [Noted(address, _note(group)) if first else address for group, address, first in placed],
         },
         "min_workers": len(placed),
         "max_workers": len(placed),
@@ -42,12 +42,12 @@ def ray_up(order: Order) -> str:
             "ssh_private_key": edit("~/.ssh/id_ed25519", "your key; the head uses it, too, to reach the others."),
         },
         "file_mounts": {
-            "~/.ray/auth_token": noted("~/.ray/auth_token", "The token; it goes by ssh, and never into this file."),
+            "~/.ray/auth_token": Noted("~/.ray/auth_token", "The token; it goes by ssh, and never into this file."),
             f"~/antiphon/{wheel}": edit(f"./{wheel}", "where the wheel is, on this side."),
             "~/antiphon/constraints.txt": "./constraints.txt",
         },
         "setup_commands": [
-            noted("chmod 600 ~/.ray/auth_token", "Each of these runs on every machine, before Ray starts there."),
+            Noted("chmod 600 ~/.ray/auth_token", "Each of these runs on every machine, before Ray starts there."),
             f"test -x {_ENVIRONMENT}/bin/ray || python{order.versions.python} -m venv --clear {_ENVIRONMENT}",
             f"{_pip()} torch=={order.versions.torch}",
             f"{_pip()} ~/antiphon/{wheel} 'ray[default]=={order.versions.ray}'",

@@ -4,7 +4,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.deploy.manifests.commented import bare, documents, edit, noted
+from antiphon.deploy.manifests.commented import Noted, bare, documents, edit
 from antiphon.deploy.manifests.texts import edits
 
 SCALARS = st.one_of(
@@ -22,7 +22,7 @@ VALUES = st.recursive(
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(st.sampled_from(["a", "b", "null", "x: y", "1"]), inner, max_size=3),
-        st.builds(noted, inner, st.sampled_from(["why", "two\nlines"])),
+        st.builds(Noted, inner, st.sampled_from(["why", "two\nlines"])),
     ),
     max_leaves=12,
 )
@@ -36,7 +36,7 @@ def test_it_reads_back_as_it_was(first, second):
 
 def test_comments_stand_above_what_they_are_about():
     text = documents(
-        "The head.\n\nMore.", {"a": edit(["x", noted({"b": noted(1, "why")}, "what")], "the x"), "c": "two\nlines\n"}
+        "The head.\n\nMore.", {"a": edit(["x", Noted({"b": Noted(1, "why")}, "what")], "the x"), "c": "two\nlines\n"}
     )
     assert text == (
         "# The head.\n#\n# More.\n# EDIT: the x\na:\n  - x\n  # what\n  # why\n  - b: 1\nc: |\n  two\n  lines\n"
