@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pkgutil import resolve_name
 
 import torch
 
@@ -56,8 +57,8 @@ def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
 def suite_of(name: str) -> Suite:
     """The suite of the grammar's recipe; without one, a few instances of the grammar itself."""
     recipe = recipe_of(name)
-    if recipe is not None and recipe.suite is not None:
-        return recipe.suite()
+    if recipe is not None and recipe.suite:
+        return resolve_name(recipe.suite)
     return Suite(name, (Case("", _own(name), OWN_INSTANCES, Learning()),))
 
 

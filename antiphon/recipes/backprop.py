@@ -7,32 +7,27 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from antiphon.checks.suite import Suite
 from antiphon.envs import digits, digits_arrays
 from antiphon.errors import ExperimentError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.library.backprop import backprop
 from antiphon.grammars.library.networks import convolutional_layers, dense_layers
-from antiphon.grammars.oracle import OracleDeclaration, State
+from antiphon.grammars.oracle import State
 from antiphon.grammars.query import Kind, Port
+from antiphon.recipes.common.data import DataTable, check_halvings, example_of, nature_of
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Table
-from antiphon.recipes.common.user_data import own_data
+from antiphon.recipes.common.tables import Count, EvaluationTable, Fraction
 
 
-class BackpropTable(Table):
+class BackpropTable(DataTable):
     """Settings of an experiment with backpropagation.
 
-    data: "digits", or "module:function"; the function is called with data_arguments, and returns an oracle's
-    declaration.
+    data: "digits", or the user's own.
     widths: of the dense layers before the last one.
     channels: of the convolutions; a max-pool halves the image after each.
     """
 
-    data: str = "digits"
-    data_arguments: Arguments = Field(default={})
-    batch: Count = 64
     network: Literal["dense", "convolutional"] = "dense"
     widths: list[Count] = Field(default=[128, 128])
     channels: list[Count] = Field(default=[16, 32])
@@ -42,11 +37,12 @@ class BackpropTable(Table):
 
 def build(table: BackpropTable) -> Grammar:
     """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
-    nature = _nature(table)
-    example = [size for size in nature.questions[0].outputs[0].shape if isinstance(size, int)]
-    if table.network == "dense":
+    image = table.network == "convolutional"
+    nature = nature_of("backprop", table, {"digits": lambda: digits(table.batch, image=image)}, labelled=True)
+    example = example_of(nature)
+    if not image:
         return backprop(nature, dense_layers(example, table.widths, table.classes, table.dropout))
-    _check_image(table, example)
+    check_halvings("backprop", example, table.channels)
     return backprop(nature, convolutional_layers(example, table.channels, table.widths, table.classes, table.dropout))
 
 
@@ -77,28 +73,6 @@ def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
     return values[loss.inputs[0]]
 
 
-def _nature(table: BackpropTable) -> OracleDeclaration:
-    if table.data == "digits":
-        return digits(table.batch, image=table.network == "convolutional")
-    own = table.data, table.data_arguments, table.batch
-    return own_data("backprop.data", *own, "'digits'", labelled=True)
-
-
-def _check_image(table: BackpropTable, example: list[int]) -> None:
-    halvings = 2 ** len(table.channels)
-    if len(example) != 3 or example[1] % halvings or example[2] % halvings:
-        raise ExperimentError(
-            f"key 'backprop.network' is 'convolutional' with {len(table.channels)} channels for examples of the shape "
-            f"{tuple(example)}; expected (channels, height, width), both sizes divisible by {halvings}. "
-            'Use fewer channels, other data, or network = "dense".'
-        )
-
-
-def judges(table: BackpropTable) -> bool:
-    """Whether there is a test split: the user's own data has none."""
-    return table.data == "digits"
-
-
 def scaled(table: BackpropTable, layers: int) -> BackpropTable:
     """The table of a network with `layers` players. All dense layers before the last one get the width of the first."""
     convolutions = len(table.channels) if table.network == "convolutional" else 0
@@ -110,13 +84,6 @@ def scaled(table: BackpropTable, layers: int) -> BackpropTable:
     return table.model_copy(update={"widths": table.widths[:1] * (layers - convolutions - 1)})
 
 
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.backprop import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
 CONVOLUTIONAL = {"network": "convolutional", "channels": [48, 96], "widths": [128], "dropout": 0.25}
 VARIANTS = {"backprop-convolutional": {"backprop": CONVOLUTIONAL}}
 RECIPE = Recipe(
@@ -124,8 +91,8 @@ RECIPE = Recipe(
     BackpropTable,
     build,
     evaluate,
-    judges,
+    shipped=("digits",),
     scaled=scaled,
-    suite=suite,
+    suite="antiphon.checks.suites.backprop:SUITE",
     variants=VARIANTS,
 )

@@ -4,7 +4,6 @@ from typing import Literal
 
 import torch
 
-from antiphon.checks.suite import Suite
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.black_box_descent import black_box_descent
 from antiphon.grammars.oracle import OracleDeclaration
@@ -45,11 +44,6 @@ def _noise(table: BlackBoxDescentTable) -> OracleDeclaration:
     return draw((table.dimension,), batch=table.batch, scale=table.radius)
 
 
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.black_box_descent import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
-RECIPE = Recipe("black-box-descent", BlackBoxDescentTable, build, evaluate, suite=suite)
+RECIPE = Recipe(
+    "black-box-descent", BlackBoxDescentTable, build, evaluate, suite="antiphon.checks.suites.black_box_descent:SUITE"
+)

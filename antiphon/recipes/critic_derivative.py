@@ -1,6 +1,5 @@
 """Experiments with the critic's derivative: the response that Deviator-Actor-Critic replaces; there is no Deviator."""
 
-from antiphon.checks.suite import Suite
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.critic_derivative import critic_derivative
 from antiphon.recipes.common.recipe import Recipe
@@ -13,11 +12,12 @@ def build(table: DacTable) -> Grammar:
     return critic_derivative(world, wind, actor, critic, **options(table))
 
 
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.critic_derivative import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
-RECIPE = Recipe("critic-derivative", DacTable, build, evaluate, settings=settings, scaled=scaled, suite=suite)
+RECIPE = Recipe(
+    "critic-derivative",
+    DacTable,
+    build,
+    evaluate,
+    settings=settings,
+    scaled=scaled,
+    suite="antiphon.checks.suites.critic_derivative:SUITE",
+)

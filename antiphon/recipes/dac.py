@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from antiphon.checks.suite import Suite
 from antiphon.envs import nature
 from antiphon.envs.environment import Spaces, read_spaces, registered
 from antiphon.envs.evaluation import played_episodes
@@ -137,11 +136,6 @@ def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:
     return {"low": spaces.low, "high": spaces.high}
 
 
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.dac import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
-RECIPE = Recipe("dac", DacTable, build, evaluate, settings=settings, scaled=scaled, suite=suite)
+RECIPE = Recipe(
+    "dac", DacTable, build, evaluate, settings=settings, scaled=scaled, suite="antiphon.checks.suites.dac:SUITE"
+)

@@ -6,7 +6,6 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from antiphon.checks.suite import Suite
 from antiphon.envs import quadratic_bandit
 from antiphon.envs.bandit import TARGET
 from antiphon.grammars.factory import Factory
@@ -70,11 +69,6 @@ def settings(table: DacBanditTable, round: int) -> Mapping[str, float]:
     return {"sigma": table.sigma.at(round)}
 
 
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.dac_bandit import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
-RECIPE = Recipe("dac-bandit", DacBanditTable, build, evaluate, settings=settings, suite=suite)
+RECIPE = Recipe(
+    "dac-bandit", DacBanditTable, build, evaluate, settings=settings, suite="antiphon.checks.suites.dac_bandit:SUITE"
+)

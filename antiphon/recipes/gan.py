@@ -7,7 +7,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from antiphon.checks.suite import Suite
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.gan import gan
@@ -19,13 +18,14 @@ from antiphon.grammars.library.generative import (
 )
 from antiphon.grammars.oracle import State
 from antiphon.oracles import gaussian
-from antiphon.recipes.common.images import SHIPPED, check_halvings, environment, example_of, held_out
+from antiphon.recipes.common.data import DataTable, check_halvings, example_of
+from antiphon.recipes.common.images import SHIPPED, environment, held_out
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Table
+from antiphon.recipes.common.tables import Count, EvaluationTable, Fraction
 from antiphon.recipes.common.two_sample import nearest_neighbour_hits
 
 
-class GanTable(Table):
+class GanTable(DataTable):
     """Settings of an experiment with a GAN.
 
     data: as in the table [vae].
@@ -37,9 +37,6 @@ class GanTable(Table):
     forger_widths, forger_channels: the same for Forger, beginning at the noise.
     """
 
-    data: str = "digits"
-    data_arguments: Arguments = Field(default={})
-    batch: Count = 64
     network: Literal["dense", "convolutional"] = "dense"
     latent: Count = 64
     saturating: bool = False
@@ -53,7 +50,7 @@ class GanTable(Table):
 def build(table: GanTable) -> Grammar:
     """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
     image = table.network == "convolutional"
-    nature = environment("gan", table.data, table.data_arguments, table.batch, image, "no")
+    nature = environment("gan", table, image, "no")
     example = example_of(nature)
     if image:
         check_halvings("gan", example, table.channels)
@@ -85,17 +82,7 @@ def forged(grammar: Grammar, states: Mapping[str, State], count: int, seed: int)
     return trained(grammar, "Forger", states)(torch.randn(count, latent, generator=torch.Generator().manual_seed(seed)))
 
 
-def judges(table: GanTable) -> bool:
-    """Whether there is a test split: the user's own data has none."""
-    return table.data in SHIPPED
-
-
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.gan import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
 VARIANTS = {"gan-saturating": {"gan.saturating": True}}
-RECIPE = Recipe("gan", GanTable, build, evaluate, judges, suite=suite, variants=VARIANTS)
+RECIPE = Recipe(
+    "gan", GanTable, build, evaluate, shipped=SHIPPED, suite="antiphon.checks.suites.gan:SUITE", variants=VARIANTS
+)

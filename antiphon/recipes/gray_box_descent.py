@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from antiphon.checks.suite import Suite
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.gray_box_descent import gray_box_descent
@@ -69,11 +68,6 @@ def evaluate(
         return Evaluation("value", "points", (float(function(trained(grammar, "Player", states)())),))
 
 
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.gray_box_descent import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
-RECIPE = Recipe("gray-box-descent", GrayBoxDescentTable, build, evaluate, suite=suite)
+RECIPE = Recipe(
+    "gray-box-descent", GrayBoxDescentTable, build, evaluate, suite="antiphon.checks.suites.gray_box_descent:SUITE"
+)

@@ -7,23 +7,21 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from antiphon.checks.suite import Suite
 from antiphon.envs import diabetes, diabetes_arrays
 from antiphon.errors import ExperimentError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.kickback import kickback
 from antiphon.grammars.library.kicking import Weights, kicking_layers
-from antiphon.grammars.oracle import OracleDeclaration, State
+from antiphon.grammars.oracle import State
+from antiphon.recipes.common.data import DataTable, example_of, nature_of
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Table
-from antiphon.recipes.common.user_data import own_data
+from antiphon.recipes.common.tables import Count, EvaluationTable
 
 
-class KickbackTable(Table):
+class KickbackTable(DataTable):
     """Settings of an experiment with kickback.
 
-    data: "diabetes", or "module:function"; the function is called with data_arguments, and returns an oracle's
-    declaration.
+    data: "diabetes", or the user's own.
     channels, widths: of the convolutions, and of the dense layers before the output.
     units: if "signed", every second unit has a minus sign.
     weights: "coherent" weights always have the signs of kickback's guarantee, "started" weights only at first, "free"
@@ -31,7 +29,6 @@ class KickbackTable(Table):
     """
 
     data: str = "diabetes"
-    data_arguments: Arguments = Field(default={})
     batch: Count = 32
     channels: list[Count] = Field(default=[])
     widths: list[Count] = Field(default=[32, 32, 32])
@@ -41,9 +38,13 @@ class KickbackTable(Table):
 
 def build(table: KickbackTable) -> Grammar:
     """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
-    nature = _nature(table)
-    example = [size for size in nature.questions[0].outputs[0].shape if isinstance(size, int)]
-    _check_image(table, example)
+    nature = nature_of("kickback", table, {"diabetes": lambda: diabetes(table.batch)}, labelled=True)
+    example = example_of(nature)
+    if table.channels and len(example) != 3:
+        raise ExperimentError(
+            f"key 'kickback.channels' asks for convolutions on examples of the shape {example}; expected "
+            "(channels, height, width). Use channels = [], or other data."
+        )
     signed, weights = table.units == "signed", Weights(table.weights)
     return kickback(nature, kicking_layers(example, table.widths, table.channels, signed=signed, weights=weights))
 
@@ -65,26 +66,6 @@ def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tenso
     return x
 
 
-def _nature(table: KickbackTable) -> OracleDeclaration:
-    if table.data == "diabetes":
-        return diabetes(table.batch)
-    own = table.data, table.data_arguments, table.batch
-    return own_data("kickback.data", *own, "'diabetes'", labelled=True)
-
-
-def _check_image(table: KickbackTable, example: list[int]) -> None:
-    if table.channels and len(example) != 3:
-        raise ExperimentError(
-            f"key 'kickback.channels' asks for convolutions on examples of the shape {tuple(example)}; expected "
-            "(channels, height, width). Use channels = [], or other data."
-        )
-
-
-def judges(table: KickbackTable) -> bool:
-    """Whether there is a test split: the user's own data has none."""
-    return table.data == "diabetes"
-
-
 def scaled(table: KickbackTable, layers: int) -> KickbackTable:
     """The table of a network with `layers` players. All dense layers before the output get the width of the first."""
     hidden = layers - 1 - len(table.channels)
@@ -96,11 +77,12 @@ def scaled(table: KickbackTable, layers: int) -> KickbackTable:
     return table.model_copy(update={"widths": table.widths[:1] * hidden})
 
 
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.kickback import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
-RECIPE = Recipe("kickback", KickbackTable, build, evaluate, judges, scaled=scaled, suite=suite)
+RECIPE = Recipe(
+    "kickback",
+    KickbackTable,
+    build,
+    evaluate,
+    shipped=("diabetes",),
+    scaled=scaled,
+    suite="antiphon.checks.suites.kickback:SUITE",
+)

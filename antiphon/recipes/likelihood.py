@@ -6,19 +6,18 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from antiphon.checks.suite import Suite
 from antiphon.envs import digits, digits_arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.densities import GaussianDensity, normal_inverse_wishart
 from antiphon.grammars.library.likelihood import maximum_a_posteriori, maximum_likelihood
 from antiphon.grammars.oracle import State
+from antiphon.recipes.common.data import DataTable, nature_of, width_of
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Positive, Table
-from antiphon.recipes.common.user_data import own_data, width_of
+from antiphon.recipes.common.tables import Count, EvaluationTable, Positive
 
 
-class LikelihoodTable(Table):
+class LikelihoodTable(DataTable):
     """Settings of an experiment with likelihood.
 
     data: "digits", or "module:function", which returns an oracle's declaration; its first value, x, must be vectors.
@@ -28,8 +27,6 @@ class LikelihoodTable(Table):
     examples: the number in the whole data set.
     """
 
-    data: str = "digits"
-    data_arguments: Arguments = Field(default={})
     batch: Count = 128
     prior: Annotated[float, Field(ge=0)] = 50.0
     prior_mean: float = 0.0
@@ -39,11 +36,8 @@ class LikelihoodTable(Table):
 
 def build(table: LikelihoodTable) -> Grammar:
     """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
-    if table.data == "digits":
-        nature = digits(table.batch)
-    else:
-        nature = own_data("likelihood.data", table.data, table.data_arguments, table.batch, "'digits'")
-    width, kind = width_of("likelihood.data", nature), nature.questions[0].outputs[0].dtype
+    nature = nature_of("likelihood", table, {"digits": lambda: digits(table.batch)})
+    width, kind = width_of("likelihood", nature), nature.questions[0].outputs[0].dtype
     density = Factory.of(GaussianDensity, width, kind)
     if not table.prior:
         return maximum_likelihood(nature, density)
@@ -68,16 +62,6 @@ def evaluate(
     return Evaluation("log-likelihood", "images", tuple(log_density.tolist()), " nats")
 
 
-def judges(table: LikelihoodTable) -> bool:
-    """Whether there is a test split: the user's own data has none."""
-    return table.data == "digits"
-
-
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.likelihood import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
-RECIPE = Recipe("likelihood", LikelihoodTable, build, evaluate, judges, suite=suite)
+RECIPE = Recipe(
+    "likelihood", LikelihoodTable, build, evaluate, shipped=("digits",), suite="antiphon.checks.suites.likelihood:SUITE"
+)

@@ -6,7 +6,6 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from antiphon.checks.suite import Suite
 from antiphon.envs import digits, digits_arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -14,12 +13,12 @@ from antiphon.grammars.library.networks import Perceptron
 from antiphon.grammars.library.penalty import squared_norm
 from antiphon.grammars.library.supervised import supervised
 from antiphon.grammars.oracle import State
+from antiphon.recipes.common.data import DataTable, nature_of, width_of
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Table
-from antiphon.recipes.common.user_data import own_data, width_of
+from antiphon.recipes.common.tables import Count, EvaluationTable
 
 
-class SupervisedTable(Table):
+class SupervisedTable(DataTable):
     """Settings of an experiment with supervised learning.
 
     data: "digits", or "module:function", which returns the declaration of an oracle that answers (x, y): vectors and
@@ -28,9 +27,6 @@ class SupervisedTable(Table):
     penalty: its weight on the squares of all weights; 0 for none.
     """
 
-    data: str = "digits"
-    data_arguments: Arguments = Field(default={})
-    batch: Count = 64
     widths: list[Count] = Field(default=[128])
     classes: Count = 10
     penalty: Annotated[float, Field(ge=0)] = 0.0001
@@ -38,8 +34,8 @@ class SupervisedTable(Table):
 
 def build(table: SupervisedTable) -> Grammar:
     """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
-    nature = digits(table.batch) if table.data == "digits" else _own(table)
-    predictor = Factory.of(Perceptron, width_of("supervised.data", nature), table.classes, table.widths)
+    nature = nature_of("supervised", table, {"digits": lambda: digits(table.batch)})
+    predictor = Factory.of(Perceptron, width_of("supervised", nature), table.classes, table.widths)
     penalty = Factory.of(squared_norm, weight=table.penalty, biases=False) if table.penalty else None
     return supervised(nature, predictor, penalty=penalty)
 
@@ -55,20 +51,6 @@ def evaluate(
     return Evaluation("accuracy", "images", tuple((100.0 * (logits.argmax(dim=1) == y)).tolist()), " %")
 
 
-def judges(table: SupervisedTable) -> bool:
-    """Whether there is a test split: the user's own data has none."""
-    return table.data == "digits"
-
-
-def _own(table: SupervisedTable):  # noqa: ANN202 - an OracleDeclaration
-    return own_data("supervised.data", table.data, table.data_arguments, table.batch, "'digits'")
-
-
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.supervised import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
-RECIPE = Recipe("supervised", SupervisedTable, build, evaluate, judges, suite=suite)
+RECIPE = Recipe(
+    "supervised", SupervisedTable, build, evaluate, shipped=("digits",), suite="antiphon.checks.suites.supervised:SUITE"
+)

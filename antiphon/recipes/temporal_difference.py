@@ -7,7 +7,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from antiphon.checks.suite import Suite
 from antiphon.envs.markov import markov
 from antiphon.envs.markov_examples import baird_policies, baird_star, boyan_chain, random_walk
 from antiphon.envs.markov_process import MarkovProcess
@@ -132,15 +131,6 @@ def _critic(table: TemporalDifferenceTable, process: MarkovProcess) -> Factory:
     return Factory.of(Perceptron, width, 1, table.widths)
 
 
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.temporal_difference import (
-        SUITE,  # here, since only `antiphon check` needs it
-    )
-
-    return SUITE
-
-
 NAMES = {
     "semi-gradient": "semi-gradient",
     "residual-gradient": "residual",
@@ -153,4 +143,11 @@ NAMES = {
 VARIANTS = {
     name: {"temporal_difference.method": method, "temporal_difference.play": "draw"} for name, method in NAMES.items()
 }
-RECIPE = Recipe("temporal-difference", TemporalDifferenceTable, build, evaluate, suite=suite, variants=VARIANTS)
+RECIPE = Recipe(
+    "temporal-difference",
+    TemporalDifferenceTable,
+    build,
+    evaluate,
+    suite="antiphon.checks.suites.temporal_difference:SUITE",
+    variants=VARIANTS,
+)

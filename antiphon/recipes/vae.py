@@ -7,7 +7,6 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from antiphon.checks.suite import Suite
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.inference import make_operator
@@ -23,29 +22,27 @@ from antiphon.grammars.library.vae import vae
 from antiphon.grammars.oracle import State
 from antiphon.grammars.variational import bernoulli, isotropic, standard_normal
 from antiphon.oracles import gaussian
-from antiphon.recipes.common.images import SHIPPED, check_halvings, environment, example_of, held_out
+from antiphon.recipes.common.data import DataTable, check_halvings, example_of
+from antiphon.recipes.common.images import SHIPPED, environment, held_out
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
-from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Table
+from antiphon.recipes.common.tables import Count, EvaluationTable
 
 DRAWS = 10
 """Number of draws of the noise for each image when the bound is evaluated."""
 
 
-class VaeTable(Table):
+class VaeTable(DataTable):
     """Settings of an experiment with a VAE.
 
-    data: "digits", "mnist", or "module:function"; the function is called with data_arguments, and returns an oracle's
-    declaration.
+    data: "digits", "mnist", or the user's own.
     binary: how pixels are drawn, see `antiphon.mnist`.
     latent: dimensions of z.
     widths: of Encoder's dense layers.
     channels: of its convolutions. Decoder has them in reverse.
     """
 
-    data: str = "digits"
-    data_arguments: Arguments = Field(default={})
-    binary: Literal["no", "fixed", "dynamic"] = "no"
     batch: Count = 128
+    binary: Literal["no", "fixed", "dynamic"] = "no"
     network: Literal["dense", "convolutional"] = "dense"
     latent: Count = 20
     widths: list[Count] = Field(default=[400])
@@ -56,7 +53,7 @@ class VaeTable(Table):
 def build(table: VaeTable) -> Grammar:
     """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
     image = table.network == "convolutional"
-    nature = environment("vae", table.data, table.data_arguments, table.batch, image, table.binary)
+    nature = environment("vae", table, image, table.binary)
     example, outputs = example_of(nature), 2 * table.latent
     if image:
         check_halvings("vae", example, table.channels)
@@ -98,16 +95,4 @@ def bounds(grammar: Grammar, states: Mapping[str, State], x: Tensor, seed: int) 
     return torch.stack(found)
 
 
-def judges(table: VaeTable) -> bool:
-    """Whether there is a test split: the user's own data has none."""
-    return table.data in SHIPPED
-
-
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.vae import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
-RECIPE = Recipe("vae", VaeTable, build, evaluate, judges, suite=suite)
+RECIPE = Recipe("vae", VaeTable, build, evaluate, shipped=SHIPPED, suite="antiphon.checks.suites.vae:SUITE")

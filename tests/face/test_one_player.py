@@ -122,6 +122,6 @@ def test_data_that_are_no_vectors_are_refused(place):
     with pytest.raises(ExperimentError) as refused:
         read_experiment("supervised", {"supervised.data": "images:number"}).build()
     assert str(refused.value) == (
-        "data 'images:number' returned 3; expected the declaration of an oracle. Return antiphon.dataset(...) or an "
-        "OracleDeclaration of your own."
+        "data 'images:number' returned 3; expected the declaration of an oracle whose first answer is x. "
+        "Return antiphon.dataset(...) or an OracleDeclaration of your own."
     )

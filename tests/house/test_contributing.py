@@ -44,7 +44,6 @@ SUITE = Suite("straight-line", (Case("random points", instance, instances=2),))
 """Experiments with a line through points."""
 import torch
 import antiphon
-from antiphon.checks.suite import Suite
 from antiphon.grammars.library.straight_line import straight_line
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, Table
@@ -67,14 +66,7 @@ def evaluate(table, evaluation, grammar, states) -> Evaluation:
     return Evaluation("slope", "lines", (float(trained(grammar, "Line", states).weight.detach()),))
 
 
-def suite() -> Suite:
-    """What is checked."""
-    from antiphon.checks.suites.straight_line import SUITE
-
-    return SUITE
-
-
-RECIPE = Recipe("straight-line", StraightLineTable, build, evaluate, suite=suite)
+RECIPE = Recipe("straight-line", StraightLineTable, build, evaluate, suite="antiphon.checks.suites.straight_line:SUITE")
 ''',
     "experiments/straight-line.toml": """\
 # A line through points.

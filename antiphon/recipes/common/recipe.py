@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from antiphon.checks.suite import Suite
 from antiphon.errors import ExperimentError, ShapeError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.module_state import load_module
@@ -72,10 +71,10 @@ class Recipe:
     table: class of the experiment's table; its key is the name with underscores.
     build: makes the grammar of a table.
     evaluate: judges the states at a round boundary; None if there is no evaluation.
-    judges: whether there is one for this table.
+    shipped: the data with a test split, for a table with the key `data`; empty if every table can be evaluated.
     settings: figures for the metrics that depend on the round.
     scaled: makes the table of a network with a number of layers, for scans of `layers`.
-    suite: what `antiphon check` measures.
+    suite: "module:name" of the suite that `antiphon check` measures; only that command imports it.
     variants: names in the gallery, each with the keys of an experiment that has other graphs.
     Any: an instance of `table`.
     """
@@ -84,16 +83,20 @@ class Recipe:
     table: type[Table]
     build: Callable[[Any], Grammar]
     evaluate: Callable[[Any, EvaluationTable, Grammar, Mapping[str, State]], Evaluation] | None = None
-    judges: Callable[[Any], bool] = lambda table: True
+    shipped: tuple[str, ...] = ()
     settings: Callable[[Any, int], Mapping[str, float]] = lambda table, round: {}
     scaled: Callable[[Any, int], Any] | None = None
-    suite: Callable[[], Suite] | None = None
+    suite: str = ""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """The key of its table in an experiment."""
         return self.name.replace("-", "_")
+
+    def judges(self, table: Any) -> bool:
+        """Whether a run with this table has an evaluation: the user's own data has no test split."""
+        return self.evaluate is not None and (not self.shipped or table.data in self.shipped)
 
     def __call__(self, **arguments: Any) -> Grammar:
         """The grammar of a table with these keys. Raises the errors of pydantic and of `build`."""
