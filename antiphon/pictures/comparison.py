@@ -3,59 +3,48 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.grammar import Grammar
-from antiphon.pictures.derived import Derived
-from antiphon.pictures.of_grammar import picture_of
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture, Side
 
 CHAIN_RULE = "chain-rule"
 """Name of the comparison that shows a grammar's edits: against its own Q with the R of the chain rule."""
 
 
-def compared(grammar: Grammar, other: Grammar | Derived) -> Picture:
-    """The picture of `grammar`. Items that only it has are marked as added, items of `other` alone as removed.
+def compared(ours: Picture, theirs: Picture) -> Picture:
+    """The picture `ours`. Items that only it has are marked as added, items of `theirs` alone as removed.
 
     Marks with equal names correspond. A cut shows as a removed arrow.
     """
-    ours, theirs = picture_of(grammar), picture_of(other)
     title = f"{ours.title} against {theirs.title}"
     sides = [_compared(*pair) for pair in zip(ours.sides, theirs.sides, strict=True)]
     picture = Picture(title, (), sides[0], sides[1], theirs.title)
     return replace(picture, subtitles=tuple(_summary(side) for side in picture.sides))
 
 
-def ruled(grammar: Grammar) -> Derived:
-    """The same Q with the R of the chain rule. Raises BlackBoxError if it needs a gradient of a black box."""
-    response = chain_rule(grammar.query, grammar.objective)
-    return Derived("the chain rule", grammar.query, response, grammar.objective)
-
-
 def differences(picture: Picture) -> Iterator[str]:
     """One line of text for each mark and arrow that differs."""
     signs = {Change.ADDED: "+", Change.REMOVED: "-", Change.OTHER: "~"}
     for side in picture.sides:
-        for mark in side.marks:
-            if mark.change is not Change.SAME:
-                yield f"{side.letter} {signs[mark.change]} {mark.kind}: {mark.tip}"
-        for arrow in side.arrows:
-            if arrow.change is not Change.SAME:
-                ends = (side.by_id[end].id.removeprefix(f"{side.letter} ") for end in (arrow.source, arrow.target))
-                said = " ".join(part for part in (arrow.symbol, arrow.shape) if part)
-                yield f"{side.letter} {signs[arrow.change]} {' -> '.join(ends)}" + (f": {said}" if said else "")
+        for item in (*side.marks, *side.arrows):
+            if item.change is not Change.SAME:
+                yield f"{side.letter} {signs[item.change]} {_words(item, side.letter)}"
+
+
+def _words(item: Mark | Arrow, letter: str) -> str:
+    if isinstance(item, Mark):
+        return f"{item.kind}: {item.tip}"
+    ends = f"{item.source.removeprefix(f'{letter} ')} -> {item.target.removeprefix(f'{letter} ')}"
+    return f"{ends}: {item.text}" if item.text else ends
 
 
 def _summary(side: Side) -> str:
-    marks, arrows = _counted(side.marks, "mark"), _counted(side.arrows, "arrow")
-    return f"{side.letter}: {', '.join([*marks, *arrows]) or 'the same'}"
-
-
-def _counted(items: Iterable[Mark] | Iterable[Arrow], noun: str) -> Iterator[str]:
-    changes = [item.change for item in items]
     words = {Change.ADDED: "more", Change.REMOVED: "less", Change.OTHER: "changed"}
-    for change, word in words.items():
-        if count := changes.count(change):
-            yield f"{count} {noun}{'s' if count > 1 else ''} {word}"
+    differing = [
+        f"{count} {noun}{'s' if count > 1 else ''} {word}"
+        for noun, items in (("mark", side.marks), ("arrow", side.arrows))
+        for change, word in words.items()
+        if (count := sum(item.change is change for item in items))
+    ]
+    return f"{side.letter}: {', '.join(differing) or 'the same'}"
 
 
 def _compared(ours: Side, theirs: Side) -> Side:
@@ -64,8 +53,7 @@ def _compared(ours: Side, theirs: Side) -> Side:
     known = {arrow.id for arrow in arrows}
     marks = [_mark(mark, theirs.by_id.get(mark.id)) for mark in ours.marks]
     removed = [arrow for arrow in theirs.arrows if arrow.id not in known]
-    bridged = _Bridges(marks, arrows)
-    gone = [replace(arrow, change=Change.REMOVED) for arrow in removed if not bridged.between(arrow)]
+    gone = [replace(arrow, change=Change.REMOVED) for arrow in removed if not _bridged(arrow, marks, arrows)]
     marks += _removed(ours, theirs)
     return replace(ours, marks=tuple(marks), arrows=(*arrows, *gone))
 
@@ -121,26 +109,14 @@ def _removed(ours: Side, theirs: Side) -> Iterator[Mark]:
             yield replace(mark, change=Change.REMOVED, beside=beside, frame=mark.frame if mark.frame in drawn else "")
 
 
-class _Bridges:
-    """Finds arrows that are replaced by a path through added marks only. They are not drawn as removed."""
-
-    def __init__(self, marks: Iterable[Mark], arrows: Iterable[Arrow]) -> None:
-        self.added = {mark.id for mark in marks if mark.change is Change.ADDED}
-        self.onward: dict[str, list[str]] = {}
-        for arrow in arrows:
-            if arrow.change is Change.ADDED:
-                self.onward.setdefault(arrow.source, []).append(arrow.target)
-
-    def between(self, arrow: Arrow) -> bool:
-        """Whether a path through added marks leads from the arrow's source to its target."""
-        waiting = [each for each in self.onward.get(arrow.source, []) if each in self.added]
-        seen: set[str] = set()
-        while waiting:
-            current = waiting.pop()
-            if current not in seen:
-                seen.add(current)
-                after = self.onward.get(current, [])
-                if arrow.target in after:
-                    return True
-                waiting += [each for each in after if each in self.added]
-        return False
+def _bridged(arrow: Arrow, marks: Iterable[Mark], arrows: Iterable[Arrow]) -> bool:
+    """Whether a path through added marks alone leads from the arrow's source to its target, and so replaces it."""
+    added = {mark.id for mark in marks if mark.change is Change.ADDED}
+    onward = [(each.source, each.target) for each in arrows if each.change is Change.ADDED]
+    reached = [arrow.source]
+    for mark in reached:  # which grows meanwhile
+        after = [target for source, target in onward if source == mark]
+        if arrow.target in after and mark in added:
+            return True
+        reached += [each for each in after if each in added and each not in reached]
+    return False

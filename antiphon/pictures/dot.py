@@ -1,6 +1,6 @@
 """A picture in the DOT language, for Graphviz and other programs that read it."""
 
-from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture, Side
+from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Picture, Side
 
 SHAPES = {
     Kind.PLAYER: "shape=box, style=rounded, penwidth=2",
@@ -27,7 +27,6 @@ LINES = {
     Line.PARAMETERS: "style=dotted, arrowhead=dot",
     Line.CUT: 'color="black:invis:black", style=dashed, arrowhead=tee',
 }
-CHANGES = {Change.ADDED: "+", Change.REMOVED: "×", Change.OTHER: "≠"}
 
 
 def dot_of(picture: Picture) -> str:
@@ -47,19 +46,17 @@ def _side(side: Side) -> list[str]:
 
 
 def _node(mark: Mark) -> str:
-    sign = f"{mark.sign} " if mark.sign else ""
-    said = sign + "\n".join(mark.lines) or str(mark.kind)
-    changed = f"{CHANGES[mark.change]} " if mark.change is not Change.SAME else ""
-    return f"label={_quoted(changed + said)}, {SHAPES[mark.kind]}"
+    lines = "\n".join(mark.lines)
+    text = f"{mark.sign} {lines}".strip(" ") or str(mark.kind)
+    return f"label={_quoted(f'{mark.change.sign} {text}'.strip(' '))}, {SHAPES[mark.kind]}"
 
 
 def _edge(arrow: Arrow, names: dict[str, str], upward: bool) -> str:
     """An edge in DOT. Edges of R are written in reverse: R is read downwards, but both clusters share one direction."""
-    said = " ".join(part for part in (arrow.symbol, arrow.shape) if part)
-    changed = f"{CHANGES[arrow.change]} " if arrow.change is not Change.SAME else ""
+    text = f"{arrow.change.sign} {arrow.text}".strip()
     look = LINES[arrow.line] if upward else LINES[arrow.line].replace("arrowhead", "dir=back, arrowtail")
     ends = (arrow.source, arrow.target) if upward else (arrow.target, arrow.source)
-    label = f"label={_quoted(changed + said)}, " if changed or said else ""
+    label = f"label={_quoted(text)}, " if text else ""
     return f"{names[ends[0]]} -> {names[ends[1]]} [{label}{look}]"
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from antiphon.errors import ExperimentError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.typed import typed
-from antiphon.pictures.comparison import compared, differences, ruled
+from antiphon.pictures.comparison import compared, differences
 from antiphon.pictures.counts import Row
 from antiphon.pictures.dot import dot_of
 from antiphon.pictures.mermaid import mermaid_of
-from antiphon.pictures.of_grammar import picture_of
+from antiphon.pictures.of_grammar import picture_of, ruled
 from antiphon.pictures.picture import Picture
 
 
@@ -121,7 +121,8 @@ def draw(grammar: Grammar, against: Grammar | None = None, rows: Sequence[Row] =
     against: another grammar; the differences are marked. rows: names and values for the table of the HTML page.
     Equal grammars give equal files.
     """
-    return Drawing(grammar, picture_of(grammar) if against is None else compared(grammar, against), rows)
+    picture = picture_of(grammar)
+    return Drawing(grammar, picture if against is None else compared(picture, picture_of(against)), rows)
 
 
 @typed
@@ -130,4 +131,4 @@ def draw_edits(grammar: Grammar) -> Drawing:
 
     Raises BlackBoxError if the chain rule needs a gradient of a black box.
     """
-    return Drawing(grammar, compared(grammar, ruled(grammar)))
+    return Drawing(grammar, compared(picture_of(grammar), ruled(grammar)))

@@ -70,7 +70,7 @@ def gallery() -> Mapping[str, str]:
 
 def _drawings(name: str, grammar: Grammar) -> Iterator[tuple[str, Drawing]]:
     yield name, draw(grammar)
-    if chain_rule_of(grammar) is None:
+    if chain_rule_of(grammar.query, grammar.objective) is None:
         return  # the chain rule needs a gradient of a black box
     edits = draw_edits(grammar)
     if edits.differences:

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import hypot
 from typing import TypeAlias
 
 Point: TypeAlias = tuple[float, float]
+HEAD = 8.0
+"""Distance from the end of an arrow's line to the tip of its head."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,14 @@ class Curve:
 
     points: tuple[Point, ...]
     end: Point
+
+    @classmethod
+    def straight(cls, begin: Point, end: Point) -> "Curve":
+        """The straight line between two points, shortened to leave room for the arrowhead."""
+        (x, y), (u, v) = begin, end
+        rest = 1 - HEAD / hypot(u - x, v - y)
+        steps = [rest * third / 3 for third in range(4)]
+        return cls(tuple((x + (u - x) * step, y + (v - y) * step) for step in steps), end)
 
     def moved(self, dx: float, dy: float) -> "Curve":
         """The curve, shifted."""

@@ -1,11 +1,11 @@
 """SVG fragments with their colours, and text as outlines. The same input gives the same bytes."""
 
 from collections.abc import Mapping, Sequence
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Box, Point
-from antiphon.pictures.lettering import Glyph, Style
+from antiphon.pictures.lettering import NAME, NOTE, TITLE, Glyph, Style, Text
 
 PAINTS: Mapping[str, str] = {
     "ink": "#1d222b",
@@ -104,6 +104,38 @@ class Inkwell:
     def centered(self, text: str, style: Style, center: Point, fill: str = "ink") -> str:
         """One line of text, centered at a point."""
         return self.text(text, style, (center[0], center[1] + lettering.capital_height(style) / 2), fill=fill)
+
+    def block(self, lines: Sequence[Text], center: Point, name: str = "ink", detail: str = "soft") -> list[str]:
+        """Lines of text below each other, centered at a point. name, detail: colours of names and of other lines."""
+        found, top = [], center[1] - sum(line.style.height for line in lines) / 2
+        for line in lines:
+            middle = center[0], top + line.style.height / 2
+            found.append(self.centered(line.text, line.style, middle, name if line.style is NAME else detail))
+            top += line.style.height
+        return found
+
+    def heading(self, title: str, notes: Sequence[str], margin: float) -> list[str]:
+        """The title of a page, with notes below it."""
+        below = enumerate(notes)
+        return [
+            self.text(title, TITLE, (margin, margin + 19), "start"),
+            *(self.text(note, NOTE, (margin, margin + 37 + 14 * line), "start", "soft") for line, note in below),
+        ]
+
+    def plate(self, text: str, frame: Box) -> list[str]:
+        """The title of a frame, on a background that hides the lines below it."""
+        back = Box(frame.x + 9, frame.y + 5, lettering.width(text, NOTE) + 6, 15)
+        words = self.text(text, NOTE, (frame.x + 12, frame.y + 16), "start", "soft")
+        return [rectangle(back, 2, attributes("paper")), words]
+
+    def page(self, title: str, width: float, height: float, body: Sequence[str], role: str = "group") -> str:
+        """A whole SVG file. body: drawn with this inkwell. role: for screen readers."""
+        size = f'width="{num(width)}" height="{num(height)}" viewBox="0 0 {num(width)} {num(height)}"'
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="{role}"><title>{escape(title)}</title>'
+            f"<defs>{self.patterns}{self.glyphs}</defs>"
+            f"{rectangle(Box(0, 0, width, height), 0, attributes('paper'))}{''.join(body)}</svg>\n"
+        )
 
     @property
     def glyphs(self) -> str:

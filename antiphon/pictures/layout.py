@@ -6,10 +6,10 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, hypot
+from math import ceil
 from typing import Any
 
-from antiphon.pictures.geometry import Box, Curve, Point, union
+from antiphon.pictures.geometry import HEAD, Box, Curve, Point, union
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Side
 from antiphon.pictures.sizes import MAT, label_size, size_of
 from antiphon.plugins import missing
@@ -30,9 +30,6 @@ ABOVE = 3.0
 """Extra height reserved for a label where arrows are horizontal."""
 
 LINE_BREAK = r"\n"
-HEAD = 8.0
-"""Distance from the end of an arrow's line to the tip of its head."""
-
 CLIPS = {Kind.MINUS: "circle", Kind.SUM: "circle", Kind.SEED: "invtriangle", Kind.PLAYER: "ellipse"}
 """Shapes on whose outlines Graphviz ends arrows; a box for all other kinds."""
 
@@ -214,10 +211,7 @@ def _between(source: Box, target: Box) -> Curve:
         begin, end = ((source.right, y), (target.x, y)) if x < u else ((source.x, y), (target.right, y))
     else:
         begin, end = ((x, source.bottom), (x, target.y)) if y < v else ((x, source.y), (x, target.bottom))
-    length = hypot(end[0] - begin[0], end[1] - begin[1])
-    steps = [(1 - HEAD / length) * index / 3 for index in range(4)]
-    points = tuple((begin[0] + (end[0] - begin[0]) * t, begin[1] + (end[1] - begin[1]) * t) for t in steps)
-    return Curve(points, end)
+    return Curve.straight(begin, end)
 
 
 def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Box]:

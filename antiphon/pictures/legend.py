@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Box, Curve
-from antiphon.pictures.ink import Inkwell, attributes, num, rectangle
+from antiphon.pictures.ink import Inkwell
 from antiphon.pictures.lettering import NAME, NOTE, SIDE
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark
 from antiphon.pictures.shapes import shape
@@ -12,29 +12,29 @@ from antiphon.pictures.sizes import size_of
 from antiphon.pictures.strokes import stroke
 
 MEANINGS: Mapping[Kind | Line | Change, str] = {
-    Kind.PLAYER: "plays parameters; in R, it hears",
-    Kind.CLONE: "a copy of a player that follows it",
-    Kind.BLACK: "an oracle that answers values only",
-    Kind.GRAY: "an oracle that tells gradients too",
-    Kind.NOISE: "an oracle that answers draws",
-    Kind.OPERATOR: "a function; with parameters, if a player plays into it",
-    Kind.LOSS: "a scalar that goes down, or up",
-    Kind.SEED: "where responses begin: the objective's sign",
+    Kind.PLAYER: "has parameters; in R, it receives responses",
+    Kind.CLONE: "a copy that follows a player's parameters",
+    Kind.BLACK: "an oracle that returns values only",
+    Kind.GRAY: "an oracle that also returns gradients",
+    Kind.NOISE: "an oracle that draws random values",
+    Kind.OPERATOR: "a function, with a player's parameters or without",
+    Kind.LOSS: "a number that is minimised or maximised",
+    Kind.SEED: "where responses begin, with the objective's sign",
     Kind.PRODUCT: "vector-Jacobian product of a node of Q",
-    Kind.TAP: "a value that Q computed, told as it is",
-    Kind.MINUS: "an edit: the message changes its sign",
-    Kind.SUM: "messages that meet are added",
-    Kind.SCALE: "an edit: the message times a number",
-    Kind.MATRIX: "an edit: the message times a fixed matrix",
+    Kind.TAP: "a value of Q that R uses as it is",
+    Kind.MINUS: "an edit: the message is negated",
+    Kind.SUM: "messages are added",
+    Kind.SCALE: "an edit: the message is multiplied by a number",
+    Kind.MATRIX: "an edit: the message is multiplied by a fixed matrix",
     Kind.MAP: "an edit: any other fixed function",
-    Kind.BROADCAST: "one message that several hear",
+    Kind.BROADCAST: "one message with several receivers",
     Line.ZEROTH: "a value",
-    Line.FIRST: "what comes of a derivative",
-    Line.PARAMETERS: "what a player plays",
-    Line.CUT: "what the chain rule would tell, and R does not",
-    Change.ADDED: "against another grammar: only here",
-    Change.REMOVED: "against another grammar: only there",
-    Change.OTHER: "against another grammar: not the same",
+    Line.FIRST: "a gradient, or a value computed from gradients",
+    Line.PARAMETERS: "parameters of a player or a clone",
+    Line.CUT: "a gradient of the chain rule that R does not send",
+    Change.ADDED: "only in this grammar, not in the other",
+    Change.REMOVED: "only in the other grammar",
+    Change.OTHER: "different in the other grammar",
 }
 SPECIMENS: Mapping[Kind, Mark] = {
     Kind.PLAYER: Mark("", Kind.PLAYER, ("Forger", "θ [10]")),
@@ -63,16 +63,9 @@ def legend() -> str:
     well = Inkwell("key")
     entries = [_entry(number, what, text, well) for number, (what, text) in enumerate(MEANINGS.items())]
     width, height = 2 * COLUMN + MARGIN, TOP + ROWS * ROW + MARGIN / 2
-    body = [
-        rectangle(Box(0, 0, width, height), 0, attributes("paper")),
-        well.text("The marks and the lines", SIDE, (MARGIN, 36), "start"),
-        *entries,
-    ]
-    size = f'width="{num(width)}" height="{num(height)}" viewBox="0 0 {num(width)} {num(height)}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img"><title>The marks and the lines</title>'
-        f"<defs>{well.patterns}{well.glyphs}</defs>{''.join(body)}</svg>\n"
-    )
+    title = "The marks and the lines"
+    body = [well.text(title, SIDE, (MARGIN, 36), "start"), *entries]
+    return well.page(title, width, height, body, "img")
 
 
 def _entry(number: int, what: Kind | Line | Change, text: str, well: Inkwell) -> str:
@@ -85,8 +78,7 @@ def _entry(number: int, what: Kind | Line | Change, text: str, well: Inkwell) ->
             mark = Mark("", Kind.OPERATOR, ("Forger",), change=what)
             drawn = shape(mark, Box.around(center, *size_of(mark)), well)
         case Line():
-            points = tuple((x + 14 + (LEFT - 36) * third / 3, y) for third in range(4))
-            drawn = stroke(Arrow("", "", "", what), Curve(points, (x + LEFT - 14, y)), well)
+            drawn = stroke(Arrow("", "", "", what), Curve.straight((x + 14, y), (x + LEFT - 14, y)), well)
     at = x + LEFT + 14
     name = well.text(str(what), NAME, (at, y - 2), "start")
     below = at, y + 5 + lettering.capital_height(NOTE)

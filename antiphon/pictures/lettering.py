@@ -39,6 +39,19 @@ class Style:
         return 1.2 * self.size
 
 
+@dataclass(frozen=True)
+class Text:
+    """One line of text and its style."""
+
+    text: str
+    style: Style
+
+    @property
+    def width(self) -> float:
+        """The width of the line in points."""
+        return width(self.text, self.style)
+
+
 NAME = Style(Face.BOLD, 11)
 DETAIL = Style(Face.PLAIN, 9)
 SYMBOL = Style(Face.SYMBOL, 13)

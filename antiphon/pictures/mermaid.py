@@ -58,8 +58,7 @@ def _node(mark: Mark, name: str) -> str:
 
 
 def _link(arrow: Arrow, source: str, target: str) -> str:
-    said = " ".join(part for part in (arrow.symbol, arrow.shape) if part)
-    label = f'|"{_plain(said)}"|' if said else ""
+    label = f'|"{_plain(arrow.text)}"|' if arrow.text else ""
     return f"{source} {LINKS[arrow.line]}{label} {target}"
 
 

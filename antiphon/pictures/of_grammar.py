@@ -1,15 +1,25 @@
 """Make the picture of a grammar."""
 
+from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.grammar import Grammar
-from antiphon.pictures.derived import Derived
 from antiphon.pictures.picture import Picture
 from antiphon.pictures.query_side import query_side
 from antiphon.pictures.response_side import response_side
 from antiphon.pictures.symbols import clipped
 
 
-def picture_of(grammar: Grammar | Derived) -> Picture:
+def picture_of(grammar: Grammar) -> Picture:
     """Q and R as marks and arrows. Equal grammars give equal pictures in every process."""
     subtitles = (clipped(f"{grammar.objective!r}", 90), f"guarantee: {grammar.guarantee!r}")
-    sides = query_side(grammar.query), response_side(grammar)
+    sides = query_side(grammar.query), response_side(grammar.query, grammar.response, grammar.objective)
     return Picture(grammar.name, subtitles, *sides)
+
+
+def ruled(grammar: Grammar) -> Picture:
+    """The same Q with the R of the chain rule, in which a player may receive nothing.
+
+    Raises BlackBoxError if the chain rule needs a gradient of a black box.
+    """
+    query, objective = grammar.query, grammar.objective
+    response = response_side(query, chain_rule(query, objective), objective)
+    return Picture("the chain rule", (), query_side(query), response)

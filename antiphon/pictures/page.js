@@ -7,7 +7,7 @@
   const parts = [...picture.querySelectorAll("[data-id]")];
   const marks = parts.filter((part) => part.classList.contains("mark"));
   const arrows = parts.filter((part) => part.classList.contains("arrow"));
-  const hint = "Point at a player, or reach it with Tab: what it hears, and all that this depends on, stays; what depends on it is half faded.";
+  const hint = "Point at a player, or reach it with Tab: the messages that it receives, and all that they depend on, stay in full colour; what depends on the player is half faded.";
   let pointed = null;
   let timer = 0;
 

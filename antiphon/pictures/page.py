@@ -8,9 +8,13 @@ from xml.sax.saxutils import escape
 
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.counts import Row, counts
+from antiphon.pictures.ink import PAINTS
 from antiphon.pictures.picture import Picture
 from antiphon.pictures.story import Story, story_of
 from antiphon.pictures.svg import svg_of
+
+_COLOURS = "".join(f".f-{name} {{ fill: var(--{name}); }} .s-{name} {{ stroke: var(--{name}); }}\n" for name in PAINTS)
+"""Fills and strokes take their colours from the page, which follows the choice of light or dark."""
 
 
 def page_of(grammar: Grammar, picture: Picture, rows: Sequence[Row] = ()) -> str:
@@ -22,7 +26,7 @@ def page_of(grammar: Grammar, picture: Picture, rows: Sequence[Row] = ()) -> str
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<title>{title}</title><link rel="icon" href="data:,">',
-            f"<style>{_file('page.css')}</style></head><body>",
+            f"<style>{_file('page.css')}{_COLOURS}</style></head><body>",
             _controls(story),
             f'<main><div id="picture" tabindex="-1">{svg_of(picture)}</div>',
             _table(rows or counts(grammar)),

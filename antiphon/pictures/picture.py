@@ -46,6 +46,11 @@ class Change(StrEnum):
     REMOVED = "removed"
     OTHER = "other"
 
+    @property
+    def sign(self) -> str:
+        """The sign on a mark or an arrow that differs."""
+        return {Change.SAME: "", Change.ADDED: "+", Change.REMOVED: "×", Change.OTHER: "≠"}[self]
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -82,6 +87,11 @@ class Arrow:
     shape: str = ""
     change: Change = Change.SAME
 
+    @property
+    def text(self) -> str:
+        """The label in one line."""
+        return f"{self.symbol} {self.shape}".strip()
+
 
 @dataclass(frozen=True)
 class Side:
@@ -116,8 +126,8 @@ class Picture:
     @functools.cached_property
     def digest(self) -> str:
         """A hash of the drawn content. Ids in the SVG begin with it, so that several pictures can share a page."""
-        marks = [(mark.id, mark.kind, mark.lines, mark.sign, mark.change) for side in self.sides for mark in side.marks]
-        arrows = [(each.id, each.line, each.symbol, each.shape, each.change) for s in self.sides for each in s.arrows]
+        marks = [(mark.id, mark.kind, mark.lines, mark.sign, mark.change) for mark in self.marks]
+        arrows = [(each.id, each.line, each.symbol, each.shape, each.change) for each in self.arrows]
         return hashlib.sha256(repr((self.title, self.subtitles, marks, arrows)).encode()).hexdigest()
 
     @property
@@ -126,19 +136,20 @@ class Picture:
         return self.query, self.response
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of marks in the picture, in the order of `Kind`; without cuts, which the arrows show."""
-        shown = {mark.kind for side in self.sides for mark in side.marks}
-        return tuple(kind for kind in Kind if kind in shown and kind is not Kind.CUT)  # its arrow shows it
+    def marks(self) -> tuple[Mark, ...]:
+        """The marks of both sides."""
+        return self.query.marks + self.response.marks
 
     @property
-    def lines(self) -> tuple[Line, ...]:
-        """The kinds of arrows in the picture, in the order of `Line`."""
-        shown = {arrow.line for side in self.sides for arrow in side.arrows}
-        return tuple(line for line in Line if line in shown)
+    def arrows(self) -> tuple[Arrow, ...]:
+        """The arrows of both sides."""
+        return self.query.arrows + self.response.arrows
 
     @property
-    def changes(self) -> tuple[Change, ...]:
-        """The kinds of differences in the picture; empty without another grammar."""
-        found = {item.change for side in self.sides for item in (*side.marks, *side.arrows)}
-        return tuple(change for change in Change if change in found and change is not Change.SAME)
+    def key(self) -> tuple[Kind | Line | Change, ...]:
+        """What the legend explains: the kinds of marks (a cut is shown by its arrow), of arrows, and of differences."""
+        kinds = {mark.kind for mark in self.marks} - {Kind.CUT}
+        lines = {arrow.line for arrow in self.arrows}
+        changes = {item.change for item in (*self.marks, *self.arrows)} - {Change.SAME}
+        ordered = (Kind, kinds), (Line, lines), (Change, changes)
+        return tuple(each for order, shown in ordered for each in order if each in shown)

@@ -1,21 +1,22 @@
 """A placement as a picture: workers as boxes, machines as frames, and arrows with the bytes that workers send."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import hypot
-from xml.sax.saxutils import escape
 
 from antiphon.analysis.placement_summary import Carries, PlacementSummary, Seat, Stream, bytes_text
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box, Curve, Point
+from antiphon.pictures.geometry import HEAD, Box, Curve, Point
 from antiphon.pictures.ink import Inkwell, attributes, group, num, rectangle
-from antiphon.pictures.layout import HEAD, Placed, place
-from antiphon.pictures.lettering import NAME, NOTE, TITLE
+from antiphon.pictures.layout import Placed, place
+from antiphon.pictures.lettering import NOTE, TITLE
 from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
+from antiphon.pictures.sheet import MARGIN, SAMPLE, Entry, wrapped
 from antiphon.pictures.sizes import lines_of
 from antiphon.pictures.strokes import label, stroke
 
-MARGIN, TOP = 28.0, 70.0
+TOP = 70.0
 DECK = 4.0
 """Offset in points between the boxes of successive replicas."""
 SHOWN = 3
@@ -26,60 +27,49 @@ LINES = {Carries.VALUES: Line.ZEROTH, Carries.DERIVATIVES: Line.FIRST, Carries.P
 
 
 @dataclass(frozen=True)
-class Sheet:
+class PlacementSheet:
     """The finished layout of a page. (x, y): the position of the drawing. key: the entries of the legend."""
 
     summary: PlacementSummary
     placed: Placed
     x: float
     y: float
-    key: tuple[tuple[Carries | str, Box], ...]
+    key: tuple[Entry, ...]
     width: float
     height: float
 
 
-def sheet_of(summary: PlacementSummary) -> Sheet:
+def sheet_of(summary: PlacementSummary) -> PlacementSheet:
     """Lay out a page: a title, the drawing, and a legend."""
     placed = place(_side(summary), sideways=True)
     notes = [lettering.width(note, NOTE) for note in summary.notes]
     x, y = MARGIN, MARGIN + TOP
     wide = max(placed.paper.width, lettering.width(summary.title, TITLE), *notes, 420.0)
-    key = _key(summary, wide, y + placed.paper.height + 26)
-    bottom = max((box.bottom for _, box in key), default=y + placed.paper.height)
+    key = wrapped(_legend(summary), wide, y + placed.paper.height + 26)
+    bottom = max((entry.box.bottom for entry in key), default=y + placed.paper.height)
     shift = (wide - placed.paper.width) / 2
-    return Sheet(summary, placed, x + shift, y, key, wide + 2 * MARGIN, bottom + MARGIN)
+    return PlacementSheet(summary, placed, x + shift, y, key, wide + 2 * MARGIN, bottom + MARGIN)
 
 
-def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
+def boxes(sheet: PlacementSheet) -> list[tuple[str, Box]]:
     """The boxes of all workers with their replicas, of labels and of legend entries. A test checks for overlaps."""
     seats = {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [(name, _deck(seats[name], box)[-1]) for name, box in sheet.placed.marks.items()]
     found += [(f"label of {name}", box) for name, box in sheet.placed.labels.items()]
     moved = [(name, box.moved(sheet.x, sheet.y)) for name, box in found]
-    return moved + [(f"key {what}", box) for what, box in sheet.key]
+    return moved + [(f"key {entry.what}", entry.box) for entry in sheet.key]
 
 
 def svg_of(summary: PlacementSummary) -> str:
     """The placement as one SVG file without fonts. Equal placements give equal bytes."""
     sheet = sheet_of(summary)
     well = Inkwell("s" + hashlib.sha256(repr(summary).encode()).hexdigest()[:5])
-    heading = [well.text(summary.title, TITLE, (MARGIN, MARGIN + 19), "start")]
-    heading += [
-        well.text(note, NOTE, (MARGIN, MARGIN + 37 + 14 * number), "start", "soft")
-        for number, note in enumerate(summary.notes)
-    ]
     body = [
-        rectangle(Box(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
-        group(heading, "heading"),
+        group(well.heading(summary.title, summary.notes, MARGIN), "heading"),
         _drawing(sheet, well),
-        group([_entry(what, box, well) for what, box in sheet.key], "key"),
+        group([_sample(entry, well) + entry.words(well) for entry in sheet.key], "key"),
     ]
-    size = f'width="{num(sheet.width)}" height="{num(sheet.height)}"'
-    view = f'viewBox="0 0 {num(sheet.width)} {num(sheet.height)}"'
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} role="group"><title>{escape(summary.title)}</title>'
-        f"<defs>{well.patterns}{well.glyphs}</defs>{''.join(body)}</svg>\n"
-    )
+    return well.page(summary.title, sheet.width, sheet.height, body)
 
 
 def _side(summary: PlacementSummary) -> Side:
@@ -145,13 +135,11 @@ def _tip(seat: Seat) -> str:
     return f"{', '.join(seat.workers)}: {', '.join(_lines(seat)[1:])}; asks for {asks}"
 
 
-def _drawing(sheet: Sheet, well: Inkwell) -> str:
+def _drawing(sheet: PlacementSheet, well: Inkwell) -> str:
     placed, seats = sheet.placed, {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [rectangle(box, 8, attributes("none", "faint", 1.4)) for box in placed.frames.values()]
     for name, box in placed.frames.items():
-        plate = Box(box.x + 9, box.y + 5, lettering.width(name, NOTE) + 6, 15)
-        found += [rectangle(plate, 2, attributes("paper"))]
-        found += [well.text(name, NOTE, (box.x + 12, box.y + 16), "start", "soft")]
+        found += well.plate(name, box)
     for mark in placed.side.marks:
         found.append(group(_worker(mark, seats[mark.id], placed.marks[mark.id], well), "mark", mark.tip, id=mark.id))
     for number, stream in enumerate(sheet.summary.streams):
@@ -177,42 +165,28 @@ def _worker(mark: Mark, seat: Seat, box: Box, well: Inkwell) -> list[str]:
     """Draw a worker. Replicas look like a stack of cards; a worker that hosts only agents is dashed."""
     *cards, _ = _deck(seat, box)
     paint = attributes("paper", "ink", 1.4, "4 3") if not seat.hosts else attributes("player", "ink", 1.4)
-    found = [rectangle(card, 5, paint) for card in reversed(cards)]
-    lines = lines_of(mark)
-    top = box.center[1] - sum(line.style.height for line in lines) / 2
-    for line in lines:
-        middle = box.center[0], top + line.style.height / 2
-        found.append(well.centered(line.text, line.style, middle, "ink" if line.style is NAME else "soft"))
-        top += line.style.height
-    return found
+    return [*(rectangle(card, 5, paint) for card in reversed(cards)), *well.block(lines_of(mark), box.center)]
 
 
-SAMPLE, APART, STACK = 34.0, "agents apart", "replicas"
+APART, STACK = "agents apart", "replicas"
 
 
-def _key(summary: PlacementSummary, wide: float, top: float) -> tuple[tuple[Carries | str, Box], ...]:
+def _legend(summary: PlacementSummary) -> Iterator[tuple[str, str]]:
     carried = {stream.carries for stream in summary.streams}
-    shown: list[Carries | str] = [each for each in Carries if each in carried]
-    shown += [APART] if any(not seat.hosts for seat in summary.seats) else []
-    shown += [STACK] if any(len(seat.workers) > 1 for seat in summary.seats) else []
-    found: list[tuple[Carries | str, Box]] = []
-    x, y = MARGIN, top
-    for what in shown:
-        width = SAMPLE + 6 + lettering.width(str(what), NOTE)
-        if x > MARGIN and x + width > MARGIN + wide:
-            x, y = MARGIN, y + 26
-        found.append((what, Box(x, y, width, 18)))
-        x += width + 18
-    return tuple(found)
+    yield from ((each, str(each)) for each in Carries if each in carried)
+    if any(not seat.hosts for seat in summary.seats):
+        yield APART, APART
+    if any(len(seat.workers) > 1 for seat in summary.seats):
+        yield STACK, STACK
 
 
-def _entry(what: Carries | str, box: Box, well: Inkwell) -> str:
-    y, sample = box.center[1], Box.around((box.x + SAMPLE / 2, box.center[1]), 28, 15)
-    said = well.text(str(what), NOTE, (box.x + SAMPLE + 6, y + 3.6), "start", "soft")
-    if isinstance(what, Carries):
-        points = tuple((box.x + (SAMPLE - 10) * third / 3, y) for third in range(4))
-        return "".join(stroke(Arrow("", "", "", LINES[what]), Curve(points, (box.x + SAMPLE - 2, y)), well)) + said
-    if what == APART:
-        return rectangle(sample, 5, attributes("paper", "ink", 1.4, "4 3")) + said
-    behind = Box(sample.x + DECK, sample.y - DECK, sample.width - 2 * DECK, sample.height)
-    return "".join(rectangle(each, 5, attributes("player", "ink", 1.4)) for each in (behind, sample)) + said
+def _sample(entry: Entry, well: Inkwell) -> str:
+    x, y = entry.box.x, entry.box.center[1]
+    if isinstance(entry.what, Carries):
+        line = Curve.straight((x, y), (x + SAMPLE - 2, y))
+        return "".join(stroke(Arrow("", "", "", LINES[entry.what]), line, well))
+    card = Box.around((x + SAMPLE / 2, y), 28, 15)
+    if entry.what == APART:
+        return rectangle(card, 5, attributes("paper", "ink", 1.4, "4 3"))
+    behind = Box(card.x + DECK, card.y - DECK, card.width - 2 * DECK, card.height)
+    return "".join(rectangle(each, 5, attributes("player", "ink", 1.4)) for each in (behind, card))

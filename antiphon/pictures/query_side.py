@@ -20,7 +20,7 @@ def query_side(query: QueryGraph) -> Side:
         if clone.name in first:
             marks.append(_clone_mark(clone, first[clone.name]))
     frames = tuple((framed[each.name], frame_title(each)) for each in query.passes if framed)
-    return Side("Q", "who is asked", True, tuple(marks), _arrows(query), frames)
+    return Side("Q", "the queries", True, tuple(marks), _arrows(query), frames)
 
 
 def node_id(name: str) -> str:

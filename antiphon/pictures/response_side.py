@@ -1,27 +1,27 @@
 """The Response graph R as marks and arrows, with cuts: gradients that the chain rule would send and R does not."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from antiphon.errors import BlackBoxError
 from antiphon.grammars import maps
 from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.query import Port
+from antiphon.grammars.objective import Objective
+from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
 from antiphon.grammars.types import Order
-from antiphon.pictures.derived import Derived
 from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
 from antiphon.pictures.query_side import node_id
 from antiphon.pictures.symbols import clipped, message_symbols, number, shape_of, value_symbol
 
 
-def response_side(grammar: Grammar | Derived) -> Side:
+def response_side(query: QueryGraph, response: ResponseGraph, objective: Objective) -> Side:
     """The right side of a picture, read downwards. A message with several receivers passes a broadcast mark."""
-    reader = _Reader(grammar)
-    for node in grammar.response.nodes:
+    reader = _Reader(query, response)
+    for node in response.nodes:
         reader.add(node)
-    reader.add_cuts(chain_rule_of(grammar))
-    return Side("R", "who is told", False, tuple(reader.marks), tuple(reader.arrows))
+    reader.add_cuts(chain_rule_of(query, objective))
+    return Side("R", "the responses", False, tuple(reader.marks), tuple(reader.arrows))
 
 
 def response_id(name: str) -> str:
@@ -29,10 +29,10 @@ def response_id(name: str) -> str:
     return f"R {name}"
 
 
-def chain_rule_of(grammar: Grammar | Derived) -> ResponseGraph | None:
+def chain_rule_of(query: QueryGraph, objective: Objective) -> ResponseGraph | None:
     """The R of the chain rule for this Q; None if it needs a gradient of a black box."""
     try:
-        return chain_rule(grammar.query, grammar.objective)
+        return chain_rule(query, objective)
     except BlackBoxError:
         return None
 
@@ -40,29 +40,28 @@ def chain_rule_of(grammar: Grammar | Derived) -> ResponseGraph | None:
 class _Reader:
     """Collects the marks and arrows of R, node by node, in R's order."""
 
-    def __init__(self, grammar: Grammar | Derived) -> None:
-        self.grammar, self.types = grammar, grammar.message_types
-        self.symbols = message_symbols(grammar.query, grammar.response)
+    def __init__(self, query: QueryGraph, response: ResponseGraph) -> None:
+        self.query, self.response, self.types = query, response, response.types(query)
+        self.symbols = message_symbols(query, response)
         self.marks: list[Mark] = []
         self.arrows: list[Arrow] = []
-        self.hearers = _hearers(grammar.response)
+        self.receivers = Counter(port for node in response.nodes for port in dict.fromkeys(node.inputs))
 
     def add(self, node: ResponseNode) -> None:
         """Add a node's mark, its incoming arrows, and a broadcast after it if its message has several receivers."""
-        self.marks.append(_mark(self.grammar, node))
+        self.marks.append(_mark(self.query, self.response, node))
         for place, port in enumerate(node.inputs):
             source = broadcast_id(port) if self._is_broadcast(port) else response_id(port.node)
             self._arrow(source, port, response_id(node.name), place, labelled=not self._is_broadcast(port))
         for port in self.types:
             if port.node == node.name and self._is_broadcast(port):
-                count = self.hearers[port]
-                tip = f"{self.symbols[port]} is broadcast: {count} nodes of R hear one message"
+                tip = f"{self.symbols[port]} is broadcast: {self.receivers[port]} nodes of R receive one message"
                 self.marks.append(Mark(broadcast_id(port), Kind.BROADCAST, tip=tip))
                 self._arrow(response_id(node.name), port, broadcast_id(port), 0)
 
     def add_cuts(self, ruled: ResponseGraph | None) -> None:
         """Add a cut arrow for every gradient that the chain rule sends and R does not."""
-        products = {node.of: node for node in self.grammar.response.nodes if isinstance(node, Product)}
+        products = {node.of: node for node in self.response.nodes if isinstance(node, Product)}
         for node in ruled.nodes if ruled else ():
             if isinstance(node, Product) and node.of in products:
                 for index in node.toward:
@@ -70,22 +69,22 @@ class _Reader:
                         self._cut(products, products[node.of], index)
 
     def _cut(self, products: Mapping[str, Product], source: Product, index: int) -> None:
-        value = self.grammar.query.by_name[source.of].inputs[index]
-        symbol = f"δ {value_symbol(self.grammar.query, value)}"
+        value = self.query.by_name[source.of].inputs[index]
+        symbol = f"δ {value_symbol(self.query, value)}"
         begin, end = response_id(source.name), f"R cut {source.name} {index}"
         if value.node in products and not self._leads(products[value.node].name, source.name):
             end = response_id(products[value.node].name)
         else:
-            tip = f"cut: the chain rule would tell {symbol} from here"
+            tip = f"cut: the chain rule would send {symbol} from here"
             self.marks.append(Mark(end, Kind.CUT, tip=tip))
-        shape = shape_of(self.grammar.query.type_of(value))
+        shape = shape_of(self.query.type_of(value))
         self.arrows.append(Arrow(f"{begin}.{index} cut", begin, end, Line.CUT, symbol, shape))
 
     def _leads(self, above: str, below: str) -> bool:
-        return above in self.grammar.response.ancestors(below)
+        return above in self.response.ancestors(below)
 
     def _is_broadcast(self, port: Port) -> bool:
-        return self.hearers.get(port, 0) > 1 and self.types[port].order is Order.FIRST
+        return self.receivers[port] > 1 and self.types[port].order is Order.FIRST
 
     def _arrow(self, source: str, port: Port, target: str, place: int, labelled: bool = True) -> None:
         kind = self.types[port]
@@ -99,15 +98,7 @@ def broadcast_id(port: Port) -> str:
     return f"R broadcast {port.node} {port.index}"
 
 
-def _hearers(response: ResponseGraph) -> Mapping[Port, int]:
-    found: dict[Port, int] = {}
-    for node in response.nodes:
-        for port in dict.fromkeys(node.inputs):
-            found[port] = found.get(port, 0) + 1
-    return found
-
-
-def _mark(grammar: Grammar | Derived, node: ResponseNode) -> Mark:
+def _mark(query: QueryGraph, response: ResponseGraph, node: ResponseNode) -> Mark:
     match node:
         case Seed():
             sign, tip = number(node.weight), f"seed {node.weight:+g} at the loss {node.loss!r}"
@@ -120,21 +111,21 @@ def _mark(grammar: Grammar | Derived, node: ResponseNode) -> Mark:
             lines, asks = (clipped(node.of),), node_id(node.of)
             return Mark(response_id(node.name), Kind.PRODUCT, lines, "*", what=node.of, tip=tip, asks=asks)
         case Tap():
-            symbol = value_symbol(grammar.query, node.port)
+            symbol = value_symbol(query, node.port)
             tip = f"tap: the value {node.port!r} as Q computed it"
             what, asks = repr(node.port), node_id(node.port.node)
             return Mark(response_id(node.name), Kind.TAP, (symbol,), what=what, tip=tip, asks=asks)
         case Map():
             return _map_mark(node)
         case Deliver():
-            return _hearing_mark(grammar, node)
+            return _player_mark(query, response, node)
 
 
-def _hearing_mark(grammar: Grammar | Derived, node: Deliver) -> Mark:
-    teller = grammar.response.by_name[node.message.node]
-    beside = response_id(teller.name) if isinstance(teller, Product) and node.message.index == PARAMETERS else ""
-    shape = shape_of(grammar.query.player_by_name[node.player].space)
-    tip = f"player {node.player} hears {'the part of ' if node.message.index == PARAMETERS else ''}{teller.name}"
+def _player_mark(query: QueryGraph, response: ResponseGraph, node: Deliver) -> Mark:
+    source = response.by_name[node.message.node]
+    beside = response_id(source.name) if isinstance(source, Product) and node.message.index == PARAMETERS else ""
+    shape = shape_of(query.player_by_name[node.player].space)
+    tip = f"player {node.player} receives {'the part of ' if node.message.index == PARAMETERS else ''}{source.name}"
     lines = (clipped(node.player),)
     name = response_id(node.name)
     return Mark(name, Kind.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=node.player)

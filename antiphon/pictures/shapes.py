@@ -21,7 +21,58 @@ def shape(mark: Mark, box: Box, well: Inkwell) -> list[str]:
 
 def outline(kind: Kind, box: Box, well: Inkwell) -> list[str]:
     """The shape of a kind in a box, without text."""
-    return _OUTLINES[kind](box, well)
+    match kind:
+        case Kind.PLAYER:
+            return [rectangle(box, box.height / 2, attributes("player", "ink", 1.7))]
+        case Kind.CLONE:
+            cards = (box.moved(2.5, 2.5).grown(-1), 1.2), (box.moved(-1, -1).grown(-1), 1.4)
+            return [rectangle(card, card.height / 2, attributes("paper", "ink", line, "4 3")) for card, line in cards]
+        case Kind.BLACK:
+            return [rectangle(box, 0, attributes("ink", "ink", 1.4))]
+        case Kind.GRAY:
+            hatched = rectangle(box, 0, attributes(well.pattern("hatch"), "ink", 1.4))
+            return [rectangle(box, 0, attributes("paper")), hatched]
+        case Kind.NOISE:
+            edge = _wavy(box)
+            return [polygon(edge, attributes("paper")), polygon(edge, attributes(well.pattern("dots"), "ink", 1.4))]
+        case Kind.OPERATOR:
+            return [rectangle(box, 4, attributes("paper", "ink", 1.3))]
+        case Kind.LOSS:
+            inner = polygon(_hexagon(box.grown(-3)), attributes("loss", "ink", 1))
+            return [polygon(_hexagon(box), attributes("paper", "ink", 1.3)), inner]
+        case Kind.SEED:
+            return [polygon(_points(box, (0, 0), (1, 0), (0.5, 1)), attributes("loss", "ink", 1.4))]
+        case Kind.MINUS:
+            return [circle(box.center, box.height / 2 - 1, attributes("map", "ink", 2.6))]
+        case Kind.SUM:
+            return [circle(box.center, box.height / 2 - 1, attributes("paper", "ink", 1.2))]
+        case Kind.SCALE:
+            lean = min(8.0 / box.width, 1 / 6)
+            corners = _points(box, (0, 0), (1, 0), (1 - lean, 1), (lean, 1))
+            return [polygon(corners, attributes("map", "ink", 1.8))]
+        case Kind.MAP:
+            lean = min(9.0 / box.width, 1 / 6)
+            corners = _points(box, (lean, 0), (1, 0), (1 - lean, 1), (0, 1))
+            return [polygon(corners, attributes("map", "ink", 1.8))]
+        case _:
+            return _COMPOSED[kind](box, well)
+
+
+def _points(box: Box, *places: Point) -> list[Point]:
+    """Points of the box; (0, 0) is its upper left corner and (1, 1) its lower right one."""
+    return [(box.x + box.width * x, box.y + box.height * y) for x, y in places]
+
+
+def _hexagon(box: Box) -> list[Point]:
+    side = min(9.0, box.height / 2) / box.width
+    return _points(box, (0, 0.5), (side, 0), (1 - side, 0), (1, 0.5), (1 - side, 1), (side, 1))
+
+
+def _wavy(box: Box) -> list[Point]:
+    """A box with wavy upper and lower edges."""
+    wave = [(box.x + box.width * t / 24, 2.2 * sin(6 * pi * t / 24)) for t in range(25)]
+    upper = [(x, box.y + 3.5 + dy) for x, dy in wave]
+    return upper + [(x, box.bottom - 3.5 + dy) for x, dy in reversed(wave)]
 
 
 def _lettering(mark: Mark, box: Box, well: Inkwell) -> list[str]:
@@ -35,92 +86,24 @@ def _lettering(mark: Mark, box: Box, well: Inkwell) -> list[str]:
         return []
     if mark.kind in (Kind.PRODUCT, Kind.MATRIX):
         x += DISC / 2
-    fill = "paper" if mark.kind is Kind.BLACK else "ink"
     found: list[str] = []
-    total = sum(line.style.height for line in lines)
     if mark.kind in (Kind.GRAY, Kind.NOISE):
-        widest = max(line.width for line in lines)
-        found.append(rectangle(Box.around((x, y), widest + 8, total), 3, attributes("paper")))
-    top = y - total / 2
-    for line in lines:
-        middle = top + line.style.height / 2
-        found.append(well.centered(line.text, line.style, (x, middle), fill if line.style is NAME else _soft(mark)))
-        top += line.style.height
-    return found
-
-
-def _soft(mark: Mark) -> str:
-    if mark.kind is Kind.BLACK:
-        return "paper"
-    return "ink" if mark.kind is Kind.TAP else "soft"
+        size = max(line.width for line in lines) + 8, sum(line.style.height for line in lines)
+        found.append(rectangle(Box.around((x, y), *size), 3, attributes("paper")))
+    fills = {Kind.BLACK: ("paper", "paper"), Kind.TAP: ("ink", "ink")}
+    return found + well.block(lines, (x, y), *fills.get(mark.kind, ("ink", "soft")))
 
 
 def _change(mark: Mark, box: Box, well: Inkwell) -> list[str]:
     """The background of a mark that differs from another grammar, with a sign at its corner."""
     if mark.change is Change.SAME:
         return []
-    sign = {Change.ADDED: "+", Change.REMOVED: "×", Change.OTHER: "≠"}[mark.change]
     tint = "removed" if mark.change is Change.REMOVED else "added"
     dash = "5 3" if mark.change is Change.REMOVED else ""
     mat = rectangle(box.grown(MAT - 1), 6, attributes(tint, "ink", 1.2, dash))
     corner = box.right + MAT - 2, box.y - MAT + 2
     badge = circle(corner, 6.5, attributes("paper", "ink", 1.2))
-    return [mat, badge, well.centered(sign, NAME, corner)]
-
-
-def _player(box: Box, well: Inkwell) -> list[str]:
-    return [rectangle(box, box.height / 2, attributes("player", "ink", 1.7))]
-
-
-def _clone(box: Box, well: Inkwell) -> list[str]:
-    behind, front = box.moved(2.5, 2.5).grown(-1), box.moved(-1, -1).grown(-1)
-    return [
-        rectangle(behind, behind.height / 2, attributes("paper", "ink", 1.2, "4 3")),
-        rectangle(front, front.height / 2, attributes("paper", "ink", 1.4, "4 3")),
-    ]
-
-
-def _black(box: Box, well: Inkwell) -> list[str]:
-    return [rectangle(box, 0, attributes("ink", "ink", 1.4))]
-
-
-def _gray(box: Box, well: Inkwell) -> list[str]:
-    under = rectangle(box, 0, attributes("paper"))
-    return [under, rectangle(box, 0, attributes(well.pattern("hatch"), "ink", 1.4))]
-
-
-def _noise(box: Box, well: Inkwell) -> list[str]:
-    """A dotted shape with wavy upper and lower edges."""
-    steps = [index / 24 for index in range(25)]
-    wave = [(box.x + box.width * t, 2.2 * sin(6 * pi * t)) for t in steps]
-    upper = [(x, box.y + 3.5 + dy) for x, dy in wave]
-    lower = [(x, box.bottom - 3.5 + dy) for x, dy in reversed(wave)]
-    under = polygon([*upper, *lower], attributes("paper"))
-    return [under, polygon([*upper, *lower], attributes(well.pattern("dots"), "ink", 1.4))]
-
-
-def _operator(box: Box, well: Inkwell) -> list[str]:
-    return [rectangle(box, 4, attributes("paper", "ink", 1.3))]
-
-
-def _loss(box: Box, well: Inkwell) -> list[str]:
-    def hexagon(inner: Box) -> list[Point]:
-        _, y = inner.center
-        side = min(9.0, inner.height / 2)
-        top, bottom = inner.y, inner.bottom
-        left, right = inner.x + side, inner.right - side
-        return [(inner.x, y), (left, top), (right, top), (inner.right, y), (right, bottom), (left, bottom)]
-
-    return [
-        polygon(hexagon(box), attributes("paper", "ink", 1.3)),
-        polygon(hexagon(box.grown(-3)), attributes("loss", "ink", 1)),
-    ]
-
-
-def _seed(box: Box, well: Inkwell) -> list[str]:
-    x, _ = box.center
-    corners = [(box.x, box.y), (box.right, box.y), (x, box.bottom)]
-    return [polygon(corners, attributes("loss", "ink", 1.4))]
+    return [mat, badge, well.centered(mark.change.sign, NAME, corner)]
 
 
 def _product(box: Box, well: Inkwell) -> list[str]:
@@ -134,27 +117,10 @@ def _product(box: Box, well: Inkwell) -> list[str]:
 
 
 def _tap(box: Box, well: Inkwell) -> list[str]:
-    tip = min(11.0, box.width / 4)
-    _, y = box.center
-    corners = [(box.x, box.y), (box.right - tip, box.y), (box.right, y), (box.right - tip, box.bottom)]
-    return [
-        polygon([*corners, (box.x, box.bottom)], attributes("paper", "ink", 1.4)),
-        circle((box.x + 7, y), 2.4, attributes("ink")),
-    ]
-
-
-def _minus(box: Box, well: Inkwell) -> list[str]:
-    return [circle(box.center, box.height / 2 - 1, attributes("map", "ink", 2.6))]
-
-
-def _sum(box: Box, well: Inkwell) -> list[str]:
-    return [circle(box.center, box.height / 2 - 1, attributes("paper", "ink", 1.2))]
-
-
-def _scale(box: Box, well: Inkwell) -> list[str]:
-    lean = min(8.0, box.width / 6)
-    corners = [(box.x, box.y), (box.right, box.y), (box.right - lean, box.bottom), (box.x + lean, box.bottom)]
-    return [polygon(corners, attributes("map", "ink", 1.8))]
+    tip = 1 - min(11.0 / box.width, 1 / 4)
+    corners = _points(box, (0, 0), (tip, 0), (1, 0.5), (tip, 1), (0, 1))
+    dot = circle((box.x + 7, box.center[1]), 2.4, attributes("ink"))
+    return [polygon(corners, attributes("paper", "ink", 1.4)), dot]
 
 
 def _matrix(box: Box, well: Inkwell) -> list[str]:
@@ -164,12 +130,6 @@ def _matrix(box: Box, well: Inkwell) -> list[str]:
     rows = "".join(f"M{num(left)} {num(top + t)}h{num(side)}" for t in thirds)
     columns = "".join(f"M{num(left + t)} {num(top)}v{num(side)}" for t in thirds)
     return [rectangle(box, 0, attributes("map", "ink", 1.8)), path(rows + columns, attributes("none", "ink", 1))]
-
-
-def _map(box: Box, well: Inkwell) -> list[str]:
-    lean = min(9.0, box.width / 6)
-    corners = [(box.x + lean, box.y), (box.right, box.y), (box.right - lean, box.bottom), (box.x, box.bottom)]
-    return [polygon(corners, attributes("map", "ink", 1.8))]
 
 
 def _broadcast(box: Box, well: Inkwell) -> list[str]:
@@ -187,22 +147,10 @@ def _cut(box: Box, well: Inkwell) -> list[str]:
     return [path(bars, attributes("none", "cut", 2.2))]
 
 
-_OUTLINES: Mapping[Kind, Callable[[Box, Inkwell], list[str]]] = {
-    Kind.PLAYER: _player,
-    Kind.CLONE: _clone,
-    Kind.BLACK: _black,
-    Kind.GRAY: _gray,
-    Kind.NOISE: _noise,
-    Kind.OPERATOR: _operator,
-    Kind.LOSS: _loss,
-    Kind.SEED: _seed,
+_COMPOSED: Mapping[Kind, Callable[[Box, Inkwell], list[str]]] = {
     Kind.PRODUCT: _product,
     Kind.TAP: _tap,
-    Kind.MINUS: _minus,
-    Kind.SUM: _sum,
-    Kind.SCALE: _scale,
     Kind.MATRIX: _matrix,
-    Kind.MAP: _map,
     Kind.BROADCAST: _broadcast,
     Kind.CUT: _cut,
 }

@@ -1,9 +1,11 @@
 """The layout of a page: a title, Q on the left, R on the right, and a legend below."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Box
+from antiphon.pictures.ink import Inkwell
 from antiphon.pictures.layout import Placed, place
 from antiphon.pictures.lettering import NOTE, TITLE
 from antiphon.pictures.picture import Change, Kind, Line, Picture
@@ -17,11 +19,15 @@ SAMPLE = 34.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the legend: the sign, its text, and its box."""
+    """One entry of a legend: its sample, its text, and its box."""
 
-    what: Kind | Line | Change
+    what: Kind | Line | Change | str
     text: str
     box: Box
+
+    def words(self, well: Inkwell) -> str:
+        """The text, drawn to the right of the sample."""
+        return well.text(self.text, NOTE, (self.box.x + SAMPLE + 6, self.box.center[1] + 3.6), "start", "soft")
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def _sheet(picture: Picture, sideways: bool) -> Sheet:
     tallest = max(high + left.paper.height, low + right.paper.height) - top
     x = MARGIN + spare / 4
     sides = ((left, x, high), (right, x + left.paper.width + GAP + spare / 2, low))
-    key = _key(picture, inner, MARGIN + HEAD + tallest + 34)
+    key = wrapped(_legend(picture), inner, MARGIN + HEAD + tallest + 34)
     bottom = max(entry.box.bottom for entry in key)
     return Sheet(picture, sides, key, inner + 2 * MARGIN, bottom + MARGIN * 0.7)
 
@@ -85,19 +91,24 @@ def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
     return found
 
 
-def _key(picture: Picture, inner: float, top: float) -> tuple[Entry, ...]:
-    entries: list[Entry] = []
-    x, y = MARGIN, top
-    said = {
+def _legend(picture: Picture) -> Iterator[tuple[Kind | Line | Change, str]]:
+    differences = {
         Change.ADDED: f"not in {picture.against}",
         Change.REMOVED: f"only in {picture.against}",
-        Change.OTHER: f"another in {picture.against}",
+        Change.OTHER: f"different in {picture.against}",
     }
-    for what in (*picture.kinds, *picture.lines, *picture.changes):
-        text = said[what] if isinstance(what, Change) else str(what)
+    for what in picture.key:
+        yield what, differences[what] if isinstance(what, Change) else str(what)
+
+
+def wrapped(entries: Iterable[tuple[Kind | Line | Change | str, str]], inner: float, top: float) -> tuple[Entry, ...]:
+    """Lay out the entries of a legend, in lines of at most `inner` points."""
+    found: list[Entry] = []
+    x, y = MARGIN, top
+    for what, text in entries:
         width = SAMPLE + 6 + lettering.width(text, NOTE)
         if x > MARGIN and x + width > MARGIN + inner:
             x, y = MARGIN, y + ROW
-        entries.append(Entry(what, text, Box(x, y, width, 18)))
+        found.append(Entry(what, text, Box(x, y, width, 18)))
         x += width + 18
-    return tuple(entries)
+    return tuple(found)

@@ -1,9 +1,6 @@
 """The size and the text lines of each mark and label, computed before the layout."""
 
-from dataclasses import dataclass
-
-from antiphon.pictures import lettering
-from antiphon.pictures.lettering import DETAIL, NAME, SHAPE, SIGN, SMALL_SIGN, SYMBOL, Style
+from antiphon.pictures.lettering import DETAIL, NAME, SHAPE, SIGN, SMALL_SIGN, SYMBOL, Text
 from antiphon.pictures.picture import Arrow, Kind, Mark
 
 SIGNS = {
@@ -39,30 +36,17 @@ DISC = 20.0
 """Width of the sign before the name of a product or a matrix."""
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of text and its style."""
-
-    text: str
-    style: Style
-
-    @property
-    def width(self) -> float:
-        """The width of the line in points."""
-        return lettering.width(self.text, self.style)
-
-
-def lines_of(mark: Mark) -> tuple[Line, ...]:
+def lines_of(mark: Mark) -> tuple[Text, ...]:
     """The text lines of a mark: its name, then details."""
     styles = [SYMBOL if mark.kind is Kind.TAP else NAME, *([DETAIL] * len(mark.lines))]
-    return tuple(Line(text, style) for text, style in zip(mark.lines, styles, strict=False))
+    return tuple(Text(text, style) for text, style in zip(mark.lines, styles, strict=False))
 
 
-def sign_of(mark: Mark) -> Line | None:
+def sign_of(mark: Mark) -> Text | None:
     """The sign inside a mark; None for marks without one, and for products, whose star is part of the shape."""
     if not mark.sign or mark.kind is Kind.PRODUCT:
         return None
-    return Line(mark.sign, SIGN if mark.kind in (Kind.MINUS, Kind.SUM) else SMALL_SIGN)
+    return Text(mark.sign, SIGN if mark.kind in (Kind.MINUS, Kind.SUM) else SMALL_SIGN)
 
 
 def size_of(mark: Mark) -> tuple[float, float]:
@@ -79,9 +63,9 @@ def size_of(mark: Mark) -> tuple[float, float]:
     return max(inner + 2 * aside, 54.0), max(height, FACING) if mark.kind is Kind.PRODUCT else height
 
 
-def label_of(arrow: Arrow) -> tuple[Line, ...]:
+def label_of(arrow: Arrow) -> tuple[Text, ...]:
     """The lines of an arrow's label: its symbol, then its shape; empty lines are left out."""
-    found = (Line(arrow.symbol, SYMBOL), Line(arrow.shape, SHAPE))
+    found = (Text(arrow.symbol, SYMBOL), Text(arrow.shape, SHAPE))
     return tuple(line for line in found if line.text)
 
 

@@ -106,6 +106,5 @@ def _band(arrow: Arrow, d: str) -> list[str]:
 
 
 def _badge(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
-    sign = "×" if arrow.change is Change.REMOVED else "≠"
     center = curve.middle[0]
-    return [circle(center, 6.5, attributes("paper", "ink", 1.1)), well.centered(sign, NAME, center)]
+    return [circle(center, 6.5, attributes("paper", "ink", 1.1)), well.centered(arrow.change.sign, NAME, center)]

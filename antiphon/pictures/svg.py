@@ -1,12 +1,9 @@
 """A picture as SVG: one file without fonts or scripts. Equal pictures give equal bytes."""
 
-from xml.sax.saxutils import escape
-
-from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Box, Curve
 from antiphon.pictures.ink import Inkwell, attributes, group, num, path, rectangle
 from antiphon.pictures.layout import Placed
-from antiphon.pictures.lettering import NOTE, SIDE, TITLE
+from antiphon.pictures.lettering import NOTE, SIDE
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture
 from antiphon.pictures.shapes import outline, shape
 from antiphon.pictures.sheet import HEAD, MARGIN, SAMPLE, Entry, Sheet, sheet_of
@@ -17,28 +14,18 @@ def svg_of(picture: Picture) -> str:
     """The whole page of a picture as SVG."""
     sheet, well = sheet_of(picture), Inkwell(f"p{picture.digest[:5]}")
     body = [
-        rectangle(Box(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
-        *_heading(sheet, well),
+        _heading(sheet, well),
         *[_side(*each, well) for each in sheet.sides],
-        group([_entry(entry, well) for entry in sheet.key], "key"),
+        group([_sample(entry, well) + entry.words(well) for entry in sheet.key], "key"),
     ]
-    size = f'width="{num(sheet.width)}" height="{num(sheet.height)}"'
-    view = f'viewBox="0 0 {num(sheet.width)} {num(sheet.height)}"'
-    title = escape(f"{picture.title}: {', '.join(picture.subtitles)}")
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} role="group"><title>{title}</title>'
-        f"<defs>{well.patterns}{well.glyphs}</defs>{''.join(body)}</svg>\n"
-    )
+    return well.page(f"{picture.title}: {', '.join(picture.subtitles)}", sheet.width, sheet.height, body)
 
 
-def _heading(sheet: Sheet, well: Inkwell) -> list[str]:
-    found = [well.text(sheet.picture.title, TITLE, (MARGIN, MARGIN + 19), "start")]
-    for number, line in enumerate(sheet.picture.subtitles):
-        found.append(well.text(line, NOTE, (MARGIN, MARGIN + 37 + 14 * number), "start", "soft"))
+def _heading(sheet: Sheet, well: Inkwell) -> str:
     middle = (sheet.sides[0][1] + sheet.sides[0][0].paper.width + sheet.sides[1][1]) / 2
     top, bottom = MARGIN + HEAD - 22, sheet.key[0].box.y - 16
-    found.append(path(f"M{num(middle)} {num(top)}V{num(bottom)}", attributes("none", "faint", 1)))
-    return [group(found, "heading")]
+    line = path(f"M{num(middle)} {num(top)}V{num(bottom)}", attributes("none", "faint", 1))
+    return group([*well.heading(sheet.picture.title, sheet.picture.subtitles, MARGIN), line], "heading")
 
 
 def _side(placed: Placed, dx: float, dy: float, well: Inkwell) -> str:
@@ -55,9 +42,7 @@ def _side(placed: Placed, dx: float, dy: float, well: Inkwell) -> str:
     for arrow in side.arrows:
         content.append(_arrow(arrow, placed.curves[arrow.id], well))
     for name, box in placed.frames.items():
-        plate = Box(box.x + 9, box.y + 5, lettering.width(titles[name], NOTE) + 6, 15)
-        content.append(rectangle(plate, 2, attributes("paper")))
-        content.append(well.text(titles[name], NOTE, (box.x + 12, box.y + 16), "start", "soft"))
+        content += well.plate(titles[name], box)
     for mark in side.marks:
         drawn = shape(mark, placed.marks[mark.id], well)
         more = {key: said for key, said in (("owner", mark.owner), ("asks", mark.asks)) if said}
@@ -73,29 +58,19 @@ def _arrow(arrow: Arrow, curve: Curve, well: Inkwell) -> str:
     return group(stroke(arrow, curve, well), f"arrow {arrow.line.name.lower()} {arrow.change}", id=arrow.id, **ends)
 
 
-def _entry(entry: Entry, well: Inkwell) -> str:
-    box = entry.box
-    center = box.x + SAMPLE / 2, box.y + box.height / 2
-    text = well.text(entry.text, NOTE, (box.x + SAMPLE + 6, center[1] + 3.6), "start", "soft")
+def _sample(entry: Entry, well: Inkwell) -> str:
+    """The small sample of an entry of the legend; a kind has its sign, if there is one."""
+    x, y = entry.box.x, entry.box.center[1]
+    center = x + SAMPLE / 2, y
     match entry.what:
         case Line():
-            x, y = box.x, center[1]
-            curve = Curve(((x, y), (x + 9, y), (x + 17, y), (x + SAMPLE - 10, y)), (x + SAMPLE - 2, y))
-            return "".join(stroke(Arrow("", "", "", entry.what), curve, well)) + text
+            return "".join(stroke(Arrow("", "", "", entry.what), Curve.straight((x, y), (x + SAMPLE - 2, y)), well))
         case Change():
-            mark = Mark("", Kind.OPERATOR, change=entry.what)
-            return "".join(shape(mark, Box.around(center, 22, 10), well)) + text
-        case Kind():
-            return "".join(sample(entry.what, Box.around(center, *_SAMPLES.get(entry.what, (30, 17))), well)) + text
-
-
-def sample(kind: Kind, box: Box, well: Inkwell) -> list[str]:
-    """A small sample of a kind, with its sign if it has one."""
-    signs = {Kind.MINUS: "−", Kind.SUM: "+", Kind.SCALE: "×"}
-    found = outline(kind, box, well)
-    if kind in signs:
-        found.append(well.centered(signs[kind], NOTE, box.center))
-    return found
+            return "".join(shape(Mark("", Kind.OPERATOR, change=entry.what), Box.around(center, 22, 10), well))
+        case kind:
+            drawn = outline(Kind(kind), Box.around(center, *_SAMPLES.get(kind, (30, 17))), well)
+            signs = {Kind.MINUS: "−", Kind.SUM: "+", Kind.SCALE: "×"}
+            return "".join(drawn) + (well.centered(signs[kind], NOTE, center) if kind in signs else "")
 
 
 _SAMPLES = {Kind.MINUS: (18, 18), Kind.SUM: (18, 18), Kind.SEED: (20, 17), Kind.CUT: (30, 14), Kind.BROADCAST: (30, 12)}
