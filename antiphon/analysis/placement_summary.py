@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from antiphon.columns import aligned
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, Precision, Strategy, WorkerResources
 from antiphon.coordinator.plan.schedule import Contribute, Schedule
@@ -128,19 +129,13 @@ def text(summary: PlacementSummary) -> str:
         for seat in summary.seats
         if seat.summed
     ]
-    lines = [summary.title, *summary.notes, ""]
-    lines += _table(("worker", "who lives there", "machine", "asks for"), seats)
-    lines += ["", *_table(("from", "to", "what", "messages", "bytes"), streams)] if streams else ["", "nothing travels"]
-    return "\n".join(lines) + "\n"
+    workers = aligned(seats, ("worker", "hosts", "machine", "asks for"))
+    traffic = aligned(streams, ("from", "to", "what", "messages", "bytes")) if streams else "nothing travels"
+    return "\n".join([summary.title, *summary.notes, "", workers, "", traffic, ""])
 
 
 def _inside(seat: Seat) -> list[str]:
     return [*seat.hosts, *(f"agent of {player}" for player in seat.agents)]
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (head, *rows)]
 
 
 def _seat(placement: Placement, worker: str, summed: float) -> Seat:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
 from antiphon.checks.measured import Measured, excess
+from antiphon.columns import aligned
 
 
 @final
@@ -147,11 +148,8 @@ class Report:
     @property
     def text(self) -> str:
         """A table, and below it a line for each player to which a promise was broken."""
-        lines = [_HEADER, *map(_cells, self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
         told = [line for row in self.rows for line in _told(row)]
-        return "\n".join([*table, *([""] if told else []), *told])
+        return "\n".join([aligned(map(_cells, self.rows), _HEADER), *([""] if told else []), *told])
 
 
 _HEADER = ("grammar", "instances", "guarantee", "players", "measured", "bound", "verdict")

@@ -4,26 +4,26 @@
 Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C.
 """
 
-import contextlib
 import json
 import os
-import signal
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import antiphon
-from antiphon.cli.terminal import echo
-from antiphon.errors import AntiphonError, DeadlineError, ExperimentError, ProtocolError, RoundError, TransportError
+from antiphon.cli.exit_codes import Commands
+from antiphon.cli.options import Address, Changes, Executor, Json, Name, Placing, Rounds, Run, Seed, Transport
+from antiphon.cli.terminal import echo, say, screen
+from antiphon.errors import ExperimentError
 
 # Each command imports what it needs, so that `--help` answers at once.
 
 app = typer.Typer(
+    cls=Commands,
     name="antiphon",
     help="Deep learning as a game of players and oracles.",
     pretty_exceptions_enable=False,
@@ -31,9 +31,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
 )
-
-FAILURES = (RoundError, DeadlineError, ProtocolError, TransportError)
-"""Errors of a run that has started (exit code 1). Every other AntiphonError means bad input (exit code 2)."""
 
 
 def main() -> None:
@@ -60,15 +57,14 @@ def antiphon_command(
 @app.command("list")
 def list_command() -> None:
     """List the library's grammars, the included experiments, and installed plugins."""
-    with _told():
-        from antiphon.cli.listing import listing
+    from antiphon.cli.listing import listing
 
-        echo(listing())
+    echo(listing())
 
 
 @app.command("show")
 def show_command(
-    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
+    grammar: Name,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -79,49 +75,50 @@ def show_command(
     against: Annotated[
         str | None, typer.Option(help="Mark the differences from another grammar, or from chain-rule.")
     ] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    changes: Changes = None,
     schedule: Annotated[bool, typer.Option("--schedule", help="Show the schedule of a round, not the graphs.")] = False,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="With --schedule: play this many rounds, show them.")
     ] = None,
     executor: Annotated[str | None, typer.Option(help="With --schedule: inline or ray.")] = None,
-    placement: Annotated[str | None, typer.Option(help="A placement: own, spread, together, or a TOML file.")] = None,
+    placement: Placing = None,
     order: Annotated[str | None, typer.Option(help="With --schedule, without --rounds: plain or split.")] = None,
 ) -> None:
     """Show a grammar, its schedule, or its placement, as text or as a picture in a file."""
-    with _told():
-        of_schedule = {"rounds": rounds, "executor": executor, "order": order}
-        strange = {"against": against} if schedule else of_schedule
-        if placement is not None and not schedule and against is not None:
-            raise ExperimentError("show was given --against and --placement; expected one of them. Leave one out.")
-        for name, value in strange.items():
-            if value is not None:
-                other = "a picture of the graphs: leave out --schedule" if schedule else "a schedule: add --schedule"
-                raise ExperimentError(f"show was given --{name} {value}; expected {other}, or leave out --{name}.")
-        if schedule:
-            from antiphon.cli.show_schedule import View, schedule_command
+    if placement is not None and not schedule and against is not None:
+        raise ExperimentError("show was given --against and --placement; expected one of them. Leave one out.")
+    strange = {"against": against} if schedule else {"rounds": rounds, "executor": executor, "order": order}
+    for name, value in strange.items():
+        if value is not None:
+            other = "a picture of the graphs: leave out --schedule" if schedule else "a schedule: add --schedule"
+            raise ExperimentError(f"show was given --{name} {value}; expected {other}, or leave out --{name}.")
+    from antiphon.experiments.load import merged, read_experiment
 
-            view = View(rounds, executor, placement, order, out)
-            echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
-        elif placement is not None:
-            from antiphon.cli.show_placement import placement_command
+    experiment = read_experiment(grammar, merged(changes, executor=executor), placement)
+    if schedule:
+        from antiphon.cli.show_schedule import schedule_command
 
-            echo(placement_command(grammar, changes or [], placement, out).rstrip("\n"))
-        else:
-            from antiphon.cli.show import shown
+        text = schedule_command(experiment, rounds=rounds, order=order, out=out)
+    elif placement is not None:
+        from antiphon.cli.show_placement import placement_command
 
-            echo(shown(grammar, out, against, changes or []))
+        text = placement_command(experiment, out)
+    else:
+        from antiphon.cli.show import shown
+
+        text = shown(experiment, out, against)
+    echo(text.rstrip("\n"))
 
 
 @app.command("run")
 def run_command(
-    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="How many rounds to play.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The random seed of the run.")] = None,
-    executor: Annotated[str | None, typer.Option(help="Executor: inline or ray.")] = None,
-    transport: Annotated[str | None, typer.Option(help="Between Ray workers: process-group or object-store.")] = None,
-    placement: Annotated[str | None, typer.Option(help="A placement: own, spread, together, or a TOML file.")] = None,
+    grammar: Name,
+    changes: Changes = None,
+    rounds: Rounds = None,
+    seed: Seed = None,
+    executor: Executor = None,
+    transport: Transport = None,
+    placement: Placing = None,
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
     address: Annotated[
         str | None, typer.Option(help="A cluster that this machine belongs to: HOST:PORT, or auto.")
@@ -129,49 +126,45 @@ def run_command(
     name: Annotated[str | None, typer.Option(help="The run's name on that cluster.")] = None,
 ) -> None:
     """Run an experiment, then evaluate it."""
-    with _told():
-        from antiphon.experiments.load import parse_change, read_experiment
+    if name is not None and address is None:
+        raise ExperimentError(f"run was given --name {name}; expected --address with it. Leave it out here.")
+    if address is not None and executor == "inline":
+        raise ExperimentError("run was given --address and --executor inline; expected ray. Leave one of them out.")
+    from antiphon.experiments.load import merged, read_experiment
 
-        options = {"rounds": rounds, "seed": seed, "executor": executor, "transport": transport}
-        given = {key: value for key, value in options.items() if value is not None}
-        if address is not None or name is not None:
-            given |= _joining(address, name, executor)
-        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given}, placement)
+    executor = "ray" if address is not None else executor
+    given = merged(changes, rounds=rounds, seed=seed, executor=executor, transport=transport)
+    experiment = read_experiment(grammar, given, placement)
 
-        from antiphon.cli.progress import Watched, outcome, spread_of
-        from antiphon.cli.terminal import say
-        from antiphon.runs.run import run_experiment
+    from antiphon.cli.progress import Watched, outcome, tell_spread
+    from antiphon.runs.run import run_experiment
 
-        console = _console()
-        if address is not None:
-            from antiphon.deploy.finding import checked_name, fresh_name
+    console = screen()
+    if address is not None:
+        from antiphon.deploy.finding import checked_name, fresh_name
 
-            name = checked_name(name or fresh_name(experiment.grammar))
-            say(console, f"run {name} on the cluster at {address}")
-        finished = run_experiment(experiment, out, Watched(console), name=name, address=address)
-        console.print(outcome(finished))
-        if finished.evaluation is not None and finished.evaluation.spread:
-            say(console, spread_of(finished.evaluation))
-        say(console, f"run folder: {finished.folder}{f', on {socket.gethostname()}' if address else ''}")
-        if finished.evaluation is not None:
-            say(console, finished.evaluation.line)
-        if finished.stopped_by:
-            raise typer.Exit(128 + finished.stopped_by)
-
-
-ADDRESS = typer.Option(help="Cluster address: http://HEAD:8265 (dashboard), HEAD:6379, or auto. Default: RAY_ADDRESS.")
-NAME = typer.Argument(help="The run's name.")
+        name = checked_name(name or fresh_name(experiment.grammar))
+        say(console, f"run {name} on the cluster at {address}")
+    finished = run_experiment(experiment, out, Watched(console), name=name, address=address)
+    console.print(outcome(finished))
+    if finished.evaluation is not None:
+        tell_spread(console, finished.evaluation)
+    say(console, f"run folder: {finished.folder}{f', on {socket.gethostname()}' if address else ''}")
+    if finished.evaluation is not None:
+        say(console, finished.evaluation.line)
+    if finished.stopped_by:
+        raise typer.Exit(128 + finished.stopped_by)
 
 
 @app.command("launch")
 def launch_command(
-    grammar: Annotated[str, typer.Argument(help="A name that `list` shows, a TOML file, or module:factory.")],
-    address: Annotated[str | None, ADDRESS] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    rounds: Annotated[int | None, typer.Option(help="How many rounds to play.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The random seed of the run.")] = None,
-    transport: Annotated[str | None, typer.Option(help="Between Ray workers: process-group or object-store.")] = None,
-    placement: Annotated[str | None, typer.Option(help="A placement: spread, together, or a TOML file.")] = None,
+    grammar: Name,
+    address: Address = None,
+    changes: Changes = None,
+    rounds: Rounds = None,
+    seed: Seed = None,
+    transport: Transport = None,
+    placement: Placing = None,
     name: Annotated[str | None, typer.Option(help="The run's name, unique on the cluster.")] = None,
     out: Annotated[
         str | None, typer.Option(help="The run folder on the cluster (default: ~/antiphon-runs/NAME).")
@@ -179,63 +172,58 @@ def launch_command(
     detach: Annotated[bool, typer.Option("--detach", help="Do not follow the log.")] = False,
 ) -> None:
     """Run an experiment as a job of a Ray cluster, and follow its log. The job does not need this machine."""
-    with _told():
-        from antiphon.experiments.load import parse_change, read_experiment
+    from antiphon.experiments.load import merged, read_experiment
 
-        options = {"rounds": rounds, "seed": seed, "transport": transport, "executor": "ray"}
-        given = {key: value for key, value in options.items() if value is not None}
-        experiment = read_experiment(grammar, {**dict(map(parse_change, changes or [])), **given}, placement)
+    given = merged(changes, rounds=rounds, seed=seed, transport=transport, executor="ray")
+    experiment = read_experiment(grammar, given, placement)
 
-        from antiphon.cli.launch import launch_run
+    from antiphon.cli.launch import launch_run
 
-        jobs, name = launch_run(experiment, address, name, out)
-        echo(f"run {name} on the cluster at {jobs.url}")
-        _follow(jobs, name) if not detach else echo(_again(name, jobs.url))
+    jobs, name = launch_run(experiment, address, name, out)
+    echo(f"run {name} on the cluster at {jobs.url}")
+    _follow(jobs, name) if not detach else echo(_again(name, jobs.url))
 
 
 @app.command("status")
 def status_command(
-    name: Annotated[str | None, NAME] = None,
-    address: Annotated[str | None, ADDRESS] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    name: Annotated[str | None, typer.Argument(help="The run's name.")] = None,
+    address: Address = None,
+    as_json: Json = False,
 ) -> None:
     """Show the status of all runs of a cluster, or of one run."""
-    with _told():
-        from antiphon.cli.cluster import statuses
-        from antiphon.cli.status import details_of, table_of
+    from antiphon.cli.cluster import statuses
+    from antiphon.cli.status import details_of, table_of
 
-        runs = statuses(address, name)
-        if as_json:
-            echo(json.dumps(runs, indent=1))
-        else:
-            _console().print(table_of(runs) if name is None else details_of(runs[0]))
+    runs = statuses(address, name)
+    if as_json:
+        echo(json.dumps(runs, indent=1))
+    else:
+        screen().print(table_of(runs) if name is None else details_of(runs[0]))
 
 
 @app.command("attach")
 def attach_command(
-    name: Annotated[str, NAME],
-    address: Annotated[str | None, ADDRESS] = None,
+    name: Run,
+    address: Address = None,
     tail: Annotated[int | None, typer.Option(min=0, help="Start this many lines before the end.")] = None,
 ) -> None:
     """Follow the log of a run from its beginning, and exit with the run's exit code."""
-    with _told():
-        from antiphon.cli.cluster import jobs_at
+    from antiphon.cli.cluster import jobs_at
 
-        _follow(jobs_at(address), name, tail)
+    _follow(jobs_at(address), name, tail)
 
 
 @app.command("stop")
 def stop_command(
-    name: Annotated[str, NAME],
-    address: Annotated[str | None, ADDRESS] = None,
+    name: Run,
+    address: Address = None,
     now: Annotated[bool, typer.Option("--now", help="Kill the run, without a checkpoint.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the end; then fail.")] = 120.0,
 ) -> None:
     """End a run after its current batch of rounds, with a checkpoint. Return when all its processes have ended."""
-    with _told():
-        from antiphon.cli.cluster import stop_run
+    from antiphon.cli.cluster import stop_run
 
-        stop_run(address, name, now, wait, echo)
+    stop_run(address, name, now, wait, echo)
 
 
 def _follow(jobs: Any, name: str, lines: int | None = None) -> None:  # Any: Jobs, which is imported lazily
@@ -261,72 +249,68 @@ def evaluate_command(
     max_steps: Annotated[int | None, typer.Option(min=1, help="Maximum number of steps of an episode.")] = None,
 ) -> None:
     """Evaluate the newest checkpoint of a run, with fixed seeds or on held-out data."""
-    with _told():
-        from antiphon.cli.progress import spread_of
-        from antiphon.cli.terminal import say
-        from antiphon.runs.evaluation import evaluate_folder
+    from antiphon.cli.progress import tell_spread
+    from antiphon.runs.evaluation import evaluate_folder
 
-        evaluation, console = evaluate_folder(folder, episodes, max_steps), _console()
-        if evaluation.spread:
-            say(console, spread_of(evaluation))
-        say(console, evaluation.line)
+    evaluation, console = evaluate_folder(folder, episodes, max_steps), screen()
+    tell_spread(console, evaluation)
+    say(console, evaluation.line)
 
 
 @app.command("check")
 def check_command(
     grammars: Annotated[list[str] | None, typer.Argument(help="Library grammars, or module:factory.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every grammar of the library.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first random instance.")] = 0,
     instances: Annotated[int | None, typer.Option(min=1, help="Number of random instances per family.")] = None,
 ) -> None:
     """Measure the promises of grammars on random instances in float64. Exit 1 if a promise is broken."""
-    with _told():
-        from antiphon.analysis.check import check
-        from antiphon.recipes import LIBRARY
+    from antiphon.analysis.check import check
+    from antiphon.recipes import LIBRARY
 
-        names = LIBRARY if everything else tuple(grammars or ())
-        if not names or (everything and grammars):
-            raise ExperimentError(
-                f"check was given {'--all and names' if everything else 'no grammar'}; expected one or more of "
-                f"{', '.join(LIBRARY)}, 'module:factory', or --all alone. Name what is to be checked."
-            )
-        report = check(*names, seed=seed, instances=instances, processes=os.cpu_count() or 1)
-        echo(report.as_json if as_json else f"{report.text}\n\n{report.summary}")
-        if report.failed:
-            raise typer.Exit(1)
+    names = LIBRARY if everything else tuple(grammars or ())
+    if not names or (everything and grammars):
+        raise ExperimentError(
+            f"check was given {'--all and names' if everything else 'no grammar'}; expected one or more of "
+            f"{', '.join(LIBRARY)}, 'module:factory', or --all alone. Name what is to be checked."
+        )
+    report = check(*names, seed=seed, instances=instances, processes=os.cpu_count() or 1)
+    echo(report.as_json if as_json else f"{report.text}\n\n{report.summary}")
+    if report.failed:
+        raise typer.Exit(1)
 
 
 @app.command("cost")
 def cost_command(
     grammars: Annotated[list[str], typer.Argument(help="Names that `list` shows, TOML files, or module:factory.")],
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
+    changes: Changes = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How many rounds to count (default: one period).")] = None,
-    executor: Annotated[str | None, typer.Option(help="Executor: inline or ray.")] = None,
-    placement: Annotated[str | None, typer.Option(help="A placement: own, spread, together, or a TOML file.")] = None,
+    executor: Executor = None,
+    placement: Placing = None,
     scan: Annotated[str | None, typer.Option(metavar="KEY=V1,V2,...", help="Count for each value of a key.")] = None,
     out: Annotated[Path | None, typer.Option(help="Plot the scan: .png, .svg or .pdf.")] = None,
     messages: Annotated[bool, typer.Option("--messages", help="List every message, with its locality.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print totals as JSON.")] = False,
 ) -> None:
     """Count the communication of grammars: predicted, and measured in a run. Exit 1 if the two differ."""
-    with _told():
-        from antiphon.cli.cost import Order, cost_command
+    from antiphon.cli.cost import cost_command
+    from antiphon.experiments.load import merged
 
-        given = tuple(grammars), tuple(changes or ()), executor, rounds, placement, scan, out, messages, as_json
-        disagreements = cost_command(Order(*given), _console())
-        for line in disagreements:
-            echo(f"disagreement: {line}", err=True)
-        if disagreements:
-            raise typer.Exit(1)
+    options = {"rounds": rounds, "placement": placement, "scan": scan, "out": out, "messages": messages}
+    disagreements = cost_command(screen(), grammars, merged(changes, executor=executor), **options, json=as_json)
+    for line in disagreements:
+        echo(f"disagreement: {line}", err=True)
+    if disagreements:
+        raise typer.Exit(1)
 
 
 @app.command("manifest")
 def manifest_command(
     kind: Annotated[str, typer.Argument(help="ray-up, kuberay-cluster, kuberay-job, slurm, docker or constraints.")],
     experiment: Annotated[str, typer.Argument(help="The experiment to size the cluster for, as for `run`.")] = "",
-    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key.")] = None,
-    placement: Annotated[str | None, typer.Option(help="A placement: spread, together, or a TOML file.")] = None,
+    changes: Changes = None,
+    placement: Placing = None,
     name: Annotated[str, typer.Option(help="Name of the cluster or job (default: from the grammar).")] = "",
     image: Annotated[str, typer.Option(help="The container image.")] = "",
     machine_cpus: Annotated[int, typer.Option(min=1, help="CPUs of one machine.")] = 8,
@@ -335,12 +319,13 @@ def manifest_command(
     out: Annotated[Path | None, typer.Option(help="The file to write (default: print it).")] = None,
 ) -> None:
     """Write a file that starts a cluster large enough for an experiment, with authentication on."""
-    with _told():
-        from antiphon.cli.manifest import Wish, manifest_command
-        from antiphon.deploy.manifests import Size
+    from antiphon.cli.manifest import manifest_command
+    from antiphon.deploy.manifests import Size
+    from antiphon.experiments.load import merged
 
-        size = Size(machine_cpus, machine_gpus, machine_memory)
-        echo(manifest_command(Wish(kind, experiment, changes or (), placement, name, image, size, out)))
+    size = Size(machine_cpus, machine_gpus, machine_memory)
+    given = merged(changes, executor="ray")
+    echo(manifest_command(kind, experiment, given, placement, name=name, image=image, size=size, out=out))
 
 
 @app.command("doctor")
@@ -349,49 +334,13 @@ def doctor_command(
     address: Annotated[str | None, typer.Option(help="A Ray cluster (default: start Ray here).")] = None,
 ) -> None:
     """Check whether this machine has what a run needs. Print one line per check; exit 1 if one failed."""
-    with _told():
-        from antiphon.doctor.machine import examination
-        from antiphon.doctor.report import Verdict, summary
+    from antiphon.doctor.machine import examination
+    from antiphon.doctor.report import Verdict, summary
 
-        findings = []
-        for finding in examination(gpu, address):
-            findings.append(finding)
-            echo(finding.line)
-        echo(f"{summary(findings)}; to report a problem, paste all lines into an issue")
-        if any(each.verdict is Verdict.FAILED for each in findings):
-            raise typer.Exit(1)
-
-
-def _joining(address: str | None, name: str | None, executor: str | None) -> dict[str, str]:
-    """The keys that --address sets. Raises ExperimentError for options that contradict it."""
-    if address is None:
-        raise ExperimentError(f"run was given --name {name}; expected --address with it. Leave it out here.")
-    if executor == "inline":
-        raise ExperimentError("run was given --address and --executor inline; expected ray. Leave one of them out.")
-    return {"executor": "ray"}
-
-
-def _console():  # noqa: ANN202 - rich's Console, imported here
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=140)
-
-
-@contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Print an AntiphonError as a message on stderr, without a traceback, and exit with its code."""
-    try:
-        yield
-    except AntiphonError as error:
-        echo("\n  ".join([f"error: {error}", *getattr(error, "__notes__", []), *_where(error)]), err=True)
-        raise typer.Exit(1 if isinstance(error, FAILURES) else 2) from None
-    except KeyboardInterrupt as error:
-        echo("aborted", err=True)
-        raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
-
-
-def _where(error: AntiphonError) -> list[str]:
-    """The worker and round of the error, unless its message names them already."""
-    told = repr(error.worker) in str(error) and f"round {error.round}" in str(error)
-    return [f"worker {error.worker!r}, round {error.round}"] if error.worker and error.round >= 0 and not told else []
+    findings = []
+    for finding in examination(gpu, address):
+        findings.append(finding)
+        echo(finding.line)
+    echo(f"{summary(findings)}; to report a problem, paste all lines into an issue")
+    if any(each.verdict is Verdict.FAILED for each in findings):
+        raise typer.Exit(1)

@@ -1,15 +1,14 @@
 """The command `antiphon cost`: cost reports of several grammars, or of several values of one key, side by side."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from json import dumps
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from antiphon.analysis.cost_report import CostReport, cost_report
-from antiphon.cli.cost_scan import Scan, for_grammar, parse_scan, scanned
+from antiphon.cli.cost_scan import NO_SCAN, for_grammar, parse_scan, scanned
 from antiphon.cli.cost_tables import (
     as_json,
     disagreements,
@@ -22,79 +21,59 @@ from antiphon.cli.cost_tables import (
 from antiphon.cli.output_file import check_output
 from antiphon.cli.terminal import say
 from antiphon.errors import ExperimentError
-from antiphon.experiments.load import parse_change, read_experiment
 
 
-@dataclass(frozen=True)
-class Order:
-    """The options of `antiphon cost`. rounds: None counts one period of the grammar's cadences."""
-
-    grammars: tuple[str, ...]
-    changes: tuple[str, ...] = ()
-    executor: str | None = None
-    rounds: int | None = None
-    placement: str | None = None
-    scan: str | None = None
-    out: Path | None = None
-    messages: bool = False
-    json: bool = False
-
-
-def cost_command(order: Order, console: Console) -> list[str]:
+def cost_command(
+    console: Console,
+    grammars: Sequence[str],
+    changes: Mapping[str, Any],  # Any: TOML
+    *,
+    rounds: int | None = None,
+    placement: str | None = None,
+    scan: str | None = None,
+    out: Path | None = None,
+    messages: bool = False,
+    json: bool = False,
+) -> list[str]:
     """Count and print. Returns one line for each figure whose measured value differs from the predicted one.
 
+    rounds: None counts one period of the grammar's cadences.
     Raises AntiphonError for a wrong grammar, key, placement or path, before any round is played.
     """
-    scan = parse_scan(order.scan) if order.scan is not None else None
-    if order.out is not None:
-        if scan is None:
+    steps = parse_scan(scan) if scan is not None else NO_SCAN
+    if out is not None:
+        if steps is NO_SCAN:
             raise ExperimentError("--out draws a scan, and --scan was not given. Write it like --scan layers=2,4,8")
         from antiphon.cli.cost_plot import ENDINGS  # here: it needs matplotlib, which tells before anything is counted
 
-        check_output(order.out, ENDINGS)
-    reports = _reports(order, scan)
+        check_output(out, ENDINGS)
+    reports: dict[str, list[CostReport]] = {}
+    for name in grammars:
+        own = for_grammar(name, changes)
+        experiments = [scanned(name, own, steps.key, value, placement) for value in steps.values]
+        reports[name] = [cost_report(name, experiment, rounds) for experiment in experiments]
     every = [each for own in reports.values() for each in own]
-    if order.json:
-        told = [
-            {**as_json(each), **_at(scan, position)} for own in reports.values() for position, each in enumerate(own)
-        ]
-        console.file.write(json.dumps(told, indent=2) + "\n")
+    values = [value for _ in reports for value in steps.values]
+    if json:
+        at = ({steps.key: value} if steps.key else {} for value in values)
+        console.file.write(
+            dumps([as_json(each) | place for each, place in zip(every, at, strict=True)], indent=2) + "\n"
+        )
+    elif steps is NO_SCAN:
+        _show(every, console, messages)
     else:
-        _show(order, every, scan, console)
-    if scan is not None and order.out is not None:
+        console.print(main_table(every, steps.key, list(map(str, values))))
+    if out is not None:
         from antiphon.cli.cost_plot import plot
 
-        plot(order.out, scan.key, scan.values, reports)
-        if not order.json:
-            say(console, f"plot: {order.out}")
+        plot(out, steps.key, steps.values, reports)
+        if not json:
+            say(console, f"plot: {out}")
     return [line for each in every for line in disagreements(each)]
 
 
-def _reports(order: Order, scan: Scan | None) -> Mapping[str, Sequence[CostReport]]:
-    changes = dict(map(parse_change, order.changes))
-    if order.executor is not None:
-        changes["executor"] = order.executor
-    found: dict[str, list[CostReport]] = {}
-    for name in order.grammars:
-        own = for_grammar(name, changes)
-        values = scan.values if scan is not None else (None,)
-        found[name] = []
-        for value in values:
-            where = order.placement
-            if scan is None:
-                experiment = read_experiment(name, own, where)
-            else:
-                experiment = scanned(name, own, scan.key, value, where)
-            found[name].append(cost_report(name, experiment, order.rounds))
-    return found
-
-
-def _at(scan: Scan | None, position: int) -> dict[str, Any]:  # Any: TOML
-    return {scan.key: scan.values[position]} if scan is not None else {}
-
-
-def _show(order: Order, reports: Sequence[CostReport], scan: Scan | None, console: Console) -> None:
-    for each in reports if scan is None else ():
+def _show(reports: Sequence[CostReport], console: Console, messages: bool) -> None:
+    for each in reports:
         first, last = each.rounds.start, each.rounds.stop - 1
         over = f"round {first}" if first == last else f"rounds {first} to {last}"
         say(
@@ -102,19 +81,9 @@ def _show(order: Order, reports: Sequence[CostReport], scan: Scan | None, consol
             f"{each.name}: {over}, {len(each.placement.names)} workers, executor {each.executor}, "
             f"predicted from the {each.by}",
         )
-    values = [str(value) for _ in order.grammars for value in scan.values] if scan is not None else []
-    console.print(main_table(reports, scan.key if scan is not None else "", values))
-    if scan is not None:
-        return
-    say(console, "")
-    console.print(query_table(reports))
-    if any(each.sums for each in reports):
-        say(console, "")
-        console.print(sum_table(reports))
-    if order.messages:
-        say(console, "")
-        console.print(message_table(reports))
     elsewhere = [each for each in reports if each.by == "schedule" or len(set(each.nodes.values())) > 1]
-    for machines in (False, True) if elsewhere else ():
-        say(console, "")
-        console.print(flow_table(elsewhere, machines=machines))
+    tables = [main_table(reports), query_table(reports)]
+    tables += [sum_table(reports)] if any(each.sums for each in reports) else []
+    tables += [message_table(reports)] if messages else []
+    tables += [flow_table(elsewhere, machines=machines) for machines in (False, True) if elsewhere]
+    console.print(tables[0], *(part for table in tables[1:] for part in ("", table)), sep="\n")

@@ -15,10 +15,14 @@ LAYERS = "layers"
 
 @dataclass(frozen=True)
 class Scan:
-    """A key and its values, at least one. key: of the experiment, of its grammar's own table, or `layers`."""
+    """A key and its values, at least one. key: of the experiment, of its grammar's own table, or `layers`; or empty."""
 
     key: str
     values: tuple[Any, ...]  # Any: TOML
+
+
+NO_SCAN = Scan("", (None,))
+"""The experiment as it is."""
 
 
 def parse_scan(text: str) -> Scan:
@@ -57,29 +61,23 @@ def scanned(
     """
     experiment = read_experiment(name, changes, placement)
     recipe = experiment.recipe
+    if not key:
+        return experiment
     if key != LAYERS or recipe is None:
         return read_experiment(name, {**changes, _full(experiment, key): value}, placement)
     if recipe.scaled is None:
+        having = [name for name in LIBRARY if (other := recipe_of(name)) and other.scaled]
         raise ExperimentError(
-            f"grammar {experiment.grammar!r} has no layers to scan; expected one of "
-            f"{', '.join(_scaled())}, or a key of its own table. "
-            "Scan another key."
+            f"grammar {experiment.grammar!r} has no layers to scan; expected one of {', '.join(having)}, or a key of "
+            "its own table. Scan another key."
         )
     return experiment.model_copy(update={recipe.key: recipe.scaled(experiment.table, value)})
 
 
 def for_grammar(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:  # Any: TOML
     """The changes that apply to grammar `name`: all but keys in the tables of other library grammars."""
-    own = read_experiment(name).grammar
-    return {key: value for key, value in changes.items() if key.split(".")[0] not in _keys() - {own.replace("-", "_")}}
-
-
-def _keys() -> set[str]:
-    return {name.replace("-", "_") for name in LIBRARY}
-
-
-def _scaled() -> list[str]:
-    return [name for name in LIBRARY if (recipe := recipe_of(name)) and recipe.scaled]
+    others = {each.replace("-", "_") for each in LIBRARY if each != read_experiment(name).grammar}
+    return {key: value for key, value in changes.items() if key.split(".")[0] not in others}
 
 
 def _full(experiment: Experiment, key: str) -> str:

@@ -6,6 +6,7 @@ No grammar is built. Its row comes from the comments of the experiment of the sa
 import tomllib
 from collections.abc import Iterable
 
+from antiphon.columns import aligned
 from antiphon.experiments.shipped import heading, parts, shipped
 from antiphon.plugins import AGENTS, ENVIRONMENTS, GRAMMARS, installed
 from antiphon.recipes import LIBRARY
@@ -14,16 +15,18 @@ from antiphon.recipes import LIBRARY
 def listing() -> str:
     """The tables of grammars and experiments as plain text, and a table of plugins if any are installed."""
     experiments = shipped()
-    first = [("grammar", "guarantee", "players", "oracles"), *((name, *parts(experiments[name])) for name in LIBRARY)]
-    second = [("experiment", "grammar", "rounds", "what it is"), *map(_experiment_row, experiments)]
-    third = [("installed", "what it is", "distribution", "where"), *_installed_rows()]
-    return "\n\n".join(_columns(table) for table in (first, second, third) if len(table) > 1)
+    grammars = [(name, *parts(experiments[name])) for name in LIBRARY]
+    tables = [aligned(grammars, ("grammar", "guarantee", "players", "oracles"))]
+    tables += [aligned(map(_experiment_row, experiments), ("experiment", "grammar", "rounds", "what it is"))]
+    if plugins := list(_installed_rows()):
+        tables += [aligned(plugins, ("installed", "what it is", "distribution", "where"))]
+    return "\n\n".join(tables)
 
 
 def _experiment_row(name: str) -> tuple[str, ...]:
     path = shipped()[name]
     table = tomllib.loads(path.read_text(encoding="utf-8"))
-    return name, table["grammar"], str(table["rounds"]), heading(path)
+    return name, table["grammar"], table["rounds"], heading(path)
 
 
 def _installed_rows() -> Iterable[tuple[str, ...]]:
@@ -31,10 +34,3 @@ def _installed_rows() -> Iterable[tuple[str, ...]]:
     for what, group in (("grammar", GRAMMARS), ("agent", AGENTS), ("environment", ENVIRONMENTS)):
         for name, point in sorted(installed(group).items()):
             yield name, what, point.dist.name if point.dist else "", point.value
-
-
-def _columns(rows: Iterable[tuple[str, ...]]) -> str:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)

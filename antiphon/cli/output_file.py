@@ -20,13 +20,14 @@ def check_output(path: Path, endings: Sequence[str]) -> None:
 def check_folder(path: Path) -> None:
     """Raises ExperimentError unless a file can be written at this path."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise unwritable(path, "it is a folder" if path.is_dir() else _reason(path))
+        reason = "it is a folder" if path.is_dir() else "permission denied"
+        raise unwritable(path, reason if path.parent.is_dir() else f"there is no folder {str(path.parent)!r}")
 
 
-def write(path: Path, content: str) -> None:
-    """Write a text in UTF-8. Raises ExperimentError if this fails."""
+def write(path: Path, content: str | bytes) -> None:
+    """Write bytes, or a text in UTF-8. Raises ExperimentError if this fails."""
     try:
-        path.write_text(content, encoding="utf-8")
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
     except OSError as error:
         raise unwritable(path, error.strerror or type(error).__name__) from None
 
@@ -37,9 +38,3 @@ def unwritable(path: Path, reason: str) -> ExperimentError:
         f"--out {str(path)!r} cannot be written: {reason}. Expected a file in a folder that exists and is yours; "
         "correct the path."
     )
-
-
-def _reason(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f"there is no folder {str(path.parent)!r}"
-    return "permission denied"

@@ -9,7 +9,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from antiphon.cli.terminal import columns, plain, row, say
+from antiphon.cli.terminal import say
+from antiphon.columns import columns, plain
 from antiphon.coordinator.plan.placement import hosted
 from antiphon.experiments.experiment import Experiment
 from antiphon.launching import Launched
@@ -86,39 +87,33 @@ class Watched:
 def casting(game: Launched, experiment: Experiment) -> Table:
     """The table of players, oracles, losses and remote agents, with their workers, processes and optimizers."""
     grammar, placement = game.assignment.grammar, game.assignment.placement
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    columns(table, "name", "kind", "actor" if experiment.executor == "ray" else "worker", "process", "agent")
     oracles = {oracle.name for oracle in grammar.query.oracles}
+    agents = {name: agent.description for name, agent in game.assignment.agents.items()}
+    process = {worker: number for worker, (_, number) in game.places.items()}
+    rows = []
     for name in hosted(grammar):
-        kind = "oracle" if name in oracles else "player" if name in game.assignment.agents else "loss"
-        agent = game.assignment.agents[name].description if kind == "player" else ""
+        kind = "oracle" if name in oracles else "player" if name in agents else "loss"
         for worker in placement.replicas_of[placement.host_of[name]]:
-            row(table, name, kind, worker, str(game.places[worker][1]), agent)
-    for name, worker in placement.agents:
-        agent = game.assignment.agents[name].description
-        row(table, f"{name}@agent", "agent", worker, str(game.places[worker][1]), agent)
-    return table
+            rows.append((name, kind, worker, process[worker], agents.get(name, "")))
+    rows += [(f"{name}@agent", "agent", worker, process[worker], agents[name]) for name, worker in placement.agents]
+    return columns(rows, ("name", "kind", "actor" if experiment.executor == "ray" else "worker", "process", "agent"))
 
 
 def outcome(finished: Finished) -> Table:
     """The final figures of a run, as a table."""
     record = finished.last
-    table = Table(box=None, pad_edge=False, show_header=False)
-    row(table, "rounds", str(record.round))
-    row(table, "seconds", f"{record.seconds:.1f}")
-    row(table, "rounds/s", f"{record.round / max(record.seconds, 1e-9):.1f}")
-    for name, value in record.losses.items():
-        row(table, name, f"{value:.6g}")
+    rate = record.round / max(record.seconds, 1e-9)
+    rows = [("rounds", str(record.round)), ("seconds", f"{record.seconds:.1f}"), ("rounds/s", f"{rate:.1f}")]
+    rows += [(name, f"{value:.6g}") for name, value in record.losses.items()]
     for name, report in record.reports.items():
-        for key, value in report.items():
-            row(table, f"{name}: {key.replace('_', ' ')}", f"{value:.6g}")
-    for player, moves in record.skipped.items():
-        row(table, f"{player}: moves left out", str(moves))
-    return table
+        rows += [(f"{name}: {key.replace('_', ' ')}", f"{value:.6g}") for key, value in report.items()]
+    rows += [(f"{player}: moves left out", str(moves)) for player, moves in record.skipped.items()]
+    return columns(rows)
 
 
-def spread_of(evaluation: Evaluation) -> str:
-    """The standard deviation, minimum and maximum of an evaluation's figures, in one line."""
-    lowest, highest = min(evaluation.figures), max(evaluation.figures)
-    what = f"{evaluation.quantity} of single {evaluation.of}"
-    return f"{what}: standard deviation {evaluation.deviation:.1f}, from {lowest:.1f} to {highest:.1f}"
+def tell_spread(console: Console, evaluation: Evaluation) -> None:
+    """Print the standard deviation, minimum and maximum of an evaluation's figures, if they are meaningful."""
+    if evaluation.spread:
+        extremes = f"from {min(evaluation.figures):.1f} to {max(evaluation.figures):.1f}"
+        what = f"{evaluation.quantity} of single {evaluation.of}"
+        say(console, f"{what}: standard deviation {evaluation.deviation:.1f}, {extremes}")

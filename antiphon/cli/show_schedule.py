@@ -1,98 +1,92 @@
 """The command `antiphon show GRAMMAR --schedule`: a planned or recorded schedule, in three formats."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from antiphon.analysis.chrome_trace import trace
 from antiphon.analysis.timeline import Timeline, planned, recorded
 from antiphon.cli.output_file import check_output, write
+from antiphon.columns import aligned
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.compile import StepOrder
 from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import Experiment
-from antiphon.experiments.load import parse_change, read_experiment
 from antiphon.grammars.playing import steady
 from antiphon.pictures.timeline_svg import picture
 
-ENDINGS = (".svg", ".json", ".txt")
 _WARMUP = 3
 """Rounds to play before a recording begins: the first rounds are slower, because they set things up."""
 
 
-@dataclass(frozen=True)
-class View:
-    """The options of `antiphon show --schedule`. rounds: play and record this many; None shows the plan.
-    order: of the plan, "plain" or "split"; None takes the default."""
+def schedule_command(
+    experiment: Experiment, *, rounds: int | None = None, order: str | None = None, out: Path | None = None
+) -> str:
+    """Draw the schedule of an experiment. Returns the text to print: the schedule, or the path of the written file.
 
-    rounds: int | None = None
-    executor: str | None = None
-    placement: str | None = None
-    order: str | None = None
-    out: Path | None = None
-
-
-def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
-    """Draw the schedule of a grammar. Returns the text to print: the schedule, or the path of the written file.
-
-    The ending of `view.out` sets the format: .svg is a picture, .json a trace for Chrome and Perfetto, .txt the text
-    that is otherwise printed. Raises AntiphonError for a wrong placement, order or path, before any round is played.
+    rounds: play and record this many; None shows the plan. order: of the plan, "plain" or "split"; None is the default.
+    out: its ending sets the format: .svg is a picture, .json a trace for Chrome and Perfetto, .txt the text that is
+    otherwise printed. Raises AntiphonError for a wrong order or path, before any round is played.
     """
-    if view.out is not None:
-        check_output(view.out, ENDINGS)
-    if view.order is not None and view.order not in tuple(StepOrder):
-        raise ExperimentError(f"order {view.order!r} is not known; expected 'plain' or 'split'. Name one of these.")
-    if view.order is not None and view.rounds is not None:
+    if out is not None:
+        check_output(out, tuple(FORMATS))
+    if order is not None and order not in tuple(StepOrder):
+        raise ExperimentError(f"order {order!r} is not known; expected 'plain' or 'split'. Name one of these.")
+    if order is not None and rounds is not None:
         raise ExperimentError("--order is for plans, and --rounds records a run. Leave one of the two out.")
-    given = {"executor": view.executor} if view.executor is not None else {}
-    table = timeline(read_experiment(name, {**dict(map(parse_change, changes)), **given}, view.placement), view)
-    if view.out is None:
+    table = _plan(experiment, order) if rounds is None else _recording(experiment, rounds)
+    if out is None:
         return text(table)
-    formats = {".svg": picture, ".json": trace, ".txt": text}
-    write(view.out, formats[view.out.suffix](table))
-    return f"schedule: {view.out}"
+    write(out, FORMATS[out.suffix](table))
+    return f"schedule: {out}"
 
 
-def timeline(experiment: Experiment, view: View) -> Timeline:
-    """The timeline of the plan, or of rounds that are played and recorded now (`view.rounds`)."""
+def _plan(experiment: Experiment, order: str | None) -> Timeline:
+    grammar = experiment.build()
+    agents, placement = experiment.agents(grammar), experiment.placed(grammar)
+    steps = StepOrder(order) if order is not None else None
+    schedule = assign(grammar, agents, placement=placement, order=steps).schedule
+    return planned(schedule, f"{grammar.name}: schedule of a round")
+
+
+def _recording(experiment: Experiment, rounds: int) -> Timeline:
+    """Play rounds now, and record them."""
     grammar = experiment.build()
     agents = experiment.agents(grammar)
-    placement = experiment.placed(grammar)
-    if view.rounds is None:
-        order = StepOrder(view.order) if view.order is not None else None
-        schedule = assign(grammar, agents, placement=placement, order=order).schedule
-        return planned(schedule, f"{grammar.name}: schedule of a round")
     before = steady(grammar, {player: agent.cadence for player, agent in agents.items()}).start + _WARMUP
-    with experiment.launch(grammar, agents, placement, record=True) as game:
+    with experiment.launch(grammar, agents, experiment.placed(grammar), record=True) as game:
         game.play(before)
-        played = game.play(view.rounds)
-        schedule = game.assignment.schedule
+        played = game.play(rounds)
     assert played.recording is not None  # asked for above
-    last = before + view.rounds - 1
-    over = f"round {before}" if view.rounds == 1 else f"rounds {before} to {last}"
-    return recorded(schedule, played.recording, f"{grammar.name}: {over}, executor {experiment.executor}")
+    over = f"round {before}" if rounds == 1 else f"rounds {before} to {before + rounds - 1}"
+    title = f"{grammar.name}: {over}, executor {experiment.executor}"
+    return recorded(game.assignment.schedule, played.recording, title)
 
 
 def text(table: Timeline) -> str:
-    """A plan as one row per worker and one column per step (dots are idle); a recording as one line per action."""
-    if table.unit != "step":
-        lines = [
-            f"{span.begin:10.4f} to {span.end:10.4f} ms  {span.worker}: {span.text}, round {span.round}"
-            for span in table.spans
-        ]
-        return "\n".join([table.title, table.note, *lines]) + "\n"
+    """A plan as one row per worker and one column per step (dots are idle); a recording as one row per action."""
+    if table.unit == "step":
+        rows = aligned(
+            (worker, _cells(table, worker), f"idle {100 * table.idle(worker):.0f} %") for worker in table.workers
+        )
+    else:
+        spans = ((f"{each.begin:.4f}", f"{each.end:.4f}", each.round, each.worker, each.text) for each in table.spans)
+        rows = aligned(spans, ("begin, ms", "end, ms", "round", "worker", "action"))
+    return "\n".join([table.title, table.note, rows, ""])
+
+
+def _cells(table: Timeline, worker: str) -> str:
+    """What a worker does in each step. Numbers of micro-batches are left out if there is only one."""
     numbered = any(span.microbatch for span in table.spans)
     labels = {span: _label(span.symbol, span.microbatch, numbered) for span in table.spans}
     width = max((len(label) for label in labels.values()), default=1)
-    margin = max(map(len, table.workers), default=0)
-    lines = []
-    for worker in table.workers:
-        cells = ["." * width] * int(table.end)
-        for span in table.row(worker):
-            cells[int(span.begin)] = labels[span].ljust(width)
-        lines.append(f"{worker:{margin}}  {' '.join(cells)}  idle {100 * table.idle(worker):.0f} %")
-    return "\n".join([table.title, table.note, *lines]) + "\n"
+    cells = ["." * width] * int(table.end)
+    for span in table.row(worker):
+        cells[int(span.begin)] = labels[span].ljust(width)
+    return " ".join(cells)
 
 
 def _label(symbol: str, microbatch: int, numbered: bool) -> str:
     return f"{symbol}{microbatch}" if numbered and symbol[0] in "QR" else symbol
+
+
+FORMATS = {".svg": picture, ".json": trace, ".txt": text}
+"""What writes a timeline into a file, by the file's ending."""

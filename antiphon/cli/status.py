@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from antiphon.cli.terminal import columns, plain, row
+from antiphon.columns import columns, plain
 
 Told = Mapping[str, Any]  # Any: JSON, see `statuses`
 
@@ -17,13 +17,13 @@ def table_of(runs: Sequence[Told]) -> Table | Text:
     """A table with one row for each run."""
     if not runs:
         return Text("the cluster has no runs")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    columns(table, "run", "status", "round", "generation", "workers", "began", "grammar")
-    for run in runs:
-        workers = str(len(run["workers"])) if "workers" in run else ""
-        facts = run["run"], _status(run), _round(run), run.get("generation", ""), workers, _ago(run.get("began", 0))
-        row(table, *facts, run.get("grammar", ""))
-    return table
+    return columns(map(_row, runs), ("run", "status", "round", "generation", "workers", "began", "grammar"))
+
+
+def _row(run: Told) -> tuple[object, ...]:
+    workers = len(run["workers"]) if "workers" in run else ""
+    facts = run["run"], _status(run), _round(run), run.get("generation", ""), workers, _ago(run.get("began", 0))
+    return (*facts, run.get("grammar", ""))
 
 
 def details_of(run: Told) -> Group:
@@ -43,15 +43,15 @@ def details_of(run: Told) -> Group:
 
 
 def _workers(workers: Mapping[str, Told]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    columns(table, "worker", "round", "stands at", "waits for", "host", "process")
-    for name, each in workers.items():
-        if "error" in each:
-            row(table, name, "", each["error"], "", "", "")
-        else:
-            round = str(each["round"]) if each["round"] >= 0 else ""
-            row(table, name, round, each["action"], each["awaits"], each["host"], str(each["process"]))
-    return table
+    rows = [_worker(name, each) for name, each in workers.items()]
+    return columns(rows, ("worker", "round", "stands at", "waits for", "host", "process"))
+
+
+def _worker(name: str, each: Told) -> tuple[object, ...]:
+    if "error" in each:
+        return name, "", each["error"]
+    round = each["round"] if each["round"] >= 0 else ""
+    return name, round, each["action"], each["awaits"], each["host"], each["process"]
 
 
 def _status(run: Told) -> str:

@@ -67,6 +67,11 @@ def parse_change(text: str) -> tuple[str, Any]:
     return key.strip(), spelled(value)
 
 
+def merged(changes: Iterable[str] | None, **options: Any) -> dict[str, Any]:  # Any: TOML
+    """The changes of --set, and then the options that were given: those that are not None."""
+    return dict(map(parse_change, changes or ())) | {key: value for key, value in options.items() if value is not None}
+
+
 def checked(raw: Mapping[str, Any], title: str) -> Experiment:
     """Make an experiment from parsed TOML. Raises ExperimentError that names every wrong key."""
     _refuse_unencodable(raw, title)

@@ -14,10 +14,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from rich.table import Table
 from torch import nn
 
-from antiphon.cli.terminal import columns, plain, row, say
+from antiphon.cli.terminal import say
+from antiphon.columns import columns, plain
 from antiphon.coordinator.checkpoint import Manifest, load_states, read_manifest, save_states, write_manifest
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
@@ -135,10 +135,7 @@ def test_a_terminal_shows_a_text_as_it_is_and_obeys_none(text):
     written = StringIO()
     console = Console(file=written, force_terminal=True, width=2000, color_system=None)
     say(console, text)
-    table = Table(box=None)
-    columns(table, text, "b", left=1)
-    row(table, text, 1)
-    console.print(table)
+    console.print(columns([(text, 1)], (text, "b"), left=1))
     shown = written.getvalue()
     assert "\x1b" not in shown and "\x00" not in shown
     assert shown.count(plain(text).split("\n")[0].strip()) >= 3

@@ -27,14 +27,14 @@ INTERNAL = {
     "coordinator/plan": {"coordinator/plan", "grammars", "agents", "transport"},
     "coordinator": {"coordinator", "grammars", "agents", "oracles", "envs", "transport"},
     "deploy": {"deploy", "coordinator"},
-    "antiphon/checks": {"checks", *BELOW - {"deploy"}},
+    "antiphon/checks": {"checks", "columns", *BELOW - {"deploy"}},
     "antiphon/recipes": {"recipes", "checks", "agents", "oracles", "envs", "grammars"},
     "antiphon/experiments": {"experiments", "recipes", "launching", "coordinator", "agents", "grammars"},
-    "antiphon/analysis": {"analysis", "experiments", "recipes", "checks", "launching", *BELOW},
+    "antiphon/analysis": {"analysis", "columns", "experiments", "recipes", "checks", "launching", *BELOW},
     "antiphon/pictures": {"pictures", "analysis", "experiments", "recipes", *BELOW - {"deploy"}},
     "antiphon/runs": {"runs", "experiments", "recipes", "launching", "antiphon", *BELOW},
     "antiphon/doctor": {"doctor", "experiments", *BELOW},
-    "antiphon/cli": {"cli", *FACE, "launching", "antiphon", *BELOW},
+    "antiphon/cli": {"cli", *FACE, "columns", "launching", "antiphon", *BELOW},
     "antiphon": {"cli", *FACE, "launching", "antiphon", *BELOW},
 }
 EXTERNAL = {
@@ -54,7 +54,7 @@ EXTERNAL = {
     "antiphon/runs": {"torch", "safetensors", "tensorboard"},
     "antiphon/doctor": {"torch", "ray"},
     "antiphon/cli": {"typer", "rich", "matplotlib"},
-    "antiphon": {"ray"},
+    "antiphon": {"ray", "rich"},
 }
 TOP = {path.stem for path in (Path(__file__).resolve().parents[2] / "antiphon").glob("*.py")}
 PURE = {"grammars", "coordinator/plan"}
