@@ -1,7 +1,7 @@
 """Find user code by name: `module:attribute`, or an entry point of an installed distribution."""
 
 import difflib
-import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -93,10 +93,7 @@ def _imported(what: str, name: str) -> Any:  # Any: attributes are looked up by 
             f"{what} {name!r} names a file; expected 'module:name', importable from here. "
             f"Write {f'{path}:{attribute}'!r}."
         )
-    found: Any = importlib.import_module(module)
-    for part in attribute.split("."):
-        found = getattr(found, part)
-    return found
+    return pkgutil.resolve_name(name)
 
 
 def _loaded(what: str, name: str, load: Callable[[], Any], where: str, remedy: str) -> Callable[..., Any]:

@@ -17,9 +17,9 @@ def trace(timeline: Timeline) -> str:
     """
     scale = _STEP if timeline.unit == "step" else 1e3
     threads = {worker: number for number, worker in enumerate(timeline.workers, start=1)}
-    events = [_named("process_name", 0, timeline.title or "antiphon")]
+    events = [_about("process_name", 0, name=timeline.title or "antiphon")]
     for worker, thread in threads.items():
-        events += [_named("thread_name", thread, worker), _sorted(thread)]
+        events += [_about("thread_name", thread, name=worker), _about("thread_sort_index", thread, sort_index=thread)]
     events += [_slice(span, threads[span.worker], scale) for span in timeline.spans]
     for number, trip in enumerate(timeline.trips):
         events += _arrow(number, trip, threads, timeline.unit)
@@ -27,19 +27,14 @@ def trace(timeline: Timeline) -> str:
     return json.dumps({"traceEvents": events, "displayTimeUnit": "ms", "otherData": other}, indent=1) + "\n"
 
 
-def _named(kind: str, thread: int, name: str) -> dict[str, Any]:  # Any: JSON
-    return {"ph": "M", "name": kind, "pid": _PROCESS, "tid": thread, "args": {"name": name}}
-
-
-def _sorted(thread: int) -> dict[str, Any]:  # Any: JSON
-    return {"ph": "M", "name": "thread_sort_index", "pid": _PROCESS, "tid": thread, "args": {"sort_index": thread}}
+def _about(kind: str, thread: int, **told: str | int) -> dict[str, Any]:  # Any: JSON
+    return {"ph": "M", "name": kind, "pid": _PROCESS, "tid": thread, "args": told}
 
 
 def _slice(span: Span, thread: int, scale: float) -> dict[str, Any]:  # Any: JSON
     kind = span.phase.name.lower() if span.work else "message"
-    arguments: dict[str, Any] = {"what": span.text, "phase": span.phase.name.lower(), "microbatch": span.microbatch}
-    if span.round >= 0:
-        arguments["round"] = span.round
+    round = {"round": span.round} if span.round >= 0 else {}
+    arguments = {"what": span.text, "phase": span.phase.name.lower(), "microbatch": span.microbatch, **round}
     begin = _rounded(span.begin * scale)
     times = {"ts": begin, "dur": _rounded(span.end * scale - begin)}
     name = f"{span.symbol} {span.name}"

@@ -43,6 +43,11 @@ class Seat:
     summed: float = 0.0
 
     @property
+    def contents(self) -> list[str]:
+        """Players, oracles and agents on it, in words."""
+        return [*self.hosts, *(f"agent of {player}" for player in self.agents)]
+
+    @property
     def name(self) -> str:
         """The worker's name, with the number of replicas if there are several."""
         first, *others = self.workers
@@ -117,7 +122,7 @@ def bytes_text(count: float) -> str:
 def text(summary: PlacementSummary) -> str:
     """The summary as text: a table of workers and a table of the traffic between them."""
     seats = [
-        (seat.name, ", ".join(_inside(seat)), seat.machine or "any", "; ".join(seat.asks) or "nothing")
+        (seat.name, ", ".join(seat.contents), seat.machine or "any", "; ".join(seat.asks) or "nothing")
         for seat in summary.seats
     ]
     streams = [
@@ -132,10 +137,6 @@ def text(summary: PlacementSummary) -> str:
     workers = aligned(seats, ("worker", "hosts", "machine", "asks for"))
     traffic = aligned(streams, ("from", "to", "what", "messages", "bytes")) if streams else "nothing travels"
     return "\n".join([summary.title, *summary.notes, "", workers, "", traffic, ""])
-
-
-def _inside(seat: Seat) -> list[str]:
-    return [*seat.hosts, *(f"agent of {player}" for player in seat.agents)]
 
 
 def _seat(placement: Placement, worker: str, summed: float) -> Seat:

@@ -24,7 +24,7 @@ from antiphon.coordinator.plan.schedule import (
     describe_action,
     project,
 )
-from antiphon.coordinator.recording import Mark, Recording
+from antiphon.coordinator.recording import Recording
 from antiphon.transport.message import Edge, Phase
 
 
@@ -153,7 +153,7 @@ def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timel
         actions = project(schedule, worker)
         for mark in recording.marks.get(worker, ()):
             action = actions[mark.action]
-            spans.append(_marked(action, worker, mark))
+            spans.append(_span(action, worker, mark.begin / 1e6, mark.end / 1e6, mark.round))
             if isinstance(action, Send):
                 sent[action.edge.number, mark.round] = mark.begin / 1e6
             elif isinstance(action, Receive):
@@ -171,15 +171,10 @@ def _clocks(recording: Recording, trips: Sequence[Trip]) -> str:
     return f"as recorded; the workers read several clocks, laid side by side by wall time, which may be off: {seen}"
 
 
-def _marked(action: LocalAction, worker: str, mark: Mark) -> Span:
-    span = _span(action, worker, mark.begin / 1e6, mark.end / 1e6)
-    return Span(**{**vars(span), "round": mark.round})
-
-
-def _span(action: LocalAction, worker: str, begin: float, end: float) -> Span:
+def _span(action: LocalAction, worker: str, begin: float, end: float, round: int = -1) -> Span:
     symbol, name, phase = _named(action)
     work = not isinstance(action, Send | Receive | Contribute | Collect)
-    return Span(worker, begin, end, phase, symbol, name, describe_action(action), _microbatch(action), work)
+    return Span(worker, begin, end, phase, symbol, name, describe_action(action), _microbatch(action), work, round)
 
 
 def _named(action: LocalAction) -> tuple[str, str, Phase]:
@@ -218,5 +213,4 @@ def _length(step: LocalStep) -> int:
     if not isinstance(step, Respond):
         return 1
     # Not a seed (reads nothing), a delivery (writes nothing) or a tap (reads a value of Q): these compute nothing.
-    computes = bool(step.reads) and bool(step.writes) and step.reads[0].phase is Phase.RESPONSE
-    return int(computes)
+    return int(bool(step.reads and step.writes) and step.reads[0].phase is Phase.RESPONSE)

@@ -14,7 +14,6 @@ from antiphon.experiments.placements import placement_named
 from antiphon.experiments.shipped import shipped
 from antiphon.experiments.toml_io import parse_toml, with_none
 from antiphon.experiments.validation import refused
-from antiphon.grammars.numbers import told
 from antiphon.grammars.typed import typed
 from antiphon.plugins import nearest
 from antiphon.recipes import LIBRARY, known, recipe_of
@@ -33,7 +32,7 @@ def read_experiment(
     placement: replaces the table [placement] before the changes are applied; see `placement_named`.
     Raises ExperimentError that names every key that is unknown, does not parse, or has a value of a wrong type.
     """
-    name = _text(name)
+    name = str(name)
     raw, title = _raw(name)
     pairs = list(changes.items() if isinstance(changes, Mapping) else map(parse_change, changes))
     if placement is not None:
@@ -42,15 +41,6 @@ def read_experiment(
     for key, value in pairs:
         _set(raw, str(key).split("."), with_none(value))
     return checked(raw, title)
-
-
-def _text(name: object) -> str:
-    if not isinstance(name, str | Path):
-        raise ExperimentError(
-            f"an experiment is read by its name, and {told(name)} arrived. "
-            "Name one that `antiphon list` shows, or a file."
-        )
-    return str(name)
 
 
 def parse_change(text: str) -> tuple[str, Any]:

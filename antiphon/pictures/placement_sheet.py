@@ -114,8 +114,7 @@ def _turned(curve: Curve) -> Curve:
 
 
 def _lines(seat: Seat) -> tuple[str, ...]:
-    inside = [*seat.hosts, *(f"agent of {player}" for player in seat.agents)]
-    own = inside if inside != [seat.workers[0]] else []
+    own = seat.contents if seat.contents != [seat.workers[0]] else []
     summed = [f"sum over all: {bytes_text(seat.summed)}"] if seat.summed else []
     return (seat.name, *_wrapped(own), *seat.asks, *summed)
 

@@ -21,7 +21,7 @@ from antiphon.coordinator.plan.schedule import (
 )
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Port
-from antiphon.pictures.picture import Arrow, Picture
+from antiphon.pictures.picture import Arrow, Change, Line, Picture
 from antiphon.pictures.query_side import node_id, owner_id
 from antiphon.pictures.response_side import broadcast_id, response_id
 from antiphon.transport.message import Phase
@@ -29,13 +29,11 @@ from antiphon.transport.message import Phase
 
 @dataclass(frozen=True)
 class Scene:
-    """One step. workers: the acting worker, or sender and receiver. travels: whether it is a message.
-    lights: ids of the marks and arrows to highlight."""
+    """One step. workers: the acting one, or sender and receiver. lights: ids of the marks and arrows to highlight."""
 
     phase: str
     text: str
     workers: tuple[str, ...]
-    travels: bool
     lights: tuple[str, ...]
 
 
@@ -60,22 +58,17 @@ class _Stage:
 
     def __init__(self, grammar: Grammar, placement: Placement, picture: Picture) -> None:
         self.worker_of = locate(grammar, placement)
-        self.into: dict[str, list[Arrow]] = {}
-        self.out_of: dict[str, list[Arrow]] = {}
-        for side in picture.sides:
-            for arrow in side.arrows:
-                self.into.setdefault(arrow.target, []).append(arrow)
-                self.out_of.setdefault(arrow.source, []).append(arrow)
-        self.marks = {mark.id for side in picture.sides for mark in side.marks}
+        self.arrows = picture.arrows
+        self.marks = {mark.id for mark in picture.marks}
 
     def scene(self, step: Step) -> Scene:
         """The scene of a step."""
         text = describe(step).split(maxsplit=1)[1]
         if isinstance(step, Transfer):
-            lights = tuple(dict.fromkeys(self._travelling(step)))
-            return Scene(step.phase.name.lower(), text, step.workers, True, lights)
-        lights = tuple(dict.fromkeys(self._acting(step)))
-        return Scene(step.phase.name.lower(), text, (step.worker,), False, lights)
+            workers, lights = step.workers, self._travelling(step)
+        else:
+            workers, lights = (step.worker,), self._acting(step)
+        return Scene(step.phase.name.lower(), text, workers, tuple(dict.fromkeys(lights)))
 
     def _acting(self, step: Step) -> Iterator[str]:
         match step:
@@ -93,8 +86,8 @@ class _Stage:
 
     def _with_inputs(self, mark: str) -> Iterator[str]:
         yield from self._known(mark)
-        for arrow in self.into.get(mark, []):
-            if arrow.line != "cut" and arrow.change != "removed":
+        for arrow in self.arrows:
+            if arrow.target == mark and arrow.line is not Line.CUT and arrow.change is not Change.REMOVED:
                 yield arrow.id
                 if arrow.source.startswith(("Q plays ", "R broadcast ")):
                     yield from self._with_inputs(arrow.source)
@@ -106,14 +99,14 @@ class _Stage:
             return
         source = node_id(port.node) if step.phase is Phase.QUERY else response_id(port.node)
         yield from self._known(source)
-        for arrow in self.out_of.get(source, []):
+        for arrow in self.arrows:
             if arrow.id.startswith(f"{source}.{port.index} > ") and self._received(arrow, step, port):
                 yield arrow.id
 
     def _received(self, arrow: Arrow, step: Transfer, port: Port) -> bool:
         """Whether the step's receiver gets the arrow's value. A value of Q can have several readers."""
         if step.phase is not Phase.QUERY or arrow.target == broadcast_id(port):
-            return arrow.change != "removed"
+            return arrow.change is not Change.REMOVED
         return self.worker_of.get(arrow.target.removeprefix("Q ")) == step.edge.target
 
     def _known(self, *ids: str) -> Iterator[str]:

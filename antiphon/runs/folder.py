@@ -26,11 +26,9 @@ class Saves(Protocol):
     @property
     def round(self) -> int:
         """The next round to play."""
-        ...
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into `folder`."""
-        ...
 
 
 @final

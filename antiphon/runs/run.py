@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,15 +38,12 @@ class View(Protocol):
 
     def started(self, game: Launched, experiment: Experiment) -> None:
         """Called when all parts exist, before the first round."""
-        ...
 
     def played(self, record: Record, folder: Path) -> None:
         """Called after each batch of rounds."""
-        ...
 
     def ended(self) -> None:
         """Called once, after the last batch or an error."""
-        ...
 
 
 class Unseen:
@@ -211,10 +207,6 @@ def _finish(folder: RunFolder, record: Record, experiment: Experiment, stopped_b
     if stopped_by or recipe is None or recipe.evaluate is None or not recipe.judges(experiment.table):
         return Finished(folder.path, record, stopped_by, None)
     evaluation = evaluate_folder(folder.path)
-    folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": told(evaluation)}))
+    evaluated = {**asdict(evaluation), "mean": evaluation.mean, "deviation": evaluation.deviation}
+    folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": evaluated}))
     return Finished(folder.path, record, 0, evaluation)
-
-
-def told(evaluation: Evaluation) -> Mapping[str, Any]:  # Any: JSON
-    """An evaluation as JSON."""
-    return {**asdict(evaluation), "mean": evaluation.mean, "deviation": evaluation.deviation}
