@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from antiphon.coordinator.plan.placement import Placement, Strategy
-from antiphon.deploy.bundles import CPU, GPU, Bundle, bundles_of
+from antiphon.deploy.bundles import CPU, GPU, Bundle, bundles_of, devices
 from antiphon.errors import PlacementError
 
 _TINY = 1e-9
@@ -51,37 +51,6 @@ class Group:
         return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-@dataclass
-class _Machine:
-    """The free resources of a machine. devices: free part of each GPU; Ray gives a part of one GPU, or whole GPUs."""
-
-    cpus: float
-    devices: list[float]
-    workers: list[str] = field(default_factory=list)
-    resources: dict[str, float] = field(default_factory=dict)
-
-    def takes(self, bundle: Bundle) -> bool:
-        """Put this bundle on the machine if it fits. Returns whether it did."""
-        cpus, gpus = (bundle.resources.get(name, 0.0) for name in (CPU, GPU))
-        chosen = self._devices(gpus)
-        if cpus > self.cpus + _TINY or chosen is None:
-            return False
-        self.cpus -= cpus
-        for index in chosen:
-            self.devices[index] -= min(gpus, 1.0)
-        self.workers += bundle.workers
-        for name, amount in _own(bundle).items():
-            self.resources[name] = self.resources.get(name, 0.0) + amount
-        return True
-
-    def _devices(self, gpus: float) -> list[int] | None:
-        if not gpus:
-            return []
-        free = [index for index, left in enumerate(self.devices) if left + _TINY >= min(gpus, 1.0)]
-        wanted = math.ceil(gpus)
-        return free[:wanted] if len(free) >= wanted else None
-
-
 def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
     """Return groups of machines on which Ray can satisfy this placement.
 
@@ -99,7 +68,16 @@ def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
         base = "gpu" if GPU in bundles[0].resources else "cpu"
         count = sum(group.name.startswith(base) for group in found) + 1
         machines = _filled(bundles, size, placement.strategy)
-        found.append(_group(base if count == 1 else f"{base}-{count}", machines, bundles[0], size))
+        address = bundles[0].node if isinstance(bundles[0].node, str) else ""
+        if address and len(machines) > 1:
+            listed = ", ".join(repr(worker) for each in bundles for worker in each.workers)
+            raise PlacementError(
+                f"the machine {address!r} is to hold {listed}, which fill {len(machines)} machines of {size.cpus} CPUs "
+                f"and {size.gpus} GPUs; expected them to fit on it. Move some of them, or say how large it is with "
+                "--machine-cpus and --machine-gpus."
+            )
+        name = base if count == 1 else f"{base}-{count}"
+        found.append(_group(name, machines, size, labels_of(bundles[0]), address))
     return tuple(found)
 
 
@@ -118,11 +96,7 @@ def alike(placement: Placement, size: Size) -> Group:
                     f"{key}={labels[key]}; expected equal labels, for the machines of a Slurm job are alike. "
                     "Make a manifest for KubeRay or `ray up`, or leave one of the labels out."
                 )
-    machines = _filled(bundles, size, placement.strategy)
-    gpus = size.gpus if any(GPU in bundle.resources for bundle in bundles) else 0
-    return Group(
-        "all", _workers(machines), size.cpus, gpus, size.memory, _most(machines), tuple(sorted(labels.items()))
-    )
+    return _group("all", _filled(bundles, size, placement.strategy), size, tuple(sorted(labels.items())))
 
 
 def refuse_addresses(placement: Placement, where: str) -> None:
@@ -162,39 +136,33 @@ def _bundles(placement: Placement, size: Size) -> list[Bundle]:
     return sorted(bundles, key=lambda bundle: [-bundle.resources.get(name, 0.0) for name in (GPU, CPU)])
 
 
-def _filled(bundles: Iterable[Bundle], size: Size, strategy: Strategy) -> list[_Machine]:
-    machines: list[_Machine] = []
+def _filled(bundles: Iterable[Bundle], size: Size, strategy: Strategy) -> list[list[Bundle]]:
+    """Return the bundles of each machine."""
+    machines: list[list[Bundle]] = []
     for bundle in bundles:
         open_to_it = machines if strategy is Strategy.PACK else []
-        if not any(machine.takes(bundle) for machine in open_to_it):
-            machines.append(_Machine(size.cpus, [1.0] * size.gpus))
-            machines[-1].takes(bundle)
+        free = next((each for each in open_to_it if _fit([*each, bundle], size)), None)
+        if free is None:
+            machines.append([bundle])
+        else:
+            free.append(bundle)
     return machines
 
 
-def _group(name: str, machines: list[_Machine], like: Bundle, size: Size) -> Group:
-    address = like.node if isinstance(like.node, str) else ""
-    if address and len(machines) > 1:
-        raise PlacementError(
-            f"the machine {address!r} is to hold {_listed(machines)}, which fill {len(machines)} machines of "
-            f"{size.cpus} CPUs and {size.gpus} GPUs; expected them to fit on it. Move some of them, or say how large "
-            "it is with --machine-cpus and --machine-gpus."
-        )
-    gpus = size.gpus if GPU in like.resources else 0
-    return Group(name, _workers(machines), size.cpus, gpus, size.memory, _most(machines), labels_of(like), address)
+def _fit(bundles: Iterable[Bundle], size: Size) -> bool:
+    cpus, gpus = ([each.resources.get(name, 0.0) for each in bundles] for name in (CPU, GPU))
+    return sum(cpus) <= size.cpus + _TINY and devices(gpus) <= size.gpus
 
 
-def _workers(machines: Iterable[_Machine]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(each.workers) for each in machines)
-
-
-def _most(machines: Iterable[_Machine]) -> tuple[tuple[str, float], ...]:
-    """Return the largest amount of each custom resource that one of these machines needs."""
-    found: dict[str, float] = {}
-    for each in machines:
-        found |= {name: max(amount, found.get(name, 0.0)) for name, amount in each.resources.items()}
-    return tuple(sorted(found.items()))
-
-
-def _listed(machines: Iterable[_Machine]) -> str:
-    return ", ".join(repr(worker) for machine in machines for worker in machine.workers)
+def _group(
+    name: str, machines: list[list[Bundle]], size: Size, labels: tuple[tuple[str, str], ...], address: str = ""
+) -> Group:
+    """Return the group of these machines. Of a custom resource each has the largest amount that one of them needs."""
+    workers = tuple(tuple(worker for bundle in each for worker in bundle.workers) for each in machines)
+    bundles = [bundle for each in machines for bundle in each]
+    gpus = size.gpus if any(GPU in bundle.resources for bundle in bundles) else 0
+    resources = tuple(
+        (name, max(sum(bundle.resources.get(name, 0.0) for bundle in each) for each in machines))
+        for name in sorted({name for bundle in bundles for name in _own(bundle)})
+    )
+    return Group(name, workers, size.cpus, gpus, size.memory, resources, labels, address)
