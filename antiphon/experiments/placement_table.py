@@ -128,17 +128,16 @@ class PlacementTable(Table):
             demands[worker] += [(f"the agent of {name}", apart[name].demand)]
         joint = {worker: _joint(worker, asking) for worker, asking in demands.items()}
         replicas = {worker: self._replicas(worker, hosts) for worker, hosts in plain.workers}
+        placed = {name: self.of[name] for name in players if name in self.of}
         placement = replace(
             plain,
             resources=tuple((worker, demand) for worker, demand in joint.items() if demand != WorkerResources()),
             strategy=Strategy(self.strategy),
             replicas=tuple((worker, count) for worker, count in replicas.items() if count > 1),
-            sharded=tuple(name for name in players if name in self.of and self.of[name].sharded),
-            coupled=tuple(name for name in players if name in self.of and self.of[name].accept_batch_coupling),
+            sharded=tuple(name for name, place in placed.items() if place.sharded),
+            coupled=tuple(name for name, place in placed.items() if place.accept_batch_coupling),
             precision=tuple(
-                (name, Precision(self.of[name].precision))
-                for name in players
-                if name in self.of and self.of[name].precision != "declared"
+                (name, Precision(place.precision)) for name, place in placed.items() if place.precision != "declared"
             ),
             logical_gpus=self.logical_gpus,
         )
@@ -178,9 +177,10 @@ class PlacementTable(Table):
                 )
 
     def _replicas(self, worker: str, hosts: Iterable[str]) -> int:
-        said = {name: self.of[name].replicas for name in hosts if name in self.of}
-        said = {name: count for name, count in said.items() if count is not None}
-        return next(iter(_agreed(worker, "replicas", said)), None) or 1
+        said = {
+            name: self.of[name].replicas for name in hosts if name in self.of and self.of[name].replicas is not None
+        }
+        return _agreed(worker, "replicas", said, 1)
 
 
 def _joint(worker: str, asking: Sequence[tuple[str, WorkerResources]]) -> WorkerResources:
@@ -196,16 +196,14 @@ def _joint(worker: str, asking: Sequence[tuple[str, WorkerResources]]) -> Worker
             f"{who} share worker {worker!r} and ask for {gpus:g} GPUs together; expected a whole number, or a fraction "
             "below 1, as Ray assigns them. Correct 'num_gpus' of one of them."
         )
-    node = _agreed(worker, "node", {name: demand.node for name, demand in asking if demand.node})
-    environment = _agreed(
-        worker, "runtime_env", {name: demand.runtime_env for name, demand in asking if demand.runtime_env}
-    )
     cpus = round(sum(demand.num_cpus for _, demand in asking), 4)
-    return WorkerResources(cpus, gpus, tuple(total.items()), *(node or [""]), *(environment or [""]))
+    node = _agreed(worker, "node", {name: demand.node for name, demand in asking if demand.node}, "")
+    environments = {name: demand.runtime_env for name, demand in asking if demand.runtime_env}
+    return WorkerResources(cpus, gpus, tuple(total.items()), node, _agreed(worker, "runtime_env", environments, ""))
 
 
-def _agreed(worker: str, key: str, said: Mapping[str, Any]) -> list[Any]:  # Any: values of the key
-    """The value that all parts of a worker give for `key`, as a list of one; empty if none gives a value.
+def _agreed(worker: str, key: str, said: Mapping[str, Any], default: Any) -> Any:  # Any: values of the key
+    """The value that all parts of a worker give for `key`; the default if none gives a value.
 
     Raises PlacementError if two values differ.
     """
@@ -216,7 +214,7 @@ def _agreed(worker: str, key: str, said: Mapping[str, Any]) -> list[Any]:  # Any
                 f"{first} and {name} share worker {worker!r}, and contradict each other in {key!r}: {_told(other)} "
                 f"and {_told(value)}; expected one. Correct one of the two, or give them a worker each."
             )
-    return list(said.values())[:1]
+    return next(iter(said.values()), default)
 
 
 def _told(value: object) -> str:

@@ -95,10 +95,10 @@ class Curve:
     def middle(self) -> tuple[Point, Point]:
         """The middle of the curve, and the direction there (not normalized)."""
         pieces = (len(self.points) - 1) // 3
-        start = 3 * (pieces // 2) if pieces % 2 else 3 * (pieces // 2) - 3
-        a, b, c, d = self.points[start : start + 4]
+        start = 3 * ((pieces - 1) // 2)
+        a, b, c, d = (complex(x, y) for x, y in self.points[start : start + 4])
         if pieces % 2 == 0:
-            return d, (d[0] - c[0], d[1] - c[1])
-        x, y = ((a[i] + 3 * b[i] + 3 * c[i] + d[i]) / 8 for i in (0, 1))
-        u, v = (d[i] + c[i] - b[i] - a[i] for i in (0, 1))
-        return (x, y), (u, v)
+            middle, way = d, d - c
+        else:
+            middle, way = (a + 3 * b + 3 * c + d) / 8, d + c - b - a
+        return (middle.real, middle.imag), (way.real, way.imag)

@@ -36,6 +36,11 @@ def num(value: float) -> str:
     return "0" if text == "-0" else text
 
 
+def at(point: Point) -> str:
+    """A point as text."""
+    return f"{num(point[0])} {num(point[1])}"
+
+
 def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str = "") -> str:
     """The fill and stroke attributes of an SVG element. fill: a colour name, a pattern from `Inkwell.pattern`, or
     "none". width: of the stroke, in points."""
@@ -56,7 +61,7 @@ def path(d: str, paint: str) -> str:
 
 def polygon(points: Sequence[Point], paint: str) -> str:
     """A closed polygon with round corners of its outline."""
-    d = "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points) + "Z"
+    d = "M" + "L".join(map(at, points)) + "Z"
     return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
 
 

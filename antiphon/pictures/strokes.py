@@ -1,9 +1,7 @@
 """Draw arrows: a single line for values, a double line for gradients, dots for parameters, dashes for cuts."""
 
-from math import hypot
-
 from antiphon.pictures.geometry import Box, Curve, Point
-from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
+from antiphon.pictures.ink import Inkwell, at, attributes, circle, path, polygon, rectangle
 from antiphon.pictures.lettering import NAME
 from antiphon.pictures.picture import Arrow, Change, Line
 from antiphon.pictures.sizes import WORD, label_of
@@ -21,8 +19,7 @@ def stroke(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
         case Line.PARAMETERS:
             found += [path(d, attributes("none", "ink", 1.5, "1.5 3")), _dot(curve)]
         case Line.CUT:
-            whole = f"{d}L{num(curve.end[0])} {num(curve.end[1])}"
-            found += [*_double(whole, "cut", "6 5"), _slashes(curve)]
+            found += [*_double(f"{d}L{at(curve.end)}", "cut", "6 5"), _slashes(curve)]
     if arrow.change in (Change.REMOVED, Change.OTHER):
         found += _badge(arrow, curve, well)
     return found
@@ -43,11 +40,8 @@ def label(arrow: Arrow, box: Box, well: Inkwell) -> list[str]:
 
 
 def _path(curve: Curve) -> str:
-    (x, y), *rest = curve.points
-    pieces = [rest[index : index + 3] for index in range(0, len(rest), 3)]
-    return f"M{num(x)} {num(y)}" + "".join(
-        "C" + " ".join(f"{num(px)} {num(py)}" for px, py in piece) for piece in pieces
-    )
+    begin, *rest = map(at, curve.points)
+    return f"M{begin}" + "".join(f"C{' '.join(rest[index : index + 3])}" for index in range(0, len(rest), 3))
 
 
 def _double(d: str, paint: str, dash: str) -> list[str]:
@@ -55,46 +49,48 @@ def _double(d: str, paint: str, dash: str) -> list[str]:
     return [outer, path(d, attributes("none", "paper", 1.4))]
 
 
-def _head(curve: Curve) -> tuple[Point, Point, Point]:
-    """The tip of the arrowhead, its unit direction, and the end of the line."""
-    (x, y), (u, v) = curve.end, curve.points[-1]
-    length = hypot(x - u, y - v) or 1.0
-    return (x, y), ((x - u) / length, (y - v) / length), (u, v)
+# Points as complex numbers: a product with 1j is a right angle.
+
+
+def _tip(curve: Curve) -> tuple[complex, complex]:
+    """The tip of the arrowhead, and its unit direction."""
+    tip = complex(*curve.end)
+    along = tip - complex(*curve.points[-1])
+    return tip, along / (abs(along) or 1.0)
+
+
+def _pair(point: complex) -> Point:
+    return point.real, point.imag
 
 
 def _wings(curve: Curve, length: float, half: float) -> tuple[Point, Point]:
-    (x, y), (dx, dy), _ = _head(curve)
-    back = x - dx * length, y - dy * length
-    return (back[0] - dy * half, back[1] + dx * half), (back[0] + dy * half, back[1] - dx * half)
+    tip, along = _tip(curve)
+    back = tip - along * length
+    return _pair(back + along * half * 1j), _pair(back - along * half * 1j)
 
 
 def _filled(curve: Curve) -> str:
-    one, other = _wings(curve, 8.5, 3.6)
-    return polygon([curve.end, one, other], attributes("ink", "ink", 0.8))
+    return polygon([curve.end, *_wings(curve, 8.5, 3.6)], attributes("ink", "ink", 0.8))
 
 
 def _open(curve: Curve, paint: str) -> str:
-    (x, y), _, (u, v) = _head(curve)
-    one, other = _wings(curve, 8.5, 5.2)
-    line = f"M{num(u)} {num(v)}L{num(x)} {num(y)}M{num(one[0])} {num(one[1])}L{num(x)} {num(y)}"
-    return path(f"{line}L{num(other[0])} {num(other[1])}", attributes("none", paint, 1.8))
+    line, tip, one, other = map(at, (curve.points[-1], curve.end, *_wings(curve, 8.5, 5.2)))
+    return path(f"M{line}L{tip}M{one}L{tip}L{other}", attributes("none", paint, 1.8))
 
 
 def _dot(curve: Curve) -> str:
-    (x, y), (dx, dy), _ = _head(curve)
-    return circle((x - dx * 3.2, y - dy * 3.2), 3.2, attributes("ink"))
+    tip, along = _tip(curve)
+    return circle(_pair(tip - along * 3.2), 3.2, attributes("ink"))
 
 
 def _slashes(curve: Curve) -> str:
-    (x, y), (dx, dy) = curve.middle
-    length = hypot(dx, dy) or 1.0
-    dx, dy = dx / length, dy / length
-    marks = ""
-    for shift in (-3.0, 3.0):
-        a, b = x + dx * shift, y + dy * shift
-        ux, uy = -dy * 6 + dx * 3, dx * 6 + dy * 3
-        marks += f"M{num(a - ux)} {num(b - uy)}L{num(a + ux)} {num(b + uy)}"
-    return path(marks, attributes("none", "cut", 2.2))
+    middle, along = (complex(*each) for each in curve.middle)
+    along /= abs(along) or 1.0
+    half = along * (3 + 6j)
+    lines = (
+        f"M{at(_pair(point - half))}L{at(_pair(point + half))}" for point in (middle - 3 * along, middle + 3 * along)
+    )
+    return path("".join(lines), attributes("none", "cut", 2.2))
 
 
 def _band(arrow: Arrow, d: str) -> list[str]:
