@@ -53,15 +53,20 @@ def find(what: str, name: str, group: str = "", library: Iterable[str] = ()) -> 
     return _loaded(what, name, point.load, where, f"repair or reinstall {_told(point)}")
 
 
-def made(what: str, name: str, arguments: Mapping[str, Any]) -> Any:  # Any: the caller checks what it is
-    """The result of calling the function `name` with these arguments. Raises ExperimentError if that fails."""
-    function = find(what, name)
+def made(
+    what: str, name: str, arguments: Mapping[str, Any], group: str = "", failure: type[AntiphonError] = ExperimentError
+) -> Any:  # Any: the caller checks what it is
+    """The result of calling the function `name` with these arguments. what, group: see `find`.
+
+    Raises ExperimentError if the function is not found, `failure` if the call fails.
+    """
+    function = find(what, name, group)
     try:
         return function(**arguments)
     except AntiphonError:
         raise
     except FOREIGN as error:  # a user's function may raise anything
-        raise ExperimentError(
+        raise failure(
             f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
             "Expected a function that takes these; correct it, or the arguments."
         ) from error

@@ -3,27 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from antiphon.coordinator.plan.schedule import (
-    Collect,
-    Contribute,
-    Cut,
-    Follow,
-    Install,
-    Join,
-    LocalAction,
-    LocalStep,
-    Move,
-    Part,
-    Query,
-    Receive,
-    Respond,
-    Schedule,
-    Send,
-    Slot,
-    Transfer,
-    describe_action,
-    project,
-)
+from antiphon.coordinator.plan import schedule as plan
 from antiphon.coordinator.recording import Recording
 from antiphon.transport.message import Edge, Phase
 
@@ -90,7 +70,7 @@ class Timeline:
         return 1 - busy / self.end if self.end else 0.0
 
 
-def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Timeline:
+def planned(schedule: plan.Schedule, title: str = "", round: int | None = None) -> Timeline:
     """The earliest time of each step, if every step takes one unit and messages take no time.
 
     Each worker keeps the schedule's order, and waits for a message at the position of its transfer, as in a run. Seeds,
@@ -103,18 +83,18 @@ def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Ti
 class _Plan:
     """A clock for each worker, and for each value the time from which a worker has it."""
 
-    def __init__(self, schedule: Schedule, round: int | None) -> None:
+    def __init__(self, schedule: plan.Schedule, round: int | None) -> None:
         self.schedule = schedule
         self.steps = [step for step in schedule.steps if round is None or step.when.active(round)]
         self.clock = dict.fromkeys(schedule.workers, 0.0)
-        self.there: dict[tuple[Slot, int, str], float] = {}
+        self.there: dict[tuple[plan.Slot, int, str], float] = {}
         self.summed: dict[int, float] = {}
         self.spans: list[Span] = []
         self.trips: list[Trip] = []
 
     def draw(self, title: str) -> Timeline:
         for step in self.steps:
-            if isinstance(step, Transfer):
+            if isinstance(step, plan.Transfer):
                 self._carry(step)
             else:
                 self._play(step)
@@ -122,19 +102,19 @@ class _Plan:
         note = "as planned: every step counts as equally long, messages take no time"
         return Timeline(title, self.schedule.workers, spans, tuple(self.trips), "step", note)
 
-    def _carry(self, step: Transfer) -> None:
+    def _carry(self, step: plan.Transfer) -> None:
         source, target = step.workers
         departs = self.there.get((step.slot, step.microbatch, source), self.clock[source])
         self.clock[target] = max(self.clock[target], departs)
         self.there[step.slot, step.microbatch, target] = departs
         self.trips.append(Trip(step.edge, departs, self.clock[target], step.microbatch))
 
-    def _play(self, step: LocalStep) -> None:
+    def _play(self, step: plan.LocalStep) -> None:
         begin, length = self.clock[step.worker], _length(step)
-        if isinstance(step, Contribute):
+        if isinstance(step, plan.Contribute):
             number = step.reduction.number
             self.summed[number] = max(begin, self.summed.get(number, 0.0))
-        elif isinstance(step, Collect):
+        elif isinstance(step, plan.Collect):
             begin = max(begin, self.summed[step.reduction.number])
         self.clock[step.worker] = begin + length
         microbatch = _microbatch(step)
@@ -144,19 +124,19 @@ class _Plan:
             self.spans.append(_span(step, step.worker, begin, begin + length))
 
 
-def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timeline:
+def recorded(schedule: plan.Schedule, recording: Recording, title: str = "") -> Timeline:
     """The time of each action of the recorded rounds, in milliseconds since the recording began."""
     spans: list[Span] = []
     sent: dict[tuple[int, int], float] = {}
     taken: dict[tuple[int, int], tuple[Edge, float]] = {}
     for worker in schedule.workers:
-        actions = project(schedule, worker)
+        actions = plan.project(schedule, worker)
         for mark in recording.marks.get(worker, ()):
             action = actions[mark.action]
             spans.append(_span(action, worker, mark.begin / 1e6, mark.end / 1e6, mark.round))
-            if isinstance(action, Send):
+            if isinstance(action, plan.Send):
                 sent[action.edge.number, mark.round] = mark.begin / 1e6
-            elif isinstance(action, Receive):
+            elif isinstance(action, plan.Receive):
                 taken[action.edge.number, mark.round] = action.edge, mark.end / 1e6
     trips = tuple(Trip(edge, sent[key], at) for key, (edge, at) in taken.items() if key in sent)
     spans.sort(key=lambda span: (span.begin, span.end))
@@ -171,46 +151,46 @@ def _clocks(recording: Recording, trips: Sequence[Trip]) -> str:
     return f"as recorded; the workers read several clocks, laid side by side by wall time, which may be off: {seen}"
 
 
-def _span(action: LocalAction, worker: str, begin: float, end: float, round: int = -1) -> Span:
+def _span(action: plan.LocalAction, worker: str, begin: float, end: float, round: int = -1) -> Span:
     symbol, name, phase = _named(action)
-    work = not isinstance(action, Send | Receive | Contribute | Collect)
-    return Span(worker, begin, end, phase, symbol, name, describe_action(action), _microbatch(action), work, round)
+    work = not isinstance(action, plan.Send | plan.Receive | plan.Contribute | plan.Collect)
+    return Span(worker, begin, end, phase, symbol, name, plan.describe_action(action), _microbatch(action), work, round)
 
 
-def _named(action: LocalAction) -> tuple[str, str, Phase]:
+def _named(action: plan.LocalAction) -> tuple[str, str, Phase]:
     match action:
-        case Query(node=node):
+        case plan.Query(node=node):
             return "Q", node, action.phase
-        case Respond(node=node, part=part):
-            return {Part.WHOLE: "R", Part.UPSTREAM: "R↑", Part.OWN: "Rθ"}[part], node, action.phase
-        case Move(player=name):
+        case plan.Respond(node=node, part=part):
+            return {plan.Part.WHOLE: "R", plan.Part.UPSTREAM: "R↑", plan.Part.OWN: "Rθ"}[part], node, action.phase
+        case plan.Move(player=name):
             return "M", name, action.phase
-        case Install(player=name):
+        case plan.Install(player=name):
             return "I", name, action.phase
-        case Follow(clone=name):
+        case plan.Follow(clone=name):
             return "F", name, action.phase
-        case Cut():
+        case plan.Cut():
             return "÷", repr(action.writes[0]), action.phase
-        case Join():
+        case plan.Join():
             return "∪", repr(action.writes[0]), action.phase
-        case Contribute():
+        case plan.Contribute():
             return "Σ→", repr(action.reads[0]), action.phase
-        case Collect():
+        case plan.Collect():
             return "Σ", repr(action.writes[0]), action.phase
-        case Send(edge=edge):
+        case plan.Send(edge=edge):
             return "→", repr(action.slot), edge.phase
-        case Receive(edge=edge):
+        case plan.Receive(edge=edge):
             return "←", repr(action.slot), edge.phase
 
 
-def _microbatch(action: LocalAction) -> int:
-    return action.microbatch if isinstance(action, Query | Respond) else 0
+def _microbatch(action: plan.LocalAction) -> int:
+    return action.microbatch if isinstance(action, plan.Query | plan.Respond) else 0
 
 
-def _length(step: LocalStep) -> int:
-    if isinstance(step, Cut | Join | Contribute | Collect):
+def _length(step: plan.LocalStep) -> int:
+    if isinstance(step, plan.Cut | plan.Join | plan.Contribute | plan.Collect):
         return 0
-    if not isinstance(step, Respond):
+    if not isinstance(step, plan.Respond):
         return 1
     # Not a seed (reads nothing), a delivery (writes nothing) or a tap (reads a value of Q): these compute nothing.
     return int(bool(step.reads and step.writes) and step.reads[0].phase is Phase.RESPONSE)

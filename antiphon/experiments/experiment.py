@@ -8,12 +8,12 @@ from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.placement import Placement
-from antiphon.errors import FOREIGN, AntiphonError, ExperimentError, GrammarError
+from antiphon.errors import ExperimentError, GrammarError
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import forked
 from antiphon.launching import Launched, launch
-from antiphon.plugins import GRAMMARS, find, nearest
+from antiphon.plugins import GRAMMARS, made, nearest
 from antiphon.recipes import recipe_of
 from antiphon.recipes.common.recipe import Recipe
 from antiphon.recipes.common.tables import AgentTable, Arguments, Count, EvaluationTable, Index, Seconds, Table
@@ -124,16 +124,7 @@ def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
     name: `module:factory`, or the name of an installed function.
     Raises ExperimentError if the function is not found, GrammarError if it fails or returns no grammar.
     """
-    factory = find("grammar", name, GRAMMARS)
-    try:
-        grammar = factory(**arguments)
-    except AntiphonError:
-        raise
-    except FOREIGN as error:  # a user's function may raise anything
-        raise GrammarError(
-            f"grammar {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
-            "Expected a function that returns a grammar; correct it, or the table [arguments]."
-        ) from error
+    grammar = made("grammar", name, arguments, GRAMMARS, GrammarError)
     if not isinstance(grammar, Grammar):
         raise GrammarError(
             f"grammar {name!r} returned a {type(grammar).__name__}; expected an antiphon.Grammar. "

@@ -9,13 +9,8 @@ from torch import Tensor
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.library import generative
 from antiphon.grammars.library.gan import gan
-from antiphon.grammars.library.generative import (
-    ConvolutionalAnalysis,
-    ConvolutionalSynthesis,
-    DenseAnalysis,
-    DenseSynthesis,
-)
 from antiphon.grammars.oracle import State
 from antiphon.oracles import gaussian
 from antiphon.recipes.common.data import DataTable, check_halvings, example_of
@@ -55,11 +50,13 @@ def build(table: GanTable) -> Grammar:
     if image:
         check_halvings("gan", example, table.channels)
         check_halvings("gan", example, table.forger_channels)
-        forger = Factory.of(ConvolutionalSynthesis, table.latent, example, table.forger_channels, squashed=True)
-        curator = Factory.of(ConvolutionalAnalysis, example, 1, table.channels, slope=table.slope)
+        forger = Factory.of(
+            generative.ConvolutionalSynthesis, table.latent, example, table.forger_channels, squashed=True
+        )
+        curator = Factory.of(generative.ConvolutionalAnalysis, example, 1, table.channels, slope=table.slope)
     else:
-        forger = Factory.of(DenseSynthesis, table.latent, example, table.forger_widths, squashed=True)
-        curator = Factory.of(DenseAnalysis, example, 1, table.widths, slope=table.slope)
+        forger = Factory.of(generative.DenseSynthesis, table.latent, example, table.forger_widths, squashed=True)
+        curator = Factory.of(generative.DenseAnalysis, example, 1, table.widths, slope=table.slope)
     noise = gaussian((table.latent,), batch=table.batch)
     return gan(nature, noise, forger, curator, saturating=table.saturating)
 

@@ -10,14 +10,7 @@ from torch import Tensor
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.library.generative import (
-    ConvolutionalAnalysis,
-    ConvolutionalSynthesis,
-    DenseAnalysis,
-    DenseSynthesis,
-    Isotropic,
-    Reparametrized,
-)
+from antiphon.grammars.library import generative
 from antiphon.grammars.library.vae import vae
 from antiphon.grammars.oracle import State
 from antiphon.grammars.variational import bernoulli, isotropic, standard_normal
@@ -57,14 +50,14 @@ def build(table: VaeTable) -> Grammar:
     example, outputs = example_of(nature), 2 * table.latent
     if image:
         check_halvings("vae", example, table.channels)
-        network = Factory.of(ConvolutionalAnalysis, example, outputs, table.channels)
-        decoder = Factory.of(ConvolutionalSynthesis, table.latent, example, table.channels[::-1])
+        network = Factory.of(generative.ConvolutionalAnalysis, example, outputs, table.channels)
+        decoder = Factory.of(generative.ConvolutionalSynthesis, table.latent, example, table.channels[::-1])
     else:
-        network = Factory.of(DenseAnalysis, example, outputs, table.widths)
-        decoder = Factory.of(DenseSynthesis, table.latent, example, table.widths[::-1])
-    encoder, noise = Factory.of(Reparametrized, network), gaussian((table.latent,), batch=table.batch)
+        network = Factory.of(generative.DenseAnalysis, example, outputs, table.widths)
+        decoder = Factory.of(generative.DenseSynthesis, table.latent, example, table.widths[::-1])
+    encoder, noise = Factory.of(generative.Reparametrized, network), gaussian((table.latent,), batch=table.batch)
     if table.likelihood == "gaussian":
-        return vae(nature, noise, encoder, Factory.of(Isotropic, decoder), Factory(isotropic))
+        return vae(nature, noise, encoder, Factory.of(generative.Isotropic, decoder), Factory(isotropic))
     return vae(nature, noise, encoder, decoder, Factory(bernoulli))
 
 
