@@ -54,11 +54,16 @@ def find(what: str, name: str, group: str = "", library: Iterable[str] = ()) -> 
 
 
 def made(
-    what: str, name: str, arguments: Mapping[str, Any], group: str = "", failure: type[AntiphonError] = ExperimentError
+    what: str,
+    name: str,
+    arguments: Mapping[str, Any],
+    group: str = "",
+    failure: type[AntiphonError] = ExperimentError,
+    where: str = "the arguments",
 ) -> Any:  # Any: the caller checks what it is
     """The result of calling the function `name` with these arguments. what, group: see `find`.
 
-    Raises ExperimentError if the function is not found, `failure` if the call fails.
+    Raises ExperimentError if the function is not found, `failure` if the call fails. It says `where` to correct them.
     """
     function = find(what, name, group)
     try:
@@ -68,7 +73,7 @@ def made(
     except FOREIGN as error:  # a user's function may raise anything
         raise failure(
             f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
-            "Expected a function that takes these; correct it, or the arguments."
+            f"Expected a function that takes these; correct it, or {where}."
         ) from error
 
 

@@ -124,7 +124,7 @@ def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
     name: `module:factory`, or the name of an installed function.
     Raises ExperimentError if the function is not found, GrammarError if it fails or returns no grammar.
     """
-    grammar = made("grammar", name, arguments, GRAMMARS, GrammarError)
+    grammar = made("grammar", name, arguments, GRAMMARS, GrammarError, "the table [arguments]")
     if not isinstance(grammar, Grammar):
         raise GrammarError(
             f"grammar {name!r} returned a {type(grammar).__name__}; expected an antiphon.Grammar. "

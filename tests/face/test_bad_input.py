@@ -206,7 +206,7 @@ def broken(width):
         (
             ["own:broken", "--set", "arguments.width=3"],
             "grammar 'own:broken' cannot be made from the arguments {'width': 3}: KeyError: 'nothing here'. "
-            "Expected a function that takes these; correct it, or the arguments.",
+            "Expected a function that takes these; correct it, or the table [arguments].",
         ),
         (
             ["own:nothing"],
