@@ -18,9 +18,9 @@ from antiphon.cli.cost_tables import (
     query_table,
     sum_table,
 )
-from antiphon.cli.output_file import check_output
 from antiphon.cli.terminal import say
 from antiphon.errors import ExperimentError
+from antiphon.output_file import check_output
 
 
 def cost_command(

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from antiphon.analysis.cost_report import CostReport
-from antiphon.cli.output_file import unwritable
 from antiphon.grammars.cost import Graph
+from antiphon.output_file import unwritable
 from antiphon.plugins import missing
 
 try:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from antiphon.cli.output_file import check_folder, write
 from antiphon.deploy.manifests import KINDS, Order, Size, edits, manifest
 from antiphon.errors import ExperimentError
 from antiphon.experiments.load import read_experiment
 from antiphon.experiments.toml_io import toml
+from antiphon.output_file import check_folder, write
 from antiphon.plugins import nearest
 from antiphon.runs.run import resolved
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.load import read_experiment
+from antiphon.output_file import check_output
 from antiphon.pictures.comparison import CHAIN_RULE
-from antiphon.pictures.drawing import draw, draw_edits, format_of
+from antiphon.pictures.drawing import FORMATS, draw, draw_edits
 
 
 def shown(experiment: Experiment, out: Path | None = None, against: str | None = None) -> str:
@@ -15,7 +16,7 @@ def shown(experiment: Experiment, out: Path | None = None, against: str | None =
     Raises ExperimentError for an unknown name, an unknown file ending, or a path that cannot be written.
     """
     if out is not None:
-        format_of(out)  # raises before the grammar is built
+        check_output(out, FORMATS)
     grammar = experiment.build()
     if out is None and against is None:
         return f"{grammar!r}"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from antiphon.analysis.placement_summary import PlacementSummary, placement_summary, text
-from antiphon.cli.output_file import check_output, write
 from antiphon.experiments.experiment import Experiment
+from antiphon.output_file import check_output, write
 
 ENDINGS = (".svg", ".png", ".txt")
 
@@ -19,7 +19,7 @@ def placement_command(experiment: Experiment, out: Path | None) -> str:
     seen = placement_summary(experiment)
     if out is None:
         return text(seen)
-    write(out, _drawn(seen, out.suffix))
+    write(out, _drawn(seen, out.suffix.lower()))
     return f"{seen.title}: {out}"
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from antiphon.analysis.chrome_trace import trace
 from antiphon.analysis.timeline import Timeline, planned, recorded
-from antiphon.cli.output_file import check_output, write
 from antiphon.columns import aligned
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.compile import StepOrder
 from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import Experiment
 from antiphon.grammars.playing import steady
+from antiphon.output_file import check_output, write
 from antiphon.pictures.timeline_svg import picture
 
 _WARMUP = 3
@@ -27,7 +27,7 @@ def schedule_command(
     otherwise printed. Raises AntiphonError for a wrong order or path, before any round is played.
     """
     if out is not None:
-        check_output(out, tuple(FORMATS))
+        check_output(out, FORMATS)
     if order is not None and order not in tuple(StepOrder):
         raise ExperimentError(f"order {order!r} is not known; expected 'plain' or 'split'. Name one of these.")
     if order is not None and rounds is not None:
@@ -35,7 +35,7 @@ def schedule_command(
     table = _plan(experiment, order) if rounds is None else _recording(experiment, rounds)
     if out is None:
         return text(table)
-    write(out, FORMATS[out.suffix](table))
+    write(out, FORMATS[out.suffix.lower()](table))
     return f"schedule: {out}"
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from antiphon.errors import ExperimentError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.typed import typed
+from antiphon.output_file import check_output, write
 from antiphon.pictures.comparison import compared, differences
 from antiphon.pictures.counts import Row
 from antiphon.pictures.dot import dot_of
@@ -74,14 +74,8 @@ class Drawing:
         Raises ExperimentError for another ending, or if the path cannot be written.
         """
         path = Path(path)
-        made = format_of(path)(self)
-        try:
-            path.write_bytes(made if isinstance(made, bytes) else made.encode())
-        except OSError as error:
-            raise ExperimentError(
-                f"the picture {str(path)!r} cannot be written: {error.strerror}. Expected a file in a folder that "
-                "exists and may be written to; correct the path."
-            ) from None
+        check_output(path, FORMATS)
+        write(path, FORMATS[path.suffix.lower()](self))
         return path
 
     def _repr_svg_(self) -> str:
@@ -101,17 +95,6 @@ FORMATS: Mapping[str, Callable[[Drawing], str | bytes]] = {
     ".gv": lambda drawing: drawing.dot,
 }
 """The function that writes a picture, by file ending."""
-
-
-def format_of(path: Path) -> Callable[[Drawing], str | bytes]:
-    """The function that writes a file of that name. Raises ExperimentError for an unknown ending."""
-    if path.suffix.lower() not in FORMATS:
-        ending = repr(path.suffix) if path.suffix else "nothing"
-        raise ExperimentError(
-            f"a picture cannot be written as {path.name!r}: it ends in {ending}; expected one of "
-            f"{', '.join(FORMATS)}. Change the ending."
-        )
-    return FORMATS[path.suffix.lower()]
 
 
 @typed

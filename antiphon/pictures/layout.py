@@ -168,7 +168,11 @@ class Plan:
             options.append(f'label="{LINE_BREAK.join([row] * ceil(height / LEADING))}"')
         if arrow.line is Line.PARAMETERS:
             options.append("weight=0")
-        return f"{self.nodes[arrow.source]} -> {self.nodes[arrow.target]} [{', '.join(options)}]"
+        ends = [self.nodes[arrow.source], self.nodes[arrow.target]]
+        if arrow.returns:  # without cycles, Graphviz lays no two arrows on each other
+            ends.reverse()
+            options.append("dir=back")
+        return f"{' -> '.join(ends)} [{', '.join(options)}]"
 
     def box(self, mark: Mark, found: Mapping[str, Any], top: float) -> Box:
         """The box of a mark, from Graphviz's answer for its node."""
@@ -229,11 +233,13 @@ def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Box]
 
 
 def _curve(text: str, top: float) -> Curve:
-    """Parse a curve. Graphviz writes "e,x,y" for the arrow's end, then the points of the spline."""
+    """Parse a curve. Graphviz writes "e,x,y" for the tip of the arrow, or "s,x,y" of one with dir=back, then points."""
     parts = text.split()
-    ends = [_point(part[2:], top) for part in parts if part.startswith("e,")]
-    points = tuple(_point(part, top) for part in parts if part[0] not in "es")
-    return Curve(points, ends[0] if ends else points[-1])
+    points = [_point(part, top) for part in parts if part[0] not in "es"]
+    tips = [_point(part[2:], top) for part in parts if part[0] in "es"]
+    if text.startswith("s"):
+        points.reverse()
+    return Curve(tuple(points), tips[0] if tips else points[-1])
 
 
 def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Box:

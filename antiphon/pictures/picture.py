@@ -77,7 +77,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Arrow:
-    """An arrow from one mark to another. symbol, shape: of the value it carries; empty for no label."""
+    """An arrow from one mark to another. symbol, shape: of the value it carries; empty for no label.
+
+    returns: whether it goes against the direction in which its side is read.
+    """
 
     id: str
     source: str
@@ -86,6 +89,7 @@ class Arrow:
     symbol: str = ""
     shape: str = ""
     change: Change = Change.SAME
+    returns: bool = False
 
     @property
     def text(self) -> str:

@@ -2,12 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from math import hypot
+from dataclasses import dataclass
 
 from antiphon.analysis.placement_summary import Carries, PlacementSummary, Seat, Stream, bytes_text
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import HEAD, Box, Curve, Point
+from antiphon.pictures.geometry import Box, Curve
 from antiphon.pictures.ink import Inkwell, attributes, group, num, rectangle
 from antiphon.pictures.layout import Placed, place
 from antiphon.pictures.lettering import NOTE, TITLE
@@ -77,40 +76,19 @@ def _side(summary: PlacementSummary) -> Side:
     marks = tuple(
         Mark(seat.workers[0], Kind.OPERATOR, _lines(seat), frame=seat.machine, tip=_tip(seat)) for seat in summary.seats
     )
-    arrows = [_arrow(number, stream) for number, stream in enumerate(summary.streams)]
     arrows = tuple(
-        replace(arrow, source=arrow.target, target=arrow.source) if _returns(stream, summary) else arrow
-        for arrow, stream in zip(arrows, summary.streams, strict=True)
+        Arrow(f"{number}", each.source, each.target, LINES[each.carries], "", bytes_text(each.bytes), returns=returns)
+        for number, (each, returns) in enumerate(_streams(summary))
     )
     return Side("", "", True, marks, arrows, tuple((machine, machine) for machine in machines))
 
 
-def _arrow(number: int, stream: Stream) -> Arrow:
-    return Arrow(f"{number}", stream.source, stream.target, LINES[stream.carries], shape=bytes_text(stream.bytes))
-
-
-def _returns(stream: Stream, summary: PlacementSummary) -> bool:
-    """Whether the stream goes to a worker that is further left.
-
-    Graphviz gets such arrows reversed, so that the graph has no cycles: inside frames it would draw the two arrows of
-    a cycle on top of each other.
-    """
-    told = {each.target for each in summary.streams}
-    order = sorted((seat.workers[0] for seat in summary.seats), key=lambda name: name in told)
-    return order.index(stream.target) < order.index(stream.source)
-
-
-def _turned(curve: Curve) -> Curve:
-    """The curve in the opposite direction, shortened to leave room for the arrowhead."""
-    *front, a, b, c, d = (curve.end, *reversed(curve.points[:-1]))
-    rest = min(HEAD / max(hypot(d[0] - a[0], d[1] - a[1]), HEAD), 0.5)
-
-    def between(one: Point, other: Point) -> Point:
-        return one[0] + (other[0] - one[0]) * (1 - rest), one[1] + (other[1] - one[1]) * (1 - rest)
-
-    ab, bc, cd = between(a, b), between(b, c), between(c, d)
-    abc, bcd = between(ab, bc), between(bc, cd)
-    return Curve((*front, a, ab, abc, between(abc, bcd)), d)
+def _streams(summary: PlacementSummary) -> Iterator[tuple[Stream, bool]]:
+    """Every stream, and whether it goes to a worker that is further left. Workers that only send come first."""
+    receiving = {each.target for each in summary.streams}
+    order = sorted((seat.workers[0] for seat in summary.seats), key=lambda name: name in receiving)
+    for each in summary.streams:
+        yield each, order.index(each.target) < order.index(each.source)
 
 
 def _lines(seat: Seat) -> tuple[str, ...]:
@@ -141,10 +119,9 @@ def _drawing(sheet: PlacementSheet, well: Inkwell) -> str:
         found += well.plate(name, box)
     for mark in placed.side.marks:
         found.append(group(_worker(mark, seats[mark.id], placed.marks[mark.id], well), "mark", mark.tip, id=mark.id))
-    for number, stream in enumerate(sheet.summary.streams):
-        curve = placed.curves[f"{number}"]
-        drawn = stroke(_arrow(number, stream), _turned(curve) if _returns(stream, sheet.summary) else curve, well)
-        found.append(group(drawn, "arrow", source=stream.source, target=stream.target))
+    for arrow in placed.side.arrows:
+        drawn = stroke(arrow, placed.curves[arrow.id], well)
+        found.append(group(drawn, "arrow", source=arrow.source, target=arrow.target))
     for arrow in placed.side.arrows:
         if arrow.id in placed.labels:
             found += label(arrow, placed.labels[arrow.id], well)
@@ -167,7 +144,7 @@ def _worker(mark: Mark, seat: Seat, box: Box, well: Inkwell) -> list[str]:
     return [*(rectangle(card, 5, paint) for card in reversed(cards)), *well.block(lines_of(mark), box.center)]
 
 
-APART, STACK = "agents apart", "replicas"
+APART, STACK = "remote agents", "replicas"
 
 
 def _legend(summary: PlacementSummary) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, final
 
 from safetensors import SafetensorError
 
@@ -16,19 +16,9 @@ from antiphon.coordinator.checkpoint import MANIFEST, load_states, read_manifest
 from antiphon.errors import AntiphonError, ExperimentError, RoundError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.oracle import State
+from antiphon.launching import Launched
 
 EXPERIMENT, SUMMARY, CHECKPOINTS = "experiment.toml", "summary.json", "checkpoints"
-
-
-class Saves(Protocol):
-    """An object that can write a checkpoint."""
-
-    @property
-    def round(self) -> int:
-        """The next round to play."""
-
-    def save(self, folder: Path) -> None:
-        """Write a checkpoint into `folder`."""
 
 
 @final
@@ -69,7 +59,7 @@ class RunFolder:
             )
         return cls(path)
 
-    def save(self, game: Saves, keep: int) -> Path:
+    def save(self, game: Launched, keep: int) -> Path:
         """Write a checkpoint, then remove all but the newest `keep`. Raises an AntiphonError that names the folder."""
         folder = self.path.resolve() / CHECKPOINTS / f"round-{game.round:09d}"
         try:

@@ -162,13 +162,12 @@ def test_a_key_of_the_grammars_table_needs_no_prefix():
         ),
         (
             ["backprop", "--scan", "layers=1", "--out", "plot.bmp"],
-            "--out 'plot.bmp' ends in '.bmp'; expected one of .png, .svg, .pdf. "
-            "The ending chooses the format: name another.",
+            "file 'plot.bmp' ends in .bmp; expected one of .png, .svg, .pdf. The ending chooses the format: change it.",
         ),
         (
             ["backprop", "--scan", "layers=1", "--out", "nowhere/plot.png"],
-            "--out 'nowhere/plot.png' cannot be written: there is no folder 'nowhere'. "
-            "Expected a file in a folder that exists and is yours; correct the path.",
+            "file 'nowhere/plot.png' cannot be written: there is no folder 'nowhere'. "
+            "Expected a file in a folder that exists and may be written to; correct the path.",
         ),
         (
             ["backprop", "--placement", "everywhere"],
@@ -236,8 +235,8 @@ def test_a_schedule_is_shown_and_drawn(antiphon, place):
         ),
         (
             ["backprop", "--schedule", "--out", "plan.gif"],
-            "--out 'plan.gif' ends in '.gif'; expected one of .svg, .json, .txt. "
-            "The ending chooses the format: name another.",
+            "file 'plan.gif' ends in .gif; expected one of .svg, .json, .txt. "
+            "The ending chooses the format: change it.",
         ),
         (
             ["backprop", "--schedule", "--order", "split", "--rounds", "2"],

@@ -82,8 +82,8 @@ def test_the_size_of_a_machine_decides_how_many(antiphon):
         ),
         (
             ["slurm", "gan", "--out", "no/where.sh"],
-            "--out 'no/where.sh' cannot be written: there is no folder 'no'. Expected a file in a folder that exists "
-            "and is yours; correct the path.",
+            "file 'no/where.sh' cannot be written: there is no folder 'no'. Expected a file in a folder that exists "
+            "and may be written to; correct the path.",
         ),
     ],
 )

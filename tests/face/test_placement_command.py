@@ -30,8 +30,7 @@ def test_the_experiments_own_placement_is_shown(antiphon):
         ),
         (
             ["--placement=spread", "--out=x.gif"],
-            "--out 'x.gif' ends in '.gif'; expected one of .svg, .png, .txt. "
-            "The ending chooses the format: name another.",
+            "file 'x.gif' ends in .gif; expected one of .svg, .png, .txt. The ending chooses the format: change it.",
         ),
         (
             ["--placement=spread", "--against=dac"],

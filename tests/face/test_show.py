@@ -72,18 +72,16 @@ def test_against_another_grammar_differences_are_drawn(antiphon, own, place):
         ),
         (
             ["backprop", "--out", "x.jpeg"],
-            f"a picture cannot be written as 'x.jpeg': it ends in '.jpeg'; expected one of {FORMATS}. Change the "
-            "ending.\n",
+            f"file 'x.jpeg' ends in .jpeg; expected one of {FORMATS}. The ending chooses the format: change it.\n",
         ),
         (
             ["backprop", "--out", "picture"],
-            f"a picture cannot be written as 'picture': it ends in nothing; expected one of {FORMATS}. Change the "
-            "ending.\n",
+            f"file 'picture' ends in nothing; expected one of {FORMATS}. The ending chooses the format: change it.\n",
         ),
         (
             ["backprop", "--out", "nowhere/x.svg"],
-            "the picture 'nowhere/x.svg' cannot be written: No such file or directory. Expected a file in a folder "
-            "that exists and may be written to; correct the path.\n",
+            "file 'nowhere/x.svg' cannot be written: there is no folder 'nowhere'. Expected a file in a folder that "
+            "exists and may be written to; correct the path.\n",
         ),
         (["backprop", "--against", "gann"], "grammar 'gann' is not known; expected one of"),
     ],

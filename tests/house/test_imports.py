@@ -16,7 +16,7 @@ BELOW = {"grammars", "transport", "oracles", "agents", "envs", "coordinator", "d
 """The folders under the face; their arrows among each other come first."""
 FACE = {"analysis", "checks", "doctor", "experiments", "pictures", "recipes", "runs"}
 """The demands of the face, but for the command line."""
-LEAVES = {"errors", "plugins"}
+LEAVES = {"errors", "output_file", "plugins"}
 """Modules of antiphon/ that everybody may import: they import the standard library and each other."""
 INTERNAL = {
     "grammars": {"grammars"},

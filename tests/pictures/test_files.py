@@ -137,12 +137,13 @@ def test_refusals(gan, tmp_path):
     with pytest.raises(antiphon.ExperimentError) as refused:
         gan.draw().save(tmp_path / "gan.tiff")
     assert str(refused.value) == (
-        "a picture cannot be written as 'gan.tiff': it ends in '.tiff'; expected one of .svg, .png, .html, .mmd, .md, "
-        ".dot, .gv. Change the ending."
+        f"file {str(tmp_path / 'gan.tiff')!r} ends in .tiff; expected one of .svg, .png, .html, .mmd, .md, .dot, .gv. "
+        "The ending chooses the format: change it."
     )
     with pytest.raises(antiphon.ExperimentError) as refused:
         gan.draw().save(tmp_path / "nowhere" / "gan.svg")
     assert str(refused.value) == (
-        f"the picture {str(tmp_path / 'nowhere' / 'gan.svg')!r} cannot be written: No such file or directory. Expected "
-        "a file in a folder that exists and may be written to; correct the path."
+        f"file {str(tmp_path / 'nowhere' / 'gan.svg')!r} cannot be written: there is no folder "
+        f"{str(tmp_path / 'nowhere')!r}. Expected a file in a folder that exists and may be written to; "
+        "correct the path."
     )

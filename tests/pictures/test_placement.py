@@ -6,8 +6,8 @@ import pytest
 
 from antiphon.analysis.placement_summary import Carries, bytes_text, placement_summary, text
 from antiphon.experiments.load import read_experiment
-from antiphon.pictures.geometry import Box, Curve, meetings
-from antiphon.pictures.placement_sheet import _turned, boxes, sheet_of, svg_of
+from antiphon.pictures.geometry import Box, meetings
+from antiphon.pictures.placement_sheet import boxes, sheet_of, svg_of
 
 RICH = {
     "strategy": "spread",
@@ -63,12 +63,16 @@ def test_a_picture_of_replicas_shows_several_cards_and_of_agents_a_dashed_one():
     assert drawn.count("<rect") == svg_of(seen("dac", one)).count("<rect") + 2 + 2  # cards, and in the key
 
 
-def test_a_stream_that_returns_ends_where_it_should():
-    curve = Curve(((0, 0), (30, 0), (60, 20), (90, 20)), (98, 20))
-    turned = _turned(curve)
-    assert turned.points[0] == (98, 20) and turned.end == (0, 0)
-    (x, y) = turned.points[-1]
-    assert 4 < hypot(x, y) < 12 and len(turned.points) == 4
+def test_every_stream_ends_with_its_head_at_its_target():
+    placed = sheet_of(seen("dac", RICH)).placed
+    assert any(arrow.returns for arrow in placed.side.arrows)
+    for arrow in placed.side.arrows:
+        curve = placed.curves[arrow.id]
+        (begin, _), (end, _) = curve.points[0], curve.end
+        source, target = placed.marks[arrow.source], placed.marks[arrow.target]
+        assert source.grown(3).meets(Box(*curve.points[0], 1, 1)) and target.grown(3).meets(Box(*curve.end, 1, 1))
+        assert (end < begin) is arrow.returns
+        assert 4 < hypot(end - curve.points[-1][0], curve.end[1] - curve.points[-1][1]) < 12
 
 
 def test_the_text_tells_the_same():

@@ -1,18 +1,18 @@
-"""Check that a command can write its output file before it does any work, and write the file."""
+"""Check that an output file can be written before any work is done for it, and write it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from antiphon.errors import ExperimentError
 
 
-def check_output(path: Path, endings: Sequence[str]) -> None:
-    """Raises ExperimentError unless the path has one of these endings and can be written."""
-    if path.suffix not in endings:
+def check_output(path: Path, endings: Collection[str]) -> None:
+    """Raises ExperimentError unless the path can be written and has one of these endings, in any case."""
+    if path.suffix.lower() not in endings:
         raise ExperimentError(
-            f"--out {str(path)!r} ends in {path.suffix!r}; expected one of {', '.join(endings)}. "
-            "The ending chooses the format: name another."
+            f"file {str(path)!r} ends in {path.suffix or 'nothing'}; expected one of {', '.join(endings)}. "
+            "The ending chooses the format: change it."
         )
     check_folder(path)
 
@@ -35,6 +35,6 @@ def write(path: Path, content: str | bytes) -> None:
 def unwritable(path: Path, reason: str) -> ExperimentError:
     """The error for a path that cannot be written."""
     return ExperimentError(
-        f"--out {str(path)!r} cannot be written: {reason}. Expected a file in a folder that exists and is yours; "
-        "correct the path."
+        f"file {str(path)!r} cannot be written: {reason}. Expected a file in a folder that exists and may be written "
+        "to; correct the path."
     )
