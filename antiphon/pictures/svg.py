@@ -67,8 +67,9 @@ def _sample(entry: Entry, well: Inkwell) -> str:
             return "".join(stroke(Arrow("", "", "", entry.what), Curve.straight((x, y), (x + SAMPLE - 2, y)), well))
         case Change():
             return "".join(shape(Mark("", Kind.OPERATOR, change=entry.what), Box.around(center, 22, 10), well))
-        case kind:
-            drawn = outline(Kind(kind), Box.around(center, *_SAMPLES.get(kind, (30, 17))), well)
+        case what:
+            kind = Kind(what)
+            drawn = outline(kind, Box.around(center, *_SAMPLES.get(kind, (30, 17))), well)
             signs = {Kind.MINUS: "−", Kind.SUM: "+", Kind.SCALE: "×"}
             return "".join(drawn) + (well.centered(signs[kind], NOTE, center) if kind in signs else "")
 
