@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from antiphon.checks.suite import Suite
 from antiphon.envs import text, text_windows
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.transformer import next_symbol_loss, transformer
@@ -65,15 +64,10 @@ def scaled(table: TransformerTable, layers: int) -> TransformerTable:
     return table.model_copy(update={"blocks": layers})
 
 
-def suite() -> Suite:
-    """The suite that `antiphon check` measures."""
-    from antiphon.checks.suites.transformer import SUITE  # here, since only `antiphon check` needs it
-
-    return SUITE
-
-
 def _path(table: TransformerTable) -> Path | None:
     return Path(table.text) if table.text is not None else None
 
 
-RECIPE = Recipe("transformer", TransformerTable, build, evaluate, scaled=scaled, suite=suite)
+RECIPE = Recipe(
+    "transformer", TransformerTable, build, evaluate, scaled=scaled, suite="antiphon.checks.suites.transformer:SUITE"
+)
