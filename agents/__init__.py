@@ -5,5 +5,4 @@ from antiphon.agents.clone import Clone as Clone
 from antiphon.agents.host import AgentHost as AgentHost
 from antiphon.agents.player import Player as Player
 from antiphon.agents.specification import AgentSpecification as AgentSpecification
-from antiphon.agents.testing import check_agent as check_agent
 from antiphon.agents.torch_agent import TorchAgent as TorchAgent

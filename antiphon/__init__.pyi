@@ -5,7 +5,6 @@ from antiphon.agents.arglocopt import arglocmax as arglocmax
 from antiphon.agents.arglocopt import arglocmin as arglocmin
 from antiphon.agents.arglocopt import arglocopt as arglocopt
 from antiphon.agents.specification import AgentSpecification as AgentSpecification
-from antiphon.agents.testing import check_agent as check_agent
 from antiphon.analysis.check import check as check
 from antiphon.checks.check import check_grammar as check_grammar
 from antiphon.coordinator.plan.assignment import assign as assign
@@ -19,7 +18,6 @@ from antiphon.envs import Regulator as Regulator
 from antiphon.envs import arrays as arrays
 from antiphon.envs import binarized as binarized
 from antiphon.envs import boyan_chain as boyan_chain
-from antiphon.envs import check_environment as check_environment
 from antiphon.envs import chooser as chooser
 from antiphon.envs import contextual_bandit as contextual_bandit
 from antiphon.envs import dataset as dataset
@@ -162,7 +160,6 @@ from antiphon.launching import agent as agent
 from antiphon.launching import launch as launch
 from antiphon.oracles import Annealing as Annealing
 from antiphon.oracles import black_box as black_box
-from antiphon.oracles import check_oracle as check_oracle
 from antiphon.oracles import coordinates as coordinates
 from antiphon.oracles import gaussian as gaussian
 from antiphon.oracles import gray_box as gray_box

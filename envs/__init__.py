@@ -2,7 +2,6 @@
 
 from antiphon.envs.bandit import quadratic_bandit as quadratic_bandit
 from antiphon.envs.binarized import binarized as binarized
-from antiphon.envs.conformance import check_environment as check_environment
 from antiphon.envs.contextual import contextual_bandit as contextual_bandit
 from antiphon.envs.dataset import arrays as arrays
 from antiphon.envs.dataset import dataset as dataset

@@ -9,4 +9,3 @@ from antiphon.oracles.noise import gaussian as gaussian
 from antiphon.oracles.noise import rademacher as rademacher
 from antiphon.oracles.noise import uniform as uniform
 from antiphon.oracles.operator import Operator as Operator
-from antiphon.oracles.testing import check_oracle as check_oracle

@@ -149,7 +149,7 @@ def test_refuses_a_class_that_does_not_import():
 def test_refuses_a_class_that_lacks_methods(named: Callable[[type], str]):
     assert refusal(AgentError, lambda: AgentSpecification(agent=named(Mute)).make("x", [])) == (
         f"agent {named(Mute)!r} of player 'x' is a Mute without state, load; expected hear, move, state, load. "
-        "Write them, and run antiphon.agents.check_agent on the class."
+        "Write them, and run antiphon.testing.check_agent on the class."
     )
 
 

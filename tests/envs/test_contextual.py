@@ -6,7 +6,7 @@ import torch
 from antiphon.envs.contextual import contextual_bandit
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 
 def miss(state: torch.Tensor, action: torch.Tensor, scale: float = 1.0) -> torch.Tensor:

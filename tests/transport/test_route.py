@@ -8,10 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antiphon.testing.channels import SESSION
 from antiphon.transport import Edge, Phase, ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Route, Site, carrier, route, route_of_group
-from antiphon.transport.testing import SESSION
 from rigs.nccl import StandIn
 
 SITES = st.builds(

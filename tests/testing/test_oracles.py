@@ -9,7 +9,7 @@ from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.types import Batch, EdgeType
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 POINTS = EdgeType((Batch(), 2))
 
@@ -24,6 +24,8 @@ class Walk:
     def answer(self, question: str, inputs: Any, round: int) -> Any:
         if self.fault == "types" and round == 4:
             return (torch.zeros(4, 3),)
+        if self.fault == "crash":
+            raise ZeroDivisionError("division by zero")
         if self.fault == "streams":
             torch.rand(1)
         if self.fault == "keeps input":
@@ -75,7 +77,10 @@ def test_a_good_oracle_passes(target):
         ("graph", "expected a black box to answer values only; the answer to 'go' requires a gradient."),
         ("aliased", "expected answers to belong to the asker, and inputs to be nobody's memory after the round;"),
         ("keeps input", "expected answers to belong to the asker, and inputs to be nobody's memory after the round;"),
-        ("foreign", "expected a state of dicts, tensors, numbers, strings, None and lists of these; a ndarray in it."),
+        (
+            "foreign",
+            "expected a state that can be saved; the state of 'it' cannot be saved: 'here' is a numpy.ndarray;",
+        ),
         (
             "unsaved",
             "expected a loaded oracle to continue exactly; its answers differ from those of the oracle that was",
