@@ -1,5 +1,6 @@
-"""The contracts of agents, oracles, environments and channels, as functions that users run on their own."""
+"""The contracts of agents, oracles, environments, channels and regroupings, as functions for users."""
 
+from antiphon.coordinator.regrouping import check_regrouping as check_regrouping
 from antiphon.testing.agents import check_agent as check_agent
 from antiphon.testing.channels import check_channel as check_channel
 from antiphon.testing.environments import check_environment as check_environment
