@@ -1,10 +1,12 @@
 """Players: their parameters, and the agents that update them; may import grammars and errors only."""
 
 from antiphon.agents.agent import Agent as Agent
-from antiphon.agents.arglocopt import Representation as Representation
-from antiphon.agents.arglocopt import arglocmax as arglocmax
-from antiphon.agents.arglocopt import arglocmin as arglocmin
-from antiphon.agents.arglocopt import arglocopt as arglocopt
+from antiphon.agents.arglocopt import (
+    Representation as Representation,
+    arglocmax as arglocmax,
+    arglocmin as arglocmin,
+    arglocopt as arglocopt,
+)
 from antiphon.agents.clone import Clone as Clone
 from antiphon.agents.host import AgentHost as AgentHost
 from antiphon.agents.player import Player as Player

@@ -4,8 +4,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, QueryGraph, QueryPass
 from antiphon.oracles.noise import Noise
-from antiphon.pictures.picture import Arrow, Line, Mark, Side
-from antiphon.pictures.picture import Kind as Drawn
+from antiphon.pictures.picture import Arrow, Kind as Drawn, Line, Mark, Side
 from antiphon.pictures.symbols import clipped, shape_of, value_symbol
 
 

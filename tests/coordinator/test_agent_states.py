@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from torch import Tensor
 
 from antiphon.coordinator.checkpoint import load_states, save_states

@@ -6,8 +6,7 @@ from typing import final
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from torch import Tensor, nn
 
 from antiphon.agents import AgentSpecification

@@ -2,8 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from antiphon.grammars.query import Kind
 from antiphon.grammars.testing import draw_grammar, sample_grammar

@@ -1,8 +1,7 @@
 """Nothing lies on anything: no label on a mark or another label, whatever the graph; what belongs together is so."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from antiphon.grammars.testing import draw_grammar
 from antiphon.pictures.geometry import Box, meetings

@@ -15,8 +15,7 @@ import pytest
 import torch
 
 from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, ShapeError, TransportError
-from antiphon.testing.channels import SESSION, edge, opened, refusal, sample
-from antiphon.testing.channels import Pair as Both
+from antiphon.testing.channels import SESSION, Pair as Both, edge, opened, refusal, sample
 from antiphon.transport import Edge, Phase, ProcessGroupChannel, Session, serve_store
 from antiphon.transport.gloo import GlooIncoming
 from antiphon.transport.rendezvous import Address

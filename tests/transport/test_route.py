@@ -5,8 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, permutations
 
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from antiphon.testing.channels import SESSION
 from antiphon.transport import Edge, Phase, ProcessGroupChannel

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from antiphon.coordinator.plan.placement import Strategy, WorkerResources
 from antiphon.deploy.bundles import bundles_of
