@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box, Curve
+from antiphon.pictures.geometry import Curve, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, num, rectangle
 from antiphon.pictures.lettering import NAME, NOTE, SIDE
 from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark
@@ -64,7 +64,7 @@ def legend() -> str:
     entries = [_entry(number, what, text, well) for number, (what, text) in enumerate(MEANINGS.items())]
     width, height = 2 * COLUMN + MARGIN, TOP + ROWS * ROW + MARGIN / 2
     body = [
-        rectangle(Box(0, 0, width, height), 0, attributes("paper")),
+        rectangle(Rectangle(0, 0, width, height), 0, attributes("paper")),
         well.text("The marks and the lines", SIDE, (MARGIN, 36), "start"),
         *entries,
     ]
@@ -80,10 +80,10 @@ def _entry(number: int, what: Kind | Line | Change, text: str, well: Inkwell) ->
     center = x + LEFT / 2, y
     match what:
         case Kind():
-            drawn = shape(SPECIMENS[what], Box.around(center, *size_of(SPECIMENS[what])), well)
+            drawn = shape(SPECIMENS[what], Rectangle.around(center, *size_of(SPECIMENS[what])), well)
         case Change():
             mark = Mark("", Kind.OPERATOR, ("Forger",), change=what)
-            drawn = shape(mark, Box.around(center, *size_of(mark)), well)
+            drawn = shape(mark, Rectangle.around(center, *size_of(mark)), well)
         case Line():
             points = tuple((x + 14 + (LEFT - 36) * third / 3, y) for third in range(4))
             drawn = stroke(Arrow("", "", "", what), Curve(points, (x + LEFT - 14, y)), well)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box
+from antiphon.pictures.geometry import Rectangle
 from antiphon.pictures.layout import Placed, place
 from antiphon.pictures.lettering import NOTE, TITLE
 from antiphon.pictures.picture import Change, Kind, Line, Picture
@@ -21,7 +21,7 @@ class Entry:
 
     what: Kind | Line | Change
     text: str
-    box: Box
+    box: Rectangle
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ def _facing(left: Placed, right: Placed) -> float:
     return 0.0
 
 
-def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
+def boxes(sheet: Sheet) -> list[tuple[str, Rectangle]]:
     """The boxes of all marks, labels and legend entries. A test checks that no two overlap."""
-    found: list[tuple[str, Box]] = []
+    found: list[tuple[str, Rectangle]] = []
     for placed, dx, dy in sheet.sides:
         found += [(name, box.moved(dx, dy)) for name, box in placed.marks.items()]
         found += [(f"label of {name}", box.moved(dx, dy)) for name, box in placed.labels.items()]
@@ -98,6 +98,6 @@ def _key(picture: Picture, inner: float, top: float) -> tuple[Entry, ...]:
         width = SAMPLE + 6 + lettering.width(text, NOTE)
         if x > MARGIN and x + width > MARGIN + inner:
             x, y = MARGIN, y + ROW
-        entries.append(Entry(what, text, Box(x, y, width, 18)))
+        entries.append(Entry(what, text, Rectangle(x, y, width, 18)))
         x += width + 18
     return tuple(entries)

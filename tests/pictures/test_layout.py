@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from antiphon.grammars.testing import draw_grammar
-from antiphon.pictures.geometry import Box, meetings
+from antiphon.pictures.geometry import Rectangle, meetings
 from antiphon.pictures.layout import place
 from antiphon.pictures.lettering import Face, Style, width
 from antiphon.pictures.of_grammar import picture_of
@@ -16,11 +16,11 @@ from antiphon.pictures.sizes import label_size, size_of
 def test_no_two_boxes_of_a_sheet_meet(anyone):
     sheet = sheet_of(picture_of(anyone))
     assert list(meetings(boxes(sheet))) == []
-    paper = Box(0, 0, sheet.width, sheet.height)
+    paper = Rectangle(0, 0, sheet.width, sheet.height)
     assert [name for name, box in boxes(sheet) if union_grows(paper, box)] == []
 
 
-def union_grows(paper: Box, box: Box) -> bool:
+def union_grows(paper: Rectangle, box: Rectangle) -> bool:
     return box.x < paper.x or box.y < paper.y or box.right > paper.right or box.bottom > paper.bottom
 
 
@@ -38,7 +38,9 @@ def test_no_two_boxes_of_a_random_graph_meet(data):
 
 
 def test_an_overlap_is_found():
-    assert list(meetings([("a", Box(0, 0, 4, 4)), ("b", Box(3, 3, 4, 4)), ("c", Box(7, 3, 1, 1))])) == [("a", "b")]
+    assert list(
+        meetings([("a", Rectangle(0, 0, 4, 4)), ("b", Rectangle(3, 3, 4, 4)), ("c", Rectangle(7, 3, 1, 1))])
+    ) == [("a", "b")]
 
 
 def test_every_arrow_with_a_symbol_has_a_label_of_its_measured_size(anyone):
