@@ -18,7 +18,7 @@ MAX_STEPS = 10_000
 """Default number of steps after which an episode of an evaluation is cut."""
 
 
-class Episodes(NamedTuple):
+class EpisodeReturns(NamedTuple):
     """Unscaled returns in the order of the seeds, and the number of episodes that were cut and have partial returns."""
 
     returns: list[float]
@@ -53,7 +53,7 @@ def played_episodes(
     *,
     keywords: Keywords | None = None,
     max_steps: Count = MAX_STEPS,
-) -> Episodes:
+) -> EpisodeReturns:
     """Play one episode per seed, and return the unscaled returns in the order of the seeds.
 
     policy: observations (n, observation) float32 -> actions (n, action), in the units of `nature`. It is called once
@@ -79,7 +79,7 @@ def _play(
     seeds: Sequence[int],
     max_steps: int,
     who: str,
-) -> Episodes:
+) -> EpisodeReturns:
     returns = [0.0] * len(environments)
     observed = [one.reset(int(seed)) for one, seed in zip(environments, seeds, strict=True)]
     running, steps = list(range(len(environments))), 0
@@ -92,7 +92,7 @@ def _play(
             if not (terminated or truncated):
                 still.append(index)
         running, steps = still, steps + 1
-    return Episodes(returns, len(running))
+    return EpisodeReturns(returns, len(running))
 
 
 def _actions(
