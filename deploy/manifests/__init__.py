@@ -3,7 +3,7 @@
 May import `antiphon.coordinator`, and PyYAML, which checks the files.
 """
 
-from antiphon.deploy.manifests.machines import Group as Group, Size as Size, groups as groups
+from antiphon.deploy.manifests.machines import MachineGroup as MachineGroup, Size as Size, groups as groups
 from antiphon.deploy.manifests.order import Order as Order
 from antiphon.deploy.manifests.texts import KINDS as KINDS, edits as edits, manifest as manifest
 from antiphon.deploy.manifests.versions import Versions as Versions

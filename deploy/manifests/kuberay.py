@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from antiphon.deploy.manifests.commented import Noted, documents, edit, noted
-from antiphon.deploy.manifests.machines import Group, groups, refuse_addresses
+from antiphon.deploy.manifests.machines import MachineGroup, groups, refuse_addresses
 from antiphon.deploy.manifests.order import Order
 from antiphon.errors import PlacementError
 
@@ -95,12 +95,12 @@ def _cluster(order: Order, head_volumes: Sequence[Tree]) -> Tree:
 _OPTIONS = "--machine-cpus, --machine-gpus, --machine-memory"
 
 
-def _of(group: Group) -> str:
+def _of(group: MachineGroup) -> str:
     gpus = f"{group.gpus} GPUs, " if group.gpus else ""
     return f"{group.count} of {group.cpus} CPUs, {gpus}{group.memory} GiB"
 
 
-def _group(order: Order, group: Group) -> Tree:
+def _group(order: Order, group: MachineGroup) -> Tree:
     size = {"cpu": str(group.cpus), "memory": f"{group.memory}Gi"}
     start = {"num-cpus": str(group.cpus), "num-gpus": str(group.gpus)}
     if group.gpus and not order.placed.logical_gpus:
@@ -264,7 +264,7 @@ def _first_noted(value: Mapping[str, Any], note: str) -> Tree:
     return {first: Noted(value[first], note), **{key: value[key] for key in rest}}
 
 
-def _refuse_labels(group: Group) -> None:
+def _refuse_labels(group: MachineGroup) -> None:
     for key, value in group.labels:
         if not _LABEL.fullmatch(value) or not _LABEL.fullmatch(key.rpartition("/")[2]):
             raise PlacementError(
