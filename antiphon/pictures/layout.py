@@ -10,7 +10,7 @@ from math import ceil, hypot
 from typing import Any
 
 from antiphon.pictures.geometry import Curve, Point, Rectangle, union
-from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Side
+from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Side
 from antiphon.pictures.sizes import MAT, label_size, size_of
 from antiphon.plugins import missing
 
@@ -33,7 +33,7 @@ LINE_BREAK = r"\n"
 HEAD = 8.0
 """Distance from the end of an arrow's line to the tip of its head."""
 
-CLIPS = {Kind.MINUS: "circle", Kind.SUM: "circle", Kind.SEED: "invtriangle", Kind.PLAYER: "ellipse"}
+CLIPS = {MarkKind.MINUS: "circle", MarkKind.SUM: "circle", MarkKind.SEED: "invtriangle", MarkKind.PLAYER: "ellipse"}
 """Shapes on whose outlines Graphviz ends arrows; a box for all other kinds."""
 
 

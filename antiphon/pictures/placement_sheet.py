@@ -11,7 +11,7 @@ from antiphon.pictures.geometry import Curve, Point, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, group, num, rectangle
 from antiphon.pictures.layout import HEAD, Placed, place
 from antiphon.pictures.lettering import NAME, NOTE, TITLE
-from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
+from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.sizes import lines_of
 from antiphon.pictures.strokes import label, stroke
 
@@ -85,7 +85,8 @@ def svg_of(summary: PlacementSummary) -> str:
 def _side(summary: PlacementSummary) -> Side:
     machines = dict.fromkeys(seat.machine for seat in summary.seats if seat.machine)
     marks = tuple(
-        Mark(seat.workers[0], Kind.OPERATOR, _lines(seat), frame=seat.machine, tip=_tip(seat)) for seat in summary.seats
+        Mark(seat.workers[0], MarkKind.OPERATOR, _lines(seat), frame=seat.machine, tip=_tip(seat))
+        for seat in summary.seats
     )
     arrows = [_arrow(number, stream) for number, stream in enumerate(summary.streams)]
     arrows = tuple(

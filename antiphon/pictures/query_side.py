@@ -2,9 +2,9 @@
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box
-from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, QueryGraph, QueryPass
+from antiphon.grammars.query import CloneDeclaration, MarkKind, Node, PlayerDeclaration, QueryGraph, QueryPass
 from antiphon.oracles.noise import Noise
-from antiphon.pictures.picture import Arrow, Kind as Drawn, Line, Mark, Side
+from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind as Drawn, Side
 from antiphon.pictures.symbols import clipped, shape_of, value_symbol
 
 
@@ -60,13 +60,13 @@ def _node_mark(query: QueryGraph, node: Node, framed: dict[str, str]) -> Mark:
 
 
 def _spoken(node: Node, kind: Drawn) -> str:
-    return f"operator of {node.kind} {node.owner}" if node.kind in (Kind.PLAYER, Kind.CLONE) else str(kind)
+    return f"operator of {node.kind} {node.owner}" if node.kind in (MarkKind.PLAYER, MarkKind.CLONE) else str(kind)
 
 
 def _kind_of(query: QueryGraph, node: Node) -> Drawn:
-    if node.kind is Kind.LOSS:
+    if node.kind is MarkKind.LOSS:
         return Drawn.LOSS
-    if node.kind is not Kind.ORACLE:
+    if node.kind is not MarkKind.ORACLE:
         return Drawn.OPERATOR
     oracle = next(each for each in query.oracles if each.name == node.owner)
     if oracle.declaration.factory.target is Noise and not node.inputs:
@@ -76,7 +76,7 @@ def _kind_of(query: QueryGraph, node: Node) -> Drawn:
 
 def _operator(query: QueryGraph, node: Node) -> Factory | None:
     """The operator of a node, also of a player's or a clone's; None for an oracle's question."""
-    if node.kind not in (Kind.PLAYER, Kind.CLONE):
+    if node.kind not in (MarkKind.PLAYER, MarkKind.CLONE):
         return node.operator
     players = {clone.name: clone.player for clone in query.clones}
     return query.player_by_name[players.get(node.owner, node.owner)].factory
@@ -110,7 +110,7 @@ def _arrows(query: QueryGraph) -> tuple[Arrow, ...]:
     arrows: list[Arrow] = []
     for node in query.nodes:
         target = node_id(node.name)
-        if node.kind in (Kind.PLAYER, Kind.CLONE):
+        if node.kind in (MarkKind.PLAYER, MarkKind.CLONE):
             source = owner_id(node.owner)
             arrows.append(Arrow(f"{source} > {target}", source, target, Line.PARAMETERS))
         for place, port in enumerate(node.inputs):

@@ -6,7 +6,7 @@ from math import pi, sin
 from antiphon.pictures.geometry import Point, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
 from antiphon.pictures.lettering import NAME, SIGN
-from antiphon.pictures.picture import Change, Kind, Mark
+from antiphon.pictures.picture import Change, Mark, MarkKind
 from antiphon.pictures.sizes import DISC, MAT, lines_of, sign_of
 
 
@@ -19,7 +19,7 @@ def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     ]
 
 
-def outline(kind: Kind, box: Rectangle, well: Inkwell) -> list[str]:
+def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
     """The shape of a kind in a box, without text."""
     return _OUTLINES[kind](box, well)
 
@@ -28,17 +28,17 @@ def _lettering(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     x, y = box.center
     sign = sign_of(mark)
     if sign is not None:
-        y = y - 4.5 if mark.kind is Kind.SEED else y
+        y = y - 4.5 if mark.kind is MarkKind.SEED else y
         return [well.centered(sign.text, sign.style, (x, y))]
     lines = lines_of(mark)
     if not lines:
         return []
-    if mark.kind in (Kind.PRODUCT, Kind.MATRIX):
+    if mark.kind in (MarkKind.PRODUCT, MarkKind.MATRIX):
         x += DISC / 2
-    fill = "paper" if mark.kind is Kind.BLACK else "ink"
+    fill = "paper" if mark.kind is MarkKind.BLACK else "ink"
     found: list[str] = []
     total = sum(line.style.height for line in lines)
-    if mark.kind in (Kind.GRAY, Kind.NOISE):
+    if mark.kind in (MarkKind.GRAY, MarkKind.NOISE):
         widest = max(line.width for line in lines)
         found.append(rectangle(Rectangle.around((x, y), widest + 8, total), 3, attributes("paper")))
     top = y - total / 2
@@ -50,9 +50,9 @@ def _lettering(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
 
 
 def _soft(mark: Mark) -> str:
-    if mark.kind is Kind.BLACK:
+    if mark.kind is MarkKind.BLACK:
         return "paper"
-    return "ink" if mark.kind is Kind.TAP else "soft"
+    return "ink" if mark.kind is MarkKind.TAP else "soft"
 
 
 def _change(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
@@ -187,22 +187,22 @@ def _cut(box: Rectangle, well: Inkwell) -> list[str]:
     return [path(bars, attributes("none", "cut", 2.2))]
 
 
-_OUTLINES: Mapping[Kind, Callable[[Rectangle, Inkwell], list[str]]] = {
-    Kind.PLAYER: _player,
-    Kind.CLONE: _clone,
-    Kind.BLACK: _black,
-    Kind.GRAY: _gray,
-    Kind.NOISE: _noise,
-    Kind.OPERATOR: _operator,
-    Kind.LOSS: _loss,
-    Kind.SEED: _seed,
-    Kind.PRODUCT: _product,
-    Kind.TAP: _tap,
-    Kind.MINUS: _minus,
-    Kind.SUM: _sum,
-    Kind.SCALE: _scale,
-    Kind.MATRIX: _matrix,
-    Kind.MAP: _map,
-    Kind.BROADCAST: _broadcast,
-    Kind.CUT: _cut,
+_OUTLINES: Mapping[MarkKind, Callable[[Rectangle, Inkwell], list[str]]] = {
+    MarkKind.PLAYER: _player,
+    MarkKind.CLONE: _clone,
+    MarkKind.BLACK: _black,
+    MarkKind.GRAY: _gray,
+    MarkKind.NOISE: _noise,
+    MarkKind.OPERATOR: _operator,
+    MarkKind.LOSS: _loss,
+    MarkKind.SEED: _seed,
+    MarkKind.PRODUCT: _product,
+    MarkKind.TAP: _tap,
+    MarkKind.MINUS: _minus,
+    MarkKind.SUM: _sum,
+    MarkKind.SCALE: _scale,
+    MarkKind.MATRIX: _matrix,
+    MarkKind.MAP: _map,
+    MarkKind.BROADCAST: _broadcast,
+    MarkKind.CUT: _cut,
 }

@@ -6,7 +6,7 @@ from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Rectangle
 from antiphon.pictures.layout import Placed, place
 from antiphon.pictures.lettering import NOTE, TITLE
-from antiphon.pictures.picture import Change, Kind, Line, Picture
+from antiphon.pictures.picture import Change, Line, MarkKind, Picture
 
 MARGIN, GAP, HEAD, ROW = 28.0, 64.0, 92.0, 26.0
 WIDE = 1.8
@@ -19,7 +19,7 @@ SAMPLE = 34.0
 class Entry:
     """One entry of the legend: the sign, its text, and its box."""
 
-    what: Kind | Line | Change
+    what: MarkKind | Line | Change
     text: str
     box: Rectangle
 
@@ -66,9 +66,9 @@ def _sheet(picture: Picture, sideways: bool) -> Sheet:
 
 def _facing(left: Placed, right: Placed) -> float:
     """How far R is below Q when a loss and its product are level; 0 if that would make the page much higher."""
-    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is Kind.PRODUCT}
+    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is MarkKind.PRODUCT}
     for mark in left.side.marks:
-        if mark.kind is Kind.LOSS and mark.id in products:
+        if mark.kind is MarkKind.LOSS and mark.id in products:
             shift = left.marks[mark.id].center[1] - right.marks[products[mark.id]].center[1]
             together = max(left.paper.height, shift + right.paper.height) - min(0.0, shift)
             return shift if together < 1.15 * max(left.paper.height, right.paper.height) else 0.0

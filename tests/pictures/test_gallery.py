@@ -6,7 +6,7 @@ from pathlib import Path
 
 from antiphon.pictures.gallery import gallery, write
 from antiphon.pictures.legend import MEANINGS
-from antiphon.pictures.picture import Change, Kind, Line
+from antiphon.pictures.picture import Change, Line, MarkKind
 from antiphon.recipes import LIBRARY
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -39,4 +39,4 @@ def test_pictures_of_what_is_gone_are_removed(tmp_path):
 
 
 def test_the_key_explains_every_mark_and_line():
-    assert set(MEANINGS) == {*(set(Kind) - {Kind.CUT}), *Line, *(set(Change) - {Change.SAME})}
+    assert set(MEANINGS) == {*(set(MarkKind) - {MarkKind.CUT}), *Line, *(set(Change) - {Change.SAME})}

@@ -8,7 +8,7 @@ from antiphon.pictures.geometry import Rectangle, meetings
 from antiphon.pictures.layout import place
 from antiphon.pictures.lettering import Face, Style, width
 from antiphon.pictures.of_grammar import picture_of
-from antiphon.pictures.picture import Kind, Line
+from antiphon.pictures.picture import Line, MarkKind
 from antiphon.pictures.sheet import boxes, sheet_of
 from antiphon.pictures.sizes import label_size, size_of
 
@@ -69,7 +69,7 @@ def test_a_player_stands_beside_its_operator(anyone):
     side = picture_of(anyone).query
     placed = place(side)
     for mark in side.marks:
-        if mark.kind is Kind.PLAYER:
+        if mark.kind is MarkKind.PLAYER:
             player, operator = placed.marks[mark.id], placed.marks[mark.beside]
             assert abs(player.center[1] - operator.center[1]) < 1
             assert 20 < operator.x - player.right < 60
@@ -135,7 +135,7 @@ def test_a_mark_is_larger_than_its_lettering(anyone):
 def test_each_operator_of_a_chain_faces_its_product(makers):
     sheet = sheet_of(picture_of(makers["deep"]()))
     (left, _, high), (right, _, low) = sheet.sides
-    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is Kind.PRODUCT}
+    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is MarkKind.PRODUCT}
     assert len(products) == 33
     for asked, product in products.items():
         assert abs(high + left.marks[asked].center[1] - low - right.marks[product].center[1]) < 12
