@@ -12,20 +12,20 @@ from antiphon.deploy.manifests.slurm import slurm
 
 
 @dataclass(frozen=True)
-class Kind:
+class ManifestKind:
     """A kind of manifest. write: returns the text for an order. placed: whether it needs a placement."""
 
     write: Callable[[Order], str]
     placed: bool = True
 
 
-KINDS: Mapping[str, Kind] = {
-    "ray-up": Kind(ray_up),
-    "kuberay-cluster": Kind(kuberay_cluster),
-    "kuberay-job": Kind(kuberay_job),
-    "slurm": Kind(slurm),
-    "docker": Kind(docker, placed=False),
-    "constraints": Kind(constraints, placed=False),
+KINDS: Mapping[str, ManifestKind] = {
+    "ray-up": ManifestKind(ray_up),
+    "kuberay-cluster": ManifestKind(kuberay_cluster),
+    "kuberay-job": ManifestKind(kuberay_job),
+    "slurm": ManifestKind(slurm),
+    "docker": ManifestKind(docker, placed=False),
+    "constraints": ManifestKind(constraints, placed=False),
 }
 
 
