@@ -40,7 +40,7 @@ DISC = 20.0
 
 
 @dataclass(frozen=True)
-class Line:
+class TextLine:
     """One line of text and its style."""
 
     text: str
@@ -52,17 +52,17 @@ class Line:
         return lettering.width(self.text, self.style)
 
 
-def lines_of(mark: Mark) -> tuple[Line, ...]:
+def lines_of(mark: Mark) -> tuple[TextLine, ...]:
     """The text lines of a mark: its name, then details."""
     styles = [SYMBOL if mark.kind is MarkKind.TAP else NAME, *([DETAIL] * len(mark.lines))]
-    return tuple(Line(text, style) for text, style in zip(mark.lines, styles, strict=False))
+    return tuple(TextLine(text, style) for text, style in zip(mark.lines, styles, strict=False))
 
 
-def sign_of(mark: Mark) -> Line | None:
+def sign_of(mark: Mark) -> TextLine | None:
     """The sign inside a mark; None for marks without one, and for products, whose star is part of the shape."""
     if not mark.sign or mark.kind is MarkKind.PRODUCT:
         return None
-    return Line(mark.sign, SIGN if mark.kind in (MarkKind.MINUS, MarkKind.SUM) else SMALL_SIGN)
+    return TextLine(mark.sign, SIGN if mark.kind in (MarkKind.MINUS, MarkKind.SUM) else SMALL_SIGN)
 
 
 def size_of(mark: Mark) -> tuple[float, float]:
@@ -79,9 +79,9 @@ def size_of(mark: Mark) -> tuple[float, float]:
     return max(inner + 2 * aside, 54.0), max(height, FACING) if mark.kind is MarkKind.PRODUCT else height
 
 
-def label_of(arrow: Arrow) -> tuple[Line, ...]:
+def label_of(arrow: Arrow) -> tuple[TextLine, ...]:
     """The lines of an arrow's label: its symbol, then its shape; empty lines are left out."""
-    found = (Line(arrow.symbol, SYMBOL), Line(arrow.shape, SHAPE))
+    found = (TextLine(arrow.symbol, SYMBOL), TextLine(arrow.shape, SHAPE))
     return tuple(line for line in found if line.text)
 
 
