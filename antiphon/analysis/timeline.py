@@ -24,7 +24,7 @@ from antiphon.coordinator.plan.schedule import (
     describe_action,
     project,
 )
-from antiphon.coordinator.recording import Mark, Recording
+from antiphon.coordinator.recording import Recording, TimedAction
 from antiphon.transport.message import Edge, Phase
 
 
@@ -171,7 +171,7 @@ def _clocks(recording: Recording, trips: Sequence[Trip]) -> str:
     return f"as recorded; the workers read several clocks, laid side by side by wall time, which may be off: {seen}"
 
 
-def _marked(action: LocalAction, worker: str, mark: Mark) -> Span:
+def _marked(action: LocalAction, worker: str, mark: TimedAction) -> Span:
     span = _span(action, worker, mark.begin / 1e6, mark.end / 1e6)
     return Span(**{**vars(span), "round": mark.round})
 
