@@ -311,10 +311,10 @@ def cost_command(
 ) -> None:
     """Count the communication of grammars: predicted, and measured in a run. Exit 1 if the two differ."""
     with _told():
-        from antiphon.cli.cost import Order, cost_command
+        from antiphon.cli.cost import CostOptions, cost_command
 
         given = tuple(grammars), tuple(changes or ()), executor, rounds, placement, scan, out, messages, as_json
-        disagreements = cost_command(Order(*given), _console())
+        disagreements = cost_command(CostOptions(*given), _console())
         for line in disagreements:
             echo(f"disagreement: {line}", err=True)
         if disagreements:
