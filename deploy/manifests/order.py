@@ -17,7 +17,7 @@ _TOKENS = 2, 52
 
 
 @dataclass(frozen=True)
-class Order:
+class ManifestInput:
     """The input of a manifest.
 
     name: of the cluster or job. placement: that the cluster must satisfy. experiment: TOML, written into a job.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from antiphon.deploy.manifests.commented import documents, edit, noted
 from antiphon.deploy.manifests.machines import MachineGroup, groups
-from antiphon.deploy.manifests.order import Order
+from antiphon.deploy.manifests.order import ManifestInput
 
 _ENVIRONMENT = "~/antiphon/env"
 _HEAD = """\
@@ -22,7 +22,7 @@ Every start is told RAY_AUTH_MODE=token. Neither Ray's messages nor the players'
 own, whose ports nobody else reaches."""
 
 
-def ray_up(order: Order) -> str:
+def ray_up(order: ManifestInput) -> str:
     """Return the cluster file: a head, and the machines that the placement needs."""
     found = groups(order.placed, order.size)
     addresses = [_address(index) for index in range(sum(group.count for group in found))]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from antiphon.deploy.manifests.commented import EDIT
 from antiphon.deploy.manifests.docker import constraints, docker
 from antiphon.deploy.manifests.kuberay import kuberay_cluster, kuberay_job
-from antiphon.deploy.manifests.order import Order
+from antiphon.deploy.manifests.order import ManifestInput
 from antiphon.deploy.manifests.ray_up import ray_up
 from antiphon.deploy.manifests.slurm import slurm
 
@@ -15,7 +15,7 @@ from antiphon.deploy.manifests.slurm import slurm
 class ManifestKind:
     """A kind of manifest. write: returns the text for an order. placed: whether it needs a placement."""
 
-    write: Callable[[Order], str]
+    write: Callable[[ManifestInput], str]
     placed: bool = True
 
 
@@ -29,7 +29,7 @@ KINDS: Mapping[str, ManifestKind] = {
 }
 
 
-def manifest(kind: str, order: Order) -> str:
+def manifest(kind: str, order: ManifestInput) -> str:
     """Return the manifest of a kind in KINDS. Raises PlacementError if such machines cannot satisfy the placement."""
     return KINDS[kind].write(order)
 
