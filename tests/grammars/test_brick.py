@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from antiphon.errors import GrammarError, ShapeError
-from antiphon.grammars.brick import ENTRANCE, Brick, Part, brick, cut_out
+from antiphon.grammars.brick import ENTRANCE, Brick, BrickNode, brick, cut_out
 from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
@@ -104,9 +104,9 @@ def test_a_part_of_a_graph_can_be_cut_out(begun):
     found = cut_out(q.graph(), [x.port], [Port("Hand")])
     assert found == Brick(
         (
-            Part("Eye", Kind.PLAYER, "Eye", Factory.of(Dense, 3, 5), (Port(ENTRANCE),)),
-            Part("bend", Kind.OPERATOR, "bend", SQUASH, (Port("Eye"),)),
-            Part("Hand", Kind.PLAYER, "Hand", Factory.of(Dense, 5, 2), (Port("bend"),)),
+            BrickNode("Eye", Kind.PLAYER, "Eye", Factory.of(Dense, 3, 5), (Port(ENTRANCE),)),
+            BrickNode("bend", Kind.OPERATOR, "bend", SQUASH, (Port("Eye"),)),
+            BrickNode("Hand", Kind.PLAYER, "Hand", Factory.of(Dense, 5, 2), (Port("bend"),)),
         ),
         (Port("Hand"),),
     )
@@ -125,7 +125,7 @@ def test_an_oracle_is_not_cut_out(begun, refusal):
 
 
 def test_parts_out_of_order_are_refused(refusal):
-    part = Part("One", Kind.PLAYER, "One", DENSE, (Port("Two"),))
+    part = BrickNode("One", Kind.PLAYER, "One", DENSE, (Port("Two"),))
     assert refusal(GrammarError, lambda: Brick((part,), (Port("One"),))) == (
         "part 'One' of a brick takes Two, which no part before plays; expected an output of one of []. "
         "Order the parts by dependence, or name an input of the brick."
@@ -148,7 +148,7 @@ def test_another_number_of_inputs_is_refused(begun, refusal):
 
 def test_an_output_that_is_not_there_is_refused(begun, refusal):
     q, x, _ = begun
-    part = Part("Fork", Kind.PLAYER, "Fork", Factory.of(Fork, 3, 2), (Port(ENTRANCE),))
+    part = BrickNode("Fork", Kind.PLAYER, "Fork", Factory.of(Fork, 3, 2), (Port(ENTRANCE),))
     net = q.player("Net", Brick((part,), (Port("Fork", 2),)))
     assert refusal(ShapeError, lambda: net(x)) == (
         "brick 'Net' needs Fork.2, but 'Fork' has only 2 outputs; expected one of these. "
@@ -158,7 +158,10 @@ def test_an_output_that_is_not_there_is_refused(begun, refusal):
 
 def test_an_operator_is_no_brick(begun, refusal):
     q, _, _ = begun
-    parts = (Part("A", Kind.PLAYER, "A", DENSE, (Port(ENTRANCE),)), Part("B", Kind.OPERATOR, "B", TWO, (Port("A"),)))
+    parts = (
+        BrickNode("A", Kind.PLAYER, "A", DENSE, (Port(ENTRANCE),)),
+        BrickNode("B", Kind.OPERATOR, "B", TWO, (Port("A"),)),
+    )
     assert refusal(GrammarError, lambda: q.player("Net", Brick(parts, (Port("B"),)))) == (
         "part 'B' is an operator, and was given brick(One, Two, Squash); expected a parameterless operation. "
         "Declare the part as a player: a brick stands in a player's place."

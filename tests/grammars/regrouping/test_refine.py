@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from antiphon.errors import GrammarError, ShapeError
-from antiphon.grammars.brick import ENTRANCE, Brick, Part
+from antiphon.grammars.brick import ENTRANCE, Brick, BrickNode
 from antiphon.grammars.chain_rule import chain_rule, negate_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
@@ -149,10 +149,10 @@ def test_any_other_map_hears_the_whole_vector():
 def by_hand(whole: Factory) -> Brick:
     """A fork as its two layers, which its own forward hides."""
     parts = (
-        Part("left", Kind.PLAYER, "left", Factory.of(Child, whole, "left"), (Port(ENTRANCE),)),
-        Part("sine", Kind.OPERATOR, "sine", Factory.of(torch.sin), (Port("left"),)),
-        Part("right", Kind.PLAYER, "right", Factory.of(Child, whole, "right"), (Port(ENTRANCE),)),
-        Part("bend", Kind.OPERATOR, "bend", Factory.of(torch.tanh), (Port("right"),)),
+        BrickNode("left", Kind.PLAYER, "left", Factory.of(Child, whole, "left"), (Port(ENTRANCE),)),
+        BrickNode("sine", Kind.OPERATOR, "sine", Factory.of(torch.sin), (Port("left"),)),
+        BrickNode("right", Kind.PLAYER, "right", Factory.of(Child, whole, "right"), (Port(ENTRANCE),)),
+        BrickNode("bend", Kind.OPERATOR, "bend", Factory.of(torch.tanh), (Port("right"),)),
     )
     return Brick(parts, (Port("sine"), Port("bend")))
 
