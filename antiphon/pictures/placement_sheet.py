@@ -26,7 +26,7 @@ LINES = {Carries.VALUES: Line.ZEROTH, Carries.DERIVATIVES: Line.FIRST, Carries.P
 
 
 @dataclass(frozen=True)
-class Sheet:
+class PlacementSheet:
     """The finished layout of a page. (x, y): the position of the drawing. key: the entries of the legend."""
 
     summary: PlacementSummary
@@ -38,7 +38,7 @@ class Sheet:
     height: float
 
 
-def sheet_of(summary: PlacementSummary) -> Sheet:
+def sheet_of(summary: PlacementSummary) -> PlacementSheet:
     """Lay out a page: a title, the drawing, and a legend."""
     placed = place(_side(summary), sideways=True)
     notes = [lettering.width(note, NOTE) for note in summary.notes]
@@ -47,10 +47,10 @@ def sheet_of(summary: PlacementSummary) -> Sheet:
     key = _key(summary, wide, y + placed.paper.height + 26)
     bottom = max((box.bottom for _, box in key), default=y + placed.paper.height)
     shift = (wide - placed.paper.width) / 2
-    return Sheet(summary, placed, x + shift, y, key, wide + 2 * MARGIN, bottom + MARGIN)
+    return PlacementSheet(summary, placed, x + shift, y, key, wide + 2 * MARGIN, bottom + MARGIN)
 
 
-def boxes(sheet: Sheet) -> list[tuple[str, Rectangle]]:
+def boxes(sheet: PlacementSheet) -> list[tuple[str, Rectangle]]:
     """The boxes of all workers with their replicas, of labels and of legend entries. A test checks for overlaps."""
     seats = {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [(name, _deck(seats[name], box)[-1]) for name, box in sheet.placed.marks.items()]
@@ -146,7 +146,7 @@ def _tip(seat: Seat) -> str:
     return f"{', '.join(seat.workers)}: {', '.join(_lines(seat)[1:])}; asks for {asks}"
 
 
-def _drawing(sheet: Sheet, well: Inkwell) -> str:
+def _drawing(sheet: PlacementSheet, well: Inkwell) -> str:
     placed, seats = sheet.placed, {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [rectangle(box, 8, attributes("none", "faint", 1.4)) for box in placed.frames.values()]
     for name, box in placed.frames.items():
