@@ -351,14 +351,14 @@ def doctor_command(
     """Check whether this machine has what a run needs. Print one line per check; exit 1 if one failed."""
     with _told():
         from antiphon.doctor.machine import examination
-        from antiphon.doctor.report import Verdict, summary
+        from antiphon.doctor.report import Health, summary
 
         findings = []
         for finding in examination(gpu, address):
             findings.append(finding)
             echo(finding.line)
         echo(f"{summary(findings)}; to report a problem, paste all lines into an issue")
-        if any(each.verdict is Verdict.FAILED for each in findings):
+        if any(each.verdict is Health.FAILED for each in findings):
             raise typer.Exit(1)
 
 
