@@ -99,9 +99,9 @@ def show_command(
                 other = "a picture of the graphs: leave out --schedule" if schedule else "a schedule: add --schedule"
                 raise ExperimentError(f"show was given --{name} {value}; expected {other}, or leave out --{name}.")
         if schedule:
-            from antiphon.cli.show_schedule import View, schedule_command
+            from antiphon.cli.show_schedule import ScheduleOptions, schedule_command
 
-            view = View(rounds, executor, placement, order, out)
+            view = ScheduleOptions(rounds, executor, placement, order, out)
             echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
         elif placement is not None:
             from antiphon.cli.show_placement import placement_command
