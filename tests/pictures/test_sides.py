@@ -1,7 +1,7 @@
 """A grammar as marks and arrows: every node is there once, in the shape of what it is, each edge as what it carries."""
 
 from antiphon.grammars.oracle import Box
-from antiphon.grammars.query import MarkKind as Node
+from antiphon.grammars.query import Kind
 from antiphon.grammars.testing import sample_grammar
 from antiphon.pictures.of_grammar import picture_of
 from antiphon.pictures.picture import Line, MarkKind
@@ -118,6 +118,6 @@ def test_every_node_and_every_edge_of_random_grammars_is_drawn_once():
         told = [arrow for arrow in picture.response.arrows if "R broadcast" not in arrow.target]
         assert len(told) == sum(len(node.inputs) for node in response.nodes)
         for node in query.nodes:
-            if node.kind is Node.ORACLE:
+            if node.kind is Kind.ORACLE:
                 drawn = picture.query.by_id[f"Q {node.name}"].kind
                 assert drawn is (MarkKind.BLACK if query.box_of(node) is Box.BLACK else MarkKind.GRAY)
