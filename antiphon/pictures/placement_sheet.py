@@ -8,8 +8,8 @@ from xml.sax.saxutils import escape
 from antiphon.analysis.placement_summary import Carries, PlacementSummary, Seat, Stream, bytes_text
 from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Curve, Point, Rectangle
+from antiphon.pictures.graphviz import HEAD, Placed, place
 from antiphon.pictures.ink import Inkwell, attributes, group, num, rectangle
-from antiphon.pictures.layout import HEAD, Placed, place
 from antiphon.pictures.lettering import NAME, NOTE, TITLE
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.sizes import lines_of

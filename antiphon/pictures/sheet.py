@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Rectangle
-from antiphon.pictures.layout import Placed, place
+from antiphon.pictures.graphviz import Placed, place
 from antiphon.pictures.lettering import NOTE, TITLE
 from antiphon.pictures.picture import Change, Line, MarkKind, Picture
 

