@@ -5,7 +5,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.envs.memory import refuse_beyond_memory
+from antiphon.envs.available_memory import refuse_beyond_memory
 from antiphon.errors import OracleError
 from antiphon.grammars.oracle import State
 

@@ -8,8 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from antiphon.envs.available_memory import refuse_beyond_memory
 from antiphon.envs.markov_process import MarkovProcess
-from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.grammars.oracle import Memoryless, State
 from antiphon.grammars.seeds import at_round, stream
 
