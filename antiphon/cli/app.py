@@ -350,8 +350,8 @@ def doctor_command(
 ) -> None:
     """Check whether this machine has what a run needs. Print one line per check; exit 1 if one failed."""
     with _told():
+        from antiphon.doctor.findings import Health, summary
         from antiphon.doctor.machine import examination
-        from antiphon.doctor.report import Health, summary
 
         findings = []
         for finding in examination(gpu, address):

@@ -20,7 +20,7 @@ from antiphon.deploy.embedded import ray_session
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor import gpu as gpus
 from antiphon.doctor.channels import Place, hold_laws, pairs
-from antiphon.doctor.report import Ailing, Check, Finding, Health, NotRun, examine
+from antiphon.doctor.findings import Ailing, Check, Finding, Health, NotRun, examine
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense

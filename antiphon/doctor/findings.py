@@ -59,7 +59,7 @@ def examine(name: str, look: Callable[[], str]) -> Finding:
 def summary(findings: list[Finding]) -> str:
     """The number of checks with each verdict.
 
-    >>> summary([Finding("versions", Verdict.OK, "all")])
+    >>> summary([Finding("versions", Health.OK, "all")])
     '1 ok, 0 failed, 0 skipped'
     """
     counts = {verdict: sum(each.verdict is verdict for each in findings) for verdict in Health}
