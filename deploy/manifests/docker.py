@@ -1,8 +1,8 @@
 """The Dockerfile of an image for every node: Python, pinned versions, antiphon's wheel, and a user without rights."""
 
 from antiphon.deploy.manifests.order import ManifestInput
+from antiphon.deploy.manifests.pins import pins
 from antiphon.deploy.manifests.template import filled
-from antiphon.deploy.manifests.versions import pins
 
 
 def docker(order: ManifestInput) -> str:
