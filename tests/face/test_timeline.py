@@ -18,7 +18,7 @@ from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.recording import Recording, TimedAction
 from antiphon.experiments.load import read_experiment
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.random_grammars import sample_grammar
 from antiphon.pictures.timeline_svg import picture
 from rigs.games import convolutional, gpipe, one_forward_one_backward, pipeline, with_dropout
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.testing import samples
+from antiphon.grammars.random_grammars import samples
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Kind, Port, Use
-from antiphon.grammars.testing import Dense, Fork, mean_gap, samples
+from antiphon.grammars.random_grammars import Fork, TanhLayer, mean_gap, samples
 
-DENSE, SQUASH = Factory.of(Dense, 3, 3), Factory.of(nn.Tanh)
+DENSE, SQUASH = Factory.of(TanhLayer, 3, 3), Factory.of(nn.Tanh)
 TWO = brick({"One": DENSE, "Two": DENSE, "Squash": SQUASH})
 
 
@@ -81,7 +81,7 @@ def told(edit, made):
     q = QueryDraft()
     x = q.oracle("Nature", samples(4, (3,)))()
     a = q.player("A", made)
-    b = q.player("B", Dense, 3, 3)
+    b = q.player("B", TanhLayer, 3, 3)
     objective = minimise(q.loss("Loss", mean_gap)(b(a(a(x))), x), q.loss("Side", mean_gap)(a(x), x))
     return chain_rule(q, objective, edit=edit)
 
@@ -98,15 +98,15 @@ def test_an_edit_into_it_edits_what_comes_from_outside_and_nothing_else(edit):
 
 def test_a_part_of_a_graph_can_be_cut_out(begun):
     q, x, y = begun
-    seen = q.player("Eye", Dense, 3, 5)(x)
+    seen = q.player("Eye", TanhLayer, 3, 5)(x)
     bent = q.operator("bend", nn.Tanh)(seen)
-    q.player("Hand", Dense, 5, 2)(bent)
+    q.player("Hand", TanhLayer, 5, 2)(bent)
     found = cut_out(q.graph(), [x.port], [Port("Hand")])
     assert found == Brick(
         (
-            BrickNode("Eye", Kind.PLAYER, "Eye", Factory.of(Dense, 3, 5), (Port(ENTRANCE),)),
+            BrickNode("Eye", Kind.PLAYER, "Eye", Factory.of(TanhLayer, 3, 5), (Port(ENTRANCE),)),
             BrickNode("bend", Kind.OPERATOR, "bend", SQUASH, (Port("Eye"),)),
-            BrickNode("Hand", Kind.PLAYER, "Hand", Factory.of(Dense, 5, 2), (Port("bend"),)),
+            BrickNode("Hand", Kind.PLAYER, "Hand", Factory.of(TanhLayer, 5, 2), (Port("bend"),)),
         ),
         (Port("Hand"),),
     )
@@ -117,7 +117,7 @@ def test_a_part_of_a_graph_can_be_cut_out(begun):
 
 def test_an_oracle_is_not_cut_out(begun, refusal):
     q, x, _ = begun
-    q.player("Eye", Dense, 3, 5)(x)
+    q.player("Eye", TanhLayer, 3, 5)(x)
     assert refusal(GrammarError, lambda: cut_out(q.graph(), [], [Port("Eye")])) == (
         "oracle 'Nature' lies between [] and what is to be cut out; expected players and operators only. "
         "Name its outputs among the inputs of the brick."

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from antiphon.grammars.testing import draw_grammar
+from antiphon.grammars.random_grammars import draw_grammar
 from antiphon.pictures.geometry import Rectangle, meetings
 from antiphon.pictures.graphviz import place
 from antiphon.pictures.lettering import Face, Style, width

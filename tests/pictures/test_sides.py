@@ -2,7 +2,7 @@
 
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.random_grammars import sample_grammar
 from antiphon.pictures.of_grammar import picture_of
 from antiphon.pictures.picture import Line, MarkKind
 
