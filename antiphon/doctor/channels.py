@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.testing.channels import (
+from antiphon.testing.channel import (
     MakePair,
     Pair,
     law_a_sent_value_is_the_senders_again,

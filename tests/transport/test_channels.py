@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from antiphon.testing.channels import LAWS, MakePair, Pair
+from antiphon.testing.channel import LAWS, MakePair, Pair
 from antiphon.transport import (
     Edge,
     Exchange,

@@ -3,7 +3,7 @@
 import pytest
 
 from antiphon.errors import ProtocolError, ShapeError
-from antiphon.testing.channels import SESSION, edge, refusal
+from antiphon.testing.channel import SESSION, edge, refusal
 from antiphon.transport import Exchange, Header, LocalChannel, Session, expect
 from antiphon.transport.message import Tag, phase_name
 

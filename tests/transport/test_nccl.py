@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from antiphon.errors import DeadlineError, TransportError
-from antiphon.testing.channels import SESSION, edge, refusal, same_bits, sample
+from antiphon.testing.channel import SESSION, edge, refusal, same_bits, sample
 from antiphon.transport import Edge, ProcessGroupChannel, Session
 from antiphon.transport.nccl import MakeGroup
 from antiphon.transport.rendezvous import Address

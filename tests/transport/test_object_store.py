@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from antiphon.errors import CodecError, ProtocolError, ShapeError, WorkerDied
-from antiphon.testing.channels import SESSION, edge, sample
+from antiphon.testing.channel import SESSION, edge, sample
 from antiphon.transport import Header, Mailbox, ObjectStoreChannel, encode
 from antiphon.transport.bounded_queue import BoundedQueue
 

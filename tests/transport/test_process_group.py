@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, ShapeError, TransportError
-from antiphon.testing.channels import SESSION, Pair as Both, edge, opened, refusal, sample
+from antiphon.testing.channel import SESSION, Pair as Both, edge, opened, refusal, sample
 from antiphon.transport import Edge, Phase, ProcessGroupChannel, Session, serve_store
 from antiphon.transport.gloo import GlooIncoming
 from antiphon.transport.rendezvous import Address
@@ -27,7 +27,7 @@ CHILD = """
 import sys
 from antiphon.transport import ProcessGroupChannel
 from antiphon.transport.route import Site
-from antiphon.testing.channels import SESSION, edge, sample
+from antiphon.testing.channel import SESSION, edge, sample
 sites = {name: Site("127.0.0.1", memory=sys.argv[3]) for name in ("Alice", "Bob")}
 channel = ProcessGroupChannel(SESSION, "Alice", {"Alice": 0, "Bob": 1}, ("127.0.0.1", int(sys.argv[1])), [edge()],
                               "127.0.0.1", run=sys.argv[2], sites=sites)

@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 import torch
 from hypothesis import given, strategies as st
 
-from antiphon.testing.channels import SESSION
+from antiphon.testing.channel import SESSION
 from antiphon.transport import Edge, Phase, ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Route, Site, carrier, route, route_of_group

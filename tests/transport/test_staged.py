@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from antiphon.testing.channels import SESSION, edge, same_bits, sample
+from antiphon.testing.channel import SESSION, edge, same_bits, sample
 from antiphon.transport import Exchange, LocalChannel
 from antiphon.transport.device import Glance, fence, host_memory
 from antiphon.transport.memory import ALIGNMENT

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import DeadlineError, ProtocolError, ShapeError, TransportError
-from antiphon.testing.channels import SESSION, refusal, same_bits
+from antiphon.testing.channel import SESSION, refusal, same_bits
 from antiphon.transport import Exchange, LocalChannel, Mailbox, ObjectStoreChannel, ProcessGroupChannel, Session
 from antiphon.transport.channel import Channel
 from antiphon.transport.message import Phase, Reduction

@@ -171,8 +171,8 @@ def test_any_module_can_be_taken_apart_by_hand():
 
 def test_a_module_with_a_forward_of_its_own_is_refused(refusal):
     assert refusal(GrammarError, lambda: refine(forked(), "Net")) == (
-        "antiphon.grammars.random_grammars:Fork(3, 3) is no chain of modules: Fork has a forward, hooks or parameters of its "
-        "own, or its links share some; expected nn.Sequential, or a class of one that adds nothing. "
+        "antiphon.grammars.random_grammars:Fork(3, 3) is no chain of modules: Fork has a forward, hooks or parameters "
+        "of its own, or its links share some; expected nn.Sequential, or a class of one that adds nothing. "
         "Write down what it computes as a Brick of "
         "`Factory.of(Child, whole, path)` and of operators, and pass `into=lambda whole: brick`."
     )
@@ -257,8 +257,8 @@ def test_parts_that_share_or_leave_out_are_refused(path, what, refusal):
         return replace(brick, parts=(*brick.parts[:2], other, rest))
 
     assert refusal(GrammarError, lambda: refine(forked(), "Net", into=wrongly)) == (
-        f"player 'Net' of antiphon.grammars.random_grammars:Fork(3, 3) has 24 parameters, of which {what}; expected each of "
-        "them in one of ['Net.left', 'Net.right']. "
+        f"player 'Net' of antiphon.grammars.random_grammars:Fork(3, 3) has 24 parameters, of which {what}; expected "
+        "each of them in one of ['Net.left', 'Net.right']. "
         "Let the parts share nothing and leave nothing out, or leave the player whole."
     )
 
@@ -273,8 +273,8 @@ def test_a_part_that_takes_nothing_of_the_whole_is_refused(refusal):
         return replace(brick, parts=(replace(brick.parts[0], factory=Factory.of(TanhLayer, 3, 3)), *brick.parts[1:]))
 
     assert refusal(GrammarError, lambda: refine(forked(), "Net", into=foreign)) == (
-        "part 'Net.left' is made by antiphon.grammars.random_grammars:TanhLayer(3, 3), which takes nothing of player 'Net'; "
-        "expected a factory whose first argument is antiphon.grammars.random_grammars:Fork(3, 3). "
+        "part 'Net.left' is made by antiphon.grammars.random_grammars:TanhLayer(3, 3), which takes nothing of player "
+        "'Net'; expected a factory whose first argument is antiphon.grammars.random_grammars:Fork(3, 3). "
         "Take the part from the whole, as `Child` and `Unit` do."
     )
 
