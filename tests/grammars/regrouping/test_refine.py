@@ -224,7 +224,7 @@ def test_a_network_is_no_layer_of_units(refusal):
     text = refusal(GrammarError, lambda: refine(game(), "Net", into=units))
     assert text.endswith(
         "Network() is no layer of units: expected nn.Linear, alone or before elementwise functions in a chain, "
-        "without hooks or parametrizations; found Dense, Linear, Tanh. "
+        "without hooks or parametrizations; found TanhLayer, Linear, Tanh. "
         "Refine it into its children first, or leave it whole."
     )
 
