@@ -1,9 +1,8 @@
-"""The hand-written agent, and one thread for all."""
+"""The hand-written agent, and the names of classes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-import torch
 
 from rigs.agents import Momentum
 
@@ -17,11 +16,3 @@ def momentum() -> type[Momentum]:
 def named() -> Callable[[type], str]:
     """A class as `module:Class`, as experiments name agents."""
     return lambda kind: f"{kind.__module__}:{kind.__qualname__}"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
