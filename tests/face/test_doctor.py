@@ -9,9 +9,9 @@ import torch
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.deploy.embedded import ray_session
 from antiphon.doctor import gpu
+from antiphon.doctor.findings import Ailing, Finding, Health, NotRun, examine, summary
 from antiphon.doctor.gpu import Device, checks, on_devices, rounds
 from antiphon.doctor.machine import machine_checks, temporary_folder
-from antiphon.doctor.findings import Ailing, Finding, NotRun, Health, examine, summary
 from antiphon.errors import PlacementError
 from antiphon.experiments.load import read_experiment
 from rigs.nccl import StandIn

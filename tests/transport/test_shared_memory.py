@@ -12,8 +12,7 @@ from dataclasses import replace
 import pytest
 
 from antiphon.errors import DeadlineError, TransportError
-from antiphon.testing.channel import SESSION, edge, opened, same_bits, sample
-from antiphon.testing.channel import Pair as Both
+from antiphon.testing.channel import SESSION, Pair as Both, edge, opened, same_bits, sample
 from antiphon.transport import Edge, ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Route, Site, carrier, route_of_group
