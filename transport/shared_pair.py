@@ -70,7 +70,7 @@ class Closing:
     def __init__(self) -> None:
         self.begun, self.waiting, self.descriptor = False, threading.Lock(), os.eventfd(0)
 
-    def close(self, pairs: "Sequence[Pair]") -> None:
+    def close(self, pairs: "Sequence[SharedPair]") -> None:
         """Wake the thread that waits on one of these pairs, if any, and close them. May be called twice."""
         if self.begun:
             return

@@ -48,7 +48,7 @@ class Rectangle:
     def meets(self, other: "Rectangle") -> bool:
         """Whether the two boxes overlap. Boxes that only share an edge do not.
 
-        >>> Box(0, 0, 2, 2).meets(Box(1, 1, 2, 2)), Box(0, 0, 2, 2).meets(Box(2, 0, 2, 2))
+        >>> Rectangle(0, 0, 2, 2).meets(Rectangle(1, 1, 2, 2)), Rectangle(0, 0, 2, 2).meets(Rectangle(2, 0, 2, 2))
         (True, False)
         """
         return self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
