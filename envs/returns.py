@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import NamedTuple
 
 import numpy as np
@@ -62,15 +63,10 @@ def played_episodes(
     environments without a time limit can be evaluated.
     Raises OracleError if an environment cannot be made or raises, or for actions of another shape or not finite.
     """
-    environments: list[FlatEnvironment] = []
-    with forked(seeds[0] if seeds else 0):  # for environments and policies that draw from a global stream
-        try:
-            for _ in seeds:
-                environments.append(make(id, keywords or {}))
-            return _play(environments, policy, seeds, max_steps, title(id))
-        finally:
-            for environment in environments:
-                environment.close()
+    # Forked for environments and policies that draw from a global stream.
+    with forked(seeds[0] if seeds else 0), ExitStack() as stack:
+        environments = [stack.enter_context(closing(make(id, keywords or {}))) for _ in seeds]
+        return _play(environments, policy, seeds, max_steps, title(id))
 
 
 def _play(
