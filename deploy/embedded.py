@@ -21,6 +21,8 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "OMP_NUM_THREADS": "1",
 }
+_PATIENCE = {"raylet_client_connect_timeout_milliseconds": 20, "raylet_client_num_connect_attempts": 500}
+"""How often processes of Ray look for their node's object store: at first it is never there, and Ray waits a second."""
 
 
 @contextlib.contextmanager
@@ -42,6 +44,8 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
         with _environment():
             _start(place, num_cpus, num_gpus, folder)
         _silence()
+        if folder:
+            _end_idle_processes()
         yield
     finally:
         ray.shutdown()
@@ -53,7 +57,8 @@ def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, fold
     options: dict[str, Any] = {"address": address or "local"}  # Any: Ray's options differ in type
     if folder:
         own = {} if num_gpus is None else {"num_gpus": num_gpus}
-        options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, "_temp_dir": folder, **own}
+        options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, **own}
+        options |= {"_temp_dir": folder, "_system_config": _PATIENCE}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
     except Exception as error:  # Ray raises many types here
@@ -68,6 +73,14 @@ def _silence() -> None:
     # Ray prints messages of its daemons (a killed worker, many processes) to the terminal. Errors of the run name their
     # cause themselves, and the messages stay in Ray's logs. Ray has no public switch for this.
     worker.print_to_stdstream = lambda *_, **__: None
+
+
+def _end_idle_processes() -> None:
+    # The monitor adds and removes machines, and the log monitor sends logs to the driver: a run on one machine uses
+    # neither. The monitor answers no SIGTERM after the others have ended, so that `ray.shutdown` waits a second for it.
+    node: Any = worker._global_node  # Any: Ray's node; it exists, because Ray was started here
+    node.kill_monitor(check_alive=False)
+    node.kill_log_monitor(check_alive=False)
 
 
 @contextlib.contextmanager
