@@ -13,6 +13,7 @@ import ray
 from ray._private import worker
 
 from antiphon.deploy.address import joinable
+from antiphon.deploy.fork_server import ForkServer
 from antiphon.errors import TransportError
 
 _QUIET = {
@@ -21,13 +22,20 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "OMP_NUM_THREADS": "1",
 }
-_PATIENCE = {"raylet_client_connect_timeout_milliseconds": 20, "raylet_client_num_connect_attempts": 500}
-"""How often processes of Ray look for their node's object store: at first it is never there, and Ray waits a second."""
+_SETTINGS = {
+    # How often a process looks for its node's object store: at first it is not there, and Ray would wait a second.
+    "raylet_client_connect_timeout_milliseconds": 20,
+    "raylet_client_num_connect_attempts": 500,
+    # Workers are forked, and those that Ray starts in advance are not.
+    "prestart_worker_first_driver": False,
+}
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
+def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[str]:
     """Context in which Ray runs. At its end, a Ray that it started is stopped, and the temporary folder is removed.
+
+    Returns the executable that forks workers (see `ForkServer`), if Ray was started here, else an empty string.
 
     If this process is connected to a Ray already, that Ray is used and stays as it is.
     address: of a cluster to join; this machine must be one of its nodes. "auto" finds it. None or "local" starts a Ray
@@ -36,21 +44,28 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
     Raises TransportError if Ray cannot be started, ClusterError or VersionError if it cannot be joined.
     """
     if ray.is_initialized():
-        yield
+        yield ""
         return
-    place = joinable(address) if address not in (None, "local") else None
-    folder = None if place else tempfile.mkdtemp(prefix="antiphon-")
-    try:
+    with contextlib.ExitStack() as scope:
+        place = joinable(address) if address not in (None, "local") else None
+        folder = None if place else scope.enter_context(_own_folder())
         with _environment():
+            server = scope.enter_context(contextlib.closing(ForkServer(folder))) if folder else None
+            scope.callback(ray.shutdown)
             _start(place, num_cpus, num_gpus, folder)
         _silence()
         if folder:
             _end_idle_processes()
-        yield
+        yield server.executable if server else ""
+
+
+@contextlib.contextmanager
+def _own_folder() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="antiphon-")
+    try:
+        yield folder
     finally:
-        ray.shutdown()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, folder: str | None) -> None:
@@ -58,7 +73,7 @@ def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, fold
     if folder:
         own = {} if num_gpus is None else {"num_gpus": num_gpus}
         options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, **own}
-        options |= {"_temp_dir": folder, "_system_config": _PATIENCE}
+        options |= {"_temp_dir": folder, "_system_config": _SETTINGS}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
     except Exception as error:  # Ray raises many types here
