@@ -12,7 +12,7 @@ import sys
 def main(address: str, *command: str) -> None:
     """Run the command in a process that the server at `address` forks. Without a server, become that process.
 
-    The forked process gets the arguments, environment, folder, standard input, output and error of this one. It holds
+    The forked process gets the arguments, environment, folder, process group and standard streams of this one. It holds
     the connection until it ends.
     """
     with socket.socket(socket.AF_UNIX) as connection:
@@ -21,7 +21,7 @@ def main(address: str, *command: str) -> None:
         except OSError:
             os.execv(sys.executable, [sys.executable, *command])
         socket.send_fds(connection, [b"."], [0, 1, 2])
-        connection.sendall(json.dumps([command, dict(os.environ), os.getcwd()]).encode())
+        connection.sendall(json.dumps([command, dict(os.environ), os.getcwd(), os.getpgrp()]).encode())
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
 

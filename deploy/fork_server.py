@@ -64,19 +64,19 @@ def serve(listener: socket.socket) -> None:
         connection, _ = listener.accept()
         with connection:
             files = socket.recv_fds(connection, 1, 3)[1]
-            command, environment, folder = json.load(connection.makefile("rb"))
+            order = json.load(connection.makefile("rb"))
             if os.fork() == 0:
                 listener.close()
-                _become(command, environment, folder, files)
+                _become(files, *order)
             for file in files:
                 os.close(file)
 
 
-def _become(command: list[str], environment: dict[str, str], folder: str, files: list[int]) -> None:
+def _become(files: list[int], command: list[str], environment: dict[str, str], folder: str, group: int) -> None:
     """Run the script in this process as if Python had been started with it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.setpgid(0, 0)
+    os.setpgid(0, group)  # of the client: Ray ends the processes that a worker has left behind by their group
     for place, file in enumerate(files):
         os.dup2(file, place)
         os.close(file)
