@@ -55,13 +55,13 @@ def serve(listener: socket.socket) -> None:
 
     This process has one thread and touches no GPU, so that its forks are sound.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the driver
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the forks are reaped by the kernel
     gc.disable()  # imports make no garbage, and the collector takes a fifth of their time
     for name in PRELOADED:
         importlib.import_module(name)
     gc.freeze()  # the collector of a fork would write to memory that the forks share
     gc.enable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the driver
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the forks are reaped by the kernel
     while listener in select.select([listener, sys.stdin], [], [])[0]:
         connection, _ = listener.accept()
         with connection:

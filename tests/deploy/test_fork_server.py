@@ -101,5 +101,5 @@ def test_the_workers_of_a_ray_of_our_own_are_forked(pool):
 
     (worker,) = pool.take(1)
     _, process = ray.get(worker.address.remote())
-    assert "antiphon.deploy.fork_server" in psutil.Process(process).parent().cmdline()
+    assert "antiphon.deploy.fork_server" in psutil.Process(psutil.Process(process).ppid()).cmdline()
     pool._workers.insert(0, worker)
