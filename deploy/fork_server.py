@@ -19,7 +19,9 @@ import numpy as np
 
 from antiphon.deploy import fork_client
 
-PRELOADED = tuple(f"antiphon.coordinator.{name}" for name in ("checkpoint", "connection", "program", "sharding"))
+_ROOMS = tuple(f"antiphon.coordinator.{name}" for name in ("checkpoint", "connection", "program", "sharding"))
+_LIBRARIES_OF_RAY = "filelock", "google.protobuf.text_format", "jsonschema", "requests", "yaml"
+PRELOADED = *_ROOMS, *_LIBRARIES_OF_RAY
 """What every worker imports anyway. Not Ray: its library reads the environment of the process while it is imported."""
 
 

@@ -9,9 +9,10 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from pathlib import Path
 
-import psutil
 import pytest
+import ray
 
 from antiphon.deploy.fork_server import ForkServer
 
@@ -55,9 +56,9 @@ def run(server, *command: str, **options) -> subprocess.CompletedProcess[str]:
 
 def ended(process: int) -> bool:
     end = time.monotonic() + 30
-    while psutil.pid_exists(process) and time.monotonic() < end:
+    while os.path.exists(f"/proc/{process}") and time.monotonic() < end:
         time.sleep(0.01)
-    return not psutil.pid_exists(process)
+    return not os.path.exists(f"/proc/{process}")
 
 
 def test_a_forked_script_runs_as_if_python_had_been_started_with_it_and_has_torch(server, folder):
@@ -97,9 +98,8 @@ def test_the_server_ends_when_its_owner_is_killed():
 
 
 def test_the_workers_of_a_ray_of_our_own_are_forked(pool):
-    import ray
-
     (worker,) = pool.take(1)
     _, process = ray.get(worker.address.remote())
-    assert "antiphon.deploy.fork_server" in psutil.Process(psutil.Process(process).ppid()).cmdline()
+    state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    assert b"antiphon.deploy.fork_server" in Path(f"/proc/{state[1]}/cmdline").read_bytes()
     pool._workers.insert(0, worker)
