@@ -4,7 +4,9 @@
 Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C.
 """
 
+import atexit
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -40,6 +42,7 @@ def main() -> None:
     """The entry point `antiphon`."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # warnings of other libraries are meant for their developers
+    atexit.register(gc.freeze)  # else Python looks for garbage in all of torch, for half a second, before it ends
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         # An installed script does not search the current folder. It comes last, so that it shadows no library.

@@ -46,7 +46,7 @@ EXTERNAL = {
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
     "coordinator/plan": {"torch"},
     "coordinator": {"torch", "numpy", "ray", "safetensors"},
-    "deploy": {"ray", "yaml"},  # yaml reads back the manifests that it writes
+    "deploy": {"ray", "yaml", "numpy"},  # yaml reads back the manifests that it writes; numpy is seeded in forks
     "antiphon/recipes": {"torch", "pydantic"},
     "antiphon/experiments": {"pydantic"},
     "antiphon/checks": {"torch"},
