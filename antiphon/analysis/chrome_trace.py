@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from antiphon.analysis.timeline import Span, Timeline, Trip
+from antiphon.analysis.timeline import Timeline, TimeSpan, Trip
 
 _PROCESS = 1
 _STEP = 1000.0
@@ -31,7 +31,7 @@ def _about(kind: str, thread: int, **told: str | int) -> dict[str, Any]:  # Any:
     return {"ph": "M", "name": kind, "pid": _PROCESS, "tid": thread, "args": told}
 
 
-def _slice(span: Span, thread: int, scale: float) -> dict[str, Any]:  # Any: JSON
+def _slice(span: TimeSpan, thread: int, scale: float) -> dict[str, Any]:  # Any: JSON
     kind = span.phase.name.lower() if span.work else "message"
     round = {"round": span.round} if span.round >= 0 else {}
     arguments = {"what": span.text, "phase": span.phase.name.lower(), "microbatch": span.microbatch, **round}

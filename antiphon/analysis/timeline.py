@@ -9,7 +9,7 @@ from antiphon.transport.message import Edge, Phase
 
 
 @dataclass(frozen=True)
-class Span:
+class TimeSpan:
     """One action of one worker, from `begin` to `end`, in the timeline's unit.
 
     symbol: one or two letters.
@@ -50,7 +50,7 @@ class Timeline:
 
     title: str
     workers: tuple[str, ...]
-    spans: tuple[Span, ...]
+    spans: tuple[TimeSpan, ...]
     trips: tuple[Trip, ...]
     unit: str
     note: str = ""
@@ -60,7 +60,7 @@ class Timeline:
         """The time at which the last action ends."""
         return max((span.end for span in self.spans), default=0.0)
 
-    def row(self, worker: str) -> tuple[Span, ...]:
+    def row(self, worker: str) -> tuple[TimeSpan, ...]:
         """The spans of one worker, in order."""
         return tuple(span for span in self.spans if span.worker == worker)
 
@@ -89,7 +89,7 @@ class _Plan:
         self.clock = dict.fromkeys(schedule.workers, 0.0)
         self.there: dict[tuple[plan.Slot, int, str], float] = {}
         self.summed: dict[int, float] = {}
-        self.spans: list[Span] = []
+        self.spans: list[TimeSpan] = []
         self.trips: list[Trip] = []
 
     def draw(self, title: str) -> Timeline:
@@ -126,7 +126,7 @@ class _Plan:
 
 def recorded(schedule: plan.Schedule, recording: Recording, title: str = "") -> Timeline:
     """The time of each action of the recorded rounds, in milliseconds since the recording began."""
-    spans: list[Span] = []
+    spans: list[TimeSpan] = []
     sent: dict[tuple[int, int], float] = {}
     taken: dict[tuple[int, int], tuple[Edge, float]] = {}
     for worker in schedule.workers:
@@ -151,10 +151,12 @@ def _clocks(recording: Recording, trips: Sequence[Trip]) -> str:
     return f"as recorded; the workers read several clocks, laid side by side by wall time, which may be off: {seen}"
 
 
-def _span(action: plan.LocalAction, worker: str, begin: float, end: float, round: int = -1) -> Span:
+def _span(action: plan.LocalAction, worker: str, begin: float, end: float, round: int = -1) -> TimeSpan:
     symbol, name, phase = _named(action)
     work = not isinstance(action, plan.Send | plan.Receive | plan.Contribute | plan.Collect)
-    return Span(worker, begin, end, phase, symbol, name, plan.describe_action(action), _microbatch(action), work, round)
+    return TimeSpan(
+        worker, begin, end, phase, symbol, name, plan.describe_action(action), _microbatch(action), work, round
+    )
 
 
 def _named(action: plan.LocalAction) -> tuple[str, str, Phase]:

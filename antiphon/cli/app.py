@@ -4,6 +4,8 @@
 Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C.
 """
 
+import atexit
+import gc
 import json
 import os
 import socket
@@ -37,6 +39,7 @@ def main() -> None:
     """The entry point `antiphon`."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # warnings of other libraries are meant for their developers
+    atexit.register(gc.freeze)  # else Python looks for garbage in all of torch, for half a second, before it ends
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         # An installed script does not search the current folder. It comes last, so that it shadows no library.
@@ -334,13 +337,13 @@ def doctor_command(
     address: Annotated[str | None, typer.Option(help="A Ray cluster (default: start Ray here).")] = None,
 ) -> None:
     """Check whether this machine has what a run needs. Print one line per check; exit 1 if one failed."""
+    from antiphon.doctor.findings import Health, summary
     from antiphon.doctor.machine import examination
-    from antiphon.doctor.report import Verdict, summary
 
     findings = []
     for finding in examination(gpu, address):
         findings.append(finding)
         echo(finding.line)
     echo(f"{summary(findings)}; to report a problem, paste all lines into an issue")
-    if any(each.verdict is Verdict.FAILED for each in findings):
+    if any(each.verdict is Health.FAILED for each in findings):
         raise typer.Exit(1)

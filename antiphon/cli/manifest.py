@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from antiphon.deploy.manifests import KINDS, Order, Size, edits, manifest
+from antiphon.deploy.manifests import KINDS, ManifestInput, Size, edits, manifest
 from antiphon.errors import ExperimentError
 from antiphon.experiments.load import read_experiment
 from antiphon.experiments.toml_io import toml
@@ -38,12 +38,12 @@ def manifest_command(
     _check_experiment(kind, experiment)
     if out is not None:
         check_folder(out)
-    order = Order(name or "antiphon", image=image, size=size)
+    order = ManifestInput(name or "antiphon", image=image, size=size)
     if experiment:
         read = read_experiment(experiment, changes, placement)
         grammar = read.build()
         name = name or re.sub(r"[^a-z0-9]+", "-", f"antiphon-{grammar.name}".lower()).strip("-")[:47]
-        order = Order(name, read.placed(grammar), toml(resolved(read, grammar)), image, size)
+        order = ManifestInput(name, read.placed(grammar), toml(resolved(read, grammar)), image, size)
     text = manifest(kind, order)
     if out is None:
         return text.removesuffix("\n")

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box, Point
-from antiphon.pictures.lettering import NAME, NOTE, TITLE, Glyph, Style, Text
+from antiphon.pictures.geometry import Point, Rectangle
+from antiphon.pictures.lettering import NAME, NOTE, TITLE, Glyph, Style, TextLine
 
 PAINTS: Mapping[str, str] = {
     "ink": "#1d222b",
@@ -65,7 +65,7 @@ def polygon(points: Sequence[Point], paint: str) -> str:
     return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
 
 
-def rectangle(box: Box, radius: float, paint: str) -> str:
+def rectangle(box: Rectangle, radius: float, paint: str) -> str:
     """A rectangle with rounded corners."""
     corner = f' rx="{num(radius)}"' if radius else ""
     place = f'x="{num(box.x)}" y="{num(box.y)}" width="{num(box.width)}" height="{num(box.height)}"'
@@ -110,7 +110,7 @@ class Inkwell:
         """One line of text, centered at a point."""
         return self.text(text, style, (center[0], center[1] + lettering.capital_height(style) / 2), fill=fill)
 
-    def block(self, lines: Sequence[Text], center: Point, name: str = "ink", detail: str = "soft") -> list[str]:
+    def block(self, lines: Sequence[TextLine], center: Point, name: str = "ink", detail: str = "soft") -> list[str]:
         """Lines of text below each other, centered at a point. name, detail: colours of names and of other lines."""
         found, top = [], center[1] - sum(line.style.height for line in lines) / 2
         for line in lines:
@@ -127,9 +127,9 @@ class Inkwell:
             *(self.text(note, NOTE, (margin, margin + 37 + 14 * line), "start", "soft") for line, note in below),
         ]
 
-    def plate(self, text: str, frame: Box) -> list[str]:
+    def plate(self, text: str, frame: Rectangle) -> list[str]:
         """The title of a frame, on a background that hides the lines below it."""
-        back = Box(frame.x + 9, frame.y + 5, lettering.width(text, NOTE) + 6, 15)
+        back = Rectangle(frame.x + 9, frame.y + 5, lettering.width(text, NOTE) + 6, 15)
         words = self.text(text, NOTE, (frame.x + 12, frame.y + 16), "start", "soft")
         return [rectangle(back, 2, attributes("paper")), words]
 
@@ -139,7 +139,7 @@ class Inkwell:
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="{role}"><title>{escape(title)}</title>'
             f"<defs>{self.patterns}{self.glyphs}</defs>"
-            f"{rectangle(Box(0, 0, width, height), 0, attributes('paper'))}{''.join(body)}</svg>\n"
+            f"{rectangle(Rectangle(0, 0, width, height), 0, attributes('paper'))}{''.join(body)}</svg>\n"
         )
 
     @property

@@ -40,7 +40,7 @@ class Style:
 
 
 @dataclass(frozen=True)
-class Text:
+class TextLine:
     """One line of text and its style."""
 
     text: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class MarkKind(StrEnum):
     """The meaning of a mark. Each kind has its own shape, so that colour is not needed (docs/pictures.md)."""
 
     PLAYER = "player"
@@ -63,7 +63,7 @@ class Mark:
     """
 
     id: str
-    kind: Kind
+    kind: MarkKind
     lines: tuple[str, ...] = ()
     sign: str = ""
     beside: str = ""
@@ -150,10 +150,10 @@ class Picture:
         return self.query.arrows + self.response.arrows
 
     @property
-    def key(self) -> tuple[Kind | Line | Change, ...]:
+    def key(self) -> tuple[MarkKind | Line | Change, ...]:
         """What the legend explains: the kinds of marks (a cut is shown by its arrow), of arrows, and of differences."""
-        kinds = {mark.kind for mark in self.marks} - {Kind.CUT}
+        kinds = {mark.kind for mark in self.marks} - {MarkKind.CUT}
         lines = {arrow.line for arrow in self.arrows}
         changes = {item.change for item in (*self.marks, *self.arrows)} - {Change.SAME}
-        ordered = (Kind, kinds), (Line, lines), (Change, changes)
+        ordered = (MarkKind, kinds), (Line, lines), (Change, changes)
         return tuple(each for order, shown in ordered for each in order if each in shown)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from antiphon.analysis.placement_summary import Carries, PlacementSummary, Seat, Stream, bytes_text
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box, Curve
+from antiphon.pictures.geometry import Curve, Rectangle
+from antiphon.pictures.graphviz import Placed, place
 from antiphon.pictures.ink import Inkwell, attributes, group, num, rectangle
-from antiphon.pictures.layout import Placed, place
 from antiphon.pictures.lettering import NOTE, TITLE
-from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
+from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.sheet import MARGIN, SAMPLE, Entry, wrapped
 from antiphon.pictures.sizes import lines_of
 from antiphon.pictures.strokes import label, stroke
@@ -50,7 +50,7 @@ def sheet_of(summary: PlacementSummary) -> PlacementSheet:
     return PlacementSheet(summary, placed, x + shift, y, key, wide + 2 * MARGIN, bottom + MARGIN)
 
 
-def boxes(sheet: PlacementSheet) -> list[tuple[str, Box]]:
+def boxes(sheet: PlacementSheet) -> list[tuple[str, Rectangle]]:
     """The boxes of all workers with their replicas, of labels and of legend entries. A test checks for overlaps."""
     seats = {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [(name, _deck(seats[name], box)[-1]) for name, box in sheet.placed.marks.items()]
@@ -74,7 +74,8 @@ def svg_of(summary: PlacementSummary) -> str:
 def _side(summary: PlacementSummary) -> Side:
     machines = dict.fromkeys(seat.machine for seat in summary.seats if seat.machine)
     marks = tuple(
-        Mark(seat.workers[0], Kind.OPERATOR, _lines(seat), frame=seat.machine, tip=_tip(seat)) for seat in summary.seats
+        Mark(seat.workers[0], MarkKind.OPERATOR, _lines(seat), frame=seat.machine, tip=_tip(seat))
+        for seat in summary.seats
     )
     arrows = tuple(
         Arrow(f"{number}", each.source, each.target, LINES[each.carries], "", bytes_text(each.bytes), returns=returns)
@@ -128,16 +129,16 @@ def _drawing(sheet: PlacementSheet, well: Inkwell) -> str:
     return f'<g transform="translate({num(sheet.x)} {num(sheet.y)})">{"".join(found)}</g>'
 
 
-def _deck(seat: Seat, box: Box) -> list[Box]:
+def _deck(seat: Seat, box: Rectangle) -> list[Rectangle]:
     """The boxes of a worker's drawn replicas, front first, and then the box around all of them."""
     cards = [
-        Box(box.x + DECK * card, box.y - DECK * card, box.width - 2 * DECK * card, box.height)
+        Rectangle(box.x + DECK * card, box.y - DECK * card, box.width - 2 * DECK * card, box.height)
         for card in range(min(len(seat.workers), SHOWN))
     ]
-    return [*cards, Box(box.x, cards[-1].y, box.width, box.bottom - cards[-1].y)]
+    return [*cards, Rectangle(box.x, cards[-1].y, box.width, box.bottom - cards[-1].y)]
 
 
-def _worker(mark: Mark, seat: Seat, box: Box, well: Inkwell) -> list[str]:
+def _worker(mark: Mark, seat: Seat, box: Rectangle, well: Inkwell) -> list[str]:
     """Draw a worker. Replicas look like a stack of cards; a worker that hosts only agents is dashed."""
     *cards, _ = _deck(seat, box)
     paint = attributes("paper", "ink", 1.4, "4 3") if not seat.hosts else attributes("player", "ink", 1.4)
@@ -161,8 +162,8 @@ def _sample(entry: Entry, well: Inkwell) -> str:
     if isinstance(entry.what, Carries):
         line = Curve.straight((x, y), (x + SAMPLE - 2, y))
         return "".join(stroke(Arrow("", "", "", LINES[entry.what]), line, well))
-    card = Box.around((x + SAMPLE / 2, y), 28, 15)
+    card = Rectangle.around((x + SAMPLE / 2, y), 28, 15)
     if entry.what == APART:
         return rectangle(card, 5, attributes("paper", "ink", 1.4, "4 3"))
-    behind = Box(card.x + DECK, card.y - DECK, card.width - 2 * DECK, card.height)
+    behind = Rectangle(card.x + DECK, card.y - DECK, card.width - 2 * DECK, card.height)
     return "".join(rectangle(each, 5, attributes("player", "ink", 1.4)) for each in (behind, card))

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from math import pi, sin
 
-from antiphon.pictures.geometry import Box, Point
+from antiphon.pictures.geometry import Point, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
 from antiphon.pictures.lettering import NAME, SIGN
-from antiphon.pictures.picture import Change, Kind, Mark
+from antiphon.pictures.picture import Change, Mark, MarkKind
 from antiphon.pictures.sizes import DISC, MAT, lines_of, sign_of
 
 
-def shape(mark: Mark, box: Box, well: Inkwell) -> list[str]:
+def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     """A mark with its text, as SVG fragments."""
     return [
         *_change(mark, box, well),
@@ -19,38 +19,38 @@ def shape(mark: Mark, box: Box, well: Inkwell) -> list[str]:
     ]
 
 
-def outline(kind: Kind, box: Box, well: Inkwell) -> list[str]:
+def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
     """The shape of a kind in a box, without text."""
     match kind:
-        case Kind.PLAYER:
+        case MarkKind.PLAYER:
             return [rectangle(box, box.height / 2, attributes("player", "ink", 1.7))]
-        case Kind.CLONE:
+        case MarkKind.CLONE:
             cards = (box.moved(2.5, 2.5).grown(-1), 1.2), (box.moved(-1, -1).grown(-1), 1.4)
             return [rectangle(card, card.height / 2, attributes("paper", "ink", line, "4 3")) for card, line in cards]
-        case Kind.BLACK:
+        case MarkKind.BLACK:
             return [rectangle(box, 0, attributes("ink", "ink", 1.4))]
-        case Kind.GRAY:
+        case MarkKind.GRAY:
             hatched = rectangle(box, 0, attributes(well.pattern("hatch"), "ink", 1.4))
             return [rectangle(box, 0, attributes("paper")), hatched]
-        case Kind.NOISE:
+        case MarkKind.NOISE:
             edge = _wavy(box)
             return [polygon(edge, attributes("paper")), polygon(edge, attributes(well.pattern("dots"), "ink", 1.4))]
-        case Kind.OPERATOR:
+        case MarkKind.OPERATOR:
             return [rectangle(box, 4, attributes("paper", "ink", 1.3))]
-        case Kind.LOSS:
+        case MarkKind.LOSS:
             inner = polygon(_hexagon(box.grown(-3)), attributes("loss", "ink", 1))
             return [polygon(_hexagon(box), attributes("paper", "ink", 1.3)), inner]
-        case Kind.SEED:
+        case MarkKind.SEED:
             return [polygon(_points(box, (0, 0), (1, 0), (0.5, 1)), attributes("loss", "ink", 1.4))]
-        case Kind.MINUS:
+        case MarkKind.MINUS:
             return [circle(box.center, box.height / 2 - 1, attributes("map", "ink", 2.6))]
-        case Kind.SUM:
+        case MarkKind.SUM:
             return [circle(box.center, box.height / 2 - 1, attributes("paper", "ink", 1.2))]
-        case Kind.SCALE:
+        case MarkKind.SCALE:
             lean = min(8.0 / box.width, 1 / 6)
             corners = _points(box, (0, 0), (1, 0), (1 - lean, 1), (lean, 1))
             return [polygon(corners, attributes("map", "ink", 1.8))]
-        case Kind.MAP:
+        case MarkKind.MAP:
             lean = min(9.0 / box.width, 1 / 6)
             corners = _points(box, (lean, 0), (1, 0), (1 - lean, 1), (0, 1))
             return [polygon(corners, attributes("map", "ink", 1.8))]
@@ -58,43 +58,43 @@ def outline(kind: Kind, box: Box, well: Inkwell) -> list[str]:
             return _COMPOSED[kind](box, well)
 
 
-def _points(box: Box, *places: Point) -> list[Point]:
+def _points(box: Rectangle, *places: Point) -> list[Point]:
     """Points of the box; (0, 0) is its upper left corner and (1, 1) its lower right one."""
     return [(box.x + box.width * x, box.y + box.height * y) for x, y in places]
 
 
-def _hexagon(box: Box) -> list[Point]:
+def _hexagon(box: Rectangle) -> list[Point]:
     side = min(9.0, box.height / 2) / box.width
     return _points(box, (0, 0.5), (side, 0), (1 - side, 0), (1, 0.5), (1 - side, 1), (side, 1))
 
 
-def _wavy(box: Box) -> list[Point]:
+def _wavy(box: Rectangle) -> list[Point]:
     """A box with wavy upper and lower edges."""
     wave = [(box.x + box.width * t / 24, 2.2 * sin(6 * pi * t / 24)) for t in range(25)]
     upper = [(x, box.y + 3.5 + dy) for x, dy in wave]
     return upper + [(x, box.bottom - 3.5 + dy) for x, dy in reversed(wave)]
 
 
-def _lettering(mark: Mark, box: Box, well: Inkwell) -> list[str]:
+def _lettering(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     x, y = box.center
     sign = sign_of(mark)
     if sign is not None:
-        y = y - 4.5 if mark.kind is Kind.SEED else y
+        y = y - 4.5 if mark.kind is MarkKind.SEED else y
         return [well.centered(sign.text, sign.style, (x, y))]
     lines = lines_of(mark)
     if not lines:
         return []
-    if mark.kind in (Kind.PRODUCT, Kind.MATRIX):
+    if mark.kind in (MarkKind.PRODUCT, MarkKind.MATRIX):
         x += DISC / 2
     found: list[str] = []
-    if mark.kind in (Kind.GRAY, Kind.NOISE):
+    if mark.kind in (MarkKind.GRAY, MarkKind.NOISE):
         size = max(line.width for line in lines) + 8, sum(line.style.height for line in lines)
-        found.append(rectangle(Box.around((x, y), *size), 3, attributes("paper")))
-    fills = {Kind.BLACK: ("paper", "paper"), Kind.TAP: ("ink", "ink")}
+        found.append(rectangle(Rectangle.around((x, y), *size), 3, attributes("paper")))
+    fills = {MarkKind.BLACK: ("paper", "paper"), MarkKind.TAP: ("ink", "ink")}
     return found + well.block(lines, (x, y), *fills.get(mark.kind, ("ink", "soft")))
 
 
-def _change(mark: Mark, box: Box, well: Inkwell) -> list[str]:
+def _change(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     """The background of a mark that differs from another grammar, with a sign at its corner."""
     if mark.change is Change.SAME:
         return []
@@ -106,7 +106,7 @@ def _change(mark: Mark, box: Box, well: Inkwell) -> list[str]:
     return [mat, badge, well.centered(mark.change.sign, NAME, corner)]
 
 
-def _product(box: Box, well: Inkwell) -> list[str]:
+def _product(box: Rectangle, well: Inkwell) -> list[str]:
     center = box.x + 15, box.y + box.height / 2
     star = (center[0], center[1] + 4)
     return [
@@ -116,14 +116,14 @@ def _product(box: Box, well: Inkwell) -> list[str]:
     ]
 
 
-def _tap(box: Box, well: Inkwell) -> list[str]:
+def _tap(box: Rectangle, well: Inkwell) -> list[str]:
     tip = 1 - min(11.0 / box.width, 1 / 4)
     corners = _points(box, (0, 0), (tip, 0), (1, 0.5), (tip, 1), (0, 1))
     dot = circle((box.x + 7, box.center[1]), 2.4, attributes("ink"))
     return [polygon(corners, attributes("paper", "ink", 1.4)), dot]
 
 
-def _matrix(box: Box, well: Inkwell) -> list[str]:
+def _matrix(box: Rectangle, well: Inkwell) -> list[str]:
     side = min(15.0, box.height - 6)
     left, top = box.x + 7, box.y + (box.height - side) / 2
     thirds = [side * index / 3 for index in range(4)]
@@ -132,25 +132,25 @@ def _matrix(box: Box, well: Inkwell) -> list[str]:
     return [rectangle(box, 0, attributes("map", "ink", 1.8)), path(rows + columns, attributes("none", "ink", 1))]
 
 
-def _broadcast(box: Box, well: Inkwell) -> list[str]:
+def _broadcast(box: Rectangle, well: Inkwell) -> list[str]:
     x, y = box.center
-    bar = rectangle(Box.around((x, y), box.width, 7), 0, attributes("first", "ink", 1.3))
+    bar = rectangle(Rectangle.around((x, y), box.width, 7), 0, attributes("first", "ink", 1.3))
     teeth = "".join(
         f"M{num(box.x + box.width * t)} {num(y)}v{num(box.height / 2 + 0.5)}" for t in (0.14, 0.38, 0.62, 0.86)
     )
     return [path(teeth, attributes("none", "ink", 2)), bar]
 
 
-def _cut(box: Box, well: Inkwell) -> list[str]:
+def _cut(box: Rectangle, well: Inkwell) -> list[str]:
     _, y = box.center
     bars = f"M{num(box.x + 3)} {num(box.y + 2)}H{num(box.right - 3)}M{num(box.x + 8)} {num(y + 1)}H{num(box.right - 8)}"
     return [path(bars, attributes("none", "cut", 2.2))]
 
 
-_COMPOSED: Mapping[Kind, Callable[[Box, Inkwell], list[str]]] = {
-    Kind.PRODUCT: _product,
-    Kind.TAP: _tap,
-    Kind.MATRIX: _matrix,
-    Kind.BROADCAST: _broadcast,
-    Kind.CUT: _cut,
+_COMPOSED: Mapping[MarkKind, Callable[[Rectangle, Inkwell], list[str]]] = {
+    MarkKind.PRODUCT: _product,
+    MarkKind.TAP: _tap,
+    MarkKind.MATRIX: _matrix,
+    MarkKind.BROADCAST: _broadcast,
+    MarkKind.CUT: _cut,
 }

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box
+from antiphon.pictures.geometry import Rectangle
+from antiphon.pictures.graphviz import Placed, place
 from antiphon.pictures.ink import Inkwell
-from antiphon.pictures.layout import Placed, place
 from antiphon.pictures.lettering import NOTE, TITLE
-from antiphon.pictures.picture import Change, Kind, Line, Picture
+from antiphon.pictures.picture import Change, Line, MarkKind, Picture
 
 MARGIN, GAP, HEAD, ROW = 28.0, 64.0, 92.0, 26.0
 WIDE = 1.8
@@ -21,9 +21,9 @@ SAMPLE = 34.0
 class Entry:
     """One entry of a legend: its sample, its text, and its box."""
 
-    what: Kind | Line | Change | str
+    what: MarkKind | Line | Change | str
     text: str
-    box: Box
+    box: Rectangle
 
     def words(self, well: Inkwell) -> str:
         """The text, drawn to the right of the sample."""
@@ -72,18 +72,18 @@ def _sheet(picture: Picture, sideways: bool) -> Sheet:
 
 def _facing(left: Placed, right: Placed) -> float:
     """How far R is below Q when a loss and its product are level; 0 if that would make the page much higher."""
-    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is Kind.PRODUCT}
+    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is MarkKind.PRODUCT}
     for mark in left.side.marks:
-        if mark.kind is Kind.LOSS and mark.id in products:
+        if mark.kind is MarkKind.LOSS and mark.id in products:
             shift = left.marks[mark.id].center[1] - right.marks[products[mark.id]].center[1]
             together = max(left.paper.height, shift + right.paper.height) - min(0.0, shift)
             return shift if together < 1.15 * max(left.paper.height, right.paper.height) else 0.0
     return 0.0
 
 
-def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
+def boxes(sheet: Sheet) -> list[tuple[str, Rectangle]]:
     """The boxes of all marks, labels and legend entries. A test checks that no two overlap."""
-    found: list[tuple[str, Box]] = []
+    found: list[tuple[str, Rectangle]] = []
     for placed, dx, dy in sheet.sides:
         found += [(name, box.moved(dx, dy)) for name, box in placed.marks.items()]
         found += [(f"label of {name}", box.moved(dx, dy)) for name, box in placed.labels.items()]
@@ -91,7 +91,7 @@ def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
     return found
 
 
-def _legend(picture: Picture) -> Iterator[tuple[Kind | Line | Change, str]]:
+def _legend(picture: Picture) -> Iterator[tuple[MarkKind | Line | Change, str]]:
     differences = {
         Change.ADDED: f"not in {picture.against}",
         Change.REMOVED: f"only in {picture.against}",
@@ -101,7 +101,9 @@ def _legend(picture: Picture) -> Iterator[tuple[Kind | Line | Change, str]]:
         yield what, differences[what] if isinstance(what, Change) else str(what)
 
 
-def wrapped(entries: Iterable[tuple[Kind | Line | Change | str, str]], inner: float, top: float) -> tuple[Entry, ...]:
+def wrapped(
+    entries: Iterable[tuple[MarkKind | Line | Change | str, str]], inner: float, top: float
+) -> tuple[Entry, ...]:
     """Lay out the entries of a legend, in lines of at most `inner` points."""
     found: list[Entry] = []
     x, y = MARGIN, top
@@ -109,6 +111,6 @@ def wrapped(entries: Iterable[tuple[Kind | Line | Change | str, str]], inner: fl
         width = SAMPLE + 6 + lettering.width(text, NOTE)
         if x > MARGIN and x + width > MARGIN + inner:
             x, y = MARGIN, y + ROW
-        found.append(Entry(what, text, Box(x, y, width, 18)))
+        found.append(Entry(what, text, Rectangle(x, y, width, 18)))
         x += width + 18
     return tuple(found)

@@ -1,10 +1,10 @@
 """A picture as SVG: one file without fonts or scripts. Equal pictures give equal bytes."""
 
-from antiphon.pictures.geometry import Box, Curve
+from antiphon.pictures.geometry import Curve, Rectangle
+from antiphon.pictures.graphviz import Placed
 from antiphon.pictures.ink import Inkwell, attributes, group, num, path, rectangle
-from antiphon.pictures.layout import Placed
 from antiphon.pictures.lettering import NOTE, SIDE
-from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture
+from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture
 from antiphon.pictures.shapes import outline, shape
 from antiphon.pictures.sheet import HEAD, MARGIN, SAMPLE, Entry, Sheet, sheet_of
 from antiphon.pictures.strokes import label, stroke
@@ -66,13 +66,21 @@ def _sample(entry: Entry, well: Inkwell) -> str:
         case Line():
             return "".join(stroke(Arrow("", "", "", entry.what), Curve.straight((x, y), (x + SAMPLE - 2, y)), well))
         case Change():
-            return "".join(shape(Mark("", Kind.OPERATOR, change=entry.what), Box.around(center, 22, 10), well))
+            return "".join(
+                shape(Mark("", MarkKind.OPERATOR, change=entry.what), Rectangle.around(center, 22, 10), well)
+            )
         case what:
-            kind = Kind(what)
-            drawn = outline(kind, Box.around(center, *_SAMPLES.get(kind, (30, 17))), well)
-            signs = {Kind.MINUS: "−", Kind.SUM: "+", Kind.SCALE: "×"}
+            kind = MarkKind(what)
+            drawn = outline(kind, Rectangle.around(center, *_SAMPLES.get(kind, (30, 17))), well)
+            signs = {MarkKind.MINUS: "−", MarkKind.SUM: "+", MarkKind.SCALE: "×"}
             return "".join(drawn) + (well.centered(signs[kind], NOTE, center) if kind in signs else "")
 
 
-_SAMPLES = {Kind.MINUS: (18, 18), Kind.SUM: (18, 18), Kind.SEED: (20, 17), Kind.CUT: (30, 14), Kind.BROADCAST: (30, 12)}
+_SAMPLES = {
+    MarkKind.MINUS: (18, 18),
+    MarkKind.SUM: (18, 18),
+    MarkKind.SEED: (20, 17),
+    MarkKind.CUT: (30, 14),
+    MarkKind.BROADCAST: (30, 12),
+}
 """The size of a sample, if it is not (30, 17)."""

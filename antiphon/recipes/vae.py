@@ -28,7 +28,7 @@ class VaeTable(DataTable):
     """Settings of an experiment with a VAE.
 
     data: "digits", "mnist", or the user's own.
-    binary: how pixels are drawn, see `antiphon.mnist`.
+    binary: how pixels are drawn, see `antiphon.envs.mnist`.
     latent: dimensions of z.
     widths: of Encoder's dense layers.
     channels: of its convolutions. Decoder has them in reverse.

@@ -22,7 +22,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Group:
+class MachineGroup:
     """A group of equal machines.
 
     workers: for each machine, the workers that fit on it; Ray may place them otherwise within the group. gpus: 0 if no
@@ -51,7 +51,7 @@ class Group:
         return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
+def groups(placement: Placement, size: Size) -> tuple[MachineGroup, ...]:
     """Return groups of machines on which Ray can satisfy this placement.
 
     Workers share a group if they have the same labels, kinds of custom resources and address. Workers with and without
@@ -63,7 +63,7 @@ def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
         address = bundle.node if isinstance(bundle.node, str) else ""
         kind = address, labels_of(bundle), tuple(sorted(_own(bundle))), GPU in bundle.resources
         kinds.setdefault(kind, []).append(bundle)
-    found: list[Group] = []
+    found: list[MachineGroup] = []
     for bundles in kinds.values():
         base = "gpu" if GPU in bundles[0].resources else "cpu"
         count = sum(group.name.startswith(base) for group in found) + 1
@@ -81,7 +81,7 @@ def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
     return tuple(found)
 
 
-def alike(placement: Placement, size: Size) -> Group:
+def alike(placement: Placement, size: Size) -> MachineGroup:
     """Return one group of equal machines for all workers, because the machines of a Slurm job are equal.
 
     Raises PlacementError for a worker that does not fit on a machine of this size, and for contradictory labels.
@@ -156,7 +156,7 @@ def _fit(bundles: Iterable[Bundle], size: Size) -> bool:
 
 def _group(
     name: str, machines: list[list[Bundle]], size: Size, labels: tuple[tuple[str, str], ...], address: str = ""
-) -> Group:
+) -> MachineGroup:
     """Return the group of these machines. Of a custom resource each has the largest amount that one of them needs."""
     workers = tuple(tuple(worker for bundle in each for worker in bundle.workers) for each in machines)
     bundles = [bundle for each in machines for bundle in each]
@@ -165,4 +165,4 @@ def _group(
         (name, max(sum(bundle.resources.get(name, 0.0) for bundle in each) for each in machines))
         for name in sorted({name for bundle in bundles for name in _own(bundle)})
     )
-    return Group(name, workers, size.cpus, gpus, size.memory, resources, labels, address)
+    return MachineGroup(name, workers, size.cpus, gpus, size.memory, resources, labels, address)

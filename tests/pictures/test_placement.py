@@ -6,7 +6,7 @@ import pytest
 
 from antiphon.analysis.placement_summary import Carries, bytes_text, placement_summary, text
 from antiphon.experiments.load import read_experiment
-from antiphon.pictures.geometry import Box, meetings
+from antiphon.pictures.geometry import Rectangle, meetings
 from antiphon.pictures.placement_sheet import boxes, sheet_of, svg_of
 
 RICH = {
@@ -42,7 +42,7 @@ CASES = {
 def test_nothing_lies_on_anything_and_all_is_on_the_paper(case):
     sheet = sheet_of(seen(*CASES[case]))
     assert list(meetings(boxes(sheet))) == []
-    paper = Box(0, 0, sheet.width, sheet.height)
+    paper = Rectangle(0, 0, sheet.width, sheet.height)
     for name, box in boxes(sheet):
         assert box.x >= 0 and box.y >= 0 and box.right <= paper.right and box.bottom <= paper.bottom, name
     assert svg_of(sheet.summary) == svg_of(seen(*CASES[case]))
@@ -70,7 +70,9 @@ def test_every_stream_ends_with_its_head_at_its_target():
         curve = placed.curves[arrow.id]
         (begin, _), (end, _) = curve.points[0], curve.end
         source, target = placed.marks[arrow.source], placed.marks[arrow.target]
-        assert source.grown(3).meets(Box(*curve.points[0], 1, 1)) and target.grown(3).meets(Box(*curve.end, 1, 1))
+        assert source.grown(3).meets(Rectangle(*curve.points[0], 1, 1)) and target.grown(3).meets(
+            Rectangle(*curve.end, 1, 1)
+        )
         assert (end < begin) is arrow.returns
         assert 4 < hypot(end - curve.points[-1][0], curve.end[1] - curve.points[-1][1]) < 12
 
