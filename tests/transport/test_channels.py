@@ -1,11 +1,13 @@
 """Every channel takes the same conformance suite."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from antiphon.transport import (
@@ -25,7 +27,7 @@ from antiphon.transport.message import VERSION
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
-from antiphon.transport.testing import LAWS, MakePair, Pair
+from antiphon.transport.testing import LAWS, MakePair, Pair, same_bits
 from rigs.nccl import StandIn
 
 _runs = itertools.count()
@@ -153,3 +155,8 @@ def test_channel(law: Callable[[MakePair], None], make_pair: MakePair) -> None:
 def test_what_is_made_is_a_channel(make_pair: MakePair) -> None:
     pair = make_pair(Session("0" * 64, 0, 1.0), [])
     assert isinstance(pair.source, Channel) and isinstance(pair.target, Channel)
+
+
+def test_the_suite_compares_bits_and_not_numbers():
+    nan, zero = torch.tensor(math.nan), torch.zeros(2)
+    assert same_bits(nan, nan.clone()) and not same_bits(zero, -zero)
