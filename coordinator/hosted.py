@@ -18,7 +18,8 @@ from antiphon.coordinator.heap import keep_freed_memory
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Precision
-from antiphon.coordinator.plan.schedule import Part, Query, Respond, Schedule, Share
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State

@@ -16,7 +16,8 @@ from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.schedule import Receive, Send, Slot, Transfer, project
+from antiphon.coordinator.plan.schedule import project
+from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.plan.when import Agenda, When
 from antiphon.coordinator.program import LocalProgram

@@ -15,24 +15,9 @@ from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.schedule import (
-    Collect,
-    Contribute,
-    Cut,
-    Follow,
-    Install,
-    Join,
-    LocalAction,
-    Move,
-    Part,
-    Query,
-    Receive,
-    Respond,
-    Send,
-    Slot,
-    describe_action,
-)
+from antiphon.coordinator.plan.steps import LocalAction, Part, Slot, describe
 from antiphon.coordinator.plan.when import Agenda
 from antiphon.coordinator.recording import Track
 from antiphon.coordinator.streams import Begin, begun
@@ -163,7 +148,7 @@ class LocalProgram:
             raise
         except BaseException as error:  # SystemExit too: other players live in this process
             raise RoundError(
-                f"worker {self.worker!r} failed in round {round} at step «{describe_action(self._actions[position])}»: "
+                f"worker {self.worker!r} failed in round {round} at step «{describe(self._actions[position])}»: "
                 f"{type(error).__name__}: {error}. Expected it to play; see the traceback that this error carries.",
                 worker=self.worker,
                 round=round,
@@ -172,27 +157,27 @@ class LocalProgram:
 
     def _compile(self, action: LocalAction) -> Play:
         match action:
-            case Query():
+            case steps.Query():
                 return self._query(action)
-            case Respond():
+            case steps.Respond():
                 return self._respond(action)
-            case Send():
+            case steps.Send():
                 return self._send(action)
-            case Receive():
+            case steps.Receive():
                 return self._receive(action)
-            case Move():
+            case steps.Move():
                 return self._move(action)
-            case Install(player=player, reads=(slot,)):
+            case steps.Install(player=player, reads=(slot,)):
                 key, install = self._key(slot), self._hosted.players[player].install
                 return lambda round: install(self._values[key])
-            case Follow(clone=clone):
+            case steps.Follow(clone=clone):
                 follow = self._hosted.clones[clone].follow
                 return lambda round: follow()
-            case Cut() | Join():
+            case steps.Cut() | steps.Join():
                 return self._divide(action)
-            case Contribute():
+            case steps.Contribute():
                 return self._contribute(action)
-            case Collect():
+            case steps.Collect():
                 return self._collect(action)
         raise AssertionError(action)
 
@@ -206,7 +191,7 @@ class LocalProgram:
 
         return timed
 
-    def _query(self, action: Query) -> Play:
+    def _query(self, action: steps.Query) -> Play:
         node = self._grammar.query.by_name[action.node]
         answer, reads, writes, values = (
             self._hosted.answer(node),
@@ -234,7 +219,7 @@ class LocalProgram:
 
         return counted
 
-    def _query_loss(self, action: Query, answer: Answer, begin: Begin) -> Play:
+    def _query_loss(self, action: steps.Query, answer: Answer, begin: Begin) -> Play:
         reads, (write,), values = self._keys(action.reads), self._keys(action.writes), self._values
 
         def play(round: int) -> None:
@@ -247,7 +232,7 @@ class LocalProgram:
 
         return play
 
-    def _respond(self, action: Respond) -> Play:
+    def _respond(self, action: steps.Respond) -> Play:
         node = self._grammar.response.by_name[action.node]
         values, reads, writes = self._values, self._keys(action.reads), self._keys(action.writes)
         match node:
@@ -268,7 +253,7 @@ class LocalProgram:
         dtype = self._grammar.query.type_of(node.loss).dtype
         return torch.full((), node.weight, dtype=dtype, device=self._hosted.device)
 
-    def _map(self, action: Respond, node: Map) -> Play:
+    def _map(self, action: steps.Respond, node: Map) -> Play:
         operation, values = operator_on(node.operation, self._hosted.device), self._values
         reads, (write,) = self._keys(action.reads), self._keys(action.writes)
         partial_sum = node.operation.target is add
@@ -282,7 +267,7 @@ class LocalProgram:
 
         return play
 
-    def _product(self, action: Respond, node: Product) -> Play:
+    def _product(self, action: steps.Respond, node: Product) -> Play:
         box, values = self._hosted.gray_box(self._grammar.query.by_name[node.of]), self._values
         reads = iter(self._keys(action.reads))
         places = [None if port is None else next(reads) for port in node.cotangents]
@@ -303,7 +288,7 @@ class LocalProgram:
 
         return play
 
-    def _send(self, action: Send) -> Play:
+    def _send(self, action: steps.Send) -> Play:
         edge, slot, values, send = action.edge, self._key(action.slot), self._values, self._channel.send
 
         def play(round: int) -> None:
@@ -317,7 +302,7 @@ class LocalProgram:
 
         return play
 
-    def _receive(self, action: Receive) -> Play:
+    def _receive(self, action: steps.Receive) -> Play:
         edge, slot, values, receive = action.edge, self._key(action.slot), self._values, self._channel.receive
 
         def play(round: int) -> None:
@@ -328,7 +313,7 @@ class LocalProgram:
 
         return play
 
-    def _divide(self, action: Cut | Join) -> Play:
+    def _divide(self, action: steps.Cut | steps.Join) -> Play:
         values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
         share = action.writes[0].share
 
@@ -341,9 +326,9 @@ class LocalProgram:
         def join(round: int) -> None:
             values[write] = aligned(torch.cat([flat(values[slot]) for slot in reads]))
 
-        return cut if isinstance(action, Cut) else join
+        return cut if isinstance(action, steps.Cut) else join
 
-    def _contribute(self, action: Contribute) -> Play:
+    def _contribute(self, action: steps.Contribute) -> Play:
         number, slot, values, parts = action.reduction.number, self._key(action.reads[0]), self._values, self._parts
 
         def play(round: int) -> None:
@@ -360,7 +345,7 @@ class LocalProgram:
 
         return play
 
-    def _collect(self, action: Collect) -> Play:
+    def _collect(self, action: steps.Collect) -> Play:
         number, slot, values, parts = action.reduction.number, self._key(action.writes[0]), self._values, self._parts
 
         def play(round: int) -> None:
@@ -371,7 +356,7 @@ class LocalProgram:
 
         return play
 
-    def _move(self, action: Move) -> Play:
+    def _move(self, action: steps.Move) -> Play:
         player, writes = self._hosted.agent_of(action.player), self._keys(action.writes)
 
         def play(round: int) -> None:

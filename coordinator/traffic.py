@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.plan.schedule import Contribute, Schedule
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Contribute
 from antiphon.transport.message import Edge, Reduction
 
 

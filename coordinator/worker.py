@@ -14,7 +14,8 @@ from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.schedule import Collect, Contribute, Receive, Send, describe_action, project
+from antiphon.coordinator.plan.schedule import project
+from antiphon.coordinator.plan.steps import Collect, Contribute, Receive, Send, describe
 from antiphon.coordinator.program import LocalProgram, WorkerStatistics
 from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared_devices
 from antiphon.coordinator.versions import Installed, versions
@@ -116,7 +117,7 @@ class Worker:
         action = self._actions[position]
         awaits = action.edge.source if isinstance(action, Receive) else ""
         at_work = not isinstance(action, Send | Receive | Contribute | Collect)
-        return Standing(round, describe_action(action), awaits, at_work)
+        return Standing(round, describe(action), awaits, at_work)
 
     @ray.method(concurrency_group="mail")
     def deliver(self, edge: int, frame: bytes) -> None:

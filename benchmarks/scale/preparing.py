@@ -15,7 +15,8 @@ from antiphon.coordinator.executor import Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread, together
-from antiphon.coordinator.plan.schedule import Move, Schedule, Transfer, project
+from antiphon.coordinator.plan.schedule import Schedule, project
+from antiphon.coordinator.plan.steps import Move, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.program import WorkerStatistics
 from antiphon.grammars.library import backprop

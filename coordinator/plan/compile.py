@@ -4,26 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
+from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.placement import Placement, locate
 from antiphon.coordinator.plan.replicas import batch_of, divided, share_by_share
-from antiphon.coordinator.plan.schedule import (
-    Collect,
-    Contribute,
-    Cut,
-    Follow,
-    Install,
-    Join,
-    Move,
-    Part,
-    Query,
-    Respond,
-    Schedule,
-    Share,
-    Slot,
-    Step,
-    Transfer,
-)
+from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.shardable import refuse_unshardable, undelivered
+from antiphon.coordinator.plan.steps import Part, Query, Respond, Share, Slot, Step
 from antiphon.coordinator.plan.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
@@ -98,7 +84,7 @@ class _Compiler:
             self._move(delivery)
         for clone in self.grammar.query.clones:
             for worker in self._replicas(clone.player):
-                self.steps.append(Follow(clone.name, worker, When.at(clone.cadence)))
+                self.steps.append(steps.Follow(clone.name, worker=worker, when=When.at(clone.cadence)))
         groups = tuple(group for group in self.placement.replicas_of.values() if len(group) > 1)
         return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps), groups)
 
@@ -107,12 +93,12 @@ class _Compiler:
         reads = tuple(Slot(Phase.QUERY, port) for port in node.inputs)
         writes = tuple(Slot(Phase.QUERY, Port(node.name, index)) for index in range(len(node.outputs)))
         if node.name not in self.divided:
-            self._append(Query(node.name, self.worker_of[node.name], reads, writes, when))
+            self._append(Query(node.name, worker=self.worker_of[node.name], when=when, reads=reads, writes=writes))
             return
         group = self.divided[node.name]
         for share, worker in _members(group):
             own = tuple(replace(slot, share=share) for slot in writes)
-            self._append(Query(node.name, worker, self._shares_of(reads, share), own, when))
+            self._append(Query(node.name, worker=worker, when=when, reads=self._shares_of(reads, share), writes=own))
         self._note(writes, group, when)
 
     def _respond(self, node: ResponseNode) -> tuple[Respond, ...]:
@@ -129,16 +115,17 @@ class _Compiler:
                 self._contribute(reads[0])
             elif node.player in self.placement.sharded:
                 raise undelivered(node)
-            return tuple(Respond(node.name, worker, reads, (), when) for worker in group)
+            return tuple(Respond(node.name, worker=worker, when=when, reads=reads) for worker in group)
         writes = _written(node)
         group = self._dividers(node, reads)
         if not group:
-            for part in self._split(Respond(node.name, self.place_of[node.name], reads, writes, when), node):
+            step = Respond(node.name, worker=self.place_of[node.name], when=when, reads=reads, writes=writes)
+            for part in self._split(step, node):
                 self._append(part)
             return ()
         for share, worker in _members(group):
             own = tuple(replace(slot, share=share) for slot in writes)
-            step = Respond(node.name, worker, self._shares_of(reads, share), own, when)
+            step = Respond(node.name, worker=worker, when=when, reads=self._shares_of(reads, share), writes=own)
             for part in self._split(step, node):
                 self._append(part)
         self._note(writes, group, when)
@@ -179,21 +166,21 @@ class _Compiler:
         player, when = delivery.player, self.response_when[delivery.name]
         agent = self.placement.agent_of.get(delivery.player)
         if agent is None:
-            self.steps += [Move(player, worker, (), when) for worker in self._replicas(player)]
+            self.steps += [steps.Move(player, worker=worker, when=when) for worker in self._replicas(player)]
             return
         slot = Slot(Phase.MOVE, Port(player, PARAMETERS))
-        self._append(Move(player, agent, (slot,), when))
+        self._append(steps.Move(player, worker=agent, when=when, writes=(slot,)))
         for worker in self._replicas(player):
-            self._append(Install(player, worker, (slot,), when))
+            self._append(steps.Install(player, worker=worker, when=when, reads=(slot,)))
 
-    def _append(self, step: Query | Respond | Move | Install | Cut | Join) -> None:
+    def _append(self, step: Query | Respond | steps.Move | steps.Install | steps.Cut | steps.Join) -> None:
         for slot in step.reads:
             self._bring(slot, step.worker)
         self.steps.append(step)
         for slot in step.writes:
             self.when[slot] = step.when
             self.held.add((slot, step.worker))
-            if not isinstance(step, Join):  # each worker joins the shares itself
+            if not isinstance(step, steps.Join):  # each worker joins the shares itself
                 self.writer[slot] = step.worker
 
     def _bring(self, slot: Slot, worker: str) -> None:
@@ -205,16 +192,16 @@ class _Compiler:
             self._sum(slot)
         elif slot in self.shares:
             shares = tuple(replace(slot, share=share) for share, _ in _members(self.shares[slot]))
-            self._append(Join(worker, shares, (slot,), self.when[slot]))
+            self._append(steps.Join(worker=worker, when=self.when[slot], reads=shares, writes=(slot,)))
         if (slot, worker) not in self.held:
             self.held.add((slot, worker))
             edge = self._edge(slot, self.writer[slot], worker)
-            self.steps.append(Transfer(edge, slot, self.when[slot]))
+            self.steps.append(steps.Transfer(edge, slot, self.when[slot]))
 
     def _cut(self, slot: Slot) -> None:
         whole = slot.whole
         at = self.writer[whole] if whole in self.writer else self.shares[whole][0]
-        self._append(Cut(at, (whole,), (slot,), self.when[whole]))
+        self._append(steps.Cut(worker=at, when=self.when[whole], reads=(whole,), writes=(slot,)))
 
     def _contribute(self, slot: Slot) -> None:
         if slot in self.reductions:
@@ -224,7 +211,8 @@ class _Compiler:
         reduction = Reduction(number, name, group, slot.phase, kind.order, kind.dtype, self._shape(slot))
         self.reductions[slot] = reduction
         for share, worker in _members(group):
-            self.steps.append(Contribute(reduction, worker, (replace(slot, share=share),), when))
+            term = replace(slot, share=share)
+            self.steps.append(steps.Contribute(reduction, worker=worker, when=when, reads=(term,)))
 
     def _sum(self, slot: Slot) -> None:
         """Append a collect on every replica at once, so that all have the same bits and no sum stays uncollected."""
@@ -233,7 +221,7 @@ class _Compiler:
         self._contribute(slot)
         group = self.shares[slot]
         for worker in group:
-            self.steps.append(Collect(self.reductions[slot], worker, (slot,), self.when[slot]))
+            self.steps.append(steps.Collect(self.reductions[slot], worker=worker, when=self.when[slot], writes=(slot,)))
             self.held.add((slot, worker))
         self.writer[slot] = group[0]
 

@@ -9,7 +9,8 @@ import pytest
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import spread
-from antiphon.coordinator.plan.schedule import Move, Schedule, Transfer
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Move, Transfer
 from antiphon.coordinator.program import WorkerStatistics
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence

@@ -10,7 +10,7 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread
-from antiphon.coordinator.plan.schedule import Query
+from antiphon.coordinator.plan.steps import Query
 from antiphon.coordinator.plan.when import When
 from antiphon.errors import OracleError, ProtocolError, RoundError, ShapeError
 from antiphon.grammars.cadence import Cadence

@@ -18,7 +18,8 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Placement, Precision, spread
 from antiphon.coordinator.plan.replicas import divided
-from antiphon.coordinator.plan.schedule import Collect, Contribute, Cut, Join, Query, Respond, Transfer, project
+from antiphon.coordinator.plan.schedule import project
+from antiphon.coordinator.plan.steps import Collect, Contribute, Cut, Join, Query, Respond, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.errors import PlacementError, ProtocolError
