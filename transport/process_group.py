@@ -18,7 +18,6 @@ from antiphon.transport.pairwise import Pairwise, PairwiseSum
 from antiphon.transport.rendezvous import Address, gather, group_name, meet, peers_of, scope, store_client
 from antiphon.transport.route import Route, Site, backend, carrier, carrier_of_group
 from antiphon.transport.shared_memory import SharedMemoryLink
-from antiphon.transport.staged import StagedLink
 
 
 @final
@@ -178,8 +177,8 @@ class ProcessGroupChannel:
             case Route.NCCL:
                 size = len(self._ranks_of(route))
                 return NcclLink(self._session, self._me, rank, size, store, self._device, self._make)
-        gloo = GlooLink(self._session, self._me, rank, len(self._ranks), store, self._hostname, self._device)
-        return StagedLink(gloo, self._device) if self._on_cuda(self._me) else gloo
+        own = store, self._hostname, self._device, self._on_cuda(self._me)
+        return GlooLink(self._session, self._me, rank, len(self._ranks), *own)
 
     def _memory(self, store: Store) -> SharedMemoryLink:
         here = self._sites[self._me]

@@ -10,20 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from antiphon.transport import (
-    Edge,
-    Exchange,
-    Header,
-    LocalChannel,
-    Mailbox,
-    ObjectStoreChannel,
-    ProcessGroupChannel,
-    Session,
-    Tag,
-)
 from antiphon.transport.channel import Channel, gone
 from antiphon.transport.codec import encode, pack_tag
-from antiphon.transport.message import VERSION
+from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.message import VERSION, Edge, Header, Session, Tag
+from antiphon.transport.object_store import Mailbox, ObjectStoreChannel
+from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain

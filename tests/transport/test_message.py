@@ -3,8 +3,8 @@
 import pytest
 
 from antiphon.errors import ProtocolError, ShapeError
-from antiphon.transport import Exchange, Header, LocalChannel, Session, expect
-from antiphon.transport.message import Tag, phase_name
+from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.message import Header, Session, Tag, expect, phase_name
 from antiphon.transport.testing import SESSION, edge, refusal
 
 

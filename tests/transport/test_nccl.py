@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from antiphon.errors import DeadlineError, TransportError
-from antiphon.transport import Edge, ProcessGroupChannel, Session
+from antiphon.transport.message import Edge, Session
 from antiphon.transport.nccl import MakeGroup
+from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.testing import SESSION, edge, refusal, same_bits, sample

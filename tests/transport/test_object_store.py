@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from antiphon.errors import CodecError, ProtocolError, ShapeError, WorkerDied
-from antiphon.transport import Header, Mailbox, ObjectStoreChannel, encode
 from antiphon.transport.bounded_queue import BoundedQueue
+from antiphon.transport.codec import encode
+from antiphon.transport.message import Header
+from antiphon.transport.object_store import Mailbox, ObjectStoreChannel
 from antiphon.transport.testing import SESSION, edge, sample
 
 

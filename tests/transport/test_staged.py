@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from antiphon.transport import Exchange, LocalChannel
 from antiphon.transport.device import Glance, fence, host_memory
+from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.memory import ALIGNMENT
 from antiphon.transport.message import Phase, Reduction
 from antiphon.transport.staged import StagedAllReduce, StagedChannel, StagedIncoming, onto

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import DeadlineError, ProtocolError, ShapeError, TransportError
-from antiphon.transport import Exchange, LocalChannel, Mailbox, ObjectStoreChannel, ProcessGroupChannel, Session
 from antiphon.transport.channel import Channel
-from antiphon.transport.message import Phase, Reduction
+from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.message import Phase, Reduction, Session
+from antiphon.transport.object_store import Mailbox, ObjectStoreChannel
+from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
