@@ -13,6 +13,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.clone import Clone
 from antiphon.agents.player import Player
+from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.heap import keep_freed_memory
 from antiphon.coordinator.plan.assignment import Assignment
@@ -23,7 +24,7 @@ from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
 from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
-from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node
+from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
 from antiphon.grammars.seeds import making, stream
 from antiphon.grammars.types import EdgeType
@@ -41,16 +42,19 @@ class Hosted:
         self._assignment, self._grammar, self.worker, self.device = assignment, assignment.grammar, worker, device
         self._shares = _shares(assignment.schedule, worker)
         self._sharded: frozenset[str] = frozenset()
-        self.players = {name: self._player(name) for name in self._here(p.name for p in self._grammar.query.players)}
-        self.agents = {name: self._agent(name) for name, at in assignment.placement.agents if self._has_agent(name, at)}
-        self.oracles = {
-            oracle.name: self._oracle(oracle)
-            for oracle in self._grammar.query.oracles
-            if oracle.name in self._here([oracle.name])
+        query, here, away = self._grammar.query, assignment.placement.hosts_on[worker], assignment.placement.agent_of
+        agents = assignment.agents
+        self.players = {
+            player.name: self._player(player, None if player.name in away else agents[player.name])
+            for player in query.players
+            if player.name in here
         }
-        self.clones = {
-            clone.name: self._clone(clone) for clone in self._grammar.query.clones if clone.player in self.players
+        # The same factory and seed give this copy the parameters that the operator starts from.
+        self.agents = {
+            name: self._player(query.player_by_name[name], agents[name]) for name, at in away.items() if at == worker
         }
+        self.oracles = {oracle.name: self._oracle(oracle) for oracle in query.oracles if oracle.name in here}
+        self.clones = {clone.name: self._clone(clone) for clone in query.clones if clone.player in self.players}
         self._operators: dict[str, Operator] = {}
         self._round = 0
         self.torch_alone = True  # whether all code begun here draws from torch's streams alone
@@ -71,12 +75,12 @@ class Hosted:
         """
         match node:
             case Product(of=of):
-                silent = draws_from_torch_alone(self.code(self._grammar.query.by_name[of]))
+                draws = not draws_from_torch_alone(self.code(self._grammar.query.by_name[of]))
             case Map(operation=operation):
-                silent = is_of_antiphon(operation)
+                draws = not is_of_antiphon(operation)
             case _:
-                silent = True
-        return None if silent else self._begin(False, "response", node.name)
+                draws = False
+        return self._begin(False, "response", node.name) if draws else None
 
     def begins_agent(self, what: str, player: str) -> Begin | None:
         """A function that seeds the random streams of a player's agent, with the same seed on all replicas.
@@ -103,7 +107,7 @@ class Hosted:
         return beginning(stream(self._assignment.seed, *names), generators(self.device), torch_alone)
 
     def agent_of(self, player: str) -> Player:
-        """The `Player` that hears and moves for `player` on this worker."""
+        """The `Player` that receives the responses to `player` on this worker, and moves."""
         return self.agents.get(player) or self.players[player]
 
     def operator(self, node: Node) -> Operator:
@@ -144,10 +148,6 @@ class Hosted:
             operator.forget()
 
     @property
-    def _tells(self) -> bool:
-        return self.worker in dict(self._assignment.placement.workers)
-
-    @property
     def names(self) -> tuple[str, ...]:
         """The names of all that have a state here. An agent away from its player's operator is named `name@agent`."""
         return tuple(self._stateful())
@@ -157,9 +157,10 @@ class Hosted:
 
         If players are sharded, this is a collective call: all of their replicas must make it together.
         """
-        asked = {name: each for name, each in self._stateful().items() if self._tells or name in self._sharded}
+        first = self.worker in dict(self._assignment.placement.workers)
+        asked = {name: each for name, each in self._stateful().items() if first or name in self._sharded}
         states = {name: on_device(each.state(), CPU) for name, each in asked.items()}
-        return states if self._tells else {}
+        return states if first else {}
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -240,12 +241,12 @@ class Hosted:
 
     @cached_property
     def _responses(self) -> Counter[str]:
-        """How many responses each player hears on this worker in a round that plays all of its steps."""
+        """The number of responses to each player on this worker in a round that plays all of its steps."""
         owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
         steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
         own = (step for step in steps if step.worker == self.worker and step.part is not Part.UPSTREAM)
-        told = (self._grammar.response.by_name[step.node] for step in own)
-        return Counter(owners.get(each.of, "") for each in told if isinstance(each, Product) and each.parameters)
+        nodes = (self._grammar.response.by_name[step.node] for step in own)
+        return Counter(owners.get(each.of, "") for each in nodes if isinstance(each, Product) and each.parameters)
 
     def _refuse_coupled(self, player: str) -> None:
         """Raise PlacementError for a replicated player that couples examples, since replicas divide the batch."""
@@ -263,13 +264,6 @@ class Hosted:
                 "batch. Leave out the replicas, or accept that it then learns otherwise (`accept_batch_coupling`)."
             )
 
-    def _here(self, names: Iterable[str]) -> list[str]:
-        return [name for name in names if name in self._assignment.placement.hosts_on[self.worker]]
-
-    def _has_agent(self, player: str, worker: str) -> bool:
-        # An agent on its operator's own worker is part of that player.
-        return worker == self.worker and player in self._assignment.placement.agent_of
-
     def _shape(self, kind: EdgeType, share: Share | None) -> tuple[int, ...]:
         shape = kind.sized(self._grammar.query.sizes)
         if share is None:
@@ -277,16 +271,10 @@ class Hosted:
         first, behind = share.rows(shape[0])
         return (behind - first, *shape[1:])
 
-    def _player(self, name: str) -> Player:
-        apart = name in self._assignment.placement.agent_of
-        specification = None if apart else self._assignment.agents[name]
-        with self._making("agent", name):
-            return Player(name, self._factory(name), specification, self._seed(name), self.device)
-
-    def _agent(self, name: str) -> Player:
-        # The same factory and seed give this copy the parameters that the operator starts from.
-        with self._making("agent", name):
-            return Player(name, self._factory(name), self._assignment.agents[name], self._seed(name), self.device)
+    def _player(self, player: PlayerDeclaration, agent: AgentSpecification | None) -> Player:
+        seed = stream(self._assignment.seed, "player", player.seeded_as)
+        with self._making("agent", player.name):
+            return Player(player.name, player.factory, agent, seed, self.device)
 
     def _oracle(self, oracle: NamedOracle) -> Oracle:
         with self._making("oracle", oracle.name):
@@ -301,13 +289,6 @@ class Hosted:
         """Code inside draws from its own random streams. Its changes to torch's settings end with the scope."""
         with self._assignment.state.entered(), making(self._assignment.seed, what, name):
             yield
-
-    def _factory(self, player: str):  # noqa: ANN202 - a Factory
-        return self._grammar.query.player_by_name[player].factory
-
-    def _seed(self, player: str) -> int:
-        seeded_as = self._grammar.query.player_by_name[player].seeded_as
-        return stream(self._assignment.seed, "player", seeded_as)
 
     def _function(self, node: Node) -> Callable[..., Any]:  # Any: what an operator plays
         match node.kind:
@@ -338,12 +319,10 @@ class Hosted:
         return box.query(inputs, round)
 
     def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        question, sizes = self._grammar.query.question_of(node), self._grammar.query.sizes
-        if self.device == CPU:
-            return checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
-        inputs = [value.to(CPU) for value in inputs]
+        question, sizes, on_host = self._grammar.query.question_of(node), self._grammar.query.sizes, self.device == CPU
+        inputs = inputs if on_host else [value.to(CPU) for value in inputs]
         answers = checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
-        return tuple(value.to(self.device) for value in answers)
+        return answers if on_host else tuple(value.to(self.device) for value in answers)
 
 
 def digest(parameters: Iterable[Tensor]) -> str:

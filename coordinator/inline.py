@@ -100,14 +100,14 @@ class InlineExecutor:
 
     def states(self) -> Mapping[str, State]:
         """The state of every player, agent, clone and oracle, by name."""
-        self._boundary.check("tell its states")
+        self._boundary.check("return its states")
         with self._own_process():
             return {name: state for hosted in self._hosted.values() for name, state in hosted.state().items()}
 
     def modules(self) -> Mapping[str, nn.Module]:
         """The modules that players and clones compute with, by name. Do not change them."""
-        everyone = self._hosted.values()
-        return {name: each.module for hosted in everyone for name, each in (hosted.players | hosted.clones).items()}
+        found = [(hosted.players | hosted.clones).items() for hosted in self._hosted.values()]
+        return {name: each.module for items in found for name, each in items}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
         """Continue at `round` from the states of that round boundary. Allowed after a round that broke off, too."""
@@ -164,7 +164,7 @@ class InlineExecutor:
         """All local programs in the total order. A transfer becomes its send, directly followed by its receive."""
         schedule, exchange = self.assignment.schedule, Exchange()
         self._channels = [
-            onto(LocalChannel(session, name, exchange, schedule.carried), self._hosted[name].device)
+            onto(LocalChannel(session, name, exchange, schedule.carried_by(name)), self._hosted[name].device)
             for name in schedule.workers
         ]
         self._programs = []

@@ -19,7 +19,7 @@ from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.steps import LocalAction, Part, Slot, describe
 from antiphon.coordinator.plan.when import Agenda
-from antiphon.coordinator.recording import Track
+from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.streams import Begin, begun
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.maps import add
@@ -116,7 +116,7 @@ class LocalProgram:
     def begin(self) -> None:
         """Begin a batch of rounds with new statistics."""
         self._statistics, self._started = WorkerStatistics(self.worker), time.perf_counter()
-        self._statistics.track = Track.begun() if self._record else None
+        self._statistics.track = Track(clock()) if self._record else None
 
     def held(self) -> dict[Slot, Tensor]:
         """The values of this round on this worker: of Q, of R, and of moves. Valid until `finish_round`."""

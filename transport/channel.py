@@ -110,4 +110,4 @@ def where(edge: Edge, round: int) -> str:
 
 def garbled(me: str, edge: Edge, round: int, error: CodecError) -> CodecError:
     """The error for a message on `edge` that cannot be parsed. error: the reason."""
-    return CodecError(f"worker {me!r} heard {edge.peer(me)!r} badly on edge {where(edge, round)}: {error}")
+    return CodecError(f"worker {me!r} cannot read what {edge.peer(me)!r} sent on edge {where(edge, round)}: {error}")

@@ -70,29 +70,16 @@ class Reduction:
         """Size of a term, in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        """An edge from each worker to each other worker."""
-        pairs = [(source, target) for source in self.workers for target in self.workers]
-        return tuple(
-            self._edge(number, source, target)
-            for number, (source, target) in enumerate(pairs, start=self.number)
-            if source != target
-        )
-
     def edges_of(self, worker: str) -> tuple[Edge, ...]:
-        """The edges on which `worker` sends or receives. The other edges are not made."""
-        size, mine = len(self.workers), self.workers.index(worker)
-        pairs = [(source, target) for other in range(size) for source, target in ((mine, other), (other, mine))]
-        return tuple(
-            self._edge(self.number + source * size + target, self.workers[source], self.workers[target])
-            for source, target in pairs
-            if source != target
-        )
+        """The edges between `worker` and each other worker. All edges would be as many as the square of the workers."""
+        mine = self.workers.index(worker)
+        others = [other for other in range(len(self.workers)) if other != mine]
+        return tuple(self._edge(*pair) for other in others for pair in ((mine, other), (other, mine)))
 
-    def _edge(self, number: int, source: str, target: str) -> Edge:
+    def _edge(self, source: int, target: int) -> Edge:
+        number, name = self.number + source * len(self.workers) + target, f"{self.name} -> {self.workers[target]}"
         kind = self.phase, self.order, self.dtype, self.shape
-        return Edge(number, f"{self.name} -> {target}", source, target, *kind)
+        return Edge(number, name, self.workers[source], self.workers[target], *kind)
 
 
 @dataclass(frozen=True, slots=True)

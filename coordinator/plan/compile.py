@@ -110,7 +110,7 @@ class _Compiler:
         reads = tuple(Slot(Phase.RESPONSE, port) for port in node.inputs)
         if isinstance(node, Tap):
             reads = (Slot(Phase.QUERY, node.port),)
-        if isinstance(node, Deliver) and len(group := self._hearers(node.player)) > 1:
+        if isinstance(node, Deliver) and len(group := self._receivers(node.player)) > 1:
             if reads[0] in self.terms:
                 self._contribute(reads[0])
             elif node.player in self.placement.sharded:
@@ -257,7 +257,7 @@ class _Compiler:
     def _replicas(self, player: str) -> tuple[str, ...]:
         return self.placement.replicas_of[self.placement.host_of[player]]
 
-    def _hearers(self, player: str) -> tuple[str, ...]:
+    def _receivers(self, player: str) -> tuple[str, ...]:
         agent = self.placement.agent_of.get(player)
         return self._replicas(player) if agent is None else (agent,)
 

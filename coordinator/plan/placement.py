@@ -171,17 +171,17 @@ def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping
     fuse: groups of names; each group shares one worker, named after its first member. agents: the worker of a player's
     agent, by player. A worker that does not exist is added.
     """
-    everyone = hosted(grammar)
-    leader = {name: name for name in everyone}
+    known = hosted(grammar)
+    leader = {name: name for name in known}
     groups = [tuple(group) for group in fuse if group]
     _refuse_repeated([name for group in groups for name in dict.fromkeys(group)])
     for group in groups:
-        _refuse_unknown(grammar, group, everyone)
+        _refuse_unknown(grammar, group, known)
         leader.update(dict.fromkeys(group, group[0]))
     apart = tuple((agents or {}).items())
     _refuse_unknown(grammar, [player for player, _ in apart], [player.name for player in grammar.query.players])
     members: dict[str, list[str]] = {worker: [] for worker in leader.values()}
-    for name in everyone:
+    for name in known:
         members[leader[name]].append(name)
     members |= {worker: [] for _, worker in apart if worker not in members}
     return Placement(tuple((worker, tuple(names)) for worker, names in members.items()), apart)
@@ -238,6 +238,6 @@ def _refuse_unknown(grammar: Grammar, names: Iterable[str], known: Iterable[str]
     for name in names:
         if name not in expected:
             raise PlacementError(
-                f"{name!r} is placed, but grammar {grammar.name!r} has nobody of that name there; "
+                f"{name!r} is placed, but grammar {grammar.name!r} has no such name there; "
                 f"expected one of {known}. Correct the name."
             )

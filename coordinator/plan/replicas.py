@@ -41,8 +41,8 @@ def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, .
         elif node.name in learned:
             raise PlacementError(
                 f"player {player!r} has {len(group)} replicas, but {node.name!r} cannot be divided among them: "
-                f"{obstacle}. Expected one batch, first dimension of what it is asked and of what it plays, with a row "
-                "for each replica. Give it fewer replicas, or a larger batch."
+                f"{obstacle}. Expected one batch, the first dimension of its inputs and outputs, with a row for each "
+                "replica. Give it fewer replicas, or a larger batch."
             )
     return found
 
@@ -70,10 +70,10 @@ def _obstacle(grammar: Grammar, node: Node, replicas: int) -> str:
     rows = [batch_of(kind, grammar.query.sizes) for kind in asked]
     played = [batch_of(kind, grammar.query.sizes) for kind in node.outputs]
     if None in played:
-        return "it plays something without a batch"
+        return "it has an output without a batch"
     batches = _distinct([*rows, *played])
     if len(batches) != 1 or not any(rows):
-        return f"its batches differ, {_told(batches)}" if batches else "it is asked nothing with a batch"
+        return f"its batches differ, {_listed(batches)}" if batches else "it has no input with a batch"
     return "" if batches[0] >= replicas else f"its batch has {batches[0]} rows"
 
 
@@ -81,7 +81,7 @@ def _distinct(sizes: Iterable[int | None]) -> list[int]:
     return sorted({size for size in sizes if size is not None})
 
 
-def _told(sizes: Iterable[int]) -> str:
+def _listed(sizes: Iterable[int]) -> str:
     return " and ".join(map(str, sizes))
 
 

@@ -36,17 +36,8 @@ class Schedule:
         """Every sum over replicas, by its number."""
         return {step.reduction.number: step.reduction for step in self.steps if isinstance(step, Contribute)}
 
-    @functools.cached_property
-    def carried(self) -> tuple[Edge, ...]:
-        """Every edge that a channel may have to carry, including the edges between replicas for their sums."""
-        summed = [edge for reduction in self.reductions.values() for edge in reduction.edges]
-        return (*self.edges.values(), *summed)
-
     def carried_by(self, worker: str) -> tuple[Edge, ...]:
-        """The edges of `carried` that begin or end at one worker.
-
-        The other edges of its sums are not made: there are as many as the square of the number of replicas.
-        """
+        """The edges that the channel of one worker may have to carry, with those to other replicas for its sums."""
         sums = (each.edges_of(worker) for each in self.reductions.values() if worker in each.workers)
         own = (edge for edge in self.edges.values() if worker in (edge.source, edge.target))
         return (*own, *(edge for edges in sums for edge in edges))

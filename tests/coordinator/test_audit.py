@@ -76,7 +76,7 @@ def test_a_worker_that_tells_nothing_is_refused(refusal):
     statistics = honest(SCHEDULE, 0, 2)
     del statistics["Norm"]
     assert refusal(ProtocolError, lambda: audit(SCHEDULE, statistics.values(), 0, 2)) == (
-        f"worker 'Norm' told no statistics; expected those of each of {list(SCHEDULE.workers)}. {REMEDY}"
+        f"worker 'Norm' returned no statistics; expected those of each of {list(SCHEDULE.workers)}. {REMEDY}"
     )
 
 

@@ -236,7 +236,7 @@ def test_coupling_is_tried_at_the_declared_batch_on_values_that_are_taken() -> N
     ("counts", "text"),
     [
         ({"First": 8}, "player 'First' has 8 replicas, but 'First' cannot be divided among them: its batch has 7 rows. "
-         "Expected one batch, first dimension of what it is asked and of what it plays, with a row for each replica. "
+         "Expected one batch, the first dimension of its inputs and outputs, with a row for each replica. "
          "Give it fewer replicas, or a larger batch."),
         ({"Nature": 2}, "'Nature' lives on worker 'Nature', which has replicas, and is no player; expected players "
          "alone there, ['First', 'Second', 'Norm', 'Last']. Give 'Nature' a worker of its own."),
@@ -284,8 +284,8 @@ def test_agents_that_draw_from_global_streams_move_alike_and_others_are_found_ou
         executor.play(1)
     assert str(caught.value) == (
         "replicas 'Second' and 'Second#1' of player 'Second' hold different parameters before round 1; expected equal "
-        "bits, since they heard the same. Let its agent move by what it hears alone: no clock, no random numbers but "
-        "those of the process's global streams, no reading of its own place."
+        "bits, since they received the same responses. Let its agent move by its responses alone: no clock, no random "
+        "numbers but those of the process's global streams, no reading of its own place."
     )
 
 
