@@ -7,8 +7,8 @@ from typing import Any, Protocol, final
 
 from torch import Tensor
 
-from antiphon.errors import AntiphonError, CodecError
-from antiphon.transport.channel import garbled, gone, too_late
+from antiphon.errors import AntiphonError
+from antiphon.transport.channel import gone, parsed, too_late
 from antiphon.transport.codec import pack_tag, unpack_tag
 from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
 
@@ -97,14 +97,8 @@ class Expected:
         """Raise an error unless this is the tag of the round. Raises CodecError or ProtocolError."""
         ROUND.pack_into(self._tag, ROUND_AT, round)
         if tag.tobytes() != self._tag:  # comparing a memoryview takes longer
-            self._refuse(tag, round)
-
-    def _refuse(self, arrived: memoryview, round: int) -> None:
-        try:
-            tag = unpack_tag(arrived)
-        except CodecError as error:
-            raise garbled(self._edge.target, self._edge, round, error) from error
-        expect(tag, self._session, self._edge, round)
+            found = parsed(unpack_tag, tag, self._edge.target, self._edge, round)
+            expect(found, self._session, self._edge, round)
 
 
 def deadline(session: Session) -> timedelta:

@@ -7,9 +7,9 @@ from typing import TypeAlias, final
 
 from torch import Tensor
 
-from antiphon.errors import CodecError, ProtocolError
+from antiphon.errors import ProtocolError
 from antiphon.transport.bounded_queue import BoundedQueue
-from antiphon.transport.channel import check_value, garbled, no_such_edge, too_late
+from antiphon.transport.channel import check_value, no_such_edge, parsed, too_late
 from antiphon.transport.codec import Frame, decode, encode, pack_tag, unpack_tag
 from antiphon.transport.message import Edge, Header, Session, expect
 from antiphon.transport.pairwise import Pairwise
@@ -98,11 +98,7 @@ class ObjectStoreChannel:
     def receive(self, edge: Edge, round: int) -> Tensor:
         """Wait for the next frame of this edge, check it, and post its receipt."""
         self._check(edge, edge.target, "receive")
-        frame = self._take(edge, round)
-        try:
-            header, value = decode(frame)
-        except CodecError as error:
-            raise garbled(self._me, edge, round, error) from error
+        header, value = parsed(decode, self._take(edge, round), self._me, edge, round)
         expect(header, self._session, edge, round)
         self._post(edge.source, edge.number, pack_tag(header.tag))
         return value
@@ -116,12 +112,8 @@ class ObjectStoreChannel:
 
     def _await_receipt(self, edge: Edge, round: int) -> None:
         oldest = self._under_way[edge.number].popleft()
-        receipt = self._take(edge, round)
-        try:
-            tag = unpack_tag(receipt)
-        except CodecError as error:
-            raise garbled(self._me, edge, round, error) from error
-        expect(tag, self._session, replace(edge, source=edge.target, target=edge.source), oldest)
+        back = replace(edge, source=edge.target, target=edge.source)
+        expect(parsed(unpack_tag, self._take(edge, round), self._me, edge, oldest), self._session, back, oldest)
 
     def _take(self, edge: Edge, round: int) -> Frame:
         try:

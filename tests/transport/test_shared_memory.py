@@ -12,7 +12,8 @@ from dataclasses import replace
 import pytest
 
 from antiphon.errors import DeadlineError, TransportError
-from antiphon.transport import Edge, ProcessGroupChannel
+from antiphon.transport.message import Edge
+from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Route, Site, carrier, route_of_group
 from antiphon.transport.shared_memory import SharedMemoryIncoming, shared_memory_domain
