@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Collect, Contribute, Move, Transfer
 from antiphon.coordinator.plan.when import When
-from antiphon.coordinator.program import WorkerStatistics
+from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.errors import ProtocolError
 
 

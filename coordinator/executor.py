@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.program import Skipped, WorkerStatistics
 from antiphon.coordinator.recording import Recording
+from antiphon.coordinator.statistics import Skipped, WorkerStatistics
 from antiphon.grammars.oracle import State
 
 Key = TypeVar("Key")

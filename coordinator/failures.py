@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from antiphon.coordinator.versions import not_installed
 from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied
@@ -150,13 +150,11 @@ def _rank(error: Exception) -> int:
 
 
 def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing]:
-    calls = {name: handles[name].where.remote() for name in names}
-    found = {}
-    for name, call in calls.items():
-        try:
-            found[name] = ray.get(call, timeout=_GRACE)
-        except (RayError, GetTimeoutError):
-            continue
+    """Where these workers are; without those that do not answer in time."""
+    calls = {handles[name].where.remote(): name for name in names}
+    ready = ray.wait(list(calls), num_returns=len(calls), timeout=_GRACE)[0] if calls else []
+    found: dict[str, Standing] = {}
+    _collect(ready, calls, found, {})
     return found
 
 

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.clone import Clone
@@ -23,11 +23,10 @@ from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
-from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
+from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
 from antiphon.grammars.seeds import making, stream
-from antiphon.grammars.types import EdgeType
 from antiphon.oracles.answers import checked_answer
 from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator, aligned
@@ -116,10 +115,14 @@ class Hosted:
         toward = sorted({index for product in products for index in product.toward})
         parameters = any(product.parameters for product in products)
         share = self._shares.get(node.name)
+        shapes = [each.sized(self._grammar.query.sizes) for each in node.outputs]
         return Operator(
             f"{node.kind} {node.name!r}",
             self._function(node),
-            [(self._shape(each, share), each.dtype) for each in node.outputs],
+            [
+                (share.shape(shape) if share else shape, each.dtype)
+                for shape, each in zip(shapes, node.outputs, strict=True)
+            ],
             len(node.inputs),
             toward,
             self.players[node.owner].parameters if parameters else (),
@@ -264,21 +267,22 @@ class Hosted:
                 "batch. Leave out the replicas, or accept that it then learns otherwise (`accept_batch_coupling`)."
             )
 
-    def _shape(self, kind: EdgeType, share: Share | None) -> tuple[int, ...]:
-        shape = kind.sized(self._grammar.query.sizes)
-        if share is None:
-            return shape
-        first, behind = share.rows(shape[0])
-        return (behind - first, *shape[1:])
-
     def _player(self, player: PlayerDeclaration, agent: AgentSpecification | None) -> Player:
         seed = stream(self._assignment.seed, "player", player.seeded_as)
         with self._making("agent", player.name):
             return Player(player.name, player.factory, agent, seed, self.device)
 
     def _oracle(self, oracle: NamedOracle) -> Oracle:
-        with self._making("oracle", oracle.name):
-            return _make_oracle(oracle.name, oracle.declaration, stream(self._assignment.seed, "oracle", oracle.name))
+        try:
+            with self._making("oracle", oracle.name):
+                return oracle.declaration.make(stream(self._assignment.seed, "oracle", oracle.name))
+        except AntiphonError:
+            raise
+        except FOREIGN as error:
+            raise OracleError(
+                f"oracle {oracle.name!r} cannot be made from {oracle.declaration.factory!r}: {type(error).__name__}: "
+                f"{error}. Expected a factory that takes its arguments and a seed; correct them."
+            ) from error
 
     def _clone(self, clone: CloneDeclaration) -> Clone:
         with self._making("clone", clone.name):
@@ -292,11 +296,9 @@ class Hosted:
 
     def _function(self, node: Node) -> Callable[..., Any]:  # Any: what an operator plays
         match node.kind:
-            case Kind.PLAYER:
-                return self._in_precision(node.owner, self.players[node.owner].module, node)
-            case Kind.CLONE:
-                player = next(clone.player for clone in self._grammar.query.clones if clone.name == node.owner)
-                return self._in_precision(player, self.clones[node.owner].module, node)
+            case Kind.PLAYER | Kind.CLONE:
+                player_of = {clone.name: clone.player for clone in self._grammar.query.clones}
+                return self._in_precision(player_of.get(node.owner, node.owner), self.code(node), node)
             case Kind.ORACLE:
                 oracle = self.oracles[node.owner]
                 return lambda *values: self._checked_answer(oracle, node, values, self._round)
@@ -304,7 +306,7 @@ class Hosted:
                 assert node.operator is not None  # Q's operators and losses have one
                 return operator_on(node.operator, self.device)
 
-    def _in_precision(self, player: str, module: nn.Module, node: Node) -> Callable[..., Any]:  # Any: as above
+    def _in_precision(self, player: str, module: Any, node: Node) -> Callable[..., Any]:  # Any: as above
         precision = dict(self._assignment.placement.precision).get(player, Precision.DECLARED)
         if precision is Precision.DECLARED:
             return module
@@ -357,15 +359,3 @@ def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:
     """The share of each divided node of Q that a worker computes, by the node's name."""
     mine = (step for step in schedule.steps if isinstance(step, Query) and step.worker == worker)
     return {step.node: slot.share for step in mine for slot in step.writes if slot.share is not None}
-
-
-def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle:
-    try:
-        return declaration.make(seed)
-    except AntiphonError:
-        raise
-    except FOREIGN as error:
-        raise OracleError(
-            f"oracle {name!r} cannot be made from {declaration.factory!r}: {type(error).__name__}: {error}. "
-            "Expected a factory that takes its arguments and a seed; correct them."
-        ) from error

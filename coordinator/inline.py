@@ -168,19 +168,20 @@ class InlineExecutor:
             for name in schedule.workers
         ]
         self._programs = []
-        positions: dict[object, list[tuple[LocalProgram, int]]] = {}
+        places: dict[object, tuple[LocalProgram, int]] = {}
         for name, channel in zip(schedule.workers, self._channels, strict=True):
             channel.open()
             actions = project(schedule, name)
             program = LocalProgram(self.assignment, name, actions, self._hosted[name], channel)
             self._programs.append(program)
             for position, action in enumerate(actions):
-                key = action.edge.number if isinstance(action, Send | Receive) else id(action)
-                place = positions.setdefault(key, [])
-                place.insert(0 if isinstance(action, Send) else len(place), (program, position))
-        order = [step.edge.number if isinstance(step, Transfer) else id(step) for step in schedule.steps]
-        whens = [step.when for step in schedule.steps]
-        return [(when, place) for key, when in zip(order, whens, strict=True) for place in positions[key]]
+                half = isinstance(action, Send | Receive)
+                places[(type(action), action.edge.number) if half else id(action)] = program, position
+        halves = [
+            [(half, step.edge.number) for half in (Send, Receive)] if isinstance(step, Transfer) else [id(step)]
+            for step in schedule.steps
+        ]
+        return [(step.when, places[key]) for step, keys in zip(schedule.steps, halves, strict=True) for key in keys]
 
     @contextmanager
     def _own_process(self, torch_alone: bool = False) -> Iterator[None]:

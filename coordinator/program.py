@@ -3,10 +3,8 @@
 import time
 import traceback
 from array import array
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,7 +18,8 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.steps import LocalAction, Part, Slot, describe
 from antiphon.coordinator.plan.when import Agenda
 from antiphon.coordinator.recording import Track, clock
-from antiphon.coordinator.streams import Begin, begun
+from antiphon.coordinator.statistics import Skipped, WorkerStatistics
+from antiphon.coordinator.streams import begun
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.maps import add
 from antiphon.grammars.query import Kind
@@ -31,52 +30,6 @@ from antiphon.transport.channel import Channel
 Values: TypeAlias = dict[int, Tensor | tuple[Tensor, ...]]
 Play: TypeAlias = Callable[[int], None]
 Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
-
-
-class Skipped(NamedTuple):
-    """The moves of a player that were left out in a batch: their number, the round of the last one, and its reason."""
-
-    moves: int
-    round: int
-    reason: str
-
-    def after(self, earlier: "Skipped | None") -> "Skipped":
-        """Add the moves left out in earlier rounds. Round and reason stay those of this one."""
-        return self._replace(moves=self.moves + (earlier.moves if earlier else 0))
-
-
-@dataclass
-class WorkerStatistics:
-    """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
-
-    sent, received: the rounds in which a message left or arrived, by edge number. moves: the rounds of each player's
-    moves. losses: (rounds, values) of each loss node. reports: of each oracle. rounds: number of complete rounds.
-    seconds: duration of the batch on this worker's clock. waiting: the part of it spent in sending and receiving.
-    payload: bytes of the values sent, by number of edge or sum. wire: bytes that the channel sent for them. queries:
-    how often each oracle node was asked. products: how often each product of R was computed. track: when each action
-    was played, if the assignment asks for a recording. skipped: moves left out because the player's agent failed.
-    contributed, collected: rounds, by number of a sum over replicas. digests: of the parameters of each replicated
-    player at the end.
-    """
-
-    worker: str
-    sent: dict[int, list[int]] = field(default_factory=dict)
-    received: dict[int, list[int]] = field(default_factory=dict)
-    moves: dict[str, list[int]] = field(default_factory=dict)
-    losses: dict[str, tuple[array, array]] = field(default_factory=dict)
-    reports: dict[str, dict[str, float]] = field(default_factory=dict)
-    rounds: int = 0
-    seconds: float = 0.0
-    waiting: float = 0.0
-    payload: Counter[int] = field(default_factory=Counter)
-    wire: Counter[int] = field(default_factory=Counter)
-    queries: Counter[str] = field(default_factory=Counter)
-    products: Counter[str] = field(default_factory=Counter)
-    track: Track | None = None
-    skipped: dict[str, Skipped] = field(default_factory=dict)
-    contributed: dict[int, list[int]] = field(default_factory=dict)
-    collected: dict[int, list[int]] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
 
 
 class LocalProgram:
@@ -200,7 +153,7 @@ class LocalProgram:
             self._values,
         )
         if node.kind is Kind.LOSS:
-            return self._query_loss(action, answer, self._hosted.begins_query(node))
+            answer = self._noted(node.name, answer)
         if node.kind is Kind.ORACLE:
             answer = self._counted(node.name, answer)
         begin = self._hosted.begins_query(node)
@@ -219,18 +172,15 @@ class LocalProgram:
 
         return counted
 
-    def _query_loss(self, action: steps.Query, answer: Answer, begin: Begin) -> Play:
-        reads, (write,), values = self._keys(action.reads), self._keys(action.writes), self._values
-
-        def play(round: int) -> None:
-            begin(round)
-            (value,) = answer([flat(values[slot]) for slot in reads], round)
-            values[write] = value
-            rounds, losses = self._statistics.losses.setdefault(action.node, (array("q"), array("d")))
+    def _noted(self, node: str, answer: Answer) -> Answer:
+        def noted(values: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+            (value,) = answer(values, round)
+            rounds, losses = self._statistics.losses.setdefault(node, (array("q"), array("d")))
             rounds.append(round)
             losses.append(float(value))
+            return (value,)
 
-        return play
+        return noted
 
     def _respond(self, action: steps.Respond) -> Play:
         node = self._grammar.response.by_name[action.node]

@@ -16,8 +16,9 @@ from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Collect, Contribute, Receive, Send, describe
-from antiphon.coordinator.program import LocalProgram, WorkerStatistics
+from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared_devices
+from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.coordinator.versions import Installed, versions
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State

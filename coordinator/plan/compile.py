@@ -237,8 +237,7 @@ class _Compiler:
         shape = self._type(slot).sized(self.grammar.query.sizes)
         if slot.share is None or slot.whole in self.terms:
             return shape
-        first, behind = slot.share.rows(shape[0])
-        return (behind - first, *shape[1:])
+        return slot.share.shape(shape)
 
     def _shares_of(self, reads: Sequence[Slot], share: Share) -> tuple[Slot, ...]:
         """The slots that one replica reads: its share of each divided value, and the whole of a value without batch."""

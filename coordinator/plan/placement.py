@@ -83,19 +83,15 @@ class Placement:
         _refuse_repeated([*self.names, *(f"hosted:{each}" for _, hosts in self.workers for each in hosts)])
         _refuse_repeated([f"the agent of {player}" for player, _ in self.agents])
         known = {worker for worker, _ in self.workers}
-        for player, worker in self.agents:
+        used = [(f"the agent of player {player!r} is placed on", worker) for player, worker in self.agents]
+        used += [("resources are given to", worker) for worker, _ in self.resources]
+        used += [("replicas are given to", worker) for worker, _ in self.replicas]
+        for what, worker in used:
             if worker not in known:
                 raise PlacementError(
-                    f"the agent of player {player!r} is placed on {worker!r}, which is no worker; "
-                    f"expected one of {sorted(known)}. Add the worker, or place the agent on one of these."
+                    f"{what} {worker!r}, which is no worker; expected one of {sorted(known)}. "
+                    "Add the worker, or name one of these."
                 )
-        for what, workers in (("resources", self.resources), ("replicas", self.replicas)):
-            for worker, _ in workers:
-                if worker not in known:
-                    raise PlacementError(
-                        f"{what} for {worker!r}, which is no worker; expected one of {sorted(known)}. "
-                        "Add the worker, or name one of these."
-                    )
 
     @functools.cached_property
     def host_of(self) -> Mapping[str, str]:

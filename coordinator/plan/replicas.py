@@ -1,6 +1,6 @@
 """Which nodes of a grammar are divided among replicas, and how. Raises an error if a batch cannot be divided."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Placement
@@ -71,18 +71,10 @@ def _obstacle(grammar: Grammar, node: Node, replicas: int) -> str:
     played = [batch_of(kind, grammar.query.sizes) for kind in node.outputs]
     if None in played:
         return "it has an output without a batch"
-    batches = _distinct([*rows, *played])
+    batches = sorted({size for size in (*rows, *played) if size is not None})
     if len(batches) != 1 or not any(rows):
-        return f"its batches differ, {_listed(batches)}" if batches else "it has no input with a batch"
+        return f"its batches differ, {' and '.join(map(str, batches))}" if batches else "it has no input with a batch"
     return "" if batches[0] >= replicas else f"its batch has {batches[0]} rows"
-
-
-def _distinct(sizes: Iterable[int | None]) -> list[int]:
-    return sorted({size for size in sizes if size is not None})
-
-
-def _listed(sizes: Iterable[int]) -> str:
-    return " and ".join(map(str, sizes))
 
 
 def share_by_share(node: Map) -> bool:

@@ -25,6 +25,11 @@ class Share:
         """The first row of this slice, and the row after its last."""
         return self.index * batch // self.of, (self.index + 1) * batch // self.of
 
+    def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of this slice of a value whose shape is `whole`."""
+        first, behind = self.rows(whole[0])
+        return (behind - first, *whole[1:])
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:

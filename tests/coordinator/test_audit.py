@@ -11,7 +11,7 @@ from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Move, Transfer
-from antiphon.coordinator.program import WorkerStatistics
+from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
 from rigs.games import with_dropout

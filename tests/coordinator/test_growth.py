@@ -12,7 +12,7 @@ from antiphon.coordinator.executor import Played
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.program import WorkerStatistics
+from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.grammars import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, supervised

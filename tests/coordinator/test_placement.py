@@ -61,7 +61,7 @@ def test_a_worker_or_a_host_placed_twice_is_refused(refusal):
 def test_an_agent_needs_a_worker(refusal):
     assert refusal(PlacementError, lambda: Placement((("a", ("First",)),), (("First", "b"),))) == (
         "the agent of player 'First' is placed on 'b', which is no worker; "
-        "expected one of ['a']. Add the worker, or place the agent on one of these."
+        "expected one of ['a']. Add the worker, or name one of these."
     )
 
 

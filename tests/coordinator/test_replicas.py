@@ -240,8 +240,8 @@ def test_coupling_is_tried_at_the_declared_batch_on_values_that_are_taken() -> N
          "Give it fewer replicas, or a larger batch."),
         ({"Nature": 2}, "'Nature' lives on worker 'Nature', which has replicas, and is no player; expected players "
          "alone there, ['First', 'Second', 'Norm', 'Last']. Give 'Nature' a worker of its own."),
-        ({"Frist": 2}, "replicas for 'Frist', which is no worker; expected one of ['First', 'Last', 'Loss', 'Nature', "
-         "'Norm', 'Second']. Add the worker, or name one of these."),
+        ({"Frist": 2}, "replicas are given to 'Frist', which is no worker; expected one of ['First', 'Last', 'Loss', "
+         "'Nature', 'Norm', 'Second']. Add the worker, or name one of these."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_divided_is_refused(counts: dict[str, int], text: str) -> None:
