@@ -7,6 +7,7 @@ from torch import Tensor
 
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.program import flat
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
@@ -79,7 +80,7 @@ def _key(state: State) -> str:
 
 
 def _vector(player: PlayerDeclaration, state: State) -> Tensor:
-    return _flat([state[_key(state)][parameter.name] for parameter in player.parameters])
+    return flat(tuple(state[_key(state)][parameter.name] for parameter in player.parameters))
 
 
 def _with(player: PlayerDeclaration, state: State, vector: Tensor) -> State:
@@ -89,12 +90,8 @@ def _with(player: PlayerDeclaration, state: State, vector: Tensor) -> State:
     return {**state, _key(state): {**state[_key(state)], **named}}
 
 
-def _flat(tensors: list[Tensor]) -> Tensor:
-    return torch.cat([each.reshape(-1) for each in tensors])
-
-
 def _received(executor: InlineExecutor) -> dict[str, Tensor]:
-    return {name: _flat(each) for name, each in delivered(executor).items() if each}
+    return {name: flat(tuple(each)) for name, each in delivered(executor).items() if each}
 
 
 def _difference(

@@ -177,8 +177,8 @@ class ProcessGroupChannel:
             case Route.NCCL:
                 size = len(self._ranks_of(route))
                 return NcclLink(self._session, self._me, rank, size, store, self._device, self._make)
-        own = store, self._hostname, self._device, self._on_cuda(self._me)
-        return GlooLink(self._session, self._me, rank, len(self._ranks), *own)
+        device = self._device if self._on_cuda(self._me) else None
+        return GlooLink(self._session, self._me, rank, len(self._ranks), store, self._hostname, device)
 
     def _memory(self, store: Store) -> SharedMemoryLink:
         here = self._sites[self._me]

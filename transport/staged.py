@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from antiphon.transport.channel import Channel
-from antiphon.transport.device import Fence, fence
+from antiphon.transport.device import Fence, fence, queue_of
 from antiphon.transport.link import Incoming, Sum
 from antiphon.transport.message import Edge, Reduction
 
@@ -27,9 +27,9 @@ class StagedIncoming:
 
     def receive(self, round: int) -> Tensor:
         """Wait for the message, and queue its copy to the device."""
-        self._copied.wait()
+        self._copied.synchronize()
         self._value.copy_(self._incoming.receive(round), non_blocking=True)
-        self._copied.record()
+        self._copied.record(queue_of(self._value.device))
         return self._value.detach()
 
     def settle(self) -> None:
@@ -48,13 +48,13 @@ class StagedAllReduce:
 
     def contribute(self, round: int, value: Tensor) -> int:
         """Copy the term to the host and post it."""
-        self._copied.wait()
+        self._copied.synchronize()
         return self._total.contribute(round, value)
 
     def collect(self, round: int) -> Tensor:
         """Wait for the sum, and queue its copy to the device."""
         self._value.copy_(self._total.collect(round), non_blocking=True)
-        self._copied.record()
+        self._copied.record(queue_of(self._value.device))
         return self._value.detach()
 
 
