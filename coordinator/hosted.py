@@ -150,11 +150,6 @@ class Hosted:
         for operator in self._operators.values():
             operator.forget()
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of all that have a state here. An agent away from its player's operator is named `name@agent`."""
-        return tuple(self._stateful())
-
     def state(self) -> dict[str, State]:
         """The state of each named object here, on the CPU. Of several replicas only the first returns states.
 
@@ -213,6 +208,7 @@ class Hosted:
                 ) from error
 
     def _stateful(self) -> dict[str, Player | Clone | Oracle]:
+        """All that have a state here, by name. An agent away from its player's operator is named `name@agent`."""
         apart = {f"{name}@agent": agent for name, agent in self.agents.items()}
         return {**self.players, **apart, **self.clones, **self.oracles}
 

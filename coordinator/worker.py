@@ -6,7 +6,6 @@ from pathlib import Path
 import ray
 import torch
 
-from antiphon.agents.shards import part
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.checkpoint import save_states
 from antiphon.coordinator.connection import Connection, connect
@@ -129,12 +128,6 @@ class Worker:
             self._mailbox.put(edge, frame)
         except ProtocolError as error:
             self._mailbox.fail(error)  # no caller reads this call's result: the reader of mail gets the error
-
-    @ray.method(concurrency_group="play")
-    def held(self) -> dict[str, int]:
-        """Number of parameters of each player here, in elements. For a sharded player: of the local shard only."""
-        players = self._hosts().players.items()
-        return {name: sum(part(each).numel() for each in player.parameters) for name, player in players}
 
     @ray.method(concurrency_group="play")
     def states(self) -> dict[str, State]:

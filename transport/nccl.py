@@ -190,8 +190,12 @@ class NcclLink:
 
     def finish(self, work: Work) -> None:
         """Wait on the host, up to the deadline. Raises RuntimeError, as torch does."""
-        if not _completed(work, self.session.deadline):
-            raise RuntimeError("NCCL timed out")
+        began = time.monotonic()
+        while not work.is_completed():
+            waited = time.monotonic() - began
+            if waited > self.session.deadline:
+                raise RuntimeError("NCCL timed out")
+            time.sleep(0 if waited < _EAGER else _PAUSE)
         work.wait()  # raises the work's error; the stream does not wait any more
 
     def close(self) -> None:
@@ -236,14 +240,3 @@ class NcclLink:
         options = make.Options()
         options._timeout = deadline(session) * _PATIENCE
         return make(store, rank, size, options)
-
-
-def _completed(work: Work, seconds: float) -> bool:
-    """Whether the work ended within `seconds`, with success or an error."""
-    began = time.monotonic()
-    while not work.is_completed():
-        waited = time.monotonic() - began
-        if waited > seconds:
-            return False
-        time.sleep(0 if waited < _EAGER else _PAUSE)
-    return True
