@@ -1,10 +1,10 @@
 """The audit of a batch: each message was sent and received once, and each move made once, in every due round."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Collect, Contribute, Move, Transfer
-from antiphon.coordinator.plan.when import When
 from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.errors import ProtocolError
 
@@ -22,13 +22,11 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
             f"worker {missing[0]!r} returned no statistics; expected those of each of {list(schedule.workers)}. "
             "The rounds since the last checkpoint do not count: resume from it."
         )
-    due_at: dict[When, list[int]] = {}
+    due_at = functools.cache(lambda when: [round for round in range(first, first + rounds) if when.active(round)])
     for step in schedule.steps:
         if not isinstance(step, Transfer | Move | Contribute | Collect):
             continue
-        if step.when not in due_at:
-            due_at[step.when] = [round for round in range(first, first + rounds) if step.when.active(round)]
-        due = due_at[step.when]
+        due = due_at(step.when)
         if isinstance(step, Move):
             _compare(by_worker[step.worker].moves.get(step.player, []), due, f"player {step.player!r} moved")
             continue

@@ -232,20 +232,23 @@ class Hosted:
         return found
 
     @cached_property
+    def _responded(self) -> list[tuple[Part, Product]]:
+        """The products that this worker computes in a round that plays all of its steps, with the part of each."""
+        own = (each for each in self._assignment.schedule.steps if isinstance(each, Respond))
+        nodes = ((each.part, self._grammar.response.by_name[each.node]) for each in own if each.worker == self.worker)
+        return [(part, node) for part, node in nodes if isinstance(node, Product)]
+
+    @cached_property
     def _answers(self) -> Counter[str]:
         """How often the operator of each node of Q responds on this worker in a round."""
-        of = {product.name: node for node, each in self._products.items() for product in each}
-        steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
-        return Counter(of[step.node] for step in steps if step.worker == self.worker and step.node in of)
+        return Counter(product.of for _, product in self._responded)
 
     @cached_property
     def _responses(self) -> Counter[str]:
         """The number of responses to each player on this worker in a round that plays all of its steps."""
         owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
-        steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
-        own = (step for step in steps if step.worker == self.worker and step.part is not Part.UPSTREAM)
-        nodes = (self._grammar.response.by_name[step.node] for step in own)
-        return Counter(owners.get(each.of, "") for each in nodes if isinstance(each, Product) and each.parameters)
+        own = (product.of for part, product in self._responded if product.parameters and part is not Part.UPSTREAM)
+        return Counter(owners.get(node, "") for node in own)
 
     def _refuse_coupled(self, player: str) -> None:
         """Raise PlacementError for a replicated player that couples examples, since replicas divide the batch."""

@@ -4,7 +4,7 @@ import time
 import traceback
 from array import array
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -109,30 +109,20 @@ class LocalProgram:
             ) from error
 
     def _compile(self, action: LocalAction) -> Play:
-        match action:
-            case steps.Query():
-                return self._query(action)
-            case steps.Respond():
-                return self._respond(action)
-            case steps.Send():
-                return self._send(action)
-            case steps.Receive():
-                return self._receive(action)
-            case steps.Move():
-                return self._move(action)
-            case steps.Install(player=player, reads=(slot,)):
-                key, install = self._key(slot), self._hosted.players[player].install
-                return lambda round: install(self._values[key])
-            case steps.Follow(clone=clone):
-                follow = self._hosted.clones[clone].follow
-                return lambda round: follow()
-            case steps.Cut() | steps.Join():
-                return self._divide(action)
-            case steps.Contribute():
-                return self._contribute(action)
-            case steps.Collect():
-                return self._collect(action)
-        raise AssertionError(action)
+        compilers: dict[type, Callable[[Any], Play]] = {  # Any: an action of the type that is the key
+            steps.Query: self._query,
+            steps.Respond: self._respond,
+            steps.Send: self._send,
+            steps.Receive: self._receive,
+            steps.Move: self._move,
+            steps.Install: self._install,
+            steps.Follow: self._follow,
+            steps.Cut: self._cut,
+            steps.Join: self._join,
+            steps.Contribute: self._contribute,
+            steps.Collect: self._collect,
+        }
+        return compilers[type(action)](action)
 
     def _timed(self, position: int, play: Play) -> Play:
         def timed(round: int) -> None:
@@ -263,20 +253,25 @@ class LocalProgram:
 
         return play
 
-    def _divide(self, action: steps.Cut | steps.Join) -> Play:
-        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
+    def _cut(self, action: steps.Cut) -> Play:
+        values, (read,), (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
         share = action.writes[0].share
+        assert share is not None  # a Cut always writes a share
 
-        def cut(round: int) -> None:
-            whole = flat(values[reads[0]])
-            assert share is not None  # a Cut always writes a share
+        def play(round: int) -> None:
+            whole = flat(values[read])
             first, behind = share.rows(whole.shape[0])
             values[write] = aligned(whole[first:behind])
 
-        def join(round: int) -> None:
+        return play
+
+    def _join(self, action: steps.Join) -> Play:
+        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
+
+        def play(round: int) -> None:
             values[write] = aligned(torch.cat([flat(values[slot]) for slot in reads]))
 
-        return cut if isinstance(action, steps.Cut) else join
+        return play
 
     def _contribute(self, action: steps.Contribute) -> Play:
         number, slot, values, parts = action.reduction.number, self._key(action.reads[0]), self._values, self._parts
@@ -319,6 +314,14 @@ class LocalProgram:
                 self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)
 
         return begun(self._hosted.begins_agent("agent", action.player), play)
+
+    def _install(self, action: steps.Install) -> Play:
+        values, (read,), install = self._values, self._keys(action.reads), self._hosted.players[action.player].install
+        return lambda round: install(values[read])
+
+    def _follow(self, action: steps.Follow) -> Play:
+        follow = self._hosted.clones[action.clone].follow
+        return lambda round: follow()
 
     def _key(self, slot: Slot) -> int:
         # Slots are numbered, because hashing the slots themselves takes a twentieth of a small round.
