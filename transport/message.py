@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -21,8 +21,21 @@ class Phase(IntEnum):
     MOVE = 2
 
 
+class _Sized(Protocol):
+    """What carries values of one type."""
+
+    __slots__ = ()
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of one value, in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 @dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(_Sized):
     """One edge of a schedule: everything about its messages that is the same in every round.
 
     number: unique in the schedule. name: for display, e.g. "Actor.0 -> Critic". source, target: names of workers.
@@ -38,18 +51,13 @@ class Edge:
     dtype: torch.dtype
     shape: tuple[int, ...]
 
-    @property
-    def bytes(self) -> int:
-        """Size of a value on this edge, in bytes."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
     def peer(self, me: str) -> str:
         """The worker at the other end of this edge."""
         return self.target if me == self.source else self.source
 
 
 @dataclass(frozen=True, slots=True)
-class Reduction:
+class Reduction(_Sized):
     """A sum of one value over replicas. Every replica gets the result.
 
     number: unique in the schedule. It is also the first of len(workers) ** 2 numbers that are reserved for the edges
@@ -64,11 +72,6 @@ class Reduction:
     order: str
     dtype: torch.dtype
     shape: tuple[int, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Size of a term, in bytes."""
-        return math.prod(self.shape) * self.dtype.itemsize
 
     def edges_of(self, worker: str) -> tuple[Edge, ...]:
         """The edges between `worker` and each other worker. All edges would be as many as the square of the workers."""
