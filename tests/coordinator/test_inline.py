@@ -18,8 +18,8 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.random_grammars import sample_grammar
 from antiphon.grammars.states import same_states
-from antiphon.grammars.testing import sample_grammar
 from rigs.games import convolutional, failing, points, with_dropout
 
 KINDS = [

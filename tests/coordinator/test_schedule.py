@@ -11,7 +11,7 @@ from antiphon.coordinator.plan.placement import Placement, hosted, spread
 from antiphon.coordinator.plan.schedule import Schedule, project
 from antiphon.coordinator.plan.steps import LocalAction, Move, Query, Receive, Respond, Send, Transfer
 from antiphon.grammars.cadence import Cadence
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.random_grammars import sample_grammar
 from rigs.games import with_dropout
 
 

@@ -11,6 +11,7 @@ from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars import Grammar
 from antiphon.grammars.states import same_states
+from rigs.equality import check_same_on_ray
 from rigs.games import convolutional, odd_layouts, small_dac, specifications, with_dropout
 
 ROUNDS = 100
@@ -20,17 +21,7 @@ ROUNDS = 100
 @pytest.mark.parametrize("make", [with_dropout, convolutional, odd_layouts, small_dac])
 def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(make: Callable[[], Grammar], transport, pool) -> None:
     grammar = make()
-    agents = specifications(grammar)
-    with InlineExecutor(assign(grammar, agents, seed=5)) as inline:
-        alone, expected = inline.play(ROUNDS), inline.states()
-    with RayExecutor(
-        assign(grammar, agents, placement=spread(grammar), seed=5), make.__name__, transport=transport, pool=pool
-    ) as on_ray:
-        played, states = on_ray.play(ROUNDS), on_ray.states()
-    assert played.losses == alone.losses
-    assert states.keys() == expected.keys()
-    for name, state in expected.items():
-        assert same_states(states[name], state), f"the state of {name} differs"
+    check_same_on_ray(grammar, specifications(grammar), ROUNDS, make.__name__, pool, transport=transport)
 
 
 @pytest.mark.parametrize(("make", "player"), [(with_dropout, "Second"), (odd_layouts, "Odd")])

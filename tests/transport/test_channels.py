@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from antiphon.testing.channel import LAWS, MakePair, Pair, same_bits
 from antiphon.transport.channel import Channel, gone
 from antiphon.transport.codec import encode, pack_tag
 from antiphon.transport.local import Exchange, LocalChannel
@@ -19,7 +20,6 @@ from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
-from antiphon.transport.testing import LAWS, MakePair, Pair, same_bits
 from rigs.nccl import StandIn
 
 _runs = itertools.count()

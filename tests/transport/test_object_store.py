@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from antiphon.errors import CodecError, ProtocolError, ShapeError, WorkerDied
+from antiphon.testing.channel import SESSION, edge, sample
 from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.codec import encode
 from antiphon.transport.message import Header
 from antiphon.transport.object_store import Mailbox, ObjectStoreChannel
-from antiphon.transport.testing import SESSION, edge, sample
 
 
 def bob(mailbox: Mailbox) -> ObjectStoreChannel:

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from antiphon.testing.channel import SESSION, edge, same_bits, sample
 from antiphon.transport.device import Glance, fence, host_memory
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.memory import ALIGNMENT
 from antiphon.transport.message import Phase, Reduction
 from antiphon.transport.staged import StagedAllReduce, StagedChannel, StagedIncoming, onto
-from antiphon.transport.testing import SESSION, edge, same_bits, sample
 
 CPU = torch.device("cpu")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import DeadlineError, ProtocolError, ShapeError, TransportError
+from antiphon.testing.channel import SESSION, refusal, same_bits
 from antiphon.transport.channel import Channel
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Edge, Phase, Reduction, Session
@@ -20,7 +21,6 @@ from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
-from antiphon.transport.testing import SESSION, refusal, same_bits
 from rigs.nccl import StandIn
 
 _runs = itertools.count()
