@@ -123,8 +123,9 @@ from antiphon.grammars.library.temporal_difference import residual_gradient as r
 from antiphon.grammars.library.temporal_difference import semi_gradient as semi_gradient
 from antiphon.grammars.library.temporal_difference import temporal_difference as temporal_difference
 from antiphon.grammars.library.vae import vae as vae
-from antiphon.grammars.maps import add as add
+from antiphon.grammars.maps import Linearity as Linearity
 from antiphon.grammars.maps import fixed_matrix as fixed_matrix
+from antiphon.grammars.maps import linear as linear
 from antiphon.grammars.maps import negate as negate
 from antiphon.grammars.maps import over_batch as over_batch
 from antiphon.grammars.maps import scale as scale

@@ -37,9 +37,8 @@ from antiphon.coordinator.plan.when import Agenda
 from antiphon.coordinator.recording import Track
 from antiphon.coordinator.streams import Begin, begun
 from antiphon.errors import AntiphonError, RoundError
-from antiphon.grammars.maps import add
 from antiphon.grammars.query import Kind
-from antiphon.grammars.response import Deliver, Map, Product, Seed, Tap
+from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
 
@@ -208,17 +207,12 @@ class LocalProgram:
 
     def _query(self, action: Query) -> Play:
         node = self._grammar.query.by_name[action.node]
-        answer, reads, writes, values = (
-            self._hosted.answer(node),
-            self._keys(action.reads),
-            self._keys(action.writes),
-            self._values,
-        )
+        answer, begin, values = self._hosted.answer(node), self._hosted.begins_query(node), self._values
+        reads, writes = self._keys(action.reads), self._keys(action.writes)
         if node.kind is Kind.LOSS:
-            return self._query_loss(action, answer, self._hosted.begins_query(node))
+            return self._query_loss(action, answer, begin)
         if node.kind is Kind.ORACLE:
             answer = self._counted(node.name, answer)
-        begin = self._hosted.begins_query(node)
 
         def play(round: int) -> None:
             begin(round)
@@ -256,8 +250,11 @@ class LocalProgram:
                 return lambda round: values.__setitem__(writes[0], weight)
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
+            case Sum():
+                return self._combine(action, Sum.total, resting=True)
             case Map():
-                return begun(self._hosted.begins_response(node), self._map(action, node))
+                operation = operator_on(node.operation, self._hosted.device)
+                return begun(self._hosted.begins_response(node), self._combine(action, operation))
             case Product():
                 return begun(self._hosted.begins_response(node), self._product(action, node))
             case Deliver(player=player):
@@ -268,13 +265,12 @@ class LocalProgram:
         dtype = self._grammar.query.type_of(node.loss).dtype
         return torch.full((), node.weight, dtype=dtype, device=self._hosted.device)
 
-    def _map(self, action: Respond, node: Map) -> Play:
-        operation, values = operator_on(node.operation, self._hosted.device), self._values
-        reads, (write,) = self._keys(action.reads), self._keys(action.writes)
-        partial_sum = node.operation.target is add
+    def _combine(self, action: Respond, operation: Callable[..., Tensor], resting: bool = False) -> Play:
+        """Make one message of several. resting: leave out those that were not played in a round."""
+        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
 
         def play(round: int) -> None:
-            messages = [values[slot] for slot in reads if not partial_sum or slot in values]
+            messages = [values[slot] for slot in reads if not resting or slot in values]
             if isinstance(messages[0], tuple) and is_sharded(messages[0][0]):
                 values[write] = tuple(operation(*each) for each in zip(*messages, strict=True))
             else:

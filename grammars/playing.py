@@ -6,8 +6,7 @@ from math import lcm
 
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.maps import add
-from antiphon.grammars.response import Deliver, Map, Product, ResponseNode, Seed, Tap
+from antiphon.grammars.response import Deliver, Product, ResponseNode, Seed, Sum, Tap
 
 Moves = Mapping[str, Cadence]
 """The rounds in which each player moves. A player that is not listed moves in every round."""
@@ -55,7 +54,7 @@ def _possible(node: ResponseNode, asked: frozenset[str], possible: set[str]) -> 
             return port.node in asked
         case Product(of=name):
             return name in asked and all(there)
-        case Map(operation=operation) if operation.target is add:
+        case Sum():
             return any(there)  # a sum leaves out messages whose pass rests
         case _:
             return all(there)

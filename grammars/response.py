@@ -1,13 +1,17 @@
 """The Response graph: which messages are sent to which players after the queries (essay, Definition 7)."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+
+import torch
+from torch import Tensor
 
 from antiphon.errors import BlackBoxError, GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import infer, make_operator
+from antiphon.grammars.maps import Linearity
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Port, QueryGraph
 from antiphon.grammars.typed import typed
@@ -72,15 +76,34 @@ class Tap:
 
 
 @dataclass(frozen=True)
-class Map:
-    """A fixed function of messages: negate, add, scale, a fixed matrix, a kick.
+class Sum:
+    """The sum of messages of one type. A message whose pass rests in a round is left out."""
 
-    An input whose pass rests in a round is left out of `add`; any other map rests as soon as one of its inputs does.
-    """
+    name: str
+    inputs: tuple[Port, ...]
+
+    @staticmethod
+    def total(*messages: Tensor) -> Tensor:
+        """The messages, added from first to last. The fixed order makes rounding the same everywhere."""
+        return functools.reduce(torch.add, messages)
+
+    def __repr__(self) -> str:
+        return f"{self.name} = sum ({', '.join(map(_port, self.inputs))})"
+
+
+@dataclass(frozen=True)
+class Map:
+    """A fixed function of messages: negate, scale, a fixed matrix, a kick. It rests if one of its inputs does."""
 
     name: str
     operation: Factory
     inputs: tuple[Port, ...]
+
+    @property
+    def linear(self) -> Linearity | None:
+        """How the operation is linear, by its own declaration (see `maps.linear`); None if it declares nothing."""
+        declared = getattr(self.operation.target, "linear", None)
+        return declared if isinstance(declared, Linearity) else None
 
     def __repr__(self) -> str:
         return f"{self.name} = {self.operation} ({', '.join(map(_port, self.inputs))})"
@@ -107,7 +130,7 @@ class Deliver:
         return f"{self.player} hears {_port(self.message)}"
 
 
-ResponseNode: TypeAlias = Seed | Product | Tap | Map | Deliver
+ResponseNode: TypeAlias = Seed | Product | Tap | Sum | Map | Deliver
 
 
 def _port(port: Port) -> str:
@@ -194,7 +217,7 @@ def _asked(node: ResponseNode) -> tuple[str, ...]:
             return (port.node,)
         case Product(of=of):
             return (of,)
-        case Map() | Deliver():
+        case Sum() | Map() | Deliver():
             return ()
 
 
@@ -219,6 +242,8 @@ def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType
             types[Port(node.name)] = query.type_of(node.port).of_order(Order.ZEROTH)
         case Product():
             types.update(_product_types(node, query, types))
+        case Sum():
+            types[Port(node.name)] = _sum_type(node, query, types)
         case Map():
             types[Port(node.name)] = _map_type(node, query, types)
         case Deliver():
@@ -276,6 +301,21 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
     return found
 
 
+def _sum_type(node: Sum, query: QueryGraph, types: Mapping[Port, EdgeType]) -> EdgeType:
+    first, *others = (types[port] for port in node.inputs)
+    for port, other in zip(node.inputs[1:], others, strict=True):
+        if not other.composes_with(first, query.sizes):
+            raise ShapeError(
+                f"response node {node.name!r} adds {_port(node.inputs[0])!r}, which is {first!r}, and {_port(port)!r}, "
+                f"which is {other!r}; expected messages of one shape and dtype. Map one of them to the other's shape."
+            )
+    return first.of_order(_order([first, *others]))
+
+
+def _order(inputs: Sequence[EdgeType]) -> Order:
+    return Order.FIRST if any(each.order is Order.FIRST for each in inputs) else Order.ZEROTH
+
+
 def _map_type(node: Map, query: QueryGraph, types: Mapping[Port, EdgeType]) -> EdgeType:
     inputs = [types[port] for port in node.inputs]
     outputs = infer(f"response node {node.name!r}", make_operator, node.operation, inputs, query.sizes).outputs
@@ -283,8 +323,7 @@ def _map_type(node: Map, query: QueryGraph, types: Mapping[Port, EdgeType]) -> E
         raise ShapeError(
             f"response node {node.name!r} tells {len(outputs)} messages; expected one. Use a map for each of them."
         )
-    first = any(each.order is Order.FIRST for each in inputs)
-    return outputs[0].of_order(Order.FIRST if first else Order.ZEROTH)
+    return outputs[0].of_order(_order(inputs))
 
 
 def _check_delivery(node: Deliver, query: QueryGraph, types: Mapping[Port, EdgeType]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from antiphon.coordinator.plan.placement import Placement, locate
-from antiphon.coordinator.plan.replicas import batch_of, divided, share_by_share
+from antiphon.coordinator.plan.replicas import batch_of, divided, refuse_nonlinear
 from antiphon.coordinator.plan.schedule import (
     Collect,
     Contribute,
@@ -28,9 +28,9 @@ from antiphon.coordinator.plan.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import response_homes
-from antiphon.grammars.maps import add
+from antiphon.grammars.maps import Linearity
 from antiphon.grammars.query import Node, Port
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Seed, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Seed, Sum, Tap
 from antiphon.grammars.types import EdgeType, Order
 from antiphon.transport.message import Edge, Phase, Reduction
 
@@ -149,11 +149,19 @@ class _Compiler:
         """The workers that each compute a share of this node of R; empty if it is computed on one worker only."""
         if isinstance(node, Product):
             return self.divided.get(node.of, ())
-        if not (isinstance(node, Tap) or (isinstance(node, Map) and share_by_share(node))):
+        if not (isinstance(node, Tap | Sum) or (isinstance(node, Map) and node.linear)):
             return ()
         kinds = {(len(self.shares.get(slot, ())), slot in self.terms) for slot in reads}
-        alike = len(kinds) == 1 and kinds.pop()[0] > 1
-        return self.shares[reads[0]] if alike else ()
+        if len(kinds) > 1 or kinds.pop()[0] < 2 or self._needs_all_shards(node, reads):
+            return ()
+        if isinstance(node, Map):
+            refuse_nonlinear(node, list(map(self._type, reads)), self.grammar.query.sizes)
+        return self.shares[reads[0]]
+
+    def _needs_all_shards(self, node: ResponseNode, reads: Sequence[Slot]) -> bool:
+        """Whether a map needs a whole vector of parameters, of which each replica of a sharded player holds a shard."""
+        sharded = bool(self.placement.sharded) and reads[0] in self.terms
+        return sharded and isinstance(node, Map) and node.linear is not Linearity.NUMBERS
 
     def _split(self, step: Respond, node: ResponseNode) -> tuple[Respond, ...]:
         if not isinstance(node, Product) or not node.parameters or not self._awaited_elsewhere(step):
@@ -324,7 +332,7 @@ def _playing(grammar: Grammar, node: ResponseNode, playing: Mapping[str, When]) 
         case _:
             when = ALWAYS
     inputs = [playing[port.node] for port in node.inputs]
-    if isinstance(node, Map) and node.operation.target is add:
+    if isinstance(node, Sum):
         either = inputs[0]
         for other in inputs[1:]:
             either = either | other

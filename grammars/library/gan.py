@@ -10,7 +10,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Exact, Guarantee, Learned, PlayerLoss, promised
 from antiphon.grammars.library.answers import first
-from antiphon.grammars.maps import add, over_batch
+from antiphon.grammars.maps import over_batch
 from antiphon.grammars.objective import maximise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.typed import typed
@@ -42,7 +42,7 @@ def gan(
     objective = maximise(value)
     if saturating:
         r = chain_rule(q, objective, edit=negate_into("Forger"))
-        return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(add, value)))
+        return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(torch.positive, value)))
     r = chain_rule(
         q,
         objective,

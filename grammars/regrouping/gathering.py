@@ -5,12 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from antiphon.errors import GrammarError
-from antiphon.grammars.maps import add
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.regrouping.contraction import Contraction
 from antiphon.grammars.regrouping.group import Group
 from antiphon.grammars.regrouping.order import ordered
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Sum, Tap
 from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
 
 Toward: TypeAlias = tuple[str, Port]
@@ -48,7 +47,7 @@ class Sweeps:
         for product in self.products.values():
             self._link(product)
         for node in response.nodes:
-            if node.name not in self.products and not is_sum(node):
+            if node.name not in self.products and not isinstance(node, Sum):
                 self._refuse_inner(node)
         self.sweep_of = self._collect()
         self.toward: dict[Toward, list[Port]] = {}
@@ -61,7 +60,7 @@ class Sweeps:
     def terms(self, port: Port) -> list[Port]:
         """The messages that this message is a sum of; itself if it is no sum."""
         node = self.response.by_name[port.node]
-        return [term for each in node.inputs for term in self.terms(each)] if is_sum(node) else [port]
+        return [term for each in node.inputs for term in self.terms(each)] if isinstance(node, Sum) else [port]
 
     def is_inner(self, port: Port) -> bool:
         """Whether a message goes from one node of a use to another of the same use."""
@@ -125,11 +124,6 @@ class Sweeps:
         return {product: sweeps[self._find(product)] for product in self.products}
 
 
-def is_sum(node: ResponseNode) -> bool:
-    """Whether a node of R adds messages and does nothing else."""
-    return isinstance(node, Map) and node.operation.target is add
-
-
 def gather(sweeps: Sweeps, contracted: Contraction) -> ResponseGraph:
     """R with each sweep as one product of the new player. The player receives their sum."""
     return _Gathering(sweeps, contracted).response()
@@ -168,7 +162,7 @@ class _Gathering:
             first = next(each for each in self.sweeps.response.deliveries if each.player in self.sweeps.group.players)
             return node.player not in self.sweeps.group.players or node is first
         port = Port(node.name)
-        return not is_sum(node) or not (self.sweeps.has_inner(port) or self.sweeps.is_own(port))
+        return not isinstance(node, Sum) or not (self.sweeps.has_inner(port) or self.sweeps.is_own(port))
 
     def _needs(self, item: Sweep | ResponseNode) -> set[str]:
         if isinstance(item, Deliver) and item.player in self.sweeps.group.players:
@@ -187,7 +181,7 @@ class _Gathering:
         match node:
             case Tap():
                 self.told |= self.draft.adopt(replace(node, port=self.contracted.port(node.port)))
-            case Map() if is_sum(node):
+            case Sum():
                 total = self._sum(node.inputs, node.name)
                 assert total is not None  # a sum has inputs
                 self.told[Port(node.name)] = total
@@ -212,8 +206,7 @@ class _Gathering:
         messages = [self.handles[sweep.name].parameters for sweep in self._told()]
         name = self.sweeps.name
         if messages:
-            total = messages[0] if len(messages) == 1 else self.draft.map(add, *messages, name=f"sum for {name}")
-            self.draft.deliver(name, total)
+            self.draft.deliver(name, self.draft.sum(*messages, name=f"sum for {name}"))
 
     def _sum(self, ports: Sequence[Port], name: str) -> Message | None:
         """The sum of messages. Several messages of one sweep about one value are a single message now."""
@@ -225,9 +218,7 @@ class _Gathering:
                 messages += [message] if port == group[0] else []
             else:
                 messages.append(self._of(port))
-        if len(messages) > 1:
-            return self.draft.map(add, *messages, name=name)
-        return messages[0] if messages else None
+        return self.draft.sum(*messages, name=name) if messages else None
 
     def _of(self, port: Port) -> Message:
         if len(self._group(port)) > 1:

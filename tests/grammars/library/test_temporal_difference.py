@@ -151,7 +151,7 @@ def test_semi_and_residual_gradient_differ_in_r_alone():
         "  Critic hears sum for Critic",
         "  Critic#2 * = Critic#2 * (error *.2) -> parameters",
         "  error * = error * (BE *) -> input 2, input 3",
-        "  sum for Critic = antiphon.grammars.maps:add() (Critic *.parameters, Critic#2 *.parameters)",
+        "  sum for Critic = sum (Critic *.parameters, Critic#2 *.parameters)",
     ]
 
 
