@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from antiphon.coordinator.plan.schedule import Collect, Contribute, Move, Schedule, Transfer
-from antiphon.coordinator.plan.when import When
 from antiphon.coordinator.program import WorkerStatistics
 from antiphon.errors import ProtocolError
+from antiphon.grammars.when import When
 
 
 def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int, rounds: int) -> None:

@@ -33,12 +33,12 @@ from antiphon.coordinator.plan.schedule import (
     Slot,
     describe_action,
 )
-from antiphon.coordinator.plan.when import Agenda
 from antiphon.coordinator.recording import Track
 from antiphon.coordinator.streams import Begin, begun
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.query import Kind
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
+from antiphon.grammars.when import Agenda
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
 

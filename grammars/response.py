@@ -192,14 +192,6 @@ class ResponseGraph:
                 waiting += [port.node for port in self.by_name[current].inputs]
         return frozenset(found)
 
-    def passes(self, query: QueryGraph) -> Mapping[str, frozenset[str]]:
-        """The passes of Q that each node depends on."""
-        found: dict[str, frozenset[str]] = {}
-        for node in self.nodes:
-            own = {query.by_name[name].query_pass for name in _asked(node)}
-            found[node.name] = frozenset(own).union(*(found[port.node] for port in node.inputs))
-        return found
-
     def types(self, query: QueryGraph) -> Mapping[Port, EdgeType]:
         """The type of every message. Raises ShapeError, BlackBoxError or GrammarError where R does not fit Q."""
         types: dict[Port, EdgeType] = {}
@@ -211,7 +203,8 @@ class ResponseGraph:
         return "R:\n" + "\n".join(f"  {node!r}" for node in self.nodes)
 
 
-def _asked(node: ResponseNode) -> tuple[str, ...]:
+def asked_by(node: ResponseNode) -> tuple[str, ...]:
+    """The nodes of Q that a node of R needs besides its messages."""
     match node:
         case Seed(loss=port) | Tap(port=port):
             return (port.node,)
@@ -222,7 +215,7 @@ def _asked(node: ResponseNode) -> tuple[str, ...]:
 
 
 def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType]) -> None:
-    for name in _asked(node):
+    for name in asked_by(node):
         if name not in query.by_name:
             raise GrammarError(
                 f"response node {node.name!r} refers to {name!r}, which the Query graph does not ask; expected one of "

@@ -24,14 +24,15 @@ from antiphon.coordinator.plan.schedule import (
     Transfer,
 )
 from antiphon.coordinator.plan.shardable import refuse_unshardable, undelivered
-from antiphon.coordinator.plan.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import response_homes
 from antiphon.grammars.maps import Linearity
+from antiphon.grammars.playing import query_rounds, response_rounds
 from antiphon.grammars.query import Node, Port
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Seed, Sum, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Sum, Tap
 from antiphon.grammars.types import EdgeType, Order
+from antiphon.grammars.when import When
 from antiphon.transport.message import Edge, Phase, Reduction
 
 
@@ -86,7 +87,7 @@ class _Compiler:
         for reader in grammar.response.nodes:
             for port in reader.inputs:
                 self.readers.setdefault(port, []).append(reader)
-        self.response_when = _response_times(grammar, cadences)
+        self.query_when, self.response_when = query_rounds(grammar.query), response_rounds(grammar, cadences)
 
     def compile(self) -> Schedule:
         for node in self.grammar.query.nodes:
@@ -103,7 +104,7 @@ class _Compiler:
         return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps), groups)
 
     def _query(self, node: Node) -> None:
-        when = When.at(self.grammar.query.cadences[node.query_pass])
+        when = self.query_when[node.name]
         reads = tuple(Slot(Phase.QUERY, port) for port in node.inputs)
         writes = tuple(Slot(Phase.QUERY, Port(node.name, index)) for index in range(len(node.outputs)))
         if node.name not in self.divided:
@@ -304,39 +305,3 @@ def _written(node: ResponseNode) -> tuple[Slot, ...]:
             return tuple(Slot(Phase.RESPONSE, Port(node.name, index)) for index in indices)
         case _:
             return (Slot(Phase.RESPONSE, Port(node.name)),)
-
-
-def _response_times(grammar: Grammar, cadences: Mapping[str, Cadence]) -> Mapping[str, When]:
-    """The rounds in which each node of R is computed: its query passes play, and a player that depends on it moves."""
-    nodes = grammar.response.nodes
-    playing: dict[str, When] = {}
-    for node in nodes:
-        playing[node.name] = _playing(grammar, node, playing)
-    needed: dict[str, When | None] = dict.fromkeys((node.name for node in nodes), None)
-    for node in reversed(nodes):
-        own = When.at(cadences.get(node.player, Cadence())) if isinstance(node, Deliver) else needed[node.name]
-        needed[node.name] = own
-        for port in node.inputs:
-            before = needed[port.node]
-            needed[port.node] = own if before is None else before | (own or ALWAYS)
-    return {node.name: playing[node.name] & (needed[node.name] or ALWAYS) for node in nodes}
-
-
-def _playing(grammar: Grammar, node: ResponseNode, playing: Mapping[str, When]) -> When:
-    query = grammar.query
-    match node:
-        case Seed(loss=port) | Tap(port=port):
-            return When.at(query.cadences[query.by_name[port.node].query_pass])
-        case Product():
-            when = When.at(query.cadences[query.by_name[node.of].query_pass])
-        case _:
-            when = ALWAYS
-    inputs = [playing[port.node] for port in node.inputs]
-    if isinstance(node, Sum):
-        either = inputs[0]
-        for other in inputs[1:]:
-            either = either | other
-        return either
-    for other in inputs:
-        when = when & other
-    return when

@@ -11,7 +11,6 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.plan.schedule import Query
-from antiphon.coordinator.plan.when import When
 from antiphon.errors import OracleError, ProtocolError, RoundError, ShapeError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule
@@ -22,6 +21,7 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.testing import Dense, Samples, mean_gap, samples
+from antiphon.grammars.when import When
 from rigs.games import failing, points, with_dropout
 
 SGD = AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.9})

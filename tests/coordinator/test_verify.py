@@ -10,7 +10,6 @@ from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.plan.schedule import Follow, Install, Move, Query, Schedule, Transfer, describe
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.plan.when import When
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule
@@ -18,6 +17,7 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.testing import Dense, mean_gap, samples
+from antiphon.grammars.when import When
 
 
 def small() -> Grammar:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.schedule import Move, Query, Respond, Schedule, Slot, Step, Transfer
-from antiphon.coordinator.plan.when import ALWAYS
 from antiphon.envs import nature
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -20,6 +19,7 @@ from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.types import Batch, EdgeType
+from antiphon.grammars.when import ALWAYS
 from antiphon.oracles import Annealing, gaussian
 from antiphon.transport.message import Edge, Phase
 
