@@ -71,6 +71,16 @@ def test_all_changes_differ_among_themselves():
     assert len({grammar(**change).signature for change in CHANGES.values()}) == len(CHANGES)
 
 
+def test_the_signature_has_each_node_of_r_with_its_inputs():
+    q = QueryDraft()
+    x = q.oracle("Nature", samples(4, (3,)))()
+    player = q.player("A", Dense, 3, 3)
+    objective = minimise(q.loss("Loss", mean_gap)(player(player(x)), x))
+    one = Grammar("twice", q.graph(), chain_rule(q, objective), objective)
+    found = {name: inputs for _, name, inputs, *_ in one.description["response"]}
+    assert found == {node.name: [[port.node, port.index] for port in node.inputs] for node in one.response.nodes}
+
+
 def test_a_change_in_r_alone_is_another_grammar():
     one = grammar()
     seed, *rest = one.response.nodes
