@@ -42,6 +42,7 @@ from antiphon.grammars.query import Kind as Kind
 from antiphon.grammars.query import Port as Port
 from antiphon.grammars.query import QueryGraph as QueryGraph
 from antiphon.grammars.response import ResponseGraph as ResponseGraph
+from antiphon.grammars.typed import typed as typed
 from antiphon.grammars.types import Batch as Batch
 from antiphon.grammars.types import EdgeType as EdgeType
 from antiphon.grammars.types import Order as Order

@@ -4,16 +4,24 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Exact, Guarantee, Learned, PlayerLoss, promised
+from antiphon.grammars import (
+    Exact,
+    Factory,
+    Grammar,
+    Guarantee,
+    Learned,
+    OracleDeclaration,
+    PlayerLoss,
+    QueryDraft,
+    chain_rule,
+    cut_into,
+    maximise,
+    negate_into,
+    promised,
+    typed,
+)
 from antiphon.grammars.library.answers import first
 from antiphon.grammars.maps import over_batch
-from antiphon.grammars.objective import maximise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 
 
 @typed
