@@ -264,7 +264,7 @@ def test_perturbed_states_are_independent_and_valid():
     grammar = Grammar("kept", q.graph(), chain_rule(q, objective), objective, exact())
     before = Instance(grammar, 0, Learning(5)).rounds()[0].before
     after = perturbed(grammar, before, 0)
-    state, copy = after["A"], after["Clone"]["tensors"]
+    state, copy = after["A"], after["Clone"]["parameters"]
     assert float((state["buffers"]["norm.running_var"]).min()) > 0
     assert not torch.equal(state["buffers"]["norm.running_mean"], before["A"]["buffers"]["norm.running_mean"])
     for name in ("mask", "seen", "norm.num_batches_tracked"):

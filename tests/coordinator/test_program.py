@@ -28,9 +28,7 @@ SGD = AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.9})
 
 
 def parameters(executor: InlineExecutor, name: str) -> Tensor:
-    state = executor.states()[name]
-    tensors = state["parameters"] if "parameters" in state else state["tensors"]
-    return torch.cat([each.flatten() for each in tensors.values()]).clone()
+    return torch.cat([each.flatten() for each in executor.states()[name]["parameters"].values()]).clone()
 
 
 def two(*, soft: float | None = 0.25, follow: Cadence = Cadence(), learn: Cadence = Cadence()) -> Grammar:
