@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import PlayerHandle, QueryDraft, Value
+from antiphon.grammars.draft import BrickHandle, PlayerHandle, QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
@@ -147,7 +147,7 @@ class _Sketch:
         self.values: list[Value] = values
         self.loose: dict[Port, Value] = {}
         self.led: set[Port] = set()
-        self.players: list[tuple[PlayerHandle, tuple[Value, ...]]] = []
+        self.players: list[tuple[PlayerHandle | BrickHandle, tuple[Value, ...]]] = []
         self.clones = self.count = 0
         self._player("Dense", Dense, self._vector())
 

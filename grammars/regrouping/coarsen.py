@@ -118,7 +118,7 @@ def _refuse_other_response(
             uses[node.owner] = uses.get(node.owner, 0) + 1
             use = Use(node.owner, uses[node.owner])
             parts = [part.name for part in again.query.nodes if use in part.within]
-            old |= dict(zip(parts, (each.name for each in contracted.use(node.name).nodes), strict=True))
+            old |= dict(zip(parts, (each.name for each in contracted.use[node.name].nodes), strict=True))
     forms = Forms()
     players = dict(zip(again.query.players_in(name), _players(group), strict=True))
     told = forms.heard(again.response, lambda port: Port(old.get(port.node, port.node), port.index))
