@@ -16,6 +16,7 @@ from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Port, QueryGraph
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Order
+from antiphon.grammars.walks import reached
 
 PARAMETERS = -1
 """The port index of a product's output for the player: one vector over all of the player's parameters."""
@@ -183,14 +184,7 @@ class ResponseGraph:
 
     def ancestors(self, *names: str) -> frozenset[str]:
         """The names of all nodes that the messages of these nodes depend on, including these nodes."""
-        found: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            current = waiting.pop()
-            if current not in found:
-                found.add(current)
-                waiting += [port.node for port in self.by_name[current].inputs]
-        return frozenset(found)
+        return reached(names, lambda name: [port.node for port in self.by_name[name].inputs])
 
     def types(self, query: QueryGraph) -> Mapping[Port, EdgeType]:
         """The type of every message. Raises ShapeError, BlackBoxError or GrammarError where R does not fit Q."""

@@ -8,8 +8,8 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.regrouping.contraction import Contraction
 from antiphon.grammars.regrouping.group import Group
-from antiphon.grammars.regrouping.order import ordered
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Sum, Tap
+from antiphon.grammars.walks import components, ordered
 from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
 
 Toward: TypeAlias = tuple[str, Port]
@@ -43,9 +43,6 @@ class Sweeps:
         self.query, self.response, self.group, self.name = query, response, group, name
         self.inside = {node.name: number for number, use in enumerate(group.uses) for node in use.nodes}
         self.products = {n.name: n for n in response.nodes if isinstance(n, Product) and n.of in self.inside}
-        self._root = {product: product for product in self.products}
-        for product in self.products.values():
-            self._link(product)
         for node in response.nodes:
             if node.name not in self.products and not isinstance(node, Sum):
                 self._refuse_inner(node)
@@ -86,17 +83,6 @@ class Sweeps:
         """All sweeps, each once, in the order of R."""
         return list({sweep.name: sweep for sweep in self.sweep_of.values()}.values())
 
-    def _find(self, product: str) -> str:
-        while self._root[product] != product:
-            product = self._root[product]
-        return product
-
-    def _link(self, product: Product) -> None:
-        for port in product.inputs:
-            for term in self.terms(port):
-                if self.is_inner(term):
-                    self._root[self._find(product.name)] = self._find(term.node)
-
     def _refuse_inner(self, node: ResponseNode) -> None:
         terms = [term for port in node.inputs for term in self.terms(port)]
         heard = [] if isinstance(node, Deliver) else [term for term in terms if self._is_share(term)]
@@ -110,9 +96,17 @@ class Sweeps:
             )
 
     def _collect(self) -> Mapping[str, Sweep]:
+        inner = (
+            (product.name, term.node)
+            for product in self.products.values()
+            for port in product.inputs
+            for term in self.terms(port)
+            if self.is_inner(term)
+        )
+        root = components(self.products, inner)
         sweeps: dict[str, Sweep] = {}
         for product in self.products.values():
-            sweep = sweeps.setdefault(self._find(product.name), Sweep())
+            sweep = sweeps.setdefault(root[product.name], Sweep())
             sweep.products.append(product)
             for index, port in enumerate(product.cotangents):
                 if port is not None:
@@ -121,7 +115,7 @@ class Sweeps:
                         outer = [term for term in self.terms(port) if not self.is_inner(term)]
                     if outer:
                         sweep.said.setdefault(Port(product.of, index), []).extend(outer)
-        return {product: sweeps[self._find(product)] for product in self.products}
+        return {product: sweeps[root[product]] for product in self.products}
 
 
 def gather(sweeps: Sweeps, contracted: Contraction) -> ResponseGraph:
