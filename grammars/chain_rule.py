@@ -120,7 +120,7 @@ class _Walk:
             raise BlackBoxError(
                 f"the chain rule needs a gradient of {node.question!r} from oracle {node.owner!r} on the way to player "
                 f"{players[0]!r}; expected a gray box, but it is a black box and answers values only. "
-                f"Cut it (`edit=cut_into({node.owner!r})`), or have somebody estimate the gradient."
+                f"Cut it (`edit=cut_into({node.owner!r})`), or let a player estimate the gradient."
             )
 
 

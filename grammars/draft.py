@@ -349,7 +349,7 @@ class OperatorHandle:
         if inferred.parameters:
             raise GrammarError(
                 f"{self.kind} {self.name!r} has parameters of its own ({inferred.parameters[0].name!r}); "
-                "expected a parameterless operator. Declare it as a player, so that somebody plays them."
+                "expected a parameterless operator. Declare it as a player, so that its parameters can be learned."
             )
         if self.kind is Kind.LOSS and [each.shape for each in inferred.outputs] != [()]:
             raise ShapeError(

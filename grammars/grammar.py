@@ -130,7 +130,7 @@ def _refuse_unheard_nodes(grammar: Grammar) -> None:
     unheard = [node.name for node in response.nodes if node.name not in heard]
     if unheard:
         raise GrammarError(
-            f"response node {unheard[0]!r} of grammar {grammar.name!r} is told to nobody; expected a path from every "
+            f"response node {unheard[0]!r} of grammar {grammar.name!r} reaches no player; expected a path from every "
             "node of R to a delivery. Deliver it, or leave it out (a `ResponseDraft` does)."
         )
 
@@ -140,7 +140,7 @@ def _refuse_deaf_players(grammar: Grammar) -> None:
     deaf = [player.name for player in grammar.query.players if player.name not in hearing]
     if deaf:
         raise GrammarError(
-            f"player {deaf[0]!r} of grammar {grammar.name!r} hears nothing, so it could never move; expected a "
+            f"player {deaf[0]!r} of grammar {grammar.name!r} receives no message, so it could never move; expected a "
             f"delivery to every player, found deliveries to {sorted(hearing)}. Deliver a message to it, or declare "
             "it as an oracle."
         )

@@ -58,9 +58,9 @@ class Product:
         return tuple(port for port in self.cotangents if port is not None)
 
     def __repr__(self) -> str:
-        said = ", ".join("-" if port is None else _port(port) for port in self.cotangents)
-        told = [f"input {index}" for index in self.toward] + (["parameters"] if self.parameters else [])
-        return f"{self.name} = {self.of} * ({said}) -> {', '.join(told)}"
+        inputs = ", ".join("-" if port is None else _port(port) for port in self.cotangents)
+        outputs = [f"input {index}" for index in self.toward] + (["parameters"] if self.parameters else [])
+        return f"{self.name} = {self.of} * ({inputs}) -> {', '.join(outputs)}"
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Deliver:
         return (self.message,)
 
     def __repr__(self) -> str:
-        return f"{self.player} hears {_port(self.message)}"
+        return f"{self.player} receives {_port(self.message)}"
 
 
 ResponseNode: TypeAlias = Seed | Product | Tap | Sum | Map | Deliver
@@ -157,12 +157,12 @@ class ResponseGraph:
                 if port.node not in names:
                     raise GrammarError(
                         f"response node {node.name!r} takes {_port(port)!r}, which no node of this Response graph "
-                        f"tells; expected one of {sorted(names)}. Add the node, or connect another message."
+                        f"sends; expected one of {sorted(names)}. Add the node, or connect another message."
                     )
                 if port.node not in seen:
                     raise GrammarError(
-                        f"response node {node.name!r} takes {_port(port)!r}, which is told later or depends on "
-                        f"{node.name!r} itself: a cycle. Expected every message to be told before it is used; "
+                        f"response node {node.name!r} takes {_port(port)!r}, which is computed later or depends on "
+                        f"{node.name!r} itself: a cycle. Expected every message to be computed before it is used; "
                         "order the nodes by dependence."
                     )
             if node.name in seen:
@@ -217,10 +217,10 @@ def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType
             )
     for port in node.inputs:
         if port not in types:
-            told = [_port(each) for each in types if each.node == port.node]
+            known = [_port(each) for each in types if each.node == port.node]
             raise GrammarError(
-                f"response node {node.name!r} takes {_port(port)!r}, which {port.node!r} does not tell; "
-                f"expected one of {told}. Ask {port.node!r} for it, or connect another message."
+                f"response node {node.name!r} takes {_port(port)!r}, which {port.node!r} does not send; "
+                f"expected one of {known}. Ask {port.node!r} for it, or connect another message."
             )
     match node:
         case Seed():
@@ -253,7 +253,7 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
         raise BlackBoxError(
             f"response node {node.name!r} asks oracle {of.owner!r} for a gradient of its answer {of.question!r}; "
             "expected a gray box, but it is a black box and answers values only. Cut this message, tap the value "
-            "instead, or have somebody estimate the gradient."
+            "instead, or let a player estimate the gradient."
         )
     if len(node.cotangents) != len(of.outputs) or not node.inputs:
         raise ShapeError(
@@ -282,7 +282,7 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
         if of.kind is not Kind.PLAYER:
             raise GrammarError(
                 f"response node {node.name!r} asks {of.kind} {of.owner!r} for a gradient of its parameters; expected a "
-                "player, since nobody else plays any. Ask for its inputs only."
+                "player, because only players have parameters. Ask for its inputs only."
             )
         found[Port(node.name, PARAMETERS)] = query.player_by_name[of.owner].space.of_order(Order.FIRST)
     return found
@@ -308,7 +308,7 @@ def _map_type(node: Map, query: QueryGraph, types: Mapping[Port, EdgeType]) -> E
     outputs = infer(f"response node {node.name!r}", make_operator, node.operation, inputs, query.sizes).outputs
     if len(outputs) != 1:
         raise ShapeError(
-            f"response node {node.name!r} tells {len(outputs)} messages; expected one. Use a map for each of them."
+            f"response node {node.name!r} sends {len(outputs)} messages; expected one. Use a map for each of them."
         )
     return outputs[0].of_order(_order(inputs))
 
@@ -322,6 +322,6 @@ def _check_delivery(node: Deliver, query: QueryGraph, types: Mapping[Port, EdgeT
         )
     if not types[node.message].composes_with(player.space):
         raise ShapeError(
-            f"player {node.player!r} hears {_port(node.message)!r} of type {types[node.message]!r}; expected "
+            f"player {node.player!r} receives {_port(node.message)!r} of type {types[node.message]!r}; expected "
             f"{player.space!r}, one number per parameter. Deliver a product's `parameters`, or a map of that shape."
         )

@@ -126,9 +126,9 @@ def _refuse_other_response(
     for player, number in forms.heard(grammar.response, lambda port: port).items():
         if found.get(player) != number:
             raise GrammarError(
-                f"the players {list(group.players)} cannot be one player {name!r}: what {player!r} hears is not what "
-                "the chain rule inside of the group would tell; expected just that, since one player's "
-                "product is that of the whole. Leave out who stands on one side of the edit, or undo it."
+                f"the players {list(group.players)} cannot be one player {name!r}: {player!r} receives another "
+                "message than by the chain rule inside the group; expected the chain rule there, because one player "
+                "has one product. Leave the players on one side of the edit out of the group, or undo the edit."
             )
 
 

@@ -106,8 +106,8 @@ def _sorted(nodes: Mapping[str, Node], bare: Contraction) -> tuple[Node, ...]:
         new = set(bare.node_of.values())
         way = next(need for name in stuck if name in new for need in needs[name] if need in stuck)
         raise GrammarError(
-            f"the players {list(bare.group.players)} cannot be one: what goes out of them comes in again by way of "
-            f"{way!r}; expected every way between them to lead through themselves and "
-            "operators. Take the players on that way into the group, or leave out who stands before it or behind it."
+            f"the players {list(bare.group.players)} cannot be one: an output comes back as an input through "
+            f"{way!r}; expected only these players and operators on the paths between them. Take the players on that "
+            "path into the group, or leave out the players before it or after it."
         )
     return tuple(nodes[name] for name in found)

@@ -90,9 +90,9 @@ class Sweeps:
         if inner:
             raise GrammarError(
                 f"the players {list(self.group.players)} cannot be one player {self.name!r}: response node "
-                f"{node.name!r} takes what {inner[0].node!r} tells inside of the group; expected nothing but the chain "
-                "rule there, since one player's product is that of the whole. Leave out who stands on one side of "
-                "this edit."
+                f"{node.name!r} takes a message of {inner[0].node!r} inside the group; expected the chain rule alone "
+                "there, because one player has one product. Leave the players on one side of this edit out of the "
+                "group."
             )
 
     def _collect(self) -> Mapping[str, Sweep]:
@@ -138,9 +138,9 @@ class _Gathering:
         found, stuck = ordered(kept, needs)
         if stuck:
             raise GrammarError(
-                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: in R, what "
-                f"they are told depends by way of {stuck[-1]!r} on what they tell; expected all that is said of a "
-                "player to be known before its product. Leave out who stands on one side of it."
+                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: in R, "
+                f"messages to them depend through {stuck[-1]!r} on messages from them; expected all messages to a "
+                "player before its product. Leave the players on one side of it out of the group."
             )
         for name in found:
             if name in by_name:
@@ -218,9 +218,9 @@ class _Gathering:
         if len(self._group(port)) > 1:
             value = self.sweeps.query.by_name[self.sweeps.products[port.node].of].inputs[port.index]
             raise GrammarError(
-                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: R takes "
-                f"{port!r} apart from what else the group tells of {value!r}; expected their sum, which is all that "
-                "one player tells of an input. Leave out who takes the same input."
+                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: R uses "
+                f"{port!r} without the group's other messages about {value!r}; expected their sum, because one player "
+                "sends one message about an input. Leave the other players that take this input out of the group."
             )
         return self._toward(port) if port.node in self.sweeps.products else self.told[port]
 

@@ -208,5 +208,6 @@ def _refuse_unlike_uses(query: QueryGraph, group: Group) -> None:
         asked = "; ".join(", ".join(node.name for node in use.nodes) for use in group.uses)
         raise GrammarError(
             f"the players {list(group.players)} are asked differently from one time to the next ({asked}); expected "
-            "the same composition each time, since one player plays one function. Leave out who is asked elsewhere."
+            "the same composition each time, since one player plays one function. Leave out the players that are asked "
+            "elsewhere."
         )

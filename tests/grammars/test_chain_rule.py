@@ -37,8 +37,8 @@ def test_backprop_is_the_chain_rule(begun):
         "  Loss * = Loss * (d Loss) -> input 0",
         "  B * = B * (Loss *) -> input 0, parameters",
         "  A * = A * (B *) -> parameters",
-        "  A hears A *.parameters",
-        "  B hears B *.parameters",
+        "  A receives A *.parameters",
+        "  B receives B *.parameters",
     ]
 
 
@@ -112,7 +112,7 @@ def test_an_answer_tells_what_the_chain_rule_would_not(begun):
         "tap B = tap B",
         "negate = antiphon.grammars.maps:negate() (tap B)",
         "A * = A * (negate) -> parameters",
-        "A hears A *.parameters",
+        "A receives A *.parameters",
     ]
 
 
@@ -172,7 +172,7 @@ def test_a_black_box_on_the_way_to_a_player_is_refused(begun, refusal):
     assert refusal(BlackBoxError, lambda: chain_rule(q, minimise(loss))) == (
         "the chain rule needs a gradient of 'weigh' from oracle 'Scale' on the way to player 'A'; "
         "expected a gray box, but it is a black box and answers values only. "
-        "Cut it (`edit=cut_into('Scale')`), or have somebody estimate the gradient."
+        "Cut it (`edit=cut_into('Scale')`), or let a player estimate the gradient."
     )
     assert chain_rule(q, minimise(loss), edit=cut_into("Scale")).nodes == ()
 

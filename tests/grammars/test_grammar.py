@@ -114,7 +114,7 @@ def test_it_reads_as_four_parts():
 
 def test_a_player_that_hears_nothing_is_refused(refusal):
     assert refusal(GrammarError, lambda: grammar(edit=cut_into("First"))) == (
-        "player 'First' of grammar 'g' hears nothing, so it could never move; expected a delivery "
+        "player 'First' of grammar 'g' receives no message, so it could never move; expected a delivery "
         "to every player, found deliveries to ['Second']. Deliver a message to it, or declare it as an oracle."
     )
 
@@ -123,7 +123,7 @@ def test_a_response_node_that_nobody_hears_is_refused(refusal):
     one = grammar()
     spare = (Tap("t", Port("First")), Map("m", Factory.of(torch.neg), (Port("t"),)))
     assert refusal(GrammarError, lambda: replace(one, response=ResponseGraph((*one.response.nodes, *spare)))) == (
-        "response node 't' of grammar 'g' is told to nobody; expected a path from every node "
+        "response node 't' of grammar 'g' reaches no player; expected a path from every node "
         "of R to a delivery. Deliver it, or leave it out (a `ResponseDraft` does)."
     )
 
