@@ -20,7 +20,7 @@ from antiphon.grammars import (
     promised,
     typed,
 )
-from antiphon.grammars.library.answers import first
+from antiphon.grammars.library.unlabelled import first
 from antiphon.grammars.maps import over_batch
 
 

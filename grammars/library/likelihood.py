@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, exact, minimise, typed
-from antiphon.grammars.library.answers import first
 from antiphon.grammars.library.penalty import Penalised
+from antiphon.grammars.library.unlabelled import first
 from antiphon.grammars.numbers import Count
 
 

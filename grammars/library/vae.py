@@ -13,7 +13,7 @@ from antiphon.grammars import (
     promised,
     typed,
 )
-from antiphon.grammars.library.answers import first
+from antiphon.grammars.library.unlabelled import first
 from antiphon.grammars.variational import bernoulli, divergence, standard_normal
 
 GUARANTEE = promised(

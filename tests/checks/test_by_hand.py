@@ -13,7 +13,7 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Descent, Exact, SignCorrect, exact
 from antiphon.grammars.objective import minimise
-from antiphon.grammars.testing import Dense, mean_gap, samples
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
 
 EVERYWHERE = Exact()
 
@@ -45,8 +45,8 @@ class Whole(Halved):
 def through(operation) -> Grammar:
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
-    played = q.operator("double", operation)(q.player("Below", Dense, 3, 2)(x))
-    objective = minimise(q.loss("Loss", mean_gap)(q.player("Above", Dense, 2, 2)(played), y))
+    played = q.operator("double", operation)(q.player("Below", TanhLayer, 3, 2)(x))
+    objective = minimise(q.loss("Loss", mean_gap)(q.player("Above", TanhLayer, 2, 2)(played), y))
     return Grammar("double", q.graph(), chain_rule(q, objective), objective, exact())
 
 

@@ -13,7 +13,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import supervised
 from antiphon.grammars.library.penalty import squared_norm
 from antiphon.grammars.query import Port
-from antiphon.grammars.testing import samples
+from antiphon.grammars.random_grammars import samples
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from antiphon.checks.mutants import (
     wrong_gate,
 )
 from antiphon.checks.suites import temporal_difference as suite
-from antiphon.checks.suites.processes import random_process
+from antiphon.checks.suites.random_processes import random_process
 from antiphon.grammars.bellman import implicit
 from antiphon.grammars.chain_rule import chain_rule, negate_into
 from antiphon.grammars.grammar import Grammar

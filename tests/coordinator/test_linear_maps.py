@@ -18,7 +18,7 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.maps import Linearity, linear
 from antiphon.grammars.objective import minimise
-from antiphon.grammars.testing import mean_gap
+from antiphon.grammars.random_grammars import mean_gap
 from antiphon.grammars.writing import Message, ResponseDraft
 from rigs.games import points
 

@@ -1,7 +1,6 @@
 """When: the algebra of conditions agrees with sets of rounds."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.when import ALWAYS, When

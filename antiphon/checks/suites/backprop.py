@@ -17,8 +17,8 @@ from antiphon.grammars.guarantee import Arrives, promised
 from antiphon.grammars.library.backprop import backprop
 from antiphon.grammars.library.networks import convolutional_layers, dense_layers
 from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars.random_grammars import sample_grammar, samples
 from antiphon.grammars.regrouping import coarsen, refine, units
-from antiphon.grammars.testing import sample_grammar, samples
 
 BATCH = 8
 

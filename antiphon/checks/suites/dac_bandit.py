@@ -95,7 +95,7 @@ def design(dimension: int) -> Tensor:
 
 
 @final
-class KnownSlope(AffineSlope):
+class KnownBanditSlope(AffineSlope):
     """A Deviator that begins with the slope -2 C (a - a*), or with a part of it."""
 
     def __init__(self, matrix: Tensor, part: float) -> None:
@@ -109,7 +109,7 @@ def _dimension(seed: int) -> int:
 
 
 def _known_slope(seed: int, part: float) -> Factory:
-    return Factory.of(KnownSlope, curvature(_dimension(seed), seed), part)
+    return Factory.of(KnownBanditSlope, curvature(_dimension(seed), seed), part)
 
 
 def _loss(seed: int) -> PlayerLoss:

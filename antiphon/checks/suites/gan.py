@@ -24,7 +24,7 @@ from antiphon.grammars.library.generative import (
 )
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Port
-from antiphon.grammars.testing import batch_of
+from antiphon.grammars.random_grammars import batch_of
 from antiphon.oracles import gaussian
 
 D = torch.float64

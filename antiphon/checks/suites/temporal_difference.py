@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
-from antiphon.checks.suites.processes import F64, GAMMA, known, linear, policy_of, random_process
+from antiphon.checks.suites.random_processes import F64, GAMMA, known, linear, policy_of, random_process
 from antiphon.checks.witness import learned
 from antiphon.envs.markov import chooser, markov
 from antiphon.envs.markov_examples import baird_policies, baird_star

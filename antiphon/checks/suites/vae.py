@@ -25,7 +25,7 @@ from antiphon.grammars.library.generative import (
 from antiphon.grammars.library.vae import vae
 from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Port
-from antiphon.grammars.testing import batch_of
+from antiphon.grammars.random_grammars import batch_of
 from antiphon.grammars.variational import divergence, isotropic, standard_normal
 from antiphon.oracles import gaussian
 

@@ -45,7 +45,7 @@ def draw_grammar(choose: Choose, nodes: int | None = None) -> Grammar:
     return sketch.grammar()
 
 
-class Dense(nn.Sequential):
+class TanhLayer(nn.Sequential):
     """Linear, then the hyperbolic tangent."""
 
     def __init__(self, width: int, out: int) -> None:
@@ -150,11 +150,11 @@ class _Sketch:
         self.led: set[Port] = set()
         self.players: list[tuple[PlayerHandle | BrickHandle, tuple[Value, ...]]] = []
         self.clones = self.count = 0
-        self._layer(Dense)
+        self._layer(TanhLayer)
 
     def extend(self) -> None:
         """Add one more node."""
-        layers = (partial(self._layer, kind) for kind in (Dense, Soft, Fork))
+        layers = (partial(self._layer, kind) for kind in (TanhLayer, Soft, Fork))
         moves = (*layers, self._pair, self._norm, self._filter, self._pool, self._again)
         moves += (self._again, self._add, self._join, self._rectify, self._bend, self._clone)
         moves[self.choose(len(moves))]()
