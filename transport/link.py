@@ -41,7 +41,7 @@ class Incoming(Protocol):
         ...
 
 
-class Sum(Protocol):
+class ReplicaSum(Protocol):
     """One worker's end of a sum over replicas."""
 
     def contribute(self, round: int, value: Tensor) -> int:
