@@ -19,10 +19,10 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.schedule import project
 from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.plan.when import Agenda, When
 from antiphon.coordinator.program import LocalProgram
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.when import Agenda, When
 from antiphon.transport.channel import Channel
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Session

@@ -16,14 +16,13 @@ from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.steps import LocalAction, Part, Slot, describe
-from antiphon.coordinator.plan.when import Agenda
 from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.statistics import Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun
 from antiphon.errors import AntiphonError, RoundError
-from antiphon.grammars.maps import add
 from antiphon.grammars.query import Kind
-from antiphon.grammars.response import Deliver, Map, Product, Seed, Tap
+from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
+from antiphon.grammars.when import Agenda
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
 
@@ -136,17 +135,12 @@ class LocalProgram:
 
     def _query(self, action: steps.Query) -> Play:
         node = self._grammar.query.by_name[action.node]
-        answer, reads, writes, values = (
-            self._hosted.answer(node),
-            self._keys(action.reads),
-            self._keys(action.writes),
-            self._values,
-        )
+        answer, begin, values = self._hosted.answer(node), self._hosted.begins_query(node), self._values
+        reads, writes = self._keys(action.reads), self._keys(action.writes)
         if node.kind is Kind.LOSS:
             answer = self._noted(node.name, answer)
         if node.kind is Kind.ORACLE:
             answer = self._counted(node.name, answer)
-        begin = self._hosted.begins_query(node)
 
         def play(round: int) -> None:
             begin(round)
@@ -181,8 +175,11 @@ class LocalProgram:
                 return lambda round: values.__setitem__(writes[0], weight)
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
+            case Sum():
+                return self._combine(action, Sum.total, resting=True)
             case Map():
-                return begun(self._hosted.begins_response(node), self._map(action, node))
+                operation = operator_on(node.operation, self._hosted.device)
+                return begun(self._hosted.begins_response(node), self._combine(action, operation))
             case Product():
                 return begun(self._hosted.begins_response(node), self._product(action, node))
             case Deliver(player=player):
@@ -193,13 +190,12 @@ class LocalProgram:
         dtype = self._grammar.query.type_of(node.loss).dtype
         return torch.full((), node.weight, dtype=dtype, device=self._hosted.device)
 
-    def _map(self, action: steps.Respond, node: Map) -> Play:
-        operation, values = operator_on(node.operation, self._hosted.device), self._values
-        reads, (write,) = self._keys(action.reads), self._keys(action.writes)
-        partial_sum = node.operation.target is add
+    def _combine(self, action: steps.Respond, operation: Callable[..., Tensor], resting: bool = False) -> Play:
+        """Make one message of several. resting: leave out those that were not played in a round."""
+        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
 
         def play(round: int) -> None:
-            messages = [values[slot] for slot in reads if not partial_sum or slot in values]
+            messages = [values[slot] for slot in reads if not resting or slot in values]
             if isinstance(messages[0], tuple) and is_sharded(messages[0][0]):
                 values[write] = tuple(operation(*each) for each in zip(*messages, strict=True))
             else:

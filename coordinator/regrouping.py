@@ -75,19 +75,15 @@ def _everybody(grammar: Grammar) -> dict[str, PlayerDeclaration]:
     return {**players, **{clone.name: players[clone.player] for clone in grammar.query.clones}}
 
 
-def _key(state: State) -> str:
-    return "parameters" if "parameters" in state else "tensors"
-
-
 def _vector(player: PlayerDeclaration, state: State) -> Tensor:
-    return flat(tuple(state[_key(state)][parameter.name] for parameter in player.parameters))
+    return flat(tuple(state["parameters"][parameter.name] for parameter in player.parameters))
 
 
 def _with(player: PlayerDeclaration, state: State, vector: Tensor) -> State:
     sizes = [torch.Size(parameter.shape).numel() for parameter in player.parameters]
     pieces = zip(player.parameters, vector.split(sizes), strict=True)
     named = {parameter.name: piece.reshape(parameter.shape) for parameter, piece in pieces}
-    return {**state, _key(state): {**state[_key(state)], **named}}
+    return {**state, "parameters": {**state["parameters"], **named}}
 
 
 def _received(executor: InlineExecutor) -> dict[str, Tensor]:

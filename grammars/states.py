@@ -1,5 +1,6 @@
 """Operations on states, which are trees of tensors and plain values."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,11 @@ def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: 
     if type(state) is tuple:
         return tuple(map_tensors(item, change) for item in state)
     return state
+
+
+def own_copy(state: Any) -> Any:  # Any: as above
+    """A deep copy. Its tensors are in memory of their own, without torch's graph."""
+    return copy.deepcopy(map_tensors(state, Tensor.detach))
 
 
 def same_states(one: Any, other: Any) -> bool:  # Any: as above

@@ -12,7 +12,7 @@ from antiphon.transport.all_reduce import AllReduce
 from antiphon.transport.c10d import PrefixStore, ProcessGroupGloo, Store, Work
 from antiphon.transport.codec import TAG_BYTES, pack_tag
 from antiphon.transport.device import host_memory
-from antiphon.transport.link import ROUND, ROUND_AT, Expected, Incoming, Sum, brief, deadline, fault
+from antiphon.transport.link import ROUND, ROUND_AT, Expected, Incoming, ReplicaSum, brief, deadline, fault
 from antiphon.transport.memory import tensor_over
 from antiphon.transport.message import Edge, Reduction, Session, Tag
 from antiphon.transport.rendezvous import group_name
@@ -138,7 +138,7 @@ class GlooLink:
         """A gloo group of these workers, for their sums. This worker is one of them."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: as above
         """A sum over a group made by `replicas`, in host memory."""
         length = AllReduce.length(reduction) * reduction.dtype.itemsize
         memory = [host_memory(length, self.memory_for) for _ in range(2)]

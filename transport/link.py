@@ -41,7 +41,7 @@ class Incoming(Protocol):
         ...
 
 
-class Sum(Protocol):
+class ReplicaSum(Protocol):
     """One worker's end of a sum over replicas."""
 
     def contribute(self, round: int, value: Tensor) -> int:
@@ -80,7 +80,7 @@ class SummingLink(Link, Protocol):
         """A process group of these workers, this one among them, for their sums. It connects at its first use."""
         ...
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: as above
         """This worker's end of one sum, over a group made by `replicas`."""
         ...
 

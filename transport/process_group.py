@@ -11,7 +11,7 @@ from antiphon.transport.c10d import Store
 from antiphon.transport.channel import check_value, no_such_edge
 from antiphon.transport.codec import pack
 from antiphon.transport.gloo import GlooLink
-from antiphon.transport.link import Incoming, Link, Outgoing, Sum, SummingLink, brief
+from antiphon.transport.link import Incoming, Link, Outgoing, ReplicaSum, SummingLink, brief
 from antiphon.transport.message import Edge, Phase, Reduction, Session, value_type
 from antiphon.transport.nccl import MakeGroup, NcclLink
 from antiphon.transport.pairwise import Pairwise, PairwiseSum
@@ -56,7 +56,7 @@ class ProcessGroupChannel:
         self._edges = [*(edge for edge in edges if (edge.source == me) != (edge.target == me)), *terms]
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
-        self._sums: dict[int, Sum] = {}
+        self._sums: dict[int, ReplicaSum] = {}
 
     def open(self) -> None:
         """Meet the peers in the store, agree on the edges, and connect to the peers that share an edge with `me`."""
@@ -158,7 +158,7 @@ class ProcessGroupChannel:
         first.collect(0)
         self._sums |= {each.number: link.all_reduce(each, group) for each in mine}
 
-    def _sum(self, reduction: Reduction) -> Sum:
+    def _sum(self, reduction: Reduction) -> ReplicaSum:
         total = self._sums.get(reduction.number)
         if total is None:
             raise ProtocolError(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from antiphon.transport.channel import Channel
 from antiphon.transport.device import Fence, fence, queue_of
-from antiphon.transport.link import Incoming, Sum
+from antiphon.transport.link import Incoming, ReplicaSum
 from antiphon.transport.message import Edge, Reduction
 
 
@@ -41,7 +41,9 @@ class StagedIncoming:
 class StagedAllReduce:
     """A sum that is computed in host memory and copied to the device. It waits for copies as `StagedIncoming` does."""
 
-    def __init__(self, total: Sum, reduction: Reduction, device: torch.device, copied: Fence | None = None) -> None:
+    def __init__(
+        self, total: ReplicaSum, reduction: Reduction, device: torch.device, copied: Fence | None = None
+    ) -> None:
         self._total = total
         self._value = torch.empty(reduction.shape, dtype=reduction.dtype, device=device)
         self._copied = copied or fence(device)

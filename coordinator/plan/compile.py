@@ -6,18 +6,19 @@ from enum import StrEnum
 
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.placement import Placement, locate
-from antiphon.coordinator.plan.replicas import batch_of, divided, share_by_share
+from antiphon.coordinator.plan.replicas import batch_of, divided, refuse_nonlinear
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.shardable import refuse_unshardable, undelivered
 from antiphon.coordinator.plan.steps import Part, Query, Respond, Share, Slot, Step
-from antiphon.coordinator.plan.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import response_homes
-from antiphon.grammars.maps import add
+from antiphon.grammars.maps import Linearity
+from antiphon.grammars.playing import query_rounds, response_rounds
 from antiphon.grammars.query import Node, Port
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Seed, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Sum, Tap
 from antiphon.grammars.types import EdgeType, Order
+from antiphon.grammars.when import When
 from antiphon.transport.message import Edge, Phase, Reduction
 
 
@@ -72,7 +73,7 @@ class _Compiler:
         for reader in grammar.response.nodes:
             for port in reader.inputs:
                 self.readers.setdefault(port, []).append(reader)
-        self.response_when = _response_times(grammar, cadences)
+        self.query_when, self.response_when = query_rounds(grammar.query), response_rounds(grammar, cadences)
 
     def compile(self) -> Schedule:
         for node in self.grammar.query.nodes:
@@ -89,7 +90,7 @@ class _Compiler:
         return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps), groups)
 
     def _query(self, node: Node) -> None:
-        when = When.at(self.grammar.query.cadences[node.query_pass])
+        when = self.query_when[node.name]
         reads = tuple(Slot(Phase.QUERY, port) for port in node.inputs)
         writes = tuple(Slot(Phase.QUERY, Port(node.name, index)) for index in range(len(node.outputs)))
         if node.name not in self.divided:
@@ -136,11 +137,19 @@ class _Compiler:
         """The workers that each compute a share of this node of R; empty if it is computed on one worker only."""
         if isinstance(node, Product):
             return self.divided.get(node.of, ())
-        if not (isinstance(node, Tap) or (isinstance(node, Map) and share_by_share(node))):
+        if not (isinstance(node, Tap | Sum) or (isinstance(node, Map) and node.linear)):
             return ()
         kinds = {(len(self.shares.get(slot, ())), slot in self.terms) for slot in reads}
-        alike = len(kinds) == 1 and kinds.pop()[0] > 1
-        return self.shares[reads[0]] if alike else ()
+        if len(kinds) > 1 or kinds.pop()[0] < 2 or self._needs_all_shards(node, reads):
+            return ()
+        if isinstance(node, Map):
+            refuse_nonlinear(node, list(map(self._type, reads)), self.grammar.query.sizes)
+        return self.shares[reads[0]]
+
+    def _needs_all_shards(self, node: ResponseNode, reads: Sequence[Slot]) -> bool:
+        """Whether a map needs a whole vector of parameters, of which each replica of a sharded player holds a shard."""
+        sharded = bool(self.placement.sharded) and reads[0] in self.terms
+        return sharded and isinstance(node, Map) and node.linear is not Linearity.NUMBERS
 
     def _split(self, step: Respond, node: ResponseNode) -> tuple[Respond, ...]:
         if not isinstance(node, Product) or not node.parameters or not self._awaited_elsewhere(step):
@@ -283,39 +292,3 @@ def _written(node: ResponseNode) -> tuple[Slot, ...]:
             return tuple(Slot(Phase.RESPONSE, Port(node.name, index)) for index in indices)
         case _:
             return (Slot(Phase.RESPONSE, Port(node.name)),)
-
-
-def _response_times(grammar: Grammar, cadences: Mapping[str, Cadence]) -> Mapping[str, When]:
-    """The rounds in which each node of R is computed: its query passes play, and a player that depends on it moves."""
-    nodes = grammar.response.nodes
-    playing: dict[str, When] = {}
-    for node in nodes:
-        playing[node.name] = _playing(grammar, node, playing)
-    needed: dict[str, When | None] = dict.fromkeys((node.name for node in nodes), None)
-    for node in reversed(nodes):
-        own = When.at(cadences.get(node.player, Cadence())) if isinstance(node, Deliver) else needed[node.name]
-        needed[node.name] = own
-        for port in node.inputs:
-            before = needed[port.node]
-            needed[port.node] = own if before is None else before | (own or ALWAYS)
-    return {node.name: playing[node.name] & (needed[node.name] or ALWAYS) for node in nodes}
-
-
-def _playing(grammar: Grammar, node: ResponseNode, playing: Mapping[str, When]) -> When:
-    query = grammar.query
-    match node:
-        case Seed(loss=port) | Tap(port=port):
-            return When.at(query.cadences[query.by_name[port.node].query_pass])
-        case Product():
-            when = When.at(query.cadences[query.by_name[node.of].query_pass])
-        case _:
-            when = ALWAYS
-    inputs = [playing[port.node] for port in node.inputs]
-    if isinstance(node, Map) and node.operation.target is add:
-        either = inputs[0]
-        for other in inputs[1:]:
-            either = either | other
-        return either
-    for other in inputs:
-        when = when & other
-    return when

@@ -1,23 +1,16 @@
 """Which nodes of a grammar are divided among replicas, and how. Raises an error if a batch cannot be divided."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from antiphon.coordinator.plan.coupling import coupling
+from antiphon.coordinator.plan.coupling import coupling, nonlinear
 from antiphon.coordinator.plan.placement import Placement
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.maps import add, fixed_matrix, negate, scale
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Map, Product
 from antiphon.grammars.types import Batch, EdgeType, Sizes
-
-SHARE_BY_SHARE = (negate, add, scale, fixed_matrix)
-"""Maps that may be applied to each share separately (a slice of the batch, or a term of a sum).
-
-They are linear, and act on each example separately.
-"""
 
 
 def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, ...]]:
@@ -77,6 +70,12 @@ def _obstacle(grammar: Grammar, node: Node, replicas: int) -> str:
     return "" if batches[0] >= replicas else f"its batch has {batches[0]} rows"
 
 
-def share_by_share(node: Map) -> bool:
-    """Whether a map may be applied to each share separately."""
-    return node.operation.target in SHARE_BY_SHARE
+def refuse_nonlinear(node: Map, asked: Sequence[EdgeType], sizes: Sizes) -> None:
+    """Raise PlacementError if a user's map declares that it is linear, and a trial shows that it is not."""
+    if (getattr(node.operation.target, "__module__", None) or "").startswith("antiphon."):
+        return
+    if found := nonlinear(make_operator(node.operation), asked, sizes):
+        raise PlacementError(
+            f"map {node.name!r} declares that it is linear in {node.linear}, and replicas would apply it to their "
+            f"shares; expected f(a + b) = f(a) + f(b), each example by itself, but {found}. Remove the declaration."
+        )

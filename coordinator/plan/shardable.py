@@ -46,6 +46,6 @@ def undelivered(delivery: Deliver) -> PlacementError:
     """The error for a sharded player that receives a message that does not consist of its own products."""
     return PlacementError(
         f"player {delivery.player!r} cannot be sharded over its replicas: it receives {delivery.message}, which is not "
-        "made of its own products share by share. Expected its own products, at most negated, scaled or added. "
-        "Leave the player whole."
+        "made of its own products shard by shard. Expected these, their sum, or a map of them that declares "
+        "`linear(Linearity.NUMBERS)`. Leave the player whole."
     )

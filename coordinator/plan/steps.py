@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from antiphon.coordinator.plan.when import When
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
+from antiphon.grammars.when import When
 from antiphon.transport.message import Edge, Phase, Reduction
 
 

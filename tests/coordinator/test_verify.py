@@ -12,7 +12,6 @@ from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Follow, Install, Move, Query, Transfer, describe
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.plan.when import When
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule
@@ -20,6 +19,7 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
+from antiphon.grammars.when import When
 from rigs.games import gpipe, one_forward_one_backward, pipeline
 
 

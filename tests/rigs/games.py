@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Move, Query, Respond, Slot, Step, Transfer
-from antiphon.coordinator.plan.when import ALWAYS
 from antiphon.envs import nature
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -21,6 +20,7 @@ from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.types import Batch, EdgeType
+from antiphon.grammars.when import ALWAYS
 from antiphon.oracles import Annealing, gaussian
 from antiphon.transport.message import Edge, Phase
 
