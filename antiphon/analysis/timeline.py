@@ -1,9 +1,12 @@
 """A timeline shows when each worker does what: as planned, from a schedule, or as recorded in a run."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from antiphon.coordinator.plan import schedule as plan
+from antiphon.coordinator.plan import steps
+from antiphon.coordinator.plan.schedule import Schedule, project
+from antiphon.coordinator.plan.steps import LocalAction, LocalStep, Part, Slot, Transfer, describe
 from antiphon.coordinator.recording import Recording
 from antiphon.transport.message import Edge, Phase
 
@@ -38,7 +41,6 @@ class Trip:
     edge: Edge
     departs: float
     arrives: float
-    microbatch: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class Timeline:
     unit: str
     note: str = ""
 
+    @functools.cached_property
+    def numbered(self) -> bool:
+        """Whether the round has several micro-batches."""
+        return any(span.microbatch for span in self.spans)
+
+    def label(self, span: TimeSpan) -> str:
+        """The symbol of a span, with the number of its micro-batch if the round has several."""
+        return f"{span.symbol}{span.microbatch}" if self.numbered and span.phase is not Phase.MOVE else span.symbol
+
     @property
     def end(self) -> float:
         """The time at which the last action ends."""
@@ -70,7 +81,7 @@ class Timeline:
         return 1 - busy / self.end if self.end else 0.0
 
 
-def planned(schedule: plan.Schedule, title: str = "", round: int | None = None) -> Timeline:
+def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Timeline:
     """The earliest time of each step, if every step takes one unit and messages take no time.
 
     Each worker keeps the schedule's order, and waits for a message at the position of its transfer, as in a run. Seeds,
@@ -83,18 +94,18 @@ def planned(schedule: plan.Schedule, title: str = "", round: int | None = None) 
 class _Plan:
     """A clock for each worker, and for each value the time from which a worker has it."""
 
-    def __init__(self, schedule: plan.Schedule, round: int | None) -> None:
+    def __init__(self, schedule: Schedule, round: int | None) -> None:
         self.schedule = schedule
         self.steps = [step for step in schedule.steps if round is None or step.when.active(round)]
         self.clock = dict.fromkeys(schedule.workers, 0.0)
-        self.there: dict[tuple[plan.Slot, int, str], float] = {}
+        self.there: dict[tuple[Slot, str], float] = {}
         self.summed: dict[int, float] = {}
         self.spans: list[TimeSpan] = []
         self.trips: list[Trip] = []
 
     def draw(self, title: str) -> Timeline:
         for step in self.steps:
-            if isinstance(step, plan.Transfer):
+            if isinstance(step, Transfer):
                 self._carry(step)
             else:
                 self._play(step)
@@ -102,41 +113,40 @@ class _Plan:
         note = "as planned: every step counts as equally long, messages take no time"
         return Timeline(title, self.schedule.workers, spans, tuple(self.trips), "step", note)
 
-    def _carry(self, step: plan.Transfer) -> None:
+    def _carry(self, step: Transfer) -> None:
         source, target = step.workers
-        departs = self.there.get((step.slot, step.microbatch, source), self.clock[source])
+        departs = self.there.get((step.slot, source), self.clock[source])
         self.clock[target] = max(self.clock[target], departs)
-        self.there[step.slot, step.microbatch, target] = departs
-        self.trips.append(Trip(step.edge, departs, self.clock[target], step.microbatch))
+        self.there[step.slot, target] = departs
+        self.trips.append(Trip(step.edge, departs, self.clock[target]))
 
-    def _play(self, step: plan.LocalStep) -> None:
+    def _play(self, step: LocalStep) -> None:
         begin, length = self.clock[step.worker], _length(step)
-        if isinstance(step, plan.Contribute):
+        if isinstance(step, steps.Contribute):
             number = step.reduction.number
             self.summed[number] = max(begin, self.summed.get(number, 0.0))
-        elif isinstance(step, plan.Collect):
+        elif isinstance(step, steps.Collect):
             begin = max(begin, self.summed[step.reduction.number])
         self.clock[step.worker] = begin + length
-        microbatch = _microbatch(step)
         for slot in step.writes:
-            self.there[slot, microbatch, step.worker] = begin + length
+            self.there[slot, step.worker] = begin + length
         if length:
             self.spans.append(_span(step, step.worker, begin, begin + length))
 
 
-def recorded(schedule: plan.Schedule, recording: Recording, title: str = "") -> Timeline:
+def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timeline:
     """The time of each action of the recorded rounds, in milliseconds since the recording began."""
     spans: list[TimeSpan] = []
     sent: dict[tuple[int, int], float] = {}
     taken: dict[tuple[int, int], tuple[Edge, float]] = {}
     for worker in schedule.workers:
-        actions = plan.project(schedule, worker)
+        actions = project(schedule, worker)
         for mark in recording.marks.get(worker, ()):
             action = actions[mark.action]
             spans.append(_span(action, worker, mark.begin / 1e6, mark.end / 1e6, mark.round))
-            if isinstance(action, plan.Send):
+            if isinstance(action, steps.Send):
                 sent[action.edge.number, mark.round] = mark.begin / 1e6
-            elif isinstance(action, plan.Receive):
+            elif isinstance(action, steps.Receive):
                 taken[action.edge.number, mark.round] = action.edge, mark.end / 1e6
     trips = tuple(Trip(edge, sent[key], at) for key, (edge, at) in taken.items() if key in sent)
     spans.sort(key=lambda span: (span.begin, span.end))
@@ -151,48 +161,46 @@ def _clocks(recording: Recording, trips: Sequence[Trip]) -> str:
     return f"as recorded; the workers read several clocks, laid side by side by wall time, which may be off: {seen}"
 
 
-def _span(action: plan.LocalAction, worker: str, begin: float, end: float, round: int = -1) -> TimeSpan:
-    symbol, name, phase = _named(action)
-    work = not isinstance(action, plan.Send | plan.Receive | plan.Contribute | plan.Collect)
-    return TimeSpan(
-        worker, begin, end, phase, symbol, name, plan.describe_action(action), _microbatch(action), work, round
-    )
+def _span(action: LocalAction, worker: str, begin: float, end: float, round: int = -1) -> TimeSpan:
+    symbol, name = _named(action)
+    work = not isinstance(action, steps.Send | steps.Receive | steps.Contribute | steps.Collect)
+    return TimeSpan(worker, begin, end, action.phase, symbol, name, describe(action), action.microbatch, work, round)
 
 
-def _named(action: plan.LocalAction) -> tuple[str, str, Phase]:
+def _named(action: LocalAction) -> tuple[str, str]:
+    """The symbol of an action, and the name of its node, its player or its value."""
+    symbol = _SYMBOLS[type(action)]
     match action:
-        case plan.Query(node=node):
-            return "Q", node, action.phase
-        case plan.Respond(node=node, part=part):
-            return {plan.Part.WHOLE: "R", plan.Part.UPSTREAM: "R↑", plan.Part.OWN: "Rθ"}[part], node, action.phase
-        case plan.Move(player=name):
-            return "M", name, action.phase
-        case plan.Install(player=name):
-            return "I", name, action.phase
-        case plan.Follow(clone=name):
-            return "F", name, action.phase
-        case plan.Cut():
-            return "÷", repr(action.writes[0]), action.phase
-        case plan.Join():
-            return "∪", repr(action.writes[0]), action.phase
-        case plan.Contribute():
-            return "Σ→", repr(action.reads[0]), action.phase
-        case plan.Collect():
-            return "Σ", repr(action.writes[0]), action.phase
-        case plan.Send(edge=edge):
-            return "→", repr(action.slot), edge.phase
-        case plan.Receive(edge=edge):
-            return "←", repr(action.slot), edge.phase
+        case steps.Respond(node=name, part=part):
+            return symbol + _PARTS[part], name
+        case steps.Query(node=name) | steps.Move(player=name) | steps.Install(player=name) | steps.Follow(clone=name):
+            return symbol, name
+        case steps.Send(slot=slot) | steps.Receive(slot=slot):
+            return symbol, repr(slot)
+        case _:
+            return symbol, repr((action.reads if isinstance(action, steps.Contribute) else action.writes)[0])
 
 
-def _microbatch(action: plan.LocalAction) -> int:
-    return action.microbatch if isinstance(action, plan.Query | plan.Respond) else 0
+_PARTS = {Part.WHOLE: "", Part.UPSTREAM: "↑", Part.OWN: "θ"}
+_SYMBOLS = {
+    steps.Query: "Q",
+    steps.Respond: "R",
+    steps.Move: "M",
+    steps.Install: "I",
+    steps.Follow: "F",
+    steps.Cut: "÷",
+    steps.Join: "∪",
+    steps.Contribute: "Σ→",
+    steps.Collect: "Σ",
+    steps.Send: "→",
+    steps.Receive: "←",
+}
 
 
-def _length(step: plan.LocalStep) -> int:
-    if isinstance(step, plan.Cut | plan.Join | plan.Contribute | plan.Collect):
+def _length(step: LocalStep) -> int:
+    if isinstance(step, steps.Cut | steps.Join | steps.Contribute | steps.Collect):
         return 0
-    if not isinstance(step, plan.Respond):
+    if not isinstance(step, steps.Respond):
         return 1
     # Not a seed (reads nothing), a delivery (writes nothing) or a tap (reads a value of Q): these compute nothing.
     return int(bool(step.reads and step.writes) and step.reads[0].phase is Phase.RESPONSE)

@@ -13,7 +13,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.maps import negate, over_batch, scale
 from antiphon.grammars.query import Port
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Sum, Tap
 
 
 def messages(grammar: Grammar) -> list[Port]:
@@ -179,7 +179,7 @@ def _rewired(node: ResponseNode, message: Port, stand_in: Port) -> ResponseNode:
     match node:
         case Product():
             return replace(node, cotangents=tuple(stand_in if port == message else port for port in node.cotangents))
-        case Map():
+        case Sum() | Map():
             return replace(node, inputs=tuple(stand_in if port == message else port for port in node.inputs))
         case Deliver():
             return replace(node, message=stand_in) if node.message == message else node

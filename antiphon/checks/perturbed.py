@@ -25,20 +25,13 @@ def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, bu
     size: 1 for a large change, less for a smaller one. buffers: whether buffers are changed too.
     """
     found = dict(states)
-    for player in grammar.query.players:
-        draw = torch.Generator().manual_seed(stream(seed, "perturbed", player.name))
-        state = states[player.name]
+    for each in (*grammar.query.players, *grammar.query.clones):
+        draw = torch.Generator().manual_seed(stream(seed, "perturbed", each.name))
+        state = states[each.name]
         changed = {"parameters": _parameters(state["parameters"], draw, size)}
         if buffers:
-            changed["buffers"] = {name: _buffer(each, draw, size) for name, each in state["buffers"].items()}
-        found[player.name] = {**state, **changed}
-    for clone in grammar.query.clones:
-        draw = torch.Generator().manual_seed(stream(seed, "perturbed", clone.name))
-        tensors, known = states[clone.name]["tensors"], states[clone.player]["parameters"]
-        moved = {name: each for name, each in tensors.items() if name in known}
-        others = {name: each for name, each in tensors.items() if name not in known}
-        kept = {name: _buffer(each, draw, size) for name, each in others.items()} if buffers else others
-        found[clone.name] = {**states[clone.name], "tensors": {**tensors, **_parameters(moved, draw, size), **kept}}
+            changed["buffers"] = {name: _buffer(value, draw, size) for name, value in state["buffers"].items()}
+        found[each.name] = {**state, **changed}
     return found
 
 

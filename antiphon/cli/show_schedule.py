@@ -75,17 +75,12 @@ def text(table: Timeline) -> str:
 
 def _cells(table: Timeline, worker: str) -> str:
     """What a worker does in each step. Numbers of micro-batches are left out if there is only one."""
-    numbered = any(span.microbatch for span in table.spans)
-    labels = {span: _label(span.symbol, span.microbatch, numbered) for span in table.spans}
+    labels = {span: table.label(span) for span in table.spans}
     width = max((len(label) for label in labels.values()), default=1)
     cells = ["." * width] * int(table.end)
     for span in table.row(worker):
         cells[int(span.begin)] = labels[span].ljust(width)
     return " ".join(cells)
-
-
-def _label(symbol: str, microbatch: int, numbered: bool) -> str:
-    return f"{symbol}{microbatch}" if numbered and symbol[0] in "QR" else symbol
 
 
 FORMATS = {".svg": picture, ".json": trace, ".txt": text}

@@ -8,7 +8,7 @@ from antiphon.grammars import maps
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Port, QueryGraph
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
 from antiphon.grammars.types import Order
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.query_side import node_id
@@ -115,6 +115,9 @@ def _mark(query: QueryGraph, response: ResponseGraph, node: ResponseNode) -> Mar
             tip = f"tap: the value {node.port!r} as Q computed it"
             what, asks = repr(node.port), node_id(node.port.node)
             return Mark(response_id(node.name), MarkKind.TAP, (symbol,), what=what, tip=tip, asks=asks)
+        case Sum():
+            tip = f"sum {node.name} of {', '.join(map(repr, node.inputs))}"
+            return Mark(response_id(node.name), MarkKind.SUM, sign="+", what="sum", tip=tip)
         case Map():
             return _map_mark(node)
         case Deliver():
@@ -144,7 +147,6 @@ def _sign(node: Map) -> tuple[MarkKind, str]:
     factor = keywords.get("factor", 1.0)
     signs: Mapping[Callable[..., object], tuple[MarkKind, str]] = {
         maps.negate: (MarkKind.MINUS, "−"),
-        maps.add: (MarkKind.SUM, "+"),
         maps.scale: (MarkKind.SCALE, f"× {number(factor)}"),
         maps.over_batch: (MarkKind.SCALE, "÷ n" if factor == 1 else f"× {number(factor)} / n"),
         maps.fixed_matrix: (MarkKind.MATRIX, ""),

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from antiphon.coordinator.plan import schedule as plan
+from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import Placement, locate, spread
+from antiphon.coordinator.plan.steps import Step, Transfer, describe
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Port
 from antiphon.pictures.picture import Arrow, Change, Line, Picture
@@ -48,26 +49,26 @@ class _Stage:
         self.arrows = picture.arrows
         self.marks = {mark.id for mark in picture.marks}
 
-    def scene(self, step: plan.Step) -> Scene:
+    def scene(self, step: Step) -> Scene:
         """The scene of a step."""
-        text = plan.describe(step).split(maxsplit=1)[1]
-        if isinstance(step, plan.Transfer):
+        text = describe(step).split(maxsplit=1)[1]
+        if isinstance(step, Transfer):
             workers, lights = step.workers, self._travelling(step)
         else:
             workers, lights = (step.worker,), self._acting(step)
         return Scene(step.phase.name.lower(), text, workers, tuple(dict.fromkeys(lights)))
 
-    def _acting(self, step: plan.Step) -> Iterator[str]:
+    def _acting(self, step: Step) -> Iterator[str]:
         match step:
-            case plan.Query():
+            case steps.Query():
                 yield from self._with_inputs(node_id(step.node))
-            case plan.Respond():
+            case steps.Respond():
                 yield from self._with_inputs(response_id(step.node))
-            case plan.Move() | plan.Install():
+            case steps.Move() | steps.Install():
                 yield from self._known(owner_id(step.player), response_id(f"deliver {step.player}"))
-            case plan.Follow():
+            case steps.Follow():
                 yield from self._known(owner_id(step.clone))
-            case plan.Cut() | plan.Join() | plan.Contribute() | plan.Collect():
+            case steps.Cut() | steps.Join() | steps.Contribute() | steps.Collect():
                 slot = (step.reads or step.writes)[0]
                 yield from self._known((node_id if step.phase is Phase.QUERY else response_id)(slot.port.node))
 
@@ -79,7 +80,7 @@ class _Stage:
                 if arrow.source.startswith(("Q plays ", "R broadcast ")):
                     yield from self._with_inputs(arrow.source)
 
-    def _travelling(self, step: plan.Transfer) -> Iterator[str]:
+    def _travelling(self, step: Transfer) -> Iterator[str]:
         port = step.slot.port
         if step.phase is Phase.MOVE:
             yield from self._known(owner_id(port.node))
@@ -90,7 +91,7 @@ class _Stage:
             if arrow.id.startswith(f"{source}.{port.index} > ") and self._received(arrow, step, port):
                 yield arrow.id
 
-    def _received(self, arrow: Arrow, step: plan.Transfer, port: Port) -> bool:
+    def _received(self, arrow: Arrow, step: Transfer, port: Port) -> bool:
         """Whether the step's receiver gets the arrow's value. A value of Q can have several readers."""
         if step.phase is not Phase.QUERY or arrow.target == broadcast_id(port):
             return arrow.change is not Change.REMOVED

@@ -15,7 +15,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.chain_rule import Upstream
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Guarantee, Promise
-from antiphon.grammars.maps import add, negate, over_batch, scale
+from antiphon.grammars.maps import negate, over_batch, scale
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS, Deliver, Product, ResponseGraph
@@ -144,7 +144,7 @@ def minus_where_another_rests(*promises: Promise) -> Grammar:
             return upstream.message
         r = upstream.response
         minus = r.map(negate, upstream.message, name="wrong")
-        return r.map(add, minus, r.map(twice, upstream.message, r.tap(rare)))
+        return r.sum(minus, r.map(twice, upstream.message, r.tap(rare)))
 
     objective = antiphon.minimise(often, rare)
     r = antiphon.chain_rule(q, objective, edit=edit)

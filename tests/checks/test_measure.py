@@ -33,7 +33,7 @@ from antiphon.grammars.guarantee import (
     Surrogate,
     promised,
 )
-from antiphon.grammars.maps import add, scale
+from antiphon.grammars.maps import scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.query import Port
@@ -92,7 +92,7 @@ def noisy(factor: float) -> Grammar:
 
     def edit(upstream):
         r = upstream.response
-        return r.map(add, r.map(scale, upstream.message, factor=factor), r.tap(wind), name="noise")
+        return r.sum(r.map(scale, upstream.message, factor=factor), r.tap(wind), name="noise")
 
     return Grammar("noisy", q.graph(), chain_rule(q, objective, edit=edit), objective)
 
