@@ -31,6 +31,11 @@ def smaller_and_smaller(rounds: int, lr: float = 0.02) -> AgentSpecification:
     return AgentSpecification.of("Adam", {"lr": lr}, **schedule)
 
 
+def descent(lr: float, **arguments: float) -> AgentSpecification:
+    """SGD with a fixed learning rate. Players come to rest only where their gradients vanish, without noise."""
+    return AgentSpecification.of("SGD", {"lr": lr, **arguments})
+
+
 @final
 @dataclass(frozen=True)
 class Case:

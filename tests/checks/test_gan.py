@@ -15,7 +15,7 @@ from antiphon.checks.mutants import (
     with_operation,
     wrong_gate,
 )
-from antiphon.checks.suites.gan import SUITE, dense, gaussians, non_saturating
+from antiphon.checks.suites.gan import NON_SATURATING, SATURATING, SUITE, gaussians
 from antiphon.errors import GrammarError
 from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
 from antiphon.grammars.grammar import Grammar
@@ -35,7 +35,7 @@ def test_the_suite_keeps_its_promises():
     assert [row for row in rows if row.failed] == []
 
 
-@pytest.mark.parametrize("make", [dense, non_saturating])
+@pytest.mark.parametrize("make", [SATURATING, NON_SATURATING])
 def test_every_single_fault_is_noticed_by_those_who_hear_it(make):
     grammar = make(0)
     for message, mutant in single_faults(grammar):
@@ -69,7 +69,7 @@ def edited(grammar: Grammar, edit=()) -> Grammar:
     ],
 )  # fmt: skip
 def test_a_broken_response_graph_is_named(mutant, players):
-    found = failures(mutant(dense(0)))
+    found = failures(mutant(SATURATING(0)))
     assert {each.player for each in found} == players
     assert all(each.operator and repr(each.operator) in each.text for each in found)
 
@@ -86,13 +86,13 @@ def test_a_broken_response_graph_is_named(mutant, players):
     ids=["the chain rule", "the saturating response", "the logit as its own slope", "a sign", "a gate"],
 )
 def test_another_response_than_the_non_saturating_one_is_noticed(mutant):
-    found = failures(mutant(non_saturating(0)))
+    found = failures(mutant(NON_SATURATING(0)))
     assert {each.player for each in found} == {"Forger"}
 
 
 def test_forger_may_not_be_left_to_itself():
     with pytest.raises(GrammarError, match="Forger"):
-        edited(dense(0), cut_into("Forger"))
+        edited(SATURATING(0), cut_into("Forger"))
 
 
 def test_a_curator_that_descends_is_not_at_the_best_one():

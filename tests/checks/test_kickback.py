@@ -18,7 +18,7 @@ from antiphon.checks.mutants import (
     with_operation,
     wrong_gate,
 )
-from antiphon.checks.suites.kickback import convolutional, refuted, signed, targets, unsigned
+from antiphon.checks.suites.kickback import SIGNED, UNSIGNED, convolutional, refuted, targets
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -42,7 +42,7 @@ def told(report, guarantee: str = "") -> list[str]:
 
 @pytest.fixture(scope="module")
 def grammar() -> Grammar:
-    return signed(1)
+    return SIGNED(1)
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_the_suite_is_kept():
 
 
 @pytest.mark.parametrize(
-    "make", [unsigned, *(pytest.param(each, marks=pytest.mark.slow) for each in (signed, convolutional))]
+    "make", [UNSIGNED, *(pytest.param(each, marks=pytest.mark.slow) for each in (SIGNED, convolutional))]
 )
 def test_each_single_fault_is_noticed(make):
     for message, mutant in single_faults(make(1)):

@@ -6,8 +6,8 @@ from math import log2
 import torch
 from torch import Tensor
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
-from antiphon.checks.suites.gray_box_descent import Wave, descent
+from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, descent
+from antiphon.checks.suites.gray_box_descent import Wave
 from antiphon.envs.dataset import arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar

@@ -1,5 +1,6 @@
 """The GAN: Curator and Forger get gradients of opposite losses; the best Curator is known (essay, Grammar 3)."""
 
+import functools
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,7 @@ from typing import final
 import torch
 from torch import Tensor, distributions, nn
 
-from antiphon.agents.specification import AgentSpecification
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
+from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, descent, smaller_and_smaller
 from antiphon.envs.dataset import arrays
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -65,14 +65,17 @@ def quantiles(count: int) -> Tensor:
     return distributions.Normal(torch.zeros((), dtype=D), 1.0).icdf(parts).unsqueeze(1)
 
 
-def dense(seed: int) -> Grammar:
-    """Dense networks of random widths, with the essay's response."""
-    return _dense(seed, saturating=True)
+def dense(saturating: bool, seed: int) -> Grammar:
+    """Dense networks of random widths, with the essay's response or with the response that does not vanish."""
+    choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
+    forger = Factory.of(DenseSynthesis, latent, (size,), [width])
+    curator = Factory.of(DenseAnalysis, (size,), 1, [width], slope=0.2)
+    x = torch.randn(BATCH, size, generator=generator)
+    return gan(arrays(x, batch=BATCH), gaussian((latent,), batch=BATCH), forger, curator, saturating=saturating)
 
 
-def non_saturating(seed: int) -> Grammar:
-    """Dense networks of random widths, with the response that does not vanish."""
-    return _dense(seed, saturating=False)
+SATURATING, NON_SATURATING = functools.partial(dense, True), functools.partial(dense, False)
 
 
 def convolutional(seed: int) -> Grammar:
@@ -148,31 +151,20 @@ def _normal_game(nature: float, forger: float, scale: float, count: int = QUANTI
     return gan(world, noise, Factory.of(Shift, forger, scale), Factory.of(nn.Linear, 1, 1, dtype=D))
 
 
-def _dense(seed: int, saturating: bool) -> Grammar:
-    choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
-    forger = Factory.of(DenseSynthesis, latent, (size,), [width])
-    curator = Factory.of(DenseAnalysis, (size,), 1, [width], slope=0.2)
-    x = torch.randn(BATCH, size, generator=generator)
-    return gan(arrays(x, batch=BATCH), gaussian((latent,), batch=BATCH), forger, curator, saturating=saturating)
-
-
 def _with(grammar: Grammar, promise: Promise) -> Grammar:
     """The grammar with this promise in place of its `Learned` promises."""
     kept = (each for each in grammar.guarantee.promises if not isinstance(each, Learned))
     return replace(grammar, guarantee=promised(*kept, promise))
 
 
-DESCENT = AgentSpecification.of("SGD", {"lr": 0.5})
-
 SUITE = Suite(
     "gan",
     (
-        Case("dense", dense, instances=20),
-        Case("non-saturating", non_saturating, instances=20),
+        Case("dense", SATURATING, instances=20),
+        Case("non-saturating", NON_SATURATING, instances=20),
         Case("convolutional", convolutional, instances=10),
         Case("gaussians", gaussians, instances=2, learning=Learning(300, smaller_and_smaller(300, 0.1))),
-        Case("forgeable", forgeable, instances=2, learning=Learning(300, DESCENT)),
+        Case("forgeable", forgeable, instances=2, learning=Learning(300, descent(0.5))),
     ),
     (Study("at the best Curator, L is -log 4 + 2 JSD", value_at_best, 10, "Curator", "L"),),
 )

@@ -1,5 +1,6 @@
 """Kickback: exact on top, sign-correct under its premise, and a refutation of the essay's claim (essay, Grammar 5)."""
 
+import functools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,17 +23,18 @@ from antiphon.grammars.response import Product
 BATCH = 32
 
 
-def unsigned(seed: int) -> Grammar:
-    """Four ReLU layers of random widths. Weights above the first layer are nonnegative, biases have both signs."""
-    return _dense(seed, signed=False)
+def dense(signed: bool, seed: int) -> Grammar:
+    """Four ReLU layers of random widths, with coherent weights above the first layer and biases of both signs.
 
-
-def signed(seed: int) -> Grammar:
-    """Four ReLU layers in which every second unit negates its output.
-
-    Weights above the first layer have the sign of the unit that they lead into.
+    signed: every second unit negates its output. A weight has the sign of the unit that it leads into.
     """
-    return _dense(seed, signed=True)
+    choose = random.Random(seed)
+    inputs, widths = choose.randint(2, 6), [choose.randint(4, 8) for _ in range(4)]
+    layers = kicking_layers((inputs,), widths, signed=signed, weights=Weights.COHERENT)
+    return kickback(targets(seed, (inputs,)), layers)
+
+
+UNSIGNED, SIGNED = functools.partial(dense, False), functools.partial(dense, True)
 
 
 def convolutional(seed: int) -> Grammar:
@@ -63,13 +65,6 @@ def targets(seed: int, example: tuple[int, ...]) -> OracleDeclaration:
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.randn(BATCH, *example, generator=generator), torch.randn(BATCH, 1, generator=generator)
     return arrays(x, y, batch=BATCH)
-
-
-def _dense(seed: int, signed: bool) -> Grammar:
-    choose = random.Random(seed)
-    inputs, widths = choose.randint(2, 6), [choose.randint(4, 8) for _ in range(4)]
-    layers = kicking_layers((inputs,), widths, signed=signed, weights=Weights.COHERENT)
-    return kickback(targets(seed, (inputs,)), layers)
 
 
 def refuted(seed: int) -> Measurement:
@@ -164,8 +159,8 @@ def kicks(seed: int) -> Measurement:
 SUITE = Suite(
     "kickback",
     (
-        Case("unsigned", unsigned, instances=20),
-        Case("signed", signed, instances=20),
+        Case("unsigned", UNSIGNED, instances=20),
+        Case("signed", SIGNED, instances=20),
         Case("convolutional", convolutional, instances=6),
         Case("realisable", realisable, instances=2, learning=Learning(800)),
     ),

@@ -1,5 +1,7 @@
 """Random Markov decision processes, and grammars on them whose Critic ends at a known solution."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -45,8 +47,7 @@ def known(grammar: Grammar, theta: Tensor, where: str) -> Grammar:
     """Add promises to the grammar: all players come to rest, and Critic at theta. where: the name of this point."""
     players = tuple(player.name for player in grammar.query.players)
     learned = Learned(players, Factory.of(from_theta, theta=theta), 1e-4, f"Critic is at {where}")
-    guarantee = grammar.guarantee + promised(learned, Arrives())
-    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, guarantee)
+    return replace(grammar, guarantee=grammar.guarantee + promised(learned, Arrives()))
 
 
 def from_theta(modules: dict[str, nn.Module], values: object, theta: Tensor) -> Tensor:
