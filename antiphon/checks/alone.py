@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from antiphon.checks.by_hand import ByHand
-from antiphon.checks.witness import Witnessed
+from antiphon.checks.witness import Witnessed, is_inexact
 from antiphon.grammars.attributes import attributes, set_attributes
 from antiphon.grammars.module_state import keeps_extra_state
 from antiphon.grammars.query import Kind, Node
@@ -51,22 +50,21 @@ class Alone:
             # An output may be a view of a parameter, which is about to be put back.
             return found if parameters is None else tuple(each.detach().clone() for each in found)
 
-    def by_hand(self, moving: Collection[int]) -> bool:
-        """Whether some backward function towards the inputs `moving` or the parameters is not torch's own."""
-        mode = ByHand()
-        return mode.wrote(self.play(self._leaves(moving), mode=mode), self.parameters)
-
     def product(self, cotangents: Sequence[Tensor | None], moving: Collection[int] | None = None) -> list[Tensor]:
         """The vector-Jacobian product, by torch: one tensor for each input, then one for each parameter.
 
         moving: indices of the inputs to differentiate; all by default. The other inputs get zeros.
         """
-        leaves = self._leaves(range(len(self.inputs)) if moving is None else moving)
+        leaves = self.leaves(range(len(self.inputs)) if moving is None else moving)
         with self._standing_in(None):  # around the product too: it may need a buffer as the query left it
             return self._product(self._played(leaves), leaves, cotangents)
 
-    def _leaves(self, moving: Collection[int]) -> list[Tensor]:
-        return [_leaf(each) if index in moving else each for index, each in enumerate(self.inputs)]
+    def leaves(self, moving: Collection[int], inputs: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """These inputs (its own by default). Those at the indices `moving` are copies that record gradients."""
+        return [
+            each.clone().requires_grad_(index in moving and is_inexact(each))
+            for index, each in enumerate(self.inputs if inputs is None else inputs)
+        ]
 
     def _product(
         self, outputs: Sequence[Tensor], leaves: Sequence[Tensor], cotangents: Sequence[Tensor | None]
@@ -117,7 +115,3 @@ class Alone:
             for part, state in further:
                 part.set_extra_state(state)
             set_attributes(module, kept)
-
-
-def _leaf(value: Tensor) -> Tensor:
-    return value.clone().requires_grad_(value.is_floating_point() or value.is_complex())

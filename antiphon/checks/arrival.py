@@ -7,9 +7,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.checks.instance import Instance, flat_gradient
+from antiphon.checks.instance import Instance
 from antiphon.checks.measured import DIVERGED, IDLE, Measured
-from antiphon.checks.witness import States, Witnessed
+from antiphon.checks.witness import States, Witnessed, flat_gradient
 from antiphon.grammars.guarantee import UNKNOWN, Arrives, PlayerLoss
 from antiphon.grammars.oracle import State
 from antiphon.grammars.reference import compose
@@ -27,10 +27,11 @@ def measure_arrival(promise: Arrives, instance: Instance, players: Sequence[str]
     The first is the gradient's norm after learning over its norm before. The second is the further decrease of the
     player's loss that L-BFGS finds, over the decrease that play achieved.
     """
-    states = instance.learned_by(None)
-    if diverged := instance.diverged(states):
+    places = instance.places
+    states = places.learned_by(None)
+    if diverged := places.diverged(states):
         return [Measured(player, math.nan, promise.tolerance, diverged, DIVERGED) for player in players]
-    before, after = instance.rounds(promise.draws), instance.rounds_after(states, promise.draws)
+    before, after = places.rounds(promise.draws), places.rounds_after(states, promise.draws)
     return [_arrival(promise, instance, player, states, before, after) for player in players]
 
 

@@ -1,5 +1,6 @@
 """Measure one promise on one instance: one figure for each player to which it was made."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -10,13 +11,13 @@ from torch import Tensor
 
 from antiphon.checks.arrival import measure_arrival
 from antiphon.checks.fixed import remembering
-from antiphon.checks.instance import Instance, flat_gradient
+from antiphon.checks.instance import Instance
 from antiphon.checks.locate import locate
 from antiphon.checks.measured import DIVERGED, IDLE, NOT_FINITE, Measured, beyond, by_player, worst
 from antiphon.checks.places import LATE, START
 from antiphon.checks.rounding import resolved, terms
 from antiphon.checks.signs import angle, measure_signs, nothing
-from antiphon.checks.witness import Witnessed
+from antiphon.checks.witness import Witnessed, flat_gradient
 from antiphon.errors import GrammarError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.guarantee import (
@@ -106,11 +107,6 @@ def _refuse_strange_sources(instance: Instance, promise: Insulated) -> None:
         )
 
 
-def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The largest difference between response and gradient, relative to the gradient's terms (see `rounding`)."""
-    return _in_all_places(_exact, promise, instance, players)
-
-
 def _in_all_places(
     measured: Callable[[Any, Instance, Witnessed, str], Measured],  # Any: the promise that it measures
     promise: Exact | SignCorrect | Descent,
@@ -158,7 +154,7 @@ def _is_known(round: Witnessed, loss: PlayerLoss | None) -> bool:
 
 def _of_all(found: Iterable[Measured], players: Iterable[str]) -> list[Measured]:
     """The worst figure of each player; "not measured" if there is none."""
-    known = {each[0].player: worst(each) for each in by_player(found, players)}
+    known = {each[0].player: worst(each) for each in by_player(found)}
     why = "in no round that was played did the player hear something while its loss was played and its premise held"
     return [known.get(player, Measured(player, 0.0, 0.0, skipped=why)) for player in players]
 
@@ -179,6 +175,7 @@ def _said_of(place: str, measured: Measured) -> Measured:
 
 
 def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) -> Measured:
+    """The largest difference between response and gradient, relative to the gradient's terms (see `rounding`)."""
     if not round.composed.plays(promise.loss):
         return _resting(promise.tolerance, round, player)
     gradient = flat_gradient(round.composed, player, promise.loss)
@@ -218,17 +215,8 @@ def _no_evidence(round: Witnessed, player: str, promise: Exact, largest: float, 
     return ""
 
 
-def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """Count the pairs of example and unit that receive the opposite sign of the gradient."""
-    return _in_all_places(measure_signs, promise, instance, players)
-
-
-def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The angle between response and gradient, in degrees; 180 if only the response is zero."""
-    return _in_all_places(_descent, promise, instance, players)
-
-
 def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str) -> Measured:
+    """The angle between response and gradient, in degrees; 180 if only the response is zero."""
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.degrees, skipped=NOT_FINITE)
@@ -267,7 +255,7 @@ def _remembered(promise: Estimated, instance: Instance, players: Iterable[str]) 
 def _drawn(promise: Estimated | Surrogate, instance: Instance) -> Iterable[tuple[str, list[Witnessed]]]:
     """For each place where the promise's premise holds: rounds of one kind, as many in all as the promise asks for."""
     if getattr(promise, "premise", "") and getattr(promise, "holds", None) is None:
-        places = ((START, rounds) for rounds in instance.drawn(promise.draws))
+        places = ((START, rounds) for rounds in instance.places.drawn(promise.draws))
     else:
         places = instance.places.draws(promise.draws)
     return [(place, rounds) for place, rounds in places if _premise_holds(promise, place, rounds[0])]
@@ -324,11 +312,11 @@ def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> l
     """How far the players are from the optimum after they alone have learned."""
     if promise.distance is None:
         return [Measured(", ".join(players), 0.0, 0.0, skipped=_NOT_KNOWN)]
-    states = instance.learned_by(frozenset(players))
-    if diverged := instance.diverged(states):
+    states = instance.places.learned_by(frozenset(players))
+    if diverged := instance.places.diverged(states):
         return [Measured(", ".join(players), math.nan, promise.tolerance, diverged, DIVERGED)]
-    (round,) = instance.rounds_after(states)
-    (before,) = instance.rounds()
+    (round,) = instance.places.rounds_after(states)
+    (before,) = instance.places.rounds()
     distance, began = (float(_asked(promise.distance, each).abs()) for each in (round, before))
     detail = f"{began:.3g} before {instance.learning.rounds} rounds"
     there = "they were there before they learned" if began <= promise.tolerance >= distance else ""
@@ -382,9 +370,9 @@ def arrival(promise: Arrives, instance: Instance, players: Iterable[str]) -> lis
 
 
 _MEASURES: dict[type, Callable[..., list[Measured]]] = {
-    Exact: exactness,
-    SignCorrect: sign,
-    Descent: descent,
+    Exact: functools.partial(_in_all_places, _exact),
+    SignCorrect: functools.partial(_in_all_places, measure_signs),
+    Descent: functools.partial(_in_all_places, _descent),
     Estimated: estimate,
     Surrogate: surrogate,
     Learned: optimum,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from antiphon.checks.witness import States
+from antiphon.checks.witness import States, is_inexact
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.seeds import stream
 
@@ -48,7 +48,7 @@ def _parameters(tensors: Mapping[str, Any], draw: torch.Generator, size: float) 
 
 
 def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a tensor, or what else a state may hold
-    if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
+    if not isinstance(value, Tensor) or not is_inexact(value) or not value.numel():
         return value
     if not value.is_complex() and (bool((value > 0).all()) or bool((value < 0).all())):
         return _scaled(value, draw, size)

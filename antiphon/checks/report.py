@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, final
 
-from antiphon.checks.measured import Measured, excess
+from antiphon.checks.measured import Measured, by_player, worst
 
 
 @final
@@ -71,49 +71,36 @@ def nothing_row(grammar: str, case: str, players: Sequence[str], instances: int)
     return Row(grammar, case, "none", ", ".join(players), 0.0, 0.0, NOTHING, instances, -1)
 
 
-def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]]) -> list[Row]:
-    """Rows for one promise, from pairs of seed and figure of all instances and players.
+def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[Measured]) -> list[Row]:
+    """Rows for one promise, from the figures of all instances and players.
 
     One row is for the players that were measured, and one for those that were not.
     """
-    known = {each.player for _, each in found if not each.skipped}
-    measured = [pair for pair in found if not pair[1].skipped]
-    unmeasured = [pair for pair in found if pair[1].player not in known]
-    told = players if not (measured and unmeasured) else ""
-    count = len({seed for seed, _ in found})
-    rows = [_measured_row(grammar, case, guarantee, told or _named(measured), measured, count)] if measured else []
+    measured = [each for each in found if not each.skipped]
+    known, count = {each.player for each in measured}, len({each.seed for each in found})
+    unmeasured = [each for each in found if each.player not in known]
+    both, rows = bool(measured and unmeasured), list[Row]()
+    if measured:
+        names, most, failures = _named(measured) if both else players, worst(measured), _failures(measured)
+        verdict, value, bound = FAILS if failures else KEPT, most.value, most.bound
+        row = Row(grammar, case, guarantee, names, value, bound, verdict, count, most.seed, most.detail, failures)
+        rows.append(row)
     if unmeasured:
-        names = told or _named(unmeasured)
-        why = "; ".join(dict.fromkeys(each.skipped for _, each in unmeasured))
+        names = _named(unmeasured) if both else players
+        why = "; ".join(dict.fromkeys(each.skipped for each in unmeasured))
         rows.append(Row(grammar, case, guarantee, names, 0.0, 0.0, UNMEASURED, count, -1, why))
     return rows
 
 
-def _measured_row(
-    grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]], count: int
-) -> Row:
-    seed, worst = max(found, key=lambda pair: excess(pair[1]))
-    failures = _failures(found)
-    verdict = FAILS if failures else KEPT
-    return Row(
-        grammar, case, guarantee, players, worst.value, worst.bound, verdict, count, seed, worst.detail, failures
+def _named(found: Sequence[Measured]) -> str:
+    return ", ".join(dict.fromkeys(each.player for each in found))
+
+
+def _failures(found: Sequence[Measured]) -> tuple[Failure, ...]:
+    broken = [(worst(group), len(group)) for group in by_player(each for each in found if not each.kept)]
+    return tuple(
+        Failure(each.player, each.operator, each.seed, each.value, each.detail, count) for each, count in broken
     )
-
-
-def _named(found: Sequence[tuple[int, Measured]]) -> str:
-    return ", ".join(dict.fromkeys(each.player for _, each in found))
-
-
-def _failures(found: Sequence[tuple[int, Measured]]) -> tuple[Failure, ...]:
-    broken: dict[str, list[tuple[int, Measured]]] = {}
-    for seed, each in found:
-        if not each.kept:
-            broken.setdefault(each.player, []).append((seed, each))
-    failures: list[Failure] = []
-    for player, each in broken.items():
-        seed, worst = max(each, key=lambda pair: excess(pair[1]))
-        failures.append(Failure(player, worst.operator, seed, worst.value, worst.detail, len(each)))
-    return tuple(failures)
 
 
 @final

@@ -5,7 +5,7 @@ import functools
 import torch
 from torch import Tensor
 
-from antiphon.checks.witness import States, Witnessed
+from antiphon.checks.witness import States, Witnessed, flat_gradient, is_inexact
 from antiphon.grammars.guarantee import PlayerLoss
 from antiphon.grammars.reference import Composed, compose
 from antiphon.grammars.seeds import stream
@@ -32,7 +32,7 @@ def terms(round: Witnessed, player: str, loss: PlayerLoss | None, gradient: Tens
     player's gradient counts.
     """
     largest = float(gradient.abs().max()) if gradient.numel() else 0.0
-    changes = [float((_flat(each, player, loss) - gradient).abs().max()) for each in _jolted(round)]
+    changes = [float((flat_gradient(each, player, loss) - gradient).abs().max()) for each in _jolted(round)]
     return largest + max(changes) / _size(gradient.dtype)
 
 
@@ -70,7 +70,7 @@ def _jolted_states(composed: Composed, states: States, draw: torch.Generator) ->
 
 
 def _jolt(value: Tensor, draw: torch.Generator) -> Tensor:
-    if not (value.is_floating_point() or value.is_complex()):
+    if not is_inexact(value):
         return value
     drawn = torch.randn(value.shape, generator=draw, dtype=torch.float64)
     return (value * (1 + _size(value.dtype) * drawn)).to(value.dtype)
@@ -79,7 +79,3 @@ def _jolt(value: Tensor, draw: torch.Generator) -> Tensor:
 def _size(dtype: torch.dtype) -> float:
     """Size of a random change in this dtype: `JOLT`, larger by as much as the dtype is coarser than float64."""
     return JOLT * torch.finfo(dtype).eps / EPSILON
-
-
-def _flat(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:
-    return torch.cat([each.reshape(-1) for each in composed.gradient(player, loss)])

@@ -16,6 +16,7 @@ from antiphon.coordinator.plan.schedule import Slot
 from antiphon.coordinator.recorder import RECORDER
 from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.guarantee import PlayerLoss
 from antiphon.grammars.oracle import State
 from antiphon.grammars.query import Port
 from antiphon.grammars.reference import Composed, compose, modules_of
@@ -45,6 +46,11 @@ class Witnessed:
     messages: Mapping[Port, Tensor]
     told: Mapping[str, Tensor]
 
+    @property
+    def whole(self) -> bool:
+        """Whether every player received a response."""
+        return self.told.keys() == {player.name for player in self.composed.grammar.query.players}
+
 
 Agents: TypeAlias = AgentSpecification | Mapping[str, AgentSpecification]
 
@@ -59,7 +65,7 @@ def witness(
     between rounds outside of the states is present as in a run.
     """
     seen: dict[Slot, Tensor] = {}
-    given = RECORDER if agents is None else agents
+    given = RECORDER if agents is None else moving_all(grammar, agents)
     with InlineExecutor(assign(grammar, given, seed=seed), watch=lambda _, held: seen.update(held)) as executor:
         if states is not None:
             executor.load(_unmoved(grammar, states), first)
@@ -73,42 +79,26 @@ def witness(
             yield _witnessed(grammar, before, modules, seed, number, seen)
 
 
-def witnessed(
-    grammar: Grammar,
-    seed: int,
-    states: States | None = None,
-    first: int = 0,
-    count: int = 1,
-    agents: Agents | None = None,
-) -> list[Witnessed]:
-    """The first `count` rounds in which every player receives a response. Raises GrammarError if there is none soon."""
-    players = {player.name for player in grammar.query.players}
-    return [each for each in all_until(grammar, seed, states, first, count, agents) if each.told.keys() == players]
+def until_whole(rounds: Iterable[Witnessed], count: int = 1) -> list[Witnessed]:
+    """The rounds up to the `count`-th one in which every player receives a response.
 
-
-def all_until(
-    grammar: Grammar,
-    seed: int,
-    states: States | None = None,
-    first: int = 0,
-    count: int = 1,
-    agents: Agents | None = None,
-) -> list[Witnessed]:
-    """All rounds up to the `count`-th one in which every player receives a response. Raises as `witnessed` does."""
-    players = {player.name for player in grammar.query.players}
+    Raises GrammarError if there is none soon.
+    """
     found: list[Witnessed] = []
     whole = 0
-    for each in witness(grammar, seed, states, first, agents):
+    for each in rounds:
         found.append(each)
-        whole += each.told.keys() == players
+        whole += each.whole
         if whole == count:
-            return found
-        if not whole and each.number - first >= PATIENCE:
+            break
+        if not whole and len(found) > PATIENCE:
+            grammar = each.composed.grammar
             raise GrammarError(
-                f"in {PATIENCE} rounds of grammar {grammar.name!r} there was none in which all of {sorted(players)} "
-                "heard something; expected one, to measure its promises on. Check an instance with shorter cadences."
+                f"in {PATIENCE} rounds of grammar {grammar.name!r} there was none in which all of "
+                f"{sorted(grammar.query.player_by_name)} heard something; expected one, to measure its promises on. "
+                "Check an instance with shorter cadences."
             )
-    raise AssertionError("rounds have no end")
+    return found
 
 
 def by_kind(rounds: Iterable[Witnessed]) -> list[list[Witnessed]]:
@@ -119,19 +109,15 @@ def by_kind(rounds: Iterable[Witnessed]) -> list[list[Witnessed]]:
     return list(found.values())
 
 
-def kinds_of_rounds(
-    grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
-) -> list[Witnessed]:
+def first_of_each_kind(grammar: Grammar, rounds: Iterable[Witnessed]) -> list[Witnessed]:
     """The first round of each kind. Two rounds are of one kind if the same messages of R are sent in both.
 
-    states, first: if states are given, play begins with them, at the round `first`.
-    agents: see `witness`.
     Raises GrammarError if some message is not sent soon.
     """
     cadences = [each.cadence for each in grammar.query.passes]
     period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)
     count, found = min(period, PATIENCE), dict[frozenset[Port], Witnessed]()
-    for each in itertools.islice(witness(grammar, seed, states, first, agents), count):
+    for each in itertools.islice(rounds, count):
         found.setdefault(frozenset(each.messages), each)
     used = {port for node in grammar.response.nodes for port in node.inputs}
     if missing := sorted(map(repr, used.difference(*found))):
@@ -197,9 +183,24 @@ def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[P
             )
 
 
+def is_inexact(value: Tensor) -> bool:
+    """Whether a tensor holds floating-point or complex numbers."""
+    return value.is_floating_point() or value.is_complex()
+
+
+def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:
+    """The reference gradient of a player's loss: one vector over all of its parameters."""
+    return flattened(composed.gradient(player, loss))
+
+
+def flattened(tensors: Iterable[Tensor]) -> Tensor:
+    """All numbers of the tensors in order, as one vector."""
+    return torch.cat([each.reshape(-1) for each in tensors])
+
+
 def _same(one: Tensor, two: Tensor) -> bool:
     """Whether floats agree to half of the digits. Integers and booleans are not compared: rounding may flip them."""
-    if not (one.is_floating_point() or one.is_complex()):
+    if not is_inexact(one):
         return True
     near = math.sqrt(torch.finfo(one.dtype).eps)
     return torch.allclose(one, two, rtol=near, atol=near * _size(one), equal_nan=True)

@@ -187,7 +187,7 @@ def test_a_file_is_refused_and_told_from_a_module(name: str, expected: str):
 
 
 def test_it_is_told_who_was_not_measured_beside_others_who_were():
-    found = [(0, Measured("A", 0.0, 1.0)), (0, Measured("B", 0.0, 1.0, skipped="nothing arrives"))]
+    found = [Measured("A", 0.0, 1.0), Measured("B", 0.0, 1.0, skipped="nothing arrives")]
     rows = rows_of("own", "", "exact", "all", found)
     assert [(row.players, row.verdict, row.detail) for row in rows] == [
         ("A", "kept", ""),

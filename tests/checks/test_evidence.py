@@ -264,7 +264,7 @@ def test_perturbed_states_are_independent_and_valid():
     q.operator("unused", torch.add)(clone, clone)
     objective = minimise(q.loss("Loss", mean_gap)(player(x), y))
     grammar = Grammar("kept", q.graph(), chain_rule(q, objective), objective, exact())
-    before = Instance(grammar, 0, Learning(5)).rounds()[0].before
+    before = Instance(grammar, 0, Learning(5)).places.rounds()[0].before
     after = perturbed(grammar, before, 0)
     state, copy = after["A"], after["Clone"]["tensors"]
     assert float((state["buffers"]["norm.running_var"]).min()) > 0

@@ -65,7 +65,7 @@ def calls(monkeypatch) -> list[int]:
 @pytest.mark.parametrize("losses", [1, 3])
 def test_the_reference_walks_q_once_for_each_distinct_loss(calls: list[int], losses: int):
     grammar = chain(30, losses)
-    (round,) = Instance(grammar, 0, Learning()).rounds()
+    (round,) = Instance(grammar, 0, Learning()).places.rounds()
     calls.clear()
     own = {player.name: grammar.guarantee.loss_of(player.name) for player in grammar.query.players}
     for player, loss in own.items():
