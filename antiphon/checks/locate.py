@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.alone import Alone
-from antiphon.checks.instance import flat_gradient, flattened
 from antiphon.checks.wiring import misled
-from antiphon.checks.witness import Witnessed
+from antiphon.checks.witness import Witnessed, flat_gradient, flattened
 from antiphon.grammars.guarantee import UNKNOWN, PlayerLoss
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.maps import add
@@ -55,7 +54,7 @@ def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str,
     operator, detail = walk.blame(Step(delivery.message, gradient, delivery.name, asked))
     # Where R is not the chain rule, some messages have no true value of their own, and the walk passes them.
     large = len(round.composed.grammar.response.nodes) > LARGE
-    aside = "" if large or walk.passes(operator) else walk.too_much(delivery.message, gradient)
+    aside = "" if large or walk.passing(operator) else walk.too_much(delivery.message, gradient)
     return (aside, f"without {aside!r} what is told to {player!r} would be right") if aside else (operator, detail)
 
 
@@ -71,7 +70,7 @@ class _Walk:
 
     def __init__(self, round: Witnessed, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
-        self._contributions: dict[str, list[Tensor]] = {}
+        self._contribution = functools.cache(self._product_with_truth)
         self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
 
     def blame(self, step: Step) -> tuple[str, str]:
@@ -143,42 +142,40 @@ class _Walk:
         """The first map of R without which the message would be right; "" if there is none."""
         response = self._grammar.response
         above = response.ancestors(message.node)
-        maps = [each for each in response.nodes if isinstance(each, Map) and each.name in above]
-        maps = [each for each in maps if self.passes(each.name)]
-        without = (each for each in maps[:MAPS] if _same(self._retold(message, each, {}), expected))
+        maps = [each for node in response.nodes if node.name in above and (each := self.passing(node.name))]
+        without = (each for each in maps[:MAPS] if _same(self._retold(message, each), expected))
         return next((each.name for each in without), "")
 
-    def passes(self, name: str) -> bool:
-        """Whether this node of R is a map with one message as its input, of the same shape as its output."""
-        node = self._grammar.response.by_name[name]
-        if not isinstance(node, Map):
-            return False
-        messages = self._round.messages
-        told, taken = messages.get(Port(node.name)), [messages.get(each) for each in node.inputs]
-        return told is not None and len(taken) == 1 and taken[0] is not None and taken[0].shape == told.shape
+    def passing(self, name: str) -> Map | None:
+        """The node of R of this name, if it is a map with one message as its input, of the same shape as its output."""
+        match self._grammar.response.by_name[name]:
+            case Map(inputs=(before,)) as node if Port(name) in self._round.messages:
+                told = self._round.messages
+                return node if told[before].shape == told[Port(name)].shape else None
+            case _:
+                return None
 
-    def _retold(self, message: Port, without: Map, known: dict[Port, Tensor]) -> Tensor:
+    def _retold(self, message: Port, without: Map) -> Tensor:
         """The message as it would be if the map `without` returned its input unchanged."""
-        if message not in known:
-            if message.node == without.name:
-                known[message] = self._round.messages[without.inputs[0]]
-            elif without.name not in self._grammar.response.ancestors(message.node):
-                known[message] = self._round.messages[message]
-            else:
-                other = {each: self._retold(each, without, known) for each in self._inputs(message)}
-                known[message] = self._told_with(message, other)
-        return known[message]
+        response = self._grammar.response
+
+        @functools.cache
+        def retold(port: Port) -> Tensor:
+            if port.node == without.name:
+                return self._round.messages[without.inputs[0]]
+            if without.name not in response.ancestors(port.node):
+                return self._round.messages[port]
+            return self._told_with(port, {each: retold(each) for each in self._inputs(port)})
+
+        return retold(message)
 
     def _repairing(self, message: Port, expected: Tensor) -> Map | None:
         """The map, among the inputs, without which the message would be right; None if there is none."""
-        by_name, told = self._grammar.response.by_name, self._round.messages
         for each in self._inputs(message):
-            match by_name[each.node]:
-                case Map(inputs=(before,)) as aside if told[before].shape == told[each].shape:
-                    if _same(self._told_with(message, {each: told[before]}), expected):
-                        return aside
-                case _:
-                    pass
+            if aside := self.passing(each.node):
+                before = self._round.messages[aside.inputs[0]]
+                if _same(self._told_with(message, {each: before}), expected):
+                    return aside
         return None
 
     def _wrong_input(self, step: Step) -> Step | None:
@@ -197,8 +194,8 @@ class _Walk:
 
         The map may belong there, so the search goes on upstream of it.
         """
-        node = self._grammar.response.by_name[step.message.node]
-        if not self.passes(node.name):
+        node = self.passing(step.message.node)
+        if node is None:
             return None
         (taken,) = node.inputs
         factor = _multiple(self._told_with(step.message, {taken: step.expected}), step.expected)
@@ -274,12 +271,10 @@ class _Walk:
         """The gradient of the loss in every value of Q that depends on a parameter."""
         return self._round.composed.cotangents(self._round.composed.values, self._loss)
 
-    def _contribution(self, node: Node) -> list[Tensor]:
+    def _product_with_truth(self, node: Node) -> list[Tensor]:
         """The product of a single use of a node with the true gradient of its outputs: by input, then by parameter."""
-        if node.name not in self._contributions:
-            cotangents = [self._totals.get(Port(node.name, index)) for index in range(len(node.outputs))]
-            self._contributions[node.name] = Alone(self._round, node).product(cotangents)
-        return self._contributions[node.name]
+        cotangents = [self._totals.get(Port(node.name, index)) for index in range(len(node.outputs))]
+        return Alone(self._round, node).product(cotangents)
 
     def _is_known(self, port: Port) -> bool:
         """Whether the gradient in this value of Q is known.
@@ -305,7 +300,7 @@ class _Walk:
         return f": it lacks the part of {missing[0]!r}" if missing else ""
 
     def _adds(self, node: Node, index: int) -> bool:
-        if Port(node.name) not in self._round.composed.values or Port(node.name) not in self._totals:
+        if Port(node.name) not in self._totals:
             return False
         found = self._contribution(node)
         parts = found[len(node.inputs) :] if index == PARAMETERS else [found[index]]
@@ -349,10 +344,8 @@ def _compare(told: Tensor, expected: Tensor) -> str:
         return "something, where no gradient is expected"
     if _same(told, -expected):
         return "of the opposite sign"
-    factor = float((told * expected.conj()).sum().real / expected.abs().square().sum())
-    if torch.isfinite(told).all() and _same(told, factor * expected):
-        return f"{factor:.4g} times the gradient"
-    return "another direction than the gradient"
+    factor = _multiple(told, expected)
+    return f"{factor:.4g} times the gradient" if factor else "another direction than the gradient"
 
 
 def _same(one: Tensor, two: Tensor | None) -> bool:

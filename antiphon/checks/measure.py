@@ -34,7 +34,7 @@ from antiphon.grammars.guarantee import (
     Surrogate,
 )
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.query import Kind, Port
+from antiphon.grammars.query import Kind, Port, QueryGraph
 from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
@@ -331,42 +331,33 @@ def _asked(function: Any, round: Witnessed) -> Tensor:  # Any: a Factory
 
 def insulation(promise: Insulated, instance: Instance, players: Iterable[str]) -> list[Measured]:
     """How many nodes of R that a player's response depends on belong to the sources."""
-    return [_insulation(promise, instance, player) for player in players]
+    query, response = instance.grammar.query, instance.grammar.response
+    wrong = [node.name for node in response.nodes if _sources(query, node, promise.taps) & {*promise.sources}]
+    found: list[Measured] = []
+    for player in players:
+        told = response.ancestors(f"deliver {player}")
+        leaks = [name for name in wrong if name in told]
+        first, detail = (leaks[0], f"hears {leaks[0]!r}") if leaks else ("", "")
+        found.append(Measured(player, len(leaks), 0.0, first, detail))
+    return found
 
 
-def _insulation(promise: Insulated, instance: Instance, player: str) -> Measured:
-    response = instance.grammar.response
-    told = response.ancestors(f"deliver {player}")
-    nodes = [node for node in response.nodes if node.name in told]
-    leaks = [node.name for node in nodes if _sources(instance, node, promise.taps) & {*promise.sources}]
-    detail = f"hears {leaks[0]!r}" if leaks else ""
-    return Measured(player, len(leaks), 0.0, leaks[0] if leaks else "", detail)
-
-
-def _sources(instance: Instance, node: ResponseNode, taps: bool) -> set[str]:
+def _sources(query: QueryGraph, node: ResponseNode, taps: bool) -> set[str]:
     """The owners of the nodes of Q that this node of R uses; none for a map, or for a tap if taps are allowed."""
-    query = instance.grammar.query
     match node:
-        case Seed(loss=port):
-            return {query.by_name[port.node].owner}
-        case Tap(port=port):
-            return set() if taps else _speakers(instance, port)
-        case Product(of=of):
-            return {query.by_name[of].owner}
+        case Seed(loss=Port(node=name)) | Product(of=name):
+            return {query.by_name[name].owner}
+        case Tap(port=port) if not taps:
+            return _speakers(query, port)
         case _:
             return set()
 
 
-def _speakers(instance: Instance, port: Port) -> set[str]:
+def _speakers(query: QueryGraph, port: Port) -> set[str]:
     """The owners of a value: its node's owner and, behind an operator or a loss, the owners of the inputs."""
-    node = instance.grammar.query.by_name[port.node]
+    node = query.by_name[port.node]
     above = node.inputs if node.kind in (Kind.OPERATOR, Kind.LOSS) else ()
-    return {node.owner}.union(*(_speakers(instance, each) for each in above))
-
-
-def arrival(promise: Arrives, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """What is left of the gradients after all players have learned, and what each player could still gain alone."""
-    return measure_arrival(promise, instance, tuple(players))
+    return {node.owner}.union(*(_speakers(query, each) for each in above))
 
 
 _MEASURES: dict[type, Callable[..., list[Measured]]] = {
@@ -377,5 +368,5 @@ _MEASURES: dict[type, Callable[..., list[Measured]]] = {
     Surrogate: surrogate,
     Learned: optimum,
     Insulated: insulation,
-    Arrives: arrival,
+    Arrives: measure_arrival,
 }

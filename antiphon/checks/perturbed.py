@@ -1,7 +1,6 @@
 """Draw the parameters, buffers and clones of a state anew: what is right there is not right by accident."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,6 +13,9 @@ from antiphon.grammars.seeds import stream
 SPREAD = 0.4
 """Standard deviation of the change of a number, relative to the size of its tensor."""
 
+TABLES = ("parameters", "buffers", "tensors")
+"""The tensors in the state of a player, and of a clone, which has all in one table."""
+
 
 def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, buffers: bool = True) -> States:
     """The states with all parameters, buffers and clones changed, each independently of the others.
@@ -24,27 +26,18 @@ def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, bu
 
     size: 1 for a large change, less for a smaller one. buffers: whether buffers are changed too.
     """
-    found = dict(states)
-    for player in grammar.query.players:
-        draw = torch.Generator().manual_seed(stream(seed, "perturbed", player.name))
-        state = states[player.name]
-        changed = {"parameters": _parameters(state["parameters"], draw, size)}
-        if buffers:
-            changed["buffers"] = {name: _buffer(each, draw, size) for name, each in state["buffers"].items()}
-        found[player.name] = {**state, **changed}
-    for clone in grammar.query.clones:
-        draw = torch.Generator().manual_seed(stream(seed, "perturbed", clone.name))
-        tensors, known = states[clone.name]["tensors"], states[clone.player]["parameters"]
-        moved = {name: each for name, each in tensors.items() if name in known}
-        others = {name: each for name, each in tensors.items() if name not in known}
-        kept = {name: _buffer(each, draw, size) for name, each in others.items()} if buffers else others
-        found[clone.name] = {**states[clone.name], "tensors": {**tensors, **_parameters(moved, draw, size), **kept}}
+    query, found = grammar.query, dict(states)
+    players = {each.name: each.name for each in query.players} | {each.name: each.player for each in query.clones}
+    for owner, player in players.items():
+        draw, learned = torch.Generator().manual_seed(stream(seed, "perturbed", owner)), states[player]["parameters"]
+        kept = found[owner] = dict(states[owner])
+        for table in filter(kept.__contains__, TABLES):
+            moved = {name: _parameter(each, draw, size) for name, each in kept[table].items() if name in learned}
+            others = {name: each for name, each in kept[table].items() if name not in learned}
+            if buffers:
+                others = {name: _buffer(each, draw, size) for name, each in others.items()}
+            kept[table] = moved | others
     return found
-
-
-def _parameters(tensors: Mapping[str, Any], draw: torch.Generator, size: float) -> dict[str, Any]:
-    # Any: tensors, or what else a state may hold
-    return {name: _parameter(each, draw, size) for name, each in tensors.items()}
 
 
 def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a tensor, or what else a state may hold

@@ -5,9 +5,9 @@ import functools
 import torch
 from torch import Tensor
 
-from antiphon.checks.witness import States, Witnessed, flat_gradient, is_inexact
+from antiphon.checks.witness import Witnessed, flat_gradient, is_inexact, with_parameters
 from antiphon.grammars.guarantee import PlayerLoss
-from antiphon.grammars.reference import Composed, compose
+from antiphon.grammars.reference import Composed
 from antiphon.grammars.seeds import stream
 
 JOLT = 1e-12
@@ -51,21 +51,14 @@ def resolved(round: Witnessed, player: str, loss: PlayerLoss | None, size: float
 def _jolted(round: Witnessed) -> list[Composed]:
     """The round composed again `JOLTS` times, with a small change of every number that depends on a parameter."""
     composed, found = round.composed, list[Composed]()
-    played = {port: value.detach() for port, value in composed.values.items()}
     for number in range(JOLTS):
         draw = torch.Generator().manual_seed(stream(round.seed, "jolt", str(number)))
         jolt = functools.partial(_jolt, draw=draw)
-        states = _jolted_states(composed, round.before, draw)
-        found.append(compose(composed.grammar, states, round.seed, round.number, played, jolt))
-    return found
-
-
-def _jolted_states(composed: Composed, states: States, draw: torch.Generator) -> States:
-    found = dict(states)
-    for player in composed.grammar.query.players:
-        own = states[player.name]
-        moved = {name: _jolt(each, draw) for name, each in own["parameters"].items()}
-        found[player.name] = {**own, "parameters": moved}
+        states = round.before
+        for player in composed.grammar.query.players:
+            own = states[player.name]["parameters"].items()
+            states = with_parameters(states, player.name, {name: jolt(each) for name, each in own})
+        found.append(round.recomposed(states, jolt))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
@@ -49,7 +49,12 @@ class Witnessed:
     @property
     def whole(self) -> bool:
         """Whether every player received a response."""
-        return self.told.keys() == {player.name for player in self.composed.grammar.query.players}
+        return self.told.keys() == self.composed.grammar.query.player_by_name.keys()
+
+    def recomposed(self, states: States, jolt: Callable[[Tensor], Tensor] | None = None) -> Composed:
+        """The reference of this round in other states, with the same answers of black boxes. jolt: see `compose`."""
+        played = {port: value.detach() for port, value in self.composed.values.items()}
+        return compose(self.composed.grammar, states, self.seed, self.number, played, jolt)
 
 
 Agents: TypeAlias = AgentSpecification | Mapping[str, AgentSpecification]
@@ -181,6 +186,12 @@ def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[P
                 "asked again, made anew in the same state; expected the same, to measure promises on. Draw from "
                 "torch's generator, and keep what changes in buffers, `get_extra_state` or attributes of the module."
             )
+
+
+def with_parameters(states: States, player: str, parameters: Mapping[str, Tensor]) -> States:
+    """The states with these parameters of a player in place of its own."""
+    own = states[player]
+    return {**states, player: {**own, "parameters": {**own["parameters"], **parameters}}}
 
 
 def is_inexact(value: Tensor) -> bool:

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -51,8 +52,7 @@ def regression(seed: int) -> Grammar:
         "Output": Factory.of(nn.Linear, 4, 1, dtype=torch.float64),
     }
     grammar = backprop(arrays(x, y, batch=BATCH, shuffle=False), layers, Factory.of(mse_loss))
-    guarantee = grammar.guarantee + promised(Arrives())
-    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, guarantee)
+    return replace(grammar, guarantee=grammar.guarantee + promised(Arrives()))
 
 
 def scales(seed: int) -> Measurement:

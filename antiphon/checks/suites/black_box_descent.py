@@ -1,6 +1,7 @@
 """The black-box protocol: an estimate from values is on average the gradient, up to the squared perturbation."""
 
 import itertools
+from dataclasses import replace
 from math import log2
 
 import torch
@@ -27,6 +28,9 @@ RADIUS = 0.1
 ROUNDING = 1e-9
 """Relative error of a difference of two nearly equal float64 values."""
 
+OF_QUADRATIC = "over all signs, or along all axes, the estimate of a quadratic's gradient"
+UNBIASED = "unbiased where the function is quadratic"
+
 
 def of_theta(theta: Tensor, function: Factory, sign: float) -> Tensor:
     """Player's loss: the function that Oracle holds, at theta, times the sign of the direction."""
@@ -42,13 +46,14 @@ def every_sign(seed: int) -> Grammar:
     """A quadratic with all perturbations at once: their mean is the expectation, which equals the gradient."""
     dimension = 2 + seed % 3
     noise = arrays(RADIUS * signs(dimension), batch=2**dimension, shuffle=False)
-    return _bowl(dimension, seed, noise, Exact, Arrives)
+    return _bowl(dimension, seed, noise, Exact(sense=OF_QUADRATIC, tolerance=ROUNDING), Arrives(("Player",)))
 
 
 def axes(seed: int) -> Grammar:
     """A quadratic with central differences along every axis."""
     dimension = 2 + seed % 4
-    return _bowl(dimension, seed, coordinates(dimension, scale=RADIUS, dtype=torch.float64), Exact, Arrives)
+    noise = coordinates(dimension, scale=RADIUS, dtype=torch.float64)
+    return _bowl(dimension, seed, noise, Exact(sense=OF_QUADRATIC, tolerance=ROUNDING), Arrives(("Player",)))
 
 
 def by_chance(seed: int) -> Grammar:
@@ -59,18 +64,17 @@ def by_chance(seed: int) -> Grammar:
     dimension = 2 + seed % 4
     make = gaussian if seed % 3 == 2 else rademacher
     noise = make((dimension,), batch=4 if seed % 3 == 1 else 1, scale=RADIUS, dtype=torch.float64)
-    return _bowl(dimension, seed, noise, Estimated)
+    return _bowl(dimension, seed, noise, Estimated(bias=ROUNDING, sense=UNBIASED))
 
 
 def comes_to_rest(seed: int) -> Grammar:
     """A quadratic with one vector of signs a round: the noise of the estimate vanishes with the gradient."""
-    return _bowl(2, seed, rademacher((2,), batch=1, scale=RADIUS, dtype=torch.float64), Estimated, Arrives)
+    noise = rademacher((2,), batch=1, scale=RADIUS, dtype=torch.float64)
+    return _bowl(2, seed, noise, Estimated(bias=ROUNDING, sense=UNBIASED), Arrives(("Player",)))
 
 
-def _bowl(
-    dimension: int, seed: int, noise: OracleDeclaration, *kinds: type[Exact] | type[Estimated] | type[Arrives]
-) -> Grammar:
-    """A quadratic to minimise; for odd seeds its negative, to maximise."""
+def _bowl(dimension: int, seed: int, noise: OracleDeclaration, told: Exact | Estimated, *further: Promise) -> Grammar:
+    """A quadratic to minimise; for odd seeds its negative, to maximise. told: what is promised of Player's response."""
     direction = Direction.MAXIMISE if seed % 2 else Direction.MINIMISE
     sign = -1.0 if seed % 2 else 1.0
     function = Factory.of(Bowl, dimension, seed, sign)
@@ -78,19 +82,8 @@ def _bowl(
     box = black_box(function, [points], [values], sizes=dict(noise.sizes))
     grammar = black_box_descent(box, noise, Factory.of(Point, dimension, dtype=torch.float64), direction=direction)
     loss = PlayerLoss.of(of_theta, Port("Player"), function=function, sign=sign)
-    promises = [_promise(kind, loss) for kind in kinds]
     insulated = Insulated(("Player",), ("Oracle", "Value"), taps=True)
-    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, promised(*promises, insulated))
-
-
-def _promise(kind: type[Promise], loss: PlayerLoss) -> Promise:
-    if kind is Exact:
-        return Exact(
-            ("Player",), loss, "over all signs, or along all axes, the estimate of a quadratic's gradient", ROUNDING
-        )
-    if kind is Estimated:
-        return Estimated(("Player",), loss, bias=ROUNDING, sense="unbiased where the function is quadratic")
-    return Arrives(("Player",))
+    return replace(grammar, guarantee=promised(replace(told, players=("Player",), loss=loss), *further, insulated))
 
 
 def order_of_bias(seed: int) -> Measurement:

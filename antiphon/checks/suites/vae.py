@@ -96,32 +96,23 @@ def convolutional(seed: int) -> Grammar:
 
 def triangular(seed: int) -> Grammar:
     """A general G(eps, x) with its determinant, and an affine Decoder with a known likelihood."""
-    x = normal(seed, BATCH).float()
-    return _with_truth(_affine_decoder(x, Factory.of(Triangular, SIZE, LATENT), seed))
+    return _affine_decoder(Factory.of(Triangular, SIZE, LATENT), seed)
 
 
 def affine(seed: int) -> Grammar:
     """An affine Encoder, and an affine Decoder with a known likelihood."""
-    x = normal(seed, BATCH).float()
-    return _with_truth(_affine_decoder(x, Factory.of(Reparametrized, Factory.of(nn.Linear, SIZE, 2 * LATENT)), seed))
+    return _affine_decoder(Factory.of(Reparametrized, Factory.of(nn.Linear, SIZE, 2 * LATENT)), seed)
 
 
 def principal(seed: int) -> Grammar:
     """An affine VAE on all data at once, with an exact mean over the noise: it comes to rest at probabilistic PCA."""
-    x = normal(seed, 12)
-    grammar = on_corners(x)
-    arrives = promised(
-        Exact(),
-        Learned(("Encoder", "Decoder"), Factory.of(gap_to_probabilistic_pca), tolerance=0.01),
-        Arrives(tolerance=0.01),
-    )
-    return replace(grammar, guarantee=arrives)
+    learned = Learned(("Encoder", "Decoder"), Factory.of(gap_to_probabilistic_pca), tolerance=0.01)
+    return replace(on_corners(normal(seed, 12)), guarantee=promised(Exact(), learned, Arrives(tolerance=0.01)))
 
 
 def on_corners(x: Tensor) -> Grammar:
     """An affine VAE on all of x, with exact means over the noise. x: (n, size), float64."""
-    size = x.shape[1]
-    repeated = x.repeat_interleave(2 * LATENT, dim=0)
+    size, repeated = x.shape[1], x.repeat_interleave(2 * LATENT, dim=0)
     encoder = Factory.of(Reparametrized, Factory.of(nn.Linear, size, 2 * LATENT, dtype=D))
     decoder = Factory.of(Isotropic, Factory.of(nn.Linear, LATENT, size, dtype=D))
     world = arrays(repeated, batch=len(repeated), shuffle=False)
@@ -174,13 +165,18 @@ def printed_divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Ten
 
 def corrected_is_analytic(seed: int) -> Measurement:
     """Compare L1, for random means and scales, with torch's closed form of the divergence."""
-    found, _, expected = _divergences(seed)
-    return Measurement(abs(float(found - expected)), 1e-10 * max(1.0, float(expected)), f"{float(expected):.6g} nats")
+    generator = torch.Generator().manual_seed(seed)
+    mean, log_scale = torch.randn(2, BATCH, LATENT, dtype=D, generator=generator).repeat_interleave(2 * LATENT, 1)
+    eps = Corners(LATENT, BATCH, seed=0).answer("sample", (), 0)[0]
+    found = divergence(standard_normal(eps), log_scale.sum(1), standard_normal(mean + log_scale.exp() * eps))
+    posterior, prior = distributions.Normal(mean, log_scale.exp()), distributions.Normal(0.0, 1.0)
+    expected = float(distributions.kl_divergence(posterior, prior).sum(1).mean())
+    return Measurement(abs(float(found) - expected), 1e-10 * max(1.0, expected), f"{expected:.6g} nats")
 
 
 def printed_is_refuted(seed: int) -> Measurement:
     """Check a scale that the printed L1 prefers to the prior's own scale, where the divergence is zero."""
-    eps = torch.cat([math.sqrt(LATENT) * torch.eye(LATENT, dtype=D), -math.sqrt(LATENT) * torch.eye(LATENT, dtype=D)])
+    eps = Corners(LATENT, 1, seed=0).answer("sample", (), 0)[0]
     log_scale = -1.0 - random.Random(seed).random()
     z, determinant = math.exp(log_scale) * eps, torch.full((len(eps),), LATENT * log_scale, dtype=D)
     told = standard_normal(eps), determinant, standard_normal(z)
@@ -189,25 +185,10 @@ def printed_is_refuted(seed: int) -> Measurement:
     return Measurement(0.0 if printed < 0 < corrected else 1.0, 0.0, detail)
 
 
-def _divergences(seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The corrected L1, the printed L1, and the analytic divergence, for one mean and scale per example."""
-    generator = torch.Generator().manual_seed(seed)
-    mean, log_scale = torch.randn(2, BATCH, LATENT, dtype=D, generator=generator)
-    eps = Corners(LATENT, BATCH, seed=0).answer("sample", (), 0)[0]
-    mean, log_scale = (each.repeat_interleave(2 * LATENT, 0) for each in (mean, log_scale))
-    told = standard_normal(eps), log_scale.sum(1), standard_normal(mean + log_scale.exp() * eps)
-    posterior = distributions.Normal(mean, log_scale.exp())
-    analytic = distributions.kl_divergence(posterior, distributions.Normal(0.0, 1.0)).sum(1).mean()
-    return divergence(*told), printed_divergence(*told), analytic
-
-
-def _affine_decoder(x: Tensor, encoder: Factory, seed: int) -> Grammar:
-    decoder = Factory.of(Isotropic, Factory.of(nn.Linear, LATENT, SIZE))
-    noise = gaussian((LATENT,), batch=BATCH)
-    return vae(arrays(x, batch=BATCH), noise, encoder, decoder, Factory(isotropic))
-
-
-def _with_truth(grammar: Grammar) -> Grammar:
+def _affine_decoder(encoder: Factory, seed: int) -> Grammar:
+    """A VAE with an affine Decoder, whose likelihood is known."""
+    decoder, noise = Factory.of(Isotropic, Factory.of(nn.Linear, LATENT, SIZE)), gaussian((LATENT,), batch=BATCH)
+    grammar = vae(arrays(normal(seed, BATCH).float(), batch=BATCH), noise, encoder, decoder, Factory(isotropic))
     return replace(grammar, guarantee=promised(Exact(), Surrogate(truth=Factory.of(minus_log_likelihood), draws=100)))
 
 
