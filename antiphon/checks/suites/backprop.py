@@ -11,13 +11,10 @@ from torch.nn.functional import mse_loss
 
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
 from antiphon.coordinator.regrouping import check_regrouping
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, promised
-from antiphon.grammars.library.backprop import backprop
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, OracleDeclaration, promised
+from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import convolutional_layers, dense_layers
-from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.regrouping import coarsen, refine, units
 from antiphon.grammars.testing import sample_grammar, samples
 

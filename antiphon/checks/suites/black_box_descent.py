@@ -9,20 +9,28 @@ from torch import Tensor
 
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, descent
 from antiphon.checks.suites.gray_box_descent import Wave
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Estimated, Exact, Insulated, PlayerLoss, Promise, promised
-from antiphon.grammars.library.black_box_descent import black_box_descent, simultaneous_perturbation
+from antiphon.envs import arrays
+from antiphon.grammars import (
+    Arrives,
+    Batch,
+    Direction,
+    EdgeType,
+    Estimated,
+    Exact,
+    Factory,
+    Grammar,
+    Insulated,
+    OracleDeclaration,
+    PlayerLoss,
+    Port,
+    Promise,
+    promised,
+)
+from antiphon.grammars.library import black_box_descent
+from antiphon.grammars.library.black_box_descent import simultaneous_perturbation
 from antiphon.grammars.library.point import Point
 from antiphon.grammars.library.quadratic import Bowl
-from antiphon.grammars.objective import Direction
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.query import Port
-from antiphon.grammars.types import Batch, EdgeType
-from antiphon.oracles.black_box import black_box
-from antiphon.oracles.directions import coordinates
-from antiphon.oracles.noise import gaussian, rademacher
+from antiphon.oracles import black_box, coordinates, gaussian, rademacher
 
 RADIUS = 0.1
 ROUNDING = 1e-9

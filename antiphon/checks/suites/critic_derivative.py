@@ -12,12 +12,11 @@ from antiphon.checks.suites.regulators import (
     relative,
     world_and_wind,
 )
-from antiphon.envs.riccati import Regulator, action_value
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library.critic_derivative import critic_derivative
+from antiphon.envs import Regulator
+from antiphon.envs.riccati import action_value
+from antiphon.grammars import Factory, Grammar, Port
+from antiphon.grammars.library import critic_derivative
 from antiphon.grammars.library.quadratic import LinearPolicy, QuadraticValue
-from antiphon.grammars.query import Port
 
 TAKEN = Port("Nature.replay", 1)
 

@@ -15,12 +15,11 @@ from antiphon.checks.suites.regulators import (
     relative,
     world_and_wind,
 )
-from antiphon.envs.riccati import Regulator, policy_value, slope_matrix
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library.dac import dac
+from antiphon.envs import Regulator
+from antiphon.envs.riccati import policy_value, slope_matrix
+from antiphon.grammars import Factory, Grammar, Port
+from antiphon.grammars.library import dac
 from antiphon.grammars.library.quadratic import AffineSlope, LinearPolicy, QuadraticValue
-from antiphon.grammars.query import Port
 
 
 def networks(seed: int) -> Grammar:

@@ -11,16 +11,12 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
 from antiphon.checks.suites.regulators import Modules
 from antiphon.checks.witness import learned
-from antiphon.envs.bandit import TARGET, curvature, quadratic_bandit
-from antiphon.envs.contextual import contextual_bandit
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Estimated, Exact, Learned, PlayerLoss, Promise, promised
-from antiphon.grammars.library.dac_bandit import dac_bandit
+from antiphon.envs import arrays, contextual_bandit, quadratic_bandit
+from antiphon.envs.bandit import TARGET, curvature
+from antiphon.grammars import Arrives, Estimated, Exact, Factory, Grammar, Learned, PlayerLoss, Port, Promise, promised
+from antiphon.grammars.library import dac_bandit
 from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.library.quadratic import AffineSlope, QuadraticValue
-from antiphon.grammars.query import Port
 from antiphon.oracles import gaussian
 
 STATE, PLAYED = Port("Nature.observe"), Port("Actor")

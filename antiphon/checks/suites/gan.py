@@ -3,7 +3,7 @@
 import functools
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import final
 
@@ -11,39 +11,20 @@ import torch
 from torch import Tensor, distributions, nn
 
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, descent, smaller_and_smaller
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Learned, Promise, promised
-from antiphon.grammars.library.gan import discernment, gan
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, Learned, Port, Promise, promised
+from antiphon.grammars.library import gan
+from antiphon.grammars.library.gan import discernment
 from antiphon.grammars.library.generative import (
     ConvolutionalAnalysis,
     ConvolutionalSynthesis,
     DenseAnalysis,
     DenseSynthesis,
 )
-from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
-from antiphon.grammars.query import Port
-from antiphon.grammars.testing import batch_of
 from antiphon.oracles import gaussian
 
 D = torch.float64
 BATCH, QUANTILES = 8, 2000
-
-
-@final
-class Quantiles(Memoryless):
-    """Noise that always returns the same `count` quantiles of the standard normal, so that means over it are integrals.
-
-    The probability between two neighbours is the same for all of them.
-    """
-
-    def __init__(self, count: int, *, seed: int) -> None:
-        self._points = quantiles(count)
-
-    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """sample() -> eps."""
-        return (self._points,)
 
 
 @final
@@ -92,16 +73,13 @@ def convolutional(seed: int) -> Grammar:
 def gaussians(seed: int) -> Grammar:
     """Nature and a fixed Forger are normal with the same scale. The best logit is affine, and so is Curator."""
     nature, forger, scale = _means(seed)
-    return _with(
-        _normal_game(nature, forger, scale),
-        Learned(("Curator",), Factory.of(distance_from_best, nature=nature, forger=forger, scale=scale)),
-    )
+    distance = Factory.of(distance_from_best, nature=nature, forger=forger, scale=scale)
+    return _with(_normal_game(nature, forger, scale), Learned(("Curator",), distance))
 
 
 def forgeable(seed: int) -> Grammar:
     """Forger can match Nature, and Curator is affine: both come to rest under the essay's response."""
-    nature, forger, scale = _means(seed)
-    return _with(_normal_game(nature, forger, scale, count=200), Arrives())
+    return _with(_normal_game(*_means(seed), count=200), Arrives())
 
 
 def best_logit(nature: float, forger: float, scale: float) -> tuple[float, float]:
@@ -144,10 +122,9 @@ def _means(seed: int) -> tuple[float, float, float]:
 
 
 def _normal_game(nature: float, forger: float, scale: float, count: int = QUANTILES) -> Grammar:
-    x = nature + scale * quantiles(count)
-    question = Question("sample", (), (batch_of(1),))
-    noise = OracleDeclaration(Factory.of(Quantiles, count), (question,), (("batch", count),))
-    world = arrays(x, batch=count, shuffle=False)
+    """Nature and Noise always play the same quantiles, so that means over them are integrals."""
+    points = quantiles(count)
+    world, noise = (arrays(x, batch=count, shuffle=False) for x in (nature + scale * points, points))
     return gan(world, noise, Factory.of(Shift, forger, scale), Factory.of(nn.Linear, 1, 1, dtype=D))
 
 

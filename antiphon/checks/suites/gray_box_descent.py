@@ -6,15 +6,11 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.suite import Case, Learning, Suite, descent
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, promised
-from antiphon.grammars.library.gray_box_descent import gray_box_descent
+from antiphon.grammars import Arrives, Direction, EdgeType, Factory, Grammar, promised
+from antiphon.grammars.library import gray_box_descent
 from antiphon.grammars.library.point import Point
 from antiphon.grammars.library.quadratic import Bowl
-from antiphon.grammars.objective import Direction
-from antiphon.grammars.types import EdgeType
-from antiphon.oracles.gray_box import gray_box
+from antiphon.oracles import gray_box
 
 
 class Wave:

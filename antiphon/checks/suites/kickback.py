@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, promised
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, OracleDeclaration, promised
+from antiphon.grammars.library import kickback
 from antiphon.grammars.library.coherence import coherent, count_signs, feedback, kick_error
 from antiphon.grammars.library.counterexample import Counterexample, smallest_counterexample
-from antiphon.grammars.library.kickback import kickback
 from antiphon.grammars.library.kicking import OutputLayer, RectifierLayer, Weights, kicking_layers
-from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.response import Product
 
 BATCH = 32

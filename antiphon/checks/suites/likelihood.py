@@ -6,12 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.checks.suite import Case, Learning, Suite, descent
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Learned, promised
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, Learned, promised
+from antiphon.grammars.library import maximum_a_posteriori, maximum_likelihood
 from antiphon.grammars.library.densities import GaussianDensity, normal_inverse_wishart
-from antiphon.grammars.library.likelihood import maximum_a_posteriori, maximum_likelihood
 
 COUNT, SIZE = 40, 2
 STRENGTH, FREEDOM = 5.0, 6.0

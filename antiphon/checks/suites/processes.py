@@ -5,10 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from antiphon.envs.markov_process import MarkovProcess
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Learned, promised
+from antiphon.envs import MarkovProcess
+from antiphon.grammars import Arrives, Factory, Grammar, Learned, promised
 
 GAMMA = 0.8
 F64 = torch.float64

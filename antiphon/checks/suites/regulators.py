@@ -9,14 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.checks.suite import Case, Learning
-from antiphon.envs.regulator import regulator
-from antiphon.envs.riccati import Regulator, action_value, mean_cost, optimal_gain, slope_parts
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Estimated, Learned, PlayerLoss, promised
+from antiphon.envs import Regulator, regulator
+from antiphon.envs.riccati import action_value, mean_cost, optimal_gain, slope_parts
+from antiphon.grammars import (
+    Arrives,
+    Estimated,
+    Factory,
+    Grammar,
+    Learned,
+    OracleDeclaration,
+    PlayerLoss,
+    Port,
+    promised,
+)
 from antiphon.grammars.library.quadratic import AffineSlope, QuadraticValue
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.query import Port
 from antiphon.oracles import gaussian
 
 SIGMA = 0.5

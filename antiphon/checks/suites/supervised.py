@@ -8,13 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from antiphon.checks.suite import Case, Learning, Suite, descent
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Learned, promised
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, Learned, promised
+from antiphon.grammars.library import supervised
 from antiphon.grammars.library.networks import Perceptron
 from antiphon.grammars.library.penalty import squared_norm
-from antiphon.grammars.library.supervised import supervised
 
 BATCH = 8
 

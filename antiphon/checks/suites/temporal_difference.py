@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, descent
 from antiphon.checks.suites.processes import F64, GAMMA, known, linear, policy_of, random_process
 from antiphon.checks.witness import learned
-from antiphon.envs.markov import chooser, markov
-from antiphon.envs.markov_examples import baird_policies, baird_star
-from antiphon.envs.markov_process import MarkovProcess
+from antiphon.envs import MarkovProcess, baird_policies, baird_star, chooser, markov
 from antiphon.envs.markov_solutions import (
     action_values,
     biased_residual_minimum,
@@ -26,20 +24,18 @@ from antiphon.envs.markov_solutions import (
     state_values,
     stationary,
 )
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Learned, Promise, promised
-from antiphon.grammars.library.implicit import implicit_temporal_difference
-from antiphon.grammars.library.networks import Perceptron, StateAction
-from antiphon.grammars.library.projected_fixpoint import gtd2, tdc
-from antiphon.grammars.library.temporal_difference import (
+from antiphon.grammars import Factory, Grammar, Learned, Port, Promise, promised
+from antiphon.grammars.library import (
     double_residual_gradient,
+    gtd2,
+    implicit_temporal_difference,
     residual_gradient,
     semi_gradient,
+    tdc,
     temporal_difference,
 )
+from antiphon.grammars.library.networks import Perceptron, StateAction
 from antiphon.grammars.precision import make_double
-from antiphon.grammars.query import Port
 
 
 def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:

@@ -10,10 +10,21 @@ import torch
 from torch import Tensor, distributions, nn
 
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Exact, Learned, Surrogate, promised
+from antiphon.envs import arrays
+from antiphon.grammars import (
+    Arrives,
+    Box,
+    Exact,
+    Factory,
+    Grammar,
+    Learned,
+    OracleDeclaration,
+    Port,
+    Question,
+    Surrogate,
+    promised,
+)
+from antiphon.grammars.library import vae
 from antiphon.grammars.library.generative import (
     ConvolutionalAnalysis,
     ConvolutionalSynthesis,
@@ -22,9 +33,7 @@ from antiphon.grammars.library.generative import (
     Isotropic,
     Reparametrized,
 )
-from antiphon.grammars.library.vae import vae
-from antiphon.grammars.oracle import Box, Memoryless, OracleDeclaration, Question
-from antiphon.grammars.query import Port
+from antiphon.grammars.oracle import Memoryless
 from antiphon.grammars.testing import batch_of
 from antiphon.grammars.variational import divergence, isotropic, standard_normal
 from antiphon.oracles import gaussian
