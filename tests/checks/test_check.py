@@ -13,7 +13,7 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import flipped
 from antiphon.checks.report import rows_of
 from antiphon.errors import ExperimentError, GrammarError
-from antiphon.grammars.query import Port
+from antiphon.grammars import Port
 from antiphon.recipes import LIBRARY
 
 

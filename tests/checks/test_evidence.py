@@ -14,15 +14,24 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import flipped
 from antiphon.checks.perturbed import perturbed
 from antiphon.checks.suite import Learning
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Descent, Exact, Guarantee, PlayerLoss, SignCorrect, Surrogate, exact, promised
+from antiphon.envs import arrays
+from antiphon.grammars import (
+    Descent,
+    Exact,
+    Factory,
+    Grammar,
+    Guarantee,
+    PlayerLoss,
+    Port,
+    QueryDraft,
+    SignCorrect,
+    Surrogate,
+    chain_rule,
+    exact,
+    minimise,
+    promised,
+)
 from antiphon.grammars.maps import add, over_batch, scale
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.testing import Dense, mean_gap, samples
 

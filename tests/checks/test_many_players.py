@@ -10,9 +10,7 @@ from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.mutants import flipped
 from antiphon.checks.suite import Learning
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Exact, PlayerLoss, promised
-from antiphon.grammars.query import Port
+from antiphon.grammars import Exact, Grammar, PlayerLoss, Port, promised
 
 
 class Residual(nn.Module):

@@ -13,38 +13,42 @@ from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import flipped, silenced, through, wrong_gate
 from antiphon.checks.suite import Learning
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.chain_rule import chain_rule, cut_into
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import (
+from antiphon.envs import arrays
+from antiphon.grammars import (
     UNKNOWN,
     Arrives,
+    Box,
     Descent,
     Estimated,
     Exact,
+    Factory,
+    Grammar,
     Guarantee,
     Insulated,
     Learned,
+    OracleDeclaration,
     PlayerLoss,
+    Port,
     Promise,
+    QueryDraft,
+    Question,
     SignCorrect,
     Surrogate,
+    chain_rule,
+    cut_into,
+    minimise,
     promised,
 )
 from antiphon.grammars.maps import add, scale
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import Box, OracleDeclaration, Question
-from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.testing import Dense, batch_of, mean_gap, mean_softplus, samples
-from antiphon.oracles.noise import gaussian
+from antiphon.oracles import gaussian
 
+NO_PROMISE = Guarantee()
 LEARNING = Learning(300, AgentSpecification.of("SGD", {"lr": 0.2}))
 
 
-def layers(guarantee: Guarantee = Guarantee()) -> Grammar:
+def layers(guarantee: Guarantee = NO_PROMISE) -> Grammar:
     """A, B, C in a row, against targets."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
@@ -69,7 +73,7 @@ def data() -> Tensor:
     return torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 2
 
 
-def constant(guarantee: Guarantee = Guarantee(), off: float = 0.0) -> Grammar:
+def constant(guarantee: Guarantee = NO_PROMISE, off: float = 0.0) -> Grammar:
     """A player that learns the mean of all of its data. off: what is added to its play before it is compared."""
     q = QueryDraft()
     x = q.oracle("Nature", arrays(data(), batch=8, shuffle=False))()

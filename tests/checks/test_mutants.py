@@ -13,10 +13,8 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import all_faults
 from antiphon.checks.suite import Case
 from antiphon.checks.witness import Witnessed
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Descent, Exact, Guarantee, Insulated, SignCorrect
+from antiphon.grammars import Descent, Exact, Grammar, Guarantee, Insulated, Port, SignCorrect
 from antiphon.grammars.maps import negate
-from antiphon.grammars.query import Port
 from antiphon.grammars.response import Map
 from antiphon.recipes import LIBRARY
 
