@@ -221,14 +221,13 @@ class _Walk:
 
     def _meant_inputs(self, message: Port, times: float) -> dict[Port, Tensor]:
         """The true value of each input for which it is known."""
-        node = self._grammar.response.by_name[message.node]
-        if not isinstance(node, Product):
-            known = {each: self._meaning(each, through=True) for each in self._inputs(message)}
-            return {each: _scaled(meant, times) for each, meant in known.items() if meant is not None}
-        ports = {each: Port(node.of, index) for index, each in enumerate(node.cotangents) if each is not None}
-        told = self._inputs(message)
-        known = {each: port for each, port in ports.items() if each in told and self._is_known(port)}
-        return {each: _scaled(self._totals[port], times) for each, port in known.items()}
+        node, told = self._grammar.response.by_name[message.node], self._inputs(message)
+        if isinstance(node, Product):
+            ports = {each: Port(node.of, index) for index, each in enumerate(node.cotangents) if each in told}
+            known = {each: self._totals[port] for each, port in ports.items() if self._is_known(port)}
+        else:
+            known = {each: meant for each in told if (meant := self._meaning(each, through=True)) is not None}
+        return {each: _scaled(meant, times) for each, meant in known.items()}
 
     def _told_with(self, message: Port, other: Mapping[Port, Tensor]) -> Tensor:
         """The message as its node would compute it if `other` replaced some of its inputs."""

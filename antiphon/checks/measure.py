@@ -108,7 +108,7 @@ def _refuse_strange_sources(instance: Instance, promise: Insulated) -> None:
 
 
 def _in_all_places(
-    measured: Callable[[Any, Instance, Witnessed, str], Measured],  # Any: the promise that it measures
+    measured: Callable[[Any, Witnessed, str], Measured],  # Any: the promise that it measures
     promise: Exact | SignCorrect | Descent,
     instance: Instance,
     players: Iterable[str],
@@ -122,7 +122,7 @@ def _in_all_places(
     waiting = list(players)
     for place, rounds in instance.places:
         here = [
-            _said_of(place, measured(promise, instance, round, player))
+            _said_of(place, measured(promise, round, player))
             for round in rounds
             if _premise_holds(promise, place, round)
             for player in waiting
@@ -174,7 +174,7 @@ def _said_of(place: str, measured: Measured) -> Measured:
     return replace(measured, detail=f"{measured.detail}, {place}" if measured.detail else place)
 
 
-def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) -> Measured:
+def _exact(promise: Exact, round: Witnessed, player: str) -> Measured:
     """The largest difference between response and gradient, relative to the gradient's terms (see `rounding`)."""
     if not round.composed.plays(promise.loss):
         return _resting(promise.tolerance, round, player)
@@ -215,14 +215,13 @@ def _no_evidence(round: Witnessed, player: str, promise: Exact, largest: float, 
     return ""
 
 
-def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str) -> Measured:
+def _descent(promise: Descent, round: Witnessed, player: str) -> Measured:
     """The angle between response and gradient, in degrees; 180 if only the response is zero."""
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.degrees, skipped=NOT_FINITE)
-    if not gradient.any() or float(gradient.abs().max()) <= nothing(gradient) * terms(
-        round, player, promise.loss, gradient
-    ):
+    size = terms(round, player, promise.loss, gradient)
+    if not gradient.any() or float(gradient.abs().max()) <= nothing(gradient) * size:
         return Measured(player, 0.0, promise.degrees, skipped="there is no gradient here to hold an angle to")
     degrees = angle(told, gradient) if float(told.norm()) > 0 else 180.0
     if degrees < promise.degrees:
@@ -289,9 +288,12 @@ def surrogate(promise: Surrogate, instance: Instance, players: Iterable[str]) ->
     truth = promise.truth
     if truth is None:
         return [Measured("all", 0.0, 0.0, skipped=_NOT_KNOWN)]
-    heard = ((place, rounds) for place, rounds in _drawn(promise, instance) if len(rounds) > 1 or promise.draws == 1)
-    everybody = ((place, rounds) for place, rounds in heard if rounds[0].told.keys() == {*instance.players})
-    return _of_all([_said_of(place, _bound(truth, rounds)) for place, rounds in everybody], ["all"])
+    found = [
+        _said_of(place, _bound(truth, rounds))
+        for place, rounds in _drawn(promise, instance)
+        if rounds[0].whole and (len(rounds) > 1 or promise.draws == 1)
+    ]
+    return _of_all(found, ["all"])
 
 
 def _bound(truth: Factory, rounds: list[Witnessed]) -> Measured:

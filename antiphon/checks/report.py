@@ -1,11 +1,10 @@
 """The result of a check: rows of a table, and one line for each broken promise."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, final
+from typing import final
 
 from antiphon.checks.measured import Measured, by_player, worst
 
@@ -128,7 +127,8 @@ class Report:
     @property
     def as_json(self) -> str:
         """A JSON object: `failed`, `seconds`, and `rows`, each with its failures. NaN and infinity become null."""
-        rows = [_finite(asdict(row)) for row in self.rows]
+        text = json.dumps([asdict(row) for row in self.rows])
+        rows = json.loads(text, parse_constant=lambda _: None)
         return json.dumps({"failed": self.failed, "seconds": round(self.seconds, 1), "rows": rows}, indent=2)
 
     @property
@@ -163,18 +163,4 @@ def figure(value: float) -> str:
     >>> figure(0.0), figure(3.0), figure(1.23456e-12), figure(0.0123456)
     ('0', '3', '1.2e-12', '0.012')
     """
-    if value == int(value) if math.isfinite(value) else False:
-        return str(int(value))
-    return f"{value:.2g}"
-
-
-def _finite(value: Any) -> Any:  # Any: JSON
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case dict():
-            return {key: _finite(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_finite(item) for item in value]
-        case _:
-            return value
+    return f"{value:.0f}" if value % 1 == 0 else f"{value:.2g}"

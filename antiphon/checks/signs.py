@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-from antiphon.checks.instance import Instance
 from antiphon.checks.measured import IDLE, Measured
 from antiphon.checks.witness import Witnessed
 from antiphon.grammars.guarantee import PlayerLoss, SignCorrect
@@ -16,7 +15,7 @@ NOTHING = 1e-12
 """A number below this part of the largest number beside it counts as zero, in float64."""
 
 
-def measure_signs(promise: SignCorrect, instance: Instance, round: Witnessed, player: str) -> Measured:
+def measure_signs(promise: SignCorrect, round: Witnessed, player: str) -> Measured:
     """Count the pairs of example and unit that receive the opposite sign of the gradient: one player, one round."""
     if wrong := _delivered(round, player):
         return wrong

@@ -49,22 +49,21 @@ def bowl(state: Tensor, action: Tensor) -> Tensor:
 
 def known(seed: int) -> Grammar:
     """Deviator begins with the true slope, so Actor receives the gradient of the reward."""
-    promise = Estimated(("Actor",), _loss(seed), bias=1e-9, draws=2, premise="Deviator knows the slope")
-    return _quadratic(seed, _known_slope(seed, 1.0), promise)
+    return _quadratic(seed, Factory.of(KnownSlope, _matrix(seed), 1.0), _told(seed, bias=1e-9))
 
 
 def still(seed: int) -> Grammar:
     """Critic and Deviator begin without knowledge, and learn the reward and its slope while Actor stays fixed."""
-    distance = Factory.of(from_truth, matrix=curvature(_dimension(seed), seed))
-    ignorant = Factory.of(AffineSlope, 1, _dimension(seed), torch.float64)
+    matrix = _matrix(seed)
+    distance = Factory.of(from_truth, matrix=matrix)
+    ignorant = Factory.of(AffineSlope, 1, len(matrix), torch.float64)
     return _quadratic(seed, ignorant, Learned(("Critic", "Deviator"), distance, tolerance=0.1))
 
 
 def moving(seed: int) -> Grammar:
     """Deviator begins with 0.7 times the slope. Then all learn, and Actor reaches the best action."""
-    estimated = Estimated(("Actor",), _loss(seed), bias=0.31, draws=2, premise="Deviator knows the slope")
-    promises = estimated, Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
-    return _quadratic(seed, _known_slope(seed, 0.7), *promises)
+    promises = _told(seed, bias=0.31), Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
+    return _quadratic(seed, Factory.of(KnownSlope, _matrix(seed), 0.7), *promises)
 
 
 def minus_reward(action: Tensor, matrix: Tensor) -> Tensor:
@@ -100,20 +99,17 @@ class KnownSlope(AffineSlope):
             self.weights.weight.copy_(part * torch.cat([2 * TARGET * matrix.sum(1, keepdim=True), -2 * matrix], 1))
 
 
-def _dimension(seed: int) -> int:
-    return 2 + seed % 3
+def _matrix(seed: int) -> Tensor:
+    return curvature(2 + seed % 3, seed)
 
 
-def _known_slope(seed: int, part: float) -> Factory:
-    return Factory.of(KnownSlope, curvature(_dimension(seed), seed), part)
-
-
-def _loss(seed: int) -> PlayerLoss:
-    return PlayerLoss.of(minus_reward, PLAYED, matrix=curvature(_dimension(seed), seed))
+def _told(seed: int, bias: float) -> Estimated:
+    loss = PlayerLoss.of(minus_reward, PLAYED, matrix=_matrix(seed))
+    return Estimated(("Actor",), loss, bias=bias, draws=2, premise="Deviator knows the slope")
 
 
 def _quadratic(seed: int, deviator: Factory, *promises: Promise) -> Grammar:
-    size = _dimension(seed)
+    size = len(_matrix(seed))
     made = dac_bandit(
         quadratic_bandit(size, batch=2 * size, instance=seed, dtype=torch.float64),
         arrays(design(size), batch=2 * size, shuffle=False),

@@ -13,14 +13,8 @@ from torch import Tensor, distributions, nn
 from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, descent, smaller_and_smaller
 from antiphon.envs import arrays
 from antiphon.grammars import Arrives, Factory, Grammar, Learned, Port, Promise, promised
-from antiphon.grammars.library import gan
+from antiphon.grammars.library import gan, generative
 from antiphon.grammars.library.gan import discernment
-from antiphon.grammars.library.generative import (
-    ConvolutionalAnalysis,
-    ConvolutionalSynthesis,
-    DenseAnalysis,
-    DenseSynthesis,
-)
 from antiphon.oracles import gaussian
 
 D = torch.float64
@@ -50,8 +44,8 @@ def dense(saturating: bool, seed: int) -> Grammar:
     """Dense networks of random widths, with the essay's response or with the response that does not vanish."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
-    forger = Factory.of(DenseSynthesis, latent, (size,), [width])
-    curator = Factory.of(DenseAnalysis, (size,), 1, [width], slope=0.2)
+    forger = Factory.of(generative.DenseSynthesis, latent, (size,), [width])
+    curator = Factory.of(generative.DenseAnalysis, (size,), 1, [width], slope=0.2)
     x = torch.randn(BATCH, size, generator=generator)
     return gan(arrays(x, batch=BATCH), gaussian((latent,), batch=BATCH), forger, curator, saturating=saturating)
 
@@ -63,8 +57,8 @@ def convolutional(seed: int) -> Grammar:
     """Convolutions over small images, with either response."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
-    forger = Factory.of(ConvolutionalSynthesis, latent, image, channels, squashed=True)
-    curator = Factory.of(ConvolutionalAnalysis, image, 1, channels, slope=0.2)
+    forger = Factory.of(generative.ConvolutionalSynthesis, latent, image, channels, squashed=True)
+    curator = Factory.of(generative.ConvolutionalAnalysis, image, 1, channels, slope=0.2)
     x = torch.rand(BATCH, *image, generator=generator)
     noise = gaussian((latent,), batch=BATCH)
     return gan(arrays(x, batch=BATCH), noise, forger, curator, saturating=bool(choose.randint(0, 1)))

@@ -121,7 +121,8 @@ def mixed(seed: int) -> Measurement:
 
 def deep(seed: int) -> Measurement:
     """The largest number of players' products on a path to a delivery, over networks of one to ten layers."""
-    return Measurement(max(depth(_layers(count)) for count in range(10)), 1.0)
+    layers = (kicking_layers((2,), [2] * count) for count in range(10))
+    return Measurement(max(depth(kickback(targets(0, (2,)), each)) for each in layers), 1.0)
 
 
 def depth(grammar: Grammar) -> int:
@@ -131,10 +132,6 @@ def depth(grammar: Grammar) -> int:
         own = isinstance(node, Product) and grammar.query.by_name[node.of].owner in grammar.query.player_by_name
         found[node.name] = own + max((found[port.node] for port in node.inputs), default=0)
     return max(found.values())
-
-
-def _layers(count: int) -> Grammar:
-    return kickback(targets(0, (2,)), kicking_layers((2,), [2] * count))
 
 
 def kicks(seed: int) -> Measurement:

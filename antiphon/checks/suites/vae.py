@@ -24,15 +24,7 @@ from antiphon.grammars import (
     Surrogate,
     promised,
 )
-from antiphon.grammars.library import vae
-from antiphon.grammars.library.generative import (
-    ConvolutionalAnalysis,
-    ConvolutionalSynthesis,
-    DenseAnalysis,
-    DenseSynthesis,
-    Isotropic,
-    Reparametrized,
-)
+from antiphon.grammars.library import generative, vae
 from antiphon.grammars.oracle import Memoryless
 from antiphon.grammars.testing import batch_of
 from antiphon.grammars.variational import divergence, isotropic, standard_normal
@@ -87,9 +79,10 @@ def dense(seed: int) -> Grammar:
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
     x = torch.bernoulli(torch.full((BATCH, size), 0.4), generator=generator)
-    network = Factory.of(DenseAnalysis, (size,), 2 * latent, [width])
-    decoder = Factory.of(DenseSynthesis, latent, (size,), [width])
-    return vae(arrays(x, batch=BATCH), gaussian((latent,), batch=BATCH), Factory.of(Reparametrized, network), decoder)
+    network = Factory.of(generative.DenseAnalysis, (size,), 2 * latent, [width])
+    decoder = Factory.of(generative.DenseSynthesis, latent, (size,), [width])
+    encoder, noise = Factory.of(generative.Reparametrized, network), gaussian((latent,), batch=BATCH)
+    return vae(arrays(x, batch=BATCH), noise, encoder, decoder)
 
 
 def convolutional(seed: int) -> Grammar:
@@ -97,10 +90,15 @@ def convolutional(seed: int) -> Grammar:
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
     x = torch.randn(BATCH, *image, generator=generator)
-    network = Factory.of(ConvolutionalAnalysis, image, 2 * latent, channels)
-    decoder = Factory.of(Isotropic, Factory.of(ConvolutionalSynthesis, latent, image, channels))
-    noise = gaussian((latent,), batch=BATCH)
-    return vae(arrays(x, batch=BATCH), noise, Factory.of(Reparametrized, network), decoder, Factory(isotropic))
+    analysis = Factory.of(generative.ConvolutionalAnalysis, image, 2 * latent, channels)
+    synthesis = Factory.of(generative.ConvolutionalSynthesis, latent, image, channels)
+    encoder = Factory.of(generative.Reparametrized, analysis)
+    return normal_vae(arrays(x, batch=BATCH), gaussian((latent,), batch=BATCH), encoder, synthesis)
+
+
+def normal_vae(world: OracleDeclaration, noise: OracleDeclaration, encoder: Factory, network: Factory) -> Grammar:
+    """A VAE with a normal Decoder: `network` plays its mean, and its scale is learned."""
+    return vae(world, noise, encoder, Factory.of(generative.Isotropic, network), Factory(isotropic))
 
 
 def triangular(seed: int) -> Grammar:
@@ -110,7 +108,7 @@ def triangular(seed: int) -> Grammar:
 
 def affine(seed: int) -> Grammar:
     """An affine Encoder, and an affine Decoder with a known likelihood."""
-    return _affine_decoder(Factory.of(Reparametrized, Factory.of(nn.Linear, SIZE, 2 * LATENT)), seed)
+    return _affine_decoder(Factory.of(generative.Reparametrized, Factory.of(nn.Linear, SIZE, 2 * LATENT)), seed)
 
 
 def principal(seed: int) -> Grammar:
@@ -122,10 +120,9 @@ def principal(seed: int) -> Grammar:
 def on_corners(x: Tensor) -> Grammar:
     """An affine VAE on all of x, with exact means over the noise. x: (n, size), float64."""
     size, repeated = x.shape[1], x.repeat_interleave(2 * LATENT, dim=0)
-    encoder = Factory.of(Reparametrized, Factory.of(nn.Linear, size, 2 * LATENT, dtype=D))
-    decoder = Factory.of(Isotropic, Factory.of(nn.Linear, LATENT, size, dtype=D))
     world = arrays(repeated, batch=len(repeated), shuffle=False)
-    return vae(world, corners(LATENT, len(x)), encoder, decoder, Factory(isotropic))
+    encoder = Factory.of(generative.Reparametrized, Factory.of(nn.Linear, size, 2 * LATENT, dtype=D))
+    return normal_vae(world, corners(LATENT, len(x)), encoder, Factory.of(nn.Linear, LATENT, size, dtype=D))
 
 
 def normal(seed: int, count: int, size: int = SIZE) -> Tensor:
@@ -196,8 +193,8 @@ def printed_is_refuted(seed: int) -> Measurement:
 
 def _affine_decoder(encoder: Factory, seed: int) -> Grammar:
     """A VAE with an affine Decoder, whose likelihood is known."""
-    decoder, noise = Factory.of(Isotropic, Factory.of(nn.Linear, LATENT, SIZE)), gaussian((LATENT,), batch=BATCH)
-    grammar = vae(arrays(normal(seed, BATCH).float(), batch=BATCH), noise, encoder, decoder, Factory(isotropic))
+    world, noise = arrays(normal(seed, BATCH).float(), batch=BATCH), gaussian((LATENT,), batch=BATCH)
+    grammar = normal_vae(world, noise, encoder, Factory.of(nn.Linear, LATENT, SIZE))
     return replace(grammar, guarantee=promised(Exact(), Surrogate(truth=Factory.of(minus_log_likelihood), draws=100)))
 
 
