@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from antiphon.checks.witness import Witnessed, is_inexact
+from antiphon.checks.recorded import RecordedRound, is_inexact
+from antiphon.grammars import Kind
 from antiphon.grammars.attributes import attributes, set_attributes
 from antiphon.grammars.module_state import keeps_extra_state
-from antiphon.grammars.query import Kind, Node
+from antiphon.grammars.query import Node
 from antiphon.grammars.reference import play
 from antiphon.grammars.seeds import stream
 
@@ -25,7 +26,7 @@ class Alone:
     parameters: those of its player that are learned; empty for an oracle or an operator.
     """
 
-    def __init__(self, round: Witnessed, node: Node) -> None:
+    def __init__(self, round: RecordedRound, node: Node) -> None:
         composed = round.composed
         self.node, self._round = node, round
         self.inputs = [composed.values[port].detach() for port in node.inputs]

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from antiphon.checks.instance import Instance
 from antiphon.checks.measured import DIVERGED, IDLE, Measured
-from antiphon.checks.witness import States, Witnessed, flat_gradient, with_parameters
-from antiphon.grammars.guarantee import UNKNOWN, Arrives, PlayerLoss
-from antiphon.grammars.oracle import State
+from antiphon.checks.recorded import RecordedRound, States, flat_gradient, with_parameters
+from antiphon.grammars import UNKNOWN, Arrives, PlayerLoss, State
 
 TRIES = 25
 """Iterations of L-BFGS in which one player tries to lower its loss alone."""
@@ -39,8 +38,8 @@ def _arrival(
     instance: Instance,
     player: str,
     states: States,
-    before: Sequence[Witnessed],
-    after: Sequence[Witnessed],
+    before: Sequence[RecordedRound],
+    after: Sequence[RecordedRound],
 ) -> Measured:
     loss = instance.grammar.guarantee.loss_of(player)
     if loss == UNKNOWN:
@@ -57,11 +56,11 @@ def _arrival(
     return Measured(player, value, promise.tolerance, player, detail, idle)
 
 
-def _gradient(rounds: Sequence[Witnessed], player: str, loss: PlayerLoss | None) -> float:
+def _gradient(rounds: Sequence[RecordedRound], player: str, loss: PlayerLoss | None) -> float:
     return float(torch.stack([flat_gradient(round.composed, player, loss) for round in rounds]).mean(0).norm())
 
 
-def _loss(rounds: Sequence[Witnessed], loss: PlayerLoss | None) -> float:
+def _loss(rounds: Sequence[RecordedRound], loss: PlayerLoss | None) -> float:
     return sum(float(round.composed.loss(loss).detach()) for round in rounds) / len(rounds)
 
 
@@ -75,7 +74,7 @@ class _OwnLoss:
         player: str,
         loss: PlayerLoss | None,
         states: States,
-        rounds: Sequence[Witnessed],
+        rounds: Sequence[RecordedRound],
     ) -> None:
         self._instance, self._player, self._loss, self._states, self._rounds = instance, player, loss, states, rounds
         self._names = [each.name for each in instance.grammar.query.player_by_name[player].parameters]

@@ -11,8 +11,7 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.report import Report, Row, nothing_row, rows_of
 from antiphon.checks.suite import Case, Study, Suite
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Promise
+from antiphon.grammars import Grammar, Promise
 from antiphon.grammars.numbers import Count, Natural
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
@@ -88,7 +87,5 @@ _KINDS = {"SignCorrect": "sign-correct", "Arrives": "comes to rest"}
 
 
 def _check_study(grammar: str, study: Study, seed: int) -> list[Row]:
-    numbers = range(seed, seed + study.instances)
-    pairs = [(number, study.measure(number)) for number in numbers]
-    found = [Measured(study.player, each.value, each.bound, study.operator, each.detail, "", at) for at, each in pairs]
-    return rows_of(grammar, "", study.claim, study.player, found)
+    found = [replace(study.measure(number), seed=number) for number in range(seed, seed + study.instances)]
+    return rows_of(grammar, "", study.claim, found[0].player, found)

@@ -18,11 +18,10 @@ from torch import Tensor
 
 from antiphon.checks.alone import Alone
 from antiphon.checks.held import Held
-from antiphon.checks.witness import Witnessed, flattened, is_inexact
+from antiphon.checks.recorded import RecordedRound, flattened, is_inexact
 from antiphon.errors import FOREIGN
-from antiphon.grammars.guarantee import UNKNOWN, PlayerLoss
-from antiphon.grammars.oracle import Box
-from antiphon.grammars.query import Kind, Node, Port
+from antiphon.grammars import UNKNOWN, Box, Kind, PlayerLoss, Port
+from antiphon.grammars.query import Node
 from antiphon.grammars.seeds import stream
 
 STEPS = (1e-5, 1e-6, 1e-7)
@@ -59,7 +58,7 @@ RIGHT = Compared({}, note=f"agrees with differences of its values to {AGREED:g}"
 class Differences:
     """Comparisons of all operators of some rounds; each operator is compared once."""
 
-    def __init__(self, rounds: Iterable[Witnessed]) -> None:
+    def __init__(self, rounds: Iterable[RecordedRound]) -> None:
         self._rounds = list(rounds)
         self._query = self._rounds[0].composed.grammar.query
         nodes: dict[str, tuple[Node, Compared]] = {}
@@ -120,13 +119,11 @@ def _named(name: str) -> str:
 
 def _told(name: str, compared: Compared) -> str:
     if math.isinf(compared.factor):
-        return (
-            f"the backward of {_named(name)} tells something, where differences of its values say that nothing changes"
-        )
-    return f"the backward of {_named(name)} tells {compared.factor:.4g} times what differences of its values say"
+        return f"the backward of {_named(name)} returns a gradient, where differences of its values are zero"
+    return f"the backward of {_named(name)} returns {compared.factor:.4g} times the derivative by differences"
 
 
-def _derived(round: Witnessed, node: Node) -> bool:
+def _derived(round: RecordedRound, node: Node) -> bool:
     """Whether a gradient may pass the node: not a clone, not a black box, and it depends on a player."""
     values, query = round.composed.values, round.composed.grammar.query
     if node.kind is Kind.CLONE or query.box_of(node) is Box.BLACK:
@@ -134,7 +131,7 @@ def _derived(round: Witnessed, node: Node) -> bool:
     return node.kind is Kind.PLAYER or any(values[port].requires_grad for port in node.inputs)
 
 
-def _compared(round: Witnessed, node: Node, promised: bool = False) -> Compared:
+def _compared(round: RecordedRound, node: Node, promised: bool = False) -> Compared:
     """Compare one node. promised: it is a promised loss, which may need torch's records of Q: then it has no note."""
     moving = [index for index, port in enumerate(node.inputs) if round.composed.values[port].requires_grad]
     alone, held = Alone(round, node), Held()
@@ -195,7 +192,7 @@ class _Comparison:
     def compared(self) -> Compared:
         """The result, with the inputs and parameters where product and differences disagree."""
         if not torch.equal(self._base, self._at({}, 0.0)):
-            return _unknown("it does not play the same twice")
+            return _unknown("it does not return the same values twice")
         arms = {index: _arm(self._places[index], self._draw) for index in self._moving}
         if not arms:
             return Compared({})

@@ -2,15 +2,15 @@
 
 import torch
 
-from antiphon.checks.witness import Witnessed
+from antiphon.checks.recorded import RecordedRound
 from antiphon.coordinator.streams import is_of_antiphon
+from antiphon.grammars import Port
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.query import Port
 from antiphon.grammars.response import Map
 from antiphon.grammars.seeds import at_round, begin_streams, forked, stream
 
 
-def remembering(round: Witnessed, player: str) -> str:
+def stateful_map(round: RecordedRound, player: str) -> str:
     """The first map above a player's delivery that returns something else when it is made anew and called again.
 
     The second call gets the same messages and random draws, so a difference means that the map keeps a state between
@@ -23,7 +23,7 @@ def remembering(round: Witnessed, player: str) -> str:
     return next((node.name for node in own if not _tells_the_same(round, node)), "")
 
 
-def _tells_the_same(round: Witnessed, node: Map) -> bool:
+def _tells_the_same(round: RecordedRound, node: Map) -> bool:
     told = round.messages.get(Port(node.name))
     if told is None:
         return True

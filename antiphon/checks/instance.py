@@ -13,8 +13,7 @@ from antiphon.checks.places import Places
 from antiphon.checks.suite import Learning
 from antiphon.coordinator.streams import is_of_antiphon
 from antiphon.errors import FOREIGN
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Promise
+from antiphon.grammars import Grammar, Promise
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.promotion import in_double
 from antiphon.grammars.response import Map
@@ -91,7 +90,7 @@ class Instance:
 
 def _refused(error: BaseException) -> str:
     cause = error.__cause__ or error
-    return f"for float64 was refused: {type(cause).__name__}: {cause}".splitlines()[0]
+    return f"since float64 was refused: {type(cause).__name__}: {cause}".splitlines()[0]
 
 
 def _finite_somewhere(found: list[Measured]) -> list[Measured]:

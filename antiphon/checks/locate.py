@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.alone import Alone
-from antiphon.checks.wiring import misled
-from antiphon.checks.witness import Witnessed, flat_gradient, flattened
-from antiphon.grammars.guarantee import UNKNOWN, PlayerLoss
+from antiphon.checks.recorded import RecordedRound, flat_gradient, flattened
+from antiphon.checks.wiring import mismatch
+from antiphon.grammars import UNKNOWN, PlayerLoss, Port
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.maps import add
-from antiphon.grammars.query import Node, Port
+from antiphon.grammars.query import Node
 from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Tap
 
 MAPS = 50
@@ -40,7 +40,7 @@ class Step(NamedTuple):
     times: float = 1.0
 
 
-def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
+def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
     """Find the node of R at which a response to `player` goes wrong. Returns (its name, a description in words).
 
     It walks upstream from the delivery, as long as messages are wrong. Each message has a true value of its own. At an
@@ -55,11 +55,11 @@ def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str,
     # Where R is not the chain rule, some messages have no true value of their own, and the walk passes them.
     large = len(round.composed.grammar.response.nodes) > LARGE
     aside = "" if large or walk.passing(operator) else walk.too_much(delivery.message, gradient)
-    return (aside, f"without {aside!r} what is told to {player!r} would be right") if aside else (operator, detail)
+    return (aside, f"without {aside!r} the response to {player!r} would be right") if aside else (operator, detail)
 
 
 @functools.lru_cache(maxsize=4)
-def _walk(round: Witnessed, loss: PlayerLoss | None) -> "_Walk":
+def _walk(round: RecordedRound, loss: PlayerLoss | None) -> "_Walk":
     """One walk for all players of a loss: they share most of the way."""
     return _Walk(round, loss)
 
@@ -68,7 +68,7 @@ def _walk(round: Witnessed, loss: PlayerLoss | None) -> "_Walk":
 class _Walk:
     """The search for the wrong nodes of one round and one loss."""
 
-    def __init__(self, round: Witnessed, loss: PlayerLoss | None) -> None:
+    def __init__(self, round: RecordedRound, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
         self._contribution = functools.cache(self._product_with_truth)
         self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
@@ -90,19 +90,19 @@ class _Walk:
         message, expected, user, sources, times = step
         node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
         relation, meant = _compare(told, expected), self._meaning(message)
-        if strange := misled(self._grammar, message.node) or misled(self._grammar, user):
+        if strange := mismatch(self._grammar, message.node) or mismatch(self._grammar, user):
             return strange
         if meant is not None and not _same(times * meant, expected):  # even its true value would be wrong for this user
             if [(each.name, index) for each, index in sources] == [(getattr(node, "of", ""), message.index)]:
-                return node.name, f"asked alone, {node.name!r} tells what is {relation}"
-            return user, f"what arrives at {user!r} is {relation}{self._lacking(user, sources)}"
+                return node.name, f"computed alone, the output of {node.name!r} is {relation}"
+            return user, f"the input of {user!r} is {relation}{self._lacking(user, sources)}"
         if aside := self._repairing(message, expected):
             return self._either(aside, step)
         further = self._wrong_input(step) or self._rest_of_a_sum(message, expected) or self._before(step)
         if further:
             return further
-        right = f"what arrives at {node.name!r} is right, and " if node.inputs else ""
-        return node.name, f"{right}what it tells is {relation}"
+        right = f"the input of {node.name!r} is right, and " if node.inputs else ""
+        return node.name, f"{right}its output is {relation}"
 
     def _either(self, aside: Map, step: Step) -> tuple[str, str]:
         """Blame the map `aside`, without which a message would be right, or a node upstream of it.
@@ -114,7 +114,7 @@ class _Walk:
         changed, before = self._round.messages[Port(aside.name)], self._round.messages[aside.inputs[0]]
         itself = (
             aside.name,
-            f"what arrives at {aside.name!r} is right, and what it tells is {_compare(changed, before)}",
+            f"the input of {aside.name!r} is right, and its output is {_compare(changed, before)}",
         )
         factor = _multiple(changed, before)
         if not factor or _same(changed, before):
@@ -133,10 +133,10 @@ class _Walk:
     def _wrong(self) -> dict[str, bool]:
         """For each player whose loss is known: whether its response differs from the gradient of that loss."""
         composed, guarantee = self._round.composed, self._grammar.guarantee
-        losses = {player: guarantee.loss_of(player) for player in self._round.told}
+        losses = {player: guarantee.loss_of(player) for player in self._round.responses}
         known = [player for player, loss in losses.items() if loss != UNKNOWN and composed.plays(loss)]
         truth = {player: flat_gradient(composed, player, losses[player]) for player in known}
-        return {player: not _same(self._round.told[player], truth[player]) for player in known}
+        return {player: not _same(self._round.responses[player], truth[player]) for player in known}
 
     def too_much(self, message: Port, expected: Tensor) -> str:
         """The first map of R without which the message would be right; "" if there is none."""
@@ -338,13 +338,13 @@ def _adds(node: Map) -> bool:
 def _compare(told: Tensor, expected: Tensor) -> str:
     scale = float(expected.abs().max())
     if not float(told.abs().max()):
-        return "nothing, where a gradient is expected"
+        return "zero, where a gradient is expected"
     if not scale:
-        return "something, where no gradient is expected"
+        return "not zero, where no gradient is expected"
     if _same(told, -expected):
         return "of the opposite sign"
     factor = _multiple(told, expected)
-    return f"{factor:.4g} times the gradient" if factor else "another direction than the gradient"
+    return f"{factor:.4g} times the gradient" if factor else "in another direction than the gradient"
 
 
 def _same(one: Tensor, two: Tensor | None) -> bool:

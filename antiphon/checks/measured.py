@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-IDLE = "there is no gradient here, and nothing is told, which says nothing of R"
+IDLE = "there is no gradient, and the response is zero: a wrong R could send zeros too"
 """Why a right response of zeros is no evidence: a wrong R would have sent zeros too."""
 
 
-NOT_FINITE = "its gradient is no finite number there"
+NOT_FINITE = "its gradient is not finite there"
 
-DIVERGED = "its parameters are no numbers any more when all have learned"
+DIVERGED = "its parameters are not finite after learning"
 
 
 @final

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import AntiphonError
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
+from antiphon.grammars import Factory, Grammar, Port, ResponseGraph
 from antiphon.grammars.maps import negate, over_batch, scale
-from antiphon.grammars.query import Port
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Tap
 
 
 def messages(grammar: Grammar) -> list[Port]:

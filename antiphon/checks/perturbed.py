@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from antiphon.checks.witness import States, is_inexact
-from antiphon.grammars.grammar import Grammar
+from antiphon.checks.recorded import States, is_inexact
+from antiphon.grammars import Grammar
 from antiphon.grammars.seeds import stream
 
 SPREAD = 0.4

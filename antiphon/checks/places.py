@@ -9,21 +9,19 @@ from typing import final
 
 from antiphon.checks.differences import Differences
 from antiphon.checks.perturbed import perturbed
-from antiphon.checks.suite import Learning
-from antiphon.checks.witness import (
+from antiphon.checks.recorded import (
     Agents,
+    RecordedRound,
     States,
-    Witnessed,
     by_kind,
     first_of_each_kind,
     learned,
+    record,
     until_whole,
-    witness,
 )
+from antiphon.checks.suite import Learning
 from antiphon.errors import FOREIGN
-from antiphon.grammars.cadence import Cadence
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.oracle import State
+from antiphon.grammars import Cadence, Grammar, State
 
 START, PERTURBED, LATE = "at the start", "at perturbed parameters", "in late rounds"
 
@@ -51,10 +49,10 @@ class Places:
         """further: whether to measure at other places than the start."""
         self.grammar, self._seed, self._learning, self._further = grammar, seed, learning, further
         self.notes: dict[str, str] = {}
-        self._rounds: list[Witnessed] = []
+        self._rounds: list[RecordedRound] = []
         self.learned_by = functools.cache(self._learned_by)
 
-    def __iter__(self) -> Iterator[tuple[str, list[Witnessed]]]:
+    def __iter__(self) -> Iterator[tuple[str, list[RecordedRound]]]:
         """Yields (name of the place, the first round of each kind there)."""
         yield START, self._start
         if self._further and self.perturbed:
@@ -62,7 +60,7 @@ class Places:
         if self._further and self.late:
             yield LATE, self.late
 
-    def rounds(self, count: int = 1) -> list[Witnessed]:
+    def rounds(self, count: int = 1) -> list[RecordedRound]:
         """The first `count` rounds in which every player receives a response. No player moves."""
         found = [each for each in self._rounds if each.whole]
         if len(found) < count:
@@ -70,12 +68,12 @@ class Places:
             return self.rounds(count)
         return found[:count]
 
-    def drawn(self, count: int) -> list[list[Witnessed]]:
+    def drawn(self, count: int) -> list[list[RecordedRound]]:
         """The rounds up to the `count`-th one in which every player receives a response, grouped by kind."""
         last = self.rounds(count)[-1].number
         return by_kind(each for each in self._rounds if each.number <= last)
 
-    def draws(self, count: int) -> Iterator[tuple[str, list[Witnessed]]]:
+    def draws(self, count: int) -> Iterator[tuple[str, list[RecordedRound]]]:
         """Yields (name of the place, rounds of one kind there).
 
         At the start every player receives `count` responses. Elsewhere a quarter is enough: the uncertainty is larger
@@ -89,14 +87,14 @@ class Places:
                 yield from ((place, each) for each in by_kind(until_whole(again, count)))
 
     @functools.cached_property
-    def perturbed(self) -> list[Witnessed]:
+    def perturbed(self) -> list[RecordedRound]:
         """Rounds at perturbed parameters, buffers and clones; empty if the instance cannot be played there.
 
         They are far behind the start if possible, so that whatever follows a schedule has changed too.
         """
         start = self._start[0]
 
-        def at(far: int, size: float, buffers: bool) -> list[Witnessed]:
+        def at(far: int, size: float, buffers: bool) -> list[RecordedRound]:
             states = perturbed(self.grammar, start.before, self._seed, size, buffers)
             return self._kinds(states, start.number + far)
 
@@ -104,7 +102,7 @@ class Places:
         return self._first(PERTURBED, [functools.partial(at, *each) for each in tries])
 
     @functools.cached_property
-    def late(self) -> list[Witnessed]:
+    def late(self) -> list[RecordedRound]:
         """Rounds after a short play with the instance's agents; empty if the instance cannot be played there."""
         return self._first(LATE, [lambda: self._kinds(first=PLAYED, agents=self._learning.all_agents)])
 
@@ -119,33 +117,35 @@ class Places:
         players = (player.name for player in self.grammar.query.players)
         return next((name for name in players if not _finite(states[name], began[name])), "")
 
-    def rounds_after(self, states: States, count: int = 1) -> list[Witnessed]:
+    def rounds_after(self, states: States, count: int = 1) -> list[RecordedRound]:
         """Rounds in which every player receives a response, which start from `states` after learning."""
         return [each for each in until_whole(self._play(states, self._learning.rounds), count) if each.whole]
 
     @functools.cached_property
-    def _start(self) -> list[Witnessed]:
+    def _start(self) -> list[RecordedRound]:
         return self._kinds() if self._rests else self.rounds()
 
     @property
     def _rests(self) -> bool:
         return any(each.cadence != Cadence() for each in self.grammar.query.passes)
 
-    def _kinds(self, states: States | None = None, first: int = 0, agents: Agents | None = None) -> list[Witnessed]:
+    def _kinds(self, states: States | None = None, first: int = 0, agents: Agents | None = None) -> list[RecordedRound]:
         """The first round of each kind from `states` or from the round `first` on. Players move if they have agents."""
         rounds = self._play(states, first, agents)
         if self._rests:
             return first_of_each_kind(self.grammar, rounds)
         return [each for each in until_whole(rounds) if each.whole]
 
-    def _play(self, states: States | None = None, first: int = 0, agents: Agents | None = None) -> Iterator[Witnessed]:
-        return witness(self.grammar, self._seed, states, first, agents)
+    def _play(
+        self, states: States | None = None, first: int = 0, agents: Agents | None = None
+    ) -> Iterator[RecordedRound]:
+        return record(self.grammar, self._seed, states, first, agents)
 
     def _learned_by(self, players: frozenset[str] | None) -> States:
         """All states after `players` (all if None) have learned while the others stayed fixed."""
         return learned(self.grammar, self._seed, self._learning.all_agents, self._learning.rounds, players)
 
-    def _first(self, place: str, tries: list[Callable[[], list[Witnessed]]]) -> list[Witnessed]:
+    def _first(self, place: str, tries: list[Callable[[], list[RecordedRound]]]) -> list[RecordedRound]:
         """The rounds of the first try that can be played with finite losses; if there is none, a note and no rounds."""
         why = ""
         for play in tries:
@@ -155,16 +155,16 @@ class Places:
                 why = _cause(error)
                 continue
             if diverged := self.diverged(rounds[-1].before):
-                why = f"the parameters of {diverged!r} are no numbers there"
+                why = f"the parameters of {diverged!r} are not finite there"
             elif not all(map(_has_finite_losses, rounds)):
-                why = "a loss is no finite number there"
+                why = "a loss is not finite there"
             else:
                 return rounds
         self.notes[place] = why
         return []
 
 
-def _has_finite_losses(round: Witnessed) -> bool:
+def _has_finite_losses(round: RecordedRound) -> bool:
     values = round.composed.values
     return all(
         bool(values[port].isfinite().all()) for port in round.composed.grammar.objective.losses if port in values

@@ -25,8 +25,8 @@ class Failure:
     def text(self) -> str:
         """The failure in one line.
 
-        >>> Failure("A", "A *", 3, 2.0, "what arrives at 'A *' is of the opposite sign", 1).text
-        "player 'A', operator 'A *': 2; what arrives at 'A *' is of the opposite sign (worst: --seed 3; 1 instance)"
+        >>> Failure("A", "A *", 3, 2.0, "the input of 'A *' is of the opposite sign", 1).text
+        "player 'A', operator 'A *': 2; the input of 'A *' is of the opposite sign (worst: --seed 3; 1 instance)"
         """
         where = f", operator {self.operator!r}" if self.operator else ""
         detail = f"; {self.detail}" if self.detail else ""
@@ -151,7 +151,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _told(row: Row) -> list[str]:
     if row.verdict == UNMEASURED:
-        return [f"{row.grammar}: {row.guarantee}: not measured, for {row.detail}"]
+        return [f"{row.grammar}: {row.guarantee}: not measured: {row.detail}"]
     if row.failed:
         return [f"{row.grammar}: {row.guarantee} FAILS for {failure.text}" for failure in row.failures]
     return [f"{row.grammar}: {row.guarantee}: {row.detail}"] if row.detail else []

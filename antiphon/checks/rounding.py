@@ -5,8 +5,8 @@ import functools
 import torch
 from torch import Tensor
 
-from antiphon.checks.witness import Witnessed, flat_gradient, is_inexact, with_parameters
-from antiphon.grammars.guarantee import PlayerLoss
+from antiphon.checks.recorded import RecordedRound, flat_gradient, is_inexact, with_parameters
+from antiphon.grammars import PlayerLoss
 from antiphon.grammars.reference import Composed
 from antiphon.grammars.seeds import stream
 
@@ -21,7 +21,7 @@ SMALLEST = 1e-200
 EPSILON = torch.finfo(torch.float64).eps
 
 
-def terms(round: Witnessed, player: str, loss: PlayerLoss | None, gradient: Tensor) -> float:
+def terms(round: RecordedRound, player: str, loss: PlayerLoss | None, gradient: Tensor) -> float:
     """The size of the terms that add up to a player's gradient: its largest number, or more where terms cancel.
 
     The sum of the absolute values of all terms is |J|' |c| at every operator, which automatic differentiation does not
@@ -36,7 +36,7 @@ def terms(round: Witnessed, player: str, loss: PlayerLoss | None, gradient: Tens
     return largest + max(changes) / _size(gradient.dtype)
 
 
-def resolved(round: Witnessed, player: str, loss: PlayerLoss | None, size: float) -> bool:
+def resolved(round: RecordedRound, player: str, loss: PlayerLoss | None, size: float) -> bool:
     """Whether a gradient of this size is visible in the loss in float64.
 
     It is visible if the loss changes by more than rounding when the parameters change by their own size (by 1 if
@@ -48,7 +48,7 @@ def resolved(round: Witnessed, player: str, loss: PlayerLoss | None, size: float
 
 
 @functools.lru_cache(maxsize=4)
-def _jolted(round: Witnessed) -> list[Composed]:
+def _jolted(round: RecordedRound) -> list[Composed]:
     """The round composed again `JOLTS` times, with a small change of every number that depends on a parameter."""
     composed, found = round.composed, list[Composed]()
     for number in range(JOLTS):

@@ -20,16 +20,13 @@ def test_a_flipped_sign_is_named():
     assert failing(report) == {"Dense1"}
     (row,) = report.rows
     assert row.failures[0].operator == "mutated Output *"
-    assert (
-        row.failures[0].detail
-        == "what arrives at 'mutated Output *' is right, and what it tells is of the opposite sign"
-    )
+    assert row.failures[0].detail == "the input of 'mutated Output *' is right, and its output is of the opposite sign"
 
 
 def test_a_cut_edge_is_named():
     report = check_grammar(silenced(dense(1), Port("Output *", PARAMETERS)), instances=2)
     assert failing(report) == {"Output"}
-    assert "what it tells is nothing, where a gradient is expected" in told(report)[0]
+    assert "its output is zero, where a gradient is expected" in told(report)[0]
 
 
 def test_a_tap_in_place_of_a_product_is_named():

@@ -52,7 +52,7 @@ def test_a_wrong_estimate_is_found_where_player_hears_it(make, wrong):
 def test_a_single_value_is_found_to_be_half_of_the_truth():
     grammar = with_operation(instant(every_sign(0)), ESTIMATE.node, taken)
     (row,) = [row for row in check_grammar(grammar, instances=1).rows if row.failures]
-    assert "what it tells is 0.5 times the gradient" in row.failures[0].text
+    assert "its output is 0.5 times the gradient" in row.failures[0].text
 
 
 def test_a_gate_where_none_belongs_is_found():

@@ -88,7 +88,7 @@ def test_the_table_and_what_is_told_below_it():
     assert float(lines[1].split()[4]) > 0.1
     assert lines[2] == ""
     assert lines[3].startswith("own: exact FAILS for player 'Mine', operator 'mutated Loss *': ")
-    assert lines[3].endswith("what it tells is of the opposite sign (worst: --seed 0; 1 instance)")
+    assert lines[3].endswith("its output is of the opposite sign (worst: --seed 0; 1 instance)")
     assert len(lines) == 4
 
 

@@ -66,7 +66,7 @@ def test_an_error_that_leaks_into_actor_is_named():
     assert not check_grammar(with_response(grammar, ascend, cut_into("Actor")), instances=2).failed
     found = told(check_grammar(with_response(grammar, ascend), instances=2))
     assert found.keys() == {"exact: Actor", "insulated from BGE, Critic: Actor"}
-    assert found["insulated from BGE, Critic: Actor"] == "d BGE; hears 'd BGE'"
+    assert found["insulated from BGE, Critic: Actor"] == "d BGE; the response depends on 'd BGE'"
 
 
 def minus_slope(message: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def test_a_product_of_critic_in_place_of_the_tap_is_named():
 
     found = told(check_grammar(with_response(grammar, derivative, cut_into("Actor")), instances=2))
     assert found.keys() == {"exact: Actor", "insulated from BGE, Critic: Actor"}
-    assert found["insulated from BGE, Critic: Actor"] == "tap Critic; hears 'tap Critic'"
+    assert found["insulated from BGE, Critic: Actor"] == "tap Critic; the response depends on 'tap Critic'"
 
 
 def test_a_critic_who_is_told_to_flatter_is_named():

@@ -84,7 +84,7 @@ def test_a_path_that_carries_no_gradient_at_first_is_missed_at_perturbed_paramet
     assert "at perturbed parameters" in found["Eye"].detail
     wrong = Instance(adapted(Zeros, forget=True), 3, Learning(50))
     (late,) = wrong.places.late
-    assert float((late.told["Eye"] - _truth(late, "Eye")).abs().max()) > 1e-3
+    assert float((late.responses["Eye"] - _truth(late, "Eye")).abs().max()) > 1e-3
 
 
 def _truth(round, player: str) -> Tensor:
@@ -305,7 +305,7 @@ def test_a_place_where_nothing_can_be_played_is_said():
     still = Learning(5, AgentSpecification.of("SGD", {"lr": 0.1}))
     (found,) = measure(Exact(), Instance(grammar, 0, still))
     assert found.kept
-    assert "at perturbed parameters it was not measured, for ValueError: only zeros are welcome" in found.detail
+    assert "not measured at perturbed parameters: ValueError: only zeros are welcome" in found.detail
 
 
 def always(modules, values) -> bool:

@@ -36,7 +36,7 @@ def test_a_flipped_sign_is_named(grammar):
     assert failing(report) == {"Rectifier2"}
     (text,) = told(report, "exact")
     assert text.startswith("player 'Rectifier2', operator 'mutated kicked Rectifier2': ")
-    assert text.endswith("is right, and what it tells is of the opposite sign")
+    assert text.endswith("is right, and its output is of the opposite sign")
     (text,) = told(report, "sign-correct")
     assert text.startswith("player 'Rectifier2', operator 'Rectifier2'")
 
@@ -50,10 +50,10 @@ def test_a_cut_edge_is_named(grammar):
     assert failing(report) == {"Rectifier3"}
     exact, sign = told(report)
     assert exact.startswith("player 'Rectifier3', operator 'mutated Rectifier3 *.-1': ")
-    assert exact.endswith("is right, and what it tells is nothing, where a gradient is expected")
+    assert exact.endswith("is right, and its output is zero, where a gradient is expected")
     assert sign == (
         "player 'Rectifier3', operator 'mutated Rectifier3 *.-1': inf; "
-        "'Rectifier3' is told something else than its products tell"
+        "the response to 'Rectifier3' is not what its products compute"
     )
 
 
@@ -138,4 +138,4 @@ def test_and_check_says_so_of_that_network_itself():
     claimed = replace(grammar_of(found), guarantee=promised(SignCorrect(("Layer1",), "every kick is positive")))
     report = check_grammar(claimed, instances=1)
     assert failing(report) == {"Layer1"}
-    assert "at Layer1, (0, 0): told" in told(report)[0]
+    assert "at Layer1, (0, 0): received" in told(report)[0]

@@ -34,11 +34,11 @@ def test_the_suite_keeps_its_promises(suite, rows):
     ("player", "message", "fault", "told"),
     [
         ("Predictor", "Loss *", flipped, "of the opposite sign"),
-        ("Predictor", "d Omega", silenced, "nothing, where a gradient is expected"),
+        ("Predictor", "d Omega", silenced, "zero, where a gradient is expected"),
         ("Predictor", "Loss *", lambda g, m: through(g, m, wrong_gate), "another direction than the gradient"),
         ("Predictor", "Loss *", lambda g, m: tapped(g, m, Port("Predictor")), ""),
         ("Estimator", "d Surprise", flipped, "of the opposite sign"),
-        ("Estimator", "Prior *", silenced, "nothing, where a gradient is expected"),
+        ("Estimator", "Prior *", silenced, "zero, where a gradient is expected"),
         ("Estimator", "Prior *", lambda g, m: through(g, m, scale, factor=40.0), "40 times the gradient"),
         ("Estimator", "Surprise *", lambda g, m: through(g, m, wrong_gate), ""),
         ("Estimator", "Surprise *", lambda g, m: tapped(g, m, Port("Estimator")), ""),

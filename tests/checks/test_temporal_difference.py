@@ -76,7 +76,7 @@ def test_an_error_that_is_told_without_its_weight(broken):
 
     (failure,) = broken(with_operation(ALL["tdc"](2), "minus the error, into Critic", unweighted))
     assert (failure.player, failure.operator) == ("Critic", "minus the error, into Critic")
-    assert "is another direction than the gradient" in failure.text
+    assert "is in another direction than the gradient" in failure.text
 
 
 def test_an_implicit_step_of_another_length(broken):
@@ -90,14 +90,14 @@ def test_an_implicit_step_of_another_length(broken):
 def test_a_gate_where_none_belongs(name, broken):
     (failure,) = broken(through(ALL[name](2), Port("BE *"), wrong_gate))
     assert (failure.player, failure.operator) == ("Critic", "mutated BE *")
-    assert "is another direction than the gradient" in failure.text
+    assert "is in another direction than the gradient" in failure.text
 
 
 @pytest.mark.parametrize("name", ["cloned", "semi-gradients"])
 def test_an_edge_cut_a_sign_flipped_a_tap_a_factor(name, broken):
     grammar = ALL[name](2)
     for mutant, told in (
-        (silenced(grammar, Port("error *", 3)), "nothing, where a gradient is expected"),
+        (silenced(grammar, Port("error *", 3)), "zero, where a gradient is expected"),
         (flipped(grammar, Port("error *", 3)), "of the opposite sign"),
         (through(grammar, Port("error *", 3), scale, factor=0.5), "0.5 times the gradient"),
         (tapped(grammar, Port("error *", 3), Port("Critic")), "another direction than the gradient"),

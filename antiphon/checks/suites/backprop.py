@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
+from antiphon.checks.measured import Measured
+from antiphon.checks.suite import Case, Learning, Study, Suite
 from antiphon.coordinator.regrouping import check_regrouping
 from antiphon.envs import arrays
 from antiphon.grammars import Arrives, Factory, Grammar, OracleDeclaration, promised
@@ -52,7 +53,7 @@ def regression(seed: int) -> Grammar:
     return replace(grammar, guarantee=grammar.guarantee + promised(Arrives()))
 
 
-def scales(seed: int) -> Measurement:
+def scales(seed: int) -> Measured:
     """Compare responses for three sizes of players: the whole network, its layers, its units (essay, Remark 3).
 
     Measures the largest difference from the responses of the layers.
@@ -67,7 +68,9 @@ def scales(seed: int) -> Measurement:
     players = [player.name for player in game.query.players]
     whole, finest = coarsen(game, players, "Network"), refine(game, *players, into=units)
     found = max(check_regrouping(each, seed=seed, bound=math.inf) for each in (whole, finest))
-    return Measurement(found, 1e-10, f"1 network, {len(players)} layers, {len(finest.grammar.query.players)} units")
+    return Measured(
+        "all", found, 1e-10, detail=f"1 network, {len(players)} layers, {len(finest.grammar.query.players)} units"
+    )
 
 
 def labelled(seed: int, example: tuple[int, ...], classes: int) -> OracleDeclaration:

@@ -7,7 +7,8 @@ from math import log2
 import torch
 from torch import Tensor
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, descent
+from antiphon.checks.measured import Measured
+from antiphon.checks.suite import Case, Learning, Study, Suite, descent
 from antiphon.checks.suites.gray_box_descent import Wave
 from antiphon.envs import arrays
 from antiphon.grammars import (
@@ -94,7 +95,7 @@ def _bowl(dimension: int, seed: int, noise: OracleDeclaration, told: Exact | Est
     return replace(grammar, guarantee=promised(replace(told, players=("Player",), loss=loss), *further, insulated))
 
 
-def order_of_bias(seed: int) -> Measurement:
+def order_of_bias(seed: int) -> Measured:
     """How far the order of the bias in the perturbation is from two: on a wave, with all signs enumerated."""
     function, theta = Wave(4, seed), torch.randn(4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     gradient = torch.func.grad(function)(theta)
@@ -104,7 +105,9 @@ def order_of_bias(seed: int) -> Measurement:
         estimate = simultaneous_perturbation(function(theta + eps), function(theta - eps), eps)
         biases.append(float((estimate - gradient).norm()))
     order = log2(biases[0] / biases[1])
-    return Measurement(abs(order - 2), 0.05, f"order {order:.3f}, bias {biases[1]:.2g} at 0.01")
+    return Measured(
+        "Player", abs(order - 2), 0.05, "simultaneous_perturbation", f"order {order:.3f}, bias {biases[1]:.2g} at 0.01"
+    )
 
 
 SUITE = Suite(
@@ -115,9 +118,5 @@ SUITE = Suite(
         Case("by chance", by_chance, instances=3),
         Case("at rest", comes_to_rest, instances=2, learning=Learning(600, descent(0.1))),
     ),
-    (
-        Study(
-            "the bias is of second order in the perturbation", order_of_bias, 10, "Player", "simultaneous_perturbation"
-        ),
-    ),
+    (Study("the bias is of second order in the perturbation", order_of_bias, 10),),
 )

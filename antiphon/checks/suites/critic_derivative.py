@@ -8,9 +8,9 @@ from antiphon.checks.suites.regulators import (
     KnownValue,
     Modules,
     any_networks,
+    nature_and_noise,
     regulator_cases,
     relative,
-    world_and_wind,
 )
 from antiphon.envs import Regulator
 from antiphon.envs.riccati import action_value
@@ -30,7 +30,7 @@ def networks(seed: int) -> Grammar:
 def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) -> Grammar:
     """A linear Actor on a regulator, taught by this Critic."""
     actor = Factory.of(LinearPolicy, gain)
-    return critic_derivative(*world_and_wind(system, capacity), actor, teacher, gamma=system.gamma, soft=0.1)
+    return critic_derivative(*nature_and_noise(system, capacity), actor, teacher, gamma=system.gamma, soft=0.1)
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:

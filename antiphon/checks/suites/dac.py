@@ -11,9 +11,9 @@ from antiphon.checks.suites.regulators import (
     KnownSlope,
     Modules,
     any_networks,
+    nature_and_noise,
     regulator_cases,
     relative,
-    world_and_wind,
 )
 from antiphon.envs import Regulator
 from antiphon.envs.riccati import policy_value, slope_matrix
@@ -30,7 +30,7 @@ def networks(seed: int) -> Grammar:
 def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) -> Grammar:
     """A linear Actor on a regulator, taught by this Deviator."""
     actor, critic = Factory.of(LinearPolicy, gain), Factory.of(QuadraticValue, *system.widths, torch.float64)
-    return dac(*world_and_wind(system, capacity), actor, critic, teacher, gamma=system.gamma, soft=0.1)
+    return dac(*nature_and_noise(system, capacity), actor, critic, teacher, gamma=system.gamma, soft=0.1)
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:

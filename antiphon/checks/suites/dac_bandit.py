@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
+from antiphon.checks.measured import Measured
+from antiphon.checks.recorded import learned
+from antiphon.checks.suite import Case, Learning, Study, Suite, smaller_and_smaller
 from antiphon.checks.suites.regulators import Modules
-from antiphon.checks.witness import learned
 from antiphon.envs import arrays, contextual_bandit, quadratic_bandit
 from antiphon.envs.bandit import TARGET, curvature
 from antiphon.grammars import Arrives, Estimated, Exact, Factory, Grammar, Learned, PlayerLoss, Port, Promise, promised
@@ -171,14 +172,16 @@ def learned_slope(sigma: float, seed: int, rounds: int, batch: int) -> Tensor:
     return states["Deviator"]["parameters"]["played"]
 
 
-def scaling(seed: int) -> Measurement:
+def scaling(seed: int) -> Measured:
     """The relative error of G against the closed form, over sigma: the worst of four noise scales."""
     off = {}
     for sigma in SCALES:
         truth = faded_slope(sigma)
         off[sigma] = float((learned_slope(sigma, seed, 150, 1024) - truth).norm() / truth.norm())
     detail = ", ".join(f"{error:.2g} at sigma {sigma}" for sigma, error in off.items())
-    return Measurement(max(error / sigma for sigma, error in off.items()), 0.5, f"off by {detail}")
+    return Measured(
+        "Deviator", max(error / sigma for sigma, error in off.items()), 0.5, "Deviator *", f"off by {detail}"
+    )
 
 
 SUITE = Suite(
@@ -189,5 +192,5 @@ SUITE = Suite(
         Case("quadratic, Actor still", still, instances=2, learning=Learning(1200, smaller_and_smaller(1200, 0.05))),
         Case("quadratic", moving, instances=2, learning=Learning(2000)),
     ),
-    (Study("G follows E[grad f(mu + eps)] at four noise scales", scaling, player="Deviator", operator="Deviator *"),),
+    (Study("G follows E[grad f(mu + eps)] at four noise scales", scaling),),
 )

@@ -10,7 +10,8 @@ from typing import final
 import torch
 from torch import Tensor, distributions, nn
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, descent, smaller_and_smaller
+from antiphon.checks.measured import Measured
+from antiphon.checks.suite import Case, Learning, Study, Suite, descent, smaller_and_smaller
 from antiphon.envs import arrays
 from antiphon.grammars import Arrives, Factory, Grammar, Learned, Port, Promise, promised
 from antiphon.grammars.library import gan, generative
@@ -90,14 +91,14 @@ def distance_from_best(
     return (found - best).abs().max() / best.abs().max()
 
 
-def value_at_best(seed: int) -> Measurement:
+def value_at_best(seed: int) -> Measured:
     """Compare L at D* with -log 4 + 2 JSD(p_nature, p_forger), computed by the trapezoidal rule."""
     nature, forger, scale = _means(seed)
     slope, offset = best_logit(nature, forger, scale)
     points = scale * quantiles(QUANTILES)
     value = float(discernment(slope * (nature + points) + offset, slope * (forger + points) + offset))
     expected = -math.log(4) + 2 * float(jensen_shannon(nature, forger, scale))
-    return Measurement(abs(value - expected), 1e-3, f"{value:.5f}, by quadrature {expected:.5f}")
+    return Measured("Curator", abs(value - expected), 1e-3, "L", f"{value:.5f}, by quadrature {expected:.5f}")
 
 
 def jensen_shannon(nature: float, forger: float, scale: float) -> Tensor:
@@ -137,5 +138,5 @@ SUITE = Suite(
         Case("gaussians", gaussians, instances=2, learning=Learning(300, smaller_and_smaller(300, 0.1))),
         Case("forgeable", forgeable, instances=2, learning=Learning(300, descent(0.5))),
     ),
-    (Study("at the best Curator, L is -log 4 + 2 JSD", value_at_best, 10, "Curator", "L"),),
+    (Study("at the best Curator, L is -log 4 + 2 JSD", value_at_best, 10),),
 )

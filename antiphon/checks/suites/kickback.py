@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
+from antiphon.checks.measured import Measured
+from antiphon.checks.suite import Case, Learning, Study, Suite
 from antiphon.envs import arrays
 from antiphon.grammars import Arrives, Factory, Grammar, OracleDeclaration, promised
 from antiphon.grammars.library import kickback
@@ -64,19 +65,19 @@ def targets(seed: int, example: tuple[int, ...]) -> OracleDeclaration:
     return arrays(x, y, batch=BATCH)
 
 
-def refuted(seed: int) -> Measurement:
+def refuted(seed: int) -> Measured:
     """Search for the smallest coherent network with an opposite sign.
 
     Measures 0 if there is one and torch confirms its signs.
     """
     found = smallest_counterexample()
     if found is None:
-        return Measurement(1.0, 0.0, "no counterexample of up to 5 units")
+        return Measured("all", 1.0, 0.0, detail="no counterexample of up to 5 units")
     here = feedback(modules_of(found), torch.ones(1, 1, dtype=torch.float64))
     of = here[found.layer - 1]
     signs = bool(coherent(here).all()), float(of.kick[0, found.unit - 1]), float(of.factor[0, found.unit - 1])
     confirmed = signs == (True, found.kick, found.factor)
-    return Measurement(float(not confirmed), 0.0, "; ".join(str(found).splitlines()))
+    return Measured("all", float(not confirmed), 0.0, detail="; ".join(str(found).splitlines()))
 
 
 def modules_of(found: Counterexample) -> list[RectifierLayer | OutputLayer]:
@@ -102,7 +103,7 @@ def grammar_of(found: Counterexample) -> Grammar:
     return kickback(arrays(one, -one, batch=1), layers)
 
 
-def mixed(seed: int) -> Measurement:
+def mixed(seed: int) -> Measured:
     """Search random networks with mixed weights for opposite signs below the two top layers.
 
     Measures 0 if there are any. Only examples on which every kick is positive count.
@@ -116,13 +117,15 @@ def mixed(seed: int) -> Measurement:
         here = feedback(layers, torch.randn(60, 5, dtype=torch.float64))
         count = count_signs(here[:-2], coherent(here))
         pairs, opposite = pairs + count.pairs, opposite + count.opposite
-    return Measurement(float(opposite == 0), 0.0, f"{opposite} of {pairs} pairs opposite, {opposite / pairs:.1%}")
+    return Measured(
+        "all", float(opposite == 0), 0.0, detail=f"{opposite} of {pairs} pairs opposite, {opposite / pairs:.1%}"
+    )
 
 
-def deep(seed: int) -> Measurement:
+def deep(seed: int) -> Measured:
     """The largest number of players' products on a path to a delivery, over networks of one to ten layers."""
     layers = (kicking_layers((2,), [2] * count) for count in range(10))
-    return Measurement(max(depth(kickback(targets(0, (2,)), each)) for each in layers), 1.0)
+    return Measured("all", max(depth(kickback(targets(0, (2,)), each)) for each in layers), 1.0)
 
 
 def depth(grammar: Grammar) -> int:
@@ -134,7 +137,7 @@ def depth(grammar: Grammar) -> int:
     return max(found.values())
 
 
-def kicks(seed: int) -> Measurement:
+def kicks(seed: int) -> Measured:
     """The largest difference between the kick of a library layer and the layer's product with ones, by torch."""
     torch.manual_seed(seed)
     families: Sequence[tuple[Mapping[str, Factory], Tensor]] = [
@@ -147,7 +150,7 @@ def kicks(seed: int) -> Measurement:
             layer = factory().double()
             worst = max(worst, kick_error(layer, signal))
             signal = layer(signal)[0].detach()
-    return Measurement(worst, 1e-12)
+    return Measured("all", worst, 1e-12)
 
 
 SUITE = Suite(

@@ -58,9 +58,9 @@ def any_networks(seed: int) -> Players:
     return (
         world,
         gaussian((action,), batch=3, symbol="envs", scale=SIGMA, dtype=torch.float64),
-        Factory.of(Bent, state, widths[0], action),
-        Factory.of(Bent, state + action, widths[1], 1),
-        Factory.of(Bent, state + action, widths[2], action),
+        Factory.of(TanhNetwork, state, widths[0], action),
+        Factory.of(TanhNetwork, state + action, widths[1], 1),
+        Factory.of(TanhNetwork, state + action, widths[2], action),
     )
 
 
@@ -83,7 +83,7 @@ def regulator_cases(
         """The teacher begins with the truth, so Actor receives the gradient of the value."""
         system, gain = small_gain(seed)
         made = make(system, gain, Factory.of(knowing, system, gain), 1000 * ENVS)
-        return replace(made, guarantee=promised(truthful(system, gain)))
+        return replace(made, guarantee=promised(unbiased(system, gain)))
 
     def still(seed: int) -> Grammar:
         """The learners begin without knowledge, and learn while Actor stays fixed."""
@@ -109,7 +109,7 @@ def regulator_cases(
     )
 
 
-def world_and_wind(system: Regulator, capacity: int) -> tuple[OracleDeclaration, OracleDeclaration]:
+def nature_and_noise(system: Regulator, capacity: int) -> tuple[OracleDeclaration, OracleDeclaration]:
     """The oracles Nature and Noise of a regulator."""
     _, action = system.widths
     noise = gaussian((action,), batch=ENVS, symbol="envs", scale=SIGMA, dtype=torch.float64)
@@ -121,7 +121,7 @@ def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) 
     return -action_value(system, gain, state, action).mean()
 
 
-def truthful(system: Regulator, gain: Tensor) -> Estimated:
+def unbiased(system: Regulator, gain: Tensor) -> Estimated:
     """Promise that Actor receives the gradient of the value, if Critic or Deviator knows the value."""
     loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
     return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="somebody knows the value")
@@ -150,7 +150,7 @@ Modules = Mapping[str, nn.Module]
 
 
 @final
-class Bent(nn.Module):
+class TanhNetwork(nn.Module):
     """A small tanh network on its concatenated inputs, float64: (batch, ...) each -> (batch, outputs)."""
 
     def __init__(self, inputs: int, width: int, outputs: int) -> None:

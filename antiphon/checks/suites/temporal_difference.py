@@ -11,9 +11,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, descent
+from antiphon.checks.measured import Measured
+from antiphon.checks.recorded import learned
+from antiphon.checks.suite import Case, Learning, Study, Suite, descent
 from antiphon.checks.suites.processes import F64, GAMMA, known, linear, policy_of, random_process
-from antiphon.checks.witness import learned
 from antiphon.envs import MarkovProcess, baird_policies, baird_star, chooser, markov
 from antiphon.envs.markov_solutions import (
     action_values,
@@ -128,7 +129,7 @@ def at_minimum(make: Callable[..., Grammar], minimum: Callable[..., Tensor], whe
     return known(make(markov(process), linear(2), gamma=GAMMA), theta, where)
 
 
-def star(seed: int) -> Measurement:
+def star(seed: int) -> Measured:
     """On Baird's star semi-gradients diverge, and tdc converges (essay, Remark 2, on projected fixpoint methods)."""
     process, (behaviour, policy) = baird_star(F64), baird_policies()
     nature = markov(process, behaviour=behaviour, policy=policy)
@@ -142,17 +143,17 @@ def star(seed: int) -> Measurement:
     (diverged, far), (rested, near) = found
     detail = f"after 300 expected updates the semi-gradient is at norm {far:.3g} with a projected error of "
     detail += f"{diverged:.3g}, tdc at {near:.3g} with {rested:.3g}"
-    return Measurement(float(diverged < 1 or rested > 1e-2), 0.0, detail)
+    return Measured("Critic", float(diverged < 1 or rested > 1e-2), 0.0, detail=detail)
 
 
-def twice(seed: int) -> Measurement:
+def twice(seed: int) -> Measured:
     """Compare the Bellman residuals of two minima: with one sample of the next state, and with two."""
     process = random_process(seed, 2)
     policy, evenly = process.uniform_policy, process.uniform_distribution
     minima = [each(process, policy, GAMMA, evenly) for each in (residual_minimum, biased_residual_minimum)]
     residuals = [mean_squared_residual(process, theta) for theta in minima]
     detail = f"its minimum has a mean squared residual of {residuals[1]:.4g}, and the least is {residuals[0]:.4g}"
-    return Measurement(float(residuals[1] <= residuals[0]), 0.0, detail)
+    return Measured("Critic", float(residuals[1] <= residuals[0]), 0.0, detail=detail)
 
 
 def mean_squared_residual(process: MarkovProcess, theta: Tensor) -> float:
@@ -205,7 +206,7 @@ SUITE = Suite(
         *(Case(name, make, instances=1, learning=learning) for name, (make, learning) in SOLVED.items()),
     ),
     (
-        Study("refuted: semi-gradients converge off policy", star, 1, "Critic"),
-        Study("refuted: one next state is enough for a residual gradient", twice, 5, "Critic"),
+        Study("refuted: semi-gradients converge off policy", star),
+        Study("refuted: one next state is enough for a residual gradient", twice, 5),
     ),
 )

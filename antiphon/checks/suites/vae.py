@@ -9,7 +9,8 @@ from typing import final
 import torch
 from torch import Tensor, distributions, nn
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
+from antiphon.checks.measured import Measured
+from antiphon.checks.suite import Case, Learning, Study, Suite, smaller_and_smaller
 from antiphon.envs import arrays
 from antiphon.grammars import (
     Arrives,
@@ -169,7 +170,7 @@ def printed_divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Ten
     return (noise - prior).mean()
 
 
-def corrected_is_analytic(seed: int) -> Measurement:
+def corrected_is_analytic(seed: int) -> Measured:
     """Compare L1, for random means and scales, with torch's closed form of the divergence."""
     generator = torch.Generator().manual_seed(seed)
     mean, log_scale = torch.randn(2, BATCH, LATENT, dtype=D, generator=generator).repeat_interleave(2 * LATENT, 1)
@@ -177,10 +178,10 @@ def corrected_is_analytic(seed: int) -> Measurement:
     found = divergence(standard_normal(eps), log_scale.sum(1), standard_normal(mean + log_scale.exp() * eps))
     posterior, prior = distributions.Normal(mean, log_scale.exp()), distributions.Normal(0.0, 1.0)
     expected = float(distributions.kl_divergence(posterior, prior).sum(1).mean())
-    return Measurement(abs(float(found) - expected), 1e-10 * max(1.0, expected), f"{expected:.6g} nats")
+    return Measured("Encoder", abs(float(found) - expected), 1e-10 * max(1.0, expected), "L1", f"{expected:.6g} nats")
 
 
-def printed_is_refuted(seed: int) -> Measurement:
+def printed_is_refuted(seed: int) -> Measured:
     """Check a scale that the printed L1 prefers to the prior's own scale, where the divergence is zero."""
     eps = Corners(LATENT, 1, seed=0).answer("sample", (), 0)[0]
     log_scale = -1.0 - random.Random(seed).random()
@@ -188,7 +189,7 @@ def printed_is_refuted(seed: int) -> Measurement:
     told = standard_normal(eps), determinant, standard_normal(z)
     printed, corrected = float(printed_divergence(*told)), float(divergence(*told))
     detail = f"at s = {math.exp(log_scale):.3g} it is {printed:.3g}, and the divergence {corrected:.3g}"
-    return Measurement(0.0 if printed < 0 < corrected else 1.0, 0.0, detail)
+    return Measured("Encoder", 0.0 if printed < 0 < corrected else 1.0, 0.0, "L1", detail)
 
 
 def _affine_decoder(encoder: Factory, seed: int) -> Grammar:
@@ -208,7 +209,7 @@ SUITE = Suite(
         Case("principal", principal, instances=1, learning=Learning(1000, smaller_and_smaller(1000, 0.05))),
     ),
     (
-        Study("L1 is the analytic divergence", corrected_is_analytic, 20, "Encoder", "L1"),
-        Study("the essay's L1 as printed is no divergence: refuted", printed_is_refuted, 5, "Encoder", "L1"),
+        Study("L1 is the analytic divergence", corrected_is_analytic, 20),
+        Study("the essay's L1 as printed is no divergence: refuted", printed_is_refuted, 5),
     ),
 )

@@ -15,10 +15,7 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.schedule import Slot
 from antiphon.coordinator.recorder import RECORDER
 from antiphon.errors import GrammarError
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import PlayerLoss
-from antiphon.grammars.oracle import State
-from antiphon.grammars.query import Port
+from antiphon.grammars import Grammar, PlayerLoss, Port, State
 from antiphon.grammars.reference import Composed, compose, modules_of
 from antiphon.transport.message import Phase
 
@@ -30,13 +27,13 @@ PATIENCE = 100
 
 @final
 @dataclass(frozen=True, eq=False)
-class Witnessed:
+class RecordedRound:
     """One recorded round.
 
     before: all states when it starts.
     composed: the reference, at the round's parameters and oracles' answers.
     messages: of R, by port.
-    told: the response that each player received, as one vector; players without a response are left out.
+    responses: the response that each player received, as one vector; players without a response are left out.
     """
 
     seed: int
@@ -44,12 +41,12 @@ class Witnessed:
     before: States
     composed: Composed
     messages: Mapping[Port, Tensor]
-    told: Mapping[str, Tensor]
+    responses: Mapping[str, Tensor]
 
     @property
     def whole(self) -> bool:
         """Whether every player received a response."""
-        return self.told.keys() == self.composed.grammar.query.player_by_name.keys()
+        return self.responses.keys() == self.composed.grammar.query.player_by_name.keys()
 
     def recomposed(self, states: States, jolt: Callable[[Tensor], Tensor] | None = None) -> Composed:
         """The reference of this round in other states, with the same answers of black boxes. jolt: see `compose`."""
@@ -60,9 +57,9 @@ class Witnessed:
 Agents: TypeAlias = AgentSpecification | Mapping[str, AgentSpecification]
 
 
-def witness(
+def record(
     grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
-) -> Iterator[Witnessed]:
+) -> Iterator[RecordedRound]:
     """Play rounds without end, in which players receive responses but do not move.
 
     They begin at the start of a run, or at the round `first` from `states`.
@@ -81,15 +78,15 @@ def witness(
             modules = modules_of(grammar, before, seed, executor.modules())  # before the round, which may change them
             seen.clear()
             executor.play(1)
-            yield _witnessed(grammar, before, modules, seed, number, seen)
+            yield _recorded(grammar, before, modules, seed, number, seen)
 
 
-def until_whole(rounds: Iterable[Witnessed], count: int = 1) -> list[Witnessed]:
+def until_whole(rounds: Iterable[RecordedRound], count: int = 1) -> list[RecordedRound]:
     """The rounds up to the `count`-th one in which every player receives a response.
 
     Raises GrammarError if there is none soon.
     """
-    found: list[Witnessed] = []
+    found: list[RecordedRound] = []
     whole = 0
     for each in rounds:
         found.append(each)
@@ -100,35 +97,35 @@ def until_whole(rounds: Iterable[Witnessed], count: int = 1) -> list[Witnessed]:
             grammar = each.composed.grammar
             raise GrammarError(
                 f"in {PATIENCE} rounds of grammar {grammar.name!r} there was none in which all of "
-                f"{sorted(grammar.query.player_by_name)} heard something; expected one, to measure its promises on. "
-                "Check an instance with shorter cadences."
+                f"{sorted(grammar.query.player_by_name)} received a response; expected one, to measure the promises "
+                "on. Check an instance with shorter cadences."
             )
     return found
 
 
-def by_kind(rounds: Iterable[Witnessed]) -> list[list[Witnessed]]:
+def by_kind(rounds: Iterable[RecordedRound]) -> list[list[RecordedRound]]:
     """Group the rounds by the set of messages of R that are sent in them."""
-    found: dict[frozenset[Port], list[Witnessed]] = {}
+    found: dict[frozenset[Port], list[RecordedRound]] = {}
     for each in rounds:
         found.setdefault(frozenset(each.messages), []).append(each)
     return list(found.values())
 
 
-def first_of_each_kind(grammar: Grammar, rounds: Iterable[Witnessed]) -> list[Witnessed]:
+def first_of_each_kind(grammar: Grammar, rounds: Iterable[RecordedRound]) -> list[RecordedRound]:
     """The first round of each kind. Two rounds are of one kind if the same messages of R are sent in both.
 
     Raises GrammarError if some message is not sent soon.
     """
     cadences = [each.cadence for each in grammar.query.passes]
     period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)
-    count, found = min(period, PATIENCE), dict[frozenset[Port], Witnessed]()
+    count, found = min(period, PATIENCE), dict[frozenset[Port], RecordedRound]()
     for each in itertools.islice(rounds, count):
         found.setdefault(frozenset(each.messages), each)
     used = {port for node in grammar.response.nodes for port in node.inputs}
     if missing := sorted(map(repr, used.difference(*found))):
         raise GrammarError(
-            f"in {count} rounds of grammar {grammar.name!r} nobody was told {missing[0]}; expected every message of R "
-            "to be told in one of them, to measure its promises on. Check an instance with shorter cadences."
+            f"in {count} rounds of grammar {grammar.name!r} the message {missing[0]} was not sent; expected every "
+            "message of R in one of them, to measure the promises on. Check an instance with shorter cadences."
         )
     return list(found.values())
 
@@ -156,14 +153,14 @@ def moving_all(grammar: Grammar, agents: Agents) -> dict[str, AgentSpecification
     return {name: given.get(name) or AgentSpecification.of() for name in names}
 
 
-def _witnessed(
+def _recorded(
     grammar: Grammar,
     before: States,
     modules: Mapping[str, nn.Module],
     seed: int,
     number: int,
     seen: Mapping[Slot, Tensor],
-) -> Witnessed:
+) -> RecordedRound:
     played = {slot.port: value for slot, value in seen.items() if slot.phase is Phase.QUERY}
     messages = {slot.port: value for slot, value in seen.items() if slot.phase is Phase.RESPONSE}
     told = {
@@ -173,7 +170,7 @@ def _witnessed(
     }
     composed = compose(grammar, before, seed, number, played, modules=modules)
     _refuse_other_values(grammar, composed, played)
-    return Witnessed(seed, number, before, composed, messages, told)
+    return RecordedRound(seed, number, before, composed, messages, told)
 
 
 def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[Port, Tensor]) -> None:
@@ -183,7 +180,7 @@ def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[P
             node = grammar.query.by_name[port.node]
             raise GrammarError(
                 f"{node.kind} {node.owner!r} of grammar {grammar.name!r} played other values at {port!r} when it was "
-                "asked again, made anew in the same state; expected the same, to measure promises on. Draw from "
+                "made anew in the same state and called again; expected the same, to measure promises on. Draw from "
                 "torch's generator, and keep what changes in buffers, `get_extra_state` or attributes of the module."
             )
 
