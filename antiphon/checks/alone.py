@@ -1,4 +1,4 @@
-"""One node of Q, computed on its own at the values of a round: its outputs and its vector-Jacobian product."""
+"""One node of Q, or one map of R, computed on its own at the values of a recorded round."""
 
 import copy
 from collections.abc import Collection, Iterator, Sequence
@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from antiphon.checks.recorded import RecordedRound, is_inexact
-from antiphon.grammars import Kind
+from antiphon.coordinator.streams import is_of_antiphon
+from antiphon.grammars import Kind, Port
 from antiphon.grammars.attributes import attributes, set_attributes
+from antiphon.grammars.inference import make_operator
 from antiphon.grammars.module_state import keeps_extra_state
 from antiphon.grammars.query import Node
 from antiphon.grammars.reference import play
-from antiphon.grammars.seeds import stream
+from antiphon.grammars.response import Map
+from antiphon.grammars.seeds import at_round, begin_streams, forked, stream
 
 
 @final
@@ -91,7 +94,7 @@ class Alone:
             oracles[declared.name] = oracle
         values = dict(zip(self.node.inputs, inputs, strict=True))
         grammar, seed, number = composed.grammar, self._round.seed, self._round.number
-        with torch.random.fork_rng(devices=[]):
+        with forked():
             return play(grammar, self.node, composed.modules, oracles, values, None, seed, number)
 
     @contextmanager
@@ -116,3 +119,26 @@ class Alone:
             for part, state in further:
                 part.set_extra_state(state)
             set_attributes(module, kept)
+
+
+def stateful_map(round: RecordedRound, player: str) -> str:
+    """The first map above a player's delivery that returns something else when it is made anew and called again.
+
+    The second call gets the same messages and random draws, so a difference means that the map keeps a state between
+    rounds. Returns the name of the map, "" if there is none.
+    """
+    response = round.composed.grammar.response
+    heard = response.ancestors(f"deliver {player}")
+    maps = (node for node in response.nodes if isinstance(node, Map) and node.name in heard)
+    own = (node for node in maps if not is_of_antiphon(node.operation))
+    return next((node.name for node in own if not _tells_the_same(round, node)), "")
+
+
+def _tells_the_same(round: RecordedRound, node: Map) -> bool:
+    told = round.messages.get(Port(node.name))
+    if told is None:
+        return True
+    with forked(), torch.no_grad():
+        begin_streams(at_round(stream(round.seed, "response", node.name), round.number))  # the same draws as in a run
+        again = make_operator(node.operation)(*(round.messages[port] for port in node.inputs))
+    return torch.allclose(told, again, rtol=1e-6, atol=0.0, equal_nan=True)

@@ -185,8 +185,8 @@ class _Comparison:
         self._draw, self._base = torch.Generator().manual_seed(seed), _vector(base)
         cotangents = [_normal(each, self._draw) if is_inexact(each) else None for each in base]
         self._cotangent = _vector([each for each in cotangents if each is not None])
-        parameters = range(len(alone.inputs), len(self._places))
         self._told = alone.product(cotangents, moving)
+        parameters = range(len(alone.inputs), len(self._places))
         self._moving = [each for each in (*moving, *parameters) if is_inexact(self._places[each])]
 
     def compared(self) -> Compared:
@@ -203,7 +203,7 @@ class _Comparison:
         if not wrong and all(found.agrees for found in each.values()):
             return RIGHT
         other = {index: _arm(self._places[index], self._draw) for index in wrong}
-        # along one direction a kink may look smooth
+        # A kink may look smooth along one direction.
         if not wrong or not all(self._along({index: arm}).differs for index, arm in other.items()):
             return _unknown("it has a kink there")
         first = each[next(iter(wrong))]
@@ -213,9 +213,8 @@ class _Comparison:
         """The outputs at inputs and parameters that are moved along `arms`."""
         moved = [each + step * arms[index] if index in arms else each for index, each in enumerate(self._places)]
         count = len(self._alone.inputs)
-        return _vector(
-            self._alone.play(self._alone.leaves(self._inputs, moved[:count]), moved[count:], Held(self._held.kept))
-        )
+        inputs = self._alone.leaves(self._inputs, moved[:count])
+        return _vector(self._alone.play(inputs, moved[count:], Held(self._held.kept)))
 
     def _along(self, arms: Mapping[int, Tensor]) -> _Difference:
         """Compare the product along `arms`, by torch, with differences (Richardson extrapolation over two steps)."""

@@ -10,6 +10,8 @@ from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
 
+from antiphon.grammars.states import map_tensors
+
 _HOOKS = {"register_hook", "register_prehook", "register_post_accumulate_grad_hook"}
 _OF_TORCH = "torch.distributions."
 """Module of autograd functions that torch wrote and tests itself. Torch's other ones call a user's code."""
@@ -54,7 +56,7 @@ class Held(TorchFunctionMode):
             return func(*args, **keywords)
         if self._again is None:
             found = func(*args, **keywords)
-            self.kept.append(_copied(found))
+            self.kept.append(map_tensors(found, _copy))
             return found
         return _written(next(self._again), func, args, keywords)
 
@@ -91,10 +93,8 @@ def _in_forward() -> bool:
     return frame is not None
 
 
-def _copied(value: Any) -> Any:  # Any: as above
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    return type(value)(map(_copied, value)) if type(value) in (tuple, list) else value
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().clone()
 
 
 def _written(
@@ -106,4 +106,4 @@ def _written(
     if isinstance(place, Tensor) and isinstance(value, Tensor):
         place.data.copy_(value)
         return place
-    return _copied(value)
+    return map_tensors(value, _copy)

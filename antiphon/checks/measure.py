@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from antiphon.checks.alone import stateful_map
 from antiphon.checks.arrival import measure_arrival
-from antiphon.checks.fixed import stateful_map
 from antiphon.checks.instance import Instance
 from antiphon.checks.locate import locate
 from antiphon.checks.measured import DIVERGED, IDLE, NOT_FINITE, Measured, beyond, by_player, worst

@@ -76,19 +76,27 @@ def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequen
     One row is for the players that were measured, and one for those that were not.
     """
     measured = [each for each in found if not each.skipped]
-    known, count = {each.player for each in measured}, len({each.seed for each in found})
+    known = {each.player for each in measured}
     unmeasured = [each for each in found if each.player not in known]
-    both, rows = bool(measured and unmeasured), list[Row]()
+    count = len({each.seed for each in found})
+    both = bool(measured and unmeasured)
+    rows: list[Row] = []
     if measured:
-        names, most, failures = _named(measured) if both else players, worst(measured), _failures(measured)
-        verdict, value, bound = FAILS if failures else KEPT, most.value, most.bound
-        row = Row(grammar, case, guarantee, names, value, bound, verdict, count, most.seed, most.detail, failures)
-        rows.append(row)
+        names = _named(measured) if both else players
+        rows.append(_measured_row(grammar, case, guarantee, names, measured, count))
     if unmeasured:
         names = _named(unmeasured) if both else players
         why = "; ".join(dict.fromkeys(each.skipped for each in unmeasured))
         rows.append(Row(grammar, case, guarantee, names, 0.0, 0.0, UNMEASURED, count, -1, why))
     return rows
+
+
+def _measured_row(grammar: str, case: str, guarantee: str, players: str, found: Sequence[Measured], count: int) -> Row:
+    most, failures = worst(found), _failures(found)
+    verdict = FAILS if failures else KEPT
+    return Row(
+        grammar, case, guarantee, players, most.value, most.bound, verdict, count, most.seed, most.detail, failures
+    )
 
 
 def _named(found: Sequence[Measured]) -> str:
