@@ -17,7 +17,7 @@ ONE_ROUND = (Exact, SignCorrect, Descent, Insulated)
 SEEDS = 500
 
 PROMISES = {
-    "backprop": {"exact", "comes to rest", "network, layer and unit players hear the same"},
+    "backprop": {"exact", "comes to rest", "network, layer and unit players receive the same"},
     "kickback": {
         "exact",
         "sign-correct, if no path product is negative",

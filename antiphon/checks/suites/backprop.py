@@ -88,5 +88,5 @@ SUITE = Suite(
         Case("convolutional", convolutional, instances=10),
         Case("small", regression, instances=2, learning=Learning(2000)),
     ),
-    (Study("network, layer and unit players hear the same", scales, instances=5),),
+    (Study("network, layer and unit players receive the same", scales, instances=5),),
 )

@@ -163,7 +163,7 @@ SUITE = Suite(
     ),
     (
         Study("the essay's claim that coherence is enough is refuted", refuted),
-        Study("coherent networks of mixed weights are told wrong signs", mixed),
+        Study("coherent networks of mixed weights receive wrong signs", mixed),
         Study("R is one product deep, however many layers there are", deep),
         Study("a kick is the product of its layer with ones", kicks, instances=3),
     ),

@@ -124,14 +124,14 @@ def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) 
 def unbiased(system: Regulator, gain: Tensor) -> Estimated:
     """Promise that Actor receives the gradient of the value, if Critic or Deviator knows the value."""
     loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
-    return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="somebody knows the value")
+    return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="the value is known")
 
 
 def improving(system: Regulator) -> tuple[Estimated, Arrives]:
     """Promise that Actor's response reduces the cost, and that its gain becomes the best."""
     cost = PlayerLoss.of(cost_of_policy, STATE, PLAYED, system=system)
     # The first states are not distributed as in the long run, hence a bias in the first rounds.
-    told = Estimated(("Actor",), cost, bias=0.2, draws=200, premise="somebody knows the value")
+    told = Estimated(("Actor",), cost, bias=0.2, draws=200, premise="the value is known")
     return told, Arrives(("Actor",), tolerance=0.1)
 
 
