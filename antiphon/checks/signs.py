@@ -76,7 +76,7 @@ def _arriving(round: RecordedRound, player: str, loss: PlayerLoss | None) -> lis
         (Port(node.of, index), messages[message])
         for node in _products(round, player)
         for index, message in enumerate(node.cotangents)
-        if message in messages and Port(node.of, index) in values
+        if message is not None and message in messages and Port(node.of, index) in values
     ]
     gradients = round.composed.cotangents(dict.fromkeys(port for port, _ in taken), loss)
     return [(port, told, gradients.get(port, torch.zeros_like(told))) for port, told in taken]
