@@ -1,9 +1,14 @@
 """Players: their parameters, and the agents that update them; may import grammars and errors only."""
 
 from antiphon.agents.agent import Agent as Agent
+from antiphon.agents.arglocopt import (
+    Representation as Representation,
+    arglocmax as arglocmax,
+    arglocmin as arglocmin,
+    arglocopt as arglocopt,
+)
 from antiphon.agents.clone import Clone as Clone
 from antiphon.agents.host import AgentHost as AgentHost
 from antiphon.agents.player import Player as Player
 from antiphon.agents.specification import AgentSpecification as AgentSpecification
-from antiphon.agents.testing import check_agent as check_agent
 from antiphon.agents.torch_agent import TorchAgent as TorchAgent

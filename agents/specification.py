@@ -130,7 +130,7 @@ class AgentSpecification:
         if missing:
             raise AgentError(
                 f"agent {self.agent!r} of player {player!r} is a {type(agent).__name__} without {', '.join(missing)}; "
-                f"expected {', '.join(_METHODS)}. Write them, and run antiphon.agents.check_agent on the class."
+                f"expected {', '.join(_METHODS)}. Write them, and run antiphon.testing.check_agent on the class."
             )
         return agent
 

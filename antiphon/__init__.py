@@ -1,17 +1,17 @@
 """antiphon: deep learning as a game of players and oracles. Each public name is imported on first use."""
 
+import ast
 import importlib
-import re
 from pathlib import Path
 from typing import Any
 
 __version__ = "0.1.0"
 
 _HOME: dict[str, str] = {
-    name: module
-    for module, name in re.findall(
-        r"^from (\S+) import \w+ as (\w+)$", Path(__file__).with_suffix(".pyi").read_text(), flags=re.MULTILINE
-    )
+    alias.name: node.module
+    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text()).body
+    if isinstance(node, ast.ImportFrom) and node.module
+    for alias in node.names
 }
 """The module of each public name, as __init__.pyi has it for type checkers."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+_HEADING = re.compile(r"^##? .*", re.MULTILINE)
 _TITLE = """# Results
 
 Each section is written by the command that it names. Ratios are of one run; absolute times are of a shared machine and
@@ -17,12 +18,21 @@ say little.
 
 
 def write_section(title: str, text: str) -> None:
-    """Write a section into RESULTS.md. It replaces an existing section with the same title."""
+    """Write a section into RESULTS.md, in the place of the section with the same title, or at the end.
+
+    RESULTS.md is read as whole sections, each from its heading to the next one. So the text has no heading of its own
+    of this level. Raises ValueError for such a text.
+    """
+    if heading := _HEADING.search(text):
+        raise ValueError(
+            f"the section {title!r} holds the line {heading.group()!r}; expected no heading of the first two levels, "
+            "because the next run would leave what follows it. Use ### or a table."
+        )
     before = RESULTS.read_text() if RESULTS.exists() else _TITLE
-    section = f"## {title}\n\n{text.strip()}\n"
-    pattern = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
-    replaced, count = pattern.subn(lambda _: section + "\n", before)
-    RESULTS.write_text((replaced if count else before.rstrip() + "\n\n" + section).rstrip() + "\n")
+    head, *sections = re.split(r"^(?=## )", before, flags=re.MULTILINE)
+    by_title = {each.partition("\n")[0].removeprefix("## ").strip(): each for each in sections}
+    by_title[title] = f"## {title}\n\n{text}"
+    RESULTS.write_text("\n\n".join(each.strip() for each in (head, *by_title.values())) + "\n")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -38,7 +38,7 @@ def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
 
     Raises ExperimentError, before anything is written, for a state that could not be loaded again as it is.
     """
-    split = {name: _split_state(name, state) for name, state in states.items()}
+    split = {name: split_state(name, state) for name, state in states.items()}
     folder.mkdir(parents=True, exist_ok=True)
     # Without its manifest, an older checkpoint in this folder does not count while its files are overwritten.
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -114,8 +114,11 @@ A dict with one of these keys stands for a tensor, a tuple, or a dict whose keys
 _PLAIN = (type(None), bool, int, float, str, np.float64)
 
 
-def _split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
-    """The JSON text of a state, and its tensors by the keys that the text refers to."""
+def split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
+    """The JSON text of a state, and its tensors by the keys that the text refers to.
+
+    Raises ExperimentError for a state that could not be loaded again as it is.
+    """
     tensors: dict[str, Tensor] = {}
     try:
         return json.dumps(_split(name, state, "", tensors), indent=1), tensors

@@ -50,7 +50,7 @@ class Track:
         return cls(clock())
 
 
-class Mark(NamedTuple):
+class TimedAction(NamedTuple):
     """One action of a worker: its round, its position in the local program, begin and end.
 
     Times are nanoseconds since the recording began.
@@ -70,7 +70,7 @@ class Recording:
     which may differ by milliseconds: durations are exact, but the order of events on different machines is not.
     """
 
-    marks: Mapping[str, tuple[Mark, ...]]
+    marks: Mapping[str, tuple[TimedAction, ...]]
     one_clock: bool
 
     @classmethod
@@ -83,13 +83,13 @@ class Recording:
         stamps = {name: _stamped(track, 0 if one_clock else track.clock.epoch) for name, track in known.items()}
         first = min((marks[0].begin for marks in stamps.values() if marks), default=0)
         marks = {
-            worker: tuple(Mark(m.round, m.action, m.begin - first, m.end - first) for m in own)
+            worker: tuple(TimedAction(m.round, m.action, m.begin - first, m.end - first) for m in own)
             for worker, own in stamps.items()
         }
         return cls(marks, one_clock)
 
 
-def _stamped(track: Track, shift: int) -> list[Mark]:
+def _stamped(track: Track, shift: int) -> list[TimedAction]:
     numbers = track.marks
     quadruples = zip(numbers[::4], numbers[1::4], numbers[2::4], numbers[3::4], strict=True)
-    return [Mark(round, action, begin + shift, end + shift) for round, action, begin, end in quadruples]
+    return [TimedAction(round, action, begin + shift, end + shift) for round, action, begin, end in quadruples]

@@ -13,6 +13,7 @@ import ray
 from ray._private import worker
 
 from antiphon.deploy.address import joinable
+from antiphon.deploy.fork_server import ForkServer
 from antiphon.errors import TransportError
 
 _QUIET = {
@@ -21,11 +22,20 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "OMP_NUM_THREADS": "1",
 }
+_SETTINGS = {
+    # How often a process looks for its node's object store: at first it is not there, and Ray would wait a second.
+    "raylet_client_connect_timeout_milliseconds": 20,
+    "raylet_client_num_connect_attempts": 500,
+    # Workers are forked, and those that Ray starts in advance are not.
+    "prestart_worker_first_driver": False,
+}
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
+def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[str]:
     """Context in which Ray runs. At its end, a Ray that it started is stopped, and the temporary folder is removed.
+
+    Returns the executable that forks workers (see `ForkServer`), if Ray was started here, else an empty string.
 
     If this process is connected to a Ray already, that Ray is used and stays as it is.
     address: of a cluster to join; this machine must be one of its nodes. "auto" finds it. None or "local" starts a Ray
@@ -34,26 +44,36 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
     Raises TransportError if Ray cannot be started, ClusterError or VersionError if it cannot be joined.
     """
     if ray.is_initialized():
-        yield
+        yield ""
         return
-    place = joinable(address) if address not in (None, "local") else None
-    folder = None if place else tempfile.mkdtemp(prefix="antiphon-")
-    try:
+    with contextlib.ExitStack() as scope:
+        place = joinable(address) if address not in (None, "local") else None
+        folder = None if place else scope.enter_context(_own_folder())
         with _environment():
+            server = scope.enter_context(contextlib.closing(ForkServer(folder))) if folder else None
+            scope.callback(ray.shutdown)
             _start(place, num_cpus, num_gpus, folder)
         _silence()
-        yield
-    finally:
-        ray.shutdown()
         if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+            _end_idle_processes()
+        yield server.executable if server else ""
+
+
+@contextlib.contextmanager
+def _own_folder() -> Iterator[str]:
+    folder = tempfile.mkdtemp(prefix="antiphon-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, folder: str | None) -> None:
     options: dict[str, Any] = {"address": address or "local"}  # Any: Ray's options differ in type
     if folder:
         own = {} if num_gpus is None else {"num_gpus": num_gpus}
-        options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, "_temp_dir": folder, **own}
+        options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, **own}
+        options |= {"_temp_dir": folder, "_system_config": _SETTINGS}
     try:
         ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
     except Exception as error:  # Ray raises many types here
@@ -68,6 +88,14 @@ def _silence() -> None:
     # Ray prints messages of its daemons (a killed worker, many processes) to the terminal. Errors of the run name their
     # cause themselves, and the messages stay in Ray's logs. Ray has no public switch for this.
     worker.print_to_stdstream = lambda *_, **__: None
+
+
+def _end_idle_processes() -> None:
+    # The monitor adds and removes machines, and the log monitor sends logs to the driver: a run on one machine uses
+    # neither. The monitor answers no SIGTERM after the others have ended, so that `ray.shutdown` waits a second for it.
+    node: Any = worker._global_node  # Any: Ray's node; it exists, because Ray was started here
+    node.kill_monitor(check_alive=False)
+    node.kill_log_monitor(check_alive=False)
 
 
 @contextlib.contextmanager

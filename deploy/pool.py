@@ -10,13 +10,14 @@ from antiphon.deploy.reservation import Reservation
 
 @final
 class Pool:
-    """Idle workers and coordinators for executors. It starts more when it has too few.
+    """Idle workers and coordinators for executors. It starts more when it has too few. Not thread safe.
 
-    size: number of workers at the start. Not thread safe. Raises PlacementError if the cluster has no free resources.
+    size: number of workers at the start. executable: see `Reservation`.
+    Raises PlacementError if the cluster has no free resources.
     """
 
-    def __init__(self, size: int = 0) -> None:
-        self._reservation = Reservation(name="antiphon-pool")
+    def __init__(self, size: int = 0, executable: str = "") -> None:
+        self._reservation = Reservation(name="antiphon-pool", executable=executable)
         self._workers: list[Any] = []  # Any: Ray's actor handles have no common type
         self._coordinators: list[Any] = []
         self._grow(size)

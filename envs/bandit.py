@@ -1,17 +1,17 @@
 """A quadratic bandit: a Nature without state whose gradient is known (Silver et al. 2014, Deterministic policy gradient
 algorithms, section 5.1)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import final
 
 import torch
 from torch import Tensor
 
-from antiphon.envs.pulls import Pulls
+from antiphon.envs.pulls import Bandit
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import Count, Natural
-from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 
@@ -51,12 +51,12 @@ def curvature(dimension: int, instance: int = 0) -> Tensor:
 
 
 @final
-class QuadraticBandit:
+class QuadraticBandit(Bandit):
     """The live oracle of `quadratic_bandit`. Its rewards are deterministic."""
 
     def __init__(self, dimension: int, batch: int, instance: int, dtype: torch.dtype, *, seed: int) -> None:
-        self._curvature = curvature(dimension, instance).to(dtype)
-        self._batch, self._pulls = batch, Pulls()
+        super().__init__(seed)
+        self._curvature, self._batch = curvature(dimension, instance).to(dtype), batch
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer observe or reward."""
@@ -69,20 +69,5 @@ class QuadraticBandit:
                 f"quadratic bandit answered NaN or infinity in round {round}; expected finite rewards. The actions "
                 "left all bounds: lower the learning rate of the player, or the noise."
             )
-        self._pulls.count(reward)
+        self.count(reward)
         return (reward,)
-
-    def state(self) -> State:
-        """Return the number of pulls so far."""
-        return self._pulls.state()
-
-    def load(self, state: State) -> None:
-        """Continue from a saved state."""
-        self._pulls.load(state)
-
-    def report(self) -> Mapping[str, float]:
-        """Return the pulls so far, and the mean reward since the last report if there was a pull."""
-        return self._pulls.report()
-
-    def close(self) -> None:
-        """Nothing to release."""

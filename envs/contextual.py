@@ -1,20 +1,19 @@
 """A contextual bandit: Nature shows a random state and rewards one action in it; actions do not affect later states."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import final
 
 import torch
 from torch import Tensor
 
-from antiphon.envs.pulls import Pulls
+from antiphon.envs.pulls import Bandit
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import Count
-from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.answers import checked_answer, finite_answer
-from antiphon.oracles.draws import Draws
 
 
 @typed
@@ -43,7 +42,7 @@ def contextual_bandit(
 
 
 @final
-class ContextualBandit:
+class ContextualBandit(Bandit):
     """The live oracle of `contextual_bandit`. The states of a round are a function of seed and round."""
 
     def __init__(
@@ -56,10 +55,10 @@ class ContextualBandit:
         *,
         seed: int,
     ) -> None:
+        super().__init__(seed)
         self._reward: Callable[[Tensor, Tensor], Tensor] = reward() if isinstance(reward, Factory) else reward
         self._question, self._sizes, self._shape = questions[1], dict(sizes), (sizes[0][1], state)
-        self._dtype, self._draws, self._shown = dtype, Draws(seed), (-1, torch.empty(0))
-        self._pulls = Pulls()
+        self._dtype, self._shown = dtype, (-1, torch.empty(0))
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer observe or reward."""
@@ -74,25 +73,9 @@ class ContextualBandit:
             )
         return self._rewards(inputs[0].detach())
 
-    def state(self) -> State:
-        """Return the number of pulls so far."""
-        return self._pulls.state()
-
-    def load(self, state: State) -> None:
-        """Continue from a saved state."""
-        self._pulls.load(state)
-        self._draws.restart()
-
-    def report(self) -> Mapping[str, float]:
-        """Return the pulls so far, and the mean reward since the last report if there was a pull."""
-        return self._pulls.report()
-
-    def close(self) -> None:
-        """Nothing to release."""
-
     @torch.no_grad()
     def _rewards(self, action: Tensor) -> tuple[Tensor, ...]:
         answer = checked_answer("bandit", self._question, self._sizes, (self._reward(self._shown[1], action),))
         (reward,) = finite_answer("bandit", self._question, answer)
-        self._pulls.count(reward)
+        self.count(reward)
         return (reward.clone(),)

@@ -6,6 +6,7 @@ processes without a deadline.
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from typing import NamedTuple, Protocol, final
 
 import numpy as np
@@ -48,13 +49,9 @@ class Together:
     """All copies in this process, one after the other."""
 
     def __init__(self, name: Name, keywords: Keywords, count: int) -> None:
-        self._copies: list[FlatEnvironment] = []
-        try:
-            for _ in range(count):
-                self._copies.append(make(name, keywords))
-        except BaseException:
-            self.close()
-            raise
+        with ExitStack() as stack:  # if a copy cannot be made, those before are closed
+            self._copies = [stack.enter_context(closing(make(name, keywords))) for _ in range(count)]
+            self._open = stack.pop_all()
 
     def reset(self, seed: int) -> list[np.ndarray]:
         """See `Copies`."""
@@ -66,8 +63,7 @@ class Together:
 
     def close(self) -> None:
         """See `Copies`."""
-        while self._copies:
-            self._copies.pop().close()
+        self._open.close()
 
 
 def advance(environment: FlatEnvironment, action: np.ndarray) -> Advance:

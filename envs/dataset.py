@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
-from antiphon.envs.memory import refuse_beyond_memory
+from antiphon.envs.available_memory import refuse_beyond_memory
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import Count

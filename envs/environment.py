@@ -84,14 +84,11 @@ def read_spaces(name: Name, keywords: Keywords | None = None) -> Spaces:
 
     Raises OracleError if it cannot be made or reset, or if its observation is not in the declared space.
     """
-    with forked():  # keeps the random streams of the caller unchanged
-        environment = make(name, keywords or {})
-        try:
-            environment.reset(seed=0)
-            observations, actions = environment.observations, environment.actions
-            return Spaces(observations.width, actions.width, actions.low, actions.high, observations.largest_picture)
-        finally:
-            environment.close()
+    # The random streams of the caller stay unchanged.
+    with forked(), contextlib.closing(make(name, keywords or {})) as environment:
+        environment.reset(seed=0)
+        observations, actions = environment.observations, environment.actions
+        return Spaces(observations.width, actions.width, actions.low, actions.high, observations.largest_picture)
 
 
 class Step(NamedTuple):

@@ -13,15 +13,15 @@ from antiphon.envs.copies import Together
 from antiphon.envs.environment import Keywords, Name, make, read_spaces, title
 from antiphon.envs.episodes import Episodes
 from antiphon.envs.processes import Apart
-from antiphon.envs.replay import Replay, check_capacity
+from antiphon.envs.replay import Replay, check_capacity, replay_questions
 from antiphon.envs.spaces import float32
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import Count, Natural, Positive, Seconds
-from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.typed import typed
-from antiphon.grammars.types import Batch, EdgeType
+from antiphon.grammars.types import Batch
 from antiphon.oracles.draws import Draws
 
 Vectorization = Literal["sync", "async"]
@@ -85,7 +85,7 @@ def nature(
         vectorization=vectorization,
         deadline=deadline,
     )
-    questions = _questions(spaces.observation, spaces.action, Batch(envs_symbol), Batch(symbol))
+    questions = replay_questions(spaces.observation, spaces.action, Batch(envs_symbol), Batch(symbol))
     return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
 
 
@@ -134,11 +134,6 @@ class Nature:
             return (self._observed.clone(),)
         if question == "step":
             return self._step(inputs[0], round)
-        if len(self._replay) == 0:
-            raise OracleError(
-                f"{self._who} was asked for a replay before its first step; expected a step to remember. "
-                "Let acting come before learning in the round, or start learning in a later one."
-            )
         return self._replay.sample(self._batch, self._replay_draws.at(round))
 
     def state(self) -> State:
@@ -204,12 +199,3 @@ class Nature:
 
 def _rows(vectors: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(vectors).reshape(len(vectors), -1)  # as np.stack, in a quarter of its time
-
-
-def _questions(observation: int, action: int, envs: Batch, batch: Batch) -> tuple[Question, ...]:
-    def of(*shape: int | Batch) -> EdgeType:
-        return EdgeType(shape)
-
-    step = Question("step", (of(envs, action),), (of(envs), of(envs)))
-    remembered = (of(batch, observation), of(batch, action), of(batch), of(batch, observation), of(batch))
-    return Question("observe", (), (of(envs, observation),)), step, Question("replay", (), remembered)

@@ -75,7 +75,7 @@ def chooser(process: MarkovProcess, actions: Sequence[int], *, size: int, symbol
             f"chooser: expected {process.states} actions, one per state, from 0 to {process.actions - 1}; "
             f"{list(actions)} arrived. Name the action of every state."
         )
-    state, action = _features(process, symbol), _units(process, symbol)
+    state, action, _ = _edges(process, symbol)
     factory = Factory.of(Choice, process.features, table, process.actions)
     return black_box(factory, [state], [action], sizes={symbol: size}, question="choose")
 
@@ -93,30 +93,25 @@ class Choice:
 
 
 def _sample(process: MarkovProcess, symbol: str) -> Question:
-    state, number = _features(process, symbol), _numbers(process, symbol)
-    return Question("sample", (), (state, _units(process, symbol), number, state, number, number))
+    state, action, number = _edges(process, symbol)
+    return Question("sample", (), (state, action, number, state, number, number))
 
 
 def _pair(process: MarkovProcess, symbol: str) -> Question:
-    state, number = _features(process, symbol), _numbers(process, symbol)
+    state, _, number = _edges(process, symbol)
     return Question("pair", (), (state, number, state, number, number, state, number, number))
 
 
 def _steps(process: MarkovProcess, symbol: str) -> tuple[Question, Question]:
-    state, number = _features(process, symbol), _numbers(process, symbol)
-    return Question("observe", (), (state,)), Question("step", (_units(process, symbol),), (number, state, number))
+    state, action, number = _edges(process, symbol)
+    return Question("observe", (), (state,)), Question("step", (action,), (number, state, number))
 
 
-def _features(process: MarkovProcess, symbol: str) -> EdgeType:
-    return EdgeType((Batch(symbol), process.features.shape[1]), process.features.dtype)
-
-
-def _units(process: MarkovProcess, symbol: str) -> EdgeType:
-    return EdgeType((Batch(symbol), process.actions), process.features.dtype)
-
-
-def _numbers(process: MarkovProcess, symbol: str) -> EdgeType:
-    return EdgeType((Batch(symbol),), process.features.dtype)
+def _edges(process: MarkovProcess, symbol: str) -> tuple[EdgeType, EdgeType, EdgeType]:
+    """Return the types of a batch of states, of actions and of numbers."""
+    widths = ((process.features.shape[1],), (process.actions,), ())
+    state, action, number = (EdgeType((Batch(symbol), *width), process.features.dtype) for width in widths)
+    return state, action, number
 
 
 def _check(process: MarkovProcess, behaviour: Tensor, policy: Tensor, distribution: Tensor) -> None:

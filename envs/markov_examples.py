@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from antiphon.envs.available_memory import refuse_beyond_memory
 from antiphon.envs.markov_process import MarkovProcess
-from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.grammars.typed import typed
 
 

@@ -1,24 +1,47 @@
-"""The counters of a bandit."""
+"""What the bandits share: their pulls are counted, and the mean reward is reported."""
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import final
 
 from torch import Tensor
 
 from antiphon.grammars.oracle import State
+from antiphon.oracles.draws import Draws
 
 
 @final
-class Pulls:
-    """The number of pulls, and the mean reward since the last report."""
+class MeanReward:
+    """The mean of the rewards since the last report."""
 
     def __init__(self) -> None:
-        self._pulls, self._rewarded, self._reports = 0, 0.0, 0
+        self._sum, self._count = 0.0, 0
+
+    def add(self, reward: Tensor) -> None:
+        """Add the mean of a batch. reward: (batch,)."""
+        self._sum, self._count = self._sum + float(reward.mean()), self._count + 1
+
+    def report(self) -> Mapping[str, float]:
+        """Return the mean if there was a reward, and begin anew."""
+        mean = {"reward": self._sum / self._count} if self._count else {}
+        self._sum, self._count = 0.0, 0
+        return mean
+
+
+class Bandit(ABC):
+    """A live oracle whose state is the number of its pulls."""
+
+    def __init__(self, seed: int) -> None:
+        self._draws, self._pulls, self._rewarded = Draws(seed), 0, MeanReward()
+
+    @abstractmethod
+    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
+        """Answer observe or reward."""
 
     def count(self, reward: Tensor) -> None:
         """Count a batch of pulls. reward: (batch,)."""
         self._pulls += len(reward)
-        self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1
+        self._rewarded.add(reward)
 
     def state(self) -> State:
         """Return the number of pulls so far."""
@@ -27,9 +50,11 @@ class Pulls:
     def load(self, state: State) -> None:
         """Continue from a saved state."""
         self._pulls = state["pulls"]
+        self._draws.restart()
 
     def report(self) -> Mapping[str, float]:
         """Return the pulls so far, and the mean reward since the last report if there was a pull."""
-        mean = {"reward": self._rewarded / self._reports} if self._reports else {}
-        self._rewarded, self._reports = 0.0, 0
-        return {"pulls": self._pulls, **mean}
+        return {"pulls": self._pulls, **self._rewarded.report()}
+
+    def close(self) -> None:  # noqa: B027 - does nothing on purpose
+        """Nothing to release."""

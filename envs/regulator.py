@@ -6,15 +6,16 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.envs.replay import Replay, check_capacity
+from antiphon.envs.pulls import MeanReward
+from antiphon.envs.replay import Replay, check_capacity, replay_questions
 from antiphon.envs.riccati import Regulator
 from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import Count
-from antiphon.grammars.oracle import OracleDeclaration, Question, State
+from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.typed import typed
-from antiphon.grammars.types import Batch, EdgeType
+from antiphon.grammars.types import Batch
 from antiphon.oracles.draws import Draws
 
 
@@ -37,17 +38,7 @@ def regulator(
     discounted return weighs them. This end is not a termination: the true s' is stored, and its value is bootstrapped.
     """
     check_capacity("regulator", capacity, envs)
-    copies, drawn, (state, action) = Batch(envs_symbol), Batch(symbol), system.widths
-
-    def of(*shape: int | Batch) -> EdgeType:
-        return EdgeType(shape, torch.float64)
-
-    remembered = (of(drawn, state), of(drawn, action), of(drawn), of(drawn, state), of(drawn))
-    questions = (
-        Question("observe", (), (of(copies, state),)),
-        Question("step", (of(copies, action),), (of(copies), of(copies))),
-        Question("replay", (), remembered),
-    )
+    questions = replay_questions(*system.widths, Batch(envs_symbol), Batch(symbol), torch.float64)
     factory = Factory.of(RegulatorNature, system, envs, batch, capacity)
     return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
 
@@ -58,11 +49,11 @@ class RegulatorNature:
 
     def __init__(self, system: Regulator, envs: int, batch: int, capacity: int, *, seed: int) -> None:
         self._system, self._batch, self._steps = system, batch, 0
-        self._replay = Replay(capacity, *system.widths, dtype=torch.float64)
+        self._replay = Replay(capacity, *system.widths, dtype=torch.float64, who="regulator")
         self._step_draws, self._replay_draws = Draws(at_round(seed, 1)), Draws(at_round(seed, 2))
         begun = torch.Generator().manual_seed(at_round(seed, 3))
         self._observed = system.start * _normal(envs, system.widths[0], begun)
-        self._rewarded, self._reports = 0.0, 0
+        self._rewarded = MeanReward()
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer observe, step or replay."""
@@ -70,11 +61,6 @@ class RegulatorNature:
             return (self._observed.clone(),)
         if question == "step":
             return self._step(inputs[0].detach(), self._step_draws.at(round))
-        if len(self._replay) == 0:
-            raise OracleError(
-                "regulator was asked for a replay before its first step; expected a step to remember. "
-                "Let acting come before learning in the round, or start learning in a later one."
-            )
         return self._replay.sample(self._batch, self._replay_draws.at(round))
 
     def state(self) -> State:
@@ -90,9 +76,7 @@ class RegulatorNature:
 
     def report(self) -> Mapping[str, float]:
         """Return the steps so far, and the mean reward of a step since the last report if there was a step."""
-        mean = {"reward": self._rewarded / self._reports} if self._reports else {}
-        self._rewarded, self._reports = 0.0, 0
-        return {"env_steps": self._steps, **mean}
+        return {"env_steps": self._steps, **self._rewarded.report()}
 
     def close(self) -> None:
         """Nothing to release."""
@@ -108,7 +92,7 @@ class RegulatorNature:
         self._replay.store(before, action, reward, after, torch.zeros_like(reward))
         self._observed = torch.where(done.unsqueeze(1), begun, after)
         self._steps += len(before)
-        self._rewarded, self._reports = self._rewarded + float(reward.mean()), self._reports + 1
+        self._rewarded.add(reward)
         return reward, done.to(torch.float64)
 
     def _check_finite(self, *values: Tensor) -> None:

@@ -5,15 +5,29 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.envs.memory import refuse_beyond_memory
+from antiphon.envs.available_memory import refuse_beyond_memory
 from antiphon.errors import OracleError
-from antiphon.grammars.oracle import State
+from antiphon.grammars.oracle import Question, State
+from antiphon.grammars.types import Batch, EdgeType
 
 
 def check_capacity(who: str, capacity: int, envs: int) -> None:
     """Raise OracleError if a replay cannot hold one step of every copy."""
     if capacity < envs:
         raise OracleError(f"{who}: capacity is {capacity}; expected at least {envs}, a transition per copy. Raise it.")
+
+
+def replay_questions(
+    observation: int, action: int, envs: Batch, batch: Batch, dtype: torch.dtype = torch.float32
+) -> tuple[Question, Question, Question]:
+    """Return the questions observe, step and replay of `nature`. observation, action: widths."""
+
+    def of(*shape: int | Batch) -> EdgeType:
+        return EdgeType(shape, dtype)
+
+    step = Question("step", (of(envs, action),), (of(envs), of(envs)))
+    remembered = (of(batch, observation), of(batch, action), of(batch), of(batch, observation), of(batch))
+    return Question("observe", (), (of(envs, observation),)), step, Question("replay", (), remembered)
 
 
 @final
@@ -52,7 +66,15 @@ class Replay:
         self._filled = min(self._filled + count, self.capacity)
 
     def sample(self, batch: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Return a batch (s, a, r, s', terminated), drawn uniformly with replacement, in new memory."""
+        """Return a batch (s, a, r, s', terminated), drawn uniformly with replacement, in new memory.
+
+        Raises OracleError before the first transition is stored.
+        """
+        if not self._filled:
+            raise OracleError(
+                f"{self._who} was asked for a replay before its first step; expected a step to remember. "
+                "Let acting come before learning in the round, or start learning in a later one."
+            )
         rows = torch.randint(self._filled, (batch,), generator=generator)
         return tuple(column.index_select(0, rows) for column in self._columns)
 

@@ -8,8 +8,8 @@ from typing import final
 import torch
 from torch import Tensor
 
+from antiphon.envs.available_memory import refuse_beyond_memory
 from antiphon.envs.markov_process import MarkovProcess
-from antiphon.envs.memory import refuse_beyond_memory
 from antiphon.grammars.oracle import Memoryless, State
 from antiphon.grammars.seeds import at_round, stream
 
@@ -53,22 +53,22 @@ class Outcomes:
 
     def sample(self, rows: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
         """Return s, a, r, s', terminated, weight of these rows."""
-        kind = self.process.features.dtype
-        units = torch.nn.functional.one_hot(self.action[rows], self.process.actions).to(kind)
-        return (self._features(self.state[rows]), units, *self._ends(rows), weight.to(kind))
+        state = self.process.features[self.state[rows]]
+        return (state, one_hot(self.process, self.action[rows]), *self._ends(rows), weight.to(state.dtype))
 
     def pair(self, pairs: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
         """Return s; r, s', terminated; r, s', terminated; weight of these pairs."""
         one, two = (rows[pairs] for rows in self.pairs)
-        state = self._features(self.state[one])
+        state = self.process.features[self.state[one]]
         return (state, *self._ends(one), *self._ends(two), weight.to(state.dtype))
 
     def _ends(self, rows: Tensor) -> tuple[Tensor, ...]:
-        process, after = self.process, self.after[rows]
-        return ends(process, self.state[rows], self.action[rows], after)
+        return ends(self.process, self.state[rows], self.action[rows], self.after[rows])
 
-    def _features(self, states: Tensor) -> Tensor:
-        return self.process.features[states]
+
+def one_hot(process: MarkovProcess, action: Tensor) -> Tensor:
+    """Return actions as one-hot vectors in the dtype of the features: (rows,) -> (rows, actions)."""
+    return torch.nn.functional.one_hot(action, process.actions).to(process.features.dtype)
 
 
 def ends(process: MarkovProcess, state: Tensor, action: Tensor, after: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,7 +137,7 @@ class Walk:
             return self._step(inputs[0].argmax(1), generator)
         action = torch.multinomial(self._behaviour[state], 1, generator=generator).squeeze(1)
         ratio = self._policy[state, action] / self._behaviour[state, action]
-        units = torch.nn.functional.one_hot(action, process.actions).to(process.features.dtype)
+        units = one_hot(process, action)
         return (process.features[state], units, *self._step(action, generator), ratio.to(units.dtype))
 
     def state(self) -> State:

@@ -1,49 +1,72 @@
 """Grammars as values: graphs, chain rule, guarantees, operators' mathematics; imports torch, never Ray, no I/O."""
 
-from antiphon.grammars.brick import Brick as Brick
-from antiphon.grammars.brick import brick as brick
-from antiphon.grammars.brick import cut_out as cut_out
+from antiphon.grammars.brick import Brick as Brick, brick as brick, cut_out as cut_out
 from antiphon.grammars.cadence import Cadence as Cadence
-from antiphon.grammars.chain_rule import Upstream as Upstream
-from antiphon.grammars.chain_rule import chain_rule as chain_rule
-from antiphon.grammars.chain_rule import cut_into as cut_into
-from antiphon.grammars.chain_rule import negate_into as negate_into
-from antiphon.grammars.cost import Cost as Cost
-from antiphon.grammars.cost import cost as cost
-from antiphon.grammars.draft import QueryDraft as QueryDraft
-from antiphon.grammars.draft import Value as Value
+from antiphon.grammars.certificate import Certificate as Certificate, Verdict as Verdict, certify as certify
+from antiphon.grammars.chain_rule import (
+    Edit as Edit,
+    Upstream as Upstream,
+    chain_rule as chain_rule,
+    cut_at as cut_at,
+    cut_into as cut_into,
+    negate_into as negate_into,
+)
+from antiphon.grammars.cost import Cost as Cost, cost as cost
+from antiphon.grammars.draft import QueryDraft as QueryDraft, Value as Value
 from antiphon.grammars.factory import Factory as Factory
 from antiphon.grammars.grammar import Grammar as Grammar
-from antiphon.grammars.guarantee import UNKNOWN as UNKNOWN
-from antiphon.grammars.guarantee import Arrives as Arrives
-from antiphon.grammars.guarantee import Category as Category
-from antiphon.grammars.guarantee import Descent as Descent
-from antiphon.grammars.guarantee import Estimated as Estimated
-from antiphon.grammars.guarantee import Exact as Exact
-from antiphon.grammars.guarantee import Guarantee as Guarantee
-from antiphon.grammars.guarantee import Insulated as Insulated
-from antiphon.grammars.guarantee import Learned as Learned
-from antiphon.grammars.guarantee import PlayerLoss as PlayerLoss
-from antiphon.grammars.guarantee import Promise as Promise
-from antiphon.grammars.guarantee import SignCorrect as SignCorrect
-from antiphon.grammars.guarantee import Surrogate as Surrogate
-from antiphon.grammars.guarantee import exact as exact
-from antiphon.grammars.guarantee import promised as promised
-from antiphon.grammars.objective import Direction as Direction
-from antiphon.grammars.objective import Objective as Objective
-from antiphon.grammars.objective import maximise as maximise
-from antiphon.grammars.objective import minimise as minimise
-from antiphon.grammars.oracle import Box as Box
-from antiphon.grammars.oracle import Oracle as Oracle
-from antiphon.grammars.oracle import OracleDeclaration as OracleDeclaration
-from antiphon.grammars.oracle import Question as Question
-from antiphon.grammars.oracle import State as State
-from antiphon.grammars.query import Kind as Kind
-from antiphon.grammars.query import Port as Port
-from antiphon.grammars.query import QueryGraph as QueryGraph
+from antiphon.grammars.guarantee import (
+    UNKNOWN as UNKNOWN,
+    Arrives as Arrives,
+    Category as Category,
+    Descent as Descent,
+    Estimated as Estimated,
+    Exact as Exact,
+    Guarantee as Guarantee,
+    Insulated as Insulated,
+    Learned as Learned,
+    PlayerLoss as PlayerLoss,
+    Promise as Promise,
+    SignCorrect as SignCorrect,
+    Surrogate as Surrogate,
+    exact as exact,
+    promised as promised,
+)
+from antiphon.grammars.maps import (
+    add as add,
+    fixed_matrix as fixed_matrix,
+    negate as negate,
+    over_batch as over_batch,
+    scale as scale,
+)
+from antiphon.grammars.objective import (
+    Direction as Direction,
+    Objective as Objective,
+    maximise as maximise,
+    minimise as minimise,
+)
+from antiphon.grammars.oracle import (
+    Box as Box,
+    Memoryless as Memoryless,
+    Oracle as Oracle,
+    OracleDeclaration as OracleDeclaration,
+    Question as Question,
+    State as State,
+)
+from antiphon.grammars.partitions import (
+    Grid as Grid,
+    Itself as Itself,
+    Largest as Largest,
+    Nearest as Nearest,
+    Threshold as Threshold,
+)
+from antiphon.grammars.query import Kind as Kind, Port as Port, QueryGraph as QueryGraph
 from antiphon.grammars.response import ResponseGraph as ResponseGraph
-from antiphon.grammars.types import Batch as Batch
-from antiphon.grammars.types import EdgeType as EdgeType
-from antiphon.grammars.types import Order as Order
-from antiphon.grammars.writing import Message as Message
-from antiphon.grammars.writing import ResponseDraft as ResponseDraft
+from antiphon.grammars.semantics import Semantics as Semantics, agreement as agreement, semantics as semantics
+from antiphon.grammars.types import Batch as Batch, EdgeType as EdgeType, Order as Order
+from antiphon.grammars.variational import (
+    bernoulli as bernoulli,
+    isotropic as isotropic,
+    standard_normal as standard_normal,
+)
+from antiphon.grammars.writing import Message as Message, ResponseDraft as ResponseDraft

@@ -16,7 +16,7 @@ ENTRANCE = ""
 
 
 @dataclass(frozen=True)
-class Part:
+class BrickNode:
     """One node of a brick: a player or a parameterless operator, as in Q.
 
     owner: the player that is asked here, or the operator's own name. Two parts with one owner are one player, asked
@@ -54,7 +54,7 @@ class Brick:
     without a player.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[BrickNode, ...]
     outputs: tuple[Port, ...]
     inputs: int = 1
 
@@ -90,16 +90,16 @@ def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | No
     >>> brick({"Dense1": Factory.of(torch.nn.Linear, 3, 8), "Squash": Factory.of(torch.nn.Tanh)})
     brick(Dense1, Squash)
     """
-    parts: list[Part] = []
+    parts: list[BrickNode] = []
     played = {"x": Port(ENTRANCE)}
     current = played["x"]
     for name, factory in layers.items():
         player = isinstance(factory, Brick) or makes_parameters(factory)
-        parts.append(Part(name, Kind.PLAYER if player else Kind.OPERATOR, name, factory, (current,)))
+        parts.append(BrickNode(name, Kind.PLAYER if player else Kind.OPERATOR, name, factory, (current,)))
         current = Port(name)
         if skips and name in skips:
             sum_ = f"{name} + {skips[name]}"
-            parts.append(Part(sum_, Kind.OPERATOR, sum_, Factory.of(torch.add), (current, played[skips[name]])))
+            parts.append(BrickNode(sum_, Kind.OPERATOR, sum_, Factory.of(torch.add), (current, played[skips[name]])))
             current = Port(sum_)
         played[name] = current
     return Brick(tuple(parts), (current,))
@@ -127,12 +127,14 @@ def brick_of(query: QueryGraph, nodes: Sequence[Node], inputs: Sequence[Port], o
     """A brick of these nodes of Q, in their order. Nodes of a clone become nodes of its player."""
     players = {clone.name: clone.player for clone in query.clones}
     entrances = {port: Port(ENTRANCE, index) for index, port in enumerate(inputs)}
-    parts: list[Part] = []
+    parts: list[BrickNode] = []
     for node in nodes:
         owner = players.get(node.owner, node.owner)
         factory = node.operator or query.player_by_name[owner].factory
         kind = Kind.OPERATOR if node.kind is Kind.OPERATOR else Kind.PLAYER
-        parts.append(Part(node.name, kind, owner, factory, tuple(entrances.get(port, port) for port in node.inputs)))
+        parts.append(
+            BrickNode(node.name, kind, owner, factory, tuple(entrances.get(port, port) for port in node.inputs))
+        )
     return Brick(tuple(parts), tuple(outputs), len(inputs))
 
 

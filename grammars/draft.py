@@ -27,7 +27,7 @@ from antiphon.grammars.query import (
     Use,
     refuse_conflicting_sizes,
 )
-from antiphon.grammars.sampling import Made, Samples
+from antiphon.grammars.sampling import Made, SampleValues
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Sizes
 
@@ -69,7 +69,7 @@ class QueryDraft:
         self._within: tuple[Use, ...] = ()
         self._names: set[str] = set()
         self._uses: Counter[tuple[str, str]] = Counter()
-        self._samples = Samples()
+        self._samples = SampleValues()
 
     @property
     def sizes(self) -> Sizes:

@@ -60,7 +60,7 @@ class _Node:
     oracle: tuple[OracleDeclaration, str] | None = None
 
 
-class Samples:
+class SampleValues:
     """The values of a draft's nodes on sample data, computed when an operator needs values of its real inputs."""
 
     def __init__(self) -> None:

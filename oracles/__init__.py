@@ -4,9 +4,10 @@ from antiphon.oracles.answers import checked_answer as checked_answer
 from antiphon.oracles.black_box import black_box as black_box
 from antiphon.oracles.directions import coordinates as coordinates
 from antiphon.oracles.gray_box import gray_box as gray_box
-from antiphon.oracles.noise import Annealing as Annealing
-from antiphon.oracles.noise import gaussian as gaussian
-from antiphon.oracles.noise import rademacher as rademacher
-from antiphon.oracles.noise import uniform as uniform
+from antiphon.oracles.noise import (
+    Annealing as Annealing,
+    gaussian as gaussian,
+    rademacher as rademacher,
+    uniform as uniform,
+)
 from antiphon.oracles.operator import Operator as Operator
-from antiphon.oracles.testing import check_oracle as check_oracle

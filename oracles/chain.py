@@ -38,7 +38,7 @@ class ChainTape:
         self._products, self._left = products, 0
         self._values: list[Tensor] = []
         self._told: Tensor | None = None
-        self._cotangents: list[Tensor | None] = []
+        self._cotangents: list[Tensor] = []
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the output; keep the input of link i at position i, and the output of the chain at the end."""
@@ -60,7 +60,7 @@ class ChainTape:
         assert told is not None  # a product has at least one message
         if told is not self._told:
             self._walk_down(told)
-        upstream = tuple(self._upstream() for _ in toward)
+        upstream = tuple(self._before(0, self._cotangents[0]) for _ in toward)
         own = tuple(each for index in range(len(self._links)) for each in self._own(index)) if parameters else ()
         return upstream, own
 
@@ -79,13 +79,10 @@ class ChainTape:
 
     def _walk_down(self, told: Tensor) -> None:
         """Compute the cotangent of the output of every link, from the last link to the first."""
-        self._told, current = told, told
-        found: list[Tensor | None] = [None] * len(self._links)
+        found = [told]
         for index in range(len(self._links) - 1, 0, -1):
-            found[index] = current
-            current = self._before(index, current)
-        found[0] = current
-        self._cotangents = found
+            found.append(self._before(index, found[-1]))
+        self._told, self._cotangents = told, found[::-1]
 
     def _before(self, index: int, told: Tensor) -> Tensor:
         """Return the cotangent of the input of a link from the cotangent of its output."""
@@ -94,14 +91,9 @@ class ChainTape:
             return told @ link[0]
         return _ELEMENTWISE[link][1](told, self._values[index + 1])
 
-    def _upstream(self) -> Tensor:
-        told = self._cotangents[0]
-        assert told is not None  # filled by the walk
-        return self._before(0, told)
-
     def _own(self, index: int) -> tuple[Tensor, ...]:
         link, told = self._links[index], self._cotangents[index]
-        if not isinstance(link, tuple) or told is None:
+        if not isinstance(link, tuple):
             return ()
         weight = told.t() @ self._values[index]
         return (weight,) if link[1] is None else (weight, told.sum(0))

@@ -6,13 +6,12 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.errors import OracleError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import Count, Positive
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
-from antiphon.oracles.noise import Annealing
+from antiphon.oracles.noise import Annealing, refuse_integers, scale_at
 
 
 @typed
@@ -30,10 +29,7 @@ def coordinates(
     Questions: sample() -> eps, (dimension, dimension), whose rows are the batch; scale() -> c, 0-d.
     Raises OracleError for a dtype that is not floating.
     """
-    if not dtype.is_floating_point:
-        raise OracleError(
-            f"coordinates: expected a floating dtype; {dtype} arrived. Pass torch.float32 or torch.float64."
-        )
+    refuse_integers("coordinates", dtype)
     questions = (
         Question("sample", (), (EdgeType((Batch(symbol), dimension), dtype),)),
         Question("scale", (), (EdgeType((), dtype),)),
@@ -50,7 +46,7 @@ class Coordinates(Memoryless):
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer sample or scale."""
-        scale = self._scale.at(round) if isinstance(self._scale, Annealing) else float(self._scale)
+        scale = scale_at(self._scale, round)
         if question == "scale":
             return (torch.tensor(scale, dtype=self._dtype),)
         return (torch.eye(self._dimension, dtype=self._dtype).mul_(scale),)

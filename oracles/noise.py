@@ -38,6 +38,11 @@ class Annealing:
         return self.start + (self.end - self.start) * passed
 
 
+def scale_at(scale: float | Annealing, round: int) -> float:
+    """Return a scale that may be annealed, in this round."""
+    return scale.at(round) if isinstance(scale, Annealing) else float(scale)
+
+
 @typed
 def gaussian(
     shape: tuple[Count, ...],
@@ -53,7 +58,7 @@ def gaussian(
     scale() -> sigma, 0-d.
     Raises OracleError for a dtype that is not floating.
     """
-    return _declare("gaussian", Factory.of(Gaussian, scale), shape, batch, symbol, dtype)
+    return _declare("gaussian", Factory.of(Gaussian), scale, shape, batch, symbol, dtype)
 
 
 @typed
@@ -74,7 +79,7 @@ def uniform(
     """
     if not low < high:
         raise OracleError(f"uniform: expected low below high; low={low!r}, high={high!r} arrived. Correct one of them.")
-    return _declare("uniform", Factory.of(Uniform, low, high), shape, batch, symbol, dtype)
+    return _declare("uniform", Factory.of(Uniform, low, high), (high - low) / 2, shape, batch, symbol, dtype)
 
 
 @typed
@@ -93,22 +98,18 @@ def rademacher(
     its gradient is zero; scale() -> c, 0-d.
     Raises OracleError for a dtype that is not floating.
     """
-    return _declare("rademacher", Factory.of(Rademacher, scale), shape, batch, symbol, dtype)
+    return _declare("rademacher", Factory.of(Rademacher), scale, shape, batch, symbol, dtype)
 
 
 class Distribution(Protocol):
-    """The protocol of the distribution of noise; it may depend on the round."""
+    """The protocol of the distribution of noise. scale: of the round, the unit in which deviations are measured."""
 
-    def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
+    def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
         """Return independent draws of the given size."""
         ...
 
-    def log_density(self, eps: Tensor, round: int) -> Tensor:
+    def log_density(self, eps: Tensor, scale: float) -> Tensor:
         """Return the log-density of each element, in the shape of eps."""
-        ...
-
-    def scale(self, round: int) -> float:
-        """Return the scale in this round, the unit in which deviations are measured."""
         ...
 
 
@@ -116,40 +117,28 @@ class Distribution(Protocol):
 class Gaussian:
     """The normal distribution with mean zero; `scale` is the standard deviation."""
 
-    def __init__(self, scale: float | Annealing) -> None:
-        self._scale = scale
-
-    def scale(self, round: int) -> float:
-        """Return the standard deviation in this round."""
-        return self._scale.at(round) if isinstance(self._scale, Annealing) else float(self._scale)
-
-    def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
+    def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
         """See `Distribution`."""
-        return torch.randn(*size, generator=generator, dtype=dtype).mul_(self.scale(round))
+        return torch.randn(*size, generator=generator, dtype=dtype).mul_(scale)
 
-    def log_density(self, eps: Tensor, round: int) -> Tensor:
+    def log_density(self, eps: Tensor, scale: float) -> Tensor:
         """-(eps/sigma)^2 / 2 - log sigma - log(2 pi) / 2, elementwise."""
-        sigma = self.scale(round)
-        return -0.5 * (eps / sigma).square() - (math.log(sigma) + 0.5 * math.log(2 * math.pi))
+        return -0.5 * (eps / scale).square() - (math.log(scale) + 0.5 * math.log(2 * math.pi))
 
 
 @final
 class Uniform:
-    """The uniform distribution on [low, high)."""
+    """The uniform distribution on [low, high). Its scale is half of the width in every round, and is not used."""
 
     def __init__(self, low: float, high: float) -> None:
         self._low, self._high = low, high
 
-    def scale(self, round: int) -> float:
-        """Return half of the width, in every round."""
-        return (self._high - self._low) / 2
-
-    def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
+    def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
         """See `Distribution`."""
         drawn = torch.rand(*size, generator=generator, dtype=dtype)
         return drawn.mul_(self._high - self._low).add_(self._low)
 
-    def log_density(self, eps: Tensor, round: int) -> Tensor:
+    def log_density(self, eps: Tensor, scale: float) -> Tensor:
         """-log(high - low) inside [low, high], minus infinity outside; elementwise."""
         inside = (eps >= self._low) & (eps <= self._high)
         # `0 * eps` keeps the result in the autograd graph, so that its gradient can be asked for; it is zero.
@@ -160,21 +149,14 @@ class Uniform:
 class Rademacher:
     """Plus or minus `scale`, each with probability 1/2."""
 
-    def __init__(self, scale: float | Annealing) -> None:
-        self._scale = scale
-
-    def scale(self, round: int) -> float:
-        """Return the absolute value of every element in this round."""
-        return self._scale.at(round) if isinstance(self._scale, Annealing) else float(self._scale)
-
-    def sample(self, size: Sequence[int], dtype: torch.dtype, round: int, generator: torch.Generator) -> Tensor:
+    def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
         """See `Distribution`."""
         signs = torch.randint(0, 2, tuple(size), generator=generator).mul_(2).sub_(1)
-        return signs.to(dtype).mul_(self.scale(round))
+        return signs.to(dtype).mul_(scale)
 
-    def log_density(self, eps: Tensor, round: int) -> Tensor:
+    def log_density(self, eps: Tensor, scale: float) -> Tensor:
         """-log 2 at plus and minus the scale, minus infinity elsewhere; elementwise."""
-        possible = eps.abs() == torch.tensor(self.scale(round), dtype=eps.dtype)
+        possible = eps.abs() == torch.tensor(scale, dtype=eps.dtype)
         # As in `Uniform.log_density`, the gradient is zero.
         return torch.where(possible, 0 * eps - math.log(2), -math.inf)
 
@@ -184,38 +166,54 @@ class Noise(Memoryless):
     """The live oracle of noise. Draws are functions of seed and round, so there is no state to save."""
 
     def __init__(
-        self, distribution: Factory, batch: int, shape: tuple[int, ...], dtype: torch.dtype, *, seed: int
+        self,
+        distribution: Factory,
+        scale: float | Annealing,
+        batch: int,
+        shape: tuple[int, ...],
+        dtype: torch.dtype,
+        *,
+        seed: int,
     ) -> None:
         self._distribution: Distribution = distribution()
-        self._size, self._dtype, self._draws = (batch, *shape), dtype, Draws(seed)
+        self._scale, self._size, self._dtype, self._draws = scale, (batch, *shape), dtype, Draws(seed)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer sample, log_density or scale."""
+        scale = scale_at(self._scale, round)
         if question == "sample":
-            return (self._distribution.sample(self._size, self._dtype, round, self._draws.at(round)),)
+            return (self._distribution.sample(self._size, self._dtype, scale, self._draws.at(round)),)
         if question == "scale":
-            return (torch.tensor(self._distribution.scale(round), dtype=self._dtype),)
+            return (torch.tensor(scale, dtype=self._dtype),)
         (eps,) = inputs
-        return (self._distribution.log_density(eps, round).reshape(len(eps), -1).sum(1),)
+        return (self._distribution.log_density(eps, scale).reshape(len(eps), -1).sum(1),)
 
     def load(self, state: State) -> None:
         """Forget the round of the last draw. There is no other state: draws follow from seed and round."""
         self._draws.restart()
 
 
-def _declare(
-    who: str, distribution: Factory, shape: tuple[int, ...], batch: int, symbol: str, dtype: torch.dtype
-) -> OracleDeclaration:
+def refuse_integers(who: str, dtype: torch.dtype) -> None:
+    """Raise OracleError for a dtype that is not floating."""
     if not dtype.is_floating_point:
         raise OracleError(f"{who}: expected a floating dtype; {dtype} arrived. Pass torch.float32 or torch.float64.")
-    eps, density, scale = (
-        EdgeType((Batch(symbol), *shape), dtype),
-        EdgeType((Batch(symbol),), dtype),
-        EdgeType((), dtype),
-    )
+
+
+def _declare(
+    who: str,
+    distribution: Factory,
+    scale: float | Annealing,
+    shape: tuple[int, ...],
+    batch: int,
+    symbol: str,
+    dtype: torch.dtype,
+) -> OracleDeclaration:
+    refuse_integers(who, dtype)
+    eps, density = EdgeType((Batch(symbol), *shape), dtype), EdgeType((Batch(symbol),), dtype)
     questions = (
         Question("sample", (), (eps,)),
         Question("log_density", (eps,), (density,), Box.GRAY),
-        Question("scale", (), (scale,)),
+        Question("scale", (), (EdgeType((), dtype),)),
     )
-    return OracleDeclaration(Factory.of(Noise, distribution, batch, shape, dtype), questions, ((symbol, batch),))
+    factory = Factory.of(Noise, distribution, scale, batch, shape, dtype)
+    return OracleDeclaration(factory, questions, ((symbol, batch),))

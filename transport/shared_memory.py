@@ -29,7 +29,7 @@ from antiphon.transport.codec import TAG_BYTES, pack, pack_tag
 from antiphon.transport.link import ROUND, ROUND_AT, Expected
 from antiphon.transport.message import Edge, Session, Tag
 from antiphon.transport.rendezvous import gather, peers_of
-from antiphon.transport.shared_pair import Closing, Gone, Layout, Pair, Slot, pipes
+from antiphon.transport.shared_pair import Closing, EdgeBuffer, Gone, SharedLayout, SharedPair, pipes
 
 
 def shared_memory_domain() -> str:
@@ -52,7 +52,7 @@ def shared_memory_domain() -> str:
 class SharedMemoryOutgoing:
     """The sending half of an edge. The tags are written once; only the round changes."""
 
-    def __init__(self, session: Session, me: str, edge: Edge, pair: Pair) -> None:
+    def __init__(self, session: Session, me: str, edge: Edge, pair: SharedPair) -> None:
         self._session, self._me, self._edge, self._pair = session, me, edge, pair
         lane = pair.layout.lane(edge)
         self._arrived, self._freed = lane, lane + 1
@@ -72,7 +72,7 @@ class SharedMemoryOutgoing:
             raise _fault(self._session, self._me, self._edge, round, error) from error
         return self._edge.bytes + TAG_BYTES
 
-    def free(self) -> Slot:
+    def free(self) -> EdgeBuffer:
         """The next buffer, when the receiver has given it back."""
         self._pair.wait(self._freed)
         slot = self._slots[self._next]
@@ -87,7 +87,7 @@ class SharedMemoryOutgoing:
 class SharedMemoryIncoming:
     """The receiving half of an edge. It reads in place, and gives a buffer back when the next message is asked for."""
 
-    def __init__(self, session: Session, me: str, edge: Edge, pair: Pair) -> None:
+    def __init__(self, session: Session, me: str, edge: Edge, pair: SharedPair) -> None:
         self._session, self._me, self._edge, self._pair = session, me, edge, pair
         self._arrived = pair.layout.lane(edge)
         self._freed = self._arrived + 1
@@ -123,9 +123,9 @@ class SharedMemoryLink:
     def __init__(self, session: Session, me: str, edges: Sequence[Edge], store: Store) -> None:
         self.session, self.me, self._store, self._closing = session, me, store, Closing()
         self._layouts = {
-            peer: Layout([edge for edge in edges if edge.peer(me) == peer]) for peer in peers_of(me, edges)
+            peer: SharedLayout([edge for edge in edges if edge.peer(me) == peer]) for peer in peers_of(me, edges)
         }
-        self._pairs: dict[str, Pair] = {}
+        self._pairs: dict[str, SharedPair] = {}
 
     def greet(self, ranks: Mapping[str, int]) -> None:
         """Connect to these peers. The first of two, by name, makes what they share and passes it to the second."""
@@ -154,7 +154,7 @@ class SharedMemoryLink:
         """Wake the thread that waits, if any, and close the pipes. Peers notice it."""
         self._closing.close(list(self._pairs.values()))
 
-    def _offer(self, layout: Layout, name: bytes) -> Pair:
+    def _offer(self, layout: SharedLayout, name: bytes) -> SharedPair:
         with ExitStack() as scope:
             memory = os.memfd_create("antiphon")
             scope.callback(os.close, memory)
@@ -163,7 +163,7 @@ class SharedMemoryLink:
             peer = scope.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
             peer.connect(name)
             socket.send_fds(peer, [self._hello(self.me)], [memory, *theirs])
-            return Pair(layout, (memory, *ours), self.session.deadline, self._closing)
+            return SharedPair(layout, (memory, *ours), self.session.deadline, self._closing)
 
     def _accept(self, listener: socket.socket, missing: set[str]) -> None:
         end = time.monotonic() + self.session.deadline
@@ -182,7 +182,7 @@ class SharedMemoryLink:
                     scope.callback(os.close, each)
                 peer = next((name for name in missing if self._hello(name) == hello), None)
                 if peer and len(passed) == 3:  # else it is no worker of this run
-                    self._pairs[peer] = Pair(self._layouts[peer], passed, self.session.deadline, self._closing)
+                    self._pairs[peer] = SharedPair(self._layouts[peer], passed, self.session.deadline, self._closing)
                     missing.remove(peer)
 
     def _hello(self, name: str) -> bytes:

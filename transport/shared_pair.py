@@ -29,14 +29,14 @@ _SIGNAL = struct.Struct("=I")
 _SIGNALS_READ = 4096  # bytes: a multiple of a signal's
 
 
-class Slot(NamedTuple):
+class EdgeBuffer(NamedTuple):
     """One buffer of an edge: the value, and behind it the tag."""
 
     value: Tensor
     tag: memoryview
 
 
-class Layout:
+class SharedLayout:
     """How the edges between two workers share one memory. Both compute it from the edges, on which they agreed."""
 
     def __init__(self, edges: Sequence[Edge]) -> None:
@@ -46,7 +46,7 @@ class Layout:
             self.starts[edge.number] = self.size
             self.size += SLOTS * _stride(edge)
 
-    def slots(self, memory: memoryview, edge: Edge) -> list[Slot]:
+    def slots(self, memory: memoryview, edge: Edge) -> list[EdgeBuffer]:
         """The buffers of one edge in a memory of this layout."""
         return [self._slot(memory, edge, self.starts[edge.number] + slot * _stride(edge)) for slot in range(SLOTS)]
 
@@ -54,9 +54,9 @@ class Layout:
         """The signal "a message has arrived" of this edge. The one after it is "a buffer is free"."""
         return 2 * self.edges.index(edge)
 
-    def _slot(self, memory: memoryview, edge: Edge, start: int) -> Slot:
+    def _slot(self, memory: memoryview, edge: Edge, start: int) -> EdgeBuffer:
         end = start + edge.bytes
-        return Slot(tensor_over(memory, edge.dtype, edge.shape, start), memory[end : end + TAG_BYTES])
+        return EdgeBuffer(tensor_over(memory, edge.dtype, edge.shape, start), memory[end : end + TAG_BYTES])
 
 
 class Gone(Exception):
@@ -70,7 +70,7 @@ class Closing:
     def __init__(self) -> None:
         self.begun, self.waiting, self.descriptor = False, threading.Lock(), os.eventfd(0)
 
-    def close(self, pairs: "Sequence[Pair]") -> None:
+    def close(self, pairs: "Sequence[SharedPair]") -> None:
         """Wake the thread that waits on one of these pairs, if any, and close them. May be called twice."""
         if self.begun:
             return
@@ -83,13 +83,13 @@ class Closing:
 
 
 @final
-class Pair:
+class SharedPair:
     """What this worker shares with one peer: memory, and a pipe in each direction.
 
     A signal is the number of a lane. The pipe orders memory: what was written before a signal is seen after it.
     """
 
-    def __init__(self, layout: Layout, descriptors: Sequence[int], deadline: float, closing: Closing) -> None:
+    def __init__(self, layout: SharedLayout, descriptors: Sequence[int], deadline: float, closing: Closing) -> None:
         """Map the memory. descriptors: of the memory, and of the pipes' ends for reading and writing; copies are kept.
 
         deadline: seconds that a wait may last.
@@ -139,7 +139,7 @@ class Pair:
                 seconds = max(end - time.monotonic(), 0)
 
 
-def pipes(scope: ExitStack, layout: Layout) -> tuple[tuple[int, int], tuple[int, int]]:
+def pipes(scope: ExitStack, layout: SharedLayout) -> tuple[tuple[int, int], tuple[int, int]]:
     """A pipe in each direction, closed with `scope`: (reading, writing) of this end, and of the other end."""
     (reading, their_writing), (their_reading, writing) = os.pipe(), os.pipe()
     for each in (reading, their_writing, their_reading, writing):

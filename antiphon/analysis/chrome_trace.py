@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from antiphon.analysis.timeline import Span, Timeline, Trip
+from antiphon.analysis.timeline import Timeline, TimeSpan, Trip
 
 _PROCESS = 1
 _STEP = 1000.0
@@ -35,7 +35,7 @@ def _sorted(thread: int) -> dict[str, Any]:  # Any: JSON
     return {"ph": "M", "name": "thread_sort_index", "pid": _PROCESS, "tid": thread, "args": {"sort_index": thread}}
 
 
-def _slice(span: Span, thread: int, scale: float) -> dict[str, Any]:  # Any: JSON
+def _slice(span: TimeSpan, thread: int, scale: float) -> dict[str, Any]:  # Any: JSON
     kind = span.phase.name.lower() if span.work else "message"
     arguments: dict[str, Any] = {"what": span.text, "phase": span.phase.name.lower(), "microbatch": span.microbatch}
     if span.round >= 0:

@@ -24,12 +24,12 @@ from antiphon.coordinator.plan.schedule import (
     describe_action,
     project,
 )
-from antiphon.coordinator.recording import Mark, Recording
+from antiphon.coordinator.recording import Recording, TimedAction
 from antiphon.transport.message import Edge, Phase
 
 
 @dataclass(frozen=True)
-class Span:
+class TimeSpan:
     """One action of one worker, from `begin` to `end`, in the timeline's unit.
 
     symbol: one or two letters.
@@ -70,7 +70,7 @@ class Timeline:
 
     title: str
     workers: tuple[str, ...]
-    spans: tuple[Span, ...]
+    spans: tuple[TimeSpan, ...]
     trips: tuple[Trip, ...]
     unit: str
     note: str = ""
@@ -80,7 +80,7 @@ class Timeline:
         """The time at which the last action ends."""
         return max((span.end for span in self.spans), default=0.0)
 
-    def row(self, worker: str) -> tuple[Span, ...]:
+    def row(self, worker: str) -> tuple[TimeSpan, ...]:
         """The spans of one worker, in order."""
         return tuple(span for span in self.spans if span.worker == worker)
 
@@ -109,7 +109,7 @@ class _Plan:
         self.clock = dict.fromkeys(schedule.workers, 0.0)
         self.there: dict[tuple[Slot, int, str], float] = {}
         self.summed: dict[int, float] = {}
-        self.spans: list[Span] = []
+        self.spans: list[TimeSpan] = []
         self.trips: list[Trip] = []
 
     def draw(self, title: str) -> Timeline:
@@ -146,7 +146,7 @@ class _Plan:
 
 def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timeline:
     """The time of each action of the recorded rounds, in milliseconds since the recording began."""
-    spans: list[Span] = []
+    spans: list[TimeSpan] = []
     sent: dict[tuple[int, int], float] = {}
     taken: dict[tuple[int, int], tuple[Edge, float]] = {}
     for worker in schedule.workers:
@@ -171,15 +171,15 @@ def _clocks(recording: Recording, trips: Sequence[Trip]) -> str:
     return f"as recorded; the workers read several clocks, laid side by side by wall time, which may be off: {seen}"
 
 
-def _marked(action: LocalAction, worker: str, mark: Mark) -> Span:
+def _marked(action: LocalAction, worker: str, mark: TimedAction) -> TimeSpan:
     span = _span(action, worker, mark.begin / 1e6, mark.end / 1e6)
-    return Span(**{**vars(span), "round": mark.round})
+    return TimeSpan(**{**vars(span), "round": mark.round})
 
 
-def _span(action: LocalAction, worker: str, begin: float, end: float) -> Span:
+def _span(action: LocalAction, worker: str, begin: float, end: float) -> TimeSpan:
     symbol, name, phase = _named(action)
     work = not isinstance(action, Send | Receive | Contribute | Collect)
-    return Span(worker, begin, end, phase, symbol, name, describe_action(action), _microbatch(action), work)
+    return TimeSpan(worker, begin, end, phase, symbol, name, describe_action(action), _microbatch(action), work)
 
 
 def _named(action: LocalAction) -> tuple[str, str, Phase]:

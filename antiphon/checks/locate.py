@@ -27,7 +27,7 @@ Sources = Sequence[tuple[Node, int]]
 """Nodes of Q, each with the index of an input or PARAMETERS: the products that add up to a message."""
 
 
-class Step(NamedTuple):
+class WrongMessage(NamedTuple):
     """A message that is wrong where `user` takes it.
 
     times: `expected` over the message's own true value: 1, divided by the factor of each map that the walk has passed.
@@ -51,7 +51,7 @@ def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[
     gradient = flat_gradient(round.composed, player, loss)
     asked = [(node, PARAMETERS) for node in round.composed.grammar.query.nodes if node.owner == player]
     walk = _walk(round, loss)
-    operator, detail = walk.blame(Step(delivery.message, gradient, delivery.name, asked))
+    operator, detail = walk.blame(WrongMessage(delivery.message, gradient, delivery.name, asked))
     # Where R is not the chain rule, some messages have no true value of their own, and the walk passes them.
     large = len(round.composed.grammar.response.nodes) > LARGE
     aside = "" if large or walk.passing(operator) else walk.too_much(delivery.message, gradient)
@@ -73,19 +73,19 @@ class _Walk:
         self._contribution = functools.cache(self._product_with_truth)
         self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
 
-    def blame(self, step: Step) -> tuple[str, str]:
+    def blame(self, step: WrongMessage) -> tuple[str, str]:
         """Find the node at which the message of `step` goes wrong. Returns (its name, a description in words)."""
-        passed: list[Step] = []
+        passed: list[WrongMessage] = []
         while True:
             passed.append(step)
             known = self._blamed.get(_key(step))
             found = known[0] if known else self._here(step)
-            if not isinstance(found, Step):
+            if not isinstance(found, WrongMessage):
                 self._blamed.update((_key(each), (found, each.expected)) for each in passed)
                 return found
             step = found
 
-    def _here(self, step: Step) -> tuple[str, str] | Step:
+    def _here(self, step: WrongMessage) -> tuple[str, str] | WrongMessage:
         """Either the result (node of R, description), or the next wrong message upstream."""
         message, expected, user, sources, times = step
         node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
@@ -104,7 +104,7 @@ class _Walk:
         right = f"the input of {node.name!r} is right, and " if node.inputs else ""
         return node.name, f"{right}its output is {relation}"
 
-    def _either(self, aside: Map, step: Step) -> tuple[str, str]:
+    def _either(self, aside: Map, step: WrongMessage) -> tuple[str, str]:
         """Blame the map `aside`, without which a message would be right, or a node upstream of it.
 
         A map that multiplies by a number may belong there: then a node upstream is wrong by the same factor. That node
@@ -120,7 +120,7 @@ class _Walk:
         if not factor or _same(changed, before):
             return itself
         # The message is right without the map. If the map belongs there, its input is `factor` times the right one.
-        other = self.blame(Step(aside.inputs[0], before / factor, aside.name, (), step.times / factor))
+        other = self.blame(WrongMessage(aside.inputs[0], before / factor, aside.name, (), step.times / factor))
         return other if self._wrongly_told(other[0]) > self._wrongly_told(aside.name) else itself
 
     def _wrongly_told(self, name: str) -> int:
@@ -178,7 +178,7 @@ class _Walk:
                     return aside
         return None
 
-    def _wrong_input(self, step: Step) -> Step | None:
+    def _wrong_input(self, step: WrongMessage) -> WrongMessage | None:
         """The first wrong input, provided that the message would be right if all inputs were; else None."""
         node, meant = self._grammar.response.by_name[step.message.node], self._meant_inputs(step.message, step.times)
         wrong = [each for each in meant if not _same(self._round.messages[each], meant[each])]
@@ -187,9 +187,9 @@ class _Walk:
         sources: Sources = []
         if isinstance(node, Product):
             sources = self._takers(Port(node.of, node.cotangents.index(wrong[0])))
-        return Step(wrong[0], meant[wrong[0]], node.name, sources, step.times)
+        return WrongMessage(wrong[0], meant[wrong[0]], node.name, sources, step.times)
 
-    def _before(self, step: Step) -> Step | None:
+    def _before(self, step: WrongMessage) -> WrongMessage | None:
         """The input of a map that multiplies by a number, unless that input is known to be right.
 
         The map may belong there, so the search goes on upstream of it.
@@ -202,9 +202,9 @@ class _Walk:
         meant = self._meaning(taken, through=True)
         if not factor or (meant is not None and _same(self._round.messages[taken], step.times * meant)):
             return None
-        return Step(taken, step.expected / factor, node.name, (), step.times / factor)
+        return WrongMessage(taken, step.expected / factor, node.name, (), step.times / factor)
 
-    def _rest_of_a_sum(self, message: Port, expected: Tensor) -> Step | None:
+    def _rest_of_a_sum(self, message: Port, expected: Tensor) -> WrongMessage | None:
         """The only summand whose true value is unknown, with its expected value: the expected sum minus the others."""
         node, parts = self._grammar.response.by_name[message.node], self._inputs(message)
         if not isinstance(node, Map) or not _adds(node) or len(parts) < 2:
@@ -213,7 +213,7 @@ class _Walk:
         if len(doubtful) != 1:
             return None
         others = add(*(self._round.messages[each] for each in parts if each != doubtful[0]))
-        return Step(doubtful[0], expected - others, node.name)
+        return WrongMessage(doubtful[0], expected - others, node.name)
 
     def _inputs(self, message: Port) -> list[Port]:
         node = self._grammar.response.by_name[message.node]
@@ -319,7 +319,7 @@ def _scaled(message: Tensor, times: float) -> Tensor:
     return message if times == 1 else times * message  # the same object: `_key` uses its identity
 
 
-def _key(step: Step) -> tuple[Port, str, int]:
+def _key(step: WrongMessage) -> tuple[Port, str, int]:
     # By identity of the expected tensor; `_blamed` keeps the tensor alive, so that its id is not reused.
     return step.message, step.user, id(step.expected)
 

@@ -4,7 +4,9 @@
 Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C.
 """
 
+import atexit
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -40,6 +42,7 @@ def main() -> None:
     """The entry point `antiphon`."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # warnings of other libraries are meant for their developers
+    atexit.register(gc.freeze)  # else Python looks for garbage in all of torch, for half a second, before it ends
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         # An installed script does not search the current folder. It comes last, so that it shadows no library.
@@ -99,9 +102,9 @@ def show_command(
                 other = "a picture of the graphs: leave out --schedule" if schedule else "a schedule: add --schedule"
                 raise ExperimentError(f"show was given --{name} {value}; expected {other}, or leave out --{name}.")
         if schedule:
-            from antiphon.cli.show_schedule import View, schedule_command
+            from antiphon.cli.show_schedule import ScheduleOptions, schedule_command
 
-            view = View(rounds, executor, placement, order, out)
+            view = ScheduleOptions(rounds, executor, placement, order, out)
             echo(schedule_command(grammar, changes or [], view).rstrip("\n"))
         elif placement is not None:
             from antiphon.cli.show_placement import placement_command
@@ -311,10 +314,10 @@ def cost_command(
 ) -> None:
     """Count the communication of grammars: predicted, and measured in a run. Exit 1 if the two differ."""
     with _told():
-        from antiphon.cli.cost import Order, cost_command
+        from antiphon.cli.cost import CostOptions, cost_command
 
         given = tuple(grammars), tuple(changes or ()), executor, rounds, placement, scan, out, messages, as_json
-        disagreements = cost_command(Order(*given), _console())
+        disagreements = cost_command(CostOptions(*given), _console())
         for line in disagreements:
             echo(f"disagreement: {line}", err=True)
         if disagreements:
@@ -350,15 +353,15 @@ def doctor_command(
 ) -> None:
     """Check whether this machine has what a run needs. Print one line per check; exit 1 if one failed."""
     with _told():
+        from antiphon.doctor.findings import Health, summary
         from antiphon.doctor.machine import examination
-        from antiphon.doctor.report import Verdict, summary
 
         findings = []
         for finding in examination(gpu, address):
             findings.append(finding)
             echo(finding.line)
         echo(f"{summary(findings)}; to report a problem, paste all lines into an issue")
-        if any(each.verdict is Verdict.FAILED for each in findings):
+        if any(each.verdict is Health.FAILED for each in findings):
             raise typer.Exit(1)
 
 

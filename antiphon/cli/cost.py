@@ -26,7 +26,7 @@ from antiphon.experiments.load import parse_change, read_experiment
 
 
 @dataclass(frozen=True)
-class Order:
+class CostOptions:
     """The options of `antiphon cost`. rounds: None counts one period of the grammar's cadences."""
 
     grammars: tuple[str, ...]
@@ -40,7 +40,7 @@ class Order:
     json: bool = False
 
 
-def cost_command(order: Order, console: Console) -> list[str]:
+def cost_command(order: CostOptions, console: Console) -> list[str]:
     """Count and print. Returns one line for each figure whose measured value differs from the predicted one.
 
     Raises AntiphonError for a wrong grammar, key, placement or path, before any round is played.
@@ -70,7 +70,7 @@ def cost_command(order: Order, console: Console) -> list[str]:
     return [line for each in every for line in disagreements(each)]
 
 
-def _reports(order: Order, scan: Scan | None) -> Mapping[str, Sequence[CostReport]]:
+def _reports(order: CostOptions, scan: Scan | None) -> Mapping[str, Sequence[CostReport]]:
     changes = dict(map(parse_change, order.changes))
     if order.executor is not None:
         changes["executor"] = order.executor
@@ -93,7 +93,7 @@ def _at(scan: Scan | None, position: int) -> dict[str, Any]:  # Any: TOML
     return {scan.key: scan.values[position]} if scan is not None else {}
 
 
-def _show(order: Order, reports: Sequence[CostReport], scan: Scan | None, console: Console) -> None:
+def _show(order: CostOptions, reports: Sequence[CostReport], scan: Scan | None, console: Console) -> None:
     for each in reports if scan is None else ():
         first, last = each.rounds.start, each.rounds.stop - 1
         over = f"round {first}" if first == last else f"rounds {first} to {last}"

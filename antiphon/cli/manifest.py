@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from antiphon.cli.output_file import check_folder, write
-from antiphon.deploy.manifests import KINDS, Order, Size, edits, manifest
+from antiphon.deploy.manifests import KINDS, ManifestInput, Size, edits, manifest
 from antiphon.errors import ExperimentError
 from antiphon.experiments.load import parse_change, read_experiment
 from antiphon.experiments.toml_io import toml
@@ -46,14 +46,14 @@ def manifest_command(wish: Wish) -> str:
     return "\n".join([f"manifest: {wish.out}", *(["to be edited:", *marks] if marks else [])])
 
 
-def _order(wish: Wish) -> Order:
+def _order(wish: Wish) -> ManifestInput:
     if not KINDS[wish.kind].placed:
         if wish.experiment:
             raise ExperimentError(
                 f"manifest {wish.kind!r} is the same for every experiment, and {wish.experiment!r} was given. "
                 "Leave it out."
             )
-        return Order(wish.name or "antiphon", image=wish.image, size=wish.size)
+        return ManifestInput(wish.name or "antiphon", image=wish.image, size=wish.size)
     if not wish.experiment:
         raise ExperimentError(
             f"manifest {wish.kind!r} was given no experiment; expected one, whose placement says which machines are "
@@ -63,4 +63,4 @@ def _order(wish: Wish) -> Order:
     experiment = read_experiment(wish.experiment, changes, wish.placement)
     grammar = experiment.build()
     name = wish.name or re.sub(r"[^a-z0-9]+", "-", f"antiphon-{grammar.name}".lower()).strip("-")[:47]
-    return Order(name, experiment.placed(grammar), toml(resolved(experiment, grammar)), wish.image, wish.size)
+    return ManifestInput(name, experiment.placed(grammar), toml(resolved(experiment, grammar)), wish.image, wish.size)

@@ -21,7 +21,7 @@ _WARMUP = 3
 
 
 @dataclass(frozen=True)
-class View:
+class ScheduleOptions:
     """The options of `antiphon show --schedule`. rounds: play and record this many; None shows the plan.
     order: of the plan, "plain" or "split"; None takes the default."""
 
@@ -32,7 +32,7 @@ class View:
     out: Path | None = None
 
 
-def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
+def schedule_command(name: str, changes: Sequence[str], view: ScheduleOptions) -> str:
     """Draw the schedule of a grammar. Returns the text to print: the schedule, or the path of the written file.
 
     The ending of `view.out` sets the format: .svg is a picture, .json a trace for Chrome and Perfetto, .txt the text
@@ -53,7 +53,7 @@ def schedule_command(name: str, changes: Sequence[str], view: View) -> str:
     return f"schedule: {view.out}"
 
 
-def timeline(experiment: Experiment, view: View) -> Timeline:
+def timeline(experiment: Experiment, view: ScheduleOptions) -> Timeline:
     """The timeline of the plan, or of rounds that are played and recorded now (`view.rounds`)."""
     grammar = experiment.build()
     agents = experiment.agents(grammar)

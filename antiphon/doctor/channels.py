@@ -1,4 +1,4 @@
-"""Test channels between two places, CPU or GPU, by those laws of `transport.testing` that forge no message."""
+"""Test channels between two places, CPU or GPU, by those laws of `antiphon.testing` that forge no message."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -8,13 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.transport.channel import Channel
-from antiphon.transport.message import Edge, Reduction, Session, Tag
-from antiphon.transport.nccl import MakeGroup
-from antiphon.transport.process_group import ProcessGroupChannel
-from antiphon.transport.rendezvous import Address
-from antiphon.transport.route import Route, Site, carrier
-from antiphon.transport.testing import (
+from antiphon.testing.channel import (
     MakePair,
     Pair,
     law_a_sent_value_is_the_senders_again,
@@ -24,6 +18,12 @@ from antiphon.transport.testing import (
     law_rounds_arrive_in_order_both_ways,
     law_what_is_put_on_the_way_is_told_and_does_not_vary,
 )
+from antiphon.transport.channel import Channel
+from antiphon.transport.message import Edge, Reduction, Session, Tag
+from antiphon.transport.nccl import MakeGroup
+from antiphon.transport.process_group import ProcessGroupChannel
+from antiphon.transport.rendezvous import Address
+from antiphon.transport.route import Route, Site, carrier
 
 LAWS: tuple[Callable[[MakePair], None], ...] = (
     law_every_type_arrives_bit_by_bit,

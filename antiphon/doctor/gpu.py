@@ -18,7 +18,7 @@ from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, Precision, WorkerResources, hosted, spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor.channels import Place, hold_laws, pairs
-from antiphon.doctor.report import Ailing, Check, NotRun
+from antiphon.doctor.findings import Ailing, Check, NotRun
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Grammar
 from antiphon.oracles.autocast import Autocast

@@ -20,7 +20,7 @@ from antiphon.deploy.embedded import ray_session
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor import gpu as gpus
 from antiphon.doctor.channels import Place, hold_laws, pairs
-from antiphon.doctor.report import Ailing, Check, Finding, NotRun, Verdict, examine
+from antiphon.doctor.findings import Ailing, Check, Finding, Health, NotRun, examine
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
@@ -46,7 +46,7 @@ def examination(gpu: bool = False, address: str | None = None) -> Iterator[Findi
 
         started = examine("ray", start)
         yield started
-        running = started.verdict is Verdict.OK
+        running = started.verdict is Health.OK
         yield examine("round on ray", round_on_ray if running else without_ray)
         if gpu:
             yield from (examine(*check) for check in gpus.checks(devices, running))

@@ -7,7 +7,7 @@ from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.derived import Derived
 from antiphon.pictures.of_grammar import picture_of
-from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture, Side
+from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture, Side
 
 CHAIN_RULE = "chain-rule"
 """Name of the comparison that shows a grammar's edits: against its own Q with the R of the chain rule."""
@@ -75,14 +75,14 @@ def _uncut(side: Side, other: Side) -> Side:
     known = {arrow.id for arrow in other.arrows}
     arrows = tuple(arrow for arrow in side.arrows if arrow.line is not Line.CUT or arrow.id in known)
     ends = {arrow.target for arrow in arrows}
-    marks = tuple(mark for mark in side.marks if mark.kind is not Kind.CUT or mark.id in ends)
+    marks = tuple(mark for mark in side.marks if mark.kind is not MarkKind.CUT or mark.id in ends)
     return replace(side, marks=marks, arrows=arrows)
 
 
 def _unsummed(side: Side, other: Side) -> Side:
     """`side` without the sums that `other` lacks. Their inputs are connected directly to their readers."""
     for mark in side.marks:
-        if mark.kind is Kind.SUM and mark.id not in other.by_id:
+        if mark.kind is MarkKind.SUM and mark.id not in other.by_id:
             readers = [arrow for arrow in side.arrows if arrow.source == mark.id]
             direct = [
                 replace(arrow, id=f"{arrow.id.split(' > ')[0]} > {reader.id.split(' > ')[1]}", target=reader.target)

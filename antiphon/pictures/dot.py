@@ -1,25 +1,25 @@
 """A picture in the DOT language, for Graphviz and other programs that read it."""
 
-from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture, Side
+from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture, Side
 
 SHAPES = {
-    Kind.PLAYER: "shape=box, style=rounded, penwidth=2",
-    Kind.CLONE: 'shape=box, style="rounded,dashed", peripheries=2',
-    Kind.BLACK: "shape=box, style=filled, fillcolor=black, fontcolor=white",
-    Kind.GRAY: "shape=box, style=filled, fillcolor=gray80",
-    Kind.NOISE: "shape=note",
-    Kind.OPERATOR: "shape=box",
-    Kind.LOSS: "shape=hexagon, peripheries=2",
-    Kind.SEED: "shape=invtriangle",
-    Kind.PRODUCT: "shape=ellipse",
-    Kind.TAP: "shape=cds",
-    Kind.MINUS: "shape=circle, penwidth=3",
-    Kind.SUM: "shape=circle",
-    Kind.SCALE: "shape=invtrapezium",
-    Kind.MATRIX: "shape=tab",
-    Kind.MAP: "shape=parallelogram",
-    Kind.BROADCAST: "shape=box, style=filled, fillcolor=black, fontcolor=white, height=0.2",
-    Kind.CUT: "shape=plaintext",
+    MarkKind.PLAYER: "shape=box, style=rounded, penwidth=2",
+    MarkKind.CLONE: 'shape=box, style="rounded,dashed", peripheries=2',
+    MarkKind.BLACK: "shape=box, style=filled, fillcolor=black, fontcolor=white",
+    MarkKind.GRAY: "shape=box, style=filled, fillcolor=gray80",
+    MarkKind.NOISE: "shape=note",
+    MarkKind.OPERATOR: "shape=box",
+    MarkKind.LOSS: "shape=hexagon, peripheries=2",
+    MarkKind.SEED: "shape=invtriangle",
+    MarkKind.PRODUCT: "shape=ellipse",
+    MarkKind.TAP: "shape=cds",
+    MarkKind.MINUS: "shape=circle, penwidth=3",
+    MarkKind.SUM: "shape=circle",
+    MarkKind.SCALE: "shape=invtrapezium",
+    MarkKind.MATRIX: "shape=tab",
+    MarkKind.MAP: "shape=parallelogram",
+    MarkKind.BROADCAST: "shape=box, style=filled, fillcolor=black, fontcolor=white, height=0.2",
+    MarkKind.CUT: "shape=plaintext",
 }
 LINES = {
     Line.ZEROTH: "arrowhead=normal",

@@ -9,7 +9,7 @@ Point: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Box:
+class Rectangle:
     """A rectangle with horizontal and vertical sides. (x, y) is its upper left corner."""
 
     x: float
@@ -18,7 +18,7 @@ class Box:
     height: float
 
     @classmethod
-    def around(cls, center: Point, width: float, height: float) -> "Box":
+    def around(cls, center: Point, width: float, height: float) -> "Rectangle":
         """The box of this size around a center."""
         return cls(center[0] - width / 2, center[1] - height / 2, width, height)
 
@@ -37,31 +37,31 @@ class Box:
         """The center of the box."""
         return self.x + self.width / 2, self.y + self.height / 2
 
-    def moved(self, dx: float, dy: float) -> "Box":
+    def moved(self, dx: float, dy: float) -> "Rectangle":
         """The box, shifted."""
-        return Box(self.x + dx, self.y + dy, self.width, self.height)
+        return Rectangle(self.x + dx, self.y + dy, self.width, self.height)
 
-    def grown(self, margin: float) -> "Box":
+    def grown(self, margin: float) -> "Rectangle":
         """The box, enlarged by a margin on every side. A negative margin shrinks it."""
-        return Box(self.x - margin, self.y - margin, self.width + 2 * margin, self.height + 2 * margin)
+        return Rectangle(self.x - margin, self.y - margin, self.width + 2 * margin, self.height + 2 * margin)
 
-    def meets(self, other: "Box") -> bool:
+    def meets(self, other: "Rectangle") -> bool:
         """Whether the two boxes overlap. Boxes that only share an edge do not.
 
-        >>> Box(0, 0, 2, 2).meets(Box(1, 1, 2, 2)), Box(0, 0, 2, 2).meets(Box(2, 0, 2, 2))
+        >>> Rectangle(0, 0, 2, 2).meets(Rectangle(1, 1, 2, 2)), Rectangle(0, 0, 2, 2).meets(Rectangle(2, 0, 2, 2))
         (True, False)
         """
         return self.x < other.right and other.x < self.right and self.y < other.bottom and other.y < self.bottom
 
 
-def union(boxes: Iterable[Box]) -> Box:
+def union(boxes: Iterable[Rectangle]) -> Rectangle:
     """The smallest box that contains all boxes. Raises ValueError if there are none."""
     every = list(boxes)
     x, y = min(each.x for each in every), min(each.y for each in every)
-    return Box(x, y, max(each.right for each in every) - x, max(each.bottom for each in every) - y)
+    return Rectangle(x, y, max(each.right for each in every) - x, max(each.bottom for each in every) - y)
 
 
-def meetings(boxes: Sequence[tuple[str, Box]]) -> Iterator[tuple[str, str]]:
+def meetings(boxes: Sequence[tuple[str, Rectangle]]) -> Iterator[tuple[str, str]]:
     """The names of each pair of boxes that overlap."""
     for (one, first), (other, second) in combinations(boxes, 2):
         if first.meets(second):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import quoteattr
 
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box, Point
+from antiphon.pictures.geometry import Point, Rectangle
 from antiphon.pictures.lettering import Glyph, Style
 
 PAINTS: Mapping[str, str] = {
@@ -60,7 +60,7 @@ def polygon(points: Sequence[Point], paint: str) -> str:
     return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
 
 
-def rectangle(box: Box, radius: float, paint: str) -> str:
+def rectangle(box: Rectangle, radius: float, paint: str) -> str:
     """A rectangle with rounded corners."""
     corner = f' rx="{num(radius)}"' if radius else ""
     place = f'x="{num(box.x)}" y="{num(box.y)}" width="{num(box.width)}" height="{num(box.height)}"'

@@ -3,26 +3,26 @@
 import json
 import re
 
-from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture
+from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture
 
 BRACKETS = {
-    Kind.PLAYER: ("([", "])"),
-    Kind.CLONE: ("([", "])"),
-    Kind.BLACK: ("[", "]"),
-    Kind.GRAY: ("[[", "]]"),
-    Kind.NOISE: ("[(", ")]"),
-    Kind.OPERATOR: ("(", ")"),
-    Kind.LOSS: ("{{", "}}"),
-    Kind.SEED: ("[\\", "/]"),
-    Kind.PRODUCT: ("((", "))"),
-    Kind.TAP: (">", "]"),
-    Kind.MINUS: ("(((", ")))"),
-    Kind.SUM: ("((", "))"),
-    Kind.SCALE: ("[\\", "/]"),
-    Kind.MATRIX: ("[[", "]]"),
-    Kind.MAP: ("[/", "/]"),
-    Kind.BROADCAST: ("[/", "\\]"),
-    Kind.CUT: ("((", "))"),
+    MarkKind.PLAYER: ("([", "])"),
+    MarkKind.CLONE: ("([", "])"),
+    MarkKind.BLACK: ("[", "]"),
+    MarkKind.GRAY: ("[[", "]]"),
+    MarkKind.NOISE: ("[(", ")]"),
+    MarkKind.OPERATOR: ("(", ")"),
+    MarkKind.LOSS: ("{{", "}}"),
+    MarkKind.SEED: ("[\\", "/]"),
+    MarkKind.PRODUCT: ("((", "))"),
+    MarkKind.TAP: (">", "]"),
+    MarkKind.MINUS: ("(((", ")))"),
+    MarkKind.SUM: ("((", "))"),
+    MarkKind.SCALE: ("[\\", "/]"),
+    MarkKind.MATRIX: ("[[", "]]"),
+    MarkKind.MAP: ("[/", "/]"),
+    MarkKind.BROADCAST: ("[/", "\\]"),
+    MarkKind.CUT: ("((", "))"),
 }
 _WORDS = re.compile(r"[A-Za-z][\w .,()/+-]*")
 LINKS = {Line.ZEROTH: "-->", Line.FIRST: "==>", Line.PARAMETERS: "-.-o", Line.CUT: "--x"}
@@ -52,7 +52,7 @@ def mermaid_of(picture: Picture) -> str:
 def _node(mark: Mark, name: str) -> str:
     opening, closing = BRACKETS[mark.kind]
     said = [*([mark.sign] if mark.sign else []), *mark.lines] or [str(mark.kind)]
-    known = {Kind.BLACK: "black", Kind.CLONE: "clone"}
+    known = {MarkKind.BLACK: "black", MarkKind.CLONE: "clone"}
     kind = str(mark.change) if mark.change is not Change.SAME else known.get(mark.kind, "")
     return f'{name}{opening}"{"<br/>".join(map(_plain, said))}"{closing}' + (f":::{kind}" if kind else "")
 

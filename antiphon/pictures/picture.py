@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class MarkKind(StrEnum):
     """The meaning of a mark. Each kind has its own shape, so that colour is not needed (docs/pictures.md)."""
 
     PLAYER = "player"
@@ -58,7 +58,7 @@ class Mark:
     """
 
     id: str
-    kind: Kind
+    kind: MarkKind
     lines: tuple[str, ...] = ()
     sign: str = ""
     beside: str = ""
@@ -126,10 +126,10 @@ class Picture:
         return self.query, self.response
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of marks in the picture, in the order of `Kind`; without cuts, which the arrows show."""
+    def kinds(self) -> tuple[MarkKind, ...]:
+        """The kinds of marks in the picture, in the order of `MarkKind`; without cuts, which the arrows show."""
         shown = {mark.kind for side in self.sides for mark in side.marks}
-        return tuple(kind for kind in Kind if kind in shown and kind is not Kind.CUT)  # its arrow shows it
+        return tuple(kind for kind in MarkKind if kind in shown and kind is not MarkKind.CUT)  # its arrow shows it
 
     @property
     def lines(self) -> tuple[Line, ...]:

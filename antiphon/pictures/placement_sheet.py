@@ -7,11 +7,11 @@ from xml.sax.saxutils import escape
 
 from antiphon.analysis.placement_summary import Carries, PlacementSummary, Seat, Stream, bytes_text
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box, Curve, Point
+from antiphon.pictures.geometry import Curve, Point, Rectangle
+from antiphon.pictures.graphviz import HEAD, Placed, place
 from antiphon.pictures.ink import Inkwell, attributes, group, num, rectangle
-from antiphon.pictures.layout import HEAD, Placed, place
 from antiphon.pictures.lettering import NAME, NOTE, TITLE
-from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
+from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.sizes import lines_of
 from antiphon.pictures.strokes import label, stroke
 
@@ -26,19 +26,19 @@ LINES = {Carries.VALUES: Line.ZEROTH, Carries.DERIVATIVES: Line.FIRST, Carries.P
 
 
 @dataclass(frozen=True)
-class Sheet:
+class PlacementSheet:
     """The finished layout of a page. (x, y): the position of the drawing. key: the entries of the legend."""
 
     summary: PlacementSummary
     placed: Placed
     x: float
     y: float
-    key: tuple[tuple[Carries | str, Box], ...]
+    key: tuple[tuple[Carries | str, Rectangle], ...]
     width: float
     height: float
 
 
-def sheet_of(summary: PlacementSummary) -> Sheet:
+def sheet_of(summary: PlacementSummary) -> PlacementSheet:
     """Lay out a page: a title, the drawing, and a legend."""
     placed = place(_side(summary), sideways=True)
     notes = [lettering.width(note, NOTE) for note in summary.notes]
@@ -47,10 +47,10 @@ def sheet_of(summary: PlacementSummary) -> Sheet:
     key = _key(summary, wide, y + placed.paper.height + 26)
     bottom = max((box.bottom for _, box in key), default=y + placed.paper.height)
     shift = (wide - placed.paper.width) / 2
-    return Sheet(summary, placed, x + shift, y, key, wide + 2 * MARGIN, bottom + MARGIN)
+    return PlacementSheet(summary, placed, x + shift, y, key, wide + 2 * MARGIN, bottom + MARGIN)
 
 
-def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
+def boxes(sheet: PlacementSheet) -> list[tuple[str, Rectangle]]:
     """The boxes of all workers with their replicas, of labels and of legend entries. A test checks for overlaps."""
     seats = {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [(name, _deck(seats[name], box)[-1]) for name, box in sheet.placed.marks.items()]
@@ -69,7 +69,7 @@ def svg_of(summary: PlacementSummary) -> str:
         for number, note in enumerate(summary.notes)
     ]
     body = [
-        rectangle(Box(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
+        rectangle(Rectangle(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
         group(heading, "heading"),
         _drawing(sheet, well),
         group([_entry(what, box, well) for what, box in sheet.key], "key"),
@@ -85,7 +85,8 @@ def svg_of(summary: PlacementSummary) -> str:
 def _side(summary: PlacementSummary) -> Side:
     machines = dict.fromkeys(seat.machine for seat in summary.seats if seat.machine)
     marks = tuple(
-        Mark(seat.workers[0], Kind.OPERATOR, _lines(seat), frame=seat.machine, tip=_tip(seat)) for seat in summary.seats
+        Mark(seat.workers[0], MarkKind.OPERATOR, _lines(seat), frame=seat.machine, tip=_tip(seat))
+        for seat in summary.seats
     )
     arrows = [_arrow(number, stream) for number, stream in enumerate(summary.streams)]
     arrows = tuple(
@@ -145,11 +146,11 @@ def _tip(seat: Seat) -> str:
     return f"{', '.join(seat.workers)}: {', '.join(_lines(seat)[1:])}; asks for {asks}"
 
 
-def _drawing(sheet: Sheet, well: Inkwell) -> str:
+def _drawing(sheet: PlacementSheet, well: Inkwell) -> str:
     placed, seats = sheet.placed, {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [rectangle(box, 8, attributes("none", "faint", 1.4)) for box in placed.frames.values()]
     for name, box in placed.frames.items():
-        plate = Box(box.x + 9, box.y + 5, lettering.width(name, NOTE) + 6, 15)
+        plate = Rectangle(box.x + 9, box.y + 5, lettering.width(name, NOTE) + 6, 15)
         found += [rectangle(plate, 2, attributes("paper"))]
         found += [well.text(name, NOTE, (box.x + 12, box.y + 16), "start", "soft")]
     for mark in placed.side.marks:
@@ -164,16 +165,16 @@ def _drawing(sheet: Sheet, well: Inkwell) -> str:
     return f'<g transform="translate({num(sheet.x)} {num(sheet.y)})">{"".join(found)}</g>'
 
 
-def _deck(seat: Seat, box: Box) -> list[Box]:
+def _deck(seat: Seat, box: Rectangle) -> list[Rectangle]:
     """The boxes of a worker's drawn replicas, front first, and then the box around all of them."""
     cards = [
-        Box(box.x + DECK * card, box.y - DECK * card, box.width - 2 * DECK * card, box.height)
+        Rectangle(box.x + DECK * card, box.y - DECK * card, box.width - 2 * DECK * card, box.height)
         for card in range(min(len(seat.workers), SHOWN))
     ]
-    return [*cards, Box(box.x, cards[-1].y, box.width, box.bottom - cards[-1].y)]
+    return [*cards, Rectangle(box.x, cards[-1].y, box.width, box.bottom - cards[-1].y)]
 
 
-def _worker(mark: Mark, seat: Seat, box: Box, well: Inkwell) -> list[str]:
+def _worker(mark: Mark, seat: Seat, box: Rectangle, well: Inkwell) -> list[str]:
     """Draw a worker. Replicas look like a stack of cards; a worker that hosts only agents is dashed."""
     *cards, _ = _deck(seat, box)
     paint = attributes("paper", "ink", 1.4, "4 3") if not seat.hosts else attributes("player", "ink", 1.4)
@@ -190,29 +191,29 @@ def _worker(mark: Mark, seat: Seat, box: Box, well: Inkwell) -> list[str]:
 SAMPLE, APART, STACK = 34.0, "agents apart", "replicas"
 
 
-def _key(summary: PlacementSummary, wide: float, top: float) -> tuple[tuple[Carries | str, Box], ...]:
+def _key(summary: PlacementSummary, wide: float, top: float) -> tuple[tuple[Carries | str, Rectangle], ...]:
     carried = {stream.carries for stream in summary.streams}
     shown: list[Carries | str] = [each for each in Carries if each in carried]
     shown += [APART] if any(not seat.hosts for seat in summary.seats) else []
     shown += [STACK] if any(len(seat.workers) > 1 for seat in summary.seats) else []
-    found: list[tuple[Carries | str, Box]] = []
+    found: list[tuple[Carries | str, Rectangle]] = []
     x, y = MARGIN, top
     for what in shown:
         width = SAMPLE + 6 + lettering.width(str(what), NOTE)
         if x > MARGIN and x + width > MARGIN + wide:
             x, y = MARGIN, y + 26
-        found.append((what, Box(x, y, width, 18)))
+        found.append((what, Rectangle(x, y, width, 18)))
         x += width + 18
     return tuple(found)
 
 
-def _entry(what: Carries | str, box: Box, well: Inkwell) -> str:
-    y, sample = box.center[1], Box.around((box.x + SAMPLE / 2, box.center[1]), 28, 15)
+def _entry(what: Carries | str, box: Rectangle, well: Inkwell) -> str:
+    y, sample = box.center[1], Rectangle.around((box.x + SAMPLE / 2, box.center[1]), 28, 15)
     said = well.text(str(what), NOTE, (box.x + SAMPLE + 6, y + 3.6), "start", "soft")
     if isinstance(what, Carries):
         points = tuple((box.x + (SAMPLE - 10) * third / 3, y) for third in range(4))
         return "".join(stroke(Arrow("", "", "", LINES[what]), Curve(points, (box.x + SAMPLE - 2, y)), well)) + said
     if what == APART:
         return rectangle(sample, 5, attributes("paper", "ink", 1.4, "4 3")) + said
-    behind = Box(sample.x + DECK, sample.y - DECK, sample.width - 2 * DECK, sample.height)
+    behind = Rectangle(sample.x + DECK, sample.y - DECK, sample.width - 2 * DECK, sample.height)
     return "".join(rectangle(each, 5, attributes("player", "ink", 1.4)) for each in (behind, sample)) + said

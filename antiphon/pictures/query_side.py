@@ -4,8 +4,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, QueryGraph, QueryPass
 from antiphon.oracles.noise import Noise
-from antiphon.pictures.picture import Arrow, Line, Mark, Side
-from antiphon.pictures.picture import Kind as Drawn
+from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.symbols import clipped, shape_of, value_symbol
 
 
@@ -60,19 +59,19 @@ def _node_mark(query: QueryGraph, node: Node, framed: dict[str, str]) -> Mark:
     )
 
 
-def _spoken(node: Node, kind: Drawn) -> str:
+def _spoken(node: Node, kind: MarkKind) -> str:
     return f"operator of {node.kind} {node.owner}" if node.kind in (Kind.PLAYER, Kind.CLONE) else str(kind)
 
 
-def _kind_of(query: QueryGraph, node: Node) -> Drawn:
+def _kind_of(query: QueryGraph, node: Node) -> MarkKind:
     if node.kind is Kind.LOSS:
-        return Drawn.LOSS
+        return MarkKind.LOSS
     if node.kind is not Kind.ORACLE:
-        return Drawn.OPERATOR
+        return MarkKind.OPERATOR
     oracle = next(each for each in query.oracles if each.name == node.owner)
     if oracle.declaration.factory.target is Noise and not node.inputs:
-        return Drawn.NOISE
-    return Drawn.BLACK if query.box_of(node) is Box.BLACK else Drawn.GRAY
+        return MarkKind.NOISE
+    return MarkKind.BLACK if query.box_of(node) is Box.BLACK else MarkKind.GRAY
 
 
 def _operator(query: QueryGraph, node: Node) -> Factory | None:
@@ -95,7 +94,7 @@ def _player_mark(player: PlayerDeclaration, operator: str) -> Mark:
     tip = f"player {player.name} plays θ {shape}, {count} tensor{'s' if count > 1 else ''}, into {operator}"
     lines = (clipped(player.name), f"θ {shape}")
     beside = node_id(operator)
-    return Mark(owner_id(player.name), Drawn.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=player.name)
+    return Mark(owner_id(player.name), MarkKind.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=player.name)
 
 
 def _clone_mark(clone: CloneDeclaration, operator: str) -> Mark:
@@ -104,7 +103,7 @@ def _clone_mark(clone: CloneDeclaration, operator: str) -> Mark:
     said = "follows" if clone.soft is None else f"{clone.soft:g} →"
     lines = (clipped(clone.name), f"{said} {clipped(clone.player)}")
     beside = node_id(operator)
-    return Mark(owner_id(clone.name), Drawn.CLONE, lines, beside=beside, what=tip, tip=tip, owner=clone.name)
+    return Mark(owner_id(clone.name), MarkKind.CLONE, lines, beside=beside, what=tip, tip=tip, owner=clone.name)
 
 
 def _arrows(query: QueryGraph) -> tuple[Arrow, ...]:

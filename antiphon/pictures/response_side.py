@@ -10,7 +10,7 @@ from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
 from antiphon.grammars.types import Order
 from antiphon.pictures.derived import Derived
-from antiphon.pictures.picture import Arrow, Kind, Line, Mark, Side
+from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
 from antiphon.pictures.query_side import node_id
 from antiphon.pictures.symbols import clipped, message_symbols, number, shape_of, value_symbol
 
@@ -57,7 +57,7 @@ class _Reader:
             if port.node == node.name and self._is_broadcast(port):
                 count = self.hearers[port]
                 tip = f"{self.symbols[port]} is broadcast: {count} nodes of R hear one message"
-                self.marks.append(Mark(broadcast_id(port), Kind.BROADCAST, tip=tip))
+                self.marks.append(Mark(broadcast_id(port), MarkKind.BROADCAST, tip=tip))
                 self._arrow(response_id(node.name), port, broadcast_id(port), 0)
 
     def add_cuts(self, ruled: ResponseGraph | None) -> None:
@@ -77,7 +77,7 @@ class _Reader:
             end = response_id(products[value.node].name)
         else:
             tip = f"cut: the chain rule would tell {symbol} from here"
-            self.marks.append(Mark(end, Kind.CUT, tip=tip))
+            self.marks.append(Mark(end, MarkKind.CUT, tip=tip))
         shape = shape_of(self.grammar.query.type_of(value))
         self.arrows.append(Arrow(f"{begin}.{index} cut", begin, end, Line.CUT, symbol, shape))
 
@@ -113,17 +113,17 @@ def _mark(grammar: Grammar | Derived, node: ResponseNode) -> Mark:
             sign, tip = number(node.weight), f"seed {node.weight:+g} at the loss {node.loss!r}"
             sign = sign if node.weight < 0 else f"+{sign}"
             asks = node_id(node.loss.node)
-            return Mark(response_id(node.name), Kind.SEED, sign=sign, what=sign, tip=tip, asks=asks)
+            return Mark(response_id(node.name), MarkKind.SEED, sign=sign, what=sign, tip=tip, asks=asks)
         case Product():
             told = [*map(str, node.toward), *(["parameters"] if node.parameters else [])]
             tip = f"vector-Jacobian product of {node.of}, toward {', '.join(told)}"
             lines, asks = (clipped(node.of),), node_id(node.of)
-            return Mark(response_id(node.name), Kind.PRODUCT, lines, "*", what=node.of, tip=tip, asks=asks)
+            return Mark(response_id(node.name), MarkKind.PRODUCT, lines, "*", what=node.of, tip=tip, asks=asks)
         case Tap():
             symbol = value_symbol(grammar.query, node.port)
             tip = f"tap: the value {node.port!r} as Q computed it"
             what, asks = repr(node.port), node_id(node.port.node)
-            return Mark(response_id(node.name), Kind.TAP, (symbol,), what=what, tip=tip, asks=asks)
+            return Mark(response_id(node.name), MarkKind.TAP, (symbol,), what=what, tip=tip, asks=asks)
         case Map():
             return _map_mark(node)
         case Deliver():
@@ -137,25 +137,25 @@ def _hearing_mark(grammar: Grammar | Derived, node: Deliver) -> Mark:
     tip = f"player {node.player} hears {'the part of ' if node.message.index == PARAMETERS else ''}{teller.name}"
     lines = (clipped(node.player),)
     name = response_id(node.name)
-    return Mark(name, Kind.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=node.player)
+    return Mark(name, MarkKind.PLAYER, lines, beside=beside, what=shape, tip=tip, owner=node.player)
 
 
 def _map_mark(node: Map) -> Mark:
     kind, sign = _sign(node)
-    named = kind in (Kind.MAP, Kind.MATRIX)
+    named = kind in (MarkKind.MAP, MarkKind.MATRIX)
     lines = (clipped(node.name, 22),) if named else ()
     tip = f"map {node.name}: {node.operation!r} of {', '.join(map(repr, node.inputs))}"
     return Mark(response_id(node.name), kind, lines, sign, what=node.operation.description, tip=tip)
 
 
-def _sign(node: Map) -> tuple[Kind, str]:
+def _sign(node: Map) -> tuple[MarkKind, str]:
     keywords = dict(node.operation.keywords)
     factor = keywords.get("factor", 1.0)
-    signs: Mapping[Callable[..., object], tuple[Kind, str]] = {
-        maps.negate: (Kind.MINUS, "−"),
-        maps.add: (Kind.SUM, "+"),
-        maps.scale: (Kind.SCALE, f"× {number(factor)}"),
-        maps.over_batch: (Kind.SCALE, "÷ n" if factor == 1 else f"× {number(factor)} / n"),
-        maps.fixed_matrix: (Kind.MATRIX, ""),
+    signs: Mapping[Callable[..., object], tuple[MarkKind, str]] = {
+        maps.negate: (MarkKind.MINUS, "−"),
+        maps.add: (MarkKind.SUM, "+"),
+        maps.scale: (MarkKind.SCALE, f"× {number(factor)}"),
+        maps.over_batch: (MarkKind.SCALE, "÷ n" if factor == 1 else f"× {number(factor)} / n"),
+        maps.fixed_matrix: (MarkKind.MATRIX, ""),
     }
-    return signs.get(node.operation.target, (Kind.MAP, ""))
+    return signs.get(node.operation.target, (MarkKind.MAP, ""))

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping
 from math import pi, sin
 
-from antiphon.pictures.geometry import Box, Point
+from antiphon.pictures.geometry import Point, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
 from antiphon.pictures.lettering import NAME, SIGN
-from antiphon.pictures.picture import Change, Kind, Mark
+from antiphon.pictures.picture import Change, Mark, MarkKind
 from antiphon.pictures.sizes import DISC, MAT, lines_of, sign_of
 
 
-def shape(mark: Mark, box: Box, well: Inkwell) -> list[str]:
+def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     """A mark with its text, as SVG fragments."""
     return [
         *_change(mark, box, well),
@@ -19,28 +19,28 @@ def shape(mark: Mark, box: Box, well: Inkwell) -> list[str]:
     ]
 
 
-def outline(kind: Kind, box: Box, well: Inkwell) -> list[str]:
+def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
     """The shape of a kind in a box, without text."""
     return _OUTLINES[kind](box, well)
 
 
-def _lettering(mark: Mark, box: Box, well: Inkwell) -> list[str]:
+def _lettering(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     x, y = box.center
     sign = sign_of(mark)
     if sign is not None:
-        y = y - 4.5 if mark.kind is Kind.SEED else y
+        y = y - 4.5 if mark.kind is MarkKind.SEED else y
         return [well.centered(sign.text, sign.style, (x, y))]
     lines = lines_of(mark)
     if not lines:
         return []
-    if mark.kind in (Kind.PRODUCT, Kind.MATRIX):
+    if mark.kind in (MarkKind.PRODUCT, MarkKind.MATRIX):
         x += DISC / 2
-    fill = "paper" if mark.kind is Kind.BLACK else "ink"
+    fill = "paper" if mark.kind is MarkKind.BLACK else "ink"
     found: list[str] = []
     total = sum(line.style.height for line in lines)
-    if mark.kind in (Kind.GRAY, Kind.NOISE):
+    if mark.kind in (MarkKind.GRAY, MarkKind.NOISE):
         widest = max(line.width for line in lines)
-        found.append(rectangle(Box.around((x, y), widest + 8, total), 3, attributes("paper")))
+        found.append(rectangle(Rectangle.around((x, y), widest + 8, total), 3, attributes("paper")))
     top = y - total / 2
     for line in lines:
         middle = top + line.style.height / 2
@@ -50,12 +50,12 @@ def _lettering(mark: Mark, box: Box, well: Inkwell) -> list[str]:
 
 
 def _soft(mark: Mark) -> str:
-    if mark.kind is Kind.BLACK:
+    if mark.kind is MarkKind.BLACK:
         return "paper"
-    return "ink" if mark.kind is Kind.TAP else "soft"
+    return "ink" if mark.kind is MarkKind.TAP else "soft"
 
 
-def _change(mark: Mark, box: Box, well: Inkwell) -> list[str]:
+def _change(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
     """The background of a mark that differs from another grammar, with a sign at its corner."""
     if mark.change is Change.SAME:
         return []
@@ -68,11 +68,11 @@ def _change(mark: Mark, box: Box, well: Inkwell) -> list[str]:
     return [mat, badge, well.centered(sign, NAME, corner)]
 
 
-def _player(box: Box, well: Inkwell) -> list[str]:
+def _player(box: Rectangle, well: Inkwell) -> list[str]:
     return [rectangle(box, box.height / 2, attributes("player", "ink", 1.7))]
 
 
-def _clone(box: Box, well: Inkwell) -> list[str]:
+def _clone(box: Rectangle, well: Inkwell) -> list[str]:
     behind, front = box.moved(2.5, 2.5).grown(-1), box.moved(-1, -1).grown(-1)
     return [
         rectangle(behind, behind.height / 2, attributes("paper", "ink", 1.2, "4 3")),
@@ -80,16 +80,16 @@ def _clone(box: Box, well: Inkwell) -> list[str]:
     ]
 
 
-def _black(box: Box, well: Inkwell) -> list[str]:
+def _black(box: Rectangle, well: Inkwell) -> list[str]:
     return [rectangle(box, 0, attributes("ink", "ink", 1.4))]
 
 
-def _gray(box: Box, well: Inkwell) -> list[str]:
+def _gray(box: Rectangle, well: Inkwell) -> list[str]:
     under = rectangle(box, 0, attributes("paper"))
     return [under, rectangle(box, 0, attributes(well.pattern("hatch"), "ink", 1.4))]
 
 
-def _noise(box: Box, well: Inkwell) -> list[str]:
+def _noise(box: Rectangle, well: Inkwell) -> list[str]:
     """A dotted shape with wavy upper and lower edges."""
     steps = [index / 24 for index in range(25)]
     wave = [(box.x + box.width * t, 2.2 * sin(6 * pi * t)) for t in steps]
@@ -99,12 +99,12 @@ def _noise(box: Box, well: Inkwell) -> list[str]:
     return [under, polygon([*upper, *lower], attributes(well.pattern("dots"), "ink", 1.4))]
 
 
-def _operator(box: Box, well: Inkwell) -> list[str]:
+def _operator(box: Rectangle, well: Inkwell) -> list[str]:
     return [rectangle(box, 4, attributes("paper", "ink", 1.3))]
 
 
-def _loss(box: Box, well: Inkwell) -> list[str]:
-    def hexagon(inner: Box) -> list[Point]:
+def _loss(box: Rectangle, well: Inkwell) -> list[str]:
+    def hexagon(inner: Rectangle) -> list[Point]:
         _, y = inner.center
         side = min(9.0, inner.height / 2)
         top, bottom = inner.y, inner.bottom
@@ -117,13 +117,13 @@ def _loss(box: Box, well: Inkwell) -> list[str]:
     ]
 
 
-def _seed(box: Box, well: Inkwell) -> list[str]:
+def _seed(box: Rectangle, well: Inkwell) -> list[str]:
     x, _ = box.center
     corners = [(box.x, box.y), (box.right, box.y), (x, box.bottom)]
     return [polygon(corners, attributes("loss", "ink", 1.4))]
 
 
-def _product(box: Box, well: Inkwell) -> list[str]:
+def _product(box: Rectangle, well: Inkwell) -> list[str]:
     center = box.x + 15, box.y + box.height / 2
     star = (center[0], center[1] + 4)
     return [
@@ -133,7 +133,7 @@ def _product(box: Box, well: Inkwell) -> list[str]:
     ]
 
 
-def _tap(box: Box, well: Inkwell) -> list[str]:
+def _tap(box: Rectangle, well: Inkwell) -> list[str]:
     tip = min(11.0, box.width / 4)
     _, y = box.center
     corners = [(box.x, box.y), (box.right - tip, box.y), (box.right, y), (box.right - tip, box.bottom)]
@@ -143,21 +143,21 @@ def _tap(box: Box, well: Inkwell) -> list[str]:
     ]
 
 
-def _minus(box: Box, well: Inkwell) -> list[str]:
+def _minus(box: Rectangle, well: Inkwell) -> list[str]:
     return [circle(box.center, box.height / 2 - 1, attributes("map", "ink", 2.6))]
 
 
-def _sum(box: Box, well: Inkwell) -> list[str]:
+def _sum(box: Rectangle, well: Inkwell) -> list[str]:
     return [circle(box.center, box.height / 2 - 1, attributes("paper", "ink", 1.2))]
 
 
-def _scale(box: Box, well: Inkwell) -> list[str]:
+def _scale(box: Rectangle, well: Inkwell) -> list[str]:
     lean = min(8.0, box.width / 6)
     corners = [(box.x, box.y), (box.right, box.y), (box.right - lean, box.bottom), (box.x + lean, box.bottom)]
     return [polygon(corners, attributes("map", "ink", 1.8))]
 
 
-def _matrix(box: Box, well: Inkwell) -> list[str]:
+def _matrix(box: Rectangle, well: Inkwell) -> list[str]:
     side = min(15.0, box.height - 6)
     left, top = box.x + 7, box.y + (box.height - side) / 2
     thirds = [side * index / 3 for index in range(4)]
@@ -166,43 +166,43 @@ def _matrix(box: Box, well: Inkwell) -> list[str]:
     return [rectangle(box, 0, attributes("map", "ink", 1.8)), path(rows + columns, attributes("none", "ink", 1))]
 
 
-def _map(box: Box, well: Inkwell) -> list[str]:
+def _map(box: Rectangle, well: Inkwell) -> list[str]:
     lean = min(9.0, box.width / 6)
     corners = [(box.x + lean, box.y), (box.right, box.y), (box.right - lean, box.bottom), (box.x, box.bottom)]
     return [polygon(corners, attributes("map", "ink", 1.8))]
 
 
-def _broadcast(box: Box, well: Inkwell) -> list[str]:
+def _broadcast(box: Rectangle, well: Inkwell) -> list[str]:
     x, y = box.center
-    bar = rectangle(Box.around((x, y), box.width, 7), 0, attributes("first", "ink", 1.3))
+    bar = rectangle(Rectangle.around((x, y), box.width, 7), 0, attributes("first", "ink", 1.3))
     teeth = "".join(
         f"M{num(box.x + box.width * t)} {num(y)}v{num(box.height / 2 + 0.5)}" for t in (0.14, 0.38, 0.62, 0.86)
     )
     return [path(teeth, attributes("none", "ink", 2)), bar]
 
 
-def _cut(box: Box, well: Inkwell) -> list[str]:
+def _cut(box: Rectangle, well: Inkwell) -> list[str]:
     _, y = box.center
     bars = f"M{num(box.x + 3)} {num(box.y + 2)}H{num(box.right - 3)}M{num(box.x + 8)} {num(y + 1)}H{num(box.right - 8)}"
     return [path(bars, attributes("none", "cut", 2.2))]
 
 
-_OUTLINES: Mapping[Kind, Callable[[Box, Inkwell], list[str]]] = {
-    Kind.PLAYER: _player,
-    Kind.CLONE: _clone,
-    Kind.BLACK: _black,
-    Kind.GRAY: _gray,
-    Kind.NOISE: _noise,
-    Kind.OPERATOR: _operator,
-    Kind.LOSS: _loss,
-    Kind.SEED: _seed,
-    Kind.PRODUCT: _product,
-    Kind.TAP: _tap,
-    Kind.MINUS: _minus,
-    Kind.SUM: _sum,
-    Kind.SCALE: _scale,
-    Kind.MATRIX: _matrix,
-    Kind.MAP: _map,
-    Kind.BROADCAST: _broadcast,
-    Kind.CUT: _cut,
+_OUTLINES: Mapping[MarkKind, Callable[[Rectangle, Inkwell], list[str]]] = {
+    MarkKind.PLAYER: _player,
+    MarkKind.CLONE: _clone,
+    MarkKind.BLACK: _black,
+    MarkKind.GRAY: _gray,
+    MarkKind.NOISE: _noise,
+    MarkKind.OPERATOR: _operator,
+    MarkKind.LOSS: _loss,
+    MarkKind.SEED: _seed,
+    MarkKind.PRODUCT: _product,
+    MarkKind.TAP: _tap,
+    MarkKind.MINUS: _minus,
+    MarkKind.SUM: _sum,
+    MarkKind.SCALE: _scale,
+    MarkKind.MATRIX: _matrix,
+    MarkKind.MAP: _map,
+    MarkKind.BROADCAST: _broadcast,
+    MarkKind.CUT: _cut,
 }

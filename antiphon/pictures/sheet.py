@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box
-from antiphon.pictures.layout import Placed, place
+from antiphon.pictures.geometry import Rectangle
+from antiphon.pictures.graphviz import Placed, place
 from antiphon.pictures.lettering import NOTE, TITLE
-from antiphon.pictures.picture import Change, Kind, Line, Picture
+from antiphon.pictures.picture import Change, Line, MarkKind, Picture
 
 MARGIN, GAP, HEAD, ROW = 28.0, 64.0, 92.0, 26.0
 WIDE = 1.8
@@ -19,9 +19,9 @@ SAMPLE = 34.0
 class Entry:
     """One entry of the legend: the sign, its text, and its box."""
 
-    what: Kind | Line | Change
+    what: MarkKind | Line | Change
     text: str
-    box: Box
+    box: Rectangle
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,18 @@ def _sheet(picture: Picture, sideways: bool) -> Sheet:
 
 def _facing(left: Placed, right: Placed) -> float:
     """How far R is below Q when a loss and its product are level; 0 if that would make the page much higher."""
-    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is Kind.PRODUCT}
+    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is MarkKind.PRODUCT}
     for mark in left.side.marks:
-        if mark.kind is Kind.LOSS and mark.id in products:
+        if mark.kind is MarkKind.LOSS and mark.id in products:
             shift = left.marks[mark.id].center[1] - right.marks[products[mark.id]].center[1]
             together = max(left.paper.height, shift + right.paper.height) - min(0.0, shift)
             return shift if together < 1.15 * max(left.paper.height, right.paper.height) else 0.0
     return 0.0
 
 
-def boxes(sheet: Sheet) -> list[tuple[str, Box]]:
+def boxes(sheet: Sheet) -> list[tuple[str, Rectangle]]:
     """The boxes of all marks, labels and legend entries. A test checks that no two overlap."""
-    found: list[tuple[str, Box]] = []
+    found: list[tuple[str, Rectangle]] = []
     for placed, dx, dy in sheet.sides:
         found += [(name, box.moved(dx, dy)) for name, box in placed.marks.items()]
         found += [(f"label of {name}", box.moved(dx, dy)) for name, box in placed.labels.items()]
@@ -98,6 +98,6 @@ def _key(picture: Picture, inner: float, top: float) -> tuple[Entry, ...]:
         width = SAMPLE + 6 + lettering.width(text, NOTE)
         if x > MARGIN and x + width > MARGIN + inner:
             x, y = MARGIN, y + ROW
-        entries.append(Entry(what, text, Box(x, y, width, 18)))
+        entries.append(Entry(what, text, Rectangle(x, y, width, 18)))
         x += width + 18
     return tuple(entries)

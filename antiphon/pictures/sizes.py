@@ -4,25 +4,25 @@ from dataclasses import dataclass
 
 from antiphon.pictures import lettering
 from antiphon.pictures.lettering import DETAIL, NAME, SHAPE, SIGN, SMALL_SIGN, SYMBOL, Style
-from antiphon.pictures.picture import Arrow, Kind, Mark
+from antiphon.pictures.picture import Arrow, Mark, MarkKind
 
 SIGNS = {
-    Kind.MINUS: (26.0, 26.0),
-    Kind.SUM: (26.0, 26.0),
-    Kind.SEED: (40.0, 34.0),
-    Kind.BROADCAST: (64.0, 12.0),
-    Kind.CUT: (30.0, 14.0),
+    MarkKind.MINUS: (26.0, 26.0),
+    MarkKind.SUM: (26.0, 26.0),
+    MarkKind.SEED: (40.0, 34.0),
+    MarkKind.BROADCAST: (64.0, 12.0),
+    MarkKind.CUT: (30.0, 14.0),
 }
 """Width and height of marks with a fixed size, in points."""
 
 MARGINS = {
-    Kind.PLAYER: (15.0, 7.0),
-    Kind.CLONE: (15.0, 7.0),
-    Kind.LOSS: (20.0, 8.0),
-    Kind.NOISE: (13.0, 12.0),
-    Kind.TAP: (16.0, 7.0),
-    Kind.PRODUCT: (10.0, 7.0),
-    Kind.MAP: (16.0, 7.0),
+    MarkKind.PLAYER: (15.0, 7.0),
+    MarkKind.CLONE: (15.0, 7.0),
+    MarkKind.LOSS: (20.0, 8.0),
+    MarkKind.NOISE: (13.0, 12.0),
+    MarkKind.TAP: (16.0, 7.0),
+    MarkKind.PRODUCT: (10.0, 7.0),
+    MarkKind.MAP: (16.0, 7.0),
 }
 """Horizontal and vertical margin between a mark's text and its outline; (12, 7) for other kinds."""
 
@@ -40,7 +40,7 @@ DISC = 20.0
 
 
 @dataclass(frozen=True)
-class Line:
+class TextLine:
     """One line of text and its style."""
 
     text: str
@@ -52,17 +52,17 @@ class Line:
         return lettering.width(self.text, self.style)
 
 
-def lines_of(mark: Mark) -> tuple[Line, ...]:
+def lines_of(mark: Mark) -> tuple[TextLine, ...]:
     """The text lines of a mark: its name, then details."""
-    styles = [SYMBOL if mark.kind is Kind.TAP else NAME, *([DETAIL] * len(mark.lines))]
-    return tuple(Line(text, style) for text, style in zip(mark.lines, styles, strict=False))
+    styles = [SYMBOL if mark.kind is MarkKind.TAP else NAME, *([DETAIL] * len(mark.lines))]
+    return tuple(TextLine(text, style) for text, style in zip(mark.lines, styles, strict=False))
 
 
-def sign_of(mark: Mark) -> Line | None:
+def sign_of(mark: Mark) -> TextLine | None:
     """The sign inside a mark; None for marks without one, and for products, whose star is part of the shape."""
-    if not mark.sign or mark.kind is Kind.PRODUCT:
+    if not mark.sign or mark.kind is MarkKind.PRODUCT:
         return None
-    return Line(mark.sign, SIGN if mark.kind in (Kind.MINUS, Kind.SUM) else SMALL_SIGN)
+    return TextLine(mark.sign, SIGN if mark.kind in (MarkKind.MINUS, MarkKind.SUM) else SMALL_SIGN)
 
 
 def size_of(mark: Mark) -> tuple[float, float]:
@@ -71,17 +71,17 @@ def size_of(mark: Mark) -> tuple[float, float]:
         return SIGNS[mark.kind]
     lines = lines_of(mark)
     aside, above = MARGINS.get(mark.kind, (12.0, 7.0))
-    if mark.kind is Kind.SCALE:
+    if mark.kind is MarkKind.SCALE:
         sign = sign_of(mark)
         return (sign.width if sign else 0) + 26, 26.0
-    inner = max(line.width for line in lines) + (DISC if mark.kind in (Kind.PRODUCT, Kind.MATRIX) else 0)
+    inner = max(line.width for line in lines) + (DISC if mark.kind in (MarkKind.PRODUCT, MarkKind.MATRIX) else 0)
     height = sum(line.style.height for line in lines) + 2 * above
-    return max(inner + 2 * aside, 54.0), max(height, FACING) if mark.kind is Kind.PRODUCT else height
+    return max(inner + 2 * aside, 54.0), max(height, FACING) if mark.kind is MarkKind.PRODUCT else height
 
 
-def label_of(arrow: Arrow) -> tuple[Line, ...]:
+def label_of(arrow: Arrow) -> tuple[TextLine, ...]:
     """The lines of an arrow's label: its symbol, then its shape; empty lines are left out."""
-    found = (Line(arrow.symbol, SYMBOL), Line(arrow.shape, SHAPE))
+    found = (TextLine(arrow.symbol, SYMBOL), TextLine(arrow.shape, SHAPE))
     return tuple(line for line in found if line.text)
 
 

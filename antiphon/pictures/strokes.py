@@ -2,7 +2,7 @@
 
 from math import hypot
 
-from antiphon.pictures.geometry import Box, Curve, Point
+from antiphon.pictures.geometry import Curve, Point, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
 from antiphon.pictures.lettering import NAME
 from antiphon.pictures.picture import Arrow, Change, Line
@@ -28,7 +28,7 @@ def stroke(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
     return found
 
 
-def label(arrow: Arrow, box: Box, well: Inkwell) -> list[str]:
+def label(arrow: Arrow, box: Rectangle, well: Inkwell) -> list[str]:
     """The label of an arrow, on a background that hides the lines below it."""
     found = [rectangle(box.grown(1), 2, f'fill-opacity="0.85" {attributes("paper")}')]
     lines = label_of(arrow)

@@ -3,11 +3,11 @@
 from xml.sax.saxutils import escape
 
 from antiphon.pictures import lettering
-from antiphon.pictures.geometry import Box, Curve
+from antiphon.pictures.geometry import Curve, Rectangle
+from antiphon.pictures.graphviz import Placed
 from antiphon.pictures.ink import Inkwell, attributes, group, num, path, rectangle
-from antiphon.pictures.layout import Placed
 from antiphon.pictures.lettering import NOTE, SIDE, TITLE
-from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Picture
+from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture
 from antiphon.pictures.shapes import outline, shape
 from antiphon.pictures.sheet import HEAD, MARGIN, SAMPLE, Entry, Sheet, sheet_of
 from antiphon.pictures.strokes import label, stroke
@@ -17,7 +17,7 @@ def svg_of(picture: Picture) -> str:
     """The whole page of a picture as SVG."""
     sheet, well = sheet_of(picture), Inkwell(f"p{picture.digest[:5]}")
     body = [
-        rectangle(Box(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
+        rectangle(Rectangle(0, 0, sheet.width, sheet.height), 0, attributes("paper")),
         *_heading(sheet, well),
         *[_side(*each, well) for each in sheet.sides],
         group([_entry(entry, well) for entry in sheet.key], "key"),
@@ -55,7 +55,7 @@ def _side(placed: Placed, dx: float, dy: float, well: Inkwell) -> str:
     for arrow in side.arrows:
         content.append(_arrow(arrow, placed.curves[arrow.id], well))
     for name, box in placed.frames.items():
-        plate = Box(box.x + 9, box.y + 5, lettering.width(titles[name], NOTE) + 6, 15)
+        plate = Rectangle(box.x + 9, box.y + 5, lettering.width(titles[name], NOTE) + 6, 15)
         content.append(rectangle(plate, 2, attributes("paper")))
         content.append(well.text(titles[name], NOTE, (box.x + 12, box.y + 16), "start", "soft"))
     for mark in side.marks:
@@ -83,20 +83,28 @@ def _entry(entry: Entry, well: Inkwell) -> str:
             curve = Curve(((x, y), (x + 9, y), (x + 17, y), (x + SAMPLE - 10, y)), (x + SAMPLE - 2, y))
             return "".join(stroke(Arrow("", "", "", entry.what), curve, well)) + text
         case Change():
-            mark = Mark("", Kind.OPERATOR, change=entry.what)
-            return "".join(shape(mark, Box.around(center, 22, 10), well)) + text
-        case Kind():
-            return "".join(sample(entry.what, Box.around(center, *_SAMPLES.get(entry.what, (30, 17))), well)) + text
+            mark = Mark("", MarkKind.OPERATOR, change=entry.what)
+            return "".join(shape(mark, Rectangle.around(center, 22, 10), well)) + text
+        case MarkKind():
+            return (
+                "".join(sample(entry.what, Rectangle.around(center, *_SAMPLES.get(entry.what, (30, 17))), well)) + text
+            )
 
 
-def sample(kind: Kind, box: Box, well: Inkwell) -> list[str]:
+def sample(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
     """A small sample of a kind, with its sign if it has one."""
-    signs = {Kind.MINUS: "−", Kind.SUM: "+", Kind.SCALE: "×"}
+    signs = {MarkKind.MINUS: "−", MarkKind.SUM: "+", MarkKind.SCALE: "×"}
     found = outline(kind, box, well)
     if kind in signs:
         found.append(well.centered(signs[kind], NOTE, box.center))
     return found
 
 
-_SAMPLES = {Kind.MINUS: (18, 18), Kind.SUM: (18, 18), Kind.SEED: (20, 17), Kind.CUT: (30, 14), Kind.BROADCAST: (30, 12)}
+_SAMPLES = {
+    MarkKind.MINUS: (18, 18),
+    MarkKind.SUM: (18, 18),
+    MarkKind.SEED: (20, 17),
+    MarkKind.CUT: (30, 14),
+    MarkKind.BROADCAST: (30, 12),
+}
 """The size of a sample, if it is not (30, 17)."""

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from antiphon.analysis.timeline import Span, Timeline, Trip
+from antiphon.analysis.timeline import Timeline, TimeSpan, Trip
 from antiphon.transport.message import Phase
 
 _ROW, _GAP, _TOP, _PAD = 36, 10, 58, 14
@@ -93,7 +93,7 @@ class _Picture:
         share = f'<text x="{self.left + self.wide + 8:.1f}" y="{y + _ROW / 2 + 4}" class="note">{idle}</text>'
         return band + name + share
 
-    def _cell(self, span: Span) -> str:
+    def _cell(self, span: TimeSpan) -> str:
         if not span.work and span.symbol == "←":
             return ""  # waiting: the hatching shows through
         x, y, width = self._x(span.begin), self.rows[span.worker], (span.end - span.begin) * self.scale
@@ -101,12 +101,12 @@ class _Picture:
         shape = _shape(kind, x, y, width)
         return f"<g><title>{escape(self._tooltip(span))}</title>{shape}{self._label(span, x, y, width, kind)}</g>"
 
-    def _tooltip(self, span: Span) -> str:
+    def _tooltip(self, span: TimeSpan) -> str:
         when = "" if self.table.unit == "step" else f"\n{span.begin:.4f} to {span.end:.4f} ms, round {span.round}"
         part = f", micro-batch {span.microbatch}" if self.numbered else ""
         return f"{span.text}{part}{when}"
 
-    def _label(self, span: Span, x: float, y: float, width: float, kind: str) -> str:
+    def _label(self, span: TimeSpan, x: float, y: float, width: float, kind: str) -> str:
         symbol = f"{span.symbol}{span.microbatch}" if self.numbered and span.phase is not Phase.MOVE else span.symbol
         if not span.work or width < len(symbol) * _LETTER + 2:
             return ""

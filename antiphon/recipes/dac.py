@@ -8,7 +8,7 @@ from pydantic import Field
 from antiphon.checks.suite import Suite
 from antiphon.envs import nature
 from antiphon.envs.environment import Spaces, read_spaces, registered
-from antiphon.envs.evaluation import played_episodes
+from antiphon.envs.returns import played_episodes
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.dac import dac

@@ -109,7 +109,7 @@ def world(table: TemporalDifferenceTable) -> MarkovProcess:
     process: Any = made("process", table.process, table.process_arguments)  # Any: a user's function made it
     if not isinstance(process, MarkovProcess):
         raise ExperimentError(
-            f"process {table.process!r} returned a {type(process).__name__}; expected an antiphon.MarkovProcess. "
+            f"process {table.process!r} returned a {type(process).__name__}; expected an antiphon.envs.MarkovProcess. "
             "Return one."
         )
     return process

@@ -36,7 +36,7 @@ class VaeTable(Table):
 
     data: "digits", "mnist", or "module:function"; the function is called with data_arguments, and returns an oracle's
     declaration.
-    binary: how pixels are drawn, see `antiphon.mnist`.
+    binary: how pixels are drawn, see `antiphon.envs.mnist`.
     latent: dimensions of z.
     widths: of Encoder's dense layers.
     channels: of its convolutions. Decoder has them in reverse.

@@ -3,11 +3,7 @@
 May import `antiphon.coordinator`, and PyYAML, which checks the files.
 """
 
-from antiphon.deploy.manifests.machines import Group as Group
-from antiphon.deploy.manifests.machines import Size as Size
-from antiphon.deploy.manifests.machines import groups as groups
-from antiphon.deploy.manifests.order import Order as Order
-from antiphon.deploy.manifests.texts import KINDS as KINDS
-from antiphon.deploy.manifests.texts import edits as edits
-from antiphon.deploy.manifests.texts import manifest as manifest
-from antiphon.deploy.manifests.versions import Versions as Versions
+from antiphon.deploy.manifests.machines import MachineGroup as MachineGroup, Size as Size, groups as groups
+from antiphon.deploy.manifests.order import ManifestInput as ManifestInput
+from antiphon.deploy.manifests.pins import Versions as Versions
+from antiphon.deploy.manifests.texts import KINDS as KINDS, edits as edits, manifest as manifest

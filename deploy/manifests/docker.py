@@ -1,18 +1,18 @@
 """The Dockerfile of an image for every node: Python, pinned versions, antiphon's wheel, and a user without rights."""
 
-from antiphon.deploy.manifests.order import Order
+from antiphon.deploy.manifests.order import ManifestInput
+from antiphon.deploy.manifests.pins import pins
 from antiphon.deploy.manifests.template import filled
-from antiphon.deploy.manifests.versions import pins
 
 
-def docker(order: Order) -> str:
+def docker(order: ManifestInput) -> str:
     """Return the Dockerfile."""
     versions = order.versions
     values = {"antiphon": versions.antiphon, "python": versions.python, "ray": versions.ray, "torch": versions.torch}
     return filled("Dockerfile", {**values, "wheel": versions.wheel})
 
 
-def constraints(_: Order) -> str:
+def constraints(_: ManifestInput) -> str:
     """Return the installed versions of all that antiphon needs, in the format of pip's --constraint."""
     head = "# What `antiphon manifest constraints` found installed; for `pip install --constraint`."
     return "\n".join([head, *(f"{name}=={version}" for name, version in pins().items()), ""])

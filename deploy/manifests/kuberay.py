@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from antiphon.deploy.manifests.commented import Noted, documents, edit, noted
-from antiphon.deploy.manifests.machines import Group, groups, refuse_addresses
-from antiphon.deploy.manifests.order import Order
+from antiphon.deploy.manifests.machines import MachineGroup, groups, refuse_addresses
+from antiphon.deploy.manifests.order import ManifestInput
 from antiphon.errors import PlacementError
 
 Tree = Mapping[str, Any]
@@ -39,7 +39,7 @@ _HEAD = "{order} of antiphon {version}: see docs/manifests.md. Made by `antiphon
 )
 
 
-def kuberay_cluster(order: Order) -> str:
+def kuberay_cluster(order: ManifestInput) -> str:
     """Return the manifest of a permanent cluster, for `antiphon launch`."""
     cluster = {
         "apiVersion": "ray.io/v1",
@@ -50,7 +50,7 @@ def kuberay_cluster(order: Order) -> str:
     return documents(_head(order, "A cluster", "kuberay-cluster"), cluster, *_around(order))
 
 
-def kuberay_job(order: Order) -> str:
+def kuberay_job(order: ManifestInput) -> str:
     """Return the manifest of a job with its own cluster, which is removed after the job."""
     folder = f"/runs/{order.name}-$(date +%Y%m%d-%H%M%S)"
     run = f"antiphon run /experiment/experiment.toml --address auto --name {order.name} --out {folder}"
@@ -72,11 +72,11 @@ def kuberay_job(order: Order) -> str:
     return documents(_head(order, "A job", "kuberay-job"), experiment, job, *_around(order))
 
 
-def _head(order: Order, what: str, kind: str) -> str:
+def _head(order: ManifestInput, what: str, kind: str) -> str:
     return _HEAD.format(order=what, version=order.versions.antiphon, kind=kind, name=order.name)
 
 
-def _cluster(order: Order, head_volumes: Sequence[Tree]) -> Tree:
+def _cluster(order: ManifestInput, head_volumes: Sequence[Tree]) -> Tree:
     refuse_addresses(order.placed, "Kubernetes")
     found = groups(order.placed, order.size)
     for group in found:
@@ -95,12 +95,12 @@ def _cluster(order: Order, head_volumes: Sequence[Tree]) -> Tree:
 _OPTIONS = "--machine-cpus, --machine-gpus, --machine-memory"
 
 
-def _of(group: Group) -> str:
+def _of(group: MachineGroup) -> str:
     gpus = f"{group.gpus} GPUs, " if group.gpus else ""
     return f"{group.count} of {group.cpus} CPUs, {gpus}{group.memory} GiB"
 
 
-def _group(order: Order, group: Group) -> Tree:
+def _group(order: ManifestInput, group: MachineGroup) -> Tree:
     size = {"cpu": str(group.cpus), "memory": f"{group.memory}Gi"}
     start = {"num-cpus": str(group.cpus), "num-gpus": str(group.gpus)}
     if group.gpus and not order.placed.logical_gpus:
@@ -118,7 +118,7 @@ def _group(order: Order, group: Group) -> Tree:
     }
 
 
-def _pod(order: Order, name: str, size: Mapping[str, str], more: Sequence[Tree]) -> Tree:
+def _pod(order: ManifestInput, name: str, size: Mapping[str, str], more: Sequence[Tree]) -> Tree:
     kept = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     ray = {
         "name": name,
@@ -151,13 +151,13 @@ def _pod(order: Order, name: str, size: Mapping[str, str], more: Sequence[Tree])
     return {"metadata": {"labels": {"app.kubernetes.io/instance": order.name}}, "spec": spec}
 
 
-def _image(order: Order) -> Noted | str:
+def _image(order: ManifestInput) -> Noted | str:
     """Return the image, which is the same in all containers."""
     note = "the image that you built, with the host of your registry in front of it; or give it as --image."
     return order.image or edit(order.picture, note)
 
 
-def _certificate(order: Order, name: str, kept: Tree) -> Tree:
+def _certificate(order: ManifestInput, name: str, kept: Tree) -> Tree:
     names = _EVERYWHERE + (",DNS:${FQ_RAY_IP}" if name == "ray-head" else "")
     small = {"cpu": "100m", "memory": "64Mi"}
     return {
@@ -207,7 +207,7 @@ def _gpu_nodes() -> Tree:
     }
 
 
-def _volumes(order: Order) -> list[Tree]:
+def _volumes(order: ManifestInput) -> list[Tree]:
     secret = f"{order.name}-ca"
     return [
         {"name": "tls", "emptyDir": {"medium": "Memory"}},
@@ -217,7 +217,7 @@ def _volumes(order: Order) -> list[Tree]:
     ]
 
 
-def _around(order: Order) -> tuple[Tree, Tree]:
+def _around(order: ManifestInput) -> tuple[Tree, Tree]:
     own = {"app.kubernetes.io/instance": order.name}
     operator = {
         "from": [
@@ -264,7 +264,7 @@ def _first_noted(value: Mapping[str, Any], note: str) -> Tree:
     return {first: Noted(value[first], note), **{key: value[key] for key in rest}}
 
 
-def _refuse_labels(group: Group) -> None:
+def _refuse_labels(group: MachineGroup) -> None:
     for key, value in group.labels:
         if not _LABEL.fullmatch(value) or not _LABEL.fullmatch(key.rpartition("/")[2]):
             raise PlacementError(

@@ -22,7 +22,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Group:
+class MachineGroup:
     """A group of equal machines.
 
     workers: for each machine, the workers that fit on it; Ray may place them otherwise within the group. gpus: 0 if no
@@ -82,7 +82,7 @@ class _Machine:
         return free[:wanted] if len(free) >= wanted else None
 
 
-def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
+def groups(placement: Placement, size: Size) -> tuple[MachineGroup, ...]:
     """Return groups of machines on which Ray can satisfy this placement.
 
     Workers share a group if they have the same labels, kinds of custom resources and address. Workers with and without
@@ -94,7 +94,7 @@ def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
         address = bundle.node if isinstance(bundle.node, str) else ""
         kind = address, labels_of(bundle), tuple(sorted(_own(bundle))), GPU in bundle.resources
         kinds.setdefault(kind, []).append(bundle)
-    found: list[Group] = []
+    found: list[MachineGroup] = []
     for bundles in kinds.values():
         base = "gpu" if GPU in bundles[0].resources else "cpu"
         count = sum(group.name.startswith(base) for group in found) + 1
@@ -103,7 +103,7 @@ def groups(placement: Placement, size: Size) -> tuple[Group, ...]:
     return tuple(found)
 
 
-def alike(placement: Placement, size: Size) -> Group:
+def alike(placement: Placement, size: Size) -> MachineGroup:
     """Return one group of equal machines for all workers, because the machines of a Slurm job are equal.
 
     Raises PlacementError for a worker that does not fit on a machine of this size, and for contradictory labels.
@@ -120,7 +120,7 @@ def alike(placement: Placement, size: Size) -> Group:
                 )
     machines = _filled(bundles, size, placement.strategy)
     gpus = size.gpus if any(GPU in bundle.resources for bundle in bundles) else 0
-    return Group(
+    return MachineGroup(
         "all", _workers(machines), size.cpus, gpus, size.memory, _most(machines), tuple(sorted(labels.items()))
     )
 
@@ -172,7 +172,7 @@ def _filled(bundles: Iterable[Bundle], size: Size, strategy: Strategy) -> list[_
     return machines
 
 
-def _group(name: str, machines: list[_Machine], like: Bundle, size: Size) -> Group:
+def _group(name: str, machines: list[_Machine], like: Bundle, size: Size) -> MachineGroup:
     address = like.node if isinstance(like.node, str) else ""
     if address and len(machines) > 1:
         raise PlacementError(
@@ -181,7 +181,9 @@ def _group(name: str, machines: list[_Machine], like: Bundle, size: Size) -> Gro
             "it is with --machine-cpus and --machine-gpus."
         )
     gpus = size.gpus if GPU in like.resources else 0
-    return Group(name, _workers(machines), size.cpus, gpus, size.memory, _most(machines), labels_of(like), address)
+    return MachineGroup(
+        name, _workers(machines), size.cpus, gpus, size.memory, _most(machines), labels_of(like), address
+    )
 
 
 def _workers(machines: Iterable[_Machine]) -> tuple[tuple[str, ...], ...]:

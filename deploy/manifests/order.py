@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from antiphon.coordinator.plan.placement import Placement
 from antiphon.deploy.manifests.machines import Size
-from antiphon.deploy.manifests.versions import Versions
+from antiphon.deploy.manifests.pins import Versions
 from antiphon.errors import ExperimentError
 
 _NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,45}[a-z0-9])?")
@@ -17,7 +17,7 @@ _TOKENS = 2, 52
 
 
 @dataclass(frozen=True)
-class Order:
+class ManifestInput:
     """The input of a manifest.
 
     name: of the cluster or job. placement: that the cluster must satisfy. experiment: TOML, written into a job.

@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterator
 
 from antiphon.deploy.manifests.commented import documents, edit, noted
-from antiphon.deploy.manifests.machines import Group, groups
-from antiphon.deploy.manifests.order import Order
+from antiphon.deploy.manifests.machines import MachineGroup, groups
+from antiphon.deploy.manifests.order import ManifestInput
 
 _ENVIRONMENT = "~/antiphon/env"
 _HEAD = """\
@@ -22,7 +22,7 @@ Every start is told RAY_AUTH_MODE=token. Neither Ray's messages nor the players'
 own, whose ports nobody else reaches."""
 
 
-def ray_up(order: Order) -> str:
+def ray_up(order: ManifestInput) -> str:
     """Return the cluster file: a head, and the machines that the placement needs."""
     found = groups(order.placed, order.size)
     addresses = [_address(index) for index in range(sum(group.count for group in found))]
@@ -69,13 +69,13 @@ def _address(index: int) -> str:
     return f"192.0.2.{11 + index}"
 
 
-def _addressed(found: tuple[Group, ...], addresses: list[str]) -> list[tuple[Group, str, bool]]:
+def _addressed(found: tuple[MachineGroup, ...], addresses: list[str]) -> list[tuple[MachineGroup, str, bool]]:
     """Return for each machine its group, its address, and whether it is the first of its group."""
     free = iter(addresses)
     return [(group, group.address or next(free), index == 0) for group in found for index in range(group.count)]
 
 
-def _note(group: Group) -> str:
+def _note(group: MachineGroup) -> str:
     what = f"{group.count} with {group.cpus} CPUs" + (f" and {group.gpus} GPUs" if group.gpus else "")
     labels = "".join(f", labelled {key}={value}" for key, value in group.labels)
     resources = "".join(f", with {amount:g} {name}" for name, amount in group.resources)
@@ -92,7 +92,7 @@ def _start(options: str, before: str = "") -> str:
     return f'export PATH="$HOME/antiphon/env/bin:$PATH" {variables}; ulimit -n 65536; {before}ray start {options}'
 
 
-def _worker_start(found: tuple[Group, ...], placed: list[tuple[Group, str, bool]]) -> Iterator[object]:
+def _worker_start(found: tuple[MachineGroup, ...], placed: list[tuple[MachineGroup, str, bool]]) -> Iterator[object]:
     if not any(group.labels or group.resources for group in found):
         yield _start("--address=$RAY_HEAD_IP:6379")
         return
@@ -105,7 +105,7 @@ def _worker_start(found: tuple[Group, ...], placed: list[tuple[Group, str, bool]
     )
 
 
-def _own(group: Group) -> str:
+def _own(group: MachineGroup) -> str:
     labels = ",".join(f"{key}={value}" for key, value in group.labels)
     options = [f"--labels={labels}"] if labels else []
     if group.resources:

@@ -4,14 +4,14 @@ import json
 import shlex
 
 from antiphon.deploy.manifests.machines import alike, refuse_addresses
-from antiphon.deploy.manifests.order import Order
+from antiphon.deploy.manifests.order import ManifestInput
 from antiphon.deploy.manifests.template import filled
 from antiphon.errors import ExperimentError
 
 _END = "END_OF_EXPERIMENT"
 
 
-def slurm(order: Order) -> str:
+def slurm(order: ManifestInput) -> str:
     """Return the script for `sbatch`. Raises PlacementError or ExperimentError for what Slurm cannot run."""
     refuse_addresses(order.placed, "Slurm")
     if _END in order.experiment:

@@ -6,30 +6,30 @@ from dataclasses import dataclass
 from antiphon.deploy.manifests.commented import EDIT
 from antiphon.deploy.manifests.docker import constraints, docker
 from antiphon.deploy.manifests.kuberay import kuberay_cluster, kuberay_job
-from antiphon.deploy.manifests.order import Order
+from antiphon.deploy.manifests.order import ManifestInput
 from antiphon.deploy.manifests.ray_up import ray_up
 from antiphon.deploy.manifests.slurm import slurm
 
 
 @dataclass(frozen=True)
-class Kind:
+class ManifestKind:
     """A kind of manifest. write: returns the text for an order. placed: whether it needs a placement."""
 
-    write: Callable[[Order], str]
+    write: Callable[[ManifestInput], str]
     placed: bool = True
 
 
-KINDS: Mapping[str, Kind] = {
-    "ray-up": Kind(ray_up),
-    "kuberay-cluster": Kind(kuberay_cluster),
-    "kuberay-job": Kind(kuberay_job),
-    "slurm": Kind(slurm),
-    "docker": Kind(docker, placed=False),
-    "constraints": Kind(constraints, placed=False),
+KINDS: Mapping[str, ManifestKind] = {
+    "ray-up": ManifestKind(ray_up),
+    "kuberay-cluster": ManifestKind(kuberay_cluster),
+    "kuberay-job": ManifestKind(kuberay_job),
+    "slurm": ManifestKind(slurm),
+    "docker": ManifestKind(docker, placed=False),
+    "constraints": ManifestKind(constraints, placed=False),
 }
 
 
-def manifest(kind: str, order: Order) -> str:
+def manifest(kind: str, order: ManifestInput) -> str:
     """Return the manifest of a kind in KINDS. Raises PlacementError if such machines cannot satisfy the placement."""
     return KINDS[kind].write(order)
 

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from antiphon import Brick, Dense, Factory, Grammar, OracleDeclaration, StateAction, brick, dac
+from antiphon import Dense, Factory, Grammar, OracleDeclaration, dac
+from antiphon.grammars import Brick, brick
+from antiphon.grammars.library import StateAction
 
 
 def layered_actor(state: int, action: int, widths: Sequence[int] = (64, 64)) -> Brick:

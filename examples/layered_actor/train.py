@@ -14,9 +14,13 @@ from grammar import layered_dac
 from torch import nn
 
 import antiphon
-from antiphon import Annealing, Grammar
+from antiphon import Grammar
+from antiphon.coordinator.regrouping import carried
+from antiphon.envs import episode_returns
 from antiphon.grammars.oracle import State
+from antiphon.grammars.regrouping import coarsen
 from antiphon.launching import ExecutorName
+from antiphon.oracles import Annealing
 
 
 def game(rounds: int, batch: int, widths: Sequence[int], warmup: int, envs: int = 8) -> Grammar:
@@ -46,9 +50,9 @@ def train(
 
 def policy(layered: Grammar, states: Mapping[str, State]) -> nn.Module:
     """Actor as one module with the trained parameters of its layers."""
-    whole = antiphon.coarsen(layered, "Actor", "Actor")
+    whole = coarsen(layered, "Actor", "Actor")
     with antiphon.launch(whole.grammar) as play:
-        learned = antiphon.carried(whole, states, play.states())["Actor"]["parameters"]
+        learned = carried(whole, states, play.states())["Actor"]["parameters"]
     actor: nn.Module = whole.grammar.query.player_by_name["Actor"].factory()
     actor.load_state_dict(learned)
     return actor.eval()
@@ -66,7 +70,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name, rounds in (("untrained", 0), ("trained", chosen.pop("rounds"))):
         actor = policy(*train(rounds=rounds, **chosen))
-        print(f"return, {name}: {fmean(antiphon.episode_returns('Pendulum-v1', actor, range(1000, 1010))):.1f}")
+        print(f"return, {name}: {fmean(episode_returns('Pendulum-v1', actor, range(1000, 1010))):.1f}")
 
 
 if __name__ == "__main__":

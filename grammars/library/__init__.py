@@ -5,18 +5,44 @@ from antiphon.grammars.library.black_box_descent import black_box_descent as bla
 from antiphon.grammars.library.critic_derivative import critic_derivative as critic_derivative
 from antiphon.grammars.library.dac import dac as dac
 from antiphon.grammars.library.dac_bandit import dac_bandit as dac_bandit
+from antiphon.grammars.library.densities import (
+    GaussianDensity as GaussianDensity,
+    normal_inverse_wishart as normal_inverse_wishart,
+)
 from antiphon.grammars.library.gan import gan as gan
+from antiphon.grammars.library.generative import (
+    ConvolutionalAnalysis as ConvolutionalAnalysis,
+    ConvolutionalSynthesis as ConvolutionalSynthesis,
+    DenseAnalysis as DenseAnalysis,
+    DenseSynthesis as DenseSynthesis,
+    Isotropic as Isotropic,
+    Reparametrized as Reparametrized,
+)
 from antiphon.grammars.library.gray_box_descent import gray_box_descent as gray_box_descent
 from antiphon.grammars.library.implicit import implicit_temporal_difference as implicit_temporal_difference
 from antiphon.grammars.library.kickback import kickback as kickback
-from antiphon.grammars.library.likelihood import maximum_a_posteriori as maximum_a_posteriori
-from antiphon.grammars.library.likelihood import maximum_likelihood as maximum_likelihood
-from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2
-from antiphon.grammars.library.projected_fixpoint import tdc as tdc
+from antiphon.grammars.library.kicking import Weights as Weights, kicking_layers as kicking_layers
+from antiphon.grammars.library.likelihood import (
+    maximum_a_posteriori as maximum_a_posteriori,
+    maximum_likelihood as maximum_likelihood,
+)
+from antiphon.grammars.library.networks import (
+    Dense as Dense,
+    Perceptron as Perceptron,
+    Policy as Policy,
+    StateAction as StateAction,
+    convolutional_layers as convolutional_layers,
+    dense_layers as dense_layers,
+)
+from antiphon.grammars.library.penalty import squared_norm as squared_norm
+from antiphon.grammars.library.point import Point as Point
+from antiphon.grammars.library.projected_fixpoint import gtd2 as gtd2, tdc as tdc
 from antiphon.grammars.library.supervised import supervised as supervised
-from antiphon.grammars.library.temporal_difference import double_residual_gradient as double_residual_gradient
-from antiphon.grammars.library.temporal_difference import residual_gradient as residual_gradient
-from antiphon.grammars.library.temporal_difference import semi_gradient as semi_gradient
-from antiphon.grammars.library.temporal_difference import temporal_difference as temporal_difference
+from antiphon.grammars.library.temporal_difference import (
+    double_residual_gradient as double_residual_gradient,
+    residual_gradient as residual_gradient,
+    semi_gradient as semi_gradient,
+    temporal_difference as temporal_difference,
+)
 from antiphon.grammars.library.transformer import transformer as transformer
 from antiphon.grammars.library.vae import vae as vae

@@ -9,7 +9,7 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Exact, Guarantee, Learned, PlayerLoss, promised
-from antiphon.grammars.library.answers import first
+from antiphon.grammars.library.unlabelled import first
 from antiphon.grammars.maps import add, over_batch
 from antiphon.grammars.objective import maximise
 from antiphon.grammars.oracle import OracleDeclaration

@@ -5,7 +5,7 @@ from antiphon.grammars.draft import QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Exact, Surrogate, promised
-from antiphon.grammars.library.answers import first
+from antiphon.grammars.library.unlabelled import first
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.typed import typed

@@ -2,10 +2,6 @@
 
 from antiphon.grammars.regrouping.coarsen import coarsen as coarsen
 from antiphon.grammars.regrouping.composite import Composite as Composite
-from antiphon.grammars.regrouping.correspondence import Regrouping as Regrouping
-from antiphon.grammars.regrouping.correspondence import Span as Span
-from antiphon.grammars.regrouping.parts import Child as Child
-from antiphon.grammars.regrouping.parts import Unit as Unit
-from antiphon.grammars.regrouping.parts import children as children
-from antiphon.grammars.regrouping.parts import units as units
+from antiphon.grammars.regrouping.correspondence import Regrouping as Regrouping, Span as Span
+from antiphon.grammars.regrouping.parts import Child as Child, Unit as Unit, children as children, units as units
 from antiphon.grammars.regrouping.refine import refine as refine

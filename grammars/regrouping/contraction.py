@@ -8,7 +8,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import infer, make_module
 from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, Port, QueryGraph
 from antiphon.grammars.regrouping.group import Group, GroupUse
-from antiphon.grammars.regrouping.order import ordered
+from antiphon.grammars.regrouping.topological import ordered
 
 
 @dataclass(frozen=True)

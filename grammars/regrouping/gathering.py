@@ -9,7 +9,7 @@ from antiphon.grammars.maps import add
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.regrouping.contraction import Contraction
 from antiphon.grammars.regrouping.group import Group
-from antiphon.grammars.regrouping.order import ordered
+from antiphon.grammars.regrouping.topological import ordered
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
 from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
 

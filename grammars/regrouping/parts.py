@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.errors import GrammarError
-from antiphon.grammars.brick import ENTRANCE, Brick, Part
+from antiphon.grammars.brick import ENTRANCE, Brick, BrickNode
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import made_for, make_module
 from antiphon.grammars.plain import is_hooked, is_plain
@@ -66,7 +66,7 @@ def children(whole: Factory) -> Brick:
         )
     assert isinstance(module, nn.Sequential)  # held by _links
     first: dict[int, str] = {}
-    parts: list[Part] = []
+    parts: list[BrickNode] = []
     for name, child in module._modules.items():
         assert child is not None  # a chain calls each of them
         owner = first.setdefault(id(child), name)
@@ -94,10 +94,10 @@ def units(whole: Factory) -> Brick:
         )
     names = [f"unit{index}" for index in range(linear.out_features)]
     parts = [
-        Part(name, Kind.PLAYER, name, Factory.of(Unit, whole, index), (Port(ENTRANCE),))
+        BrickNode(name, Kind.PLAYER, name, Factory.of(Unit, whole, index), (Port(ENTRANCE),))
         for index, name in enumerate(names)
     ]
-    joined = Part("join", Kind.OPERATOR, "join", Factory.of(join), tuple(map(Port, names)))
+    joined = BrickNode("join", Kind.OPERATOR, "join", Factory.of(join), tuple(map(Port, names)))
     return Brick((*parts, joined), (Port("join"),))
 
 
@@ -131,19 +131,19 @@ def _is_layer(linear: nn.Module, functions: Sequence[nn.Module]) -> bool:
 
 def _of_composite(whole: Factory, brick: Brick) -> Brick:
     members = {owner: Factory.of(Child, whole, f"members.{index}") for index, owner in enumerate(brick.players)}
-    parts = (Part(p.name, p.kind, p.owner, members.get(p.owner, p.factory), p.inputs) for p in brick.parts)
+    parts = (BrickNode(p.name, p.kind, p.owner, members.get(p.owner, p.factory), p.inputs) for p in brick.parts)
     return Brick(tuple(parts), brick.outputs, brick.inputs)
 
 
-def _part(whole: Factory, name: str, owner: str, child: nn.Module, before: Port) -> Part:
+def _part(whole: Factory, name: str, owner: str, child: nn.Module, before: Port) -> BrickNode:
     if any(parameter.requires_grad for parameter in child.parameters()):
-        return Part(name, Kind.PLAYER, owner, Factory.of(Child, whole, owner), (before,))
+        return BrickNode(name, Kind.PLAYER, owner, Factory.of(Child, whole, owner), (before,))
     if next(child.parameters(), None) is not None or next(child.buffers(), None) is not None:
         raise GrammarError(
             f"child {owner!r} of {whole!r}, a {type(child).__name__}, holds numbers that nobody would play; expected "
             "something to learn in it, or no numbers at all. Leave the player whole, or let its parameters be learned."
         )
     plain = type(child) in ELEMENTWISE and is_plain(child, type(child)) and not child.extra_repr()
-    return Part(
+    return BrickNode(
         name, Kind.OPERATOR, owner, Factory.of(type(child)) if plain else Factory.of(Child, whole, owner), (before,)
     )

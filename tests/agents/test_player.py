@@ -56,12 +56,6 @@ class Stubborn:
         raise KeyError("velocity")
 
 
-def refusal(kind: type[Exception], act: Callable[[], Any]) -> str:
-    with pytest.raises(kind) as caught:
-        act()
-    return str(caught.value)
-
-
 def response(seed: int, player: Player) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(parameter.shape, generator=generator) for parameter in player.parameters]
@@ -198,7 +192,7 @@ def test_a_state_is_not_moved_by_later_moves():
         (torch.zeros(2, 4), "player 'x' expected a flat vector of 8 elements, and float32[2, 4] arrived. "),
     ],
 )
-def test_refuses_a_response_of_another_shape(heard: Any, text: str):
+def test_refuses_a_response_of_another_shape(refusal, heard: Any, text: str):
     remedy = "Send one tensor per parameter, in order, or one flat vector of 8 elements."
     player = Player("x", LINEAR, SGD, seed=0)
     assert refusal(ShapeError, lambda: player.hear(heard)) == text + remedy
@@ -226,7 +220,7 @@ def test_each_move_needs_a_response_of_its_own():
         ("named", "expected float32[2, 3] for parameter 'weight', and list arrived"),
     ],
 )
-def test_a_wrong_move_installs_nothing(plays: str, what: str, named: Callable[[type], str]):
+def test_a_wrong_move_installs_nothing(refusal, plays: str, what: str, named: Callable[[type], str]):
     player = Player("x", LINEAR, AgentSpecification.of(agent=named(Stubborn), arguments={"play": plays}), seed=0)
     before, heard = values(player), response(0, player)
     player.hear(heard)
@@ -237,7 +231,7 @@ def test_a_wrong_move_installs_nothing(plays: str, what: str, named: Callable[[t
     assert equal(values(player), before) and equal(heard, response(0, player)) and player.moves == 0
 
 
-def test_an_agent_that_raises_installs_nothing_and_is_named(named: Callable[[type], str]):
+def test_an_agent_that_raises_installs_nothing_and_is_named(refusal, named: Callable[[type], str]):
     specification = AgentSpecification.of(agent=named(Stubborn), arguments={"play": "tired"})
     player = Player("x", LINEAR, specification, seed=0)
     before = values(player)
@@ -259,7 +253,7 @@ def test_an_agent_that_raises_installs_nothing_and_is_named(named: Callable[[typ
     )
 
 
-def test_torch_too_is_named_when_it_raises():
+def test_torch_too_is_named_when_it_raises(refusal):
     schedule = AgentSpecification.of(
         "SGD", scheduler="OneCycleLR", scheduler_arguments={"max_lr": 0.1, "total_steps": 2, "cycle_momentum": False}
     )
@@ -268,7 +262,7 @@ def test_torch_too_is_named_when_it_raises():
     )
 
 
-def test_is_saved_between_rounds_only():
+def test_is_saved_between_rounds_only(refusal):
     player = Player("x", LINEAR, SGD, seed=0)
     player.hear(response(0, player))
     assert refusal(ProtocolError, player.state) == (
@@ -277,7 +271,7 @@ def test_is_saved_between_rounds_only():
     )
 
 
-def test_without_an_agent_it_neither_hears_nor_moves():
+def test_without_an_agent_it_neither_hears_nor_moves(refusal):
     player = Player("x", LINEAR, None, seed=0)
     assert (
         refusal(ProtocolError, lambda: player.hear([]))
@@ -290,7 +284,7 @@ def test_without_an_agent_it_neither_hears_nor_moves():
     )
 
 
-def test_refuses_what_is_no_module_or_has_nothing_to_move():
+def test_refuses_what_is_no_module_or_has_nothing_to_move(refusal):
     assert refusal(GrammarError, lambda: Player("x", Factory.of(torch.zeros, 2), SGD, seed=0)) == (
         f"player 'x' is made by {Factory.of(torch.zeros, 2)}, which returned a Tensor; expected a torch.nn.Module. "
         "Declare a module class, or a function that returns one."
@@ -301,7 +295,7 @@ def test_refuses_what_is_no_module_or_has_nothing_to_move():
     )
 
 
-def test_refuses_the_state_of_another_module_and_loads_nothing():
+def test_refuses_the_state_of_another_module_and_loads_nothing(refusal):
     player = Player("x", LINEAR, SGD, seed=0)
     before = values(player)
     wide, bare = Factory.of(nn.Linear, 4, 2), Factory.of(nn.Linear, 3, 2, bias=False)

@@ -42,12 +42,6 @@ class Picky:
             raise ValueError("too fast")
 
 
-def refusal(kind: type[Exception], act: Callable[[], Any]) -> str:
-    with pytest.raises(kind) as caught:
-        act()
-    return str(caught.value)
-
-
 def test_is_a_value():
     again = AgentSpecification.of(
         "SGD",
@@ -87,7 +81,9 @@ def test_makes_an_agent_named_by_module_and_class(momentum: type, named: Callabl
     assert type(agent) is momentum and torch.equal(agent.move()[0], torch.tensor([-0.5]))
 
 
-def test_makes_an_agent_named_by_an_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, momentum: type):
+def test_makes_an_agent_named_by_an_entry_point(
+    refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, momentum: type
+):
     information = tmp_path / "choir-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: choir\nVersion: 1.0\n")
@@ -128,11 +124,11 @@ def test_makes_an_agent_named_by_an_entry_point(tmp_path: Path, monkeypatch: pyt
         ),
     ],
 )
-def test_refuses_before_anything_starts(keywords: dict[str, Any], text: str):
+def test_refuses_before_anything_starts(refusal, keywords: dict[str, Any], text: str):
     assert refusal(ExperimentError, lambda: AgentSpecification.of(**keywords)) == text
 
 
-def test_refuses_a_class_that_does_not_import():
+def test_refuses_a_class_that_does_not_import(refusal):
     assert refusal(ExperimentError, lambda: AgentSpecification(agent="no_such_choir:Alto").make("x", [])) == (
         "agent 'no_such_choir:Alto' does not import: ModuleNotFoundError: No module named 'no_such_choir'. "
         "Expected 'module:name', importable from here and on every worker; correct the name or the path."
@@ -146,14 +142,14 @@ def test_refuses_a_class_that_does_not_import():
     )
 
 
-def test_refuses_a_class_that_lacks_methods(named: Callable[[type], str]):
+def test_refuses_a_class_that_lacks_methods(refusal, named: Callable[[type], str]):
     assert refusal(AgentError, lambda: AgentSpecification(agent=named(Mute)).make("x", [])) == (
         f"agent {named(Mute)!r} of player 'x' is a Mute without state, load; expected hear, move, state, load. "
-        "Write them, and run antiphon.agents.check_agent on the class."
+        "Write them, and run antiphon.testing.check_agent on the class."
     )
 
 
-def test_refuses_an_agent_that_cannot_be_built(named: Callable[[type], str]):
+def test_refuses_an_agent_that_cannot_be_built(refusal, named: Callable[[type], str]):
     picky = AgentSpecification.of(agent=named(Picky), arguments={"rate": 2.0})
     assert refusal(AgentError, lambda: picky.make("x", [])) == (
         f"agent {named(Picky)!r} of player 'x' cannot be built as {named(Picky)}(rate=2.0): ValueError: too fast. "
@@ -161,7 +157,7 @@ def test_refuses_an_agent_that_cannot_be_built(named: Callable[[type], str]):
     )
 
 
-def test_muon_is_refused_for_what_is_no_matrix():
+def test_muon_is_refused_for_what_is_no_matrix(refusal):
     text = refusal(AgentError, lambda: AgentSpecification("torch", "Muon").make("x", [torch.zeros(3)]))
     assert "player 'x'" in text and "matrices only" in text and "(3,)" in text and "without bias" in text
 
@@ -169,7 +165,7 @@ def test_muon_is_refused_for_what_is_no_matrix():
 class Topmost(Mute): ...
 
 
-def test_a_class_is_named_where_workers_can_find_it(named):
+def test_a_class_is_named_where_workers_can_find_it(refusal, named):
     assert AgentSpecification.of(agent=Topmost).agent == named(Topmost)
     assert AgentSpecification.of(agent=named(Topmost)) == AgentSpecification.of(agent=Topmost)
 
@@ -181,7 +177,7 @@ def test_a_class_is_named_where_workers_can_find_it(named):
 
 
 @pytest.mark.parametrize("value", [3, Topmost(()), None])
-def test_agents_are_told_by_name_or_are_classes(value):
+def test_agents_are_told_by_name_or_are_classes(refusal, value):
     assert "'agent'" in refusal(ExperimentError, lambda: AgentSpecification.of(agent=value))
 
 
@@ -201,14 +197,14 @@ MISTAKEN = {
 
 
 @pytest.mark.parametrize(("optimizer", "arguments"), [case for cases in MISTAKEN.values() for case in cases], ids=str)
-def test_arguments_of_another_type_are_refused_where_torch_takes_them_silently(optimizer, arguments):
+def test_arguments_of_another_type_are_refused_where_torch_takes_them_silently(refusal, optimizer, arguments):
     (name, value), *_ = arguments.items()
     text = refusal(ExperimentError, lambda: AgentSpecification.of(optimizer, arguments))
     assert repr(optimizer) in text and repr(name) in text and repr(value) in text
 
 
 @pytest.mark.parametrize("value", [2.5, "2", True, None])
-def test_schedulers_take_whole_numbers_where_they_count(value):
+def test_schedulers_take_whole_numbers_where_they_count(refusal, value):
     scheduled = {"scheduler": "StepLR", "scheduler_arguments": {"step_size": value}}
     text = refusal(ExperimentError, lambda: AgentSpecification.of("Adam", **scheduled))
     assert "'StepLR'" in text and "'step_size'" in text and "a whole number" in text and repr(value) in text

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from antiphon.agents import TorchAgent, check_agent
+from antiphon.agents import TorchAgent
 from antiphon.agents.optimizers import REFUSED_OPTIMIZERS, REFUSED_SCHEDULERS
 from antiphon.errors import ExperimentError
+from antiphon.testing import check_agent
 
 OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {}),

@@ -9,7 +9,7 @@ from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.suite import Learning
 from antiphon.grammars import Descent, Exact, Grammar, QueryDraft, SignCorrect, chain_rule, exact, minimise
-from antiphon.grammars.testing import Dense, mean_gap, samples
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
 
 EVERYWHERE = Exact()
 
@@ -41,8 +41,8 @@ class Whole(Halved):
 def through(operation) -> Grammar:
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
-    played = q.operator("double", operation)(q.player("Below", Dense, 3, 2)(x))
-    objective = minimise(q.loss("Loss", mean_gap)(q.player("Above", Dense, 2, 2)(played), y))
+    played = q.operator("double", operation)(q.player("Below", TanhLayer, 3, 2)(x))
+    objective = minimise(q.loss("Loss", mean_gap)(q.player("Above", TanhLayer, 2, 2)(played), y))
     return Grammar("double", q.graph(), chain_rule(q, objective), objective, exact())
 
 

@@ -13,11 +13,11 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import flipped
 from antiphon.checks.report import rows_of
 from antiphon.errors import ExperimentError, GrammarError
-from antiphon.grammars import Port
+from antiphon.grammars import Port, Promise
 from antiphon.recipes import LIBRARY
 
 
-def promising(*promises: antiphon.Promise) -> antiphon.Grammar:
+def promising(*promises: Promise) -> antiphon.Grammar:
     q = antiphon.QueryDraft()
     x = q.oracle("Nature", antiphon.arrays(torch.ones(8, 3), batch=4))()
     objective = antiphon.minimise(q.loss("Loss", torch.mean)(q.player("Mine", nn.Linear, 3, 2)(x)))

@@ -32,8 +32,8 @@ from antiphon.grammars import (
     promised,
 )
 from antiphon.grammars.maps import add, over_batch, scale
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
 from antiphon.grammars.response import PARAMETERS
-from antiphon.grammars.testing import Dense, mean_gap, samples
 
 EVERYWHERE = Exact()
 
@@ -65,7 +65,7 @@ def adapted(kind: type[nn.Module], forget: bool) -> Grammar:
     """k = h + Adapter(h). forget: R does not tell Eye what Adapter has to say of h."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (4,)))()
-    h = q.player("Eye", Dense, 3, 4)(x)
+    h = q.player("Eye", TanhLayer, 3, 4)(x)
     k = q.operator("skip", torch.add)(h, q.player("Adapter", kind, 4)(h))
     objective = minimise(q.loss("Loss", mean_gap)(k, y))
 
@@ -95,7 +95,7 @@ def test_a_transposed_weight_is_not_its_transpose_elsewhere():
     """Of an identity and its gradient alone nobody could tell."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (4,)))()
-    eye = q.player("Eye", Dense, 3, 4)(x)
+    eye = q.player("Eye", TanhLayer, 3, 4)(x)
     objective = minimise(q.loss("Loss", mean_gap)(q.player("Hand", Identity, 4)(eye), y))
 
     def straight(upstream):
@@ -121,8 +121,8 @@ def actor_critic(tapped: str) -> Grammar:
     """Actor climbs the slope that Deviator tells; a clone of Deviator equals it at first. tapped: which of the two."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
-    action = q.player("Actor", Dense, 3, 2)(x)
-    deviator = q.player("Deviator", Dense, 3, 2)
+    action = q.player("Actor", TanhLayer, 3, 2)(x)
+    deviator = q.player("Deviator", TanhLayer, 3, 2)
     slopes = {"Deviator": deviator(x), "Clone": q.clone("Clone", deviator, soft=0.1)(x)}
     objective = minimise(q.loss("Loss", mean_gap)(slopes["Deviator"], y))
 
@@ -169,7 +169,7 @@ def shared() -> Grammar:
     """A player that is used twice, one behind the other."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (3,)))()
-    both = q.player("Both", Dense, 3, 3)
+    both = q.player("Both", TanhLayer, 3, 3)
     objective = minimise(q.loss("Loss", mean_gap)(both(both(x)), y))
     return Grammar("shared", q.graph(), chain_rule(q, objective), objective, exact())
 
@@ -196,7 +196,7 @@ def test_a_use_that_nobody_tells_of_is_named():
 @pytest.mark.parametrize("forget", [False, True])
 def test_a_round_in_which_a_player_is_told_nothing_counts_too(forget: bool):
     q = QueryDraft()
-    player, objective = q.player("A", Dense, 3, 2), []
+    player, objective = q.player("A", TanhLayer, 3, 2), []
     for number, name in enumerate(("Even", "Odd")):
         with q.query_pass(name.lower(), every=2, start=number):
             x, y = q.oracle(f"Nature{number}", samples(5, (3,), (2,)))()
@@ -220,7 +220,7 @@ def cancelling(message: Tensor) -> Tensor:
 def idle() -> Grammar:
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (3,)))()
-    flat = q.operator("flat", cancelling)(q.player("Idle", Dense, 3, 2)(x))
+    flat = q.operator("flat", cancelling)(q.player("Idle", TanhLayer, 3, 2)(x))
     objective = minimise(q.loss("Loss", mean_gap)(flat, y))
     return Grammar("idle", q.graph(), chain_rule(q, objective), objective, exact())
 
@@ -247,7 +247,7 @@ def test_players_to_whom_nothing_is_promised_are_named():
 def shared_and_other() -> Grammar:
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
-    objective = minimise(q.loss("Loss", mean_gap)(q.player("B", Dense, 3, 2)(q.player("A", Dense, 3, 3)(x)), y))
+    objective = minimise(q.loss("Loss", mean_gap)(q.player("B", TanhLayer, 3, 2)(q.player("A", TanhLayer, 3, 3)(x)), y))
     return Grammar("two", q.graph(), chain_rule(q, objective), objective, Guarantee())
 
 
@@ -323,8 +323,10 @@ def test_scale_is_of_each_player_alone():
     """A player's share is not judged by what others hear: a network's largest gradient says nothing of a small one."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
-    loud = q.loss("Loud", mean_gap)(q.player("Loud player", Dense, 3, 2)(x), y)
-    soft = q.loss("Soft", scale, factor=1e-9)(q.operator("gap", mean_gap)(q.player("Soft player", Dense, 3, 2)(x), y))
+    loud = q.loss("Loud", mean_gap)(q.player("Loud player", TanhLayer, 3, 2)(x), y)
+    soft = q.loss("Soft", scale, factor=1e-9)(
+        q.operator("gap", mean_gap)(q.player("Soft player", TanhLayer, 3, 2)(x), y)
+    )
     objective = minimise(loud, soft)
     grammar = Grammar("two", q.graph(), chain_rule(q, objective), objective, exact())
     found = measured(flipped(grammar, Port("Soft *")))

@@ -40,8 +40,8 @@ from antiphon.grammars import (
     promised,
 )
 from antiphon.grammars.maps import add, scale
+from antiphon.grammars.random_grammars import TanhLayer, batch_of, mean_gap, mean_softplus, samples
 from antiphon.grammars.response import PARAMETERS
-from antiphon.grammars.testing import Dense, batch_of, mean_gap, mean_softplus, samples
 from antiphon.oracles import gaussian
 
 NO_PROMISE = Guarantee()
@@ -52,9 +52,9 @@ def layers(guarantee: Guarantee = NO_PROMISE) -> Grammar:
     """A, B, C in a row, against targets."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
-    a = q.player("A", Dense, 3, 4)(x)
-    b = q.player("B", Dense, 4, 3)(a)
-    objective = minimise(q.loss("Loss", mean_gap)(q.player("C", Dense, 3, 2)(b), y))
+    a = q.player("A", TanhLayer, 3, 4)(x)
+    b = q.player("B", TanhLayer, 4, 3)(a)
+    objective = minimise(q.loss("Loss", mean_gap)(q.player("C", TanhLayer, 3, 2)(b), y))
     return Grammar("layers", q.graph(), chain_rule(q, objective), objective, guarantee)
 
 
@@ -339,7 +339,7 @@ def test_the_loss_that_is_promised_to_all_is_everybodys():
 @pytest.mark.parametrize("start", [0, 1, 5])
 def test_a_pass_that_rests_at_first_is_looked_at_too(start: int):
     q = QueryDraft()
-    player = q.player("A", Dense, 3, 2)
+    player = q.player("A", TanhLayer, 3, 2)
     x, y = q.oracle("Near", samples(5, (3,), (2,)))()
     always = q.loss("Always", mean_gap)(player(x), y)
     with q.query_pass("late", every=2, start=start):
@@ -396,5 +396,5 @@ def test_a_gray_box_that_remembers_black_questions_raises_no_false_alarm():
     q = QueryDraft()
     box = q.oracle("Box", OracleDeclaration(Factory.of(Growing), (bend, count), (("batch", 4),)))
     _, y = q.oracle("Nature", samples(4, (3,), (2,)))()
-    objective = minimise(q.loss("Loss", mean_gap)(box.bend(q.player("A", Dense, 3, 2)(box.count())), y))
+    objective = minimise(q.loss("Loss", mean_gap)(box.bend(q.player("A", TanhLayer, 3, 2)(box.count())), y))
     assert measured(Grammar("g", q.graph(), chain_rule(q, objective), objective), Exact())["A"].kept

@@ -7,13 +7,12 @@ from torch.nn.functional import mse_loss
 
 from antiphon.checks.check import check_suite
 from antiphon.checks.mutants import flipped, silenced, tapped, through, wrong_gate
-from antiphon.checks.suites import likelihood
-from antiphon.checks.suites import supervised as regression
+from antiphon.checks.suites import likelihood, supervised as regression
 from antiphon.grammars import Factory, Grammar, Port
 from antiphon.grammars.library import supervised
 from antiphon.grammars.library.penalty import squared_norm
 from antiphon.grammars.maps import scale
-from antiphon.grammars.testing import samples
+from antiphon.grammars.random_grammars import samples
 
 
 def penalised() -> Grammar:

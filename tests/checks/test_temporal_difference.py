@@ -8,7 +8,7 @@ import torch
 from antiphon.checks.check import check_suite
 from antiphon.checks.mutants import flipped, silenced, tapped, through, with_operation, wrong_gate
 from antiphon.checks.suites import temporal_difference as suite
-from antiphon.checks.suites.processes import random_process
+from antiphon.checks.suites.random_processes import random_process
 from antiphon.grammars import Grammar, Port, chain_rule, negate_into
 from antiphon.grammars.bellman import implicit
 from antiphon.grammars.maps import scale

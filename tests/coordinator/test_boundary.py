@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
@@ -26,6 +25,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, dac
 from antiphon.grammars.library.quadratic import AffineSlope, LinearPolicy, QuadraticValue
+from antiphon.grammars.states import same_states
 from antiphon.oracles import gaussian
 from rigs.games import points, with_dropout
 
@@ -70,16 +70,6 @@ def undisturbed(index: int, apart: bool) -> tuple[Any, int]:  # Any: states
         patch.setattr(LocalProgram, "step", counted)
         executor.play(ROUNDS)
         return executor.states(), next(count)
-
-
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return one.equal(other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 def breaking_at(step: int, error: BaseException, after: bool) -> Callable[..., None]:
@@ -127,7 +117,7 @@ def test_a_round_that_breaks_off_anywhere_is_refused_until_a_load_restores_it(in
                 read()
         executor.load(saved, ROUNDS)
         executor.play(ROUNDS)
-        assert same(executor.states(), expected)
+        assert same_states(executor.states(), expected)
 
 
 @pytest.mark.parametrize("index", range(len(MAKERS)))
@@ -137,7 +127,7 @@ def test_a_load_of_the_last_boundary_plays_the_same_round_again(index):
         saved = executor.states()
         losses, states = executor.play(1).losses, executor.states()
         executor.load(saved, ROUNDS)
-        assert same(executor.play(1).losses, losses) and same(executor.states(), states)
+        assert same_states(executor.play(1).losses, losses) and same_states(executor.states(), states)
 
 
 class Signals(nn.Linear):
@@ -175,8 +165,8 @@ def test_ctrl_c_finishes_the_round_in_hand(at, monkeypatch):
         interrupted(executor, at, 1, monkeypatch)
         assert executor.round == 10 + (at + 1) // 2
         calm.play(executor.round)
-        assert same(executor.states(), calm.states())
-        assert same(executor.play(2).losses, calm.play(2).losses)
+        assert same_states(executor.states(), calm.states())
+        assert same_states(executor.play(2).losses, calm.play(2).losses)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

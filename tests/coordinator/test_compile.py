@@ -11,7 +11,7 @@ from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.objective import minimise
-from antiphon.grammars.testing import Dense, mean_gap, sample_grammar, samples
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, sample_grammar, samples
 from antiphon.transport.message import Phase
 
 
@@ -19,7 +19,7 @@ from antiphon.transport.message import Phase
 def grammar() -> Grammar:
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(4, (3,), (3,)))()
-    a, b = q.player("A", Dense, 3, 3), q.player("B", Dense, 3, 3)
+    a, b = q.player("A", TanhLayer, 3, 3), q.player("B", TanhLayer, 3, 3)
     q.clone("A~", a, soft=0.5, cadence=Cadence(2))(x)
     objective = minimise(q.loss("Loss", mean_gap)(b(a(x)), y))
     return Grammar("two", q.graph(), chain_rule(q, objective), objective)

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from torch import Tensor
 
 from antiphon.coordinator.inline import InlineExecutor
@@ -19,17 +18,17 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.maps import scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Port
-from antiphon.grammars.reference import reference_gradients
-from antiphon.grammars.response import Deliver, Map, ResponseGraph, Seed, Tap
-from antiphon.grammars.seeds import stream
-from antiphon.grammars.testing import (
-    Dense,
+from antiphon.grammars.random_grammars import (
+    TanhLayer,
     draw_grammar,
     mean_gap,
     mean_softplus,
     sample_grammar,
     samples,
 )
+from antiphon.grammars.reference import reference_gradients
+from antiphon.grammars.response import Deliver, Map, ResponseGraph, Seed, Tap
+from antiphon.grammars.seeds import stream
 
 
 def play(grammar: Grammar, placement: Placement | None = None, seed: int = 0, rounds: int = 1):
@@ -72,9 +71,11 @@ def test_and_where_agents_live_elsewhere(seed):
 def chain(edit=(), answers=None) -> Grammar:
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(4, (3,), (3,)))()
-    a = q.player("A", Dense, 3, 3)(x)
-    b = q.player("B", Dense, 3, 3)(a)
-    objective = minimise(q.loss("Loss", mean_gap)(q.player("C", Dense, 3, 3)(b), y), q.loss("Side", mean_softplus)(a))
+    a = q.player("A", TanhLayer, 3, 3)(x)
+    b = q.player("B", TanhLayer, 3, 3)(a)
+    objective = minimise(
+        q.loss("Loss", mean_gap)(q.player("C", TanhLayer, 3, 3)(b), y), q.loss("Side", mean_softplus)(a)
+    )
     told = None if answers is None else {a: answers(b)}
     return Grammar("chain", q.graph(), chain_rule(q, objective, edit=edit, answers=told), objective)
 
@@ -120,7 +121,7 @@ def only_side() -> Grammar:
     """The chain without its long way to the loss, as far as A is concerned."""
     q = QueryDraft()
     x, _ = q.oracle("Nature", samples(4, (3,), (3,)))()
-    objective = minimise(q.loss("Side", mean_softplus)(q.player("A", Dense, 3, 3)(x)))
+    objective = minimise(q.loss("Side", mean_softplus)(q.player("A", TanhLayer, 3, 3)(x)))
     return Grammar("side", q.graph(), chain_rule(q, objective), objective)
 
 

@@ -16,13 +16,13 @@ from antiphon.coordinator.program import WorkerStatistics
 from antiphon.grammars import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, supervised
-from antiphon.grammars.testing import Dense, mean_gap, samples
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
 
 SMALL, LARGE = 40, 160
 
 
 def chain(layers: int) -> Grammar:
-    dense = {f"L{index}": Factory.of(Dense, 3, 3) for index in range(layers)}
+    dense = {f"L{index}": Factory.of(TanhLayer, 3, 3) for index in range(layers)}
     return backprop(samples(4, (3,), (3,)), dense, Factory.of(mean_gap))
 
 
@@ -34,7 +34,7 @@ def chained(layers: int) -> Assignment:
 
 
 def replicated(count: int) -> Assignment:
-    grammar = supervised(samples(4 * count, (3,), (3,)), Factory.of(Dense, 3, 3), Factory.of(mean_gap))
+    grammar = supervised(samples(4 * count, (3,), (3,)), Factory.of(TanhLayer, 3, 3), Factory.of(mean_gap))
     return assign(grammar, placement=Placement(spread(grammar).workers, replicas=(("Predictor", count),)))
 
 

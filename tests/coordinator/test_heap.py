@@ -12,7 +12,7 @@ import resource, torch
 from antiphon.agents import AgentSpecification
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.inline import InlineExecutor
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.random_grammars import sample_grammar
 
 def round():
     values = [torch.ones(256, 256) for _ in range(16)]

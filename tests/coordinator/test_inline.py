@@ -18,7 +18,8 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.random_grammars import sample_grammar
+from antiphon.grammars.states import same_states
 from rigs.games import convolutional, failing, points, with_dropout
 
 KINDS = [
@@ -92,16 +93,6 @@ def specifications(grammar: Grammar) -> dict[str, AgentSpecification]:
     return {player.name: KINDS[index % 3] for index, player in enumerate(grammar.query.players)}
 
 
-def same(one, other) -> bool:
-    if isinstance(one, Tensor):
-        return one.equal(other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
-
-
 def run(grammar: Grammar, placement: Placement | None = None, rounds: int = 100, order: StepOrder | None = None):
     """Parameters and buffers, agents' states, losses."""
     assignment = assign(grammar, specifications(grammar), placement=placement, seed=5, order=order)
@@ -119,8 +110,8 @@ GRAMMARS = [with_dropout, convolutional, odd, crooked, lambda: sample_grammar(7)
 def test_together_and_spread_are_bitwise_the_same(make: Callable[[], Grammar]):
     grammar = make()
     together = run(grammar)
-    assert same(run(grammar, spread(grammar)), together)
-    assert same(run(grammar, spread(grammar), order=StepOrder.PLAIN), together)
+    assert same_states(run(grammar, spread(grammar)), together)
+    assert same_states(run(grammar, spread(grammar), order=StepOrder.PLAIN), together)
 
 
 @pytest.mark.parametrize("make", GRAMMARS[:4])
@@ -128,13 +119,13 @@ def test_an_agent_that_lives_elsewhere_makes_the_same_moves(make: Callable[[], G
     grammar = make()
     players = [player.name for player in grammar.query.players]
     agents = {name: f"agent{index % 2}" for index, name in enumerate(players)}
-    assert same(run(grammar, spread(grammar, agents=agents)), run(grammar))
+    assert same_states(run(grammar, spread(grammar, agents=agents)), run(grammar))
 
 
 def test_another_seed_is_another_run():
     grammar = with_dropout()
     with InlineExecutor(assign(grammar, seed=1)) as one, InlineExecutor(assign(grammar, seed=2)) as two:
-        assert not same(one.play(2).losses, two.play(2).losses)
+        assert not same_states(one.play(2).losses, two.play(2).losses)
 
 
 def test_rounds_in_one_call_or_in_many_are_the_same():
@@ -144,7 +135,7 @@ def test_rounds_in_one_call_or_in_many_are_the_same():
         for rounds in (1, 5, 0, 6):
             two.play(rounds)
         assert one.round == two.round == 12
-        assert same(one.states(), two.states())
+        assert same_states(one.states(), two.states())
 
 
 def test_two_executors_do_not_disturb_each_other():
@@ -157,7 +148,7 @@ def test_two_executors_do_not_disturb_each_other():
             one.play(2)
             other.play(1)
             torch.randn(3)
-        assert same(one.states(), expected)
+        assert same_states(one.states(), expected)
 
 
 @pytest.mark.parametrize("apart", [False, True])

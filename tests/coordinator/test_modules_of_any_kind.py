@@ -6,8 +6,7 @@ from typing import Any, TypeAlias
 
 import pytest
 import torch
-from hypothesis import given, reject, settings
-from hypothesis import strategies as st
+from hypothesis import given, reject, settings, strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import linear, mse_loss
 from torch.nn.modules import module as shared

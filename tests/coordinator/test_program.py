@@ -21,7 +21,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.testing import Dense, Samples, mean_gap, samples
+from antiphon.grammars.random_grammars import Samples, TanhLayer, mean_gap, samples
 from rigs.games import failing, points, with_dropout
 
 SGD = AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.9})
@@ -35,12 +35,12 @@ def parameters(executor: InlineExecutor, name: str) -> Tensor:
 
 def two(*, soft: float | None = 0.25, follow: Cadence = Cadence(), learn: Cadence = Cadence()) -> Grammar:
     q = QueryDraft()
-    a = q.player("A", Dense, 3, 3)
+    a = q.player("A", TanhLayer, 3, 3)
     old = q.clone("A~", a, soft=soft, cadence=follow)
     nature = q.oracle("Nature", samples(4, (3,), (3,)))
     with q.query_pass("learn", every=learn.every, start=learn.start):
         x, y = nature()
-        objective = minimise(q.loss("Loss", mean_gap)(q.player("B", Dense, 3, 3)(a(x)), y))
+        objective = minimise(q.loss("Loss", mean_gap)(q.player("B", TanhLayer, 3, 3)(a(x)), y))
         q.operator("watch", torch.neg)(old(x))
     return Grammar("two", q.graph(), chain_rule(q, objective), objective)
 
@@ -174,7 +174,7 @@ def liar(*shapes: tuple[int, ...]) -> OracleDeclaration:
 
 
 def test_an_oracle_that_answers_something_else_is_refused():
-    grammar = backprop(liar((4, 3), (4, 2)), {"A": Factory.of(Dense, 3, 3)}, Factory.of(mean_gap))
+    grammar = backprop(liar((4, 3), (4, 2)), {"A": Factory.of(TanhLayer, 3, 3)}, Factory.of(mean_gap))
     with InlineExecutor(assign(grammar, SGD)) as executor, pytest.raises(OracleError) as caught:
         executor.play(1)
     assert str(caught.value) == (
@@ -187,7 +187,7 @@ def test_an_oracle_that_answers_something_else_is_refused():
 def test_an_oracle_that_cannot_be_made_is_refused():
     grammar = backprop(
         replace(samples(4, (3,), (3,)), factory=Factory.of(dict, 1)),
-        {"A": Factory.of(Dense, 3, 3)},
+        {"A": Factory.of(TanhLayer, 3, 3)},
         Factory.of(mean_gap),
     )
     with pytest.raises(OracleError) as caught:

@@ -6,8 +6,7 @@ from typing import final
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from torch import Tensor, nn
 
 from antiphon.agents import AgentSpecification
@@ -25,10 +24,10 @@ from antiphon.grammars.maps import negate
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
 from antiphon.grammars.query import Kind, Port
+from antiphon.grammars.random_grammars import Samples, batch_of, mean_gap, mean_softplus, sample_grammar, samples
 from antiphon.grammars.regrouping import Regrouping, coarsen, refine, units
 from antiphon.grammars.response import Map, Product, ResponseGraph
 from antiphon.grammars.seeds import at_round
-from antiphon.grammars.testing import Samples, batch_of, mean_gap, mean_softplus, sample_grammar, samples
 from antiphon.grammars.types import EdgeType
 
 BOUND = 1e-10

@@ -25,9 +25,9 @@ from antiphon.errors import PlacementError, ProtocolError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, sample_grammar, samples
 from antiphon.grammars.reference import reference_gradients
 from antiphon.grammars.seeds import forked
-from antiphon.grammars.testing import Dense, mean_gap, sample_grammar, samples
 from antiphon.grammars.types import Batch, EdgeType
 from rigs.games import convolutional, points, small_dac, wide, with_dropout
 
@@ -79,7 +79,7 @@ def test_the_random_grammars_do_have_replicas() -> None:
 
 def test_many_rounds_stay_near_one_player_and_equal_to_each_other() -> None:
     # In float64: each processor sums in its own order, and in float32 the difference grows too large in 100 rounds.
-    layers = {name: Factory.of(Dense, 24, 24) for name in ("First", "Second", "Last")}
+    layers = {name: Factory.of(TanhLayer, 24, 24) for name in ("First", "Second", "Last")}
     grammar = backprop(samples(66, (24,), (24,)), layers, loss=Factory.of(mean_gap))
     agent = AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9})
     placement = replicated(grammar, First=2, Second=3, Last=2)

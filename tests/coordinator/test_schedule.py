@@ -20,7 +20,7 @@ from antiphon.coordinator.plan.schedule import (
     project,
 )
 from antiphon.grammars.cadence import Cadence
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.random_grammars import sample_grammar
 from rigs.games import with_dropout
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from antiphon.agents.testing import check_agent
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.errors import AntiphonError, RoundError
@@ -20,6 +19,7 @@ from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.regrouping import children, units
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.black_box import black_box
+from antiphon.testing import check_agent
 from rigs.games import points
 
 

@@ -7,8 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import nn
 

@@ -20,7 +20,7 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.maps import add
 from antiphon.grammars.objective import minimise
-from antiphon.grammars.testing import Dense, mean_gap, sample_grammar, samples
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, sample_grammar, samples
 from antiphon.grammars.types import Order
 from antiphon.grammars.writing import ResponseDraft
 from antiphon.transport.message import Phase
@@ -33,7 +33,7 @@ def sometimes() -> Grammar:
     """Two passes of other cadences; player A is asked in both, so its sum leaves out whichever rests."""
     q = QueryDraft()
     nature, other = q.oracle("Nature", samples(4, (3,), (3,))), q.oracle("Other", samples(4, (3,)))
-    a, b = q.player("A", Dense, 3, 3), q.player("B", Dense, 3, 3)
+    a, b = q.player("A", TanhLayer, 3, 3), q.player("B", TanhLayer, 3, 3)
     with q.query_pass("often", every=2, start=1):
         x, y = nature()
         first = q.loss("First", mean_gap)(b(a(x)), y)
@@ -47,8 +47,8 @@ def sometimes() -> Grammar:
 def overheard() -> Grammar:
     """B and C, shaped like A, hear the sum of what A is told in two passes: it travels when either plays."""
     q = QueryDraft()
-    nature, a = q.oracle("Nature", samples(4, (3,), (3,))), q.player("A", Dense, 3, 3)
-    b, c = q.player("B", Dense, 3, 3), q.player("C", Dense, 3, 3)
+    nature, a = q.oracle("Nature", samples(4, (3,), (3,))), q.player("A", TanhLayer, 3, 3)
+    b, c = q.player("B", TanhLayer, 3, 3), q.player("C", TanhLayer, 3, 3)
     losses = []
     for name, every in (("First", 2), ("Second", 3)):
         with q.query_pass(name, every=every):

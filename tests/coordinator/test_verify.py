@@ -17,13 +17,13 @@ from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.objective import minimise
-from antiphon.grammars.testing import Dense, mean_gap, samples
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
 
 
 def small() -> Grammar:
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(4, (3,), (3,)))()
-    a = q.player("A", Dense, 3, 3)
+    a = q.player("A", TanhLayer, 3, 3)
     q.clone("A~", a)(x)
     objective = minimise(q.loss("Loss", mean_gap)(a(x), y))
     return Grammar("small", q.graph(), chain_rule(q, objective), objective)

@@ -1,7 +1,6 @@
 """When: the algebra of conditions agrees with sets of rounds."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from antiphon.coordinator.plan.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from torch import Tensor, nn
+from torch import nn
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.inline import InlineExecutor
@@ -17,6 +17,7 @@ from antiphon.deploy.finding import COORDINATOR
 from antiphon.errors import PlacementError, ProtocolError, RoundError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop
+from antiphon.grammars.states import same_states
 from antiphon.runs.interrupts import Interrupts
 from rigs.games import failing, points
 
@@ -32,14 +33,6 @@ def after(assignment: Assignment, rounds: int) -> Any:  # Any: states
     with InlineExecutor(assignment) as executor:
         executor.play(rounds)
         return executor.states()
-
-
-def same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor):
-        return one.equal(other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    return all(map(same, one, other)) if isinstance(one, list | tuple) else one == other
 
 
 def interrupt_while_playing(executor: RayExecutor) -> None:
@@ -64,7 +57,7 @@ def test_ctrl_c_finishes_the_round_in_hand_on_every_worker(pool, apart):
         executor.play(10)
         interrupt_while_playing(executor)
         assert executor.round > 20
-        assert same(executor.states(), after(executor.assignment, executor.round))
+        assert same_states(executor.states(), after(executor.assignment, executor.round))
         assert executor.play(3).rounds == 3
 
 
@@ -82,7 +75,7 @@ def test_an_abort_at_once_is_refused_until_a_load(pool, apart):
                 read()
         executor.load(saved, 10)
         executor.play(5)
-        assert same(executor.states(), after(executor.assignment, 15))
+        assert same_states(executor.states(), after(executor.assignment, 15))
 
 
 def test_a_player_that_fails_is_refused_until_a_load(pool, tmp_path):

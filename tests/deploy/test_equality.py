@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-import torch
 
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
@@ -11,37 +10,18 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.grammars import Grammar
+from antiphon.grammars.states import same_states
+from rigs.equality import check_same_on_ray
 from rigs.games import convolutional, odd_layouts, small_dac, specifications, with_dropout
 
 ROUNDS = 100
-
-
-def same(left, right) -> bool:
-    """Whether two states are equal, every bit of every tensor."""
-    if isinstance(left, torch.Tensor):
-        return torch.equal(left, right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
-    if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(map(same, left, right))
-    return left == right
 
 
 @pytest.mark.parametrize("transport", list(Transport))
 @pytest.mark.parametrize("make", [with_dropout, convolutional, odd_layouts, small_dac])
 def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(make: Callable[[], Grammar], transport, pool) -> None:
     grammar = make()
-    agents = specifications(grammar)
-    with InlineExecutor(assign(grammar, agents, seed=5)) as inline:
-        alone, expected = inline.play(ROUNDS), inline.states()
-    with RayExecutor(
-        assign(grammar, agents, placement=spread(grammar), seed=5), make.__name__, transport=transport, pool=pool
-    ) as on_ray:
-        played, states = on_ray.play(ROUNDS), on_ray.states()
-    assert played.losses == alone.losses
-    assert states.keys() == expected.keys()
-    for name, state in expected.items():
-        assert same(states[name], state), f"the state of {name} differs"
+    check_same_on_ray(grammar, specifications(grammar), ROUNDS, make.__name__, pool, transport=transport)
 
 
 @pytest.mark.parametrize(("make", "player"), [(with_dropout, "Second"), (odd_layouts, "Odd")])
@@ -57,7 +37,7 @@ def test_an_agent_on_another_worker_than_its_operator_gives_the_same_parameters(
         states = on_ray.states()
     assert {player, f"{player}@agent"} <= states.keys()
     for each in grammar.query.players:
-        assert same(states[each.name]["parameters"], expected[each.name]["parameters"])
+        assert same_states(states[each.name]["parameters"], expected[each.name]["parameters"])
 
 
 def test_another_seed_gives_other_numbers(pool) -> None:

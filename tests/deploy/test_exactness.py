@@ -7,8 +7,8 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import hosted, spread
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.deploy.executor import RayExecutor
+from antiphon.grammars.random_grammars import sample_grammar
 from antiphon.grammars.reference import reference_gradients
-from antiphon.grammars.testing import sample_grammar
 
 GRAPHS = 200
 SHARES = 10

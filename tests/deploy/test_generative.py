@@ -2,13 +2,8 @@
 oracle asked twice, a player asked twice."""
 
 import pytest
-import torch
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.placement import spread
-from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import binarized, digits
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import gan, vae
@@ -22,6 +17,7 @@ from antiphon.grammars.library.generative import (
 )
 from antiphon.grammars.variational import isotropic
 from antiphon.oracles import gaussian
+from rigs.equality import check_same_on_ray
 
 IMAGE, LATENT, BATCH, ROUNDS = (1, 8, 8), 5, 17, 60
 
@@ -54,13 +50,4 @@ def convolutional_gan() -> Grammar:
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [convolutional_vae, dense_vae, dense_gan, convolutional_gan])
 def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(make, pool):
-    grammar, agent = make(), AgentSpecification.of("Adam", {"lr": 1e-3})
-    with InlineExecutor(assign(grammar, agent, seed=5)) as inline:
-        alone, expected = inline.play(ROUNDS), inline.states()
-    apart = assign(grammar, agent, placement=spread(grammar), seed=5)
-    with RayExecutor(apart, make.__name__, pool=pool) as on_ray:
-        played, states = on_ray.play(ROUNDS), on_ray.states()
-    assert played.losses == alone.losses
-    for player in ("Encoder", "Decoder", "Forger", "Curator"):
-        for name, value in expected.get(player, {"parameters": {}})["parameters"].items():
-            assert torch.equal(states[player]["parameters"][name], value), (player, name)
+    check_same_on_ray(make(), AgentSpecification.of("Adam", {"lr": 1e-3}), ROUNDS, make.__name__, pool)

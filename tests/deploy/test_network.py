@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import pytest
 import ray
-import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from antiphon.agents import AgentSpecification
@@ -30,6 +29,7 @@ from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import dac, gan
 from antiphon.grammars.library.generative import DenseAnalysis, DenseSynthesis
 from antiphon.grammars.library.networks import Policy, StateAction
+from antiphon.grammars.states import same_states
 from antiphon.oracles import Annealing, gaussian
 from rigs.network_namespaces import Machine, Machines
 from rigs.ray_nodes import SeveralNetworks, nodes, one_network
@@ -127,23 +127,13 @@ def play(assignment: Assignment, rounds: int) -> Outcome:
         return Outcome(played, run.states(), places, {node: after[node] - before[node] for node in before})
 
 
-def same(left: Any, right: Any) -> bool:
-    if isinstance(left, torch.Tensor):
-        return torch.equal(left, right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
-    if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(map(same, left, right))
-    return left == right
-
-
 def is_what_one_process_gives(outcome: Outcome, what: Assignment) -> None:
     grammar = what.grammar
     with InlineExecutor(assign(grammar, what.agents, seed=what.seed)) as inline:
         alone, expected = inline.play(ROUNDS), inline.states()
     assert outcome.played.losses == alone.losses
     assert outcome.states.keys() == expected.keys()
-    assert [name for name in expected if not same(outcome.states[name], expected[name])] == []
+    assert [name for name in expected if not same_states(outcome.states[name], expected[name])] == []
 
 
 @pytest.mark.parametrize("make", [small_gan, small_dac])

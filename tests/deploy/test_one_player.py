@@ -8,10 +8,6 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from antiphon.agents import AgentSpecification
-from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.placement import spread
-from antiphon.deploy.executor import RayExecutor
 from antiphon.envs import arrays, chooser, markov, random_walk
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import (
@@ -25,6 +21,7 @@ from antiphon.grammars.library import (
 from antiphon.grammars.library.densities import GaussianDensity, normal_inverse_wishart
 from antiphon.grammars.library.networks import Perceptron, StateAction
 from antiphon.grammars.library.penalty import squared_norm
+from rigs.equality import check_same_on_ray
 
 pytestmark = pytest.mark.slow
 
@@ -70,14 +67,5 @@ def solved() -> Grammar:
 
 @pytest.mark.parametrize("make", [penalised, gaussian, walked, corrected, twice, solved])
 def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(make: Callable[[], Grammar], pool) -> None:
-    grammar, agent = make(), AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.5})
-    players = [player.name for player in grammar.query.players]
-    with InlineExecutor(assign(grammar, agent, seed=5)) as inline:
-        alone, expected = inline.play(ROUNDS), inline.states()
-    assignment = assign(grammar, agent, placement=spread(grammar), seed=5)
-    with RayExecutor(assignment, make.__name__, pool=pool) as on_ray:
-        played, states = on_ray.play(ROUNDS), on_ray.states()
-    assert played.losses == alone.losses
-    for player in players:
-        for name, value in expected[player]["parameters"].items():
-            assert torch.equal(states[player]["parameters"][name], value), f"{name} of {player} differs"
+    agent = AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.5})
+    check_same_on_ray(make(), agent, ROUNDS, make.__name__, pool)

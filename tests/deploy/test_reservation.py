@@ -15,6 +15,7 @@ import torch
 from ray.util.placement_group import placement_group_table
 
 import antiphon
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, Strategy, WorkerResources
 from antiphon.deploy.cluster import machines, own_machine
 from antiphon.deploy.environments import _cause
@@ -154,7 +155,7 @@ def test_a_resident_pool_has_no_resources_to_give(pool):
     first, *_ = antiphon.spread(grammar).names
     placement = antiphon.place(grammar, of={first: {"num_cpus": 1}})
     with pytest.raises(PlacementError) as caught:
-        RayExecutor(antiphon.assign(grammar, placement=placement), "roomy", pool=pool)
+        RayExecutor(assign(grammar, placement=placement), "roomy", pool=pool)
     assert str(caught.value) == (
         "run 'roomy' asks resources for its workers, and a resident pool has none to give; expected workers "
         "that ask nothing. Leave out the pool."

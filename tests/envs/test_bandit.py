@@ -5,7 +5,7 @@ import torch
 
 from antiphon.envs.bandit import TARGET, curvature, quadratic_bandit
 from antiphon.errors import OracleError
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 
 @pytest.mark.parametrize("dimension", [1, 10, 25])

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, IterableDataset
 from antiphon.envs.dataset import arrays, dataset, digits, digits_arrays
 from antiphon.errors import OracleError
 from antiphon.grammars.types import Batch, EdgeType
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 
 class Squares(Dataset):

@@ -6,7 +6,7 @@ import torch
 from sklearn.datasets import load_diabetes
 
 from antiphon.envs import diabetes, diabetes_arrays
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 
 @pytest.mark.parametrize("declaration", [diabetes(32), diabetes(89, split="test", dtype=torch.float64)])

@@ -12,7 +12,7 @@ from antiphon.envs.gymnasium import nature
 from antiphon.envs.spaces import ActionMap
 from antiphon.errors import OracleError
 from antiphon.grammars.types import Batch, EdgeType
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 from rigs.environments import Line, LinearQuadratic, Misbehaving, Nested, Tiles
 
 small = functools.partial(nature, envs=3, batch=5, capacity=40, warmup=6)

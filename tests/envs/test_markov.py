@@ -10,7 +10,7 @@ from antiphon.envs.markov import chooser, markov
 from antiphon.envs.markov_examples import baird_policies, baird_star, boyan_chain, random_walk
 from antiphon.envs.markov_process import MarkovProcess
 from antiphon.errors import OracleError
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 F64 = torch.float64
 BEHAVIOUR, POLICY = baird_policies()

@@ -9,7 +9,7 @@ from antiphon.envs.binarized import binarized
 from antiphon.envs.dataset import arrays, digits
 from antiphon.envs.mnist import _shipped, mnist, mnist_arrays
 from antiphon.errors import ExperimentError, OracleError
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 
 @pytest.mark.parametrize("binary", ["no", "fixed", "dynamic"])

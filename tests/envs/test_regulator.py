@@ -6,7 +6,7 @@ import torch
 from antiphon.envs.regulator import regulator
 from antiphon.envs.riccati import Regulator, occupancy
 from antiphon.errors import OracleError
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 EYE = torch.eye(2, dtype=torch.float64)
 SYSTEM = Regulator(

@@ -5,17 +5,8 @@ import pytest
 import torch
 from scipy.linalg import solve_discrete_are
 
-from antiphon.envs.riccati import (
-    Regulator,
-    action_value,
-    mean_cost,
-    occupancy,
-    optimal_gain,
-    policy_gradient,
-    policy_value,
-    slope_matrix,
-    value_matrix,
-)
+from antiphon.envs import riccati
+from antiphon.envs.riccati import Regulator
 from antiphon.errors import OracleError
 
 SIGMA = 0.3
@@ -35,7 +26,7 @@ def gain_of(one: Regulator, seed: int = 1) -> torch.Tensor:
     """A stable gain that is not the best: halfway to it, and a little beside."""
     state, action = one.widths
     beside = 0.05 * torch.randn(action, state, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return 0.5 * optimal_gain(one) + beside
+    return 0.5 * riccati.optimal_gain(one) + beside
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -45,29 +36,29 @@ def test_the_best_gain_is_that_of_scipys_riccati_solver(seed):
     scaled, pushed = one.gamma**0.5 * drift, one.gamma**0.5 * control
     value = solve_discrete_are(scaled, pushed, c, d)
     expected = -np.linalg.solve(d + pushed.T @ value @ pushed, pushed.T @ value @ scaled)
-    best = optimal_gain(one)
+    best = riccati.optimal_gain(one)
     np.testing.assert_allclose(best.numpy(), expected, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(value_matrix(one, best).numpy(), value, rtol=1e-9)
-    assert policy_gradient(one, best, SIGMA).abs().max() < 1e-9
+    np.testing.assert_allclose(riccati.value_matrix(one, best).numpy(), value, rtol=1e-9)
+    assert riccati.policy_gradient(one, best, SIGMA).abs().max() < 1e-9
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_slope_and_gradient_are_those_of_automatic_differentiation(seed):
     one = system(seed)
     gain = gain_of(one).requires_grad_()
-    (expected,) = torch.autograd.grad(mean_cost(one, gain, SIGMA), gain)
-    torch.testing.assert_close(policy_gradient(one, gain, SIGMA).detach(), expected, rtol=1e-9, atol=1e-12)
+    (expected,) = torch.autograd.grad(riccati.mean_cost(one, gain, SIGMA), gain)
+    torch.testing.assert_close(riccati.policy_gradient(one, gain, SIGMA).detach(), expected, rtol=1e-9, atol=1e-12)
     states = torch.randn(7, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     actions = (states @ gain.detach().T).requires_grad_()
-    (slopes,) = torch.autograd.grad(action_value(one, gain.detach(), states, actions).sum(), actions)
-    torch.testing.assert_close(states @ slope_matrix(one, gain.detach()).T, slopes, rtol=1e-9, atol=1e-12)
+    (slopes,) = torch.autograd.grad(riccati.action_value(one, gain.detach(), states, actions).sum(), actions)
+    torch.testing.assert_close(states @ riccati.slope_matrix(one, gain.detach()).T, slopes, rtol=1e-9, atol=1e-12)
 
 
 def test_the_value_of_the_policys_own_action_is_the_policys():
     one = system()
     gain, states = gain_of(one), torch.randn(5, 3, dtype=torch.float64)
-    found = action_value(one, gain, states, states @ gain.T)
-    torch.testing.assert_close(found, policy_value(one, gain, states), rtol=1e-12, atol=0)
+    found = riccati.action_value(one, gain, states, states @ gain.T)
+    torch.testing.assert_close(found, riccati.policy_value(one, gain, states), rtol=1e-12, atol=0)
 
 
 def test_the_value_of_noisy_actions_is_that_of_their_own_actions_on_average():
@@ -75,8 +66,8 @@ def test_the_value_of_noisy_actions_is_that_of_their_own_actions_on_average():
     gain, generator = gain_of(one), torch.Generator().manual_seed(0)
     state = torch.tensor([[1.0, -0.5, 0.3]], dtype=torch.float64).expand(copies, -1)
     actions = state @ gain.T + SIGMA * torch.randn(copies, 2, generator=generator, dtype=torch.float64)
-    found = action_value(one, gain, state, actions, SIGMA)
-    expected = policy_value(one, gain, state[:1], SIGMA).item()
+    found = riccati.action_value(one, gain, state, actions, SIGMA)
+    expected = riccati.policy_value(one, gain, state[:1], SIGMA).item()
     assert abs(found.mean() - expected) < 4 * found.std() / copies**0.5 < 0.01
 
 
@@ -94,9 +85,9 @@ def test_value_and_occupancy_are_those_of_play():
         cost += weight * ((state @ one.state_cost * state).sum(1) + (action @ one.action_cost * action).sum(1))
         second += weight * state.T @ state / copies
         state = state @ one.drift.T + action @ one.control.T + one.process * normal(3)
-    expected = mean_cost(one, gain, SIGMA)
+    expected = riccati.mean_cost(one, gain, SIGMA)
     assert abs(cost.mean() - expected) < 4 * cost.std() / copies**0.5 < 0.05 * expected
-    torch.testing.assert_close(second, occupancy(one, gain, SIGMA), rtol=0.02, atol=0.02)
+    torch.testing.assert_close(second, riccati.occupancy(one, gain, SIGMA), rtol=0.02, atol=0.02)
 
 
 def test_matrices_that_do_not_fit_are_refused():

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from antiphon.envs.spaces import ActionMap, ObservationMap
 from antiphon.errors import OracleError

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-import antiphon
+from antiphon.grammars.regrouping import coarsen
 from antiphon.grammars.response import Product, Seed, Tap
+from antiphon.testing import check_regrouping
 
 SMALL = {"rounds": 60, "batch": 9, "widths": (5, 4), "warmup": 24}
 
@@ -44,7 +45,7 @@ def test_below_the_estimate_it_is_backpropagation(game):
 
 def test_its_layers_hear_what_one_actor_hears(game):
     # In float32: equality is up to its rounding.
-    assert antiphon.check_regrouping(antiphon.coarsen(game, "Actor", "Actor"), rounds=30, bound=1e-4) < 1e-4
+    assert check_regrouping(coarsen(game, "Actor", "Actor"), rounds=30, bound=1e-4) < 1e-4
 
 
 def test_the_policy_is_what_the_layers_learned(train):

@@ -15,6 +15,7 @@ import torch
 import antiphon
 from antiphon.coordinator.checkpoint import load_states
 from antiphon.errors import ExperimentError
+from antiphon.testing import check_agent
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/plugin"
 SMALL_DAC = [
@@ -119,7 +120,7 @@ def test_its_agent_keeps_the_contract_in_less_than_forty_lines(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLE / "src"))
     from chorus.momentum import Momentum  # pyright: ignore[reportMissingImports] - on the path for this test alone
 
-    antiphon.check_agent(Momentum, lr=0.01, momentum=0.9)
+    check_agent(Momentum, lr=0.01, momentum=0.9)
     assert len((EXAMPLE / "src/chorus/momentum.py").read_text().splitlines()) < 40
 
 

@@ -3,13 +3,14 @@
 import pytest
 
 import antiphon
+from antiphon.testing import check_agent
 
 SMALL = {"rounds": 40, "rounds_per_report": 40, "backprop.widths": [8], "backprop.batch": 16}
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.9])
 def test_it_keeps_the_contract(example, decay):
-    antiphon.check_agent(example("plugin_agent/sign_descent").SignDescent, lr=0.01, decay=decay)
+    check_agent(example("plugin_agent/sign_descent").SignDescent, lr=0.01, decay=decay)
 
 
 @pytest.fixture

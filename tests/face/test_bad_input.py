@@ -159,6 +159,7 @@ def test_an_observation_of_an_unexpected_shape(antiphon, place, tiny_dac, when, 
 
 GRAMMARS = """
 import torch, antiphon
+from antiphon.oracles import black_box
 from torch import nn
 
 def unfitting():
@@ -169,7 +170,7 @@ def opaque():
     q = antiphon.QueryDraft()
     x, y = q.oracle("Nature", antiphon.digits(16))()
     vector = antiphon.EdgeType((antiphon.Batch(), 10))
-    box = antiphon.black_box(torch.tanh, [vector], [vector])
+    box = black_box(torch.tanh, [vector], [vector])
     z = q.oracle("Secret", box)(q.player("Guesser", nn.Linear, 64, 10)(x))
     objective = antiphon.minimise(q.loss("Loss", nn.functional.cross_entropy)(z, y))
     response = antiphon.chain_rule(q, objective)

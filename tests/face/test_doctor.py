@@ -9,9 +9,9 @@ import torch
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.deploy.embedded import ray_session
 from antiphon.doctor import gpu
+from antiphon.doctor.findings import Ailing, Finding, Health, NotRun, examine, summary
 from antiphon.doctor.gpu import Device, checks, on_devices, rounds
 from antiphon.doctor.machine import machine_checks, temporary_folder
-from antiphon.doctor.report import Ailing, Finding, NotRun, Verdict, examine, summary
 from antiphon.errors import PlacementError
 from antiphon.experiments.load import read_experiment
 from rigs.nccl import StandIn
@@ -45,19 +45,19 @@ def test_channels_and_precisions_of_two_devices() -> None:
     assert said["channel on one device (host)"] == "6 laws hold between cpu and cpu by host"
     assert said["channel between CPU and device (host)"] == "6 laws hold between cpu and cpu by host"
     assert said["precision declared"].endswith("of float64 on the CPU (at most 0.0001)")
-    assert [each.verdict for each in findings] == [Verdict.OK] * 7 + [Verdict.SKIPPED] * 2
+    assert [each.verdict for each in findings] == [Health.OK] * 7 + [Health.SKIPPED] * 2
     assert said["rounds of gan"] == "not run: Ray did not start"
 
 
 def test_one_device_leaves_out_what_takes_two() -> None:
-    verdicts = {each.check: each.said for each in examined(TWO[:1]) if each.verdict is Verdict.SKIPPED}
+    verdicts = {each.check: each.said for each in examined(TWO[:1]) if each.verdict is Health.SKIPPED}
     assert verdicts["channel between two devices (nccl)"] == "not run: one CUDA device only"
     assert len(verdicts) == 3
 
 
 def test_without_a_device_each_check_says_so() -> None:
     first, *others = examined([])
-    assert first.verdict is Verdict.FAILED
+    assert first.verdict is Health.FAILED
     assert first.said.startswith(f"torch {torch.__version__} sees no CUDA device (")
     assert first.said.endswith(
         "expected one or more. Install NVIDIA's driver and a CUDA build of torch, and look at CUDA_VISIBLE_DEVICES; "
@@ -91,7 +91,7 @@ def test_the_command_prints_a_line_per_check_and_fails_without_a_gpu(antiphon: C
 def test_the_machine_can_be_looked_at_without_ray() -> None:
     findings = [examine(*check) for check in machine_checks()]
     assert [each.check for each in findings] == MACHINE
-    assert all(each.verdict is Verdict.OK for each in findings), findings
+    assert all(each.verdict is Health.OK for each in findings), findings
     assert summary(findings) == f"{len(MACHINE)} ok, 0 failed, 0 skipped"
 
 
@@ -99,7 +99,7 @@ def test_a_long_temporary_folder_is_refused(tmp_path) -> None:
     long = tmp_path / ("x" * 30)
     long.mkdir()
     finding = examine("temporary folder", lambda: temporary_folder(str(long)))
-    assert finding.verdict is Verdict.FAILED
+    assert finding.verdict is Health.FAILED
     assert finding.said == (
         f"{long} has a path of {len(str(long))} characters; expected at most 25, since Ray puts sockets below it. "
         "Set TMPDIR to a folder with a shorter path."

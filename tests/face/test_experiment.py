@@ -6,8 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from antiphon.errors import ExperimentError
 from antiphon.experiments.load import checked, parse_change, read_experiment

@@ -11,8 +11,7 @@ from io import StringIO
 import pytest
 import torch
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from rich.console import Console
 from rich.table import Table
 from torch import nn

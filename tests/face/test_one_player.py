@@ -59,7 +59,7 @@ def test_a_gaussian_is_judged_by_its_log_density(antiphon, place):
 def test_a_process_of_ones_own(antiphon, place):
     (place / "mine.py").write_text(
         "import torch\n"
-        "from antiphon import MarkovProcess\n"
+        "from antiphon.envs import MarkovProcess\n"
         "def coin(pay):\n"
         "    half = torch.full((2, 1, 2), 0.5, dtype=torch.float64)\n"
         "    start = torch.tensor([0.5, 0.5], dtype=torch.float64)\n"
@@ -90,7 +90,7 @@ def test_a_process_of_ones_own(antiphon, place):
         (
             "temporal-difference",
             {"temporal_difference.process": "builtins:dict", "temporal_difference.process_arguments": {"size": 2}},
-            "process 'builtins:dict' returned a dict; expected an antiphon.MarkovProcess. Return one.",
+            "process 'builtins:dict' returned a dict; expected an antiphon.envs.MarkovProcess. Return one.",
         ),
     ],
 )

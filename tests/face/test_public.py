@@ -8,6 +8,8 @@ import pytest
 
 import antiphon
 import antiphon.cli.app
+from antiphon.agents import AgentSpecification
+from antiphon.errors import ExperimentError
 from antiphon.experiments.load import read_experiment
 from antiphon.experiments.shipped import parts, shipped
 from antiphon.recipes import LIBRARY
@@ -71,12 +73,13 @@ def grammar():
 def test_play_refuses_what_is_no_number_of_rounds_and_can_go_on(grammar, rounds):
     with antiphon.launch(grammar) as game:
         for refused in (lambda: game.play(rounds), lambda: game.load(game.states(), rounds)):
-            with pytest.raises(antiphon.ExperimentError, match="at least 0"):
+            with pytest.raises(ExperimentError, match="at least 0"):
                 refused()
         assert (game.round, game.play(1).round) == (0, 1)
 
 
 face: Any = antiphon  # what follows is wrong on purpose
+specification: Any = AgentSpecification.of
 
 
 @pytest.mark.parametrize(
@@ -88,7 +91,7 @@ face: Any = antiphon  # what follows is wrong on purpose
         "an environment": lambda grammar: face.place(
             grammar, of={"Output": {"remote_agent": {"runtime_env": {"env_vars": {1}}}}}
         ),
-        "arguments": lambda grammar: face.AgentSpecification.of("SGD", [("lr", 1)]),
+        "arguments": lambda grammar: specification("SGD", [("lr", 1)]),
         "an argument": lambda grammar: face.read_experiment("backprop", {"agent.arguments.x": object()}),
     }.items(),
     ids=lambda case: case[0],

@@ -98,6 +98,7 @@ def test_bad_input_is_refused(antiphon, place, arguments, text):
 BOXED = """
 import antiphon, torch
 from antiphon import Batch, EdgeType
+from antiphon.oracles import black_box
 from torch.nn.functional import mse_loss
 
 WIDE = EdgeType((Batch(), 2))
@@ -106,7 +107,7 @@ def make():
     q = antiphon.QueryDraft()
     x, y = q.oracle("Nature", antiphon.arrays(torch.ones(4, 2), torch.ones(4, 1), batch=2))()
     eye = q.player("Eye", torch.nn.Linear, 2, 2)(x)
-    seen = q.oracle("Wall", antiphon.black_box(torch.abs, [WIDE], [WIDE]))(eye)
+    seen = q.oracle("Wall", black_box(torch.abs, [WIDE], [WIDE]))(eye)
     objective = antiphon.minimise(q.loss("Loss", mse_loss)(q.player("Hand", torch.nn.Linear, 2, 1)(seen), y))
     told = {eye: lambda r: r.tap(eye)}
     r = antiphon.chain_rule(q, objective, edit=antiphon.cut_into("Wall"), answers=told)

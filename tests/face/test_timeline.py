@@ -16,9 +16,9 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.compile import StepOrder
 from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.schedule import Schedule
-from antiphon.coordinator.recording import Mark, Recording
+from antiphon.coordinator.recording import Recording, TimedAction
 from antiphon.experiments.load import read_experiment
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.random_grammars import sample_grammar
 from antiphon.pictures.timeline_svg import picture
 from rigs.games import convolutional, gpipe, one_forward_one_backward, pipeline, with_dropout
 
@@ -129,7 +129,7 @@ def test_a_recording_changes_no_number_and_without_it_nothing_is_noted():
 def test_of_several_clocks_it_is_said_what_they_get_wrong():
     schedule, recording = record(convolutional(), rounds=1)
     late = {
-        worker: tuple(Mark(m.round, m.action, m.begin + 10**9, m.end + 10**9) for m in marks)
+        worker: tuple(TimedAction(m.round, m.action, m.begin + 10**9, m.end + 10**9) for m in marks)
         if worker == "Nature"
         else marks
         for worker, marks in recording.marks.items()

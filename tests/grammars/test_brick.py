@@ -5,15 +5,15 @@ import torch
 from torch import nn
 
 from antiphon.errors import GrammarError, ShapeError
-from antiphon.grammars.brick import ENTRANCE, Brick, Part, brick, cut_out
+from antiphon.grammars.brick import ENTRANCE, Brick, BrickNode, brick, cut_out
 from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Kind, Port, Use
-from antiphon.grammars.testing import Dense, Fork, mean_gap, samples
+from antiphon.grammars.random_grammars import Fork, TanhLayer, mean_gap, samples
 
-DENSE, SQUASH = Factory.of(Dense, 3, 3), Factory.of(nn.Tanh)
+DENSE, SQUASH = Factory.of(TanhLayer, 3, 3), Factory.of(nn.Tanh)
 TWO = brick({"One": DENSE, "Two": DENSE, "Squash": SQUASH})
 
 
@@ -81,7 +81,7 @@ def told(edit, made):
     q = QueryDraft()
     x = q.oracle("Nature", samples(4, (3,)))()
     a = q.player("A", made)
-    b = q.player("B", Dense, 3, 3)
+    b = q.player("B", TanhLayer, 3, 3)
     objective = minimise(q.loss("Loss", mean_gap)(b(a(a(x))), x), q.loss("Side", mean_gap)(a(x), x))
     return chain_rule(q, objective, edit=edit)
 
@@ -98,15 +98,15 @@ def test_an_edit_into_it_edits_what_comes_from_outside_and_nothing_else(edit):
 
 def test_a_part_of_a_graph_can_be_cut_out(begun):
     q, x, y = begun
-    seen = q.player("Eye", Dense, 3, 5)(x)
+    seen = q.player("Eye", TanhLayer, 3, 5)(x)
     bent = q.operator("bend", nn.Tanh)(seen)
-    q.player("Hand", Dense, 5, 2)(bent)
+    q.player("Hand", TanhLayer, 5, 2)(bent)
     found = cut_out(q.graph(), [x.port], [Port("Hand")])
     assert found == Brick(
         (
-            Part("Eye", Kind.PLAYER, "Eye", Factory.of(Dense, 3, 5), (Port(ENTRANCE),)),
-            Part("bend", Kind.OPERATOR, "bend", SQUASH, (Port("Eye"),)),
-            Part("Hand", Kind.PLAYER, "Hand", Factory.of(Dense, 5, 2), (Port("bend"),)),
+            BrickNode("Eye", Kind.PLAYER, "Eye", Factory.of(TanhLayer, 3, 5), (Port(ENTRANCE),)),
+            BrickNode("bend", Kind.OPERATOR, "bend", SQUASH, (Port("Eye"),)),
+            BrickNode("Hand", Kind.PLAYER, "Hand", Factory.of(TanhLayer, 5, 2), (Port("bend"),)),
         ),
         (Port("Hand"),),
     )
@@ -117,7 +117,7 @@ def test_a_part_of_a_graph_can_be_cut_out(begun):
 
 def test_an_oracle_is_not_cut_out(begun, refusal):
     q, x, _ = begun
-    q.player("Eye", Dense, 3, 5)(x)
+    q.player("Eye", TanhLayer, 3, 5)(x)
     assert refusal(GrammarError, lambda: cut_out(q.graph(), [], [Port("Eye")])) == (
         "oracle 'Nature' lies between [] and what is to be cut out; expected players and operators only. "
         "Name its outputs among the inputs of the brick."
@@ -125,7 +125,7 @@ def test_an_oracle_is_not_cut_out(begun, refusal):
 
 
 def test_parts_out_of_order_are_refused(refusal):
-    part = Part("One", Kind.PLAYER, "One", DENSE, (Port("Two"),))
+    part = BrickNode("One", Kind.PLAYER, "One", DENSE, (Port("Two"),))
     assert refusal(GrammarError, lambda: Brick((part,), (Port("One"),))) == (
         "part 'One' of a brick takes Two, which no part before plays; expected an output of one of []. "
         "Order the parts by dependence, or name an input of the brick."
@@ -148,7 +148,7 @@ def test_another_number_of_inputs_is_refused(begun, refusal):
 
 def test_an_output_that_is_not_there_is_refused(begun, refusal):
     q, x, _ = begun
-    part = Part("Fork", Kind.PLAYER, "Fork", Factory.of(Fork, 3, 2), (Port(ENTRANCE),))
+    part = BrickNode("Fork", Kind.PLAYER, "Fork", Factory.of(Fork, 3, 2), (Port(ENTRANCE),))
     net = q.player("Net", Brick((part,), (Port("Fork", 2),)))
     assert refusal(ShapeError, lambda: net(x)) == (
         "brick 'Net' needs Fork.2, but 'Fork' has only 2 outputs; expected one of these. "
@@ -158,7 +158,10 @@ def test_an_output_that_is_not_there_is_refused(begun, refusal):
 
 def test_an_operator_is_no_brick(begun, refusal):
     q, _, _ = begun
-    parts = (Part("A", Kind.PLAYER, "A", DENSE, (Port(ENTRANCE),)), Part("B", Kind.OPERATOR, "B", TWO, (Port("A"),)))
+    parts = (
+        BrickNode("A", Kind.PLAYER, "A", DENSE, (Port(ENTRANCE),)),
+        BrickNode("B", Kind.OPERATOR, "B", TWO, (Port("A"),)),
+    )
     assert refusal(GrammarError, lambda: q.player("Net", Brick(parts, (Port("B"),)))) == (
         "part 'B' is an operator, and was given brick(One, Two, Squash); expected a parameterless operation. "
         "Declare the part as a player: a brick stands in a player's place."

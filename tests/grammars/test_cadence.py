@@ -1,7 +1,6 @@
 """Cadence: an arithmetic progression of rounds."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from antiphon.grammars.cadence import Cadence
 

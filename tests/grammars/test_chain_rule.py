@@ -13,8 +13,8 @@ from antiphon.grammars.maps import add, negate, scale
 from antiphon.grammars.objective import maximise, minimise
 from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.query import Port
+from antiphon.grammars.random_grammars import Fork, TanhLayer, batch_of, mean_gap, mean_softplus, medium, samples
 from antiphon.grammars.response import Map, Product, ResponseGraph, Seed, Tap
-from antiphon.grammars.testing import Dense, Fork, batch_of, mean_gap, mean_softplus, medium, samples
 
 
 def chain(begun, *names: str):
@@ -22,7 +22,7 @@ def chain(begun, *names: str):
     q, x, _ = begun
     values = [x]
     for name in names:
-        values.append(q.player(name, Dense, 3, 3)(values[-1]))
+        values.append(q.player(name, TanhLayer, 3, 3)(values[-1]))
     return q, values[1:], minimise(q.loss("Loss", mean_gap)(values[-1], x))
 
 
@@ -53,7 +53,7 @@ def test_the_depth_of_r_is_the_depth_of_q(begun, length):
 
 def test_a_maximised_objective_is_seeded_with_minus_one(begun):
     q, x, _ = begun
-    loss = q.loss("Loss", mean_gap)(q.player("A", Dense, 3, 3)(x), x)
+    loss = q.loss("Loss", mean_gap)(q.player("A", TanhLayer, 3, 3)(x), x)
     up, down = chain_rule(q, maximise(loss)), chain_rule(q, minimise(loss))
     assert (up.nodes[0], down.nodes[0]) == (Seed("d Loss", Port("Loss"), -1.0), Seed("d Loss", Port("Loss"), 1.0))
     assert up.nodes[1:] == down.nodes[1:]
@@ -125,7 +125,7 @@ def test_an_answer_adds_to_what_is_said(begun):
 
 def test_a_player_asked_twice_hears_the_sum_in_the_order_of_asking(begun):
     q, x, _ = begun
-    a = q.player("A", Dense, 3, 3)
+    a = q.player("A", TanhLayer, 3, 3)
     objective = minimise(q.loss("Loss", mean_gap)(a(a(x)), x))
     graph = chain_rule(q, objective)
     parts = (Port("A *", -1), Port("A#2 *", -1))
@@ -135,8 +135,8 @@ def test_a_player_asked_twice_hears_the_sum_in_the_order_of_asking(begun):
 
 def test_a_fan_out_sums_in_the_order_of_asking(begun):
     q, x, _ = begun
-    a = q.player("A", Dense, 3, 3)(x)
-    one, two = q.player("B", Dense, 3, 3)(a), q.player("C", Dense, 3, 3)(a)
+    a = q.player("A", TanhLayer, 3, 3)(x)
+    one, two = q.player("B", TanhLayer, 3, 3)(a), q.player("C", TanhLayer, 3, 3)(a)
     graph = chain_rule(q, minimise(q.loss("Loss", mean_gap)(two, one)))
     assert graph.by_name["sum at A"].inputs == (Port("B *"), Port("C *"))
 
@@ -150,7 +150,7 @@ def test_outputs_of_which_nothing_is_said_have_no_cotangent(begun):
 
 def test_nothing_is_told_to_data_integers_and_clones(begun):
     q, x, _ = begun
-    player = q.player("A", Dense, 3, 3)
+    player = q.player("A", TanhLayer, 3, 3)
     a = player(x)
     copied = q.clone("A~", player)(a)
     label = q.operator("label", torch.argmax, dim=1)(a)
@@ -168,7 +168,7 @@ def picked(value, label, other):
 def test_a_black_box_on_the_way_to_a_player_is_refused(begun, refusal):
     q, x, _ = begun
     box = OracleDeclaration(Factory.of(object), (Question("weigh", (batch_of(3),), (batch_of(3),)),))
-    loss = q.loss("Loss", mean_gap)(q.oracle("Scale", box)(q.player("A", Dense, 3, 3)(x)), x)
+    loss = q.loss("Loss", mean_gap)(q.oracle("Scale", box)(q.player("A", TanhLayer, 3, 3)(x)), x)
     assert refusal(BlackBoxError, lambda: chain_rule(q, minimise(loss))) == (
         "the chain rule needs a gradient of 'weigh' from oracle 'Scale' on the way to player 'A'; "
         "expected a gray box, but it is a black box and answers values only. "
@@ -179,7 +179,7 @@ def test_a_black_box_on_the_way_to_a_player_is_refused(begun, refusal):
 
 def test_a_gray_box_is_walked_through(begun):
     q, x, _ = begun
-    bent = q.oracle("Medium", medium(3))(q.player("A", Dense, 3, 3)(x))
+    bent = q.oracle("Medium", medium(3))(q.player("A", TanhLayer, 3, 3)(x))
     graph = chain_rule(q, minimise(q.loss("Loss", mean_gap)(bent, x)))
     assert graph.by_name["Medium.bend *"] == Product("Medium.bend *", "Medium.bend", (Port("Loss *"),), (0,), False)
 
@@ -189,7 +189,7 @@ def test_a_gan_is_a_chain_rule_and_one_minus_sign():
         q = QueryDraft()
         x, noise = q.oracle("Nature", samples(4, (3,), (3,)))()
         curator = q.player("Curator", nn.Linear, 3, 1, dtype=torch.float64)
-        forger = q.player("Forger", Dense, 3, 3)
+        forger = q.player("Forger", TanhLayer, 3, 3)
         objective = minimise(q.loss("Loss", mean_gap)(curator(x), curator(forger(noise))))
         return Grammar("gan", q.graph(), chain_rule(q, objective, edit=edit), objective)
 

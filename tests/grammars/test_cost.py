@@ -19,7 +19,7 @@ from antiphon.grammars.maps import scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.playing import steady
 from antiphon.grammars.query import Port
-from antiphon.grammars.testing import samples
+from antiphon.grammars.random_grammars import samples
 from antiphon.grammars.types import Order
 from antiphon.grammars.writing import ResponseDraft
 from rigs.games import points

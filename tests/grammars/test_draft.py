@@ -10,8 +10,8 @@ from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Port
+from antiphon.grammars.random_grammars import Fork, TanhLayer, batch_of, mean_gap, medium, samples
 from antiphon.grammars.regrouping import children
-from antiphon.grammars.testing import Dense, Fork, batch_of, mean_gap, medium, samples
 
 
 class Mixed(nn.Module):
@@ -25,7 +25,7 @@ class Mixed(nn.Module):
 
 def test_a_handle_called_twice_is_one_player_asked_twice(begun):
     q, x, _ = begun
-    a = q.player("A", Dense, 3, 3)
+    a = q.player("A", TanhLayer, 3, 3)
     a(a(x))
     graph = q.graph()
     assert [player.name for player in graph.players] == ["A"]
@@ -46,18 +46,18 @@ def test_names_used_twice_are_refused_at_once(begun, refusal):
         "name 'Nature' is used twice; expected each player, oracle and operator of a "
         "Query graph to have a name of its own. Choose another, or reuse the handle to ask the same one again."
     )
-    assert refusal(GrammarError, lambda: q.player("Nature", Dense, 3, 3)) == text
+    assert refusal(GrammarError, lambda: q.player("Nature", TanhLayer, 3, 3)) == text
     assert refusal(GrammarError, lambda: q.oracle("Nature", medium(3))) == text
     assert refusal(GrammarError, lambda: q.operator("Nature", torch.neg)) == text
     assert refusal(GrammarError, lambda: q.loss("Nature", mse_loss)) == text
-    assert refusal(GrammarError, lambda: q.player("", Dense, 3, 3)) == text.replace("used twice", "empty").replace(
+    assert refusal(GrammarError, lambda: q.player("", TanhLayer, 3, 3)) == text.replace("used twice", "empty").replace(
         "Nature", ""
     )
 
 
 def test_a_player_that_is_never_asked_is_refused(begun, refusal):
     q, _, _ = begun
-    q.player("A", Dense, 3, 3)
+    q.player("A", TanhLayer, 3, 3)
     assert refusal(GrammarError, q.graph) == (
         "player 'A' is declared and never asked; expected at least one use in the Query graph. "
         "Call its handle on its inputs, or remove it."
@@ -66,9 +66,9 @@ def test_a_player_that_is_never_asked_is_refused(begun, refusal):
 
 def test_layers_that_do_not_compose_are_refused(begun, refusal):
     q, x, _ = begun
-    second = q.player("Second", Dense, 4, 3)
-    assert refusal(ShapeError, lambda: second(q.player("First", Dense, 3, 5)(x))) == (
-        "player 'Second' cannot play antiphon.grammars.testing:Dense(4, 3) on float64[batch, 5] where "
+    second = q.player("Second", TanhLayer, 4, 3)
+    assert refusal(ShapeError, lambda: second(q.player("First", TanhLayer, 3, 5)(x))) == (
+        "player 'Second' cannot play antiphon.grammars.random_grammars:TanhLayer(4, 3) on float64[batch, 5] where "
         "batch = 4: mat1 and mat2 shapes cannot be multiplied (4x5 and 4x3). "
         "Expected inputs that it takes; change its sizes or what is connected to it."
     )
@@ -112,7 +112,7 @@ def test_parameters_of_several_dtypes_are_refused(begun, refusal):
 
 def test_an_operator_with_parameters_is_refused(begun, refusal):
     q, x, _ = begun
-    assert refusal(GrammarError, lambda: q.operator("op", Dense, 3, 3)(x)) == (
+    assert refusal(GrammarError, lambda: q.operator("op", TanhLayer, 3, 3)(x)) == (
         "operator 'op' has parameters of its own ('0.weight'); "
         "expected a parameterless operator. Declare it as a player, so that somebody plays them."
     )
@@ -157,7 +157,7 @@ def test_passes_have_a_cadence_and_what_is_outside_plays_every_round(begun):
     q, x, y = begun
     with q.query_pass("act", every=2, start=3):
         q.oracle("Medium", medium(3))
-    q.loss("Loss", mean_gap)(q.player("A", Dense, 3, 2)(x), y)
+    q.loss("Loss", mean_gap)(q.player("A", TanhLayer, 3, 2)(x), y)
     graph = q.graph()
     assert graph.cadences == {"round": Cadence(), "act": Cadence(2, 3)}
     assert {node.query_pass for node in graph.nodes} == {"round"}
@@ -166,7 +166,7 @@ def test_passes_have_a_cadence_and_what_is_outside_plays_every_round(begun):
 def test_an_edge_between_passes_is_refused(begun, refusal):
     q, x, _ = begun
     with q.query_pass("act"):
-        q.player("A", Dense, 3, 2)(x)
+        q.player("A", TanhLayer, 3, 2)(x)
     assert refusal(GrammarError, q.graph).startswith("node 'A' of pass 'act' takes Nature.sample of pass 'round';")
 
 
@@ -212,7 +212,7 @@ def wrong_inputs(q, x, y):
 def test_whatever_a_handle_is_called_on_but_values_of_its_draft_is_refused_by_name(begun, kind):
     q, x, y = begun
     inputs, keywords = wrong_inputs(q, x, y)[kind]
-    player, brick = q.player("A", Dense, 3, 3), q.player("B", children(Factory.of(Chain)))
+    player, brick = q.player("A", TanhLayer, 3, 3), q.player("B", children(Factory.of(Chain)))
     handles = {
         "'A'": player,
         "'A~'": q.clone("A~", player),

@@ -20,8 +20,8 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.objective import Objective, maximise, minimise
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.query import Port
+from antiphon.grammars.random_grammars import Samples, TanhLayer, batch_of, mean_gap, sample_grammar, samples
 from antiphon.grammars.response import Map, ResponseGraph, Tap
-from antiphon.grammars.testing import Dense, Samples, batch_of, mean_gap, sample_grammar, samples
 
 
 def grammar(
@@ -32,9 +32,9 @@ def grammar(
     nature = OracleDeclaration(Factory.of(Samples, (batch, 3)), (question,), (("batch", batch),))
     with q.query_pass("learn", every=every):
         x = q.oracle("Nature", nature)()
-        first = q.player("First", Dense, 3, width)
+        first = q.player("First", TanhLayer, 3, width)
         old = q.clone("Old", first, soft=soft, cadence=Cadence(follow))(x)
-        second = q.player("Second", Dense, width, width)(first(x))
+        second = q.player("Second", TanhLayer, width, width)(first(x))
         objective = direction(q.loss("Loss", mean_gap)(second, old))
     return Grammar(name, q.graph(), chain_rule(q, objective, edit=edit), objective, exact(*promise))
 
@@ -79,7 +79,9 @@ def test_a_change_in_r_alone_is_another_grammar():
 
 
 def test_the_signature_is_the_same_in_every_process():
-    code = "from antiphon.grammars.testing import sample_grammar as s; print(*(s(n).signature for n in range(3)))"
+    code = (
+        "from antiphon.grammars.random_grammars import sample_grammar as s; print(*(s(n).signature for n in range(3)))"
+    )
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     told = subprocess.run(
         [sys.executable, "-P", "-c", code], env=environment, capture_output=True, text=True, check=True
@@ -136,7 +138,7 @@ def test_an_objective_is_made_of_losses(refusal):
 def test_an_objective_that_no_player_influences_is_refused(refusal):
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(4, (3,), (3,)))()
-    first = q.player("First", Dense, 3, 3)
+    first = q.player("First", TanhLayer, 3, 3)
     heard = minimise(q.loss("Loss", mean_gap)(first(x), y))
     still = minimise(q.loss("Still", mean_gap)(q.clone("Old", first)(x), y))
     assert refusal(GrammarError, lambda: Grammar("g", q.graph(), chain_rule(q, heard), still)) == (

@@ -5,24 +5,12 @@ from torch import nn
 
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import hearers, homes, response_homes
-from antiphon.grammars.library import backprop
 from antiphon.grammars.maps import negate, scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.writing import ResponseDraft
-from rigs.games import points
-
-
-def pooled() -> Grammar:
-    layers = {
-        "Conv": Factory.of(nn.Conv2d, 1, 5, 3),
-        "Pool": Factory.of(nn.MaxPool2d, 2),
-        "Flat": Factory.of(nn.Flatten),
-        "Last": Factory.of(nn.Linear, 45, 3),
-    }
-    return backprop(points(1, 9, 8), layers)
+from rigs.games import convolutional, points
 
 
 def told_at_home(grammar: Grammar) -> dict[str, str]:
@@ -31,7 +19,7 @@ def told_at_home(grammar: Grammar) -> dict[str, str]:
 
 
 def test_an_operator_lives_with_its_consumer_and_a_clone_with_its_player():
-    assert homes(pooled().query) == {
+    assert homes(convolutional().query) == {
         "Nature.sample": "Nature",
         "Conv": "Conv",
         "Pool": "Last",

@@ -2,12 +2,12 @@
 
 from antiphon.grammars.objective import Direction, maximise, minimise
 from antiphon.grammars.query import Port
-from antiphon.grammars.testing import Dense, mean_gap, mean_softplus
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, mean_softplus
 
 
 def test_both_directions_name_their_losses(begun):
     q, x, y = begun
-    played = q.player("A", Dense, 3, 2)(x)
+    played = q.player("A", TanhLayer, 3, 2)(x)
     one, two = q.loss("One", mean_gap)(played, y), q.loss("Two", mean_softplus)(played)
     assert minimise(one, two).losses == (Port("One"), Port("Two"))
     assert repr(minimise(one, two)) == "minimise One + Two"

@@ -1,7 +1,7 @@
 """OracleDeclaration: what is known of an oracle before it lives."""
 
 from antiphon.grammars.oracle import Oracle
-from antiphon.grammars.testing import Medium, Samples, medium, samples
+from antiphon.grammars.random_grammars import Medium, Samples, medium, samples
 
 
 def test_questions_are_found_by_name():

@@ -13,7 +13,7 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.promotion import as_declared, in_double, widened
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.random_grammars import sample_grammar
 from rigs.games import convolutional, points
 
 

@@ -8,7 +8,7 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, Port, QueryGraph, QueryPass
-from antiphon.grammars.testing import Dense, batch_of, medium, samples
+from antiphon.grammars.random_grammars import TanhLayer, batch_of, medium, samples
 
 HALF = batch_of(3)
 
@@ -104,7 +104,7 @@ def test_a_clone_follows_by_a_fraction(refusal):
 def drawn() -> QueryGraph:
     q = QueryDraft()
     (x,) = [q.oracle("Nature", samples(4, (3,)))()]
-    a = q.player("A", Dense, 3, 3)
+    a = q.player("A", TanhLayer, 3, 3)
     bent = q.oracle("Medium", medium(3))(a(x))
     q.clone("A~", a, soft=0.1, cadence=Cadence(2))(bent)
     q.operator("neg", torch.neg)(a(bent))

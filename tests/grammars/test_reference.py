@@ -8,15 +8,15 @@ from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.objective import maximise
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
 from antiphon.grammars.reference import reference_gradients
 from antiphon.grammars.seeds import stream
-from antiphon.grammars.testing import Dense, mean_gap, samples
 
 
 def test_the_reference_by_hand():
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(4, (3,), (2,)))()
-    objective = maximise(q.loss("Loss", mean_gap)(q.player("A", Dense, 3, 2)(x), y))
+    objective = maximise(q.loss("Loss", mean_gap)(q.player("A", TanhLayer, 3, 2)(x), y))
     grammar = Grammar("g", q.graph(), chain_rule(q, objective), objective)
     player = Player("A", grammar.query.players[0].factory, AgentSpecification.of("SGD", {"lr": 1.0}), 3)
     found = reference_gradients(grammar, {"A": player.state()}, seed=1, round=2)["A"]

@@ -10,8 +10,8 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.query import Port, QueryGraph
+from antiphon.grammars.random_grammars import TanhLayer, batch_of, mean_gap, samples
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, Seed, Tap
-from antiphon.grammars.testing import Dense, batch_of, mean_gap, samples
 from antiphon.grammars.types import EdgeType, Order
 
 SEED = Seed("s", Port("Loss"))
@@ -25,7 +25,7 @@ def query() -> QueryGraph:
     """A (3 -> 2, 8 parameters) plays into a black box, which plays into B's loss; A's loss beside it."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(4, (3,), (2,)))()
-    a = q.player("A", Dense, 3, 2)(x)
+    a = q.player("A", TanhLayer, 3, 2)(x)
     box = OracleDeclaration(Factory.of(object), (Question("weigh", (batch_of(2),), (batch_of(2),)),))
     weighed = q.oracle("Scale", box)(a)
     q.loss("Loss", mean_gap)(a, y)

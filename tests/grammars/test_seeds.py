@@ -1,7 +1,6 @@
 """Seeds: distinct streams, counted rounds, the same numbers in every process and version."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from antiphon.grammars.seeds import at_round, stream
 

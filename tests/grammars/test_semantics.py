@@ -6,8 +6,7 @@ from math import log
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sklearn.metrics import adjusted_rand_score, mutual_info_score
 from torch import nn
 

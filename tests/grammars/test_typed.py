@@ -12,8 +12,13 @@ import pytest
 import torch
 
 import antiphon
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.errors import AntiphonError, ExperimentError
+from antiphon.grammars import Cadence
+from antiphon.grammars.library import convolutional_layers
+from antiphon.grammars.regrouping import Regrouping
 from antiphon.grammars.typed import typed
+from antiphon.oracles import Annealing
 from rigs.games import with_dropout
 
 GRAMMAR = with_dropout()
@@ -58,8 +63,8 @@ def test_no_public_function_or_class_fails_further_inside(name):
 _STARRED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 GAME = antiphon.launch(antiphon.backprop(DIGITS, antiphon.dense_layers((64,), [], 10)))
 CALLS: dict[str, Callable[[Any], object]] = {  # Any: what is wrong there
-    "seed": lambda wrong: antiphon.assign(GRAMMAR, seed=wrong),
-    "agents": lambda wrong: antiphon.assign(GRAMMAR, wrong),
+    "seed": lambda wrong: assign(GRAMMAR, seed=wrong),
+    "agents": lambda wrong: assign(GRAMMAR, wrong),
     "threads": lambda wrong: antiphon.launch(GRAMMAR, threads=wrong),
     "num_cpus": lambda wrong: antiphon.launch(GRAMMAR, num_cpus=wrong),
     "deadline": lambda wrong: antiphon.launch(GRAMMAR, deadline=wrong),
@@ -69,13 +74,13 @@ CALLS: dict[str, Callable[[Any], object]] = {  # Any: what is wrong there
     "layers": lambda wrong: antiphon.backprop(DIGITS, wrong),
     "classes": lambda wrong: antiphon.dense_layers((3,), (4,), wrong),
     "query": lambda wrong: antiphon.Grammar("g", wrong, GRAMMAR.response, GRAMMAR.objective),
-    "every": lambda wrong: antiphon.Cadence(every=wrong),
+    "every": lambda wrong: Cadence(every=wrong),
     "rounds": lambda wrong: GAME.play(wrong),
     "states": lambda wrong: GAME.load(wrong, 0),
     "round": lambda wrong: GAME.load({}, wrong),
     "folder": lambda wrong: GAME.save(wrong),
     "declaration": lambda wrong: antiphon.QueryDraft().oracle("N", wrong),
-    "further": lambda wrong: antiphon.Regrouping.none(GRAMMAR).then(wrong),
+    "further": lambda wrong: Regrouping.none(GRAMMAR).then(wrong),
 }
 NONE_OF_THEM = [-1, 10**30, 2.5j, math.nan, b"x", True, [None], object(), torch.zeros(2), torch.nn.Linear]
 
@@ -91,16 +96,16 @@ def test_another_type_is_refused_and_told(name, wrong):
 @pytest.mark.parametrize(
     ("refused", "told"),
     [
-        (lambda: antiphon.Cadence(0), ("Cadence", "0 (a int)", "'every'", "at least 1")),
-        (lambda: antiphon.Cadence(1, -1), ("Cadence", "-1", "'start'", "at least 0")),
-        (lambda: antiphon.Annealing(1.0, 0.0, 3), ("Annealing", "0.0", "'end'", "above 0")),
+        (lambda: Cadence(0), ("Cadence", "0 (a int)", "'every'", "at least 1")),
+        (lambda: Cadence(1, -1), ("Cadence", "-1", "'start'", "at least 0")),
+        (lambda: Annealing(1.0, 0.0, 3), ("Annealing", "0.0", "'end'", "above 0")),
         (lambda: antiphon.gaussian((1,), batch=1, scale=math.inf), ("gaussian", "inf", "'scale'", "above 0")),
         (lambda: antiphon.Estimated(draws=1), ("Estimated", "1", "'draws'", "at least 2")),
         (lambda: antiphon.agent("SGD", clip_norm=0.0), ("agent", "0.0", "'clip_norm'", "above 0")),
         (lambda: antiphon.launch(GRAMMAR, deadline=1e12), ("launch", "deadline", "at most 2,000,000")),
         (lambda: antiphon.launch(GRAMMAR, executor="rya"), ("launch", "'rya'", "'inline', 'ray'")),  # pyright: ignore
         (lambda: antiphon.digits(8, split="dev"), ("digits", "'dev'", "'train', 'test'")),  # pyright: ignore
-        (lambda: antiphon.convolutional_layers((8, 8), [4], [], 10), ("(8, 8)", "'example'", "3 items")),
+        (lambda: convolutional_layers((8, 8), [4], [], 10), ("(8, 8)", "'example'", "3 items")),
         (lambda: antiphon.EdgeType((3,), torch.quint8), ("EdgeType", "quint8", "'dtype'", "torch.float32")),
     ],
 )

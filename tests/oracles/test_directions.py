@@ -7,7 +7,7 @@ from antiphon.errors import OracleError
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.directions import coordinates
 from antiphon.oracles.noise import Annealing
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 
 @pytest.mark.parametrize("scale", [0.5, Annealing(1.0, 0.1, rounds=3)])

@@ -9,7 +9,7 @@ from antiphon.errors import OracleError
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.types import Batch, EdgeType
 from antiphon.oracles.noise import Annealing, gaussian, rademacher, uniform
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing import check_oracle
 
 DECLARATIONS = {
     "gaussian": gaussian((3,), batch=4),

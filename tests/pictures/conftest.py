@@ -12,7 +12,7 @@ from antiphon import Grammar, QueryDraft, ResponseDraft, chain_rule, maximise, m
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.chain_rule import Upstream
 from antiphon.grammars.maps import fixed_matrix, scale
-from antiphon.grammars.testing import draw_grammar
+from antiphon.grammars.random_grammars import draw_grammar
 from antiphon.grammars.writing import Message
 
 

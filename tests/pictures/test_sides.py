@@ -1,13 +1,13 @@
 """A grammar as marks and arrows: every node is there once, in the shape of what it is, each edge as what it carries."""
 
 from antiphon.grammars.oracle import Box
-from antiphon.grammars.query import Kind as Node
-from antiphon.grammars.testing import sample_grammar
+from antiphon.grammars.query import Kind
+from antiphon.grammars.random_grammars import sample_grammar
 from antiphon.pictures.of_grammar import picture_of
-from antiphon.pictures.picture import Kind, Line
+from antiphon.pictures.picture import Line, MarkKind
 
 
-def kinds(side) -> dict[str, Kind]:
+def kinds(side) -> dict[str, MarkKind]:
     return {mark.id: mark.kind for mark in side.marks}
 
 
@@ -18,25 +18,25 @@ def ends(side, line) -> set[tuple[str, str]]:
 def test_the_adversaries_node_by_node(gan):
     picture = picture_of(gan)
     assert kinds(picture.query) == {
-        "Q Environment.sample": Kind.BLACK,
-        "Q Noise.sample": Kind.NOISE,
-        "Q Forger": Kind.OPERATOR,
-        "Q Curator": Kind.OPERATOR,
-        "Q Curator#2": Kind.OPERATOR,
-        "Q L": Kind.LOSS,
-        "Q plays Forger": Kind.PLAYER,
-        "Q plays Curator": Kind.PLAYER,
+        "Q Environment.sample": MarkKind.BLACK,
+        "Q Noise.sample": MarkKind.NOISE,
+        "Q Forger": MarkKind.OPERATOR,
+        "Q Curator": MarkKind.OPERATOR,
+        "Q Curator#2": MarkKind.OPERATOR,
+        "Q L": MarkKind.LOSS,
+        "Q plays Forger": MarkKind.PLAYER,
+        "Q plays Curator": MarkKind.PLAYER,
     }
     assert kinds(picture.response) == {
-        "R d L": Kind.SEED,
-        "R L *": Kind.PRODUCT,
-        "R Curator *": Kind.PRODUCT,
-        "R Curator#2 *": Kind.PRODUCT,
-        "R Forger *": Kind.PRODUCT,
-        "R minus, into Forger": Kind.MINUS,
-        "R sum for Curator": Kind.SUM,
-        "R deliver Forger": Kind.PLAYER,
-        "R deliver Curator": Kind.PLAYER,
+        "R d L": MarkKind.SEED,
+        "R L *": MarkKind.PRODUCT,
+        "R Curator *": MarkKind.PRODUCT,
+        "R Curator#2 *": MarkKind.PRODUCT,
+        "R Forger *": MarkKind.PRODUCT,
+        "R minus, into Forger": MarkKind.MINUS,
+        "R sum for Curator": MarkKind.SUM,
+        "R deliver Forger": MarkKind.PLAYER,
+        "R deliver Curator": MarkKind.PLAYER,
     }
 
 
@@ -69,7 +69,7 @@ def test_passes_are_frames_and_clones_are_told_from_players(dac):
         "frame act": "act: every 8 rounds",
         "frame learn": "learn: every round, from round 1000 on",
     }
-    assert side.by_id["Q plays Critic~"].kind is Kind.CLONE
+    assert side.by_id["Q plays Critic~"].kind is MarkKind.CLONE
     assert side.by_id["Q plays Critic~"].lines == ("Critic~", "0.005 → Critic")
     assert side.by_id["Q Nature.step"].frame == "frame act"
 
@@ -86,7 +86,7 @@ def test_what_the_chain_rule_would_tell_and_r_does_not_is_a_cut(five, dac, gan):
 
 def test_one_message_that_several_hear_is_a_broadcast(broadcast):
     side = picture_of(broadcast).response
-    assert side.by_id["R broadcast Loss * 0"].kind is Kind.BROADCAST
+    assert side.by_id["R broadcast Loss * 0"].kind is MarkKind.BROADCAST
     assert ends(side, Line.FIRST) >= {
         ("R Loss *", "R broadcast Loss * 0"),
         ("R broadcast Loss * 0", "R kick"),
@@ -96,9 +96,12 @@ def test_one_message_that_several_hear_is_a_broadcast(broadcast):
 
 def test_a_users_own_grammar_is_drawn_without_touching_the_library(five):
     picture = picture_of(five)
-    players = [mark.lines[0] for mark in picture.query.marks if mark.kind is Kind.PLAYER]
+    players = [mark.lines[0] for mark in picture.query.marks if mark.kind is MarkKind.PLAYER]
     assert players == ["Eye", "Left", "Right", "Hand", "Foot"]
-    assert (picture.response.by_id["R scale"].kind, picture.response.by_id["R scale"].sign) == (Kind.SCALE, "× −0.5")
+    assert (picture.response.by_id["R scale"].kind, picture.response.by_id["R scale"].sign) == (
+        MarkKind.SCALE,
+        "× −0.5",
+    )
 
 
 def test_every_node_and_every_edge_of_random_grammars_is_drawn_once():
@@ -115,6 +118,6 @@ def test_every_node_and_every_edge_of_random_grammars_is_drawn_once():
         told = [arrow for arrow in picture.response.arrows if "R broadcast" not in arrow.target]
         assert len(told) == sum(len(node.inputs) for node in response.nodes)
         for node in query.nodes:
-            if node.kind is Node.ORACLE:
+            if node.kind is Kind.ORACLE:
                 drawn = picture.query.by_id[f"Q {node.name}"].kind
-                assert drawn is (Kind.BLACK if query.box_of(node) is Box.BLACK else Kind.GRAY)
+                assert drawn is (MarkKind.BLACK if query.box_of(node) is Box.BLACK else MarkKind.GRAY)

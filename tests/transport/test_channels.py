@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
+from antiphon.testing.channel import LAWS, MakePair, Pair
 from antiphon.transport import (
     Edge,
     Exchange,
@@ -25,7 +26,6 @@ from antiphon.transport.message import VERSION
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
-from antiphon.transport.testing import LAWS, MakePair, Pair
 from rigs.nccl import StandIn
 
 _runs = itertools.count()

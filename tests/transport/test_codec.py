@@ -4,8 +4,7 @@ import struct
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from antiphon.errors import CodecError, ShapeError
 from antiphon.transport import Header, Tag, decode, encode, pack_tag, unpack_tag

@@ -3,9 +3,9 @@
 import pytest
 
 from antiphon.errors import ProtocolError, ShapeError
+from antiphon.testing.channel import SESSION, edge, refusal
 from antiphon.transport import Exchange, Header, LocalChannel, Session, expect
 from antiphon.transport.message import Tag, phase_name
-from antiphon.transport.testing import SESSION, edge, refusal
 
 
 def test_the_expected_message_passes() -> None:

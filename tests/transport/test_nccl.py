@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from antiphon.errors import DeadlineError, TransportError
+from antiphon.testing.channel import SESSION, edge, refusal, same_bits, sample
 from antiphon.transport import Edge, ProcessGroupChannel, Session
 from antiphon.transport.nccl import MakeGroup
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
-from antiphon.transport.testing import SESSION, edge, refusal, same_bits, sample
 from rigs.nccl import StandIn, StandInWork
 
 RANKS = {"Alice": 0, "Bob": 1}

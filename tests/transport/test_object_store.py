@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from antiphon.errors import CodecError, ProtocolError, ShapeError, WorkerDied
+from antiphon.testing.channel import SESSION, edge, sample
 from antiphon.transport import Header, Mailbox, ObjectStoreChannel, encode
 from antiphon.transport.bounded_queue import BoundedQueue
-from antiphon.transport.testing import SESSION, edge, sample
 
 
 def bob(mailbox: Mailbox) -> ObjectStoreChannel:

@@ -15,20 +15,19 @@ import pytest
 import torch
 
 from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, ShapeError, TransportError
+from antiphon.testing.channel import SESSION, Pair as Both, edge, opened, refusal, sample
 from antiphon.transport import Edge, Phase, ProcessGroupChannel, Session, serve_store
 from antiphon.transport.gloo import GlooIncoming
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
-from antiphon.transport.testing import SESSION, edge, opened, refusal, sample
-from antiphon.transport.testing import Pair as Both
 
 RANKS = {"Alice": 0, "Bob": 1}
 CHILD = """
 import sys
 from antiphon.transport import ProcessGroupChannel
 from antiphon.transport.route import Site
-from antiphon.transport.testing import SESSION, edge, sample
+from antiphon.testing.channel import SESSION, edge, sample
 sites = {name: Site("127.0.0.1", memory=sys.argv[3]) for name in ("Alice", "Bob")}
 channel = ProcessGroupChannel(SESSION, "Alice", {"Alice": 0, "Bob": 1}, ("127.0.0.1", int(sys.argv[1])), [edge()],
                               "127.0.0.1", run=sys.argv[2], sites=sites)

@@ -5,13 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, permutations
 
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
+from antiphon.testing.channel import SESSION
 from antiphon.transport import Edge, Phase, ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Route, Site, carrier, route, route_of_group
-from antiphon.transport.testing import SESSION
 from rigs.nccl import StandIn
 
 SITES = st.builds(

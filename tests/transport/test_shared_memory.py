@@ -12,13 +12,12 @@ from dataclasses import replace
 import pytest
 
 from antiphon.errors import DeadlineError, TransportError
+from antiphon.testing.channel import SESSION, Pair as Both, edge, opened, same_bits, sample
 from antiphon.transport import Edge, ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Route, Site, carrier, route_of_group
 from antiphon.transport.shared_memory import SharedMemoryIncoming, shared_memory_domain
 from antiphon.transport.shared_pair import SLOTS
-from antiphon.transport.testing import SESSION, edge, opened, same_bits, sample
-from antiphon.transport.testing import Pair as Both
 
 HERE = shared_memory_domain()
 RANKS = {"Alice": 0, "Bob": 1}

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from antiphon.testing.channel import SESSION, edge, same_bits, sample
 from antiphon.transport import Exchange, LocalChannel
 from antiphon.transport.device import Glance, fence, host_memory
 from antiphon.transport.memory import ALIGNMENT
 from antiphon.transport.message import Phase, Reduction
 from antiphon.transport.staged import StagedAllReduce, StagedChannel, StagedIncoming, onto
-from antiphon.transport.testing import SESSION, edge, same_bits, sample
 
 CPU = torch.device("cpu")
 

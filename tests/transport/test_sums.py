@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import DeadlineError, ProtocolError, ShapeError, TransportError
+from antiphon.testing.channel import SESSION, refusal, same_bits
 from antiphon.transport import Exchange, LocalChannel, Mailbox, ObjectStoreChannel, ProcessGroupChannel, Session
 from antiphon.transport.channel import Channel
 from antiphon.transport.message import Phase, Reduction
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
-from antiphon.transport.testing import SESSION, refusal, same_bits
 from rigs.nccl import StandIn
 
 _runs = itertools.count()

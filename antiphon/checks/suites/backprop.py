@@ -16,8 +16,8 @@ from antiphon.envs import arrays
 from antiphon.grammars import Arrives, Factory, Grammar, OracleDeclaration, promised
 from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import convolutional_layers, dense_layers
+from antiphon.grammars.random_grammars import sample_grammar, samples
 from antiphon.grammars.regrouping import coarsen, refine, units
-from antiphon.grammars.testing import sample_grammar, samples
 
 BATCH = 8
 

@@ -50,7 +50,7 @@ def bowl(state: Tensor, action: Tensor) -> Tensor:
 
 def known(seed: int) -> Grammar:
     """Deviator begins with the true slope, so Actor receives the gradient of the reward."""
-    return _quadratic(seed, Factory.of(KnownSlope, _matrix(seed), 1.0), _told(seed, bias=1e-9))
+    return _quadratic(seed, Factory.of(KnownBanditSlope, _matrix(seed), 1.0), _told(seed, bias=1e-9))
 
 
 def still(seed: int) -> Grammar:
@@ -64,7 +64,7 @@ def still(seed: int) -> Grammar:
 def moving(seed: int) -> Grammar:
     """Deviator begins with 0.7 times the slope. Then all learn, and Actor reaches the best action."""
     promises = _told(seed, bias=0.31), Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
-    return _quadratic(seed, Factory.of(KnownSlope, _matrix(seed), 0.7), *promises)
+    return _quadratic(seed, Factory.of(KnownBanditSlope, _matrix(seed), 0.7), *promises)
 
 
 def minus_reward(action: Tensor, matrix: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def design(dimension: int) -> Tensor:
 
 
 @final
-class KnownSlope(AffineSlope):
+class KnownBanditSlope(AffineSlope):
     """A Deviator that begins with the slope -2 C (a - a*), or with a part of it."""
 
     def __init__(self, matrix: Tensor, part: float) -> None:

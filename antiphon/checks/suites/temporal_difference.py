@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from antiphon.checks.measured import Measured
 from antiphon.checks.recorded import learned
 from antiphon.checks.suite import Case, Learning, Study, Suite, descent
-from antiphon.checks.suites.processes import F64, GAMMA, known, linear, policy_of, random_process
+from antiphon.checks.suites.random_processes import F64, GAMMA, known, linear, policy_of, random_process
 from antiphon.envs import MarkovProcess, baird_policies, baird_star, chooser, markov
 from antiphon.envs.markov_solutions import (
     action_values,

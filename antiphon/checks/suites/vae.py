@@ -27,7 +27,7 @@ from antiphon.grammars import (
 )
 from antiphon.grammars.library import generative, vae
 from antiphon.grammars.oracle import Memoryless
-from antiphon.grammars.testing import batch_of
+from antiphon.grammars.random_grammars import batch_of
 from antiphon.grammars.variational import divergence, isotropic, standard_normal
 from antiphon.oracles import gaussian
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from antiphon.coordinator.plan.placement import Placement, WorkerResources
-from antiphon.deploy.manifests import Order, Size, Versions
+from antiphon.deploy.manifests import ManifestInput, Size, Versions
 
 
 def placement(demands: dict[str, WorkerResources], **options) -> Placement:
@@ -27,15 +27,15 @@ MIXED = {
 
 
 @pytest.fixture
-def order() -> Callable[..., Order]:
+def order() -> Callable[..., ManifestInput]:
     """An order for these demands, of fixed versions."""
 
     def call(
         demands: dict[str, WorkerResources] | None = None, size: Size | None = None, image: str = "", **options
-    ) -> Order:
+    ) -> ManifestInput:
         wanted = placement(MIXED if demands is None else demands, **options)
         versions = Versions(antiphon="0.1.0", python="3.11", ray="2.60.0", torch="2.13.0")
-        return Order("game", wanted, 'grammar = "gan"\n', image, size or Size(8, 1, 16), versions)
+        return ManifestInput("game", wanted, 'grammar = "gan"\n', image, size or Size(8, 1, 16), versions)
 
     return call
 

@@ -1,8 +1,7 @@
 """YAML with comments reads back as the values without them, whatever the values are."""
 
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from antiphon.deploy.manifests.commented import bare, documents, edit, noted
 from antiphon.deploy.manifests.texts import edits

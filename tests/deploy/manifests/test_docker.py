@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.deploy.manifests import Order, Versions, manifest
+from antiphon.deploy.manifests import ManifestInput, Versions, manifest
 from antiphon.errors import ExperimentError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,20 +24,20 @@ def pinned() -> dict[str, str]:
 
 
 def test_the_dockerfile_pins_what_the_constraints_pin(pinned):
-    text = manifest("docker", Order())
+    text = manifest("docker", ManifestInput())
     assert re.findall(r"torch==([\d.]+)", text) == [pinned["torch"]]
     assert re.findall(r"ray\[default\]==([\d.]+)", text) == [pinned["ray"]]
     assert f"ARG BASE=python:{Versions.installed().python}-slim" in text
 
 
 def test_hadolint_finds_nothing(checked_by):
-    text = manifest("docker", Order())
+    text = manifest("docker", ManifestInput())
     assert checked_by("hadolint", text, "--no-color") == ""
     assert "DL3002" in checked_by("hadolint", text.replace("USER 1000:1000", "USER root"), "--no-color")
 
 
 def test_nobody_runs_as_root_and_no_secret_is_in_the_image():
-    text = manifest("docker", Order())
+    text = manifest("docker", ManifestInput())
     *_, user = re.findall(r"^USER (.*)$", text, flags=re.MULTILINE)
     assert user == "1000:1000"
     assert "RAY_AUTH_TOKEN" not in text and "auth_token" not in text
@@ -45,7 +45,7 @@ def test_nobody_runs_as_root_and_no_secret_is_in_the_image():
 
 def test_a_ray_without_tokens_is_refused():
     with pytest.raises(ExperimentError) as refused:
-        Order(versions=Versions(antiphon="0.1.0", python="3.11", ray="2.51.1", torch="2.13.0"))
+        ManifestInput(versions=Versions(antiphon="0.1.0", python="3.11", ray="2.51.1", torch="2.13.0"))
     assert str(refused.value) == (
         "Ray 2.51.1 knows no tokens; expected 2.52 or later, since manifests have authentication on. "
         "Install a later Ray."
@@ -54,7 +54,7 @@ def test_a_ray_without_tokens_is_refused():
 
 def test_every_constraint_is_one_of_the_repository(pinned):
     """What is installed here is what constraints.txt says; of a requirement's own, nothing is left out."""
-    lines = manifest("constraints", Order()).splitlines()
+    lines = manifest("constraints", ManifestInput()).splitlines()
     found = read(lines)
     assert found.items() <= pinned.items()
     assert {"torch", "ray", "gymnasium", "msgpack", "grpcio", "pydantic-core", "aiohttp"} <= set(found)

@@ -3,13 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from antiphon.coordinator.plan.placement import Strategy, WorkerResources
 from antiphon.deploy.bundles import bundles_of
 from antiphon.deploy.cluster import Machine
-from antiphon.deploy.manifests import Group, Size, groups
+from antiphon.deploy.manifests import MachineGroup, Size, groups
 from antiphon.deploy.manifests.machines import alike, refuse_addresses
 from antiphon.deploy.satisfiable import refuse_unsatisfiable
 from antiphon.errors import PlacementError
@@ -31,7 +30,7 @@ PLACEMENTS = st.builds(
 )
 
 
-def machines(*found: Group) -> list[Machine]:
+def machines(*found: MachineGroup) -> list[Machine]:
     """As a cluster would have them."""
     totals = [
         (group, {"CPU": group.cpus, "GPU": group.gpus, **dict(group.resources), f"node:{group.address}": 1.0})

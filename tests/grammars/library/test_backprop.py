@@ -9,15 +9,15 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.guarantee import Category
 from antiphon.grammars.library import backprop
 from antiphon.grammars.query import Kind
-from antiphon.grammars.testing import Dense, samples
+from antiphon.grammars.random_grammars import TanhLayer, samples
 
-DENSE = Factory.of(Dense, 3, 3)
+DENSE = Factory.of(TanhLayer, 3, 3)
 
 
 def test_what_has_parameters_is_a_player_and_the_rest_operators():
     grammar = backprop(
         samples(4, (3,), (2,)),
-        {"A": DENSE, "Rest": Factory.of(nn.ReLU), "B": Factory.of(Dense, 3, 2)},
+        {"A": DENSE, "Rest": Factory.of(nn.ReLU), "B": Factory.of(TanhLayer, 3, 2)},
         loss=Factory.of(mse_loss),
     )
     kinds = {node.name: node.kind for node in grammar.query.nodes}
@@ -39,5 +39,7 @@ def test_skips_add_an_earlier_value():
 
 
 def test_layers_that_do_not_compose_are_refused(refusal):
-    text = refusal(ShapeError, lambda: backprop(samples(4, (3,), (2,)), {"A": DENSE, "B": Factory.of(Dense, 4, 2)}))
-    assert text.startswith("player 'B' cannot play antiphon.grammars.testing:Dense(4, 2) on float64[batch, 3] where ")
+    text = refusal(ShapeError, lambda: backprop(samples(4, (3,), (2,)), {"A": DENSE, "B": Factory.of(TanhLayer, 4, 2)}))
+    assert text.startswith(
+        "player 'B' cannot play antiphon.grammars.random_grammars:TanhLayer(4, 2) on float64[batch, 3] where "
+    )

@@ -14,8 +14,8 @@ from antiphon.grammars.library.gray_box_descent import gray_box_descent
 from antiphon.grammars.library.point import Point
 from antiphon.grammars.objective import Direction
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
+from antiphon.grammars.random_grammars import Samples, batch_of, samples
 from antiphon.grammars.response import Product, Seed, Tap
-from antiphon.grammars.testing import Samples, batch_of, samples
 from antiphon.grammars.types import EdgeType, Order
 
 POINT, NUMBER = EdgeType((4,), torch.float64), EdgeType((), torch.float64)

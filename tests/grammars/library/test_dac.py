@@ -10,8 +10,8 @@ from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import Category
 from antiphon.grammars.library import dac
 from antiphon.grammars.oracle import OracleDeclaration, Question
+from antiphon.grammars.random_grammars import Samples, batch_of
 from antiphon.grammars.response import Product, Seed, Tap
-from antiphon.grammars.testing import Samples, batch_of
 from antiphon.grammars.types import EdgeType
 
 

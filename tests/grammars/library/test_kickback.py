@@ -22,9 +22,9 @@ from antiphon.grammars.library.kickback import kicked, local_losses
 from antiphon.grammars.library.kicking import Weights, kicking_layers
 from antiphon.grammars.precision import in_float64
 from antiphon.grammars.query import Kind, Port
+from antiphon.grammars.random_grammars import samples
 from antiphon.grammars.reference import Composed, compose
 from antiphon.grammars.response import Product, Seed, Tap
-from antiphon.grammars.testing import samples
 
 NETWORKS = {
     "free": ((5,), [7, 6, 4], (), False, Weights.FREE),

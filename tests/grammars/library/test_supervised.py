@@ -14,8 +14,8 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.guarantee import Category
 from antiphon.grammars.library import supervised
 from antiphon.grammars.library.penalty import Penalised, squared_norm
+from antiphon.grammars.random_grammars import TanhLayer, samples
 from antiphon.grammars.response import Product
-from antiphon.grammars.testing import Dense, samples
 
 F64 = torch.float64
 LINEAR = Factory.of(nn.Linear, 4, 2, dtype=F64)
@@ -54,7 +54,7 @@ def test_with_a_penalty_it_reaches_ridge_regression(points, learned):
 
 @pytest.mark.parametrize("penalty", [None, Factory.of(squared_norm, weight=0.5)])
 def test_the_response_is_the_gradient_of_the_objective(penalty, told):
-    game = supervised(samples(5, (3,), (2,)), Factory.of(Dense, 3, 2), SQUARES, penalty)
+    game = supervised(samples(5, (3,), (2,)), Factory.of(TanhLayer, 3, 2), SQUARES, penalty)
     found, expected, _ = told(game)
     for one, two in zip(found["Predictor"], expected["Predictor"], strict=True):
         assert_close(one, two, rtol=1e-12, atol=0)
@@ -62,8 +62,8 @@ def test_the_response_is_the_gradient_of_the_objective(penalty, told):
 
 
 def test_the_penalty_is_one_more_output_and_one_more_cotangent():
-    plain = supervised(samples(5, (3,), (2,)), Factory.of(Dense, 3, 2), SQUARES)
-    game = supervised(samples(5, (3,), (2,)), Factory.of(Dense, 3, 2), SQUARES, Factory.of(squared_norm))
+    plain = supervised(samples(5, (3,), (2,)), Factory.of(TanhLayer, 3, 2), SQUARES)
+    game = supervised(samples(5, (3,), (2,)), Factory.of(TanhLayer, 3, 2), SQUARES, Factory.of(squared_norm))
     assert [len(each.query.by_name["Predictor"].outputs) for each in (plain, game)] == [1, 2]
     assert repr(game.query.by_name["Predictor"].outputs) == "(float64[batch, 2], float64[])"
     product = game.response.by_name["Predictor *"]

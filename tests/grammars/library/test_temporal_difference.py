@@ -33,7 +33,7 @@ from antiphon.grammars.library import (
     semi_gradient,
     temporal_difference,
 )
-from antiphon.grammars.testing import samples
+from antiphon.grammars.random_grammars import samples
 
 F64 = torch.float64
 GAMMA = 0.8

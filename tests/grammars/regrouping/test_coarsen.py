@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from antiphon.errors import GrammarError
@@ -16,8 +15,8 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.maps import scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Kind
+from antiphon.grammars.random_grammars import Fork, TanhLayer, mean_gap, mean_softplus, sample_grammar, samples
 from antiphon.grammars.regrouping import Child, Composite, coarsen, refine, units
-from antiphon.grammars.testing import Dense, Fork, mean_gap, mean_softplus, sample_grammar, samples
 
 REFINABLE = ("Dense", "Soft", "Filter")
 
@@ -28,7 +27,7 @@ def chain(*names: str, edit=(), answers=None) -> Grammar:
     x, y = q.oracle("Nature", samples(4, (3,), (3,)))()
     values = {}
     for name in names:
-        x = values[name] = q.operator(f"bend {name}", nn.Tanh)(q.player(name, Dense, 3, 3)(x))
+        x = values[name] = q.operator(f"bend {name}", nn.Tanh)(q.player(name, TanhLayer, 3, 3)(x))
     objective = minimise(q.loss("Loss", mean_gap)(x, y))
     told = answers(values) if answers else None
     return Grammar("chain", q.graph(), chain_rule(q, objective, edit=edit, answers=told), objective, exact(*names))
@@ -120,8 +119,8 @@ def test_players_asked_apart_become_one_with_several_inputs_and_outputs():
     x, y = q.oracle("Nature", samples(4, (3,), (2,)))()
     left, right = q.player("Fork", Fork, 3, 2)(x)
     objective = minimise(
-        q.loss("Loss", mean_gap)(q.player("A", Dense, 2, 2)(left), y),
-        q.loss("Side", mean_softplus)(q.player("B", Dense, 2, 2)(y)),
+        q.loss("Loss", mean_gap)(q.player("A", TanhLayer, 2, 2)(left), y),
+        q.loss("Side", mean_softplus)(q.player("B", TanhLayer, 2, 2)(y)),
         q.loss("Other", mean_softplus)(right),
     )
     grammar = Grammar("apart", q.graph(), chain_rule(q, objective), objective)
@@ -133,8 +132,8 @@ def shared(edit=()) -> Grammar:
     """A generative adversarial game in small: Curator is asked of data and of what Forger made."""
     q = QueryDraft()
     x, noise = q.oracle("Nature", samples(4, (3,), (3,)))()
-    trunk, head = q.player("Trunk", Dense, 3, 4), q.player("Head", nn.Linear, 4, 1, dtype=torch.float64)
-    forger = q.player("Forger", Dense, 3, 3)
+    trunk, head = q.player("Trunk", TanhLayer, 3, 4), q.player("Head", nn.Linear, 4, 1, dtype=torch.float64)
+    forger = q.player("Forger", TanhLayer, 3, 3)
     objective = minimise(q.loss("Loss", mean_gap)(head(trunk(x)), head(trunk(forger(noise)))))
     return Grammar("gan", q.graph(), chain_rule(q, objective, edit=edit), objective)
 
@@ -178,7 +177,7 @@ def test_a_way_that_leaves_the_group_and_comes_back_is_refused(refusal):
 
 def test_players_asked_differently_in_two_passes_are_refused(refusal):
     q = QueryDraft()
-    a, b = q.player("A", Dense, 3, 3), q.player("B", Dense, 3, 3)
+    a, b = q.player("A", TanhLayer, 3, 3), q.player("B", TanhLayer, 3, 3)
     nature = q.oracle("Nature", samples(4, (3,)))
     with q.query_pass("one"):
         objective = minimise(q.loss("Loss", mean_softplus)(a(nature())), q.loss("Side", mean_softplus)(b(nature())))
@@ -195,7 +194,7 @@ def test_players_asked_differently_in_two_passes_are_refused(refusal):
 def test_players_that_are_not_cloned_alike_are_refused(second, refusal):
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(4, (3,), (3,)))()
-    a, b = q.player("A", Dense, 3, 3), q.player("B", Dense, 3, 3)
+    a, b = q.player("A", TanhLayer, 3, 3), q.player("B", TanhLayer, 3, 3)
     seen = q.clone("A~", a, soft=0.1)(x)
     target = q.clone("B~", b, **second)(seen) if second else seen
     objective = minimise(q.loss("Loss", mean_gap)(b(a(y)), target))

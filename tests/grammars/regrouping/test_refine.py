@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from antiphon.errors import GrammarError, ShapeError
-from antiphon.grammars.brick import ENTRANCE, Brick, Part
+from antiphon.grammars.brick import ENTRANCE, Brick, BrickNode
 from antiphon.grammars.chain_rule import chain_rule, negate_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
@@ -17,16 +17,16 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.maps import scale
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.query import Kind, Port
+from antiphon.grammars.random_grammars import Fork, TanhLayer, mean_gap, samples
 from antiphon.grammars.regrouping import Child, Regrouping, Span, children, coarsen, refine, units
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, ResponseGraph
-from antiphon.grammars.testing import Dense, Fork, mean_gap, samples
 
 
 class Network(nn.Sequential):
     """Two layers and a last operator, 3 -> 3."""
 
     def __init__(self) -> None:
-        super().__init__(Dense(3, 4), nn.Linear(4, 3, dtype=torch.float64), nn.Tanh())
+        super().__init__(TanhLayer(3, 4), nn.Linear(4, 3, dtype=torch.float64), nn.Tanh())
 
 
 def game(made: type[nn.Module] = Network, edit=()) -> Grammar:
@@ -56,7 +56,7 @@ def test_a_network_becomes_its_layers():
         "Net.0#2 = player Net.0 (Net.2)",
         "Net.1#2 = player Net.1 (Net.0#2)",
         "Net.2#2 = torch.nn.modules.activation:Tanh() (Net.1#2)",
-        "Loss = antiphon.grammars.testing:mean_gap() (Net.2#2, Net~.2)",
+        "Loss = antiphon.grammars.random_grammars:mean_gap() (Net.2#2, Net~.2)",
     ]
     assert [(each.name, each.player, each.soft) for each in refined.grammar.query.clones] == [
         ("Net~.0", "Net.0", 0.5),
@@ -149,10 +149,10 @@ def test_any_other_map_hears_the_whole_vector():
 def by_hand(whole: Factory) -> Brick:
     """A fork as its two layers, which its own forward hides."""
     parts = (
-        Part("left", Kind.PLAYER, "left", Factory.of(Child, whole, "left"), (Port(ENTRANCE),)),
-        Part("sine", Kind.OPERATOR, "sine", Factory.of(torch.sin), (Port("left"),)),
-        Part("right", Kind.PLAYER, "right", Factory.of(Child, whole, "right"), (Port(ENTRANCE),)),
-        Part("bend", Kind.OPERATOR, "bend", Factory.of(torch.tanh), (Port("right"),)),
+        BrickNode("left", Kind.PLAYER, "left", Factory.of(Child, whole, "left"), (Port(ENTRANCE),)),
+        BrickNode("sine", Kind.OPERATOR, "sine", Factory.of(torch.sin), (Port("left"),)),
+        BrickNode("right", Kind.PLAYER, "right", Factory.of(Child, whole, "right"), (Port(ENTRANCE),)),
+        BrickNode("bend", Kind.OPERATOR, "bend", Factory.of(torch.tanh), (Port("right"),)),
     )
     return Brick(parts, (Port("sine"), Port("bend")))
 
@@ -171,8 +171,8 @@ def test_any_module_can_be_taken_apart_by_hand():
 
 def test_a_module_with_a_forward_of_its_own_is_refused(refusal):
     assert refusal(GrammarError, lambda: refine(forked(), "Net")) == (
-        "antiphon.grammars.testing:Fork(3, 3) is no chain of modules: Fork has a forward, hooks or parameters of its "
-        "own, or its links share some; expected nn.Sequential, or a class of one that adds nothing. "
+        "antiphon.grammars.random_grammars:Fork(3, 3) is no chain of modules: Fork has a forward, hooks or parameters "
+        "of its own, or its links share some; expected nn.Sequential, or a class of one that adds nothing. "
         "Write down what it computes as a Brick of "
         "`Factory.of(Child, whole, path)` and of operators, and pass `into=lambda whole: brick`."
     )
@@ -224,7 +224,7 @@ def test_a_network_is_no_layer_of_units(refusal):
     text = refusal(GrammarError, lambda: refine(game(), "Net", into=units))
     assert text.endswith(
         "Network() is no layer of units: expected nn.Linear, alone or before elementwise functions in a chain, "
-        "without hooks or parametrizations; found Dense, Linear, Tanh. "
+        "without hooks or parametrizations; found TanhLayer, Linear, Tanh. "
         "Refine it into its children first, or leave it whole."
     )
 
@@ -257,8 +257,8 @@ def test_parts_that_share_or_leave_out_are_refused(path, what, refusal):
         return replace(brick, parts=(*brick.parts[:2], other, rest))
 
     assert refusal(GrammarError, lambda: refine(forked(), "Net", into=wrongly)) == (
-        f"player 'Net' of antiphon.grammars.testing:Fork(3, 3) has 24 parameters, of which {what}; expected each of "
-        "them in one of ['Net.left', 'Net.right']. "
+        f"player 'Net' of antiphon.grammars.random_grammars:Fork(3, 3) has 24 parameters, of which {what}; expected "
+        "each of them in one of ['Net.left', 'Net.right']. "
         "Let the parts share nothing and leave nothing out, or leave the player whole."
     )
 
@@ -270,11 +270,11 @@ def second(value):
 def test_a_part_that_takes_nothing_of_the_whole_is_refused(refusal):
     def foreign(whole: Factory) -> Brick:
         brick = by_hand(whole)
-        return replace(brick, parts=(replace(brick.parts[0], factory=Factory.of(Dense, 3, 3)), *brick.parts[1:]))
+        return replace(brick, parts=(replace(brick.parts[0], factory=Factory.of(TanhLayer, 3, 3)), *brick.parts[1:]))
 
     assert refusal(GrammarError, lambda: refine(forked(), "Net", into=foreign)) == (
-        "part 'Net.left' is made by antiphon.grammars.testing:Dense(3, 3), which takes nothing of player 'Net'; "
-        "expected a factory whose first argument is antiphon.grammars.testing:Fork(3, 3). "
+        "part 'Net.left' is made by antiphon.grammars.random_grammars:TanhLayer(3, 3), which takes nothing of player "
+        "'Net'; expected a factory whose first argument is antiphon.grammars.random_grammars:Fork(3, 3). "
         "Take the part from the whole, as `Child` and `Unit` do."
     )
 
@@ -283,7 +283,7 @@ class Frozen(nn.Sequential):
     """Its first layer does not learn."""
 
     def __init__(self) -> None:
-        super().__init__(nn.Linear(3, 3, dtype=torch.float64).requires_grad_(False), Dense(3, 3))
+        super().__init__(nn.Linear(3, 3, dtype=torch.float64).requires_grad_(False), TanhLayer(3, 3))
 
 
 def test_frozen_numbers_are_left_to_nobody(refusal):

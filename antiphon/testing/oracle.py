@@ -1,10 +1,9 @@
 """The conformance test of oracles: a function that users can run on an oracle of their own."""
 
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, final
+from contextlib import closing
+from typing import TypeAlias, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,12 +12,11 @@ from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, Question, S
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.answers import checked_answer
+from antiphon.testing.laws import Failure, broken_contract, cannot_be_saved, first_failure, lacks, spoil, tensors
 
 _ROUNDS = 6
 
 Answers: TypeAlias = list[tuple[Tensor, ...]]
-Failure: TypeAlias = tuple[str, str, str] | None
-"""What was expected, what arrived, and the remedy; None if the rule holds."""
 
 
 @typed
@@ -30,21 +28,11 @@ def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> N
     cannot be saved completely (a simulator); two oracles that load the same state must then still answer alike.
     Raises OracleError with the rule that is broken, what arrived, and the remedy.
     """
-    trial = _Trial(declaration)
-    streams = _streams()
     resumes = _continues if continues else _resumes_alike
     laws = (_has_methods, _repeats, _keeps_its_box, _keeps_nothing, _leaves_answers, resumes, _owns_state, _reports)
-    for law in laws:
-        failed = law(trial)
-        if failed is not None:
-            raise _broken(declaration, *failed)
-    if _streams() != streams:
-        raise _broken(
-            declaration,
-            "the global random streams untouched",
-            "it drew from one",
-            "Draw from a torch.Generator of its own, seeded by the keyword `seed`.",
-        )
+    failed = first_failure(laws, _Trial(declaration), "the keyword `seed`")
+    if failed is not None:
+        raise OracleError(broken_contract(f"oracle {declaration.factory!r}", failed))
 
 
 @final
@@ -54,18 +42,15 @@ class _Trial:
     def __init__(self, declaration: OracleDeclaration) -> None:
         self.declaration, self.sizes = declaration, dict(declaration.sizes)
 
-    def make(self) -> Oracle:
-        return self.declaration.make(seed=3)
+    def make(self) -> closing[Oracle]:
+        return closing(self.declaration.make(seed=3))
 
-    def play(self, rounds: range = range(_ROUNDS), spoil: bool = False) -> Answers:
-        oracle = self.make()
-        try:
-            return list(self.answers(oracle, rounds, spoil))
-        finally:
-            oracle.close()
+    def play(self, overwrite: bool = False) -> Answers:
+        with self.make() as oracle:
+            return list(self.answers(oracle, range(_ROUNDS), overwrite))
 
-    def answers(self, oracle: Oracle, rounds: range, spoil: bool = False) -> Iterator[tuple[Tensor, ...]]:
-        """Yield copies of the answers. spoil: overwrite each answer at once, and the inputs after the round."""
+    def answers(self, oracle: Oracle, rounds: range, overwrite: bool = False) -> Iterator[tuple[Tensor, ...]]:
+        """Yield copies of the answers. overwrite: overwrite each answer at once, and the inputs after the round."""
         for round in rounds:
             handed: list[Tensor] = []
             for question in self.declaration.questions:
@@ -73,10 +58,10 @@ class _Trial:
                 answer = self.ask(oracle, question, inputs, round)
                 yield tuple(value.detach().clone() for value in answer)
                 handed.extend(inputs)
-                if spoil:
-                    _spoil([value.detach() for value in answer])
-            if spoil:
-                _spoil(handed)
+                if overwrite:
+                    spoil(answer)
+            if overwrite:
+                spoil(handed)
 
     def ask(self, oracle: Oracle, question: Question, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         answer = oracle.answer(question.name, inputs, round)
@@ -88,21 +73,15 @@ class _Trial:
 
 
 def _has_methods(trial: _Trial) -> Failure:
-    oracle = trial.make()
-    missing = [name for name in ("answer", "state", "load", "report", "close") if not hasattr(oracle, name)]
-    if missing:
-        return (
-            "the methods answer, state, load, report, close",
-            f"{', '.join(missing)} missing",
-            "Write what is missing.",
-        )
-    oracle.close()
-    return None
+    oracle = trial.declaration.make(seed=3)
+    failed = lacks(oracle, "answer", "state", "load", "report", "close")
+    if failed is None:
+        oracle.close()
+    return failed
 
 
 def _keeps_its_box(trial: _Trial) -> Failure:
-    oracle = trial.make()
-    try:
+    with trial.make() as oracle:
         for question in trial.declaration.questions:
             inputs = [_leaf(value) for value in trial.inputs(question, 0)]
             answers = oracle.answer(question.name, inputs, 0)
@@ -110,8 +89,6 @@ def _keeps_its_box(trial: _Trial) -> Failure:
             failed = _box_failure(question, inputs, [value for value in answers if value.requires_grad])
             if failed is not None:
                 return failed
-    finally:
-        oracle.close()
     return None
 
 
@@ -137,7 +114,7 @@ def _repeats(trial: _Trial) -> Failure:
 
 
 def _keeps_nothing(trial: _Trial) -> Failure:
-    if _equal(trial.play(), trial.play(spoil=True)):
+    if _equal(trial.play(), trial.play(overwrite=True)):
         return None
     return (
         "answers to belong to the asker, and inputs to be nobody's memory after the round",
@@ -148,9 +125,8 @@ def _keeps_nothing(trial: _Trial) -> Failure:
 
 def _continues(trial: _Trial) -> Failure:
     state = _midway(trial)
-    foreign = _foreign(state)
-    if foreign:
-        return "a state of dicts, tensors, numbers, strings, None and lists of these", foreign, "Convert it in state."
+    if failed := cannot_be_saved(state):
+        return failed
     resumed = _resume(trial, state)
     if _equal(resumed, trial.play()[-len(resumed) :]):
         return None
@@ -163,13 +139,11 @@ def _continues(trial: _Trial) -> Failure:
 
 def _leaves_answers(trial: _Trial) -> Failure:
     """Check that an answer stays unchanged while later questions of the round are answered."""
-    oracle, answers, then = trial.make(), [], []
-    try:
+    answers, then = [], []
+    with trial.make() as oracle:
         for question in trial.declaration.questions:
             answers.append(trial.ask(oracle, question, trial.inputs(question, 0), 0))
             then.append(tuple(value.detach().clone() for value in answers[-1]))
-    finally:
-        oracle.close()
     if _equal(answers, then):
         return None
     return (
@@ -181,9 +155,8 @@ def _leaves_answers(trial: _Trial) -> Failure:
 
 def _resumes_alike(trial: _Trial) -> Failure:
     state = _midway(trial)
-    foreign = _foreign(state)
-    if foreign:
-        return "a state of dicts, tensors, numbers, strings, None and lists of these", foreign, "Convert it in state."
+    if failed := cannot_be_saved(state):
+        return failed
     if _equal(_resume(trial, state), _resume(trial, state)):
         return None
     return "two oracles loaded alike to answer alike", "their answers differ", "Seed what load draws by seed and state."
@@ -192,7 +165,7 @@ def _resumes_alike(trial: _Trial) -> Failure:
 def _owns_state(trial: _Trial) -> Failure:
     kept = _resume(trial, _midway(trial))
     state = _midway(trial)
-    spoilt = _resume(trial, state, then=lambda: _spoil(list(_tensors(state))))
+    spoilt = _resume(trial, state, then=lambda: spoil(tensors(state)))
     if _equal(kept, spoilt) and _equal(trial.play(), _saved_on_the_way(trial)):
         return None
     return (
@@ -203,45 +176,34 @@ def _owns_state(trial: _Trial) -> Failure:
 
 
 def _reports(trial: _Trial) -> Failure:
-    oracle = trial.make()
-    try:
+    with trial.make() as oracle:
         list(trial.answers(oracle, range(_ROUNDS)))
         report = oracle.report()
-    finally:
-        oracle.close()
     if isinstance(report, Mapping) and all(isinstance(value, (int, float)) for value in report.values()):
         return None
     return "a report of numbers by name", repr(report), "Return a dict of floats, which may be empty."
 
 
 def _midway(trial: _Trial) -> State:
-    oracle = trial.make()
-    try:
+    with trial.make() as oracle:
         list(trial.answers(oracle, range(_ROUNDS // 2)))
         return oracle.state()
-    finally:
-        oracle.close()
 
 
 def _resume(trial: _Trial, state: State, then: Callable[[], None] = lambda: None) -> Answers:
-    oracle = trial.make()
-    try:
+    with trial.make() as oracle:
         oracle.load(state)
         then()
         return list(trial.answers(oracle, range(_ROUNDS // 2, _ROUNDS)))
-    finally:
-        oracle.close()
 
 
 def _saved_on_the_way(trial: _Trial) -> Answers:
-    oracle, answers = trial.make(), []
-    try:
+    answers = []
+    with trial.make() as oracle:
         for round in range(_ROUNDS):
             answers.extend(trial.answers(oracle, range(round, round + 1)))
-            _spoil(list(_tensors(oracle.state())))
-        return answers
-    finally:
-        oracle.close()
+            spoil(tensors(oracle.state()))
+    return answers
 
 
 def _draw(edge: EdgeType, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -254,41 +216,9 @@ def _leaf(value: Tensor) -> Tensor:
     return value.requires_grad_() if value.is_floating_point() else value
 
 
-def _spoil(tensors: Sequence[Tensor]) -> None:
-    for tensor in tensors:
-        tensor.fill_(1 if tensor.dtype == torch.bool else 77)
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:  # Any: a state has leaves of several types
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (Mapping, list)):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _tensors(item)
-
-
-def _foreign(value: Any) -> str:  # Any: a state that may break its contract
-    if isinstance(value, dict):
-        keys = next((f"a key of type {type(key).__name__}" for key in value if not isinstance(key, str)), "")
-        return keys or next(filter(None, map(_foreign, value.values())), "")
-    if isinstance(value, list):
-        return next(filter(None, map(_foreign, value)), "")
-    known = isinstance(value, (Tensor, int, float, str)) or value is None
-    return "" if known else f"a {type(value).__name__} in it"
-
-
 def _equal(one: Answers, other: Answers) -> bool:
     return len(one) == len(other) and all(
         torch.equal(mine, yours)
         for left, right in zip(one, other, strict=True)
         for mine, yours in zip(left, right, strict=True)
     )
-
-
-def _streams() -> tuple[object, ...]:
-    kind, keys, *rest = np.random.get_state(legacy=True)
-    return torch.get_rng_state().numpy().tobytes(), random.getstate(), kind, np.asarray(keys).tobytes(), tuple(rest)
-
-
-def _broken(declaration: OracleDeclaration, expected: str, arrived: str, remedy: str) -> OracleError:
-    return OracleError(f"oracle {declaration.factory!r} breaks its contract: expected {expected}; {arrived}. {remedy}")

@@ -10,7 +10,7 @@ from antiphon.envs.environment import FlatEnvironment, Keywords, Name, make, tit
 from antiphon.envs.gymnasium import nature
 from antiphon.errors import OracleError
 from antiphon.grammars.typed import typed
-from antiphon.oracles.testing import check_oracle
+from antiphon.testing.oracle import check_oracle
 
 _STEPS = 30
 

@@ -2,11 +2,10 @@
 
 from collections import Counter
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from antiphon.grammars.query import Kind
-from antiphon.grammars.testing import draw_grammar, sample_grammar
+from antiphon.grammars.random_grammars import draw_grammar, sample_grammar
 
 
 def test_one_seed_makes_one_grammar():

@@ -7,7 +7,7 @@ from enum import StrEnum
 from antiphon.errors import AntiphonError
 
 
-class Verdict(StrEnum):
+class Health(StrEnum):
     """The result of a check."""
 
     OK = "ok"
@@ -20,7 +20,7 @@ class Finding:
     """One check and its result. said: what was found, in words; for a failure, with the remedy."""
 
     check: str
-    verdict: Verdict
+    verdict: Health
     said: str
 
     @property
@@ -44,23 +44,23 @@ Check = tuple[str, Callable[[], str]]
 def examine(name: str, look: Callable[[], str]) -> Finding:
     """Run one check. Every Exception becomes a finding; KeyboardInterrupt and SystemExit pass through."""
     try:
-        return Finding(name, Verdict.OK, look())
+        return Finding(name, Health.OK, look())
     except NotRun as reason:
-        return Finding(name, Verdict.SKIPPED, f"not run: {reason}")
+        return Finding(name, Health.SKIPPED, f"not run: {reason}")
     except (Ailing, AntiphonError) as error:
-        return Finding(name, Verdict.FAILED, str(error))
+        return Finding(name, Health.FAILED, str(error))
     except AssertionError as error:
-        return Finding(name, Verdict.FAILED, f"a law does not hold: {error}. Report this, with all lines above.")
+        return Finding(name, Health.FAILED, f"a law does not hold: {error}. Report this, with all lines above.")
     except Exception as error:  # a library may raise anything
         text = (str(error).strip().splitlines() or [""])[0]
-        return Finding(name, Verdict.FAILED, f"{type(error).__name__}: {text}. Report this, with all lines above.")
+        return Finding(name, Health.FAILED, f"{type(error).__name__}: {text}. Report this, with all lines above.")
 
 
 def summary(findings: list[Finding]) -> str:
     """The number of checks with each verdict.
 
-    >>> summary([Finding("versions", Verdict.OK, "all")])
+    >>> summary([Finding("versions", Health.OK, "all")])
     '1 ok, 0 failed, 0 skipped'
     """
-    counts = {verdict: sum(each.verdict is verdict for each in findings) for verdict in Verdict}
+    counts = {verdict: sum(each.verdict is verdict for each in findings) for verdict in Health}
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())

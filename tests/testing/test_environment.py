@@ -8,9 +8,9 @@ import pytest
 from gymnasium.spaces import Box
 from gymnasium.wrappers import FrameStackObservation, NormalizeObservation, NormalizeReward, TimeAwareObservation
 
-from antiphon.envs.conformance import check_environment
 from antiphon.envs.gymnasium import nature
 from antiphon.errors import OracleError
+from antiphon.testing import check_environment
 from rigs.environments import HABITS, Line, LinearQuadratic, Misbehaving, Nested, Reach, Tiles, Unusual
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import ceil, hypot
 from typing import Any
 
-from antiphon.pictures.geometry import Box, Curve, Point, union
-from antiphon.pictures.picture import Arrow, Change, Kind, Line, Mark, Side
+from antiphon.pictures.geometry import Curve, Point, Rectangle, union
+from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Side
 from antiphon.pictures.sizes import MAT, label_size, size_of
 from antiphon.plugins import missing
 
@@ -33,7 +33,7 @@ LINE_BREAK = r"\n"
 HEAD = 8.0
 """Distance from the end of an arrow's line to the tip of its head."""
 
-CLIPS = {Kind.MINUS: "circle", Kind.SUM: "circle", Kind.SEED: "invtriangle", Kind.PLAYER: "ellipse"}
+CLIPS = {MarkKind.MINUS: "circle", MarkKind.SUM: "circle", MarkKind.SEED: "invtriangle", MarkKind.PLAYER: "ellipse"}
 """Shapes on whose outlines Graphviz ends arrows; a box for all other kinds."""
 
 
@@ -42,11 +42,11 @@ class Placed:
     """A side with its layout: boxes of marks and labels, curves of arrows, all by id; boxes of frames; the page."""
 
     side: Side
-    marks: Mapping[str, Box]
-    labels: Mapping[str, Box]
+    marks: Mapping[str, Rectangle]
+    labels: Mapping[str, Rectangle]
     curves: Mapping[str, Curve]
-    frames: Mapping[str, Box]
-    paper: Box
+    frames: Mapping[str, Rectangle]
+    paper: Rectangle
 
 
 @functools.lru_cache(maxsize=256)
@@ -63,7 +63,7 @@ def place(side: Side, sideways: bool = False) -> Placed:
     marks = {mark.id: plan.box(mark, objects[plan.nodes[mark.id].partition(":")[0]], top) for mark in side.marks}
     edges = {each["id"]: each for each in found.get("edges", [])}
     curves: dict[str, Curve] = {}
-    labels: dict[str, Box] = {}
+    labels: dict[str, Rectangle] = {}
     for number, arrow in enumerate(side.arrows):
         edge = edges.get(f"a{number}")
         if edge is None:
@@ -173,19 +173,19 @@ class Plan:
             options.append("weight=0")
         return f"{self.nodes[arrow.source]} -> {self.nodes[arrow.target]} [{', '.join(options)}]"
 
-    def box(self, mark: Mark, found: Mapping[str, Any], top: float) -> Box:
+    def box(self, mark: Mark, found: Mapping[str, Any], top: float) -> Rectangle:
         """The box of a mark, from Graphviz's answer for its node."""
         width, height = size_of(mark)
         if "rects" not in found:
-            return Box.around(_point(found["pos"], top), width, height)
+            return Rectangle.around(_point(found["pos"], top), width, height)
         first = mark.beside if self.side.upward or self.sideways else not mark.beside
         left, low, right, high = map(float, found["rects"].split()[0 if first else 1].split(","))
         if self.sideways:  # one mark at each end of a column, both as wide as the column
             wide = width if mark.beside and self.side.letter == "R" else right - left
             center = (left + right) / 2, top - high + height / 2 if mark.beside else top - low - height / 2
-            return Box.around(center, wide, height)
+            return Rectangle.around(center, wide, height)
         rightmost = bool(mark.beside) is not self.side.upward
-        return Box(right - width if rightmost else left, top - (low + high) / 2 - height / 2, width, height)
+        return Rectangle(right - width if rightmost else left, top - (low + high) / 2 - height / 2, width, height)
 
 
 def _within(arrow: Arrow, pairs: Mapping[str, str]) -> bool:
@@ -207,7 +207,7 @@ def _point(text: str, top: float) -> Point:
     return x, top - y
 
 
-def _between(source: Box, target: Box) -> Curve:
+def _between(source: Rectangle, target: Rectangle) -> Curve:
     """The straight arrow between two marks that are side by side, or one above the other."""
     (x, y), (u, v) = source.center, target.center
     if abs(u - x) > abs(v - y):
@@ -220,16 +220,16 @@ def _between(source: Box, target: Box) -> Curve:
     return Curve(points, end)
 
 
-def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Box]:
+def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Rectangle]:
     """The box of a straight arrow's label: above a horizontal arrow, to the right of a vertical one."""
     width, height = label_size(arrow, level=not sideways)
     if not width:
         return {}
     x, y = (curve.points[0][0] + curve.end[0]) / 2, (curve.points[0][1] + curve.end[1]) / 2
     box = (
-        Box(x + 8, y - height / 2, width, height)
+        Rectangle(x + 8, y - height / 2, width, height)
         if sideways
-        else Box(x - HEAD / 2 - width / 2, y - height - 3, width, height)
+        else Rectangle(x - HEAD / 2 - width / 2, y - height - 3, width, height)
     )
     return {arrow.id: box}
 
@@ -242,34 +242,36 @@ def _curve(text: str, top: float) -> Curve:
     return Curve(points, ends[0] if ends else points[-1])
 
 
-def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Box:
+def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Rectangle:
     """The box of a label inside the space reserved for it, away from the arrow."""
     width, height = label_size(arrow)
     x, y = _point(text, top)
     if sideways:
         reserved = ceil((height + ABOVE) / LEADING) * LEADING
-        return Box(x - width / 2, y - reserved / 2, width, height)
+        return Rectangle(x - width / 2, y - reserved / 2, width, height)
     reserved = ceil((width + ASIDE) / LETTER) * LETTER
-    return Box(x - reserved / 2 + ASIDE / 2 + 1, y - height / 2, width, height)
+    return Rectangle(x - reserved / 2 + ASIDE / 2 + 1, y - height / 2, width, height)
 
 
-def _frame(frame: str, text: str, top: float, side: Side, marks: Mapping[str, Box], labels: Mapping[str, Box]) -> Box:
+def _frame(
+    frame: str, text: str, top: float, side: Side, marks: Mapping[str, Rectangle], labels: Mapping[str, Rectangle]
+) -> Rectangle:
     """The box of a frame: Graphviz's box, enlarged to contain the labels and side marks of the frame."""
     left, low, right, high = map(float, text.split(","))
     inside = {mark.id for mark in side.marks if mark.frame == frame}
     own = [labels[each.id] for each in side.arrows if each.id in labels and {each.source, each.target} <= inside]
     beside = [marks[mark.id] for mark in side.marks if mark.beside in inside]
-    return union([Box(left, top - high, right - left, high - low), *(box.grown(5) for box in own + beside)])
+    return union([Rectangle(left, top - high, right - left, high - low), *(box.grown(5) for box in own + beside)])
 
 
 def _from_origin(
     side: Side,
-    marks: Mapping[str, Box],
-    labels: Mapping[str, Box],
+    marks: Mapping[str, Rectangle],
+    labels: Mapping[str, Rectangle],
     curves: Mapping[str, Curve],
-    frames: Mapping[str, Box],
+    frames: Mapping[str, Rectangle],
 ) -> Placed:
-    points = [Box(x, y, 0, 0) for curve in curves.values() for x, y in (*curve.points, curve.end)]
+    points = [Rectangle(x, y, 0, 0) for curve in curves.values() for x, y in (*curve.points, curve.end)]
     paper = union([*marks.values(), *labels.values(), *frames.values(), *points]).grown(3)
     dx, dy = -paper.x, -paper.y
     return Placed(

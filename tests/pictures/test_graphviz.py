@@ -1,15 +1,14 @@
 """Nothing lies on anything: no label on a mark or another label, whatever the graph; what belongs together is so."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from antiphon.grammars.testing import draw_grammar
-from antiphon.pictures.geometry import Box, meetings
-from antiphon.pictures.layout import place
+from antiphon.grammars.random_grammars import draw_grammar
+from antiphon.pictures.geometry import Rectangle, meetings
+from antiphon.pictures.graphviz import place
 from antiphon.pictures.lettering import Face, Style, width
 from antiphon.pictures.of_grammar import picture_of
-from antiphon.pictures.picture import Kind, Line
+from antiphon.pictures.picture import Line, MarkKind
 from antiphon.pictures.sheet import boxes, sheet_of
 from antiphon.pictures.sizes import label_size, size_of
 
@@ -17,11 +16,11 @@ from antiphon.pictures.sizes import label_size, size_of
 def test_no_two_boxes_of_a_sheet_meet(anyone):
     sheet = sheet_of(picture_of(anyone))
     assert list(meetings(boxes(sheet))) == []
-    paper = Box(0, 0, sheet.width, sheet.height)
+    paper = Rectangle(0, 0, sheet.width, sheet.height)
     assert [name for name, box in boxes(sheet) if union_grows(paper, box)] == []
 
 
-def union_grows(paper: Box, box: Box) -> bool:
+def union_grows(paper: Rectangle, box: Rectangle) -> bool:
     return box.x < paper.x or box.y < paper.y or box.right > paper.right or box.bottom > paper.bottom
 
 
@@ -39,7 +38,9 @@ def test_no_two_boxes_of_a_random_graph_meet(data):
 
 
 def test_an_overlap_is_found():
-    assert list(meetings([("a", Box(0, 0, 4, 4)), ("b", Box(3, 3, 4, 4)), ("c", Box(7, 3, 1, 1))])) == [("a", "b")]
+    assert list(
+        meetings([("a", Rectangle(0, 0, 4, 4)), ("b", Rectangle(3, 3, 4, 4)), ("c", Rectangle(7, 3, 1, 1))])
+    ) == [("a", "b")]
 
 
 def test_every_arrow_with_a_symbol_has_a_label_of_its_measured_size(anyone):
@@ -68,7 +69,7 @@ def test_a_player_stands_beside_its_operator(anyone):
     side = picture_of(anyone).query
     placed = place(side)
     for mark in side.marks:
-        if mark.kind is Kind.PLAYER:
+        if mark.kind is MarkKind.PLAYER:
             player, operator = placed.marks[mark.id], placed.marks[mark.beside]
             assert abs(player.center[1] - operator.center[1]) < 1
             assert 20 < operator.x - player.right < 60
@@ -134,7 +135,7 @@ def test_a_mark_is_larger_than_its_lettering(anyone):
 def test_each_operator_of_a_chain_faces_its_product(makers):
     sheet = sheet_of(picture_of(makers["deep"]()))
     (left, _, high), (right, _, low) = sheet.sides
-    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is Kind.PRODUCT}
+    products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is MarkKind.PRODUCT}
     assert len(products) == 33
     for asked, product in products.items():
         assert abs(high + left.marks[asked].center[1] - low - right.marks[product].center[1]) < 12

@@ -4,7 +4,7 @@ import gymnasium
 import pytest
 import torch
 
-from antiphon.envs.evaluation import MAX_STEPS, episode_returns, played_episodes
+from antiphon.envs.returns import MAX_STEPS, episode_returns, played_episodes
 from antiphon.errors import OracleError
 from rigs.environments import Line, Tiles
 

@@ -1,25 +1,23 @@
 """The conformance test of agents: a function that users can run on an agent of their own."""
 
-import random
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from antiphon.agents.agent import Agent
-from antiphon.errors import FOREIGN, AgentError
+from antiphon.errors import AgentError
 from antiphon.grammars.oracle import State
 from antiphon.grammars.typed import typed
+from antiphon.testing.laws import Failure, broken_contract, cannot_be_saved, first_failure, lacks, spoil, tensors
 
 Build: TypeAlias = Callable[[Sequence[Tensor]], Agent]
-Disturb: TypeAlias = Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], None]
+Disturb: TypeAlias = Callable[[Agent, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], None]
+"""Called after each move, with the agent, the parameters that it was made of, the response and the move."""
 
 _TYPES = (((4, 3), torch.float32), ((4,), torch.float32), ((2, 2), torch.float64))
 _ROUNDS = 4
-_PLAIN = (type(None), bool, int, float, str)
-"""The allowed leaves of a state besides tensors. Subclasses are not allowed: a checkpoint would change their type."""
 
 
 @typed
@@ -31,32 +29,13 @@ def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
     """
     name = getattr(cls, "__qualname__", repr(cls))
     laws = (_has_methods, _keeps_types, _leaves_responses, _repeats, _adds_up, _keeps_nothing, _continues, _owns_state)
-    streams = _streams()
-    for law in laws:
-        try:
-            failed = law(lambda parameters: cls(parameters, **arguments))
-        except FOREIGN as error:
-            failed = "it to play", f"{type(error).__name__} was raised: {error}", "Correct it, or its arguments."
-        if failed is not None:
-            expected, arrived, remedy = failed
-            raise AgentError(f"agent {name!r} breaks its contract: expected {expected}; {arrived}. {remedy}")
-    if _streams() != streams:
-        raise AgentError(
-            f"agent {name!r} breaks its contract: expected the global random streams untouched; it drew from one. "
-            "Draw from a torch.Generator of its own, seeded by an argument."
-        )
-
-
-Failure: TypeAlias = tuple[str, str, str] | None
-"""What was expected, what arrived, and the remedy; None if the rule holds."""
+    failed = first_failure(laws, lambda parameters: cls(parameters, **arguments), "an argument")
+    if failed is not None:
+        raise AgentError(broken_contract(f"agent {name!r}", failed))
 
 
 def _has_methods(build: Build) -> Failure:
-    agent = build(_parameters())
-    missing = [method for method in ("hear", "move", "state", "load") if not callable(getattr(agent, method, None))]
-    if missing:
-        return "the methods hear, move, state, load", f"{', '.join(missing)} missing", "Write what is missing."
-    return None
+    return lacks(build(_parameters()), "hear", "move", "state", "load")
 
 
 def _keeps_types(build: Build) -> Failure:
@@ -105,15 +84,21 @@ def _adds_up(build: Build) -> Failure:
     return None
 
 
+def _spoil_responses(agent: Agent, parameters: Sequence[Tensor], response: Sequence[Tensor], moved: object) -> None:
+    spoil(response)
+
+
+def _spoil_moves(agent: Agent, parameters: Sequence[Tensor], response: object, moved: Sequence[Tensor]) -> None:
+    # Not the parameters that are updated in place: they belong to the caller.
+    spoil([tensor for tensor in moved if not any(tensor is parameter for parameter in parameters)])
+
+
+def _spoil_state(agent: Agent, *_: Sequence[Tensor]) -> None:
+    spoil(tensors(agent.state()))
+
+
 def _keeps_nothing(build: Build) -> Failure:
-    def spoil_responses(parameters: Sequence[Tensor], response: Sequence[Tensor], moved: Sequence[Tensor]) -> None:
-        _spoil(response)
-
-    def spoil_moves(parameters: Sequence[Tensor], response: Sequence[Tensor], moved: Sequence[Tensor]) -> None:
-        # Not the parameters that are updated in place: they belong to the caller.
-        _spoil([tensor for tensor in moved if not any(tensor is parameter for parameter in parameters)])
-
-    for what, disturb in (("responses", spoil_responses), ("moves", spoil_moves)):
+    for what, disturb in (("responses", _spoil_responses), ("moves", _spoil_moves)):
         if not _equal(_play(build), _play(build, disturb)):
             return (
                 f"{what} to be nobody's memory after the move",
@@ -125,13 +110,8 @@ def _keeps_nothing(build: Build) -> Failure:
 
 def _continues(build: Build) -> Failure:
     state, parameters = _midway(build)
-    found = _foreign(state)
-    if found:
-        return (
-            "a state of tensors, numbers, strings, None, and dicts, lists and tuples of these",
-            found,
-            "Convert it in state.",
-        )
+    if failed := cannot_be_saved(state):
+        return failed
     if _equal(_resume(build, state, parameters), _play(build)):
         return None
     return (
@@ -142,13 +122,10 @@ def _continues(build: Build) -> Failure:
 
 
 def _owns_state(build: Build) -> Failure:
-    def save(agent: Agent) -> None:
-        _spoil(_tensors(agent.state()))
-
     state, parameters = _midway(build)
-    resumed = _resume(build, state, parameters, then=lambda: _spoil(_tensors(state)))
+    resumed = _resume(build, state, parameters, then=lambda: spoil(tensors(state)))
     plain = _play(build)
-    if _equal(_play(build, between=save), plain) and _equal(resumed, plain):
+    if _equal(_play(build, _spoil_state), plain) and _equal(resumed, plain):
         return None
     return (
         "a state in memory of its own",
@@ -157,20 +134,14 @@ def _owns_state(build: Build) -> Failure:
     )
 
 
-def _play(
-    build: Build, disturb: Disturb | None = None, between: Callable[[Agent], None] | None = None
-) -> Sequence[Tensor]:
+def _play(build: Build, disturb: Disturb | None = None) -> Sequence[Tensor]:
     """Return the parameters after all rounds."""
     parameters = _parameters()
-    return _rounds(build(parameters), parameters, range(_ROUNDS), disturb, between)
+    return _rounds(build(parameters), parameters, range(_ROUNDS), disturb)
 
 
 def _rounds(
-    agent: Agent,
-    parameters: Sequence[Tensor],
-    rounds: range,
-    disturb: Disturb | None = None,
-    between: Callable[[Agent], None] | None = None,
+    agent: Agent, parameters: Sequence[Tensor], rounds: range, disturb: Disturb | None = None
 ) -> Sequence[Tensor]:
     moved: Sequence[Tensor] = parameters
     for round in rounds:
@@ -179,9 +150,7 @@ def _rounds(
         lent = agent.move()
         moved = [tensor.detach().clone() for tensor in lent]
         if disturb is not None:
-            disturb(parameters, response, lent)
-        if between is not None:
-            between(agent)
+            disturb(agent, parameters, response, lent)
     return moved
 
 
@@ -217,38 +186,5 @@ def _equal(these: Sequence[Tensor], those: Sequence[Tensor]) -> bool:
     return all(torch.equal(this, that) for this, that in zip(these, those, strict=True))
 
 
-def _spoil(tensors: Sequence[Tensor]) -> None:
-    with torch.no_grad():
-        for tensor in tensors:
-            tensor.fill_(7)
-
-
 def _type(value: object) -> str:
     return f"{value.dtype}{tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-
-
-def _tensors(state: object) -> list[Tensor]:
-    if isinstance(state, Tensor):
-        return [state]
-    items = state.values() if isinstance(state, dict) else state if isinstance(state, list | tuple) else ()
-    return [tensor for item in items for tensor in _tensors(item)]
-
-
-def _foreign(state: object, where: str = "state") -> str | None:
-    """Describe the first place in a state that a checkpoint would not restore exactly; None if there is none."""
-    if isinstance(state, Tensor):
-        return None if state.layout is torch.strided else f"{where} is a tensor of layout {state.layout}"
-    if isinstance(state, dict):
-        keys = (_foreign(key, f"the key {key!r} of {where}") for key in state)
-        items = (_foreign(item, f"{where}[{key!r}]") for key, item in state.items())
-        return next(filter(None, (*keys, *items)), None)
-    if isinstance(state, list | tuple) and type(state) in (list, tuple):
-        items = (_foreign(item, f"{where}[{index}]") for index, item in enumerate(state))
-        return next(filter(None, items), None)
-    return None if type(state) in _PLAIN else f"{where} is a {type(state).__module__}.{type(state).__qualname__}"
-
-
-def _streams() -> tuple[bytes, object, bytes]:
-    """The global random streams of torch, Python and numpy."""
-    torch_stream = torch.get_rng_state().numpy().tobytes()
-    return torch_stream, random.getstate(), repr(np.random.get_state()).encode()

@@ -44,7 +44,7 @@ def draw_grammar(choose: Choose, nodes: int | None = None) -> Grammar:
     return sketch.grammar()
 
 
-class Dense(nn.Sequential):
+class TanhLayer(nn.Sequential):
     """Linear, then the hyperbolic tangent."""
 
     def __init__(self, width: int, out: int) -> None:
@@ -149,7 +149,7 @@ class _Sketch:
         self.led: set[Port] = set()
         self.players: list[tuple[PlayerHandle, tuple[Value, ...]]] = []
         self.clones = self.count = 0
-        self._player("Dense", Dense, self._vector())
+        self._player("Dense", TanhLayer, self._vector())
 
     def extend(self) -> None:
         """Add one more node."""
@@ -178,7 +178,7 @@ class _Sketch:
         return kinds[kind]()
 
     def _dense(self) -> None:
-        self._player("Dense", Dense, self._vector())
+        self._player("Dense", TanhLayer, self._vector())
 
     def _soft(self) -> None:
         self._player("Soft", Soft, self._vector())

@@ -2,8 +2,7 @@
 
 import pytest
 
-from antiphon.envs import memory
-from antiphon.envs.memory import available_memory, refuse_beyond_memory
+from antiphon.envs.available_memory import available_memory, refuse_beyond_memory
 from antiphon.envs.replay import Replay
 from antiphon.errors import OracleError
 
@@ -35,18 +34,18 @@ def test_this_machine_has_some():
 
 
 def test_beyond_it_is_refused(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 2 * 2**30)
+    monkeypatch.setattr("antiphon.envs.available_memory.available_memory", lambda: 2 * 2**30)
     refuse_beyond_memory("a list", 2 * 2**30, "Take less.")
     with pytest.raises(OracleError, match=r"^a list needs 3.0 GiB .* at most the 2.0 GiB .* Take less.$"):
         refuse_beyond_memory("a list", 3 * 2**30, "Take less.")
 
 
 def test_a_replay_is_refused_before_it_takes_and_before_it_copies(monkeypatch):
-    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    monkeypatch.setattr("antiphon.envs.available_memory.available_memory", lambda: 1000)
     with pytest.raises(OracleError, match="'X': a replay of 100 transitions with observations of 3 numbers"):
         Replay(100, 3, 1, who="environment 'X'")
     replay = Replay(20, 3, 1)
     replay.store(*(column[:20] for column in replay._columns))
-    monkeypatch.setattr(memory, "available_memory", lambda: 100)
+    monkeypatch.setattr("antiphon.envs.available_memory.available_memory", lambda: 100)
     with pytest.raises(OracleError, match="a copy of the replay's 20 transitions"):
         replay.state()

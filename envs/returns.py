@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ MAX_STEPS = 10_000
 """Default number of steps after which an episode of an evaluation is cut."""
 
 
-class Episodes(NamedTuple):
+class EpisodeReturns(NamedTuple):
     """Unscaled returns in the order of the seeds, and the number of episodes that were cut and have partial returns."""
 
     returns: list[float]
@@ -53,7 +54,7 @@ def played_episodes(
     *,
     keywords: Keywords | None = None,
     max_steps: Count = MAX_STEPS,
-) -> Episodes:
+) -> EpisodeReturns:
     """Play one episode per seed, and return the unscaled returns in the order of the seeds.
 
     policy: observations (n, observation) float32 -> actions (n, action), in the units of `nature`. It is called once
@@ -62,15 +63,10 @@ def played_episodes(
     environments without a time limit can be evaluated.
     Raises OracleError if an environment cannot be made or raises, or for actions of another shape or not finite.
     """
-    environments: list[FlatEnvironment] = []
-    with forked(seeds[0] if seeds else 0):  # for environments and policies that draw from a global stream
-        try:
-            for _ in seeds:
-                environments.append(make(id, keywords or {}))
-            return _play(environments, policy, seeds, max_steps, title(id))
-        finally:
-            for environment in environments:
-                environment.close()
+    # Forked for environments and policies that draw from a global stream.
+    with forked(seeds[0] if seeds else 0), ExitStack() as stack:
+        environments = [stack.enter_context(closing(make(id, keywords or {}))) for _ in seeds]
+        return _play(environments, policy, seeds, max_steps, title(id))
 
 
 def _play(
@@ -79,7 +75,7 @@ def _play(
     seeds: Sequence[int],
     max_steps: int,
     who: str,
-) -> Episodes:
+) -> EpisodeReturns:
     returns = [0.0] * len(environments)
     observed = [one.reset(int(seed)) for one, seed in zip(environments, seeds, strict=True)]
     running, steps = list(range(len(environments))), 0
@@ -92,7 +88,7 @@ def _play(
             if not (terminated or truncated):
                 still.append(index)
         running, steps = still, steps + 1
-    return Episodes(returns, len(running))
+    return EpisodeReturns(returns, len(running))
 
 
 def _actions(

@@ -1,0 +1,7 @@
+"""The contracts of agents, oracles, environments, channels and regroupings, as functions for users."""
+
+from antiphon.coordinator.regrouping import check_regrouping as check_regrouping
+from antiphon.testing.agent import check_agent as check_agent
+from antiphon.testing.channel import check_channel as check_channel
+from antiphon.testing.environment import check_environment as check_environment
+from antiphon.testing.oracle import check_oracle as check_oracle

@@ -1,0 +1,99 @@
+"""A process that has imported torch once. Workers of this machine are forked from it, so they need not import it."""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import final
+
+import numpy as np
+
+from antiphon.deploy import fork_client
+
+_ROOMS = tuple(f"antiphon.coordinator.{name}" for name in ("checkpoint", "connection", "program", "sharding"))
+_LIBRARIES_OF_RAY = "filelock", "google.protobuf.text_format", "jsonschema", "requests", "yaml"
+PRELOADED = *_ROOMS, *_LIBRARIES_OF_RAY
+"""What every worker imports anyway. Not Ray: its library reads the environment of the process while it is imported."""
+
+
+@final
+class ForkServer:
+    """A fork server that this process starts, and that ends with it. It imports in the background.
+
+    folder: of its socket. The path must be short, as paths of sockets are.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._address = str(Path(folder) / "fork")
+        with socket.socket(socket.AF_UNIX) as listener:
+            # Clients may connect from now on: they wait until the server has imported everything.
+            listener.bind(self._address)
+            listener.listen(1024)
+            command = [sys.executable, "-m", "antiphon.deploy.fork_server", str(listener.fileno())]
+            kept = {"pass_fds": [listener.fileno()], "stdin": subprocess.PIPE}
+            self._process = subprocess.Popen(command, **kept, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    @property
+    def executable(self) -> str:
+        """The command that runs a Python script in a forked process, for `py_executable` of a Ray runtime_env."""
+        return shlex.join([sys.executable, "-S", "-E", fork_client.__file__, self._address])
+
+    def close(self) -> None:
+        """End the server. Forked processes go on."""
+        self._process.kill()  # it holds nothing, and Python would take a moment to take torch apart
+        self._process.communicate()
+
+
+def serve(listener: socket.socket) -> None:
+    """Import what workers need, and fork a process for each client, until the standard input ends.
+
+    This process has one thread and touches no GPU, so that its forks are sound.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the driver
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the forks are reaped by the kernel
+    gc.disable()  # imports make no garbage, and the collector takes a fifth of their time
+    for name in PRELOADED:
+        importlib.import_module(name)
+    gc.freeze()  # the collector of a fork would write to memory that the forks share
+    gc.enable()
+    while listener in select.select([listener, sys.stdin], [], [])[0]:
+        connection, _ = listener.accept()
+        with connection:
+            files = socket.recv_fds(connection, 1, 3)[1]
+            order = json.load(connection.makefile("rb"))
+            if os.fork() == 0:
+                listener.close()
+                _become(files, *order)
+            for file in files:
+                os.close(file)
+
+
+def _become(files: list[int], command: list[str], environment: dict[str, str], folder: str, group: int) -> None:
+    """Run the script in this process as if Python had been started with it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setpgid(0, group)  # of the client: Ray ends the processes that a worker has left behind by their group
+    for place, file in enumerate(files):
+        os.dup2(file, place)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    np.random.seed()  # else all forks would draw the same numbers
+    sys.argv = command
+    with contextlib.suppress(SystemExit):
+        runpy.run_path(command[0], run_name="__main__")
+    sys.exit()
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))

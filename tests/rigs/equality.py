@@ -1,0 +1,34 @@
+"""The law of executors: a grammar gives the same numbers in one process and on Ray, bitwise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
+from antiphon.deploy.executor import RayExecutor
+from antiphon.deploy.pool import Pool
+from antiphon.grammars import Grammar, State
+from antiphon.grammars.states import same_states
+
+
+def check_same_on_ray(
+    grammar: Grammar,
+    agents: AgentSpecification | Mapping[str, AgentSpecification],
+    rounds: int,
+    name: str,
+    pool: Pool,
+    **how: Any,  # Any: further arguments of the executor
+) -> Mapping[str, State]:
+    """Play in one process and with a worker for each node; losses and states must be equal. Returns the states."""
+    with InlineExecutor(assign(grammar, agents, seed=5)) as inline:
+        alone, expected = inline.play(rounds), inline.states()
+    apart = assign(grammar, agents, placement=spread(grammar), seed=5)
+    with RayExecutor(apart, name, pool=pool, **how) as on_ray:
+        played, states = on_ray.play(rounds), on_ray.states()
+    assert played.losses == alone.losses and any(losses.values for losses in played.losses.values()), name
+    assert states.keys() == expected.keys()
+    for each, state in expected.items():
+        assert same_states(states[each], state), f"{name}: the state of {each} differs"
+    return states
