@@ -44,12 +44,7 @@ class Clone:
 
     def state(self) -> State:
         """Return parameters, buffers and extra state of the copy, and the number of calls of `follow`."""
-        state = module_state(self.module)
-        return {
-            "tensors": {**state["parameters"], **state["buffers"]},
-            "extra": state["extra"],
-            "follows": self.follows,
-        }
+        return {**module_state(self.module), "follows": self.follows}
 
     def load(self, state: State) -> None:
         """Continue exactly from `state`, in place. Raises ShapeError if the state belongs to another module."""

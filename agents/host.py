@@ -57,7 +57,7 @@ class AgentHost:
         """
         if not self._heard:
             raise ProtocolError(
-                f"player {self.player!r} was to move in round {round}, but heard no response since its last move; "
+                f"player {self.player!r} was to move in round {round}, but received no response since its last move; "
                 "expected at least one. Deliver its response first, or leave the move to a round of its cadence."
             )
         self._heard = 0
@@ -69,12 +69,12 @@ class AgentHost:
                 f"expected {found[0]}, and {found[1]} arrived. "
                 "Return the new parameters as they were lent: in number, order, shape and dtype."
             )
-        wild = None if self.specification.in_place else self._layout.wild(moved)
-        if wild is not None:
+        infinite = None if self.specification.in_place else self._layout.not_finite(moved)
+        if infinite is not None:
             raise AgentError(
                 f"agent {self.specification.agent!r} of player {self.player!r} moved in round {round}: "
-                f"expected finite numbers, and NaN or infinity arrived for parameter {wild!r}. "
-                "Correct the agent; or let it take smaller steps, if what it heard was not finite either."
+                f"expected finite numbers, and NaN or infinity arrived for parameter {infinite!r}. "
+                "Correct the agent; or let it take smaller steps, if its responses were not finite either."
             )
         return moved
 
@@ -99,7 +99,7 @@ class AgentHost:
         """
         if self._heard:
             raise ProtocolError(
-                f"player {self.player!r} was to be saved with {self._heard} responses heard and no move made; "
+                f"player {self.player!r} was to be saved with {self._heard} responses received and no move made; "
                 "expected a cut between rounds. Save after the move, and deliver nothing off the player's cadence."
             )
         return self._ask("state", "its state", self._agent.state)

@@ -83,7 +83,7 @@ class Layout:
                 return f"{EdgeType(tuple(shape), dtype)} for parameter {name!r}", _type_of(tensor)
         return None
 
-    def wild(self, tensors: Sequence[Tensor]) -> str | None:
+    def not_finite(self, tensors: Sequence[Tensor]) -> str | None:
         """Return the name of the first parameter with NaN or infinity in `tensors`; None if there is none.
 
         Elements that were not finite at the start, such as a mask of -inf, do not count. The tensors must fit.

@@ -18,14 +18,14 @@ from antiphon.errors import ExperimentError
 from antiphon.grammars.numbers import told
 
 REFUSED_OPTIMIZERS: Mapping[str, str] = {
-    "LBFGS": "it evaluates the loss again within a move, and a player hears one response a round",
+    "LBFGS": "it evaluates the loss again within a move, and a player receives one response per round",
     "SparseAdam": "it takes sparse gradients only, and responses are dense",
 }
 
 REFUSED_SCHEDULERS: Mapping[str, str] = {
     "LambdaLR": "a checkpoint cannot hold its function",
     "MultiplicativeLR": "a checkpoint cannot hold its function",
-    "ReduceLROnPlateau": "it follows a metric, and an agent hears responses only",
+    "ReduceLROnPlateau": "it follows a metric, and an agent receives responses only",
     "ChainedScheduler": "it is built from live schedulers, which have no name in an experiment",
     "SequentialLR": "it is built from live schedulers, which have no name in an experiment",
 }

@@ -159,7 +159,7 @@ class Player:
         except FOREIGN as error:  # code of a user may raise anything
             raise GrammarError(
                 f"player {self.name!r}: its module raised {type(error).__name__} in {method}: {error}. "
-                "Expected it to tell its state, and to take it back. Correct what it saves or loads of its own."
+                "Expected it to return its state, and to load it. Correct what it saves or loads of its own."
             ) from error
 
     @property
@@ -169,7 +169,7 @@ class Player:
     def _hosted(self) -> AgentHost:
         if self._agent is None:
             raise ProtocolError(
-                f"player {self.name!r} was to hear or move here, but its agent lives on another worker; "
+                f"player {self.name!r} was to receive a response or move here, but its agent lives on another worker; "
                 "expected its moves through install. "
                 "Send the response to that worker's AgentHost, or give this player a specification."
             )

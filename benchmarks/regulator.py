@@ -16,7 +16,7 @@ from torch import Tensor
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.schedule import Slot
+from antiphon.coordinator.plan.steps import Slot
 from antiphon.coordinator.recorder import RECORDER
 from antiphon.envs.regulator import regulator
 from antiphon.envs.riccati import (

@@ -1,10 +1,11 @@
 """The audit of a batch: each message was sent and received once, and each move made once, in every due round."""
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 
-from antiphon.coordinator.plan.schedule import Collect, Contribute, Move, Schedule, Transfer
-from antiphon.coordinator.plan.when import When
-from antiphon.coordinator.program import WorkerStatistics
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Collect, Contribute, Move, Transfer
+from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.errors import ProtocolError
 
 
@@ -15,19 +16,17 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
     Raises ProtocolError naming the edge or the player, its workers, and the first round that is missing or doubled.
     """
     by_worker = {worker_statistics.worker: worker_statistics for worker_statistics in statistics}
-    silent = [worker for worker in schedule.workers if worker not in by_worker]
-    if silent:
+    missing = [worker for worker in schedule.workers if worker not in by_worker]
+    if missing:
         raise ProtocolError(
-            f"worker {silent[0]!r} told no statistics; expected those of each of {list(schedule.workers)}. "
+            f"worker {missing[0]!r} returned no statistics; expected those of each of {list(schedule.workers)}. "
             "The rounds since the last checkpoint do not count: resume from it."
         )
-    due_at: dict[When, list[int]] = {}
+    due_at = functools.cache(lambda when: [round for round in range(first, first + rounds) if when.active(round)])
     for step in schedule.steps:
         if not isinstance(step, Transfer | Move | Contribute | Collect):
             continue
-        if step.when not in due_at:
-            due_at[step.when] = [round for round in range(first, first + rounds) if step.when.active(round)]
-        due = due_at[step.when]
+        due = due_at(step.when)
         if isinstance(step, Move):
             _compare(by_worker[step.worker].moves.get(step.player, []), due, f"player {step.player!r} moved")
             continue
@@ -52,9 +51,9 @@ def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, WorkerStatisti
             if apart:
                 raise ProtocolError(
                     f"replicas {first!r} and {other!r} of player {apart[0]!r} hold different parameters before round "
-                    f"{behind}; expected equal bits, since they heard the same. Let its agent move by what it hears "
-                    "alone: no clock, no random numbers but those of the process's global "
-                    "streams, no reading of its own place."
+                    f"{behind}; expected equal bits, since they received the same responses. Let its agent move "
+                    "by its responses alone: no clock, no random numbers but those of the process's global streams, "
+                    "no reading of its own place."
                 )
 
 
@@ -64,8 +63,8 @@ def _compare(found: Sequence[int], due: Sequence[int], what: str) -> None:
     missing = _first(round for round in due if round not in set(found))
     doubled = _first(round for round in found if found.count(round) > 1)
     alien = _first(round for round in found if round not in set(due))
-    told = {"not in round": missing, "twice in round": doubled, "without being due in round": alien}
-    text = ", ".join(f"{kind} {round}" for kind, round in told.items() if round is not None) or "in another order"
+    faults = {"not in round": missing, "twice in round": doubled, "without being due in round": alien}
+    text = ", ".join(f"{kind} {round}" for kind, round in faults.items() if round is not None) or "in another order"
     raise ProtocolError(
         f"{what} {text}; expected once in each of the {len(due)} rounds in which it is due, found {len(found)}. "
         "The rounds since the last checkpoint do not count: resume from it."

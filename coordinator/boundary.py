@@ -24,7 +24,7 @@ class Boundary:
     @property
     def round(self) -> int:
         """The next round to play. Raises ProtocolError if the state is not that of a round boundary."""
-        self.check("tell its round")
+        self.check("return its round")
         return self.last
 
     @property

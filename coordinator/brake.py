@@ -20,13 +20,13 @@ class Brake:
 
     def __init__(self) -> None:
         self._batch, self._begun, self._end = -1, 0, 0
-        self._held, self._told = False, threading.Event()
+        self._held, self._released = False, threading.Event()
 
     def begin(self, batch: int) -> None:
         """Prepare for a batch. Has no effect if this batch was already begun or held."""
         if batch != self._batch:
             self._batch, self._begun, self._held = batch, 0, False
-            self._told.clear()
+            self._released.clear()
 
     def passes(self, round: int) -> bool:
         """Whether the worker may play this round. Waits while the worker is held."""
@@ -34,10 +34,10 @@ class Brake:
         self._begun = round + 1
         if not self._held:
             return True
-        if not self._told.wait(_SECONDS):
+        if not self._released.wait(_SECONDS):
             raise DeadlineError(
-                f"a worker was held before round {round} and not told within {_SECONDS:g} s where to stop; expected "
-                "every worker to answer between two messages. Look at who does not answer."
+                f"a worker was held before round {round} and got no last round within {_SECONDS:g} s; expected "
+                "every worker to answer between two messages. Look for the worker that does not answer."
             )
         return round < self._end
 
@@ -51,9 +51,9 @@ class Brake:
         """Play on, and stop before round `end`."""
         if batch == self._batch:
             self._end = end
-            self._told.set()
+            self._released.set()
 
     def abandon(self) -> None:
         """Begin no further round, whatever the other workers do."""
         self._end, self._held = -1, True
-        self._told.set()
+        self._released.set()

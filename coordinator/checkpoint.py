@@ -164,7 +164,7 @@ def _refusal(name: str, path: str, arrived: str) -> ExperimentError:
     return ExperimentError(
         f"the state of {name!r} cannot be saved: {path or 'it'!r} is {arrived}; expected dense tensors, numbers, "
         "strings, booleans, None, and dicts, lists and tuples of these, which come back from disk as they are. "
-        "Convert it where the state is told, and back where it is loaded."
+        "Convert it in `state`, and back in `load`."
     )
 
 

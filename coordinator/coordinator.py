@@ -45,7 +45,7 @@ class Coordinator:
         Only plain data is exchanged: between different versions nothing else is sure to arrive.
         """
         calls = {name: worker.versions.remote() for name, worker in workers.items()}
-        found = gather(calls, workers, "tell its versions", 120.0)
+        found = gather(calls, workers, "return its versions", 120.0)
         others = {f"worker {name!r}": found[name] for name in workers}
         check_versions((ray.util.get_node_ip_address(), versions()), {"the driver": driver, **others})
 
@@ -62,7 +62,7 @@ class Coordinator:
         self._hosts = {}
         self._generation += 1
         session = Session(assignment.schedule.signature, self._generation, deadline)
-        located = self._all("tell its address", lambda _, worker: worker.address.remote())
+        located = self._all("return its address", lambda _, worker: worker.address.remote())
         self._hosts = {name: host for name, (host, _) in located.items()}
         # One reference for all workers, so that Ray serializes the assignment once.
         shared = ray.put(assignment)
@@ -75,7 +75,7 @@ class Coordinator:
         peers = workers if transport is Transport.OBJECT_STORE else {}
         self._sites = sites
         connection = ray.put(Connection(session, run, transport, (address, port), peers, sites))
-        self._all("meet its peers", lambda _, worker: worker.open.remote(connection))
+        self._all("connect to its peers", lambda _, worker: worker.open.remote(connection))
 
     @ray.method(concurrency_group="play")
     def play(self, rounds: int, batch: int) -> Played:
@@ -139,14 +139,14 @@ class Coordinator:
         """
         grammar = self._assignment.grammar.name if self._assignment else ""
         standing = stand(self._workers, seconds=3.0)
-        told = {"run": self._run, "grammar": grammar, "generation": self._generation, "round": self._round}
-        return {**told, "ending": self._ending, "workers": standing}
+        at = {"run": self._run, "grammar": grammar, "generation": self._generation, "round": self._round}
+        return {**at, "ending": self._ending, "workers": standing}
 
     @property
     def _enlisted(self) -> Assignment:
         if self._assignment is None:
             raise ProtocolError(
-                "the coordinator was asked to play before anybody was enlisted; expected `enlist` first. "
+                "the coordinator was asked to play before a run was enlisted; expected `enlist` first. "
                 "Go through an executor."
             )
         return self._assignment

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from antiphon.coordinator.versions import not_installed
 from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied
@@ -63,7 +63,7 @@ def gather(
         standing = _standing(survivors, handles)
         cause = cause_of(failures, standing, hosts)
         if isinstance(cause, DeadlineError):
-            _add_who_is_silent(cause, survivors - set(standing), hosts)
+            _note_unreachable(cause, survivors - set(standing), hosts)
         raise cause
     return results
 
@@ -92,7 +92,7 @@ def cause_of(
         missing = not_installed(f"worker {worker!r}", error)
         return missing or _died(worker, failures, standing, hosts.get(worker, ""))
     if isinstance(error, DeadlineError):
-        return _with_whom_all_wait_for(error, standing)
+        _note_working(error, standing)
     if isinstance(error, AntiphonError):
         return error
     return RoundError(
@@ -101,7 +101,7 @@ def cause_of(
     )
 
 
-def _with_whom_all_wait_for(error: DeadlineError, standing: Mapping[str, Standing]) -> DeadlineError:
+def _note_working(error: DeadlineError, standing: Mapping[str, Standing]) -> None:
     """Add notes that name the workers that are still computing.
 
     The worker that waited longest may itself only wait for them.
@@ -109,15 +109,14 @@ def _with_whom_all_wait_for(error: DeadlineError, standing: Mapping[str, Standin
     for name, each in sorted(standing.items()):
         if each.at_work:
             error.add_note(f"worker {name!r} was still at «{each.action}» of round {each.round}")
-    return error
 
 
-def _add_who_is_silent(error: DeadlineError, silent: set[str], hosts: Mapping[str, str]) -> None:
+def _note_unreachable(error: DeadlineError, workers: set[str], hosts: Mapping[str, str]) -> None:
     """Add notes that name the workers that do not answer.
 
     A machine that is off or cut off closes no connection, so the worker that waited for it does not know the reason.
     """
-    for name in sorted(silent):
+    for name in sorted(workers):
         node = f" on node {hosts[name]}" if name in hosts else ""
         error.add_note(f"worker {name!r}{node} does not answer: its machine is off, cut off, or too busy")
 
@@ -151,18 +150,16 @@ def _rank(error: Exception) -> int:
 
 
 def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing]:
-    calls = {name: handles[name].where.remote() for name in names}
-    found = {}
-    for name, call in calls.items():
-        try:
-            found[name] = ray.get(call, timeout=_GRACE)
-        except (RayError, GetTimeoutError):
-            continue
+    """Where these workers are; without those that do not answer in time."""
+    calls = {handles[name].where.remote(): name for name in names}
+    ready = ray.wait(list(calls), num_returns=len(calls), timeout=_GRACE)[0] if calls else []
+    found: dict[str, Standing] = {}
+    _collect(ready, calls, found, {})
     return found
 
 
 def stand(handles: Mapping[str, Any], seconds: float) -> dict[str, dict[str, Any]]:  # Any: handles; JSON
-    """Where each worker is, as JSON. A worker that is gone or silent has an `error`. Returns within `seconds`."""
+    """Where each worker is, as JSON. A worker that does not answer has an `error`. Returns within `seconds`."""
     calls = {name: (worker.where.remote(), worker.address.remote()) for name, worker in handles.items()}
     every = [call for pair in calls.values() for call in pair]
     ready = set(ray.wait(every, num_returns=len(every), timeout=seconds)[0]) if every else set()

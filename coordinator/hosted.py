@@ -8,24 +8,25 @@ from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 from antiphon.agents.clone import Clone
 from antiphon.agents.player import Player
+from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.devices import CPU, generators, on_device, operator_on
 from antiphon.coordinator.heap import keep_freed_memory
 from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Precision
-from antiphon.coordinator.plan.schedule import Part, Query, Respond, Schedule, Share
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
-from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, State
-from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node
+from antiphon.grammars.oracle import Box, Oracle, State
+from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
 from antiphon.grammars.seeds import making, stream
-from antiphon.grammars.types import EdgeType
 from antiphon.oracles.answers import checked_answer
 from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator, aligned
@@ -40,16 +41,19 @@ class Hosted:
         self._assignment, self._grammar, self.worker, self.device = assignment, assignment.grammar, worker, device
         self._shares = _shares(assignment.schedule, worker)
         self._sharded: frozenset[str] = frozenset()
-        self.players = {name: self._player(name) for name in self._here(p.name for p in self._grammar.query.players)}
-        self.agents = {name: self._agent(name) for name, at in assignment.placement.agents if self._has_agent(name, at)}
-        self.oracles = {
-            oracle.name: self._oracle(oracle)
-            for oracle in self._grammar.query.oracles
-            if oracle.name in self._here([oracle.name])
+        query, here, away = self._grammar.query, assignment.placement.hosts_on[worker], assignment.placement.agent_of
+        agents = assignment.agents
+        self.players = {
+            player.name: self._player(player, None if player.name in away else agents[player.name])
+            for player in query.players
+            if player.name in here
         }
-        self.clones = {
-            clone.name: self._clone(clone) for clone in self._grammar.query.clones if clone.player in self.players
+        # The same factory and seed give this copy the parameters that the operator starts from.
+        self.agents = {
+            name: self._player(query.player_by_name[name], agents[name]) for name, at in away.items() if at == worker
         }
+        self.oracles = {oracle.name: self._oracle(oracle) for oracle in query.oracles if oracle.name in here}
+        self.clones = {clone.name: self._clone(clone) for clone in query.clones if clone.player in self.players}
         self._operators: dict[str, Operator] = {}
         self._round = 0
         self.torch_alone = True  # whether all code begun here draws from torch's streams alone
@@ -70,12 +74,12 @@ class Hosted:
         """
         match node:
             case Product(of=of):
-                silent = draws_from_torch_alone(self.code(self._grammar.query.by_name[of]))
+                draws = not draws_from_torch_alone(self.code(self._grammar.query.by_name[of]))
             case Map(operation=operation):
-                silent = is_of_antiphon(operation)
+                draws = not is_of_antiphon(operation)
             case _:
-                silent = True
-        return None if silent else self._begin(False, "response", node.name)
+                draws = False
+        return self._begin(False, "response", node.name) if draws else None
 
     def begins_agent(self, what: str, player: str) -> Begin | None:
         """A function that seeds the random streams of a player's agent, with the same seed on all replicas.
@@ -102,7 +106,7 @@ class Hosted:
         return beginning(stream(self._assignment.seed, *names), generators(self.device), torch_alone)
 
     def agent_of(self, player: str) -> Player:
-        """The `Player` that hears and moves for `player` on this worker."""
+        """The `Player` that receives the responses to `player` on this worker, and moves."""
         return self.agents.get(player) or self.players[player]
 
     def operator(self, node: Node) -> Operator:
@@ -111,10 +115,14 @@ class Hosted:
         toward = sorted({index for product in products for index in product.toward})
         parameters = any(product.parameters for product in products)
         share = self._shares.get(node.name)
+        shapes = [each.sized(self._grammar.query.sizes) for each in node.outputs]
         return Operator(
             f"{node.kind} {node.name!r}",
             self._function(node),
-            [(self._shape(each, share), each.dtype) for each in node.outputs],
+            [
+                (share.shape(shape) if share else shape, each.dtype)
+                for shape, each in zip(shapes, node.outputs, strict=True)
+            ],
             len(node.inputs),
             toward,
             self.players[node.owner].parameters if parameters else (),
@@ -142,23 +150,15 @@ class Hosted:
         for operator in self._operators.values():
             operator.forget()
 
-    @property
-    def _tells(self) -> bool:
-        return self.worker in dict(self._assignment.placement.workers)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of all that have a state here. An agent away from its player's operator is named `name@agent`."""
-        return tuple(self._stateful())
-
     def state(self) -> dict[str, State]:
         """The state of each named object here, on the CPU. Of several replicas only the first returns states.
 
         If players are sharded, this is a collective call: all of their replicas must make it together.
         """
-        asked = {name: each for name, each in self._stateful().items() if self._tells or name in self._sharded}
+        first = self.worker in dict(self._assignment.placement.workers)
+        asked = {name: each for name, each in self._stateful().items() if first or name in self._sharded}
         states = {name: on_device(each.state(), CPU) for name, each in asked.items()}
-        return states if self._tells else {}
+        return states if first else {}
 
     @property
     def shared(self) -> tuple[str, ...]:
@@ -208,6 +208,7 @@ class Hosted:
                 ) from error
 
     def _stateful(self) -> dict[str, Player | Clone | Oracle]:
+        """All that have a state here, by name. An agent away from its player's operator is named `name@agent`."""
         apart = {f"{name}@agent": agent for name, agent in self.agents.items()}
         return {**self.players, **apart, **self.clones, **self.oracles}
 
@@ -231,20 +232,23 @@ class Hosted:
         return found
 
     @cached_property
+    def _responded(self) -> list[tuple[Part, Product]]:
+        """The products that this worker computes in a round that plays all of its steps, with the part of each."""
+        own = (each for each in self._assignment.schedule.steps if isinstance(each, Respond))
+        nodes = ((each.part, self._grammar.response.by_name[each.node]) for each in own if each.worker == self.worker)
+        return [(part, node) for part, node in nodes if isinstance(node, Product)]
+
+    @cached_property
     def _answers(self) -> Counter[str]:
         """How often the operator of each node of Q responds on this worker in a round."""
-        of = {product.name: node for node, each in self._products.items() for product in each}
-        steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
-        return Counter(of[step.node] for step in steps if step.worker == self.worker and step.node in of)
+        return Counter(product.of for _, product in self._responded)
 
     @cached_property
     def _responses(self) -> Counter[str]:
-        """How many responses each player hears on this worker in a round that plays all of its steps."""
+        """The number of responses to each player on this worker in a round that plays all of its steps."""
         owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
-        steps = (step for step in self._assignment.schedule.steps if isinstance(step, Respond))
-        own = (step for step in steps if step.worker == self.worker and step.part is not Part.UPSTREAM)
-        told = (self._grammar.response.by_name[step.node] for step in own)
-        return Counter(owners.get(each.of, "") for each in told if isinstance(each, Product) and each.parameters)
+        own = (product.of for part, product in self._responded if product.parameters and part is not Part.UPSTREAM)
+        return Counter(owners.get(node, "") for node in own)
 
     def _refuse_coupled(self, player: str) -> None:
         """Raise PlacementError for a replicated player that couples examples, since replicas divide the batch."""
@@ -262,34 +266,22 @@ class Hosted:
                 "batch. Leave out the replicas, or accept that it then learns otherwise (`accept_batch_coupling`)."
             )
 
-    def _here(self, names: Iterable[str]) -> list[str]:
-        return [name for name in names if name in self._assignment.placement.hosts_on[self.worker]]
-
-    def _has_agent(self, player: str, worker: str) -> bool:
-        # An agent on its operator's own worker is part of that player.
-        return worker == self.worker and player in self._assignment.placement.agent_of
-
-    def _shape(self, kind: EdgeType, share: Share | None) -> tuple[int, ...]:
-        shape = kind.sized(self._grammar.query.sizes)
-        if share is None:
-            return shape
-        first, behind = share.rows(shape[0])
-        return (behind - first, *shape[1:])
-
-    def _player(self, name: str) -> Player:
-        apart = name in self._assignment.placement.agent_of
-        specification = None if apart else self._assignment.agents[name]
-        with self._making("agent", name):
-            return Player(name, self._factory(name), specification, self._seed(name), self.device)
-
-    def _agent(self, name: str) -> Player:
-        # The same factory and seed give this copy the parameters that the operator starts from.
-        with self._making("agent", name):
-            return Player(name, self._factory(name), self._assignment.agents[name], self._seed(name), self.device)
+    def _player(self, player: PlayerDeclaration, agent: AgentSpecification | None) -> Player:
+        seed = stream(self._assignment.seed, "player", player.seeded_as)
+        with self._making("agent", player.name):
+            return Player(player.name, player.factory, agent, seed, self.device)
 
     def _oracle(self, oracle: NamedOracle) -> Oracle:
-        with self._making("oracle", oracle.name):
-            return _make_oracle(oracle.name, oracle.declaration, stream(self._assignment.seed, "oracle", oracle.name))
+        try:
+            with self._making("oracle", oracle.name):
+                return oracle.declaration.make(stream(self._assignment.seed, "oracle", oracle.name))
+        except AntiphonError:
+            raise
+        except FOREIGN as error:
+            raise OracleError(
+                f"oracle {oracle.name!r} cannot be made from {oracle.declaration.factory!r}: {type(error).__name__}: "
+                f"{error}. Expected a factory that takes its arguments and a seed; correct them."
+            ) from error
 
     def _clone(self, clone: CloneDeclaration) -> Clone:
         with self._making("clone", clone.name):
@@ -301,20 +293,11 @@ class Hosted:
         with self._assignment.state.entered(), making(self._assignment.seed, what, name):
             yield
 
-    def _factory(self, player: str):  # noqa: ANN202 - a Factory
-        return self._grammar.query.player_by_name[player].factory
-
-    def _seed(self, player: str) -> int:
-        seeded_as = self._grammar.query.player_by_name[player].seeded_as
-        return stream(self._assignment.seed, "player", seeded_as)
-
     def _function(self, node: Node) -> Callable[..., Any]:  # Any: what an operator plays
         match node.kind:
-            case Kind.PLAYER:
-                return self._in_precision(node.owner, self.players[node.owner].module, node)
-            case Kind.CLONE:
-                player = next(clone.player for clone in self._grammar.query.clones if clone.name == node.owner)
-                return self._in_precision(player, self.clones[node.owner].module, node)
+            case Kind.PLAYER | Kind.CLONE:
+                player_of = {clone.name: clone.player for clone in self._grammar.query.clones}
+                return self._in_precision(player_of.get(node.owner, node.owner), self.code(node), node)
             case Kind.ORACLE:
                 oracle = self.oracles[node.owner]
                 return lambda *values: self._checked_answer(oracle, node, values, self._round)
@@ -322,7 +305,7 @@ class Hosted:
                 assert node.operator is not None  # Q's operators and losses have one
                 return operator_on(node.operator, self.device)
 
-    def _in_precision(self, player: str, module: nn.Module, node: Node) -> Callable[..., Any]:  # Any: as above
+    def _in_precision(self, player: str, module: Any, node: Node) -> Callable[..., Any]:  # Any: as above
         precision = dict(self._assignment.placement.precision).get(player, Precision.DECLARED)
         if precision is Precision.DECLARED:
             return module
@@ -337,12 +320,10 @@ class Hosted:
         return box.query(inputs, round)
 
     def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        question, sizes = self._grammar.query.question_of(node), self._grammar.query.sizes
-        if self.device == CPU:
-            return checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
-        inputs = [value.to(CPU) for value in inputs]
+        question, sizes, on_host = self._grammar.query.question_of(node), self._grammar.query.sizes, self.device == CPU
+        inputs = inputs if on_host else [value.to(CPU) for value in inputs]
         answers = checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
-        return tuple(value.to(self.device) for value in answers)
+        return answers if on_host else tuple(value.to(self.device) for value in answers)
 
 
 def digest(parameters: Iterable[Tensor]) -> str:
@@ -377,15 +358,3 @@ def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:
     """The share of each divided node of Q that a worker computes, by the node's name."""
     mine = (step for step in schedule.steps if isinstance(step, Query) and step.worker == worker)
     return {step.node: slot.share for step in mine for slot in step.writes if slot.share is not None}
-
-
-def _make_oracle(name: str, declaration: OracleDeclaration, seed: int) -> Oracle:
-    try:
-        return declaration.make(seed)
-    except AntiphonError:
-        raise
-    except FOREIGN as error:
-        raise OracleError(
-            f"oracle {name!r} cannot be made from {declaration.factory!r}: {type(error).__name__}: {error}. "
-            "Expected a factory that takes its arguments and a seed; correct them."
-        ) from error

@@ -16,12 +16,13 @@ from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.executor import Played
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.schedule import Receive, Send, Slot, Transfer, project
+from antiphon.coordinator.plan.schedule import project
+from antiphon.coordinator.plan.steps import Receive, Send, Slot, Transfer
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.plan.when import Agenda, When
 from antiphon.coordinator.program import LocalProgram
 from antiphon.grammars.oracle import State
 from antiphon.grammars.seeds import forked
+from antiphon.grammars.when import Agenda, When
 from antiphon.transport.channel import Channel
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Session
@@ -99,14 +100,14 @@ class InlineExecutor:
 
     def states(self) -> Mapping[str, State]:
         """The state of every player, agent, clone and oracle, by name."""
-        self._boundary.check("tell its states")
+        self._boundary.check("return its states")
         with self._own_process():
             return {name: state for hosted in self._hosted.values() for name, state in hosted.state().items()}
 
     def modules(self) -> Mapping[str, nn.Module]:
         """The modules that players and clones compute with, by name. Do not change them."""
-        everyone = self._hosted.values()
-        return {name: each.module for hosted in everyone for name, each in (hosted.players | hosted.clones).items()}
+        found = [(hosted.players | hosted.clones).items() for hosted in self._hosted.values()]
+        return {name: each.module for items in found for name, each in items}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
         """Continue at `round` from the states of that round boundary. Allowed after a round that broke off, too."""
@@ -163,23 +164,24 @@ class InlineExecutor:
         """All local programs in the total order. A transfer becomes its send, directly followed by its receive."""
         schedule, exchange = self.assignment.schedule, Exchange()
         self._channels = [
-            onto(LocalChannel(session, name, exchange, schedule.carried), self._hosted[name].device)
+            onto(LocalChannel(session, name, exchange, schedule.carried_by(name)), self._hosted[name].device)
             for name in schedule.workers
         ]
         self._programs = []
-        positions: dict[object, list[tuple[LocalProgram, int]]] = {}
+        places: dict[object, tuple[LocalProgram, int]] = {}
         for name, channel in zip(schedule.workers, self._channels, strict=True):
             channel.open()
             actions = project(schedule, name)
             program = LocalProgram(self.assignment, name, actions, self._hosted[name], channel)
             self._programs.append(program)
             for position, action in enumerate(actions):
-                key = action.edge.number if isinstance(action, Send | Receive) else id(action)
-                place = positions.setdefault(key, [])
-                place.insert(0 if isinstance(action, Send) else len(place), (program, position))
-        order = [step.edge.number if isinstance(step, Transfer) else id(step) for step in schedule.steps]
-        whens = [step.when for step in schedule.steps]
-        return [(when, place) for key, when in zip(order, whens, strict=True) for place in positions[key]]
+                half = isinstance(action, Send | Receive)
+                places[(type(action), action.edge.number) if half else id(action)] = program, position
+        halves = [
+            [(half, step.edge.number) for half in (Send, Receive)] if isinstance(step, Transfer) else [id(step)]
+            for step in schedule.steps
+        ]
+        return [(step.when, places[key]) for step, keys in zip(schedule.steps, halves, strict=True) for key in keys]
 
     @contextmanager
     def _own_process(self, torch_alone: bool = False) -> Iterator[None]:

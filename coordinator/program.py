@@ -3,10 +3,8 @@
 import time
 import traceback
 from array import array
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,83 +13,22 @@ from antiphon.agents.shards import is_sharded
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.schedule import (
-    Collect,
-    Contribute,
-    Cut,
-    Follow,
-    Install,
-    Join,
-    LocalAction,
-    Move,
-    Part,
-    Query,
-    Receive,
-    Respond,
-    Send,
-    Slot,
-    describe_action,
-)
-from antiphon.coordinator.plan.when import Agenda
-from antiphon.coordinator.recording import Track
-from antiphon.coordinator.streams import Begin, begun
+from antiphon.coordinator.plan.steps import LocalAction, Part, Slot, describe
+from antiphon.coordinator.recording import Track, clock
+from antiphon.coordinator.statistics import Skipped, WorkerStatistics
+from antiphon.coordinator.streams import begun
 from antiphon.errors import AntiphonError, RoundError
-from antiphon.grammars.maps import add
 from antiphon.grammars.query import Kind
-from antiphon.grammars.response import Deliver, Map, Product, Seed, Tap
+from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
+from antiphon.grammars.when import Agenda
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
 
 Values: TypeAlias = dict[int, Tensor | tuple[Tensor, ...]]
 Play: TypeAlias = Callable[[int], None]
 Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
-
-
-class Skipped(NamedTuple):
-    """The moves of a player that were left out in a batch: their number, the round of the last one, and its reason."""
-
-    moves: int
-    round: int
-    reason: str
-
-    def after(self, earlier: "Skipped | None") -> "Skipped":
-        """Add the moves left out in earlier rounds. Round and reason stay those of this one."""
-        return self._replace(moves=self.moves + (earlier.moves if earlier else 0))
-
-
-@dataclass
-class WorkerStatistics:
-    """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
-
-    sent, received: the rounds in which a message left or arrived, by edge number. moves: the rounds of each player's
-    moves. losses: (rounds, values) of each loss node. reports: of each oracle. rounds: number of complete rounds.
-    seconds: duration of the batch on this worker's clock. waiting: the part of it spent in sending and receiving.
-    payload: bytes of the values sent, by number of edge or sum. wire: bytes that the channel sent for them. queries:
-    how often each oracle node was asked. products: how often each product of R was computed. track: when each action
-    was played, if the assignment asks for a recording. skipped: moves left out because the player's agent failed.
-    contributed, collected: rounds, by number of a sum over replicas. digests: of the parameters of each replicated
-    player at the end.
-    """
-
-    worker: str
-    sent: dict[int, list[int]] = field(default_factory=dict)
-    received: dict[int, list[int]] = field(default_factory=dict)
-    moves: dict[str, list[int]] = field(default_factory=dict)
-    losses: dict[str, tuple[array, array]] = field(default_factory=dict)
-    reports: dict[str, dict[str, float]] = field(default_factory=dict)
-    rounds: int = 0
-    seconds: float = 0.0
-    waiting: float = 0.0
-    payload: Counter[int] = field(default_factory=Counter)
-    wire: Counter[int] = field(default_factory=Counter)
-    queries: Counter[str] = field(default_factory=Counter)
-    products: Counter[str] = field(default_factory=Counter)
-    track: Track | None = None
-    skipped: dict[str, Skipped] = field(default_factory=dict)
-    contributed: dict[int, list[int]] = field(default_factory=dict)
-    collected: dict[int, list[int]] = field(default_factory=dict)
-    digests: dict[str, str] = field(default_factory=dict)
 
 
 class LocalProgram:
@@ -131,7 +68,7 @@ class LocalProgram:
     def begin(self) -> None:
         """Begin a batch of rounds with new statistics."""
         self._statistics, self._started = WorkerStatistics(self.worker), time.perf_counter()
-        self._statistics.track = Track.begun() if self._record else None
+        self._statistics.track = Track(clock()) if self._record else None
 
     def held(self) -> dict[Slot, Tensor]:
         """The values of this round on this worker: of Q, of R, and of moves. Valid until `finish_round`."""
@@ -163,7 +100,7 @@ class LocalProgram:
             raise
         except BaseException as error:  # SystemExit too: other players live in this process
             raise RoundError(
-                f"worker {self.worker!r} failed in round {round} at step «{describe_action(self._actions[position])}»: "
+                f"worker {self.worker!r} failed in round {round} at step «{describe(self._actions[position])}»: "
                 f"{type(error).__name__}: {error}. Expected it to play; see the traceback that this error carries.",
                 worker=self.worker,
                 round=round,
@@ -171,30 +108,20 @@ class LocalProgram:
             ) from error
 
     def _compile(self, action: LocalAction) -> Play:
-        match action:
-            case Query():
-                return self._query(action)
-            case Respond():
-                return self._respond(action)
-            case Send():
-                return self._send(action)
-            case Receive():
-                return self._receive(action)
-            case Move():
-                return self._move(action)
-            case Install(player=player, reads=(slot,)):
-                key, install = self._key(slot), self._hosted.players[player].install
-                return lambda round: install(self._values[key])
-            case Follow(clone=clone):
-                follow = self._hosted.clones[clone].follow
-                return lambda round: follow()
-            case Cut() | Join():
-                return self._divide(action)
-            case Contribute():
-                return self._contribute(action)
-            case Collect():
-                return self._collect(action)
-        raise AssertionError(action)
+        compilers: dict[type, Callable[[Any], Play]] = {  # Any: an action of the type that is the key
+            steps.Query: self._query,
+            steps.Respond: self._respond,
+            steps.Send: self._send,
+            steps.Receive: self._receive,
+            steps.Move: self._move,
+            steps.Install: self._install,
+            steps.Follow: self._follow,
+            steps.Cut: self._cut,
+            steps.Join: self._join,
+            steps.Contribute: self._contribute,
+            steps.Collect: self._collect,
+        }
+        return compilers[type(action)](action)
 
     def _timed(self, position: int, play: Play) -> Play:
         def timed(round: int) -> None:
@@ -206,19 +133,14 @@ class LocalProgram:
 
         return timed
 
-    def _query(self, action: Query) -> Play:
+    def _query(self, action: steps.Query) -> Play:
         node = self._grammar.query.by_name[action.node]
-        answer, reads, writes, values = (
-            self._hosted.answer(node),
-            self._keys(action.reads),
-            self._keys(action.writes),
-            self._values,
-        )
+        answer, begin, values = self._hosted.answer(node), self._hosted.begins_query(node), self._values
+        reads, writes = self._keys(action.reads), self._keys(action.writes)
         if node.kind is Kind.LOSS:
-            return self._query_loss(action, answer, self._hosted.begins_query(node))
+            answer = self._noted(node.name, answer)
         if node.kind is Kind.ORACLE:
             answer = self._counted(node.name, answer)
-        begin = self._hosted.begins_query(node)
 
         def play(round: int) -> None:
             begin(round)
@@ -234,20 +156,17 @@ class LocalProgram:
 
         return counted
 
-    def _query_loss(self, action: Query, answer: Answer, begin: Begin) -> Play:
-        reads, (write,), values = self._keys(action.reads), self._keys(action.writes), self._values
-
-        def play(round: int) -> None:
-            begin(round)
-            (value,) = answer([flat(values[slot]) for slot in reads], round)
-            values[write] = value
-            rounds, losses = self._statistics.losses.setdefault(action.node, (array("q"), array("d")))
+    def _noted(self, node: str, answer: Answer) -> Answer:
+        def noted(values: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+            (value,) = answer(values, round)
+            rounds, losses = self._statistics.losses.setdefault(node, (array("q"), array("d")))
             rounds.append(round)
             losses.append(float(value))
+            return (value,)
 
-        return play
+        return noted
 
-    def _respond(self, action: Respond) -> Play:
+    def _respond(self, action: steps.Respond) -> Play:
         node = self._grammar.response.by_name[action.node]
         values, reads, writes = self._values, self._keys(action.reads), self._keys(action.writes)
         match node:
@@ -256,8 +175,11 @@ class LocalProgram:
                 return lambda round: values.__setitem__(writes[0], weight)
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
+            case Sum():
+                return self._combine(action, Sum.total, resting=True)
             case Map():
-                return begun(self._hosted.begins_response(node), self._map(action, node))
+                operation = operator_on(node.operation, self._hosted.device)
+                return begun(self._hosted.begins_response(node), self._combine(action, operation))
             case Product():
                 return begun(self._hosted.begins_response(node), self._product(action, node))
             case Deliver(player=player):
@@ -268,13 +190,12 @@ class LocalProgram:
         dtype = self._grammar.query.type_of(node.loss).dtype
         return torch.full((), node.weight, dtype=dtype, device=self._hosted.device)
 
-    def _map(self, action: Respond, node: Map) -> Play:
-        operation, values = operator_on(node.operation, self._hosted.device), self._values
-        reads, (write,) = self._keys(action.reads), self._keys(action.writes)
-        partial_sum = node.operation.target is add
+    def _combine(self, action: steps.Respond, operation: Callable[..., Tensor], resting: bool = False) -> Play:
+        """Make one message of several. resting: leave out those that were not played in a round."""
+        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
 
         def play(round: int) -> None:
-            messages = [values[slot] for slot in reads if not partial_sum or slot in values]
+            messages = [values[slot] for slot in reads if not resting or slot in values]
             if isinstance(messages[0], tuple) and is_sharded(messages[0][0]):
                 values[write] = tuple(operation(*each) for each in zip(*messages, strict=True))
             else:
@@ -282,7 +203,7 @@ class LocalProgram:
 
         return play
 
-    def _product(self, action: Respond, node: Product) -> Play:
+    def _product(self, action: steps.Respond, node: Product) -> Play:
         box, values = self._hosted.gray_box(self._grammar.query.by_name[node.of]), self._values
         reads = iter(self._keys(action.reads))
         places = [None if port is None else next(reads) for port in node.cotangents]
@@ -303,7 +224,7 @@ class LocalProgram:
 
         return play
 
-    def _send(self, action: Send) -> Play:
+    def _send(self, action: steps.Send) -> Play:
         edge, slot, values, send = action.edge, self._key(action.slot), self._values, self._channel.send
 
         def play(round: int) -> None:
@@ -317,7 +238,7 @@ class LocalProgram:
 
         return play
 
-    def _receive(self, action: Receive) -> Play:
+    def _receive(self, action: steps.Receive) -> Play:
         edge, slot, values, receive = action.edge, self._key(action.slot), self._values, self._channel.receive
 
         def play(round: int) -> None:
@@ -328,22 +249,27 @@ class LocalProgram:
 
         return play
 
-    def _divide(self, action: Cut | Join) -> Play:
-        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
+    def _cut(self, action: steps.Cut) -> Play:
+        values, (read,), (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
         share = action.writes[0].share
+        assert share is not None  # a Cut always writes a share
 
-        def cut(round: int) -> None:
-            whole = flat(values[reads[0]])
-            assert share is not None  # a Cut always writes a share
+        def play(round: int) -> None:
+            whole = flat(values[read])
             first, behind = share.rows(whole.shape[0])
             values[write] = aligned(whole[first:behind])
 
-        def join(round: int) -> None:
+        return play
+
+    def _join(self, action: steps.Join) -> Play:
+        values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
+
+        def play(round: int) -> None:
             values[write] = aligned(torch.cat([flat(values[slot]) for slot in reads]))
 
-        return cut if isinstance(action, Cut) else join
+        return play
 
-    def _contribute(self, action: Contribute) -> Play:
+    def _contribute(self, action: steps.Contribute) -> Play:
         number, slot, values, parts = action.reduction.number, self._key(action.reads[0]), self._values, self._parts
 
         def play(round: int) -> None:
@@ -360,7 +286,7 @@ class LocalProgram:
 
         return play
 
-    def _collect(self, action: Collect) -> Play:
+    def _collect(self, action: steps.Collect) -> Play:
         number, slot, values, parts = action.reduction.number, self._key(action.writes[0]), self._values, self._parts
 
         def play(round: int) -> None:
@@ -371,7 +297,7 @@ class LocalProgram:
 
         return play
 
-    def _move(self, action: Move) -> Play:
+    def _move(self, action: steps.Move) -> Play:
         player, writes = self._hosted.agent_of(action.player), self._keys(action.writes)
 
         def play(round: int) -> None:
@@ -384,6 +310,14 @@ class LocalProgram:
                 self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)
 
         return begun(self._hosted.begins_agent("agent", action.player), play)
+
+    def _install(self, action: steps.Install) -> Play:
+        values, (read,), install = self._values, self._keys(action.reads), self._hosted.players[action.player].install
+        return lambda round: install(values[read])
+
+    def _follow(self, action: steps.Follow) -> Play:
+        follow = self._hosted.clones[action.clone].follow
+        return lambda round: follow()
 
     def _key(self, slot: Slot) -> int:
         # Slots are numbered, because hashing the slots themselves takes a twentieth of a small round.

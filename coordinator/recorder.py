@@ -1,4 +1,4 @@
-"""An agent that never moves and only keeps what it hears, so that a test can see what an executor delivered."""
+"""An agent that never moves and only keeps its responses, so that a test can see what an executor delivered."""
 
 from collections.abc import Sequence
 from typing import final
@@ -12,7 +12,7 @@ from antiphon.grammars.oracle import State
 
 @final
 class Recorder:
-    """Never moves its player, and keeps what it heard before the last move. Its state contains that."""
+    """Never moves its player, and keeps the responses before the last move. Its state contains that."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
@@ -31,7 +31,7 @@ class Recorder:
         return self._parameters
 
     def state(self) -> State:
-        """What was heard before the last move, one tensor per parameter. It is empty before the first move."""
+        """The sum of the responses before the last move, one tensor per parameter; empty before the first move."""
         return {"heard": [each.clone() for each in self._heard]}
 
     def load(self, state: State) -> None:
@@ -44,7 +44,7 @@ RECORDER = AgentSpecification(agent="antiphon.coordinator.recorder:Recorder")
 
 
 def delivered(executor: Executor) -> dict[str, list[Tensor]]:
-    """What each player heard before its last move, one tensor per parameter. Every agent must be a `RECORDER`."""
+    """The responses to each player before its last move, one tensor per parameter. Every agent must be a `RECORDER`."""
     states = executor.states()
     players = [player.name for player in executor.assignment.grammar.query.players]
     # An agent on another worker than its player's operator has a state of its own.

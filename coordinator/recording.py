@@ -44,11 +44,6 @@ class Track:
     clock: Clock
     marks: array = field(default_factory=lambda: array("q"))
 
-    @classmethod
-    def begun(cls) -> "Track":
-        """An empty track, on this process's clock."""
-        return cls(clock())
-
 
 class TimedAction(NamedTuple):
     """One action of a worker: its round, its position in the local program, begin and end.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.program import flat
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
@@ -18,20 +19,20 @@ from antiphon.grammars.typed import typed
 States = Mapping[str, State]
 
 CANCELLED = 1e-3
-"""Smallest scale of the comparison, relative to the largest number that any player heard."""
+"""Smallest scale of the comparison, relative to the largest number that any player received."""
 
 
 @typed
 def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, bound: float = 1e-10) -> float:
-    """Play both grammars inline from corresponding parameters, and compare what their players heard in each round.
+    """Play both grammars inline from corresponding parameters, and compare the responses to their players.
 
     rounds: how many to play; no player moves. seed: of both runs. bound: largest relative difference that is accepted.
-    Returns the largest difference. It is relative to the largest number that the same players of `origin` heard, or to
-    a thousandth of the largest that any player heard, if that is more. In float64 only rounding differs.
+    Returns the largest difference. It is relative to the largest number that the same players of `origin` received, or
+    to a thousandth of the largest that any player received, if that is more. In float64 only rounding differs.
     Raises GrammarError, with the player's name, if a difference exceeds `bound`, if only one of the grammars responds,
-    or if no player heard anything.
+    or if no player received a response.
     """
-    largest, heard_any = 0.0, False
+    largest, any_received = 0.0, False
     with (
         InlineExecutor(assign(regrouping.origin, RECORDER, seed=seed)) as before,
         InlineExecutor(assign(regrouping.grammar, RECORDER, seed=seed)) as after,
@@ -40,14 +41,14 @@ def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, 
         for round in range(rounds):
             before.play(1)
             after.play(1)
-            told, heard = _heard(before), _heard(after)
-            heard_any |= bool(heard)
-            for name in sorted(regrouping.carry(told).keys() | heard.keys()):
-                largest = max(largest, _difference(regrouping, name, told, heard, round, bound))
-    if not heard_any:
+            original, received = _received(before), _received(after)
+            any_received |= bool(received)
+            for name in sorted(regrouping.carry(original).keys() | received.keys()):
+                largest = max(largest, _difference(regrouping, name, original, received, round, bound))
+    if not any_received:
         raise GrammarError(
-            f"nobody in grammar {regrouping.grammar.name!r} heard anything within {rounds} rounds; expected responses "
-            "to compare. Play more rounds, or let learning start earlier."
+            f"no player of grammar {regrouping.grammar.name!r} received a response within {rounds} rounds; expected "
+            "responses to compare. Play more rounds, or let learning start earlier."
         )
     return largest
 
@@ -74,52 +75,44 @@ def _everybody(grammar: Grammar) -> dict[str, PlayerDeclaration]:
     return {**players, **{clone.name: players[clone.player] for clone in grammar.query.clones}}
 
 
-def _key(state: State) -> str:
-    return "parameters" if "parameters" in state else "tensors"
-
-
 def _vector(player: PlayerDeclaration, state: State) -> Tensor:
-    return _flat([state[_key(state)][parameter.name] for parameter in player.parameters])
+    return flat(tuple(state["parameters"][parameter.name] for parameter in player.parameters))
 
 
 def _with(player: PlayerDeclaration, state: State, vector: Tensor) -> State:
     sizes = [torch.Size(parameter.shape).numel() for parameter in player.parameters]
     pieces = zip(player.parameters, vector.split(sizes), strict=True)
     named = {parameter.name: piece.reshape(parameter.shape) for parameter, piece in pieces}
-    return {**state, _key(state): {**state[_key(state)], **named}}
+    return {**state, "parameters": {**state["parameters"], **named}}
 
 
-def _flat(tensors: list[Tensor]) -> Tensor:
-    return torch.cat([each.reshape(-1) for each in tensors])
-
-
-def _heard(executor: InlineExecutor) -> dict[str, Tensor]:
-    return {name: _flat(each) for name, each in delivered(executor).items() if each}
+def _received(executor: InlineExecutor) -> dict[str, Tensor]:
+    return {name: flat(tuple(each)) for name, each in delivered(executor).items() if each}
 
 
 def _difference(
     regrouping: Regrouping,
     name: str,
-    told: Mapping[str, Tensor],
-    heard: Mapping[str, Tensor],
+    original: Mapping[str, Tensor],
+    received: Mapping[str, Tensor],
     round: int,
     bound: float,
 ) -> float:
-    expected = regrouping.carry(told)
-    if name not in expected or name not in heard:
+    expected = regrouping.carry(original)
+    if name not in expected or name not in received:
         raise GrammarError(
-            f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} heard "
-            f"{'something' if name in heard else 'nothing'} by round {round}, unlike the players of the original one "
-            "whose numbers it plays; expected both to respond. Give both the same passes, cadences and deliveries."
+            f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} received "
+            f"{'a' if name in received else 'no'} response by round {round}, unlike the original players whose "
+            "numbers it plays; expected both to respond. Give both the same passes, cadences and deliveries."
         )
-    # If gradients cancel, the remainder is rounding of the larger numbers that other players heard.
-    own = max(float(told[span.player].abs().max()) for span in dict(regrouping.spans)[name])
-    scale = max(own, CANCELLED * max(float(each.abs().max()) for each in told.values()))
-    difference = float((expected[name] - heard[name]).abs().max()) / max(scale, 1e-300)
+    # If gradients cancel, the remainder is rounding of the larger numbers that other players received.
+    own = max(float(original[span.player].abs().max()) for span in dict(regrouping.spans)[name])
+    scale = max(own, CANCELLED * max(float(each.abs().max()) for each in original.values()))
+    difference = float((expected[name] - received[name]).abs().max()) / max(scale, 1e-300)
     if not difference <= bound:
         raise GrammarError(
-            f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} heard, in round {round}, what differs "
-            f"by {difference:.1e} of the largest number that was told; expected at most {bound:g}. "
+            f"player {name!r} of regrouped grammar {regrouping.grammar.name!r} received in round {round} a response "
+            f"that differs by {difference:.1e} of the largest number in the original one; expected at most {bound:g}. "
             "Compare its part of both Response graphs; in float32, allow for its rounding."
         )
     return difference

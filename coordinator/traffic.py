@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.plan.schedule import Contribute, Schedule
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Contribute
 from antiphon.transport.message import Edge, Reduction
 
 
@@ -25,11 +26,8 @@ class Traffic:
 
 def planned(schedule: Schedule, rounds: range) -> tuple[Traffic, ...]:
     """The traffic that a schedule plans for these rounds."""
-    found = []
-    for step in schedule.transfers.values():
-        messages = sum(step.when.active(round) for round in rounds)
-        found.append(Traffic(step.edge, messages, messages * step.edge.bytes))
-    return tuple(found)
+    counts = [(step.edge, sum(map(step.when.active, rounds))) for step in schedule.transfers.values()]
+    return tuple(Traffic(edge, messages, messages * edge.bytes) for edge, messages in counts)
 
 
 def measured(schedule: Schedule, played: Played) -> tuple[Traffic, ...]:
@@ -63,7 +61,7 @@ def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ())
     found, parts = [], set(sharded)
     for step in schedule.steps:
         if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:
-            terms = sum(step.when.active(round) for round in rounds) * len(step.reduction.workers)
+            terms = sum(map(step.when.active, rounds)) * len(step.reduction.workers)
             found.append(Summed(step.reduction, terms, 0 if step.worker in parts else terms * step.reduction.bytes))
     return tuple(found)
 

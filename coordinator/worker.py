@@ -6,7 +6,6 @@ from pathlib import Path
 import ray
 import torch
 
-from antiphon.agents.shards import part
 from antiphon.coordinator.brake import Brake
 from antiphon.coordinator.checkpoint import save_states
 from antiphon.coordinator.connection import Connection, connect
@@ -14,9 +13,11 @@ from antiphon.coordinator.devices import enter, look, settle
 from antiphon.coordinator.failures import Standing
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.schedule import Collect, Contribute, Receive, Send, describe_action, project
-from antiphon.coordinator.program import LocalProgram, WorkerStatistics
+from antiphon.coordinator.plan.schedule import project
+from antiphon.coordinator.plan.steps import Collect, Contribute, Receive, Send, describe
+from antiphon.coordinator.program import LocalProgram
 from antiphon.coordinator.sharding import join_group, leave_group, refuse_shared_devices
+from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.coordinator.versions import Installed, versions
 from antiphon.errors import ProtocolError
 from antiphon.grammars.oracle import State
@@ -116,7 +117,7 @@ class Worker:
         action = self._actions[position]
         awaits = action.edge.source if isinstance(action, Receive) else ""
         at_work = not isinstance(action, Send | Receive | Contribute | Collect)
-        return Standing(round, describe_action(action), awaits, at_work)
+        return Standing(round, describe(action), awaits, at_work)
 
     @ray.method(concurrency_group="mail")
     def deliver(self, edge: int, frame: bytes) -> None:
@@ -127,12 +128,6 @@ class Worker:
             self._mailbox.put(edge, frame)
         except ProtocolError as error:
             self._mailbox.fail(error)  # no caller reads this call's result: the reader of mail gets the error
-
-    @ray.method(concurrency_group="play")
-    def held(self) -> dict[str, int]:
-        """Number of parameters of each player here, in elements. For a sharded player: of the local shard only."""
-        players = self._hosts().players.items()
-        return {name: sum(part(each).numel() for each in player.parameters) for name, player in players}
 
     @ray.method(concurrency_group="play")
     def states(self) -> dict[str, State]:

@@ -105,9 +105,9 @@ class RayExecutor:
 
     def states(self) -> Mapping[str, Any]:
         """Return the states of all players, oracles and clones by name."""
-        self._boundary.check("tell its states")
+        self._boundary.check("return its states")
         calls = [worker.states.remote() for worker in self.workers.values()]
-        found = self._ask("tell its states", lambda: calls)
+        found = self._ask("return its states", lambda: calls)
         return {name: state for states in found for name, state in states.items()}
 
     def load(self, states: Mapping[str, Any], round: int) -> None:
@@ -141,16 +141,16 @@ class RayExecutor:
 
     def sites(self) -> Mapping[str, Any]:  # Any: `transport.route.Site`, from a folder that this one does not import
         """Return the machine and device of each worker."""
-        return self._ask("tell its sites", lambda: self._coordinator.sites.remote())
+        return self._ask("return its sites", lambda: self._coordinator.sites.remote())
 
     def status(self) -> dict[str, Any]:  # Any: JSON-able
         """Return the status of the run from the coordinator; it answers while rounds are played."""
-        return self._ask("tell its status", lambda: self._coordinator.status.remote())
+        return self._ask("return its status", lambda: self._coordinator.status.remote())
 
     @property
     def ending(self) -> bool:
         """Whether the coordinator was asked to end the run."""
-        return self._ask("tell whether it is to end", lambda: self._coordinator.ending.remote())
+        return self._ask("return whether it is to end", lambda: self._coordinator.ending.remote())
 
     def close(self) -> None:
         """Stop every actor of this run, or return workers and coordinator to the pool. May be called twice."""

@@ -33,8 +33,9 @@ from antiphon.grammars.guarantee import (
     promised as promised,
 )
 from antiphon.grammars.maps import (
-    add as add,
+    Linearity as Linearity,
     fixed_matrix as fixed_matrix,
+    linear as linear,
     negate as negate,
     over_batch as over_batch,
     scale as scale,
@@ -63,6 +64,7 @@ from antiphon.grammars.partitions import (
 from antiphon.grammars.query import Kind as Kind, Port as Port, QueryGraph as QueryGraph
 from antiphon.grammars.response import ResponseGraph as ResponseGraph
 from antiphon.grammars.semantics import Semantics as Semantics, agreement as agreement, semantics as semantics
+from antiphon.grammars.typed import typed as typed
 from antiphon.grammars.types import Batch as Batch, EdgeType as EdgeType, Order as Order
 from antiphon.grammars.variational import (
     bernoulli as bernoulli,

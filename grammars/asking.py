@@ -37,7 +37,7 @@ def check_values(
 def _described(value: object) -> tuple[str, str]:
     """What the argument is, and how to repair the call."""
     if isinstance(getattr(value, "port", None), Port):
-        return f"{value!r}, a value of another draft,", "Declare everybody in one draft."
+        return f"{value!r}, a value of another draft,", "Declare all players and oracles in one draft."
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__}", "Unpack it, if it holds several outputs of a node."
     if callable(value):

@@ -1,12 +1,12 @@
 """Copies of a module's plain attributes, which `state_dict` does not save."""
 
-import copy
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from torch import Tensor, nn
 
 from antiphon.grammars.promotion import as_declared
+from antiphon.grammars.states import own_copy
 
 _NUMBERS = (type(None), bool, int, float, complex, str, bytes)
 _TORCHS = frozenset(vars(nn.Module())) - {"training"}
@@ -32,7 +32,7 @@ def set_attributes(module: nn.Module, kept: Sequence[Mapping[str, Any]]) -> None
 
 def _data(part: nn.Module, shown: Set[int]) -> dict[str, Any]:  # Any: as above
     own = ((name, value) for name, value in vars(part).items() if name not in _TORCHS)
-    return {name: _copied(value) for name, value in own if _is_data(value, shown)}
+    return {name: own_copy(value) for name, value in own if _is_data(value, shown)}
 
 
 def _memory(tensor: Tensor) -> int:
@@ -49,17 +49,3 @@ def _is_data(value: Any, shown: Set[int]) -> bool:  # Any: an attribute
             return all(_is_data(each, shown) for each in value)
         case _:
             return isinstance(value, _NUMBERS)
-
-
-def _copied(value: Any) -> Any:  # Any: data
-    match value:
-        case Tensor():
-            return value.detach().clone()
-        case dict():
-            return type(value)((key, _copied(each)) for key, each in value.items())
-        case list():
-            return list(map(_copied, value))
-        case tuple() if not hasattr(value, "_fields"):
-            return tuple(map(_copied, value))
-        case _:
-            return copy.copy(value)

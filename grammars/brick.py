@@ -10,6 +10,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import makes_parameters
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
 from antiphon.grammars.typed import typed
+from antiphon.grammars.walks import reached
 
 ENTRANCE = ""
 """Name of the node whose outputs are the inputs of a brick."""
@@ -111,15 +112,14 @@ def cut_out(query: QueryGraph, inputs: Sequence[Port], outputs: Sequence[Port]) 
 
     Raises GrammarError if an oracle, a loss or a clone lies between them: these belong to the grammar as a whole.
     """
-    needed: dict[str, Node] = {}
-    waiting = [port for port in outputs if port not in inputs]
-    while waiting:
-        node = query.by_name[waiting.pop().node]
-        if node.name not in needed:
-            _refuse_kind(node, inputs)
-            needed[node.name] = node
-            waiting += [port for port in node.inputs if port not in inputs]
+
+    def inside(ports: Sequence[Port]) -> list[str]:
+        return [port.node for port in ports if port not in inputs]
+
+    needed = reached(inside(outputs), lambda name: inside(query.by_name[name].inputs))
     nodes = [node for node in query.nodes if node.name in needed]
+    for node in reversed(nodes):
+        _refuse_kind(node, inputs)
     return brick_of(query, nodes, inputs, outputs)
 
 

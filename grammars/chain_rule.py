@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from antiphon.errors import BlackBoxError
 from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.maps import add, negate
+from antiphon.grammars.maps import negate
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
@@ -112,7 +112,7 @@ class _Walk:
             self.said.setdefault(upstream.value, []).append(message)
 
     def _sum(self, messages: Sequence[Message], name: str) -> Message:
-        return messages[0] if len(messages) == 1 else self.draft.map(add, *messages, name=name)
+        return self.draft.sum(*messages, name=name)
 
     def _refuse_black_box(self, node: Node) -> None:
         if self.query.box_of(node) is Box.BLACK:
@@ -120,7 +120,7 @@ class _Walk:
             raise BlackBoxError(
                 f"the chain rule needs a gradient of {node.question!r} from oracle {node.owner!r} on the way to player "
                 f"{players[0]!r}; expected a gray box, but it is a black box and answers values only. "
-                f"Cut it (`edit=cut_into({node.owner!r})`), or have somebody estimate the gradient."
+                f"Cut it (`edit=cut_into({node.owner!r})`), or let a player estimate the gradient."
             )
 
 

@@ -8,7 +8,6 @@ owner, in each round in which the node is played. The transport sends these mess
 its own (the placement `spread`). Here they are counted without a placement, a schedule or a process.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,11 +16,12 @@ from math import prod
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import hearers, homes, response_homes
 from antiphon.grammars.locality import Locality, localities
-from antiphon.grammars.playing import Moves, playing, steady
+from antiphon.grammars.playing import Moves, query_rounds, response_rounds, steady
 from antiphon.grammars.query import Kind, Node, Port
 from antiphon.grammars.response import PARAMETERS, Product, ResponseNode, Seed, Tap
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Order
+from antiphon.grammars.when import When
 
 
 class Graph(StrEnum):
@@ -97,11 +97,8 @@ def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = No
     averages of a long run. moves: the cadences of players that do not move in every round (set by their agents).
     """
     rounds = steady(grammar, moves) if rounds is None else rounds
-    asked, told = Counter[str](), Counter[str]()
-    for round in rounds:
-        played = playing(grammar, round, moves or {})
-        asked.update(played.asked)
-        told.update(played.told)
+    asked = _counts(query_rounds(grammar.query), rounds)
+    told = _counts(response_rounds(grammar, moves or {}), rounds)
     nodes = grammar.query.nodes
     oracles = {node.name: node.owner for node in nodes if node.kind is Kind.ORACLE}
     home = homes(grammar.query)
@@ -201,6 +198,11 @@ def _travels(nodes: Sequence[Node | ResponseNode], home: Mapping[str, str]) -> d
 
 def _bytes(grammar: Grammar, kind: EdgeType) -> int:
     return prod(kind.sized(grammar.query.sizes)) * kind.dtype.itemsize
+
+
+def _counts(whens: Mapping[str, When], rounds: range) -> Mapping[str, int]:
+    counts = {when: sum(map(when.active, rounds)) for when in set(whens.values())}
+    return {name: counts[when] for name, when in whens.items()}
 
 
 def _by_owner(owners: Mapping[str, str], times: Mapping[str, int]) -> dict[str, int]:

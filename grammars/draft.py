@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, overload
+from typing import Any
 
 from antiphon.errors import GrammarError, ShapeError
 from antiphon.grammars.asking import check_inputs, check_parameters, check_values
@@ -84,14 +84,6 @@ class QueryDraft:
         refuse_conflicting_sizes(self._oracles)
         return OracleHandle(self, name, declaration)
 
-    @overload
-    def player(self, name: str, module: Brick) -> "BrickHandle": ...
-
-    @overload
-    def player(
-        self, name: str, module: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
-    ) -> "PlayerHandle": ...
-
     def player(
         self, name: str, module: Callable[..., Any] | Factory | Brick, *arguments: Any, **keywords: Any
     ) -> "PlayerHandle | BrickHandle":
@@ -107,16 +99,6 @@ class QueryDraft:
         self._players[name] = None  # its types are inferred at its first use
         self._factories[name] = Factory.of(module, *arguments, **keywords)
         return PlayerHandle(self, name)
-
-    @overload
-    def clone(
-        self, name: str, of: "PlayerHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
-    ) -> "CloneHandle": ...
-
-    @overload
-    def clone(
-        self, name: str, of: "PlayerHandle | BrickHandle", *, soft: float | None = None, cadence: Cadence = Cadence()
-    ) -> "CloneHandle | BrickHandle": ...
 
     @typed
     def clone(
@@ -367,7 +349,7 @@ class OperatorHandle:
         if inferred.parameters:
             raise GrammarError(
                 f"{self.kind} {self.name!r} has parameters of its own ({inferred.parameters[0].name!r}); "
-                "expected a parameterless operator. Declare it as a player, so that somebody plays them."
+                "expected a parameterless operator. Declare it as a player, so that its parameters can be learned."
             )
         if self.kind is Kind.LOSS and [each.shape for each in inferred.outputs] != [()]:
             raise ShapeError(

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +13,9 @@ from antiphon.grammars.guarantee import Guarantee
 from antiphon.grammars.names import fault_of
 from antiphon.grammars.objective import Objective
 from antiphon.grammars.query import Kind, Node, Port, QueryGraph
-from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
-
-ARTIST = "antiphon.pictures"
-"""The module that draws grammars. This folder may not import it: it is imported by name when a picture is needed."""
 
 
 @typed
@@ -75,16 +71,11 @@ class Grammar:
             "guarantee": [describe(promise) for promise in guarantee.promises],
         }
 
-    def draw(self, against: "Grammar | None" = None) -> Any:  # Any: a Drawing, a class above this folder
-        """A picture with Q on the left and R on the right.
+    def _repr_svg_(self: Any) -> str:  # Any: type checkers read this file under two names
+        """The picture that a notebook shows. Only this method uses the face, which is above this folder."""
+        from antiphon import draw
 
-        against: another grammar; the differences are marked. The picture shows itself in a notebook. Its method `save`
-        writes SVG, PNG, HTML, Mermaid or DOT, by the ending of the file name.
-        """
-        return importlib.import_module(ARTIST).draw(self, against)
-
-    def _repr_svg_(self) -> str:
-        return self.draw().svg
+        return draw(self).svg
 
     def __hash__(self) -> int:
         return hash(self.signature)
@@ -118,6 +109,8 @@ def _describe_response_node(node: ResponseNode) -> list[Any]:  # Any: JSON
             return [*head, node.of, places, node.toward, node.parameters]
         case Map():
             return [*head, node.operation.description]
+        case Sum():
+            return head
         case Deliver():
             return [*head, node.player]
 
@@ -137,7 +130,7 @@ def _refuse_unheard_nodes(grammar: Grammar) -> None:
     unheard = [node.name for node in response.nodes if node.name not in heard]
     if unheard:
         raise GrammarError(
-            f"response node {unheard[0]!r} of grammar {grammar.name!r} is told to nobody; expected a path from every "
+            f"response node {unheard[0]!r} of grammar {grammar.name!r} reaches no player; expected a path from every "
             "node of R to a delivery. Deliver it, or leave it out (a `ResponseDraft` does)."
         )
 
@@ -147,7 +140,7 @@ def _refuse_deaf_players(grammar: Grammar) -> None:
     deaf = [player.name for player in grammar.query.players if player.name not in hearing]
     if deaf:
         raise GrammarError(
-            f"player {deaf[0]!r} of grammar {grammar.name!r} hears nothing, so it could never move; expected a "
+            f"player {deaf[0]!r} of grammar {grammar.name!r} receives no message, so it could never move; expected a "
             f"delivery to every player, found deliveries to {sorted(hearing)}. Deliver a message to it, or declare "
             "it as an oracle."
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Kind, Node, QueryGraph
-from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, Seed, Tap
+from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, Seed, Sum, Tap
 
 
 def homes(query: QueryGraph) -> Mapping[str, str]:
@@ -42,7 +42,7 @@ def response_homes(grammar: Grammar, asked: Mapping[str, str], told: Mapping[str
                 found[node.name] = asked[port.node]
             case Deliver(player=player):
                 found[node.name] = told[player]
-            case Map(inputs=inputs):
+            case Sum(inputs=inputs) | Map(inputs=inputs):
                 places = {
                     asked[each.of] if isinstance(each, Product) else told[each.player] for each in heard[node.name]
                 }

@@ -246,8 +246,8 @@ class _Trial:
             size = self.sizes[symbol]
             raise ShapeError(
                 f"{self.who} plays {first} where {symbol!r} is {size}, and {other} where it is {2 * size}; expected "
-                f"constants, or multiples of {symbol!r}, because nobody declares its size. Declare it in the `sizes` "
-                "of the oracle that plays it, or keep the batch in a dimension of its own."
+                f"constants, or multiples of {symbol!r}, because no oracle declares its size. Declare it in the "
+                "`sizes` of the oracle that plays it, or keep the batch in a dimension of its own."
             )
 
     def _refuse_changing(self, first: _Played, again: _Played) -> None:

@@ -1,25 +1,53 @@
 """Fixed functions of messages, for edits of a Response graph."""
 
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor
 
 from antiphon.grammars.typed import typed
 
+F = TypeVar("F", bound=Callable[..., Any])  # Any: a function of messages, or a module that is one
 
+
+class Linearity(StrEnum):
+    """How a linear map acts on a message: f(a + b) = f(a) + f(b).
+
+    EXAMPLES: on each example of a batch separately. Replicas may apply it to their shares of a batch, and to the terms
+    of a sum. NUMBERS: it multiplies all numbers of the message by one factor, which does not depend on the message. It
+    may also be applied to any part of the message, such as the parameters of one layer.
+    """
+
+    EXAMPLES = "examples"
+    NUMBERS = "numbers"
+
+
+@typed
+def linear(how: Linearity) -> Callable[[F], F]:
+    """A decorator with which a function or module declares that it is linear in its messages (see `Linearity`).
+
+    Without this declaration, a map is computed on the whole message only. `antiphon.assign` tries the declaration where
+    replicas rely on it.
+    """
+
+    def declare(target: F) -> F:
+        declared: Any = target  # Any: any object that takes an attribute
+        declared.linear = how
+        return target
+
+    return declare
+
+
+@linear(Linearity.NUMBERS)
 @typed
 def negate(message: Tensor) -> Tensor:
     """Minus the message: the one edit of a generative adversarial network (essay, Grammar 3)."""
     return -message
 
 
-@typed
-def add(first: Tensor, *others: Tensor) -> Tensor:
-    """The sum of messages, added from first to last. The fixed order makes rounding the same everywhere."""
-    for message in others:
-        first = first + message
-    return first
-
-
+@linear(Linearity.NUMBERS)
 @typed
 def scale(message: Tensor, factor: float) -> Tensor:
     """The message times a number."""
@@ -32,6 +60,7 @@ def over_batch(message: Tensor, factor: float = 1.0) -> Tensor:
     return message * (factor / message.shape[0])
 
 
+@linear(Linearity.EXAMPLES)
 @typed
 def fixed_matrix(message: Tensor, matrix: Tensor) -> Tensor:
     """`message @ matrix` with a fixed matrix: (batch, n) times (n, m)."""

@@ -1,6 +1,5 @@
 """The state of a module at a round boundary: parameters, buffers, and what else its `state_dict` holds."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from antiphon.errors import ShapeError
 from antiphon.grammars.oracle import State
-from antiphon.grammars.states import map_tensors
+from antiphon.grammars.states import own_copy
 from antiphon.grammars.types import EdgeType
 
 
@@ -25,7 +24,7 @@ def module_state(module: nn.Module, whole: Callable[[Tensor], Tensor] = torch.cl
     return {
         "parameters": {name: whole(value.detach()) for name, value in module.named_parameters()},
         "buffers": kept,
-        "extra": {key: _own(value) for key, value in _further(module).items()},
+        "extra": {key: own_copy(value) for key, value in _further(module).items()},
     }
 
 
@@ -41,7 +40,7 @@ def load_module(
     the saved numbers again. state: of a player or of a clone. placed: prepares a saved tensor for the copy into the
     module's tensor. Raises ShapeError, with nothing loaded, when the state belongs to another module.
     """
-    parameters, buffers = _tables(module, state)
+    parameters, buffers = state["parameters"], state["buffers"]
     _refuse_other(who, module, parameters, buffers, state["extra"])
     _make_buffers(module, buffers)
     saved = {**parameters, **buffers}
@@ -75,27 +74,14 @@ def _further(module: nn.Module) -> dict[str, Any]:
     return {key: value for key, value in module.state_dict(keep_vars=True).items() if id(value) not in known}
 
 
-def _tables(module: nn.Module, state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor | None]]:
-    """Parameters and buffers of a state. The state of a clone has both in one table."""
-    if "tensors" not in state:
-        return state["parameters"], state["buffers"]
-    own = dict(module.named_parameters())
-    named = state["tensors"].items()
-    return {key: each for key, each in named if key in own}, {key: each for key, each in named if key not in own}
-
-
 def _told(module: nn.Module, ready: Mapping[str, Tensor], extra: Mapping[str, Any]) -> dict[str, Any]:
     """The argument for `load_state_dict`. A tensor may have several keys there."""
     names = {id(value): name for name, value in _tensors(module).items()}
     told = module.state_dict(keep_vars=True)
     for key, value in told.items():
         told[key] = ready[names[id(value)]] if id(value) in names else value
-    told.update({key: _own(value) for key, value in extra.items()})
+    told.update({key: own_copy(value) for key, value in extra.items()})
     return told
-
-
-def _own(value: Any) -> Any:
-    return copy.deepcopy(map_tensors(value, Tensor.detach))
 
 
 def _make_buffers(module: nn.Module, saved: Mapping[str, Tensor | None]) -> None:

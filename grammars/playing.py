@@ -1,44 +1,38 @@
-"""Which nodes of a grammar are played in a round: some passes rest, and some players do not move."""
+"""The rounds in which each node of a grammar is played: some passes rest, and some players do not move."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import reduce
 from math import lcm
+from operator import and_, or_
 
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.maps import add
-from antiphon.grammars.response import Deliver, Map, Product, ResponseNode, Seed, Tap
+from antiphon.grammars.query import QueryGraph
+from antiphon.grammars.response import Deliver, ResponseNode, Sum, asked_by
+from antiphon.grammars.when import ALWAYS, NEVER, When
 
 Moves = Mapping[str, Cadence]
 """The rounds in which each player moves. A player that is not listed moves in every round."""
 
 
-@dataclass(frozen=True)
-class Playing:
-    """The nodes of Q and of R that are played in one round."""
-
-    asked: frozenset[str]
-    told: frozenset[str]
+def query_rounds(query: QueryGraph) -> Mapping[str, When]:
+    """The rounds in which each node of Q is played: those of its pass."""
+    return {node.name: When.at(query.cadences[node.query_pass]) for node in query.nodes}
 
 
-def playing(grammar: Grammar, round: int, moves: Moves) -> Playing:
-    """The nodes that are played in `round`.
-
-    A node of Q is played when its pass is active. A node of R is played when its inputs are available and it leads to a
-    player that moves in this round.
-    """
-    query = grammar.query
-    active = {name for name, cadence in query.cadences.items() if cadence.active(round)}
-    asked = frozenset(node.name for node in query.nodes if node.query_pass in active)
-    possible: set[str] = set()
-    for node in grammar.response.nodes:
-        if _possible(node, asked, possible):
-            possible.add(node.name)
-    needed: set[str] = set()
-    for node in reversed(grammar.response.nodes):
-        if node.name in needed or (isinstance(node, Deliver) and moves.get(node.player, Cadence()).active(round)):
-            needed |= {node.name, *(port.node for port in node.inputs)}
-    return Playing(asked, frozenset(possible & needed))
+def response_rounds(grammar: Grammar, moves: Moves) -> Mapping[str, When]:
+    """The rounds in which each node of R is played: its inputs are available, and it leads to a player that moves."""
+    nodes, asked = grammar.response.nodes, query_rounds(grammar.query)
+    possible: dict[str, When] = {}
+    for node in nodes:
+        possible[node.name] = _possible(node, asked, possible)
+    needed = {node.name: NEVER for node in nodes}
+    for node in reversed(nodes):
+        if isinstance(node, Deliver):
+            needed[node.name] = When.at(moves.get(node.player, Cadence()))
+        for port in node.inputs:
+            needed[port.node] |= needed[node.name]
+    return {name: possible[name] & needed[name] for name in needed}
 
 
 def steady(grammar: Grammar, moves: Moves | None = None) -> range:
@@ -48,14 +42,8 @@ def steady(grammar: Grammar, moves: Moves | None = None) -> range:
     return range(first, first + lcm(*(cadence.every for cadence in cadences)))
 
 
-def _possible(node: ResponseNode, asked: frozenset[str], possible: set[str]) -> bool:
-    there = [port.node in possible for port in node.inputs]
-    match node:
-        case Seed(loss=port) | Tap(port=port):
-            return port.node in asked
-        case Product(of=name):
-            return name in asked and all(there)
-        case Map(operation=operation) if operation.target is add:
-            return any(there)  # a sum leaves out messages whose pass rests
-        case _:
-            return all(there)
+def _possible(node: ResponseNode, asked: Mapping[str, When], possible: Mapping[str, When]) -> When:
+    inputs = [possible[port.node] for port in node.inputs]
+    if isinstance(node, Sum):  # it leaves out messages whose pass rests
+        return reduce(or_, inputs)
+    return reduce(and_, [*(asked[name] for name in asked_by(node)), *inputs], ALWAYS)

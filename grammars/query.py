@@ -17,6 +17,7 @@ from antiphon.grammars.numbers import Share
 from antiphon.grammars.oracle import Box, OracleDeclaration, Question
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
+from antiphon.grammars.walks import reached
 
 
 class Kind(StrEnum):
@@ -201,13 +202,7 @@ class QueryGraph:
 
     def players_above(self, port: Port) -> frozenset[str]:
         """The players that a gradient of this value reaches, within its pass. Paths through a clone do not count."""
-        found: dict[str, None] = {}
-        waiting = [port.node]
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found[name] = None
-                waiting += self._sources(self.by_name[name])
+        found = reached([port.node], lambda name: self._sources(self.by_name[name]))
         return frozenset(node.owner for name in found if (node := self.by_name[name]).kind is Kind.PLAYER)
 
     def is_played_by_someone(self, port: Port) -> bool:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeAlias, final
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import PlayerHandle, QueryDraft, Value
+from antiphon.grammars.draft import BrickHandle, PlayerHandle, QueryDraft, Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.guarantee import exact
@@ -147,13 +148,14 @@ class _Sketch:
         self.values: list[Value] = values
         self.loose: dict[Port, Value] = {}
         self.led: set[Port] = set()
-        self.players: list[tuple[PlayerHandle, tuple[Value, ...]]] = []
+        self.players: list[tuple[PlayerHandle | BrickHandle, tuple[Value, ...]]] = []
         self.clones = self.count = 0
-        self._player("Dense", TanhLayer, self._vector())
+        self._layer(TanhLayer)
 
     def extend(self) -> None:
         """Add one more node."""
-        moves = (self._dense, self._soft, self._fork, self._pair, self._norm, self._filter, self._pool, self._again)
+        layers = (partial(self._layer, kind) for kind in (TanhLayer, Soft, Fork))
+        moves = (*layers, self._pair, self._norm, self._filter, self._pool, self._again)
         moves += (self._again, self._add, self._join, self._rectify, self._bend, self._clone)
         moves[self.choose(len(moves))]()
 
@@ -177,14 +179,8 @@ class _Sketch:
             self.loose.pop(other.port, None)
         return kinds[kind]()
 
-    def _dense(self) -> None:
-        self._player("Dense", TanhLayer, self._vector())
-
-    def _soft(self) -> None:
-        self._player("Soft", Soft, self._vector())
-
-    def _fork(self) -> None:
-        self._player("Fork", Fork, self._vector())
+    def _layer(self, kind: type[nn.Module]) -> None:
+        self._player(kind.__name__, kind, self._vector())
 
     def _pair(self) -> None:
         one, two = self._vector(), self._vector()

@@ -1,17 +1,22 @@
 """The Response graph: which messages are sent to which players after the queries (essay, Definition 7)."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+
+import torch
+from torch import Tensor
 
 from antiphon.errors import BlackBoxError, GrammarError, ShapeError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import infer, make_operator
+from antiphon.grammars.maps import Linearity
 from antiphon.grammars.oracle import Box
 from antiphon.grammars.query import Kind, Port, QueryGraph
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType, Order
+from antiphon.grammars.walks import reached
 
 PARAMETERS = -1
 """The port index of a product's output for the player: one vector over all of the player's parameters."""
@@ -53,9 +58,9 @@ class Product:
         return tuple(port for port in self.cotangents if port is not None)
 
     def __repr__(self) -> str:
-        said = ", ".join("-" if port is None else _port(port) for port in self.cotangents)
-        told = [f"input {index}" for index in self.toward] + (["parameters"] if self.parameters else [])
-        return f"{self.name} = {self.of} * ({said}) -> {', '.join(told)}"
+        inputs = ", ".join("-" if port is None else _port(port) for port in self.cotangents)
+        outputs = [f"input {index}" for index in self.toward] + (["parameters"] if self.parameters else [])
+        return f"{self.name} = {self.of} * ({inputs}) -> {', '.join(outputs)}"
 
 
 @dataclass(frozen=True)
@@ -72,15 +77,34 @@ class Tap:
 
 
 @dataclass(frozen=True)
-class Map:
-    """A fixed function of messages: negate, add, scale, a fixed matrix, a kick.
+class Sum:
+    """The sum of messages of one type. A message whose pass rests in a round is left out."""
 
-    An input whose pass rests in a round is left out of `add`; any other map rests as soon as one of its inputs does.
-    """
+    name: str
+    inputs: tuple[Port, ...]
+
+    @staticmethod
+    def total(*messages: Tensor) -> Tensor:
+        """The messages, added from first to last. The fixed order makes rounding the same everywhere."""
+        return functools.reduce(torch.add, messages)
+
+    def __repr__(self) -> str:
+        return f"{self.name} = sum ({', '.join(map(_port, self.inputs))})"
+
+
+@dataclass(frozen=True)
+class Map:
+    """A fixed function of messages: negate, scale, a fixed matrix, a kick. It rests if one of its inputs does."""
 
     name: str
     operation: Factory
     inputs: tuple[Port, ...]
+
+    @property
+    def linear(self) -> Linearity | None:
+        """How the operation is linear, by its own declaration (see `maps.linear`); None if it declares nothing."""
+        declared = getattr(self.operation.target, "linear", None)
+        return declared if isinstance(declared, Linearity) else None
 
     def __repr__(self) -> str:
         return f"{self.name} = {self.operation} ({', '.join(map(_port, self.inputs))})"
@@ -104,10 +128,10 @@ class Deliver:
         return (self.message,)
 
     def __repr__(self) -> str:
-        return f"{self.player} hears {_port(self.message)}"
+        return f"{self.player} receives {_port(self.message)}"
 
 
-ResponseNode: TypeAlias = Seed | Product | Tap | Map | Deliver
+ResponseNode: TypeAlias = Seed | Product | Tap | Sum | Map | Deliver
 
 
 def _port(port: Port) -> str:
@@ -133,12 +157,12 @@ class ResponseGraph:
                 if port.node not in names:
                     raise GrammarError(
                         f"response node {node.name!r} takes {_port(port)!r}, which no node of this Response graph "
-                        f"tells; expected one of {sorted(names)}. Add the node, or connect another message."
+                        f"sends; expected one of {sorted(names)}. Add the node, or connect another message."
                     )
                 if port.node not in seen:
                     raise GrammarError(
-                        f"response node {node.name!r} takes {_port(port)!r}, which is told later or depends on "
-                        f"{node.name!r} itself: a cycle. Expected every message to be told before it is used; "
+                        f"response node {node.name!r} takes {_port(port)!r}, which is computed later or depends on "
+                        f"{node.name!r} itself: a cycle. Expected every message to be computed before it is used; "
                         "order the nodes by dependence."
                     )
             if node.name in seen:
@@ -160,22 +184,7 @@ class ResponseGraph:
 
     def ancestors(self, *names: str) -> frozenset[str]:
         """The names of all nodes that the messages of these nodes depend on, including these nodes."""
-        found: set[str] = set()
-        waiting = list(names)
-        while waiting:
-            current = waiting.pop()
-            if current not in found:
-                found.add(current)
-                waiting += [port.node for port in self.by_name[current].inputs]
-        return frozenset(found)
-
-    def passes(self, query: QueryGraph) -> Mapping[str, frozenset[str]]:
-        """The passes of Q that each node depends on."""
-        found: dict[str, frozenset[str]] = {}
-        for node in self.nodes:
-            own = {query.by_name[name].query_pass for name in _asked(node)}
-            found[node.name] = frozenset(own).union(*(found[port.node] for port in node.inputs))
-        return found
+        return reached(names, lambda name: [port.node for port in self.by_name[name].inputs])
 
     def types(self, query: QueryGraph) -> Mapping[Port, EdgeType]:
         """The type of every message. Raises ShapeError, BlackBoxError or GrammarError where R does not fit Q."""
@@ -188,18 +197,19 @@ class ResponseGraph:
         return "R:\n" + "\n".join(f"  {node!r}" for node in self.nodes)
 
 
-def _asked(node: ResponseNode) -> tuple[str, ...]:
+def asked_by(node: ResponseNode) -> tuple[str, ...]:
+    """The nodes of Q that a node of R needs besides its messages."""
     match node:
         case Seed(loss=port) | Tap(port=port):
             return (port.node,)
         case Product(of=of):
             return (of,)
-        case Map() | Deliver():
+        case Sum() | Map() | Deliver():
             return ()
 
 
 def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType]) -> None:
-    for name in _asked(node):
+    for name in asked_by(node):
         if name not in query.by_name:
             raise GrammarError(
                 f"response node {node.name!r} refers to {name!r}, which the Query graph does not ask; expected one of "
@@ -207,10 +217,10 @@ def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType
             )
     for port in node.inputs:
         if port not in types:
-            told = [_port(each) for each in types if each.node == port.node]
+            known = [_port(each) for each in types if each.node == port.node]
             raise GrammarError(
-                f"response node {node.name!r} takes {_port(port)!r}, which {port.node!r} does not tell; "
-                f"expected one of {told}. Ask {port.node!r} for it, or connect another message."
+                f"response node {node.name!r} takes {_port(port)!r}, which {port.node!r} does not send; "
+                f"expected one of {known}. Ask {port.node!r} for it, or connect another message."
             )
     match node:
         case Seed():
@@ -219,6 +229,8 @@ def _type_node(node: ResponseNode, query: QueryGraph, types: dict[Port, EdgeType
             types[Port(node.name)] = query.type_of(node.port).of_order(Order.ZEROTH)
         case Product():
             types.update(_product_types(node, query, types))
+        case Sum():
+            types[Port(node.name)] = _sum_type(node, query, types)
         case Map():
             types[Port(node.name)] = _map_type(node, query, types)
         case Deliver():
@@ -241,7 +253,7 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
         raise BlackBoxError(
             f"response node {node.name!r} asks oracle {of.owner!r} for a gradient of its answer {of.question!r}; "
             "expected a gray box, but it is a black box and answers values only. Cut this message, tap the value "
-            "instead, or have somebody estimate the gradient."
+            "instead, or let a player estimate the gradient."
         )
     if len(node.cotangents) != len(of.outputs) or not node.inputs:
         raise ShapeError(
@@ -270,10 +282,25 @@ def _product_types(node: Product, query: QueryGraph, types: Mapping[Port, EdgeTy
         if of.kind is not Kind.PLAYER:
             raise GrammarError(
                 f"response node {node.name!r} asks {of.kind} {of.owner!r} for a gradient of its parameters; expected a "
-                "player, since nobody else plays any. Ask for its inputs only."
+                "player, because only players have parameters. Ask for its inputs only."
             )
         found[Port(node.name, PARAMETERS)] = query.player_by_name[of.owner].space.of_order(Order.FIRST)
     return found
+
+
+def _sum_type(node: Sum, query: QueryGraph, types: Mapping[Port, EdgeType]) -> EdgeType:
+    first, *others = (types[port] for port in node.inputs)
+    for port, other in zip(node.inputs[1:], others, strict=True):
+        if not other.composes_with(first, query.sizes):
+            raise ShapeError(
+                f"response node {node.name!r} adds {_port(node.inputs[0])!r}, which is {first!r}, and {_port(port)!r}, "
+                f"which is {other!r}; expected messages of one shape and dtype. Map one of them to the other's shape."
+            )
+    return first.of_order(_order([first, *others]))
+
+
+def _order(inputs: Sequence[EdgeType]) -> Order:
+    return Order.FIRST if any(each.order is Order.FIRST for each in inputs) else Order.ZEROTH
 
 
 def _map_type(node: Map, query: QueryGraph, types: Mapping[Port, EdgeType]) -> EdgeType:
@@ -281,10 +308,9 @@ def _map_type(node: Map, query: QueryGraph, types: Mapping[Port, EdgeType]) -> E
     outputs = infer(f"response node {node.name!r}", make_operator, node.operation, inputs, query.sizes).outputs
     if len(outputs) != 1:
         raise ShapeError(
-            f"response node {node.name!r} tells {len(outputs)} messages; expected one. Use a map for each of them."
+            f"response node {node.name!r} sends {len(outputs)} messages; expected one. Use a map for each of them."
         )
-    first = any(each.order is Order.FIRST for each in inputs)
-    return outputs[0].of_order(Order.FIRST if first else Order.ZEROTH)
+    return outputs[0].of_order(_order(inputs))
 
 
 def _check_delivery(node: Deliver, query: QueryGraph, types: Mapping[Port, EdgeType]) -> None:
@@ -296,6 +322,6 @@ def _check_delivery(node: Deliver, query: QueryGraph, types: Mapping[Port, EdgeT
         )
     if not types[node.message].composes_with(player.space):
         raise ShapeError(
-            f"player {node.player!r} hears {_port(node.message)!r} of type {types[node.message]!r}; expected "
+            f"player {node.player!r} receives {_port(node.message)!r} of type {types[node.message]!r}; expected "
             f"{player.space!r}, one number per parameter. Deliver a product's `parameters`, or a map of that shape."
         )

@@ -12,6 +12,7 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.query import Port
 from antiphon.grammars.types import EdgeType, Sizes
+from antiphon.grammars.walks import reached
 
 Made: TypeAlias = tuple[Callable[[Factory], Callable[..., Any]], Factory]  # Any: operators may take and return anything
 """A function that makes an operator, and the factory that it takes."""
@@ -81,7 +82,8 @@ class SampleValues:
 
     def of(self, ports: Sequence[Port], kind: str, sizes: Sizes) -> list[Tensor]:
         """The values of these ports. A node that fails on its inputs gets values drawn by type instead."""
-        played, needed = self._played[kind], self._above(ports)
+        played = self._played[kind]
+        needed = reached([port.node for port in ports], lambda name: [port.node for port in self._nodes[name].inputs])
         for name, node in self._nodes.items():
             if name in needed and Port(name) not in played:
                 outputs = _checked(node, sizes, lambda node=node: self._play(node, kind))
@@ -97,16 +99,6 @@ class SampleValues:
         else:
             return ()
         return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-
-    def _above(self, ports: Sequence[Port]) -> set[str]:
-        found: set[str] = set()
-        waiting = [port.node for port in ports]
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                waiting += [port.node for port in self._nodes[name].inputs]
-        return found
 
 
 def _checked(node: _Node, sizes: Sizes, play: Callable[[], Sequence[Tensor]]) -> list[Tensor]:

@@ -1,8 +1,10 @@
 """Operations on states, which are trees of tensors and plain values."""
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -24,8 +26,13 @@ def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: 
     return state
 
 
+def own_copy(state: Any) -> Any:  # Any: as above
+    """A deep copy. Its tensors are in memory of their own, without torch's graph."""
+    return copy.deepcopy(map_tensors(state, Tensor.detach))
+
+
 def same_states(one: Any, other: Any) -> bool:  # Any: as above
-    """Whether two trees hold equal numbers of the same types. NaN is unequal to itself, and 0.0 equals -0.0.
+    """Whether two trees hold values of the same types with the same bits: NaN equals itself, and 0.0 is not -0.0.
 
     >>> import torch
     >>> same_states({"moves": [1, torch.zeros(2)]}, {"moves": [1, torch.zeros(2)]}), same_states(1, 1.0)
@@ -34,9 +41,17 @@ def same_states(one: Any, other: Any) -> bool:  # Any: as above
     if type(one) is not type(other):
         return False
     if isinstance(one, Tensor):
-        return one.dtype == other.dtype and one.equal(other)
+        return (one.dtype, one.shape, one.layout) == (other.dtype, other.shape, other.layout) and _same_bits(one, other)
     if isinstance(one, Mapping):
         return one.keys() == other.keys() and all(same_states(item, other[key]) for key, item in one.items())
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same_states, one, other))
+    if isinstance(one, float):
+        return one.hex() == other.hex()
     return bool(one == other)
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    if one.is_quantized:  # torch cannot show its bytes
+        return one.equal(other)
+    return torch.equal(*(each.detach().to_dense().contiguous().view(-1).view(torch.uint8) for each in (one, other)))

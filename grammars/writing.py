@@ -8,7 +8,7 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.draft import Value
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Port, QueryGraph
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
 from antiphon.grammars.typed import typed
 
 
@@ -72,6 +72,11 @@ class ResponseDraft:
         factory = Factory.of(operation, **keywords)
         base = name or str(getattr(factory.target, "__name__", factory.target))
         return self._add(Map(self._free(base), factory, tuple(map(_heard, messages))))
+
+    def sum(self, *messages: Message, name: str = "sum") -> Message:
+        """The sum of messages of one type, added from first to last. One message alone is returned as it is."""
+        ports = tuple(map(_heard, messages))
+        return messages[0] if len(ports) == 1 else self._add(Sum(self._free(name), ports))
 
     def deliver(self, player: str, message: Message) -> None:
         """Deliver this message to the player."""

@@ -6,7 +6,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from antiphon.oracles.tape import Products
+from antiphon.oracles.tape import Products, answered, gradient_of, recorded
 
 
 @final
@@ -24,7 +24,7 @@ class ShardedTape:
         toward: Sequence[int],
         parameters: Sequence[Tensor],
     ) -> None:
-        self._module, self._toward, self._parameters = module, frozenset(toward), tuple(parameters)
+        self._module, self._toward, self._parameters = module, tuple(sorted(set(toward))), tuple(parameters)
         self._leaves: dict[int, Tensor] = {}
         self._played: tuple[Tensor, ...] | None = None
         self._own: tuple[Tensor, ...] | None = None
@@ -32,10 +32,7 @@ class ShardedTape:
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the detached outputs; autograd records the call."""
         self.forget()
-        self._leaves = {index: inputs[index].detach().requires_grad_() for index in self._toward}
-        with torch.enable_grad():
-            played = self._module(*[self._leaves.get(index, value) for index, value in enumerate(inputs)])
-        self._played = (played,) if isinstance(played, Tensor) else tuple(played)
+        self._leaves, self._played = recorded(self._module, inputs, self._toward)
         return tuple(each.detach() for each in self._played)
 
     @property
@@ -47,7 +44,7 @@ class ShardedTape:
         """Return the products. The first call computes both parts, because the hooks of the module need one pass."""
         if self._own is None:
             self._own = self._backward(cotangents)
-        upstream = tuple(_gradient(self._leaves[index]) for index in toward)
+        upstream = tuple(gradient_of(self._leaves[index]) for index in toward)
         return upstream, self._own if parameters else ()
 
     def forget(self) -> None:
@@ -56,15 +53,9 @@ class ShardedTape:
 
     def _backward(self, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
         assert self._played is not None  # `Operator` checks it
-        pairs = zip(self._played, cotangents, strict=True)
-        said = [(played, told) for played, told in pairs if told is not None and played.requires_grad]
-        outputs, messages = [played for played, _ in said], [told for _, told in said]
-        torch.autograd.backward(outputs, messages)
-        own = tuple(_gradient(parameter) for parameter in self._parameters)
+        said = answered(self._played, cotangents)
+        torch.autograd.backward([output for output, _ in said], [told for _, told in said])
+        own = tuple(map(gradient_of, self._parameters))
         for parameter in self._parameters:
             parameter.grad = None
         return own
-
-
-def _gradient(leaf: Tensor) -> Tensor:
-    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad

@@ -63,10 +63,7 @@ class AutogradTape:
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the detached outputs; autograd records the call."""
         self._told = None
-        self._leaves = {index: inputs[index].detach().requires_grad_() for index in self._toward}
-        with torch.enable_grad():
-            played = self._function(*[self._leaves.get(index, value) for index, value in enumerate(inputs)])
-        self._played = (played,) if isinstance(played, Tensor) else tuple(played)
+        self._leaves, self._played = recorded(self._function, inputs, self._toward)
         return tuple(each.detach() for each in self._played)
 
     @property
@@ -96,11 +93,28 @@ class AutogradTape:
 
     def _pass(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         assert self._played is not None  # `Operator` checks it
-        pairs = zip(self._played, cotangents, strict=True)
-        said = [(played, told) for played, told in pairs if told is not None and played.requires_grad]
+        said = answered(self._played, cotangents)
         wanted = (*(self._leaves[index] for index in toward), *(self._parameters if parameters else ()))
         found = gradients(said, wanted, self._keep)
         return found[: len(toward)], found[len(toward) :]
+
+
+def recorded(
+    function: Callable[..., Any],
+    inputs: Sequence[Tensor],
+    toward: Sequence[int],  # Any: as above
+) -> tuple[dict[int, Tensor], tuple[Tensor, ...]]:
+    """Call an operator while autograd records. Returns the leaves of the inputs `toward`, by index, and the outputs."""
+    leaves = {index: inputs[index].detach().requires_grad_() for index in toward}
+    with torch.enable_grad():
+        played = function(*[leaves.get(index, value) for index, value in enumerate(inputs)])
+    return leaves, (played,) if isinstance(played, Tensor) else tuple(played)
+
+
+def answered(played: Sequence[Tensor], cotangents: Sequence[Tensor | None]) -> list[tuple[Tensor, Tensor]]:
+    """The outputs that depend on a leaf and have a cotangent, each with its cotangent."""
+    pairs = zip(played, cotangents, strict=True)
+    return [(output, told) for output, told in pairs if told is not None and output.requires_grad]
 
 
 def gradients(said: Sequence[tuple[Tensor, Tensor]], wanted: Sequence[Tensor], keep: bool) -> tuple[Tensor, ...]:
@@ -117,13 +131,14 @@ def gradients(said: Sequence[tuple[Tensor, Tensor]], wanted: Sequence[Tensor], k
         if said and wanted:
             outputs, messages = zip(*said, strict=True)
             _backward(outputs, messages, keep, False, wanted, allow_unreachable=True, accumulate_grad=True)
-        return tuple(map(_gradient, wanted))
+        return tuple(map(gradient_of, wanted))
     finally:
         for leaf, grad in zip(wanted, held, strict=True):
             leaf.grad = grad
 
 
-def _gradient(leaf: Tensor) -> Tensor:
+def gradient_of(leaf: Tensor) -> Tensor:
+    """The `.grad` of a leaf, dense; zeros if it has none."""
     found = leaf.grad
     if found is None:
         return torch.zeros_like(leaf)

@@ -81,7 +81,7 @@ class AllReduce:
             raise ProtocolError(
                 f"worker {self._me!r} refused the sum {self._reduction.name!r}: expected {members} terms of round "
                 f"{round}; arrived {terms:g} terms whose rounds sum to {rounds:g}. "
-                "Somebody lost or skipped a round: restore all workers from the same checkpoint."
+                "A worker lost or skipped a round: restore all workers from the same checkpoint."
             )
 
     def _check(self, value: Tensor) -> None:
@@ -98,9 +98,9 @@ class AllReduce:
         if "timed out" in str(error).lower():
             return DeadlineError(
                 f"worker {self._me!r} waited {self._session.deadline:g} s for {others} to contribute to {what}. "
-                "See what they are doing, or raise the deadline."
+                "Look at what they are doing, or raise the deadline."
             )
         return TransportError(
             f"worker {self._me!r} lost {others} in the sum {what}: {brief(str(error))}. "
-            "Restart who is gone and open the channels of the next generation."
+            "Restart the lost worker and open the channels of the next generation."
         )

@@ -1,11 +1,15 @@
 """The channel: the interface through which one worker exchanges messages with its peers."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
 from antiphon.errors import CodecError, DeadlineError, ProtocolError, ShapeError, TransportError
+from antiphon.transport.codec import Frame
 from antiphon.transport.message import Edge, Reduction, Session, phase_name, value_type
+
+Parsed = TypeVar("Parsed")
 
 
 @runtime_checkable
@@ -108,6 +112,11 @@ def where(edge: Edge, round: int) -> str:
     return f"{edge.name!r} ({phase_name(edge.phase)} phase, round {round})"
 
 
-def garbled(me: str, edge: Edge, round: int, error: CodecError) -> CodecError:
-    """The error for a message on `edge` that cannot be parsed. error: the reason."""
-    return CodecError(f"worker {me!r} heard {edge.peer(me)!r} badly on edge {where(edge, round)}: {error}")
+def parsed(parse: Callable[[Frame], Parsed], data: Frame, me: str, edge: Edge, round: int) -> Parsed:
+    """The result of `parse` on the bytes that arrived on `edge`. Adds both workers and the edge to its CodecError."""
+    try:
+        return parse(data)
+    except CodecError as error:
+        raise CodecError(
+            f"worker {me!r} cannot read what {edge.peer(me)!r} sent on edge {where(edge, round)}: {error}"
+        ) from error

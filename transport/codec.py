@@ -2,7 +2,7 @@
 
 import math
 import struct
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import msgpack
 import torch
@@ -79,14 +79,14 @@ def decode(frame: Frame, limit: int = FRAME_LIMIT) -> tuple[Header, Tensor]:
     header = unpack_header(bytes(view[_PREFIX.size : _PREFIX.size + head_size]))
     expected = math.prod(header.shape) * header.dtype.itemsize
     if size != expected:
-        _refuse(f"{expected} bytes for {value_type(header.dtype, header.shape)}", f"{size} bytes of value")
+        raise _refused(f"{expected} bytes for {value_type(header.dtype, header.shape)}", f"{size} bytes of value")
     return header, _value(view, _value_start(head_size), header)
 
 
 def pack_header(header: Header) -> bytes:
     """The msgpack bytes of a header. Raises CodecError for a dtype that a message cannot have."""
     if header.dtype not in _NAMES:
-        _refuse_dtype(str(header.dtype).removeprefix("torch."))
+        raise _unknown_dtype(str(header.dtype).removeprefix("torch."))
     tag = header.tag
     fields = (header.version, tag.signature, tag.generation, tag.round, tag.phase, tag.edge)
     return pack((*fields, header.order, _NAMES[header.dtype], header.shape))
@@ -97,16 +97,18 @@ def unpack_header(data: bytes) -> Header:
     fields = _unpack_fields(data)
     version, signature, generation, round, phase, edge, order, name, shape = fields
     if version != VERSION:
-        _refuse(f"version {VERSION} of the message format", f"version {version!r}", "Run one antiphon on all workers.")
+        raise _refused(
+            f"version {VERSION} of the message format", f"version {version!r}", "Run one antiphon on all workers."
+        )
     if not (isinstance(signature, str) and len(signature) == 16 and set(signature) <= set("0123456789abcdef")):
-        _refuse("a signature of 16 hexadecimal digits", repr(signature))
+        raise _refused("a signature of 16 hexadecimal digits", repr(signature))
     for what, number in (("generation", generation), ("round", round), ("phase", phase), ("edge", edge)):
         if not _is_count(number):
-            _refuse(f"a {what} from 0 to 2**63 - 1", repr(number))
+            raise _refused(f"a {what} from 0 to 2**63 - 1", repr(number))
     if order not in ("zeroth", "first"):
-        _refuse("order 'zeroth' or 'first'", repr(order))
+        raise _refused("order 'zeroth' or 'first'", repr(order))
     if not isinstance(name, str) or name not in _DTYPES:
-        _refuse_dtype(name)
+        raise _unknown_dtype(name)
     return Header(VERSION, Tag(signature, generation, round, phase, edge), order, _DTYPES[name], _shape(shape))
 
 
@@ -125,26 +127,26 @@ def pack_tag(tag: Tag) -> bytes:
 def unpack_tag(data: Frame) -> Tag:
     """The tag in 32 bytes. Raises CodecError if the bytes are not a tag."""
     if len(data) != TAG_BYTES:
-        _refuse(f"a tag of {TAG_BYTES} bytes", f"{len(data)} bytes")
+        raise _refused(f"a tag of {TAG_BYTES} bytes", f"{len(data)} bytes")
     signature, generation, round, edge, phase, mark = _TAG.unpack(data)
     if mark != _TAG_MARK:
-        _refuse(f"a tag that ends in {_TAG_MARK!r}", repr(mark))
+        raise _refused(f"a tag that ends in {_TAG_MARK!r}", repr(mark))
     return Tag(signature.hex(), generation, round, phase, edge)
 
 
 def _frame_sizes(view: memoryview, limit: int) -> tuple[int, int]:
     """Bytes of the header and of the value, after checking that they fit the frame."""
     if len(view) > limit:
-        _refuse(f"at most {limit} bytes", f"{len(view)} bytes", "Raise the limit, or send smaller values.")
+        raise _refused(f"at most {limit} bytes", f"{len(view)} bytes", "Raise the limit, or send smaller values.")
     if len(view) < _PREFIX.size:
-        _refuse(f"at least {_PREFIX.size} bytes", f"{len(view)} bytes")
+        raise _refused(f"at least {_PREFIX.size} bytes", f"{len(view)} bytes")
     magic, head_size, size = _PREFIX.unpack_from(view)
     if magic != MAGIC:
-        _refuse(f"a frame that starts with {MAGIC!r}", repr(magic))
+        raise _refused(f"a frame that starts with {MAGIC!r}", repr(magic))
     if head_size > HEADER_LIMIT:
-        _refuse(f"a header of at most {HEADER_LIMIT} bytes", f"{head_size} bytes")
+        raise _refused(f"a header of at most {HEADER_LIMIT} bytes", f"{head_size} bytes")
     if len(view) != _value_start(head_size) + size:
-        _refuse(f"{_value_start(head_size) + size} bytes in all", f"{len(view)} bytes")
+        raise _refused(f"{_value_start(head_size) + size} bytes in all", f"{len(view)} bytes")
     return head_size, size
 
 
@@ -156,7 +158,7 @@ def _value(view: memoryview, start: int, header: Header) -> Tensor:
     if start == len(view):
         return torch.empty(header.shape, dtype=header.dtype)
     if header.dtype is torch.bool and view[start:].tobytes().translate(None, b"\x00\x01"):
-        _refuse("bytes 0 and 1 in a value of dtype bool", "another byte")
+        raise _refused("bytes 0 and 1 in a value of dtype bool", "another byte")
     if not view.readonly and torch.frombuffer(view, dtype=torch.uint8, offset=start).data_ptr() % ALIGNMENT == 0:
         return tensor_over(view, header.dtype, header.shape, start)
     memory = aligned(len(view) - start)
@@ -170,18 +172,18 @@ def _unpack_fields(data: bytes) -> list[Any]:  # Any: what arrived, not yet chec
             data, max_str_len=64, max_bin_len=0, max_array_len=DIMENSION_LIMIT, max_map_len=0, max_ext_len=0
         )
     except Exception as error:  # msgpack raises ValueError, TypeError, UnicodeDecodeError and its own
-        raise CodecError(_refusal("a msgpack header", type(error).__name__)) from error
+        raise _refused("a msgpack header", type(error).__name__) from error
     if not isinstance(fields, list) or len(fields) != 9:
-        _refuse("a header of 9 fields", f"a {type(fields).__name__} of another size")
+        raise _refused("a header of 9 fields", f"a {type(fields).__name__} of another size")
     return fields
 
 
 def _shape(shape: object) -> tuple[int, ...]:
     if not isinstance(shape, list) or not all(_is_count(size) for size in shape):
-        _refuse("a shape of sizes from 0 to 2**63 - 1", repr(shape))
+        raise _refused("a shape of sizes from 0 to 2**63 - 1", repr(shape))
     # Sizes of 0 count as 1: torch refuses strides that overflow, also for a tensor without elements.
     if math.prod(max(size, 1) for size in shape) > FRAME_LIMIT:
-        _refuse(f"a shape of at most {FRAME_LIMIT} elements", repr(tuple(shape)))
+        raise _refused(f"a shape of at most {FRAME_LIMIT} elements", repr(tuple(shape)))
     return tuple(shape)
 
 
@@ -189,14 +191,10 @@ def _is_count(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 1 << 63
 
 
-def _refuse_dtype(name: object) -> NoReturn:
-    _refuse(f"a dtype of {', '.join(_DTYPES)}", repr(name), "Convert the value to one of these.")
+def _unknown_dtype(name: object) -> CodecError:
+    return _refused(f"a dtype of {', '.join(_DTYPES)}", repr(name), "Convert the value to one of these.")
 
 
-def _refuse(expected: str, arrived: str, remedy: str = "") -> NoReturn:
-    raise CodecError(_refusal(expected, arrived, remedy))
-
-
-def _refusal(expected: str, arrived: str, remedy: str = "") -> str:
+def _refused(expected: str, arrived: str, remedy: str = "") -> CodecError:
     remedy = remedy or "The sender is no antiphon worker of this version, or the bytes were damaged on the way."
-    return f"a message does not parse: expected {expected}; arrived {arrived}. {remedy}"
+    return CodecError(f"a message does not parse: expected {expected}; arrived {arrived}. {remedy}")

@@ -4,7 +4,7 @@ Each has a trivial version for the CPU, so code that uses them runs there unchan
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, final
+from typing import Any, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -24,48 +24,18 @@ def host_memory(size: int, device: torch.device) -> memoryview:
     return memoryview(buffer)
 
 
-class Fence(Protocol):
-    """A point in a device's queue of work, for which the host can wait."""
-
-    def record(self) -> None:
-        """Set the fence after all work that the current stream was given so far."""
-        ...
-
-    def wait(self) -> None:
-        """Block the host until the work before the fence is done. Returns at once if the fence was never set."""
-        ...
-
-
-@final
-class _HostFence:
-    """A fence on the CPU, where work is done when the call returns."""
-
-    def record(self) -> None:
-        """Nothing to record: all work is done."""
-
-    def wait(self) -> None:
-        """Nothing to wait for: all work is done."""
-
-
-@final
-class _CudaFence:
-    """An event on the current stream of a CUDA device."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device, self._event = device, torch.cuda.Event()
-
-    def record(self) -> None:
-        """Record the event."""
-        self._event.record(torch.cuda.current_stream(self._device))
-
-    def wait(self) -> None:
-        """Synchronize with the event."""
-        self._event.synchronize()
+Fence: TypeAlias = torch.cuda.Event | torch.cpu.Event
+"""A point in a device's queue of work, for which the host can wait. On the CPU all work is done when a call returns."""
 
 
 def fence(device: torch.device) -> Fence:
-    """A fence for work on this device."""
-    return _CudaFence(device) if device.type == "cuda" else _HostFence()
+    """A fence for work on this device, not yet set: waiting for it returns at once."""
+    return torch.cuda.Event() if device.type == "cuda" else torch.cpu.Event()
+
+
+def queue_of(device: torch.device) -> Any:  # Any: a stream; the stubs of the CPU have another type
+    """The current stream of this device, on which a fence is set."""
+    return torch.cuda.current_stream(device) if device.type == "cuda" else torch.cpu.current_stream()
 
 
 @final

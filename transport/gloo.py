@@ -12,10 +12,11 @@ from antiphon.transport.all_reduce import AllReduce
 from antiphon.transport.c10d import PrefixStore, ProcessGroupGloo, Store, Work
 from antiphon.transport.codec import TAG_BYTES, pack_tag
 from antiphon.transport.device import host_memory
-from antiphon.transport.link import ROUND, ROUND_AT, Expected, brief, deadline, fault
+from antiphon.transport.link import ROUND, ROUND_AT, Expected, Incoming, ReplicaSum, brief, deadline, fault
 from antiphon.transport.memory import tensor_over
 from antiphon.transport.message import Edge, Reduction, Session, Tag
 from antiphon.transport.rendezvous import group_name
+from antiphon.transport.staged import StagedAllReduce, StagedIncoming
 
 _HELLO = 0  # gloo tag of the first message between two ranks; edge n uses gloo tag n + 1
 
@@ -45,7 +46,7 @@ class GlooOutgoing:
         self._link, self._edge, self._rank, self._number = link, edge, rank, edge.number + 1
         self._post = link.group.send
         self._deadline = deadline(link.session)
-        self._buffer = Buffer(edge, link.device)
+        self._buffer = Buffer(edge, link.memory_for)
         self._buffer.tag[:] = pack_tag(Tag.of(link.session, edge, 0))
         self._work: Work | None = None
 
@@ -88,7 +89,7 @@ class GlooIncoming:
         self._post = link.group.recv
         self._deadline = deadline(link.session)
         self._expected = Expected(link.session, edge)
-        self._posted, self._spare = Buffer(edge, link.device), Buffer(edge, link.device)
+        self._posted, self._spare = Buffer(edge, link.memory_for), Buffer(edge, link.memory_for)
         self._work = self._post(self._posted.wire, rank, self._number)
 
     def receive(self, round: int) -> Tensor:
@@ -111,34 +112,39 @@ class GlooIncoming:
 class GlooLink:
     """One rank of a gloo group that is made for one generation.
 
-    Connections are made at first use: with 8 ranks, a full mesh takes four times as long to open as a ring. device:
-    where values come from and go to; for a CUDA device the buffers are pinned.
+    Connections are made at first use: with 8 ranks, a full mesh takes four times as long to open as a ring.
+    device: None if all values are in host memory. Else values are staged: the buffers are pinned for the device, and a
+    value that arrives is copied to it. A value to send is copied to the host without `non_blocking`. Such a copy is
+    complete when the call returns, so the message is complete, and the sender may overwrite its value.
     """
 
     def __init__(
-        self, session: Session, me: str, rank: int, size: int, store: Store, hostname: str, device: torch.device
+        self, session: Session, me: str, rank: int, size: int, store: Store, hostname: str, device: torch.device | None
     ) -> None:
-        self.session, self.me, self.device, self._store, self._hostname = session, me, device, store, hostname
+        self.session, self.me, self._store, self._hostname, self._device = session, me, store, hostname, device
+        self.memory_for = device or torch.device("cpu")
         self.group = self._make(PrefixStore("gloo", store), rank, size)
 
     def outgoing(self, edge: Edge, rank: int) -> GlooOutgoing:
         """The sending half of an edge."""
         return GlooOutgoing(self, edge, rank)
 
-    def incoming(self, edge: Edge, rank: int) -> GlooIncoming:
+    def incoming(self, edge: Edge, rank: int) -> Incoming:
         """The receiving half of an edge."""
-        return GlooIncoming(self, edge, rank)
+        incoming = GlooIncoming(self, edge, rank)
+        return StagedIncoming(incoming, edge, self._device) if self._device else incoming
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: torch's groups have no common type
         """A gloo group of these workers, for their sums. This worker is one of them."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: as above
         """A sum over a group made by `replicas`, in host memory."""
         length = AllReduce.length(reduction) * reduction.dtype.itemsize
-        memory = [host_memory(length, self.device) for _ in range(2)]
+        memory = [host_memory(length, self.memory_for) for _ in range(2)]
         buffers = [tensor_over(each, reduction.dtype, (AllReduce.length(reduction),)) for each in memory]
-        return AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
+        total = AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
+        return StagedAllReduce(total, reduction, self._device) if self._device else total
 
     def finish(self, work: Work) -> None:
         """Wait up to the deadline. Raises torch's RuntimeError."""

@@ -7,8 +7,8 @@ from typing import Any, Protocol, final
 
 from torch import Tensor
 
-from antiphon.errors import AntiphonError, CodecError
-from antiphon.transport.channel import garbled, gone, too_late
+from antiphon.errors import AntiphonError
+from antiphon.transport.channel import gone, parsed, too_late
 from antiphon.transport.codec import pack_tag, unpack_tag
 from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
 
@@ -41,7 +41,7 @@ class Incoming(Protocol):
         ...
 
 
-class Sum(Protocol):
+class ReplicaSum(Protocol):
     """One worker's end of a sum over replicas."""
 
     def contribute(self, round: int, value: Tensor) -> int:
@@ -80,7 +80,7 @@ class SummingLink(Link, Protocol):
         """A process group of these workers, this one among them, for their sums. It connects at its first use."""
         ...
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> Sum:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: as above
         """This worker's end of one sum, over a group made by `replicas`."""
         ...
 
@@ -97,14 +97,8 @@ class Expected:
         """Raise an error unless this is the tag of the round. Raises CodecError or ProtocolError."""
         ROUND.pack_into(self._tag, ROUND_AT, round)
         if tag.tobytes() != self._tag:  # comparing a memoryview takes longer
-            self._refuse(tag, round)
-
-    def _refuse(self, arrived: memoryview, round: int) -> None:
-        try:
-            tag = unpack_tag(arrived)
-        except CodecError as error:
-            raise garbled(self._edge.target, self._edge, round, error) from error
-        expect(tag, self._session, self._edge, round)
+            found = parsed(unpack_tag, tag, self._edge.target, self._edge, round)
+            expect(found, self._session, self._edge, round)
 
 
 def deadline(session: Session) -> timedelta:

@@ -9,7 +9,7 @@ from torch import Tensor
 from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.channel import check_value, gone, no_such_edge, too_late
 from antiphon.transport.memory import aligned, tensor_over
-from antiphon.transport.message import Edge, Header, Reduction, Session, Tag, expect
+from antiphon.transport.message import Edge, Header, Session, Tag, expect
 from antiphon.transport.pairwise import Pairwise
 
 
@@ -70,7 +70,8 @@ class LocalChannel:
     def __init__(self, session: Session, me: str, exchange: Exchange, edges: Sequence[Edge]) -> None:
         self._session, self._me, self._exchange = session, me, exchange
         self._edges = tuple(edge for edge in edges if me in (edge.source, edge.target))
-        self._sums = Pairwise(me, self.send, self.receive)
+        sums = Pairwise(me, self.send, self.receive)
+        self.contribute, self.collect = sums.contribute, sums.collect
         self._roads: dict[int, _Road] = {}
 
     def open(self) -> None:
@@ -108,14 +109,6 @@ class LocalChannel:
             raise gone(self._me, edge, round, "it closed its channel") from error
         expect(tag, self._session, edge, round)
         return road.held.detach()
-
-    def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Send the term to each other worker; see `Channel.contribute`."""
-        return self._sums.contribute(reduction, round, value)
-
-    def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Add the terms of all workers; see `Channel.collect`."""
-        return self._sums.collect(reduction, round)
 
     def settle(self) -> None:
         """Nothing to wait for: sent messages are already in the exchange."""

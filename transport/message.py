@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -21,8 +21,21 @@ class Phase(IntEnum):
     MOVE = 2
 
 
+class _Sized(Protocol):
+    """What carries values of one type."""
+
+    __slots__ = ()
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Size of one value, in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 @dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(_Sized):
     """One edge of a schedule: everything about its messages that is the same in every round.
 
     number: unique in the schedule. name: for display, e.g. "Actor.0 -> Critic". source, target: names of workers.
@@ -38,18 +51,13 @@ class Edge:
     dtype: torch.dtype
     shape: tuple[int, ...]
 
-    @property
-    def bytes(self) -> int:
-        """Size of a value on this edge, in bytes."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
     def peer(self, me: str) -> str:
         """The worker at the other end of this edge."""
         return self.target if me == self.source else self.source
 
 
 @dataclass(frozen=True, slots=True)
-class Reduction:
+class Reduction(_Sized):
     """A sum of one value over replicas. Every replica gets the result.
 
     number: unique in the schedule. It is also the first of len(workers) ** 2 numbers that are reserved for the edges
@@ -65,34 +73,16 @@ class Reduction:
     dtype: torch.dtype
     shape: tuple[int, ...]
 
-    @property
-    def bytes(self) -> int:
-        """Size of a term, in bytes."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        """An edge from each worker to each other worker."""
-        pairs = [(source, target) for source in self.workers for target in self.workers]
-        return tuple(
-            self._edge(number, source, target)
-            for number, (source, target) in enumerate(pairs, start=self.number)
-            if source != target
-        )
-
     def edges_of(self, worker: str) -> tuple[Edge, ...]:
-        """The edges on which `worker` sends or receives. The other edges are not made."""
-        size, mine = len(self.workers), self.workers.index(worker)
-        pairs = [(source, target) for other in range(size) for source, target in ((mine, other), (other, mine))]
-        return tuple(
-            self._edge(self.number + source * size + target, self.workers[source], self.workers[target])
-            for source, target in pairs
-            if source != target
-        )
+        """The edges between `worker` and each other worker. All edges would be as many as the square of the workers."""
+        mine = self.workers.index(worker)
+        others = [other for other in range(len(self.workers)) if other != mine]
+        return tuple(self._edge(*pair) for other in others for pair in ((mine, other), (other, mine)))
 
-    def _edge(self, number: int, source: str, target: str) -> Edge:
+    def _edge(self, source: int, target: int) -> Edge:
+        number, name = self.number + source * len(self.workers) + target, f"{self.name} -> {self.workers[target]}"
         kind = self.phase, self.order, self.dtype, self.shape
-        return Edge(number, f"{self.name} -> {target}", source, target, *kind)
+        return Edge(number, name, self.workers[source], self.workers[target], *kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,9 @@ This module relies on the following in torch's ProcessGroupNCCL (2.13, `pointToP
   deadline, with an error that names the workers. The group's timeout is longer and should never be reached.
 """
 
+import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, final
 
 import torch
@@ -28,34 +29,25 @@ from torch import Tensor
 from antiphon.errors import TransportError
 from antiphon.transport.all_reduce import AllReduce
 from antiphon.transport.c10d import PrefixStore, Store, Work
+from antiphon.transport.codec import TAG_BYTES, pack_tag
 from antiphon.transport.device import Glance
-from antiphon.transport.link import brief, deadline, fault
+from antiphon.transport.link import Expected, brief, deadline, fault
 from antiphon.transport.memory import ALIGNMENT
-from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
+from antiphon.transport.message import Edge, Reduction, Session, Tag
 from antiphon.transport.rendezvous import group_name
 
 MakeGroup: TypeAlias = Callable[[Store, int, int, Session], Any]
 """`make(store, rank, size, session)`: a group with `send`, `recv`, `abort`. Any: CPU builds of torch have no NCCL."""
 
-_WORDS = 4  # a tag on the device, as int64: signature, generation, round, phase with edge
+_WORDS = TAG_BYTES // 8  # a tag on the device, as int64; the third of them is the round
 _PATIENCE = 10  # torch's own timeout, in deadlines; at its end torch ends the process
 _EAGER = 0.002  # seconds of polling without a pause
 _PAUSE = 0.0001
 
 
-def _words(tag: Tag) -> list[int]:
-    signature = int.from_bytes(bytes.fromhex(tag.signature), "little", signed=True)
-    return [signature, tag.generation, tag.round, tag.phase << 32 | tag.edge]
-
-
-def _tag(words: Sequence[int]) -> Tag:
-    signature = words[0].to_bytes(8, "little", signed=True).hex()
-    return Tag(signature, words[1], words[2], words[3] >> 32, words[3] & 0xFFFFFFFF)
-
-
 @final
 class DeviceBuffer:
-    """Device memory of one message: the value, padding, then the tag as four int64."""
+    """Device memory of one message: the value, padding, then the tag as int64."""
 
     def __init__(self, edge: Edge, device: torch.device) -> None:
         start = -(-edge.bytes // ALIGNMENT) * ALIGNMENT
@@ -68,7 +60,7 @@ class DeviceBuffer:
 
     def mark(self, tag: Tag) -> None:
         """Write the tag."""
-        self.words.copy_(torch.tensor(_words(tag)))
+        self.words.copy_(torch.frombuffer(bytearray(pack_tag(tag)), dtype=torch.int64))
 
 
 @final
@@ -124,7 +116,7 @@ class NcclIncoming:
     def __init__(self, link: "NcclLink", edge: Edge, rank: int) -> None:
         self._link, self._edge, self._rank = link, edge, rank
         self._group = link.group(rank, link.rank)
-        self._buffer = DeviceBuffer(edge, link.device)
+        self._buffer, self._expected = DeviceBuffer(edge, link.device), Expected(link.session, edge)
 
     def receive(self, round: int) -> Tensor:
         """Wait for the next message from this rank, and check its tag."""
@@ -134,7 +126,7 @@ class NcclIncoming:
         except RuntimeError as error:
             raise fault(link.session, link.me, self._edge, round, error) from error
         link.wait(work, self._edge, round)
-        expect(_tag(link.glance(self._buffer.words)), link.session, self._edge, round)
+        self._expected.check(memoryview(struct.pack(f"<{_WORDS}q", *link.glance(self._buffer.words))), round)
         return self._buffer.value.detach()
 
     def settle(self) -> None:
@@ -198,8 +190,12 @@ class NcclLink:
 
     def finish(self, work: Work) -> None:
         """Wait on the host, up to the deadline. Raises RuntimeError, as torch does."""
-        if not _completed(work, self.session.deadline):
-            raise RuntimeError("NCCL timed out")
+        began = time.monotonic()
+        while not work.is_completed():
+            waited = time.monotonic() - began
+            if waited > self.session.deadline:
+                raise RuntimeError("NCCL timed out")
+            time.sleep(0 if waited < _EAGER else _PAUSE)
         work.wait()  # raises the work's error; the stream does not wait any more
 
     def close(self) -> None:
@@ -244,14 +240,3 @@ class NcclLink:
         options = make.Options()
         options._timeout = deadline(session) * _PATIENCE
         return make(store, rank, size, options)
-
-
-def _completed(work: Work, seconds: float) -> bool:
-    """Whether the work ended within `seconds`, with success or an error."""
-    began = time.monotonic()
-    while not work.is_completed():
-        waited = time.monotonic() - began
-        if waited > seconds:
-            return False
-        time.sleep(0 if waited < _EAGER else _PAUSE)
-    return True

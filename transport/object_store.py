@@ -7,11 +7,11 @@ from typing import TypeAlias, final
 
 from torch import Tensor
 
-from antiphon.errors import CodecError, ProtocolError
+from antiphon.errors import ProtocolError
 from antiphon.transport.bounded_queue import BoundedQueue
-from antiphon.transport.channel import check_value, garbled, no_such_edge, too_late
+from antiphon.transport.channel import check_value, no_such_edge, parsed, too_late
 from antiphon.transport.codec import Frame, decode, encode, pack_tag, unpack_tag
-from antiphon.transport.message import Edge, Header, Reduction, Session, expect
+from antiphon.transport.message import Edge, Header, Session, expect
 from antiphon.transport.pairwise import Pairwise
 
 WINDOW = 2
@@ -72,7 +72,8 @@ class ObjectStoreChannel:
     def __init__(self, session: Session, me: str, post: Post, mailbox: Mailbox, edges: Sequence[Edge]) -> None:
         self._session, self._me, self._post, self._mailbox = session, me, post, mailbox
         self._edges = tuple(edge for edge in edges if me in (edge.source, edge.target))
-        self._sums = Pairwise(me, self.send, self.receive)
+        sums = Pairwise(me, self.send, self.receive)
+        self.contribute, self.collect = sums.contribute, sums.collect
         self._under_way: dict[int, deque[int]] = {}
 
     def open(self) -> None:
@@ -97,22 +98,10 @@ class ObjectStoreChannel:
     def receive(self, edge: Edge, round: int) -> Tensor:
         """Wait for the next frame of this edge, check it, and post its receipt."""
         self._check(edge, edge.target, "receive")
-        frame = self._take(edge, round)
-        try:
-            header, value = decode(frame)
-        except CodecError as error:
-            raise garbled(self._me, edge, round, error) from error
+        header, value = parsed(decode, self._take(edge, round), self._me, edge, round)
         expect(header, self._session, edge, round)
         self._post(edge.source, edge.number, pack_tag(header.tag))
         return value
-
-    def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Send the term to each other worker; see `Channel.contribute`."""
-        return self._sums.contribute(reduction, round, value)
-
-    def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Add the terms of all workers; see `Channel.collect`."""
-        return self._sums.collect(reduction, round)
 
     def settle(self) -> None:
         """Nothing to wait for: `post` has taken all sent frames."""
@@ -123,12 +112,8 @@ class ObjectStoreChannel:
 
     def _await_receipt(self, edge: Edge, round: int) -> None:
         oldest = self._under_way[edge.number].popleft()
-        receipt = self._take(edge, round)
-        try:
-            tag = unpack_tag(receipt)
-        except CodecError as error:
-            raise garbled(self._me, edge, round, error) from error
-        expect(tag, self._session, replace(edge, source=edge.target, target=edge.source), oldest)
+        back = replace(edge, source=edge.target, target=edge.source)
+        expect(parsed(unpack_tag, self._take(edge, round), self._me, edge, oldest), self._session, back, oldest)
 
     def _take(self, edge: Edge, round: int) -> Frame:
         try:

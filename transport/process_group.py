@@ -11,14 +11,13 @@ from antiphon.transport.c10d import Store
 from antiphon.transport.channel import check_value, no_such_edge
 from antiphon.transport.codec import pack
 from antiphon.transport.gloo import GlooLink
-from antiphon.transport.link import Incoming, Link, Outgoing, Sum, SummingLink, brief
+from antiphon.transport.link import Incoming, Link, Outgoing, ReplicaSum, SummingLink, brief
 from antiphon.transport.message import Edge, Phase, Reduction, Session, value_type
 from antiphon.transport.nccl import MakeGroup, NcclLink
 from antiphon.transport.pairwise import Pairwise, PairwiseSum
 from antiphon.transport.rendezvous import Address, gather, group_name, meet, peers_of, scope, store_client
 from antiphon.transport.route import Route, Site, backend, carrier, carrier_of_group
 from antiphon.transport.shared_memory import SharedMemoryLink
-from antiphon.transport.staged import StagedLink
 
 
 @final
@@ -57,7 +56,7 @@ class ProcessGroupChannel:
         self._edges = [*(edge for edge in edges if (edge.source == me) != (edge.target == me)), *terms]
         self._outgoing: dict[int, Outgoing] = {}
         self._incoming: dict[int, Incoming] = {}
-        self._sums: dict[int, Sum] = {}
+        self._sums: dict[int, ReplicaSum] = {}
 
     def open(self) -> None:
         """Meet the peers in the store, agree on the edges, and connect to the peers that share an edge with `me`."""
@@ -159,7 +158,7 @@ class ProcessGroupChannel:
         first.collect(0)
         self._sums |= {each.number: link.all_reduce(each, group) for each in mine}
 
-    def _sum(self, reduction: Reduction) -> Sum:
+    def _sum(self, reduction: Reduction) -> ReplicaSum:
         total = self._sums.get(reduction.number)
         if total is None:
             raise ProtocolError(
@@ -178,8 +177,8 @@ class ProcessGroupChannel:
             case Route.NCCL:
                 size = len(self._ranks_of(route))
                 return NcclLink(self._session, self._me, rank, size, store, self._device, self._make)
-        gloo = GlooLink(self._session, self._me, rank, len(self._ranks), store, self._hostname, self._device)
-        return StagedLink(gloo, self._device) if self._on_cuda(self._me) else gloo
+        device = self._device if self._on_cuda(self._me) else None
+        return GlooLink(self._session, self._me, rank, len(self._ranks), store, self._hostname, device)
 
     def _memory(self, store: Store) -> SharedMemoryLink:
         here = self._sites[self._me]

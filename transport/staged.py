@@ -1,14 +1,13 @@
 """Messages of a worker on a device that go through the host. Each value is copied between device and host memory."""
 
-from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 
 from antiphon.transport.channel import Channel
-from antiphon.transport.device import Fence, fence
-from antiphon.transport.link import Incoming, Outgoing, Sum, SummingLink
+from antiphon.transport.device import Fence, fence, queue_of
+from antiphon.transport.link import Incoming, ReplicaSum
 from antiphon.transport.message import Edge, Reduction
 
 
@@ -28,9 +27,9 @@ class StagedIncoming:
 
     def receive(self, round: int) -> Tensor:
         """Wait for the message, and queue its copy to the device."""
-        self._copied.wait()
+        self._copied.synchronize()
         self._value.copy_(self._incoming.receive(round), non_blocking=True)
-        self._copied.record()
+        self._copied.record(queue_of(self._value.device))
         return self._value.detach()
 
     def settle(self) -> None:
@@ -42,57 +41,23 @@ class StagedIncoming:
 class StagedAllReduce:
     """A sum that is computed in host memory and copied to the device. It waits for copies as `StagedIncoming` does."""
 
-    def __init__(self, total: Sum, reduction: Reduction, device: torch.device, copied: Fence | None = None) -> None:
+    def __init__(
+        self, total: ReplicaSum, reduction: Reduction, device: torch.device, copied: Fence | None = None
+    ) -> None:
         self._total = total
         self._value = torch.empty(reduction.shape, dtype=reduction.dtype, device=device)
         self._copied = copied or fence(device)
 
     def contribute(self, round: int, value: Tensor) -> int:
         """Copy the term to the host and post it."""
-        self._copied.wait()
+        self._copied.synchronize()
         return self._total.contribute(round, value)
 
     def collect(self, round: int) -> Tensor:
         """Wait for the sum, and queue its copy to the device."""
         self._value.copy_(self._total.collect(round), non_blocking=True)
-        self._copied.record()
+        self._copied.record(queue_of(self._value.device))
         return self._value.detach()
-
-
-@final
-class StagedLink:
-    """A link in host memory, for a worker on a device.
-
-    Its sending halves are those of the link. They copy a value into host memory without `non_blocking`. Such a copy is
-    complete when the call returns, so the message is complete, and the sender may overwrite its value.
-    """
-
-    def __init__(self, link: SummingLink, device: torch.device) -> None:
-        self._link, self._device = link, device
-
-    def outgoing(self, edge: Edge, rank: int) -> Outgoing:
-        """The sending half of an edge."""
-        return self._link.outgoing(edge, rank)
-
-    def incoming(self, edge: Edge, rank: int) -> StagedIncoming:
-        """The receiving half of an edge."""
-        return StagedIncoming(self._link.incoming(edge, rank), edge, self._device)
-
-    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: as in `Link`
-        """A group of these workers, for their sums."""
-        return self._link.replicas(workers)
-
-    def all_reduce(self, reduction: Reduction, group: Any) -> StagedAllReduce:  # Any: as above
-        """A sum over a group made by `replicas`."""
-        return StagedAllReduce(self._link.all_reduce(reduction, group), reduction, self._device)
-
-    def greet(self, ranks: Mapping[str, int]) -> None:
-        """Connect to these peers."""
-        self._link.greet(ranks)
-
-    def close(self) -> None:
-        """Close the link."""
-        self._link.close()
 
 
 @final

@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, Precision, Strategy, WorkerResources
-from antiphon.coordinator.plan.schedule import Contribute, Schedule
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Contribute
 from antiphon.coordinator.traffic import planned
 from antiphon.deploy.bundles import amounts, in_ray_terms
 from antiphon.experiments.experiment import Experiment

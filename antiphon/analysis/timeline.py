@@ -1,29 +1,12 @@
 """A timeline shows when each worker does what: as planned, from a schedule, or as recorded in a run."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from antiphon.coordinator.plan.schedule import (
-    Collect,
-    Contribute,
-    Cut,
-    Follow,
-    Install,
-    Join,
-    LocalAction,
-    LocalStep,
-    Move,
-    Part,
-    Query,
-    Receive,
-    Respond,
-    Schedule,
-    Send,
-    Slot,
-    Transfer,
-    describe_action,
-    project,
-)
+from antiphon.coordinator.plan import steps
+from antiphon.coordinator.plan.schedule import Schedule, project
+from antiphon.coordinator.plan.steps import LocalAction, LocalStep, Part, Slot, Transfer, describe
 from antiphon.coordinator.recording import Recording, TimedAction
 from antiphon.transport.message import Edge, Phase
 
@@ -58,7 +41,6 @@ class Trip:
     edge: Edge
     departs: float
     arrives: float
-    microbatch: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +56,15 @@ class Timeline:
     trips: tuple[Trip, ...]
     unit: str
     note: str = ""
+
+    @functools.cached_property
+    def numbered(self) -> bool:
+        """Whether the round has several micro-batches."""
+        return any(span.microbatch for span in self.spans)
+
+    def label(self, span: TimeSpan) -> str:
+        """The symbol of a span, with the number of its micro-batch if the round has several."""
+        return f"{span.symbol}{span.microbatch}" if self.numbered and span.phase is not Phase.MOVE else span.symbol
 
     @property
     def end(self) -> float:
@@ -107,7 +98,7 @@ class _Plan:
         self.schedule = schedule
         self.steps = [step for step in schedule.steps if round is None or step.when.active(round)]
         self.clock = dict.fromkeys(schedule.workers, 0.0)
-        self.there: dict[tuple[Slot, int, str], float] = {}
+        self.there: dict[tuple[Slot, str], float] = {}
         self.summed: dict[int, float] = {}
         self.spans: list[TimeSpan] = []
         self.trips: list[Trip] = []
@@ -124,22 +115,21 @@ class _Plan:
 
     def _carry(self, step: Transfer) -> None:
         source, target = step.workers
-        departs = self.there.get((step.slot, step.microbatch, source), self.clock[source])
+        departs = self.there.get((step.slot, source), self.clock[source])
         self.clock[target] = max(self.clock[target], departs)
-        self.there[step.slot, step.microbatch, target] = departs
-        self.trips.append(Trip(step.edge, departs, self.clock[target], step.microbatch))
+        self.there[step.slot, target] = departs
+        self.trips.append(Trip(step.edge, departs, self.clock[target]))
 
     def _play(self, step: LocalStep) -> None:
         begin, length = self.clock[step.worker], _length(step)
-        if isinstance(step, Contribute):
+        if isinstance(step, steps.Contribute):
             number = step.reduction.number
             self.summed[number] = max(begin, self.summed.get(number, 0.0))
-        elif isinstance(step, Collect):
+        elif isinstance(step, steps.Collect):
             begin = max(begin, self.summed[step.reduction.number])
         self.clock[step.worker] = begin + length
-        microbatch = _microbatch(step)
         for slot in step.writes:
-            self.there[slot, microbatch, step.worker] = begin + length
+            self.there[slot, step.worker] = begin + length
         if length:
             self.spans.append(_span(step, step.worker, begin, begin + length))
 
@@ -154,9 +144,9 @@ def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timel
         for mark in recording.marks.get(worker, ()):
             action = actions[mark.action]
             spans.append(_marked(action, worker, mark))
-            if isinstance(action, Send):
+            if isinstance(action, steps.Send):
                 sent[action.edge.number, mark.round] = mark.begin / 1e6
-            elif isinstance(action, Receive):
+            elif isinstance(action, steps.Receive):
                 taken[action.edge.number, mark.round] = action.edge, mark.end / 1e6
     trips = tuple(Trip(edge, sent[key], at) for key, (edge, at) in taken.items() if key in sent)
     spans.sort(key=lambda span: (span.begin, span.end))
@@ -177,45 +167,45 @@ def _marked(action: LocalAction, worker: str, mark: TimedAction) -> TimeSpan:
 
 
 def _span(action: LocalAction, worker: str, begin: float, end: float) -> TimeSpan:
-    symbol, name, phase = _named(action)
-    work = not isinstance(action, Send | Receive | Contribute | Collect)
-    return TimeSpan(worker, begin, end, phase, symbol, name, describe_action(action), _microbatch(action), work)
+    symbol, name = _named(action)
+    work = not isinstance(action, steps.Send | steps.Receive | steps.Contribute | steps.Collect)
+    return TimeSpan(worker, begin, end, action.phase, symbol, name, describe(action), action.microbatch, work)
 
 
-def _named(action: LocalAction) -> tuple[str, str, Phase]:
+def _named(action: LocalAction) -> tuple[str, str]:
+    """The symbol of an action, and the name of its node, its player or its value."""
+    symbol = _SYMBOLS[type(action)]
     match action:
-        case Query(node=node):
-            return "Q", node, action.phase
-        case Respond(node=node, part=part):
-            return {Part.WHOLE: "R", Part.UPSTREAM: "R↑", Part.OWN: "Rθ"}[part], node, action.phase
-        case Move(player=name):
-            return "M", name, action.phase
-        case Install(player=name):
-            return "I", name, action.phase
-        case Follow(clone=name):
-            return "F", name, action.phase
-        case Cut():
-            return "÷", repr(action.writes[0]), action.phase
-        case Join():
-            return "∪", repr(action.writes[0]), action.phase
-        case Contribute():
-            return "Σ→", repr(action.reads[0]), action.phase
-        case Collect():
-            return "Σ", repr(action.writes[0]), action.phase
-        case Send(edge=edge):
-            return "→", repr(action.slot), edge.phase
-        case Receive(edge=edge):
-            return "←", repr(action.slot), edge.phase
+        case steps.Respond(node=name, part=part):
+            return symbol + _PARTS[part], name
+        case steps.Query(node=name) | steps.Move(player=name) | steps.Install(player=name) | steps.Follow(clone=name):
+            return symbol, name
+        case steps.Send(slot=slot) | steps.Receive(slot=slot):
+            return symbol, repr(slot)
+        case _:
+            return symbol, repr((action.reads if isinstance(action, steps.Contribute) else action.writes)[0])
 
 
-def _microbatch(action: LocalAction) -> int:
-    return action.microbatch if isinstance(action, Query | Respond) else 0
+_PARTS = {Part.WHOLE: "", Part.UPSTREAM: "↑", Part.OWN: "θ"}
+_SYMBOLS = {
+    steps.Query: "Q",
+    steps.Respond: "R",
+    steps.Move: "M",
+    steps.Install: "I",
+    steps.Follow: "F",
+    steps.Cut: "÷",
+    steps.Join: "∪",
+    steps.Contribute: "Σ→",
+    steps.Collect: "Σ",
+    steps.Send: "→",
+    steps.Receive: "←",
+}
 
 
 def _length(step: LocalStep) -> int:
-    if isinstance(step, Cut | Join | Contribute | Collect):
+    if isinstance(step, steps.Cut | steps.Join | steps.Contribute | steps.Collect):
         return 0
-    if not isinstance(step, Respond):
+    if not isinstance(step, steps.Respond):
         return 1
     # Not a seed (reads nothing), a delivery (writes nothing) or a tap (reads a value of Q): these compute nothing.
     computes = bool(step.reads) and bool(step.writes) and step.reads[0].phase is Phase.RESPONSE

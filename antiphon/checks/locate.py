@@ -13,9 +13,8 @@ from antiphon.checks.recorded import RecordedRound, flat_gradient, flattened
 from antiphon.checks.wiring import mismatch
 from antiphon.grammars import UNKNOWN, PlayerLoss, Port
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.maps import add
 from antiphon.grammars.query import Node
-from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Tap
+from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Sum, Tap
 
 MAPS = 50
 """Largest number of maps of R for which it is tried whether the response would be right without them."""
@@ -207,12 +206,12 @@ class _Walk:
     def _rest_of_a_sum(self, message: Port, expected: Tensor) -> WrongMessage | None:
         """The only summand whose true value is unknown, with its expected value: the expected sum minus the others."""
         node, parts = self._grammar.response.by_name[message.node], self._inputs(message)
-        if not isinstance(node, Map) or not _adds(node) or len(parts) < 2:
+        if not isinstance(node, Sum) or len(parts) < 2:
             return None
         doubtful = [each for each in parts if self._meaning(each) is None]
         if len(doubtful) != 1:
             return None
-        others = add(*(self._round.messages[each] for each in parts if each != doubtful[0]))
+        others = Sum.total(*(self._round.messages[each] for each in parts if each != doubtful[0]))
         return WrongMessage(doubtful[0], expected - others, node.name)
 
     def _inputs(self, message: Port) -> list[Port]:
@@ -236,8 +235,11 @@ class _Walk:
             cotangents = [told.get(each) if each is not None else None for each in node.cotangents]
             of = self._grammar.query.by_name[node.of]
             return _part(of, message.index, Alone(self._round, of).product(cotangents))
+        messages = [told[each] for each in self._inputs(message)]
+        if isinstance(node, Sum):
+            return Sum.total(*messages)
         assert isinstance(node, Map)  # no other kind of node makes a message of messages
-        return make_operator(node.operation)(*(told[each] for each in self._inputs(message)))
+        return make_operator(node.operation)(*messages)
 
     def _meaning(self, message: Port, through: bool = False) -> Tensor | None:
         """The true value of a message; None if it has none, such as the output of a map that is not a sum.
@@ -255,10 +257,10 @@ class _Walk:
                 return _part(asked, message.index, self._contribution(asked))
             case Tap() if through:
                 return self._round.messages[message]
-            case Map() if _adds(node):
+            case Sum():
                 parts = [self._meaning(each, through) for each in self._inputs(message)]
                 known = [each for each in parts if each is not None]
-                return add(*known) if known and len(known) == len(parts) else None
+                return Sum.total(*known) if known and len(known) == len(parts) else None
             case Map(inputs=(single,)) if through:
                 meant = self._meaning(single, through)
                 return meant if meant is not None and meant.shape == self._round.messages[message].shape else None
@@ -329,10 +331,6 @@ def _part(node: Node, index: int, found: Sequence[Tensor]) -> Tensor:
     if index != PARAMETERS:
         return found[index]
     return flattened(found[len(node.inputs) :])
-
-
-def _adds(node: Map) -> bool:
-    return node.operation.target is add
 
 
 def _compare(told: Tensor, expected: Tensor) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from antiphon.errors import AntiphonError
 from antiphon.grammars import Factory, Grammar, Port, ResponseGraph
 from antiphon.grammars.maps import negate, over_batch, scale
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Sum, Tap
 
 
 def messages(grammar: Grammar) -> list[Port]:
@@ -149,7 +149,7 @@ def _rewired(node: ResponseNode, other: Mapping[Port | None, Port]) -> ResponseN
     match node:
         case Product(cotangents=cotangents):
             return replace(node, cotangents=tuple(other.get(port, port) for port in cotangents))
-        case Map(inputs=inputs):
+        case Sum(inputs=inputs) | Map(inputs=inputs):
             return replace(node, inputs=tuple(other.get(port, port) for port in inputs))
         case Deliver(message=message):
             return replace(node, message=other.get(message, message))

@@ -13,9 +13,6 @@ from antiphon.grammars.seeds import stream
 SPREAD = 0.4
 """Standard deviation of the change of a number, relative to the size of its tensor."""
 
-TABLES = ("parameters", "buffers", "tensors")
-"""The tensors in the state of a player, and of a clone, which has all in one table."""
-
 
 def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, buffers: bool = True) -> States:
     """The states with all parameters, buffers and clones changed, each independently of the others.
@@ -26,17 +23,14 @@ def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, bu
 
     size: 1 for a large change, less for a smaller one. buffers: whether buffers are changed too.
     """
-    query, found = grammar.query, dict(states)
-    players = {each.name: each.name for each in query.players} | {each.name: each.player for each in query.clones}
-    for owner, player in players.items():
-        draw, learned = torch.Generator().manual_seed(stream(seed, "perturbed", owner)), states[player]["parameters"]
-        kept = found[owner] = dict(states[owner])
-        for table in filter(kept.__contains__, TABLES):
-            moved = {name: _parameter(each, draw, size) for name, each in kept[table].items() if name in learned}
-            others = {name: each for name, each in kept[table].items() if name not in learned}
-            if buffers:
-                others = {name: _buffer(each, draw, size) for name, each in others.items()}
-            kept[table] = moved | others
+    found = dict(states)
+    for each in (*grammar.query.players, *grammar.query.clones):
+        draw = torch.Generator().manual_seed(stream(seed, "perturbed", each.name))
+        state = states[each.name]
+        changed = {"parameters": {name: _parameter(value, draw, size) for name, value in state["parameters"].items()}}
+        if buffers:
+            changed["buffers"] = {name: _buffer(value, draw, size) for name, value in state["buffers"].items()}
+        found[each.name] = {**state, **changed}
     return found
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.schedule import Slot
+from antiphon.coordinator.plan.steps import Slot
 from antiphon.coordinator.recorder import RECORDER
 from antiphon.errors import GrammarError
 from antiphon.grammars import Grammar, PlayerLoss, Port, State

@@ -1,15 +1,15 @@
 """Find out from R alone to which value of Q a message belongs: this shows a wrong edge without any number."""
 
 from antiphon.grammars import Grammar, Port
-from antiphon.grammars.maps import add, negate, over_batch, scale
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Seed
+from antiphon.grammars.maps import Linearity
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Seed, Sum
 
 
 def mismatch(grammar: Grammar, name: str) -> tuple[str, str] | None:
     """Find a message that belongs to another value of Q than its user expects, at this node of R or upstream of it.
 
     Returns (the node of R that takes the message, a description in words), or None. The search goes upstream only
-    through maps that add or scale.
+    through sums, and maps that multiply by a number: their output belongs to the same value of Q.
     """
     node = grammar.response.by_name[name]
     match node:
@@ -17,7 +17,7 @@ def mismatch(grammar: Grammar, name: str) -> tuple[str, str] | None:
             places = ((Port(of, index), each) for index, each in enumerate(node.cotangents) if each is not None)
         case Deliver(player=player, message=message):
             places = iter([(Port(player, PARAMETERS), message)])
-        case Map() if _plain(node):
+        case Sum() | Map(linear=Linearity.NUMBERS):
             within = [found for each in node.inputs if (found := mismatch(grammar, each.node))]
             if within:
                 return within[0]
@@ -42,7 +42,7 @@ def about(grammar: Grammar, message: Port) -> Port | None:
         case Product(of=of):
             asked = grammar.query.by_name[of]
             return Port(asked.owner, PARAMETERS) if message.index == PARAMETERS else asked.inputs[message.index]
-        case Map() if _plain(node):
+        case Sum() | Map(linear=Linearity.NUMBERS):
             return about(grammar, node.inputs[0])
         case _:
             return None
@@ -50,8 +50,3 @@ def about(grammar: Grammar, message: Port) -> Port | None:
 
 def _named(port: Port) -> str:
     return f"the parameters of {port.node!r}" if port.index == PARAMETERS else repr(port)
-
-
-def _plain(node: Map) -> bool:
-    """Whether a map only adds up or scales messages, so that its output belongs to the same value of Q."""
-    return node.operation.target in (add, negate, scale, over_batch)

@@ -81,8 +81,7 @@ def text(table: Timeline) -> str:
             for span in table.spans
         ]
         return "\n".join([table.title, table.note, *lines]) + "\n"
-    numbered = any(span.microbatch for span in table.spans)
-    labels = {span: _label(span.symbol, span.microbatch, numbered) for span in table.spans}
+    labels = {span: table.label(span) for span in table.spans}
     width = max((len(label) for label in labels.values()), default=1)
     margin = max(map(len, table.workers), default=0)
     lines = []
@@ -92,7 +91,3 @@ def text(table: Timeline) -> str:
             cells[int(span.begin)] = labels[span].ljust(width)
         lines.append(f"{worker:{margin}}  {' '.join(cells)}  idle {100 * table.idle(worker):.0f} %")
     return "\n".join([table.title, table.note, *lines]) + "\n"
-
-
-def _label(symbol: str, microbatch: int, numbered: bool) -> str:
-    return f"{symbol}{microbatch}" if numbered and symbol[0] in "QR" else symbol

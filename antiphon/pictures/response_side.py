@@ -7,7 +7,7 @@ from antiphon.grammars import maps
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Port
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
 from antiphon.grammars.types import Order
 from antiphon.pictures.derived import Derived
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Side
@@ -124,6 +124,9 @@ def _mark(grammar: Grammar | Derived, node: ResponseNode) -> Mark:
             tip = f"tap: the value {node.port!r} as Q computed it"
             what, asks = repr(node.port), node_id(node.port.node)
             return Mark(response_id(node.name), MarkKind.TAP, (symbol,), what=what, tip=tip, asks=asks)
+        case Sum():
+            tip = f"sum {node.name} of {', '.join(map(repr, node.inputs))}"
+            return Mark(response_id(node.name), MarkKind.SUM, sign="+", what="sum", tip=tip)
         case Map():
             return _map_mark(node)
         case Deliver():
@@ -153,7 +156,6 @@ def _sign(node: Map) -> tuple[MarkKind, str]:
     factor = keywords.get("factor", 1.0)
     signs: Mapping[Callable[..., object], tuple[MarkKind, str]] = {
         maps.negate: (MarkKind.MINUS, "−"),
-        maps.add: (MarkKind.SUM, "+"),
         maps.scale: (MarkKind.SCALE, f"× {number(factor)}"),
         maps.over_batch: (MarkKind.SCALE, "÷ n" if factor == 1 else f"× {number(factor)} / n"),
         maps.fixed_matrix: (MarkKind.MATRIX, ""),

@@ -3,22 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import Placement, locate, spread
-from antiphon.coordinator.plan.schedule import (
-    Collect,
-    Contribute,
-    Cut,
-    Follow,
-    Install,
-    Join,
-    Move,
-    Query,
-    Respond,
-    Step,
-    Transfer,
-    describe,
-)
+from antiphon.coordinator.plan.steps import Step, Transfer, describe
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Port
 from antiphon.pictures.picture import Arrow, Picture
@@ -79,15 +67,15 @@ class _Stage:
 
     def _acting(self, step: Step) -> Iterator[str]:
         match step:
-            case Query():
+            case steps.Query():
                 yield from self._with_inputs(node_id(step.node))
-            case Respond():
+            case steps.Respond():
                 yield from self._with_inputs(response_id(step.node))
-            case Move() | Install():
+            case steps.Move() | steps.Install():
                 yield from self._known(owner_id(step.player), response_id(f"deliver {step.player}"))
-            case Follow():
+            case steps.Follow():
                 yield from self._known(owner_id(step.clone))
-            case Cut() | Join() | Contribute() | Collect():
+            case steps.Cut() | steps.Join() | steps.Contribute() | steps.Collect():
                 slot = (step.reads or step.writes)[0]
                 yield from self._known((node_id if step.phase is Phase.QUERY else response_id)(slot.port.node))
 

@@ -7,7 +7,7 @@ import torch
 from antiphon.grammars import maps
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.query import Kind, Port, QueryGraph
-from antiphon.grammars.response import PARAMETERS, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.response import PARAMETERS, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
 from antiphon.grammars.types import EdgeType, dtype_name
 
 LONGEST = 26
@@ -66,6 +66,9 @@ def _symbols(query: QueryGraph, node: ResponseNode, found: Mapping[Port, str]) -
             inputs = query.by_name[node.of].inputs
             told = {Port(node.name, index): f"δ {value_symbol(query, inputs[index])}" for index in node.toward}
             return told | ({Port(node.name, PARAMETERS): "δθ"} if node.parameters else {})
+        case Sum():
+            symbols = {found[port] for port in node.inputs}
+            return {own: symbols.pop() if len(symbols) == 1 else "Σ"}
         case Map():
             return {own: _mapped(node.operation, [found[port] for port in node.inputs], node.name)}
         case _:
@@ -74,8 +77,6 @@ def _symbols(query: QueryGraph, node: ResponseNode, found: Mapping[Port, str]) -
 
 def _mapped(operation: Factory, inputs: Sequence[str], name: str) -> str:
     target, keywords = operation.target, dict(operation.keywords)
-    if target is maps.add:
-        return inputs[0] if len(set(inputs)) == 1 else "Σ"
     if target is maps.negate:
         return f"−{inputs[0]}"
     if target is maps.scale and "factor" in keywords:

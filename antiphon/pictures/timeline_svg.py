@@ -3,7 +3,6 @@
 from html import escape
 
 from antiphon.analysis.timeline import Timeline, TimeSpan, Trip
-from antiphon.transport.message import Phase
 
 _ROW, _GAP, _TOP, _PAD = 36, 10, 58, 14
 _WIDE, _NARROW, _MANY, _RECORDED = 78, 26, 40, 1100
@@ -48,7 +47,6 @@ class _Picture:
         self.named = planned and columns <= _MANY
         self.scale = (_WIDE if self.named else _NARROW) if planned else _RECORDED / columns
         self.wide = columns * self.scale
-        self.numbered = any(span.microbatch for span in timeline.spans)
         self.rows = {worker: _TOP + place * (_ROW + _GAP) for place, worker in enumerate(timeline.workers)}
         self.bottom = _TOP + len(timeline.workers) * (_ROW + _GAP)
 
@@ -103,11 +101,10 @@ class _Picture:
 
     def _tooltip(self, span: TimeSpan) -> str:
         when = "" if self.table.unit == "step" else f"\n{span.begin:.4f} to {span.end:.4f} ms, round {span.round}"
-        part = f", micro-batch {span.microbatch}" if self.numbered else ""
-        return f"{span.text}{part}{when}"
+        return f"{span.text}{when}"
 
     def _label(self, span: TimeSpan, x: float, y: float, width: float, kind: str) -> str:
-        symbol = f"{span.symbol}{span.microbatch}" if self.numbered and span.phase is not Phase.MOVE else span.symbol
+        symbol = self.table.label(span)
         if not span.work or width < len(symbol) * _LETTER + 2:
             return ""
         middle, shade = x + width / 2, " on-move" if kind == "move" else ""

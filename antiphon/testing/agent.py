@@ -77,7 +77,7 @@ def _adds_up(build: Build) -> Failure:
         moves = zip(whole.move(), parts.move(), strict=True)
         if not all(torch.allclose(one, other, rtol=1e-4, atol=1e-6) for one, other in moves):
             return (
-                "two responses heard before a move to count as their sum",
+                "two responses received before a move to count as their sum",
                 f"in round {round} they moved it elsewhere",
                 "Add responses up in hear, and begin anew after the move.",
             )
@@ -101,7 +101,7 @@ def _keeps_nothing(build: Build) -> Failure:
     for what, disturb in (("responses", _spoil_responses), ("moves", _spoil_moves)):
         if not _equal(_play(build), _play(build, disturb)):
             return (
-                f"{what} to be nobody's memory after the move",
+                f"{what} not to be kept after the move",
                 "overwriting them changed the moves that followed",
                 "Keep and return copies, or move the handed parameters in place.",
             )

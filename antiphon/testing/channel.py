@@ -68,8 +68,10 @@ def sample(edge: Edge, seed: int = 0) -> Tensor:
 
 
 def same_bits(left: Tensor, right: Tensor) -> bool:
-    """Whether two tensors have the same dtype, shape and elements."""
-    return left.dtype == right.dtype and left.shape == right.shape and torch.equal(left, right)
+    """Whether two tensors have the same dtype, shape and bytes: NaN equals itself, and 0.0 is not -0.0."""
+    if (left.dtype, left.shape) != (right.dtype, right.shape):
+        return False
+    return torch.equal(*(each.detach().contiguous().view(-1).view(torch.uint8) for each in (left, right)))
 
 
 @contextmanager

@@ -15,9 +15,10 @@ from antiphon.coordinator.executor import Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread, together
-from antiphon.coordinator.plan.schedule import Move, Schedule, Transfer, project
+from antiphon.coordinator.plan.schedule import Schedule, project
+from antiphon.coordinator.plan.steps import Move, Transfer
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.program import WorkerStatistics
+from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.grammars.library import backprop
 from antiphon.transport.rendezvous import serve_store, store_client
 from benchmarks.scale.games import SGD, linear, nature

@@ -4,34 +4,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
+from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.placement import Placement, locate
-from antiphon.coordinator.plan.replicas import batch_of, divided, share_by_share
-from antiphon.coordinator.plan.schedule import (
-    Collect,
-    Contribute,
-    Cut,
-    Follow,
-    Install,
-    Join,
-    Move,
-    Part,
-    Query,
-    Respond,
-    Schedule,
-    Share,
-    Slot,
-    Step,
-    Transfer,
-)
+from antiphon.coordinator.plan.replicas import batch_of, divided, refuse_nonlinear
+from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.shardable import refuse_unshardable, undelivered
-from antiphon.coordinator.plan.when import ALWAYS, When
+from antiphon.coordinator.plan.steps import Part, Query, Respond, Share, Slot, Step
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import response_homes
-from antiphon.grammars.maps import add
+from antiphon.grammars.maps import Linearity
+from antiphon.grammars.playing import query_rounds, response_rounds
 from antiphon.grammars.query import Node, Port
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Seed, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Sum, Tap
 from antiphon.grammars.types import EdgeType, Order
+from antiphon.grammars.when import When
 from antiphon.transport.message import Edge, Phase, Reduction
 
 
@@ -86,7 +73,7 @@ class _Compiler:
         for reader in grammar.response.nodes:
             for port in reader.inputs:
                 self.readers.setdefault(port, []).append(reader)
-        self.response_when = _response_times(grammar, cadences)
+        self.query_when, self.response_when = query_rounds(grammar.query), response_rounds(grammar, cadences)
 
     def compile(self) -> Schedule:
         for node in self.grammar.query.nodes:
@@ -98,21 +85,21 @@ class _Compiler:
             self._move(delivery)
         for clone in self.grammar.query.clones:
             for worker in self._replicas(clone.player):
-                self.steps.append(Follow(clone.name, worker, When.at(clone.cadence)))
+                self.steps.append(steps.Follow(clone.name, worker=worker, when=When.at(clone.cadence)))
         groups = tuple(group for group in self.placement.replicas_of.values() if len(group) > 1)
         return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps), groups)
 
     def _query(self, node: Node) -> None:
-        when = When.at(self.grammar.query.cadences[node.query_pass])
+        when = self.query_when[node.name]
         reads = tuple(Slot(Phase.QUERY, port) for port in node.inputs)
         writes = tuple(Slot(Phase.QUERY, Port(node.name, index)) for index in range(len(node.outputs)))
         if node.name not in self.divided:
-            self._append(Query(node.name, self.worker_of[node.name], reads, writes, when))
+            self._append(Query(node.name, worker=self.worker_of[node.name], when=when, reads=reads, writes=writes))
             return
         group = self.divided[node.name]
         for share, worker in _members(group):
             own = tuple(replace(slot, share=share) for slot in writes)
-            self._append(Query(node.name, worker, self._shares_of(reads, share), own, when))
+            self._append(Query(node.name, worker=worker, when=when, reads=self._shares_of(reads, share), writes=own))
         self._note(writes, group, when)
 
     def _respond(self, node: ResponseNode) -> tuple[Respond, ...]:
@@ -124,21 +111,22 @@ class _Compiler:
         reads = tuple(Slot(Phase.RESPONSE, port) for port in node.inputs)
         if isinstance(node, Tap):
             reads = (Slot(Phase.QUERY, node.port),)
-        if isinstance(node, Deliver) and len(group := self._hearers(node.player)) > 1:
+        if isinstance(node, Deliver) and len(group := self._receivers(node.player)) > 1:
             if reads[0] in self.terms:
                 self._contribute(reads[0])
             elif node.player in self.placement.sharded:
                 raise undelivered(node)
-            return tuple(Respond(node.name, worker, reads, (), when) for worker in group)
+            return tuple(Respond(node.name, worker=worker, when=when, reads=reads) for worker in group)
         writes = _written(node)
         group = self._dividers(node, reads)
         if not group:
-            for part in self._split(Respond(node.name, self.place_of[node.name], reads, writes, when), node):
+            step = Respond(node.name, worker=self.place_of[node.name], when=when, reads=reads, writes=writes)
+            for part in self._split(step, node):
                 self._append(part)
             return ()
         for share, worker in _members(group):
             own = tuple(replace(slot, share=share) for slot in writes)
-            step = Respond(node.name, worker, self._shares_of(reads, share), own, when)
+            step = Respond(node.name, worker=worker, when=when, reads=self._shares_of(reads, share), writes=own)
             for part in self._split(step, node):
                 self._append(part)
         self._note(writes, group, when)
@@ -149,11 +137,19 @@ class _Compiler:
         """The workers that each compute a share of this node of R; empty if it is computed on one worker only."""
         if isinstance(node, Product):
             return self.divided.get(node.of, ())
-        if not (isinstance(node, Tap) or (isinstance(node, Map) and share_by_share(node))):
+        if not (isinstance(node, Tap | Sum) or (isinstance(node, Map) and node.linear)):
             return ()
         kinds = {(len(self.shares.get(slot, ())), slot in self.terms) for slot in reads}
-        alike = len(kinds) == 1 and kinds.pop()[0] > 1
-        return self.shares[reads[0]] if alike else ()
+        if len(kinds) > 1 or kinds.pop()[0] < 2 or self._needs_all_shards(node, reads):
+            return ()
+        if isinstance(node, Map):
+            refuse_nonlinear(node, list(map(self._type, reads)), self.grammar.query.sizes)
+        return self.shares[reads[0]]
+
+    def _needs_all_shards(self, node: ResponseNode, reads: Sequence[Slot]) -> bool:
+        """Whether a map needs a whole vector of parameters, of which each replica of a sharded player holds a shard."""
+        sharded = bool(self.placement.sharded) and reads[0] in self.terms
+        return sharded and isinstance(node, Map) and node.linear is not Linearity.NUMBERS
 
     def _split(self, step: Respond, node: ResponseNode) -> tuple[Respond, ...]:
         if not isinstance(node, Product) or not node.parameters or not self._awaited_elsewhere(step):
@@ -179,21 +175,21 @@ class _Compiler:
         player, when = delivery.player, self.response_when[delivery.name]
         agent = self.placement.agent_of.get(delivery.player)
         if agent is None:
-            self.steps += [Move(player, worker, (), when) for worker in self._replicas(player)]
+            self.steps += [steps.Move(player, worker=worker, when=when) for worker in self._replicas(player)]
             return
         slot = Slot(Phase.MOVE, Port(player, PARAMETERS))
-        self._append(Move(player, agent, (slot,), when))
+        self._append(steps.Move(player, worker=agent, when=when, writes=(slot,)))
         for worker in self._replicas(player):
-            self._append(Install(player, worker, (slot,), when))
+            self._append(steps.Install(player, worker=worker, when=when, reads=(slot,)))
 
-    def _append(self, step: Query | Respond | Move | Install | Cut | Join) -> None:
+    def _append(self, step: Query | Respond | steps.Move | steps.Install | steps.Cut | steps.Join) -> None:
         for slot in step.reads:
             self._bring(slot, step.worker)
         self.steps.append(step)
         for slot in step.writes:
             self.when[slot] = step.when
             self.held.add((slot, step.worker))
-            if not isinstance(step, Join):  # each worker joins the shares itself
+            if not isinstance(step, steps.Join):  # each worker joins the shares itself
                 self.writer[slot] = step.worker
 
     def _bring(self, slot: Slot, worker: str) -> None:
@@ -205,16 +201,16 @@ class _Compiler:
             self._sum(slot)
         elif slot in self.shares:
             shares = tuple(replace(slot, share=share) for share, _ in _members(self.shares[slot]))
-            self._append(Join(worker, shares, (slot,), self.when[slot]))
+            self._append(steps.Join(worker=worker, when=self.when[slot], reads=shares, writes=(slot,)))
         if (slot, worker) not in self.held:
             self.held.add((slot, worker))
             edge = self._edge(slot, self.writer[slot], worker)
-            self.steps.append(Transfer(edge, slot, self.when[slot]))
+            self.steps.append(steps.Transfer(edge, slot, self.when[slot]))
 
     def _cut(self, slot: Slot) -> None:
         whole = slot.whole
         at = self.writer[whole] if whole in self.writer else self.shares[whole][0]
-        self._append(Cut(at, (whole,), (slot,), self.when[whole]))
+        self._append(steps.Cut(worker=at, when=self.when[whole], reads=(whole,), writes=(slot,)))
 
     def _contribute(self, slot: Slot) -> None:
         if slot in self.reductions:
@@ -224,7 +220,8 @@ class _Compiler:
         reduction = Reduction(number, name, group, slot.phase, kind.order, kind.dtype, self._shape(slot))
         self.reductions[slot] = reduction
         for share, worker in _members(group):
-            self.steps.append(Contribute(reduction, worker, (replace(slot, share=share),), when))
+            term = replace(slot, share=share)
+            self.steps.append(steps.Contribute(reduction, worker=worker, when=when, reads=(term,)))
 
     def _sum(self, slot: Slot) -> None:
         """Append a collect on every replica at once, so that all have the same bits and no sum stays uncollected."""
@@ -233,7 +230,7 @@ class _Compiler:
         self._contribute(slot)
         group = self.shares[slot]
         for worker in group:
-            self.steps.append(Collect(self.reductions[slot], worker, (slot,), self.when[slot]))
+            self.steps.append(steps.Collect(self.reductions[slot], worker=worker, when=self.when[slot], writes=(slot,)))
             self.held.add((slot, worker))
         self.writer[slot] = group[0]
 
@@ -249,8 +246,7 @@ class _Compiler:
         shape = self._type(slot).sized(self.grammar.query.sizes)
         if slot.share is None or slot.whole in self.terms:
             return shape
-        first, behind = slot.share.rows(shape[0])
-        return (behind - first, *shape[1:])
+        return slot.share.shape(shape)
 
     def _shares_of(self, reads: Sequence[Slot], share: Share) -> tuple[Slot, ...]:
         """The slots that one replica reads: its share of each divided value, and the whole of a value without batch."""
@@ -269,7 +265,7 @@ class _Compiler:
     def _replicas(self, player: str) -> tuple[str, ...]:
         return self.placement.replicas_of[self.placement.host_of[player]]
 
-    def _hearers(self, player: str) -> tuple[str, ...]:
+    def _receivers(self, player: str) -> tuple[str, ...]:
         agent = self.placement.agent_of.get(player)
         return self._replicas(player) if agent is None else (agent,)
 
@@ -296,39 +292,3 @@ def _written(node: ResponseNode) -> tuple[Slot, ...]:
             return tuple(Slot(Phase.RESPONSE, Port(node.name, index)) for index in indices)
         case _:
             return (Slot(Phase.RESPONSE, Port(node.name)),)
-
-
-def _response_times(grammar: Grammar, cadences: Mapping[str, Cadence]) -> Mapping[str, When]:
-    """The rounds in which each node of R is computed: its query passes play, and a player that depends on it moves."""
-    nodes = grammar.response.nodes
-    playing: dict[str, When] = {}
-    for node in nodes:
-        playing[node.name] = _playing(grammar, node, playing)
-    needed: dict[str, When | None] = dict.fromkeys((node.name for node in nodes), None)
-    for node in reversed(nodes):
-        own = When.at(cadences.get(node.player, Cadence())) if isinstance(node, Deliver) else needed[node.name]
-        needed[node.name] = own
-        for port in node.inputs:
-            before = needed[port.node]
-            needed[port.node] = own if before is None else before | (own or ALWAYS)
-    return {node.name: playing[node.name] & (needed[node.name] or ALWAYS) for node in nodes}
-
-
-def _playing(grammar: Grammar, node: ResponseNode, playing: Mapping[str, When]) -> When:
-    query = grammar.query
-    match node:
-        case Seed(loss=port) | Tap(port=port):
-            return When.at(query.cadences[query.by_name[port.node].query_pass])
-        case Product():
-            when = When.at(query.cadences[query.by_name[node.of].query_pass])
-        case _:
-            when = ALWAYS
-    inputs = [playing[port.node] for port in node.inputs]
-    if isinstance(node, Map) and node.operation.target is add:
-        either = inputs[0]
-        for other in inputs[1:]:
-            either = either | other
-        return either
-    for other in inputs:
-        when = when & other
-    return when

@@ -49,6 +49,21 @@ def coupling(
     return found
 
 
+def nonlinear(function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) -> str:
+    """How `function` differs from a linear map that treats each example separately, in words; empty if it is one."""
+    if any(map(_has_batch, asked)) and (found := coupling(function, asked, sizes)):
+        return found
+    with forked():
+        one, other = ([draw("normal", kind, sizes) for kind in asked] for _ in range(2))
+    both = [first + second for first, second in zip(one, other, strict=True)]
+    try:
+        ((whole,), _), ((first,), _), ((second,), _) = (_play(function, each) for each in (both, one, other))
+    except FOREIGN as error:  # any exception: foreign code may refuse these inputs
+        return f"it could not be tried ({type(error).__name__}: {error})"
+    linear = torch.allclose(whole, first + second, rtol=_TOLERANCE, atol=_TOLERANCE)
+    return "" if linear else "what it makes of a sum is another thing than the sum of what it makes of each term"
+
+
 def _coupling(function: Callable[..., Any], inputs: Sequence[Tensor], asked: Sequence[EdgeType]) -> str:
     whole, _ = _play(function, inputs)
     halves, kept = zip(*(_play(function, half) for half in _halves(inputs, asked)), strict=True)

@@ -83,19 +83,15 @@ class Placement:
         _refuse_repeated([*self.names, *(f"hosted:{each}" for _, hosts in self.workers for each in hosts)])
         _refuse_repeated([f"the agent of {player}" for player, _ in self.agents])
         known = {worker for worker, _ in self.workers}
-        for player, worker in self.agents:
+        used = [(f"the agent of player {player!r} is placed on", worker) for player, worker in self.agents]
+        used += [("resources are given to", worker) for worker, _ in self.resources]
+        used += [("replicas are given to", worker) for worker, _ in self.replicas]
+        for what, worker in used:
             if worker not in known:
                 raise PlacementError(
-                    f"the agent of player {player!r} is placed on {worker!r}, which is no worker; "
-                    f"expected one of {sorted(known)}. Add the worker, or place the agent on one of these."
+                    f"{what} {worker!r}, which is no worker; expected one of {sorted(known)}. "
+                    "Add the worker, or name one of these."
                 )
-        for what, workers in (("resources", self.resources), ("replicas", self.replicas)):
-            for worker, _ in workers:
-                if worker not in known:
-                    raise PlacementError(
-                        f"{what} for {worker!r}, which is no worker; expected one of {sorted(known)}. "
-                        "Add the worker, or name one of these."
-                    )
 
     @functools.cached_property
     def host_of(self) -> Mapping[str, str]:
@@ -171,17 +167,17 @@ def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping
     fuse: groups of names; each group shares one worker, named after its first member. agents: the worker of a player's
     agent, by player. A worker that does not exist is added.
     """
-    everyone = hosted(grammar)
-    leader = {name: name for name in everyone}
+    known = hosted(grammar)
+    leader = {name: name for name in known}
     groups = [tuple(group) for group in fuse if group]
     _refuse_repeated([name for group in groups for name in dict.fromkeys(group)])
     for group in groups:
-        _refuse_unknown(grammar, group, everyone)
+        _refuse_unknown(grammar, group, known)
         leader.update(dict.fromkeys(group, group[0]))
     apart = tuple((agents or {}).items())
     _refuse_unknown(grammar, [player for player, _ in apart], [player.name for player in grammar.query.players])
     members: dict[str, list[str]] = {worker: [] for worker in leader.values()}
-    for name in everyone:
+    for name in known:
         members[leader[name]].append(name)
     members |= {worker: [] for _, worker in apart if worker not in members}
     return Placement(tuple((worker, tuple(names)) for worker, names in members.items()), apart)
@@ -238,6 +234,6 @@ def _refuse_unknown(grammar: Grammar, names: Iterable[str], known: Iterable[str]
     for name in names:
         if name not in expected:
             raise PlacementError(
-                f"{name!r} is placed, but grammar {grammar.name!r} has nobody of that name there; "
+                f"{name!r} is placed, but grammar {grammar.name!r} has no such name there; "
                 f"expected one of {known}. Correct the name."
             )

@@ -1,23 +1,16 @@
 """Which nodes of a grammar are divided among replicas, and how. Raises an error if a batch cannot be divided."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
-from antiphon.coordinator.plan.coupling import coupling
+from antiphon.coordinator.plan.coupling import coupling, nonlinear
 from antiphon.coordinator.plan.placement import Placement
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.maps import add, fixed_matrix, negate, scale
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Map, Product
 from antiphon.grammars.types import Batch, EdgeType, Sizes
-
-SHARE_BY_SHARE = (negate, add, scale, fixed_matrix)
-"""Maps that may be applied to each share separately (a slice of the batch, or a term of a sum).
-
-They are linear, and act on each example separately.
-"""
 
 
 def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, ...]]:
@@ -41,8 +34,8 @@ def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, .
         elif node.name in learned:
             raise PlacementError(
                 f"player {player!r} has {len(group)} replicas, but {node.name!r} cannot be divided among them: "
-                f"{obstacle}. Expected one batch, first dimension of what it is asked and of what it plays, with a row "
-                "for each replica. Give it fewer replicas, or a larger batch."
+                f"{obstacle}. Expected one batch, the first dimension of its inputs and outputs, with a row for each "
+                "replica. Give it fewer replicas, or a larger batch."
             )
     return found
 
@@ -70,21 +63,19 @@ def _obstacle(grammar: Grammar, node: Node, replicas: int) -> str:
     rows = [batch_of(kind, grammar.query.sizes) for kind in asked]
     played = [batch_of(kind, grammar.query.sizes) for kind in node.outputs]
     if None in played:
-        return "it plays something without a batch"
-    batches = _distinct([*rows, *played])
+        return "it has an output without a batch"
+    batches = sorted({size for size in (*rows, *played) if size is not None})
     if len(batches) != 1 or not any(rows):
-        return f"its batches differ, {_told(batches)}" if batches else "it is asked nothing with a batch"
+        return f"its batches differ, {' and '.join(map(str, batches))}" if batches else "it has no input with a batch"
     return "" if batches[0] >= replicas else f"its batch has {batches[0]} rows"
 
 
-def _distinct(sizes: Iterable[int | None]) -> list[int]:
-    return sorted({size for size in sizes if size is not None})
-
-
-def _told(sizes: Iterable[int]) -> str:
-    return " and ".join(map(str, sizes))
-
-
-def share_by_share(node: Map) -> bool:
-    """Whether a map may be applied to each share separately."""
-    return node.operation.target in SHARE_BY_SHARE
+def refuse_nonlinear(node: Map, asked: Sequence[EdgeType], sizes: Sizes) -> None:
+    """Raise PlacementError if a user's map declares that it is linear, and a trial shows that it is not."""
+    if (getattr(node.operation.target, "__module__", None) or "").startswith("antiphon."):
+        return
+    if found := nonlinear(make_operator(node.operation), asked, sizes):
+        raise PlacementError(
+            f"map {node.name!r} declares that it is linear in {node.linear}, and replicas would apply it to their "
+            f"shares; expected f(a + b) = f(a) + f(b), each example by itself, but {found}. Remove the declaration."
+        )

@@ -35,7 +35,7 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
         if node.owner != player:
             continue
         if node.name not in nodes:
-            return f"{node.name!r} is played by one replica alone, since its batch cannot be divided"
+            return f"{node.name!r} is played by one replica only, since its batch cannot be divided"
         products = [each for each in grammar.response.nodes if isinstance(each, Product) and each.of == node.name]
         if len(products) > 1:
             return f"{node.name!r} is asked for {len(products)} products of one query"
@@ -43,9 +43,9 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
 
 
 def undelivered(delivery: Deliver) -> PlacementError:
-    """The error for a sharded player that hears a message that does not consist of its own products."""
+    """The error for a sharded player that receives a message that does not consist of its own products."""
     return PlacementError(
-        f"player {delivery.player!r} cannot be sharded over its replicas: it hears {delivery.message}, which is not "
-        "made of its own products share by share. Expected those, negated, scaled or added at most. "
-        "Leave the player whole."
+        f"player {delivery.player!r} cannot be sharded over its replicas: it receives {delivery.message}, which is not "
+        "made of its own products shard by shard. Expected these, their sum, or a map of them that declares "
+        "`linear(Linearity.NUMBERS)`. Leave the player whole."
     )

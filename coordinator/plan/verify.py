@@ -3,29 +3,19 @@
 from collections.abc import Mapping
 from itertools import islice
 
-from antiphon.coordinator.plan.schedule import (
-    Collect,
-    Contribute,
-    Follow,
-    Install,
-    Join,
-    LocalStep,
-    Move,
-    Schedule,
-    Slot,
-    Step,
-    Transfer,
-    describe,
-)
+from antiphon.coordinator.plan import steps
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import LocalStep, Slot, Step, Transfer, describe
 from antiphon.errors import ProtocolError
+from antiphon.transport.message import Phase
 
 
 def verify(schedule: Schedule) -> None:
     """Check that a schedule keeps the rules of a round.
 
-    Every value is made before it is read or sent, on the same worker and at least as often. Phases do not go back. No
-    value is made twice, no edge is used twice, and no player moves twice, except on its replicas. A sum is collected
-    after all of its contributions. Clones follow after all moves.
+    Every value is made before it is read or sent, on the same worker and at least as often. Phases do not go back
+    within a micro-batch, and moves come last. No value is made twice, no edge is used twice, and no player moves twice,
+    except on its replicas. A sum is collected after all of its contributions. Clones follow after all moves.
     Raises ProtocolError naming the step and the rule.
     """
     held: dict[tuple[Slot, str], Step] = {}
@@ -35,11 +25,10 @@ def verify(schedule: Schedule) -> None:
     missing: dict[int, dict[str, None]] = {}
     workers = dict.fromkeys(schedule.workers)
     group_of = {worker: group for group in schedule.replicas for worker in group}
-    previous: Step | None = None
+    previous: dict[int, Step] = {}
     for position, step in enumerate(schedule.steps):
         where = f"step {position} of the schedule, «{describe(step)}»,"
         _check_phase(where, previous, step)
-        previous = step
         if isinstance(step, Transfer):
             _check_transfer(workers, where, step, held, edges)
             continue
@@ -48,22 +37,24 @@ def verify(schedule: Schedule) -> None:
             _check_held(where, slot, step.worker, step, held)
         for slot in step.writes:
             _check_made(where, slot, step, made, held)
-        if isinstance(step, Move):
+        if isinstance(step, steps.Move):
             _check_move(group_of, where, step, moved)
-        if isinstance(step, Contribute | Collect):
+        if isinstance(step, steps.Contribute | steps.Collect):
             _check_sum(where, step, missing)
 
 
 def _check_made(where: str, slot: Slot, step: LocalStep, made: set[Slot], held: dict[tuple[Slot, str], Step]) -> None:
     # A Join or Collect makes no new value: other workers may make the same one for themselves.
-    again = (slot, step.worker) in held if isinstance(step, Join | Collect) else slot in made
+    again = (slot, step.worker) in held if isinstance(step, steps.Join | steps.Collect) else slot in made
     if again:
         raise ProtocolError(f"{where} makes {slot!r} again; expected each value to be made once in a round.")
     made.add(slot)
     held[slot, step.worker] = step
 
 
-def _check_move(group_of: Mapping[str, tuple[str, ...]], where: str, step: Move, moved: dict[str, set[str]]) -> None:
+def _check_move(
+    group_of: Mapping[str, tuple[str, ...]], where: str, step: steps.Move, moved: dict[str, set[str]]
+) -> None:
     before = moved.setdefault(step.player, set())
     group = group_of.get(step.worker, ())
     if step.worker in before or any(group_of.get(other) is not group for other in islice(before, 1)):
@@ -73,10 +64,10 @@ def _check_move(group_of: Mapping[str, tuple[str, ...]], where: str, step: Move,
     before.add(step.worker)
 
 
-def _check_sum(where: str, step: Contribute | Collect, missing: dict[int, dict[str, None]]) -> None:
+def _check_sum(where: str, step: steps.Contribute | steps.Collect, missing: dict[int, dict[str, None]]) -> None:
     reduction = step.reduction
     absent = missing.setdefault(reduction.number, dict.fromkeys(reduction.workers))
-    if isinstance(step, Contribute):
+    if isinstance(step, steps.Contribute):
         if step.worker not in absent:
             raise ProtocolError(
                 f"{where} is no term of the sum {reduction.name!r}, or a second one; expected one of each of "
@@ -90,16 +81,23 @@ def _check_sum(where: str, step: Contribute | Collect, missing: dict[int, dict[s
         )
 
 
-def _check_phase(where: str, previous: Step | None, step: Step) -> None:
-    if previous is None:
-        return
-    if step.phase < previous.phase:
-        raise ProtocolError(
-            f"{where} belongs to the {step.phase.name.lower()} phase, but stands behind «{describe(previous)}»; "
-            "expected queries, then responses, then moves. Order the steps by phase."
-        )
-    if isinstance(previous, Follow) and isinstance(step, Move | Install):
-        raise ProtocolError(f"{where} stands behind a clone that follows; expected every move before. Swap the two.")
+_MOVES = -1
+"""The key of the latest move, which concerns all micro-batches."""
+
+
+def _check_phase(where: str, previous: dict[int, Step], step: Step) -> None:
+    """Compare a step with the latest one of its micro-batch, and with the latest move; then note it in `previous`."""
+    for before in [previous[each] for each in (step.microbatch, _MOVES) if each in previous]:
+        if step.phase < before.phase:
+            raise ProtocolError(
+                f"{where} belongs to the {step.phase.name.lower()} phase, but stands behind «{describe(before)}»; "
+                "expected queries, then responses, then moves. Order the steps by phase."
+            )
+        if isinstance(before, steps.Follow) and isinstance(step, steps.Move | steps.Install):
+            raise ProtocolError(
+                f"{where} stands behind a clone that follows; expected every move before. Swap the two."
+            )
+    previous[_MOVES if step.phase is Phase.MOVE else step.microbatch] = step
 
 
 def _check_transfer(

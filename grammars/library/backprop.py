@@ -5,15 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch.nn.functional import cross_entropy
 
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import exact
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, Value, chain_rule, exact, minimise, typed
 from antiphon.grammars.inference import makes_parameters
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 
 
 @typed

@@ -7,14 +7,21 @@ Transactions on Automatic Control 37: two values give an estimate for all coordi
 import torch
 from torch import Tensor
 
-from antiphon.grammars.chain_rule import chain_rule, cut_into
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import UNKNOWN, Estimated, Insulated, promised
-from antiphon.grammars.objective import Direction, Objective
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
+from antiphon.grammars import (
+    UNKNOWN,
+    Direction,
+    Estimated,
+    Factory,
+    Grammar,
+    Insulated,
+    Objective,
+    OracleDeclaration,
+    QueryDraft,
+    chain_rule,
+    cut_into,
+    promised,
+    typed,
+)
 
 GUARANTEE = promised(
     Estimated(("Player",), UNKNOWN, sense="the mean estimate is the gradient, up to the square of the perturbation"),

@@ -5,17 +5,26 @@ Silver et al. 2014, Deterministic policy gradient algorithms; with clones and re
 
 import torch
 
-from antiphon.grammars.cadence import Cadence
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Insulated, Learned, PlayerLoss, promised
+from antiphon.grammars import (
+    UNKNOWN,
+    Cadence,
+    Estimated,
+    Exact,
+    Factory,
+    Grammar,
+    Insulated,
+    Learned,
+    OracleDeclaration,
+    PlayerLoss,
+    QueryDraft,
+    chain_rule,
+    minimise,
+    promised,
+    typed,
+)
+from antiphon.grammars.library.dac import control
 from antiphon.grammars.losses import squared_bellman_error
 from antiphon.grammars.maps import negate
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 
 
 @typed
@@ -39,22 +48,15 @@ def critic_derivative(
     Critic, which would otherwise raise its own Q. The arguments are those of `dac`.
     """
     q = QueryDraft()
-    world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
-    mu, value = q.player("Actor", actor), q.player("Critic", critic)
-    follow = Cadence(clone_every, learn_from)
-    old_mu = q.clone("Actor~", mu, soft=soft, cadence=follow)
-    old_value = q.clone("Critic~", value, soft=soft, cadence=follow)
-
-    with q.query_pass("act", every=act_every):
-        world.step(q.operator("perturb", torch.add)(mu(world.observe()), wind()))
+    game = control(q, nature, noise, actor, critic, Cadence(clone_every, learn_from), soft, act_every)
 
     with q.query_pass("learn", start=learn_from):
-        state, action, reward, after, terminated = world.replay()
-        bootstrap = old_value(after, old_mu(after))
+        state, action, reward, after, terminated = game.world.replay()
+        bootstrap = game.target(after)
         error = q.loss("BE", squared_bellman_error, gamma=gamma)
-        objective = minimise(error(reward, terminated, bootstrap, value(state, action)))
-        played = mu(state)
-        worth = value(state, played)
+        objective = minimise(error(reward, terminated, bootstrap, game.value(state, action)))
+        played = game.mu(state)
+        worth = game.value(state, played)
         mean_worth = q.loss("Worth", torch.mean)(worth)
 
     r = chain_rule(

@@ -1,19 +1,34 @@
 """Grammar 4, Deviator-Actor-Critic: the slope of the value is learned, not derived (essay, section 2.4)."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 
-from antiphon.grammars.brick import Brick
-from antiphon.grammars.cadence import Cadence
-from antiphon.grammars.chain_rule import chain_rule, cut_into
-from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import UNKNOWN, Estimated, Exact, Guarantee, Insulated, Learned, PlayerLoss, promised
+from antiphon.grammars import (
+    UNKNOWN,
+    Brick,
+    Cadence,
+    Estimated,
+    Exact,
+    Factory,
+    Grammar,
+    Guarantee,
+    Insulated,
+    Learned,
+    OracleDeclaration,
+    PlayerLoss,
+    QueryDraft,
+    Value,
+    chain_rule,
+    cut_into,
+    minimise,
+    promised,
+    typed,
+)
+from antiphon.grammars.draft import BrickHandle, OracleHandle, PlayerHandle
 from antiphon.grammars.losses import bellman_gradient_error, descended_slope
 from antiphon.grammars.maps import over_batch
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 
 
 def promises(loss: str, action: Value, slope: Value) -> Guarantee:
@@ -26,6 +41,36 @@ def promises(loss: str, action: Value, slope: Value) -> Guarantee:
         Insulated(("Actor",), (loss, "Critic")),
         Insulated(("Critic", "Deviator"), ("Actor",)),
     )
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a grammar of control asks: Nature, Actor mu, Critic Q, and `target`, from s' to Q~(s', mu~(s'))."""
+
+    world: OracleHandle
+    mu: PlayerHandle | BrickHandle
+    value: PlayerHandle | BrickHandle
+    target: Callable[[Value], Value]
+
+
+def control(
+    q: QueryDraft,
+    nature: OracleDeclaration,
+    noise: OracleDeclaration,
+    actor: Factory | Brick,
+    critic: Factory | Brick,
+    follow: Cadence,
+    soft: float | None,
+    act_every: int,
+) -> Control:
+    """Actor and Critic, their clones, and the pass in which Actor acts. follow, soft: how the clones follow."""
+    world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
+    mu, value = q.player("Actor", actor), q.player("Critic", critic)
+    old_mu = q.clone("Actor~", mu, soft=soft, cadence=follow)
+    old_value = q.clone("Critic~", value, soft=soft, cadence=follow)
+    with q.query_pass("act", every=act_every):
+        world.step(q.operator("perturb", torch.add)(mu(world.observe()), wind()))
+    return Control(world, mu, value, lambda after: old_value(after, old_mu(after)))
 
 
 @typed
@@ -53,23 +98,17 @@ def dac(
     computed.
     """
     q = QueryDraft()
-    world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
-    mu, value, slope = q.player("Actor", actor), q.player("Critic", critic), q.player("Deviator", deviator)
-    follow = Cadence(clone_every, learn_from)
-    old_mu = q.clone("Actor~", mu, soft=soft, cadence=follow)
-    old_value = q.clone("Critic~", value, soft=soft, cadence=follow)
-
-    with q.query_pass("act", every=act_every):
-        world.step(q.operator("perturb", torch.add)(mu(world.observe()), wind()))
+    game = control(q, nature, noise, actor, critic, Cadence(clone_every, learn_from), soft, act_every)
+    slope = q.player("Deviator", deviator)
 
     with q.query_pass("learn", start=learn_from):
-        state, action, reward, after, terminated = world.replay()
-        played = mu(state)
+        state, action, reward, after, terminated = game.world.replay()
+        played = game.mu(state)
         g = slope(state, played)
         deviation = q.operator("deviation", torch.sub)(action, played)
-        bootstrap = old_value(after, old_mu(after))
+        bootstrap = game.target(after)
         error = q.loss("BGE", bellman_gradient_error, gamma=gamma)
-        objective = minimise(error(reward, terminated, bootstrap, value(state, played), g, deviation))
+        objective = minimise(error(reward, terminated, bootstrap, game.value(state, played), g, deviation))
 
     r = chain_rule(
         q,

@@ -5,16 +5,10 @@ Balduzzi and Ghifary 2015, Compatible value gradients for reinforcement learning
 
 import torch
 
-from antiphon.grammars.chain_rule import chain_rule, cut_into
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, cut_into, minimise, typed
 from antiphon.grammars.library.dac import promises
 from antiphon.grammars.losses import gradient_perturbation_error
 from antiphon.grammars.maps import over_batch
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 
 
 @typed

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from antiphon.errors import GrammarError
-from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars import OracleDeclaration, QueryDraft, Value
 
 
 @dataclass(frozen=True)

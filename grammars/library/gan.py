@@ -4,16 +4,24 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
-from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Exact, Guarantee, Learned, PlayerLoss, promised
+from antiphon.grammars import (
+    Exact,
+    Factory,
+    Grammar,
+    Guarantee,
+    Learned,
+    OracleDeclaration,
+    PlayerLoss,
+    QueryDraft,
+    chain_rule,
+    cut_into,
+    maximise,
+    negate_into,
+    promised,
+    typed,
+)
 from antiphon.grammars.library.unlabelled import first
-from antiphon.grammars.maps import add, over_batch
-from antiphon.grammars.objective import maximise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
+from antiphon.grammars.maps import over_batch
 
 
 @typed
@@ -42,7 +50,7 @@ def gan(
     objective = maximise(value)
     if saturating:
         r = chain_rule(q, objective, edit=negate_into("Forger"))
-        return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(add, value)))
+        return Grammar("gan", q.graph(), r, objective, guarantee(PlayerLoss.of(torch.positive, value)))
     r = chain_rule(
         q,
         objective,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import made_for, make_module
+from antiphon.grammars.library.networks import rectified
 from antiphon.grammars.numbers import Count, Image, Some
 from antiphon.grammars.typed import typed
 
@@ -19,7 +20,7 @@ class DenseAnalysis(nn.Sequential):
     """From an example to numbers: (batch, *example) -> (batch, outputs). For a Curator, or inside an Encoder."""
 
     def __init__(self, example: Sequence[Count], outputs: Count, widths: Sequence[Count], slope: float = 0.0) -> None:
-        super().__init__(nn.Flatten(), *_rectified(prod(example), outputs, widths, slope))
+        super().__init__(nn.Flatten(), *rectified(prod(example), outputs, widths, slope))
 
 
 @typed
@@ -30,7 +31,7 @@ class DenseSynthesis(nn.Sequential):
     def __init__(
         self, latent: Count, example: Sequence[Count], widths: Sequence[Count], squashed: bool = False
     ) -> None:
-        layers = [*_rectified(latent, prod(example), widths, 0.0), nn.Unflatten(1, tuple(example))]
+        layers = [*rectified(latent, prod(example), widths, 0.0), nn.Unflatten(1, tuple(example))]
         super().__init__(*layers, *([nn.Sigmoid()] if squashed else []))
 
 
@@ -104,11 +105,3 @@ class Isotropic(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z: (batch, latent). Returns the mean, (batch, ...), and log s, (batch,)."""
         return self.network(z), self.log_scale.expand(len(z))
-
-
-def _rectified(inputs: int, outputs: Count, widths: Sequence[Count], slope: float) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    for width in widths:
-        layers += [nn.Linear(inputs, width), nn.LeakyReLU(slope)]
-        inputs = width
-    return [*layers, nn.Linear(inputs, outputs)]

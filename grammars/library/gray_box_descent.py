@@ -2,14 +2,17 @@
 
 import torch
 
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import exact
-from antiphon.grammars.objective import Direction, Objective
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
+from antiphon.grammars import (
+    Direction,
+    Factory,
+    Grammar,
+    Objective,
+    OracleDeclaration,
+    QueryDraft,
+    chain_rule,
+    exact,
+    typed,
+)
 
 
 @typed

@@ -3,18 +3,25 @@
 from torch import nn
 
 from antiphon.errors import GrammarError
+from antiphon.grammars import (
+    Exact,
+    Factory,
+    Grammar,
+    Message,
+    OracleDeclaration,
+    PlayerLoss,
+    QueryDraft,
+    Upstream,
+    Value,
+    chain_rule,
+    minimise,
+    promised,
+    typed,
+)
 from antiphon.grammars.bellman import bellman_error, envelope, implicit, mean_square
-from antiphon.grammars.chain_rule import Edit, Upstream, chain_rule, cut_at
-from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Exact, PlayerLoss, promised
+from antiphon.grammars.chain_rule import Edit, cut_at
 from antiphon.grammars.library.experience import experience
 from antiphon.grammars.numbers import Positive
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
-from antiphon.grammars.writing import Message
 
 
 @typed

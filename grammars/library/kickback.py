@@ -8,17 +8,24 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from antiphon.errors import GrammarError, ShapeError
-from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Exact, Guarantee, PlayerLoss, SignCorrect, promised
+from antiphon.grammars import (
+    Exact,
+    Factory,
+    Grammar,
+    Guarantee,
+    OracleDeclaration,
+    PlayerLoss,
+    Port,
+    QueryDraft,
+    ResponseDraft,
+    SignCorrect,
+    Value,
+    minimise,
+    promised,
+    typed,
+)
 from antiphon.grammars.inference import make_operator
 from antiphon.grammars.library.kicking import Weights
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.query import Port
-from antiphon.grammars.typed import typed
-from antiphon.grammars.writing import ResponseDraft
 
 
 @typed

@@ -2,16 +2,10 @@
 
 from torch import Tensor
 
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import exact
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, exact, minimise, typed
 from antiphon.grammars.library.penalty import Penalised
+from antiphon.grammars.library.unlabelled import first
 from antiphon.grammars.numbers import Count
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 
 
 @typed
@@ -23,7 +17,7 @@ def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
     densities of many dimensions underflow, their logarithms do not.
     """
     q = QueryDraft()
-    x = _first(q.oracle("Nature", nature)())
+    x = first(q.oracle("Nature", nature)())
     objective = minimise(q.loss("Surprise", surprise)(q.player("Estimator", density)(x)))
     return Grammar("likelihood", q.graph(), chain_rule(q, objective), objective, exact())
 
@@ -36,7 +30,7 @@ def maximum_a_posteriori(nature: OracleDeclaration, density: Factory, log_prior:
     examples: n, the number of x in the data set. The expectation is a mean over examples, the log-posterior is a sum.
     """
     q = QueryDraft()
-    x = _first(q.oracle("Nature", nature)())
+    x = first(q.oracle("Nature", nature)())
     log_density, prior = q.player("Estimator", Penalised, density, log_prior)(x)
     shared = q.loss("Prior", minus_share, examples=examples)(prior)
     objective = minimise(q.loss("Surprise", surprise)(log_density), shared)
@@ -51,7 +45,3 @@ def surprise(log_density: Tensor) -> Tensor:
 def minus_share(log_prior: Tensor, examples: int) -> Tensor:
     """Minus the log-prior, divided by the number of examples: () -> ()."""
     return -log_prior / examples
-
-
-def _first(played: Value | tuple[Value, ...]) -> Value:
-    return played if isinstance(played, Value) else played[0]

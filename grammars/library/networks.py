@@ -41,7 +41,7 @@ class Perceptron(nn.Sequential):
     """A feedforward network for one player: (batch, inputs) -> (batch, outputs), with rectifiers between its layers."""
 
     def __init__(self, inputs: Count, outputs: Count, widths: Sequence[Count] = (64, 64)) -> None:
-        super().__init__(*_rectified(inputs, outputs, widths))
+        super().__init__(*rectified(inputs, outputs, widths))
 
 
 @final
@@ -83,7 +83,7 @@ class Policy(nn.Sequential):
         high: Sequence[float] | None = None,
     ) -> None:
         last = nn.Tanh() if low is None or high is None else Within(low, high)
-        super().__init__(*_rectified(state, action, widths), last)
+        super().__init__(*rectified(state, action, widths), last)
 
 
 @typed
@@ -96,7 +96,7 @@ class StateAction(nn.Module):
 
     def __init__(self, state: Count, action: Count, outputs: Count = 1, widths: Sequence[Count] = (256, 256)) -> None:
         super().__init__()
-        self.network = nn.Sequential(*_rectified(state + action, outputs, widths))
+        self.network = nn.Sequential(*rectified(state + action, outputs, widths))
 
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
         """state: (batch, state); action: (batch, action)."""
@@ -142,9 +142,10 @@ def convolutional_layers(
     return {**layers, **dense_layers((depth, height, width), widths, classes, dropout)}
 
 
-def _rectified(inputs: int, outputs: int, widths: Sequence[int]) -> list[nn.Module]:
+def rectified(inputs: int, outputs: int, widths: Sequence[int], slope: float | None = None) -> list[nn.Module]:
+    """Linear layers with rectifiers between them; leaky rectifiers if a slope is given."""
     layers: list[nn.Module] = []
     for width in widths:
-        layers += [nn.Linear(inputs, width), nn.ReLU()]
+        layers += [nn.Linear(inputs, width), nn.ReLU() if slope is None else nn.LeakyReLU(slope)]
         inputs = width
     return [*layers, nn.Linear(inputs, outputs)]

@@ -7,17 +7,28 @@ Sutton et al. 2009, Fast gradient-descent methods for temporal-difference learni
 
 from dataclasses import dataclass
 
+from antiphon.grammars import (
+    Exact,
+    Factory,
+    Grammar,
+    Learned,
+    Message,
+    Objective,
+    OracleDeclaration,
+    PlayerLoss,
+    Promise,
+    QueryDraft,
+    Upstream,
+    Value,
+    chain_rule,
+    minimise,
+    negate_into,
+    promised,
+    typed,
+)
 from antiphon.grammars.bellman import bellman_error, corrected_square, correction, minus_error, saddle
-from antiphon.grammars.chain_rule import Edit, Upstream, chain_rule, negate_into
-from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Exact, Learned, PlayerLoss, Promise, promised
+from antiphon.grammars.chain_rule import Edit
 from antiphon.grammars.library.experience import Experience, experience
-from antiphon.grammars.objective import Objective, minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
-from antiphon.grammars.writing import Message
 
 
 @typed

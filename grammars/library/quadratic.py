@@ -26,9 +26,7 @@ class QuadraticValue(nn.Module):
     def __init__(self, state: int, action: int, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.rows, self.columns = torch.triu_indices(state + action, state + action).tolist()
-        self.weights = nn.Linear(len(self.rows), 1, dtype=dtype)
-        nn.init.zeros_(self.weights.weight)
-        nn.init.zeros_(self.weights.bias)
+        self.weights = _zero(nn.Linear(len(self.rows), 1, dtype=dtype))
 
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
         """state: (batch, state); action: (batch, action)."""
@@ -41,9 +39,7 @@ class AffineSlope(nn.Module):
 
     def __init__(self, state: int, action: int, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.weights = nn.Linear(state + action, action, dtype=dtype)
-        nn.init.zeros_(self.weights.weight)
-        nn.init.zeros_(self.weights.bias)
+        self.weights = _zero(nn.Linear(state + action, action, dtype=dtype))
 
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
         """state: (batch, state); action: (batch, action)."""
@@ -67,3 +63,11 @@ class Bowl:
         """Half of the quadratic form of points - minimum, times `sign`."""
         away = points - self.lowest.to(points.dtype)
         return self.sign * ((away @ self.curvature.to(points.dtype)) * away).sum(-1) / 2
+
+
+@torch.no_grad()
+def _zero(layer: nn.Linear) -> nn.Linear:
+    """The layer with all parameters set to zero."""
+    for parameter in layer.parameters():
+        parameter.zero_()
+    return layer

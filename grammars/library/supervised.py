@@ -2,15 +2,8 @@
 
 from torch.nn.functional import cross_entropy
 
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import exact
+from antiphon.grammars import Factory, Grammar, OracleDeclaration, QueryDraft, chain_rule, exact, minimise, typed
 from antiphon.grammars.library.penalty import Penalised, itself
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 
 
 @typed

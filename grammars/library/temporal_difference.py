@@ -4,17 +4,24 @@
 of a transition. Semi-gradient and residual gradient differ only in the message of R into the value at the far end.
 """
 
+from antiphon.grammars import (
+    Cadence,
+    Exact,
+    Factory,
+    Grammar,
+    Insulated,
+    OracleDeclaration,
+    PlayerLoss,
+    QueryDraft,
+    Value,
+    chain_rule,
+    minimise,
+    promised,
+    typed,
+)
 from antiphon.grammars.bellman import bellman_error, held_square, mean_product, mean_square
-from antiphon.grammars.cadence import Cadence
-from antiphon.grammars.chain_rule import chain_rule, cut_at
-from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Exact, Insulated, PlayerLoss, promised
+from antiphon.grammars.chain_rule import cut_at
 from antiphon.grammars.library.experience import Experience, experience, experience_twice
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 
 
 @typed

@@ -11,14 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, scaled_dot_product_attention
 
 from antiphon.errors import GrammarError
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import exact
+from antiphon.grammars import Grammar, OracleDeclaration, QueryDraft, chain_rule, exact, minimise, typed
 from antiphon.grammars.numbers import Count
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 
 
 @typed

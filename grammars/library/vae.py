@@ -1,14 +1,19 @@
 """Grammar 2, the variational autoencoder: backpropagation of a bound, which is a surrogate (essay, section 2.2)."""
 
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft, Value
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Exact, Surrogate, promised
+from antiphon.grammars import (
+    Exact,
+    Factory,
+    Grammar,
+    OracleDeclaration,
+    QueryDraft,
+    Surrogate,
+    Value,
+    chain_rule,
+    minimise,
+    promised,
+    typed,
+)
 from antiphon.grammars.library.unlabelled import first
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.typed import typed
 from antiphon.grammars.variational import bernoulli, divergence, standard_normal
 
 GUARANTEE = promised(

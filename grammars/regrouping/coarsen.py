@@ -118,7 +118,7 @@ def _refuse_other_response(
             uses[node.owner] = uses.get(node.owner, 0) + 1
             use = Use(node.owner, uses[node.owner])
             parts = [part.name for part in again.query.nodes if use in part.within]
-            old |= dict(zip(parts, (each.name for each in contracted.use(node.name).nodes), strict=True))
+            old |= dict(zip(parts, (each.name for each in contracted.use[node.name].nodes), strict=True))
     forms = Forms()
     players = dict(zip(again.query.players_in(name), _players(group), strict=True))
     told = forms.heard(again.response, lambda port: Port(old.get(port.node, port.node), port.index))
@@ -126,9 +126,9 @@ def _refuse_other_response(
     for player, number in forms.heard(grammar.response, lambda port: port).items():
         if found.get(player) != number:
             raise GrammarError(
-                f"the players {list(group.players)} cannot be one player {name!r}: what {player!r} hears is not what "
-                "the chain rule inside of the group would tell; expected just that, since one player's "
-                "product is that of the whole. Leave out who stands on one side of the edit, or undo it."
+                f"the players {list(group.players)} cannot be one player {name!r}: {player!r} receives another "
+                "message than by the chain rule inside the group; expected the chain rule there, because one player "
+                "has one product. Leave the players on one side of the edit out of the group, or undo the edit."
             )
 
 

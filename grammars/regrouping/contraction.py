@@ -1,5 +1,6 @@
 """A Query graph in which one player replaces a group of players."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,58 +9,56 @@ from antiphon.grammars.factory import Factory
 from antiphon.grammars.inference import infer, make_module
 from antiphon.grammars.query import CloneDeclaration, Kind, Node, PlayerDeclaration, Port, QueryGraph
 from antiphon.grammars.regrouping.group import Group, GroupUse
-from antiphon.grammars.regrouping.topological import ordered
+from antiphon.grammars.walks import ordered
 
 
 @dataclass(frozen=True)
 class Contraction:
     """A Query graph after a group has become one player, and how it corresponds to the old graph.
 
-    query: the new graph. node_of: from an old node inside the group to the new node. outputs: for each output of the
-    new player, (position of the old node in a use, output of that node).
+    query: the new graph. use: by new node, the use of the group that became it. node_of: from an old node inside the
+    group to the new node. place: from an old value that leaves the group to its port in the new graph.
     """
 
     query: QueryGraph
     group: Group
+    use: Mapping[str, GroupUse]
     node_of: Mapping[str, str]
-    outputs: tuple[tuple[int, int], ...]
+    place: Mapping[Port, Port]
 
     def port(self, port: Port) -> Port:
         """The port of an old value in the new graph."""
-        if port.node not in self.node_of:
-            return port
-        use = next(use for use in self.group.uses if any(node.name == port.node for node in use.nodes))
-        position = [node.name for node in use.nodes].index(port.node)
-        return Port(self.node_of[port.node], self.outputs.index((position, port.index)))
+        return self.place[port] if port.node in self.node_of else port
 
     def played(self, port: Port) -> Port | None:
         """The port of an old value in the new graph; None if the value does not leave the group."""
-        if port.node in self.node_of and port not in self.outgoing(self.node_of[port.node]):
-            return None
-        return self.port(port)
+        return self.place.get(port) if port.node in self.node_of else port
 
     def outgoing(self, new: str) -> list[Port]:
         """The old values at the outputs of a new node, in order."""
-        use = self.use(new)
-        return [Port(use.nodes[position].name, index) for position, index in self.outputs]
-
-    def use(self, new: str) -> GroupUse:
-        """The use of the group that became this node."""
-        return next(use for use in self.group.uses if self.node_of[use.nodes[0].name] == new)
+        return [old for old, port in self.place.items() if port.node == new]
 
 
 def contract(
     query: QueryGraph, group: Group, name: str, factory: Factory, part_of: str, outputs: Sequence[tuple[int, int]]
 ) -> Contraction:
-    """Q with every use of `group` as one node of the player `name`. Raises GrammarError if that makes a cycle."""
-    node_of: dict[str, str] = {}
-    counts: dict[str, int] = {}
+    """Q with every use of `group` as one node of the player `name`. Raises GrammarError if that makes a cycle.
+
+    outputs: for each output of the new player, (position of the old node in a use, output of that node).
+    """
+    uses: dict[str, GroupUse] = {}
+    counts: Counter[str] = Counter()
     for use in group.uses:
         owner = use.owner or name
-        counts[owner] = counts.get(owner, 0) + 1
-        new = owner if counts[owner] == 1 else f"{owner}#{counts[owner]}"
-        node_of |= {node.name: new for node in use.nodes}
-    bare = Contraction(query, group, node_of, tuple(outputs))
+        counts[owner] += 1
+        uses[owner if counts[owner] == 1 else f"{owner}#{counts[owner]}"] = use
+    node_of = {node.name: new for new, use in uses.items() for node in use.nodes}
+    place = {
+        Port(use.nodes[position].name, output): Port(new, index)
+        for new, use in uses.items()
+        for index, (position, output) in enumerate(outputs)
+    }
+    bare = Contraction(query, group, uses, node_of, place)
     return replace(bare, query=_assemble(bare, name, factory, part_of))
 
 
@@ -72,7 +71,7 @@ def _assemble(bare: Contraction, name: str, factory: Factory, part_of: str) -> Q
         if new is None:
             nodes[node.name] = replace(node, inputs=tuple(map(bare.port, node.inputs)))
         elif new not in nodes:
-            use = bare.use(new)
+            use = bare.use[new]
             asked = [query.type_of(port) for port in use.inputs]
             inferred = infer(f"player {name!r}", make_module, factory, asked, query.sizes)
             kind = Kind.CLONE if use.owner else Kind.PLAYER
@@ -107,8 +106,8 @@ def _sorted(nodes: Mapping[str, Node], bare: Contraction) -> tuple[Node, ...]:
         new = set(bare.node_of.values())
         way = next(need for name in stuck if name in new for need in needs[name] if need in stuck)
         raise GrammarError(
-            f"the players {list(bare.group.players)} cannot be one: what goes out of them comes in again by way of "
-            f"{way!r}; expected every way between them to lead through themselves and "
-            "operators. Take the players on that way into the group, or leave out who stands before it or behind it."
+            f"the players {list(bare.group.players)} cannot be one: an output comes back as an input through "
+            f"{way!r}; expected only these players and operators on the paths between them. Take the players on that "
+            "path into the group, or leave out the players before it or after it."
         )
     return tuple(nodes[name] for name in found)

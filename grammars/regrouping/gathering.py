@@ -5,12 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from antiphon.errors import GrammarError
-from antiphon.grammars.maps import add
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.regrouping.contraction import Contraction
 from antiphon.grammars.regrouping.group import Group
-from antiphon.grammars.regrouping.topological import ordered
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Sum, Tap
+from antiphon.grammars.walks import components, ordered
 from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
 
 Toward: TypeAlias = tuple[str, Port]
@@ -44,11 +43,8 @@ class Sweeps:
         self.query, self.response, self.group, self.name = query, response, group, name
         self.inside = {node.name: number for number, use in enumerate(group.uses) for node in use.nodes}
         self.products = {n.name: n for n in response.nodes if isinstance(n, Product) and n.of in self.inside}
-        self._root = {product: product for product in self.products}
-        for product in self.products.values():
-            self._link(product)
         for node in response.nodes:
-            if node.name not in self.products and not is_sum(node):
+            if node.name not in self.products and not isinstance(node, Sum):
                 self._refuse_inner(node)
         self.sweep_of = self._collect()
         self.toward: dict[Toward, list[Port]] = {}
@@ -61,7 +57,7 @@ class Sweeps:
     def terms(self, port: Port) -> list[Port]:
         """The messages that this message is a sum of; itself if it is no sum."""
         node = self.response.by_name[port.node]
-        return [term for each in node.inputs for term in self.terms(each)] if is_sum(node) else [port]
+        return [term for each in node.inputs for term in self.terms(each)] if isinstance(node, Sum) else [port]
 
     def is_inner(self, port: Port) -> bool:
         """Whether a message goes from one node of a use to another of the same use."""
@@ -87,17 +83,6 @@ class Sweeps:
         """All sweeps, each once, in the order of R."""
         return list({sweep.name: sweep for sweep in self.sweep_of.values()}.values())
 
-    def _find(self, product: str) -> str:
-        while self._root[product] != product:
-            product = self._root[product]
-        return product
-
-    def _link(self, product: Product) -> None:
-        for port in product.inputs:
-            for term in self.terms(port):
-                if self.is_inner(term):
-                    self._root[self._find(product.name)] = self._find(term.node)
-
     def _refuse_inner(self, node: ResponseNode) -> None:
         terms = [term for port in node.inputs for term in self.terms(port)]
         heard = [] if isinstance(node, Deliver) else [term for term in terms if self._is_share(term)]
@@ -105,15 +90,23 @@ class Sweeps:
         if inner:
             raise GrammarError(
                 f"the players {list(self.group.players)} cannot be one player {self.name!r}: response node "
-                f"{node.name!r} takes what {inner[0].node!r} tells inside of the group; expected nothing but the chain "
-                "rule there, since one player's product is that of the whole. Leave out who stands on one side of "
-                "this edit."
+                f"{node.name!r} takes a message of {inner[0].node!r} inside the group; expected the chain rule alone "
+                "there, because one player has one product. Leave the players on one side of this edit out of the "
+                "group."
             )
 
     def _collect(self) -> Mapping[str, Sweep]:
+        inner = (
+            (product.name, term.node)
+            for product in self.products.values()
+            for port in product.inputs
+            for term in self.terms(port)
+            if self.is_inner(term)
+        )
+        root = components(self.products, inner)
         sweeps: dict[str, Sweep] = {}
         for product in self.products.values():
-            sweep = sweeps.setdefault(self._find(product.name), Sweep())
+            sweep = sweeps.setdefault(root[product.name], Sweep())
             sweep.products.append(product)
             for index, port in enumerate(product.cotangents):
                 if port is not None:
@@ -122,12 +115,7 @@ class Sweeps:
                         outer = [term for term in self.terms(port) if not self.is_inner(term)]
                     if outer:
                         sweep.said.setdefault(Port(product.of, index), []).extend(outer)
-        return {product: sweeps[self._find(product)] for product in self.products}
-
-
-def is_sum(node: ResponseNode) -> bool:
-    """Whether a node of R adds messages and does nothing else."""
-    return isinstance(node, Map) and node.operation.target is add
+        return {product: sweeps[root[product]] for product in self.products}
 
 
 def gather(sweeps: Sweeps, contracted: Contraction) -> ResponseGraph:
@@ -150,9 +138,9 @@ class _Gathering:
         found, stuck = ordered(kept, needs)
         if stuck:
             raise GrammarError(
-                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: in R, what "
-                f"they are told depends by way of {stuck[-1]!r} on what they tell; expected all that is said of a "
-                "player to be known before its product. Leave out who stands on one side of it."
+                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: in R, "
+                f"messages to them depend through {stuck[-1]!r} on messages from them; expected all messages to a "
+                "player before its product. Leave the players on one side of it out of the group."
             )
         for name in found:
             if name in by_name:
@@ -168,7 +156,7 @@ class _Gathering:
             first = next(each for each in self.sweeps.response.deliveries if each.player in self.sweeps.group.players)
             return node.player not in self.sweeps.group.players or node is first
         port = Port(node.name)
-        return not is_sum(node) or not (self.sweeps.has_inner(port) or self.sweeps.is_own(port))
+        return not isinstance(node, Sum) or not (self.sweeps.has_inner(port) or self.sweeps.is_own(port))
 
     def _needs(self, item: Sweep | ResponseNode) -> set[str]:
         if isinstance(item, Deliver) and item.player in self.sweeps.group.players:
@@ -187,7 +175,7 @@ class _Gathering:
         match node:
             case Tap():
                 self.told |= self.draft.adopt(replace(node, port=self.contracted.port(node.port)))
-            case Map() if is_sum(node):
+            case Sum():
                 total = self._sum(node.inputs, node.name)
                 assert total is not None  # a sum has inputs
                 self.told[Port(node.name)] = total
@@ -212,8 +200,7 @@ class _Gathering:
         messages = [self.handles[sweep.name].parameters for sweep in self._told()]
         name = self.sweeps.name
         if messages:
-            total = messages[0] if len(messages) == 1 else self.draft.map(add, *messages, name=f"sum for {name}")
-            self.draft.deliver(name, total)
+            self.draft.deliver(name, self.draft.sum(*messages, name=f"sum for {name}"))
 
     def _sum(self, ports: Sequence[Port], name: str) -> Message | None:
         """The sum of messages. Several messages of one sweep about one value are a single message now."""
@@ -225,17 +212,15 @@ class _Gathering:
                 messages += [message] if port == group[0] else []
             else:
                 messages.append(self._of(port))
-        if len(messages) > 1:
-            return self.draft.map(add, *messages, name=name)
-        return messages[0] if messages else None
+        return self.draft.sum(*messages, name=name) if messages else None
 
     def _of(self, port: Port) -> Message:
         if len(self._group(port)) > 1:
             value = self.sweeps.query.by_name[self.sweeps.products[port.node].of].inputs[port.index]
             raise GrammarError(
-                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: R takes "
-                f"{port!r} apart from what else the group tells of {value!r}; expected their sum, which is all that "
-                "one player tells of an input. Leave out who takes the same input."
+                f"the players {list(self.sweeps.group.players)} cannot be one player {self.sweeps.name!r}: R uses "
+                f"{port!r} without the group's other messages about {value!r}; expected their sum, because one player "
+                "sends one message about an input. Leave the other players that take this input out of the group."
             )
         return self._toward(port) if port.node in self.sweeps.products else self.told[port]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from antiphon.errors import GrammarError
 from antiphon.grammars.brick import Brick, brick_of
 from antiphon.grammars.query import CloneDeclaration, Kind, Node, Port, QueryGraph, Use
+from antiphon.grammars.walks import components
 
 
 @dataclass(frozen=True)
@@ -140,21 +141,11 @@ def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
     """The nodes of these owners and the operators between them, as connected components."""
     members = {node.name for node in query.nodes if node.owner in owners}
     inside = members | _between(query, members)
-    label = {name: name for name in inside}
-
-    def root(name: str) -> str:
-        while label[name] != name:
-            name = label[name]
-        return name
-
-    for node in query.nodes:
-        for port in node.inputs:
-            if node.name in inside and port.node in inside:
-                label[root(node.name)] = root(port.node)
+    nodes = [node for node in query.nodes if node.name in inside]
+    root = components(inside, ((node.name, port.node) for node in nodes for port in node.inputs if port.node in inside))
     found: dict[str, list[Node]] = {}
-    for node in query.nodes:
-        if node.name in inside:
-            found.setdefault(root(node.name), []).append(node)
+    for node in nodes:
+        found.setdefault(root[node.name], []).append(node)
     return list(found.values())
 
 
@@ -217,5 +208,6 @@ def _refuse_unlike_uses(query: QueryGraph, group: Group) -> None:
         asked = "; ".join(", ".join(node.name for node in use.nodes) for use in group.uses)
         raise GrammarError(
             f"the players {list(group.players)} are asked differently from one time to the next ({asked}); expected "
-            "the same composition each time, since one player plays one function. Leave out who is asked elsewhere."
+            "the same composition each time, since one player plays one function. Leave out the players that are asked "
+            "elsewhere."
         )

@@ -140,8 +140,9 @@ def _part(whole: Factory, name: str, owner: str, child: nn.Module, before: Port)
         return BrickNode(name, Kind.PLAYER, owner, Factory.of(Child, whole, owner), (before,))
     if next(child.parameters(), None) is not None or next(child.buffers(), None) is not None:
         raise GrammarError(
-            f"child {owner!r} of {whole!r}, a {type(child).__name__}, holds numbers that nobody would play; expected "
-            "something to learn in it, or no numbers at all. Leave the player whole, or let its parameters be learned."
+            f"child {owner!r} of {whole!r}, a {type(child).__name__}, holds numbers that no player would have; "
+            "expected parameters to learn, or no numbers at all. Leave the player whole, or let its parameters be "
+            "learned."
         )
     plain = type(child) in ELEMENTWISE and is_plain(child, type(child)) and not child.extra_repr()
     return BrickNode(

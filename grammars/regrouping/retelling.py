@@ -6,15 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from antiphon.grammars.maps import add, negate, scale
+from antiphon.grammars.maps import Linearity
 from antiphon.grammars.query import Kind, Node, Port
 from antiphon.grammars.regrouping.correspondence import Span
 from antiphon.grammars.regrouping.substitution import Substitution
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Sum, Tap
 from antiphon.grammars.writing import Message, ResponseDraft
-
-_NUMBER_BY_NUMBER = (add, negate, scale)
-"""Maps that act on each number separately, so that they can be applied to each part of a player's vector."""
 
 
 def retell(
@@ -44,9 +41,7 @@ class _Retelling:
                 case Deliver() if node.player == self.player:
                     for part, message in self._share(node.message).items():
                         self.draft.deliver(part, message)
-                case Map() if node.operation.target in _NUMBER_BY_NUMBER and not self.shares.keys().isdisjoint(
-                    node.inputs
-                ):
+                case Sum() | Map(linear=Linearity.NUMBERS) if not self.shares.keys().isdisjoint(node.inputs):
                     self._map_shares(node)
                 case _:
                     self.told |= self.draft.adopt(self._copy(node))
@@ -56,7 +51,7 @@ class _Retelling:
         match node:
             case Tap():
                 return replace(node, port=self.drawn.port(node.port))
-            case Map():
+            case Sum() | Map():
                 return replace(node, inputs=tuple(self._whole(port).port for port in node.inputs))
             case Product():
                 places = (None if port is None else self._whole(port).port for port in node.cotangents)
@@ -106,21 +101,19 @@ class _Retelling:
 
     def _sum(self, messages: Sequence[Message], name: str) -> Message | None:
         """The sum in the order of asking; the walk collected the messages in reverse."""
-        if len(messages) > 1:
-            return self.draft.map(add, *messages[::-1], name=name)
-        return messages[0] if messages else None
+        return self.draft.sum(*messages[::-1], name=name) if messages else None
 
-    def _map_shares(self, node: Map) -> None:
-        """Apply the map to the share of each part: a sum of vectors, for example, is a sum for each part."""
+    def _map_shares(self, node: Sum | Map) -> None:
+        """Apply the sum or map to the share of each part: a sum of vectors, for example, is a sum for each part."""
         inputs = [self._share(port) for port in node.inputs]
         shares: dict[str, Message] = {}
         for part in self.parts:
             messages = [share[part] for share in inputs if part in share]
-            if node.operation.target is add and len(messages) == 1:
-                shares[part] = messages[0]
-            elif messages:
-                name = f"{node.name}{part.removeprefix(self.player)}"
+            name = f"{node.name}{part.removeprefix(self.player)}"
+            if messages and isinstance(node, Map):
                 shares[part] = self.draft.map(node.operation, *messages, name=name)
+            elif messages:
+                shares[part] = self.draft.sum(*messages, name=name)
         self.shares[Port(node.name)] = shares
 
     def _share(self, port: Port) -> Mapping[str, Message]:

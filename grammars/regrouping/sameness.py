@@ -3,8 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping
 
 from antiphon.grammars.query import Port
-from antiphon.grammars.regrouping.gathering import is_sum
-from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Tap
+from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, ResponseNode, Seed, Sum, Tap
 
 
 class Forms:
@@ -21,7 +20,7 @@ class Forms:
             given = {port: self._number(("sum", terms[port])) for port in node.inputs}
             if isinstance(node, Deliver):
                 heard[node.player] = given[node.message]
-            elif is_sum(node):
+            elif isinstance(node, Sum):
                 terms[Port(node.name)] = tuple(sorted(term for port in node.inputs for term in terms[port]))
             else:
                 for index in _outputs(node):
@@ -47,5 +46,5 @@ def _form(node: ResponseNode, given: Mapping[Port, int], old: Callable[[Port], P
         case Product():
             places = (None if port is None else given[port] for port in node.cotangents)
             return ("product", old(Port(node.of)).node, *places)
-        case Deliver():
+        case Sum() | Deliver():
             raise AssertionError(node)

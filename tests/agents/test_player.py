@@ -198,7 +198,7 @@ def test_refuses_a_response_of_another_shape(refusal, heard: Any, text: str):
     assert refusal(ShapeError, lambda: player.hear(heard)) == text + remedy
     assert refusal(ShapeError, lambda: player.install(heard)) == text + remedy
     assert refusal(ProtocolError, lambda: player.move(3)) == (
-        "player 'x' was to move in round 3, but heard no response since its last move; expected at least one. "
+        "player 'x' was to move in round 3, but received no response since its last move; expected at least one. "
         "Deliver its response first, or leave the move to a round of its cadence."
     )
 
@@ -266,7 +266,7 @@ def test_is_saved_between_rounds_only(refusal):
     player = Player("x", LINEAR, SGD, seed=0)
     player.hear(response(0, player))
     assert refusal(ProtocolError, player.state) == (
-        "player 'x' was to be saved with 1 responses heard and no move made; expected a cut between rounds. "
+        "player 'x' was to be saved with 1 responses received and no move made; expected a cut between rounds. "
         "Save after the move, and deliver nothing off the player's cadence."
     )
 
@@ -277,7 +277,7 @@ def test_without_an_agent_it_neither_hears_nor_moves(refusal):
         refusal(ProtocolError, lambda: player.hear([]))
         == refusal(ProtocolError, lambda: player.move(0))
         == (
-            "player 'x' was to hear or move here, but its agent lives on another worker; "
+            "player 'x' was to receive a response or move here, but its agent lives on another worker; "
             "expected its moves through install. "
             "Send the response to that worker's AgentHost, or give this player a specification."
         )

@@ -14,7 +14,7 @@ from antiphon.grammars.factory import Factory
 LINEAR = Factory.of(nn.Linear, 3, 2)
 FINITE = (
     "expected finite numbers, and NaN or infinity arrived for parameter 'bias'. "
-    "Correct the agent; or let it take smaller steps, if what it heard was not finite either."
+    "Correct the agent; or let it take smaller steps, if its responses were not finite either."
 )
 FITTING = "Return the new parameters as they were lent: in number, order, shape and dtype."
 

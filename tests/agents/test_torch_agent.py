@@ -212,8 +212,8 @@ def test_every_scheduler_of_torch_is_supported_or_refused_by_name():
         ),
         (
             {"optimizer": "LBFGS"},
-            "optimizer 'LBFGS' is not for players: it evaluates the loss again within a move, and a player hears one "
-            "response a round. Name another, such as 'Adam' or 'SGD'.",
+            "optimizer 'LBFGS' is not for players: it evaluates the loss again within a move, and a player receives "
+            "one response per round. Name another, such as 'Adam' or 'SGD'.",
         ),
         (
             {"optimizer": "Adagrad", "arguments": {"momentum": 0.9}},
@@ -241,8 +241,8 @@ def test_every_scheduler_of_torch_is_supported_or_refused_by_name():
         ),
         (
             {"scheduler": "ReduceLROnPlateau"},
-            "scheduler 'ReduceLROnPlateau' is not for players: it follows a metric, and an agent hears responses only. "
-            "Name another, such as 'CosineAnnealingLR' or 'OneCycleLR'.",
+            "scheduler 'ReduceLROnPlateau' is not for players: it follows a metric, and an agent receives responses "
+            "only. Name another, such as 'CosineAnnealingLR' or 'OneCycleLR'.",
         ),
         (
             {"scheduler": "StepLR", "scheduler_arguments": {"gama": 0.1}},

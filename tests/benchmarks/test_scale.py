@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from antiphon.coordinator.plan.schedule import Contribute, Schedule
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Contribute
 from antiphon.grammars.cost import cost
 from benchmarks.scale import calibration, document, games, limits, model
 from benchmarks.scale.model import NAMES, Constants, Round

@@ -23,7 +23,7 @@ from antiphon.grammars import (
     ResponseGraph,
     Upstream,
 )
-from antiphon.grammars.maps import add, negate, over_batch, scale
+from antiphon.grammars.maps import negate, over_batch, scale
 from antiphon.grammars.oracle import Memoryless
 from antiphon.grammars.response import PARAMETERS, Deliver, Product
 
@@ -150,7 +150,7 @@ def minus_where_another_rests(*promises: Promise) -> Grammar:
             return upstream.message
         r = upstream.response
         minus = r.map(negate, upstream.message, name="wrong")
-        return r.map(add, minus, r.map(twice, upstream.message, r.tap(rare)))
+        return r.sum(minus, r.map(twice, upstream.message, r.tap(rare)))
 
     objective = antiphon.minimise(often, rare)
     r = antiphon.chain_rule(q, objective, edit=edit)

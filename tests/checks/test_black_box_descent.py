@@ -71,7 +71,7 @@ def test_without_the_edit_there_is_no_grammar():
         chain_rule(grammar.query, grammar.objective)
     assert str(refused.value) == (
         "the chain rule needs a gradient of 'value' from oracle 'Oracle' on the way to player 'Player'; expected a "
-        "gray box, but it is a black box and answers values only. Cut it (`edit=cut_into('Oracle')`), or have somebody "
+        "gray box, but it is a black box and answers values only. Cut it (`edit=cut_into('Oracle')`), or let a player "
         "estimate the gradient."
     )
 

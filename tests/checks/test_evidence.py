@@ -31,9 +31,9 @@ from antiphon.grammars import (
     minimise,
     promised,
 )
-from antiphon.grammars.maps import add, over_batch, scale
+from antiphon.grammars.maps import over_batch, scale
 from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
-from antiphon.grammars.response import PARAMETERS
+from antiphon.grammars.response import PARAMETERS, Sum
 
 EVERYWHERE = Exact()
 
@@ -102,7 +102,7 @@ def test_a_transposed_weight_is_not_its_transpose_elsewhere():
         # What comes back from Hand is what it was told: right as long as its weight is the identity.
         if upstream.source.owner != "Hand":
             return upstream.message
-        return upstream.response.map(add, told[0], name="straight")
+        return upstream.response.map(scale, told[0], factor=1.0, name="straight")
 
     told: list = []
 
@@ -183,9 +183,7 @@ def test_a_shared_player_is_blamed_at_the_use_that_is_wrong(use: str):
 def test_a_use_that_nobody_tells_of_is_named():
     grammar = shared()
     (first,) = [node.name for node in grammar.response.nodes if node.name == "Both *"]
-    nodes = [
-        node for node in grammar.response.nodes if getattr(node, "operation", None) is None or "sum" not in node.name
-    ]
+    nodes = [node for node in grammar.response.nodes if not isinstance(node, Sum)]
     nodes = tuple(
         replace(node, message=Port(first, PARAMETERS)) if node.name == "deliver Both" else node for node in nodes
     )
@@ -275,7 +273,7 @@ def test_perturbed_states_are_independent_and_valid():
     grammar = Grammar("kept", q.graph(), chain_rule(q, objective), objective, exact())
     before = Instance(grammar, 0, Learning(5)).places.rounds()[0].before
     after = perturbed(grammar, before, 0)
-    state, copy = after["A"], after["Clone"]["tensors"]
+    state, copy = after["A"], after["Clone"]["parameters"]
     assert float((state["buffers"]["norm.running_var"]).min()) > 0
     assert not torch.equal(state["buffers"]["norm.running_mean"], before["A"]["buffers"]["norm.running_mean"])
     for name in ("mask", "seen", "norm.num_batches_tracked"):

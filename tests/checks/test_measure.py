@@ -39,7 +39,7 @@ from antiphon.grammars import (
     minimise,
     promised,
 )
-from antiphon.grammars.maps import add, scale
+from antiphon.grammars.maps import scale
 from antiphon.grammars.random_grammars import TanhLayer, batch_of, mean_gap, mean_softplus, samples
 from antiphon.grammars.response import PARAMETERS
 from antiphon.oracles import gaussian
@@ -96,7 +96,7 @@ def noisy(factor: float) -> Grammar:
 
     def edit(upstream):
         r = upstream.response
-        return r.map(add, r.map(scale, upstream.message, factor=factor), r.tap(wind), name="noise")
+        return r.sum(r.map(scale, upstream.message, factor=factor), r.tap(wind), name="noise")
 
     return Grammar("noisy", q.graph(), chain_rule(q, objective, edit=edit), objective)
 

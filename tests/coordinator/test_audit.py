@@ -9,8 +9,9 @@ import pytest
 from antiphon.coordinator.audit import audit
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import spread
-from antiphon.coordinator.plan.schedule import Move, Schedule, Transfer
-from antiphon.coordinator.program import WorkerStatistics
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Move, Transfer
+from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
 from rigs.games import with_dropout
@@ -75,7 +76,7 @@ def test_a_worker_that_tells_nothing_is_refused(refusal):
     statistics = honest(SCHEDULE, 0, 2)
     del statistics["Norm"]
     assert refusal(ProtocolError, lambda: audit(SCHEDULE, statistics.values(), 0, 2)) == (
-        f"worker 'Norm' told no statistics; expected those of each of {list(SCHEDULE.workers)}. {REMEDY}"
+        f"worker 'Norm' returned no statistics; expected those of each of {list(SCHEDULE.workers)}. {REMEDY}"
     )
 
 

@@ -15,7 +15,7 @@ from antiphon.coordinator.devices import CPU
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread
-from antiphon.coordinator.plan.schedule import Slot
+from antiphon.coordinator.plan.steps import Slot
 from antiphon.errors import RoundError
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Factory, Grammar, QueryDraft, chain_rule, exact, minimise

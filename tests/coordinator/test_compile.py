@@ -4,7 +4,7 @@ import pytest
 
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import Placement, spread, together
-from antiphon.coordinator.plan.schedule import Move, Query, Respond, Transfer
+from antiphon.coordinator.plan.steps import Move, Query, Respond, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule

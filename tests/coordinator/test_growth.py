@@ -12,7 +12,7 @@ from antiphon.coordinator.executor import Played
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.program import WorkerStatistics
+from antiphon.coordinator.statistics import WorkerStatistics
 from antiphon.grammars import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library import backprop, supervised
@@ -71,11 +71,13 @@ def test_an_assignment_takes_room_in_proportion(made):
 
 
 def test_what_one_worker_carries_does_not_grow_with_the_square_of_its_replicas():
-    schedule = replicated(LARGE).schedule
-    assert len(schedule.carried_by("Predictor#7")) == 3 + 2 * (LARGE - 1)
-    assert set(schedule.carried_by("Predictor#7")) == {
-        edge for edge in schedule.carried if "Predictor#7" in (edge.source, edge.target)
-    }
+    schedule, worker = replicated(LARGE).schedule, "Predictor#7"
+    mine = schedule.carried_by(worker)
+    assert len({edge.number for edge in mine}) == len(mine) == 3 + 2 * (LARGE - 1)
+    assert all(worker in (edge.source, edge.target) for edge in mine)
+    for other in ("Predictor", "Predictor#8"):
+        theirs = schedule.carried_by(other)
+        assert {edge for edge in mine if edge.peer(worker) == other} == {e for e in theirs if e.peer(other) == worker}
 
 
 def test_growth_with_the_square_is_found():

@@ -61,14 +61,14 @@ def test_a_worker_or_a_host_placed_twice_is_refused(refusal):
 def test_an_agent_needs_a_worker(refusal):
     assert refusal(PlacementError, lambda: Placement((("a", ("First",)),), (("First", "b"),))) == (
         "the agent of player 'First' is placed on 'b', which is no worker; "
-        "expected one of ['a']. Add the worker, or place the agent on one of these."
+        "expected one of ['a']. Add the worker, or name one of these."
     )
 
 
 @pytest.mark.parametrize("name", ["Fist", "Drop"])
 def test_unknown_names_are_refused(name, refusal):
     text = (
-        f"{name!r} is placed, but grammar 'backprop' has nobody of that name there; "
+        f"{name!r} is placed, but grammar 'backprop' has no such name there; "
         f"expected one of {list(EVERYONE)}. Correct the name."
     )
     assert refusal(PlacementError, lambda: spread(GRAMMAR, fuse=[("First", name)])) == text
@@ -77,7 +77,7 @@ def test_unknown_names_are_refused(name, refusal):
 
 def test_only_players_have_agents(refusal):
     text = (
-        "'Nature' is placed, but grammar 'backprop' has nobody of that name there; "
+        "'Nature' is placed, but grammar 'backprop' has no such name there; "
         "expected one of ['First', 'Second', 'Norm', 'Last']. Correct the name."
     )
     assert refusal(PlacementError, lambda: spread(GRAMMAR, agents={"Nature": "far"})) == text

@@ -11,7 +11,7 @@ from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, Precision, spread, together
-from antiphon.coordinator.plan.schedule import Slot
+from antiphon.coordinator.plan.steps import Slot
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop

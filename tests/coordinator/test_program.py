@@ -10,8 +10,7 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import spread
-from antiphon.coordinator.plan.schedule import Query
-from antiphon.coordinator.plan.when import When
+from antiphon.coordinator.plan.steps import Query
 from antiphon.errors import OracleError, ProtocolError, RoundError, ShapeError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule
@@ -22,15 +21,14 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.random_grammars import Samples, TanhLayer, mean_gap, samples
+from antiphon.grammars.when import When
 from rigs.games import failing, points, with_dropout
 
 SGD = AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.9})
 
 
 def parameters(executor: InlineExecutor, name: str) -> Tensor:
-    state = executor.states()[name]
-    tensors = state["parameters"] if "parameters" in state else state["tensors"]
-    return torch.cat([each.flatten() for each in tensors.values()]).clone()
+    return torch.cat([each.flatten() for each in executor.states()[name]["parameters"].values()]).clone()
 
 
 def two(*, soft: float | None = 0.25, follow: Cadence = Cadence(), learn: Cadence = Cadence()) -> Grammar:

@@ -239,8 +239,8 @@ def small() -> Grammar:
 
 def test_another_gradient_is_found(refusal):
     assert refusal(GrammarError, lambda: check_regrouping(with_wrong_product(refine(small(), "Net")))) == (
-        "player 'Net.0' of regrouped grammar 'small' heard, in round 0, what differs by 6.4e-01 of the largest number "
-        "that was told; expected at most 1e-10. "
+        "player 'Net.0' of regrouped grammar 'small' received in round 0 a response that differs by 6.4e-01 "
+        "of the largest number in the original one; expected at most 1e-10. "
         "Compare its part of both Response graphs; in float32, allow for its rounding."
     )
 
@@ -255,7 +255,7 @@ def resting() -> Grammar:
 
 def test_a_check_in_which_nobody_hears_anything_is_refused(refusal):
     assert refusal(GrammarError, lambda: check_regrouping(refine(resting(), "Net"))) == (
-        "nobody in grammar 'resting' heard anything within 2 rounds; expected responses to compare. "
+        "no player of grammar 'resting' received a response within 2 rounds; expected responses to compare. "
         "Play more rounds, or let learning start earlier."
     )
 

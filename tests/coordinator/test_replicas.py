@@ -18,7 +18,8 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.coupling import coupling
 from antiphon.coordinator.plan.placement import Placement, Precision, spread
 from antiphon.coordinator.plan.replicas import divided
-from antiphon.coordinator.plan.schedule import Collect, Contribute, Cut, Join, Query, Respond, Transfer, project
+from antiphon.coordinator.plan.schedule import project
+from antiphon.coordinator.plan.steps import Collect, Contribute, Cut, Join, Query, Respond, Transfer
 from antiphon.coordinator.plan.verify import verify
 from antiphon.coordinator.recorder import RECORDER, delivered
 from antiphon.errors import PlacementError, ProtocolError
@@ -235,12 +236,12 @@ def test_coupling_is_tried_at_the_declared_batch_on_values_that_are_taken() -> N
     ("counts", "text"),
     [
         ({"First": 8}, "player 'First' has 8 replicas, but 'First' cannot be divided among them: its batch has 7 rows. "
-         "Expected one batch, first dimension of what it is asked and of what it plays, with a row for each replica. "
+         "Expected one batch, the first dimension of its inputs and outputs, with a row for each replica. "
          "Give it fewer replicas, or a larger batch."),
         ({"Nature": 2}, "'Nature' lives on worker 'Nature', which has replicas, and is no player; expected players "
          "alone there, ['First', 'Second', 'Norm', 'Last']. Give 'Nature' a worker of its own."),
-        ({"Frist": 2}, "replicas for 'Frist', which is no worker; expected one of ['First', 'Last', 'Loss', 'Nature', "
-         "'Norm', 'Second']. Add the worker, or name one of these."),
+        ({"Frist": 2}, "replicas are given to 'Frist', which is no worker; expected one of ['First', 'Last', 'Loss', "
+         "'Nature', 'Norm', 'Second']. Add the worker, or name one of these."),
     ],
 )  # fmt: skip
 def test_what_cannot_be_divided_is_refused(counts: dict[str, int], text: str) -> None:
@@ -283,8 +284,8 @@ def test_agents_that_draw_from_global_streams_move_alike_and_others_are_found_ou
         executor.play(1)
     assert str(caught.value) == (
         "replicas 'Second' and 'Second#1' of player 'Second' hold different parameters before round 1; expected equal "
-        "bits, since they heard the same. Let its agent move by what it hears alone: no clock, no random numbers but "
-        "those of the process's global streams, no reading of its own place."
+        "bits, since they received the same responses. Let its agent move by its responses alone: no clock, no random "
+        "numbers but those of the process's global streams, no reading of its own place."
     )
 
 

@@ -8,17 +8,8 @@ import pytest
 
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import Placement, hosted, spread
-from antiphon.coordinator.plan.schedule import (
-    LocalAction,
-    Move,
-    Query,
-    Receive,
-    Respond,
-    Schedule,
-    Send,
-    Transfer,
-    project,
-)
+from antiphon.coordinator.plan.schedule import Schedule, project
+from antiphon.coordinator.plan.steps import LocalAction, Move, Query, Receive, Respond, Send, Transfer
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.random_grammars import sample_grammar
 from rigs.games import with_dropout

@@ -18,7 +18,6 @@ from antiphon.grammars.chain_rule import chain_rule, negate_into
 from antiphon.grammars.cost import Graph, cost
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.maps import add
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.random_grammars import TanhLayer, mean_gap, sample_grammar, samples
 from antiphon.grammars.types import Order
@@ -58,7 +57,7 @@ def overheard() -> Grammar:
     total = []
     for loss, own in zip(losses, ("A", "A#2"), strict=True):
         total.append(r.product(own, r.product(loss, r.seed(loss)).toward(0)).parameters)
-    heard = r.map(add, *total)
+    heard = r.sum(*total)
     for name in ("A", "B", "C"):
         r.deliver(name, heard)
     return Grammar("overheard", q.graph(), r.graph(), minimise(*losses))

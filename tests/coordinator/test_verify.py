@@ -1,5 +1,6 @@
 """verify: whatever makes a schedule no round is refused, with the step and the rule."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,9 @@ from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import spread
-from antiphon.coordinator.plan.schedule import Follow, Install, Move, Query, Schedule, Transfer, describe
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Follow, Install, Move, Query, Transfer, describe
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.plan.when import When
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.chain_rule import chain_rule
@@ -18,6 +19,8 @@ from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.objective import minimise
 from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
+from antiphon.grammars.when import When
+from rigs.games import gpipe, one_forward_one_backward, pipeline
 
 
 def small() -> Grammar:
@@ -68,6 +71,21 @@ def transfer(position: int) -> Transfer:
 
 def test_what_the_compiler_makes_is_a_round():
     verify(GOOD)
+
+
+@pytest.mark.parametrize("order", [gpipe, one_forward_one_backward])
+def test_in_any_order_of_micro_batches_each_value_has_its_slot_and_its_edge(order):
+    schedule = pipeline(order(3, 4))
+    verify(schedule)
+    assert Counter(step.microbatch for step in schedule.transfers.values()) == dict.fromkeys(range(4), 4)
+
+
+def test_phases_do_not_go_back_within_a_micro_batch_and_moves_come_last(refusal):
+    schedule = pipeline(one_forward_one_backward(1, 2))
+    query, seed, respond, *others = schedule.steps
+    for changed in ((seed, query, respond, *others), (*schedule.steps[-1:], *schedule.steps[:-1])):
+        text = refusal(ProtocolError, lambda changed=changed: verify(replace(schedule, steps=changed)))
+        assert f"«{describe(changed[1])}»" in text and f"behind «{describe(changed[0])}»" in text
 
 
 def test_a_query_among_the_responses_is_refused(refusal):

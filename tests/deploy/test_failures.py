@@ -20,7 +20,8 @@ from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.finding import COORDINATOR
 from antiphon.errors import ProtocolError, RoundError, WorkerDied
-from antiphon.transport import Edge, Header, Session, encode
+from antiphon.transport.codec import encode
+from antiphon.transport.message import Edge, Header, Session
 from rigs.games import failing, wide, with_dropout
 
 SGD = AgentSpecification.of("SGD", {"lr": 0.01})

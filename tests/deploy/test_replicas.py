@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import ray
 import torch
 
 from antiphon.agents import AgentSpecification
+from antiphon.agents.shards import part
 from antiphon.coordinator.checkpoint import load_states, read_manifest
 from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.inline import InlineExecutor
@@ -123,10 +125,16 @@ def test_a_player_in_parts_learns_as_the_whole(agent: AgentSpecification, pool, 
 
 
 def test_each_replica_of_a_player_in_parts_holds_its_part_alone(pool) -> None:
+    def sizes(worker: Any) -> dict[str, int]:  # Any: reaches below the interface, into the actor
+        players = worker._hosted.players.items()
+        return {name: sum(part(each).numel() for each in player.parameters) for name, player in players}
+
     grammar = wide()
     with RayExecutor(assign(grammar, placement=sharded(grammar, First=2)), "halves", pool=pool) as on_ray:
         on_ray.play(2)
-        held = {name: ray.get(on_ray.workers[name].held.remote()) for name in ("First", "First#1", "Second")}
+        held = {
+            name: ray.get(on_ray.workers[name].__ray_call__.remote(sizes)) for name in ("First", "First#1", "Second")
+        }
     whole = 256 * 256 + 256
     assert held["Second"] == {"Second": whole}
     assert held["First"] == held["First#1"] == {"First": whole // 2}

@@ -40,7 +40,7 @@ RAISED = (
 )
 WILD = (
     "agent 'flaky:Flaky' of player 'Dense1' moved in round 5: expected finite numbers, and NaN or infinity arrived for "
-    "parameter '0.weight'. Correct the agent; or let it take smaller steps, if what it heard was not finite either."
+    "parameter '0.weight'. Correct the agent; or let it take smaller steps, if its responses were not finite either."
 )
 
 

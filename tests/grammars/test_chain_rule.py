@@ -9,12 +9,12 @@ from antiphon.grammars.chain_rule import chain_rule, cut_into, negate_into
 from antiphon.grammars.draft import QueryDraft
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.maps import add, negate, scale
+from antiphon.grammars.maps import negate, scale
 from antiphon.grammars.objective import maximise, minimise
 from antiphon.grammars.oracle import OracleDeclaration, Question
 from antiphon.grammars.query import Port
 from antiphon.grammars.random_grammars import Fork, TanhLayer, batch_of, mean_gap, mean_softplus, medium, samples
-from antiphon.grammars.response import Map, Product, ResponseGraph, Seed, Tap
+from antiphon.grammars.response import Product, ResponseGraph, Seed, Sum, Tap
 
 
 def chain(begun, *names: str):
@@ -37,8 +37,8 @@ def test_backprop_is_the_chain_rule(begun):
         "  Loss * = Loss * (d Loss) -> input 0",
         "  B * = B * (Loss *) -> input 0, parameters",
         "  A * = A * (B *) -> parameters",
-        "  A hears A *.parameters",
-        "  B hears B *.parameters",
+        "  A receives A *.parameters",
+        "  B receives B *.parameters",
     ]
 
 
@@ -112,15 +112,15 @@ def test_an_answer_tells_what_the_chain_rule_would_not(begun):
         "tap B = tap B",
         "negate = antiphon.grammars.maps:negate() (tap B)",
         "A * = A * (negate) -> parameters",
-        "A hears A *.parameters",
+        "A receives A *.parameters",
     ]
 
 
 def test_an_answer_adds_to_what_is_said(begun):
     q, (a, b), objective = chain(begun, "A", "B")
     graph = chain_rule(q, objective, answers={a: lambda r: r.tap(b)})
-    (total,) = [node for node in graph.nodes if isinstance(node, Map)]
-    assert total == Map("sum at A", Factory.of(add), (Port("tap B"), Port("B *")))
+    (total,) = [node for node in graph.nodes if isinstance(node, Sum)]
+    assert total == Sum("sum at A", (Port("tap B"), Port("B *")))
 
 
 def test_a_player_asked_twice_hears_the_sum_in_the_order_of_asking(begun):
@@ -129,7 +129,7 @@ def test_a_player_asked_twice_hears_the_sum_in_the_order_of_asking(begun):
     objective = minimise(q.loss("Loss", mean_gap)(a(a(x)), x))
     graph = chain_rule(q, objective)
     parts = (Port("A *", -1), Port("A#2 *", -1))
-    assert graph.by_name["sum for A"] == Map("sum for A", Factory.of(add), parts)
+    assert graph.by_name["sum for A"] == Sum("sum for A", parts)
     assert graph.deliveries[0].message == Port("sum for A")
 
 
@@ -172,7 +172,7 @@ def test_a_black_box_on_the_way_to_a_player_is_refused(begun, refusal):
     assert refusal(BlackBoxError, lambda: chain_rule(q, minimise(loss))) == (
         "the chain rule needs a gradient of 'weigh' from oracle 'Scale' on the way to player 'A'; "
         "expected a gray box, but it is a black box and answers values only. "
-        "Cut it (`edit=cut_into('Scale')`), or have somebody estimate the gradient."
+        "Cut it (`edit=cut_into('Scale')`), or let a player estimate the gradient."
     )
     assert chain_rule(q, minimise(loss), edit=cut_into("Scale")).nodes == ()
 

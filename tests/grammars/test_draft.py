@@ -114,7 +114,7 @@ def test_an_operator_with_parameters_is_refused(begun, refusal):
     q, x, _ = begun
     assert refusal(GrammarError, lambda: q.operator("op", TanhLayer, 3, 3)(x)) == (
         "operator 'op' has parameters of its own ('0.weight'); "
-        "expected a parameterless operator. Declare it as a player, so that somebody plays them."
+        "expected a parameterless operator. Declare it as a player, so that its parameters can be learned."
     )
 
 

@@ -71,6 +71,16 @@ def test_all_changes_differ_among_themselves():
     assert len({grammar(**change).signature for change in CHANGES.values()}) == len(CHANGES)
 
 
+def test_the_signature_has_each_node_of_r_with_its_inputs():
+    q = QueryDraft()
+    x = q.oracle("Nature", samples(4, (3,)))()
+    player = q.player("A", TanhLayer, 3, 3)
+    objective = minimise(q.loss("Loss", mean_gap)(player(player(x)), x))
+    one = Grammar("twice", q.graph(), chain_rule(q, objective), objective)
+    found = {name: inputs for _, name, inputs, *_ in one.description["response"]}
+    assert found == {node.name: [[port.node, port.index] for port in node.inputs] for node in one.response.nodes}
+
+
 def test_a_change_in_r_alone_is_another_grammar():
     one = grammar()
     seed, *rest = one.response.nodes
@@ -106,7 +116,7 @@ def test_it_reads_as_four_parts():
 
 def test_a_player_that_hears_nothing_is_refused(refusal):
     assert refusal(GrammarError, lambda: grammar(edit=cut_into("First"))) == (
-        "player 'First' of grammar 'g' hears nothing, so it could never move; expected a delivery "
+        "player 'First' of grammar 'g' receives no message, so it could never move; expected a delivery "
         "to every player, found deliveries to ['Second']. Deliver a message to it, or declare it as an oracle."
     )
 
@@ -115,7 +125,7 @@ def test_a_response_node_that_nobody_hears_is_refused(refusal):
     one = grammar()
     spare = (Tap("t", Port("First")), Map("m", Factory.of(torch.neg), (Port("t"),)))
     assert refusal(GrammarError, lambda: replace(one, response=ResponseGraph((*one.response.nodes, *spare)))) == (
-        "response node 't' of grammar 'g' is told to nobody; expected a path from every node "
+        "response node 't' of grammar 'g' reaches no player; expected a path from every node "
         "of R to a delivery. Deliver it, or leave it out (a `ResponseDraft` does)."
     )
 

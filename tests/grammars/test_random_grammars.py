@@ -25,7 +25,7 @@ def test_the_samples_hold_every_kind_of_graph():
     assert set(kinds) == set(Kind)
     names = " ".join(node.owner for grammar in grammars for node in grammar.query.nodes)
     for name in (
-        "Dense",
+        "TanhLayer",
         "Soft",
         "Fork",
         "Pair",

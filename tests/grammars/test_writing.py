@@ -53,7 +53,7 @@ def test_messages_of_another_draft_are_refused(begun, refusal):
     r.deliver("A", other.product(a, other.product(loss, other.seed(loss)).toward()).parameters)
     assert refusal(GrammarError, r.graph) == (
         "response node 'deliver A' takes 'A *.parameters', which no node of this Response graph "
-        "tells; expected one of ['deliver A']. Add the node, or connect another message."
+        "sends; expected one of ['deliver A']. Add the node, or connect another message."
     )
 
 

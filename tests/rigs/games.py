@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.plan.schedule import Move, Query, Respond, Schedule, Slot, Step, Transfer
-from antiphon.coordinator.plan.when import ALWAYS
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.steps import Move, Query, Respond, Slot, Step, Transfer
 from antiphon.envs import nature
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -20,6 +20,7 @@ from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 from antiphon.grammars.seeds import at_round
 from antiphon.grammars.types import Batch, EdgeType
+from antiphon.grammars.when import ALWAYS
 from antiphon.oracles import Annealing, gaussian
 from antiphon.transport.message import Edge, Phase
 
@@ -197,7 +198,7 @@ def pipeline(orders: list[list[Turn]]) -> Schedule:
                 op, batch = waiting[stage].pop(0)
                 steps += _steps(op, batch, stage, stages, numbers)
                 done.add((op, batch, stage))
-    steps += [Move(f"S{stage}", f"S{stage}", (), ALWAYS) for stage in range(stages)]
+    steps += [Move(f"S{stage}", worker=f"S{stage}", when=ALWAYS) for stage in range(stages)]
     return Schedule("0" * 64, tuple(f"S{stage}" for stage in range(stages)), tuple(steps))
 
 
@@ -214,19 +215,20 @@ def _steps(op: str, batch: int, stage: int, stages: int, numbers: dict[tuple[str
     found: list[Step] = []
     reads: tuple[Slot, ...] = ()
     if 0 <= upstream < stages:
-        slot = Slot(phase, Port(_name(op, upstream)))
+        slot = Slot(phase, Port(_name(op, upstream)), microbatch=batch)
         number = numbers.setdefault((op, batch, stage), len(numbers))
         order = "zeroth" if op == "Q" else "first"
         edge = Edge(number, repr(slot), f"S{upstream}", f"S{stage}", phase, order, torch.float32, (4,))
-        found.append(Transfer(edge, slot, ALWAYS, batch))
+        found.append(Transfer(edge, slot, ALWAYS))
         reads = (slot,)
     elif op == "R":
-        reads = (Slot(Phase.RESPONSE, Port("seed")),)
-    writes = (Slot(phase, Port(_name(op, stage))),)
+        reads = (Slot(Phase.RESPONSE, Port("seed"), microbatch=batch),)
+        found.append(Respond("seed", worker=f"S{stage}", when=ALWAYS, writes=reads))
+    writes = (Slot(phase, Port(_name(op, stage)), microbatch=batch),)
     if op == "Q":
-        return [*found, Query(f"S{stage}", f"S{stage}", reads, writes, ALWAYS, batch)]
-    own = Slot(phase, Port(_name(op, stage), PARAMETERS))
-    return [*found, Respond(f"S{stage} *", f"S{stage}", reads, (*writes, own), ALWAYS, microbatch=batch)]
+        return [*found, Query(f"S{stage}", worker=f"S{stage}", when=ALWAYS, reads=reads, writes=writes)]
+    own = Slot(phase, Port(_name(op, stage), PARAMETERS), microbatch=batch)
+    return [*found, Respond(f"S{stage} *", worker=f"S{stage}", when=ALWAYS, reads=reads, writes=(*writes, own))]
 
 
 def _name(op: str, stage: int) -> str:

@@ -133,10 +133,10 @@ def test_the_hand_written_agent_passes():
         ),
         (
             {"hear": hears_the_last_only},
-            "two responses heard before a move to count as their sum; in round 0 they moved it elsewhere. "
+            "two responses received before a move to count as their sum; in round 0 they moved it elsewhere. "
             "Add responses up in hear, and begin anew after the move.",
         ),
-        ({"move": moves_its_own_memory}, f"moves to be nobody's memory after the move; {LEFT}"),
+        ({"move": moves_its_own_memory}, f"moves not to be kept after the move; {LEFT}"),
         (
             {"state": forgets_its_velocity},
             "a loaded agent to continue exactly; its moves differ from those of the agent that was saved. "
@@ -177,7 +177,7 @@ def test_an_agent_that_keeps_responses_fails():
 
     with pytest.raises(AgentError) as caught:
         check_agent(Keeper)
-    assert "breaks its contract: expected responses to be nobody's memory after the move; " + LEFT in str(caught.value)
+    assert "breaks its contract: expected responses not to be kept after the move; " + LEFT in str(caught.value)
 
 
 def test_keys_and_containers_of_a_state_are_free():

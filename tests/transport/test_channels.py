@@ -1,28 +1,22 @@
 """Every channel takes the same conformance suite."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
-from antiphon.testing.channel import LAWS, MakePair, Pair
-from antiphon.transport import (
-    Edge,
-    Exchange,
-    Header,
-    LocalChannel,
-    Mailbox,
-    ObjectStoreChannel,
-    ProcessGroupChannel,
-    Session,
-    Tag,
-)
+from antiphon.testing.channel import LAWS, MakePair, Pair, same_bits
 from antiphon.transport.channel import Channel, gone
 from antiphon.transport.codec import encode, pack_tag
-from antiphon.transport.message import VERSION
+from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.message import VERSION, Edge, Header, Session, Tag
+from antiphon.transport.object_store import Mailbox, ObjectStoreChannel
+from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
@@ -153,3 +147,8 @@ def test_channel(law: Callable[[MakePair], None], make_pair: MakePair) -> None:
 def test_what_is_made_is_a_channel(make_pair: MakePair) -> None:
     pair = make_pair(Session("0" * 64, 0, 1.0), [])
     assert isinstance(pair.source, Channel) and isinstance(pair.target, Channel)
+
+
+def test_the_suite_compares_bits_and_not_numbers():
+    nan, zero = torch.tensor(math.nan), torch.zeros(2)
+    assert same_bits(nan, nan.clone()) and not same_bits(zero, -zero)

@@ -7,10 +7,19 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from antiphon.errors import CodecError, ShapeError
-from antiphon.transport import Header, Tag, decode, encode, pack_tag, unpack_tag
-from antiphon.transport.codec import DTYPES, TAG_BYTES, pack, pack_header, unpack_header
+from antiphon.transport.codec import (
+    DTYPES,
+    TAG_BYTES,
+    decode,
+    encode,
+    pack,
+    pack_header,
+    pack_tag,
+    unpack_header,
+    unpack_tag,
+)
 from antiphon.transport.memory import aligned
-from antiphon.transport.message import VERSION
+from antiphon.transport.message import VERSION, Header, Tag
 
 TAG = Tag("0123456789abcdef", 2, 5, 1, 3)
 ENDING = " The sender is no antiphon worker of this version, or the bytes were damaged on the way."

@@ -4,8 +4,8 @@ import pytest
 
 from antiphon.errors import ProtocolError, ShapeError
 from antiphon.testing.channel import SESSION, edge, refusal
-from antiphon.transport import Exchange, Header, LocalChannel, Session, expect
-from antiphon.transport.message import Tag, phase_name
+from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.message import Header, Session, Tag, expect, phase_name
 
 
 def test_the_expected_message_passes() -> None:

@@ -10,8 +10,9 @@ import torch
 
 from antiphon.errors import DeadlineError, TransportError
 from antiphon.testing.channel import SESSION, edge, refusal, same_bits, sample
-from antiphon.transport import Edge, ProcessGroupChannel, Session
+from antiphon.transport.message import Edge, Session
 from antiphon.transport.nccl import MakeGroup
+from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from rigs.nccl import StandIn, StandInWork

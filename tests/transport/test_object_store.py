@@ -7,8 +7,10 @@ import pytest
 
 from antiphon.errors import CodecError, ProtocolError, ShapeError, WorkerDied
 from antiphon.testing.channel import SESSION, edge, sample
-from antiphon.transport import Header, Mailbox, ObjectStoreChannel, encode
 from antiphon.transport.bounded_queue import BoundedQueue
+from antiphon.transport.codec import encode
+from antiphon.transport.message import Header
+from antiphon.transport.object_store import Mailbox, ObjectStoreChannel
 
 
 def bob(mailbox: Mailbox) -> ObjectStoreChannel:
@@ -44,8 +46,8 @@ def test_a_truncated_frame_names_both_sides() -> None:
     with pytest.raises(CodecError) as refusal:
         bob(mailbox).receive(edge(), 5)
     assert str(refusal.value) == (
-        "worker 'Bob' heard 'Alice' badly on edge 'Alice.0 -> Bob' (query phase, round 5): a message does not parse: "
-        f"expected {len(frame)} bytes in all; arrived {len(frame) - 1} bytes. "
+        "worker 'Bob' cannot read what 'Alice' sent on edge 'Alice.0 -> Bob' (query phase, round 5): a message does "
+        f"not parse: expected {len(frame)} bytes in all; arrived {len(frame) - 1} bytes. "
         "The sender is no antiphon worker of this version, or the bytes were damaged on the way."
     )
 

@@ -16,16 +16,17 @@ import torch
 
 from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, ShapeError, TransportError
 from antiphon.testing.channel import SESSION, Pair as Both, edge, opened, refusal, sample
-from antiphon.transport import Edge, Phase, ProcessGroupChannel, Session, serve_store
 from antiphon.transport.gloo import GlooIncoming
-from antiphon.transport.rendezvous import Address
+from antiphon.transport.message import Edge, Phase, Session
+from antiphon.transport.process_group import ProcessGroupChannel
+from antiphon.transport.rendezvous import Address, serve_store
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
 
 RANKS = {"Alice": 0, "Bob": 1}
 CHILD = """
 import sys
-from antiphon.transport import ProcessGroupChannel
+from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.route import Site
 from antiphon.testing.channel import SESSION, edge, sample
 sites = {name: Site("127.0.0.1", memory=sys.argv[3]) for name in ("Alice", "Bob")}

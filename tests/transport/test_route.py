@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, strategies as st
 
 from antiphon.testing.channel import SESSION
-from antiphon.transport import Edge, Phase, ProcessGroupChannel
+from antiphon.transport.message import Edge, Phase
+from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Route, Site, carrier, route, route_of_group
 from rigs.nccl import StandIn

@@ -1,13 +1,14 @@
 """Copies between host and device: what waits for what, seen with a fence and a link that write down what happens."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from antiphon.testing.channel import SESSION, edge, same_bits, sample
-from antiphon.transport import Exchange, LocalChannel
 from antiphon.transport.device import Glance, fence, host_memory
+from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.memory import ALIGNMENT
 from antiphon.transport.message import Phase, Reduction
 from antiphon.transport.staged import StagedAllReduce, StagedChannel, StagedIncoming, onto
@@ -22,10 +23,10 @@ class Told:
         self.calls: list[str] = []
         self.buffers = [torch.zeros(4), torch.ones(4)]
 
-    def record(self) -> None:
+    def record(self, stream: Any) -> None:
         self.calls.append("record")
 
-    def wait(self) -> None:
+    def synchronize(self) -> None:
         self.calls.append("wait")
 
     def receive(self, round: int) -> Tensor:
@@ -45,7 +46,7 @@ class Told:
 
 
 def test_a_buffer_is_posted_again_only_after_the_copy_out_of_it() -> None:
-    told = Told()
+    told: Any = Told()
     incoming = StagedIncoming(told, edge(), CPU, told)
     first = incoming.receive(0)
     assert same_bits(first, torch.zeros(4)) and first.data_ptr() != told.buffers[0].data_ptr()
@@ -55,7 +56,7 @@ def test_a_buffer_is_posted_again_only_after_the_copy_out_of_it() -> None:
 
 
 def test_a_term_is_written_only_after_the_copy_of_the_last_sum() -> None:
-    told = Told()
+    told: Any = Told()
     total = StagedAllReduce(
         told, Reduction(0, "sum", ("A", "B"), Phase.RESPONSE, "first", torch.float32, (4,)), CPU, told
     )
@@ -87,7 +88,7 @@ def test_a_channel_of_the_host_is_staged_for_a_device_only() -> None:
 
 
 def test_on_the_cpu_nothing_is_waited_for_and_memory_is_plain() -> None:
-    point: Callable[[], None] = fence(CPU).wait
+    point: Callable[[], None] = fence(CPU).synchronize
     point()
     memory = host_memory(100, CPU)
     assert len(memory) == 100 and torch.frombuffer(memory, dtype=torch.uint8).data_ptr() % ALIGNMENT == 0

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from antiphon.errors import DeadlineError, ProtocolError, ShapeError, TransportError
 from antiphon.testing.channel import SESSION, refusal, same_bits
-from antiphon.transport import Exchange, LocalChannel, Mailbox, ObjectStoreChannel, ProcessGroupChannel, Session
 from antiphon.transport.channel import Channel
-from antiphon.transport.message import Phase, Reduction
+from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.message import Edge, Phase, Reduction, Session
+from antiphon.transport.object_store import Mailbox, ObjectStoreChannel
+from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
@@ -34,13 +36,17 @@ def term(each: Reduction, worker: int, round: int = 0) -> Tensor:
     return torch.randn(each.shape, generator=torch.Generator().manual_seed(10 * round + worker)).to(each.dtype)
 
 
+def edges_of(sums: Sequence[Reduction]) -> list[Edge]:
+    return list({edge.number: edge for each in sums for me in NAMES for edge in each.edges_of(me)}.values())
+
+
 def local(session: Session, sums: Sequence[Reduction]) -> list[Channel]:
-    exchange, edges = Exchange(), [edge for each in sums for edge in each.edges]
+    exchange, edges = Exchange(), edges_of(sums)
     return [LocalChannel(session, me, exchange, edges) for me in NAMES]
 
 
 def object_store(session: Session, sums: Sequence[Reduction]) -> list[Channel]:
-    edges = [edge for each in sums for edge in each.edges]
+    edges = edges_of(sums)
     mailboxes = {me: Mailbox(me, edges) for me in NAMES}
 
     def post(peer: str, number: int, frame: bytes | bytearray) -> None:
@@ -170,7 +176,7 @@ def test_the_stamp_of_an_all_reduce_tells_the_terms(address: Address) -> None:
             channel.contribute(each, round, torch.zeros(5))
         text = (
             "worker 'Ben' refused the sum 'sum 0': expected 3 terms of round 3; arrived 3 terms whose rounds sum to "
-            "10. Somebody lost or skipped a round: restore all workers from the same checkpoint."
+            "10. A worker lost or skipped a round: restore all workers from the same checkpoint."
         )
         with refusal(ProtocolError, text):
             channels[1].collect(each, 3)

@@ -10,7 +10,7 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.checks.suites.regulators import SIGMA, relative
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.schedule import Slot
+from antiphon.coordinator.plan.steps import Slot
 from antiphon.coordinator.recorder import RECORDER
 from antiphon.envs.regulator import regulator
 from antiphon.envs.riccati import (

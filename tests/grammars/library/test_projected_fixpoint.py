@@ -38,7 +38,7 @@ def after(grammar: Grammar, rates: dict[str, float], rounds: int) -> Tensor:
         if "Corrector" in states:
             states["Corrector"]["parameters"]["weight"] = torch.zeros(1, 8, dtype=F64)
         if "Critic~" in states:
-            states["Critic~"]["tensors"]["weight"] = BEGIN
+            states["Critic~"]["parameters"]["weight"] = BEGIN
         executor.load(states, 0)
         executor.play(rounds)
         return executor.states()["Critic"]["parameters"]["weight"][0]

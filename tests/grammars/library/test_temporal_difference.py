@@ -144,14 +144,14 @@ def test_semi_and_residual_gradient_differ_in_r_alone():
     assert (one.query, one.objective) == (two.query, two.objective)
     lines = [set(repr(game.response).splitlines()) for game in (one, two)]
     assert sorted(lines[0] - lines[1]) == [
-        "  Critic hears Critic *.parameters",
+        "  Critic receives Critic *.parameters",
         "  error * = error * (BE *) -> input 3",
     ]
     assert sorted(lines[1] - lines[0]) == [
-        "  Critic hears sum for Critic",
+        "  Critic receives sum for Critic",
         "  Critic#2 * = Critic#2 * (error *.2) -> parameters",
         "  error * = error * (BE *) -> input 2, input 3",
-        "  sum for Critic = antiphon.grammars.maps:add() (Critic *.parameters, Critic#2 *.parameters)",
+        "  sum for Critic = sum (Critic *.parameters, Critic#2 *.parameters)",
     ]
 
 

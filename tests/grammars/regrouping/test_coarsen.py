@@ -77,8 +77,8 @@ def test_its_response_graph_has_one_product_for_all_of_them():
         "BC * = BC * (bend C *) -> input 0, parameters",
         "bend A * = bend A * (BC *) -> input 0",
         "A * = A * (bend A *) -> parameters",
-        "A hears A *.parameters",
-        "BC hears BC *.parameters",
+        "A receives A *.parameters",
+        "BC receives BC *.parameters",
     ]
 
 
@@ -150,8 +150,8 @@ def test_an_edit_inside_of_the_group_is_refused(refusal):
         GrammarError, lambda: coarsen(shared(negate_into("Forger")), ["Trunk", "Head", "Forger"], "All")
     ) == (
         "the players ['Trunk', 'Head', 'Forger'] cannot be one player 'All': response node 'minus, into Forger' takes "
-        "what 'Trunk#2 *' tells inside of the group; expected nothing but the chain rule there, since one player's "
-        "product is that of the whole. Leave out who stands on one side of this edit."
+        "a message of 'Trunk#2 *' inside the group; expected the chain rule alone there, because one player has one "
+        "product. Leave the players on one side of this edit out of the group."
     )
     assert coarsen(shared(), ["Trunk", "Head", "Forger"], "All").grammar.query.by_name["All"]
 
@@ -161,17 +161,17 @@ def test_a_cut_inside_of_the_group_is_refused(refusal):
         return None if upstream.source.name == "Trunk" or upstream.target.name == "Trunk" else upstream.message
 
     assert refusal(GrammarError, lambda: coarsen(shared(cut), ["Trunk", "Head"], "Curator")) == (
-        "the players ['Trunk', 'Head'] cannot be one player 'Curator': what 'Trunk' hears is not what the chain rule "
-        "inside of the group would tell; expected just that, since one player's product is that of the whole. "
-        "Leave out who stands on one side of the edit, or undo it."
+        "the players ['Trunk', 'Head'] cannot be one player 'Curator': 'Trunk' receives another message than by "
+        "the chain rule inside the group; expected the chain rule there, because one player has one product. "
+        "Leave the players on one side of the edit out of the group, or undo the edit."
     )
 
 
 def test_a_way_that_leaves_the_group_and_comes_back_is_refused(refusal):
     assert refusal(GrammarError, lambda: coarsen(chain("A", "B", "C"), ["A", "C"], "AC")) == (
-        "the players ['A', 'C'] cannot be one: what goes out of them comes in again by way of 'bend B'; expected "
-        "every way between them to lead through themselves and operators. "
-        "Take the players on that way into the group, or leave out who stands before it or behind it."
+        "the players ['A', 'C'] cannot be one: an output comes back as an input through 'bend B'; expected "
+        "only these players and operators on the paths between them. "
+        "Take the players on that path into the group, or leave out the players before it or after it."
     )
 
 
@@ -186,7 +186,7 @@ def test_players_asked_differently_in_two_passes_are_refused(refusal):
     grammar = Grammar("passes", q.graph(), chain_rule(q, objective), objective)
     assert refusal(GrammarError, lambda: coarsen(grammar, ["A", "B"], "AB")) == (
         "the players ['A', 'B'] are asked differently from one time to the next (A; B; A#2, B#2); expected the same "
-        "composition each time, since one player plays one function. Leave out who is asked elsewhere."
+        "composition each time, since one player plays one function. Leave out the players that are asked elsewhere."
     )
 
 

@@ -136,14 +136,14 @@ def clipped(message, largest: float):
 def test_a_map_of_each_number_is_told_to_each_part():
     response = refine(edited_on_the_way_to_the_player(scale, factor=0.5), "Net").grammar.response
     assert "more.1 = antiphon.grammars.maps:scale(factor=0.5) (sum for Net.1)" in lines(response)
-    assert "Net.1 hears more.1" in lines(response)
+    assert "Net.1 receives more.1" in lines(response)
 
 
 def test_any_other_map_hears_the_whole_vector():
     response = refine(edited_on_the_way_to_the_player(clipped, largest=0.1), "Net").grammar.response
     names = [line.split(" = ")[0] for line in lines(response)]
     assert names[-6:-2] == ["sum for Net, assembled", "more", "more, for Net.0", "more, for Net.1"]
-    assert lines(response)[-2:] == ["Net.0 hears more, for Net.0", "Net.1 hears more, for Net.1"]
+    assert lines(response)[-2:] == ["Net.0 receives more, for Net.0", "Net.1 receives more, for Net.1"]
 
 
 def by_hand(whole: Factory) -> Brick:
@@ -289,7 +289,7 @@ class Frozen(nn.Sequential):
 def test_frozen_numbers_are_left_to_nobody(refusal):
     text = refusal(GrammarError, lambda: refine(game(Frozen), "Net"))
     assert text.endswith(
-        "Frozen(), a Linear, holds numbers that nobody would play; expected something to learn in it, or no numbers at "
+        "Frozen(), a Linear, holds numbers that no player would have; expected parameters to learn, or no numbers at "
         "all. Leave the player whole, or let its parameters be learned."
     )
 

@@ -11,7 +11,7 @@ from antiphon.grammars.cadence import Cadence
 class When:
     """A condition on the round: a conjunction of clauses. A clause is true if one of its cadences plays in the round.
 
-    Without clauses it is always true.
+    Without clauses it is always true. A clause without cadences is never true.
 
     >>> odd, thirds = When.at(Cadence(2, 1)), When.at(Cadence(3))
     >>> [round for round in range(10) if (odd & thirds).active(round)]
@@ -53,6 +53,7 @@ def _text(cadence: Cadence) -> str:
 
 
 ALWAYS = When()
+NEVER = When(frozenset({frozenset()}))
 
 Item = TypeVar("Item")
 

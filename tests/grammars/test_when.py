@@ -2,8 +2,8 @@
 
 from hypothesis import given, strategies as st
 
-from antiphon.coordinator.plan.when import ALWAYS, When
 from antiphon.grammars.cadence import Cadence
+from antiphon.grammars.when import ALWAYS, When
 
 CADENCES = st.builds(Cadence, st.integers(1, 4), st.integers(0, 3))
 WHENS = st.recursive(

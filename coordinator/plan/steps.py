@@ -1,0 +1,225 @@
+"""The steps of a round, as data: the values that a worker reads and makes, and the messages between workers."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeAlias
+
+from antiphon.grammars.query import Port
+from antiphon.grammars.response import PARAMETERS
+from antiphon.grammars.when import When
+from antiphon.transport.message import Edge, Phase, Reduction
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The share of a value that one of several replicas has: a slice of its batch, or one term of a sum of gradients.
+
+    >>> [Share(index, 3).rows(8) for index in range(3)]
+    [(0, 2), (2, 5), (5, 8)]
+    """
+
+    index: int
+    of: int
+
+    def rows(self, batch: int) -> tuple[int, int]:
+        """The first row of this slice, and the row after its last."""
+        return self.index * batch // self.of, (self.index + 1) * batch // self.of
+
+    def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of this slice of a value whose shape is `whole`."""
+        first, behind = self.rows(whole[0])
+        return (behind - first, *whole[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of a value during a round: a port of Q, a port of R, or (phase MOVE) the parameters of a player.
+
+    share: the share of one replica; None for the whole value. microbatch: the micro-batch that the value belongs to. A
+    value of each micro-batch has a slot of its own, and so an edge number of its own.
+    """
+
+    phase: Phase
+    port: Port
+    share: Share | None = None
+    microbatch: int = 0
+
+    @property
+    def whole(self) -> "Slot":
+        """The slot of the whole value."""
+        return replace(self, share=None)
+
+    def __repr__(self) -> str:
+        kind = {Phase.QUERY: "Q", Phase.RESPONSE: "R", Phase.MOVE: "move"}[self.phase]
+        port = f"{self.port.node}.parameters" if self.port.index == PARAMETERS else repr(self.port)
+        share = f"#{self.share.index} of {self.share.of}" if self.share else ""
+        return f"{kind}[{port}{share}{_batch(self.microbatch)}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Local:
+    """What every step of one worker has: the values that it reads and makes, and the rounds in which it is played."""
+
+    worker: str
+    when: When
+    reads: tuple[Slot, ...] = ()
+    writes: tuple[Slot, ...] = ()
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of its values. A step without values is a move."""
+        slots = self.writes or self.reads
+        return slots[0].phase if slots else Phase.MOVE
+
+    @property
+    def microbatch(self) -> int:
+        """The micro-batch of its values."""
+        slots = self.writes or self.reads
+        return slots[0].microbatch if slots else 0
+
+
+@dataclass(frozen=True)
+class Query(_Local):
+    """Query a node of Q on one worker."""
+
+    node: str
+
+
+class Part(StrEnum):
+    """The outputs of operator `*` that a step computes. UPSTREAM comes first, since other workers wait for it."""
+
+    WHOLE = "whole"
+    UPSTREAM = "upstream"
+    OWN = "own"
+
+
+@dataclass(frozen=True)
+class Respond(_Local):
+    """Compute a node of R, or a part of it, on one worker. A delivery writes no slot: an agent receives the message."""
+
+    node: str
+    part: Part = Part.WHOLE
+
+
+@dataclass(frozen=True)
+class Move(_Local):
+    """Let a player's agent move. Moves come after all responses of the round."""
+
+    player: str
+
+
+@dataclass(frozen=True)
+class Install(_Local):
+    """Give a player's operator the parameters that arrived from its agent on another worker."""
+
+    player: str
+
+
+@dataclass(frozen=True)
+class Follow(_Local):
+    """Let a clone follow its player, after the moves."""
+
+    clone: str
+
+
+@dataclass(frozen=True)
+class Cut(_Local):
+    """Take one replica's slice of a value's batch."""
+
+
+@dataclass(frozen=True)
+class Join(_Local):
+    """Concatenate the slices of a value, on a worker that needs the whole value."""
+
+
+@dataclass(frozen=True)
+class Contribute(_Local):
+    """Contribute a replica's term to a sum. Does not wait for other replicas."""
+
+    reduction: Reduction
+
+
+@dataclass(frozen=True)
+class Collect(_Local):
+    """Wait for a sum, on one replica. It comes after the contributions of all replicas."""
+
+    reduction: Reduction
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """What a transfer and its two halves have: an edge, the value on it, and the rounds in which it is played."""
+
+    edge: Edge
+    slot: Slot
+    when: When
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of the edge."""
+        return self.edge.phase
+
+    @property
+    def microbatch(self) -> int:
+        """The micro-batch of the value."""
+        return self.slot.microbatch
+
+
+@dataclass(frozen=True)
+class Transfer(_Carried):
+    """Send a value from one worker to another. Send and receive both have this position in the schedule."""
+
+    @property
+    def workers(self) -> tuple[str, str]:
+        """The sender and the receiver."""
+        return self.edge.source, self.edge.target
+
+
+@dataclass(frozen=True)
+class Send(_Carried):
+    """The sending half of a transfer. It does not wait for the receiver."""
+
+
+@dataclass(frozen=True)
+class Receive(_Carried):
+    """The receiving half of a transfer. It waits, at the transfer's position in the schedule."""
+
+
+LocalStep: TypeAlias = Query | Respond | Move | Install | Follow | Cut | Join | Contribute | Collect
+Step: TypeAlias = LocalStep | Transfer
+LocalAction: TypeAlias = LocalStep | Send | Receive
+
+
+def describe(step: Step | LocalAction) -> str:
+    """One line of text for a step: its phase, its worker, its action, and its condition unless that is "always"."""
+    if isinstance(step, Send):
+        return f"send {step.slot!r} to {step.edge.target}"
+    if isinstance(step, Receive):
+        return f"receive {step.slot!r} from {step.edge.source}"
+    when = "" if not step.when.clauses else f"   [{step.when!r}]"
+    where = f"{step.edge.source} -> {step.edge.target}" if isinstance(step, Transfer) else step.worker
+    return f"{step.phase.name.lower():8s} {where}: {_act(step)}{when}"
+
+
+def _act(step: Step) -> str:
+    match step:
+        case Transfer(slot=slot):
+            return repr(slot)
+        case Query(node=node):
+            return f"{node}{_batch(step.microbatch)}"
+        case Respond(node=node, part=part):
+            return f"{node}{'' if part is Part.WHOLE else f' ({part})'}{_batch(step.microbatch)}"
+        case Move(player=player):
+            return f"{player} moves"
+        case Install(player=player):
+            return f"{player} takes up its parameters"
+        case Follow(clone=clone):
+            return f"{clone} follows"
+        case Cut() | Join() | Collect():
+            return f"{type(step).__name__.lower()} {step.writes[0]!r}"
+        case Contribute():
+            return f"contribute {step.reads[0]!r}"
+
+
+def _batch(microbatch: int) -> str:
+    return f", micro-batch {microbatch}" if microbatch else ""
