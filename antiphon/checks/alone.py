@@ -1,4 +1,4 @@
-"""One node of Q, computed on its own at the values of a round: its outputs and its vector-Jacobian product."""
+"""One node of Q, or one map of R, computed on its own at the values of a recorded round."""
 
 import copy
 from collections.abc import Collection, Iterator, Sequence
@@ -9,13 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from antiphon.checks.by_hand import ByHand
-from antiphon.checks.witness import Witnessed
+from antiphon.checks.recorded import RecordedRound, is_inexact
+from antiphon.coordinator.streams import is_of_antiphon
+from antiphon.grammars import Kind, Port
 from antiphon.grammars.attributes import attributes, set_attributes
+from antiphon.grammars.inference import make_operator
 from antiphon.grammars.module_state import keeps_extra_state
-from antiphon.grammars.query import Kind, Node
+from antiphon.grammars.query import Node
 from antiphon.grammars.reference import play
-from antiphon.grammars.seeds import stream
+from antiphon.grammars.response import Map
+from antiphon.grammars.seeds import at_round, begin_streams, forked, stream
 
 
 @final
@@ -26,7 +29,7 @@ class Alone:
     parameters: those of its player that are learned; empty for an oracle or an operator.
     """
 
-    def __init__(self, round: Witnessed, node: Node) -> None:
+    def __init__(self, round: RecordedRound, node: Node) -> None:
         composed = round.composed
         self.node, self._round = node, round
         self.inputs = [composed.values[port].detach() for port in node.inputs]
@@ -51,22 +54,21 @@ class Alone:
             # An output may be a view of a parameter, which is about to be put back.
             return found if parameters is None else tuple(each.detach().clone() for each in found)
 
-    def by_hand(self, moving: Collection[int]) -> bool:
-        """Whether some backward function towards the inputs `moving` or the parameters is not torch's own."""
-        mode = ByHand()
-        return mode.wrote(self.play(self._leaves(moving), mode=mode), self.parameters)
-
     def product(self, cotangents: Sequence[Tensor | None], moving: Collection[int] | None = None) -> list[Tensor]:
         """The vector-Jacobian product, by torch: one tensor for each input, then one for each parameter.
 
         moving: indices of the inputs to differentiate; all by default. The other inputs get zeros.
         """
-        leaves = self._leaves(range(len(self.inputs)) if moving is None else moving)
+        leaves = self.leaves(range(len(self.inputs)) if moving is None else moving)
         with self._standing_in(None):  # around the product too: it may need a buffer as the query left it
             return self._product(self._played(leaves), leaves, cotangents)
 
-    def _leaves(self, moving: Collection[int]) -> list[Tensor]:
-        return [_leaf(each) if index in moving else each for index, each in enumerate(self.inputs)]
+    def leaves(self, moving: Collection[int], inputs: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """These inputs (its own by default). Those at the indices `moving` are copies that record gradients."""
+        return [
+            each.clone().requires_grad_(index in moving and is_inexact(each))
+            for index, each in enumerate(self.inputs if inputs is None else inputs)
+        ]
 
     def _product(
         self, outputs: Sequence[Tensor], leaves: Sequence[Tensor], cotangents: Sequence[Tensor | None]
@@ -92,7 +94,7 @@ class Alone:
             oracles[declared.name] = oracle
         values = dict(zip(self.node.inputs, inputs, strict=True))
         grammar, seed, number = composed.grammar, self._round.seed, self._round.number
-        with torch.random.fork_rng(devices=[]):
+        with forked():
             return play(grammar, self.node, composed.modules, oracles, values, None, seed, number)
 
     @contextmanager
@@ -119,5 +121,24 @@ class Alone:
             set_attributes(module, kept)
 
 
-def _leaf(value: Tensor) -> Tensor:
-    return value.clone().requires_grad_(value.is_floating_point() or value.is_complex())
+def stateful_map(round: RecordedRound, player: str) -> str:
+    """The first map above a player's delivery that returns something else when it is made anew and called again.
+
+    The second call gets the same messages and random draws, so a difference means that the map keeps a state between
+    rounds. Returns the name of the map, "" if there is none.
+    """
+    response = round.composed.grammar.response
+    heard = response.ancestors(f"deliver {player}")
+    maps = (node for node in response.nodes if isinstance(node, Map) and node.name in heard)
+    own = (node for node in maps if not is_of_antiphon(node.operation))
+    return next((node.name for node in own if not _tells_the_same(round, node)), "")
+
+
+def _tells_the_same(round: RecordedRound, node: Map) -> bool:
+    told = round.messages.get(Port(node.name))
+    if told is None:
+        return True
+    with forked(), torch.no_grad():
+        begin_streams(at_round(stream(round.seed, "response", node.name), round.number))  # the same draws as in a run
+        again = make_operator(node.operation)(*(round.messages[port] for port in node.inputs))
+    return torch.allclose(told, again, rtol=1e-6, atol=0.0, equal_nan=True)

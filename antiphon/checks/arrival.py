@@ -7,12 +7,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.checks.instance import Instance, flat_gradient
+from antiphon.checks.instance import Instance
 from antiphon.checks.measured import DIVERGED, IDLE, Measured
-from antiphon.checks.witness import States, Witnessed
-from antiphon.grammars.guarantee import UNKNOWN, Arrives, PlayerLoss
-from antiphon.grammars.oracle import State
-from antiphon.grammars.reference import compose
+from antiphon.checks.recorded import RecordedRound, States, flat_gradient, with_parameters
+from antiphon.grammars import UNKNOWN, Arrives, PlayerLoss, State
 
 TRIES = 25
 """Iterations of L-BFGS in which one player tries to lower its loss alone."""
@@ -27,10 +25,11 @@ def measure_arrival(promise: Arrives, instance: Instance, players: Sequence[str]
     The first is the gradient's norm after learning over its norm before. The second is the further decrease of the
     player's loss that L-BFGS finds, over the decrease that play achieved.
     """
-    states = instance.learned_by(None)
-    if diverged := instance.diverged(states):
+    places = instance.places
+    states = places.learned_by(None)
+    if diverged := places.diverged(states):
         return [Measured(player, math.nan, promise.tolerance, diverged, DIVERGED) for player in players]
-    before, after = instance.rounds(promise.draws), instance.rounds_after(states, promise.draws)
+    before, after = places.rounds(promise.draws), places.rounds_after(states, promise.draws)
     return [_arrival(promise, instance, player, states, before, after) for player in players]
 
 
@@ -39,8 +38,8 @@ def _arrival(
     instance: Instance,
     player: str,
     states: States,
-    before: Sequence[Witnessed],
-    after: Sequence[Witnessed],
+    before: Sequence[RecordedRound],
+    after: Sequence[RecordedRound],
 ) -> Measured:
     loss = instance.grammar.guarantee.loss_of(player)
     if loss == UNKNOWN:
@@ -48,7 +47,7 @@ def _arrival(
     start, rest = _gradient(before, player, loss), _gradient(after, player, loss)
     left = rest / start if start != 0 else float(rest != 0)
     gained = _loss(before, loss) - _loss(after, loss)
-    alone = _gain_alone(instance, player, loss, states, after)
+    alone = _OwnLoss(instance, player, loss, states, after).gain()
     gain = alone / max(abs(gained), 0.01 * abs(_loss(after, loss)), 1e-12)
     detail = f"gradient {start:.2g} -> {rest:.2g}, loss {_loss(before, loss):.4g} -> {_loss(after, loss):.4g}, "
     detail += f"alone {alone:.2g} lower"
@@ -57,35 +56,17 @@ def _arrival(
     return Measured(player, value, promise.tolerance, player, detail, idle)
 
 
-def _gradient(rounds: Sequence[Witnessed], player: str, loss: PlayerLoss | None) -> float:
+def _gradient(rounds: Sequence[RecordedRound], player: str, loss: PlayerLoss | None) -> float:
     return float(torch.stack([flat_gradient(round.composed, player, loss) for round in rounds]).mean(0).norm())
 
 
-def _loss(rounds: Sequence[Witnessed], loss: PlayerLoss | None) -> float:
+def _loss(rounds: Sequence[RecordedRound], loss: PlayerLoss | None) -> float:
     return sum(float(round.composed.loss(loss).detach()) for round in rounds) / len(rounds)
 
 
-def _gain_alone(
-    instance: Instance, player: str, loss: PlayerLoss | None, states: States, rounds: Sequence[Witnessed]
-) -> float:
-    """How far L-BFGS lowers the player's loss on the same draws, while all other players stay fixed.
-
-    It starts at the player's parameters. It starts again a little beside them if the descent there leads farther away,
-    as at the top of a hill. (Elsewhere it need not: what a loss holds fixed moves along with the parameters.)
-    """
-    alone = _Alone(instance, player, loss, states, rounds)
-    gain = alone.descended(alone.resting)
-    beside = alone.beside()
-    away = sum(
-        float(((there - here) * slope).sum())
-        for here, there, slope in zip(alone.resting, beside, alone.gradient(beside)[1], strict=True)
-    )
-    return max(gain, alone.descended(beside)) if away < 0 else gain
-
-
 @final
-class _Alone:
-    """One player's loss as a function of its own parameters."""
+class _OwnLoss:
+    """One player's loss as a function of its own parameters, on the draws of `rounds`; the others stay fixed."""
 
     def __init__(
         self,
@@ -93,42 +74,48 @@ class _Alone:
         player: str,
         loss: PlayerLoss | None,
         states: States,
-        rounds: Sequence[Witnessed],
+        rounds: Sequence[RecordedRound],
     ) -> None:
         self._instance, self._player, self._loss, self._states, self._rounds = instance, player, loss, states, rounds
         self._names = [each.name for each in instance.grammar.query.player_by_name[player].parameters]
         saved: State = states[player]["parameters"]
-        self.resting = [saved[name] for name in self._names]
+        self._resting = [saved[name] for name in self._names]
 
-    def beside(self) -> list[Tensor]:
+    def gain(self) -> float:
+        """How far L-BFGS lowers the loss.
+
+        It starts at the player's parameters. It starts again a little beside them if the descent there leads farther
+        away, as at the top of a hill. (Elsewhere it need not: what a loss holds fixed moves along with the parameters.)
+        """
+        gain, beside = self._descended(self._resting), self._beside()
+        slopes = self._gradient(beside)[1]
+        steps = zip(self._resting, beside, slopes, strict=True)
+        away = sum(float(((there - here) * slope).sum()) for here, there, slope in steps)
+        return max(gain, self._descended(beside)) if away < 0 else gain
+
+    def _beside(self) -> list[Tensor]:
         """The parameters with a small random change."""
         generator = torch.Generator().manual_seed(self._instance.seed)
-        draws = [torch.randn(each.shape, generator=generator, dtype=each.dtype) for each in self.resting]
-        return [each + NUDGE * (1 + each.abs()) * step for each, step in zip(self.resting, draws, strict=True)]
+        draws = [torch.randn(each.shape, generator=generator, dtype=each.dtype) for each in self._resting]
+        return [each + NUDGE * (1 + each.abs()) * step for each, step in zip(self._resting, draws, strict=True)]
 
-    def gradient(self, parameters: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _gradient(self, parameters: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The loss at these parameters and its gradient; both are means over the rounds."""
-        state: State = self._states[self._player]
-        own = {**state["parameters"], **dict(zip(self._names, parameters, strict=True))}
-        moved = {**self._states, self._player: {**state, "parameters": own}}
-        total, gradients = torch.zeros((), dtype=torch.float64), [torch.zeros_like(each) for each in parameters]
-        for round in self._rounds:
-            played = {port: value.detach() for port, value in round.composed.values.items()}
-            composed = compose(self._instance.grammar, moved, self._instance.seed, round.number, played)
-            total = total + composed.loss(self._loss).detach() / len(self._rounds)
-            told = composed.gradient(self._player, self._loss)
-            gradients = [one + two / len(self._rounds) for one, two in zip(gradients, told, strict=True)]
-        return total, gradients
+        moved = with_parameters(self._states, self._player, dict(zip(self._names, parameters, strict=True)))
+        composed = [round.recomposed(moved) for round in self._rounds]
+        told = zip(*(each.gradient(self._player, self._loss) for each in composed), strict=True)
+        total = torch.stack([each.loss(self._loss).detach() for each in composed]).mean()
+        return total, [torch.stack(each).mean(0) for each in told]
 
-    def descended(self, start: Sequence[Tensor]) -> float:
+    def _descended(self, start: Sequence[Tensor]) -> float:
         """How far below the loss at rest L-BFGS comes from `start`: at least 0, or NaN if a loss is NaN."""
         moving = [each.clone().requires_grad_() for each in start]
         optimizer = torch.optim.LBFGS(moving, max_iter=TRIES, line_search_fn="strong_wolfe")
-        rest = best = float(self.gradient(self.resting)[0])
+        rest = best = float(self._gradient(self._resting)[0])
 
         def closure() -> Tensor:
             nonlocal best
-            total, gradients = self.gradient([each.detach() for each in moving])
+            total, gradients = self._gradient([each.detach() for each in moving])
             for each, gradient in zip(moving, gradients, strict=True):
                 each.grad = gradient
             best = min(best, float(total))

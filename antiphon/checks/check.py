@@ -11,8 +11,7 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.report import Report, Row, nothing_row, rows_of
 from antiphon.checks.suite import Case, Study, Suite
 from antiphon.errors import FOREIGN, AntiphonError, GrammarError
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Promise
+from antiphon.grammars import Grammar, Promise
 from antiphon.grammars.numbers import Count, Natural
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
@@ -46,7 +45,7 @@ def check_suite(suite: Suite, seed: int = 0, instances: int | None = None) -> tu
 
 
 def _check_case(grammar: str, case: Case, seed: int) -> Iterable[Row]:
-    found: dict[tuple[str, str], list[tuple[int, Measured]]] = {}
+    found: dict[tuple[str, str], list[Measured]] = {}
     silent: dict[str, None] = {}
     for number in range(seed, seed + case.instances):
         instance = Instance(case.make(number), number, case.learning)
@@ -57,7 +56,7 @@ def _check_case(grammar: str, case: Case, seed: int) -> Iterable[Row]:
             )
         silent |= dict.fromkeys(filter(instance.grammar.guarantee.says_nothing_of, instance.players))
         for key, measured in _measured(instance):
-            found.setdefault(key, []).extend((number, each) for each in measured)
+            found.setdefault(key, []).extend(replace(each, seed=number) for each in measured)
     rows = [row for (what, to), each in found.items() for row in rows_of(grammar, case.name, what, to, each)]
     return [*rows, nothing_row(grammar, case.name, tuple(silent), case.instances)] if silent else rows
 
@@ -88,9 +87,5 @@ _KINDS = {"SignCorrect": "sign-correct", "Arrives": "comes to rest"}
 
 
 def _check_study(grammar: str, study: Study, seed: int) -> list[Row]:
-    found: list[tuple[int, Measured]] = []
-    for number in range(seed, seed + study.instances):
-        measurement = study.measure(number)
-        measured = Measured(study.player, measurement.value, measurement.bound, study.operator, measurement.detail)
-        found.append((number, measured))
-    return rows_of(grammar, "", study.claim, study.player, found)
+    found = [replace(study.measure(number), seed=number) for number in range(seed, seed + study.instances)]
+    return rows_of(grammar, "", study.claim, found[0].player, found)

@@ -1,12 +1,20 @@
-"""Record what a function of tensors holds constant (detach, no_grad), so that differences hold it constant too."""
+"""Observe a function of tensors: what it holds constant (detach, no_grad), and whether its backward is by hand."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
+
+from antiphon.grammars.states import map_tensors
+
+_HOOKS = {"register_hook", "register_prehook", "register_post_accumulate_grad_hook"}
+_OF_TORCH = "torch.distributions."
+"""Module of autograd functions that torch wrote and tests itself. Torch's other ones call a user's code."""
 
 _CUTS = {torch.detach, Tensor.detach, Tensor.data.__get__, torch.autograd.grad}  # type: ignore[attr-defined]
 _APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
@@ -18,7 +26,8 @@ class Held(TorchFunctionMode):
     """While it is entered, values that torch treats as constants are recorded, or replayed in order from a record.
 
     Differences and torch give the same derivative only if both hold the same values constant. A cut inside the forward
-    of a `torch.autograd.Function` is not recorded: its backward should be the derivative nevertheless.
+    of a `torch.autograd.Function` is not recorded: its backward should be the derivative nevertheless. Hooks that may
+    change a gradient are noticed.
 
     kept: the record to replay; None to record.
     """
@@ -27,7 +36,7 @@ class Held(TorchFunctionMode):
         super().__init__()
         self.kept: list[Any] = []
         self._again = None if kept is None else iter(kept)
-        self._off = False
+        self._off = self._hooked = False
 
     def __torch_function__(
         self,
@@ -37,6 +46,8 @@ class Held(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:  # Any: torch's protocol
         keywords = kwargs or {}
+        packed = torch._C._autograd._top_saved_tensors_default_hooks(True)  # pyright: ignore - no public name
+        self._hooked |= packed is not None or getattr(func, "__name__", "") in _HOOKS
         if func is _SWITCH:
             self._off = self._off if _in_forward() else not args[0]
             return func(*args, **keywords)
@@ -45,9 +56,33 @@ class Held(TorchFunctionMode):
             return func(*args, **keywords)
         if self._again is None:
             found = func(*args, **keywords)
-            self.kept.append(_copied(found))
+            self.kept.append(map_tensors(found, _copy))
             return found
         return _written(next(self._again), func, args, keywords)
+
+    def by_hand(self, outputs: Iterable[Tensor], leaves: Iterable[Tensor]) -> bool:
+        """Whether a backward function between the outputs and the leaves was written by hand.
+
+        That is a `torch.autograd.Function`, a custom operator, or a hook of a tensor, of a module or of saved tensors.
+        Only those need a second reference beside torch's derivative.
+        """
+        hooked = any(each._backward_hooks for each in leaves)  # pyright: ignore[reportPrivateUsage]
+        return self._hooked or hooked or any(map(_by_hand, _nodes(outputs)))
+
+
+def _by_hand(node: Node) -> bool:
+    if isinstance(node, BackwardCFunction):
+        return not node._forward_cls.__module__.startswith(_OF_TORCH)  # pyright: ignore
+    return node.name().startswith("torch::autograd::CppNode")
+
+
+def _nodes(outputs: Iterable[Tensor]) -> set[Node]:
+    found, waiting = set[Node](), [each.grad_fn for each in outputs]
+    while waiting:
+        if (node := waiting.pop()) is not None and node not in found:
+            found.add(node)
+            waiting += [each for each, _ in node.next_functions]
+    return found
 
 
 def _in_forward() -> bool:
@@ -58,10 +93,8 @@ def _in_forward() -> bool:
     return frame is not None
 
 
-def _copied(value: Any) -> Any:  # Any: as above
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    return type(value)(map(_copied, value)) if type(value) in (tuple, list) else value
+def _copy(value: Tensor) -> Tensor:
+    return value.detach().clone()
 
 
 def _written(
@@ -73,4 +106,4 @@ def _written(
     if isinstance(place, Tensor) and isinstance(value, Tensor):
         place.data.copy_(value)
         return place
-    return _copied(value)
+    return map_tensors(value, _copy)

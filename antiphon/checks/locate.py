@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from antiphon.checks.alone import Alone
-from antiphon.checks.instance import flat_gradient, flattened
-from antiphon.checks.wiring import misled
-from antiphon.checks.witness import Witnessed
-from antiphon.grammars.guarantee import UNKNOWN, PlayerLoss
+from antiphon.checks.recorded import RecordedRound, flat_gradient, flattened
+from antiphon.checks.wiring import mismatch
+from antiphon.grammars import UNKNOWN, PlayerLoss, Port
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.query import Node, Port
+from antiphon.grammars.query import Node
 from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Sum, Tap
 
 MAPS = 50
@@ -40,7 +39,7 @@ class WrongMessage(NamedTuple):
     times: float = 1.0
 
 
-def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
+def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
     """Find the node of R at which a response to `player` goes wrong. Returns (its name, a description in words).
 
     It walks upstream from the delivery, as long as messages are wrong. Each message has a true value of its own. At an
@@ -54,12 +53,12 @@ def locate(round: Witnessed, player: str, loss: PlayerLoss | None) -> tuple[str,
     operator, detail = walk.blame(WrongMessage(delivery.message, gradient, delivery.name, asked))
     # Where R is not the chain rule, some messages have no true value of their own, and the walk passes them.
     large = len(round.composed.grammar.response.nodes) > LARGE
-    aside = "" if large or walk.passes(operator) else walk.too_much(delivery.message, gradient)
-    return (aside, f"without {aside!r} what is told to {player!r} would be right") if aside else (operator, detail)
+    aside = "" if large or walk.passing(operator) else walk.too_much(delivery.message, gradient)
+    return (aside, f"without {aside!r} the response to {player!r} would be right") if aside else (operator, detail)
 
 
 @functools.lru_cache(maxsize=4)
-def _walk(round: Witnessed, loss: PlayerLoss | None) -> "_Walk":
+def _walk(round: RecordedRound, loss: PlayerLoss | None) -> "_Walk":
     """One walk for all players of a loss: they share most of the way."""
     return _Walk(round, loss)
 
@@ -68,9 +67,9 @@ def _walk(round: Witnessed, loss: PlayerLoss | None) -> "_Walk":
 class _Walk:
     """The search for the wrong nodes of one round and one loss."""
 
-    def __init__(self, round: Witnessed, loss: PlayerLoss | None) -> None:
+    def __init__(self, round: RecordedRound, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
-        self._contributions: dict[str, list[Tensor]] = {}
+        self._contribution = functools.cache(self._product_with_truth)
         self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
 
     def blame(self, step: WrongMessage) -> tuple[str, str]:
@@ -90,19 +89,19 @@ class _Walk:
         message, expected, user, sources, times = step
         node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
         relation, meant = _compare(told, expected), self._meaning(message)
-        if strange := misled(self._grammar, message.node) or misled(self._grammar, user):
+        if strange := mismatch(self._grammar, message.node) or mismatch(self._grammar, user):
             return strange
         if meant is not None and not _same(times * meant, expected):  # even its true value would be wrong for this user
             if [(each.name, index) for each, index in sources] == [(getattr(node, "of", ""), message.index)]:
-                return node.name, f"asked alone, {node.name!r} tells what is {relation}"
-            return user, f"what arrives at {user!r} is {relation}{self._lacking(user, sources)}"
+                return node.name, f"computed alone, the output of {node.name!r} is {relation}"
+            return user, f"the input of {user!r} is {relation}{self._lacking(user, sources)}"
         if aside := self._repairing(message, expected):
             return self._either(aside, step)
         further = self._wrong_input(step) or self._rest_of_a_sum(message, expected) or self._before(step)
         if further:
             return further
-        right = f"what arrives at {node.name!r} is right, and " if node.inputs else ""
-        return node.name, f"{right}what it tells is {relation}"
+        right = f"the input of {node.name!r} is right, and " if node.inputs else ""
+        return node.name, f"{right}its output is {relation}"
 
     def _either(self, aside: Map, step: WrongMessage) -> tuple[str, str]:
         """Blame the map `aside`, without which a message would be right, or a node upstream of it.
@@ -114,7 +113,7 @@ class _Walk:
         changed, before = self._round.messages[Port(aside.name)], self._round.messages[aside.inputs[0]]
         itself = (
             aside.name,
-            f"what arrives at {aside.name!r} is right, and what it tells is {_compare(changed, before)}",
+            f"the input of {aside.name!r} is right, and its output is {_compare(changed, before)}",
         )
         factor = _multiple(changed, before)
         if not factor or _same(changed, before):
@@ -133,51 +132,49 @@ class _Walk:
     def _wrong(self) -> dict[str, bool]:
         """For each player whose loss is known: whether its response differs from the gradient of that loss."""
         composed, guarantee = self._round.composed, self._grammar.guarantee
-        losses = {player: guarantee.loss_of(player) for player in self._round.told}
+        losses = {player: guarantee.loss_of(player) for player in self._round.responses}
         known = [player for player, loss in losses.items() if loss != UNKNOWN and composed.plays(loss)]
         truth = {player: flat_gradient(composed, player, losses[player]) for player in known}
-        return {player: not _same(self._round.told[player], truth[player]) for player in known}
+        return {player: not _same(self._round.responses[player], truth[player]) for player in known}
 
     def too_much(self, message: Port, expected: Tensor) -> str:
         """The first map of R without which the message would be right; "" if there is none."""
         response = self._grammar.response
         above = response.ancestors(message.node)
-        maps = [each for each in response.nodes if isinstance(each, Map) and each.name in above]
-        maps = [each for each in maps if self.passes(each.name)]
-        without = (each for each in maps[:MAPS] if _same(self._retold(message, each, {}), expected))
+        maps = [each for node in response.nodes if node.name in above and (each := self.passing(node.name))]
+        without = (each for each in maps[:MAPS] if _same(self._retold(message, each), expected))
         return next((each.name for each in without), "")
 
-    def passes(self, name: str) -> bool:
-        """Whether this node of R is a map with one message as its input, of the same shape as its output."""
-        node = self._grammar.response.by_name[name]
-        if not isinstance(node, Map):
-            return False
-        messages = self._round.messages
-        told, taken = messages.get(Port(node.name)), [messages.get(each) for each in node.inputs]
-        return told is not None and len(taken) == 1 and taken[0] is not None and taken[0].shape == told.shape
+    def passing(self, name: str) -> Map | None:
+        """The node of R of this name, if it is a map with one message as its input, of the same shape as its output."""
+        match self._grammar.response.by_name[name]:
+            case Map(inputs=(before,)) as node if Port(name) in self._round.messages:
+                told = self._round.messages
+                return node if told[before].shape == told[Port(name)].shape else None
+            case _:
+                return None
 
-    def _retold(self, message: Port, without: Map, known: dict[Port, Tensor]) -> Tensor:
+    def _retold(self, message: Port, without: Map) -> Tensor:
         """The message as it would be if the map `without` returned its input unchanged."""
-        if message not in known:
-            if message.node == without.name:
-                known[message] = self._round.messages[without.inputs[0]]
-            elif without.name not in self._grammar.response.ancestors(message.node):
-                known[message] = self._round.messages[message]
-            else:
-                other = {each: self._retold(each, without, known) for each in self._inputs(message)}
-                known[message] = self._told_with(message, other)
-        return known[message]
+        response = self._grammar.response
+
+        @functools.cache
+        def retold(port: Port) -> Tensor:
+            if port.node == without.name:
+                return self._round.messages[without.inputs[0]]
+            if without.name not in response.ancestors(port.node):
+                return self._round.messages[port]
+            return self._told_with(port, {each: retold(each) for each in self._inputs(port)})
+
+        return retold(message)
 
     def _repairing(self, message: Port, expected: Tensor) -> Map | None:
         """The map, among the inputs, without which the message would be right; None if there is none."""
-        by_name, told = self._grammar.response.by_name, self._round.messages
         for each in self._inputs(message):
-            match by_name[each.node]:
-                case Map(inputs=(before,)) as aside if told[before].shape == told[each].shape:
-                    if _same(self._told_with(message, {each: told[before]}), expected):
-                        return aside
-                case _:
-                    pass
+            if aside := self.passing(each.node):
+                before = self._round.messages[aside.inputs[0]]
+                if _same(self._told_with(message, {each: before}), expected):
+                    return aside
         return None
 
     def _wrong_input(self, step: WrongMessage) -> WrongMessage | None:
@@ -196,8 +193,8 @@ class _Walk:
 
         The map may belong there, so the search goes on upstream of it.
         """
-        node = self._grammar.response.by_name[step.message.node]
-        if not self.passes(node.name):
+        node = self.passing(step.message.node)
+        if node is None:
             return None
         (taken,) = node.inputs
         factor = _multiple(self._told_with(step.message, {taken: step.expected}), step.expected)
@@ -223,14 +220,13 @@ class _Walk:
 
     def _meant_inputs(self, message: Port, times: float) -> dict[Port, Tensor]:
         """The true value of each input for which it is known."""
-        node = self._grammar.response.by_name[message.node]
-        if not isinstance(node, Product):
-            known = {each: self._meaning(each, through=True) for each in self._inputs(message)}
-            return {each: _scaled(meant, times) for each, meant in known.items() if meant is not None}
-        ports = {each: Port(node.of, index) for index, each in enumerate(node.cotangents) if each is not None}
-        told = self._inputs(message)
-        known = {each: port for each, port in ports.items() if each in told and self._is_known(port)}
-        return {each: _scaled(self._totals[port], times) for each, port in known.items()}
+        node, told = self._grammar.response.by_name[message.node], self._inputs(message)
+        if isinstance(node, Product):
+            ports = {each: Port(node.of, index) for index, each in enumerate(node.cotangents) if each in told}
+            known = {each: self._totals[port] for each, port in ports.items() if self._is_known(port)}
+        else:
+            known = {each: meant for each in told if (meant := self._meaning(each, through=True)) is not None}
+        return {each: _scaled(meant, times) for each, meant in known.items()}
 
     def _told_with(self, message: Port, other: Mapping[Port, Tensor]) -> Tensor:
         """The message as its node would compute it if `other` replaced some of its inputs."""
@@ -276,12 +272,10 @@ class _Walk:
         """The gradient of the loss in every value of Q that depends on a parameter."""
         return self._round.composed.cotangents(self._round.composed.values, self._loss)
 
-    def _contribution(self, node: Node) -> list[Tensor]:
+    def _product_with_truth(self, node: Node) -> list[Tensor]:
         """The product of a single use of a node with the true gradient of its outputs: by input, then by parameter."""
-        if node.name not in self._contributions:
-            cotangents = [self._totals.get(Port(node.name, index)) for index in range(len(node.outputs))]
-            self._contributions[node.name] = Alone(self._round, node).product(cotangents)
-        return self._contributions[node.name]
+        cotangents = [self._totals.get(Port(node.name, index)) for index in range(len(node.outputs))]
+        return Alone(self._round, node).product(cotangents)
 
     def _is_known(self, port: Port) -> bool:
         """Whether the gradient in this value of Q is known.
@@ -307,7 +301,7 @@ class _Walk:
         return f": it lacks the part of {missing[0]!r}" if missing else ""
 
     def _adds(self, node: Node, index: int) -> bool:
-        if Port(node.name) not in self._round.composed.values or Port(node.name) not in self._totals:
+        if Port(node.name) not in self._totals:
             return False
         found = self._contribution(node)
         parts = found[len(node.inputs) :] if index == PARAMETERS else [found[index]]
@@ -342,15 +336,13 @@ def _part(node: Node, index: int, found: Sequence[Tensor]) -> Tensor:
 def _compare(told: Tensor, expected: Tensor) -> str:
     scale = float(expected.abs().max())
     if not float(told.abs().max()):
-        return "nothing, where a gradient is expected"
+        return "zero, where a gradient is expected"
     if not scale:
-        return "something, where no gradient is expected"
+        return "not zero, where no gradient is expected"
     if _same(told, -expected):
         return "of the opposite sign"
-    factor = float((told * expected.conj()).sum().real / expected.abs().square().sum())
-    if torch.isfinite(told).all() and _same(told, factor * expected):
-        return f"{factor:.4g} times the gradient"
-    return "another direction than the gradient"
+    factor = _multiple(told, expected)
+    return f"{factor:.4g} times the gradient" if factor else "in another direction than the gradient"
 
 
 def _same(one: Tensor, two: Tensor | None) -> bool:

@@ -1,5 +1,6 @@
 """Measure one promise on one instance: one figure for each player to which it was made."""
 
+import functools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -8,32 +9,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from antiphon.checks.alone import stateful_map
 from antiphon.checks.arrival import measure_arrival
-from antiphon.checks.fixed import remembering
-from antiphon.checks.instance import Instance, flat_gradient
+from antiphon.checks.instance import Instance
 from antiphon.checks.locate import locate
 from antiphon.checks.measured import DIVERGED, IDLE, NOT_FINITE, Measured, beyond, by_player, worst
 from antiphon.checks.places import LATE, START
+from antiphon.checks.recorded import RecordedRound, flat_gradient
 from antiphon.checks.rounding import resolved, terms
 from antiphon.checks.signs import angle, measure_signs, nothing
-from antiphon.checks.witness import Witnessed
 from antiphon.errors import GrammarError
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.guarantee import (
+from antiphon.grammars import (
     UNKNOWN,
     Arrives,
     Descent,
     Estimated,
     Exact,
+    Factory,
     Insulated,
+    Kind,
     Learned,
     PlayerLoss,
+    Port,
     Promise,
+    QueryGraph,
     SignCorrect,
     Surrogate,
 )
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
@@ -77,7 +80,7 @@ def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Mea
         return Measured(found.player, value, found.bound, operator, how)
     if found.skipped:
         return found
-    notes = [f"{place} it was not measured, for {why}" for place, why in instance.places.notes.items()]
+    notes = [f"not measured {place}: {why}" for place, why in instance.places.notes.items()]
     notes += differences.notes(found.player, promise.loss)
     return replace(found, detail="; ".join(filter(None, (found.detail, *notes))))
 
@@ -101,18 +104,13 @@ def _refuse_strange_sources(instance: Instance, promise: Insulated) -> None:
     if strange or not promise.sources:
         arrived = repr(strange[0]) if strange else "nobody"
         raise GrammarError(
-            f"grammar {instance.grammar.name!r} promises that nothing is told by {arrived}; "
-            f"expected sources among {owners}. Name whose values and derivatives are not to be told."
+            f"grammar {instance.grammar.name!r} promises insulation from {arrived}; expected sources among {owners}. "
+            "Name the owners of the values and derivatives that are not to reach the players."
         )
 
 
-def exactness(promise: Exact, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The largest difference between response and gradient, relative to the gradient's terms (see `rounding`)."""
-    return _in_all_places(_exact, promise, instance, players)
-
-
 def _in_all_places(
-    measured: Callable[[Any, Instance, Witnessed, str], Measured],  # Any: the promise that it measures
+    measured: Callable[[Any, RecordedRound, str], Measured],  # Any: the promise that it measures
     promise: Exact | SignCorrect | Descent,
     instance: Instance,
     players: Iterable[str],
@@ -126,7 +124,7 @@ def _in_all_places(
     waiting = list(players)
     for place, rounds in instance.places:
         here = [
-            _said_of(place, measured(promise, instance, round, player))
+            _said_of(place, measured(promise, round, player))
             for round in rounds
             if _premise_holds(promise, place, round)
             for player in waiting
@@ -140,30 +138,30 @@ def _in_all_places(
     return _of_all(found, players)
 
 
-def _is_about(promise: Exact | SignCorrect | Descent, round: Witnessed, player: str) -> bool:
+def _is_about(promise: Exact | SignCorrect | Descent, round: RecordedRound, player: str) -> bool:
     """Whether a promise about a player can be measured in a round: its loss is played, and it receives a response.
 
     For an exact promise one of these is enough: no response counts as zeros, and so does the gradient of a loss of
     which nothing is played.
     """
     if isinstance(promise, Exact):
-        return round.composed.plays(promise.loss) or (player in round.told and _is_known(round, promise.loss))
-    return player in round.told and round.composed.plays(promise.loss)
+        return round.composed.plays(promise.loss) or (player in round.responses and _is_known(round, promise.loss))
+    return player in round.responses and round.composed.plays(promise.loss)
 
 
-def _is_known(round: Witnessed, loss: PlayerLoss | None) -> bool:
+def _is_known(round: RecordedRound, loss: PlayerLoss | None) -> bool:
     """Whether the gradient of a loss is known in a round: the loss is played, or nothing of it is (a zero gradient)."""
     return round.composed.plays(loss) or not round.composed.begins(loss)
 
 
 def _of_all(found: Iterable[Measured], players: Iterable[str]) -> list[Measured]:
     """The worst figure of each player; "not measured" if there is none."""
-    known = {each[0].player: worst(each) for each in by_player(found, players)}
-    why = "in no round that was played did the player hear something while its loss was played and its premise held"
+    known = {each[0].player: worst(each) for each in by_player(found)}
+    why = "no round was played in which the player receives a response, its loss is played and its premise holds"
     return [known.get(player, Measured(player, 0.0, 0.0, skipped=why)) for player in players]
 
 
-def _premise_holds(promise: Promise, place: str, round: Witnessed) -> bool:
+def _premise_holds(promise: Promise, place: str, round: RecordedRound) -> bool:
     """Whether a promise's premise holds. At the start it does; elsewhere only its function `holds` can tell."""
     holds = getattr(promise, "holds", None)
     if place == START or holds is None:
@@ -178,13 +176,14 @@ def _said_of(place: str, measured: Measured) -> Measured:
     return replace(measured, detail=f"{measured.detail}, {place}" if measured.detail else place)
 
 
-def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) -> Measured:
+def _exact(promise: Exact, round: RecordedRound, player: str) -> Measured:
+    """The largest difference between response and gradient, relative to the gradient's terms (see `rounding`)."""
     if not round.composed.plays(promise.loss):
         return _resting(promise.tolerance, round, player)
     gradient = flat_gradient(round.composed, player, promise.loss)
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.tolerance, skipped=NOT_FINITE)
-    told = round.told.get(player, torch.zeros_like(gradient))
+    told = round.responses.get(player, torch.zeros_like(gradient))
     difference, largest = float((told - gradient).abs().max()), float(gradient.abs().max())
     if difference == largest == 0:
         return Measured(player, 0.0, promise.tolerance, skipped=IDLE)
@@ -194,47 +193,37 @@ def _exact(promise: Exact, instance: Instance, round: Witnessed, player: str) ->
         why = _no_evidence(round, player, promise, largest, size)
         return Measured(player, difference / size, promise.tolerance, skipped=why)
     error = difference / size if size > 0 else math.inf
-    if player not in round.told:
-        detail = f"nothing is told in round {round.number}, where a gradient is expected"
+    if player not in round.responses:
+        detail = f"no response in round {round.number}, where a gradient is expected"
         return Measured(player, error, promise.tolerance, f"deliver {player}", detail)
     operator, detail = locate(round, player, promise.loss)
     return Measured(player, error, promise.tolerance, operator, detail)
 
 
-def _resting(bound: float, round: Witnessed, player: str) -> Measured:
+def _resting(bound: float, round: RecordedRound, player: str) -> Measured:
     """Measure a round in which nothing of the player's loss is played: its response must be zero."""
-    if not round.told[player].any():
+    if not round.responses[player].any():
         return Measured(player, 0.0, bound, skipped=IDLE)
-    detail = f"something is told in round {round.number}, in which nothing of its loss is played"
+    detail = f"the response in round {round.number} is not zero, but nothing of the player's loss is played there"
     return Measured(player, math.inf, bound, f"deliver {player}", detail)
 
 
-def _no_evidence(round: Witnessed, player: str, promise: Exact, largest: float, size: float) -> str:
+def _no_evidence(round: RecordedRound, player: str, promise: Exact, largest: float, size: float) -> str:
     """Why a right response proves nothing; "" if it does prove something."""
     if largest <= promise.tolerance * size:
-        return f"its gradient cancels to {largest:.1g} of terms of {size:.1g}: nothing told would pass too"
+        return f"its gradient cancels to {largest:.1g} of terms of {size:.1g}: a response of zero would pass too"
     if not resolved(round, player, promise.loss, size):
-        return f"its gradient is at most {size:.1g}, which float64 cannot tell from none in the loss"
+        return f"its gradient is at most {size:.1g}, which is too small to change the loss in float64"
     return ""
 
 
-def sign(promise: SignCorrect, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """Count the pairs of example and unit that receive the opposite sign of the gradient."""
-    return _in_all_places(measure_signs, promise, instance, players)
-
-
-def descent(promise: Descent, instance: Instance, players: Iterable[str]) -> list[Measured]:
+def _descent(promise: Descent, round: RecordedRound, player: str) -> Measured:
     """The angle between response and gradient, in degrees; 180 if only the response is zero."""
-    return _in_all_places(_descent, promise, instance, players)
-
-
-def _descent(promise: Descent, instance: Instance, round: Witnessed, player: str) -> Measured:
-    gradient, told = flat_gradient(round.composed, player, promise.loss), round.told[player]
+    gradient, told = flat_gradient(round.composed, player, promise.loss), round.responses[player]
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.degrees, skipped=NOT_FINITE)
-    if not gradient.any() or float(gradient.abs().max()) <= nothing(gradient) * terms(
-        round, player, promise.loss, gradient
-    ):
+    size = terms(round, player, promise.loss, gradient)
+    if not gradient.any() or float(gradient.abs().max()) <= nothing(gradient) * size:
         return Measured(player, 0.0, promise.degrees, skipped="there is no gradient here to hold an angle to")
     degrees = angle(told, gradient) if float(told.norm()) > 0 else 180.0
     if degrees < promise.degrees:
@@ -250,7 +239,7 @@ def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> 
         _said_of(place, _estimate(promise, rounds, player))
         for place, rounds in _drawn(promise, instance)
         for player in players
-        if len(rounds) > 1 and player in rounds[0].told and _is_known(rounds[0], promise.loss)
+        if len(rounds) > 1 and player in rounds[0].responses and _is_known(rounds[0], promise.loss)
     ]
     return _of_all([*found, *_remembered(promise, instance, players)], players)
 
@@ -259,22 +248,22 @@ def _remembered(promise: Estimated, instance: Instance, players: Iterable[str]) 
     """A failure for each map of R that keeps a state between rounds, which draws at rest do not show."""
     for round in instance.places.late:
         for player in players:
-            if player in round.told and (name := remembering(round, player)):
-                detail = f"asked again with the same messages, {name!r} tells something else, {LATE}"
+            if player in round.responses and (name := stateful_map(round, player)):
+                detail = f"called again with the same messages, {name!r} returns something else, {LATE}"
                 yield Measured(player, math.inf, promise.bias, name, detail)
 
 
-def _drawn(promise: Estimated | Surrogate, instance: Instance) -> Iterable[tuple[str, list[Witnessed]]]:
+def _drawn(promise: Estimated | Surrogate, instance: Instance) -> Iterable[tuple[str, list[RecordedRound]]]:
     """For each place where the promise's premise holds: rounds of one kind, as many in all as the promise asks for."""
     if getattr(promise, "premise", "") and getattr(promise, "holds", None) is None:
-        places = ((START, rounds) for rounds in instance.drawn(promise.draws))
+        places = ((START, rounds) for rounds in instance.places.drawn(promise.draws))
     else:
         places = instance.places.draws(promise.draws)
     return [(place, rounds) for place, rounds in places if _premise_holds(promise, place, rounds[0])]
 
 
-def _estimate(promise: Estimated, rounds: list[Witnessed], player: str) -> Measured:
-    told = torch.stack([round.told[player] for round in rounds])
+def _estimate(promise: Estimated, rounds: list[RecordedRound], player: str) -> Measured:
+    told = torch.stack([round.responses[player] for round in rounds])
     if not rounds[0].composed.plays(promise.loss):
         return _resting(promise.bias, rounds[0], player)
     gradients = torch.stack([flat_gradient(round.composed, player, promise.loss) for round in rounds])
@@ -288,8 +277,7 @@ def _estimate(promise: Estimated, rounds: list[Witnessed], player: str) -> Measu
     detail = f"bias {off / scale:.2g} ± {uncertain / scale:.2g}, deviation {deviation:.2g} of the gradient"
     if bias <= promise.bias and 1 - uncertain / scale <= promise.bias:
         why = f"{len(rounds)} draws are too few" if promise.bias < 1 else f"a bias of {promise.bias:g} is allowed"
-        nothing_passes = f"{why}: a player who is told nothing would pass ({detail})"
-        return Measured(player, bias, promise.bias, skipped=nothing_passes)
+        return Measured(player, bias, promise.bias, skipped=f"{why}: a response of zero would pass too ({detail})")
     if bias <= promise.bias:
         return Measured(player, bias, promise.bias, detail=detail)
     operator, where = locate(rounds[0], player, promise.loss)
@@ -301,12 +289,15 @@ def surrogate(promise: Surrogate, instance: Instance, players: Iterable[str]) ->
     truth = promise.truth
     if truth is None:
         return [Measured("all", 0.0, 0.0, skipped=_NOT_KNOWN)]
-    heard = ((place, rounds) for place, rounds in _drawn(promise, instance) if len(rounds) > 1 or promise.draws == 1)
-    everybody = ((place, rounds) for place, rounds in heard if rounds[0].told.keys() == {*instance.players})
-    return _of_all([_said_of(place, _bound(truth, rounds)) for place, rounds in everybody], ["all"])
+    found = [
+        _said_of(place, _bound(truth, rounds))
+        for place, rounds in _drawn(promise, instance)
+        if rounds[0].whole and (len(rounds) > 1 or promise.draws == 1)
+    ]
+    return _of_all(found, ["all"])
 
 
-def _bound(truth: Factory, rounds: list[Witnessed]) -> Measured:
+def _bound(truth: Factory, rounds: list[RecordedRound]) -> Measured:
     pairs = [(float(each.composed.loss().detach()), float(_asked(truth, each))) for each in rounds]
     bound, meant = torch.tensor(pairs, dtype=torch.float64).unbind(1)
     gap = bound - meant
@@ -324,18 +315,18 @@ def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> l
     """How far the players are from the optimum after they alone have learned."""
     if promise.distance is None:
         return [Measured(", ".join(players), 0.0, 0.0, skipped=_NOT_KNOWN)]
-    states = instance.learned_by(frozenset(players))
-    if diverged := instance.diverged(states):
+    states = instance.places.learned_by(frozenset(players))
+    if diverged := instance.places.diverged(states):
         return [Measured(", ".join(players), math.nan, promise.tolerance, diverged, DIVERGED)]
-    (round,) = instance.rounds_after(states)
-    (before,) = instance.rounds()
+    (round,) = instance.places.rounds_after(states)
+    (before,) = instance.places.rounds()
     distance, began = (float(_asked(promise.distance, each).abs()) for each in (round, before))
     detail = f"{began:.3g} before {instance.learning.rounds} rounds"
-    there = "they were there before they learned" if began <= promise.tolerance >= distance else ""
+    there = "the players were at the optimum before they learned" if began <= promise.tolerance >= distance else ""
     return [Measured(", ".join(players), distance, promise.tolerance, players[0], detail, there)]
 
 
-def _asked(function: Any, round: Witnessed) -> Tensor:  # Any: a Factory
+def _asked(function: Any, round: RecordedRound) -> Tensor:  # Any: a Factory
     composed = round.composed
     with torch.no_grad():
         return make_operator(function)(composed.modules, composed.values)
@@ -343,51 +334,42 @@ def _asked(function: Any, round: Witnessed) -> Tensor:  # Any: a Factory
 
 def insulation(promise: Insulated, instance: Instance, players: Iterable[str]) -> list[Measured]:
     """How many nodes of R that a player's response depends on belong to the sources."""
-    return [_insulation(promise, instance, player) for player in players]
+    query, response = instance.grammar.query, instance.grammar.response
+    wrong = [node.name for node in response.nodes if _sources(query, node, promise.taps) & {*promise.sources}]
+    found: list[Measured] = []
+    for player in players:
+        told = response.ancestors(f"deliver {player}")
+        leaks = [name for name in wrong if name in told]
+        first, detail = (leaks[0], f"the response depends on {leaks[0]!r}") if leaks else ("", "")
+        found.append(Measured(player, len(leaks), 0.0, first, detail))
+    return found
 
 
-def _insulation(promise: Insulated, instance: Instance, player: str) -> Measured:
-    response = instance.grammar.response
-    told = response.ancestors(f"deliver {player}")
-    nodes = [node for node in response.nodes if node.name in told]
-    leaks = [node.name for node in nodes if _sources(instance, node, promise.taps) & {*promise.sources}]
-    detail = f"hears {leaks[0]!r}" if leaks else ""
-    return Measured(player, len(leaks), 0.0, leaks[0] if leaks else "", detail)
-
-
-def _sources(instance: Instance, node: ResponseNode, taps: bool) -> set[str]:
+def _sources(query: QueryGraph, node: ResponseNode, taps: bool) -> set[str]:
     """The owners of the nodes of Q that this node of R uses; none for a map, or for a tap if taps are allowed."""
-    query = instance.grammar.query
     match node:
-        case Seed(loss=port):
-            return {query.by_name[port.node].owner}
-        case Tap(port=port):
-            return set() if taps else _speakers(instance, port)
-        case Product(of=of):
-            return {query.by_name[of].owner}
+        case Seed(loss=Port(node=name)) | Product(of=name):
+            return {query.by_name[name].owner}
+        case Tap(port=port) if not taps:
+            return _speakers(query, port)
         case _:
             return set()
 
 
-def _speakers(instance: Instance, port: Port) -> set[str]:
+def _speakers(query: QueryGraph, port: Port) -> set[str]:
     """The owners of a value: its node's owner and, behind an operator or a loss, the owners of the inputs."""
-    node = instance.grammar.query.by_name[port.node]
+    node = query.by_name[port.node]
     above = node.inputs if node.kind in (Kind.OPERATOR, Kind.LOSS) else ()
-    return {node.owner}.union(*(_speakers(instance, each) for each in above))
-
-
-def arrival(promise: Arrives, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """What is left of the gradients after all players have learned, and what each player could still gain alone."""
-    return measure_arrival(promise, instance, tuple(players))
+    return {node.owner}.union(*(_speakers(query, each) for each in above))
 
 
 _MEASURES: dict[type, Callable[..., list[Measured]]] = {
-    Exact: exactness,
-    SignCorrect: sign,
-    Descent: descent,
+    Exact: functools.partial(_in_all_places, _exact),
+    SignCorrect: functools.partial(_in_all_places, measure_signs),
+    Descent: functools.partial(_in_all_places, _descent),
     Estimated: estimate,
     Surrogate: surrogate,
     Learned: optimum,
     Insulated: insulation,
-    Arrives: arrival,
+    Arrives: measure_arrival,
 }

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import final
 
-IDLE = "there is no gradient here, and nothing is told, which says nothing of R"
+IDLE = "there is no gradient, and the response is zero: a wrong R could send zeros too"
 """Why a right response of zeros is no evidence: a wrong R would have sent zeros too."""
 
 
-NOT_FINITE = "its gradient is no finite number there"
+NOT_FINITE = "its gradient is not finite there"
 
-DIVERGED = "its parameters are no numbers any more when all have learned"
+DIVERGED = "its parameters are not finite after learning"
 
 
 @final
@@ -23,6 +23,7 @@ class Measured:
     operator: where it is broken; else "".
     detail: a remark, in words.
     skipped: why nothing could be measured; "" if something was.
+    seed: of the instance.
     """
 
     player: str
@@ -31,6 +32,7 @@ class Measured:
     operator: str = ""
     detail: str = ""
     skipped: str = ""
+    seed: int = -1
 
     @property
     def kept(self) -> bool:
@@ -52,13 +54,12 @@ def worst(found: Sequence[Measured]) -> Measured:
     return max(found, key=excess)
 
 
-def by_player(found: Iterable[Measured], players: Iterable[str]) -> list[list[Measured]]:
-    """The figures of each player, in the order of the players."""
-    groups: dict[str, list[Measured]] = {player: [] for player in players}
+def by_player(found: Iterable[Measured]) -> list[list[Measured]]:
+    """The figures of each player."""
+    groups: dict[str, list[Measured]] = {}
     for each in found:
-        if each.player in groups:
-            groups[each.player].append(each)
-    return [group for group in groups.values() if group]
+        groups.setdefault(each.player, []).append(each)
+    return list(groups.values())
 
 
 def beyond(value: float, uncertain: float) -> float:

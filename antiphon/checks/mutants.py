@@ -1,19 +1,19 @@
 """Grammars whose R is broken at one place, to test whether checks notice it: the library's checks and your own."""
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from antiphon.errors import AntiphonError, GrammarError
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
+from antiphon.errors import AntiphonError
+from antiphon.grammars import Factory, Grammar, Port, ResponseGraph
 from antiphon.grammars.maps import negate, over_batch, scale
-from antiphon.grammars.query import Port
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Sum, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Sum, Tap
 
 
 def messages(grammar: Grammar) -> list[Port]:
@@ -56,11 +56,13 @@ def tapped(grammar: Grammar, message: Port, value: Port, factor: float = 1.0) ->
 def with_operation(grammar: Grammar, name: str, operation: Callable[..., Any], **keywords: Any) -> Grammar:
     """Replace the function of one map of R, for example by a wrong gate. Any: see `Factory.of`."""
     other = Factory.of(operation, **keywords)
-    nodes = (
-        replace(node, operation=other) if isinstance(node, Map) and node.name == name else node
-        for node in grammar.response.nodes
+    return _with(
+        grammar,
+        (
+            replace(node, operation=other) if isinstance(node, Map) and node.name == name else node
+            for node in grammar.response.nodes
+        ),
     )
-    return _with(grammar, tuple(nodes))
 
 
 def single_faults(grammar: Grammar) -> Iterator[tuple[Port, Grammar]]:
@@ -85,8 +87,7 @@ def all_faults(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
         if len(shape) >= 2 and shape[-1] == shape[-2] and isinstance(shape[-1], int):
             yield "transposed", message, through(grammar, message, transposed)
     yield from _swaps(grammar)
-    yield from _other_uses(grammar)
-    yield from _other_owners(grammar)
+    yield from _other_nodes(grammar)
 
 
 def transposed(message: Tensor) -> Tensor:
@@ -96,67 +97,35 @@ def transposed(message: Tensor) -> Tensor:
 
 def _swaps(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
     """Exchange two messages of one type, unless that makes a cycle."""
-    response, all_messages = grammar.response, messages(grammar)
-    for index, one in enumerate(all_messages):
-        for two in all_messages[index + 1 :]:
-            if grammar.message_types[one] != grammar.message_types[two] or one.node in response.ancestors(two.node):
-                continue
-            exchanged = {one: two, two: one}
-            nodes = tuple(_exchanged(node, exchanged) for node in response.nodes)
-            with suppress(GrammarError):  # the exchange makes a cycle
-                yield "swapped", two, _with(grammar, _ordered(nodes))
+    for one, two in itertools.combinations(messages(grammar), 2):
+        upstream = one.node in grammar.response.ancestors(two.node)
+        if grammar.message_types[one] == grammar.message_types[two] and not upstream:
+            nodes = {node.name: _rewired(node, {one: two, two: one}) for node in grammar.response.nodes}
+            inputs = {name: [port.node for port in node.inputs] for name, node in nodes.items()}
+            with suppress(CycleError):
+                yield "swapped", two, _with(grammar, [nodes[name] for name in TopologicalSorter(inputs).static_order()])
 
 
-def _exchanged(node: ResponseNode, by: Mapping[Port, Port]) -> ResponseNode:
-    for one, two in list(by.items())[:1]:
-        aside = Port("aside")
-        return _rewired(_rewired(_rewired(node, one, aside), two, one), aside, two)
-    return node
-
-
-def _ordered(nodes: tuple[ResponseNode, ...]) -> tuple[ResponseNode, ...]:
-    """The nodes sorted so that each comes after its inputs, as far as there is such an order."""
-    waiting, found, known = list(nodes), list[ResponseNode](), set[str]()
-    while ready := [node for node in waiting if all(port.node in known for port in node.inputs)]:
-        found.append(ready[0])
-        known.add(ready[0].name)
-        waiting.remove(ready[0])
-    return (*found, *waiting)
-
-
-def _other_uses(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """Take the product of one use of a player at another use of the same player."""
-    query = grammar.query
-    for node in grammar.response.nodes:
-        if not isinstance(node, Product):
-            continue
-        here = query.by_name[node.of]
-        for other in query.nodes:
-            if other.owner == here.owner and other.name != here.name and other.outputs == here.outputs:
-                nodes = (replace(each, of=other.name) if each is node else each for each in grammar.response.nodes)
-                with suppress(AntiphonError):  # the other use is in another pass, or takes values of another type
-                    yield (
-                        "other use",
-                        Port(node.name, PARAMETERS if node.parameters else node.toward[0]),
-                        _with(grammar, tuple(nodes)),
-                    )
-
-
-def _other_owners(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """Replace a tap of a player's value by its clone's value, or the other way round."""
+def _other_nodes(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
+    """Take a product at another use of its player; tap a clone instead of its player, or the other way round."""
     query = grammar.query
     family = {each.name: each.player for each in query.clones}
-    for node in grammar.response.nodes:
-        if not isinstance(node, Tap):
-            continue
-        here = query.by_name[node.port.node]
-        for other in query.nodes:
-            related = family.get(other.owner, other.owner) == family.get(here.owner, here.owner)
-            if related and other.owner != here.owner and other.outputs == here.outputs:
-                port = Port(other.name, node.port.index)
-                nodes = (replace(each, port=port) if each is node else each for each in grammar.response.nodes)
-                with suppress(AntiphonError):  # the other node is in another pass
-                    yield "other owner", Port(node.name), _with(grammar, tuple(nodes))
+    for node, other in itertools.product(grammar.response.nodes, query.nodes):
+        match node:
+            case Product(of=of):
+                here, kind, changed = query.by_name[of], "other use", {"of": other.name}
+                told = Port(node.name, PARAMETERS if node.parameters else node.toward[0])
+                fits = other.owner == here.owner and other.name != here.name
+            case Tap(port=port):
+                here, kind, changed = query.by_name[port.node], "other owner", {"port": Port(other.name, port.index)}
+                told, names = Port(node.name), (other.owner, here.owner)
+                fits = names[0] != names[1] and len({family.get(each, each) for each in names}) == 1
+            case _:
+                continue
+        if fits and other.outputs == here.outputs:
+            nodes = [replace(each, **changed) if each is node else each for each in grammar.response.nodes]
+            with suppress(AntiphonError):  # the other node is in another pass, or takes values of another type
+                yield kind, told, _with(grammar, nodes)
 
 
 def wrong_gate(message: Tensor) -> Tensor:
@@ -166,40 +135,41 @@ def wrong_gate(message: Tensor) -> Tensor:
 
 def _behind(
     grammar: Grammar, message: Port, first: ResponseNode, stand_in: Port, *more: ResponseNode
-) -> tuple[ResponseNode, ...]:
+) -> list[ResponseNode]:
     nodes: list[ResponseNode] = []
     for node in grammar.response.nodes:
-        nodes.append(_rewired(node, message, stand_in))
+        nodes.append(_rewired(node, {message: stand_in}))
         if node.name == message.node:
             nodes += [first, *more]
-    return tuple(nodes)
+    return nodes
 
 
-def _rewired(node: ResponseNode, message: Port, stand_in: Port) -> ResponseNode:
+def _rewired(node: ResponseNode, other: Mapping[Port | None, Port]) -> ResponseNode:
+    """The node with other messages in place of its own."""
     match node:
-        case Product():
-            return replace(node, cotangents=tuple(stand_in if port == message else port for port in node.cotangents))
-        case Sum() | Map():
-            return replace(node, inputs=tuple(stand_in if port == message else port for port in node.inputs))
-        case Deliver():
-            return replace(node, message=stand_in) if node.message == message else node
+        case Product(cotangents=cotangents):
+            return replace(node, cotangents=tuple(other.get(port, port) for port in cotangents))
+        case Sum(inputs=inputs) | Map(inputs=inputs):
+            return replace(node, inputs=tuple(other.get(port, port) for port in inputs))
+        case Deliver(message=message):
+            return replace(node, message=other.get(message, message))
         case _:
             return node
 
 
-def _pruned(grammar: Grammar, nodes: tuple[ResponseNode, ...]) -> Grammar:
+def _pruned(grammar: Grammar, nodes: Sequence[ResponseNode]) -> Grammar:
     """Remove nodes that lead to no delivery, and outputs of products that no node uses."""
     kept: list[ResponseNode] = []
     used: set[Port] = set()
     for node in reversed(nodes):
         if isinstance(node, Product):
             toward = tuple(index for index in node.toward if Port(node.name, index) in used)
-            node = replace(node, toward=toward, parameters=node.parameters and Port(node.name, -1) in used)
+            node = replace(node, toward=toward, parameters=node.parameters and Port(node.name, PARAMETERS) in used)
         if isinstance(node, Deliver) or any(port.node == node.name for port in used):
             kept.append(node)
             used.update(node.inputs)
-    return _with(grammar, tuple(reversed(kept)))
+    return _with(grammar, kept[::-1])
 
 
-def _with(grammar: Grammar, nodes: tuple[ResponseNode, ...]) -> Grammar:
-    return replace(grammar, response=ResponseGraph(nodes))
+def _with(grammar: Grammar, nodes: Iterable[ResponseNode]) -> Grammar:
+    return replace(grammar, response=ResponseGraph(tuple(nodes)))

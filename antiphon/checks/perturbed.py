@@ -1,14 +1,13 @@
 """Draw the parameters, buffers and clones of a state anew: what is right there is not right by accident."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from antiphon.checks.witness import States
-from antiphon.grammars.grammar import Grammar
+from antiphon.checks.recorded import States, is_inexact
+from antiphon.grammars import Grammar
 from antiphon.grammars.seeds import stream
 
 SPREAD = 0.4
@@ -28,20 +27,15 @@ def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, bu
     for each in (*grammar.query.players, *grammar.query.clones):
         draw = torch.Generator().manual_seed(stream(seed, "perturbed", each.name))
         state = states[each.name]
-        changed = {"parameters": _parameters(state["parameters"], draw, size)}
+        changed = {"parameters": {name: _parameter(value, draw, size) for name, value in state["parameters"].items()}}
         if buffers:
             changed["buffers"] = {name: _buffer(value, draw, size) for name, value in state["buffers"].items()}
         found[each.name] = {**state, **changed}
     return found
 
 
-def _parameters(tensors: Mapping[str, Any], draw: torch.Generator, size: float) -> dict[str, Any]:
-    # Any: tensors, or what else a state may hold
-    return {name: _parameter(each, draw, size) for name, each in tensors.items()}
-
-
 def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a tensor, or what else a state may hold
-    if not isinstance(value, Tensor) or not (value.is_floating_point() or value.is_complex()) or not value.numel():
+    if not isinstance(value, Tensor) or not is_inexact(value) or not value.numel():
         return value
     if not value.is_complex() and (bool((value > 0).all()) or bool((value < 0).all())):
         return _scaled(value, draw, size)

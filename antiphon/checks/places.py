@@ -4,16 +4,24 @@ A promise holds for all parameters, not only for the initial ones.
 """
 
 import functools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable, Iterator
+from typing import final
 
 from antiphon.checks.differences import Differences
 from antiphon.checks.perturbed import perturbed
-from antiphon.checks.witness import Witnessed, all_until, by_kind
+from antiphon.checks.recorded import (
+    Agents,
+    RecordedRound,
+    States,
+    by_kind,
+    first_of_each_kind,
+    learned,
+    record,
+    until_whole,
+)
+from antiphon.checks.suite import Learning
 from antiphon.errors import FOREIGN
-
-if TYPE_CHECKING:
-    from antiphon.checks.instance import Instance
+from antiphon.grammars import Cadence, Grammar, State
 
 START, PERTURBED, LATE = "at the start", "at perturbed parameters", "in late rounds"
 
@@ -32,90 +40,140 @@ SIZES = (1.0, 0.3, 0.1)
 
 @final
 class Places:
-    """The places of one instance. `notes` tells for which of them nothing can be measured, and why."""
+    """The recorded rounds of one grammar with one seed, by place. They are played once for all promises.
 
-    def __init__(self, instance: "Instance", further: bool = True) -> None:
+    `notes` tells for which places nothing can be measured, and why.
+    """
+
+    def __init__(self, grammar: Grammar, seed: int, learning: Learning, further: bool = True) -> None:
         """further: whether to measure at other places than the start."""
-        self._instance, self._further = instance, further
+        self.grammar, self._seed, self._learning, self._further = grammar, seed, learning, further
         self.notes: dict[str, str] = {}
+        self._rounds: list[RecordedRound] = []
+        self.learned_by = functools.cache(self._learned_by)
 
-    def __iter__(self) -> Iterator[tuple[str, list[Witnessed]]]:
+    def __iter__(self) -> Iterator[tuple[str, list[RecordedRound]]]:
         """Yields (name of the place, the first round of each kind there)."""
-        yield START, self._instance.kinds_of_rounds()
-        if not self._further:
-            return
-        if self.perturbed:
+        yield START, self._start
+        if self._further and self.perturbed:
             yield PERTURBED, self.perturbed
-        if self.late:
+        if self._further and self.late:
             yield LATE, self.late
 
-    def draws(self, count: int) -> Iterator[tuple[str, list[Witnessed]]]:
+    def rounds(self, count: int = 1) -> list[RecordedRound]:
+        """The first `count` rounds in which every player receives a response. No player moves."""
+        found = [each for each in self._rounds if each.whole]
+        if len(found) < count:
+            self._rounds = until_whole(self._play(), count)
+            return self.rounds(count)
+        return found[:count]
+
+    def drawn(self, count: int) -> list[list[RecordedRound]]:
+        """The rounds up to the `count`-th one in which every player receives a response, grouped by kind."""
+        last = self.rounds(count)[-1].number
+        return by_kind(each for each in self._rounds if each.number <= last)
+
+    def draws(self, count: int) -> Iterator[tuple[str, list[RecordedRound]]]:
         """Yields (name of the place, rounds of one kind there).
 
         At the start every player receives `count` responses. Elsewhere a quarter is enough: the uncertainty is larger
         there, but a fault is as large.
         """
-        instance = self._instance
-        yield from ((START, each) for each in instance.drawn(count))
+        yield from ((START, each) for each in self.drawn(count))
         count = max(min(count, FEW), count // 4)
-        if self.perturbed:
-            yield from ((PERTURBED, each) for each in self._more(self.perturbed[0], count))
-        if self.late:
-            yield from ((LATE, each) for each in self._more(self.late[0], count))
-
-    def _more(self, first: Witnessed, count: int) -> list[list[Witnessed]]:
-        return by_kind(all_until(self._instance.grammar, self._instance.seed, first.before, first.number, count))
+        for place, rounds in ((PERTURBED, self.perturbed), (LATE, self.late)):
+            if rounds:
+                again = self._play(rounds[0].before, rounds[0].number)
+                yield from ((place, each) for each in by_kind(until_whole(again, count)))
 
     @functools.cached_property
-    def perturbed(self) -> list[Witnessed]:
+    def perturbed(self) -> list[RecordedRound]:
         """Rounds at perturbed parameters, buffers and clones; empty if the instance cannot be played there.
 
         They are far behind the start if possible, so that whatever follows a schedule has changed too.
         """
-        instance, why = self._instance, ""
-        start = instance.kinds_of_rounds()[0]
+        start = self._start[0]
+
+        def at(far: int, size: float, buffers: bool) -> list[RecordedRound]:
+            states = perturbed(self.grammar, start.before, self._seed, size, buffers)
+            return self._kinds(states, start.number + far)
+
         tries = [(FAR, size, True) for size in SIZES] + [(0, size, True) for size in SIZES] + [(0, SIZES[-1], False)]
-        for far, size, buffers in tries:
-            try:
-                states = perturbed(instance.grammar, start.before, instance.seed, size, buffers)
-                rounds = instance.kinds_from(states, start.number + far)
-            except FOREIGN as error:  # a user's module or operator may raise anything
-                why = _cause(error)
-                continue
-            if _finite(rounds):
-                return rounds
-            why = "a loss is no finite number there"
-        return self._nothing(PERTURBED, why)
+        return self._first(PERTURBED, [functools.partial(at, *each) for each in tries])
 
     @functools.cached_property
-    def late(self) -> list[Witnessed]:
+    def late(self) -> list[RecordedRound]:
         """Rounds after a short play with the instance's agents; empty if the instance cannot be played there."""
-        instance = self._instance
-        try:
-            rounds = instance.kinds_after(PLAYED)
-            if diverged := instance.diverged(rounds[-1].before):
-                return self._nothing(LATE, f"the parameters of {diverged!r} are no numbers there")
-        except FOREIGN as error:  # a user's module, operator or agent may raise anything
-            return self._nothing(LATE, _cause(error))
-        return rounds if _finite(rounds) else self._nothing(LATE, "a loss is no finite number there")
+        return self._first(LATE, [lambda: self._kinds(first=PLAYED, agents=self._learning.all_agents)])
 
     @functools.cached_property
     def differences(self) -> Differences:
         """The second reference, at perturbed parameters if there are any."""
-        return Differences(self.perturbed or self._instance.kinds_of_rounds())
+        return Differences(self.perturbed or self._start)
 
-    def _nothing(self, place: str, why: str) -> list[Witnessed]:
+    def diverged(self, states: States) -> str:
+        """The first player with a parameter that is not finite now but was at the start; "" if there is none."""
+        began = self._start[0].before
+        players = (player.name for player in self.grammar.query.players)
+        return next((name for name in players if not _finite(states[name], began[name])), "")
+
+    def rounds_after(self, states: States, count: int = 1) -> list[RecordedRound]:
+        """Rounds in which every player receives a response, which start from `states` after learning."""
+        return [each for each in until_whole(self._play(states, self._learning.rounds), count) if each.whole]
+
+    @functools.cached_property
+    def _start(self) -> list[RecordedRound]:
+        return self._kinds() if self._rests else self.rounds()
+
+    @property
+    def _rests(self) -> bool:
+        return any(each.cadence != Cadence() for each in self.grammar.query.passes)
+
+    def _kinds(self, states: States | None = None, first: int = 0, agents: Agents | None = None) -> list[RecordedRound]:
+        """The first round of each kind from `states` or from the round `first` on. Players move if they have agents."""
+        rounds = self._play(states, first, agents)
+        if self._rests:
+            return first_of_each_kind(self.grammar, rounds)
+        return [each for each in until_whole(rounds) if each.whole]
+
+    def _play(
+        self, states: States | None = None, first: int = 0, agents: Agents | None = None
+    ) -> Iterator[RecordedRound]:
+        return record(self.grammar, self._seed, states, first, agents)
+
+    def _learned_by(self, players: frozenset[str] | None) -> States:
+        """All states after `players` (all if None) have learned while the others stayed fixed."""
+        return learned(self.grammar, self._seed, self._learning.all_agents, self._learning.rounds, players)
+
+    def _first(self, place: str, tries: list[Callable[[], list[RecordedRound]]]) -> list[RecordedRound]:
+        """The rounds of the first try that can be played with finite losses; if there is none, a note and no rounds."""
+        why = ""
+        for play in tries:
+            try:
+                rounds = play()
+            except FOREIGN as error:  # a user's module, operator or agent may raise anything
+                why = _cause(error)
+                continue
+            if diverged := self.diverged(rounds[-1].before):
+                why = f"the parameters of {diverged!r} are not finite there"
+            elif not all(map(_has_finite_losses, rounds)):
+                why = "a loss is not finite there"
+            else:
+                return rounds
         self.notes[place] = why
         return []
 
 
-def _finite(rounds: list[Witnessed]) -> bool:
+def _has_finite_losses(round: RecordedRound) -> bool:
+    values = round.composed.values
     return all(
-        bool(each.composed.values[port].isfinite().all())
-        for each in rounds
-        for port in each.composed.grammar.objective.losses
-        if port in each.composed.values
+        bool(values[port].isfinite().all()) for port in round.composed.grammar.objective.losses if port in values
     )
+
+
+def _finite(state: State, began: State) -> bool:
+    pairs = zip(state["parameters"].values(), began["parameters"].values(), strict=True)
+    return all(bool((now.isfinite() | ~first.isfinite()).all()) for now, first in pairs)
 
 
 def _cause(error: BaseException) -> str:

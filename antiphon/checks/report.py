@@ -1,13 +1,12 @@
 """The result of a check: rows of a table, and one line for each broken promise."""
 
 import json
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, final
+from typing import final
 
-from antiphon.checks.measured import Measured, excess
+from antiphon.checks.measured import Measured, by_player, worst
 from antiphon.columns import aligned
 
 
@@ -27,8 +26,8 @@ class Failure:
     def text(self) -> str:
         """The failure in one line.
 
-        >>> Failure("A", "A *", 3, 2.0, "what arrives at 'A *' is of the opposite sign", 1).text
-        "player 'A', operator 'A *': 2; what arrives at 'A *' is of the opposite sign (worst: --seed 3; 1 instance)"
+        >>> Failure("A", "A *", 3, 2.0, "the input of 'A *' is of the opposite sign", 1).text
+        "player 'A', operator 'A *': 2; the input of 'A *' is of the opposite sign (worst: --seed 3; 1 instance)"
         """
         where = f", operator {self.operator!r}" if self.operator else ""
         detail = f"; {self.detail}" if self.detail else ""
@@ -72,49 +71,44 @@ def nothing_row(grammar: str, case: str, players: Sequence[str], instances: int)
     return Row(grammar, case, "none", ", ".join(players), 0.0, 0.0, NOTHING, instances, -1)
 
 
-def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]]) -> list[Row]:
-    """Rows for one promise, from pairs of seed and figure of all instances and players.
+def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[Measured]) -> list[Row]:
+    """Rows for one promise, from the figures of all instances and players.
 
     One row is for the players that were measured, and one for those that were not.
     """
-    known = {each.player for _, each in found if not each.skipped}
-    measured = [pair for pair in found if not pair[1].skipped]
-    unmeasured = [pair for pair in found if pair[1].player not in known]
-    told = players if not (measured and unmeasured) else ""
-    count = len({seed for seed, _ in found})
-    rows = [_measured_row(grammar, case, guarantee, told or _named(measured), measured, count)] if measured else []
+    measured = [each for each in found if not each.skipped]
+    known = {each.player for each in measured}
+    unmeasured = [each for each in found if each.player not in known]
+    count = len({each.seed for each in found})
+    both = bool(measured and unmeasured)
+    rows: list[Row] = []
+    if measured:
+        names = _named(measured) if both else players
+        rows.append(_measured_row(grammar, case, guarantee, names, measured, count))
     if unmeasured:
-        names = told or _named(unmeasured)
-        why = "; ".join(dict.fromkeys(each.skipped for _, each in unmeasured))
+        names = _named(unmeasured) if both else players
+        why = "; ".join(dict.fromkeys(each.skipped for each in unmeasured))
         rows.append(Row(grammar, case, guarantee, names, 0.0, 0.0, UNMEASURED, count, -1, why))
     return rows
 
 
-def _measured_row(
-    grammar: str, case: str, guarantee: str, players: str, found: Sequence[tuple[int, Measured]], count: int
-) -> Row:
-    seed, worst = max(found, key=lambda pair: excess(pair[1]))
-    failures = _failures(found)
+def _measured_row(grammar: str, case: str, guarantee: str, players: str, found: Sequence[Measured], count: int) -> Row:
+    most, failures = worst(found), _failures(found)
     verdict = FAILS if failures else KEPT
     return Row(
-        grammar, case, guarantee, players, worst.value, worst.bound, verdict, count, seed, worst.detail, failures
+        grammar, case, guarantee, players, most.value, most.bound, verdict, count, most.seed, most.detail, failures
     )
 
 
-def _named(found: Sequence[tuple[int, Measured]]) -> str:
-    return ", ".join(dict.fromkeys(each.player for _, each in found))
+def _named(found: Sequence[Measured]) -> str:
+    return ", ".join(dict.fromkeys(each.player for each in found))
 
 
-def _failures(found: Sequence[tuple[int, Measured]]) -> tuple[Failure, ...]:
-    broken: dict[str, list[tuple[int, Measured]]] = {}
-    for seed, each in found:
-        if not each.kept:
-            broken.setdefault(each.player, []).append((seed, each))
-    failures: list[Failure] = []
-    for player, each in broken.items():
-        seed, worst = max(each, key=lambda pair: excess(pair[1]))
-        failures.append(Failure(player, worst.operator, seed, worst.value, worst.detail, len(each)))
-    return tuple(failures)
+def _failures(found: Sequence[Measured]) -> tuple[Failure, ...]:
+    broken = [(worst(group), len(group)) for group in by_player(each for each in found if not each.kept)]
+    return tuple(
+        Failure(each.player, each.operator, each.seed, each.value, each.detail, count) for each, count in broken
+    )
 
 
 @final
@@ -142,7 +136,8 @@ class Report:
     @property
     def as_json(self) -> str:
         """A JSON object: `failed`, `seconds`, and `rows`, each with its failures. NaN and infinity become null."""
-        rows = [_finite(asdict(row)) for row in self.rows]
+        text = json.dumps([asdict(row) for row in self.rows])
+        rows = json.loads(text, parse_constant=lambda _: None)
         return json.dumps({"failed": self.failed, "seconds": round(self.seconds, 1), "rows": rows}, indent=2)
 
     @property
@@ -162,7 +157,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _told(row: Row) -> list[str]:
     if row.verdict == UNMEASURED:
-        return [f"{row.grammar}: {row.guarantee}: not measured, for {row.detail}"]
+        return [f"{row.grammar}: {row.guarantee}: not measured: {row.detail}"]
     if row.failed:
         return [f"{row.grammar}: {row.guarantee} FAILS for {failure.text}" for failure in row.failures]
     return [f"{row.grammar}: {row.guarantee}: {row.detail}"] if row.detail else []
@@ -174,18 +169,4 @@ def figure(value: float) -> str:
     >>> figure(0.0), figure(3.0), figure(1.23456e-12), figure(0.0123456)
     ('0', '3', '1.2e-12', '0.012')
     """
-    if value == int(value) if math.isfinite(value) else False:
-        return str(int(value))
-    return f"{value:.2g}"
-
-
-def _finite(value: Any) -> Any:  # Any: JSON
-    match value:
-        case float() if not math.isfinite(value):
-            return None
-        case dict():
-            return {key: _finite(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_finite(item) for item in value]
-        case _:
-            return value
+    return f"{value:.0f}" if value % 1 == 0 else f"{value:.2g}"

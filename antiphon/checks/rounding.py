@@ -5,9 +5,9 @@ import functools
 import torch
 from torch import Tensor
 
-from antiphon.checks.witness import States, Witnessed
-from antiphon.grammars.guarantee import PlayerLoss
-from antiphon.grammars.reference import Composed, compose
+from antiphon.checks.recorded import RecordedRound, flat_gradient, is_inexact, with_parameters
+from antiphon.grammars import PlayerLoss
+from antiphon.grammars.reference import Composed
 from antiphon.grammars.seeds import stream
 
 JOLT = 1e-12
@@ -21,7 +21,7 @@ SMALLEST = 1e-200
 EPSILON = torch.finfo(torch.float64).eps
 
 
-def terms(round: Witnessed, player: str, loss: PlayerLoss | None, gradient: Tensor) -> float:
+def terms(round: RecordedRound, player: str, loss: PlayerLoss | None, gradient: Tensor) -> float:
     """The size of the terms that add up to a player's gradient: its largest number, or more where terms cancel.
 
     The sum of the absolute values of all terms is |J|' |c| at every operator, which automatic differentiation does not
@@ -32,11 +32,11 @@ def terms(round: Witnessed, player: str, loss: PlayerLoss | None, gradient: Tens
     player's gradient counts.
     """
     largest = float(gradient.abs().max()) if gradient.numel() else 0.0
-    changes = [float((_flat(each, player, loss) - gradient).abs().max()) for each in _jolted(round)]
+    changes = [float((flat_gradient(each, player, loss) - gradient).abs().max()) for each in _jolted(round)]
     return largest + max(changes) / _size(gradient.dtype)
 
 
-def resolved(round: Witnessed, player: str, loss: PlayerLoss | None, size: float) -> bool:
+def resolved(round: RecordedRound, player: str, loss: PlayerLoss | None, size: float) -> bool:
     """Whether a gradient of this size is visible in the loss in float64.
 
     It is visible if the loss changes by more than rounding when the parameters change by their own size (by 1 if
@@ -48,29 +48,22 @@ def resolved(round: Witnessed, player: str, loss: PlayerLoss | None, size: float
 
 
 @functools.lru_cache(maxsize=4)
-def _jolted(round: Witnessed) -> list[Composed]:
+def _jolted(round: RecordedRound) -> list[Composed]:
     """The round composed again `JOLTS` times, with a small change of every number that depends on a parameter."""
     composed, found = round.composed, list[Composed]()
-    played = {port: value.detach() for port, value in composed.values.items()}
     for number in range(JOLTS):
         draw = torch.Generator().manual_seed(stream(round.seed, "jolt", str(number)))
         jolt = functools.partial(_jolt, draw=draw)
-        states = _jolted_states(composed, round.before, draw)
-        found.append(compose(composed.grammar, states, round.seed, round.number, played, jolt))
-    return found
-
-
-def _jolted_states(composed: Composed, states: States, draw: torch.Generator) -> States:
-    found = dict(states)
-    for player in composed.grammar.query.players:
-        own = states[player.name]
-        moved = {name: _jolt(each, draw) for name, each in own["parameters"].items()}
-        found[player.name] = {**own, "parameters": moved}
+        states = round.before
+        for player in composed.grammar.query.players:
+            own = states[player.name]["parameters"].items()
+            states = with_parameters(states, player.name, {name: jolt(each) for name, each in own})
+        found.append(round.recomposed(states, jolt))
     return found
 
 
 def _jolt(value: Tensor, draw: torch.Generator) -> Tensor:
-    if not (value.is_floating_point() or value.is_complex()):
+    if not is_inexact(value):
         return value
     drawn = torch.randn(value.shape, generator=draw, dtype=torch.float64)
     return (value * (1 + _size(value.dtype) * drawn)).to(value.dtype)
@@ -79,7 +72,3 @@ def _jolt(value: Tensor, draw: torch.Generator) -> Tensor:
 def _size(dtype: torch.dtype) -> float:
     """Size of a random change in this dtype: `JOLT`, larger by as much as the dtype is coarser than float64."""
     return JOLT * torch.finfo(dtype).eps / EPSILON
-
-
-def _flat(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:
-    return torch.cat([each.reshape(-1) for each in composed.gradient(player, loss)])

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import final
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.grammars.grammar import Grammar
+from antiphon.checks.measured import Measured
+from antiphon.grammars import Grammar
 
 
 @final
@@ -31,6 +32,11 @@ def smaller_and_smaller(rounds: int, lr: float = 0.02) -> AgentSpecification:
     return AgentSpecification.of("Adam", {"lr": lr}, **schedule)
 
 
+def descent(lr: float, **arguments: float) -> AgentSpecification:
+    """SGD with a fixed learning rate. Players come to rest only where their gradients vanish, without noise."""
+    return AgentSpecification.of("SGD", {"lr": lr, **arguments})
+
+
 @final
 @dataclass(frozen=True)
 class Case:
@@ -49,27 +55,15 @@ class Case:
 
 @final
 @dataclass(frozen=True)
-class Measurement:
-    """A figure and the bound that it must not exceed. detail: a remark for the reader, in words."""
-
-    value: float
-    bound: float
-    detail: str = ""
-
-
-@final
-@dataclass(frozen=True)
 class Study:
     """A measurement that is no promise about single rounds: a search, a scaling law, a refuted claim.
 
-    claim: the claim in one line. measure: called with a seed. player, operator: named in the report of a failure.
+    claim: the claim in one line. measure: called with a seed.
     """
 
     claim: str
-    measure: Callable[[int], Measurement]
+    measure: Callable[[int], Measured]
     instances: int = 1
-    player: str = "all"
-    operator: str = ""
 
 
 @final

@@ -1,12 +1,11 @@
 """Find out from R alone to which value of Q a message belongs: this shows a wrong edge without any number."""
 
-from antiphon.grammars.grammar import Grammar
+from antiphon.grammars import Grammar, Port
 from antiphon.grammars.maps import Linearity
-from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Seed, Sum
 
 
-def misled(grammar: Grammar, name: str) -> tuple[str, str] | None:
+def mismatch(grammar: Grammar, name: str) -> tuple[str, str] | None:
     """Find a message that belongs to another value of Q than its user expects, at this node of R or upstream of it.
 
     Returns (the node of R that takes the message, a description in words), or None. The search goes upstream only
@@ -19,7 +18,7 @@ def misled(grammar: Grammar, name: str) -> tuple[str, str] | None:
         case Deliver(player=player, message=message):
             places = iter([(Port(player, PARAMETERS), message)])
         case Sum() | Map(linear=Linearity.NUMBERS):
-            within = [found for each in node.inputs if (found := misled(grammar, each.node))]
+            within = [found for each in node.inputs if (found := mismatch(grammar, each.node))]
             if within:
                 return within[0]
             first = next((found for each in node.inputs if (found := about(grammar, each))), None)
@@ -29,10 +28,8 @@ def misled(grammar: Grammar, name: str) -> tuple[str, str] | None:
     for port, message in places:
         found = about(grammar, message)
         if found and found != port:
-            how = (
-                f"what arrives at {name!r} is told of {_named(found)}, where what is told of {_named(port)} is expected"
-            )
-            return misled(grammar, message.node) or (name, how)
+            how = f"the input of {name!r} is the gradient of {_named(found)}; expected that of {_named(port)}"
+            return mismatch(grammar, message.node) or (name, how)
     return None
 
 

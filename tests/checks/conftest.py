@@ -6,7 +6,7 @@ import pytest
 
 from antiphon.checks.check import check_grammar
 from antiphon.checks.report import Failure
-from antiphon.grammars.grammar import Grammar
+from antiphon.grammars import Grammar
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import antiphon
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.oracle import OracleDeclaration
+from antiphon.grammars import Grammar, OracleDeclaration
 from tests.checks.written_by_users import PROMOTED, SINGLE, WIDTH, Embedded, Modulus, Rotation
 
 BATCH = 4

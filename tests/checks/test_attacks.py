@@ -12,14 +12,20 @@ import antiphon
 from antiphon.checks.check import check_grammar
 from antiphon.checks.report import UNMEASURED
 from antiphon.errors import GrammarError
-from antiphon.grammars.chain_rule import Upstream
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Guarantee, Promise
+from antiphon.grammars import (
+    EdgeType,
+    Grammar,
+    Guarantee,
+    OracleDeclaration,
+    Port,
+    Promise,
+    Question,
+    ResponseGraph,
+    Upstream,
+)
 from antiphon.grammars.maps import negate, over_batch, scale
-from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
-from antiphon.grammars.query import Port
-from antiphon.grammars.response import PARAMETERS, Deliver, Product, ResponseGraph
-from antiphon.grammars.types import EdgeType
+from antiphon.grammars.oracle import Memoryless
+from antiphon.grammars.response import PARAMETERS, Deliver, Product
 
 Message = Any
 """What R tells, in a draft."""

@@ -5,19 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from antiphon.analysis.check import suite_of
-from antiphon.checks.check import check_grammar, check_suite
-from antiphon.checks.mutants import hearers, single_faults, tapped, through, with_operation, wrong_gate
+from antiphon.checks.check import check_grammar
+from antiphon.checks.mutants import tapped, through, with_operation, wrong_gate
 from antiphon.checks.suites.black_box_descent import by_chance, every_sign
 from antiphon.checks.suites.gray_box_descent import wave
 from antiphon.errors import BlackBoxError
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Guarantee, Insulated, promised
+from antiphon.grammars import Grammar, Guarantee, Insulated, Port, chain_rule, promised
 from antiphon.grammars.library.black_box_descent import simultaneous_perturbation
-from antiphon.grammars.query import Port
 
-SUITES = ("black-box-descent", "gray-box-descent")
 ESTIMATE = Port("simultaneous_perturbation")
 
 
@@ -30,26 +25,6 @@ def instant(grammar: Grammar) -> Grammar:
 def failing(mutant: Grammar) -> list[tuple[str, str]]:
     """(player, operator) of each failure."""
     return [(each.player, each.operator) for row in check_grammar(mutant, instances=1).rows for each in row.failures]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SUITES)
-def test_the_suite_keeps_its_promises(name):
-    suite = suite_of(name)
-    few = replace(suite, cases=tuple(replace(case, instances=2) for case in suite.cases))
-    rows = check_suite(few)
-    assert [row.guarantee for row in rows if row.failed] == []
-    assert {row.case for row in rows} >= {case.name for case in suite.cases}
-
-
-@pytest.mark.parametrize("make", [every_sign, wave])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_every_single_fault_is_found(make, seed):
-    grammar = instant(make(seed))
-    for message, mutant in single_faults(grammar):
-        found = failing(mutant)
-        assert found, f"{message!r} of {mutant!r}"
-        assert {player for player, _ in found} <= hearers(grammar, message) == {"Player"}
 
 
 def taken(ahead, behind, eps, factor=1.0):
@@ -77,7 +52,7 @@ def test_a_wrong_estimate_is_found_where_player_hears_it(make, wrong):
 def test_a_single_value_is_found_to_be_half_of_the_truth():
     grammar = with_operation(instant(every_sign(0)), ESTIMATE.node, taken)
     (row,) = [row for row in check_grammar(grammar, instances=1).rows if row.failures]
-    assert "what it tells is 0.5 times the gradient" in row.failures[0].text
+    assert "its output is 0.5 times the gradient" in row.failures[0].text
 
 
 def test_a_gate_where_none_belongs_is_found():
@@ -96,7 +71,7 @@ def test_without_the_edit_there_is_no_grammar():
         chain_rule(grammar.query, grammar.objective)
     assert str(refused.value) == (
         "the chain rule needs a gradient of 'value' from oracle 'Oracle' on the way to player 'Player'; expected a "
-        "gray box, but it is a black box and answers values only. Cut it (`edit=cut_into('Oracle')`), or have somebody "
+        "gray box, but it is a black box and answers values only. Cut it (`edit=cut_into('Oracle')`), or let a player "
         "estimate the gradient."
     )
 

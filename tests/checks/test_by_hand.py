@@ -8,11 +8,7 @@ from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.suite import Learning
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Descent, Exact, SignCorrect, exact
-from antiphon.grammars.objective import minimise
+from antiphon.grammars import Descent, Exact, Grammar, QueryDraft, SignCorrect, chain_rule, exact, minimise
 from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
 
 EVERYWHERE = Exact()

@@ -6,15 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from antiphon.analysis.check import check
 from antiphon.checks.check import check_grammar
-from antiphon.checks.mutants import flipped, hearers, single_faults, tapped
+from antiphon.checks.mutants import flipped, tapped
 from antiphon.checks.suites import critic_derivative, dac, dac_bandit
-from antiphon.grammars.chain_rule import Answer, chain_rule, cut_into
-from antiphon.grammars.draft import Value
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.query import Port
+from antiphon.grammars import Grammar, Port, Value, chain_rule, cut_into, minimise
+from antiphon.grammars.chain_rule import Answer
 
 MU = Port("Actor#2")
 
@@ -47,25 +43,10 @@ def minus_each(message: Tensor) -> Tensor:
     return torch.full_like(message, -1.0 / len(message))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["dac", "dac-bandit", "critic-derivative"])
-def test_the_suite_is_kept(name):
-    report = check(name)
-    assert not report.failed
-    assert {"exact", "learned", "estimated", "comes to rest"} < {row.guarantee for row in report.rows}
-
-
-@pytest.mark.parametrize(
-    "suite", [dac, *(pytest.param(each, marks=pytest.mark.slow) for each in (dac_bandit, critic_derivative))]
-)
-def test_each_single_fault_is_noticed(suite):
-    for message, mutant in single_faults(suite.networks(0)):
-        assert failing(check_grammar(mutant, instances=1)) == hearers(mutant, message), message
-
-
 @pytest.mark.parametrize("suite", [dac, dac_bandit])
 def test_faults_are_noticed_by_the_closed_form_alone(suite):
-    mutant = flipped(suite.known(0), Port("ascend G"))
+    (known,) = (case.make(0) for case in suite.SUITE.cases if case.name.endswith("slope known"))
+    mutant = flipped(known, Port("ascend G"))
     assert failing(check_grammar(mutant, instances=1)) == {"Actor"}
 
 
@@ -85,7 +66,7 @@ def test_an_error_that_leaks_into_actor_is_named():
     assert not check_grammar(with_response(grammar, ascend, cut_into("Actor")), instances=2).failed
     found = told(check_grammar(with_response(grammar, ascend), instances=2))
     assert found.keys() == {"exact: Actor", "insulated from BGE, Critic: Actor"}
-    assert found["insulated from BGE, Critic: Actor"] == "d BGE; hears 'd BGE'"
+    assert found["insulated from BGE, Critic: Actor"] == "d BGE; the response depends on 'd BGE'"
 
 
 def minus_slope(message: Tensor) -> Tensor:
@@ -112,7 +93,7 @@ def test_a_product_of_critic_in_place_of_the_tap_is_named():
 
     found = told(check_grammar(with_response(grammar, derivative, cut_into("Actor")), instances=2))
     assert found.keys() == {"exact: Actor", "insulated from BGE, Critic: Actor"}
-    assert found["insulated from BGE, Critic: Actor"] == "tap Critic; hears 'tap Critic'"
+    assert found["insulated from BGE, Critic: Actor"] == "tap Critic; the response depends on 'tap Critic'"
 
 
 def test_a_critic_who_is_told_to_flatter_is_named():

@@ -14,15 +14,24 @@ from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import flipped
 from antiphon.checks.perturbed import perturbed
 from antiphon.checks.suite import Learning
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Descent, Exact, Guarantee, PlayerLoss, SignCorrect, Surrogate, exact, promised
+from antiphon.envs import arrays
+from antiphon.grammars import (
+    Descent,
+    Exact,
+    Factory,
+    Grammar,
+    Guarantee,
+    PlayerLoss,
+    Port,
+    QueryDraft,
+    SignCorrect,
+    Surrogate,
+    chain_rule,
+    exact,
+    minimise,
+    promised,
+)
 from antiphon.grammars.maps import over_batch, scale
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.query import Port
 from antiphon.grammars.random_grammars import TanhLayer, mean_gap, samples
 from antiphon.grammars.response import PARAMETERS, Sum
 
@@ -75,7 +84,7 @@ def test_a_path_that_carries_no_gradient_at_first_is_missed_at_perturbed_paramet
     assert "at perturbed parameters" in found["Eye"].detail
     wrong = Instance(adapted(Zeros, forget=True), 3, Learning(50))
     (late,) = wrong.places.late
-    assert float((late.told["Eye"] - _truth(late, "Eye")).abs().max()) > 1e-3
+    assert float((late.responses["Eye"] - _truth(late, "Eye")).abs().max()) > 1e-3
 
 
 def _truth(round, player: str) -> Tensor:
@@ -262,7 +271,7 @@ def test_perturbed_states_are_independent_and_valid():
     q.operator("unused", torch.add)(clone, clone)
     objective = minimise(q.loss("Loss", mean_gap)(player(x), y))
     grammar = Grammar("kept", q.graph(), chain_rule(q, objective), objective, exact())
-    before = Instance(grammar, 0, Learning(5)).rounds()[0].before
+    before = Instance(grammar, 0, Learning(5)).places.rounds()[0].before
     after = perturbed(grammar, before, 0)
     state, copy = after["A"], after["Clone"]["parameters"]
     assert float((state["buffers"]["norm.running_var"]).min()) > 0
@@ -294,7 +303,7 @@ def test_a_place_where_nothing_can_be_played_is_said():
     still = Learning(5, AgentSpecification.of("SGD", {"lr": 0.1}))
     (found,) = measure(Exact(), Instance(grammar, 0, still))
     assert found.kept
-    assert "at perturbed parameters it was not measured, for ValueError: only zeros are welcome" in found.detail
+    assert "not measured at perturbed parameters: ValueError: only zeros are welcome" in found.detail
 
 
 def always(modules, values) -> bool:

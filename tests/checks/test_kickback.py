@@ -6,26 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from antiphon.analysis.check import check
 from antiphon.checks.check import check_grammar
-from antiphon.checks.mutants import (
-    flipped,
-    hearers,
-    silenced,
-    single_faults,
-    tapped,
-    through,
-    with_operation,
-    wrong_gate,
-)
-from antiphon.checks.suites.kickback import convolutional, refuted, signed, targets, unsigned
-from antiphon.grammars.chain_rule import chain_rule
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import SignCorrect, promised
-from antiphon.grammars.library.kickback import kickback
+from antiphon.checks.mutants import flipped, silenced, tapped, through, with_operation, wrong_gate
+from antiphon.checks.suites.kickback import SIGNED, refuted, targets
+from antiphon.grammars import Factory, Grammar, Port, SignCorrect, chain_rule, promised
+from antiphon.grammars.library import kickback
 from antiphon.grammars.library.kicking import RectifierLayer, Weights, kicking_layers
-from antiphon.grammars.query import Port
 from antiphon.grammars.response import PARAMETERS
 
 BELOW = {"Rectifier1", "Rectifier2", "Rectifier3"}
@@ -42,27 +28,7 @@ def told(report, guarantee: str = "") -> list[str]:
 
 @pytest.fixture(scope="module")
 def grammar() -> Grammar:
-    return signed(1)
-
-
-@pytest.mark.slow
-def test_the_suite_is_kept():
-    report = check("kickback")
-    assert not report.failed
-    assert {row.guarantee for row in report.rows} >= {
-        "exact",
-        "sign-correct, if no path product is negative",
-        "comes to rest",
-        "the essay's claim that coherence is enough is refuted",
-    }
-
-
-@pytest.mark.parametrize(
-    "make", [unsigned, *(pytest.param(each, marks=pytest.mark.slow) for each in (signed, convolutional))]
-)
-def test_each_single_fault_is_noticed(make):
-    for message, mutant in single_faults(make(1)):
-        assert failing(check_grammar(mutant, instances=1)) == hearers(mutant, message), message
+    return SIGNED(1)
 
 
 def test_a_flipped_sign_is_named(grammar):
@@ -70,7 +36,7 @@ def test_a_flipped_sign_is_named(grammar):
     assert failing(report) == {"Rectifier2"}
     (text,) = told(report, "exact")
     assert text.startswith("player 'Rectifier2', operator 'mutated kicked Rectifier2': ")
-    assert text.endswith("is right, and what it tells is of the opposite sign")
+    assert text.endswith("is right, and its output is of the opposite sign")
     (text,) = told(report, "sign-correct")
     assert text.startswith("player 'Rectifier2', operator 'Rectifier2'")
 
@@ -84,10 +50,10 @@ def test_a_cut_edge_is_named(grammar):
     assert failing(report) == {"Rectifier3"}
     exact, sign = told(report)
     assert exact.startswith("player 'Rectifier3', operator 'mutated Rectifier3 *.-1': ")
-    assert exact.endswith("is right, and what it tells is nothing, where a gradient is expected")
+    assert exact.endswith("is right, and its output is zero, where a gradient is expected")
     assert sign == (
         "player 'Rectifier3', operator 'mutated Rectifier3 *.-1': inf; "
-        "'Rectifier3' is told something else than its products tell"
+        "the response to 'Rectifier3' is not what its products compute"
     )
 
 
@@ -172,4 +138,4 @@ def test_and_check_says_so_of_that_network_itself():
     claimed = replace(grammar_of(found), guarantee=promised(SignCorrect(("Layer1",), "every kick is positive")))
     report = check_grammar(claimed, instances=1)
     assert failing(report) == {"Layer1"}
-    assert "at Layer1, (0, 0): told" in told(report)[0]
+    assert "at Layer1, (0, 0): received" in told(report)[0]

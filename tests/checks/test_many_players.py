@@ -10,9 +10,7 @@ from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.mutants import flipped
 from antiphon.checks.suite import Learning
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Exact, PlayerLoss, promised
-from antiphon.grammars.query import Port
+from antiphon.grammars import Exact, Grammar, PlayerLoss, Port, promised
 
 
 class Residual(nn.Module):
@@ -65,7 +63,7 @@ def calls(monkeypatch) -> list[int]:
 @pytest.mark.parametrize("losses", [1, 3])
 def test_the_reference_walks_q_once_for_each_distinct_loss(calls: list[int], losses: int):
     grammar = chain(30, losses)
-    (round,) = Instance(grammar, 0, Learning()).rounds()
+    (round,) = Instance(grammar, 0, Learning()).places.rounds()
     calls.clear()
     own = {player.name: grammar.guarantee.loss_of(player.name) for player in grammar.query.players}
     for player, loss in own.items():

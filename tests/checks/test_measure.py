@@ -13,38 +13,42 @@ from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import flipped, silenced, through, wrong_gate
 from antiphon.checks.suite import Learning
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.chain_rule import chain_rule, cut_into
-from antiphon.grammars.draft import QueryDraft
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import (
+from antiphon.envs import arrays
+from antiphon.grammars import (
     UNKNOWN,
     Arrives,
+    Box,
     Descent,
     Estimated,
     Exact,
+    Factory,
+    Grammar,
     Guarantee,
     Insulated,
     Learned,
+    OracleDeclaration,
     PlayerLoss,
+    Port,
     Promise,
+    QueryDraft,
+    Question,
     SignCorrect,
     Surrogate,
+    chain_rule,
+    cut_into,
+    minimise,
     promised,
 )
 from antiphon.grammars.maps import scale
-from antiphon.grammars.objective import minimise
-from antiphon.grammars.oracle import Box, OracleDeclaration, Question
-from antiphon.grammars.query import Port
 from antiphon.grammars.random_grammars import TanhLayer, batch_of, mean_gap, mean_softplus, samples
 from antiphon.grammars.response import PARAMETERS
-from antiphon.oracles.noise import gaussian
+from antiphon.oracles import gaussian
 
+NO_PROMISE = Guarantee()
 LEARNING = Learning(300, AgentSpecification.of("SGD", {"lr": 0.2}))
 
 
-def layers(guarantee: Guarantee = Guarantee()) -> Grammar:
+def layers(guarantee: Guarantee = NO_PROMISE) -> Grammar:
     """A, B, C in a row, against targets."""
     q = QueryDraft()
     x, y = q.oracle("Nature", samples(5, (3,), (2,)))()
@@ -69,7 +73,7 @@ def data() -> Tensor:
     return torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 2
 
 
-def constant(guarantee: Guarantee = Guarantee(), off: float = 0.0) -> Grammar:
+def constant(guarantee: Guarantee = NO_PROMISE, off: float = 0.0) -> Grammar:
     """A player that learns the mean of all of its data. off: what is added to its play before it is compared."""
     q = QueryDraft()
     x = q.oracle("Nature", arrays(data(), batch=8, shuffle=False))()
@@ -112,7 +116,7 @@ def test_exact_names_whom_a_wrong_sign_reaches_and_where():
     assert [name for name, each in found.items() if not each.kept] == ["A", "B"]
     assert min(found["A"].value, found["B"].value) > 0.1
     assert found["A"].operator == found["B"].operator == "mutated C *"
-    assert found["A"].detail == "what arrives at 'mutated C *' is right, and what it tells is of the opposite sign"
+    assert found["A"].detail == "the input of 'mutated C *' is right, and its output is of the opposite sign"
 
 
 def test_a_fault_on_the_last_step_is_told_from_one_before():
@@ -123,7 +127,7 @@ def test_a_fault_on_the_last_step_is_told_from_one_before():
 
 def test_a_factor_and_a_gate_are_told():
     halved = through(layers(), Port("C *"), scale, factor=0.5)
-    assert measured(halved, Exact())["B"].detail.endswith("what it tells is 0.5 times the gradient")
+    assert measured(halved, Exact())["B"].detail.endswith("its output is 0.5 times the gradient")
     gated = through(layers(), Port("C *"), wrong_gate)
     assert measured(gated, Exact())["B"].detail.endswith("another direction than the gradient")
 
@@ -149,7 +153,7 @@ def test_signs_are_counted_number_by_number():
     found = measured(flipped(layers(), Port("B *")), SignCorrect())
     assert (found["A"].value, found["B"].value) == (20, 0)
     assert found["A"].operator == "A"
-    assert found["A"].detail.startswith("20 pairs; at A, (0, 0): told ")
+    assert found["A"].detail.startswith("20 pairs; at A, (0, 0): received ")
 
 
 def test_a_player_that_no_product_tells_anything_has_no_signs():
@@ -214,7 +218,7 @@ def test_insulation_is_read_off_r():
     grammar = layers()
     found = measured(grammar, Insulated(("A", "C"), ("B",)))
     assert (found["A"].kept, found["C"].kept) == (False, True)
-    assert (found["A"].operator, found["A"].detail) == ("B *", "hears 'B *'")
+    assert (found["A"].operator, found["A"].detail) == ("B *", "the response depends on 'B *'")
 
 
 def test_a_tap_may_be_allowed():
@@ -267,19 +271,19 @@ def test_right_signs_that_are_turned_or_cut_before_they_arrive_are_wrong():
     for broken in (flipped, silenced):
         found = measured(broken(layers(), Port("B *", PARAMETERS)), SignCorrect())
         assert [name for name, each in found.items() if not each.kept] == ["B"]
-        assert found["B"].detail == "'B' is told something else than its products tell"
+        assert found["B"].detail == "the response to 'B' is not what its products compute"
     assert measured(through(layers(), Port("B *", PARAMETERS), scale, factor=0.5), SignCorrect())["B"].kept
 
 
 def test_silence_is_of_no_sign():
     found = measured(silenced(layers(), Port("C *")), SignCorrect())
     assert (found["B"].kept, found["B"].value, found["B"].operator) == (False, 15, "B")
-    assert found["B"].detail == "15 pairs; nothing is told, where a gradient is expected"
+    assert found["B"].detail == "15 pairs; all messages are zero, where a gradient is expected"
 
 
 def test_draws_that_would_let_silence_pass_are_too_few():
     found = measured(noisy(-1.0), Estimated(draws=2, premise="at the start"))["Mean"]
-    assert found.skipped.startswith("2 draws are too few: a player who is told nothing would pass (bias ")
+    assert found.skipped.startswith("2 draws are too few: a response of zero would pass too (bias ")
     assert not measured(noisy(-1.0), Estimated(draws=20))["Mean"].kept
 
 
@@ -299,7 +303,7 @@ def test_where_there_is_no_gradient_nothing_is_measured(promise: Promise):
 
 def test_who_was_at_the_optimum_before_has_not_learned():
     promise = Learned(("Mean",), Factory.of(from_mean), tolerance=100.0)
-    assert measured(constant(), promise)["Mean"].skipped == "they were there before they learned"
+    assert measured(constant(), promise)["Mean"].skipped == "the players were at the optimum before they learned"
 
 
 class Slope(Mean):
@@ -358,7 +362,7 @@ def test_a_value_is_still_its_players_behind_an_operator():
     objective = minimise(q.loss("One", mean_gap)(heard, x), q.loss("Two", mean_gap)(source, x))
     r = chain_rule(q, objective, answers={heard: lambda r: r.tap(copied)})
     grammar = Grammar("g", q.graph(), r, objective)
-    assert measured(grammar, Insulated(("Heard",), ("Source",)))["Heard"].detail == "hears 'tap copy'"
+    assert measured(grammar, Insulated(("Heard",), ("Source",)))["Heard"].detail == "the response depends on 'tap copy'"
     assert measured(grammar, Insulated(("Heard",), ("Source",), taps=True))["Heard"].kept
 
 

@@ -11,12 +11,10 @@ from antiphon.checks.instance import Instance
 from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.mutants import all_faults
+from antiphon.checks.recorded import RecordedRound
 from antiphon.checks.suite import Case
-from antiphon.checks.witness import Witnessed
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Descent, Exact, Guarantee, Insulated, SignCorrect
+from antiphon.grammars import Descent, Exact, Grammar, Guarantee, Insulated, Port, SignCorrect
 from antiphon.grammars.maps import negate
-from antiphon.grammars.query import Port
 from antiphon.grammars.response import Map
 from antiphon.recipes import LIBRARY
 
@@ -30,10 +28,15 @@ def of_one_round(case: Case, seed: int) -> Grammar | None:
     return replace(grammar, guarantee=Guarantee(kept)) if any(isinstance(each, Exact) for each in kept) else None
 
 
-def changed(right: list[Witnessed], wrong: list[Witnessed]) -> set[str]:
+def changed(right: list[RecordedRound], wrong: list[RecordedRound]) -> set[str]:
     """The players that are told something else, at perturbed parameters."""
     pairs = [(one, two) for one in right for two in wrong if one.number == two.number]
-    return {player for one, two in pairs for player in one.told if not same(one.told[player], two.told.get(player))}
+    return {
+        player
+        for one, two in pairs
+        for player in one.responses
+        if not same(one.responses[player], two.responses.get(player))
+    }
 
 
 def same(one: Tensor, two: Tensor | None) -> bool:

@@ -6,33 +6,14 @@ import pytest
 import torch
 
 from antiphon.checks.check import check_suite
-from antiphon.checks.mutants import (
-    flipped,
-    hearers,
-    silenced,
-    single_faults,
-    tapped,
-    through,
-    with_operation,
-    wrong_gate,
-)
+from antiphon.checks.mutants import flipped, silenced, tapped, through, with_operation, wrong_gate
 from antiphon.checks.suites import temporal_difference as suite
 from antiphon.checks.suites.random_processes import random_process
+from antiphon.grammars import Grammar, Port, chain_rule, negate_into
 from antiphon.grammars.bellman import implicit
-from antiphon.grammars.chain_rule import chain_rule, negate_into
-from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.maps import scale
-from antiphon.grammars.query import Port
 
-ALL = {
-    "cloned": suite.cloned_sampled,
-    "semi-gradient": suite.semi_sampled,
-    "residual gradient": suite.residual_sampled,
-    "double residual gradient": suite.double_sampled,
-    "gtd2": suite.gtd2_sampled,
-    "tdc": suite.tdc_sampled,
-    "implicit": suite.implicit_sampled,
-}
+ALL = suite.SAMPLED
 
 
 def plain(grammar: Grammar) -> Grammar:
@@ -50,16 +31,7 @@ def test_the_suite_keeps_its_promises():
     assert told["gtd2"] == told["tdc"] == ["kept", "kept", "not measured"]
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_every_single_fault_is_noticed_and_only_who_hears_it_is_named(name, broken):
-    grammar = ALL[name](2)
-    for message, mutant in single_faults(grammar):
-        if name == "implicit" and message == Port("tap Nature.sample") and "negate" in repr(mutant.response):
-            continue  # harmless: of features only their products with each other are told
-        assert {failure.player for failure in broken(mutant)} <= hearers(grammar, message)
-
-
-@pytest.mark.parametrize("name", ["semi-gradient", "implicit"])
+@pytest.mark.parametrize("name", ["semi-gradients", "implicit"])
 def test_a_gradient_through_the_target_where_none_should_be(name, broken):
     (failure,) = broken(plain(ALL[name](2)))
     assert failure.player == "Critic"
@@ -67,19 +39,19 @@ def test_a_gradient_through_the_target_where_none_should_be(name, broken):
 
 
 def test_a_target_held_where_it_should_not_be(broken):
-    residual, semi = suite.residual_sampled(2), suite.semi_sampled(2)
+    residual, semi = ALL["residual gradients"](2), ALL["semi-gradients"](2)
     (failure,) = broken(replace(residual, response=semi.response))
     assert failure.player == "Critic"
 
 
 def test_a_corrector_who_descends_what_it_should_climb(broken):
-    (failure,) = broken(plain(suite.gtd2_sampled(2)))
+    (failure,) = broken(plain(ALL["gtd2"](2)))
     assert (failure.player, failure.operator) == ("Corrector", "Saddle *")  # the first message with a wrong sign
     assert "of the opposite sign" in failure.text
 
 
 def test_a_critic_who_climbs_with_the_corrector(broken):
-    grammar = suite.gtd2_sampled(2)
+    grammar = ALL["gtd2"](2)
     r = chain_rule(grammar.query, grammar.objective, edit=[negate_into("Corrector"), negate_into("Critic")])
     (failure,) = broken(replace(grammar, response=r))
     assert failure.player == "Critic"
@@ -87,14 +59,14 @@ def test_a_critic_who_climbs_with_the_corrector(broken):
 
 
 def test_tdc_without_its_tap_is_not_tdc(broken):
-    grammar = suite.tdc_sampled(2)
-    (failure,) = broken(replace(grammar, response=suite.gtd2_sampled(2).response))
+    grammar = ALL["tdc"](2)
+    (failure,) = broken(replace(grammar, response=ALL["gtd2"](2).response))
     assert (failure.player, failure.operator) == ("Critic", "Saddle *")
 
 
 def test_gtd2_with_a_tap_in_place_of_a_product_is_not_gtd2(broken):
-    grammar = suite.gtd2_sampled(2)
-    (failure,) = broken(replace(grammar, response=suite.tdc_sampled(2).response))
+    grammar = ALL["gtd2"](2)
+    (failure,) = broken(replace(grammar, response=ALL["tdc"](2).response))
     assert (failure.player, failure.operator) == ("Critic", "minus the error, into Critic")
 
 
@@ -102,30 +74,30 @@ def test_an_error_that_is_told_without_its_weight(broken):
     def unweighted(error: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return -error[:, None] / len(error)
 
-    (failure,) = broken(with_operation(suite.tdc_sampled(2), "minus the error, into Critic", unweighted))
+    (failure,) = broken(with_operation(ALL["tdc"](2), "minus the error, into Critic", unweighted))
     assert (failure.player, failure.operator) == ("Critic", "minus the error, into Critic")
-    assert "is another direction than the gradient" in failure.text
+    assert "is in another direction than the gradient" in failure.text
 
 
 def test_an_implicit_step_of_another_length(broken):
-    mutant = with_operation(suite.implicit_sampled(2), "solved for Critic", implicit, step=77.0, bias=False)
+    mutant = with_operation(ALL["implicit"](2), "solved for Critic", implicit, step=77.0, bias=False)
     (failure,) = broken(mutant)
     assert failure.player == "Critic"
     assert failure.operator == "solved for Critic"
 
 
-@pytest.mark.parametrize("name", ["cloned", "semi-gradient", "residual gradient"])
+@pytest.mark.parametrize("name", ["cloned", "semi-gradients", "residual gradients"])
 def test_a_gate_where_none_belongs(name, broken):
     (failure,) = broken(through(ALL[name](2), Port("BE *"), wrong_gate))
     assert (failure.player, failure.operator) == ("Critic", "mutated BE *")
-    assert "is another direction than the gradient" in failure.text
+    assert "is in another direction than the gradient" in failure.text
 
 
-@pytest.mark.parametrize("name", ["cloned", "semi-gradient"])
+@pytest.mark.parametrize("name", ["cloned", "semi-gradients"])
 def test_an_edge_cut_a_sign_flipped_a_tap_a_factor(name, broken):
     grammar = ALL[name](2)
     for mutant, told in (
-        (silenced(grammar, Port("error *", 3)), "nothing, where a gradient is expected"),
+        (silenced(grammar, Port("error *", 3)), "zero, where a gradient is expected"),
         (flipped(grammar, Port("error *", 3)), "of the opposite sign"),
         (through(grammar, Port("error *", 3), scale, factor=0.5), "0.5 times the gradient"),
         (tapped(grammar, Port("error *", 3), Port("Critic")), "another direction than the gradient"),

@@ -9,8 +9,7 @@ from antiphon.checks.mutants import flipped, messages, silenced
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.errors import GrammarError
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.query import Port
+from antiphon.grammars import Grammar, Port
 from antiphon.grammars.response import PARAMETERS
 from tests.checks.games_of_users import GAMES, game
 from tests.checks.written_by_users import SINGLE, Simple

@@ -196,8 +196,8 @@ def broken(width):
         (
             ["own:opaque"],
             "the chain rule needs a gradient of 'value' from oracle 'Secret' on the way to player 'Guesser'; expected "
-            "a gray box, but it is a black box and answers values only. Cut it (`edit=cut_into('Secret')`), or have "
-            "somebody estimate the gradient.",
+            "a gray box, but it is a black box and answers values only. Cut it (`edit=cut_into('Secret')`), or let "
+            "a player estimate the gradient.",
         ),
         (
             ["own:number"],

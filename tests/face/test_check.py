@@ -44,7 +44,7 @@ def test_a_broken_promise_is_told_and_exits_1(place, antiphon):
     assert (told.code, told.error) == (1, "")
     line = told.out.splitlines()[3]
     assert line.startswith("own_to_check:wrong: exact FAILS for player 'Eye', operator 'minus, into Eye': ")
-    assert "what it tells is of the opposite sign (worst: --seed " in line
+    assert "its output is of the opposite sign (worst: --seed " in line
     assert line.endswith("; 3 instances)")
     as_json = antiphon("check", "own_to_check:wrong", "--json")
     assert as_json.code == 1

@@ -120,6 +120,6 @@ def test_a_black_box_is_drawn_and_has_no_chain_rule_to_be_drawn_against(antiphon
     assert (told.code, told.out) == (2, "")
     assert told.error == (
         "error: the chain rule needs a gradient of 'value' from oracle 'Wall' on the way to player 'Eye'; expected a "
-        "gray box, but it is a black box and answers values only. Cut it (`edit=cut_into('Wall')`), or have somebody "
+        "gray box, but it is a black box and answers values only. Cut it (`edit=cut_into('Wall')`), or let a player "
         "estimate the gradient.\n"
     )

@@ -3,20 +3,19 @@
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
+from antiphon.checks.measured import Measured
+from antiphon.checks.suite import Case, Learning, Study, Suite
 from antiphon.coordinator.regrouping import check_regrouping
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, promised
-from antiphon.grammars.library.backprop import backprop
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, OracleDeclaration, promised
+from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import convolutional_layers, dense_layers
-from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.random_grammars import sample_grammar, samples
 from antiphon.grammars.regrouping import coarsen, refine, units
 
@@ -51,11 +50,10 @@ def regression(seed: int) -> Grammar:
         "Output": Factory.of(nn.Linear, 4, 1, dtype=torch.float64),
     }
     grammar = backprop(arrays(x, y, batch=BATCH, shuffle=False), layers, Factory.of(mse_loss))
-    guarantee = grammar.guarantee + promised(Arrives())
-    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, guarantee)
+    return replace(grammar, guarantee=grammar.guarantee + promised(Arrives()))
 
 
-def scales(seed: int) -> Measurement:
+def scales(seed: int) -> Measured:
     """Compare responses for three sizes of players: the whole network, its layers, its units (essay, Remark 3).
 
     Measures the largest difference from the responses of the layers.
@@ -70,7 +68,9 @@ def scales(seed: int) -> Measurement:
     players = [player.name for player in game.query.players]
     whole, finest = coarsen(game, players, "Network"), refine(game, *players, into=units)
     found = max(check_regrouping(each, seed=seed, bound=math.inf) for each in (whole, finest))
-    return Measurement(found, 1e-10, f"1 network, {len(players)} layers, {len(finest.grammar.query.players)} units")
+    return Measured(
+        "all", found, 1e-10, detail=f"1 network, {len(players)} layers, {len(finest.grammar.query.players)} units"
+    )
 
 
 def labelled(seed: int, example: tuple[int, ...], classes: int) -> OracleDeclaration:
@@ -88,5 +88,5 @@ SUITE = Suite(
         Case("convolutional", convolutional, instances=10),
         Case("small", regression, instances=2, learning=Learning(2000)),
     ),
-    (Study("network, layer and unit players hear the same", scales, instances=5),),
+    (Study("network, layer and unit players receive the same", scales, instances=5),),
 )

@@ -1,31 +1,44 @@
 """The black-box protocol: an estimate from values is on average the gradient, up to the squared perturbation."""
 
 import itertools
+from dataclasses import replace
 from math import log2
 
 import torch
 from torch import Tensor
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
-from antiphon.checks.suites.gray_box_descent import Wave, descent
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Estimated, Exact, Insulated, PlayerLoss, Promise, promised
-from antiphon.grammars.library.black_box_descent import black_box_descent, simultaneous_perturbation
+from antiphon.checks.measured import Measured
+from antiphon.checks.suite import Case, Learning, Study, Suite, descent
+from antiphon.checks.suites.gray_box_descent import Wave
+from antiphon.envs import arrays
+from antiphon.grammars import (
+    Arrives,
+    Batch,
+    Direction,
+    EdgeType,
+    Estimated,
+    Exact,
+    Factory,
+    Grammar,
+    Insulated,
+    OracleDeclaration,
+    PlayerLoss,
+    Port,
+    Promise,
+    promised,
+)
+from antiphon.grammars.library import black_box_descent
+from antiphon.grammars.library.black_box_descent import simultaneous_perturbation
 from antiphon.grammars.library.point import Point
 from antiphon.grammars.library.quadratic import Bowl
-from antiphon.grammars.objective import Direction
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.query import Port
-from antiphon.grammars.types import Batch, EdgeType
-from antiphon.oracles.black_box import black_box
-from antiphon.oracles.directions import coordinates
-from antiphon.oracles.noise import gaussian, rademacher
+from antiphon.oracles import black_box, coordinates, gaussian, rademacher
 
 RADIUS = 0.1
 ROUNDING = 1e-9
 """Relative error of a difference of two nearly equal float64 values."""
+
+OF_QUADRATIC = "over all signs, or along all axes, the estimate of a quadratic's gradient"
+UNBIASED = "unbiased where the function is quadratic"
 
 
 def of_theta(theta: Tensor, function: Factory, sign: float) -> Tensor:
@@ -42,13 +55,14 @@ def every_sign(seed: int) -> Grammar:
     """A quadratic with all perturbations at once: their mean is the expectation, which equals the gradient."""
     dimension = 2 + seed % 3
     noise = arrays(RADIUS * signs(dimension), batch=2**dimension, shuffle=False)
-    return _bowl(dimension, seed, noise, Exact, Arrives)
+    return _bowl(dimension, seed, noise, Exact(sense=OF_QUADRATIC, tolerance=ROUNDING), Arrives(("Player",)))
 
 
 def axes(seed: int) -> Grammar:
     """A quadratic with central differences along every axis."""
     dimension = 2 + seed % 4
-    return _bowl(dimension, seed, coordinates(dimension, scale=RADIUS, dtype=torch.float64), Exact, Arrives)
+    noise = coordinates(dimension, scale=RADIUS, dtype=torch.float64)
+    return _bowl(dimension, seed, noise, Exact(sense=OF_QUADRATIC, tolerance=ROUNDING), Arrives(("Player",)))
 
 
 def by_chance(seed: int) -> Grammar:
@@ -59,18 +73,17 @@ def by_chance(seed: int) -> Grammar:
     dimension = 2 + seed % 4
     make = gaussian if seed % 3 == 2 else rademacher
     noise = make((dimension,), batch=4 if seed % 3 == 1 else 1, scale=RADIUS, dtype=torch.float64)
-    return _bowl(dimension, seed, noise, Estimated)
+    return _bowl(dimension, seed, noise, Estimated(bias=ROUNDING, sense=UNBIASED))
 
 
 def comes_to_rest(seed: int) -> Grammar:
     """A quadratic with one vector of signs a round: the noise of the estimate vanishes with the gradient."""
-    return _bowl(2, seed, rademacher((2,), batch=1, scale=RADIUS, dtype=torch.float64), Estimated, Arrives)
+    noise = rademacher((2,), batch=1, scale=RADIUS, dtype=torch.float64)
+    return _bowl(2, seed, noise, Estimated(bias=ROUNDING, sense=UNBIASED), Arrives(("Player",)))
 
 
-def _bowl(
-    dimension: int, seed: int, noise: OracleDeclaration, *kinds: type[Exact] | type[Estimated] | type[Arrives]
-) -> Grammar:
-    """A quadratic to minimise; for odd seeds its negative, to maximise."""
+def _bowl(dimension: int, seed: int, noise: OracleDeclaration, told: Exact | Estimated, *further: Promise) -> Grammar:
+    """A quadratic to minimise; for odd seeds its negative, to maximise. told: what is promised of Player's response."""
     direction = Direction.MAXIMISE if seed % 2 else Direction.MINIMISE
     sign = -1.0 if seed % 2 else 1.0
     function = Factory.of(Bowl, dimension, seed, sign)
@@ -78,22 +91,11 @@ def _bowl(
     box = black_box(function, [points], [values], sizes=dict(noise.sizes))
     grammar = black_box_descent(box, noise, Factory.of(Point, dimension, dtype=torch.float64), direction=direction)
     loss = PlayerLoss.of(of_theta, Port("Player"), function=function, sign=sign)
-    promises = [_promise(kind, loss) for kind in kinds]
     insulated = Insulated(("Player",), ("Oracle", "Value"), taps=True)
-    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, promised(*promises, insulated))
+    return replace(grammar, guarantee=promised(replace(told, players=("Player",), loss=loss), *further, insulated))
 
 
-def _promise(kind: type[Promise], loss: PlayerLoss) -> Promise:
-    if kind is Exact:
-        return Exact(
-            ("Player",), loss, "over all signs, or along all axes, the estimate of a quadratic's gradient", ROUNDING
-        )
-    if kind is Estimated:
-        return Estimated(("Player",), loss, bias=ROUNDING, sense="unbiased where the function is quadratic")
-    return Arrives(("Player",))
-
-
-def order_of_bias(seed: int) -> Measurement:
+def order_of_bias(seed: int) -> Measured:
     """How far the order of the bias in the perturbation is from two: on a wave, with all signs enumerated."""
     function, theta = Wave(4, seed), torch.randn(4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     gradient = torch.func.grad(function)(theta)
@@ -103,7 +105,9 @@ def order_of_bias(seed: int) -> Measurement:
         estimate = simultaneous_perturbation(function(theta + eps), function(theta - eps), eps)
         biases.append(float((estimate - gradient).norm()))
     order = log2(biases[0] / biases[1])
-    return Measurement(abs(order - 2), 0.05, f"order {order:.3f}, bias {biases[1]:.2g} at 0.01")
+    return Measured(
+        "Player", abs(order - 2), 0.05, "simultaneous_perturbation", f"order {order:.3f}, bias {biases[1]:.2g} at 0.01"
+    )
 
 
 SUITE = Suite(
@@ -114,9 +118,5 @@ SUITE = Suite(
         Case("by chance", by_chance, instances=3),
         Case("at rest", comes_to_rest, instances=2, learning=Learning(600, descent(0.1))),
     ),
-    (
-        Study(
-            "the bias is of second order in the perturbation", order_of_bias, 10, "Player", "simultaneous_perturbation"
-        ),
-    ),
+    (Study("the bias is of second order in the perturbation", order_of_bias, 10),),
 )

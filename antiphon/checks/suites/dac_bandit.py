@@ -8,19 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
+from antiphon.checks.measured import Measured
+from antiphon.checks.recorded import learned
+from antiphon.checks.suite import Case, Learning, Study, Suite, smaller_and_smaller
 from antiphon.checks.suites.regulators import Modules
-from antiphon.checks.witness import learned
-from antiphon.envs.bandit import TARGET, curvature, quadratic_bandit
-from antiphon.envs.contextual import contextual_bandit
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Estimated, Exact, Learned, PlayerLoss, Promise, promised
-from antiphon.grammars.library.dac_bandit import dac_bandit
+from antiphon.envs import arrays, contextual_bandit, quadratic_bandit
+from antiphon.envs.bandit import TARGET, curvature
+from antiphon.grammars import Arrives, Estimated, Exact, Factory, Grammar, Learned, PlayerLoss, Port, Promise, promised
+from antiphon.grammars.library import dac_bandit
 from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.library.quadratic import AffineSlope, QuadraticValue
-from antiphon.grammars.query import Port
 from antiphon.oracles import gaussian
 
 STATE, PLAYED = Port("Nature.observe"), Port("Actor")
@@ -53,22 +50,21 @@ def bowl(state: Tensor, action: Tensor) -> Tensor:
 
 def known(seed: int) -> Grammar:
     """Deviator begins with the true slope, so Actor receives the gradient of the reward."""
-    promise = Estimated(("Actor",), _loss(seed), bias=1e-9, draws=2, premise="Deviator knows the slope")
-    return _quadratic(seed, _known_slope(seed, 1.0), promise)
+    return _quadratic(seed, Factory.of(KnownBanditSlope, _matrix(seed), 1.0), _told(seed, bias=1e-9))
 
 
 def still(seed: int) -> Grammar:
     """Critic and Deviator begin without knowledge, and learn the reward and its slope while Actor stays fixed."""
-    distance = Factory.of(from_truth, matrix=curvature(_dimension(seed), seed))
-    ignorant = Factory.of(AffineSlope, 1, _dimension(seed), torch.float64)
+    matrix = _matrix(seed)
+    distance = Factory.of(from_truth, matrix=matrix)
+    ignorant = Factory.of(AffineSlope, 1, len(matrix), torch.float64)
     return _quadratic(seed, ignorant, Learned(("Critic", "Deviator"), distance, tolerance=0.1))
 
 
 def moving(seed: int) -> Grammar:
     """Deviator begins with 0.7 times the slope. Then all learn, and Actor reaches the best action."""
-    estimated = Estimated(("Actor",), _loss(seed), bias=0.31, draws=2, premise="Deviator knows the slope")
-    promises = estimated, Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
-    return _quadratic(seed, _known_slope(seed, 0.7), *promises)
+    promises = _told(seed, bias=0.31), Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
+    return _quadratic(seed, Factory.of(KnownBanditSlope, _matrix(seed), 0.7), *promises)
 
 
 def minus_reward(action: Tensor, matrix: Tensor) -> Tensor:
@@ -104,20 +100,17 @@ class KnownBanditSlope(AffineSlope):
             self.weights.weight.copy_(part * torch.cat([2 * TARGET * matrix.sum(1, keepdim=True), -2 * matrix], 1))
 
 
-def _dimension(seed: int) -> int:
-    return 2 + seed % 3
+def _matrix(seed: int) -> Tensor:
+    return curvature(2 + seed % 3, seed)
 
 
-def _known_slope(seed: int, part: float) -> Factory:
-    return Factory.of(KnownBanditSlope, curvature(_dimension(seed), seed), part)
-
-
-def _loss(seed: int) -> PlayerLoss:
-    return PlayerLoss.of(minus_reward, PLAYED, matrix=curvature(_dimension(seed), seed))
+def _told(seed: int, bias: float) -> Estimated:
+    loss = PlayerLoss.of(minus_reward, PLAYED, matrix=_matrix(seed))
+    return Estimated(("Actor",), loss, bias=bias, draws=2, premise="Deviator knows the slope")
 
 
 def _quadratic(seed: int, deviator: Factory, *promises: Promise) -> Grammar:
-    size = _dimension(seed)
+    size = len(_matrix(seed))
     made = dac_bandit(
         quadratic_bandit(size, batch=2 * size, instance=seed, dtype=torch.float64),
         arrays(design(size), batch=2 * size, shuffle=False),
@@ -179,14 +172,16 @@ def learned_slope(sigma: float, seed: int, rounds: int, batch: int) -> Tensor:
     return states["Deviator"]["parameters"]["played"]
 
 
-def scaling(seed: int) -> Measurement:
+def scaling(seed: int) -> Measured:
     """The relative error of G against the closed form, over sigma: the worst of four noise scales."""
     off = {}
     for sigma in SCALES:
         truth = faded_slope(sigma)
         off[sigma] = float((learned_slope(sigma, seed, 150, 1024) - truth).norm() / truth.norm())
     detail = ", ".join(f"{error:.2g} at sigma {sigma}" for sigma, error in off.items())
-    return Measurement(max(error / sigma for sigma, error in off.items()), 0.5, f"off by {detail}")
+    return Measured(
+        "Deviator", max(error / sigma for sigma, error in off.items()), 0.5, "Deviator *", f"off by {detail}"
+    )
 
 
 SUITE = Suite(
@@ -197,5 +192,5 @@ SUITE = Suite(
         Case("quadratic, Actor still", still, instances=2, learning=Learning(1200, smaller_and_smaller(1200, 0.05))),
         Case("quadratic", moving, instances=2, learning=Learning(2000)),
     ),
-    (Study("G follows E[grad f(mu + eps)] at four noise scales", scaling, player="Deviator", operator="Deviator *"),),
+    (Study("G follows E[grad f(mu + eps)] at four noise scales", scaling),),
 )

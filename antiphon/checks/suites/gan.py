@@ -1,49 +1,25 @@
 """The GAN: Curator and Forger get gradients of opposite losses; the best Curator is known (essay, Grammar 3)."""
 
+import functools
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import final
 
 import torch
 from torch import Tensor, distributions, nn
 
-from antiphon.agents.specification import AgentSpecification
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite, smaller_and_smaller
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Learned, Promise, promised
-from antiphon.grammars.library.gan import discernment, gan
-from antiphon.grammars.library.generative import (
-    ConvolutionalAnalysis,
-    ConvolutionalSynthesis,
-    DenseAnalysis,
-    DenseSynthesis,
-)
-from antiphon.grammars.oracle import Memoryless, OracleDeclaration, Question
-from antiphon.grammars.query import Port
-from antiphon.grammars.random_grammars import batch_of
+from antiphon.checks.measured import Measured
+from antiphon.checks.suite import Case, Learning, Study, Suite, descent, smaller_and_smaller
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, Learned, Port, Promise, promised
+from antiphon.grammars.library import gan, generative
+from antiphon.grammars.library.gan import discernment
 from antiphon.oracles import gaussian
 
 D = torch.float64
 BATCH, QUANTILES = 8, 2000
-
-
-@final
-class Quantiles(Memoryless):
-    """Noise that always returns the same `count` quantiles of the standard normal, so that means over it are integrals.
-
-    The probability between two neighbours is the same for all of them.
-    """
-
-    def __init__(self, count: int, *, seed: int) -> None:
-        self._points = quantiles(count)
-
-    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """sample() -> eps."""
-        return (self._points,)
 
 
 @final
@@ -65,22 +41,25 @@ def quantiles(count: int) -> Tensor:
     return distributions.Normal(torch.zeros((), dtype=D), 1.0).icdf(parts).unsqueeze(1)
 
 
-def dense(seed: int) -> Grammar:
-    """Dense networks of random widths, with the essay's response."""
-    return _dense(seed, saturating=True)
+def dense(saturating: bool, seed: int) -> Grammar:
+    """Dense networks of random widths, with the essay's response or with the response that does not vanish."""
+    choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
+    forger = Factory.of(generative.DenseSynthesis, latent, (size,), [width])
+    curator = Factory.of(generative.DenseAnalysis, (size,), 1, [width], slope=0.2)
+    x = torch.randn(BATCH, size, generator=generator)
+    return gan(arrays(x, batch=BATCH), gaussian((latent,), batch=BATCH), forger, curator, saturating=saturating)
 
 
-def non_saturating(seed: int) -> Grammar:
-    """Dense networks of random widths, with the response that does not vanish."""
-    return _dense(seed, saturating=False)
+SATURATING, NON_SATURATING = functools.partial(dense, True), functools.partial(dense, False)
 
 
 def convolutional(seed: int) -> Grammar:
     """Convolutions over small images, with either response."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
-    forger = Factory.of(ConvolutionalSynthesis, latent, image, channels, squashed=True)
-    curator = Factory.of(ConvolutionalAnalysis, image, 1, channels, slope=0.2)
+    forger = Factory.of(generative.ConvolutionalSynthesis, latent, image, channels, squashed=True)
+    curator = Factory.of(generative.ConvolutionalAnalysis, image, 1, channels, slope=0.2)
     x = torch.rand(BATCH, *image, generator=generator)
     noise = gaussian((latent,), batch=BATCH)
     return gan(arrays(x, batch=BATCH), noise, forger, curator, saturating=bool(choose.randint(0, 1)))
@@ -89,16 +68,13 @@ def convolutional(seed: int) -> Grammar:
 def gaussians(seed: int) -> Grammar:
     """Nature and a fixed Forger are normal with the same scale. The best logit is affine, and so is Curator."""
     nature, forger, scale = _means(seed)
-    return _with(
-        _normal_game(nature, forger, scale),
-        Learned(("Curator",), Factory.of(distance_from_best, nature=nature, forger=forger, scale=scale)),
-    )
+    distance = Factory.of(distance_from_best, nature=nature, forger=forger, scale=scale)
+    return _with(_normal_game(nature, forger, scale), Learned(("Curator",), distance))
 
 
 def forgeable(seed: int) -> Grammar:
     """Forger can match Nature, and Curator is affine: both come to rest under the essay's response."""
-    nature, forger, scale = _means(seed)
-    return _with(_normal_game(nature, forger, scale, count=200), Arrives())
+    return _with(_normal_game(*_means(seed), count=200), Arrives())
 
 
 def best_logit(nature: float, forger: float, scale: float) -> tuple[float, float]:
@@ -115,14 +91,14 @@ def distance_from_best(
     return (found - best).abs().max() / best.abs().max()
 
 
-def value_at_best(seed: int) -> Measurement:
+def value_at_best(seed: int) -> Measured:
     """Compare L at D* with -log 4 + 2 JSD(p_nature, p_forger), computed by the trapezoidal rule."""
     nature, forger, scale = _means(seed)
     slope, offset = best_logit(nature, forger, scale)
     points = scale * quantiles(QUANTILES)
     value = float(discernment(slope * (nature + points) + offset, slope * (forger + points) + offset))
     expected = -math.log(4) + 2 * float(jensen_shannon(nature, forger, scale))
-    return Measurement(abs(value - expected), 1e-3, f"{value:.5f}, by quadrature {expected:.5f}")
+    return Measured("Curator", abs(value - expected), 1e-3, "L", f"{value:.5f}, by quadrature {expected:.5f}")
 
 
 def jensen_shannon(nature: float, forger: float, scale: float) -> Tensor:
@@ -141,20 +117,10 @@ def _means(seed: int) -> tuple[float, float, float]:
 
 
 def _normal_game(nature: float, forger: float, scale: float, count: int = QUANTILES) -> Grammar:
-    x = nature + scale * quantiles(count)
-    question = Question("sample", (), (batch_of(1),))
-    noise = OracleDeclaration(Factory.of(Quantiles, count), (question,), (("batch", count),))
-    world = arrays(x, batch=count, shuffle=False)
+    """Nature and Noise always play the same quantiles, so that means over them are integrals."""
+    points = quantiles(count)
+    world, noise = (arrays(x, batch=count, shuffle=False) for x in (nature + scale * points, points))
     return gan(world, noise, Factory.of(Shift, forger, scale), Factory.of(nn.Linear, 1, 1, dtype=D))
-
-
-def _dense(seed: int, saturating: bool) -> Grammar:
-    choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
-    forger = Factory.of(DenseSynthesis, latent, (size,), [width])
-    curator = Factory.of(DenseAnalysis, (size,), 1, [width], slope=0.2)
-    x = torch.randn(BATCH, size, generator=generator)
-    return gan(arrays(x, batch=BATCH), gaussian((latent,), batch=BATCH), forger, curator, saturating=saturating)
 
 
 def _with(grammar: Grammar, promise: Promise) -> Grammar:
@@ -163,16 +129,14 @@ def _with(grammar: Grammar, promise: Promise) -> Grammar:
     return replace(grammar, guarantee=promised(*kept, promise))
 
 
-DESCENT = AgentSpecification.of("SGD", {"lr": 0.5})
-
 SUITE = Suite(
     "gan",
     (
-        Case("dense", dense, instances=20),
-        Case("non-saturating", non_saturating, instances=20),
+        Case("dense", SATURATING, instances=20),
+        Case("non-saturating", NON_SATURATING, instances=20),
         Case("convolutional", convolutional, instances=10),
         Case("gaussians", gaussians, instances=2, learning=Learning(300, smaller_and_smaller(300, 0.1))),
-        Case("forgeable", forgeable, instances=2, learning=Learning(300, DESCENT)),
+        Case("forgeable", forgeable, instances=2, learning=Learning(300, descent(0.5))),
     ),
-    (Study("at the best Curator, L is -log 4 + 2 JSD", value_at_best, 10, "Curator", "L"),),
+    (Study("at the best Curator, L is -log 4 + 2 JSD", value_at_best, 10),),
 )

@@ -5,17 +5,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from antiphon.agents.specification import AgentSpecification
-from antiphon.checks.suite import Case, Learning, Suite
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, promised
-from antiphon.grammars.library.gray_box_descent import gray_box_descent
+from antiphon.checks.suite import Case, Learning, Suite, descent
+from antiphon.grammars import Arrives, Direction, EdgeType, Factory, Grammar, promised
+from antiphon.grammars.library import gray_box_descent
 from antiphon.grammars.library.point import Point
 from antiphon.grammars.library.quadratic import Bowl
-from antiphon.grammars.objective import Direction
-from antiphon.grammars.types import EdgeType
-from antiphon.oracles.gray_box import gray_box
+from antiphon.oracles import gray_box
 
 
 class Wave:
@@ -49,11 +44,6 @@ def _game(dimension: int, function: Factory, direction: Direction) -> Grammar:
     point, value = EdgeType((dimension,), torch.float64), EdgeType((), torch.float64)
     player = Factory.of(Point, dimension, dtype=torch.float64)
     return gray_box_descent(gray_box(function, [point], [value]), player, direction=direction)
-
-
-def descent(lr: float) -> AgentSpecification:
-    """SGD with a fixed learning rate. Players come to rest, since the gradients vanish at the optimum."""
-    return AgentSpecification.of("SGD", {"lr": lr})
 
 
 SUITE = Suite(

@@ -1,5 +1,6 @@
 """Kickback: exact on top, sign-correct under its premise, and a refutation of the essay's claim (essay, Grammar 5)."""
 
+import functools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,32 +8,31 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, promised
+from antiphon.checks.measured import Measured
+from antiphon.checks.suite import Case, Learning, Study, Suite
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, OracleDeclaration, promised
+from antiphon.grammars.library import kickback
 from antiphon.grammars.library.coherence import coherent, count_signs, feedback, kick_error
 from antiphon.grammars.library.counterexample import Counterexample, smallest_counterexample
-from antiphon.grammars.library.kickback import kickback
 from antiphon.grammars.library.kicking import OutputLayer, RectifierLayer, Weights, kicking_layers
-from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.response import Product
 
 BATCH = 32
 
 
-def unsigned(seed: int) -> Grammar:
-    """Four ReLU layers of random widths. Weights above the first layer are nonnegative, biases have both signs."""
-    return _dense(seed, signed=False)
+def dense(signed: bool, seed: int) -> Grammar:
+    """Four ReLU layers of random widths, with coherent weights above the first layer and biases of both signs.
 
-
-def signed(seed: int) -> Grammar:
-    """Four ReLU layers in which every second unit negates its output.
-
-    Weights above the first layer have the sign of the unit that they lead into.
+    signed: every second unit negates its output. A weight has the sign of the unit that it leads into.
     """
-    return _dense(seed, signed=True)
+    choose = random.Random(seed)
+    inputs, widths = choose.randint(2, 6), [choose.randint(4, 8) for _ in range(4)]
+    layers = kicking_layers((inputs,), widths, signed=signed, weights=Weights.COHERENT)
+    return kickback(targets(seed, (inputs,)), layers)
+
+
+UNSIGNED, SIGNED = functools.partial(dense, False), functools.partial(dense, True)
 
 
 def convolutional(seed: int) -> Grammar:
@@ -65,26 +65,19 @@ def targets(seed: int, example: tuple[int, ...]) -> OracleDeclaration:
     return arrays(x, y, batch=BATCH)
 
 
-def _dense(seed: int, signed: bool) -> Grammar:
-    choose = random.Random(seed)
-    inputs, widths = choose.randint(2, 6), [choose.randint(4, 8) for _ in range(4)]
-    layers = kicking_layers((inputs,), widths, signed=signed, weights=Weights.COHERENT)
-    return kickback(targets(seed, (inputs,)), layers)
-
-
-def refuted(seed: int) -> Measurement:
+def refuted(seed: int) -> Measured:
     """Search for the smallest coherent network with an opposite sign.
 
     Measures 0 if there is one and torch confirms its signs.
     """
     found = smallest_counterexample()
     if found is None:
-        return Measurement(1.0, 0.0, "no counterexample of up to 5 units")
+        return Measured("all", 1.0, 0.0, detail="no counterexample of up to 5 units")
     here = feedback(modules_of(found), torch.ones(1, 1, dtype=torch.float64))
     of = here[found.layer - 1]
     signs = bool(coherent(here).all()), float(of.kick[0, found.unit - 1]), float(of.factor[0, found.unit - 1])
     confirmed = signs == (True, found.kick, found.factor)
-    return Measurement(float(not confirmed), 0.0, "; ".join(str(found).splitlines()))
+    return Measured("all", float(not confirmed), 0.0, detail="; ".join(str(found).splitlines()))
 
 
 def modules_of(found: Counterexample) -> list[RectifierLayer | OutputLayer]:
@@ -110,7 +103,7 @@ def grammar_of(found: Counterexample) -> Grammar:
     return kickback(arrays(one, -one, batch=1), layers)
 
 
-def mixed(seed: int) -> Measurement:
+def mixed(seed: int) -> Measured:
     """Search random networks with mixed weights for opposite signs below the two top layers.
 
     Measures 0 if there are any. Only examples on which every kick is positive count.
@@ -124,12 +117,15 @@ def mixed(seed: int) -> Measurement:
         here = feedback(layers, torch.randn(60, 5, dtype=torch.float64))
         count = count_signs(here[:-2], coherent(here))
         pairs, opposite = pairs + count.pairs, opposite + count.opposite
-    return Measurement(float(opposite == 0), 0.0, f"{opposite} of {pairs} pairs opposite, {opposite / pairs:.1%}")
+    return Measured(
+        "all", float(opposite == 0), 0.0, detail=f"{opposite} of {pairs} pairs opposite, {opposite / pairs:.1%}"
+    )
 
 
-def deep(seed: int) -> Measurement:
+def deep(seed: int) -> Measured:
     """The largest number of players' products on a path to a delivery, over networks of one to ten layers."""
-    return Measurement(max(depth(_layers(count)) for count in range(10)), 1.0)
+    layers = (kicking_layers((2,), [2] * count) for count in range(10))
+    return Measured("all", max(depth(kickback(targets(0, (2,)), each)) for each in layers), 1.0)
 
 
 def depth(grammar: Grammar) -> int:
@@ -141,11 +137,7 @@ def depth(grammar: Grammar) -> int:
     return max(found.values())
 
 
-def _layers(count: int) -> Grammar:
-    return kickback(targets(0, (2,)), kicking_layers((2,), [2] * count))
-
-
-def kicks(seed: int) -> Measurement:
+def kicks(seed: int) -> Measured:
     """The largest difference between the kick of a library layer and the layer's product with ones, by torch."""
     torch.manual_seed(seed)
     families: Sequence[tuple[Mapping[str, Factory], Tensor]] = [
@@ -158,20 +150,20 @@ def kicks(seed: int) -> Measurement:
             layer = factory().double()
             worst = max(worst, kick_error(layer, signal))
             signal = layer(signal)[0].detach()
-    return Measurement(worst, 1e-12)
+    return Measured("all", worst, 1e-12)
 
 
 SUITE = Suite(
     "kickback",
     (
-        Case("unsigned", unsigned, instances=20),
-        Case("signed", signed, instances=20),
+        Case("unsigned", UNSIGNED, instances=20),
+        Case("signed", SIGNED, instances=20),
         Case("convolutional", convolutional, instances=6),
         Case("realisable", realisable, instances=2, learning=Learning(800)),
     ),
     (
         Study("the essay's claim that coherence is enough is refuted", refuted),
-        Study("coherent networks of mixed weights are told wrong signs", mixed),
+        Study("coherent networks of mixed weights receive wrong signs", mixed),
         Study("R is one product deep, however many layers there are", deep),
         Study("a kick is the product of its layer with ones", kicks, instances=3),
     ),

@@ -1,23 +1,22 @@
 """Likelihood, with and without a prior: exact, and Estimator comes to rest at a Gaussian known in closed form."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from antiphon.agents.specification import AgentSpecification
-from antiphon.checks.suite import Case, Learning, Suite
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Learned, promised
+from antiphon.checks.suite import Case, Learning, Suite, descent
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, Learned, promised
+from antiphon.grammars.library import maximum_a_posteriori, maximum_likelihood
 from antiphon.grammars.library.densities import GaussianDensity, normal_inverse_wishart
-from antiphon.grammars.library.likelihood import maximum_a_posteriori, maximum_likelihood
 
 COUNT, SIZE = 40, 2
 STRENGTH, FREEDOM = 5.0, 6.0
 CENTER, SCALE = torch.tensor([1.0, -1.0]).double(), torch.tensor([[2.0, 0.3], [0.3, 1.0]]).double()
 DENSITY = Factory.of(GaussianDensity, SIZE, torch.float64)
 PRIOR = Factory.of(normal_inverse_wishart, center=CENTER, scale=SCALE, strength=STRENGTH, freedom=FREEDOM)
-DESCENT = Learning(250, AgentSpecification.of("SGD", {"lr": 0.1, "momentum": 0.8}))
+DESCENT = Learning(250, descent(0.1, momentum=0.8))
 
 
 def sampled(seed: int) -> Grammar:
@@ -60,7 +59,7 @@ def from_gaussian(modules: dict[str, nn.Module], values: object, mean: Tensor, c
 def _known(grammar: Grammar, mean: Tensor, covariance: Tensor) -> Grammar:
     distance = Factory.of(from_gaussian, mean=mean, covariance=covariance)
     known = promised(Learned(("Estimator",), distance, 1e-6, "mean and covariance"), Arrives())
-    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, grammar.guarantee + known)
+    return replace(grammar, guarantee=grammar.guarantee + known)
 
 
 SUITE = Suite(

@@ -1,12 +1,12 @@
 """Random Markov decision processes, and grammars on them whose Critic ends at a known solution."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from antiphon.envs.markov_process import MarkovProcess
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Learned, promised
+from antiphon.envs import MarkovProcess
+from antiphon.grammars import Arrives, Factory, Grammar, Learned, promised
 
 GAMMA = 0.8
 F64 = torch.float64
@@ -45,8 +45,7 @@ def known(grammar: Grammar, theta: Tensor, where: str) -> Grammar:
     """Add promises to the grammar: all players come to rest, and Critic at theta. where: the name of this point."""
     players = tuple(player.name for player in grammar.query.players)
     learned = Learned(players, Factory.of(from_theta, theta=theta), 1e-4, f"Critic is at {where}")
-    guarantee = grammar.guarantee + promised(learned, Arrives())
-    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, guarantee)
+    return replace(grammar, guarantee=grammar.guarantee + promised(learned, Arrives()))
 
 
 def from_theta(modules: dict[str, nn.Module], values: object, theta: Tensor) -> Tensor:

@@ -1,19 +1,28 @@
 """Instances of actor-critic grammars: arbitrary networks, and linear regulators with a known solution."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from antiphon.envs.regulator import regulator
-from antiphon.envs.riccati import Regulator, action_value, mean_cost, optimal_gain, slope_parts
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.guarantee import Arrives, Estimated, PlayerLoss
+from antiphon.checks.suite import Case, Learning
+from antiphon.envs import Regulator, regulator
+from antiphon.envs.riccati import action_value, mean_cost, optimal_gain, slope_parts
+from antiphon.grammars import (
+    Arrives,
+    Estimated,
+    Factory,
+    Grammar,
+    Learned,
+    OracleDeclaration,
+    PlayerLoss,
+    Port,
+    promised,
+)
 from antiphon.grammars.library.quadratic import AffineSlope, QuadraticValue
-from antiphon.grammars.oracle import OracleDeclaration
-from antiphon.grammars.query import Port
 from antiphon.oracles import gaussian
 
 SIGMA = 0.5
@@ -34,9 +43,10 @@ def small_system(seed: int, state: int = 2, action: int = 1) -> Regulator:
     return Regulator(0.9 * drift / radius.clamp(min=1e-3), control, *costs, process=0.2, gamma=0.8)
 
 
-def small_gain(system: Regulator) -> Tensor:
-    """A gain at 0.3 of the optimal gain."""
-    return 0.3 * optimal_gain(system)
+def small_gain(seed: int) -> tuple[Regulator, Tensor]:
+    """A random regulator, and 0.3 of its optimal gain."""
+    system = small_system(seed)
+    return system, 0.3 * optimal_gain(system)
 
 
 def any_networks(seed: int) -> Players:
@@ -48,13 +58,58 @@ def any_networks(seed: int) -> Players:
     return (
         world,
         gaussian((action,), batch=3, symbol="envs", scale=SIGMA, dtype=torch.float64),
-        Factory.of(Bent, state, widths[0], action),
-        Factory.of(Bent, state + action, widths[1], 1),
-        Factory.of(Bent, state + action, widths[2], action),
+        Factory.of(TanhNetwork, state, widths[0], action),
+        Factory.of(TanhNetwork, state + action, widths[1], 1),
+        Factory.of(TanhNetwork, state + action, widths[2], action),
     )
 
 
-def world_and_wind(system: Regulator, capacity: int = 100 * ENVS) -> tuple[OracleDeclaration, OracleDeclaration]:
+def regulator_cases(
+    make: Callable[[Regulator, Tensor, Factory, int], Grammar],
+    what: str,
+    knowing: type[nn.Module],
+    ignorant: type[nn.Module],
+    distance: Callable[..., Tensor],
+    *learners: str,
+) -> tuple[Case, ...]:
+    """The cases of an actor-critic grammar on regulators.
+
+    make: called with the regulator, Actor's first gain, the module of the player that teaches Actor, and the capacity
+    of the replay. what: the name of what that player knows. knowing, ignorant: modules that begin with and without the
+    truth. distance: of the learners from the truth; it takes `system` and `gain` besides modules and values.
+    """
+
+    def known(seed: int) -> Grammar:
+        """The teacher begins with the truth, so Actor receives the gradient of the value."""
+        system, gain = small_gain(seed)
+        made = make(system, gain, Factory.of(knowing, system, gain), 1000 * ENVS)
+        return replace(made, guarantee=promised(unbiased(system, gain)))
+
+    def still(seed: int) -> Grammar:
+        """The learners begin without knowledge, and learn while Actor stays fixed."""
+        system, gain = small_gain(seed)
+        made = make(system, gain, Factory.of(ignorant, *system.widths, torch.float64), 1000 * ENVS)
+        away = Factory.of(distance, system=system, gain=gain)
+        return replace(made, guarantee=promised(Learned(learners, away, tolerance=0.3)))
+
+    def moving(seed: int) -> Grammar:
+        """The teacher begins with the truth of the zero policy. Then all learn, and Actor reaches the optimal gain.
+
+        No rest is promised for the learners: their error is measured on draws that continue.
+        """
+        system, some = small_gain(seed)
+        gain = torch.zeros_like(some)
+        made = make(system, gain, Factory.of(knowing, system, gain), 10 * ENVS)
+        return replace(made, guarantee=promised(*improving(system)))
+
+    return (
+        Case(f"regulator, {what} known", known, instances=10),
+        Case("regulator, Actor still", still, instances=2, learning=Learning(1000)),
+        Case("regulator", moving, instances=2, learning=Learning(1000)),
+    )
+
+
+def nature_and_noise(system: Regulator, capacity: int) -> tuple[OracleDeclaration, OracleDeclaration]:
     """The oracles Nature and Noise of a regulator."""
     _, action = system.widths
     noise = gaussian((action,), batch=ENVS, symbol="envs", scale=SIGMA, dtype=torch.float64)
@@ -66,17 +121,17 @@ def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) 
     return -action_value(system, gain, state, action).mean()
 
 
-def truthful(system: Regulator, gain: Tensor) -> Estimated:
+def unbiased(system: Regulator, gain: Tensor) -> Estimated:
     """Promise that Actor receives the gradient of the value, if Critic or Deviator knows the value."""
     loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
-    return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="somebody knows the value")
+    return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="the value is known")
 
 
 def improving(system: Regulator) -> tuple[Estimated, Arrives]:
     """Promise that Actor's response reduces the cost, and that its gain becomes the best."""
     cost = PlayerLoss.of(cost_of_policy, STATE, PLAYED, system=system)
     # The first states are not distributed as in the long run, hence a bias in the first rounds.
-    told = Estimated(("Actor",), cost, bias=0.2, draws=200, premise="somebody knows the value")
+    told = Estimated(("Actor",), cost, bias=0.2, draws=200, premise="the value is known")
     return told, Arrives(("Actor",), tolerance=0.1)
 
 
@@ -95,7 +150,7 @@ Modules = Mapping[str, nn.Module]
 
 
 @final
-class Bent(nn.Module):
+class TanhNetwork(nn.Module):
     """A small tanh network on its concatenated inputs, float64: (batch, ...) each -> (batch, outputs)."""
 
     def __init__(self, inputs: int, width: int, outputs: int) -> None:
@@ -110,12 +165,12 @@ class Bent(nn.Module):
 
 @final
 class KnownSlope(AffineSlope):
-    """A Deviator that begins with the slope of Q under the policy K s, or with a part of it."""
+    """A Deviator that begins with the slope of Q under the policy K s."""
 
-    def __init__(self, system: Regulator, gain: Tensor, part: float = 1.0) -> None:
+    def __init__(self, system: Regulator, gain: Tensor) -> None:
         super().__init__(*system.widths, dtype=torch.float64)
         with torch.no_grad():
-            self.weights.weight.copy_(part * torch.cat(slope_parts(system, gain), 1))
+            self.weights.weight.copy_(torch.cat(slope_parts(system, gain), 1))
 
 
 @final

@@ -1,23 +1,20 @@
 """Supervised learning, with and without a penalty: exact, and a linear predictor comes to rest at ridge regression."""
 
 import random
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from antiphon.agents.specification import AgentSpecification
-from antiphon.checks.suite import Case, Learning, Suite
-from antiphon.envs.dataset import arrays
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Arrives, Learned, promised
+from antiphon.checks.suite import Case, Learning, Suite, descent
+from antiphon.envs import arrays
+from antiphon.grammars import Arrives, Factory, Grammar, Learned, promised
+from antiphon.grammars.library import supervised
 from antiphon.grammars.library.networks import Perceptron
 from antiphon.grammars.library.penalty import squared_norm
-from antiphon.grammars.library.supervised import supervised
 
 BATCH = 8
-DESCENT = AgentSpecification.of("SGD", {"lr": 0.2, "momentum": 0.8})
 
 
 def network(seed: int) -> Grammar:
@@ -44,7 +41,7 @@ def ridge(seed: int) -> Grammar:
     grammar = supervised(arrays(x, y, batch=len(x), shuffle=False), predictor, Factory.of(mse_loss), penalty)
     distance = Factory.of(from_ridge, x=x, y=y, weight=0.1)
     known = promised(Learned(("Predictor",), distance, 1e-6, "ridge regression"), Arrives())
-    return Grammar(grammar.name, grammar.query, grammar.response, grammar.objective, grammar.guarantee + known)
+    return replace(grammar, guarantee=grammar.guarantee + known)
 
 
 def from_ridge(modules: dict[str, nn.Module], values: object, x: Tensor, y: Tensor, weight: float) -> Tensor:
@@ -60,6 +57,6 @@ SUITE = Suite(
     "supervised",
     (
         Case("networks", network, instances=20),
-        Case("ridge regression", ridge, instances=2, learning=Learning(200, DESCENT)),
+        Case("ridge regression", ridge, instances=2, learning=Learning(200, descent(0.2, momentum=0.8))),
     ),
 )

@@ -3,6 +3,7 @@
 Learning uses Natures that play every transition with its probability, so that there is no noise.
 """
 
+import functools
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,13 +11,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from antiphon.agents.specification import AgentSpecification
-from antiphon.checks.suite import Case, Learning, Measurement, Study, Suite
+from antiphon.checks.measured import Measured
+from antiphon.checks.recorded import learned
+from antiphon.checks.suite import Case, Learning, Study, Suite, descent
 from antiphon.checks.suites.random_processes import F64, GAMMA, known, linear, policy_of, random_process
-from antiphon.checks.witness import learned
-from antiphon.envs.markov import chooser, markov
-from antiphon.envs.markov_examples import baird_policies, baird_star
-from antiphon.envs.markov_process import MarkovProcess
+from antiphon.envs import MarkovProcess, baird_policies, baird_star, chooser, markov
 from antiphon.envs.markov_solutions import (
     action_values,
     biased_residual_minimum,
@@ -26,20 +25,18 @@ from antiphon.envs.markov_solutions import (
     state_values,
     stationary,
 )
-from antiphon.grammars.factory import Factory
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.guarantee import Guarantee, Learned, Promise
-from antiphon.grammars.library.implicit import implicit_temporal_difference
-from antiphon.grammars.library.networks import Perceptron, StateAction
-from antiphon.grammars.library.projected_fixpoint import gtd2, tdc
-from antiphon.grammars.library.temporal_difference import (
+from antiphon.grammars import Factory, Grammar, Learned, Port, Promise, promised
+from antiphon.grammars.library import (
     double_residual_gradient,
+    gtd2,
+    implicit_temporal_difference,
     residual_gradient,
     semi_gradient,
+    tdc,
     temporal_difference,
 )
+from antiphon.grammars.library.networks import Perceptron, StateAction
 from antiphon.grammars.precision import make_double
-from antiphon.grammars.query import Port
 
 
 def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:
@@ -47,8 +44,13 @@ def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:
     choose, process = random.Random(seed), random_process(seed, 3)
     behaviour, policy = policy_of(seed, process), policy_of(seed + 1, process)
     nature = markov(process, play="draw", batch=7, behaviour=behaviour, policy=policy)
-    networks = [_perceptron(choose.randint(2, 6)) for _ in range(2)]
-    return make(nature, *networks[: 2 if make in (gtd2, tdc) else 1], gamma=GAMMA)
+    networks = [_perceptron(choose.randint(2, 6)) for _ in range(_count(make))]
+    return make(nature, *networks, gamma=GAMMA)
+
+
+def _count(make: Callable[..., Grammar]) -> int:
+    """The number of players of a method: Critic, and Corrector."""
+    return 2 if make in (gtd2, tdc) else 1
 
 
 def _perceptron(hidden: int) -> Factory:
@@ -68,31 +70,6 @@ def cloned_sampled(seed: int) -> Grammar:
         actor,
         **clone,
     )
-
-
-def semi_sampled(seed: int) -> Grammar:
-    """See `sampled`."""
-    return sampled(semi_gradient, seed)
-
-
-def residual_sampled(seed: int) -> Grammar:
-    """See `sampled`."""
-    return sampled(residual_gradient, seed)
-
-
-def double_sampled(seed: int) -> Grammar:
-    """See `sampled`."""
-    return sampled(double_residual_gradient, seed)
-
-
-def gtd2_sampled(seed: int) -> Grammar:
-    """See `sampled`."""
-    return sampled(gtd2, seed)
-
-
-def tdc_sampled(seed: int) -> Grammar:
-    """See `sampled`."""
-    return sampled(tdc, seed)
 
 
 def implicit_sampled(seed: int) -> Grammar:
@@ -127,10 +104,9 @@ def at_fixpoint(make: Callable[..., Grammar], seed: int, **options: float) -> Gr
     """Linear features, on policy: Critic comes to rest at the projected fixpoint."""
     process = random_process(seed, 2)
     often = stationary(process, process.uniform_policy)
-    players = [linear(2)] * (2 if make in (gtd2, tdc) else 1)
-    grammar = make(markov(process, distribution=often), *players, gamma=GAMMA, **options)
-    if make in (gtd2, tdc):
-        grammar = replace(grammar, guarantee=Guarantee(tuple(map(_with_distance, grammar.guarantee.promises))))
+    grammar = make(markov(process, distribution=often), *[linear(2)] * _count(make), gamma=GAMMA, **options)
+    promises = map(_with_distance, grammar.guarantee.promises)
+    grammar = replace(grammar, guarantee=promised(*promises))
     return known(grammar, projected_fixpoint(process, process.uniform_policy, GAMMA, often), "the projected fixpoint")
 
 
@@ -146,67 +122,38 @@ def from_projection(modules: Mapping[str, nn.Module], values: Mapping[Port, Tens
     return (found[0] - torch.linalg.solve(weighted @ features, weighted @ error)).abs().max()
 
 
-def semi_at_fixpoint(seed: int) -> Grammar:
-    """See `at_fixpoint`."""
-    return at_fixpoint(semi_gradient, seed)
-
-
-def gtd2_at_fixpoint(seed: int) -> Grammar:
-    """See `at_fixpoint`."""
-    return at_fixpoint(gtd2, seed)
-
-
-def tdc_at_fixpoint(seed: int) -> Grammar:
-    """See `at_fixpoint`."""
-    return at_fixpoint(tdc, seed)
-
-
-def implicit_at_fixpoint(seed: int) -> Grammar:
-    """See `at_fixpoint`. With this step semi-gradients diverge."""
-    return at_fixpoint(implicit_temporal_difference, seed, step=20.0)
-
-
-def residual_at_minimum(seed: int) -> Grammar:
-    """With one sample of the next state: the least mean squared error of single transitions."""
+def at_minimum(make: Callable[..., Grammar], minimum: Callable[..., Tensor], where: str, seed: int) -> Grammar:
+    """Linear features: Critic comes to rest at the minimum of its own loss, which `where` names."""
     process = random_process(seed, 2)
-    minimum = biased_residual_minimum(process, process.uniform_policy, GAMMA, process.uniform_distribution)
-    return known(residual_gradient(markov(process), linear(2), gamma=GAMMA), minimum, "the least error of transitions")
+    theta = minimum(process, process.uniform_policy, GAMMA, process.uniform_distribution)
+    return known(make(markov(process), linear(2), gamma=GAMMA), theta, where)
 
 
-def double_at_minimum(seed: int) -> Grammar:
-    """With two samples of the next state: the least mean squared Bellman residual."""
-    process = random_process(seed, 2)
-    minimum = residual_minimum(process, process.uniform_policy, GAMMA, process.uniform_distribution)
-    return known(double_residual_gradient(markov(process), linear(2), gamma=GAMMA), minimum, "the least residual")
-
-
-def star(seed: int) -> Measurement:
+def star(seed: int) -> Measured:
     """On Baird's star semi-gradients diverge, and tdc converges (essay, Remark 2, on projected fixpoint methods)."""
     process, (behaviour, policy) = baird_star(F64), baird_policies()
     nature = markov(process, behaviour=behaviour, policy=policy)
-    evenly, found = process.uniform_distribution, {}
-    for name, grammar, rates in (
-        ("semi-gradient", semi_gradient(nature, linear(8), gamma=0.99), {"Critic": 0.1}),
-        ("tdc", tdc(nature, linear(8), linear(8), gamma=0.99), {"Critic": 0.05, "Corrector": 0.5}),
+    evenly, found = process.uniform_distribution, list[tuple[float, float]]()
+    for grammar, agents in (
+        (semi_gradient(nature, linear(8), gamma=0.99), {"Critic": descent(0.1)}),
+        (tdc(nature, linear(8), linear(8), gamma=0.99), {"Critic": descent(0.05), "Corrector": descent(0.5)}),
     ):
-        agents = {player: AgentSpecification.of("SGD", {"lr": lr}) for player, lr in rates.items()}
-        states = learned(grammar, seed, agents, 300)
-        theta = states["Critic"]["parameters"]["weight"][0]
-        found[name] = projected_error(process, policy, 0.99, evenly, theta), float(theta.norm())
-    (diverged, far), (rested, near) = found["semi-gradient"], found["tdc"]
+        theta = learned(grammar, seed, agents, 300)["Critic"]["parameters"]["weight"][0]
+        found.append((projected_error(process, policy, 0.99, evenly, theta), float(theta.norm())))
+    (diverged, far), (rested, near) = found
     detail = f"after 300 expected updates the semi-gradient is at norm {far:.3g} with a projected error of "
     detail += f"{diverged:.3g}, tdc at {near:.3g} with {rested:.3g}"
-    return Measurement(float(diverged < 1 or rested > 1e-2), 0.0, detail)
+    return Measured("Critic", float(diverged < 1 or rested > 1e-2), 0.0, detail=detail)
 
 
-def twice(seed: int) -> Measurement:
+def twice(seed: int) -> Measured:
     """Compare the Bellman residuals of two minima: with one sample of the next state, and with two."""
     process = random_process(seed, 2)
     policy, evenly = process.uniform_policy, process.uniform_distribution
     minima = [each(process, policy, GAMMA, evenly) for each in (residual_minimum, biased_residual_minimum)]
     residuals = [mean_squared_residual(process, theta) for theta in minima]
     detail = f"its minimum has a mean squared residual of {residuals[1]:.4g}, and the least is {residuals[0]:.4g}"
-    return Measurement(float(residuals[1] <= residuals[0]), 0.0, detail)
+    return Measured("Critic", float(residuals[1] <= residuals[0]), 0.0, detail=detail)
 
 
 def mean_squared_residual(process: MarkovProcess, theta: Tensor) -> float:
@@ -216,37 +163,50 @@ def mean_squared_residual(process: MarkovProcess, theta: Tensor) -> float:
     return float(process.uniform_distribution @ residual.square())
 
 
+SAMPLED = {
+    "cloned": cloned_sampled,
+    "semi-gradients": functools.partial(sampled, semi_gradient),
+    "residual gradients": functools.partial(sampled, residual_gradient),
+    "double residual gradients": functools.partial(sampled, double_residual_gradient),
+    "gtd2": functools.partial(sampled, gtd2),
+    "tdc": functools.partial(sampled, tdc),
+    "implicit": implicit_sampled,
+}
+"""Families on sampled transitions. Each is exact; nothing is learned."""
+
+TWO_SCALES = {"Critic": descent(0.5), "Corrector": descent(0.9)}
+
 # By the eigenvalues of the update, these rounds bring the slowest of 1000 instances within 1e-7 of its solution.
-STEPS = Learning(100, AgentSpecification.of("SGD", {"lr": 0.3}))
-TABLE = Learning(100, AgentSpecification.of("SGD", {"lr": 2.0}))
-TABLE_OF_ACTIONS = Learning(100, AgentSpecification.of("SGD", {"lr": 4.0}))
-DOWNHILL = Learning(250, AgentSpecification.of("SGD", {"lr": 0.4}))
-TWO_SCALES = Learning(
-    400, {"Critic": AgentSpecification.of("SGD", {"lr": 0.5}), "Corrector": AgentSpecification.of("SGD", {"lr": 0.9})}
-)
-IMPLICIT = Learning(60, AgentSpecification.of("SGD", {"lr": 20.0}))
+SOLVED = {
+    "table": (bellman, Learning(100, descent(2.0))),
+    "table of actions": (bellman_of_actions, Learning(100, descent(4.0))),
+    "linear": (functools.partial(at_fixpoint, semi_gradient), Learning(100, descent(0.3))),
+    "linear, residual": (
+        functools.partial(at_minimum, residual_gradient, biased_residual_minimum, "the least error of transitions"),
+        Learning(250, descent(0.4)),
+    ),
+    "linear, double residual": (
+        functools.partial(at_minimum, double_residual_gradient, residual_minimum, "the least residual"),
+        Learning(250, descent(0.4)),
+    ),
+    "linear, gtd2": (functools.partial(at_fixpoint, gtd2), Learning(400, TWO_SCALES)),
+    "linear, tdc": (functools.partial(at_fixpoint, tdc), Learning(400, TWO_SCALES)),
+    # With this step semi-gradients diverge.
+    "linear, implicit, long steps": (
+        functools.partial(at_fixpoint, implicit_temporal_difference, step=20.0),
+        Learning(60, descent(20.0)),
+    ),
+}
+"""Families without noise, whose Critic comes to rest at a known solution."""
 
 SUITE = Suite(
     "temporal-difference",
     (
-        Case("cloned", cloned_sampled, instances=6),
-        Case("semi-gradients", semi_sampled, instances=5),
-        Case("residual gradients", residual_sampled, instances=5),
-        Case("double residual gradients", double_sampled, instances=5),
-        Case("gtd2", gtd2_sampled, instances=5),
-        Case("tdc", tdc_sampled, instances=5),
-        Case("implicit", implicit_sampled, instances=5),
-        Case("table", bellman, instances=1, learning=TABLE),
-        Case("table of actions", bellman_of_actions, instances=1, learning=TABLE_OF_ACTIONS),
-        Case("linear", semi_at_fixpoint, instances=1, learning=STEPS),
-        Case("linear, residual", residual_at_minimum, instances=1, learning=DOWNHILL),
-        Case("linear, double residual", double_at_minimum, instances=1, learning=DOWNHILL),
-        Case("linear, gtd2", gtd2_at_fixpoint, instances=1, learning=TWO_SCALES),
-        Case("linear, tdc", tdc_at_fixpoint, instances=1, learning=TWO_SCALES),
-        Case("linear, implicit, long steps", implicit_at_fixpoint, instances=1, learning=IMPLICIT),
+        *(Case(name, make, instances=6 if make is cloned_sampled else 5) for name, make in SAMPLED.items()),
+        *(Case(name, make, instances=1, learning=learning) for name, (make, learning) in SOLVED.items()),
     ),
     (
-        Study("refuted: semi-gradients converge off policy", star, 1, "Critic"),
-        Study("refuted: one next state is enough for a residual gradient", twice, 5, "Critic"),
+        Study("refuted: semi-gradients converge off policy", star),
+        Study("refuted: one next state is enough for a residual gradient", twice, 5),
     ),
 )

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, final
 
@@ -15,9 +15,7 @@ from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.steps import Slot
 from antiphon.coordinator.recorder import RECORDER
 from antiphon.errors import GrammarError
-from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.oracle import State
-from antiphon.grammars.query import Port
+from antiphon.grammars import Grammar, PlayerLoss, Port, State
 from antiphon.grammars.reference import Composed, compose, modules_of
 from antiphon.transport.message import Phase
 
@@ -29,13 +27,13 @@ PATIENCE = 100
 
 @final
 @dataclass(frozen=True, eq=False)
-class Witnessed:
+class RecordedRound:
     """One recorded round.
 
     before: all states when it starts.
     composed: the reference, at the round's parameters and oracles' answers.
     messages: of R, by port.
-    told: the response that each player received, as one vector; players without a response are left out.
+    responses: the response that each player received, as one vector; players without a response are left out.
     """
 
     seed: int
@@ -43,15 +41,25 @@ class Witnessed:
     before: States
     composed: Composed
     messages: Mapping[Port, Tensor]
-    told: Mapping[str, Tensor]
+    responses: Mapping[str, Tensor]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every player received a response."""
+        return self.responses.keys() == self.composed.grammar.query.player_by_name.keys()
+
+    def recomposed(self, states: States, jolt: Callable[[Tensor], Tensor] | None = None) -> Composed:
+        """The reference of this round in other states, with the same answers of black boxes. jolt: see `compose`."""
+        played = {port: value.detach() for port, value in self.composed.values.items()}
+        return compose(self.composed.grammar, states, self.seed, self.number, played, jolt)
 
 
 Agents: TypeAlias = AgentSpecification | Mapping[str, AgentSpecification]
 
 
-def witness(
+def record(
     grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
-) -> Iterator[Witnessed]:
+) -> Iterator[RecordedRound]:
     """Play rounds without end, in which players receive responses but do not move.
 
     They begin at the start of a run, or at the round `first` from `states`.
@@ -59,7 +67,7 @@ def witness(
     between rounds outside of the states is present as in a run.
     """
     seen: dict[Slot, Tensor] = {}
-    given = RECORDER if agents is None else agents
+    given = RECORDER if agents is None else moving_all(grammar, agents)
     with InlineExecutor(assign(grammar, given, seed=seed), watch=lambda _, held: seen.update(held)) as executor:
         if states is not None:
             executor.load(_unmoved(grammar, states), first)
@@ -70,74 +78,54 @@ def witness(
             modules = modules_of(grammar, before, seed, executor.modules())  # before the round, which may change them
             seen.clear()
             executor.play(1)
-            yield _witnessed(grammar, before, modules, seed, number, seen)
+            yield _recorded(grammar, before, modules, seed, number, seen)
 
 
-def witnessed(
-    grammar: Grammar,
-    seed: int,
-    states: States | None = None,
-    first: int = 0,
-    count: int = 1,
-    agents: Agents | None = None,
-) -> list[Witnessed]:
-    """The first `count` rounds in which every player receives a response. Raises GrammarError if there is none soon."""
-    players = {player.name for player in grammar.query.players}
-    return [each for each in all_until(grammar, seed, states, first, count, agents) if each.told.keys() == players]
+def until_whole(rounds: Iterable[RecordedRound], count: int = 1) -> list[RecordedRound]:
+    """The rounds up to the `count`-th one in which every player receives a response.
 
-
-def all_until(
-    grammar: Grammar,
-    seed: int,
-    states: States | None = None,
-    first: int = 0,
-    count: int = 1,
-    agents: Agents | None = None,
-) -> list[Witnessed]:
-    """All rounds up to the `count`-th one in which every player receives a response. Raises as `witnessed` does."""
-    players = {player.name for player in grammar.query.players}
-    found: list[Witnessed] = []
+    Raises GrammarError if there is none soon.
+    """
+    found: list[RecordedRound] = []
     whole = 0
-    for each in witness(grammar, seed, states, first, agents):
+    for each in rounds:
         found.append(each)
-        whole += each.told.keys() == players
+        whole += each.whole
         if whole == count:
-            return found
-        if not whole and each.number - first >= PATIENCE:
+            break
+        if not whole and len(found) > PATIENCE:
+            grammar = each.composed.grammar
             raise GrammarError(
-                f"in {PATIENCE} rounds of grammar {grammar.name!r} there was none in which all of {sorted(players)} "
-                "heard something; expected one, to measure its promises on. Check an instance with shorter cadences."
+                f"in {PATIENCE} rounds of grammar {grammar.name!r} there was none in which all of "
+                f"{sorted(grammar.query.player_by_name)} received a response; expected one, to measure the promises "
+                "on. Check an instance with shorter cadences."
             )
-    raise AssertionError("rounds have no end")
+    return found
 
 
-def by_kind(rounds: Iterable[Witnessed]) -> list[list[Witnessed]]:
+def by_kind(rounds: Iterable[RecordedRound]) -> list[list[RecordedRound]]:
     """Group the rounds by the set of messages of R that are sent in them."""
-    found: dict[frozenset[Port], list[Witnessed]] = {}
+    found: dict[frozenset[Port], list[RecordedRound]] = {}
     for each in rounds:
         found.setdefault(frozenset(each.messages), []).append(each)
     return list(found.values())
 
 
-def kinds_of_rounds(
-    grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
-) -> list[Witnessed]:
+def first_of_each_kind(grammar: Grammar, rounds: Iterable[RecordedRound]) -> list[RecordedRound]:
     """The first round of each kind. Two rounds are of one kind if the same messages of R are sent in both.
 
-    states, first: if states are given, play begins with them, at the round `first`.
-    agents: see `witness`.
     Raises GrammarError if some message is not sent soon.
     """
     cadences = [each.cadence for each in grammar.query.passes]
     period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)
-    count, found = min(period, PATIENCE), dict[frozenset[Port], Witnessed]()
-    for each in itertools.islice(witness(grammar, seed, states, first, agents), count):
+    count, found = min(period, PATIENCE), dict[frozenset[Port], RecordedRound]()
+    for each in itertools.islice(rounds, count):
         found.setdefault(frozenset(each.messages), each)
     used = {port for node in grammar.response.nodes for port in node.inputs}
     if missing := sorted(map(repr, used.difference(*found))):
         raise GrammarError(
-            f"in {count} rounds of grammar {grammar.name!r} nobody was told {missing[0]}; expected every message of R "
-            "to be told in one of them, to measure its promises on. Check an instance with shorter cadences."
+            f"in {count} rounds of grammar {grammar.name!r} the message {missing[0]} was not sent; expected every "
+            "message of R in one of them, to measure the promises on. Check an instance with shorter cadences."
         )
     return list(found.values())
 
@@ -165,14 +153,14 @@ def moving_all(grammar: Grammar, agents: Agents) -> dict[str, AgentSpecification
     return {name: given.get(name) or AgentSpecification.of() for name in names}
 
 
-def _witnessed(
+def _recorded(
     grammar: Grammar,
     before: States,
     modules: Mapping[str, nn.Module],
     seed: int,
     number: int,
     seen: Mapping[Slot, Tensor],
-) -> Witnessed:
+) -> RecordedRound:
     played = {slot.port: value for slot, value in seen.items() if slot.phase is Phase.QUERY}
     messages = {slot.port: value for slot, value in seen.items() if slot.phase is Phase.RESPONSE}
     told = {
@@ -182,7 +170,7 @@ def _witnessed(
     }
     composed = compose(grammar, before, seed, number, played, modules=modules)
     _refuse_other_values(grammar, composed, played)
-    return Witnessed(seed, number, before, composed, messages, told)
+    return RecordedRound(seed, number, before, composed, messages, told)
 
 
 def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[Port, Tensor]) -> None:
@@ -192,14 +180,35 @@ def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[P
             node = grammar.query.by_name[port.node]
             raise GrammarError(
                 f"{node.kind} {node.owner!r} of grammar {grammar.name!r} played other values at {port!r} when it was "
-                "asked again, made anew in the same state; expected the same, to measure promises on. Draw from "
+                "made anew in the same state and called again; expected the same, to measure promises on. Draw from "
                 "torch's generator, and keep what changes in buffers, `get_extra_state` or attributes of the module."
             )
 
 
+def with_parameters(states: States, player: str, parameters: Mapping[str, Tensor]) -> States:
+    """The states with these parameters of a player in place of its own."""
+    own = states[player]
+    return {**states, player: {**own, "parameters": {**own["parameters"], **parameters}}}
+
+
+def is_inexact(value: Tensor) -> bool:
+    """Whether a tensor holds floating-point or complex numbers."""
+    return value.is_floating_point() or value.is_complex()
+
+
+def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:
+    """The reference gradient of a player's loss: one vector over all of its parameters."""
+    return flattened(composed.gradient(player, loss))
+
+
+def flattened(tensors: Iterable[Tensor]) -> Tensor:
+    """All numbers of the tensors in order, as one vector."""
+    return torch.cat([each.reshape(-1) for each in tensors])
+
+
 def _same(one: Tensor, two: Tensor) -> bool:
     """Whether floats agree to half of the digits. Integers and booleans are not compared: rounding may flip them."""
-    if not (one.is_floating_point() or one.is_complex()):
+    if not is_inexact(one):
         return True
     near = math.sqrt(torch.finfo(one.dtype).eps)
     return torch.allclose(one, two, rtol=near, atol=near * _size(one), equal_nan=True)
