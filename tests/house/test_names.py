@@ -3,7 +3,7 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -56,12 +56,21 @@ def is_one_subject(names: list[str], modules: Mapping[str, ast.Module]) -> bool:
 
 
 def imports(modules: Mapping[str, ast.Module], one: str, other: str) -> bool:
-    """Whether one of two modules imports the other, or a module inside of it."""
-    for name, target in ((one, other), (other, one)):
-        found = {each.module or "" for each in ast.walk(modules[name]) if isinstance(each, ast.ImportFrom)}
-        if any(f"{module}.".startswith(f"{target}.") for module in found):
-            return True
-    return False
+    """Whether one of two modules imports the other, a module inside of it, or the object that it is named after."""
+    return any(
+        f"{found}.".startswith(f"{target}.")
+        for name, target in ((one, other), (other, one))
+        for found in named(modules[name])
+    )
+
+
+def named(tree: ast.Module) -> Iterator[str]:
+    """What a module imports with `from`, and what it names in a text, as "module:object"."""
+    for each in ast.walk(tree):
+        if isinstance(each, ast.ImportFrom):
+            yield from (f"{each.module}.{alias.name}" for alias in each.names)
+        elif isinstance(each, ast.Constant) and isinstance(each.value, str):
+            yield each.value.partition(":")[0]
 
 
 def classes_of_one_name(modules: Mapping[str, ast.Module]) -> list[str]:
