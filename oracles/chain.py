@@ -50,7 +50,6 @@ class ChainTape:
         """Whether the last query still expects a response."""
         return self._left > 0 if self._by_hand else self._recorded.queried
 
-    @torch.no_grad()
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         """Return the products. One pass down the chain per cotangent gives both the upstream and the parameter part."""
         if not self._by_hand:
@@ -58,23 +57,24 @@ class ChainTape:
         self._left -= 1
         (told,) = cotangents
         assert told is not None  # a product has at least one message
-        if told is not self._told:
-            self._walk_down(told)
-        upstream = tuple(self._before(0, self._cotangents[0]) for _ in toward)
-        own = tuple(each for index in range(len(self._links)) for each in self._own(index)) if parameters else ()
-        return upstream, own
+        with torch.no_grad():
+            if told is not self._told:
+                self._walk_down(told)
+            upstream = tuple([self._before(0, self._cotangents[0]) for _ in toward])
+            own = [each for index in range(len(self._links)) for each in self._own(index)] if parameters else []
+        return upstream, tuple(own)
 
     def forget(self) -> None:
         """Drop the values of the last query."""
         self._values, self._told, self._cotangents, self._left = [], None, [], 0
         self._recorded.forget()
 
-    @torch.no_grad()
     def _walk_up(self, x: Tensor) -> tuple[Tensor, ...]:
         self._values, self._told, self._left = [x], None, self._products
-        for link in self._links:
-            x = linear(x, *link) if isinstance(link, tuple) else _ELEMENTWISE[link][0](x)
-            self._values.append(x)
+        with torch.no_grad():
+            for link in self._links:
+                x = linear(x, *link) if isinstance(link, tuple) else _ELEMENTWISE[link][0](x)
+                self._values.append(x)
         return (x,)
 
     def _walk_down(self, told: Tensor) -> None:

@@ -10,6 +10,7 @@ from antiphon.errors import GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.plain import backward_hooks_of, is_hooked
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import chain_of
+from antiphon.oracles.cross_entropy import cross_entropy_of
 from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape
 
@@ -59,7 +60,8 @@ class Operator:
         elif toward or parameters:
             module = function.function if isinstance(function, Autocast) else function
             recorded = AutogradTape(function, toward, parameters, products, backward_hooks_of(module))
-            self._tape = chain_of(function, inputs, len(outputs[0][0]), products, parameters, recorded) or recorded
+            by_hand = chain_of(function, inputs, len(outputs[0][0]), products, parameters, recorded)
+            self._tape = by_hand or cross_entropy_of(function, toward, products, recorded) or recorded
             if isinstance(function, Autocast) and function.dtype is torch.float16:
                 self._tape = ScaledTape(self._tape)
 
