@@ -85,8 +85,9 @@ class _OwnLoss:
         """Return by how much L-BFGS lowers the loss.
 
         L-BFGS starts at the player's parameters after learning. These may be a maximum, where the gradient is zero. So
-        a second start is at parameters with a small random change, if descent leads from there away from the first
-        start. Otherwise the second start is skipped: a loss may detach values, and these change with the parameters.
+        L-BFGS starts again at slightly changed parameters, if the loss decreases from there away from the first start.
+        Otherwise the second start is skipped: values that the loss detaches change with the parameters, and may lower
+        the loss without a gradient.
         """
         gain, beside = self._descended(self._resting), self._beside()
         slopes = self._gradient(beside)[1]

@@ -187,7 +187,8 @@ def _said_of(place: str, measured: Measured) -> Measured:
 def _exact(promise: Exact, round: RecordedRound, player: str) -> Measured:
     """Measure the largest difference between response and gradient, relative to the size of the gradient's terms.
 
-    The size is that of `rounding.terms`; the largest number of the gradient is used if it is enough.
+    The size is that of `rounding.terms`. It is not computed if the promise is kept relative to the gradient's largest
+    number, which is then the size.
     """
     if not round.composed.plays(promise.loss):
         return _resting(promise.tolerance, round, player)
@@ -326,7 +327,7 @@ def _bound(truth: Factory, rounds: list[RecordedRound]) -> Measured:
 
 
 def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
-    """Measure the distance of the players from the optimum after these players have learned and all others not."""
+    """Measure the distance of the players from the optimum after only these players have learned."""
     if promise.distance is None:
         return [Measured(", ".join(players), 0.0, 0.0, skipped=_NOT_KNOWN)]
     states = instance.places.learned_by(frozenset(players))

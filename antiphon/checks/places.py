@@ -130,7 +130,9 @@ class Places:
         return any(each.cadence != Cadence() for each in self.grammar.query.passes)
 
     def _kinds(self, states: States | None = None, first: int = 0, agents: Agents | None = None) -> list[RecordedRound]:
-        """Return the first round of each kind; if every pass plays every round, a round with all responses.
+        """Return the first round of each kind.
+
+        If all nodes of Q play in every round, return a single round in which every player receives a response.
 
         states, first, agents: see `record`.
         """

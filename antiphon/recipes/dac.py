@@ -28,7 +28,8 @@ class DacTable(Table):
     of single copies.
     batch, capacity: sizes of a replayed batch and of the replay memory. warmup: see `antiphon.envs.nature`.
     learn_from: the round in which learning starts.
-    soft: the fraction by which clones move toward their players; 0 copies the players. clone_every: rounds between.
+    clone_every, soft: every `clone_every` rounds, clones move toward their players by the fraction `soft`; 0 copies the
+    players.
     widths: hidden widths of every player's network.
     sigma_*: the standard deviation of the noise by round; see `Annealing`.
     deadline: seconds that a step may take with vectorization "async".

@@ -64,9 +64,9 @@ def build(table: GanTable) -> Grammar:
 
 
 def evaluate(table: GanTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
-    """Compute how often an image's nearest neighbour is also real, or also forged, in per cent; 50 % is the best value.
+    """Compute how often the nearest neighbour of an image is of the same kind, real or forged, in per cent.
 
-    All test images are mixed with as many forged images; see `nearest_neighbour_hits`.
+    The best value is 50 %. All test images are mixed with as many forged images; see `nearest_neighbour_hits`.
     """
     real = held_out(table.data, table.network == "convolutional", "no")
     hits = nearest_neighbour_hits(real, forged(grammar, states, len(real), evaluation.first_seed))

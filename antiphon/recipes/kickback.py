@@ -25,7 +25,7 @@ class KickbackTable(DataTable):
     channels: output channels of the convolutions. widths: widths of the dense layers before the output layer.
     units: if "signed", every second unit negates its output.
     weights: the signs that kickback's guarantee needs. "coherent" weights always have them, "started" weights have them
-    at the start, and "free" weights have random signs.
+    at the start, and "free" weights may have any signs.
     """
 
     data: str = "diabetes"

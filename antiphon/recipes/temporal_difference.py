@@ -38,7 +38,8 @@ class TemporalDifferenceTable(Table):
     ("draw") or from running episodes ("walk").
     method: the method that gives Critic its response.
     widths: widths of Critic's layers before the output layer; if empty, Critic is linear in the features.
-    clone_every, soft: rounds between the clone's moves, and their fraction (0 copies Critic), for the method "clone".
+    clone_every, soft: for the method "clone". Every `clone_every` rounds, the clone moves toward Critic by the fraction
+    `soft`; 0 copies Critic.
     step: the learning rate of Critic's SGD, for the method "implicit".
     """
 

@@ -11,7 +11,7 @@ from antiphon.grammars.grammar import Grammar
 
 
 def preflight(grammar: Grammar, agents: Mapping[str, AgentSpecification], elsewhere: Collection[str] = ()) -> None:
-    """Let every custom agent receive one gradient and make one move. Every failure is an error here.
+    """Let every custom agent receive one gradient and make one move. Failures raise, whatever `on_failure` is.
 
     Without this test, an agent that fails would stop the run only when learning starts, which may be late.
     elsewhere: players to leave out, because their agents need packages that are installed only on their workers.

@@ -1,7 +1,7 @@
 """Check kickback: exact in the two top layers, sign-correct in the others under a premise (essay, Grammar 5).
 
 The essay's premise is not sufficient: that all kicks are positive. (The kick of a layer is its vector-Jacobian product
-with a cotangent of ones.) A stronger premise holds for coherent weights: each has the sign of its output unit.
+with a cotangent of ones.) A stronger premise holds for coherent weights: each has its output unit's sign.
 """
 
 import functools
@@ -134,7 +134,7 @@ def deep(seed: int) -> Measured:
 
 
 def depth(grammar: Grammar) -> int:
-    """Return the largest number of players' vector-Jacobian products on a path of R, over the paths to all nodes."""
+    """Return the largest number of players' vector-Jacobian products on a path of R that ends at any node."""
     found: dict[str, int] = {}
     for node in grammar.response.nodes:
         own = isinstance(node, Product) and grammar.query.by_name[node.of].owner in grammar.query.player_by_name

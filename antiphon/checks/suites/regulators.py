@@ -122,7 +122,7 @@ def nature_and_noise(system: Regulator, capacity: int) -> tuple[OracleDeclaratio
 
 
 def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) -> Tensor:
-    """Return Actor's loss: minus the mean value of (state, action) if the policy K s follows. gain: K."""
+    """Return Actor's loss: minus the mean value of (state, action) if the policy K s acts afterwards. gain: K."""
     return -action_value(system, gain, state, action).mean()
 
 
@@ -147,7 +147,7 @@ def cost_of_policy(state: Tensor, action: Tensor, system: Regulator) -> Tensor:
 
 
 def relative(found: Tensor, truth: Tensor) -> Tensor:
-    """Return the norm of the error divided by the norm of truth - mean, 0-d. found, truth: (batch, ...)."""
+    """Return the norm of the error divided by the norm of (truth - its mean), 0-d. found, truth: (batch, ...)."""
     return (found - truth).norm() / (truth - truth.mean(0)).norm()
 
 

@@ -99,7 +99,7 @@ class Recipe:
         return self.name.replace("-", "_")
 
     def judges(self, table: Any) -> bool:
-        """Return whether a run with this table can be evaluated. It cannot on the user's own data: no test split."""
+        """Return whether a run with this table can be evaluated. A user's own data has no test split."""
         return self.evaluate is not None and (not self.shipped or table.data in self.shipped)
 
     def __call__(self, **arguments: Any) -> Grammar:

@@ -50,7 +50,7 @@ class Table(BaseModel):
 
 
 class AgentTable(Table):
-    """How a player optimizes.
+    """Settings of a player's agent, which changes the player's parameters.
 
     agent: "torch", "module:Class", or the name of an installed agent.
     optimizer, clip_*, scheduler*: only for "torch".
