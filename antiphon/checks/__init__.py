@@ -1,1 +1,1 @@
-"""How a promise is measured, and the suites that measure the library's promises."""
+"""Measure the promises of grammars, and define the suites that measure the promises of the library's grammars."""

@@ -1,4 +1,4 @@
-"""One node of Q, or one map of R, computed on its own at the values of a recorded round."""
+"""Compute a single node of Q, or a single map of R, again at the values of a recorded round."""
 
 import copy
 from collections.abc import Collection, Iterator, Sequence
@@ -23,10 +23,10 @@ from antiphon.grammars.seeds import at_round, begin_streams, forked, stream
 
 @final
 class Alone:
-    """One node of one round, separate from the rest of Q and from other uses of the same player.
+    """Computes one node of Q without the other nodes, and without other uses of the same player.
 
-    inputs: the values that the node took in that round.
-    parameters: those of its player that are learned; empty for an oracle or an operator.
+    inputs: the input values of the node in that round.
+    parameters: the learned parameters of the node's player; empty for an oracle or an operator.
     """
 
     def __init__(self, round: RecordedRound, node: Node) -> None:
@@ -43,10 +43,11 @@ class Alone:
         parameters: Sequence[Tensor] | None = None,
         mode: TorchFunctionMode | None = None,
     ) -> tuple[Tensor, ...]:
-        """The node's outputs on these inputs. `parameters`, if given, replace the player's parameters.
+        """Return the node's outputs for these inputs.
 
         Every call draws the same random numbers, and leaves the module's state unchanged.
-        mode: a context that is entered during the computation.
+        parameters: replace the player's parameters during the call; None keeps them.
+        mode: a torch function mode that is active during the computation.
         """
         with self._standing_in(parameters):
             with mode or nullcontext():
@@ -55,16 +56,20 @@ class Alone:
             return found if parameters is None else tuple(each.detach().clone() for each in found)
 
     def product(self, cotangents: Sequence[Tensor | None], moving: Collection[int] | None = None) -> list[Tensor]:
-        """The vector-Jacobian product, by torch: one tensor for each input, then one for each parameter.
+        """Return torch's vector-Jacobian product: one tensor for each input, then one for each parameter.
 
-        moving: indices of the inputs to differentiate; all by default. The other inputs get zeros.
+        cotangents: one for each output; None leaves that output out.
+        moving: indices of the inputs to differentiate; all by default. The product for the other inputs is zero.
         """
         leaves = self.leaves(range(len(self.inputs)) if moving is None else moving)
         with self._standing_in(None):  # around the product too: it may need a buffer as the query left it
             return self._product(self._played(leaves), leaves, cotangents)
 
     def leaves(self, moving: Collection[int], inputs: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """These inputs (its own by default). Those at the indices `moving` are copies that record gradients."""
+        """Return copies of these inputs (by default, of the node's inputs in the round).
+
+        A copy requires a gradient if its index is in `moving` and its dtype is floating-point or complex.
+        """
         return [
             each.clone().requires_grad_(index in moving and is_inexact(each))
             for index, each in enumerate(self.inputs if inputs is None else inputs)
@@ -101,7 +106,7 @@ class Alone:
     def _standing_in(self, parameters: Sequence[Tensor] | None) -> Iterator[None]:
         """Replace the values of the parameters inside the context, and restore the module's state afterwards.
 
-        It writes through `.data`, so torch's autograd records of the round stay valid.
+        Values are written through `.data`, so the autograd graph of the round stays valid.
         """
         module = nn.Module() if self._module is None else self._module  # not `or`: a module may have a length of 0
         held = [*self.parameters, *module.buffers()]
@@ -122,10 +127,10 @@ class Alone:
 
 
 def stateful_map(round: RecordedRound, player: str) -> str:
-    """The first map above a player's delivery that returns something else when it is made anew and called again.
+    """Return the name of the first map of R, upstream of a player's delivery, that keeps a state between rounds.
 
-    The second call gets the same messages and random draws, so a difference means that the map keeps a state between
-    rounds. Returns the name of the map, "" if there is none.
+    Each map that a user wrote is made anew and called again with the same messages and random draws. If the output
+    differs from that of the round, the map keeps a state. Returns "" if there is no such map.
     """
     response = round.composed.grammar.response
     heard = response.ancestors(f"deliver {player}")

@@ -1,4 +1,4 @@
-"""Measure Definition 8: with small steps the players come to rest, and no player can lower its loss alone."""
+"""Measure an `Arrives` promise (essay, Definition 8): players come to rest, and none can lower its loss alone."""
 
 import math
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from antiphon.checks.recorded import RecordedRound, States, flat_gradient, with_
 from antiphon.grammars import UNKNOWN, Arrives, PlayerLoss, State
 
 TRIES = 25
-"""Iterations of L-BFGS in which one player tries to lower its loss alone."""
+"""Largest number of L-BFGS iterations that lower one player's loss while the other players stay fixed."""
 
 NUDGE = 1e-3
 """Size of the change of a parameter for the second start of L-BFGS, relative to 1 + |parameter|."""
 
 
 def measure_arrival(promise: Arrives, instance: Instance, players: Sequence[str]) -> list[Measured]:
-    """For each player the larger of two ratios: what remains of its gradient, and what it could still gain alone.
+    """Return the larger of two ratios for each player, after all players have learned.
 
-    The first is the gradient's norm after learning over its norm before. The second is the further decrease of the
-    player's loss that L-BFGS finds, over the decrease that play achieved.
+    The first ratio is the norm of the gradient after learning divided by the norm before. The second ratio is the
+    further decrease of the player's loss that L-BFGS finds, divided by the decrease during learning.
     """
     places = instance.places
     states = places.learned_by(None)
@@ -66,7 +66,7 @@ def _loss(rounds: Sequence[RecordedRound], loss: PlayerLoss | None) -> float:
 
 @final
 class _OwnLoss:
-    """One player's loss as a function of its own parameters, on the draws of `rounds`; the others stay fixed."""
+    """One player's loss as a function of its parameters: the mean over `rounds`. The other players stay fixed."""
 
     def __init__(
         self,
@@ -82,10 +82,12 @@ class _OwnLoss:
         self._resting = [saved[name] for name in self._names]
 
     def gain(self) -> float:
-        """How far L-BFGS lowers the loss.
+        """Return by how much L-BFGS lowers the loss.
 
-        It starts at the player's parameters. It starts again a little beside them if the descent there leads farther
-        away, as at the top of a hill. (Elsewhere it need not: what a loss holds fixed moves along with the parameters.)
+        L-BFGS starts at the player's parameters after learning. These may be a maximum, where the gradient is zero. So
+        L-BFGS starts again at slightly changed parameters, if the loss decreases from there away from the first start.
+        Otherwise the second start is skipped: values that the loss detaches change with the parameters, and may lower
+        the loss without a gradient.
         """
         gain, beside = self._descended(self._resting), self._beside()
         slopes = self._gradient(beside)[1]
@@ -94,13 +96,13 @@ class _OwnLoss:
         return max(gain, self._descended(beside)) if away < 0 else gain
 
     def _beside(self) -> list[Tensor]:
-        """The parameters with a small random change."""
+        """Return the parameters with a small random change."""
         generator = torch.Generator().manual_seed(self._instance.seed)
         draws = [torch.randn(each.shape, generator=generator, dtype=each.dtype) for each in self._resting]
         return [each + NUDGE * (1 + each.abs()) * step for each, step in zip(self._resting, draws, strict=True)]
 
     def _gradient(self, parameters: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The loss at these parameters and its gradient; both are means over the rounds."""
+        """Return the loss at these parameters and its gradient; both are means over the rounds."""
         moved = with_parameters(self._states, self._player, dict(zip(self._names, parameters, strict=True)))
         composed = [round.recomposed(moved) for round in self._rounds]
         told = zip(*(each.gradient(self._player, self._loss) for each in composed), strict=True)
@@ -108,7 +110,7 @@ class _OwnLoss:
         return total, [torch.stack(each).mean(0) for each in told]
 
     def _descended(self, start: Sequence[Tensor]) -> float:
-        """How far below the loss at rest L-BFGS comes from `start`: at least 0, or NaN if a loss is NaN."""
+        """Return by how much L-BFGS from `start` lowers the loss below its value after learning: 0 or more, or NaN."""
         moving = [each.clone().requires_grad_() for each in start]
         optimizer = torch.optim.LBFGS(moving, max_iter=TRIES, line_search_fn="strong_wolfe")
         rest = best = float(self._gradient(self._resting)[0])

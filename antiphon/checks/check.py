@@ -1,4 +1,4 @@
-"""Check a grammar: every promise on every instance of every family, and every study."""
+"""Check a grammar: measure each of its promises on many instances, and run the studies of its suite."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,15 +17,15 @@ from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 
 OWN_INSTANCES = 10
-"""Number of instances that are made of a user's own grammar."""
+"""Default number of instances on which `check_grammar` measures a user's grammar."""
 
 
 @typed
 def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN_INSTANCES) -> Report:
-    """Measure what one grammar promises, on instances that differ only in the seed of the run.
+    """Measure the promises of one grammar, on instances that differ only in the seed of the run.
 
-    seed: of the first instance; the others count on from it.
-    instances: how many.
+    seed: seed of the first instance. Each further instance has the next seed.
+    instances: number of instances.
     Raises GrammarError if the grammar promises nothing or cannot be measured.
     """
     began = time.perf_counter()
@@ -36,7 +36,8 @@ def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN
 def check_suite(suite: Suite, seed: int = 0, instances: int | None = None) -> tuple[Row, ...]:
     """Measure every case and every study of a suite.
 
-    seed: of the first instance. instances: for each case, in place of its own number.
+    seed: seed of the first instance. Each further instance has the next seed.
+    instances: number of instances for every case; None uses the number that each case declares.
     """
     cases = [replace(case, instances=instances) if instances else case for case in suite.cases]
     with ProcessState.here().entered():  # so that gradients are recorded even if the caller disabled them

@@ -1,10 +1,9 @@
-"""A second reference: derivatives by central differences of values, which use no backward function.
+"""Compare hand-written backward functions with central differences of the outputs, which use no backward function.
 
-R and the reference by torch use the same vector-Jacobian products of the same operators. If a user wrote a backward (a
-`torch.autograd.Function`, a hook) and it is wrong, it is wrong in both. So each operator with such a backward is
-compared, alone and at the values of a round, with differences of its outputs. Other operators are not compared: there
-torch's derivative is by definition the right one, whatever it holds fixed. How operators are chained (by torch in the
-reference, by R in the response) is compared elsewhere.
+R and the torch reference call the same backward function of each operator. If a user wrote a backward function (a
+`torch.autograd.Function` or a hook) and it is wrong, both give the same wrong gradient. So each operator with such a
+backward function is compared with differences of its outputs, one operator at a time, at the values of a round. All
+other operators use torch's derivative, which counts as right. This module does not check how R chains the operators.
 """
 
 import functools
@@ -25,13 +24,13 @@ from antiphon.grammars.query import Node
 from antiphon.grammars.seeds import stream
 
 STEPS = (1e-5, 1e-6, 1e-7)
-"""Step sizes, relative to the numbers that are moved. A smaller one helps where a kink lies within a larger one."""
+"""Step sizes, relative to the changed numbers. A smaller step helps if a larger one crosses a kink (as of a ReLU)."""
 
 AGREED = 1e-5
-"""Largest disagreement of a product and a difference that counts as equal, relative to the sum of absolute terms."""
+"""A product and a difference count as equal up to this disagreement, relative to the sum of absolute terms."""
 
 SMOOTH = 0.1
-"""Part of the disagreement. Where one-sided or halved steps differ by more, it may be a kink, and proves nothing."""
+"""Largest ratio of doubt to disagreement (see `_Difference`) that proves an error. Above it, a kink is possible."""
 
 EPSILON = torch.finfo(torch.float64).eps
 
@@ -39,11 +38,11 @@ EPSILON = torch.finfo(torch.float64).eps
 @final
 @dataclass(frozen=True)
 class Compared:
-    """Result of comparing a function's vector-Jacobian product with differences.
+    """Result of comparing an operator's vector-Jacobian product with differences of its outputs.
 
-    wrong: the relative disagreement, by index (inputs, then parameters).
-    factor: the product over the difference, where they disagree.
-    note: a remark for the report; empty if torch wrote the backward.
+    wrong: the relative disagreement for each wrong input or parameter, by index (inputs first, then parameters).
+    factor: the product divided by the difference, for the first wrong index; infinite if the difference is zero.
+    note: a remark for the report; empty if the operator has no hand-written backward function.
     """
 
     wrong: Mapping[int, float]
@@ -56,7 +55,7 @@ RIGHT = Compared({}, note=f"agrees with differences of its values to {AGREED:g}"
 
 @final
 class Differences:
-    """Comparisons of all operators of some rounds; each operator is compared once."""
+    """Compares every operator of Q once, in the first of the given rounds in which it was computed."""
 
     def __init__(self, rounds: Iterable[RecordedRound]) -> None:
         self._rounds = list(rounds)
@@ -72,21 +71,23 @@ class Differences:
         self._players_above = functools.cache(self._query.players_above)
 
     def wrong(self, player: str, loss: PlayerLoss | None) -> tuple[str, float, str] | None:
-        """The first operator on the player's way to its loss whose derivative is not the derivative of its values.
+        """Find the first operator between a player and its loss whose backward function is wrong.
 
-        Returns (its name, the relative disagreement, a description in words), or None. The name of the promised loss is
-        "".
+        Returns (name, relative disagreement, description in words), or None. The name "" means the promised loss.
         """
         wrong = ((name, found) for name, found in self._way(player, loss) if found.wrong)
         return next(((name, max(found.wrong.values()), _told(name, found)) for name, found in wrong), None)
 
     def notes(self, player: str, loss: PlayerLoss | None) -> list[str]:
-        """How each hand-written backward on the player's way to its loss compares with differences: one text each."""
+        """Return one remark for each hand-written backward function between a player and its loss."""
         found = ((name, each.note) for name, each in self._way(player, loss) if each.note)
         return [f"the backward of {_named(name)}, written by hand, {note}" for name, note in found]
 
     def _way(self, player: str, loss: PlayerLoss | None) -> Iterable[tuple[str, Compared]]:
-        """The comparisons on a player's way to its loss that disagree or have a note, with the names of operators."""
+        """Yield (operator's name, comparison) for the operators between a player and its loss; see `wrong` and `notes`.
+
+        Disagreements for inputs that do not depend on the player are left out.
+        """
         for node, compared in self._nodes:
             if node.name not in self._above(loss):
                 continue
@@ -99,7 +100,7 @@ class Differences:
             yield "", self._loss(loss)
 
     def _nodes_above(self, loss: PlayerLoss | None) -> set[str]:
-        """The names of the nodes of Q that a loss depends on."""
+        """Return the names of the nodes of Q that a loss depends on."""
         objective = self._rounds[0].composed.grammar.objective
         found = {port.node for port in (objective.losses if loss is None else loss.inputs)}
         for node in reversed(self._query.nodes):
@@ -124,7 +125,7 @@ def _told(name: str, compared: Compared) -> str:
 
 
 def _derived(round: RecordedRound, node: Node) -> bool:
-    """Whether a gradient may pass the node: not a clone, not a black box, and it depends on a player."""
+    """Return whether a gradient may flow through the node: no clone, no black box, and dependent on a parameter."""
     values, query = round.composed.values, round.composed.grammar.query
     if node.kind is Kind.CLONE or query.box_of(node) is Box.BLACK:
         return False
@@ -132,7 +133,10 @@ def _derived(round: RecordedRound, node: Node) -> bool:
 
 
 def _compared(round: RecordedRound, node: Node, promised: bool = False) -> Compared:
-    """Compare one node. promised: it is a promised loss, which may need torch's records of Q: then it has no note."""
+    """Compare one node with differences.
+
+    promised: whether the node is a promised loss. If such a loss cannot be computed alone, the result is empty.
+    """
     moving = [index for index, port in enumerate(node.inputs) if round.composed.values[port].requires_grad]
     alone, held = Alone(round, node), Held()
     try:
@@ -150,11 +154,11 @@ def _compared(round: RecordedRound, node: Node, promised: bool = False) -> Compa
 @final
 @dataclass(frozen=True)
 class _Difference:
-    """A product beside a difference along one direction.
+    """The derivative along one direction, computed in two ways: by torch (`product`) and by a difference.
 
-    error: their disagreement, relative to the sum of absolute terms.
-    doubt: how far other steps differ, on the same scale.
-    noise: what rounding can add to the difference.
+    error: |product - difference|, relative to the sum of absolute terms.
+    doubt: how much halved and one-sided steps change the difference, on the same scale.
+    noise: the largest rounding error of the difference, not relative.
     """
 
     product: float
@@ -174,9 +178,11 @@ class _Difference:
 
 @final
 class _Comparison:
-    """A node's vector-Jacobian product beside differences of its outputs, which are one vector here.
+    """Compares a node's vector-Jacobian product with differences of its outputs (all outputs as one vector).
 
-    moving: indices of the inputs to move. held: the record of the play that returned `base`.
+    moving: indices of the inputs that are changed; all parameters are changed too.
+    held: the recorded constants of the call that returned the outputs `base`.
+    seed: seed of the random cotangents and directions.
     """
 
     def __init__(self, alone: Alone, moving: Sequence[int], held: Held, base: Sequence[Tensor], seed: int) -> None:
@@ -190,7 +196,10 @@ class _Comparison:
         self._moving = [each for each in (*moving, *parameters) if is_inexact(self._places[each])]
 
     def compared(self) -> Compared:
-        """The result, with the inputs and parameters where product and differences disagree."""
+        """Return the result of the comparison.
+
+        First all inputs and parameters change together. If product and difference disagree, each one changes alone.
+        """
         if not torch.equal(self._base, self._at({}, 0.0)):
             return _unknown("it does not return the same values twice")
         arms = {index: _arm(self._places[index], self._draw) for index in self._moving}
@@ -210,14 +219,20 @@ class _Comparison:
         return Compared(wrong, first.product / first.difference if first.difference else math.inf)
 
     def _at(self, arms: Mapping[int, Tensor], step: float) -> Tensor:
-        """The outputs at inputs and parameters that are moved along `arms`."""
+        """Return the outputs after the inputs and parameters have changed by `step` times their direction.
+
+        arms: a direction for each changed input or parameter, by index (inputs first, then parameters).
+        """
         moved = [each + step * arms[index] if index in arms else each for index, each in enumerate(self._places)]
         count = len(self._alone.inputs)
         inputs = self._alone.leaves(self._inputs, moved[:count])
         return _vector(self._alone.play(inputs, moved[count:], Held(self._held.kept)))
 
     def _along(self, arms: Mapping[int, Tensor]) -> _Difference:
-        """Compare the product along `arms`, by torch, with differences (Richardson extrapolation over two steps)."""
+        """Compare torch's derivative along the directions `arms` (see `_at`) with Richardson-extrapolated differences.
+
+        The sizes in `STEPS` are tried in turn. If no size gives a clear result, the doubt is infinite.
+        """
         product = sum(_inner(self._told[index], arm) for index, arm in arms.items())
         known = sum(_absolute(self._told[index], arm) for index, arm in arms.items())
         found: list[_Difference] = []
@@ -244,9 +259,9 @@ def _unknown(why: str) -> Compared:
 
 
 def _confirmed(found: Sequence[_Difference]) -> bool:
-    """Whether the last two steps both find the product wrong, and find the same slope.
+    """Return whether the last two step sizes both find the product wrong, and give the same difference.
 
-    A single step may be too long for a function that curves within it. Two such steps give different slopes.
+    A single step may be too long for a function that curves strongly. Then another step size gives another difference.
     """
     if len(found) < 2 or not all(each.differs for each in found[-2:]):
         return False
@@ -256,12 +271,15 @@ def _confirmed(found: Sequence[_Difference]) -> bool:
 
 
 def _vector(values: Iterable[Tensor]) -> Tensor:
-    """All floating-point and complex numbers of the values."""
+    """Return all floating-point and complex numbers of the values as one vector."""
     return flattened([torch.zeros(0), *(each.detach() for each in values if is_inexact(each))])
 
 
 def _arm(value: Tensor, draw: torch.Generator) -> Tensor:
-    """A random direction, each number scaled by the number that it moves: a zero at a rectifier's kink stays zero."""
+    """Return a random direction in which to change `value`, times `value` itself unless all of it is zero.
+
+    So single zeros do not change: they may lie at the kink of a ReLU.
+    """
     drawn = _normal(value, draw)
     if value.ndim > 1 and value.shape[-1] == value.shape[-2] and torch.equal(value, value.mT):
         drawn = (drawn + drawn.mT) / 2  # a function of symmetric matrices may read one triangle

@@ -1,4 +1,4 @@
-"""Observe a function of tensors: what it holds constant (detach, no_grad), and whether its backward is by hand."""
+"""Record which values a function holds constant (detach, no_grad), and detect hand-written backward functions."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from antiphon.grammars.states import map_tensors
 
 _HOOKS = {"register_hook", "register_prehook", "register_post_accumulate_grad_hook"}
 _OF_TORCH = "torch.distributions."
-"""Module of autograd functions that torch wrote and tests itself. Torch's other ones call a user's code."""
+"""Module of `torch.autograd.Function` classes that torch tests itself. Those in other torch modules call user code."""
 
 _CUTS = {torch.detach, Tensor.detach, Tensor.data.__get__, torch.autograd.grad}  # type: ignore[attr-defined]
 _APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
@@ -23,13 +23,13 @@ _SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - no
 
 @final
 class Held(TorchFunctionMode):
-    """While it is entered, values that torch treats as constants are recorded, or replayed in order from a record.
+    """A torch function mode that records all values that torch holds constant, or replays an earlier record in order.
 
-    Differences and torch give the same derivative only if both hold the same values constant. A cut inside the forward
-    of a `torch.autograd.Function` is not recorded: its backward should be the derivative nevertheless. Hooks that may
-    change a gradient are noticed.
+    Differences and torch give the same derivative only if both hold the same values constant. A `detach` or `no_grad`
+    inside the forward of a `torch.autograd.Function` is not recorded, because the backward should be the derivative
+    all the same. The mode also notices hooks that may change a gradient.
 
-    kept: the record to replay; None to record.
+    kept: the record to replay; None to make a new record.
     """
 
     def __init__(self, kept: Sequence[Any] | None = None) -> None:  # Any: results of torch's functions
@@ -61,10 +61,9 @@ class Held(TorchFunctionMode):
         return _written(next(self._again), func, args, keywords)
 
     def by_hand(self, outputs: Iterable[Tensor], leaves: Iterable[Tensor]) -> bool:
-        """Whether a backward function between the outputs and the leaves was written by hand.
+        """Return whether a user wrote a backward function between the outputs and the leaves.
 
-        That is a `torch.autograd.Function`, a custom operator, or a hook of a tensor, of a module or of saved tensors.
-        Only those need a second reference beside torch's derivative.
+        This can be a `torch.autograd.Function`, a custom operator, or a hook of a tensor, a module or saved tensors.
         """
         hooked = any(each._backward_hooks for each in leaves)  # pyright: ignore[reportPrivateUsage]
         return self._hooked or hooked or any(map(_by_hand, _nodes(outputs)))
@@ -86,7 +85,7 @@ def _nodes(outputs: Iterable[Tensor]) -> set[Node]:
 
 
 def _in_forward() -> bool:
-    """Whether a `torch.autograd.Function` is computing its forward, where torch records no gradient."""
+    """Return whether the forward of a `torch.autograd.Function` is running, in which torch records no gradient."""
     frame = sys._getframe()  # pyright: ignore[reportPrivateUsage]
     while frame is not None and frame.f_code is not _APPLY:
         frame = frame.f_back
@@ -100,7 +99,7 @@ def _copy(value: Tensor) -> Tensor:
 def _written(
     value: Any, func: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:  # Any: as above
-    """The recorded value; if the function writes into an argument, the value is written there again."""
+    """Return a copy of the recorded value. If `func` writes into an argument, write the value there and return that."""
     name = getattr(func, "__name__", "")
     place = keywords.get("out", args[0] if name.endswith("_") and not name.endswith("__") and args else None)
     if isinstance(place, Tensor) and isinstance(value, Tensor):

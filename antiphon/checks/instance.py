@@ -1,4 +1,4 @@
-"""One grammar with one seed, in float64. Its rounds are played once for all promises."""
+"""A grammar with a seed, in float64 if possible. Its rounds are played once, and all promises are measured on them."""
 
 import functools
 import math
@@ -22,15 +22,15 @@ from antiphon.grammars.types import dtype_name
 
 @final
 class Instance:
-    """A grammar to be measured, in float64 if possible.
+    """A grammar with a seed, on which promises are measured; in float64 if possible.
 
-    seed: of the run, hence of parameters and oracles' draws.
-    places: its recorded rounds, where promises are measured.
-    rounding: additional relative tolerance; 0 in float64.
+    seed: seed of the run; it determines the initial parameters and the draws of the oracles.
+    places: the recorded rounds on which promises are measured.
+    rounding: relative tolerance for rounding in a coarser dtype; 0 in float64.
     """
 
     def __init__(self, grammar: Grammar, seed: int, learning: Learning, promoted: bool = True) -> None:
-        """promoted: whether to play in float64. If not, it is played as declared, and only at the start."""
+        """promoted: whether to play in float64. If false, play in the declared dtypes and measure only at the start."""
         self.seed, self.learning, self._declared = seed, learning, grammar
         self.rounding, self._remark = 0.0, ""
         if not promoted:
@@ -44,7 +44,7 @@ class Instance:
 
     @property
     def grammar(self) -> Grammar:
-        """The grammar as it is played."""
+        """The grammar with the dtypes in which it is played."""
         return self.places.grammar
 
     @property
@@ -54,9 +54,9 @@ class Instance:
 
     @functools.cached_property
     def as_declared(self) -> "Instance | None":
-        """This instance in the precision in which it was declared, or None if R has no maps that a user wrote.
+        """The same instance in its declared dtypes; None if R has no user-written map, or if they are used already.
 
-        A user's map may return other values in float64 than in the precision in which it will be played.
+        A user's map may return other values in float64 than in the declared dtype.
         """
         maps = [each for each in self.grammar.response.nodes if isinstance(each, Map)]
         if self.rounding or all(is_of_antiphon(each.operation) for each in maps):
@@ -64,9 +64,9 @@ class Instance:
         return Instance(self._declared, self.seed, self.learning, promoted=False)
 
     def measured(self, promise: Promise, measure: Callable[[Promise], list[Measured]]) -> list[Measured]:
-        """Measure a promise in float64, or in the declared precision if that raises or gives no finite gradient.
+        """Measure a promise in float64. If that raises or gives no finite gradient, use the declared dtypes.
 
-        In the declared precision the tolerance is looser (half of the digits), and each figure says so.
+        With the declared dtypes the tolerance is looser (half of the digits), and each result has a remark about it.
         """
         if self.grammar is not self._declared:
             try:
@@ -94,14 +94,17 @@ def _refused(error: BaseException) -> str:
 
 
 def _finite_somewhere(found: list[Measured]) -> list[Measured]:
-    """The figures. Raises ArithmeticError if no player has a finite gradient: -1.8e308 becomes infinite in float32."""
+    """Return `found`. Raise ArithmeticError if no player has a finite gradient, since float64 may be the reason.
+
+    Example: a module may write the lowest float64 number into a float32 tensor, where it becomes minus infinity.
+    """
     if all(each.skipped == NOT_FINITE for each in found):
         raise ArithmeticError(NOT_FINITE)
     return found
 
 
 def _floats(grammar: Grammar) -> set[torch.dtype]:
-    """The floating-point and complex dtypes of all values and parameters."""
+    """Return the floating-point and complex dtypes of all values and parameters."""
     found = {each.dtype for node in grammar.query.nodes for each in node.outputs}
     found |= {each.dtype for player in grammar.query.players for each in player.parameters}
     return {dtype for dtype in found if dtype.is_floating_point or dtype.is_complex}

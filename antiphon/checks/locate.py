@@ -1,4 +1,4 @@
-"""Find where a response goes wrong: the node of R whose inputs are right and whose output is wrong."""
+"""Find the node of R that makes a response wrong: its inputs are right, and its output is wrong."""
 
 import functools
 import math
@@ -17,19 +17,22 @@ from antiphon.grammars.query import Node
 from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Sum, Tap
 
 MAPS = 50
-"""Largest number of maps of R for which it is tried whether the response would be right without them."""
+"""Largest number of maps of R that are left out in turn, to see whether the response would then be right."""
 
 LARGE = 400
-"""Above this number of nodes of R maps are not tried out, since the cost is quadratic."""
+"""If R has more nodes than this, no map is left out for a test, because the cost is quadratic."""
 
 Sources = Sequence[tuple[Node, int]]
-"""Nodes of Q, each with the index of an input or PARAMETERS: the products that add up to a message."""
+"""(node of Q, index of an input or PARAMETERS) for each vector-Jacobian product whose sum is the expected message."""
 
 
 class WrongMessage(NamedTuple):
-    """A message that is wrong where `user` takes it.
+    """A message whose value is wrong for the node `user` of R, which takes it as an input.
 
-    times: `expected` over the message's own true value: 1, divided by the factor of each map that the walk has passed.
+    expected: the value that would be right for `user`.
+    sources: the products whose sum should be the message.
+    times: `expected` divided by the message's true value (see `locate`). It differs from 1 after the search has passed
+    maps that multiply by a number: it is then 1 divided by the product of their factors.
     """
 
     message: Port
@@ -40,11 +43,12 @@ class WrongMessage(NamedTuple):
 
 
 def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
-    """Find the node of R at which a response to `player` goes wrong. Returns (its name, a description in words).
+    """Find the node of R that makes the response to `player` wrong. Returns (its name, a description in words).
 
-    It walks upstream from the delivery, as long as messages are wrong. Each message has a true value of its own. At an
-    operator's output it is the gradient of the player's loss in that output. For an output of `*` it is the product of
-    that single use with the true gradient, so several uses of one player are told apart.
+    The search goes upstream from the delivery as long as messages are wrong. Each message is compared with its true
+    value. For a message about an output of an operator, this is the gradient of the player's loss in that output. For
+    an output of `*`, it is the vector-Jacobian product of that single use with the true gradient. So the uses of a
+    player that is used several times are distinguished.
     """
     delivery = next(each for each in round.composed.grammar.response.deliveries if each.player == player)
     gradient = flat_gradient(round.composed, player, loss)
@@ -59,13 +63,13 @@ def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[
 
 @functools.lru_cache(maxsize=4)
 def _walk(round: RecordedRound, loss: PlayerLoss | None) -> "_Walk":
-    """One walk for all players of a loss: they share most of the way."""
+    """Return the search for a round and a loss. It is cached, because players of one loss share most of its results."""
     return _Walk(round, loss)
 
 
 @final
 class _Walk:
-    """The search for the wrong nodes of one round and one loss."""
+    """The search upstream through R for the nodes that make responses wrong, for one round and one loss."""
 
     def __init__(self, round: RecordedRound, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
@@ -73,7 +77,7 @@ class _Walk:
         self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
 
     def blame(self, step: WrongMessage) -> tuple[str, str]:
-        """Find the node at which the message of `step` goes wrong. Returns (its name, a description in words)."""
+        """Find the node of R that makes the message of `step` wrong. Returns (its name, a description in words)."""
         passed: list[WrongMessage] = []
         while True:
             passed.append(step)
@@ -85,7 +89,7 @@ class _Walk:
             step = found
 
     def _here(self, step: WrongMessage) -> tuple[str, str] | WrongMessage:
-        """Either the result (node of R, description), or the next wrong message upstream."""
+        """Return the result (node of R, description), or the next wrong message upstream if the search must go on."""
         message, expected, user, sources, times = step
         node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
         relation, meant = _compare(told, expected), self._meaning(message)
@@ -104,11 +108,11 @@ class _Walk:
         return node.name, f"{right}its output is {relation}"
 
     def _either(self, aside: Map, step: WrongMessage) -> tuple[str, str]:
-        """Blame the map `aside`, without which a message would be right, or a node upstream of it.
+        """Return the map `aside` or a node upstream of it as the result. Without the map the message would be right.
 
-        A map that multiplies by a number may belong there: then a node upstream is wrong by the same factor. That node
-        is blamed if it leads to more wrong players than the map does (see `_wrongly_told`). If two maps undo each other
-        and lead to the same players, the one nearer to the delivery is blamed.
+        A map that multiplies by a number may be intended. Then a node upstream is wrong by the same factor. That node
+        is the result if more wrong responses depend on it than on the map (see `_wrongly_told`). If as many depend on
+        both, the map is the result, since it is nearer to the delivery.
         """
         changed, before = self._round.messages[Port(aside.name)], self._round.messages[aside.inputs[0]]
         itself = (
@@ -123,14 +127,14 @@ class _Walk:
         return other if self._wrongly_told(other[0]) > self._wrongly_told(aside.name) else itself
 
     def _wrongly_told(self, name: str) -> int:
-        """How many players receive wrong responses that depend on this node of R; -1 if one receives a right one."""
+        """Return how many wrong responses depend on this node of R; -1 if a right response depends on it."""
         response = self._grammar.response
         wrong = [each for player, each in self._wrong.items() if name in response.ancestors(f"deliver {player}")]
         return sum(wrong) if all(wrong) else -1
 
     @functools.cached_property
     def _wrong(self) -> dict[str, bool]:
-        """For each player whose loss is known: whether its response differs from the gradient of that loss."""
+        """Whether the response of each player with a known loss differs from the gradient of that loss."""
         composed, guarantee = self._round.composed, self._grammar.guarantee
         losses = {player: guarantee.loss_of(player) for player in self._round.responses}
         known = [player for player, loss in losses.items() if loss != UNKNOWN and composed.plays(loss)]
@@ -138,7 +142,7 @@ class _Walk:
         return {player: not _same(self._round.responses[player], truth[player]) for player in known}
 
     def too_much(self, message: Port, expected: Tensor) -> str:
-        """The first map of R without which the message would be right; "" if there is none."""
+        """Return the name of the first map of R without which the message would be right; "" if there is none."""
         response = self._grammar.response
         above = response.ancestors(message.node)
         maps = [each for node in response.nodes if node.name in above and (each := self.passing(node.name))]
@@ -146,7 +150,7 @@ class _Walk:
         return next((each.name for each in without), "")
 
     def passing(self, name: str) -> Map | None:
-        """The node of R of this name, if it is a map with one message as its input, of the same shape as its output."""
+        """Return the node `name` of R if it is a map of one message that keeps its shape; else None."""
         match self._grammar.response.by_name[name]:
             case Map(inputs=(before,)) as node if Port(name) in self._round.messages:
                 told = self._round.messages
@@ -155,7 +159,7 @@ class _Walk:
                 return None
 
     def _retold(self, message: Port, without: Map) -> Tensor:
-        """The message as it would be if the map `without` returned its input unchanged."""
+        """Return the value of the message if the map `without` returned its input unchanged."""
         response = self._grammar.response
 
         @functools.cache
@@ -169,7 +173,7 @@ class _Walk:
         return retold(message)
 
     def _repairing(self, message: Port, expected: Tensor) -> Map | None:
-        """The map, among the inputs, without which the message would be right; None if there is none."""
+        """Return the map directly before the message's node without which the message would be right; else None."""
         for each in self._inputs(message):
             if aside := self.passing(each.node):
                 before = self._round.messages[aside.inputs[0]]
@@ -178,7 +182,10 @@ class _Walk:
         return None
 
     def _wrong_input(self, step: WrongMessage) -> WrongMessage | None:
-        """The first wrong input, provided that the message would be right if all inputs were; else None."""
+        """Return the first wrong input of the message's node.
+
+        Returns None if no input is known to be wrong, or if the message would be wrong even with right inputs.
+        """
         node, meant = self._grammar.response.by_name[step.message.node], self._meant_inputs(step.message, step.times)
         wrong = [each for each in meant if not _same(self._round.messages[each], meant[each])]
         if not wrong or not _same(self._told_with(step.message, meant), step.expected):
@@ -189,9 +196,9 @@ class _Walk:
         return WrongMessage(wrong[0], meant[wrong[0]], node.name, sources, step.times)
 
     def _before(self, step: WrongMessage) -> WrongMessage | None:
-        """The input of a map that multiplies by a number, unless that input is known to be right.
+        """Return the input of a map that multiplies by a number; None for other nodes, or if the input is right.
 
-        The map may belong there, so the search goes on upstream of it.
+        The map may be intended, so the search goes on upstream of it.
         """
         node = self.passing(step.message.node)
         if node is None:
@@ -204,7 +211,10 @@ class _Walk:
         return WrongMessage(taken, step.expected / factor, node.name, (), step.times / factor)
 
     def _rest_of_a_sum(self, message: Port, expected: Tensor) -> WrongMessage | None:
-        """The only summand whose true value is unknown, with its expected value: the expected sum minus the others."""
+        """Return the summand of a `Sum` whose true value is unknown; None unless exactly one is unknown.
+
+        Its expected value is the expected sum minus the other summands.
+        """
         node, parts = self._grammar.response.by_name[message.node], self._inputs(message)
         if not isinstance(node, Sum) or len(parts) < 2:
             return None
@@ -219,7 +229,7 @@ class _Walk:
         return [each for each in node.inputs if each in self._round.messages]
 
     def _meant_inputs(self, message: Port, times: float) -> dict[Port, Tensor]:
-        """The true value of each input for which it is known."""
+        """Return the true values of the inputs, times `times`. Inputs without a known true value are left out."""
         node, told = self._grammar.response.by_name[message.node], self._inputs(message)
         if isinstance(node, Product):
             ports = {each: Port(node.of, index) for index, each in enumerate(node.cotangents) if each in told}
@@ -229,7 +239,7 @@ class _Walk:
         return {each: _scaled(meant, times) for each, meant in known.items()}
 
     def _told_with(self, message: Port, other: Mapping[Port, Tensor]) -> Tensor:
-        """The message as its node would compute it if `other` replaced some of its inputs."""
+        """Return the message that its node would compute if the messages in `other` replaced some of its inputs."""
         node, told = self._grammar.response.by_name[message.node], {**self._round.messages, **other}
         if isinstance(node, Product):
             cotangents = [told.get(each) if each is not None else None for each in node.cotangents]
@@ -242,9 +252,9 @@ class _Walk:
         return make_operator(node.operation)(*messages)
 
     def _meaning(self, message: Port, through: bool = False) -> Tensor | None:
-        """The true value of a message; None if it has none, such as the output of a map that is not a sum.
+        """Return the true value of a message (see `locate`); None if none is known, as for the output of a `Map`.
 
-        through: assume that a map which keeps the shape passes on its input's true value, and that a tap is right.
+        through: if true, a `Map` that keeps the shape counts as the identity, and a tap counts as right.
         """
         node = self._grammar.response.by_name[message.node]
         match node:
@@ -273,14 +283,17 @@ class _Walk:
         return self._round.composed.cotangents(self._round.composed.values, self._loss)
 
     def _product_with_truth(self, node: Node) -> list[Tensor]:
-        """The product of a single use of a node with the true gradient of its outputs: by input, then by parameter."""
+        """Return the vector-Jacobian product of one node of Q with the true gradient of its outputs.
+
+        Returns one tensor for each input, then one for each parameter.
+        """
         cotangents = [self._totals.get(Port(node.name, index)) for index in range(len(node.outputs))]
         return Alone(self._round, node).product(cotangents)
 
     def _is_known(self, port: Port) -> bool:
-        """Whether the gradient in this value of Q is known.
+        """Return whether the gradient in this value of Q is known.
 
-        It is not if the value depends on no parameter, or is a loss on which the player's own loss does not depend.
+        It is unknown if the value depends on no parameter, or if the value is a loss that the player's loss ignores.
         """
         if port not in self._totals:
             return False
@@ -291,7 +304,7 @@ class _Walk:
         return [(node, index) for node in nodes for index, each in enumerate(node.inputs) if each == port]
 
     def _lacking(self, user: str, sources: Sources) -> str:
-        """Describe the first part of the expected message that no product sends to `user`; "" if there is none."""
+        """Describe the first summand of the expected message that no product sends to `user`; "" if none is missing."""
         heard = self._grammar.response.ancestors(user)
         nodes = [each for each in self._grammar.response.nodes if each.name in heard]
         used = {port for each in nodes for port in each.inputs}
@@ -309,7 +322,7 @@ class _Walk:
 
 
 def _multiple(told: Tensor, of: Tensor) -> float:
-    """The factor by which one message is a multiple of the other; 0 if it is no multiple."""
+    """Return the factor f in told = f * of; 0 if `told` is no multiple of `of`."""
     square = float(of.abs().square().sum())
     if told.shape != of.shape or not square or not bool(told.isfinite().all()):
         return 0.0
@@ -327,7 +340,7 @@ def _key(step: WrongMessage) -> tuple[Port, str, int]:
 
 
 def _part(node: Node, index: int, found: Sequence[Tensor]) -> Tensor:
-    """One output of a product: for an input, or for all parameters as one vector."""
+    """Return the product for the input `index`, or for all parameters as one vector if `index` is PARAMETERS."""
     if index != PARAMETERS:
         return found[index]
     return flattened(found[len(node.inputs) :])

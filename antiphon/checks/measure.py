@@ -1,4 +1,4 @@
-"""Measure one promise on one instance: one figure for each player to which it was made."""
+"""Measure a promise on an instance. The result is one `Measured` for each player of the promise."""
 
 import functools
 import math
@@ -40,7 +40,7 @@ from antiphon.grammars.inference import make_operator
 from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
-"""Standard errors by which a mean over draws may be off. A normal mean is, once in two million cases."""
+"""Number of standard errors that a mean over draws may deviate. A normal mean exceeds it once in two million."""
 
 ROUNDING = 1e-9
 """Relative rounding error that is allowed in a mean of float64 numbers."""
@@ -49,9 +49,10 @@ _NOT_KNOWN = "the truth is not known for these modules"
 
 
 def measure(promise: Promise, instance: Instance) -> list[Measured]:
-    """Measure a promise: one figure per player.
+    """Measure a promise and return one result per player.
 
-    Raises AntiphonError if the instance cannot be played, or the promise does not fit the grammar.
+    Raises AntiphonError if the instance cannot be played, or if the promise names a player or source that the grammar
+    does not have.
     """
     players = promise.players or instance.players
     _refuse_strangers(instance, promise)
@@ -70,7 +71,10 @@ def _measured(promise: Promise, instance: Instance, players: tuple[str, ...]) ->
 
 
 def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Measured:
-    """The figure, or a failure if the reference gradient is not the derivative of the values that Q computes."""
+    """Return `found`, or a failure if a hand-written backward function is wrong, since then the reference is wrong too.
+
+    If the promise was measured, remarks about places that were not measured are added.
+    """
     if not isinstance(promise, Exact | SignCorrect | Descent | Estimated) or not found.kept or instance.rounding:
         return found  # differences need all digits of float64
     differences = instance.places.differences
@@ -97,7 +101,7 @@ def _refuse_strangers(instance: Instance, promise: Promise) -> None:
 
 
 def _refuse_strange_sources(instance: Instance, promise: Insulated) -> None:
-    """Raise GrammarError if a promise of insulation names no source or an unknown one: it would hold always."""
+    """Raise GrammarError if an `Insulated` promise names no source or an unknown one: such a promise always holds."""
     query = instance.grammar.query
     owners = sorted({node.owner for node in query.nodes})
     strange = [each for each in promise.sources if each not in owners]
@@ -115,10 +119,10 @@ def _in_all_places(
     instance: Instance,
     players: Iterable[str],
 ) -> list[Measured]:
-    """The worst figure of each player over all places and all kinds of rounds.
+    """Return the worst result of each player over all places (see `Places`) and all kinds of rounds.
 
-    A round counts if the player receives a response and its loss is played. A player whose promise is broken at one
-    place is not measured at the later ones.
+    Only rounds that allow a measurement count (see `_is_about`). A player whose promise is broken at one place is not
+    measured at later places.
     """
     found: list[Measured] = []
     waiting = list(players)
@@ -139,10 +143,10 @@ def _in_all_places(
 
 
 def _is_about(promise: Exact | SignCorrect | Descent, round: RecordedRound, player: str) -> bool:
-    """Whether a promise about a player can be measured in a round: its loss is played, and it receives a response.
+    """Return whether a promise to a player can be measured in a round.
 
-    For an exact promise one of these is enough: no response counts as zeros, and so does the gradient of a loss of
-    which nothing is played.
+    It can if the player's loss is played and the player receives a response. For an `Exact` promise one of the two is
+    enough: a missing response counts as zeros, and if no input of the loss is played, its gradient is zero.
     """
     if isinstance(promise, Exact):
         return round.composed.plays(promise.loss) or (player in round.responses and _is_known(round, promise.loss))
@@ -150,19 +154,23 @@ def _is_about(promise: Exact | SignCorrect | Descent, round: RecordedRound, play
 
 
 def _is_known(round: RecordedRound, loss: PlayerLoss | None) -> bool:
-    """Whether the gradient of a loss is known in a round: the loss is played, or nothing of it is (a zero gradient)."""
+    """Return whether a loss has a known gradient in a round: all of its inputs are played, or none (zero gradient)."""
     return round.composed.plays(loss) or not round.composed.begins(loss)
 
 
 def _of_all(found: Iterable[Measured], players: Iterable[str]) -> list[Measured]:
-    """The worst figure of each player; "not measured" if there is none."""
+    """Return the worst result of each player. A player without a result gets the result "not measured"."""
     known = {each[0].player: worst(each) for each in by_player(found)}
     why = "no round was played in which the player receives a response, its loss is played and its premise holds"
     return [known.get(player, Measured(player, 0.0, 0.0, skipped=why)) for player in players]
 
 
 def _premise_holds(promise: Promise, place: str, round: RecordedRound) -> bool:
-    """Whether a promise's premise holds. At the start it does; elsewhere only its function `holds` can tell."""
+    """Return whether the premise of a promise holds in a round.
+
+    At the start every premise holds. At other places the promise's function `holds` decides; without that function,
+    only a promise without a premise counts.
+    """
     holds = getattr(promise, "holds", None)
     if place == START or holds is None:
         return place == START or not getattr(promise, "premise", "")
@@ -170,14 +178,18 @@ def _premise_holds(promise: Promise, place: str, round: RecordedRound) -> bool:
 
 
 def _said_of(place: str, measured: Measured) -> Measured:
-    """The figure; if the promise is broken elsewhere than at the start, the detail names the place."""
+    """Return the result. If the promise is broken at another place than the start, name the place in the detail."""
     if measured.kept or place == START:
         return measured
     return replace(measured, detail=f"{measured.detail}, {place}" if measured.detail else place)
 
 
 def _exact(promise: Exact, round: RecordedRound, player: str) -> Measured:
-    """The largest difference between response and gradient, relative to the gradient's terms (see `rounding`)."""
+    """Measure the largest difference between response and gradient, relative to the size of the gradient's terms.
+
+    The size is that of `rounding.terms`. It is not computed if the promise is kept relative to the gradient's largest
+    number, which is then the size.
+    """
     if not round.composed.plays(promise.loss):
         return _resting(promise.tolerance, round, player)
     gradient = flat_gradient(round.composed, player, promise.loss)
@@ -201,7 +213,7 @@ def _exact(promise: Exact, round: RecordedRound, player: str) -> Measured:
 
 
 def _resting(bound: float, round: RecordedRound, player: str) -> Measured:
-    """Measure a round in which nothing of the player's loss is played: its response must be zero."""
+    """Measure a round in which no input of the player's loss is played: the response must be zero."""
     if not round.responses[player].any():
         return Measured(player, 0.0, bound, skipped=IDLE)
     detail = f"the response in round {round.number} is not zero, but nothing of the player's loss is played there"
@@ -209,7 +221,7 @@ def _resting(bound: float, round: RecordedRound, player: str) -> Measured:
 
 
 def _no_evidence(round: RecordedRound, player: str, promise: Exact, largest: float, size: float) -> str:
-    """Why a right response proves nothing; "" if it does prove something."""
+    """Return why a right response is no evidence that R is right; "" if it is evidence."""
     if largest <= promise.tolerance * size:
         return f"its gradient cancels to {largest:.1g} of terms of {size:.1g}: a response of zero would pass too"
     if not resolved(round, player, promise.loss, size):
@@ -218,7 +230,7 @@ def _no_evidence(round: RecordedRound, player: str, promise: Exact, largest: flo
 
 
 def _descent(promise: Descent, round: RecordedRound, player: str) -> Measured:
-    """The angle between response and gradient, in degrees; 180 if only the response is zero."""
+    """Measure the angle between response and gradient, in degrees; 180 if only the response is zero."""
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.responses[player]
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.degrees, skipped=NOT_FINITE)
@@ -234,7 +246,7 @@ def _descent(promise: Descent, round: RecordedRound, player: str) -> Measured:
 
 
 def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """The bias of the mean response, relative to the gradient, beyond what the number of draws leaves uncertain."""
+    """Measure the bias of the mean response relative to the mean gradient, minus the uncertainty of the draws."""
     found = [
         _said_of(place, _estimate(promise, rounds, player))
         for place, rounds in _drawn(promise, instance)
@@ -245,7 +257,10 @@ def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> 
 
 
 def _remembered(promise: Estimated, instance: Instance, players: Iterable[str]) -> Iterable[Measured]:
-    """A failure for each map of R that keeps a state between rounds, which draws at rest do not show."""
+    """Yield a failure for each player whose response depends on a map of R with a state between rounds.
+
+    The draws of `_drawn` may not show such a state, because no player moves during them.
+    """
     for round in instance.places.late:
         for player in players:
             if player in round.responses and (name := stateful_map(round, player)):
@@ -254,7 +269,7 @@ def _remembered(promise: Estimated, instance: Instance, players: Iterable[str]) 
 
 
 def _drawn(promise: Estimated | Surrogate, instance: Instance) -> Iterable[tuple[str, list[RecordedRound]]]:
-    """For each place where the promise's premise holds: rounds of one kind, as many in all as the promise asks for."""
+    """Return (place, rounds of one kind) for the places where the promise's premise holds; see `Places.draws`."""
     if getattr(promise, "premise", "") and getattr(promise, "holds", None) is None:
         places = ((START, rounds) for rounds in instance.places.drawn(promise.draws))
     else:
@@ -285,7 +300,7 @@ def _estimate(promise: Estimated, rounds: list[RecordedRound], player: str) -> M
 
 
 def surrogate(promise: Surrogate, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """By how much the objective is below the quantity that it should bound."""
+    """Measure by how much the mean objective is below the quantity that it should bound from above."""
     truth = promise.truth
     if truth is None:
         return [Measured("all", 0.0, 0.0, skipped=_NOT_KNOWN)]
@@ -312,7 +327,7 @@ def _bound(truth: Factory, rounds: list[RecordedRound]) -> Measured:
 
 
 def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
-    """How far the players are from the optimum after they alone have learned."""
+    """Measure the distance of the players from the optimum after only these players have learned."""
     if promise.distance is None:
         return [Measured(", ".join(players), 0.0, 0.0, skipped=_NOT_KNOWN)]
     states = instance.places.learned_by(frozenset(players))
@@ -333,7 +348,7 @@ def _asked(function: Any, round: RecordedRound) -> Tensor:  # Any: a Factory
 
 
 def insulation(promise: Insulated, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """How many nodes of R that a player's response depends on belong to the sources."""
+    """Count the nodes of R that use a value or derivative of the sources, among those that a response depends on."""
     query, response = instance.grammar.query, instance.grammar.response
     wrong = [node.name for node in response.nodes if _sources(query, node, promise.taps) & {*promise.sources}]
     found: list[Measured] = []
@@ -346,7 +361,10 @@ def insulation(promise: Insulated, instance: Instance, players: Iterable[str]) -
 
 
 def _sources(query: QueryGraph, node: ResponseNode, taps: bool) -> set[str]:
-    """The owners of the nodes of Q that this node of R uses; none for a map, or for a tap if taps are allowed."""
+    """Return the owners of the values or derivatives of Q that this node of R uses directly.
+
+    The set is empty for a map, and for a tap if `taps` is true (values may then reach the players).
+    """
     match node:
         case Seed(loss=Port(node=name)) | Product(of=name):
             return {query.by_name[name].owner}
@@ -357,7 +375,7 @@ def _sources(query: QueryGraph, node: ResponseNode, taps: bool) -> set[str]:
 
 
 def _speakers(query: QueryGraph, port: Port) -> set[str]:
-    """The owners of a value: its node's owner and, behind an operator or a loss, the owners of the inputs."""
+    """Return the owner of a value of Q. For the output of an operator or a loss, add the owners of its inputs."""
     node = query.by_name[port.node]
     above = node.inputs if node.kind in (Kind.OPERATOR, Kind.LOSS) else ()
     return {node.owner}.union(*(_speakers(query, each) for each in above))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 IDLE = "there is no gradient, and the response is zero: a wrong R could send zeros too"
-"""Why a right response of zeros is no evidence: a wrong R would have sent zeros too."""
+"""The reason given if both the gradient and the response are zero: a wrong R might send zeros too."""
 
 
 NOT_FINITE = "its gradient is not finite there"
@@ -17,13 +17,13 @@ DIVERGED = "its parameters are not finite after learning"
 @final
 @dataclass(frozen=True)
 class Measured:
-    """A figure for one player.
+    """The result of measuring a promise for one player.
 
-    value: the promise is broken if it exceeds `bound`.
-    operator: where it is broken; else "".
+    value: the measured number. The promise is broken if it exceeds `bound`, or is NaN.
+    operator: the node of R or Q that breaks the promise; "" if it is kept or the node is unknown.
     detail: a remark, in words.
-    skipped: why nothing could be measured; "" if something was.
-    seed: of the instance.
+    skipped: why nothing could be measured; "" if the promise was measured.
+    seed: seed of the instance; -1 if not set.
     """
 
     player: str
@@ -36,12 +36,15 @@ class Measured:
 
     @property
     def kept(self) -> bool:
-        """Whether the promise was kept. NaN breaks it."""
+        """Whether the promise was kept or not measured. A value of NaN breaks the promise."""
         return bool(self.skipped) or (not math.isnan(self.value) and self.value <= self.bound)
 
 
 def excess(measured: Measured) -> float:
-    """How bad a figure is, in units of its bound: infinity for NaN, minus infinity if nothing was measured."""
+    """Return the value in units of its bound: infinity for NaN, minus infinity if nothing was measured.
+
+    If the bound is 0, return the value itself.
+    """
     if measured.skipped:
         return -math.inf
     if math.isnan(measured.value):
@@ -50,12 +53,12 @@ def excess(measured: Measured) -> float:
 
 
 def worst(found: Sequence[Measured]) -> Measured:
-    """The worst of several figures for one player."""
+    """Return the result with the largest `excess`."""
     return max(found, key=excess)
 
 
 def by_player(found: Iterable[Measured]) -> list[list[Measured]]:
-    """The figures of each player."""
+    """Group the results by player, in the order in which the players first appear."""
     groups: dict[str, list[Measured]] = {}
     for each in found:
         groups.setdefault(each.player, []).append(each)
@@ -63,7 +66,9 @@ def by_player(found: Iterable[Measured]) -> list[list[Measured]]:
 
 
 def beyond(value: float, uncertain: float) -> float:
-    """By how much a value that should be at most 0 exceeds its uncertainty. NaN stays NaN.
+    """Return value - uncertain, at least 0: how far a value that should be 0 or less is certainly too large.
+
+    NaN stays NaN.
 
     >>> beyond(3.0, 1.0), beyond(1.0, 3.0), beyond(float("nan"), 1.0)
     (2.0, 0.0, nan)

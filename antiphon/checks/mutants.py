@@ -1,4 +1,4 @@
-"""Grammars whose R is broken at one place, to test whether checks notice it: the library's checks and your own."""
+"""Make grammars with a single fault in R, to test whether a check notices the fault."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,13 +17,13 @@ from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Respon
 
 
 def messages(grammar: Grammar) -> list[Port]:
-    """Every message of R that some node uses, in R's order."""
+    """Return the messages of R that at least one node uses, in the order of R."""
     used = {port for node in grammar.response.nodes for port in node.inputs}
     return [port for port in grammar.message_types if port in used]
 
 
 def hearers(grammar: Grammar, message: Port) -> set[str]:
-    """The players whose response depends on this message."""
+    """Return the players whose response depends on this message."""
     response = grammar.response
     users = {node.name for node in response.nodes if message in node.inputs}
     return {each.player for each in response.deliveries if users & response.ancestors(each.name)}
@@ -40,21 +40,24 @@ def silenced(grammar: Grammar, message: Port) -> Grammar:
 
 
 def through(grammar: Grammar, message: Port, operation: Callable[..., Any], **keywords: Any) -> Grammar:
-    """Pass the message through a function that keeps its shape, before any node uses it. Any: see `Factory.of`."""
+    """Insert a map between a message and all nodes that use it.
+
+    operation: a function that keeps the shape of the message. keywords: its further arguments, of any type.
+    """
     name = f"mutated {message!r}"
     inserted = Map(name, Factory.of(operation, **keywords), (message,))
     return _with(grammar, _behind(grammar, message, inserted, Port(name)))
 
 
 def tapped(grammar: Grammar, message: Port, value: Port, factor: float = 1.0) -> Grammar:
-    """Replace a message by a tap of a value of Q with the same shape; see `over_batch` for `factor`."""
+    """Replace a message by a value of Q with the same shape, times `factor` / batch size."""
     tap = Tap(f"mutated tap {value!r}", value)
     told = Map(f"mutated {message!r}", Factory.of(over_batch, factor=factor), (Port(tap.name),))
     return _pruned(grammar, _behind(grammar, message, tap, Port(told.name), told))
 
 
 def with_operation(grammar: Grammar, name: str, operation: Callable[..., Any], **keywords: Any) -> Grammar:
-    """Replace the function of one map of R, for example by a wrong gate. Any: see `Factory.of`."""
+    """Replace the function of the map `name` of R. keywords: further arguments of the function, of any type."""
     other = Factory.of(operation, **keywords)
     return _with(
         grammar,
@@ -66,18 +69,18 @@ def with_operation(grammar: Grammar, name: str, operation: Callable[..., Any], *
 
 
 def single_faults(grammar: Grammar) -> Iterator[tuple[Port, Grammar]]:
-    """Each message of R flipped, then silenced: (the message, the mutated grammar)."""
+    """Yield (message, mutated grammar) twice for each message of R: with its sign flipped, and with zeros instead."""
     for message in messages(grammar):
         yield message, flipped(grammar, message)
         yield message, silenced(grammar, message)
 
 
 def all_faults(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """Every single fault of R: (its kind, the message that is wrong, the mutated grammar).
+    """Yield (kind of fault, wrong message, mutated grammar) for every single fault of R.
 
-    Each message is flipped, silenced, halved, and transposed if its last two sizes are equal. Two messages of one type
-    are swapped. A product is taken at another use of the same player. A tap of a clone's value is replaced by its
-    player's value, and the other way round. A fault need not change any response.
+    Each message is flipped, replaced by zeros, halved, and transposed if its last two sizes are equal. Two messages of
+    the same type are exchanged. A product is taken at another use of the same player. A tap of a clone's value is
+    replaced by a tap of its player's value, or the reverse. Some faults change no response.
     """
     for message in messages(grammar):
         yield "sign", message, flipped(grammar, message)
@@ -91,12 +94,12 @@ def all_faults(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
 
 def transposed(message: Tensor) -> Tensor:
-    """Exchange the last two dimensions."""
+    """Exchange the last two dimensions of a message."""
     return message.mT.contiguous()
 
 
 def _swaps(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """Exchange two messages of one type, unless that makes a cycle."""
+    """Exchange two messages of the same type, for each pair where this makes no cycle."""
     for one, two in itertools.combinations(messages(grammar), 2):
         upstream = one.node in grammar.response.ancestors(two.node)
         if grammar.message_types[one] == grammar.message_types[two] and not upstream:
@@ -107,7 +110,7 @@ def _swaps(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
 
 def _other_nodes(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """Take a product at another use of its player; tap a clone instead of its player, or the other way round."""
+    """Take a product at another use of its player, and tap a clone instead of its player or the reverse."""
     query = grammar.query
     family = {each.name: each.player for each in query.clones}
     for node, other in itertools.product(grammar.response.nodes, query.nodes):
@@ -129,7 +132,7 @@ def _other_nodes(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
 
 def wrong_gate(message: Tensor) -> Tensor:
-    """Pass only positive numbers: a gate where none belongs."""
+    """Set negative numbers to zero: the function of a wrong map, for tests."""
     return torch.relu(message)
 
 
@@ -145,7 +148,7 @@ def _behind(
 
 
 def _rewired(node: ResponseNode, other: Mapping[Port | None, Port]) -> ResponseNode:
-    """The node with other messages in place of its own."""
+    """Return the node with its input messages replaced as in `other`."""
     match node:
         case Product(cotangents=cotangents):
             return replace(node, cotangents=tuple(other.get(port, port) for port in cotangents))

@@ -1,4 +1,4 @@
-"""Draw the parameters, buffers and clones of a state anew: what is right there is not right by accident."""
+"""Change parameters, buffers and clones at random, so that a wrong response is not right by coincidence."""
 
 import math
 from typing import Any
@@ -11,17 +11,17 @@ from antiphon.grammars import Grammar
 from antiphon.grammars.seeds import stream
 
 SPREAD = 0.4
-"""Standard deviation of the change of a number, relative to the size of its tensor."""
+"""Standard deviation of the random change of a number, relative to the numbers of its tensor."""
 
 
 def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, buffers: bool = True) -> States:
-    """The states with all parameters, buffers and clones changed, each independently of the others.
+    """Return the states with independent random changes of all parameters, buffers and clones.
 
-    This breaks initial coincidences: an adapter that begins at zero, a clone that equals its player, weights that begin
-    as the identity. It keeps what a module may rely on: shapes, the sign of a tensor whose numbers all have one sign,
-    integers, booleans, and buffers of zeros and ones (masks). Agents and oracles keep their states.
+    Initial values can hide an error: an adapter that starts at zero, a clone that equals its player, weights that start
+    as the identity. The change keeps properties that a module may rely on: shapes, the sign of a tensor whose numbers
+    all have the same sign, integers, booleans, and buffers of zeros and ones (masks). Agents and oracles do not change.
 
-    size: 1 for a large change, less for a smaller one. buffers: whether buffers are changed too.
+    size: factor of the change; 1 is large. buffers: whether buffers are changed too.
     """
     found = dict(states)
     for each in (*grammar.query.players, *grammar.query.clones):
@@ -48,7 +48,7 @@ def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a
 
 
 def _buffer(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: as above
-    """A running variance stays positive; a counter and a mask stay as they are; zeros become small numbers."""
+    """Change a buffer. Numbers keep their sign, zeros become small positive numbers, integers and masks stay."""
     if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
         return value
     if not value.any():

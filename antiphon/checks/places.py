@@ -1,6 +1,6 @@
-"""Where promises about single rounds are measured: at the start, at perturbed parameters, in late rounds.
+"""Record rounds at three places: at the start, at perturbed parameters, and late, after some learning.
 
-A promise holds for all parameters, not only for the initial ones.
+A promise must hold for all parameters, so it is measured at each place.
 """
 
 import functools
@@ -26,13 +26,13 @@ from antiphon.grammars import Cadence, Grammar, State
 START, PERTURBED, LATE = "at the start", "at perturbed parameters", "in late rounds"
 
 PLAYED = 13
-"""Number of rounds of the short play. After them an adapter is no longer zero, and a clone differs from its player."""
+"""Number of rounds of learning before late rounds. After them, adapters are not zero and clones differ from players."""
 
 FAR = 1010
-"""The number of rounds after the start at which perturbed parameters are played."""
+"""Number of rounds by which the rounds at perturbed parameters are later than the start."""
 
 FEW = 20
-"""Smallest number of draws at each place, unless fewer are asked for."""
+"""Smallest number of draws at each place, unless the promise asks for fewer."""
 
 SIZES = (1.0, 0.3, 0.1)
 """Sizes of the change of the parameters, tried in this order until every loss is finite."""
@@ -40,20 +40,20 @@ SIZES = (1.0, 0.3, 0.1)
 
 @final
 class Places:
-    """The recorded rounds of one grammar with one seed, by place. They are played once for all promises.
+    """The recorded rounds of one grammar with one seed, by place. Most are played once and used for all promises.
 
-    `notes` tells for which places nothing can be measured, and why.
+    `notes` maps each place at which nothing can be measured to the reason.
     """
 
     def __init__(self, grammar: Grammar, seed: int, learning: Learning, further: bool = True) -> None:
-        """further: whether to measure at other places than the start."""
+        """further: if false, only the start is a place."""
         self.grammar, self._seed, self._learning, self._further = grammar, seed, learning, further
         self.notes: dict[str, str] = {}
         self._rounds: list[RecordedRound] = []
         self.learned_by = functools.cache(self._learned_by)
 
     def __iter__(self) -> Iterator[tuple[str, list[RecordedRound]]]:
-        """Yields (name of the place, the first round of each kind there)."""
+        """Yield (name of the place, the first round of each kind there); for kinds see `by_kind`."""
         yield START, self._start
         if self._further and self.perturbed:
             yield PERTURBED, self.perturbed
@@ -61,7 +61,7 @@ class Places:
             yield LATE, self.late
 
     def rounds(self, count: int = 1) -> list[RecordedRound]:
-        """The first `count` rounds in which every player receives a response. No player moves."""
+        """Return the first `count` rounds in which every player receives a response. No player moves."""
         found = [each for each in self._rounds if each.whole]
         if len(found) < count:
             self._rounds = until_whole(self._play(), count)
@@ -69,15 +69,15 @@ class Places:
         return found[:count]
 
     def drawn(self, count: int) -> list[list[RecordedRound]]:
-        """The rounds up to the `count`-th one in which every player receives a response, grouped by kind."""
+        """Return the rounds up to the `count`-th round in which every player receives a response, grouped by kind."""
         last = self.rounds(count)[-1].number
         return by_kind(each for each in self._rounds if each.number <= last)
 
     def draws(self, count: int) -> Iterator[tuple[str, list[RecordedRound]]]:
-        """Yields (name of the place, rounds of one kind there).
+        """Yield (name of the place, rounds of one kind there).
 
-        At the start every player receives `count` responses. Elsewhere a quarter is enough: the uncertainty is larger
-        there, but a fault is as large.
+        At the start every player receives at least `count` responses. At the other places a quarter of that is enough
+        (at least `FEW` if `count` allows): the uncertainty is then larger, but a fault has the same size.
         """
         yield from ((START, each) for each in self.drawn(count))
         count = max(min(count, FEW), count // 4)
@@ -90,7 +90,7 @@ class Places:
     def perturbed(self) -> list[RecordedRound]:
         """Rounds at perturbed parameters, buffers and clones; empty if the instance cannot be played there.
 
-        They are far behind the start if possible, so that whatever follows a schedule has changed too.
+        If possible the round numbers begin `FAR` after the start, so that scheduled values have changed too.
         """
         start = self._start[0]
 
@@ -103,22 +103,22 @@ class Places:
 
     @functools.cached_property
     def late(self) -> list[RecordedRound]:
-        """Rounds after a short play with the instance's agents; empty if the instance cannot be played there."""
+        """Rounds after `PLAYED` rounds of learning with the instance's agents; empty if that is impossible."""
         return self._first(LATE, [lambda: self._kinds(first=PLAYED, agents=self._learning.all_agents)])
 
     @functools.cached_property
     def differences(self) -> Differences:
-        """The second reference, at perturbed parameters if there are any."""
+        """Comparisons of hand-written backward functions, at perturbed parameters if possible, else at the start."""
         return Differences(self.perturbed or self._start)
 
     def diverged(self, states: States) -> str:
-        """The first player with a parameter that is not finite now but was at the start; "" if there is none."""
+        """Return the first player with a parameter that is not finite in `states` but was at the start; "" if none."""
         began = self._start[0].before
         players = (player.name for player in self.grammar.query.players)
         return next((name for name in players if not _finite(states[name], began[name])), "")
 
     def rounds_after(self, states: States, count: int = 1) -> list[RecordedRound]:
-        """Rounds in which every player receives a response, which start from `states` after learning."""
+        """Return `count` rounds that start from `states` after learning, in which every player receives a response."""
         return [each for each in until_whole(self._play(states, self._learning.rounds), count) if each.whole]
 
     @functools.cached_property
@@ -130,7 +130,12 @@ class Places:
         return any(each.cadence != Cadence() for each in self.grammar.query.passes)
 
     def _kinds(self, states: States | None = None, first: int = 0, agents: Agents | None = None) -> list[RecordedRound]:
-        """The first round of each kind from `states` or from the round `first` on. Players move if they have agents."""
+        """Return the first round of each kind.
+
+        If all nodes of Q play in every round, return a single round in which every player receives a response.
+
+        states, first, agents: see `record`.
+        """
         rounds = self._play(states, first, agents)
         if self._rests:
             return first_of_each_kind(self.grammar, rounds)
@@ -142,11 +147,14 @@ class Places:
         return record(self.grammar, self._seed, states, first, agents)
 
     def _learned_by(self, players: frozenset[str] | None) -> States:
-        """All states after `players` (all if None) have learned while the others stayed fixed."""
+        """Return all states after `players` (all if None) have learned while the others stayed fixed."""
         return learned(self.grammar, self._seed, self._learning.all_agents, self._learning.rounds, players)
 
     def _first(self, place: str, tries: list[Callable[[], list[RecordedRound]]]) -> list[RecordedRound]:
-        """The rounds of the first try that can be played with finite losses; if there is none, a note and no rounds."""
+        """Return the rounds of the first try that can be played with finite parameters and losses.
+
+        If every try fails, note the reason of the last failure and return no rounds.
+        """
         why = ""
         for play in tries:
             try:
@@ -177,7 +185,7 @@ def _finite(state: State, began: State) -> bool:
 
 
 def _cause(error: BaseException) -> str:
-    """The first exception of a chain, as raised in a module or an operator."""
+    """Describe the first exception of a chain, as raised in a module or an operator."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {error}"

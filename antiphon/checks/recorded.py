@@ -1,4 +1,4 @@
-"""Play rounds as in a run and record every value of Q and every message of R, beside the reference."""
+"""Play rounds as in a run, record all values of Q and all messages of R, and compute reference gradients by torch."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ from antiphon.transport.message import Phase
 States = Mapping[str, State]
 
 PATIENCE = 100
-"""Number of rounds that may pass until every player has received a response."""
+"""Largest number of rounds to play until every player receives a response in the same round."""
 
 
 @final
@@ -30,9 +30,10 @@ PATIENCE = 100
 class RecordedRound:
     """One recorded round.
 
-    before: all states when it starts.
-    composed: the reference, at the round's parameters and oracles' answers.
-    messages: of R, by port.
+    seed: seed of the run. number: number of the round.
+    before: all states at the start of the round.
+    composed: Q computed again with torch's autograd, for reference gradients.
+    messages: the messages of R, by port.
     responses: the response that each player received, as one vector; players without a response are left out.
     """
 
@@ -49,7 +50,7 @@ class RecordedRound:
         return self.responses.keys() == self.composed.grammar.query.player_by_name.keys()
 
     def recomposed(self, states: States, jolt: Callable[[Tensor], Tensor] | None = None) -> Composed:
-        """The reference of this round in other states, with the same answers of black boxes. jolt: see `compose`."""
+        """Compute Q of this round again with other states, but the same answers of black boxes. jolt: see `compose`."""
         played = {port: value.detach() for port, value in self.composed.values.items()}
         return compose(self.composed.grammar, states, self.seed, self.number, played, jolt)
 
@@ -60,11 +61,12 @@ Agents: TypeAlias = AgentSpecification | Mapping[str, AgentSpecification]
 def record(
     grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
 ) -> Iterator[RecordedRound]:
-    """Play rounds without end, in which players receive responses but do not move.
+    """Play and yield rounds without end. Without `agents`, players receive responses but do not move.
 
-    They begin at the start of a run, or at the round `first` from `states`.
-    agents: make the players move. Then the same executor plays `first` rounds before, so that everything that is kept
-    between rounds outside of the states is present as in a run.
+    states: the states from which to play; None for the initial states.
+    first: number of the first round that is yielded. Without `states`, the rounds before it are played too, so that
+    data that is kept between rounds outside the states exists as in a run.
+    agents: agents that make the players move.
     """
     seen: dict[Slot, Tensor] = {}
     given = RECORDER if agents is None else moving_all(grammar, agents)
@@ -82,9 +84,9 @@ def record(
 
 
 def until_whole(rounds: Iterable[RecordedRound], count: int = 1) -> list[RecordedRound]:
-    """The rounds up to the `count`-th one in which every player receives a response.
+    """Return the rounds up to the `count`-th round in which every player receives a response.
 
-    Raises GrammarError if there is none soon.
+    Raises GrammarError if more than `PATIENCE` rounds pass without such a round.
     """
     found: list[RecordedRound] = []
     whole = 0
@@ -104,7 +106,7 @@ def until_whole(rounds: Iterable[RecordedRound], count: int = 1) -> list[Recorde
 
 
 def by_kind(rounds: Iterable[RecordedRound]) -> list[list[RecordedRound]]:
-    """Group the rounds by the set of messages of R that are sent in them."""
+    """Group the rounds by kind: rounds in which the same messages of R are sent are of the same kind."""
     found: dict[frozenset[Port], list[RecordedRound]] = {}
     for each in rounds:
         found.setdefault(frozenset(each.messages), []).append(each)
@@ -112,9 +114,9 @@ def by_kind(rounds: Iterable[RecordedRound]) -> list[list[RecordedRound]]:
 
 
 def first_of_each_kind(grammar: Grammar, rounds: Iterable[RecordedRound]) -> list[RecordedRound]:
-    """The first round of each kind. Two rounds are of one kind if the same messages of R are sent in both.
+    """Return the first round of each kind. Two rounds are of the same kind if the same messages of R are sent in both.
 
-    Raises GrammarError if some message is not sent soon.
+    Raises GrammarError if a message of R is not sent within one period of the cadences or `PATIENCE` rounds.
     """
     cadences = [each.cadence for each in grammar.query.passes]
     period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)
@@ -137,7 +139,7 @@ def learned(
     rounds: int,
     players: frozenset[str] | None = None,
 ) -> States:
-    """All states after `rounds` rounds in which `players` (all by default) moved and the others stayed fixed."""
+    """Return all states after `rounds` rounds in which `players` (all by default) moved and the others stayed fixed."""
     moving = moving_all(grammar, agents)
     if players is not None:
         moving = {name: each if name in players else RECORDER for name, each in moving.items()}
@@ -147,7 +149,7 @@ def learned(
 
 
 def moving_all(grammar: Grammar, agents: Agents) -> dict[str, AgentSpecification]:
-    """An agent for each player; the default agent if none is given."""
+    """Return an agent for each player; players without a given agent get the default agent."""
     names = [player.name for player in grammar.query.players]
     given = dict.fromkeys(names, agents) if isinstance(agents, AgentSpecification) else dict(agents)
     return {name: given.get(name) or AgentSpecification.of() for name in names}
@@ -174,7 +176,7 @@ def _recorded(
 
 
 def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[Port, Tensor]) -> None:
-    """Raise GrammarError if the reference computes other values than the round did: then it proves nothing."""
+    """Raise GrammarError if the reference has other values than the round: then its gradients cannot be compared."""
     for port, value in composed.values.items():
         if port in played and not _same(value.detach(), played[port]):
             node = grammar.query.by_name[port.node]
@@ -186,28 +188,31 @@ def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[P
 
 
 def with_parameters(states: States, player: str, parameters: Mapping[str, Tensor]) -> States:
-    """The states with these parameters of a player in place of its own."""
+    """Return the states with these parameters of a player replaced. Its other parameters stay."""
     own = states[player]
     return {**states, player: {**own, "parameters": {**own["parameters"], **parameters}}}
 
 
 def is_inexact(value: Tensor) -> bool:
-    """Whether a tensor holds floating-point or complex numbers."""
+    """Return whether a tensor holds floating-point or complex numbers."""
     return value.is_floating_point() or value.is_complex()
 
 
 def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:
-    """The reference gradient of a player's loss: one vector over all of its parameters."""
+    """Return the reference gradient of a loss in all parameters of a player, as one vector."""
     return flattened(composed.gradient(player, loss))
 
 
 def flattened(tensors: Iterable[Tensor]) -> Tensor:
-    """All numbers of the tensors in order, as one vector."""
+    """Return all numbers of the tensors in order, as one vector."""
     return torch.cat([each.reshape(-1) for each in tensors])
 
 
 def _same(one: Tensor, two: Tensor) -> bool:
-    """Whether floats agree to half of the digits. Integers and booleans are not compared: rounding may flip them."""
+    """Return whether two tensors agree to half of their digits; True for integers and booleans.
+
+    Integers and booleans are not compared, because a rounding error may change them.
+    """
     if not is_inexact(one):
         return True
     near = math.sqrt(torch.finfo(one.dtype).eps)
@@ -220,6 +225,6 @@ def _size(values: Tensor) -> float:
 
 
 def _unmoved(grammar: Grammar, states: States) -> dict[str, State]:
-    """The states with agents that have received nothing yet, whatever the agents were."""
+    """Return the states with the state of a new `RECORDER` agent for every player."""
     players = {player.name for player in grammar.query.players}
     return {name: {**state, "agent": {"heard": []}} if name in players else state for name, state in states.items()}

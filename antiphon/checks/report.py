@@ -1,4 +1,4 @@
-"""The result of a check: rows of a table, and one line for each broken promise."""
+"""The result of a check: the rows of a table, and one line for each player to which a promise was broken."""
 
 import json
 from collections import Counter
@@ -13,7 +13,10 @@ from antiphon.columns import aligned
 @final
 @dataclass(frozen=True)
 class Failure:
-    """A player to which a promise was broken, on the instance where it was broken worst."""
+    """A promise that was broken to a player.
+
+    operator, seed, measured, detail: of the instance with the worst result. instances: number of broken instances.
+    """
 
     player: str
     operator: str
@@ -38,11 +41,12 @@ class Failure:
 @final
 @dataclass(frozen=True)
 class Row:
-    """One promise, measured on all instances of one family.
+    """A promise, measured on all instances of one family.
 
-    measured: the worst figure.
-    detail: a remark on the worst instance.
-    failures: one for each player to which it was broken.
+    case: name of the family. guarantee: kind of the promise, in words.
+    measured: the worst result. worst: seed of its instance; -1 if nothing was measured.
+    detail: a remark on the worst instance, or why nothing was measured.
+    failures: one for each player to which the promise was broken.
     """
 
     grammar: str
@@ -67,14 +71,14 @@ KEPT, FAILS, UNMEASURED, NOTHING = "kept", "FAILS", "not measured", "nothing pro
 
 
 def nothing_row(grammar: str, case: str, players: Sequence[str], instances: int) -> Row:
-    """A row for players to which a grammar promises nothing: they may receive anything."""
+    """Make a row for players to which a grammar makes no promise about responses."""
     return Row(grammar, case, "none", ", ".join(players), 0.0, 0.0, NOTHING, instances, -1)
 
 
 def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[Measured]) -> list[Row]:
-    """Rows for one promise, from the figures of all instances and players.
+    """Make the rows of one promise from the results of all instances and players.
 
-    One row is for the players that were measured, and one for those that were not.
+    Players that were measured share a row. Players that were not measured share another row.
     """
     measured = [each for each in found if not each.skipped]
     known = {each.player for each in measured}
@@ -114,7 +118,7 @@ def _failures(found: Sequence[Measured]) -> tuple[Failure, ...]:
 @final
 @dataclass(frozen=True)
 class Report:
-    """All results of a check."""
+    """All results of a check. seconds: duration of the check."""
 
     rows: tuple[Row, ...]
     seconds: float = field(default=0.0, compare=False)
@@ -126,7 +130,7 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One line: how many promises were kept, how many were not measured, and which players are promised nothing."""
+        """The numbers of kept and not measured promises, and the players without a promise, in one line."""
         count = Counter(row.verdict for row in self.rows)
         parts = [f"{count[KEPT]} of {count[KEPT] + count[FAILS]} promises kept", f"{count[UNMEASURED]} not measured"]
         if nobody := [row.players for row in self.rows if row.verdict == NOTHING]:
@@ -135,14 +139,14 @@ class Report:
 
     @property
     def as_json(self) -> str:
-        """A JSON object: `failed`, `seconds`, and `rows`, each with its failures. NaN and infinity become null."""
+        """The report as a JSON object with `failed`, `seconds`, and `rows`. NaN and infinity become null."""
         text = json.dumps([asdict(row) for row in self.rows])
         rows = json.loads(text, parse_constant=lambda _: None)
         return json.dumps({"failed": self.failed, "seconds": round(self.seconds, 1), "rows": rows}, indent=2)
 
     @property
     def text(self) -> str:
-        """A table, and below it a line for each player to which a promise was broken."""
+        """A table of all rows, and below it a line for each broken promise, and for each row with a remark."""
         told = [line for row in self.rows for line in _told(row)]
         return "\n".join([aligned(map(_cells, self.rows), _HEADER), *([""] if told else []), *told])
 
@@ -164,7 +168,7 @@ def _told(row: Row) -> list[str]:
 
 
 def figure(value: float) -> str:
-    """A short number.
+    """Format a number briefly.
 
     >>> figure(0.0), figure(3.0), figure(1.23456e-12), figure(0.0123456)
     ('0', '3', '1.2e-12', '0.012')

@@ -1,4 +1,4 @@
-"""The effect of rounding on a gradient: the scale for a difference between response and gradient."""
+"""Estimate how much rounding changes a gradient, to set the scale for differences between response and gradient."""
 
 import functools
 
@@ -11,7 +11,7 @@ from antiphon.grammars.reference import Composed
 from antiphon.grammars.seeds import stream
 
 JOLT = 1e-12
-"""Relative size of a random change: small enough for a linear effect, and far above rounding errors."""
+"""Relative size of random changes in float64: small enough for a linear effect, and far above rounding errors."""
 
 JOLTS = 2
 
@@ -22,14 +22,14 @@ EPSILON = torch.finfo(torch.float64).eps
 
 
 def terms(round: RecordedRound, player: str, loss: PlayerLoss | None, gradient: Tensor) -> float:
-    """The size of the terms that add up to a player's gradient: its largest number, or more where terms cancel.
+    """Return the size of the terms that add up to a player's gradient: its largest number, or more if terms cancel.
 
-    The sum of the absolute values of all terms is |J|' |c| at every operator, which automatic differentiation does not
-    compute. But rounding multiplies each term by 1 + e, with e about 1e-16. Multiplying every parameter, every played
-    value and (by the chain rule) every message between operators by 1 + e, with e about `JOLT`, has the same effect on
-    a larger scale. The change of the gradient over `JOLT` is the root of the sum of the squares of its terms. If
-    nothing cancels, it is as large as the gradient; if everything cancels, as large as what cancelled. Only this
-    player's gradient counts.
+    The sum of the absolute terms, |J|' |c| at every operator, is not available from automatic differentiation. So it is
+    estimated. Rounding multiplies each term by 1 + e, with e about 1e-16. A random change multiplies every parameter,
+    every value of Q and (by the chain rule) every message by 1 + e, with e about `JOLT`. It has the same effect on a
+    larger scale. The change of the gradient divided by `JOLT` is about the root of the sum of the squared terms. If no
+    terms cancel, this is as large as the gradient; if all cancel, as large as the terms. Only this player's gradient
+    counts.
     """
     largest = float(gradient.abs().max()) if gradient.numel() else 0.0
     changes = [float((flat_gradient(each, player, loss) - gradient).abs().max()) for each in _jolted(round)]
@@ -37,10 +37,10 @@ def terms(round: RecordedRound, player: str, loss: PlayerLoss | None, gradient: 
 
 
 def resolved(round: RecordedRound, player: str, loss: PlayerLoss | None, size: float) -> bool:
-    """Whether a gradient of this size is visible in the loss in float64.
+    """Return whether a gradient of this size is visible in the loss in float64.
 
-    It is visible if the loss changes by more than rounding when the parameters change by their own size (by 1 if
-    smaller).
+    It is visible if the loss changes by more than a rounding error when the parameters change by their own size (at
+    least by 1).
     """
     parameters = round.composed.parameters(player)
     reach = max([1.0, *(float(each.detach().abs().max()) for each in parameters if each.numel())])
@@ -49,7 +49,7 @@ def resolved(round: RecordedRound, player: str, loss: PlayerLoss | None, size: f
 
 @functools.lru_cache(maxsize=4)
 def _jolted(round: RecordedRound) -> list[Composed]:
-    """The round composed again `JOLTS` times, with a small change of every number that depends on a parameter."""
+    """Compute Q of the round `JOLTS` times again, with small random changes of all values that depend on parameters."""
     composed, found = round.composed, list[Composed]()
     for number in range(JOLTS):
         draw = torch.Generator().manual_seed(stream(round.seed, "jolt", str(number)))
@@ -70,5 +70,5 @@ def _jolt(value: Tensor, draw: torch.Generator) -> Tensor:
 
 
 def _size(dtype: torch.dtype) -> float:
-    """Size of a random change in this dtype: `JOLT`, larger by as much as the dtype is coarser than float64."""
+    """Return the relative size of random changes in this dtype: `JOLT`, times its epsilon over that of float64."""
     return JOLT * torch.finfo(dtype).eps / EPSILON

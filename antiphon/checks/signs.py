@@ -1,4 +1,4 @@
-"""Compare the signs of the numbers that a player receives with those of the gradient."""
+"""Compare the signs of the messages to a player's products with the signs of the gradient (promise `SignCorrect`)."""
 
 import math
 
@@ -11,11 +11,14 @@ from antiphon.grammars import PlayerLoss, Port, SignCorrect
 from antiphon.grammars.response import PARAMETERS, Product
 
 NOTHING = 1e-12
-"""A number below this part of the largest number beside it counts as zero, in float64."""
+"""In float64, a number counts as zero if it is below this fraction of the largest number of its tensor."""
 
 
 def measure_signs(promise: SignCorrect, round: RecordedRound, player: str) -> Measured:
-    """Count the pairs of example and unit that receive the opposite sign of the gradient: one player, one round."""
+    """Count the pairs of example and unit whose message has the opposite sign of the gradient, for one player.
+
+    The value is infinite if the response is not what these messages give, or if a message is missing.
+    """
     if wrong := _delivered(round, player):
         return wrong
     arriving = _arriving(round, player, promise.loss)
@@ -44,7 +47,7 @@ def measure_signs(promise: SignCorrect, round: RecordedRound, player: str) -> Me
 
 
 def _delivered(round: RecordedRound, player: str) -> Measured | None:
-    """A failure if the response is not finite, or not a positive multiple of what the player's products compute."""
+    """Return a failure if the response is not finite, or no positive multiple of the sum of the player's products."""
     products, messages, told = _products(round, player), round.messages, round.responses[player]
     ports = [port for port in (Port(node.name, PARAMETERS) for node in products) if port in messages]
     expected = sum((messages[port].reshape(-1) for port in ports), torch.zeros_like(told))
@@ -61,7 +64,7 @@ def _delivered(round: RecordedRound, player: str) -> Measured | None:
 
 
 def _forgotten(round: RecordedRound, player: str, loss: PlayerLoss | None) -> str:
-    """A use of the player without a product in R although the loss depends on it; "" if there is none."""
+    """Return a node of the player without a product in R, although the loss depends on the node; "" if none."""
     told = {node.of for node in _products(round, player)}
     by_name = round.composed.grammar.query.by_name
     ports = [each for each in round.composed.values if by_name[each.node].owner == player and each.node not in told]
@@ -70,7 +73,7 @@ def _forgotten(round: RecordedRound, player: str, loss: PlayerLoss | None) -> st
 
 
 def _arriving(round: RecordedRound, player: str, loss: PlayerLoss | None) -> list[tuple[Port, Tensor, Tensor]]:
-    """(port of Q, message, gradient) for every output of the player's nodes for which a message arrives."""
+    """Return (port of Q, message, gradient) for every output of the player's nodes for which a message arrives."""
     values, messages = round.composed.values, round.messages
     taken = [
         (Port(node.of, index), messages[message])
@@ -89,17 +92,17 @@ def _products(round: RecordedRound, player: str) -> list[Product]:
 
 
 def nothing(values: Tensor) -> float:
-    """A number below this part of the largest value counts as zero, in the precision of the values."""
+    """Return the fraction of the largest value below which a value counts as zero, for the dtype of `values`."""
     return NOTHING * torch.finfo(values.dtype).eps / torch.finfo(torch.float64).eps
 
 
 def _signs(values: Tensor) -> Tensor:
-    """-1, 0 or 1; numbers that are negligible beside the largest count as zero."""
+    """Return the signs -1, 0 or 1. Numbers that are negligible beside the largest count as zero."""
     return torch.where(values.abs() > nothing(values) * values.abs().max(), values.sign(), 0.0)
 
 
 def angle(one: Tensor, two: Tensor) -> float:
-    """The angle between two vectors, in degrees."""
+    """Return the angle between two vectors, in degrees."""
     # Not the arc cosine, which loses half of the digits near 0 and 180 degrees.
     one, two = one / one.norm(), two / two.norm()
     return float(torch.rad2deg(2 * torch.atan2((one - two).norm(), (one + two).norm())))

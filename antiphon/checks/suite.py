@@ -1,4 +1,4 @@
-"""What a grammar's promises are measured on: families of instances, and studies against closed forms."""
+"""Suites: the families of instances on which a grammar's promises are measured, and further studies."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,9 +12,11 @@ from antiphon.grammars import Grammar
 @final
 @dataclass(frozen=True)
 class Learning:
-    """How an instance learns: for how many rounds, and with which agents (one for all players, or by player).
+    """How the players of an instance learn.
 
-    By default Adam with a learning rate that falls to zero, so that players come to rest even with noisy responses.
+    rounds: number of rounds.
+    agents: one agent for all players, or an agent by player. None is Adam with a learning rate that falls to zero, so
+    that players come to rest even with noisy responses.
     """
 
     rounds: int = 1000
@@ -22,18 +24,18 @@ class Learning:
 
     @property
     def all_agents(self) -> AgentSpecification | Mapping[str, AgentSpecification]:
-        """The agents; the default if none are given."""
+        """The agents that are used: `agents`, or the default if it is None."""
         return smaller_and_smaller(self.rounds) if self.agents is None else self.agents
 
 
 def smaller_and_smaller(rounds: int, lr: float = 0.02) -> AgentSpecification:
-    """Adam with a learning rate that falls from `lr` to zero over `rounds` rounds."""
+    """Return Adam with a learning rate that falls from `lr` to zero over `rounds` rounds."""
     schedule = {"scheduler": "CosineAnnealingLR", "scheduler_arguments": {"T_max": rounds}}
     return AgentSpecification.of("Adam", {"lr": lr}, **schedule)
 
 
 def descent(lr: float, **arguments: float) -> AgentSpecification:
-    """SGD with a fixed learning rate. Players come to rest only where their gradients vanish, without noise."""
+    """Return SGD with a fixed learning rate. Players come to rest only if their gradients become exactly zero."""
     return AgentSpecification.of("SGD", {"lr": lr, **arguments})
 
 
@@ -42,9 +44,10 @@ def descent(lr: float, **arguments: float) -> AgentSpecification:
 class Case:
     """A family of instances of one grammar; all of the grammar's promises are measured on each instance.
 
-    make: makes a small random grammar from a seed, the same one for equal seeds. Its guarantee names the references
-    that are known for this family. The check runs in float64, whatever the dtype of the grammar.
-    instances: how many `antiphon check` makes.
+    make: makes a small random grammar from a seed, the same grammar for equal seeds. The promises of the grammar name
+    the losses, optima and bounds that are known for this family. The check runs in float64 if possible.
+    instances: number of instances that `antiphon check` makes.
+    learning: how the players learn, for promises about learning.
     """
 
     name: str
@@ -56,9 +59,9 @@ class Case:
 @final
 @dataclass(frozen=True)
 class Study:
-    """A measurement that is no promise about single rounds: a search, a scaling law, a refuted claim.
+    """A measurement that is no promise of a grammar: for example a search, a scaling law or a refuted claim.
 
-    claim: the claim in one line. measure: called with a seed.
+    claim: the claim in one line. measure: returns the result for a seed. instances: number of seeds.
     """
 
     claim: str
@@ -69,7 +72,7 @@ class Study:
 @final
 @dataclass(frozen=True)
 class Suite:
-    """All that is checked of one grammar. grammar: its name in the library."""
+    """All checks of one grammar. grammar: its name in the library. cases, studies: see `Case` and `Study`."""
 
     grammar: str
     cases: tuple[Case, ...]

@@ -1,4 +1,4 @@
-"""Find out from R alone to which value of Q a message belongs: this shows a wrong edge without any number."""
+"""Find wrong edges of R without any numbers: derive from R alone to which value of Q each message belongs."""
 
 from antiphon.grammars import Grammar, Port
 from antiphon.grammars.maps import Linearity
@@ -6,10 +6,11 @@ from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Seed, 
 
 
 def mismatch(grammar: Grammar, name: str) -> tuple[str, str] | None:
-    """Find a message that belongs to another value of Q than its user expects, at this node of R or upstream of it.
+    """Find a message that is the gradient of another value of Q than its user expects.
 
-    Returns (the node of R that takes the message, a description in words), or None. The search goes upstream only
-    through sums, and maps that multiply by a number: their output belongs to the same value of Q.
+    The search begins at the node `name` of R. It goes upstream through sums and through maps that multiply by numbers,
+    because their output belongs to the same value of Q as their input.
+    Returns (the node of R that takes the message, a description in words), or None.
     """
     node = grammar.response.by_name[name]
     match node:
@@ -34,7 +35,7 @@ def mismatch(grammar: Grammar, name: str) -> tuple[str, str] | None:
 
 
 def about(grammar: Grammar, message: Port) -> Port | None:
-    """The value of Q, or the player's parameters, whose gradient this message is; None if R alone does not show it."""
+    """Return the value of Q, or the player's parameters, whose gradient this message is; None if R does not show it."""
     node = grammar.response.by_name[message.node]
     match node:
         case Seed(loss=loss):

@@ -1,1 +1,1 @@
-"""Experiments: their TOML files, the allowed keys, and the values that are read from them."""
+"""Experiments: the TOML files that come with antiphon, the allowed keys, and the code that reads and checks them."""

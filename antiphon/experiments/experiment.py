@@ -1,4 +1,4 @@
-"""An experiment as a value: grammar, agents, rounds, executor, placement. Equal experiments give equal runs."""
+"""The class `Experiment`: all settings of a run (grammar, agents, rounds, executor, placement)."""
 
 import functools
 from collections.abc import Mapping
@@ -20,13 +20,15 @@ from antiphon.recipes.common.tables import AgentTable, Arguments, Count, Evaluat
 
 
 class Experiment(Table):
-    """The keys of an experiment.
+    """All settings of an experiment. Equal experiments give equal runs.
 
-    grammar: a library grammar or an installed recipe, with its own table (see `kind_of`); or "module:factory" or an
-    installed function, which is called with `arguments`. rounds_per_report: metrics are written after each batch of
-    so many rounds. checkpoint_every: in rounds. keep_checkpoints: how many of the newest checkpoints are kept.
-    on_nonfinite: "fail" ends the run when a loss or a parameter becomes NaN or infinite. deadline: seconds per message.
-    threads: torch threads of each worker. agent: the agent of every player; players: differences from it, by player.
+    grammar: name of a library grammar or an installed recipe, which has a further table (see `kind_of`); or
+    "module:factory" or the name of an installed function, which is called with `arguments`.
+    deadline: largest time to wait for a message, in seconds. threads: number of torch threads of each worker.
+    rounds_per_report: number of rounds in a batch; metrics are written after each batch.
+    checkpoint_every: number of rounds between checkpoints. keep_checkpoints: number of newest checkpoints to keep.
+    on_nonfinite: "fail" ends the run when a loss or a parameter becomes NaN or infinite.
+    agent: settings of every player's agent. players: other settings for single players, by name.
     placement: the workers on Ray and their resources.
     """
 
@@ -54,13 +56,14 @@ class Experiment(Table):
 
     @property
     def table(self) -> Any:
-        """The grammar's own table; None for a user's function. Any: its type depends on the grammar."""
+        """The table with the grammar's settings, of a type that depends on the grammar; None for a user's function."""
         return getattr(self, self.recipe.key) if self.recipe else None
 
     def build(self) -> Grammar:
         """Build the grammar. Raises AntiphonError if that fails; GrammarError if a user's function returns no grammar.
 
-        Global random streams have fixed seeds meanwhile, so that a user's function draws the same in every process.
+        During the call the global random streams have fixed seeds, so that a user's function draws the same numbers in
+        every process.
         """
         with forked():
             if self.recipe is not None:
@@ -68,17 +71,17 @@ class Experiment(Table):
             return own_grammar(self.grammar, self.arguments)
 
     def agents(self, grammar: Grammar) -> dict[str, AgentSpecification]:
-        """The agent of every player. Raises ExperimentError for a player that the grammar does not have."""
+        """Return the agent of every player. Raises ExperimentError for a player that the grammar does not have."""
         return {name: _specification(name, table) for name, table in self.agent_tables(grammar).items()}
 
     def placed(self, grammar: Grammar) -> Placement:
-        """The placement on Ray. Raises PlacementError for unknown names and for contradictions."""
+        """Return the placement on Ray. Raises PlacementError for unknown names and for contradictions."""
         return self.placement.placement(grammar)
 
     def launch(
         self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any
     ) -> Launched:  # Any: further arguments of `launch`
-        """Launch the grammar as this experiment says: executor, transport, seed, threads, deadline."""
+        """Launch the grammar with the executor, transport, seed, threads and deadline of this experiment."""
         return launch(
             grammar,
             agents,
@@ -92,7 +95,10 @@ class Experiment(Table):
         )
 
     def agent_tables(self, grammar: Grammar) -> dict[str, AgentTable]:
-        """The agent table of every player: `agent`, overridden by the player's own table."""
+        """Return the agent table of every player: `agent`, with the keys that `players` sets for this player.
+
+        Raises ExperimentError for a player that the grammar does not have.
+        """
         names = [player.name for player in grammar.query.players]
         for name in self.players:
             if name not in names:
@@ -105,7 +111,7 @@ class Experiment(Table):
 
 @functools.cache
 def kind_of(recipe: Recipe) -> type[Experiment]:
-    """The class of experiments with this recipe's grammar. It has the recipe's table as a further field."""
+    """Return the subclass of `Experiment` for this recipe. It has the recipe's table as a further field."""
     own: Any = (recipe.table, Field(default_factory=recipe.table))  # Any: the type of pydantic's field definitions
     return create_model("Experiment", __base__=Experiment, **{recipe.key: own})
 
@@ -119,7 +125,7 @@ def _specification(player: str, table: AgentTable) -> AgentSpecification:
 
 
 def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
-    """Call a user's function with these arguments and return its grammar. Any: the arguments are the user's.
+    """Call a user's function with the user's arguments, and return its grammar.
 
     name: `module:factory`, or the name of an installed function.
     Raises ExperimentError if the function is not found, GrammarError if it fails or returns no grammar.

@@ -1,4 +1,4 @@
-"""Read experiments from TOML: an included one by name, a file, or a user's grammar. Apply changes, check all keys."""
+"""Read an experiment from an included or user's TOML file, or make it for a grammar. Apply changes, check all keys."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -26,11 +26,12 @@ Raw = dict[str, Any]  # Any: TOML
 def read_experiment(
     name: str | Path, changes: Mapping[str, Any] | Iterable[str] = (), placement: str | None = None
 ) -> Experiment:
-    """Read the experiment `name` and apply `changes` ("a.b=value", or a mapping from dotted keys to values).
+    """Read the experiment `name` and apply `changes`.
 
     name: an included experiment or a library grammar, a path to a TOML file, "module:factory", or an installed grammar.
-    placement: replaces the table [placement] before the changes are applied; see `placement_named`.
-    Raises ExperimentError that names every key that is unknown, does not parse, or has a value of a wrong type.
+    changes: texts "a.b=value", or a mapping from keys "a.b" to values.
+    placement: name of a table that replaces [placement] before the changes are applied; see `placement_named`.
+    Raises ExperimentError that names all keys that are unknown, cannot be parsed, or have a value of a wrong type.
     """
     name = str(name)
     raw, title = _raw(name)
@@ -58,12 +59,12 @@ def parse_change(text: str) -> tuple[str, Any]:
 
 
 def merged(changes: Iterable[str] | None, **options: Any) -> dict[str, Any]:  # Any: TOML
-    """The changes of --set, and then the options that were given: those that are not None."""
+    """Return the parsed changes of --set together with all options that are not None. Options win over changes."""
     return dict(map(parse_change, changes or ())) | {key: value for key, value in options.items() if value is not None}
 
 
 def checked(raw: Mapping[str, Any], title: str) -> Experiment:
-    """Make an experiment from parsed TOML. Raises ExperimentError that names every wrong key."""
+    """Make an experiment from parsed TOML. Raises ExperimentError, which begins with `title`, for wrong keys."""
     _refuse_unencodable(raw, title)
     kind = _kind(raw, title)
     try:
@@ -73,7 +74,7 @@ def checked(raw: Mapping[str, Any], title: str) -> Experiment:
 
 
 def _refuse_unencodable(raw: Any, title: str, path: tuple[str, ...] = ()) -> None:  # Any: TOML
-    """Raise ExperimentError for a string that is not UTF-8. Command-line arguments can contain such bytes."""
+    """Raise ExperimentError for a string that UTF-8 cannot encode. Command-line arguments may contain such bytes."""
     if isinstance(raw, Mapping):
         for key, value in raw.items():
             _refuse_unencodable(str(key), title, path)
@@ -120,7 +121,10 @@ def _set(raw: Raw, keys: list[str], value: Any) -> None:
 
 
 def _kind(raw: Mapping[str, Any], title: str) -> type[Experiment]:
-    """The class of the experiment. The grammar determines which tables are allowed."""
+    """Return the class of the experiment, which depends on the grammar.
+
+    Raises ExperimentError for an unknown grammar, or a table that belongs to another grammar.
+    """
     name = raw.get("grammar")
     if not isinstance(name, str):
         return Experiment  # its validation raises the error

@@ -60,8 +60,10 @@ Node = Annotated[str | dict[str, str], BeforeValidator(_node)]
 
 
 class ResourcesTable(Table):
-    """Resources to request from the cluster, in Ray's units. node: the address of a machine, or labels that its Ray
-    node must have; "" for any machine."""
+    """Resources to request from the cluster, in Ray's units.
+
+    node: the address of a machine, or labels that its Ray node must have; "" for any machine.
+    """
 
     num_cpus: Amount = 0.0
     num_gpus: Share = 0.0
@@ -70,28 +72,31 @@ class ResourcesTable(Table):
 
     @property
     def demand(self) -> WorkerResources:
-        """The request as a value."""
+        """The request as a `WorkerResources`."""
         node = self.node if isinstance(self.node, str) else tuple(self.node.items())
         return WorkerResources(self.num_cpus, self.num_gpus, tuple(self.resources.items()), node)
 
 
 @final
 class RemoteAgentTable(ResourcesTable):
-    """A player's agent in a separate actor. worker: the actor's name (default NAME.agent); agents with the same
-    worker share it. runtime_env: Ray's runtime environment of its process."""
+    """Settings for a player's agent that runs in a separate Ray actor.
+
+    worker: the name of that actor (default NAME.agent for the player NAME). Agents with the same worker share an actor.
+    runtime_env: Ray's runtime environment of the actor's process.
+    """
 
     worker: str | None = None
     runtime_env: Arguments = Field(default={})
 
     @property
     def demand(self) -> WorkerResources:
-        """The request as a value, with the runtime environment."""
+        """The request as a `WorkerResources`, with the runtime environment."""
         return replace(super().demand, runtime_env=json.dumps(self.runtime_env) if self.runtime_env else "")
 
 
 @final
 class PlaceTable(ResourcesTable):
-    """The place of one player, oracle or loss. The keys from `replicas` on are for players only; see `Placement`."""
+    """Settings for a player, oracle or loss. The keys from `replicas` on are only for players; see `Placement`."""
 
     replicas: Count | None = None
     sharded: bool = False
@@ -101,14 +106,18 @@ class PlaceTable(ResourcesTable):
 
 
 FOR_PLAYERS = tuple(key for key in PlaceTable.model_fields if key not in ResourcesTable.model_fields)
-"""Keys of a place that only players have."""
+"""The keys of `PlaceTable` that are only for players."""
 
 
 @final
 class PlacementTable(Table):
-    """The table [placement]. strategy: how workers are distributed over machines. fuse: groups that share a worker,
-    which is named after the group's first member. logical_gpus: GPUs are only counted; everything is
-    computed on CPUs. of: the place of each player, oracle or loss."""
+    """The table [placement].
+
+    strategy: how workers are distributed over machines; see `Strategy`.
+    fuse: groups of players, oracles and losses. Each group shares a worker, named after the group's first member.
+    logical_gpus: if true, GPUs are only counted, and everything is computed on CPUs.
+    of: settings for each player, oracle or loss, by name.
+    """
 
     strategy: Literal["pack", "spread", "strict_spread"] = "pack"
     fuse: list[list[str]] = Field(default=[])
@@ -116,7 +125,7 @@ class PlacementTable(Table):
     of: dict[str, PlaceTable] = Field(default={})
 
     def placement(self, grammar: Grammar) -> Placement:
-        """The placement as a value. Raises PlacementError for unknown names and for contradictions."""
+        """Make the placement for a grammar. Raises PlacementError for unknown names and for contradictions."""
         everyone, players = hosted(grammar), [player.name for player in grammar.query.players]
         self._refuse_strangers(grammar, everyone, players)
         apart = {name: place.remote_agent for name, place in self.of.items() if place.remote_agent is not None}
@@ -145,7 +154,7 @@ class PlacementTable(Table):
         return placement
 
     def resolved(self, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
-        """The table with all defaults written out, and a place for each player, oracle and loss. No empty tables."""
+        """Return the table with all defaults, and settings for each player, oracle and loss, without empty tables."""
         placement, players = self.placement(grammar), {player.name for player in grammar.query.players}
         told: dict[str, Any] = {}  # Any: TOML
         for name in hosted(grammar):
@@ -184,7 +193,10 @@ class PlacementTable(Table):
 
 
 def _joint(worker: str, asking: Sequence[tuple[str, WorkerResources]]) -> WorkerResources:
-    """The joint request of all parts on one worker: amounts are added; machine and environment must agree."""
+    """Return the joint request of all parts of a worker. Amounts are added.
+
+    Raises PlacementError if machines or runtime environments differ, or if the sum of GPUs is not possible in Ray.
+    """
     total: dict[str, float] = {}
     for _, demand in asking:
         for name, amount in demand.resources:
@@ -203,7 +215,7 @@ def _joint(worker: str, asking: Sequence[tuple[str, WorkerResources]]) -> Worker
 
 
 def _agreed(worker: str, key: str, said: Mapping[str, Any], default: Any) -> Any:  # Any: values of the key
-    """The value that all parts of a worker give for `key`; the default if none gives a value.
+    """Return the value that the parts of a worker give for `key`; the default if no part gives a value.
 
     Raises PlacementError if two values differ.
     """
@@ -222,7 +234,7 @@ def _told(value: object) -> str:
 
 
 def _refuse_one_machine_for_two(placement: Placement) -> None:
-    """Raise PlacementError if, under strict_spread, two workers request the same machine by address."""
+    """Raise PlacementError if two workers request the same machine by address with the strategy strict_spread."""
     if placement.strategy is not Strategy.STRICT_SPREAD:
         return
     there: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Make a placement from a name, a file, or keywords, and find the machine of each worker."""
+"""Make a placement from a name, a file or keywords, and determine the machine of each worker."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,9 +26,9 @@ def place(
 ) -> Placement:
     """Make a placement. The keywords are the keys of an experiment's table [placement].
 
-    strategy: how workers are distributed over machines. fuse: groups that share a worker.
-    logical_gpus: GPUs are only counted; everything is computed on CPUs.
-    of: the place of each player, oracle or loss, with the keys num_cpus, num_gpus, resources and node, and for players
+    strategy: how workers are distributed over machines. fuse: groups of players, oracles or losses with one worker.
+    logical_gpus: if true, GPUs are only counted, and everything is computed on CPUs.
+    of: settings for each player, oracle or loss, with the keys num_cpus, num_gpus, resources and node, and for players
     also replicas, sharded, accept_batch_coupling, precision and remote_agent.
     Raises ExperimentError for a wrong key or value, PlacementError for unknown names and for contradictions.
     """
@@ -41,11 +41,12 @@ def _lists(value: Any) -> Any:  # Any: groups of names, or a wrong value, which 
 
 
 def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[str, Any] | None:  # Any: TOML
-    """The table [placement] of that name; None for "own", which means the experiment's table.
+    """Return the table [placement] that `name` stands for; None for "own", which means the experiment's table.
 
-    name: "spread" (one worker for each part, no resources), "together" (one worker for all), "own", or a TOML file with
-    the keys of the table. everyone: returns the names of all players, oracles and losses.
-    Raises ExperimentError for another name, or a file that does not parse.
+    name: "spread" (one worker for each part, no resources), "together" (one worker for all parts), "own", or the path
+    of a TOML file with the keys of the table.
+    everyone: returns the names of all players, oracles and losses.
+    Raises ExperimentError for another name, or a file that cannot be parsed.
     """
     if name == "own":
         return None
@@ -65,8 +66,11 @@ def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[st
 
 
 def machines(placement: Placement, found: Mapping[str, str]) -> Mapping[str, str]:
-    """The machine of each worker. It is the address in the placement if there is one; under strict_spread a separate
-    machine for each worker; otherwise the machine in `found`."""
+    """Return the machine of each worker.
+
+    This is the address in the placement if the worker has one. Otherwise it is a separate machine for each worker under
+    strict_spread, and the machine in `found` under the other strategies.
+    """
     own = placement.strategy is Strategy.STRICT_SPREAD
     return {
         worker: demand.node

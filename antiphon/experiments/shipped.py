@@ -1,4 +1,4 @@
-"""The experiments that come with antiphon: their files and the comments in their first lines. Imports are cheap."""
+"""Find the experiment files that come with antiphon, and read the comments in their first two lines."""
 
 import importlib.resources
 import re
@@ -7,18 +7,20 @@ from pathlib import Path
 
 
 def shipped() -> Mapping[str, Path]:
-    """The TOML files by name. Each library grammar has an experiment of the same name."""
+    """Return the TOML files by experiment name. Each library grammar has an experiment of the same name."""
     folder = Path(str(importlib.resources.files("antiphon.experiments")))
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def heading(path: Path) -> str:
-    """The one-line description of an experiment: the first line of its file."""
+    """Return the description of an experiment, which is the first line of its file."""
     return _comments(path)[0]
 
 
 def parts(path: Path) -> tuple[str, str, str]:
-    """Guarantee, players and oracles of a grammar, from the second line of its experiment's file.
+    """Return guarantee, players and oracles of a grammar, from the second line of its experiment's file.
+
+    Returns empty texts if that line has another form.
 
     >>> parts(shipped()["dac"])
     ('learned + estimated + exact', 'Actor, Critic, Deviator', 'Nature, Noise')

@@ -1,4 +1,4 @@
-"""Write an experiment's values as TOML text, and read them back unchanged."""
+"""Write the values of an experiment as TOML text, and read TOML files."""
 
 import codecs
 import json
@@ -16,9 +16,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml(table: Mapping[str, Any]) -> str:
-    """Write a table as a TOML document. Any: numbers, strings, booleans, None, and lists and tables of these.
+    """Return a table as a TOML document. It may hold numbers, strings, booleans, dates, None, lists and tables.
 
-    None is written as the string "None", since TOML has no null; `parse_toml` and `with_none` read it back.
+    None is written as the string "None", because TOML has no null. `parse_toml` and `with_none` turn it back into None.
 
     >>> print(toml({"rounds": 5, "dac": {"widths": [64, 64], "keywords": {"g": 9.8}}}))
     rounds = 5
@@ -34,7 +34,7 @@ def toml(table: Mapping[str, Any]) -> str:
 
 
 def parse_toml(path: Path, title: str) -> dict[str, Any]:  # Any: TOML
-    """Parse a TOML file. Raises ExperimentError, which begins with `title`, if it cannot be read or parsed."""
+    """Parse a TOML file; strings "None" become None. Raises ExperimentError, which begins with `title`, on failure."""
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
@@ -54,7 +54,10 @@ _MARKS |= {codecs.BOM_UTF16_BE: "UTF-16"}
 
 
 def _decoded(content: bytes, title: str) -> str:
-    """Decode UTF-8, with or without a byte-order mark, and turn all line ends into newlines."""
+    """Decode UTF-8, with or without a byte-order mark, and turn all line ends into newlines.
+
+    Raises ExperimentError for other encodings.
+    """
     other = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
     if other:
         raise ExperimentError(f"{title} is a text in {other}; expected UTF-8, as TOML is. Save it as UTF-8.")
@@ -70,7 +73,7 @@ def _decoded(content: bytes, title: str) -> str:
 
 
 def with_none(value: Any) -> Any:  # Any: TOML
-    """The value with None in place of each string "None", at every depth. TOML has no null.
+    """Return the value with each string "None" replaced by None, at every depth. TOML has no null.
 
     >>> with_none({"render_mode": "None", "sizes": [1, "None"]})
     {'render_mode': None, 'sizes': [1, None]}

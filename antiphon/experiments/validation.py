@@ -1,4 +1,4 @@
-"""Turn pydantic's validation errors into messages that name the key, what it takes, what arrived, and the remedy."""
+"""Turn pydantic's validation errors into messages with the key, the expected value, the given value and the remedy."""
 
 from collections.abc import Mapping
 from typing import Any, get_args, get_origin
@@ -27,7 +27,7 @@ _BOUNDS = {
 
 
 def refused(title: str, error: ValidationError, model: type[BaseModel]) -> ExperimentError:
-    """The error for a table that is not a valid `model`. It names every wrong key."""
+    """Make the error for a table that is no valid `model`. The message begins with `title` and names all wrong keys."""
     lines = [_refusal(dict(problem), model) for problem in error.errors(include_url=False)]
     return ExperimentError(f"{title} is refused: " + "\n".join(dict.fromkeys(lines)))
 
@@ -73,7 +73,7 @@ def _arrived(value: object) -> str:
 
 
 def _keys(model: Any, path: list[str]) -> list[str]:
-    """The keys of the table at `path`. Any: the annotation of a field, or a model."""
+    """Return the keys of the table at `path`. model: a pydantic model, or the annotation of a field."""
     model = next((each for each in get_args(model) if each is not type(None)), model) if _optional(model) else model
     if get_origin(model) is dict:
         return _keys(get_args(model)[1], path[1:])

@@ -1,7 +1,7 @@
-"""One module for each grammar of the library: its table, and how to build, evaluate and check it.
+"""Recipes: for each grammar of the library, the settings of its experiments, and how to build and evaluate it.
 
-A module of this folder (not a package) is a grammar. It defines `RECIPE`; its name is the file's, with hyphens. Modules
-are imported only when they are used.
+Each module in this folder (but no package) belongs to a grammar and defines its `RECIPE`. The grammar has the name of
+the file, with hyphens instead of underscores. Modules are imported only when they are used.
 """
 
 import importlib
@@ -18,14 +18,15 @@ LIBRARY = tuple(sorted(each.name.replace("_", "-") for each in pkgutil.iter_modu
 
 
 def known() -> tuple[str, ...]:
-    """The names of the library's grammars, then those of installed plug-ins."""
+    """Return the names of the library's grammars, then the names of installed plug-ins."""
     return (*LIBRARY, *sorted(installed(GRAMMARS)))
 
 
 def recipe_of(name: str) -> "Recipe | None":
-    """The recipe of a grammar of the library or of an installed plug-in; None if the name leads to a plain function.
+    """Return the recipe of a grammar of the library or of an installed plug-in.
 
-    Raises ExperimentError if there is no grammar of that name, or its import fails.
+    Returns None if the name refers to a function that makes a grammar, such as "module:factory".
+    Raises ExperimentError if no grammar has that name, or its import fails.
     """
     if name in LIBRARY:
         return importlib.import_module(f"{__name__}.{name.replace('-', '_')}").RECIPE

@@ -23,9 +23,10 @@ from antiphon.recipes.common.tables import Count, EvaluationTable, Fraction
 class BackpropTable(DataTable):
     """Settings of an experiment with backpropagation.
 
-    data: "digits", or the user's own.
-    widths: of the dense layers before the last one.
-    channels: of the convolutions; a max-pool halves the image after each.
+    data: "digits", or the user's own (see `DataTable`).
+    widths: output widths of the dense layers before the output layer.
+    channels: output channels of the convolutions. A max-pool halves the image after each convolution.
+    classes: number of classes. dropout: probability of dropout.
     """
 
     network: Literal["dense", "convolutional"] = "dense"
@@ -36,7 +37,10 @@ class BackpropTable(DataTable):
 
 
 def build(table: BackpropTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
+    """Make the grammar from the settings in `table`.
+
+    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    """
     image = table.network == "convolutional"
     nature = nature_of("backprop", table, {"digits": lambda: digits(table.batch, image=image)}, labelled=True)
     example = example_of(nature)
@@ -49,14 +53,14 @@ def build(table: BackpropTable) -> Grammar:
 def evaluate(
     table: BackpropTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Accuracy in per cent on the whole test split of digits."""
+    """Compute the accuracy, in per cent, on the whole test split of digits."""
     x, y = digits_arrays("test", table.network == "convolutional")
     hits = logits(grammar, states, x).argmax(dim=1) == y
     return Evaluation("accuracy", "images", tuple((100.0 * hits).tolist()), " %")
 
 
 def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """The input that the trained network gives to its loss. x: (n, ...). Returns (n, classes)."""
+    """Return the logits, (n, classes), of the trained network for the examples x, (n, ...)."""
     query = grammar.query
     values = {Port(query.nodes[0].name): x}
     (loss,) = (node for node in query.nodes if node.kind is Kind.LOSS)
@@ -74,7 +78,10 @@ def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
 
 
 def scaled(table: BackpropTable, layers: int) -> BackpropTable:
-    """The table of a network with `layers` players. All dense layers before the last one get the width of the first."""
+    """Return the table of a network with `layers` players. All hidden dense layers get the width of the first.
+
+    Raises ExperimentError if the convolutions leave no layer for the output.
+    """
     convolutions = len(table.channels) if table.network == "convolutional" else 0
     if layers <= convolutions:
         raise ExperimentError(

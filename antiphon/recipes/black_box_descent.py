@@ -1,4 +1,4 @@
-"""Experiments with descent in the black-box protocol: a point seeks the optimum of a function from its values alone."""
+"""Experiments with black-box descent: a point moves to the optimum of a function, of which only values are known."""
 
 from typing import Literal
 
@@ -19,9 +19,9 @@ from antiphon.recipes.gray_box_descent import GrayBoxDescentTable, evaluate
 class BlackBoxDescentTable(GrayBoxDescentTable):
     """Settings of an experiment with black-box descent.
 
-    noise: where the function is evaluated. "signs" (Spall's) and "gaussian" are `batch` random directions a round;
-    "axes" are central differences along every coordinate.
-    radius: the distance from the point.
+    noise: the directions from the point in which the function is evaluated. "signs" (Spall's) and "gaussian": `batch`
+    random directions in each round. "axes": both directions of every coordinate (central differences).
+    radius: the scale of the directions.
     """
 
     noise: Literal["signs", "gaussian", "axes"] = "signs"
@@ -30,7 +30,7 @@ class BlackBoxDescentTable(GrayBoxDescentTable):
 
 
 def build(table: BlackBoxDescentTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError or OracleError if its parts do not fit."""
+    """Make the grammar from the settings in `table`. Raises ExperimentError or OracleError if that is not possible."""
     noise = _noise(table)
     types = EdgeType((Batch(), table.dimension), torch.float32), EdgeType((Batch(),), torch.float32)
     box = black_box(table.made, types[:1], types[1:], sizes=dict(noise.sizes))

@@ -1,4 +1,4 @@
-"""Experiments with the critic's derivative: the response that Deviator-Actor-Critic replaces; there is no Deviator."""
+"""Experiments with the critic-derivative grammar: Actor receives Critic's derivative, and no Deviator is needed."""
 
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.critic_derivative import critic_derivative
@@ -7,7 +7,7 @@ from antiphon.recipes.dac import DacTable, evaluate, options, parts, scaled, set
 
 
 def build(table: DacTable) -> Grammar:
-    """The grammar of a table. Raises OracleError for an unusable environment."""
+    """Make the grammar from the settings in `table`. Raises OracleError for an unusable environment."""
     world, wind, actor, critic, _ = parts(table)
     return critic_derivative(world, wind, actor, critic, **options(table))
 

@@ -1,4 +1,4 @@
-"""Experiments with Deviator-Actor-Critic: continuous control in an environment of Gymnasium."""
+"""Experiments with Deviator-Actor-Critic: continuous control in a Gymnasium environment."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -23,11 +23,15 @@ class DacTable(Table):
     """Settings of an experiment with an actor and a critic.
 
     environment, keywords: as for `gymnasium.make`, or the name of an installed environment.
-    envs: number of copies. They are stepped every `act_every` rounds; 0 means `envs`, so that there is one update per
-    step of one environment.
+    envs: number of copies of the environment.
+    act_every: all copies take one step every `act_every` rounds. 0 means `envs`: then there are as many rounds as steps
+    of single copies.
+    batch, capacity: sizes of a replayed batch and of the replay memory. warmup: see `antiphon.envs.nature`.
     learn_from: the round in which learning starts.
-    soft: the clones' step; 0 copies them entirely, every `clone_every` rounds.
-    sigma_*: the noise.
+    clone_every, soft: every `clone_every` rounds, clones move toward their players by the fraction `soft`; 0 copies the
+    players.
+    widths: hidden widths of every player's network.
+    sigma_*: the standard deviation of the noise by round; see `Annealing`.
     deadline: seconds that a step may take with vectorization "async".
     """
 
@@ -58,13 +62,13 @@ class DacTable(Table):
 
 
 def build(table: DacTable) -> Grammar:
-    """The grammar of a table. Raises OracleError for an unusable environment."""
+    """Make the grammar from the settings in `table`. Raises OracleError for an unusable environment."""
     world, wind, actor, critic, deviator = parts(table)
     return dac(world, wind, actor, critic, deviator, **options(table))
 
 
 def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]:
-    """Declarations of Nature and Noise, and factories of Actor, Critic and Deviator."""
+    """Return the declarations of Nature and Noise, and the factories of Actor, Critic and Deviator."""
     environment = _environment(table.environment)
     spaces = read_spaces(environment, table.keywords)
     world = nature(
@@ -89,7 +93,7 @@ def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factor
 
 
 def options(table: DacTable) -> dict[str, Any]:
-    """Further arguments of the grammars dac and critic_derivative. Any: int, float or None."""
+    """Return the keyword arguments of `dac` and `critic_derivative`: each value is an int, a float or None."""
     return {
         "gamma": table.gamma,
         "soft": table.soft or None,
@@ -100,7 +104,7 @@ def options(table: DacTable) -> dict[str, Any]:
 
 
 def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
-    """Returns of episodes that Actor plays without noise, one per seed."""
+    """Compute the returns of episodes that Actor plays without noise, one episode per seed."""
     seeds = range(evaluation.first_seed, evaluation.first_seed + evaluation.episodes)
     actor = trained(grammar, "Actor", states)
     returns, cut = played_episodes(
@@ -114,23 +118,26 @@ def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, sta
 
 
 def settings(table: DacTable, round: int) -> Mapping[str, float]:
-    """The standard deviation of the noise in this round."""
+    """Return the standard deviation of the noise in this round."""
     return {"sigma": table.sigma.at(round)}
 
 
 def scaled(table: DacTable, layers: int) -> DacTable:
-    """The table with `layers` layers for each player. All hidden layers get the width of the first."""
+    """Return the table with `layers` layers for each player. All hidden layers get the width of the first."""
     return table.model_copy(update={"widths": table.widths[:1] * (layers - 1)})
 
 
 def _environment(name: str) -> str | Callable[..., Any]:
-    """The function that makes an installed environment; any other name as it is. Gymnasium's names come first."""
+    """Return the function that makes an installed environment; for all other names, the name itself.
+
+    A name that Gymnasium has registered is not replaced by an installed environment of the same name.
+    """
     strange = ":" in name or registered(name) or name not in installed(ENVIRONMENTS)
     return name if strange else find("environment", name, ENVIRONMENTS)
 
 
 def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:
-    """Bounds for Actor's output; none if every action has the range of tanh, from -1 to 1."""
+    """Return keyword arguments with the bounds of Actor's output; none if all actions range from -1 to 1, as tanh."""
     if set(spaces.low) == {-1.0} and set(spaces.high) == {1.0}:
         return {}
     return {"low": spaces.low, "high": spaces.high}

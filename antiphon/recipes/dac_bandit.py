@@ -21,10 +21,10 @@ from antiphon.recipes.common.tables import Count, EvaluationTable, Index, Positi
 class DacBanditTable(Table):
     """Settings of an experiment with the quadratic bandit.
 
-    dimension: of the action.
-    instance: number of the bandit.
-    critic_widths, deviator_widths: of the hidden layers; an empty list makes an affine function.
-    sigma_*: the noise.
+    dimension: dimension of the action.
+    instance: seed of the bandit's reward.
+    critic_widths, deviator_widths: widths of the hidden layers; an empty list makes an affine function.
+    sigma_*: the standard deviation of the noise by round; see `Annealing`.
     """
 
     dimension: Count = 10
@@ -44,7 +44,7 @@ class DacBanditTable(Table):
 
 
 def build(table: DacBanditTable) -> Grammar:
-    """The grammar of a table. Actor's parameters are its action, since the state is constant."""
+    """Make the grammar from the settings in `table`. The state is constant 1, so Actor's parameters are its action."""
     size = table.dimension
     return dac_bandit(
         quadratic_bandit(size, batch=table.batch, instance=table.instance),
@@ -58,14 +58,14 @@ def build(table: DacBanditTable) -> Grammar:
 def evaluate(
     table: DacBanditTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Distance of Actor's action from the best one in each coordinate, in per cent of zero's distance from it."""
+    """Compute the error of Actor's action in each coordinate, in per cent of the best action."""
     with torch.no_grad():
         played = trained(grammar, "Actor", states)(torch.ones(1, 1)).squeeze(0)
     return Evaluation("distance", "coordinates", tuple((100 * (played - TARGET).abs() / TARGET).tolist()), " %")
 
 
 def settings(table: DacBanditTable, round: int) -> Mapping[str, float]:
-    """The standard deviation of the noise in this round."""
+    """Return the standard deviation of the noise in this round."""
     return {"sigma": table.sigma.at(round)}
 
 

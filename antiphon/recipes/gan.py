@@ -23,13 +23,12 @@ from antiphon.recipes.common.two_sample import nearest_neighbour_hits
 class GanTable(DataTable):
     """Settings of an experiment with a GAN.
 
-    data: as in the table [vae].
-    latent: dimensions of eps.
-    saturating: Forger descends L, as in the essay; if false, it ascends log D.
-    widths: of Curator's dense layers.
-    channels: of its convolutions.
-    slope: of its rectifiers below zero.
-    forger_widths, forger_channels: the same for Forger, beginning at the noise.
+    data: "digits", "mnist", or the user's own (see `DataTable`).
+    latent: dimension of the noise.
+    saturating: if true, Forger minimises L, as in the essay; if false, it maximises log D.
+    widths, channels: widths of Curator's dense layers, or channels of its convolutions.
+    slope: slope of Curator's rectifiers below zero.
+    forger_widths, forger_channels: the same for Forger, in order from the noise to the image.
     """
 
     network: Literal["dense", "convolutional"] = "dense"
@@ -43,7 +42,10 @@ class GanTable(DataTable):
 
 
 def build(table: GanTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
+    """Make the grammar from the settings in `table`.
+
+    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    """
     image = table.network == "convolutional"
     nature = environment("gan", table, image, "no")
     example = example_of(nature)
@@ -62,9 +64,9 @@ def build(table: GanTable) -> Grammar:
 
 
 def evaluate(table: GanTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
-    """How often the nearest neighbour tells whether an image is real or forged, in per cent; 50 % would be perfect.
+    """Compute how often the nearest neighbour of an image is of the same kind, real or forged, in per cent.
 
-    All test images are mixed with as many forged ones; see `nearest_neighbour_hits`.
+    The best value is 50 %. All test images are mixed with as many forged images; see `nearest_neighbour_hits`.
     """
     real = held_out(table.data, table.network == "convolutional", "no")
     hits = nearest_neighbour_hits(real, forged(grammar, states, len(real), evaluation.first_seed))
@@ -73,7 +75,7 @@ def evaluate(table: GanTable, evaluation: EvaluationTable, grammar: Grammar, sta
 
 @torch.no_grad()
 def forged(grammar: Grammar, states: Mapping[str, State], count: int, seed: int) -> Tensor:
-    """Images that Forger makes of standard normal noise: (count, ...)."""
+    """Return images that Forger makes from standard normal noise: (count, ...)."""
     latent = grammar.query.by_name["Noise.sample"].outputs[0].shape[1]
     assert isinstance(latent, int)  # only the batch is symbolic
     return trained(grammar, "Forger", states)(torch.randn(count, latent, generator=torch.Generator().manual_seed(seed)))

@@ -1,4 +1,4 @@
-"""Experiments with descent in the gray-box protocol: a point seeks the optimum of a function from its gradient."""
+"""Experiments with gray-box descent: a point moves to the optimum of a function along its gradient."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,10 +23,10 @@ from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Ta
 class GrayBoxDescentTable(Table):
     """Settings of an experiment with gray-box descent.
 
-    function: "bowl", a quadratic, or "module:function". The latter is called with function_arguments, and returns a
-    function of points, (..., dimension) -> (...).
-    maximise: the direction.
-    start: every coordinate of the first point.
+    function: "bowl", a quadratic, or "module:function". The user's function is called with function_arguments, and
+    returns a function of points, (..., dimension) -> (...).
+    start: the value of every coordinate of the first point.
+    maximise: if true, maximise the function; else minimise it.
     """
 
     function: str = "bowl"
@@ -37,7 +37,7 @@ class GrayBoxDescentTable(Table):
 
     @property
     def made(self) -> Factory:
-        """The factory of the function. Raises ExperimentError if it cannot be imported."""
+        """The factory of the function. Raises ExperimentError if the user's function cannot be imported."""
         if self.function == "bowl":
             return Factory.of(Bowl, self.dimension, 0, -1.0 if self.maximise else 1.0)
         return Factory.of(find("function", self.function), **self.function_arguments)
@@ -54,7 +54,7 @@ class GrayBoxDescentTable(Table):
 
 
 def build(table: GrayBoxDescentTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError or OracleError if its parts do not fit."""
+    """Make the grammar from the settings in `table`. Raises ExperimentError or OracleError if that is not possible."""
     types = EdgeType((table.dimension,), torch.float32), EdgeType((), torch.float32)
     return gray_box_descent(gray_box(table.made, types[:1], types[1:]), table.player, direction=table.direction)
 
@@ -62,7 +62,7 @@ def build(table: GrayBoxDescentTable) -> Grammar:
 def evaluate(
     table: GrayBoxDescentTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """The value of the function at the final point."""
+    """Compute the value of the function at the final point."""
     function: Any = table.made()  # Any: a user's function made it
     with torch.no_grad():
         return Evaluation("value", "points", (float(function(trained(grammar, "Player", states)())),))

@@ -21,11 +21,11 @@ from antiphon.recipes.common.tables import Count, EvaluationTable
 class KickbackTable(DataTable):
     """Settings of an experiment with kickback.
 
-    data: "diabetes", or the user's own.
-    channels, widths: of the convolutions, and of the dense layers before the output.
-    units: if "signed", every second unit has a minus sign.
-    weights: "coherent" weights always have the signs of kickback's guarantee, "started" weights only at first, "free"
-    weights never.
+    data: "diabetes", or the user's own (see `DataTable`).
+    channels: output channels of the convolutions. widths: widths of the dense layers before the output layer.
+    units: if "signed", every second unit negates its output.
+    weights: the signs that kickback's guarantee needs. "coherent" weights always have them, "started" weights have them
+    at the start, and "free" weights may have any signs.
     """
 
     data: str = "diabetes"
@@ -37,7 +37,10 @@ class KickbackTable(DataTable):
 
 
 def build(table: KickbackTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
+    """Make the grammar from the settings in `table`.
+
+    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    """
     nature = nature_of("kickback", table, {"diabetes": lambda: diabetes(table.batch)}, labelled=True)
     example = example_of(nature)
     if table.channels and len(example) != 3:
@@ -52,14 +55,14 @@ def build(table: KickbackTable) -> Grammar:
 def evaluate(
     table: KickbackTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Squared errors on the test split of diabetes, in per cent of the training targets' variance."""
+    """Compute the squared errors on the test split of diabetes, in per cent of the variance of the training targets."""
     x, y = diabetes_arrays("test")
     errors = 100.0 * (predicted(grammar, states, x) - y).square()
     return Evaluation("error", "patients", tuple(errors.flatten().tolist()), " % of the target's variance")
 
 
 def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """The input that the trained network gives to its loss. x: (n, ...). Returns (n, 1)."""
+    """Return the outputs, (n, 1), of the trained network for the examples x, (n, ...)."""
     with torch.no_grad():
         for player in grammar.query.players:
             x, _ = trained(grammar, player.name, states)(x)
@@ -67,7 +70,10 @@ def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tenso
 
 
 def scaled(table: KickbackTable, layers: int) -> KickbackTable:
-    """The table of a network with `layers` players. All dense layers before the output get the width of the first."""
+    """Return the table of a network with `layers` players. All hidden dense layers get the width of the first.
+
+    Raises ExperimentError if the convolutions leave no layer for the output.
+    """
     hidden = layers - 1 - len(table.channels)
     if hidden < 0:
         raise ExperimentError(

@@ -20,11 +20,11 @@ from antiphon.recipes.common.tables import Count, EvaluationTable, Positive
 class LikelihoodTable(DataTable):
     """Settings of an experiment with likelihood.
 
-    data: "digits", or "module:function", which returns an oracle's declaration; its first value, x, must be vectors.
-    prior: the number of examples that it counts for; 0 is maximum likelihood, which has no maximum if some pixel is
+    data: "digits", or the user's own (see `DataTable`); the first value, x, must be vectors, (batch, width).
+    prior: weight of the prior, as a number of examples. 0 is maximum likelihood, which has no maximum if a pixel is
     constant.
-    prior_mean, prior_variance: the prior's, for every coordinate.
-    examples: the number in the whole data set.
+    prior_mean, prior_variance: mean and variance of the prior for every coordinate.
+    examples: number of examples in the whole data set.
     """
 
     batch: Count = 128
@@ -35,7 +35,10 @@ class LikelihoodTable(DataTable):
 
 
 def build(table: LikelihoodTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
+    """Make the grammar from the settings in `table`.
+
+    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    """
     nature = nature_of("likelihood", table, {"digits": lambda: digits(table.batch)})
     width, kind = width_of("likelihood", nature), nature.questions[0].outputs[0].dtype
     density = Factory.of(GaussianDensity, width, kind)
@@ -54,7 +57,7 @@ def build(table: LikelihoodTable) -> Grammar:
 def evaluate(
     table: LikelihoodTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """The logarithm of the density of each test image of digits, in nats."""
+    """Compute the logarithm of the density of each test image of digits, in nats."""
     x, _ = digits_arrays("test")
     with torch.no_grad():
         played = trained(grammar, "Estimator", states)(x)

@@ -21,10 +21,9 @@ from antiphon.recipes.common.tables import Count, EvaluationTable
 class SupervisedTable(DataTable):
     """Settings of an experiment with supervised learning.
 
-    data: "digits", or "module:function", which returns the declaration of an oracle that answers (x, y): vectors and
-    labels.
-    widths: of the layers before the last one.
-    penalty: its weight on the squares of all weights; 0 for none.
+    data: "digits", or the user's own (see `DataTable`); the oracle must answer (x, y), vectors and labels.
+    widths: widths of the layers before the output layer.
+    penalty: factor of the sum of the squared weights in the objective; 0 for no penalty.
     """
 
     widths: list[Count] = Field(default=[128])
@@ -33,7 +32,10 @@ class SupervisedTable(DataTable):
 
 
 def build(table: SupervisedTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
+    """Make the grammar from the settings in `table`.
+
+    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    """
     nature = nature_of("supervised", table, {"digits": lambda: digits(table.batch)})
     predictor = Factory.of(Perceptron, width_of("supervised", nature), table.classes, table.widths)
     penalty = Factory.of(squared_norm, weight=table.penalty, biases=False) if table.penalty else None
@@ -43,7 +45,7 @@ def build(table: SupervisedTable) -> Grammar:
 def evaluate(
     table: SupervisedTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Accuracy in per cent on the whole test split of digits."""
+    """Compute the accuracy, in per cent, on the whole test split of digits."""
     x, y = digits_arrays("test")
     with torch.no_grad():
         played = trained(grammar, "Predictor", states)(x)

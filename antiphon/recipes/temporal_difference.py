@@ -34,11 +34,13 @@ class TemporalDifferenceTable(Table):
 
     process: "random-walk" (with `states` states), "boyan-chain", "baird-star" (off policy), or "module:function"; the
     function is called with process_arguments, and returns a `MarkovProcess`.
-    play: "all" transitions with their probabilities, or `batch` of them, drawn or walked.
-    method: which response Critic gets.
-    widths: of Critic's layers before the last one; if empty, Critic is linear in the features.
-    clone_every, soft: for the method "clone"; soft = 0 copies entirely.
-    step: for "implicit", the learning rate of Critic's SGD.
+    play: the transitions in each round: "all", weighted by their probability, or `batch` of them, drawn at random
+    ("draw") or from running episodes ("walk").
+    method: the method that gives Critic its response.
+    widths: widths of Critic's layers before the output layer; if empty, Critic is linear in the features.
+    clone_every, soft: for the method "clone". Every `clone_every` rounds, the clone moves toward Critic by the fraction
+    `soft`; 0 copies Critic.
+    step: the learning rate of Critic's SGD, for the method "implicit".
     """
 
     process: str = "random-walk"
@@ -55,7 +57,10 @@ class TemporalDifferenceTable(Table):
 
 
 def build(table: TemporalDifferenceTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or GrammarError if its parts do not fit."""
+    """Make the grammar from the settings in `table`.
+
+    Raises ExperimentError, OracleError or GrammarError if that is not possible.
+    """
     process, (behaviour, policy) = world(table), policies(table)
     batch = None if table.play == "all" else table.batch
     nature = markov(process, play=table.play, batch=batch, behaviour=behaviour, policy=policy)
@@ -81,7 +86,7 @@ def build(table: TemporalDifferenceTable) -> Grammar:
 def evaluate(
     table: TemporalDifferenceTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Critic's error against the solution of the Bellman equation, for each state, in per cent of the values' range."""
+    """Compute Critic's error for each state, in per cent of the range of the true values (Bellman equation)."""
     process, (_, policy) = world(table), policies(table)
     values = state_values(process, process.uniform_policy if policy is None else policy, table.gamma)
     with torch.no_grad():
@@ -92,7 +97,10 @@ def evaluate(
 
 
 def world(table: TemporalDifferenceTable) -> MarkovProcess:
-    """The process of a table. Raises ExperimentError for an unknown name, or if the function returns no process."""
+    """Make the process of a table.
+
+    Raises ExperimentError for an unknown name, or if the user's function returns no process.
+    """
     match table.process:
         case "random-walk":
             return random_walk(table.states)
@@ -115,7 +123,10 @@ def world(table: TemporalDifferenceTable) -> MarkovProcess:
 
 
 def policies(table: TemporalDifferenceTable) -> tuple[Tensor | None, Tensor | None]:
-    """The policy that acts, and the one that is evaluated. None: the uniform policy, or the acting one."""
+    """Return (policy that acts, policy that is evaluated).
+
+    None as the first means the uniform policy; None as the second means the policy that acts.
+    """
     return baird_policies() if table.process == "baird-star" else (None, None)
 
 
@@ -139,7 +150,7 @@ NAMES = {
     "tdc": "tdc",
     "implicit-temporal-difference": "implicit",
 }
-"""Grammars that differ from this one in R, with their methods."""
+"""Names of further grammars of the library that this recipe makes, with their `method`."""
 VARIANTS = {
     name: {"temporal_difference.method": method, "temporal_difference.play": "draw"} for name, method in NAMES.items()
 }

@@ -1,4 +1,4 @@
-"""Experiments with language models: a transformer with a player per block, on text, byte by byte."""
+"""Experiments with language models: a transformer on the bytes of a text. Each block is a player."""
 
 import math
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ _AT_ONCE = 64  # windows
 class TransformerTable(Table):
     """Settings of an experiment with a language model.
 
-    text: path of a file; None for Python's own language reference.
-    context: bytes of a window.
-    blocks, width, heads: of the transformer.
+    text: path of a file; None for Python's language reference.
+    context: number of bytes in a window.
+    blocks, width, heads: number of blocks of the transformer, their width, and their number of attention heads.
     """
 
     text: str | None = None
@@ -34,7 +34,7 @@ class TransformerTable(Table):
 
 
 def build(table: TransformerTable) -> Grammar:
-    """The grammar of a table. Raises OracleError or GrammarError if its parts do not fit."""
+    """Make the grammar from the settings in `table`. Raises OracleError or GrammarError if that is not possible."""
     nature = text(_path(table), batch=table.batch, context=table.context)
     return transformer(nature, table.blocks, table.width, table.heads, table.context)
 
@@ -42,7 +42,7 @@ def build(table: TransformerTable) -> Grammar:
 def evaluate(
     table: TransformerTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Bits per byte on each window of the last tenth of the text."""
+    """Compute the bits per byte for each window of the last tenth of the text."""
     x, y = text_windows(_path(table), table.context, "test")
     with torch.no_grad():
         parts = [logits(grammar, states, part) for part in x.split(_AT_ONCE)]
@@ -51,7 +51,7 @@ def evaluate(
 
 
 def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """The logits of the byte after each byte: (windows, context) -> (windows, context, 256)."""
+    """Return the logits of the byte after each byte. x: (windows, context). Returns (windows, context, 256)."""
     embedding = trained(grammar, "Embedding", states)
     values = embedding(x)
     for player in grammar.query.players[1:]:
@@ -60,7 +60,7 @@ def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
 
 
 def scaled(table: TransformerTable, layers: int) -> TransformerTable:
-    """The table of a network of so many blocks."""
+    """Return the table of a transformer with `layers` blocks."""
     return table.model_copy(update={"blocks": layers})
 
 

@@ -21,17 +21,17 @@ from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, EvaluationTable
 
 DRAWS = 10
-"""Number of draws of the noise for each image when the bound is evaluated."""
+"""Number of noise draws for each image in the evaluation of the bound."""
 
 
 class VaeTable(DataTable):
     """Settings of an experiment with a VAE.
 
-    data: "digits", "mnist", or the user's own.
-    binary: how pixels are drawn, see `antiphon.envs.mnist`.
-    latent: dimensions of z.
-    widths: of Encoder's dense layers.
-    channels: of its convolutions. Decoder has them in reverse.
+    data: "digits", "mnist", or the user's own (see `DataTable`).
+    binary: whether and when pixels are drawn as 0 or 1; see `antiphon.envs.mnist`.
+    latent: dimension of z.
+    widths, channels: widths of Encoder's dense layers, or channels of its convolutions. Decoder has the reverse.
+    likelihood: distribution of the pixels, given z.
     """
 
     batch: Count = 128
@@ -44,7 +44,10 @@ class VaeTable(DataTable):
 
 
 def build(table: VaeTable) -> Grammar:
-    """The grammar of a table. Raises ExperimentError, OracleError or ShapeError if its parts do not fit."""
+    """Make the grammar from the settings in `table`.
+
+    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    """
     image = table.network == "convolutional"
     nature = environment("vae", table, image, table.binary)
     example, outputs = example_of(nature), 2 * table.latent
@@ -62,7 +65,7 @@ def build(table: VaeTable) -> Grammar:
 
 
 def evaluate(table: VaeTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
-    """The negative variational bound of each test image, in nats."""
+    """Compute the negative variational bound of each test image, in nats."""
     x = held_out(table.data, table.network == "convolutional", table.binary)
     found = bounds(grammar, states, x, evaluation.first_seed)
     return Evaluation("negative variational bound", "images", tuple(found.tolist()), " nats")
@@ -70,7 +73,7 @@ def evaluate(table: VaeTable, evaluation: EvaluationTable, grammar: Grammar, sta
 
 @torch.no_grad()
 def bounds(grammar: Grammar, states: Mapping[str, State], x: Tensor, seed: int) -> Tensor:
-    """L1 + L2 of each image, a mean over `DRAWS` draws of standard normal noise. x: (n, ...). Returns (n,)."""
+    """Return L1 + L2 for each image, averaged over `DRAWS` noise draws: (n,). x: (n, ...). seed: of the noise."""
     encoder, decoder = trained(grammar, "Encoder", states), trained(grammar, "Decoder", states)
     (likelihood,) = (node.operator for node in grammar.query.nodes if node.name == "L2")
     latent = grammar.query.by_name["Noise.sample"].outputs[0].shape[1]

@@ -1,4 +1,4 @@
-"""Pack what a run needs on a cluster: this antiphon, the experiment with all keys set, and the user's modules.
+"""Pack the code of a run for a cluster: the antiphon package, the experiment, and the user's modules.
 
 Ray, torch and the other dependencies must be installed on the cluster. antiphon is sent as unpacked files and not as a
 wheel, because Ray would install a wheel and its dependencies with pip on every node.
@@ -28,11 +28,12 @@ _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 @contextlib.contextmanager
 def packed(experiment: str) -> Iterator[CodeBundle]:
-    """Make a bundle with an experiment's TOML text. It is removed when the context ends.
+    """Make a bundle for a run, and remove its files when the context ends.
 
-    The bundle contains the user's modules: all modules that are imported in this process but not installed. Build the
-    grammar and the agents first, so that everything they need is imported.
-    Raises ExperimentError if these modules exceed 200 MiB.
+    The bundle contains the antiphon package and the user's modules: all modules that are imported in this process but
+    not installed. Build the grammar and the agents first, so that all modules that they need are imported.
+    experiment: the experiment as TOML text.
+    Raises ExperimentError if the user's modules exceed 200 MiB.
     """
     with tempfile.TemporaryDirectory(prefix="antiphon-") as place:
         folder, package = Path(place) / "run", Path(place) / "antiphon"
@@ -56,7 +57,7 @@ def copy_antiphon(target: Path) -> None:
 
 
 def own_modules() -> list[Path]:
-    """Files and folders of the imported top-level modules that do not come from an installed distribution."""
+    """Return the files and folders of all imported top-level modules that are not installed: the user's modules."""
     tops = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - {"antiphon", "__main__"}
     paths = {path for name in tops for path in _path_of(name)}
     return sorted(path for path in paths if path.exists() and not _installed(path))

@@ -1,4 +1,4 @@
-"""Evaluate a run folder: its newest complete checkpoint, with the evaluation of its grammar's recipe."""
+"""Evaluate the newest complete checkpoint of a run folder, as the recipe of its grammar defines."""
 
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from antiphon.runs.folder import EXPERIMENT, RunFolder
 def evaluate_folder(path: Path, episodes: int | None = None, max_steps: int | None = None) -> Evaluation:
     """Evaluate the newest checkpoint on episodes or data that were not used in training. The result is deterministic.
 
-    episodes, max_steps: replace the experiment's own numbers. Raises ExperimentError if `path` is no run folder, has no
-    complete checkpoint, or its grammar has no evaluation (a user's own grammar or data).
+    episodes, max_steps: replace the numbers of the experiment; None keeps them.
+    Raises ExperimentError if `path` is no run folder, if it has no complete checkpoint, or if the run cannot be
+    evaluated (a user's own grammar or data).
     """
     folder = RunFolder.open(path)
     given = {"evaluation.episodes": episodes, "evaluation.max_steps": max_steps}

@@ -1,4 +1,4 @@
-"""The folder of a run: experiment, metrics, checkpoints, summary. A bad path is refused before anything is written."""
+"""Make, check and read the folder of a run, which has the experiment, metrics, checkpoints and a summary."""
 
 import contextlib
 import itertools
@@ -30,8 +30,11 @@ class RunFolder:
 
     @classmethod
     def make(cls, path: Path | None, grammar: str, experiment: str) -> "RunFolder":
-        """Make a new folder and write the experiment into it. If `path` is None, the first free one of `default_paths`
-        is used. Raises ExperimentError if another run has the folder, or it cannot be made."""
+        """Make a new folder and write the experiment into it.
+
+        path: the folder; None takes the first of `default_paths` that does not exist. experiment: as TOML text.
+        Raises ExperimentError if the folder belongs to another run, or cannot be made.
+        """
         if path is None:
             path = next(filter(_made, default_paths(grammar)))
             made = True
@@ -60,7 +63,10 @@ class RunFolder:
         return cls(path)
 
     def save(self, game: Launched, keep: int) -> Path:
-        """Write a checkpoint, then remove all but the newest `keep`. Raises an AntiphonError that names the folder."""
+        """Write a checkpoint, remove all but the newest `keep` ones, and return the folder of the new checkpoint.
+
+        Raises AntiphonError that names this folder if the checkpoint cannot be written.
+        """
         folder = self.path.resolve() / CHECKPOINTS / f"round-{game.round:09d}"
         try:
             game.save(folder)
@@ -78,11 +84,11 @@ class RunFolder:
         return folder
 
     def checkpoints(self) -> list[Path]:
-        """The folders of all complete checkpoints, oldest first."""
+        """Return the folders of all complete checkpoints, oldest first."""
         return sorted(path.parent for path in (self.path / CHECKPOINTS).glob(f"round-*/{MANIFEST}"))
 
     def newest(self) -> tuple[int, dict[str, State]]:
-        """The round and the states of the newest complete checkpoint. Raises ExperimentError if there is none."""
+        """Return (round, states) of the newest complete checkpoint. Raises ExperimentError without a checkpoint."""
         found = self.checkpoints()
         if not found:
             raise ExperimentError(
@@ -93,7 +99,7 @@ class RunFolder:
         return manifest.round, load_states(found[-1], manifest.names)
 
     def summarise(self, summary: Mapping[str, Any]) -> None:  # Any: JSON
-        """Write the summary, which says how the run ended, over an earlier one. Raises RoundError if that fails."""
+        """Write the summary of the run's end, and replace an earlier summary. Raises RoundError if writing fails."""
         draft = self.path / f"{SUMMARY}.part"
         try:
             draft.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -103,7 +109,7 @@ class RunFolder:
 
 
 def default_paths(grammar: str) -> Iterator[Path]:
-    """Folders to try: `runs/<grammar>-<date>-<time>`, then the same with -2, -3 and so on."""
+    """Yield paths of run folders to try: `runs/<grammar>-<date>-<time>`, then the same with -2, -3 and so on."""
     name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in grammar)[:100]
     base = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     yield base
@@ -113,6 +119,7 @@ def default_paths(grammar: str) -> Iterator[Path]:
 def check_place(path: Path, grammar: Grammar, keep: int) -> None:
     """Check that a run of this grammar can be written to `path`. Nothing is created.
 
+    keep: number of checkpoints to keep.
     Raises ExperimentError if `path` exists and is not an empty folder, or lacks permission or disk space.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -137,7 +144,7 @@ def check_place(path: Path, grammar: Grammar, keep: int) -> None:
 
 
 def cannot_be_written(path: Path, error: Exception) -> RoundError:
-    """The error of a run that can no longer write to `path`. Its message includes that of `error`."""
+    """Make the error for a run that can no longer write to `path`. Its message includes the message of `error`."""
     return RoundError(
         f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}. Expected room and permission "
         "until the end of the run; free some space and start again, the last complete checkpoint is kept."
@@ -145,7 +152,7 @@ def cannot_be_written(path: Path, error: Exception) -> RoundError:
 
 
 def _room(grammar: Grammar, keep: int) -> int:
-    """Bytes needed: a checkpoint has all parameters, and about two numbers of optimizer state per parameter."""
+    """Estimate the bytes of a run folder. A checkpoint has about three numbers per parameter, with optimizer state."""
     spaces = (player.space for player in grammar.query.players)
     parameters = sum(size * space.dtype.itemsize for space in spaces for size in space.shape if isinstance(size, int))
     return 3 * parameters * (keep + 1) + 2**20
@@ -159,7 +166,10 @@ def _cannot_be_made(path: Path, error: OSError) -> ExperimentError:
 
 
 def _made(path: Path) -> bool:
-    """Make a folder. Returns False if it exists. Of several concurrent callers, only one gets True."""
+    """Make a folder. Returns whether it was made: False if it exists. Only one of several concurrent callers gets True.
+
+    Raises ExperimentError if the folder cannot be made.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
@@ -171,7 +181,7 @@ def _made(path: Path) -> bool:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write a new file. Of several concurrent callers, all but one get FileExistsError."""
+    """Write a new file. Raises FileExistsError if it exists, also for all but one of several concurrent callers."""
     with path.open("x", encoding="utf-8") as file:
         try:
             file.write(text)

@@ -12,7 +12,7 @@ NOTICE = b"\nending after the batch in flight; once more aborts at once\n"
 
 @final
 class Interrupted(KeyboardInterrupt):
-    """Raised for a signal that aborts at once. `signal` is the signal's number."""
+    """Raised when a signal aborts the run at once. signal: number of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
@@ -21,10 +21,11 @@ class Interrupted(KeyboardInterrupt):
 
 @final
 class Interrupts:
-    """A context that handles SIGINT and SIGTERM, and restores the former handlers at its end.
+    """A context that handles SIGINT and SIGTERM in the main thread, and restores the former handlers at its end.
 
-    It does nothing outside the main thread. gentle: whether the first signal only sets `asked` to its number (0 before)
-    and prints a notice on standard error. Otherwise a signal raises `Interrupted`.
+    gentle: if true, the first signal only sets `asked` and prints a notice on standard error. Any other signal raises
+    `Interrupted`.
+    asked: number of the first signal; 0 if none has arrived.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of a run: one record per batch of rounds, written as JSON lines and as TensorBoard events."""
+"""Write the metrics of a run: a record for each batch of rounds, as JSON lines and as TensorBoard events."""
 
 import json
 import math
@@ -17,10 +17,11 @@ FILE = "metrics.jsonl"
 class Record:
     """The metrics of one batch of rounds.
 
-    round: number of rounds played so far. seconds: time since the first round began. losses: means over the batch.
-    reports: the oracles' reports. settings: figures that depend on the round number, such as an annealed rate.
-    skipped: number of moves left out since the first round, for each player whose agent failed under a policy that
-    lets the run go on. failures: the last failure of each such player, as text.
+    round: number of rounds played so far. seconds: time since the first round began.
+    losses: mean of each loss over the batch. reports: numbers that each oracle reports.
+    settings: numbers that depend on the round, such as the scale of the noise.
+    skipped: number of skipped moves since the first round, for each player whose agent failed while the run went on
+    (see `on_failure`). failures: the last failure of each such player, as text.
     """
 
     round: int
@@ -34,7 +35,10 @@ class Record:
 
     @classmethod
     def of(cls, played: Played, seconds: float, batch_seconds: float, settings: Mapping[str, float]) -> "Record":
-        """Make a record from played rounds. A loss that was not computed in the batch is left out."""
+        """Make a record from a batch of rounds. A loss that was not computed in the batch is left out.
+
+        seconds: time since the first round began. batch_seconds: duration of the batch.
+        """
         losses = {name: mean(values) for name, (_, values) in sorted(played.losses.items()) if values}
         reports = {name: dict(report) for name, report in sorted(played.reports.items())}
         speed = played.rounds / max(batch_seconds, 1e-9)
@@ -44,14 +48,14 @@ class Record:
         return cls(played.round, round(seconds, 3), round(speed, 2), *figures)
 
     def after(self, earlier: "Record") -> "Record":
-        """This record, with the skipped moves and failures of the earlier record added."""
+        """Return this record with the skipped moves and failures of the earlier record added."""
         both = {*earlier.skipped, *self.skipped}
         skipped = {player: earlier.skipped.get(player, 0) + self.skipped.get(player, 0) for player in sorted(both)}
         return replace(self, skipped=skipped, failures={**earlier.failures, **self.failures})
 
     @property
     def scalars(self) -> Mapping[str, float]:
-        """All figures in one flat mapping, for TensorBoard."""
+        """Losses, reports, settings, skipped moves and speed in one flat mapping, for TensorBoard."""
         losses = {f"losses/{name}": value for name, value in self.losses.items()}
         told = {f"{name}/{key}": value for name, report in self.reports.items() for key, value in report.items()}
         skipped = {f"skipped/{player}": float(moves) for player, moves in self.skipped.items()}
@@ -60,7 +64,10 @@ class Record:
 
 @final
 class Metrics:
-    """Writes records into a run folder and flushes each. Raises RoundError, with the file's name, if writing fails."""
+    """Writes records into a run folder and flushes each record.
+
+    Raises RoundError with the name of the file if writing fails.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._lines_path = folder / FILE
@@ -104,7 +111,7 @@ def _events(folder: Path):  # noqa: ANN202 - Events, or None where TensorBoard, 
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean, rounded only once. It is NaN if any value is NaN or infinite, which `fsum` may refuse.
+    """Return the mean, rounded only once. It is NaN if a value is NaN or infinite, which `fsum` may refuse.
 
     >>> mean([1e308, 1e308, float("nan")]), mean([1.0, 2.0])
     (nan, 1.5)
@@ -118,7 +125,7 @@ def mean(values: Sequence[float]) -> float:
 
 
 def finite(value: Any) -> Any:  # Any: JSON
-    """The value with None in place of infinities and NaN, which JSON does not have."""
+    """Return the value with None in place of infinities and NaN, which JSON cannot represent."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Check a run for NaN and infinity: in its losses, and in the parameters of its last checkpoint."""
+"""Check the losses of a run, and the parameters of a checkpoint, for NaN and infinity."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _REMEDY = (
 
 
 def check_losses(losses: Mapping[str, Losses]) -> None:
-    """Raises RoundError if a loss was not finite. The message names the first such round and the loss."""
+    """Raise RoundError if a loss was not finite. The message names the first such round and the loss."""
     wild = [
         (round, name, value)
         for name, (rounds, values) in losses.items()
@@ -31,7 +31,10 @@ def check_losses(losses: Mapping[str, Losses]) -> None:
 
 
 def check_parameters(states: Mapping[str, State], round: int) -> None:
-    """Raises RoundError if a parameter in `states` is not finite. The message names the parameter and its player."""
+    """Raise RoundError if a parameter in `states` is not finite. The message names the parameter and its player.
+
+    round: number of rounds played, for the message.
+    """
     for player, state in states.items():
         for name, value in state.get("parameters", {}).items():
             if not torch.isfinite(value).all():

@@ -1,4 +1,4 @@
-"""Test custom agents before a run starts: each one makes one move on parameters that are thrown away."""
+"""Test custom agents before a run starts: each agent makes a move, and its new parameters are thrown away."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -11,9 +11,9 @@ from antiphon.grammars.grammar import Grammar
 
 
 def preflight(grammar: Grammar, agents: Mapping[str, AgentSpecification], elsewhere: Collection[str] = ()) -> None:
-    """Let every custom agent receive one gradient and make one move, with the failure policy "fail".
+    """Let every custom agent receive one gradient and make one move. Failures raise, whatever `on_failure` is.
 
-    Without this test, a grammar that starts learning late would fail late.
+    Without this test, an agent that fails would stop the run only when learning starts, which may be late.
     elsewhere: players to leave out, because their agents need packages that are installed only on their workers.
     Raises ExperimentError if an agent is not found, AgentError if it raises or returns wrong parameters.
     """
@@ -27,5 +27,5 @@ def preflight(grammar: Grammar, agents: Mapping[str, AgentSpecification], elsewh
 
 
 def _response(parameter: torch.Tensor) -> torch.Tensor:
-    """Numbers from -1 to 1, with the shape and dtype of the parameter."""
+    """Return numbers from -1 to 1, with the shape and dtype of the parameter."""
     return torch.linspace(-1, 1, parameter.numel(), dtype=parameter.dtype).view(parameter.shape)

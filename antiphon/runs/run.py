@@ -24,8 +24,12 @@ from antiphon.runs.preflight import preflight
 
 @dataclass(frozen=True)
 class Finished:
-    """The result of a run. last: its last record. stopped_by: number of the signal that ended it early, else 0.
-    evaluation: None if the run was stopped or its grammar has no evaluation."""
+    """The result of a run.
+
+    folder: the run folder. last: metrics of the last batch of rounds.
+    stopped_by: number of the signal that ended the run early (SIGTERM for `antiphon stop`); 0 otherwise.
+    evaluation: None if the run ended early, or if it cannot be evaluated.
+    """
 
     folder: Path
     last: Record
@@ -34,7 +38,7 @@ class Finished:
 
 
 class View(Protocol):
-    """An observer of a run, such as a progress display."""
+    """An observer whose methods are called during a run, such as a progress display."""
 
     def started(self, game: Launched, experiment: Experiment) -> None:
         """Called when all parts exist, before the first round."""
@@ -71,7 +75,7 @@ def run_experiment(
     """Play an experiment and write it to the folder `out` (default `runs/<grammar>-<date>-<time>`). Then evaluate it.
 
     view: an observer. name: the run's name. address: a cluster that this machine belongs to, for the executor `ray`;
-    None starts a local Ray.
+    None starts a local Ray. Returns the folder, the last metrics and the evaluation.
     The folder is created after the first round, so a run that cannot start leaves nothing behind. The first SIGINT or
     SIGTERM (or `antiphon stop`) ends the run after the current batch, with everything written; a second signal raises
     KeyboardInterrupt.
@@ -103,14 +107,14 @@ def run_experiment(
 
 
 def with_own_packages(placement: Placement | None) -> list[str]:
-    """The players whose agents run in a separate runtime environment, with packages that may be missing here."""
+    """Return the players whose agents have a separate runtime environment, with packages that may be missing here."""
     if placement is None:
         return []
     return [player for player, worker in placement.agents if placement.resources_of[worker].runtime_env]
 
 
 def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
-    """The experiment as a table with all defaults written out: every key, and every player's agent and place."""
+    """Return the experiment as a table with all defaults, and the agent and placement of every player."""
     common = experiment.agent.model_dump(exclude_none=True)
     players = {
         name: {key: value for key, value in table.model_dump().items() if value is not None or key in common}
@@ -121,19 +125,22 @@ def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any
 
 
 class _Play:
-    """Plays the batches of one run. `record` holds the metrics of the last one."""
+    """Plays the rounds of a run in batches. record: metrics of the last batch."""
 
     def __init__(self, game: Launched, experiment: Experiment, interrupts: Interrupts, view: View) -> None:
         self._game, self._experiment, self._interrupts, self._view = game, experiment, interrupts, view
         self._started = time.perf_counter()
 
     def first(self) -> None:
-        """Play one round, before anything is written."""
+        """Play the first round, before anything is written. Raises RoundError if a loss is not finite."""
         self._batch(1)
         self._check()
 
     def rest(self, folder: RunFolder) -> None:
-        """Play all other rounds and write metrics, checkpoints and the summary into the folder."""
+        """Play all other rounds, and write metrics, checkpoints and the summary into the folder.
+
+        After an error or an abort, the summary is written and the error is raised.
+        """
         self._interrupts.gentle = True
         try:
             with Metrics(folder.path) as metrics:

@@ -1,1 +1,1 @@
-"""One file with a suite for each grammar of the library; the grammar's recipe names the suite."""
+"""Suites of checks: one file for each grammar of the library. The recipe of the grammar names the suite."""

@@ -1,4 +1,4 @@
-"""Backpropagation is exact on random graphs, dense and convolutional; the players come to rest (essay, Grammar 1)."""
+"""Check that backpropagation is exact on random networks, and that the players come to rest (essay, Grammar 1)."""
 
 import itertools
 import math
@@ -23,7 +23,7 @@ BATCH = 8
 
 
 def dense(seed: int) -> Grammar:
-    """A ReLU network of one to four hidden layers of random widths, with random labels."""
+    """Make a grammar of a ReLU network with one to four hidden layers of random widths, and random labels."""
     choose = random.Random(seed)
     inputs, classes = choose.randint(2, 6), choose.randint(2, 4)
     widths = [choose.randint(2, 8) for _ in range(choose.randint(1, 4))]
@@ -31,7 +31,7 @@ def dense(seed: int) -> Grammar:
 
 
 def convolutional(seed: int) -> Grammar:
-    """A convolution, a max-pool without parameters, and a dense layer."""
+    """Make a grammar of a convolution, a max-pool without parameters, a dense layer and an output layer."""
     choose = random.Random(seed)
     channels, classes = choose.randint(1, 3), choose.randint(2, 4)
     example = (channels, 4, 6)
@@ -40,7 +40,7 @@ def convolutional(seed: int) -> Grammar:
 
 
 def regression(seed: int) -> Grammar:
-    """A small tanh network, trained on all of its data at once, so that it can come to rest."""
+    """Make a grammar of a small tanh network. Each batch is the whole data set, so that players can come to rest."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(BATCH, 2, generator=generator, dtype=torch.float64)
     y = torch.randn(BATCH, 1, generator=generator, dtype=torch.float64)
@@ -54,9 +54,9 @@ def regression(seed: int) -> Grammar:
 
 
 def scales(seed: int) -> Measured:
-    """Compare responses for three sizes of players: the whole network, its layers, its units (essay, Remark 3).
+    """Compare the responses if the player is the whole network, a layer, or a unit (essay, Remark 3).
 
-    Measures the largest difference from the responses of the layers.
+    Returns the largest difference from the responses to the layers.
     """
     choose = random.Random(seed)
     sizes = [choose.randint(2, 5) for _ in range(choose.randint(3, 5))]
@@ -74,7 +74,7 @@ def scales(seed: int) -> Measured:
 
 
 def labelled(seed: int, example: tuple[int, ...], classes: int) -> OracleDeclaration:
-    """Normal examples of this shape, float32, with random labels."""
+    """Declare a data set of normal examples of the shape `example`, float32, with random labels."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(BATCH, *example, generator=generator, dtype=torch.float64)
     return arrays(x.float(), torch.randint(classes, (BATCH,), generator=generator), batch=BATCH)

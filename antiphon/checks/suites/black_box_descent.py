@@ -1,4 +1,4 @@
-"""The black-box protocol: an estimate from values is on average the gradient, up to the squared perturbation."""
+"""Check black-box descent: the mean estimate is the gradient, up to an error of second order in the perturbation."""
 
 import itertools
 from dataclasses import replace
@@ -35,40 +35,40 @@ from antiphon.oracles import black_box, coordinates, gaussian, rademacher
 
 RADIUS = 0.1
 ROUNDING = 1e-9
-"""Relative error of a difference of two nearly equal float64 values."""
+"""Relative rounding error that is allowed for a difference of two nearly equal float64 values."""
 
 OF_QUADRATIC = "over all signs, or along all axes, the estimate of a quadratic's gradient"
 UNBIASED = "unbiased where the function is quadratic"
 
 
 def of_theta(theta: Tensor, function: Factory, sign: float) -> Tensor:
-    """Player's loss: the function that Oracle holds, at theta, times the sign of the direction."""
+    """Return Player's loss: the function that Oracle holds, at theta, times `sign` (-1 to maximise)."""
     return sign * function()(theta)
 
 
 def signs(dimension: int) -> Tensor:
-    """All vectors of signs, each once: (2^dimension, dimension), float64."""
+    """Return all vectors of signs, each once: (2^dimension, dimension), float64."""
     return torch.tensor(list(itertools.product([-1.0, 1.0], repeat=dimension)), dtype=torch.float64)
 
 
 def every_sign(seed: int) -> Grammar:
-    """A quadratic with all perturbations at once: their mean is the expectation, which equals the gradient."""
+    """Make a grammar with a quadratic. Each batch has all vectors of signs, so the mean estimate is the gradient."""
     dimension = 2 + seed % 3
     noise = arrays(RADIUS * signs(dimension), batch=2**dimension, shuffle=False)
     return _bowl(dimension, seed, noise, Exact(sense=OF_QUADRATIC, tolerance=ROUNDING), Arrives(("Player",)))
 
 
 def axes(seed: int) -> Grammar:
-    """A quadratic with central differences along every axis."""
+    """Make a grammar with a quadratic and central differences along every axis."""
     dimension = 2 + seed % 4
     noise = coordinates(dimension, scale=RADIUS, dtype=torch.float64)
     return _bowl(dimension, seed, noise, Exact(sense=OF_QUADRATIC, tolerance=ROUNDING), Arrives(("Player",)))
 
 
 def by_chance(seed: int) -> Grammar:
-    """A quadratic with one random vector of signs a round.
+    """Make a grammar with a quadratic and one random vector of signs in each round.
 
-    If seed % 3 is 1, there are four vectors; if it is 2, the directions are Gaussian.
+    If seed % 3 is 1, there are four vectors. If it is 2, the direction is Gaussian.
     """
     dimension = 2 + seed % 4
     make = gaussian if seed % 3 == 2 else rademacher
@@ -77,13 +77,19 @@ def by_chance(seed: int) -> Grammar:
 
 
 def comes_to_rest(seed: int) -> Grammar:
-    """A quadratic with one vector of signs a round: the noise of the estimate vanishes with the gradient."""
+    """Make a grammar with a quadratic and one vector of signs in each round. Player comes to rest at the minimum.
+
+    The noise of the estimate is proportional to the gradient, so it is zero at the minimum.
+    """
     noise = rademacher((2,), batch=1, scale=RADIUS, dtype=torch.float64)
     return _bowl(2, seed, noise, Estimated(bias=ROUNDING, sense=UNBIASED), Arrives(("Player",)))
 
 
 def _bowl(dimension: int, seed: int, noise: OracleDeclaration, told: Exact | Estimated, *further: Promise) -> Grammar:
-    """A quadratic to minimise; for odd seeds its negative, to maximise. told: what is promised of Player's response."""
+    """Make a grammar that minimises a quadratic, or for odd seeds maximises its negative.
+
+    told: the promise about Player's response. further: further promises.
+    """
     direction = Direction.MAXIMISE if seed % 2 else Direction.MINIMISE
     sign = -1.0 if seed % 2 else 1.0
     function = Factory.of(Bowl, dimension, seed, sign)
@@ -96,7 +102,10 @@ def _bowl(dimension: int, seed: int, noise: OracleDeclaration, told: Exact | Est
 
 
 def order_of_bias(seed: int) -> Measured:
-    """How far the order of the bias in the perturbation is from two: on a wave, with all signs enumerated."""
+    """Measure how much the order of the bias in the size of the perturbation differs from two, for a `Wave`.
+
+    The bias is exact, because it is a mean over all vectors of signs.
+    """
     function, theta = Wave(4, seed), torch.randn(4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     gradient = torch.func.grad(function)(theta)
     biases = []

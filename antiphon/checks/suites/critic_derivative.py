@@ -1,4 +1,4 @@
-"""The critic-derivative response: checks on arbitrary networks, and on regulators with a known value."""
+"""Check the critic-derivative grammar on random networks, and on regulators with a known value function."""
 
 from torch import Tensor
 
@@ -22,19 +22,19 @@ TAKEN = Port("Nature.replay", 1)
 
 
 def networks(seed: int) -> Grammar:
-    """Random networks on a regulator."""
+    """Make a grammar with random networks on a random regulator."""
     world, wind, actor, critic, _ = any_networks(seed)
     return critic_derivative(world, wind, actor, critic, gamma=0.8, soft=0.05)
 
 
 def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) -> Grammar:
-    """A linear Actor on a regulator, taught by this Critic."""
+    """Make a grammar with a linear Actor on a regulator. teacher: the module of Critic. capacity: of the replay."""
     actor = Factory.of(LinearPolicy, gain)
     return critic_derivative(*nature_and_noise(system, capacity), actor, teacher, gamma=system.gamma, soft=0.1)
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:
-    """Critic's relative error at the actions that were taken, 0-d."""
+    """Return Critic's relative error at the actions that were taken, 0-d."""
     state, action = values[STATE], values[TAKEN]
     return relative(modules["Critic"](state, action).squeeze(1), action_value(system, gain, state, action))
 

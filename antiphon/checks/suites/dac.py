@@ -1,4 +1,7 @@
-"""Deviator-Actor-Critic: checks on arbitrary networks, and on regulators with known value and slope."""
+"""Check Deviator-Actor-Critic on random networks, and on regulators with a known value function and slope.
+
+The slope is the gradient of the value of a state and action in the action.
+"""
 
 import torch
 from torch import Tensor
@@ -23,18 +26,18 @@ from antiphon.grammars.library.quadratic import AffineSlope, LinearPolicy, Quadr
 
 
 def networks(seed: int) -> Grammar:
-    """Random networks on a regulator."""
+    """Make a grammar with random networks on a random regulator."""
     return dac(*any_networks(seed), gamma=0.8, soft=0.05)
 
 
 def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) -> Grammar:
-    """A linear Actor on a regulator, taught by this Deviator."""
+    """Make a grammar with a linear Actor on a regulator. teacher: the module of Deviator. capacity: of the replay."""
     actor, critic = Factory.of(LinearPolicy, gain), Factory.of(QuadraticValue, *system.widths, torch.float64)
     return dac(*nature_and_noise(system, capacity), actor, critic, teacher, gamma=system.gamma, soft=0.1)
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:
-    """The larger of the relative errors of Critic and Deviator on the states of the round, 0-d."""
+    """Return the larger of the relative errors of Critic and Deviator on the states of the round, 0-d."""
     state, played = values[STATE], values[PLAYED]
     value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)
     worth = relative(value, policy_value(system, gain, state, SIGMA))

@@ -1,4 +1,4 @@
-"""Deviator-Actor-Critic on bandits: arbitrary networks, the quadratic bandit, and the lemma at several noise scales."""
+"""Check Deviator-Actor-Critic on bandits: random networks, the quadratic bandit, and the effect of the noise scale."""
 
 import random
 from dataclasses import replace
@@ -30,7 +30,7 @@ MU = torch.tensor([0.3, -0.5, 0.8, 0.1, -0.2], dtype=torch.float64)
 
 
 def networks(seed: int) -> Grammar:
-    """Networks of random widths on a bandit with a quadratic reward."""
+    """Make a grammar with networks of random widths on a bandit with a quadratic reward."""
     choose = random.Random(seed)
     state, action, batch = choose.randint(1, 4), choose.randint(1, 4), choose.randint(2, 12)
     widths = [(choose.randint(2, 8),) for _ in range(3)]
@@ -44,17 +44,17 @@ def networks(seed: int) -> Grammar:
 
 
 def bowl(state: Tensor, action: Tensor) -> Tensor:
-    """A reward: minus the squared distance of the action from the sum of the state."""
+    """Return the reward: minus the squared distance of the action from the sum of the state."""
     return -(action - state.sum(1, keepdim=True)).square().sum(1)
 
 
 def known(seed: int) -> Grammar:
-    """Deviator begins with the true slope, so Actor receives the gradient of the reward."""
+    """Make a grammar whose Deviator begins with the true slope, so that Actor receives the gradient of the reward."""
     return _quadratic(seed, Factory.of(KnownBanditSlope, _matrix(seed), 1.0), _told(seed, bias=1e-9))
 
 
 def still(seed: int) -> Grammar:
-    """Critic and Deviator begin without knowledge, and learn the reward and its slope while Actor stays fixed."""
+    """Make a grammar whose Critic and Deviator begin at zero, and learn the reward and its slope for a fixed Actor."""
     matrix = _matrix(seed)
     distance = Factory.of(from_truth, matrix=matrix)
     ignorant = Factory.of(AffineSlope, 1, len(matrix), torch.float64)
@@ -62,19 +62,22 @@ def still(seed: int) -> Grammar:
 
 
 def moving(seed: int) -> Grammar:
-    """Deviator begins with 0.7 times the slope. Then all learn, and Actor reaches the best action."""
+    """Make a grammar whose Deviator begins with 0.7 times the slope. All learn, and Actor reaches the best action."""
     promises = _told(seed, bias=0.31), Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
     return _quadratic(seed, Factory.of(KnownBanditSlope, _matrix(seed), 0.7), *promises)
 
 
 def minus_reward(action: Tensor, matrix: Tensor) -> Tensor:
-    """Actor's loss, the mean of (a - a*)'C(a - a*). Q does not compute it."""
+    """Return Actor's loss, the mean of (a - a*)'C(a - a*), with C = `matrix` and the best action a*, `TARGET`."""
     away = action - TARGET
     return (away @ matrix * away).sum(1).mean()
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], matrix: Tensor) -> Tensor:
-    """The larger of the relative errors of Critic and Deviator, 0-d. Critic's true value is the mean over the noise."""
+    """Return the larger of the relative errors of Critic and Deviator, 0-d.
+
+    Critic's true value is the mean reward over the noise.
+    """
     state, played = values[STATE], values[PLAYED]
     value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)
     away = played - TARGET
@@ -85,14 +88,14 @@ def from_truth(modules: Modules, values: dict[Port, Tensor], matrix: Tensor) -> 
 
 
 def design(dimension: int) -> Tensor:
-    """Noise with exact moments: +-sigma d^(1/2) along each axis, (2 d, d), mean 0 and covariance sigma^2 I."""
+    """Return noise with exact mean 0 and covariance sigma^2 I: +-sigma d^(1/2) along each axis, (2 d, d)."""
     steps = SIGMA * dimension**0.5 * torch.eye(dimension, dtype=torch.float64)
     return torch.cat([steps, -steps])
 
 
 @final
 class KnownBanditSlope(AffineSlope):
-    """A Deviator that begins with the slope -2 C (a - a*), or with a part of it."""
+    """A Deviator that begins with `part` times the true slope -2 C (a - a*). matrix: C."""
 
     def __init__(self, matrix: Tensor, part: float) -> None:
         super().__init__(1, len(matrix), dtype=torch.float64)
@@ -122,14 +125,14 @@ def _quadratic(seed: int, deviator: Factory, *promises: Promise) -> Grammar:
 
 
 def waves(state: Tensor, action: Tensor) -> Tensor:
-    """f, a sum of six waves in five dimensions: smooth and bounded, with known derivatives."""
+    """Return f(action), a sum of six sine waves in five dimensions, which has known derivatives: (batch,)."""
     return torch.sin(action @ _WAVES.T + _PHASES) @ _HEIGHTS
 
 
 def faded_slope(sigma: float) -> Tensor:
-    """E[grad f(mu + eps)], which the regression on eps finds by Stein's lemma; at sigma = 0 the gradient itself.
+    """Return E[grad f(mu + eps)] for normal eps with deviation `sigma`: Deviator's solution, by Stein's lemma.
 
-    E[cos(x + <u, eps>)] = cos(x) exp(-sigma^2 |u|^2 / 2).
+    It follows from E[cos(x + <u, eps>)] = cos(x) exp(-sigma^2 |u|^2 / 2). For sigma = 0 it is the gradient of f.
     """
     faded = torch.exp(-0.5 * sigma**2 * _WAVES.square().sum(1))
     return (_HEIGHTS * torch.cos(_WAVES @ MU + _PHASES) * faded) @ _WAVES
@@ -149,7 +152,10 @@ class Still(nn.Module):
 
 
 def wavy(sigma: float, batch: int) -> Grammar:
-    """The waves as a bandit, with Actor at `MU`. Critic is a number and Deviator a vector, both zero at first."""
+    """Make a grammar on a bandit with the reward `waves`, with Actor at `MU`.
+
+    Critic plays a number and Deviator a vector. Both are parameters that begin at zero.
+    """
     nothing = torch.zeros(1, dtype=torch.float64)
     return dac_bandit(
         contextual_bandit(waves, 1, 5, batch=batch, dtype=torch.float64),
@@ -161,7 +167,7 @@ def wavy(sigma: float, batch: int) -> Grammar:
 
 
 def learned_slope(sigma: float, seed: int, rounds: int, batch: int) -> Tensor:
-    """Deviator's G after `rounds` rounds in which Actor stays fixed."""
+    """Return Deviator's vector G after `rounds` rounds of learning in which Actor stays fixed."""
 
     def descent(second_derivative: float) -> AgentSpecification:
         schedule = {"scheduler": "PolynomialLR", "scheduler_arguments": {"total_iters": rounds, "power": 1.0}}
@@ -173,7 +179,7 @@ def learned_slope(sigma: float, seed: int, rounds: int, batch: int) -> Tensor:
 
 
 def scaling(seed: int) -> Measured:
-    """The relative error of G against the closed form, over sigma: the worst of four noise scales."""
+    """Measure the relative error of Deviator's vector G divided by sigma, the largest of four noise scales sigma."""
     off = {}
     for sigma in SCALES:
         truth = faded_slope(sigma)

@@ -1,4 +1,4 @@
-"""The GAN: Curator and Forger get gradients of opposite losses; the best Curator is known (essay, Grammar 3)."""
+"""Check the GAN on random networks, and on normal distributions with a known best Curator (essay, Grammar 3)."""
 
 import functools
 import math
@@ -24,7 +24,7 @@ BATCH, QUANTILES = 8, 2000
 
 @final
 class Shift(nn.Module):
-    """A Forger that returns m + s eps. Its only parameter is m; s is given."""
+    """A Forger that returns m + s eps. Its only parameter is m; the scale s is fixed."""
 
     def __init__(self, mean: float, scale: float) -> None:
         super().__init__()
@@ -36,13 +36,13 @@ class Shift(nn.Module):
 
 
 def quantiles(count: int) -> Tensor:
-    """The standard normal's quantiles at the midpoints of `count` equal parts of [0, 1]: (count, 1), float64."""
+    """Return standard normal quantiles at the midpoints of `count` equal parts of [0, 1]: (count, 1), float64."""
     parts = (torch.arange(count, dtype=D) + 0.5) / count
     return distributions.Normal(torch.zeros((), dtype=D), 1.0).icdf(parts).unsqueeze(1)
 
 
 def dense(saturating: bool, seed: int) -> Grammar:
-    """Dense networks of random widths, with the essay's response or with the response that does not vanish."""
+    """Make a grammar of dense networks of random widths. saturating: see `gan`."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
     forger = Factory.of(generative.DenseSynthesis, latent, (size,), [width])
@@ -55,7 +55,7 @@ SATURATING, NON_SATURATING = functools.partial(dense, True), functools.partial(d
 
 
 def convolutional(seed: int) -> Grammar:
-    """Convolutions over small images, with either response."""
+    """Make a grammar of convolutional networks on small images, saturating or not at random."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
     forger = Factory.of(generative.ConvolutionalSynthesis, latent, image, channels, squashed=True)
@@ -66,33 +66,39 @@ def convolutional(seed: int) -> Grammar:
 
 
 def gaussians(seed: int) -> Grammar:
-    """Nature and a fixed Forger are normal with the same scale. The best logit is affine, and so is Curator."""
+    """Make a grammar in which Nature and Forger are normal with the same scale, so that an affine Curator is best.
+
+    Curator learns while Forger stays fixed.
+    """
     nature, forger, scale = _means(seed)
     distance = Factory.of(distance_from_best, nature=nature, forger=forger, scale=scale)
     return _with(_normal_game(nature, forger, scale), Learned(("Curator",), distance))
 
 
 def forgeable(seed: int) -> Grammar:
-    """Forger can match Nature, and Curator is affine: both come to rest under the essay's response."""
+    """Make a grammar in which Forger can match Nature and Curator is affine, so that both come to rest."""
     return _with(_normal_game(*_means(seed), count=200), Arrives())
 
 
 def best_logit(nature: float, forger: float, scale: float) -> tuple[float, float]:
-    """Slope and offset of logit D* = log p_nature - log p_forger, for normals of these means and one scale."""
+    """Return slope and offset of the best logit, log p_nature - log p_forger, for normals of the same scale.
+
+    nature, forger: means of the two normal distributions.
+    """
     return (nature - forger) / scale**2, -(nature**2 - forger**2) / (2 * scale**2)
 
 
 def distance_from_best(
     modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor], nature: float, forger: float, scale: float
 ) -> Tensor:
-    """The larger error of Curator's slope and offset against those of D*, relative to the larger of these."""
+    """Return the largest error of Curator's slope and offset, relative to the larger of the best ones, 0-d."""
     found = torch.stack([each.reshape(()) for each in modules["Curator"].parameters()])
     best = torch.tensor(best_logit(nature, forger, scale), dtype=D)
     return (found - best).abs().max() / best.abs().max()
 
 
 def value_at_best(seed: int) -> Measured:
-    """Compare L at D* with -log 4 + 2 JSD(p_nature, p_forger), computed by the trapezoidal rule."""
+    """Compare the objective L at the best Curator with -log 4 + 2 JSD(p_nature, p_forger), by the trapezoidal rule."""
     nature, forger, scale = _means(seed)
     slope, offset = best_logit(nature, forger, scale)
     points = scale * quantiles(QUANTILES)
@@ -102,7 +108,7 @@ def value_at_best(seed: int) -> Measured:
 
 
 def jensen_shannon(nature: float, forger: float, scale: float) -> Tensor:
-    """The Jensen-Shannon divergence of two normal distributions with the same scale, in nats."""
+    """Return the Jensen-Shannon divergence, in nats, of two normal distributions with the same scale."""
     ends = min(nature, forger) - 12 * scale, max(nature, forger) + 12 * scale
     x = torch.linspace(*ends, 20_001, dtype=D)
     p, q = (distributions.Normal(torch.tensor(mean, dtype=D), scale).log_prob(x) for mean in (nature, forger))
@@ -117,14 +123,14 @@ def _means(seed: int) -> tuple[float, float, float]:
 
 
 def _normal_game(nature: float, forger: float, scale: float, count: int = QUANTILES) -> Grammar:
-    """Nature and Noise always play the same quantiles, so that means over them are integrals."""
+    """Make a grammar in which Nature and Noise always play the same quantiles, so that means approximate integrals."""
     points = quantiles(count)
     world, noise = (arrays(x, batch=count, shuffle=False) for x in (nature + scale * points, points))
     return gan(world, noise, Factory.of(Shift, forger, scale), Factory.of(nn.Linear, 1, 1, dtype=D))
 
 
 def _with(grammar: Grammar, promise: Promise) -> Grammar:
-    """The grammar with this promise in place of its `Learned` promises."""
+    """Return the grammar with this promise in place of its `Learned` promises."""
     kept = (each for each in grammar.guarantee.promises if not isinstance(each, Learned))
     return replace(grammar, guarantee=promised(*kept, promise))
 

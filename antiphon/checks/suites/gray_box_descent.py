@@ -1,4 +1,4 @@
-"""The gray-box protocol: Player receives the gradient of the function that Oracle holds, and reaches its minimum."""
+"""Check gray-box descent: Player receives the gradient of the function that Oracle holds, and reaches its optimum."""
 
 from dataclasses import replace
 
@@ -14,26 +14,26 @@ from antiphon.oracles import gray_box
 
 
 class Wave:
-    """A smooth random function that does not separate into coordinates: (..., dimension) -> (...)."""
+    """A smooth random function of all coordinates together, with sine and tanh: (..., dimension) -> (...)."""
 
     def __init__(self, dimension: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.matrix = torch.randn(dimension, dimension, generator=generator, dtype=torch.float64) / dimension**0.5
 
     def __call__(self, points: Tensor) -> Tensor:
-        """The values at these points: bounded, with many optima."""
+        """Return the values at these points. The function is bounded and has many optima."""
         return (points @ self.matrix + 1).sin().sum(-1) + (points @ self.matrix).tanh().prod(-1)
 
 
 def wave(seed: int) -> Grammar:
-    """A wave in two to six dimensions, maximised for odd seeds."""
+    """Make a grammar that minimises a `Wave` in two to six dimensions, or maximises it for odd seeds."""
     dimension = 2 + seed % 5
     direction = Direction.MAXIMISE if seed % 2 else Direction.MINIMISE
     return _game(dimension, Factory.of(Wave, dimension, seed), direction)
 
 
 def bowl(seed: int) -> Grammar:
-    """A quadratic in which Player comes to rest; for odd seeds its negative, maximised."""
+    """Make a grammar that minimises a quadratic, or for odd seeds maximises its negative. Player comes to rest."""
     dimension, upside_down = 2 + seed % 4, bool(seed % 2)
     function = Factory.of(Bowl, dimension, seed, -1.0 if upside_down else 1.0)
     grammar = _game(dimension, function, Direction.MAXIMISE if upside_down else Direction.MINIMISE)

@@ -1,4 +1,8 @@
-"""Kickback: exact on top, sign-correct under its premise, and a refutation of the essay's claim (essay, Grammar 5)."""
+"""Check kickback: exact in the two top layers, sign-correct in the others under a premise (essay, Grammar 5).
+
+The essay's premise is not sufficient: that all kicks are positive. (The kick of a layer is its vector-Jacobian product
+with a cotangent of ones.) A stronger premise holds for coherent weights: each has its output unit's sign.
+"""
 
 import functools
 import random
@@ -22,9 +26,10 @@ BATCH = 32
 
 
 def dense(signed: bool, seed: int) -> Grammar:
-    """Four ReLU layers of random widths, with coherent weights above the first layer and biases of both signs.
+    """Make a grammar of four ReLU layers of random widths and an output layer.
 
-    signed: every second unit negates its output. A weight has the sign of the unit that it leads into.
+    Weights above the first layer are coherent; biases have both signs. signed: if true, every second unit negates its
+    output.
     """
     choose = random.Random(seed)
     inputs, widths = choose.randint(2, 6), [choose.randint(4, 8) for _ in range(4)]
@@ -36,7 +41,7 @@ UNSIGNED, SIGNED = functools.partial(dense, False), functools.partial(dense, Tru
 
 
 def convolutional(seed: int) -> Grammar:
-    """Two convolutions, a ReLU layer and an output layer."""
+    """Make a grammar of two convolutions, a ReLU layer and an output layer, with coherent weights."""
     choose = random.Random(seed)
     example = (choose.randint(1, 3), choose.randint(4, 7), choose.randint(4, 7))
     channels = [choose.randint(1, 3), choose.randint(1, 3)]
@@ -45,10 +50,10 @@ def convolutional(seed: int) -> Grammar:
 
 
 def realisable(seed: int) -> Grammar:
-    """A signed network on eight points at once, which it can fit: beta and all gradients fall to zero.
+    """Make a grammar of a signed network that can fit its eight examples, so that all gradients fall to zero.
 
-    If data cannot be fitted, only the two top layers come to rest: below them the response sums to zero over the batch
-    at another point than the gradient does.
+    If the data cannot be fitted, only the two top layers come to rest. In lower layers, the response and the gradient
+    sum to zero over the batch at different parameters.
     """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(8, 3, generator=generator)
@@ -59,16 +64,16 @@ def realisable(seed: int) -> Grammar:
 
 
 def targets(seed: int, example: tuple[int, ...]) -> OracleDeclaration:
-    """Normal examples of this shape, with normal targets."""
+    """Declare a data set of normal examples of the shape `example`, with normal targets."""
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.randn(BATCH, *example, generator=generator), torch.randn(BATCH, 1, generator=generator)
     return arrays(x, y, batch=BATCH)
 
 
 def refuted(seed: int) -> Measured:
-    """Search for the smallest coherent network with an opposite sign.
+    """Search for the smallest coherent network in which the response to a unit has the wrong sign.
 
-    Measures 0 if there is one and torch confirms its signs.
+    The value is 0 if such a network exists and torch confirms its signs, else 1.
     """
     found = smallest_counterexample()
     if found is None:
@@ -81,12 +86,12 @@ def refuted(seed: int) -> Measured:
 
 
 def modules_of(found: Counterexample) -> list[RectifierLayer | OutputLayer]:
-    """The network of a counterexample as layers of kickback, float64."""
+    """Return the network of a counterexample as a list of layers for kickback, float64."""
     return [made_of(weights, biases) for weights, biases in zip(found.weights, (*found.biases, None), strict=True)]
 
 
 def made_of(weights: tuple[tuple[int, ...], ...], biases: tuple[int, ...] | None) -> RectifierLayer | OutputLayer:
-    """One layer with given parameters, float64. Without biases it is the output layer."""
+    """Return a layer with these weights and biases, float64; the output layer if `biases` is None."""
     inputs = len(weights[0])
     layer = (OutputLayer(inputs) if biases is None else RectifierLayer(inputs, len(weights))).double()
     with torch.no_grad():
@@ -96,7 +101,7 @@ def made_of(weights: tuple[tuple[int, ...], ...], biases: tuple[int, ...] | None
 
 
 def grammar_of(found: Counterexample) -> Grammar:
-    """The counterexample as a grammar with a single example, 1, and the target -1."""
+    """Make the grammar of a counterexample. Its data set is a single example, 1, with the target -1."""
     parts = zip(found.weights, (*found.biases, None), strict=True)
     layers = {f"Layer{index}": Factory.of(made_of, *part) for index, part in enumerate(parts, start=1)}
     one = torch.ones(1, 1, dtype=torch.float64)
@@ -104,9 +109,9 @@ def grammar_of(found: Counterexample) -> Grammar:
 
 
 def mixed(seed: int) -> Measured:
-    """Search random networks with mixed weights for opposite signs below the two top layers.
+    """Search random networks, with weights of both signs, for wrong signs below the two top layers.
 
-    Measures 0 if there are any. Only examples on which every kick is positive count.
+    The value is 0 if a wrong sign is found, else 1. Only examples on which all kicks are positive count.
     """
     torch.manual_seed(seed)
     pairs = opposite = 0
@@ -123,13 +128,13 @@ def mixed(seed: int) -> Measured:
 
 
 def deep(seed: int) -> Measured:
-    """The largest number of players' products on a path to a delivery, over networks of one to ten layers."""
+    """Measure the largest `depth` of R over networks of one to ten layers."""
     layers = (kicking_layers((2,), [2] * count) for count in range(10))
     return Measured("all", max(depth(kickback(targets(0, (2,)), each)) for each in layers), 1.0)
 
 
 def depth(grammar: Grammar) -> int:
-    """The number of players' products on the longest path to a delivery of R."""
+    """Return the largest number of players' vector-Jacobian products on a path of R that ends at any node."""
     found: dict[str, int] = {}
     for node in grammar.response.nodes:
         own = isinstance(node, Product) and grammar.query.by_name[node.of].owner in grammar.query.player_by_name
@@ -138,7 +143,7 @@ def depth(grammar: Grammar) -> int:
 
 
 def kicks(seed: int) -> Measured:
-    """The largest difference between the kick of a library layer and the layer's product with ones, by torch."""
+    """Measure the largest error of the kicks that the library's layers compute, against torch's product with ones."""
     torch.manual_seed(seed)
     families: Sequence[tuple[Mapping[str, Factory], Tensor]] = [
         (kicking_layers((5,), [6, 4], signed=True, weights=weights), torch.randn(9, 5)) for weights in Weights

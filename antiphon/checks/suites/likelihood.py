@@ -1,4 +1,4 @@
-"""Likelihood, with and without a prior: exact, and Estimator comes to rest at a Gaussian known in closed form."""
+"""Check likelihood, with and without a prior: gradients are exact, and Estimator reaches the known best Gaussian."""
 
 from dataclasses import replace
 
@@ -20,20 +20,23 @@ DESCENT = Learning(250, descent(0.1, momentum=0.8))
 
 
 def sampled(seed: int) -> Grammar:
-    """Batches of draws of a Gaussian: without a prior for even seeds, with a prior for odd ones."""
+    """Make a grammar on batches of Gaussian examples: without a prior for even seeds, with a prior for odd seeds."""
     nature = arrays(points(seed), batch=8)
     return maximum_a_posteriori(nature, DENSITY, PRIOR, COUNT) if seed % 2 else maximum_likelihood(nature, DENSITY)
 
 
 def likeliest(seed: int) -> Grammar:
-    """All draws at once, without a prior: the solution is the mean and the biased covariance of the sample."""
+    """Make a grammar without a prior on all examples at once. The solution is their mean and biased covariance."""
     x = points(seed)
     grammar = maximum_likelihood(arrays(x, batch=COUNT, shuffle=False), DENSITY)
     return _known(grammar, x.mean(0), torch.cov(x.T, correction=0))
 
 
 def posterior(seed: int) -> Grammar:
-    """All draws at once, with a conjugate prior: the posterior mode (Gelman et al., Bayesian Data Analysis, 3.6)."""
+    """Make a grammar with a conjugate prior on all examples at once. The solution is the posterior mode.
+
+    See Gelman et al., Bayesian Data Analysis, 3.6.
+    """
     x = points(seed)
     away, strength = x.mean(0) - CENTER, STRENGTH + COUNT
     scale = SCALE + COUNT * torch.cov(x.T, correction=0) + STRENGTH * COUNT / strength * torch.outer(away, away)
@@ -42,14 +45,14 @@ def posterior(seed: int) -> Grammar:
 
 
 def points(seed: int) -> Tensor:
-    """Draws of a correlated Gaussian: (COUNT, SIZE), float64."""
+    """Draw examples from a correlated Gaussian: (COUNT, SIZE), float64."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(COUNT, SIZE, generator=generator, dtype=torch.float64)
     return drawn @ torch.tensor([[1.0, 0.4], [0.0, 0.7]]).double() + 1
 
 
 def from_gaussian(modules: dict[str, nn.Module], values: object, mean: Tensor, covariance: Tensor) -> Tensor:
-    """The largest error of Estimator's mean and covariance."""
+    """Return the largest error of Estimator's mean and covariance, 0-d."""
     estimator = modules["Estimator"]
     density = estimator if isinstance(estimator, GaussianDensity) else estimator.get_submodule("module")
     assert isinstance(density, GaussianDensity)  # the suite makes no other

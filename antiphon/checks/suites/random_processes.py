@@ -1,4 +1,4 @@
-"""Random Markov decision processes, and grammars on them whose Critic ends at a known solution."""
+"""Make random Markov decision processes, and promise that Critic ends at a known solution on them."""
 
 from dataclasses import replace
 
@@ -13,9 +13,9 @@ F64 = torch.float64
 
 
 def random_process(seed: int, width: int | None = None, states: int = 5) -> MarkovProcess:
-    """A random process with two actions; its last state ends an episode, and its features are zero.
+    """Make a random process with two actions. Its last state ends an episode, and has zero features.
 
-    width: of random orthogonal features; if None, each state has a feature of its own (a table).
+    width: number of random orthogonal features; None gives each state a separate feature (a table).
     """
     generator = torch.Generator().manual_seed(seed)
     transitions = torch.rand(states, 2, states, generator=generator, dtype=F64)
@@ -31,24 +31,27 @@ def random_process(seed: int, width: int | None = None, states: int = 5) -> Mark
 
 
 def policy_of(seed: int, process: MarkovProcess) -> Tensor:
-    """Probabilities of actions, none of them small: (states, actions)."""
+    """Draw a random policy without small probabilities: (states, actions)."""
     drawn = 0.2 + torch.rand(process.states, process.actions, generator=torch.Generator().manual_seed(seed), dtype=F64)
     return drawn / drawn.sum(1, keepdim=True)
 
 
 def linear(width: int) -> Factory:
-    """A critic or corrector that is linear in `width` features."""
+    """Return the factory of a Critic or Corrector that is linear in `width` features."""
     return Factory.of(nn.Linear, width, 1, bias=False, dtype=F64)
 
 
 def known(grammar: Grammar, theta: Tensor, where: str) -> Grammar:
-    """Add promises to the grammar: all players come to rest, and Critic at theta. where: the name of this point."""
+    """Add the promises that all players come to rest, and that Critic comes to rest at theta.
+
+    where: the name of the point theta, in words.
+    """
     players = tuple(player.name for player in grammar.query.players)
     learned = Learned(players, Factory.of(from_theta, theta=theta), 1e-4, f"Critic is at {where}")
     return replace(grammar, guarantee=grammar.guarantee + promised(learned, Arrives()))
 
 
 def from_theta(modules: dict[str, nn.Module], values: object, theta: Tensor) -> Tensor:
-    """The largest difference between Critic's parameters and theta."""
+    """Return the largest difference between Critic's parameters and theta, 0-d."""
     (weight,) = modules["Critic"].parameters()
     return (weight.reshape(-1) - theta.reshape(-1)).abs().max()

@@ -1,4 +1,4 @@
-"""Instances of actor-critic grammars: arbitrary networks, and linear regulators with a known solution."""
+"""Make instances of actor-critic grammars: random networks, and linear regulators with a known solution."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -30,11 +30,11 @@ STATE, PLAYED = Port("Nature.replay"), Port("Actor#2")
 ENVS, BATCH = 64, 64
 
 Players = tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]
-"""Nature, Noise, Actor, Critic, Deviator."""
+"""Declarations of Nature and Noise, and factories of Actor, Critic and Deviator."""
 
 
 def small_system(seed: int, state: int = 2, action: int = 1) -> Regulator:
-    """A random regulator that is stable without control, so that a gain of zero has a value."""
+    """Make a random regulator that is stable without control, so that a gain of zero has a finite cost."""
     generator = torch.Generator().manual_seed(seed)
     drift, control = (torch.randn(state, each, generator=generator, dtype=torch.float64) for each in (state, action))
     radius = torch.linalg.eigvals(drift).abs().max()
@@ -44,13 +44,13 @@ def small_system(seed: int, state: int = 2, action: int = 1) -> Regulator:
 
 
 def small_gain(seed: int) -> tuple[Regulator, Tensor]:
-    """A random regulator, and 0.3 of its optimal gain."""
+    """Return a random regulator and 0.3 times its optimal gain."""
     system = small_system(seed)
     return system, 0.3 * optimal_gain(system)
 
 
 def any_networks(seed: int) -> Players:
-    """A regulator of random widths, and random networks for the players."""
+    """Return a regulator of random widths with noise, and random networks for the players."""
     choose = random.Random(seed)
     state, action = choose.randint(1, 4), choose.randint(1, 3)
     world = regulator(small_system(seed, state, action), envs=3, batch=choose.randint(2, 12), capacity=60)
@@ -72,30 +72,35 @@ def regulator_cases(
     distance: Callable[..., Tensor],
     *learners: str,
 ) -> tuple[Case, ...]:
-    """The cases of an actor-critic grammar on regulators.
+    """Return three cases of an actor-critic grammar on regulators.
 
-    make: called with the regulator, Actor's first gain, the module of the player that teaches Actor, and the capacity
-    of the replay. what: the name of what that player knows. knowing, ignorant: modules that begin with and without the
-    truth. distance: of the learners from the truth; it takes `system` and `gain` besides modules and values.
+    The teacher is the player whose output gives Actor its response: Critic or Deviator.
+
+    make: makes a grammar from the regulator, Actor's first gain, the teacher's module, and the capacity of the replay.
+    what: the name of the function that the teacher plays, for the names of the cases.
+    knowing, ignorant: modules of the teacher that begin with the true function, or at zero.
+    distance: returns the distance of the learners from the truth; it takes `system` and `gain` besides modules and
+    values.
+    learners: names of the players that learn the truth.
     """
 
     def known(seed: int) -> Grammar:
-        """The teacher begins with the truth, so Actor receives the gradient of the value."""
+        """Make a grammar whose teacher begins with the truth, so that Actor receives the gradient of the value."""
         system, gain = small_gain(seed)
         made = make(system, gain, Factory.of(knowing, system, gain), 1000 * ENVS)
         return replace(made, guarantee=promised(unbiased(system, gain)))
 
     def still(seed: int) -> Grammar:
-        """The learners begin without knowledge, and learn while Actor stays fixed."""
+        """Make a grammar whose teacher begins at zero. The learners learn while Actor stays fixed."""
         system, gain = small_gain(seed)
         made = make(system, gain, Factory.of(ignorant, *system.widths, torch.float64), 1000 * ENVS)
         away = Factory.of(distance, system=system, gain=gain)
         return replace(made, guarantee=promised(Learned(learners, away, tolerance=0.3)))
 
     def moving(seed: int) -> Grammar:
-        """The teacher begins with the truth of the zero policy. Then all learn, and Actor reaches the optimal gain.
+        """Make a grammar whose teacher begins with the truth for a gain of zero. Actor reaches the best gain.
 
-        No rest is promised for the learners: their error is measured on draws that continue.
+        The learners are not promised to come to rest, because the random draws of their examples go on.
         """
         system, some = small_gain(seed)
         gain = torch.zeros_like(some)
@@ -110,25 +115,25 @@ def regulator_cases(
 
 
 def nature_and_noise(system: Regulator, capacity: int) -> tuple[OracleDeclaration, OracleDeclaration]:
-    """The oracles Nature and Noise of a regulator."""
+    """Return the declarations of Nature and Noise for a regulator."""
     _, action = system.widths
     noise = gaussian((action,), batch=ENVS, symbol="envs", scale=SIGMA, dtype=torch.float64)
     return regulator(system, envs=ENVS, batch=BATCH, capacity=capacity), noise
 
 
 def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) -> Tensor:
-    """Actor's loss if its policy is K s: minus the mean of Q(state, action), when K is followed afterwards."""
+    """Return Actor's loss: minus the mean value of (state, action) if the policy K s acts afterwards. gain: K."""
     return -action_value(system, gain, state, action).mean()
 
 
 def unbiased(system: Regulator, gain: Tensor) -> Estimated:
-    """Promise that Actor receives the gradient of the value, if Critic or Deviator knows the value."""
+    """Return the promise that Actor receives the gradient of the value, if Critic or Deviator knows the value."""
     loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
     return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="the value is known")
 
 
 def improving(system: Regulator) -> tuple[Estimated, Arrives]:
-    """Promise that Actor's response reduces the cost, and that its gain becomes the best."""
+    """Return the promises that Actor's response estimates the gradient of the cost, and that Actor comes to rest."""
     cost = PlayerLoss.of(cost_of_policy, STATE, PLAYED, system=system)
     # The first states are not distributed as in the long run, hence a bias in the first rounds.
     told = Estimated(("Actor",), cost, bias=0.2, draws=200, premise="the value is known")
@@ -136,13 +141,13 @@ def improving(system: Regulator) -> tuple[Estimated, Arrives]:
 
 
 def cost_of_policy(state: Tensor, action: Tensor, system: Regulator) -> Tensor:
-    """The cost of a linear policy, whose gain is computed from these states and actions."""
+    """Return the mean cost of a linear policy. Its gain is computed from these states and actions."""
     gain = torch.linalg.lstsq(state, action).solution.T
     return mean_cost(system, gain, SIGMA)
 
 
 def relative(found: Tensor, truth: Tensor) -> Tensor:
-    """The error over the deviation of the truth, 0-d. found, truth: (batch, ...)."""
+    """Return the norm of the error divided by the norm of (truth - its mean), 0-d. found, truth: (batch, ...)."""
     return (found - truth).norm() / (truth - truth.mean(0)).norm()
 
 
@@ -151,7 +156,7 @@ Modules = Mapping[str, nn.Module]
 
 @final
 class TanhNetwork(nn.Module):
-    """A small tanh network on its concatenated inputs, float64: (batch, ...) each -> (batch, outputs)."""
+    """A small tanh network on the concatenation of its inputs, float64: (batch, width) each -> (batch, outputs)."""
 
     def __init__(self, inputs: int, width: int, outputs: int) -> None:
         super().__init__()
@@ -165,7 +170,7 @@ class TanhNetwork(nn.Module):
 
 @final
 class KnownSlope(AffineSlope):
-    """A Deviator that begins with the slope of Q under the policy K s."""
+    """A Deviator that begins with the slope of the action value Q for the policy K s. gain: K."""
 
     def __init__(self, system: Regulator, gain: Tensor) -> None:
         super().__init__(*system.widths, dtype=torch.float64)
@@ -175,7 +180,7 @@ class KnownSlope(AffineSlope):
 
 @final
 class KnownValue(QuadraticValue):
-    """A Critic that begins with Q under the policy K s, without noise."""
+    """A Critic that begins with the action value Q for the policy K s, without noise. gain: K."""
 
     def __init__(self, system: Regulator, gain: Tensor) -> None:
         super().__init__(*system.widths, dtype=torch.float64)

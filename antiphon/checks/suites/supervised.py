@@ -1,4 +1,4 @@
-"""Supervised learning, with and without a penalty: exact, and a linear predictor comes to rest at ridge regression."""
+"""Check supervised learning, with and without a penalty: exact, and a linear predictor reaches ridge regression."""
 
 import random
 from dataclasses import replace
@@ -18,7 +18,7 @@ BATCH = 8
 
 
 def network(seed: int) -> Grammar:
-    """A ReLU network: a classifier or a regression, with or without a penalty."""
+    """Make a grammar of a ReLU network, for classification or regression, with or without a penalty."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     inputs, outputs = choose.randint(2, 6), choose.randint(2, 4)
     x = torch.randn(BATCH, inputs, generator=generator)
@@ -32,7 +32,10 @@ def network(seed: int) -> Grammar:
 
 
 def ridge(seed: int) -> Grammar:
-    """A linear predictor on all of its data at once, with a penalty on the slope: the solution has a closed form."""
+    """Make a grammar of a linear predictor with a penalty on its slope: the solution has a closed form.
+
+    Each batch is the whole data set.
+    """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(4 * BATCH, 3, generator=generator, dtype=torch.float64)
     y = torch.randn(4 * BATCH, 1, generator=generator, dtype=torch.float64)
@@ -45,7 +48,7 @@ def ridge(seed: int) -> Grammar:
 
 
 def from_ridge(modules: dict[str, nn.Module], values: object, x: Tensor, y: Tensor, weight: float) -> Tensor:
-    """The largest difference between the predictor's parameters and those of ridge regression."""
+    """Return the largest difference between the predictor's parameters and those of ridge regression, 0-d."""
     slope, offset = modules["Predictor"].parameters()
     away_x, away_y = x - x.mean(0), y - y.mean(0)
     solved = torch.linalg.solve(away_x.T @ away_x / len(x) + weight * torch.eye(x.shape[1]), away_x.T @ away_y / len(x))

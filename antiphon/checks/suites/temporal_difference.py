@@ -1,6 +1,6 @@
-"""Temporal differences and related methods: each is exact for a loss of its own, and comes to rest at a known solution.
+"""Check temporal differences and related methods: each is exact for its loss, and reaches a known solution.
 
-Learning uses Natures that play every transition with its probability, so that there is no noise.
+For the cases that learn, Nature plays all transitions, weighted by their probability, so that there is no noise.
 """
 
 import functools
@@ -40,7 +40,7 @@ from antiphon.grammars.precision import make_double
 
 
 def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:
-    """Networks as critics (and correctors), on transitions drawn off policy."""
+    """Make a grammar with networks for Critic (and Corrector), on transitions that are drawn off policy."""
     choose, process = random.Random(seed), random_process(seed, 3)
     behaviour, policy = policy_of(seed, process), policy_of(seed + 1, process)
     nature = markov(process, play="draw", batch=7, behaviour=behaviour, policy=policy)
@@ -49,7 +49,7 @@ def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:
 
 
 def _count(make: Callable[..., Grammar]) -> int:
-    """The number of players of a method: Critic, and Corrector."""
+    """Return the number of players of a method: 2 if it has a Corrector beside Critic, else 1."""
     return 2 if make in (gtd2, tdc) else 1
 
 
@@ -58,7 +58,10 @@ def _perceptron(hidden: int) -> Factory:
 
 
 def cloned_sampled(seed: int) -> Grammar:
-    """A clone that may follow softly. Critic takes states, or states and actions; transitions are drawn or walked."""
+    """Make a grammar with a clone of Critic, with random options.
+
+    Critic takes drawn states, or states and actions of a walk. The clone is a copy, or moves by a fraction.
+    """
     choose, process = random.Random(seed), random_process(seed, 3)
     clone = {"gamma": GAMMA, "clone_every": choose.randint(1, 3), "soft": choose.choice([None, 0.5])}
     if choose.random() < 0.5:
@@ -73,7 +76,7 @@ def cloned_sampled(seed: int) -> Grammar:
 
 
 def implicit_sampled(seed: int) -> Grammar:
-    """A linear critic, with or without a bias, on transitions drawn off policy."""
+    """Make a grammar with a linear Critic, with or without a bias, on transitions that are drawn off policy."""
     process = random_process(seed, 3)
     nature = markov(process, play="draw", batch=7, policy=policy_of(seed, process))
     critic = Factory.of(nn.Linear, 3, 1, bias=bool(seed % 2), dtype=F64)
@@ -81,7 +84,7 @@ def implicit_sampled(seed: int) -> Grammar:
 
 
 def bellman(seed: int) -> Grammar:
-    """A table of states: Critic solves the Bellman equation."""
+    """Make a grammar with one parameter per state: Critic solves the Bellman equation."""
     process = random_process(seed)
     values = state_values(process, process.uniform_policy, GAMMA)
     grammar = temporal_difference(markov(process), linear(process.states - 1), gamma=GAMMA)
@@ -89,7 +92,7 @@ def bellman(seed: int) -> Grammar:
 
 
 def bellman_of_actions(seed: int) -> Grammar:
-    """A table of states and actions, with an Actor: Critic learns the values of Actor's policy."""
+    """Make a grammar with one parameter per state and action: Critic learns the values of Actor's policy."""
     process, choose = random_process(seed), random.Random(seed)
     choice = [choose.randrange(process.actions) for _ in range(process.states)]
     policy = torch.nn.functional.one_hot(torch.tensor(choice), process.actions).double()
@@ -101,7 +104,10 @@ def bellman_of_actions(seed: int) -> Grammar:
 
 
 def at_fixpoint(make: Callable[..., Grammar], seed: int, **options: float) -> Grammar:
-    """Linear features, on policy: Critic comes to rest at the projected fixpoint."""
+    """Make a grammar with linear features, on policy: Critic comes to rest at the projected fixpoint.
+
+    make: the method. options: its further arguments.
+    """
     process = random_process(seed, 2)
     often = stationary(process, process.uniform_policy)
     grammar = make(markov(process, distribution=often), *[linear(2)] * _count(make), gamma=GAMMA, **options)
@@ -115,7 +121,7 @@ def _with_distance(promise: Promise) -> Promise:
 
 
 def from_projection(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """The largest error of Corrector's weights against the projected expected error, C^-1 E[error phi]."""
+    """Return the largest error of Corrector's weights against their solution, C^-1 E[error phi], 0-d."""
     features, weight, error = values[Port("Nature.sample")], values[Port("Nature.sample", 5)], values[Port("error")]
     weighted = features.T * weight
     (found,) = modules["Corrector"].parameters()
@@ -123,14 +129,17 @@ def from_projection(modules: Mapping[str, nn.Module], values: Mapping[Port, Tens
 
 
 def at_minimum(make: Callable[..., Grammar], minimum: Callable[..., Tensor], where: str, seed: int) -> Grammar:
-    """Linear features: Critic comes to rest at the minimum of its own loss, which `where` names."""
+    """Make a grammar with linear features: Critic comes to rest at the minimum of its loss.
+
+    make: the method. minimum: computes that minimum. where: its name, in words.
+    """
     process = random_process(seed, 2)
     theta = minimum(process, process.uniform_policy, GAMMA, process.uniform_distribution)
     return known(make(markov(process), linear(2), gamma=GAMMA), theta, where)
 
 
 def star(seed: int) -> Measured:
-    """On Baird's star semi-gradients diverge, and tdc converges (essay, Remark 2, on projected fixpoint methods)."""
+    """Check that on Baird's star semi-gradients diverge and tdc converges (essay, Remark 2)."""
     process, (behaviour, policy) = baird_star(F64), baird_policies()
     nature = markov(process, behaviour=behaviour, policy=policy)
     evenly, found = process.uniform_distribution, list[tuple[float, float]]()
@@ -147,7 +156,7 @@ def star(seed: int) -> Measured:
 
 
 def twice(seed: int) -> Measured:
-    """Compare the Bellman residuals of two minima: with one sample of the next state, and with two."""
+    """Compare the Bellman residuals at the minima of two losses: with one sample of the next state, and with two."""
     process = random_process(seed, 2)
     policy, evenly = process.uniform_policy, process.uniform_distribution
     minima = [each(process, policy, GAMMA, evenly) for each in (residual_minimum, biased_residual_minimum)]
@@ -157,7 +166,7 @@ def twice(seed: int) -> Measured:
 
 
 def mean_squared_residual(process: MarkovProcess, theta: Tensor) -> float:
-    """E[(E[error | s])^2] of <theta, phi>, with equal weights for all states."""
+    """Return E[(E[error | s])^2] of the values <theta, phi>, with equal weights for all states."""
     policy, values = process.uniform_policy, process.features.double() @ theta
     residual = process.expected_rewards(policy) + GAMMA * process.continuing(policy) @ values - values
     return float(process.uniform_distribution @ residual.square())
@@ -172,7 +181,7 @@ SAMPLED = {
     "tdc": functools.partial(sampled, tdc),
     "implicit": implicit_sampled,
 }
-"""Families on sampled transitions. Each is exact; nothing is learned."""
+"""Families on sampled transitions, by name. Their promises are exact, and nothing is learned."""
 
 TWO_SCALES = {"Critic": descent(0.5), "Corrector": descent(0.9)}
 
@@ -197,7 +206,7 @@ SOLVED = {
         Learning(60, descent(20.0)),
     ),
 }
-"""Families without noise, whose Critic comes to rest at a known solution."""
+"""Families without noise, whose Critic comes to rest at a known solution: (function that makes one, learning)."""
 
 SUITE = Suite(
     "temporal-difference",

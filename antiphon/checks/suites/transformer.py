@@ -1,4 +1,4 @@
-"""A transformer's gradients are exact, with the tied matrix that is asked twice."""
+"""Check that a transformer's gradients are exact, also for the embedding matrix, which is used twice."""
 
 import random
 
@@ -13,7 +13,7 @@ BATCH = 4
 
 
 def small(seed: int) -> Grammar:
-    """One to three blocks of a small width, on random symbols."""
+    """Make a grammar of a transformer with one to three narrow blocks, on random symbols."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     symbols, context, heads = choose.randint(3, 7), choose.randint(2, 5), choose.randint(1, 2)
     windows = torch.randint(symbols, (BATCH, context + 1), generator=generator)

@@ -1,4 +1,4 @@
-"""The variational autoencoder: exact gradients of a valid bound, which is reached (essay, Grammar 2)."""
+"""Check the variational autoencoder: gradients are exact, and the objective is a bound that is reached (Grammar 2)."""
 
 import math
 import random
@@ -38,9 +38,10 @@ X, L1, L2 = Port("Environment.sample"), Port("L1"), Port("L2")
 
 @final
 class Corners(Memoryless):
-    """Noise that repeats the points +-sqrt(latent) along each axis, and knows the standard normal's density.
+    """A noise oracle that always answers the points +-sqrt(latent) along each axis, `repeated` times.
 
-    Its mean is 0 and its covariance I, as for a standard normal, so means of quadratics are exact.
+    The points have mean 0 and covariance I, as a standard normal, so that means of quadratics are exact. The oracle
+    answers log-densities of the standard normal.
     """
 
     def __init__(self, latent: int, repeated: int, *, seed: int) -> None:
@@ -48,13 +49,13 @@ class Corners(Memoryless):
         self._points = torch.cat([axes, -axes]).repeat(repeated, 1)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """Answer the questions sample() or log_density(eps)."""
+        """Answer the question sample() or log_density(eps)."""
         return (self._points,) if question == "sample" else (standard_normal(inputs[0]),)
 
 
 @final
 class Triangular(nn.Module):
-    """An Encoder of the user's own: z = m(x) + L eps, with L triangular and a positive diagonal."""
+    """A custom Encoder: z = m(x) + L eps, where L is a triangular matrix with a positive diagonal."""
 
     def __init__(self, size: int, latent: int) -> None:
         super().__init__()
@@ -62,21 +63,21 @@ class Triangular(nn.Module):
         self.lower = nn.Parameter(torch.randn(latent, latent) / 3)
 
     def forward(self, eps: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z: (batch, latent), and log |det L|: (batch,)."""
+        """Return z, (batch, latent), and log |det L|, (batch,)."""
         log_scale = self.lower.diagonal()
         matrix = self.lower.tril(-1) + log_scale.exp().diag()
         return self.mean(x) + eps @ matrix.T, log_scale.sum().expand(len(x))
 
 
 def corners(latent: int, repeated: int) -> OracleDeclaration:
-    """The declaration of `Corners`: a batch of `repeated` copies of its 2 * latent points."""
+    """Declare the oracle `Corners`. Its batch has `repeated` copies of its 2 * latent points."""
     point, number = batch_of(latent), batch_of()
     questions = (Question("sample", (), (point,)), Question("log_density", (point,), (number,), Box.GRAY))
     return OracleDeclaration(Factory.of(Corners, latent, repeated), questions, (("batch", 2 * latent * repeated),))
 
 
 def dense(seed: int) -> Grammar:
-    """Dense networks of random widths, with binary pixels."""
+    """Make a grammar of dense networks of random widths, on binary pixels."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
     x = torch.bernoulli(torch.full((BATCH, size), 0.4), generator=generator)
@@ -87,7 +88,7 @@ def dense(seed: int) -> Grammar:
 
 
 def convolutional(seed: int) -> Grammar:
-    """Convolutions over small images, and a Gaussian Decoder with a learned scale."""
+    """Make a grammar of convolutional networks on small images, with a Gaussian Decoder that learns its scale."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
     x = torch.randn(BATCH, *image, generator=generator)
@@ -98,28 +99,31 @@ def convolutional(seed: int) -> Grammar:
 
 
 def normal_vae(world: OracleDeclaration, noise: OracleDeclaration, encoder: Factory, network: Factory) -> Grammar:
-    """A VAE with a normal Decoder: `network` plays its mean, and its scale is learned."""
+    """Make a VAE with a normal Decoder. `network` returns the mean, and the scale is learned."""
     return vae(world, noise, encoder, Factory.of(generative.Isotropic, network), Factory(isotropic))
 
 
 def triangular(seed: int) -> Grammar:
-    """A general G(eps, x) with its determinant, and an affine Decoder with a known likelihood."""
+    """Make a grammar with the Encoder `Triangular`, and an affine Decoder with a known likelihood."""
     return _affine_decoder(Factory.of(Triangular, SIZE, LATENT), seed)
 
 
 def affine(seed: int) -> Grammar:
-    """An affine Encoder, and an affine Decoder with a known likelihood."""
+    """Make a grammar with an affine Encoder, and an affine Decoder with a known likelihood."""
     return _affine_decoder(Factory.of(generative.Reparametrized, Factory.of(nn.Linear, SIZE, 2 * LATENT)), seed)
 
 
 def principal(seed: int) -> Grammar:
-    """An affine VAE on all data at once, with an exact mean over the noise: it comes to rest at probabilistic PCA."""
+    """Make a grammar of an affine VAE that comes to rest at probabilistic PCA.
+
+    Each batch is the whole data set, and the mean over the noise is exact.
+    """
     learned = Learned(("Encoder", "Decoder"), Factory.of(gap_to_probabilistic_pca), tolerance=0.01)
     return replace(on_corners(normal(seed, 12)), guarantee=promised(Exact(), learned, Arrives(tolerance=0.01)))
 
 
 def on_corners(x: Tensor) -> Grammar:
-    """An affine VAE on all of x, with exact means over the noise. x: (n, size), float64."""
+    """Make a grammar of an affine VAE on all of x at once, with exact means over the noise. x: (n, size), float64."""
     size, repeated = x.shape[1], x.repeat_interleave(2 * LATENT, dim=0)
     world = arrays(repeated, batch=len(repeated), shuffle=False)
     encoder = Factory.of(generative.Reparametrized, Factory.of(nn.Linear, size, 2 * LATENT, dtype=D))
@@ -127,7 +131,7 @@ def on_corners(x: Tensor) -> Grammar:
 
 
 def normal(seed: int, count: int, size: int = SIZE) -> Tensor:
-    """Examples with two strong directions and a mean of 1: (count, size), float64."""
+    """Draw normal examples with mean 1 and large variance in two directions: (count, size), float64."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(count, LATENT, dtype=D, generator=generator)
     mixing = torch.randn(LATENT, size, dtype=D, generator=generator)
@@ -135,21 +139,22 @@ def normal(seed: int, count: int, size: int = SIZE) -> Tensor:
 
 
 def minus_log_likelihood(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """The mean of -log P(x) of an affine Decoder, with the latent integrated out: x ~ N(mu, W W' + s^2 I)."""
+    """Return the mean of -log P(x) for an affine Decoder, 0-d: x ~ N(mu, W W' + s^2 I) without the latent variable."""
     decoder = modules["Decoder"].state_dict()
     return -log_likelihood(values[X], *(decoder[name] for name in ("network.weight", "network.bias", "log_scale")))
 
 
 def log_likelihood(x: Tensor, weight: Tensor, bias: Tensor, log_scale: Tensor) -> Tensor:
-    """The mean of log N(x; bias, W W' + s^2 I)."""
+    """Return the mean of log N(x; bias, W W' + s^2 I), 0-d. weight: W. log_scale: log s."""
     covariance = weight @ weight.T + (2 * log_scale).exp() * torch.eye(len(bias), dtype=weight.dtype)
     return distributions.MultivariateNormal(bias, covariance).log_prob(x).mean()
 
 
 def probabilistic_pca(x: Tensor, latent: int = LATENT, degrees: int = 0) -> tuple[Tensor, Tensor]:
-    """The largest mean log-likelihood of x under W W' + s^2 I, and the best s^2 (Tipping and Bishop 1999, eq. 7 and 8).
+    """Return the largest mean log-likelihood of x for a covariance W W' + s^2 I, and the best s^2, both 0-d.
 
-    The best s^2 is the mean of the discarded eigenvalues. degrees: the covariance divides by n - degrees.
+    The best s^2 is the mean of the discarded eigenvalues (Tipping and Bishop 1999, eq. 7 and 8). degrees: the
+    covariance of x divides by n - degrees.
     """
     centred = x - x.mean(0)
     values, vectors = torch.linalg.eigh(centred.T @ centred / (len(x) - degrees))
@@ -160,18 +165,21 @@ def probabilistic_pca(x: Tensor, latent: int = LATENT, degrees: int = 0) -> tupl
 
 
 def gap_to_probabilistic_pca(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """The distance of the bound from the best log-likelihood, relative to it."""
+    """Return the distance of the bound from the best log-likelihood, relative to that, 0-d."""
     best, _ = probabilistic_pca(values[X])
     return ((values[L1] + values[L2] + best) / best).abs()
 
 
 def printed_divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Tensor:
-    """L1 as printed in the essay, E log(P_noise(eps) / P_prior(G(eps, x))): the change of variables is missing."""
+    """Return L1 as printed in the essay, E log(P_noise(eps) / P_prior(G(eps, x))): the determinant is missing.
+
+    noise, prior: log-densities. determinant: log |det dG/deps|, not used.
+    """
     return (noise - prior).mean()
 
 
 def corrected_is_analytic(seed: int) -> Measured:
-    """Compare L1, for random means and scales, with torch's closed form of the divergence."""
+    """Compare the library's L1 with torch's closed form of the divergence, for random means and scales."""
     generator = torch.Generator().manual_seed(seed)
     mean, log_scale = torch.randn(2, BATCH, LATENT, dtype=D, generator=generator).repeat_interleave(2 * LATENT, 1)
     eps = Corners(LATENT, BATCH, seed=0).answer("sample", (), 0)[0]
@@ -182,7 +190,10 @@ def corrected_is_analytic(seed: int) -> Measured:
 
 
 def printed_is_refuted(seed: int) -> Measured:
-    """Check a scale that the printed L1 prefers to the prior's own scale, where the divergence is zero."""
+    """Check a scale at which the printed L1 is negative, so below its value 0 at the prior's scale.
+
+    The divergence is positive at that scale, and 0 at the prior's scale.
+    """
     eps = Corners(LATENT, 1, seed=0).answer("sample", (), 0)[0]
     log_scale = -1.0 - random.Random(seed).random()
     z, determinant = math.exp(log_scale) * eps, torch.full((len(eps),), LATENT * log_scale, dtype=D)
@@ -193,7 +204,7 @@ def printed_is_refuted(seed: int) -> Measured:
 
 
 def _affine_decoder(encoder: Factory, seed: int) -> Grammar:
-    """A VAE with an affine Decoder, whose likelihood is known."""
+    """Make a VAE with an affine Decoder, whose likelihood is known."""
     world, noise = arrays(normal(seed, BATCH).float(), batch=BATCH), gaussian((LATENT,), batch=BATCH)
     grammar = normal_vae(world, noise, encoder, Factory.of(nn.Linear, LATENT, SIZE))
     return replace(grammar, guarantee=promised(Exact(), Surrogate(truth=Factory.of(minus_log_likelihood), draws=100)))

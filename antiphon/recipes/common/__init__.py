@@ -1,1 +1,1 @@
-"""Code that several recipes share: tables of experiments, the user's own data, images."""
+"""Code that several recipes share: tables of settings, the user's own data, and images."""

@@ -1,4 +1,4 @@
-"""The data of an experiment: the library's, by name, or the user's own, `module:function`."""
+"""Get the data of an experiment: from the library by name, or from a user's function "module:function"."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,8 +13,9 @@ from antiphon.recipes.common.tables import Arguments, Count, Table
 class DataTable(Table):
     """Settings of an experiment on data.
 
-    data: a name, or "module:function"; the function is called with batch and data_arguments, and returns an oracle's
-    declaration.
+    data: a name from the library, or "module:function". The function is called with the keywords batch and
+    data_arguments, and returns the declaration of an oracle.
+    batch: number of examples in a batch.
     """
 
     data: str = "digits"
@@ -25,10 +26,10 @@ class DataTable(Table):
 def nature_of(
     key: str, table: DataTable, library: Mapping[str, Callable[[], OracleDeclaration]], *, labelled: bool = False
 ) -> OracleDeclaration:
-    """Nature over the data of a table.
+    """Declare Nature for the data of a table.
 
-    key: of the table, for errors.
-    library: makes the declaration, for each name of the library's data.
+    key: the table's key in the experiment, for errors.
+    library: for each name of the library's data, a function that makes the declaration.
     labelled: whether the user's oracle must answer (x, y).
     Raises ExperimentError for a wrong name, or if the user's function returns something else.
     """
@@ -52,12 +53,15 @@ def nature_of(
 
 
 def example_of(nature: OracleDeclaration) -> tuple[int, ...]:
-    """The shape of one x, the first answer to the first question, without the batch."""
+    """Return the shape of an example without the batch. Examples are the first answer to Nature's first question."""
     return tuple(size for size in nature.questions[0].outputs[0].shape if isinstance(size, int))
 
 
 def width_of(key: str, nature: OracleDeclaration) -> int:
-    """The width of x. key: of the table. Raises ExperimentError unless x is (batch, width)."""
+    """Return the width of the examples. Raises ExperimentError unless they are (batch, width).
+
+    key: the table's key in the experiment, for errors.
+    """
     played = nature.questions[0].outputs[0]
     width = played.shape[-1] if len(played.shape) == 2 else None
     if not isinstance(width, int):
@@ -69,7 +73,10 @@ def width_of(key: str, nature: OracleDeclaration) -> int:
 
 
 def check_halvings(key: str, example: tuple[int, ...], channels: list[int]) -> None:
-    """Raise ExperimentError unless the image can be halved once for each of the convolutions. key: of the table."""
+    """Raise ExperimentError unless the examples are images whose sizes can be halved once for each convolution.
+
+    key: the table's key in the experiment. example: shape of an example. channels: of the convolutions.
+    """
     halvings = 2 ** len(channels)
     if len(example) != 3 or example[1] % halvings or example[2] % halvings:
         raise ExperimentError(

@@ -1,4 +1,4 @@
-"""Images for the generative recipes: digits, MNIST or the user's own data, for training and for the test."""
+"""Get images for the generative recipes: digits, MNIST or the user's own data, for training and for evaluation."""
 
 import torch
 from torch import Tensor
@@ -12,8 +12,10 @@ SHIPPED = ("digits", "mnist")
 
 
 def environment(key: str, table: DataTable, image: bool, binary: Binary) -> OracleDeclaration:
-    """Nature over the images of a table. key: of the table, for errors. binary: as in `mnist`.
+    """Declare Nature for the images of a table.
 
+    key: the table's key in the experiment, for errors. image: whether examples have the shape of an image.
+    binary: whether and when pixels are drawn as 0 or 1; see `mnist`.
     Raises ExperimentError or OracleError if `data` names no such images.
     """
 
@@ -28,7 +30,7 @@ def environment(key: str, table: DataTable, image: bool, binary: Binary) -> Orac
 
 
 def held_out(data: str, image: bool, binary: Binary) -> Tensor:
-    """All test images of "digits" or "mnist": (n, ...). If training draws pixels, these are drawn once."""
+    """Return all test images of "digits" or "mnist": (n, ...). If training draws pixels, each is drawn once here."""
     found = mnist_arrays("test", image, binary) if data == "mnist" else digits_arrays("test", image)
     return (_drawn(found) if binary != "no" else found)[0]
 

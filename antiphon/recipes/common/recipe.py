@@ -1,4 +1,4 @@
-"""Everything about a grammar beyond its graphs: how a table builds it, and how its training is evaluated."""
+"""The class `Recipe`: how to build a grammar from a table of settings, and how to evaluate its training."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -18,12 +18,13 @@ from antiphon.recipes.common.tables import EvaluationTable, Table
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures on data that training never used.
+    """The results of an evaluation on data that training never used.
 
-    quantity: what each figure measures.
-    of: what each figure belongs to, in the plural.
-    sign: the text behind a figure.
-    cut: how many episodes were cut off at `evaluation.max_steps`.
+    quantity: name of the measured quantity, such as "accuracy".
+    of: name of the measured items in the plural, such as "images".
+    figures: one number for each item.
+    sign: text after a number, such as " %".
+    cut: number of episodes that were cut off at `evaluation.max_steps`.
     """
 
     quantity: str
@@ -34,17 +35,17 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
-        """The mean of all figures; NaN if one of them is not finite."""
+        """The mean of all figures; NaN if a figure is not finite."""
         return fmean(self.figures) if self._finite else math.nan
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of the figures; NaN if one of them is not finite."""
+        """The standard deviation of the figures; NaN if a figure is not finite."""
         return pstdev(self.figures) if self._finite else math.nan
 
     @property
     def spread(self) -> bool:
-        """Whether the deviation is meaningful: there are several figures, and they have no sign such as "%"."""
+        """Whether the deviation is meaningful: if several figures exist, and they have no sign such as "%"."""
         return len(self.figures) > 1 and not self.sign
 
     @property
@@ -65,18 +66,21 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """A grammar with all that experiments need: of the library, or of an entry point in the group "antiphon.grammars".
+    """The functions and settings that experiments need for a grammar.
 
-    name: with hyphens.
-    table: class of the experiment's table; its key is the name with underscores.
-    build: makes the grammar of a table.
-    evaluate: judges the states at a round boundary; None if there is no evaluation.
-    shipped: the data with a test split, for a table with the key `data`; empty if every table can be evaluated.
-    settings: figures for the metrics that depend on the round.
-    scaled: makes the table of a network with a number of layers, for scans of `layers`.
-    suite: "module:name" of the suite that `antiphon check` measures; only that command imports it.
-    variants: names in the gallery, each with the keys of an experiment that has other graphs.
-    Any: an instance of `table`.
+    Recipes come from the library, or from entry points in the group "antiphon.grammars". The type Any below stands for
+    an instance of `table`.
+
+    name: name of the grammar, with hyphens.
+    table: class of the grammar's settings. Its key in an experiment is the name with underscores.
+    build: makes the grammar from a table.
+    evaluate: computes the evaluation from saved states; None if the grammar has no evaluation.
+    shipped: names of the data that have a test split, for tables with the key `data`; empty if every table can be
+    evaluated.
+    settings: returns numbers that depend on the round, for the metrics.
+    scaled: returns the table of a network with the given number of layers, for scans of `layers`; None if not possible.
+    suite: "module:name" of the suite that `antiphon check` measures. Only that command imports it.
+    variants: further names in the gallery, each with the keys of an experiment whose graphs differ.
     """
 
     name: str
@@ -91,20 +95,20 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """The key of its table in an experiment."""
+        """The key of the grammar's table in an experiment."""
         return self.name.replace("-", "_")
 
     def judges(self, table: Any) -> bool:
-        """Whether a run with this table has an evaluation: the user's own data has no test split."""
+        """Return whether a run with this table can be evaluated. A user's own data has no test split."""
         return self.evaluate is not None and (not self.shipped or table.data in self.shipped)
 
     def __call__(self, **arguments: Any) -> Grammar:
-        """The grammar of a table with these keys. Raises the errors of pydantic and of `build`."""
+        """Make the grammar from these settings of its table. Raises the errors of pydantic and of `build`."""
         return self.build(self.table(**arguments))
 
 
 def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Module:
-    """A player's module with the parameters and buffers of a saved state, in evaluation mode.
+    """Return a player's module with the parameters and buffers of its saved state, in evaluation mode.
 
     Raises ExperimentError if the state is missing, or belongs to another module.
     """

@@ -1,4 +1,4 @@
-"""Values as written on a command line: in TOML, in Python, or as a bare word, which only some keys accept."""
+"""Parse a value from the command line: as TOML, as Python, or as a bare word, which only some keys accept."""
 
 import ast
 import tomllib
@@ -7,11 +7,11 @@ from typing import Any, final
 
 @final
 class BareWord(str):
-    """A text without quotes that is neither TOML nor Python: a string, for keys that accept only strings."""
+    """A text without quotes that is neither TOML nor Python. Keys that accept only strings take it as a string."""
 
 
 def spelled(text: str) -> Any:  # Any: a value of TOML or Python
-    """The value of a text.
+    """Parse the value of a text.
 
     >>> spelled("1e-3"), spelled("true"), spelled("True"), spelled("None"), spelled("(1, None)"), spelled('"no"')
     (0.001, True, True, None, [1, None], 'no')
@@ -36,7 +36,7 @@ def _python(text: str) -> Any:  # Any: as above
 
 
 def _as_toml(value: object) -> object:
-    """The value with tuples as lists. Raises ValueError for types that an experiment cannot hold."""
+    """Return the value with tuples replaced by lists. Raises ValueError for types that an experiment cannot hold."""
     if isinstance(value, list | tuple):
         return [_as_toml(item) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):

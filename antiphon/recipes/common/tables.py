@@ -1,4 +1,4 @@
-"""The tables that every experiment has. They are strict and frozen, and refuse unknown keys."""
+"""The tables of settings that all experiments have. They are strict and frozen, and refuse unknown keys."""
 
 from datetime import date, time
 from typing import Annotated, Any
@@ -12,7 +12,10 @@ from antiphon.recipes.common.spelling import BareWord
 
 
 def _free(value: object) -> object:
-    """Check a value of an untyped table. Bare words are refused: they may be misspelled numbers or booleans."""
+    """Return the value of an untyped table if TOML can hold it. Raises ValueError otherwise, and for bare words.
+
+    A bare word may be a misspelled number or boolean.
+    """
     if isinstance(value, BareWord):
         quoted = f'"{value or "text"}"'
         raise ValueError(f"a number, true, false, None, a list, a table, or a string in quotes, such as '{quoted}'")
@@ -38,7 +41,7 @@ Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: arguments o
 
 
 class Table(BaseModel):
-    """A table of an experiment. Unknown keys are refused, and values are not converted.
+    """A table of settings in an experiment. Unknown keys are refused, and values are not converted.
 
     Numbers must be finite, except in untyped tables.
     """
@@ -47,7 +50,7 @@ class Table(BaseModel):
 
 
 class AgentTable(Table):
-    """How a player optimizes.
+    """Settings of a player's agent, which changes the player's parameters.
 
     agent: "torch", "module:Class", or the name of an installed agent.
     optimizer, clip_*, scheduler*: only for "torch".
@@ -67,16 +70,16 @@ class AgentTable(Table):
     on_failure: OnFailure = "fail"
 
     def specification(self) -> AgentSpecification:
-        """The agent as a value. Raises ExperimentError for an optimizer or a scheduler that torch does not have."""
+        """Return the agent's specification. Raises ExperimentError if torch lacks the optimizer or the scheduler."""
         given = self.model_dump(exclude={"optimizer", "arguments", "every", "start"})
         cadence = Cadence(self.every, self.start)
         return AgentSpecification.of(self.optimizer, self.arguments, **given, cadence=cadence)
 
     def overridden(self, player: "AgentTable") -> "AgentTable":
-        """This table with the keys that `player` sets; None counts as set.
+        """Return this table with the keys that `player` sets; a key that is set to None counts too.
 
-        Another optimizer or scheduler drops the arguments of the old one. Another agent drops everything except every
-        and start. Otherwise arguments are merged key by key.
+        If the optimizer or scheduler changes, the old arguments are dropped. If the agent changes, all keys except
+        `every` and `start` are dropped. Otherwise arguments are merged key by key.
         """
         own, changes = self.model_dump(), player.model_dump(exclude_unset=True)
         if player.agent != self.agent and "agent" in changes:
@@ -91,9 +94,10 @@ class AgentTable(Table):
 
 
 class EvaluationTable(Table):
-    """Episodes for evaluation, on the seeds first_seed, first_seed + 1, ..., which training never uses.
+    """Settings of the evaluation.
 
-    max_steps: where an episode is cut, for environments without a time limit.
+    episodes: number of episodes. Their seeds are first_seed, first_seed + 1, ..., which training never uses.
+    max_steps: number of steps after which an episode is cut, for environments without a time limit.
     """
 
     episodes: Count = 50

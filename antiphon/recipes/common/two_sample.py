@@ -1,15 +1,15 @@
-"""Two statistics, without training, that tell whether two samples come from one distribution."""
+"""Compute two statistics that show whether two samples come from the same distribution; neither is trained."""
 
 import torch
 from torch import Tensor
 
 
 def nearest_neighbour_hits(one: Tensor, two: Tensor) -> Tensor:
-    """For each example: whether its nearest neighbour among all others is in its own sample.
+    """Return for each example whether its nearest neighbour, among all other examples, is in the same sample.
 
     one, two: (n, ...).
-    Returns (2n,) bool. About half are true if both samples come from one distribution, all if they are easy to
-    separate, few if one sample repeats the other (Lopez-Paz and Oquab 2017, section 3).
+    Returns (2n,) bool. About half are true if both samples come from the same distribution. All are true if the samples
+    are easy to separate, and few if one sample repeats the other (Lopez-Paz and Oquab 2017, section 3).
     """
     both = torch.cat([one, two]).flatten(1)
     distances = torch.cdist(both, both, compute_mode="donot_use_mm_for_euclid_dist")
@@ -18,7 +18,7 @@ def nearest_neighbour_hits(one: Tensor, two: Tensor) -> Tensor:
 
 
 def squared_discrepancy(one: Tensor, two: Tensor) -> float:
-    """Unbiased squared maximum mean discrepancy of two samples: about 0 if they come from one distribution.
+    """Return the unbiased squared maximum mean discrepancy: about 0 if both samples come from the same distribution.
 
     The kernel is exp(-d^2 / median d^2), with the median over all pairs (Gretton et al. 2012, eq. 3).
 
