@@ -13,7 +13,7 @@ _TORCHS = frozenset(vars(nn.Module())) - {"training"}
 
 
 def attributes(module: nn.Module) -> list[dict[str, Any]]:  # Any: data, see below
-    """Copies of the data in plain attributes: one dict for the module and for each submodule, in order.
+    """Copy the data in plain attributes of a module: one dict for the module and for each submodule, in order.
 
     Data are tensors, numbers, strings, None, and lists, tuples, sets and mappings of them. Left out are functions,
     hooks and other objects, which may refer to the module, and tensors that share memory with a parameter or a buffer,

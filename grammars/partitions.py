@@ -27,7 +27,7 @@ class Partition(Protocol):
 @typed
 @dataclass(frozen=True)
 class Itself:
-    """Every output is a cell of its own. For functions into a finite set, such as labels."""
+    """Each value of the output is a cell. For functions into a finite set, such as labels."""
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:

@@ -27,14 +27,14 @@ WIDTHS = (2, 3, 5)
 
 
 def sample_grammar(seed: int) -> Grammar:
-    """One grammar in float64, a function of `seed` alone; see `draw_grammar`."""
+    """Return a random grammar in float64 that depends on `seed` only; see `draw_grammar`."""
     return draw_grammar(random.Random(seed).randrange)
 
 
 def draw_grammar(choose: Choose, nodes: int | None = None) -> Grammar:
-    """A random grammar: two to eight nodes besides data and losses, and R by the chain rule.
+    """Return a random grammar. Two to eight random steps add nodes to Q; R is the chain rule.
 
-    choose: makes each random choice. nodes: the smallest number of these nodes instead.
+    choose: makes each random choice. nodes: the number of steps; None draws it.
     The graph may have fan-outs, players asked several times, skips, nodes with several inputs or outputs, images,
     clones, a gray oracle and several losses. Its objective is minimised or maximised. Its modules can be imported in
     any process.
@@ -87,7 +87,7 @@ class Samples(Memoryless):
         self._shapes, self._seed = shapes, seed
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """New draws in every round."""
+        """Return new draws in every round."""
         generator = torch.Generator().manual_seed(at_round(self._seed, round))
         return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in self._shapes)
 
@@ -139,7 +139,7 @@ def medium(width: int) -> OracleDeclaration:
 
 
 class _Sketch:
-    """A Query graph being drawn. led: values that depend on a player. loose: those of them that no node takes yet."""
+    """A Query graph that is being written. led: values that depend on a player. loose: those that no node takes yet."""
 
     def __init__(self, choose: Choose) -> None:
         self.choose, self.q = choose, QueryDraft()
@@ -260,7 +260,7 @@ class _Sketch:
 
 
 def join(*values: Tensor) -> Tensor:
-    """Vectors concatenated: (batch, n), (batch, m) -> (batch, n + m)."""
+    """Concatenate vectors: (batch, n), (batch, m) -> (batch, n + m)."""
     return torch.cat(values, 1)
 
 

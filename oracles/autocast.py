@@ -63,7 +63,7 @@ class ScaledTape:
         return self._tape.queried
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """See `Tape.respond`; the cotangents are scaled."""
+        """Return the products of `Tape.respond`. Cotangents are scaled before, and the products are scaled back."""
         told = [each for each in cotangents if each is not None and each.numel()]
         if not told:
             return self._tape.respond(cotangents, toward, parameters)

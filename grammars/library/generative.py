@@ -72,7 +72,7 @@ class ConvolutionalSynthesis(nn.Sequential):
 @typed
 @final
 class Reparametrized(nn.Module):
-    """An Encoder z = m(x) + s(x) eps, from a network that plays mean and log-scale side by side (essay, section 2.2).
+    """An Encoder z = m(x) + s(x) eps. One network returns m and log s, concatenated (essay, section 2.2).
 
     network: makes a module of x, (batch, ...) -> (batch, 2 latent).
     """
@@ -90,10 +90,10 @@ class Reparametrized(nn.Module):
 @typed
 @final
 class Isotropic(nn.Module):
-    """A Decoder from a network that plays the mean of x, with one learned scale for all numbers of x.
+    """A Decoder with Gaussian output: a network returns the mean of x, and all numbers of x share one learned scale.
 
-    network: makes a module of z, (batch, latent) -> (batch, ...). The likelihood for it is
-    `antiphon.grammars.variational`'s `isotropic`.
+    network: makes a module of z, (batch, latent) -> (batch, ...). The likelihood to use with this Decoder is
+    `antiphon.grammars.variational.isotropic`.
     """
 
     def __init__(self, network: Factory) -> None:

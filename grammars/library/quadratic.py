@@ -20,7 +20,7 @@ class LinearPolicy(nn.Linear):
 class QuadraticValue(nn.Module):
     """A quadratic function of z = (s, a): (batch, state), (batch, action) -> (batch, 1). Zero at first.
 
-    Linear in the products z_i z_j with i <= j, and in a constant.
+    The function is linear in the products z_i z_j with i <= j, plus a constant.
     """
 
     def __init__(self, state: int, action: int, dtype: torch.dtype = torch.float32) -> None:

@@ -1,7 +1,7 @@
-"""A language model as a game of blocks: a decoder-only transformer whose blocks are players, with exact gradients.
+"""A decoder-only transformer, a language model, whose blocks are players with exact gradients.
 
 Pre-norm blocks (Xiong et al., 2020) with causal attention (Vaswani et al., 2017), and one matrix for input and output
-(Press and Wolf, 2017). The player of that matrix is asked twice a round and hears two responses.
+(Press and Wolf, 2017). The player of that matrix is asked twice in a round and receives the sum of two gradients.
 """
 
 from typing import final
@@ -69,7 +69,7 @@ class Block(nn.Module):
 
 
 def next_symbol_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """The mean cross-entropy, in nats a symbol. logits: (batch, time, symbols); y: the symbols that follow."""
+    """The mean cross-entropy, in nats per symbol. logits: (batch, time, symbols); y: next symbols, (batch, time)."""
     return cross_entropy(logits.flatten(0, 1), y.flatten())
 
 
@@ -77,10 +77,10 @@ def next_symbol_loss(logits: Tensor, y: Tensor) -> Tensor:
 def transformer(
     nature: OracleDeclaration, blocks: Count, width: Count, heads: Count, context: Count, symbols: Count = 256
 ) -> Grammar:
-    """A language model: each block a player, and one player for the first and the last layer.
+    """A language model: each block is a player, and one player has both the first and the last layer.
 
-    nature: its first question answers (x, y), symbols and those that follow them: (batch, time) each, int64, less than
-    `symbols`. context: the largest time. width: of the vectors between the blocks. heads: of each attention.
+    nature: its first question answers (x, y), symbols and next symbols: (batch, time) each, int64, less than `symbols`.
+    context: the largest time. width: of the vectors between the blocks. heads: of each attention.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()
