@@ -157,7 +157,7 @@ def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types and gene
     return any(get_origin(option) is not None for option in options)  # a tuple: torch checks its elements
 
 
-def _told(options: Sequence[Any]) -> str:  # Any: as above
+def _told(options: Sequence[Any]) -> str:  # Any: see `_fits`
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
     chosen = [repr(each) for option in options if get_origin(option) is Literal for each in get_args(option)]
     several = any(get_origin(option) not in (None, Literal) for option in options)

@@ -103,7 +103,7 @@ class Player:
     def shard(self, mesh: DeviceMesh) -> None:
         """Keep only the local shard of each parameter and of the agent state.
 
-        Collective: all workers of this player call it together.
+        All workers of this player must call it together (a collective operation).
         Raises PlacementError for an agent that needs whole parameters.
         """
         assert self.specification is not None  # `refuse_unshardable` refuses an agent on another worker

@@ -24,13 +24,13 @@ def attributes(module: nn.Module) -> list[dict[str, Any]]:  # Any: data, see bel
         return [_data(part, shown) for part in module.modules()]
 
 
-def set_attributes(module: nn.Module, kept: Sequence[Mapping[str, Any]]) -> None:  # Any: as above
+def set_attributes(module: nn.Module, kept: Sequence[Mapping[str, Any]]) -> None:  # Any: see `attributes`
     """Set the attributes that `attributes` returned, of this module or another of its class. Values are not copied."""
     for part, values in zip(module.modules(), kept, strict=True):
         vars(part).update(values)
 
 
-def _data(part: nn.Module, shown: Set[int]) -> dict[str, Any]:  # Any: as above
+def _data(part: nn.Module, shown: Set[int]) -> dict[str, Any]:  # Any: see `attributes`
     own = ((name, value) for name, value in vars(part).items() if name not in _TORCHS)
     return {name: own_copy(value) for name, value in own if _is_data(value, shown)}
 

@@ -67,7 +67,7 @@ class Cost:
     response_depth: int
 
     def messages(self, graph: Graph | None = None, localities: frozenset[Locality] | None = None) -> int:
-        """Number of messages, of one graph or (None) of both, of some localities or (None) of all."""
+        """Number of messages. graph: None counts those of both graphs. localities: None counts those of all."""
         return sum(
             hop.rounds
             for hop in self.hops

@@ -80,7 +80,7 @@ class ProcessState:
         finally:
             before.enter()
 
-    def _change(self, now: Mapping[str, Any]) -> None:  # Any: as above
+    def _change(self, now: Mapping[str, Any]) -> None:  # Any: see `_Setting`
         for name, value in self.settings:
             if name in now and now[name] != value:
                 _SETTINGS[name].set(value)

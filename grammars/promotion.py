@@ -2,7 +2,7 @@
 
 While `in_double` is active, torch's dispatcher (`TorchDispatchMode`) replaces every narrower float by float64, and
 every narrower complex number by complex128: in the inputs of an operation, in the dtypes it is asked for, and in its
-results. So `torch.zeros(n, 6)`, `.float()`, `.to(torch.bfloat16)`, a constant of numpy's, and the backward of a
+results. So `torch.zeros(n, 6)`, `.float()`, `.to(torch.bfloat16)`, a constant of numpy, and the backward of a
 `torch.autograd.Function` all compute in float64. `torch.autocast` leaves float64 alone by itself. For a derivative,
 rounding to a narrower float is the identity; so without the rounding a network is the same function of real numbers.
 

@@ -46,14 +46,14 @@ def draw_grammar(choose: Choose, nodes: int | None = None) -> Grammar:
 
 
 class TanhLayer(nn.Sequential):
-    """Linear, then the hyperbolic tangent."""
+    """A linear layer, then the hyperbolic tangent."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__(nn.Linear(width, out, dtype=torch.float64), nn.Tanh())
 
 
 class Soft(nn.Sequential):
-    """Linear, then softplus."""
+    """A linear layer, then softplus."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__(nn.Linear(width, out, dtype=torch.float64), nn.Softplus())
@@ -68,7 +68,7 @@ class Fork(nn.Module):
         self.right = nn.Linear(width, width, dtype=torch.float64)
 
     def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, width) -> (batch, out), (batch, width)."""
+        """Return two outputs, (batch, out) and (batch, width). value: (batch, width)."""
         return torch.sin(self.left(value)), self.right(value).tanh()
 
 
@@ -101,7 +101,7 @@ class Medium(Memoryless):
         self._matrix = torch.randn(width, width, generator=generator, dtype=torch.float64)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """(batch, width) -> (batch, width), differentiable."""
+        """Return the answer, (batch, width), attached to autograd. inputs: one tensor, (batch, width)."""
         return (torch.sin(inputs[0] @ self._matrix + round),)
 
 
@@ -160,7 +160,7 @@ class _Sketch:
         moves[self.choose(len(moves))]()
 
     def grammar(self) -> Grammar:
-        """The grammar. Every loose value goes into some loss."""
+        """Return the grammar. Every value that no node takes goes into a loss."""
         losses: list[Port] = []
         while self.loose:
             value = self.loose.pop(next(iter(self.loose)))

@@ -29,7 +29,8 @@ from antiphon.grammars.seeds import at_round, begin_streams, forked, making, str
 class Composed:
     """All values of Q in one round, as functions of all parameters.
 
-    modules: those of players and clones, by name. values: by port, attached to torch's autograd graph.
+    modules: those of players and clones, by name, in training mode. values: by port, attached to torch's autograd
+    graph.
     The gradients of a loss are computed in one backward pass for all players, and cached.
     """
 
@@ -137,8 +138,9 @@ def compose(
     """Compute all values of Q in round `round` of a run with seed `seed`, attached to torch's autograd graph.
 
     states: the states of players, clones and oracles at the start of the round, by name, as an executor saves them.
-    played: the recorded values of the round, by port. It needs the first output of every node that was played: a node
-    without it is left out. Only answers of black boxes are taken from it; all other values are computed again.
+    played: the recorded values of the round, by port. It needs all outputs of black boxes, and the first output of
+    every other node that was played: a node without it is left out. Only the answers of black boxes are used; all
+    other values are computed again.
     If None, all nodes are played, and black boxes are made and asked, too. Their answers are those of the run only if
     they depend on seed and round alone.
     Gray boxes are always made anew, given their state, and asked again, so that they can be differentiated.

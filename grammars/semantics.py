@@ -109,10 +109,10 @@ def semantics(
 def agreement(one: Semantics, other: Semantics) -> float:
     """How similar the categories of two functions are: the adjusted Rand index, 1 for equal ones, 0 for chance.
 
-    Hubert and Arabie (1985), Comparing partitions, Journal of Classification 2. It counts the pairs of inputs for which
-    both functions say whether they mean the same (Definition 1). Names of outputs do not matter. The correction for
-    chance is needed: with many categories most pairs are apart under any two functions, and the plain Rand index calls
-    that agreement. Below 0 is worse than chance. Two equal partitions agree by 1, however small.
+    Hubert and Arabie (1985), Comparing partitions, Journal of Classification 2. It counts the pairs of inputs that
+    both functions put into one category, or both put into different ones. Names of outputs do not matter. The index
+    corrects for chance: with many categories, most pairs are apart for any two functions, and the plain Rand index
+    counts this as agreement. A value below 0 is worse than chance. Equal categories always give 1.
     Raises ExperimentError for semantics of different data.
     """
     _refuse_other_data(one, other)

@@ -102,7 +102,7 @@ def rademacher(
 
 
 class Distribution(Protocol):
-    """The protocol of a distribution of noise. scale: the typical size of a deviation in this round."""
+    """The protocol of a distribution of noise. scale: the size of deviations in this round, such as sigma."""
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
         """Return independent draws of the given size."""

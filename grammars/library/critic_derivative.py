@@ -40,7 +40,7 @@ def critic_derivative(
     act_every: int = 1,
     learn_from: int = 0,
 ) -> Grammar:
-    """Actor mu(s) and Critic Q(s, a), with clones of both in the target, and without a Deviator.
+    """The players are Actor mu(s) and Critic Q(s, a). Clones of both give the target; it has no Deviator.
 
     It differs from `dac` in Q and in R. Q: Critic is asked at the action that was taken, where its error is measured,
     and again at mu(s). With an error at mu(s) only, as in `dac`, nothing would determine Critic's slope.

@@ -93,12 +93,12 @@ def dac(
     act_every: int = 1,
     learn_from: int = 0,
 ) -> Grammar:
-    """Actor mu(s), Critic Q(s, a), Deviator G(s, a), with clones of Actor and Critic in the target.
+    """The players are Actor mu(s), Critic Q(s, a) and Deviator G(s, a). Clones of Actor and Critic give the target.
 
-    Each of the three is a player, or a brick of several.
+    Each of the three is a player, or a brick of several players.
     nature: questions observe() -> s; step(a); replay() -> s, a, r, s', terminated. noise: its first question answers
-    eps in the shape of the actions. Acting plays every `act_every` rounds; learning plays every round from `learn_from`
-    on.
+    eps in the shape of the actions. Actor acts every `act_every` rounds; the players learn in every round from round
+    `learn_from` on.
     The eps in the loss is a - mu(s): the action that Nature took and stored, minus the action of the current policy.
     R's edits: no gradient of the Bellman gradient error (the loss BGE) flows into mu. Actor receives -G / batch, a
     value that Q computed.

@@ -27,7 +27,7 @@ def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaratio
     nature: sample() -> s, a, r, s', terminated and optionally weight; or observe() -> s and step(a) -> r, s',
     terminated, if there is an Actor that chooses the action. actor: the policy mu to evaluate, a black box whose first
     question takes s and answers a. Without it Critic is a function of states only.
-    Raises GrammarError for a Nature that has neither.
+    Raises GrammarError for a Nature without these questions.
     """
     world = q.oracle("Nature", nature)
     policy = None if actor is None else q.oracle("Actor", actor)
@@ -50,7 +50,7 @@ def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaratio
 def experience_twice(q: QueryDraft, nature: OracleDeclaration) -> tuple[Experience, Experience]:
     """Ask Nature for two independent transitions from each state, which an unbiased residual gradient needs.
 
-    nature: pair() -> s; r, s', terminated; the same three again; and optionally weight.
+    nature: pair() -> s; r, s', terminated of the first transition; the same three of the second; optionally weight.
     Raises GrammarError for a Nature without this question.
     """
     if nature.question("pair") is None:

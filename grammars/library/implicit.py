@@ -31,7 +31,7 @@ from antiphon.grammars.numbers import Positive
 def implicit_temporal_difference(
     nature: OracleDeclaration, critic: Factory, *, step: Positive, gamma: float = 0.99
 ) -> Grammar:
-    """`semi_gradient` with one more edit of R: the message into V(s) solves an equation.
+    """`semi_gradient` with one more edit of R: the message about V(s) is the solution of an equation.
 
     For the equation see `antiphon.grammars.bellman.implicit`. critic: `torch.nn.Linear` from the features s to one
     value, because then the solution has a closed form. step: the learning rate of Critic's agent, which must be plain

@@ -35,7 +35,7 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
     nature: its first question answers (x, y). loss: a function of (output, y), a mean over the batch; the output is
     (batch, 1). layers: in order, all of them players with two outputs: `forward(S) -> (S', kick)`. S' is the layer's
     output. kick has the shape of S: it is the gradient of the sum of S' with respect to S, and does not depend on the
-    loss (for such networks see `kicking`).
+    loss (for such layers see `kicking`).
 
     R differs from the chain rule: the products of layers send nothing upstream. Only the product of the loss does: it
     sends beta = d loss / d output, one number per example, to all layers. Layer i multiplies beta with the kick that

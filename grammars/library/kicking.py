@@ -44,7 +44,7 @@ class RectifierLayer(nn.Module):
         start(self.linear.weight, self.signs[:, None], weights)
 
     def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
-        """S: (batch, ...), flattened."""
+        """Return the output and the kick. S: (batch, ...); the layer flattens it."""
         weight = held(self.linear.weight, self.signs[:, None], self.weights)
         before = linear(S.flatten(1), weight, self.linear.bias)
         kick = linear(self.signs * (before > 0), weight.detach().t())
@@ -61,7 +61,7 @@ class OutputLayer(nn.Module):
         start(self.linear.weight, torch.ones(1, 1), weights)
 
     def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
-        """S: (batch, ...), flattened."""
+        """Return the output and the kick. S: (batch, ...); the layer flattens it."""
         weight = held(self.linear.weight, torch.ones_like(self.linear.weight[:, :1]), self.weights)
         kick = weight.detach().expand(len(S), -1)
         return linear(S.flatten(1), weight, self.linear.bias), kick.reshape(S.shape).contiguous()
@@ -84,7 +84,7 @@ class ConvolutionLayer(nn.Module):
         start(self.convolution.weight, self.signs[:, None, None, None], weights)
 
     def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
-        """S: (batch, inputs, h, w)."""
+        """Return the output and the kick. S: (batch, inputs, h, w)."""
         weight = held(self.convolution.weight, self.signs[:, None, None, None], self.weights)
         before = conv2d(S, weight, self.convolution.bias, self.stride, padding=1)
         signs = self.signs[:, None, None]

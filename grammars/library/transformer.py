@@ -20,8 +20,9 @@ from antiphon.grammars.numbers import Count
 class TiedEmbedding(nn.Module):
     """The first and the last layer of a language model, with one matrix for both.
 
-    Symbols (batch, time), int64 -> (batch, time, width): the symbol's row, plus that of its position. Vectors
-    (batch, time, width) -> logits (batch, time, symbols): normalised, times the matrix. time: at most `context`.
+    For symbols, (batch, time), int64, it returns the row of each symbol plus the row of its position, (batch, time,
+    width). For vectors, (batch, time, width), it normalises them, multiplies them with the matrix, and returns logits,
+    (batch, time, symbols). time: at most `context`.
     """
 
     def __init__(self, symbols: Count, width: Count, context: Count) -> None:
@@ -30,7 +31,7 @@ class TiedEmbedding(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(context, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: symbols or vectors."""
+        """Return vectors if x holds symbols (integers), logits if x holds vectors (floats)."""
         if x.is_floating_point():
             return layer_norm(x, x.shape[-1:]) @ self.symbols.t()
         return self.symbols[x] + self.positions[: x.shape[1]]
@@ -56,7 +57,7 @@ class Block(nn.Module):
         self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, time, width)."""
+        """Return the new vectors, in the shape of x, (batch, time, width)."""
         x = x + self.answer(self._attend(self.attention_norm(x)))
         return x + self.perceptron(self.perceptron_norm(x))
 
