@@ -43,7 +43,7 @@ Edit: TypeAlias = Callable[[Upstream], Message | None]
 """A function of an `Upstream` that returns the message to send instead, or None to cut the message."""
 
 Answer: TypeAlias = Callable[[ResponseDraft], Message]
-"""A function that writes a message about a value into the draft and returns it. The chain rule does not send it."""
+"""A function that writes a message about a value into the draft, and returns it. The chain rule alone sends none."""
 
 
 @typed

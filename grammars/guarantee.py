@@ -64,8 +64,8 @@ def unknown() -> Tensor:
 
 
 UNKNOWN = PlayerLoss(Factory(unknown), ())
-"""The loss of a player where it is not known for modules in general, for example the value of a policy. A promise about
-it can still be measured, on instances that name a known loss in its place."""
+"""Stands for a loss that is not known for modules in general, for example the value of a policy. A promise about it can
+still be measured, on instances that name a known loss in its place."""
 
 
 @typed

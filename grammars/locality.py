@@ -35,7 +35,7 @@ LOCAL = frozenset({Locality.LOCAL, Locality.BROADCAST})
 """The messages that Remark 4 calls local."""
 
 Travels = Mapping[Port, tuple[str, ...]]
-"""The other owners that each message of R goes to."""
+"""For each message of R, the other owners that receive it."""
 
 
 def localities(

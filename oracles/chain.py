@@ -15,7 +15,7 @@ from antiphon.grammars.plain import GLOBAL_HOOKS, METHODS, hooks_of, is_affine, 
 from antiphon.oracles.tape import Products, Tape
 
 _ELEMENTWISE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
-    # The value of x, and the cotangent of x from the cotangent and the value of the output, as torch computes them.
+    # Two functions, as torch computes them: x -> output, and (cotangent of the output, output) -> cotangent of x.
     nn.ReLU: (torch.relu, lambda told, played: torch.ops.aten.threshold_backward(told, played, 0)),
     nn.Tanh: (torch.tanh, torch.ops.aten.tanh_backward),
 }

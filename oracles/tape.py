@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 _backward = torch.autograd.Variable._execution_engine.run_backward
-"""The function that `torch.autograd.backward` calls in the end. The detour through `backward` imports sympy to compare
-shapes, which the engine compares too. It costs half a second at the first response, and a fifth of a small one."""
+"""The function that `torch.autograd.backward` calls in the end. `backward` itself also imports sympy to compare shapes,
+which the engine compares, too. That takes half a second at the first response, and a fifth of each small response."""
 
 Products: TypeAlias = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 """Two tuples: the gradients of the inputs that were asked for, and the gradients of the parameters."""

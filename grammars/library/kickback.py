@@ -96,7 +96,7 @@ def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: F
 
 PREMISE = "no path product is negative"
 """A path product is the product of weights and signs along a path from a unit to the output. The layers of `kicking`
-satisfy the premise where their weights are coherent."""
+satisfy the premise if their weights are coherent."""
 
 
 def always_coherent(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> bool:

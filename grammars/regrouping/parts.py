@@ -17,7 +17,7 @@ from antiphon.grammars.seeds import forked
 from antiphon.grammars.typed import typed
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Identity)
-"""Modules without parameters that act on each number separately, so that each unit of a layer can have its own."""
+"""Modules without parameters that act on each number separately. So each unit of a layer can have its own copy."""
 
 
 class Child:
