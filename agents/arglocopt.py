@@ -1,4 +1,4 @@
-"""`arglocopt`: a representation, the result of a first-order optimization (essay, Definition 4)."""
+"""Optimizes an objective with its gradients, and certifies the result, a representation (essay, Definition 4)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ class Representation(Generic[Theta]):
     """The function f_theta at the local optimum theta that was found, with a certificate of the optimum.
 
     value: the objective at theta. gradients: number of queries; each returned the value and the gradient at one point.
-    The queries of the certificate are counted in the certificate. moves: number of moves of the optimizer.
+    The certificate counts its own queries. moves: number of moves of the optimizer.
     """
 
     parameters: Theta = field(repr=False)
@@ -94,10 +94,12 @@ def arglocopt(
 ) -> Representation[Theta]:
     """Optimize `objective` from `start` until the norm of the gradient is at most `tolerance`; certify the result.
 
-    objective: R(f_theta), made of torch operations, twice differentiable at the result. start: it is not changed.
+    objective: R(f_theta), made of torch operations, twice differentiable at the result. start: the first theta; its
+    tensors are not changed.
     by: the optimizer. The cadence of an agent is not used. function: f(theta, *inputs), called by the representation.
-    queries: no move begins after this number of gradients. The search also ends when a move changes no parameter. If
-    the gradient is still too large then, the verdict of the certificate is MOVING. A tolerance is all the essay asks.
+    queries: after this number of gradients, no further move begins. The search also ends if a move changes no
+    parameter. If the gradient is then still too large, the verdict of the certificate is MOVING. The essay requires
+    `tolerance` only.
     Raises OracleError if the objective is not a finite scalar, AgentError if `by` makes neither optimizer nor agent.
     """
     box = _GrayBox(objective, start, sign_of(direction))
@@ -183,7 +185,7 @@ def _mover(by: By, box: _GrayBox) -> Callable[[], None]:
 
 
 def _step(optimizer: Optimizer, box: _GrayBox) -> None:
-    """Step an optimizer that may evaluate its closure several times; the first time reuses the last query."""
+    """Step an optimizer. The first call of its closure reuses the last query; each further call makes a new query."""
     fresh = True
 
     def closure() -> float:

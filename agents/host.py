@@ -79,10 +79,10 @@ class AgentHost:
         return moved
 
     def recover(self, parameters: Sequence[Tensor]) -> None:
-        """Go on from `parameters` after a move that failed.
+        """Continue from `parameters` after a failed move.
 
-        With the policy "restart" a new agent is built. Otherwise the same agent goes on in the state that the failure
-        left; its copies of the parameters are set back. Raises AgentError when the new agent cannot be built.
+        With the policy "restart", a new agent is built. Otherwise the agent keeps the state that the failure left, and
+        its copies of the parameters are set back. Raises AgentError if the new agent cannot be built.
         """
         self._heard = 0
         if self.specification.on_failure == "restart":
@@ -105,7 +105,7 @@ class AgentHost:
         return self._ask("state", "its state", self._agent.state)
 
     def load(self, state: State, parameters: Sequence[Tensor]) -> None:
-        """Build a new agent on `parameters`, and let it continue from `state`.
+        """Build a new agent for `parameters`, and let it continue from `state`.
 
         parameters: as they were when `state` was saved. The state may come from another device: its floating tensors
         with at least one dimension are moved to the device of the parameters.
@@ -120,7 +120,7 @@ class AgentHost:
         self._agent = self.specification.make(self.player, list(self._parameters))
 
     def _lent(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        """One tensor per parameter for the agent: a copy with the strides of the gradient, unless `in_place`."""
+        """Return the tensors for the agent: copies with the strides of the gradients, or the tensors if `in_place`."""
         if self.in_place:
             return tensors
         return [laid_out(each.detach(), own).clone() for each, own in zip(tensors, self._strides, strict=True)]

@@ -12,7 +12,7 @@ from antiphon.grammars.types import EdgeType
 
 
 def laid_out(value: Tensor, strides: tuple[int, ...]) -> Tensor:
-    """Return the value with these strides: the value itself if it has them, else a copy. A sparse value becomes dense.
+    """Return the value itself if it is dense and has these strides, else a dense copy with these strides.
 
     The fused kernels of torch ignore strides: they read parameter, gradient and optimizer state in memory order.
     `Tensor.backward` gives gradients the strides of the parameter; `torch.autograd.grad` and `split` do not.

@@ -40,7 +40,8 @@ _FUSED_DTYPES = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.f
 def _without_compiler() -> None:
     """Keep torch.optim from importing torch's compiler, which takes a second per process and is not used here.
 
-    The attribute is the mark that torch sets itself. If torch renames it, only the second is lost again.
+    torch itself marks functions with the attribute `__dynamo_disable`. If torch renames it, the import only takes its
+    second again.
     """
     for method in vars(Optimizer).values():
         inner = getattr(method, "__wrapped__", None)
@@ -145,7 +146,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types and generic types
-    """Whether a value has one of these types. torch does not check: it takes "False" as true, and True as 1.0."""
+    """Whether a value has one of these types. torch does not check this: it reads "False" as true, and True as 1.0."""
     chosen = [each for option in options if get_origin(option) is Literal for each in get_args(option)]
     if Any in options or value in chosen:
         return True
@@ -156,7 +157,7 @@ def _fits(value: object, options: Sequence[Any]) -> bool:  # Any: types and gene
     return any(get_origin(option) is not None for option in options)  # a tuple: torch checks its elements
 
 
-def _told(options: Sequence[Any]) -> str:  # Any: as above
+def _told(options: Sequence[Any]) -> str:  # Any: see `_fits`
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", type(None): "None"}
     chosen = [repr(each) for option in options if get_origin(option) is Literal for each in get_args(option)]
     several = any(get_origin(option) not in (None, Literal) for option in options)

@@ -22,10 +22,10 @@ from antiphon.grammars.seeds import forked
 class Player:
     """Hosts the player `name`. Equal factories and seeds make bitwise equal parameters, in any process.
 
-    specification: of its agent; None if the agent lives on another worker, in an `AgentHost`. Its moves then arrive
-    through `install`. The torch agent updates the parameters of the module in place; other agents get copies.
-    device: of parameters, buffers and agent state; None is the CPU. The module is made on the CPU and then moved, so
-    equal seeds make equal numbers on every device.
+    specification: that of its agent; None if the agent is on another worker, in an `AgentHost`. Then `install` receives
+    the moves. The torch agent updates the parameters of the module in place; other agents get copies.
+    device: that of parameters, buffers and agent state; None is the CPU. The module is made on the CPU and then moved,
+    so equal seeds make equal numbers on every device.
     Raises GrammarError for a factory that makes no module, or a module without a parameter that requires a gradient.
     """
 
@@ -103,7 +103,7 @@ class Player:
     def shard(self, mesh: DeviceMesh) -> None:
         """Keep only the local shard of each parameter and of the agent state.
 
-        Collective: all workers of this player call it together.
+        All workers of this player must call it together (a collective operation).
         Raises PlacementError for an agent that needs whole parameters.
         """
         assert self.specification is not None  # `refuse_unshardable` refuses an agent on another worker
@@ -115,7 +115,7 @@ class Player:
         self._agent = AgentHost(self.name, self.specification, self.named, self.specification.in_place)
 
     def state(self) -> State:
-        """Return a copy of the state of module (see `module_state`) and agent, and the number of moves.
+        """Return copies of the states of the module (see `module_state`) and the agent, and the number of moves.
 
         The number includes moves that were left out.
         Raises ProtocolError between a response and its move, GrammarError when the module raises.
@@ -134,10 +134,10 @@ class Player:
         self.moves, self._failure = state["moves"], None
 
     def twin(self) -> nn.Module:
-        """Return a new module from the same factory and seed, with the same state, that shares no tensor with this one.
+        """Make a second module with the same factory, seed and state. It shares no tensor with the player's module.
 
-        It is not a deep copy, which would share objects held by hooks and replaced methods, and cannot copy computed
-        weights. Raises GrammarError for a factory that does not make a new module at each call.
+        It is not a deep copy: a deep copy would share objects held by hooks and replaced methods, and cannot copy
+        computed weights. Raises GrammarError for a factory that does not make a new module at each call.
         """
         made = _make(self.name, self._factory, self._seed)
         own = {id(each) for each in (*self.module.parameters(), *self.module.buffers())}
@@ -151,7 +151,7 @@ class Player:
         return made
 
     def _asked(self, method: str, call: Callable[[], Any]) -> Any:
-        """Return the result of `call`, which runs code of the module. Any: methods return different types."""
+        """Return the result of `call`; turn an exception of the module into GrammarError. Any: results differ."""
         try:
             return call()
         except AntiphonError:

@@ -10,7 +10,7 @@ from antiphon.errors import PlacementError
 ELEMENTWISE = (
     *("ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
 )
-"""Optimizers that update each element from its own gradient only, so that a shard moves as the whole would."""
+"""Optimizers that update each element from its own gradient only. So a shard moves as in the whole parameter."""
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:
@@ -53,7 +53,7 @@ def is_sharded(value: Tensor) -> bool:
 
 
 def whole(value: Tensor) -> Tensor:
-    """Return a copy of the whole value. Collective for a sharded value: all workers with a shard call it together."""
+    """Return a copy of the whole value. For a sharded value, all workers with a shard must call it together."""
     found = value.detach()
     return found.full_tensor().clone() if is_sharded(found) else found.clone()  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -33,12 +33,12 @@ _METHODS = ("hear", "move", "state", "load")
 @typed
 @dataclass(frozen=True)
 class AgentSpecification:
-    """The description of an agent that is not made yet; `of` builds one from mappings.
+    """The description of an agent that is not made yet. `of` makes a specification from mappings.
 
     agent: "torch" (`TorchAgent`), "module:Class", or an entry point in the group `antiphon.agents`.
-    arguments: of the optimizer if the agent is "torch", else of the agent. The optimizer, clipping and scheduler fields
-    are only for "torch". cadence: the rounds in which the player moves. on_failure: see `OnFailure`; it applies when
-    an agent other than "torch" raises or returns something else than finite parameters of the right shapes.
+    arguments: those of the optimizer if the agent is "torch", else those of the agent. The optimizer, clipping and
+    scheduler fields are only for "torch". cadence: the rounds in which the player moves. on_failure: see `OnFailure`;
+    it applies if an agent other than "torch" raises, or returns wrong shapes or numbers that are not finite.
     Raises ExperimentError for optimizers, schedulers and arguments that torch does not have or a player cannot use.
     """
 
@@ -99,7 +99,7 @@ class AgentSpecification:
 
     @property
     def description(self) -> str:
-        """One line of text, for tables."""
+        """A text of one line, for tables."""
         parts = [_call(self.optimizer if self.in_place else self.agent, self.arguments)]
         parts += [f"norm <= {self.clip_norm}"] if self.clip_norm is not None else []
         parts += [f"elements <= {self.clip_value}"] if self.clip_value is not None else []

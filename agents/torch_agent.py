@@ -127,7 +127,7 @@ _HOOKS = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
 
 
 def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[[], object]:
-    """Return the step of the optimizer without torch's wrapper (profiler and hooks), which costs as much as SGD itself.
+    """Return the step of the optimizer without torch's wrapper (profiler, hooks), which takes as long as an SGD step.
 
     The wrapped step is used if there are global hooks, and with a scheduler, which checks that it was called.
     """
@@ -161,8 +161,8 @@ _COUNTS = frozenset({"step", "mu_product"})
 """State that torch.optim keeps on the CPU for parameters on any device, except with fused or capturable kernels."""
 
 
-def _placed(value: Any, parameter: Tensor) -> Any:  # Any: as below
-    """A copy of optimizer state with the device, the sharding and the strides of its parameter."""
+def _placed(value: Any, parameter: Tensor) -> Any:  # Any: see `_copy`
+    """Copy a value of the optimizer's state to the device of its parameter, with its sharding and strides."""
     copied = _copy(value)
     if not isinstance(copied, Tensor):
         return copied

@@ -1,4 +1,4 @@
-"""Grammars as values: graphs, chain rule, guarantees, operators' mathematics; imports torch, never Ray, no I/O."""
+"""Grammars as values: graphs, the chain rule, guarantees, and the mathematics of losses; imports torch, not Ray."""
 
 from antiphon.grammars.brick import Brick as Brick, brick as brick, cut_out as cut_out
 from antiphon.grammars.cadence import Cadence as Cadence

@@ -35,7 +35,7 @@ def check_values(
 
 
 def _described(value: object) -> tuple[str, str]:
-    """What the argument is, and how to repair the call."""
+    """Describe the argument, and how to repair the call: two texts for an error."""
     if isinstance(getattr(value, "port", None), Port):
         return f"{value!r}, a value of another draft,", "Declare all players and oracles in one draft."
     if isinstance(value, tuple | list):

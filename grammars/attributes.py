@@ -13,7 +13,7 @@ _TORCHS = frozenset(vars(nn.Module())) - {"training"}
 
 
 def attributes(module: nn.Module) -> list[dict[str, Any]]:  # Any: data, see below
-    """Copies of the data in plain attributes: one dict for the module and for each submodule, in order.
+    """Copy the data in plain attributes of a module: one dict for the module and for each submodule, in order.
 
     Data are tensors, numbers, strings, None, and lists, tuples, sets and mappings of them. Left out are functions,
     hooks and other objects, which may refer to the module, and tensors that share memory with a parameter or a buffer,
@@ -24,13 +24,13 @@ def attributes(module: nn.Module) -> list[dict[str, Any]]:  # Any: data, see bel
         return [_data(part, shown) for part in module.modules()]
 
 
-def set_attributes(module: nn.Module, kept: Sequence[Mapping[str, Any]]) -> None:  # Any: as above
+def set_attributes(module: nn.Module, kept: Sequence[Mapping[str, Any]]) -> None:  # Any: see `attributes`
     """Set the attributes that `attributes` returned, of this module or another of its class. Values are not copied."""
     for part, values in zip(module.modules(), kept, strict=True):
         vars(part).update(values)
 
 
-def _data(part: nn.Module, shown: Set[int]) -> dict[str, Any]:  # Any: as above
+def _data(part: nn.Module, shown: Set[int]) -> dict[str, Any]:  # Any: see `attributes`
     own = ((name, value) for name, value in vars(part).items() if name not in _TORCHS)
     return {name: own_copy(value) for name, value in own if _is_data(value, shown)}
 

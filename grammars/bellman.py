@@ -1,7 +1,7 @@
 """The mathematics of temporal differences: errors of transitions, losses, and maps for edits of R.
 
-weight: of each transition, (batch,); None if all count alike. It corrects for transitions that were not drawn from the
-distribution that counts (importance sampling, enumeration).
+The argument `weight` is the weight of each transition, (batch,), or None if all count alike. Weights correct for
+transitions that were drawn from another distribution (importance sampling, enumeration).
 """
 
 import torch
@@ -47,12 +47,12 @@ def share(value: Tensor, weight: Tensor | None = None, factor: float = 1.0) -> T
 
 
 def minus_error(error: Tensor, weight: Tensor | None = None) -> Tensor:
-    """The negative of each example's contribution to the mean error, a message into V(s): (batch,) -> (batch, 1)."""
+    """Minus each example's contribution to the mean error, as a message about V(s): (batch,) -> (batch, 1)."""
     return share(error, weight, -1.0)[:, None]
 
 
 def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *, step: float, bias: bool) -> Tensor:
-    """The gradient of a mean square in V(s) = <theta, phi>, taken after the step that it causes.
+    """The gradient of a mean square with respect to V(s) = <theta, phi>, at the parameters after the step.
 
     message: g, this gradient before the step, (batch, 1). features: phi, (batch, n). step: the learning rate. Returns
     g+, (batch, 1), the gradient at the parameters that an SGD step by g+ itself leads to, with the target held fixed.
@@ -70,7 +70,7 @@ def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *,
 def held_square(
     error: Tensor, terminated: Tensor, next_value: Tensor, weight: Tensor | None = None, *, gamma: float
 ) -> Tensor:
-    """Mean square of the Bellman error with the target held fixed, (). Its gradient is the semi-gradient."""
+    """Mean square of the Bellman error with the target held fixed, 0-d. Its gradient is the semi-gradient."""
     return mean_square(_held(error, terminated, next_value, gamma), weight)
 
 
@@ -85,7 +85,7 @@ def envelope(
     step: float,
     bias: bool,
 ) -> Tensor:
-    """min over d of |error - phi d|^2 + |d|^2 / (2 step), the first a mean with the target held fixed: ().
+    """min over d of |error - phi d|^2 + |d|^2 / (2 step), 0-d; the first term is a mean, with the target held fixed.
 
     Its gradient is the result of `implicit`. It is the Moreau envelope of `held_square` in the parameters of a linear
     value: a gradient step on the envelope is an implicit step on `held_square` (Rockafellar 1976, Monotone operators
@@ -97,7 +97,7 @@ def envelope(
 
 
 def correction(error: Tensor, guess: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Half the mean square of error - guess, with the error held fixed: the loss that a Corrector minimises. ()."""
+    """Half the mean square of error - guess, with the error held fixed, 0-d: the loss that a Corrector minimises."""
     return mean_square(error.detach() - guess.squeeze(-1), weight) / 2
 
 
@@ -110,11 +110,11 @@ def corrected_square(
     *,
     gamma: float,
 ) -> Tensor:
-    """Half of `held_square`, plus the mean of gamma (1 - terminated) V(s') h(s), h held fixed: the loss of TDC. ()."""
+    """The loss of TDC, 0-d: half of `held_square`, plus the mean of gamma (1 - terminated) V(s') h(s), h held fixed."""
     ahead = gamma * (1 - terminated) * next_value.squeeze(-1) * guess.detach().squeeze(-1)
     return held_square(error, terminated, next_value, weight, gamma=gamma) / 2 + share(ahead, weight).sum()
 
 
 def _held(error: Tensor, terminated: Tensor, next_value: Tensor, gamma: float) -> Tensor:
-    """The error without its derivative in V(s'): the term that is subtracted is zero and has this derivative."""
+    """The error without its derivative with respect to V(s'). The subtracted term is zero and has this derivative."""
     return error - gamma * (1 - terminated) * (next_value - next_value.detach()).squeeze(-1)

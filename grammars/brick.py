@@ -1,4 +1,4 @@
-"""Bricks: several players, with the operators between them, that stand in a Query graph as one (essay, Remark 3)."""
+"""Bricks: several players, with the operators between them, in the place of one player in Q (essay, Remark 3)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Brick:
 
 @typed
 def brick(layers: Mapping[str, "Factory | Brick"], skips: Mapping[str, str] | None = None) -> Brick:
-    """A brick of a feedforward network with a player per layer: what `backprop` draws between Nature's x and the loss.
+    """A brick of a feedforward network with a player per layer, as `backprop` has between Nature's x and the loss.
 
     layers: in order. A factory that makes parameters becomes a player, a brick several players, any other factory an
     operator.

@@ -1,4 +1,4 @@
-"""Gradient and curvature at a point where an optimization ended, and what they say about it (Definition 4)."""
+"""Gradient and curvature at the result of an optimization: whether it is a local optimum (essay, Definition 4)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from antiphon.grammars.typed import typed
 EXACTLY_UP_TO = 256
 """Up to this number of parameters the whole Hessian is formed, with one product per parameter."""
 STEPS = 80
-"""Number of steps of Lanczos' method, which is used above that number."""
+"""Number of steps of Lanczos' method, which is used above `EXACTLY_UP_TO` parameters."""
 
 Product: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Verdict(StrEnum):
-    """What the second-order conditions say about a point, in the direction of its objective.
+    """What the second-order conditions say about a point. An objective gets better in its `Direction`.
 
     STRICT: stationary, and every direction gets worse: a certain local optimum. UNDECIDED: stationary, and the
     curvature of some direction is zero within the resolution: only the necessary conditions hold. SADDLE: stationary,
@@ -35,7 +35,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Certificate:
-    """Gradient and curvature at one point. The Hessian is of the function to minimise: minus a maximised objective.
+    """Gradient and curvature at one point.
+
+    The Hessian is that of the function to minimise: the objective, or minus the objective if it is maximised.
 
     gradient_norm: Euclidean. curvature: the smallest eigenvalue of the Hessian. products: number of Hessian-vector
     products.
@@ -78,7 +80,7 @@ def certify(
     tolerance: float = 1e-6,
     exactly_up_to: int = EXACTLY_UP_TO,
 ) -> Certificate:
-    """Gradient and smallest curvature of a twice differentiable function of one vector, at theta, (d,).
+    """Compute the gradient and the smallest curvature of a twice differentiable function at theta, (d,).
 
     objective: (d,) -> 0-d, in torch operations. Up to `exactly_up_to` parameters the whole Hessian is formed. Above
     that, Lanczos' method with full reorthogonalisation runs from one fixed random start.
@@ -96,7 +98,7 @@ def certify(
 
 
 def _derivatives(objective: Callable[[Tensor], Tensor], theta: Tensor, sign: float) -> tuple[Tensor, Product]:
-    """The gradient, and a function that multiplies a vector with the Hessian. Both by automatic differentiation."""
+    """The gradient, and a function that multiplies the Hessian with a vector. Both use automatic differentiation."""
     point = theta.detach().requires_grad_()
     with torch.enable_grad():
         value = sign * objective(point)

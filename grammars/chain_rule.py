@@ -18,7 +18,7 @@ from antiphon.grammars.writing import Message, ResponseDraft
 @typed
 @dataclass(frozen=True)
 class Upstream:
-    """A message on its way from a node's product to the node that played the value, as an edit sees it.
+    """The argument of an edit: a message about `value`, on its way to the node that played the value.
 
     source: the node of Q whose product sent the message. target: the node of Q that played `value`. response: the draft
     in which an edit writes new nodes.
@@ -40,10 +40,10 @@ class Upstream:
 
 
 Edit: TypeAlias = Callable[[Upstream], Message | None]
-"""Returns the message to send instead, or None to cut it."""
+"""A function of an `Upstream` that returns the message to send instead, or None to cut the message."""
 
 Answer: TypeAlias = Callable[[ResponseDraft], Message]
-"""Makes a message about a value that the chain rule would not send."""
+"""A function that writes a message about a value into the draft, and returns it. The chain rule alone sends none."""
 
 
 @typed
@@ -53,12 +53,14 @@ def chain_rule(
     edit: Edit | Sequence[Edit] = (),
     answers: Mapping[Value, Answer] | None = None,
 ) -> ResponseGraph:
-    """R by walking Q backwards from the objective's losses. `edit` may change each message, `answers` adds others.
+    """Derive R: walk Q backwards from the losses of the objective.
+
+    edit: functions that may change or cut each message. answers: further messages, by the value that they are about.
 
     The product of each node takes the sum of the messages about its outputs, added in the order in which Q asks. It
     sends gradients to its player and to those inputs that depend on a player. A player asked several times receives the
     sum.
-    Raises BlackBoxError where a gradient would have to pass a black box on its way to a player.
+    Raises BlackBoxError if a gradient would have to pass a black box on its way to a player.
     """
     graph = query.graph() if isinstance(query, QueryDraft) else query
     edits = (edit,) if callable(edit) else tuple(edit)
@@ -66,7 +68,7 @@ def chain_rule(
 
 
 class _Walk:
-    """One walk backwards: the messages so far about each port, and those to each player."""
+    """One backward walk. said: the messages so far about each port. heard: the messages so far to each player."""
 
     def __init__(self, query: QueryGraph, edits: Sequence[Edit], answers: Mapping[Port, Answer]) -> None:
         self.query, self.edits, self.answers = query, edits, answers

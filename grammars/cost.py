@@ -1,4 +1,4 @@
-"""Counts the messages and bytes of a grammar's rounds on its two graphs (essay: Nemirovski and Yudin, and Remark 4).
+"""Counts the messages and bytes of rounds from the two graphs of a grammar (essay: Nemirovski and Yudin; Remark 4).
 
 Each player, oracle and loss is an owner with a place of its own. Parameterless operators are computed at their
 consumer, maps at their receiver, seeds and taps at their node (see `homes`).
@@ -33,7 +33,7 @@ class Graph(StrEnum):
 
 @dataclass(frozen=True)
 class Hop:
-    """A value that travels from one owner to another, over the rounds that were counted.
+    """A message from one owner to another, with the number of rounds in which it is sent.
 
     value: its name, e.g. "Dense1" or "Loss *". bytes: of one message. rounds: number of rounds in which it travels.
     locality: of a message of R. None in Q, because the messages of Q define the neighbours.
@@ -67,7 +67,7 @@ class Cost:
     response_depth: int
 
     def messages(self, graph: Graph | None = None, localities: frozenset[Locality] | None = None) -> int:
-        """Number of messages, of one graph or (None) of both, of some localities or (None) of all."""
+        """Number of messages. graph: None counts those of both graphs. localities: None counts those of all."""
         return sum(
             hop.rounds
             for hop in self.hops
@@ -91,7 +91,7 @@ class Cost:
 
 @typed
 def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = None) -> Cost:
-    """Messages, bytes, queries and depths of a grammar.
+    """Count the messages, bytes and queries of a grammar, and the depths of its graphs.
 
     rounds: those to count. None: one whole period of its cadences, after all of them have begun, which gives the
     averages of a long run. moves: the cadences of players that do not move in every round (set by their agents).
@@ -115,7 +115,7 @@ def cost(grammar: Grammar, rounds: range | None = None, moves: Moves | None = No
 
 
 def query_depth(grammar: Grammar) -> int:
-    """Length of the longest chain of messages in Q in which each message has to wait for the one before."""
+    """Length of the longest chain of messages in Q in which each message has to wait for the previous message."""
     home = homes(grammar.query)
     depth: dict[str, int] = {}
     for node in grammar.query.nodes:
@@ -186,7 +186,7 @@ def _response_hops(grammar: Grammar, home: Mapping[str, str], told: Mapping[str,
 
 
 def _travels(nodes: Sequence[Node | ResponseNode], home: Mapping[str, str]) -> dict[Port, tuple[str, ...]]:
-    """Every value that another owner needs, with these other owners, each once."""
+    """For every value that other owners need, the names of these owners, each once."""
     found: dict[Port, tuple[str, ...]] = {}
     for node in nodes:
         for port in node.inputs:

@@ -45,7 +45,7 @@ class Value:
 
 @typed
 class QueryDraft:
-    """A Query graph that is being written. Each call infers its types at once, so an error points at its line.
+    """A Query graph that is being written. Each call infers its types at once, so an error points to its line.
 
     >>> import torch
     >>> from antiphon.grammars.oracle import OracleDeclaration, Question
@@ -78,7 +78,7 @@ class QueryDraft:
 
     @typed
     def oracle(self, name: str, declaration: OracleDeclaration) -> "OracleHandle":
-        """Declare an oracle. Its handle's methods are its questions (`nature.observe()`); a call asks the first one."""
+        """Declare an oracle. Ask a question as a method of the handle (`nature.observe()`); a call asks the first."""
         self._take(name)
         self._oracles.append(NamedOracle(name, declaration))
         refuse_conflicting_sizes(self._oracles)
@@ -119,14 +119,17 @@ class QueryDraft:
     def operator(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
-        """Declare a parameterless operator: a module class, or a function of values, and its further arguments."""
+        """Declare a parameterless operator.
+
+        operation: a module class, made with `arguments`; or a function, which takes the values and then `arguments`.
+        """
         self._take(name)
         return OperatorHandle(self, name, Kind.OPERATOR, Factory.of(operation, *arguments, **keywords))
 
     def loss(
         self, name: str, operation: Callable[..., Any] | Factory, *arguments: Any, **keywords: Any
     ) -> "OperatorHandle":
-        """Declare an operator with one scalar output, a mean over the batch, that an objective can name."""
+        """Declare a loss: an operator with one scalar output, a mean over the batch. An objective can name it."""
         self._take(name)
         return OperatorHandle(self, name, Kind.LOSS, Factory.of(operation, *arguments, **keywords))
 
@@ -160,7 +163,7 @@ class QueryDraft:
         return QueryGraph(tuple(self._nodes), players, tuple(self._oracles), tuple(self._clones), tuple(passes))
 
     def _handles(self, name: str, brick: Brick, declare: Callable[[str], Any]) -> Mapping[str, Any]:
-        """A handle for each owner of a brick's parts; `declare` makes those of players. Any: handles of all kinds."""
+        """Make a handle for each owner of a brick's parts. `declare` makes the handles of players. Any: all kinds."""
         asked: dict[str, Any] = {}
         for part in brick.parts:
             if part.owner not in asked and part.kind is Kind.PLAYER:
@@ -171,7 +174,7 @@ class QueryDraft:
 
     @contextlib.contextmanager
     def _using(self, brick: str) -> Iterator[None]:
-        """Nodes asked inside this context belong to one more use of the brick."""
+        """A context: the nodes that are asked inside belong to a new use of the brick."""
         before = self._within
         uses = {use for node in self._nodes for use in node.within if use.brick == brick}
         self._within = (*before, Use(brick, len(uses) + 1))
@@ -265,7 +268,7 @@ class PlayerHandle:
     name: str
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask the player: its operator on these inputs, with the parameters of that round."""
+        """Ask the player: apply its operator to these inputs, with the parameters of the round."""
         check_values(f"player {self.name!r}", self.draft._values, inputs, keywords)
         factory = self.draft._factories[self.name]
         made = make_module, factory
@@ -295,7 +298,7 @@ class CloneHandle:
 
 @dataclass(frozen=True)
 class BrickHandle:
-    """A brick, or a clone of one, in a draft. It is called like the handle of a player.
+    """A brick (a group of players, see `Brick`), or a clone of a brick, in a draft. Call it like a player's handle.
 
     asked: a handle for each owner of its parts.
     """
@@ -306,7 +309,7 @@ class BrickHandle:
     asked: Mapping[str, Any]  # Any: handles of several kinds, all called on values
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Ask the parts, one after the other."""
+        """Ask the parts in order. Returns the brick's outputs."""
         check_values(f"brick {self.name!r}", self.draft._values, inputs, keywords)
         if len(inputs) != self.brick.inputs:
             raise ShapeError(
@@ -342,7 +345,11 @@ class OperatorHandle:
     factory: Factory
 
     def __call__(self, *inputs: Value, **keywords: Any) -> Any:  # Any: as in OracleHandle.__call__
-        """Apply it to values. Raises ShapeError if the shapes do not fit, GrammarError if it has parameters."""
+        """Apply the operator to values.
+
+        Raises ShapeError if the shapes do not fit, or if a loss is no scalar; GrammarError for an operator with
+        parameters.
+        """
         check_values(f"{self.kind} {self.name!r}", self.draft._values, inputs, keywords)
         made = make_operator, self.factory
         inferred = self.draft._infer(f"{self.kind} {self.name!r}", made, inputs)

@@ -25,9 +25,9 @@ from antiphon.grammars.types import is_dense
 @typed
 @dataclass(frozen=True, eq=False)
 class Factory:
-    """`target(*arguments, **keywords)`, not yet called.
+    """A call `target(*arguments, **keywords)` that is not made yet.
 
-    Two factories are equal when their descriptions are equal. So grammars can be hashed, compared and drawn without
+    Two factories are equal if their descriptions are equal. So grammars can be hashed, compared and drawn without
     making a parameter.
 
     >>> Factory.of(torch.nn.Linear, 2, 3, bias=False)
@@ -41,9 +41,9 @@ class Factory:
     @classmethod
     @typed
     def of(cls, target: "Callable[..., Any] | Factory", *arguments: Any, **keywords: Any) -> "Factory":
-        """The factory of a call. A factory as `target` gets the arguments in addition to its own.
+        """Make the factory of `target(*arguments, **keywords)`. If `target` is a factory, its arguments come first.
 
-        Raises GrammarError when an argument cannot be described.
+        Raises GrammarError if an argument cannot be described.
         """
         if isinstance(target, Factory):
             return cls.of(target.target, *target.arguments, *arguments, **{**dict(target.keywords), **keywords})
@@ -52,7 +52,7 @@ class Factory:
         return factory
 
     def __call__(self) -> Any:
-        """Call the target."""
+        """Call the target, and return its result."""
         return self.target(*self.arguments, **dict(self.keywords))
 
     @functools.cached_property
@@ -73,8 +73,8 @@ class Factory:
 def describe(value: object) -> str:
     """Canonical text of a value: the same in every process, different for different values.
 
-    Where a function refers to itself, or a list contains itself, the text is `^n`, with n the number of levels up.
-    Raises GrammarError for a live object, whose identity a grammar cannot carry to another machine.
+    If a value contains itself (a list, a function), the inner occurrence is written `^n`, with n the number of levels
+    up. Raises GrammarError for a live object, because a grammar cannot carry its identity to another machine.
     """
     within = _WITHIN.get()
     if id(value) in within:
@@ -143,10 +143,10 @@ def _describe_partial(value: "functools.partial[Any]") -> str:
 
 
 def _describe_callable(value: Callable[..., Any]) -> str:
-    """Module and name of a callable.
+    """Text of a callable: its module and name, with a digest or a state if these do not identify it.
 
-    A lambda, a local function, or one of a notebook or from a decorator adds a digest of its code, a callable object
-    its state.
+    A digest of the code is added for a lambda, a local function, and a function from a notebook or a decorator. The
+    text of a callable object contains its state.
     """
     owner = getattr(value, "__self__", None)
     if owner is not None and not inspect.ismodule(owner) and not inspect.isbuiltin(value):
@@ -168,7 +168,7 @@ def _describe_callable(value: Callable[..., Any]) -> str:
 
 
 def _found(name: str) -> object:
-    """The object of this name in a module that is imported already, or None."""
+    """The object with the name `module:path`, if its module is imported already; else None."""
     module, _, path = name.partition(":")
     try:
         return operator.attrgetter(path)(sys.modules[module])
@@ -177,7 +177,7 @@ def _found(name: str) -> object:
 
 
 def _describe_object(value: Any, name: str) -> str:  # Any: an object that can be called
-    """How pickle would make the object again: its class, the arguments of that, and its state."""
+    """Text of what pickle would save of the object: its class, the arguments of the class, and the state."""
     try:
         told = value.__reduce_ex__(2)
     except Exception as error:  # an object may raise anything here

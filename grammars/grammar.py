@@ -21,7 +21,7 @@ from antiphon.grammars.types import EdgeType
 @typed
 @dataclass(frozen=True)
 class Grammar:
-    """A Query graph, a Response graph, an objective and a guarantee. It knows no process, optimizer or device.
+    """A Query graph, a Response graph, an objective and a guarantee. It contains no process, optimizer or device.
 
     Raises GrammarError, ShapeError or BlackBoxError if the two graphs do not fit (see `ResponseGraph.types`), if a
     player receives no message, if a node of R leads to no player, or if no player influences the objective.
@@ -47,13 +47,13 @@ class Grammar:
 
     @functools.cached_property
     def signature(self) -> str:
-        """sha256 of the canonical JSON of all four parts. Two grammars with the same signature play the same rounds."""
+        """The sha256 of the description as JSON. Two grammars with the same signature play the same rounds."""
         text = json.dumps(self.description, sort_keys=True, separators=(",", ":"), default=_plain)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def description(self) -> dict[str, Any]:  # Any: JSON
-        """All four parts as JSON-able data."""
+        """The name and all four parts, as data for JSON."""
         query, guarantee = self.query, self.guarantee
         return {
             "name": self.name,
@@ -72,7 +72,7 @@ class Grammar:
         }
 
     def _repr_svg_(self: Any) -> str:  # Any: type checkers read this file under two names
-        """The picture that a notebook shows. Only this method uses the face, which is above this folder."""
+        """The picture that a notebook shows, as SVG. Only this method imports `antiphon`, which imports this folder."""
         from antiphon import draw
 
         return draw(self).svg

@@ -44,7 +44,10 @@ class PlayerLoss:
     @classmethod
     @typed
     def of(cls, operation: Callable[..., Any] | Factory, *values: Value | Port, **keywords: Any) -> "PlayerLoss":
-        """A loss of these values of a draft. keywords: further arguments of the operation. Any: see `Factory.of`."""
+        """Make the loss `operation(*values, **keywords)`, 0-d, of values of a draft.
+
+        Any: an operation may return anything, and its further arguments, `keywords`, may have any type.
+        """
         ports = tuple(value.port if isinstance(value, Value) else value for value in values)
         return cls(Factory.of(operation, **keywords), ports)
 
@@ -53,7 +56,7 @@ class PlayerLoss:
 
 
 def unknown() -> Tensor:
-    """Stands for a loss that is not known. Raises GrammarError."""
+    """Stand for a loss that is not known. Raises GrammarError."""
     raise GrammarError(
         "a player's loss was asked for that is not known for these modules; expected an instance whose promise names "
         "it. Give the promise a `loss` on an instance where the truth is known in closed form."
@@ -61,8 +64,8 @@ def unknown() -> Tensor:
 
 
 UNKNOWN = PlayerLoss(Factory(unknown), ())
-"""The loss of a player where it is not known for modules in general, for example the value of a policy. A promise about
-it can still be measured, on instances that name a known loss in its place."""
+"""Stands for a loss that is not known for modules in general, for example the value of a policy. A promise about it can
+still be measured, on instances that name a known loss in its place."""
 
 
 @typed
@@ -71,8 +74,9 @@ it can still be measured, on instances that name a known loss in its place."""
 class Exact:
     """Each response is the gradient of the player's loss, up to rounding.
 
-    players: their names; empty for all players, here and below. tolerance: bound on the largest difference, relative to
-    the largest number of the gradient.
+    players: names of the players with this promise; empty for all players. loss: None for the grammar's objective.
+    sense: the promise in words, for reports. These fields mean the same in all promises.
+    tolerance: bound on the largest difference, relative to the largest number of the gradient.
     """
 
     category: ClassVar[Category | None] = Category.EXACT
@@ -89,7 +93,7 @@ class Exact:
 class SignCorrect:
     """No message about a unit's output has the sign opposite to the gradient of the player's loss, for any example.
 
-    Measured on each number of the message that arrives at the player's own product, before the sum over the batch. The
+    The check looks at each number of the message that enters the player's product, before the sum over the batch. The
     sum has no such promise.
     premise: the condition on the parameters, in words. An instance must satisfy it at the start. holds: a function of
     (modules by player's name, values by port of Q) that returns whether the premise holds. If it is given, the promise
@@ -167,10 +171,10 @@ class Surrogate:
 @final
 @dataclass(frozen=True)
 class Learned:
-    """After only these players have learned, they are at the optimum that theory predicts.
+    """If only these players learn, they reach the optimum that theory predicts.
 
     distance: a function of (modules by player's name, values by port of Q) that returns the distance from the known
-    optimum, 0-d, in a unit of its own. None: no optimum is known for these modules. tolerance: in that unit.
+    optimum, 0-d, in any unit. None: no optimum is known for these modules. tolerance: in the unit of `distance`.
     """
 
     category: ClassVar[Category | None] = Category.LEARNED
@@ -185,7 +189,7 @@ class Learned:
 @final
 @dataclass(frozen=True)
 class Insulated:
-    """Neither a derivative nor a plain value of `sources` reaches the players. This is read off R.
+    """R sends the players neither a derivative nor a plain value of `sources`. The check reads R only.
 
     sources: names of owners in Q (players, oracles, losses, operators). taps: if true, values of the sources may reach
     the players through a tap; derivatives may not.
@@ -205,8 +209,9 @@ class Insulated:
 class Arrives:
     """With small steps the players come to rest at a local optimum, each given the others (essay, Definition 8).
 
-    tolerance: bound on two ratios of each player: |gradient of its loss| at the end over that at the start, and what it
-    could still gain alone over what play has gained it. draws: number of rounds over which a gradient is averaged.
+    tolerance: bound on two ratios for each player. The first is the norm of the gradient of its loss at the end,
+    divided by the norm at the start. The second is the decrease of its loss that it could still reach alone, divided
+    by the decrease since the start. draws: number of rounds over which a gradient is averaged.
     """
 
     category: ClassVar[Category | None] = None
@@ -238,7 +243,7 @@ class Guarantee:
         return Guarantee(self.promises + other.promises)
 
     def loss_of(self, player: str) -> PlayerLoss | None:
-        """The loss of a player: of a promise to the player, else of a promise to all. None: the grammar's objective."""
+        """The loss that the promises name for a player; a promise to all players counts last. None: the objective."""
         named = [promise for promise in self.promises if player in promise.players]
         told = named + [promise for promise in self.promises if not promise.players]
         losses = (getattr(promise, "loss", None) for promise in told)
@@ -255,7 +260,7 @@ class Guarantee:
     def regrouped(
         self, names: Callable[[str], Iterable[str]], ports: Callable[[Port], Port | None] = lambda port: port
     ) -> "Guarantee":
-        """The same promises for other players and values.
+        """Return the same promises for other players and values, after a regrouping.
 
         names: from a player to the players in its place. ports: from a value to the value in its place, or to None if
         that is no longer played; a promise whose loss needs such a value is dropped.
@@ -275,7 +280,7 @@ def exact(*players: str) -> Guarantee:
 
 @typed
 def promised(*promises: Promise) -> Guarantee:
-    """A guarantee of these promises."""
+    """Return a guarantee that consists of these promises."""
     return Guarantee(promises)
 
 

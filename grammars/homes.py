@@ -10,8 +10,8 @@ from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, See
 def homes(query: QueryGraph) -> Mapping[str, str]:
     """The player, oracle or loss at which each node of Q is computed.
 
-    A clone is computed at its player. A parameterless operator is computed at its first consumer; an operator without a
-    consumer, where its first input is played.
+    A clone is computed at its player. A parameterless operator is computed at its first consumer; without a consumer,
+    at the home of its first input.
     """
     players = {clone.name: clone.player for clone in query.clones}
     found = {
@@ -29,8 +29,8 @@ def response_homes(grammar: Grammar, asked: Mapping[str, str], told: Mapping[str
     """The home of each node of R.
 
     asked: the home of each node of Q. told: the place where each player receives its messages.
-    A product, a seed and a tap have the home of their node of Q. A map is computed where it is received. If several
-    places receive it, it is computed where its first input is, so that each receiver is one message away.
+    A product, a seed and a tap have the home of their node of Q. A map or sum is computed at its receiver. If several
+    places receive it, it is computed at the home of its first input, so that each receiver is one message away.
     """
     heard = hearers(grammar.response)
     found: dict[str, str] = {}

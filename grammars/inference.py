@@ -26,8 +26,8 @@ _UNDECLARED = 8
 """The size of a symbolic dimension that no oracle declares; doubled for each further one."""
 
 _SMALL = 1_000_000
-"""Most numbers in the inputs of an operator, and in its parameters, for a trial on values. A larger one is tried on
-torch's meta device, which allocates nothing, but whose first use loads a compiler and takes a second."""
+"""The largest number of elements in an operator's inputs, and in its parameters, for a trial on values. A larger
+operator is tried on torch's meta device, which allocates nothing, but whose first use loads a compiler in a second."""
 
 M = TypeVar("M")
 Make: TypeAlias = Callable[[Factory], Callable[..., Any]]  # Any: an operator may take and return anything
@@ -50,14 +50,14 @@ def infer(
     sizes: Sizes = MappingProxyType({}),
     upstream: Upstream | None = None,
 ) -> Inferred:
-    """The output types of `factory` on inputs of these types.
+    """Infer the output types of an operator on inputs of these types.
 
-    sizes: of the symbolic dimensions that are declared. upstream: gives the values that the operator's inputs would
-    have; called only if it refuses all values drawn by type.
-    The operator is tried at the declared sizes, and with each of them doubled. An output dimension that doubles along
-    is symbolic. One that changes otherwise is a constant, and so are all dimensions of an operator that takes the
-    declared size only. torch's settings and all random streams are restored afterwards.
-    Raises ShapeError when the shapes do not compose, GrammarError when the operator cannot be made.
+    who: its name in errors. make: makes the operator from `factory`. sizes: those of the declared symbolic dimensions.
+    upstream: computes the real values of the operator's inputs; called only if it refuses all values drawn by type.
+    The operator is tried at the declared sizes, and with each of them doubled. An output dimension that doubles in the
+    second trial is symbolic; any other is a constant. If the operator refuses the doubled size, all are constants.
+    torch's settings and all random streams are restored afterwards.
+    Raises ShapeError if the shapes do not compose, GrammarError if the operator cannot be made.
     """
     trial = _Trial(who, factory, tuple(inputs), _complete(inputs, sizes), frozenset(sizes))
     with ProcessState.here().entered(), forked(), warnings.catch_warnings():
@@ -75,7 +75,7 @@ def infer(
 
 
 def make_module(factory: Factory) -> nn.Module:
-    """The operator of a player. Raises TypeError if the factory makes no module, or a lazy one."""
+    """Make the operator of a player. Raises TypeError if the factory makes no module, or a lazy module."""
     module = factory()
     if not isinstance(module, nn.Module):
         raise TypeError(f"it made a {type(module).__name__}, not a torch.nn.Module")
@@ -98,7 +98,7 @@ def makes_parameters(factory: Factory, who: str = "") -> bool:
 
 
 def make_operator(factory: Factory) -> Callable[..., Any]:
-    """A parameterless operator: the instance of a class, or a function that takes its arguments after the values."""
+    """Make a parameterless operator: an instance of a class, or a function that takes the values and its arguments."""
     if isinstance(factory.target, type):
         return factory()
     target = unchecked(factory.target)
@@ -108,7 +108,7 @@ def make_operator(factory: Factory) -> Callable[..., Any]:
 
 
 Values: TypeAlias = Callable[[Sizes], list[Tensor]]
-"""The inputs of a trial at these sizes."""
+"""A function of sizes that returns the inputs of a trial."""
 
 
 class _Refused(Exception):
@@ -144,10 +144,10 @@ class _Trial:
         return sum(prod(each.sized(self.sizes)) for each in self.inputs) <= _SMALL
 
     def on_values(self, operator: Callable[..., Any], upstream: Upstream | None) -> Inferred:
-        """The types from the first kind of values, and the first way of calling, that the operator accepts.
+        """Infer the types from the first kind of values, and the first way of calling, that the operator accepts.
 
-        Raises ShapeError if it accepts none. The error is the one for its real inputs if they are known, else for
-        normal values.
+        Raises ShapeError if it accepts none, with the reason: the error on its real inputs if they are known, else the
+        error on normal draws.
         """
         refused: list[_Refused] = []
         for values in self._kinds(upstream):
@@ -161,7 +161,7 @@ class _Trial:
         raise self._refusal(refused[0] if upstream is None else refused[-1])
 
     def typed(self, operator: Callable[..., Any], values: Values, way: "Way | None" = None) -> Inferred:
-        """The types from trials at the sizes, and with each size doubled."""
+        """Infer the types from a trial at `sizes`, and from trials with each size doubled."""
         first = self._run(operator, values, way, self.sizes)
         others = {symbol: self._doubled(operator, values, way, symbol) for symbol in self.sizes}
         shapes = [
@@ -279,7 +279,7 @@ def _settled(shapes: Sequence[tuple[Dimension, ...]], other: _Played) -> bool:
 
 
 Way: TypeAlias = Callable[[Callable[..., Any], list[Tensor]], Any]
-"""How an operator is called: whether torch records gradients, and whether the inputs are leaves."""
+"""A function that calls an operator: with or without autograd, on plain inputs or on leaves."""
 
 
 def _recorded(operator: Callable[..., Any], values: list[Tensor]) -> Any:
@@ -288,7 +288,7 @@ def _recorded(operator: Callable[..., Any], values: list[Tensor]) -> Any:
 
 
 def _from_leaves(operator: Callable[..., Any], values: list[Tensor]) -> Any:
-    """With inputs that require a gradient: an operator may differentiate with respect to them."""
+    """Call it with inputs that require a gradient, because an operator may differentiate with respect to them."""
     with torch.enable_grad():
         return operator(*(value.detach().requires_grad_() if value.is_floating_point() else value for value in values))
 
@@ -333,7 +333,7 @@ _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.r
 
 
 def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any] | None:
-    """The operator; None if it is too large."""
+    """Make the operator; None if it has more than `_SMALL` numbers."""
     try:
         with _Counting():
             return make(factory)
@@ -344,7 +344,7 @@ def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any]
 
 
 def made_for(who: str, make: Callable[[Factory], M], factory: Factory) -> M:
-    """The result of `make(factory)`. Raises GrammarError for any error in it, and if it exits."""
+    """Return `make(factory)`. Raises GrammarError if it raises any error, or tries to exit the process."""
     try:
         return make(factory)
     except FOREIGN as error:

@@ -1,4 +1,4 @@
-"""Classifies the messages of R by how far they go: which of them are local to neighbours (essay, Remark 4)."""
+"""Classifies the messages of R: which of them stay between neighbours (essay, Remark 4)."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from antiphon.grammars.types import Batch, EdgeType
 
 
 class Locality(StrEnum):
-    """How far a message of R goes, and what it is made of.
+    """The class of a message of R, by its receiver and by the values from which it is computed.
 
-    Two owners are neighbours when one of them takes a value of the other in Q.
+    Two owners are neighbours if one of them takes a value of the other in Q.
 
-    LOCAL: goes to a neighbour; made of what the sender has from the queries and from the broadcast.
-    BROADCAST: the one number per example that R sends to several owners, like a neuromodulator. It counts as local. If
-    R has two or more such messages, none of them is the broadcast.
-    RELAYED: goes to a neighbour, but is made of messages of R that had to travel first. Remark 4 does not call it
-    local. Backpropagation's messages are of this kind, below the topmost one.
-    DISTANT: goes to an owner that is no neighbour.
+    LOCAL: the message goes to a neighbour. The sender computes it from values of Q and from the broadcast.
+    BROADCAST: the message has one number per example, and R sends it to several owners, like a neuromodulator. It
+    counts as local. If R has two or more such messages, none of them is the broadcast.
+    RELAYED: the message goes to a neighbour, but the sender first had to receive other messages of R. Remark 4 does not
+    call it local. In backpropagation, all messages but that of the loss are of this class.
+    DISTANT: the message goes to an owner that is no neighbour.
     """
 
     LOCAL = "local"
@@ -35,13 +35,16 @@ LOCAL = frozenset({Locality.LOCAL, Locality.BROADCAST})
 """The messages that Remark 4 calls local."""
 
 Travels = Mapping[Port, tuple[str, ...]]
-"""The other owners that each message of R goes to."""
+"""For each message of R, the other owners that receive it."""
 
 
 def localities(
     grammar: Grammar, home: Mapping[str, str], told: Mapping[str, str], travels: Travels
 ) -> Mapping[tuple[Port, str], Locality]:
-    """The locality of every message of R, by port and receiver. home, told: the homes of the nodes of Q and of R."""
+    """The locality of every message of R, by port and receiver.
+
+    home: the owner that computes each node of Q. told: the owner that computes each node of R.
+    """
     near = neighbours(grammar.query, home)
     broadcast = _broadcast(grammar, travels)
     relayed: set[str] = set()
@@ -62,7 +65,7 @@ def localities(
 
 
 def neighbours(query: QueryGraph, home: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
-    """The neighbours of each owner: a value travels between the two in Q, in either direction."""
+    """The neighbours of each owner: the owners to which it sends, or from which it takes, a value in Q."""
     found: dict[str, set[str]] = defaultdict(set)
     for node in query.nodes:
         for port in node.inputs:
@@ -80,6 +83,6 @@ def _broadcast(grammar: Grammar, travels: Travels) -> Port | None:
 
 
 def _one_number(kind: EdgeType) -> bool:
-    """Whether a value has one number per example, or one in total."""
+    """Whether a value has one number per example, or one number in total."""
     symbolic = [each for each in kind.shape if isinstance(each, Batch)]
     return len(symbolic) <= 1 and all(each.factor == 1 for each in symbolic) and not set(kind.shape) - {1, *symbolic}

@@ -43,7 +43,7 @@ def squared_bellman_error(
 
 
 def descended_slope(action: Tensor, slope: Tensor) -> Tensor:
-    """Minus the mean of <G, a>, with G held fixed: the loss of an Actor that climbs the slope G.
+    """Minus the mean of <G, a>, with G held fixed: an Actor that minimises it moves its action a in the direction of G.
 
     action, slope: (batch, action).
     """

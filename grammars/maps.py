@@ -15,9 +15,9 @@ F = TypeVar("F", bound=Callable[..., Any])  # Any: a function of messages, or a 
 class Linearity(StrEnum):
     """How a linear map acts on a message: f(a + b) = f(a) + f(b).
 
-    EXAMPLES: on each example of a batch separately. Replicas may apply it to their shares of a batch, and to the terms
-    of a sum. NUMBERS: it multiplies all numbers of the message by one factor, which does not depend on the message. It
-    may also be applied to any part of the message, such as the parameters of one layer.
+    EXAMPLES: the map acts on each example of a batch separately. Replicas may apply it to their shares of a batch, and
+    to the terms of a sum. NUMBERS: the map multiplies all numbers of the message by one factor, which does not depend
+    on the message. It may also be applied to any part of the message, such as the parameters of one layer.
     """
 
     EXAMPLES = "examples"
@@ -28,8 +28,8 @@ class Linearity(StrEnum):
 def linear(how: Linearity) -> Callable[[F], F]:
     """A decorator with which a function or module declares that it is linear in its messages (see `Linearity`).
 
-    Without this declaration, a map is computed on the whole message only. `antiphon.assign` tries the declaration where
-    replicas rely on it.
+    Without this declaration, a map is computed on the whole message only. If replicas rely on the declaration,
+    `antiphon.assign` tests it.
     """
 
     def declare(target: F) -> F:
@@ -43,14 +43,14 @@ def linear(how: Linearity) -> Callable[[F], F]:
 @linear(Linearity.NUMBERS)
 @typed
 def negate(message: Tensor) -> Tensor:
-    """Minus the message: the one edit of a generative adversarial network (essay, Grammar 3)."""
+    """Return minus the message: the only edit of a generative adversarial network (essay, Grammar 3)."""
     return -message
 
 
 @linear(Linearity.NUMBERS)
 @typed
 def scale(message: Tensor, factor: float) -> Tensor:
-    """The message times a number."""
+    """Return the message times a number."""
     return message * factor
 
 

@@ -1,4 +1,4 @@
-"""The state of a module at a round boundary: parameters, buffers, and what else its `state_dict` holds."""
+"""The state of a module between two rounds: parameters, buffers, and all further entries of its `state_dict`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ from antiphon.grammars.types import EdgeType
 
 
 def module_state(module: nn.Module, whole: Callable[[Tensor], Tensor] = torch.clone) -> State:
-    """The state of a module, in memory of its own.
+    """Return a copy of the state of a module.
 
     parameters: by name, including frozen ones. buffers: by name. Buffers that torch does not save are included, because
     an exact continuation needs them; a buffer that is None is included as None. extra: further entries of `state_dict`,
@@ -36,9 +36,11 @@ def load_module(
 ) -> None:
     """Restore a module's state. Parameters are set in place, and so are buffers whose shape and dtype are unchanged.
 
-    The module's own `load_state_dict` runs first, because it may set other things. Then every parameter and buffer gets
-    the saved numbers again. state: of a player or of a clone. placed: prepares a saved tensor for the copy into the
-    module's tensor. Raises ShapeError, with nothing loaded, when the state belongs to another module.
+    The module's own `load_state_dict` runs first, because it may set other things. Then the saved numbers are copied
+    into every parameter and buffer again.
+    who: the module's name in errors. state: that of a player or a clone. placed: a function of (saved tensor, tensor of
+    the module) that returns the tensor to copy. Raises ShapeError, and loads nothing, if the state belongs to another
+    module.
     """
     parameters, buffers = state["parameters"], state["buffers"]
     _refuse_other(who, module, parameters, buffers, state["extra"])
@@ -52,7 +54,7 @@ def load_module(
 
 
 def keeps_extra_state(module: nn.Module) -> bool:
-    """Whether this module itself, not a child, has a `get_extra_state` of its own."""
+    """Whether the class of this module overrides `get_extra_state`. Its children are not considered."""
     return type(module).get_extra_state is not nn.Module.get_extra_state
 
 
@@ -62,7 +64,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _buffers(module: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor | None]]:
-    """Of every buffer, also of one that is None: full name, owner, name within the owner, value."""
+    """Yield (full name, owner, name within the owner, value) for every buffer. The value may be None."""
     for prefix, owner in module.named_modules():
         for key, value in owner._buffers.items():
             yield f"{prefix}.{key}" if prefix else key, owner, key, value
@@ -75,7 +77,7 @@ def _further(module: nn.Module) -> dict[str, Any]:
 
 
 def _told(module: nn.Module, ready: Mapping[str, Tensor], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The argument for `load_state_dict`. A tensor may have several keys there."""
+    """Build the argument for `load_state_dict`. One tensor may have several keys in it."""
     names = {id(value): name for name, value in _tensors(module).items()}
     told = module.state_dict(keep_vars=True)
     for key, value in told.items():

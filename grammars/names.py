@@ -1,12 +1,12 @@
-"""Which texts may be names of players, oracles, nodes, grammars and workers.
+"""Refuses names of players, oracles, nodes, grammars and workers that cannot be shown.
 
-Names appear in terminal output, pictures, file names and names of actors. Each of these places escapes the characters
-that are special there. The names refused here cannot be shown in any of them.
+Names appear in terminal output, pictures, file names and names of actors. Each of these places escapes its own special
+characters. The names that are refused here cannot be shown in any of these places.
 """
 
 
 def fault_of(name: object) -> str:
-    """Why a name is not allowed; empty if it is.
+    """The reason why a name is not allowed; an empty text if the name is allowed.
 
     >>> fault_of("[/x] <b>"), fault_of("a\\x1b[31m"), fault_of("")
     ('', "holds '\\\\x1b', which cannot be printed", 'is empty')

@@ -14,7 +14,7 @@ LARGEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Range:
-    """Range of a number, in an annotation that `typed` checks. above: `least` itself is excluded."""
+    """Range of a number, in an annotation that `typed` checks. above: whether `least` itself is excluded."""
 
     least: float
     most: float = math.inf

@@ -33,7 +33,7 @@ class Objective:
 
     @property
     def sign(self) -> float:
-        """The seed of every loss. With it, players always receive gradients of something to minimise."""
+        """+1 or -1: the weight of every loss in R. So players always receive the gradient of a quantity to minimise."""
         return sign_of(self.direction)
 
     def __repr__(self) -> str:

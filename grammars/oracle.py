@@ -59,7 +59,7 @@ class OracleDeclaration:
         return next((question for question in self.questions if question.name == name), None)
 
     def make(self, seed: int) -> "Oracle":
-        """The live oracle. All its randomness has to come from `seed`."""
+        """Make the live oracle. All its randomness has to come from `seed`."""
         return self.factory.target(*self.factory.arguments, **dict(self.factory.keywords), seed=seed)
 
 
@@ -80,7 +80,7 @@ class Oracle(Protocol):
         ...
 
     def load(self, state: State) -> None:
-        """Continue from a state that `state` returned."""
+        """Continue from a state that the method `state` returned."""
         ...
 
     def report(self) -> Mapping[str, float]:
@@ -100,15 +100,15 @@ class Memoryless(ABC):
         """Answer one question in round `round` (from 0)."""
 
     def state(self) -> State:
-        """Empty: the next answer does not depend on earlier ones."""
+        """Return an empty state: the next answer does not depend on earlier answers."""
         return {}
 
     def load(self, state: State) -> None:  # noqa: B027 - does nothing on purpose
-        """Nothing to do."""
+        """Do nothing: there is no state."""
 
     def report(self) -> Mapping[str, float]:
-        """Nothing to report."""
+        """Return an empty report."""
         return {}
 
     def close(self) -> None:  # noqa: B027 - as above
-        """Nothing to release."""
+        """Do nothing: there are no resources to release."""

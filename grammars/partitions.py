@@ -16,33 +16,33 @@ from antiphon.grammars.typed import typed
 
 
 class Partition(Protocol):
-    """Maps outputs, (n, ...), to cells: integers, (n, ...). Equal rows are the same cell."""
+    """Maps outputs, (n, ...), to cells: integers, (n, ...). Outputs with equal integers are in the same cell."""
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """The cell of each output."""
+        """Return the cell of each output."""
         ...
 
 
 @typed
 @dataclass(frozen=True)
 class Itself:
-    """Every output is a cell of its own. For functions into a finite set, such as labels."""
+    """Each value of the output is a cell. For functions into a finite set, such as labels."""
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """outputs: (n, ...), returned as they are."""
+        """Return the outputs, (n, ...), as they are."""
         return outputs
 
 
 @typed
 @dataclass(frozen=True)
 class Largest:
-    """The class with the largest logit, the first in a tie: (n, classes) -> (n,). The usual reading of a classifier."""
+    """The cell is the class with the largest logit, the first one in a tie: (n, classes) -> (n,). For classifiers."""
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """outputs: (n, classes)."""
+        """Return the class of each output, (n,). outputs: (n, classes)."""
         if outputs.ndim != 2:
             raise ShapeError(
                 f"Largest() was given outputs of shape {tuple(outputs.shape)}; expected (inputs, classes), a logit for "
@@ -55,20 +55,20 @@ class Largest:
 @typed
 @dataclass(frozen=True)
 class Threshold:
-    """Whether each number is above `at`: (n, ...) -> 0 or 1, (n, ...)."""
+    """The cell says whether each number is above `at`: (n, ...) -> 0 or 1, (n, ...)."""
 
     at: float = 0.0
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """outputs: (n, ...)."""
+        """Return 1 for each number of `outputs`, (n, ...), that is above `at`, else 0."""
         return (outputs > self.at).to(torch.int64)
 
 
 @typed
 @dataclass(frozen=True)
 class Grid:
-    """Cubes of side `width`, one of which begins at `origin`.
+    """The cells are cubes of side `width`; a corner of one of them is at `origin`.
 
     The cell of a number y is the integer k with origin + k width <= y < origin + (k + 1) width.
 
@@ -81,14 +81,14 @@ class Grid:
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """outputs: (n, ...)."""
+        """Return the integer k for each number of `outputs`, (n, ...)."""
         return ((outputs - self.origin) / self.width).floor().to(torch.int64)
 
 
 @typed
 @dataclass(frozen=True)
 class Nearest:
-    """The index of the nearest prototype by Euclidean distance, the first one in a tie: (n, d) -> (n,).
+    """The cell is the index of the nearest prototype by Euclidean distance, the first in a tie: (n, d) -> (n,).
 
     prototypes: each of d numbers, or of one number for outputs of shape (n,).
 
@@ -106,7 +106,7 @@ class Nearest:
 
     @typed
     def __call__(self, outputs: Tensor) -> Tensor:
-        """outputs: (n, d), or (n,)."""
+        """Return the index of the nearest prototype for each output, (n,). outputs: (n, d), or (n,)."""
         points = outputs.unsqueeze(1) if outputs.ndim == 1 else outputs
         prototypes = torch.tensor(self.prototypes, dtype=points.dtype, device=points.device)
         if points.ndim != 2 or points.shape[1] != prototypes.shape[1]:

@@ -1,6 +1,6 @@
-"""Whether a module computes just what its class says: no hook, no replaced method, no computed weight.
+"""Checks that a module computes exactly what its class says: no hook, no replaced method, no computed weight.
 
-Code that reads the parts of a module instead of calling it checks this first.
+Code that reads the parts of a module, instead of calling the module, makes this check first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ GLOBAL_HOOKS: Tables = [
     shared._global_backward_hooks,
     shared._global_backward_pre_hooks,
 ]
-"""Hooks of all modules in this process: the dicts in which torch keeps them."""
+"""The dicts in which torch keeps the hooks that apply to all modules of this process."""
 
 METHODS = "forward", "__call__", "_call_impl", "_wrapped_call_impl", "__getattr__", "__iter__"
 """Methods through which a module is called, or finds its parts."""
@@ -63,7 +63,7 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
 
 
 def is_torchs(kind: type[nn.Module]) -> bool:
-    """Whether forward and call of this class of torch are torch's own code, and not replaced."""
+    """Whether the forward and call methods of a class of torch are torch's own code, and not replaced."""
     codes = [getattr(getattr(kind, name), "__code__", None) for name in METHODS if hasattr(kind, name)]
     return all(code is not None and code.co_filename.startswith(_HOME) for code in codes)
 

@@ -21,7 +21,7 @@ def query_rounds(query: QueryGraph) -> Mapping[str, When]:
 
 
 def response_rounds(grammar: Grammar, moves: Moves) -> Mapping[str, When]:
-    """The rounds in which each node of R is played: its inputs are available, and it leads to a player that moves."""
+    """The rounds in which each node of R is played: its inputs were played, and it leads to a player that moves."""
     nodes, asked = grammar.response.nodes, query_rounds(grammar.query)
     possible: dict[str, When] = {}
     for node in nodes:

@@ -1,6 +1,6 @@
-"""Rewrites a grammar in double precision: the same graphs and edits, so that rounding does not hide errors.
+"""Rewrites a grammar in double precision, with the same graphs and edits. Rounding then does not hide errors.
 
-It has to be played within `in_double`, which converts what modules and operators compute.
+The new grammar has to be played within `in_double`, which converts the computations of modules and operators.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from antiphon.grammars.types import EdgeType
 
 
 def in_float64(grammar: Grammar) -> Grammar:
-    """The grammar in float64 (complex128 for complex numbers): parameters, edges, and tensors in operators.
+    """Convert a grammar to float64 (complex128 for complex numbers): parameters, edges, and tensors in operators.
 
     A grammar without narrower floats is returned as it is. Players start from the same numbers. A black box still
     computes in its own precision; its inputs and answers are converted.
@@ -48,21 +48,21 @@ def in_float64(grammar: Grammar) -> Grammar:
 
 
 def make_double(factory: Factory) -> nn.Module:
-    """The module of a player's factory, converted to double."""
+    """Make the module of a player's factory, and convert it to double."""
     with as_declared():
         made = factory()
     return _doubled(made)
 
 
 def _doubled(module: nn.Module) -> nn.Module:
-    """The module with double parameters and buffers, by torch's own way to convert. Tied ones stay tied."""
+    """Convert parameters and buffers of a module to double, as `Module.to` does. Shared tensors stay shared."""
     kept: dict[int, tuple[Tensor, Tensor]] = {}  # keeps the narrow ones alive, so that ids stay unique
     return module._apply(lambda each: kept.setdefault(id(each), (each, widened(each)))[1])
 
 
 @final
 class DoubleOracle:
-    """An oracle of single precision that takes and gives doubles. A gray oracle also computes its answers in double."""
+    """An oracle of single precision with inputs and answers in double. A gray oracle also computes in double."""
 
     def __init__(self, inner: OracleDeclaration, *, seed: int) -> None:
         self._questions = {each.name: each for each in inner.questions}
@@ -122,7 +122,7 @@ def _oracle(declaration: OracleDeclaration) -> OracleDeclaration:
 
 
 def _operation(factory: Factory) -> Factory:
-    """The same operator in double. Functions of torch and antiphon compute in the dtype of their inputs."""
+    """The same operator in double. Functions of torch and antiphon compute in the dtype of their inputs already."""
     home = getattr(factory.target, "__module__", "").partition(".")[0]
     if not isinstance(factory.target, type) and home in ("torch", "antiphon"):
         return Factory(factory.target, widened(factory.arguments), widened(factory.keywords))
@@ -131,7 +131,7 @@ def _operation(factory: Factory) -> Factory:
 
 @final
 class DoubleOperator(nn.Module):
-    """A parameterless operator in double. It is a class, so that it is made once before it is called."""
+    """A parameterless operator in double. It is a class, so that the inner operator is made only once."""
 
     def __init__(self, factory: Factory) -> None:
         super().__init__()

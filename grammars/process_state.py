@@ -1,4 +1,4 @@
-"""Settings of torch that change numbers: a run copies them from its driver to its workers, or fixes them."""
+"""Settings of torch that change computed numbers. A run copies them from its driver to its workers, or fixes them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -70,7 +70,7 @@ class ProcessState:
     def entered(self) -> Iterator[None]:
         """Apply these settings inside the context, and restore the caller's afterwards.
 
-        Fixed inside, as in a run: gradients enabled, no autocast, and the CPU as torch's default device.
+        Inside, as in a run, gradients are enabled, autocast is off, and the CPU is torch's default device.
         """
         before = ProcessState.here()
         self._change(dict(before.settings))
@@ -80,7 +80,7 @@ class ProcessState:
         finally:
             before.enter()
 
-    def _change(self, now: Mapping[str, Any]) -> None:  # Any: as above
+    def _change(self, now: Mapping[str, Any]) -> None:  # Any: see `_Setting`
         for name, value in self.settings:
             if name in now and now[name] != value:
                 _SETTINGS[name].set(value)

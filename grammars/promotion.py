@@ -1,8 +1,8 @@
-"""Computes in float64 what was written for float32: the code stays the same, torch's operations change.
+"""Runs code that was written for float32 in float64: the code stays the same, torch's operations change.
 
 While `in_double` is active, torch's dispatcher (`TorchDispatchMode`) replaces every narrower float by float64, and
 every narrower complex number by complex128: in the inputs of an operation, in the dtypes it is asked for, and in its
-results. So `torch.zeros(n, 6)`, `.float()`, `.to(torch.bfloat16)`, a constant of numpy's, and the backward of a
+results. So `torch.zeros(n, 6)`, `.float()`, `.to(torch.bfloat16)`, a constant of numpy, and the backward of a
 `torch.autograd.Function` all compute in float64. `torch.autocast` leaves float64 alone by itself. For a derivative,
 rounding to a narrower float is the identity; so without the rounding a network is the same function of real numbers.
 
@@ -59,14 +59,14 @@ _ACTIVE: ContextVar[bool] = ContextVar("antiphon_in_double", default=False)
 
 @contextlib.contextmanager
 def in_double() -> Iterator[None]:
-    """Operations compute in float64, in this thread and in the backward passes that it starts."""
+    """A context in which torch computes in float64, in this thread and in the backward passes that it starts."""
     with contextlib.nullcontext() if _ACTIVE.get() else _Promotion(), _active(True):
         yield
 
 
 @contextlib.contextmanager
 def as_declared() -> Iterator[None]:
-    """Operations compute in the dtypes in which they were written, even within `in_double`."""
+    """A context in which torch computes in the dtypes of the code, even within `in_double`."""
     with _active(False):
         yield
 
@@ -81,7 +81,7 @@ def _active(whether: bool) -> Iterator[None]:
 
 
 def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and mappings of them
-    """Narrow floats become float64 and narrow complex numbers complex128, at every depth. All else stays as it is."""
+    """Convert narrow floats to float64 and narrow complex numbers to complex128, at every depth. Keep all else."""
     if isinstance(value, Tensor):
         return value.to(WIDE[value.dtype]) if value.dtype in WIDE else value
     if isinstance(value, torch.dtype):
@@ -94,7 +94,7 @@ def widened(value: Any) -> Any:  # Any: a tensor, a dtype, or lists, tuples and 
 
 
 @cache
-def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: as above
+def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: an operation of torch
     """The arguments that an operation writes into, by position; and whether the operation only returns views."""
     schema = func._schema
     written = {
@@ -107,7 +107,10 @@ def _aliases(func: Any) -> tuple[dict[int, str], bool]:  # Any: as above
 
 
 def _write(func: Any, written: Mapping[int, str], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """Run an operation that writes into a tensor: it keeps its dtype, other inputs are converted. Any: as above."""
+    """Run an operation that writes into a tensor. The tensor keeps its dtype; other inputs are converted to fit.
+
+    Any: an operation of torch, and its arguments.
+    """
     target, names = _dtype_of(written, args, kwargs), written.values()
     change = widened if target is None or target not in WIDE else partial(_like, target)
     args = tuple(each if place in written else change(each) for place, each in enumerate(args))
@@ -123,7 +126,7 @@ def _dtype_of(written: Mapping[int, str], args: Sequence[Any], kwargs: Mapping[s
 
 
 def _like(dtype: torch.dtype, value: Any) -> Any:  # Any: an argument
-    """Floats in the dtype of the tensor that they are written into (no kernel converts them); others as they are."""
+    """Convert floats to the dtype of the tensor that they are written into, because no kernel does. Keep all else."""
     if isinstance(value, Tensor):
         fits = value.dtype.is_complex == dtype.is_complex and (value.is_floating_point() or value.is_complex())
         return value.to(dtype) if fits else value

@@ -52,7 +52,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class PlayerDeclaration:
-    """A player: the operator that it parametrizes. Its optimizer belongs to its agent, which is given at launch.
+    """A player: its name, and the operator that its parameters determine. Its optimizer is given at launch.
 
     factory: makes a `torch.nn.Module`; called on the player's worker under the player's seed.
     parameters: its parameter space, in the order of `named_parameters`. A response is one vector over all of them.
@@ -67,7 +67,7 @@ class PlayerDeclaration:
 
     @property
     def seeded_as(self) -> str:
-        """The name that its seed depends on. Parts of one player share it, so they start as the whole would have."""
+        """The name from which the player's seed is computed. Parts share it, so they start as in the whole player."""
         return self.part_of or self.name
 
     @property
@@ -79,9 +79,10 @@ class PlayerDeclaration:
 @typed
 @dataclass(frozen=True)
 class CloneDeclaration:
-    """A copy of a player that follows it: by a fraction `soft` in (0, 1] each time, or entirely if `soft` is None.
+    """A copy of a player (a target network). It follows the player after the moves of each round of `cadence`.
 
-    It follows after the moves of every round in which `cadence` is active. It has no optimizer, and no gradient enters.
+    soft: fraction in (0, 1] of the distance to the player that one step covers; None copies the player.
+    A clone has no optimizer and receives no gradient.
     """
 
     name: str
@@ -92,7 +93,7 @@ class CloneDeclaration:
 
 @dataclass(frozen=True)
 class NamedOracle:
-    """An oracle of this graph."""
+    """An oracle of a Query graph: its name and its declaration."""
 
     name: str
     declaration: OracleDeclaration
@@ -100,7 +101,7 @@ class NamedOracle:
 
 @dataclass(frozen=True)
 class QueryPass:
-    """Nodes of Q that are asked together, in the rounds of their cadence (acting, learning)."""
+    """A set of nodes of Q that are asked in the same rounds, for example for acting or for learning."""
 
     name: str
     cadence: Cadence = Cadence()
@@ -108,7 +109,7 @@ class QueryPass:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One use of a brick: the brick's name and the number of the use, from 1."""
+    """One use of a brick (a group of players, see `Brick`): the brick's name and the number of the use, from 1."""
 
     brick: str
     number: int = 1
@@ -119,9 +120,9 @@ class Node:
     """One node of Q.
 
     owner: the player, clone or oracle that is asked here; for an operator or a loss its own name.
-    question: the oracle's question that is asked; empty elsewhere.
-    operator: what an operator or loss node computes; None elsewhere.
-    within: the uses of bricks that contain the node, the outermost first. It does not influence what is computed.
+    question: for an oracle, the question that is asked; empty for other nodes.
+    operator: for an operator or a loss, the function that it computes; None for other nodes.
+    within: the uses of bricks that contain the node, the outermost first. It does not influence the computation.
     """
 
     name: str
@@ -188,7 +189,7 @@ class QueryGraph:
         return self.by_name[port.node].outputs[port.index]
 
     def box_of(self, node: Node) -> Box:
-        """Whether a node can be asked for a gradient. Operators are gray; an oracle's question is as declared."""
+        """GRAY if a node can be asked for a gradient, else BLACK. Only questions of oracles can be black."""
         if node.kind is not Kind.ORACLE:
             return Box.GRAY
         return self.question_of(node).box
@@ -201,16 +202,16 @@ class QueryGraph:
         return question
 
     def players_above(self, port: Port) -> frozenset[str]:
-        """The players that a gradient of this value reaches, within its pass. Paths through a clone do not count."""
+        """The players on which this value depends. Paths through a clone do not count, since no gradient passes it."""
         found = reached([port.node], lambda name: self._sources(self.by_name[name]))
         return frozenset(node.owner for name in found if (node := self.by_name[name]).kind is Kind.PLAYER)
 
     def is_played_by_someone(self, port: Port) -> bool:
-        """Whether there are `players_above`. Cached for all nodes, because it is needed for each of them."""
+        """Whether this value depends on a player: `players_above` is not empty. The result is cached for all nodes."""
         return port.node in self._influenced
 
     def players_in(self, name: str) -> tuple[str, ...]:
-        """The players of the brick of that name, in the order of asking; of a player's name, the player itself."""
+        """The players of the brick `name`, in the order in which they are asked; `name` itself if it is no brick."""
         asked = (node for node in self.nodes if node.kind is Kind.PLAYER)
         inside = (node.owner for node in asked if any(use.brick == name for use in node.within))
         return tuple(dict.fromkeys(inside)) or (name,)
@@ -226,7 +227,7 @@ class QueryGraph:
 
     @staticmethod
     def _sources(node: Node) -> tuple[str, ...]:
-        """The nodes that a gradient at this node passes on to. A clone passes it on to none."""
+        """The nodes to which a node passes its gradient: those of its inputs. A clone passes no gradient."""
         return () if node.kind is Kind.CLONE else tuple(port.node for port in node.inputs)
 
     def __repr__(self) -> str:

@@ -27,14 +27,14 @@ WIDTHS = (2, 3, 5)
 
 
 def sample_grammar(seed: int) -> Grammar:
-    """One grammar in float64, a function of `seed` alone; see `draw_grammar`."""
+    """Return a random grammar in float64 that depends on `seed` only; see `draw_grammar`."""
     return draw_grammar(random.Random(seed).randrange)
 
 
 def draw_grammar(choose: Choose, nodes: int | None = None) -> Grammar:
-    """A random grammar: two to eight nodes besides data and losses, and R by the chain rule.
+    """Return a random grammar. Two to eight random steps add nodes to Q; R is the chain rule.
 
-    choose: makes each random choice. nodes: the smallest number of these nodes instead.
+    choose: makes each random choice. nodes: the number of steps; None draws it.
     The graph may have fan-outs, players asked several times, skips, nodes with several inputs or outputs, images,
     clones, a gray oracle and several losses. Its objective is minimised or maximised. Its modules can be imported in
     any process.
@@ -46,14 +46,14 @@ def draw_grammar(choose: Choose, nodes: int | None = None) -> Grammar:
 
 
 class TanhLayer(nn.Sequential):
-    """Linear, then the hyperbolic tangent."""
+    """A linear layer, then the hyperbolic tangent."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__(nn.Linear(width, out, dtype=torch.float64), nn.Tanh())
 
 
 class Soft(nn.Sequential):
-    """Linear, then softplus."""
+    """A linear layer, then softplus."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__(nn.Linear(width, out, dtype=torch.float64), nn.Softplus())
@@ -68,7 +68,7 @@ class Fork(nn.Module):
         self.right = nn.Linear(width, width, dtype=torch.float64)
 
     def forward(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, width) -> (batch, out), (batch, width)."""
+        """Return two outputs, (batch, out) and (batch, width). value: (batch, width)."""
         return torch.sin(self.left(value)), self.right(value).tanh()
 
 
@@ -87,7 +87,7 @@ class Samples(Memoryless):
         self._shapes, self._seed = shapes, seed
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """New draws in every round."""
+        """Return new draws in every round."""
         generator = torch.Generator().manual_seed(at_round(self._seed, round))
         return tuple(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in self._shapes)
 
@@ -101,7 +101,7 @@ class Medium(Memoryless):
         self._matrix = torch.randn(width, width, generator=generator, dtype=torch.float64)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """(batch, width) -> (batch, width), differentiable."""
+        """Return the answer, (batch, width), attached to autograd. inputs: one tensor, (batch, width)."""
         return (torch.sin(inputs[0] @ self._matrix + round),)
 
 
@@ -139,7 +139,7 @@ def medium(width: int) -> OracleDeclaration:
 
 
 class _Sketch:
-    """A Query graph being drawn. led: values that depend on a player. loose: those of them that no node takes yet."""
+    """A Query graph that is being written. led: values that depend on a player. loose: those that no node takes yet."""
 
     def __init__(self, choose: Choose) -> None:
         self.choose, self.q = choose, QueryDraft()
@@ -160,7 +160,7 @@ class _Sketch:
         moves[self.choose(len(moves))]()
 
     def grammar(self) -> Grammar:
-        """The grammar. Every loose value goes into some loss."""
+        """Return the grammar. Every value that no node takes goes into a loss."""
         losses: list[Port] = []
         while self.loose:
             value = self.loose.pop(next(iter(self.loose)))
@@ -260,7 +260,7 @@ class _Sketch:
 
 
 def join(*values: Tensor) -> Tensor:
-    """Vectors concatenated: (batch, n), (batch, m) -> (batch, n + m)."""
+    """Concatenate vectors: (batch, n), (batch, m) -> (batch, n + m)."""
     return torch.cat(values, 1)
 
 

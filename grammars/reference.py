@@ -1,6 +1,6 @@
-"""Composes one round of Q into a differentiable function, and gets its gradients from torch's autograd.
+"""Computes the gradients of one round with torch's autograd, from the Query graph alone.
 
-It uses neither the Response graph nor an executor. That is why executors and guarantees are checked against it.
+This module uses neither the Response graph nor an executor. So executors and guarantees are checked against it.
 """
 
 import functools
@@ -29,7 +29,8 @@ from antiphon.grammars.seeds import at_round, begin_streams, forked, making, str
 class Composed:
     """All values of Q in one round, as functions of all parameters.
 
-    modules: of players and clones by name, in training mode. values: by port, attached to torch's autograd graph.
+    modules: those of players and clones, by name, in training mode. values: by port, attached to torch's autograd
+    graph.
     The gradients of a loss are computed in one backward pass for all players, and cached.
     """
 
@@ -39,9 +40,10 @@ class Composed:
     _told: dict[PlayerLoss | None, dict[int, Tensor | None]] = field(default_factory=dict, init=False, repr=False)
 
     def loss(self, loss: PlayerLoss | None = None) -> Tensor:
-        """A player's loss, to be minimised, 0-d. None: the grammar's objective, as far as it was played.
+        """Compute the value of a player's loss, 0-d. The player minimises it.
 
-        Raises GrammarError if the loss is no scalar, or refers to a value that Q does not play.
+        loss: None is the objective: the sum of its losses that were played in this round, negated if it is maximised.
+        Raises GrammarError if the loss is no scalar, or takes a value that was not played in this round.
         """
         if loss is None:
             sign = 1 if self.grammar.objective.direction is Direction.MINIMISE else -1
@@ -62,26 +64,32 @@ class Composed:
         return found
 
     def plays(self, loss: PlayerLoss | None = None) -> bool:
-        """Whether no input of the loss rested in this round; for the objective, whether a loss of it was played."""
+        """Whether every node of Q that the loss takes was played in this round.
+
+        For the objective (None): whether at least one of its losses was played.
+        """
         if loss is None:
             return any(port in self.values for port in self.grammar.objective.losses)
         resting = (port for port in loss.inputs if port not in self.values)
         return not any(port.node in self.grammar.query.by_name for port in resting)
 
     def begins(self, loss: PlayerLoss | None = None) -> bool:
-        """Whether at least a part of the loss was played in this round."""
+        """Whether at least one input of the loss, or one loss of the objective (None), was played in this round."""
         return any(port in self.values for port in (self.grammar.objective.losses if loss is None else loss.inputs))
 
     def parameters(self, player: str) -> list[Tensor]:
-        """The player's parameters, in the order of `named_parameters`."""
+        """The player's parameters that require a gradient, in the order of `named_parameters`."""
         return [each for each in self.modules[player].parameters() if each.requires_grad]
 
     def gradient(self, player: str, loss: PlayerLoss | None = None) -> list[Tensor]:
-        """The gradient of a loss in a player's parameters, one tensor each: zeros where it does not depend on them."""
+        """The gradient of a loss with respect to a player's parameters: one tensor per parameter, zeros if unused."""
         return self._gradients(loss, self.parameters(player))
 
     def cotangents(self, ports: Iterable[Port], loss: PlayerLoss | None = None) -> dict[Port, Tensor]:
-        """The gradient of a loss in values of Q: the sum of all messages of the chain rule about each value."""
+        """The gradient of a loss with respect to values of Q, by port; values that require no gradient are left out.
+
+        By the chain rule, the gradient is the sum of all messages about the value.
+        """
         wanted = [port for port in ports if self.values[port].requires_grad]
         found = self._gradients(loss, [self.values[port] for port in wanted])
         return dict(zip(wanted, found, strict=True))
@@ -93,9 +101,10 @@ class Composed:
         return [_dense(told[id(each)], each) for each in of]
 
     def _ask(self, loss: PlayerLoss | None, of: Sequence[Tensor], told: dict[int, Tensor | None]) -> None:
-        """One backward pass for all players with a promise about this loss, or for all values.
+        """Store the gradients of a loss in `told`, from one backward pass.
 
-        Separate passes would each walk all of Q, which makes a check quadratic.
+        The pass computes them for all values of Q if `of` contains one, else for all players with a promise about the
+        loss. A pass for each player would walk all of Q each time, which makes a check quadratic.
         """
         value = self.loss(loss)
         parameters = [each for player in self._promised.get(loss, ()) for each in self.parameters(player)]
@@ -109,7 +118,7 @@ class Composed:
 
     @functools.cached_property
     def _promised(self) -> Mapping[PlayerLoss | None, set[str]]:
-        """The players of all promises about each loss. The key None is the objective."""
+        """The names of the players that have a promise about each loss. The key None is the objective."""
         found: dict[PlayerLoss | None, set[str]] = {}
         for promise in self.grammar.guarantee.promises:
             players = promise.players or [player.name for player in self.grammar.query.players]
@@ -126,14 +135,18 @@ def compose(
     jolt: Callable[[Tensor], Tensor] | None = None,
     modules: Mapping[str, nn.Module] | None = None,
 ) -> Composed:
-    """Q in `round` of a run with `seed`, with all states equal to `states`, as an executor returns them.
+    """Compute all values of Q in round `round` of a run with seed `seed`, attached to torch's autograd graph.
 
-    played: answers of the black boxes in that round, by port. If given, only what was played is composed: passes that
-    rested are left out. If None, black boxes are made anew and asked, with the same result if their answers depend on
-    seed and round only. Gray boxes are always made anew, given their state, and asked again, so that they can be
-    differentiated.
-    jolt: applied to every value that depends on a parameter, before the value is used.
-    modules: from `modules_of`, if they exist already. They are called, and change as they do.
+    states: the states of players, clones and oracles at the start of the round, by name, as an executor saves them.
+    played: the recorded values of the round, by port. It needs all outputs of black boxes, and the first output of
+    every other node that was played: a node without it is left out. Only the answers of black boxes are used; all
+    other values are computed again.
+    If None, all nodes are played, and black boxes are made and asked, too. Their answers are those of the run only if
+    they depend on seed and round alone.
+    Gray boxes are always made anew, given their state, and asked again, so that they can be differentiated.
+    jolt: a small change, such as rounding noise. It is applied to every value that requires a gradient, before the
+    value is used; None applies nothing.
+    modules: those of `modules_of`, if they are made already. The forward passes may change their buffers.
     """
     modules = modules_of(grammar, states, seed) if modules is None else modules
     asked = {node.owner for node in grammar.query.nodes if played is None or grammar.query.box_of(node) is Box.GRAY}
@@ -156,7 +169,7 @@ def compose(
 def reference_gradients(
     grammar: Grammar, states: Mapping[str, State], seed: int = 0, round: int = 0
 ) -> dict[str, list[Tensor]]:
-    """The gradient that each player is to receive in `round`, by the chain rule: one tensor per parameter."""
+    """The gradient of the objective for each player in round `round`, by name: one tensor per parameter."""
     composed = compose(grammar, states, seed, round)
     return {player.name: composed.gradient(player.name) for player in grammar.query.players}
 
@@ -174,9 +187,9 @@ def _module(player: PlayerDeclaration, seed: int) -> nn.Module:
 def modules_of(
     grammar: Grammar, states: Mapping[str, State], seed: int = 0, live: Mapping[str, nn.Module] | None = None
 ) -> dict[str, nn.Module]:
-    """The modules of players and clones by name, made anew and in these states.
+    """Make the modules of players and clones, load these states, and return the modules by name.
 
-    live: modules that play in these states. Their plain attributes, which no state contains, are copied.
+    live: the modules from which the states were saved. Their plain attributes, which no state contains, are copied.
     """
     with as_declared():
         modules = {player.name: _module(player, seed).train() for player in grammar.query.players}
@@ -199,7 +212,10 @@ def play(
     seed: int,
     round: int,
 ) -> tuple[Tensor, ...]:
-    """The outputs of one node. values: of the nodes before it, by port. Resets the process's random streams."""
+    """Compute the outputs of one node, after seeding the random streams of the process as in a run.
+
+    values: those of earlier nodes, by port. played: see `compose`.
+    """
     begin_streams(at_round(stream(seed, "node", node.name), round))  # as in a run
     inputs = [values[port] for port in node.inputs]
     match node.kind:

@@ -24,7 +24,7 @@ PARAMETERS = -1
 
 @dataclass(frozen=True)
 class Seed:
-    """The gradient of the objective with respect to a loss node: `weight`, +1 to minimise and -1 to maximise it."""
+    """The gradient of the objective with respect to a loss node: `weight`, +1 to minimise it and -1 to maximise it."""
 
     name: str
     loss: Port
@@ -42,8 +42,8 @@ class Product:
 
     of: the node of Q. cotangents: one message per output of that node, None for an output without a message.
     toward: the inputs of that node whose gradient is needed. Output i of this product belongs to input i of the node.
-    parameters: whether the player's gradient, output `PARAMETERS`, is needed. Both are sums over the batch, by the
-    chain rule itself, since losses are means.
+    parameters: whether the gradient of the player's parameters, output `PARAMETERS`, is needed. It is a sum over the
+    batch and not a mean, because losses are means and their gradients contain the factor 1 / batch already.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Map:
-    """A fixed function of messages: negate, scale, a fixed matrix, a kick. It rests if one of its inputs does."""
+    """A fixed function of messages, such as a negation. It is left out in rounds without one of its inputs."""
 
     name: str
     operation: Factory
@@ -102,7 +102,7 @@ class Map:
 
     @property
     def linear(self) -> Linearity | None:
-        """How the operation is linear, by its own declaration (see `maps.linear`); None if it declares nothing."""
+        """How the operation declares to be linear (see `maps.linear`); None if it declares nothing."""
         declared = getattr(self.operation.target, "linear", None)
         return declared if isinstance(declared, Linearity) else None
 
@@ -119,12 +119,12 @@ class Deliver:
 
     @property
     def name(self) -> str:
-        """A delivery is named after its player."""
+        """The name of the node, made of the player's name."""
         return f"deliver {self.player}"
 
     @property
     def inputs(self) -> tuple[Port, ...]:
-        """The one message."""
+        """The delivered message, in a tuple of one."""
         return (self.message,)
 
     def __repr__(self) -> str:
@@ -187,7 +187,7 @@ class ResponseGraph:
         return reached(names, lambda name: [port.node for port in self.by_name[name].inputs])
 
     def types(self, query: QueryGraph) -> Mapping[Port, EdgeType]:
-        """The type of every message. Raises ShapeError, BlackBoxError or GrammarError where R does not fit Q."""
+        """The type of every message, by port. Raises ShapeError, BlackBoxError or GrammarError if R does not fit Q."""
         types: dict[Port, EdgeType] = {}
         for node in self.nodes:
             _type_node(node, query, types)
@@ -198,7 +198,7 @@ class ResponseGraph:
 
 
 def asked_by(node: ResponseNode) -> tuple[str, ...]:
-    """The nodes of Q that a node of R needs besides its messages."""
+    """The names of the nodes of Q that a node of R needs besides its messages."""
     match node:
         case Seed(loss=port) | Tap(port=port):
             return (port.node,)

@@ -18,7 +18,7 @@ Made: TypeAlias = tuple[Callable[[Factory], Callable[..., Any]], Factory]  # Any
 """A function that makes an operator, and the factory that it takes."""
 
 Upstream: TypeAlias = Callable[[str, Sizes], list[Tensor]]
-"""The inputs that an operator would get at these sizes. The kind is one of `PLAYED`."""
+"""A function of (kind, sizes) that returns the inputs that an operator would get. The kind is one of `PLAYED`."""
 
 
 def _normal(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -38,16 +38,16 @@ def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 DRAWN = {"normal": _normal, "unit": _unit, "zeros": _zeros}
-"""Kinds of drawn values. Normal ones suit most operators; scales and probabilities lie in (0, 1); zero is a valid index
-of every table. Integers are 0 or 1."""
+"""Kinds of drawn values. "normal" suits most operators. "unit" is in (0, 1), for scales and probabilities. "zeros" is a
+valid index of every table. Integers are 0 or 1."""
 
 PLAYED = ("normal", "asked")
-"""Kinds of values from upstream, where players and operators are called. Oracles' answers are normal draws ("normal")
-or their real answers ("asked")."""
+"""Kinds of values that players and operators upstream compute. The answers of oracles are normal draws ("normal") or
+their real answers ("asked")."""
 
 
 def draw(kind: str, type: EdgeType, sizes: Sizes) -> Tensor:
-    """A value of this type and of a kind in `DRAWN`, from torch's global random stream."""
+    """Draw a value of this type, of a kind in `DRAWN`, from torch's global random stream."""
     return DRAWN[kind](type.sized(sizes), type.dtype)
 
 
@@ -62,7 +62,7 @@ class _Node:
 
 
 class SampleValues:
-    """The values of a draft's nodes on sample data, computed when an operator needs values of its real inputs."""
+    """The values of a draft's nodes on sample data. They are computed when an operator refuses values drawn by type."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, _Node] = {}
@@ -76,12 +76,12 @@ class SampleValues:
         made: Made | None = None,
         oracle: tuple[OracleDeclaration, str] | None = None,
     ) -> None:
-        """Add a node of the draft. made: how its operator is made. oracle: the oracle and the question that it asks."""
+        """Add a node of the draft. made: see `Made`; None for an oracle. oracle: the declaration and the question."""
         make = None if made is None else lambda: made[0](made[1])
         self._nodes[name] = _Node(tuple(inputs), tuple(outputs), make, oracle)
 
     def of(self, ports: Sequence[Port], kind: str, sizes: Sizes) -> list[Tensor]:
-        """The values of these ports. A node that fails on its inputs gets values drawn by type instead."""
+        """Compute the values of these ports. If a node fails on its inputs, its values are drawn by type instead."""
         played = self._played[kind]
         needed = reached([port.node for port in ports], lambda name: [port.node for port in self._nodes[name].inputs])
         for name, node in self._nodes.items():
@@ -121,7 +121,7 @@ def _answer(declaration: OracleDeclaration, question: str) -> Sequence[Tensor]:
 
 
 def doubled(values: Sequence[Tensor], types: Sequence[EdgeType], symbol: str) -> list[Tensor]:
-    """The same values, repeated once along the dimensions of this symbol."""
+    """Concatenate each value with itself along the dimensions of this symbol."""
     return [_doubled(value, type, symbol) for value, type in zip(values, types, strict=True)]
 
 

@@ -23,7 +23,7 @@ def stream(seed: int, *names: str) -> int:
 
 
 def at_round(base: int, round: int) -> int:
-    """The seed of a stream in one round (splitmix64's finalizer). It is computed, so nothing has to be checkpointed."""
+    """The seed of a stream in one round (splitmix64's finalizer). It needs no state in a checkpoint."""
     mixed = (base + (round + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
@@ -40,7 +40,7 @@ def begin_streams(seed: int, generators: Sequence[torch.Generator] = (torch.defa
 
 @contextmanager
 def forked(seed: int = 0, devices: Sequence[int] = ()) -> Iterator[None]:
-    """Inside, the global streams of torch, numpy and Python begin at `seed`. Afterwards their states are restored.
+    """A context in which the global streams of torch, numpy and Python begin at `seed`. They are restored afterwards.
 
     devices: the CUDA devices whose streams are restored, too.
 

@@ -25,11 +25,11 @@ Data: TypeAlias = Tensor | Sequence[Tensor]
 @typed
 @dataclass(frozen=True)
 class Semantics:
-    """Which inputs of a finite data set share an output: a partition of X, whose categories are named by their outputs.
+    """A partition of a finite data set X: inputs with the same output form a category, which the output names.
 
-    outputs: of each input, in the order of the data. partition: states which outputs count as the same.
-    data: a digest of X, because only functions on the same X can be compared. Equal values have the same categories
-    with the same names.
+    outputs: one for each input, in the order of the data. partition: states which outputs count as the same.
+    data: a digest of X, because only functions on the same X can be compared. Two equal `Semantics` have the same
+    categories with the same names.
     """
 
     outputs: tuple[Output, ...] = field(repr=False)
@@ -38,17 +38,17 @@ class Semantics:
 
     @property
     def inputs(self) -> frozenset[int]:
-        """X, each input by its position in the data."""
+        """X: the position of each input in the data."""
         return frozenset(range(len(self.outputs)))
 
     @typed
     def meaning(self, output: Output) -> frozenset[int]:
-        """f^-1(y), a subset of `inputs`; with y it is the meaning of y. Empty for an output that does not occur."""
+        """The inputs that are mapped to `output`: a subset of `inputs`, empty for an output that does not occur."""
         return self.meanings.get(output, frozenset())
 
     @functools.cached_property
     def meanings(self) -> Mapping[Output, frozenset[int]]:
-        """Every output that occurs, in order of first occurrence, with its preimage."""
+        """Every output that occurs, in order of first occurrence, with the inputs that are mapped to it."""
         found: dict[Output, list[int]] = {}
         for position, output in enumerate(self.outputs):
             found.setdefault(output, []).append(position)
@@ -56,14 +56,14 @@ class Semantics:
 
     @property
     def categories(self) -> frozenset[frozenset[int]]:
-        """The partition of X without the names. Functions that categorise alike have equal ones."""
+        """The partition of X without the names of its categories."""
         return frozenset(self.meanings.values())
 
     @typed
     def refines(self, other: "Semantics") -> bool:
-        """Whether inputs that mean the same here mean the same there: each category lies within one of `other`.
+        """Whether each category lies within a category of `other`.
 
-        Then the other function's output is a function of this one's. Raises ExperimentError for another X.
+        Then the output here determines the output of the other function. Raises ExperimentError for another X.
         """
         _refuse_other_data(self, other)
         return len(set(zip(self.outputs, other.outputs, strict=True))) == len(self.meanings)
@@ -81,7 +81,7 @@ def semantics(
     data: Data,
     by: Partition | None = None,
 ) -> Semantics:
-    """The meaning of a function's outputs on a finite data set: each input is categorised by its output.
+    """Categorise each input of a finite data set by the output of a function.
 
     function: a module or function. It takes the data, (n, ...), in one call without gradients, and returns (n, ...). It
     has to be deterministic and act on each input alone: put a module with dropout or batch norm into evaluation mode
@@ -107,12 +107,12 @@ def semantics(
 
 @typed
 def agreement(one: Semantics, other: Semantics) -> float:
-    """How far two functions categorise alike: the adjusted Rand index, 1 for equal categories, 0 for chance.
+    """How similar the categories of two functions are: the adjusted Rand index, 1 for equal ones, 0 for chance.
 
-    Hubert and Arabie (1985), Comparing partitions, Journal of Classification 2. It counts the pairs of inputs for which
-    both functions say whether they mean the same (Definition 1). Names of outputs do not matter. The correction for
-    chance is needed: with many categories most pairs are apart under any two functions, and the plain Rand index calls
-    that agreement. Below 0 is worse than chance. Two equal partitions agree by 1, however small.
+    Hubert and Arabie (1985), Comparing partitions, Journal of Classification 2. It counts the pairs of inputs that
+    both functions put into one category, or both put into different ones. Names of outputs do not matter. The index
+    corrects for chance: with many categories, most pairs are apart for any two functions, and the plain Rand index
+    counts this as agreement. A value below 0 is worse than chance. Equal categories always give 1.
     Raises ExperimentError for semantics of different data.
     """
     _refuse_other_data(one, other)
@@ -125,7 +125,7 @@ def agreement(one: Semantics, other: Semantics) -> float:
 
 
 def distance(one: Semantics, other: Semantics) -> float:
-    """The variation of information of two functions in nats, H(f|g) + H(g|f): what each leaves open about the other.
+    """The variation of information of two functions, H(f|g) + H(g|f), in nats.
 
     Meila (2007), Comparing clusterings, Journal of Multivariate Analysis 98. A metric on partitions: 0 only for equal
     categories. Raises ExperimentError for semantics of different data.
@@ -136,7 +136,7 @@ def distance(one: Semantics, other: Semantics) -> float:
 def uncertainty(one: Semantics, given: Semantics) -> float:
     """H(f|g) in nats: the uncertainty about f's category of a uniformly drawn input when g's category is known.
 
-    0 exactly where g refines f. Raises ExperimentError for semantics of different data.
+    It is 0 exactly if g refines f. Raises ExperimentError for semantics of different data.
     """
     _refuse_other_data(one, given)
     both, known = Counter(zip(one.outputs, given.outputs, strict=True)), Counter(given.outputs)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: a State, or a part of one
-    """The same tree, with `change` applied to every tensor in it.
+    """Return a tree of the same form, with `change` applied to every tensor.
 
     >>> import torch
     >>> map_tensors({"moves": 3, "memory": [torch.zeros(2)]}, lambda tensor: tensor + 1)
@@ -26,12 +26,12 @@ def map_tensors(state: Any, change: Callable[[Tensor], Tensor]) -> Any:  # Any: 
     return state
 
 
-def own_copy(state: Any) -> Any:  # Any: as above
-    """A deep copy. Its tensors are in memory of their own, without torch's graph."""
+def own_copy(state: Any) -> Any:  # Any: see `map_tensors`
+    """Return a deep copy. Its tensors share no memory with `state`, and are detached from torch's graph."""
     return copy.deepcopy(map_tensors(state, Tensor.detach))
 
 
-def same_states(one: Any, other: Any) -> bool:  # Any: as above
+def same_states(one: Any, other: Any) -> bool:  # Any: see `map_tensors`
     """Whether two trees hold values of the same types with the same bits: NaN equals itself, and 0.0 is not -0.0.
 
     >>> import torch

@@ -16,7 +16,7 @@ _NUMBERS = {int: numbers.Integral, float: numbers.Real}
 
 
 def typed(target: F) -> F:
-    """Make a function or class check its arguments against its annotations: ExperimentError at the call, not later.
+    """Make a function or class check its arguments against its annotations. It raises ExperimentError at the call.
 
     For a class, the arguments of its constructor are checked. Items of tuples, lists and mappings are checked as well.
     A boolean does not count as a number, nor does NaN. An integer has at most 64 bits. `Annotated[int, Range(least=1)]`
@@ -38,7 +38,7 @@ def typed(target: F) -> F:
     return made
 
 
-def _checked(function: Any, name: str, signature: inspect.Signature) -> Any:  # Any: see `typed`
+def _checked(function: Any, name: str, signature: inspect.Signature) -> Any:  # Any: functions of any signature
     shown = signature.replace(
         parameters=[each for key, each in signature.parameters.items() if key not in ("self", "cls")]
     )
@@ -66,12 +66,12 @@ def _checked(function: Any, name: str, signature: inspect.Signature) -> Any:  # 
 
 
 def unchecked(function: F) -> F:
-    """The function inside `typed`, for calls in every round: their types are checked once, when the graph is built."""
+    """Return the function without the checks of `typed`. Rounds call it: types are checked when the graph is built."""
     return getattr(function, "unchecked", function)
 
 
 def _each(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[tuple[str, object]]:  # Any: arguments
-    """Every argument with the name of its parameter. The arguments of a starred parameter come one by one."""
+    """Yield every argument with the name of its parameter. Arguments of `*args` and `**kwargs` come one by one."""
     for key, value in given.items():
         kind = signature.parameters[key].kind
         if kind is inspect.Parameter.VAR_POSITIONAL:

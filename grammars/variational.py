@@ -17,8 +17,9 @@ def standard_normal(z: Tensor) -> Tensor:
 def divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Tensor:
     """Mean of log P_noise(eps) - log |det dG/deps| - log P_prior(G(eps, x)): L1 of the essay's Grammar 2, corrected.
 
-    Each is (batch,). The first two are the log-density of z = G(eps, x), by the change of variables. The essay leaves
-    out the second. Without it the mean is no divergence, and it decreases as Encoder's scale goes to zero.
+    noise, determinant, prior: the three logarithms, (batch,) each. The first two together are the log-density of
+    z = G(eps, x), by the change of variables. The essay leaves out the second. Without it, the mean is no divergence,
+    and it decreases as Encoder's scale goes to zero.
     """
     return (noise - determinant - prior).mean()
 

@@ -1,4 +1,4 @@
-"""Walks over graphs: what is reached from some items, which items are connected, and in which order they can come."""
+"""Algorithms on graphs: reachable items, connected components, and a topological order."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TypeVar
@@ -7,7 +7,7 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 def reached(starts: Iterable[Item], step: Callable[[Item], Iterable[Item]]) -> frozenset[Item]:
-    """All items that `step`, from an item to the next ones, reaches from `starts`. These are included.
+    """All items that can be reached from `starts`, including `starts`. step: from an item to the next items.
 
     >>> sorted(reached([3], lambda n: range(n)))
     [0, 1, 2, 3]
@@ -23,7 +23,7 @@ def reached(starts: Iterable[Item], step: Callable[[Item], Iterable[Item]]) -> f
 
 
 def components(items: Iterable[Item], links: Iterable[tuple[Item, Item]]) -> Mapping[Item, Item]:
-    """A representative of the connected component of each item. Links join two items.
+    """Map each item to a representative of its connected component. links: pairs of connected items.
 
     >>> components("abc", [("a", "c")])
     {'a': 'c', 'b': 'b', 'c': 'c'}
@@ -41,7 +41,9 @@ def components(items: Iterable[Item], links: Iterable[tuple[Item, Item]]) -> Map
 
 
 def ordered(items: Iterable[Item], needs: Mapping[Item, Iterable[Item]]) -> tuple[list[Item], list[Item]]:
-    """The items, each after what it needs, otherwise in their order; and those left over, which need each other.
+    """Order the items so that each comes after the items that it needs. The order is kept where this is possible.
+
+    Returns the ordered items, and the items that cannot be ordered because of a cycle.
 
     >>> ordered("abc", {"a": "c"})
     (['b', 'c', 'a'], [])

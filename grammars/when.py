@@ -9,9 +9,9 @@ from antiphon.grammars.cadence import Cadence
 
 @dataclass(frozen=True)
 class When:
-    """A condition on the round: a conjunction of clauses. A clause is true if one of its cadences plays in the round.
+    """A condition on the round: all of its clauses must be true. A clause is true if one of its cadences is active.
 
-    Without clauses it is always true. A clause without cadences is never true.
+    Without clauses, the condition is always true. A clause without cadences is never true.
 
     >>> odd, thirds = When.at(Cadence(2, 1)), When.at(Cadence(3))
     >>> [round for round in range(10) if (odd & thirds).active(round)]
@@ -24,7 +24,7 @@ class When:
 
     @classmethod
     def at(cls, cadence: Cadence) -> "When":
-        """True in the rounds of one cadence."""
+        """The condition that is true in the rounds of one cadence."""
         return ALWAYS if cadence == Cadence() else cls(frozenset({frozenset({cadence})}))
 
     def active(self, round: int) -> bool:
@@ -60,9 +60,9 @@ Item = TypeVar("Item")
 
 @final
 class Agenda(Generic[Item]):
-    """Items with conditions, in order. `at` returns the items that are due in a round.
+    """Items with conditions, in order. `at` returns the items whose condition is true in a round.
 
-    The result is kept for each combination of true conditions.
+    The result is cached for each combination of true conditions.
 
     >>> agenda = Agenda([(ALWAYS, "learn"), (When.at(Cadence(8)), "act")])
     >>> agenda.at(0), agenda.at(3)
@@ -75,7 +75,7 @@ class Agenda(Generic[Item]):
         self._due: dict[tuple[bool, ...], tuple[Item, ...]] = {}
 
     def at(self, round: int) -> tuple[Item, ...]:
-        """The items that are due in `round`."""
+        """The items whose condition is true in `round`."""
         pattern = tuple([when.active(round) for when in self._conditions])
         due = self._due.get(pattern)
         if due is None:

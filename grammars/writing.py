@@ -25,7 +25,10 @@ class Message:
 
 @dataclass(frozen=True)
 class ProductHandle:
-    """The outputs of operator `*` in a draft: toward the inputs, and to the player. Unused outputs are not computed."""
+    """The outputs of operator `*` in a draft: gradients of the inputs and of the player's parameters.
+
+    Only outputs that are used are computed.
+    """
 
     draft: "ResponseDraft"
     name: str
@@ -42,7 +45,7 @@ class ProductHandle:
 
 @typed
 class ResponseDraft:
-    """A Response graph being written, over a Query graph. `graph()` drops nodes that lead to no delivery."""
+    """A Response graph that is being written for a Query graph. `graph()` drops nodes that lead to no delivery."""
 
     def __init__(self, query: QueryGraph) -> None:
         self.query = query
@@ -50,12 +53,12 @@ class ResponseDraft:
         self._names: set[str] = set()
 
     def seed(self, loss: Value | Port, weight: float = 1.0) -> Message:
-        """The gradient of the objective with respect to a loss: `weight`."""
+        """Add the gradient of the objective with respect to a loss: the constant `weight`."""
         port = _port_of(loss)
         return self._add(Seed(self._free(f"d {port.node}"), port, weight))
 
     def product(self, of: Value | Port | str, *cotangents: Message | None) -> ProductHandle:
-        """Operator `*` at a node of Q. cotangents: one message (or None) per output of the node."""
+        """Add operator `*` at a node of Q. cotangents: one message (or None) per output of the node."""
         name = of if isinstance(of, str) else _port_of(of).node
         inputs = self.query.by_name[name].inputs if name in self.query.by_name else ()
         ports = tuple(None if each is None else _heard(each) for each in cotangents)
@@ -63,18 +66,18 @@ class ResponseDraft:
         return ProductHandle(self, self._add(node).port.node)
 
     def tap(self, value: Value | Port) -> Message:
-        """A value that Q computed, passed on unchanged."""
+        """Add a value that Q computed as a message, unchanged."""
         port = _port_of(value)
         return self._add(Tap(self._free(f"tap {port!r}"), port))
 
     def map(self, operation: Callable[..., Any], *messages: Message, name: str = "", **keywords: Any) -> Message:
-        """A fixed function of messages. keywords: further arguments of the operation."""
+        """Add a fixed function of messages. keywords: further arguments of the operation."""
         factory = Factory.of(operation, **keywords)
         base = name or str(getattr(factory.target, "__name__", factory.target))
         return self._add(Map(self._free(base), factory, tuple(map(_heard, messages))))
 
     def sum(self, *messages: Message, name: str = "sum") -> Message:
-        """The sum of messages of one type, added from first to last. One message alone is returned as it is."""
+        """Add the sum of messages of one type, from first to last. A single message is returned as it is."""
         ports = tuple(map(_heard, messages))
         return messages[0] if len(ports) == 1 else self._add(Sum(self._free(name), ports))
 
@@ -84,14 +87,14 @@ class ResponseDraft:
 
     @typed
     def adopt(self, node: ResponseNode) -> dict[Port, Message]:
-        """Add a node of another Response graph under a free name. Returns its new messages by their old ports."""
+        """Add a node of another Response graph under a free name. Returns the new messages by the old ports."""
         new = node if isinstance(node, Deliver) else replace(node, name=self._free(node.name))
         self._add(new)
         indices = (*node.toward, PARAMETERS) if isinstance(node, Product) else (0,)
         return {Port(node.name, index): Message(Port(new.name, index)) for index in indices}
 
     def graph(self) -> ResponseGraph:
-        """The frozen Response graph: what leads to a delivery. Each product computes only the outputs that are used."""
+        """The frozen Response graph, without nodes that lead to no delivery and without unused outputs of products."""
         ResponseGraph(tuple(self._nodes))  # raises for unknown messages, before nodes are dropped
         used: set[Port] = set()
         kept: list[ResponseNode] = []

@@ -1,4 +1,4 @@
-"""The check of the answers of oracles, whose code may come from users."""
+"""Checks the answers of oracles, because the code of an oracle may come from a user."""
 
 from collections.abc import Sequence
 

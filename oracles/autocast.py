@@ -46,8 +46,8 @@ class ScaledTape:
     linear in the cotangents. So the cotangents are multiplied by a power of two that brings the largest number to
     between 1/2 and 1, and the products are divided by it; both steps are exact. The power depends on the cotangents
     only: there is no state to save and no wait for the device, in contrast to a searched loss scale (torch's
-    GradScaler). The largest number is at most 1 because the gradient of a parameter sums over the batch: 65504 such
-    terms do not overflow.
+    GradScaler). The largest number is at most 1, because the gradient of a parameter is a sum over the batch: a sum of
+    65504 such terms does not overflow.
     """
 
     def __init__(self, tape: Tape) -> None:
@@ -63,7 +63,7 @@ class ScaledTape:
         return self._tape.queried
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """See `Tape.respond`; the cotangents are scaled."""
+        """Return the products of `Tape.respond`. Cotangents are scaled before, and the products are scaled back."""
         told = [each for each in cotangents if each is not None and each.numel()]
         if not told:
             return self._tape.respond(cotangents, toward, parameters)

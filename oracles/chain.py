@@ -1,7 +1,7 @@
 """Hand-written vector-Jacobian products for chains of linear layers, ReLU and tanh, the most common operator.
 
-For small batches autograd costs more than the products. If the upstream gradient is sent first, autograd also needs two
-passes over its graph.
+For small batches, the overhead of autograd takes longer than the products. If the gradient of the input is sent before
+that of the parameters is computed, autograd also needs two passes over its graph.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from antiphon.grammars.plain import GLOBAL_HOOKS, METHODS, hooks_of, is_affine, 
 from antiphon.oracles.tape import Products, Tape
 
 _ELEMENTWISE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
-    # The value of x, and the cotangent of x from the cotangent and the value of the output, as torch computes them.
+    # Two functions, as torch computes them: x -> output, and (cotangent of the output, output) -> cotangent of x.
     nn.ReLU: (torch.relu, lambda told, played: torch.ops.aten.threshold_backward(told, played, 0)),
     nn.Tanh: (torch.tanh, torch.ops.aten.tanh_backward),
 }
@@ -29,7 +29,7 @@ class ChainTape:
     """A tape that applies `links` in order, and computes their products by hand.
 
     Only `chain_of` makes it, and checks that the links compute what `module` does. Each query checks again: if a hook
-    or a method was added since, the tape `recorded` does the work. products: number of responses to one query.
+    or a method was added since, the tape `recorded` is used instead. products: number of responses to one query.
     """
 
     def __init__(self, module: nn.Module, links: Sequence[nn.Module], products: int, recorded: Tape) -> None:
@@ -51,7 +51,7 @@ class ChainTape:
         return self._left > 0 if self._by_hand else self._recorded.queried
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Return the products. One pass down the chain per cotangent gives both the upstream and the parameter part."""
+        """See `Tape.respond`. One backward pass per cotangent serves the gradients of the input and the parameters."""
         if not self._by_hand:
             return self._recorded.respond(cotangents, toward, parameters)
         self._left -= 1
@@ -101,7 +101,7 @@ class ChainTape:
 
 @final
 class _Watch:
-    """Checks that modules that were plain still are, by comparing lengths and identities; under a microsecond a query.
+    """Checks that modules are still plain, by comparing lengths and identities. It takes under a microsecond per query.
 
     It does not see hooks on the graph node that accumulates the gradient of a parameter: torch does not show them.
     """

@@ -1,4 +1,4 @@
-"""An oracle that answers with the directions of the coordinate axes, for finite differences in the place of noise."""
+"""An oracle of deviations along the coordinate axes, for finite differences instead of random noise."""
 
 from collections.abc import Sequence
 from typing import final
@@ -45,7 +45,7 @@ class Coordinates(Memoryless):
         self._dimension, self._scale, self._dtype = dimension, scale, dtype
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer sample or scale."""
+        """Return the answer to "sample", the deviations (dimension, dimension), or to "scale", c."""
         scale = scale_at(self._scale, round)
         if question == "scale":
             return (torch.tensor(scale, dtype=self._dtype),)

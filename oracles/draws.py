@@ -9,7 +9,7 @@ from antiphon.grammars.seeds import at_round
 
 @final
 class Draws:
-    """Seeds a generator for every draw of an oracle, so that a checkpoint between rounds needs no generator state.
+    """Seeds a generator for every draw of an oracle. So a checkpoint between rounds needs no generator state.
 
     >>> first, second = Draws(seed=1), Draws(seed=1)
     >>> _ = first.at(0)

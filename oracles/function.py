@@ -56,12 +56,12 @@ class FunctionOracle:
         self._values, self._gradients = state["values"], state["gradients"]
 
     def report(self) -> Mapping[str, float]:
-        """Return the queries since the last report and in total, and the points of all values and of all gradients."""
+        """Return the queries since the last report and in total, and the points of values and of gradients in total."""
         since, self._reported = self._queries - self._reported, self._queries
         return {"queries_since": since, **self.state()}
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there are no resources to release."""
 
     def _tell_gradient(self, points: int) -> None:
         self._gradients += points
@@ -82,7 +82,7 @@ class FunctionOracle:
 
 
 class _Told(torch.autograd.Function):
-    """The identity, which calls `told` once at each vector-Jacobian product, for any number of outputs."""
+    """An identity function that calls `told` once in each backward pass, for any number of outputs."""
 
     @staticmethod
     def forward(ctx: Any, told: Callable[[], None], *values: Tensor) -> tuple[Tensor, ...]:  # Any: torch's own

@@ -20,6 +20,6 @@ def gray_box(
     """Declare an oracle that answers with `function(*inputs)`, through which gradients pass.
 
     The function is made of torch operations, or is an autograd function with its own backward. The arguments are those
-    of `black_box`. The live oracle counts points of values and points of gradients separately.
+    of `black_box`. The live oracle counts the points at which values and gradients are asked, separately.
     """
     return declare_function(function, Question(question, tuple(inputs), tuple(outputs), Box.GRAY), sizes)

@@ -1,4 +1,4 @@
-"""Noise: an oracle of random samples. It is a gray box because it answers its log-density (essay, section 2.2)."""
+"""Noise: an oracle of random samples. It is a gray box because its log-density has a gradient (essay, section 2.2)."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from antiphon.oracles.draws import Draws
 @typed
 @dataclass(frozen=True)
 class Annealing:
-    """A scale that is `start` for `hold` rounds, then changes linearly to `end` within `rounds` rounds.
+    """A scale that stays at `start` for `hold` rounds, then changes linearly to `end` within `rounds` rounds.
 
     >>> falling = Annealing(start=1.0, end=0.2, rounds=4, hold=1)
     >>> [round(falling.at(r), 2) for r in range(7)]
@@ -39,7 +39,7 @@ class Annealing:
 
 
 def scale_at(scale: float | Annealing, round: int) -> float:
-    """Return a scale that may be annealed, in this round."""
+    """Return the value of a scale, constant or annealed, in this round."""
     return scale.at(round) if isinstance(scale, Annealing) else float(scale)
 
 
@@ -102,7 +102,7 @@ def rademacher(
 
 
 class Distribution(Protocol):
-    """The protocol of the distribution of noise. scale: of the round, the unit in which deviations are measured."""
+    """The protocol of a distribution of noise. scale: the size of deviations in this round, such as sigma."""
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
         """Return independent draws of the given size."""
@@ -122,7 +122,7 @@ class Gaussian:
         return torch.randn(*size, generator=generator, dtype=dtype).mul_(scale)
 
     def log_density(self, eps: Tensor, scale: float) -> Tensor:
-        """-(eps/sigma)^2 / 2 - log sigma - log(2 pi) / 2, elementwise."""
+        """Return -(eps/sigma)^2 / 2 - log sigma - log(2 pi) / 2, elementwise; sigma is `scale`."""
         return -0.5 * (eps / scale).square() - (math.log(scale) + 0.5 * math.log(2 * math.pi))
 
 
@@ -139,7 +139,7 @@ class Uniform:
         return drawn.mul_(self._high - self._low).add_(self._low)
 
     def log_density(self, eps: Tensor, scale: float) -> Tensor:
-        """-log(high - low) inside [low, high], minus infinity outside; elementwise."""
+        """Return -log(high - low) inside [low, high], and minus infinity outside, elementwise."""
         inside = (eps >= self._low) & (eps <= self._high)
         # `0 * eps` keeps the result in the autograd graph, so that its gradient can be asked for; it is zero.
         return torch.where(inside, 0 * eps - math.log(self._high - self._low), -math.inf)
@@ -147,7 +147,7 @@ class Uniform:
 
 @final
 class Rademacher:
-    """Plus or minus `scale`, each with probability 1/2."""
+    """The distribution on plus `scale` and minus `scale`, each with probability 1/2."""
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
         """See `Distribution`."""
@@ -155,7 +155,7 @@ class Rademacher:
         return signs.to(dtype).mul_(scale)
 
     def log_density(self, eps: Tensor, scale: float) -> Tensor:
-        """-log 2 at plus and minus the scale, minus infinity elsewhere; elementwise."""
+        """Return -log 2 at plus and minus `scale`, and minus infinity elsewhere, elementwise."""
         possible = eps.abs() == torch.tensor(scale, dtype=eps.dtype)
         # As in `Uniform.log_density`, the gradient is zero.
         return torch.where(possible, 0 * eps - math.log(2), -math.inf)
@@ -179,7 +179,7 @@ class Noise(Memoryless):
         self._scale, self._size, self._dtype, self._draws = scale, (batch, *shape), dtype, Draws(seed)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer sample, log_density or scale."""
+        """Return the answer to "sample", "log_density" or "scale", one tensor; for the shapes see `gaussian`."""
         scale = scale_at(self._scale, round)
         if question == "sample":
             return (self._distribution.sample(self._size, self._dtype, scale, self._draws.at(round)),)
@@ -189,7 +189,7 @@ class Noise(Memoryless):
         return (self._distribution.log_density(eps, scale).reshape(len(eps), -1).sum(1),)
 
     def load(self, state: State) -> None:
-        """Forget the round of the last draw. There is no other state: draws follow from seed and round."""
+        """Reset the draws (see `Draws.restart`). There is no state to load: draws depend on seed and round."""
         self._draws.restart()
 
 

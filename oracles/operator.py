@@ -30,12 +30,12 @@ def aligned(value: Tensor) -> Tensor:
 
 @final
 class Operator:
-    """One operator on its worker. It keeps what the responses need from the last query.
+    """One operator on its worker. It keeps the values of the last query that the responses need.
 
     who: its name in errors. outputs: (shape, dtype) of each output. inputs: number of inputs. toward: indices of the
-    inputs whose gradient may be asked. parameters: of the player; empty if their gradient is never asked. products:
-    number of responses to one query. sharded: the parameters are sharded over several workers. alone: its player gets
-    no other response in a round. The operator does not seed random streams; the caller does.
+    inputs whose gradient may be asked. parameters: those of the player; empty if their gradient is never asked.
+    products: number of responses to one query. sharded: whether the parameters are sharded over several workers.
+    alone: whether the player gets no other response in a round. The caller seeds random streams, not the operator.
     Raises GrammarError for parameters with hooks if `alone` is false.
     """
 
@@ -66,9 +66,9 @@ class Operator:
                 self._tape = ScaledTape(self._tape)
 
     def query(self, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """Return the outputs, detached and aligned. The inputs are read only.
+        """Return the outputs, detached and aligned (see `aligned`). The operator must not write to the inputs.
 
-        Raises ShapeError when an output is not as declared, ProtocolError when the operator wrote to an input.
+        Raises ShapeError if an output is not as declared, ProtocolError if the operator wrote to an input.
         """
         versions = [value._version for value in inputs]
         played = self._tape.query(inputs) if self._tape is not None else self._plainly(inputs)

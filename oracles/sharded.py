@@ -41,7 +41,7 @@ class ShardedTape:
         return self._played is not None
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Return the products. The first call computes both parts, because the hooks of the module need one pass."""
+        """See `Tape.respond`. The first call computes all gradients in one pass, as the hooks of the module need it."""
         if self._own is None:
             self._own = self._backward(cotangents)
         upstream = tuple(gradient_of(self._leaves[index]) for index in toward)

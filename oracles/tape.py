@@ -1,4 +1,4 @@
-"""Tapes: what one query keeps for its responses. `AutogradTape` works for any operator."""
+"""Tapes: they query an operator, and keep the values that the responses need. `AutogradTape` works for any operator."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, final
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 _backward = torch.autograd.Variable._execution_engine.run_backward
-"""The function that `torch.autograd.backward` calls in the end. The detour through `backward` imports sympy to compare
-shapes, which the engine compares too. It costs half a second at the first response, and a fifth of a small one."""
+"""The function that `torch.autograd.backward` calls in the end. `backward` itself also imports sympy to compare shapes,
+which the engine compares, too. That takes half a second at the first response, and a fifth of each small response."""
 
 Products: TypeAlias = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
-"""The gradients of the inputs that were asked for, and the gradients of the parameters."""
+"""Two tuples: the gradients of the inputs that were asked for, and the gradients of the parameters."""
 
 
 class Tape(Protocol):
@@ -35,7 +35,7 @@ class Tape(Protocol):
         ...
 
     def forget(self) -> None:
-        """Drop what the last query kept."""
+        """Drop the values that the last query kept."""
         ...
 
 
@@ -43,9 +43,9 @@ class Tape(Protocol):
 class AutogradTape:
     """The tape of any operator made of torch operations, by automatic differentiation of this operator alone.
 
-    toward: the inputs whose gradient may be asked. products: number of responses to one query. hooks: the tables of the
-    backward hooks of its modules. While a table is not empty, one backward pass computes both parts of a response, so
-    that each hook is called once.
+    toward: the inputs whose gradient may be asked. products: number of responses to one query. hooks: the dicts of the
+    backward hooks of its modules. While a dict is not empty, one backward pass computes the gradients of inputs and
+    parameters, so that each hook is called once.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class AutogradTape:
 def recorded(
     function: Callable[..., Any],
     inputs: Sequence[Tensor],
-    toward: Sequence[int],  # Any: as above
+    toward: Sequence[int],  # Any: a tensor or a tuple of them
 ) -> tuple[dict[int, Tensor], tuple[Tensor, ...]]:
     """Call an operator while autograd records. Returns the leaves of the inputs `toward`, by index, and the outputs."""
     leaves = {index: inputs[index].detach().requires_grad_() for index in toward}

@@ -16,7 +16,7 @@ def backprop(
     loss: Factory = Factory(cross_entropy),
     skips: Mapping[str, str] | None = None,
 ) -> Grammar:
-    """A feedforward network whose layers are players, against one loss.
+    """A feedforward network whose layers are players, and which minimises one loss.
 
     nature: its first question answers (x, y). layers: in order. A factory that makes parameters is a player; any other
     (max-pooling, a rectifier) is an operator. skips: layer -> an earlier layer (or "x") whose output is added to its

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Feedback:
-    """Kickback's factor and the true factor of one layer's output, (batch, *units) each.
+    """Factors of kickback and backpropagation for the output S of one layer, (batch, *units) each.
 
-    kick: multiplied with beta by kickback. factor: d output / d S, multiplied with beta by backpropagation. open: bool,
-    the units that are open on each example.
+    kick: the factor with which kickback multiplies beta, the gradient of the loss with respect to the network's output.
+    factor: that of backpropagation, d output / d S. open: bool, whether the unit is open on the example.
     """
 
     kick: Tensor
@@ -24,7 +24,8 @@ class Feedback:
 class SignCount:
     """Counts over pairs of an example and a unit that is open on it.
 
-    pairs: all of them. opposite: kick and factor have opposite signs. idle: the factor is zero and the kick is not.
+    pairs: all such pairs. opposite: those whose kick and factor have opposite signs. idle: those whose factor is zero
+    and whose kick is not.
     """
 
     pairs: int
@@ -38,10 +39,10 @@ class SignCount:
 
 
 def feedback(layers: Sequence[nn.Module], x: Tensor) -> list[Feedback]:
-    """The `Feedback` of each layer of a network for kickback, in order, on a batch of examples.
+    """Compute the `Feedback` of each layer of a network for kickback, in order, on a batch of examples.
 
-    The factor is torch's derivative of the output. The kick is what the next layer played. For the last layer both are
-    1. A unit is open where its output is not zero. Beta multiplies both and does not change how they compare.
+    The factor is torch's derivative of the output. The kick is the one that the next layer plays. For the last layer
+    both are 1. A unit is open if its output is not zero. Beta multiplies both factors, so the comparison needs no beta.
     """
     signal, outputs, kicks = x, list[Tensor](), list[Tensor]()
     for layer in layers:
@@ -60,7 +61,7 @@ def feedback(layers: Sequence[nn.Module], x: Tensor) -> list[Feedback]:
 
 
 def count_signs(found: Sequence[Feedback], examples: Tensor | None = None) -> SignCount:
-    """Sign counts over all layers of `feedback`. examples: (batch,) bool, counts only these; None counts all."""
+    """Count signs over all layers. found: from `feedback`. examples: (batch,) bool, those to count; None counts all."""
     kick, factor, open = (
         torch.cat([(value if examples is None else value[examples]).flatten() for value in values])
         for values in zip(*((each.kick, each.factor, each.open) for each in found), strict=True)
@@ -70,7 +71,7 @@ def count_signs(found: Sequence[Feedback], examples: Tensor | None = None) -> Si
 
 
 def coherent(found: Sequence[Feedback]) -> Tensor:
-    """The examples, (batch,) bool, on which all kicks are positive: the essay's premise, which is not sufficient."""
+    """Whether all kicks are positive, for each example, (batch,). This is the essay's premise; it is not sufficient."""
     return torch.stack([(each.kick.flatten(1) > 0).all(1) for each in found]).all(0)
 
 
@@ -78,7 +79,7 @@ def kick_error(layer: nn.Module, S: Tensor) -> float:
     """The error of a layer's kick at an input S, against torch's vector-Jacobian product with ones.
 
     layer: `forward(S) -> (S', kick)`. The error is relative to the largest number of the product, absolute if that is
-    zero. For authors of new layers. Rounding leaves about 1e-15 in double precision, 1e-6 in single.
+    zero. Authors of new layers can test them: rounding leaves about 1e-15 in double precision, 1e-6 in single.
     """
     S = S.detach().requires_grad_()
     played, kick = layer(S)

@@ -1,4 +1,7 @@
-"""Finds the smallest network with only positive kicks and one opposite sign: coherence is not sufficient."""
+"""Finds the smallest network in which all kicks are positive, but kickback's estimate has a wrong sign at one unit.
+
+So the essay's premise, coherence (all kicks are positive), is not sufficient.
+"""
 
 import functools
 import itertools
@@ -18,7 +21,7 @@ class Counterexample:
 
     weights: of each layer, (outputs, inputs). The last layer is linear with one output. biases: of all layers but the
     last, whose bias does not influence gradients. layer, unit: where the signs are opposite, counted from 1.
-    kick, factor: kickback's tau of that unit, and the true factor of backpropagation.
+    kick: kickback's factor of that unit (the essay's tau). factor: that of backpropagation, d output / d unit.
     """
 
     weights: tuple[tuple[tuple[int, ...], ...], ...]
@@ -49,10 +52,11 @@ class Counterexample:
 
 
 def smallest_counterexample(units: int = 5, total: int = 12, biases: bool = True) -> Counterexample | None:
-    """The smallest counterexample; None if there is none up to this size. All networks up to this size are tried.
+    """Return the smallest counterexample; None if there is none up to this size. All networks are tried.
 
-    Order: by number of units, then by the sum of |weights|, then by that of |biases|. units, total: bounds of the
-    search on the first two. Networks of one or two layers are left out, because kickback is exact there.
+    units: the largest number of units. total: the largest sum of the absolute values of all weights and biases. The
+    order is by number of units, then by this sum, then by the sum of |biases|. biases: whether biases other than zero
+    are tried. Networks of one or two layers are left out, because kickback is exact for them.
 
     >>> print(smallest_counterexample())
     4 units, sum of |weights| 10, input 1; every kick is positive
@@ -86,7 +90,7 @@ def _architectures(units: int) -> Iterator[tuple[int, ...]]:
 
 
 def _counterexamples(widths: Sequence[int], total: int, biases: bool) -> Iterator[Counterexample]:
-    """All counterexamples with these widths and this sum of |weights|."""
+    """Yield all counterexamples with these widths, and with this sum of the absolute weights and biases."""
     shapes = list(zip(widths, (1, *widths[:-1]), strict=True))
     lengths = [m * n for m, n in shapes] + (list(widths[:-1]) if biases else [])
     rows, ends = _vectors(sum(lengths), total), np.cumsum(lengths)
@@ -109,7 +113,11 @@ def _counterexamples(widths: Sequence[int], total: int, biases: bool) -> Iterato
 
 
 def _feedback(weights: Sequence[Numbers], biases: Sequence[Numbers]) -> tuple[list[Numbers], list[Numbers], list]:
-    """Kick, true factor and gate of every unit except the output: lists over layers, each (networks, units)."""
+    """Compute what kickback and backpropagation send to every unit except the output.
+
+    Returns three lists with one array per layer, (networks, units). First: the kicks, kickback's factors. Second: the
+    factors of backpropagation, d output / d unit. Third: whether the unit is positive before the rectifier.
+    """
     signal = np.ones((len(weights[0]), 1), dtype=np.int64)
     opens: list[NDArray[np.bool_]] = []
     for weight, bias in zip(weights, biases, strict=False):  # the last layer has no gate

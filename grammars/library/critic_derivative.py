@@ -40,12 +40,12 @@ def critic_derivative(
     act_every: int = 1,
     learn_from: int = 0,
 ) -> Grammar:
-    """Actor mu(s) and Critic Q(s, a), with clones of both in the target, no Deviator. It differs from `dac` twice.
+    """The players are Actor mu(s) and Critic Q(s, a). Clones of both give the target; it has no Deviator.
 
-    Q: Critic is asked at the action that was taken, where its error is measured, and again at mu(s). With an error at
-    mu(s) only, as in `dac`, nothing would determine Critic's slope.
-    R: Actor receives -dQ/da / batch at mu(s) from a product of Critic; `dac` taps G. That product sends nothing to
-    Critic, which would otherwise raise its own Q. The arguments are those of `dac`.
+    It differs from `dac` in Q and in R. Q: Critic is asked at the action that was taken, where its error is measured,
+    and again at mu(s). With an error at mu(s) only, as in `dac`, nothing would determine Critic's slope.
+    R: Actor receives -dQ/da / batch at mu(s) from a product of Critic; `dac` taps G. This product sends nothing to
+    Critic's parameters, because Critic would then increase its own Q. The arguments are those of `dac`.
     """
     q = QueryDraft()
     game = control(q, nature, noise, actor, critic, Cadence(clone_every, learn_from), soft, act_every)

@@ -32,7 +32,10 @@ from antiphon.grammars.maps import over_batch
 
 
 def promises(loss: str, action: Value, slope: Value) -> Guarantee:
-    """DAC's promises. loss: the name of the regression. Actor receives the value `slope` about its `action`."""
+    """The promises of DAC. loss: the name of the loss of Critic and Deviator.
+
+    action: the value that Actor plays. slope: the value of G at it, of which R sends -G / batch to Actor.
+    """
     return promised(
         Learned(("Critic", "Deviator"), sense="Critic's Q and Deviator's G approach the value and its slope"),
         Estimated(("Actor",), UNKNOWN, sense="-G estimates the gradient of minus the value in the action"),
@@ -45,7 +48,10 @@ def promises(loss: str, action: Value, slope: Value) -> Guarantee:
 
 @dataclass(frozen=True)
 class Control:
-    """What a grammar of control asks: Nature, Actor mu, Critic Q, and `target`, from s' to Q~(s', mu~(s'))."""
+    """The handles of Nature (world), Actor (mu) and Critic (value) in a draft, and a function from s' to the target.
+
+    The target is Q~(s', mu~(s')), where ~ marks the clones.
+    """
 
     world: OracleHandle
     mu: PlayerHandle | BrickHandle
@@ -63,7 +69,7 @@ def control(
     soft: float | None,
     act_every: int,
 ) -> Control:
-    """Actor and Critic, their clones, and the pass in which Actor acts. follow, soft: how the clones follow."""
+    """Declare Actor and Critic, their clones, and the pass in which Actor acts. follow, soft: how the clones follow."""
     world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
     mu, value = q.player("Actor", actor), q.player("Critic", critic)
     old_mu = q.clone("Actor~", mu, soft=soft, cadence=follow)
@@ -87,15 +93,15 @@ def dac(
     act_every: int = 1,
     learn_from: int = 0,
 ) -> Grammar:
-    """Actor mu(s), Critic Q(s, a), Deviator G(s, a), with clones of Actor and Critic in the target.
+    """The players are Actor mu(s), Critic Q(s, a) and Deviator G(s, a). Clones of Actor and Critic give the target.
 
-    Each of the three is a player, or a brick of several.
+    Each of the three is a player, or a brick of several players.
     nature: questions observe() -> s; step(a); replay() -> s, a, r, s', terminated. noise: its first question answers
-    eps in the shape of the actions. Acting plays every `act_every` rounds; learning plays every round from `learn_from`
-    on.
+    eps in the shape of the actions. Actor acts every `act_every` rounds; the players learn in every round from round
+    `learn_from` on.
     The eps in the loss is a - mu(s): the action that Nature took and stored, minus the action of the current policy.
-    R's edits: no gradient of the Bellman gradient error flows into mu. Actor receives -G / batch, a value that Q
-    computed.
+    R's edits: no gradient of the Bellman gradient error (the loss BGE) flows into mu. Actor receives -G / batch, a
+    value that Q computed.
     """
     q = QueryDraft()
     game = control(q, nature, noise, actor, critic, Cadence(clone_every, learn_from), soft, act_every)

@@ -1,4 +1,4 @@
-"""Grammar 4 without a future: Deviator-Actor-Critic on a contextual bandit (essay, section 2.4).
+"""Grammar 4 on a contextual bandit: Deviator-Actor-Critic without next states (essay, section 2.4).
 
 Balduzzi and Ghifary 2015, Compatible value gradients for reinforcement learning of continuous deep policies.
 """
@@ -15,12 +15,12 @@ from antiphon.grammars.maps import over_batch
 def dac_bandit(
     nature: OracleDeclaration, noise: OracleDeclaration, actor: Factory, critic: Factory, deviator: Factory
 ) -> Grammar:
-    """Actor mu(s), Critic Q(s, a), Deviator G(s, a), on states that do not depend on earlier actions.
+    """The players are Actor mu(s), Critic Q(s, a) and Deviator G(s, a). States do not depend on earlier actions.
 
     nature: questions observe() -> s, (batch, ...); reward(a) -> r, (batch,), at a = mu(s) + eps. noise: its first
-    question answers eps, in the shape of the actions. There is no memory and no target: eps is the draw of Noise, and
-    the loss is (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2.
-    R's edits: those of `dac`. Nature is a black box, so the message into the reward is cut too.
+    question answers eps, in the shape of the actions. Unlike `dac`, it has no replay and no target: eps is the draw of
+    Noise, and the loss is (r - Q(s, mu(s)) - <G(s, mu(s)), eps>)^2.
+    R's edits: those of `dac`. Nature is a black box, so the message about the reward is cut too.
     """
     q = QueryDraft()
     world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)

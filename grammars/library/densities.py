@@ -40,7 +40,7 @@ class GaussianDensity(nn.Module):
         return self.factor @ self.factor.T
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, dimension)."""
+        """Return log N(x; mean, L L') of each example, (batch,). x: (batch, dimension)."""
         white = torch.linalg.solve_triangular(self.factor, (x - self.mean).T, upper=False)
         return -0.5 * (white.square().sum(0) + len(self.mean) * _LOG_TWO_PI) - self.log_diagonal.sum()
 
@@ -49,7 +49,7 @@ class GaussianDensity(nn.Module):
 def normal_inverse_wishart(
     density: GaussianDensity, center: Tensor, scale: Tensor, strength: float, freedom: float
 ) -> Tensor:
-    """log p(mean, covariance) of the conjugate prior of a Gaussian: () (Gelman et al., Bayesian Data Analysis, 3.6).
+    """log p(mean, covariance), 0-d, of the conjugate prior of a Gaussian (Gelman et al., Bayesian Data Analysis, 3.6).
 
     covariance ~ inverse Wishart(scale, freedom), mean ~ N(center, covariance / strength). It is a density of (mean,
     covariance), not of the parameters that represent them. So its mode does not depend on the representation.

@@ -8,10 +8,10 @@ from antiphon.grammars import OracleDeclaration, QueryDraft, Value
 
 @dataclass(frozen=True)
 class Experience:
-    """One batch of transitions, in the form of a critic's inputs.
+    """The values of Q for one batch of transitions.
 
-    now, after: the critic's inputs at the two ends: (s,) and (s',) for a function of states, (s, a) and (s', mu(s'))
-    for one of states and actions. weight: of each transition; empty if all count alike.
+    now, after: the critic's inputs at the two ends of each transition: (s,) and (s',) for a critic of states, (s, a)
+    and (s', mu(s')) for a critic of states and actions. weight: of each transition; empty if all count alike.
     """
 
     now: tuple[Value, ...]
@@ -22,12 +22,12 @@ class Experience:
 
 
 def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaration | None = None) -> Experience:
-    """The transitions of a round.
+    """Ask Nature for the transitions of a round.
 
     nature: sample() -> s, a, r, s', terminated and optionally weight; or observe() -> s and step(a) -> r, s',
     terminated, if there is an Actor that chooses the action. actor: the policy mu to evaluate, a black box whose first
     question takes s and answers a. Without it Critic is a function of states only.
-    Raises GrammarError for a Nature that has neither.
+    Raises GrammarError for a Nature without these questions.
     """
     world = q.oracle("Nature", nature)
     policy = None if actor is None else q.oracle("Actor", actor)
@@ -48,9 +48,9 @@ def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaratio
 
 
 def experience_twice(q: QueryDraft, nature: OracleDeclaration) -> tuple[Experience, Experience]:
-    """Two independent transitions from each state, which an unbiased residual gradient needs.
+    """Ask Nature for two independent transitions from each state, which an unbiased residual gradient needs.
 
-    nature: pair() -> s; r, s', terminated; the same three again; and optionally weight.
+    nature: pair() -> s; r, s', terminated of the first transition; the same three of the second; optionally weight.
     Raises GrammarError for a Nature without this question.
     """
     if nature.question("pair") is None:

@@ -33,13 +33,13 @@ def gan(
     *,
     saturating: bool = True,
 ) -> Grammar:
-    """Curator climbs L = E log D(x) + E log(1 - D(G(eps))), Forger descends it. D is the probability of *real*.
+    """Curator maximises L = E log D(x) + E log(1 - D(G(eps))), Forger minimises it. D is the probability of *real*.
 
     environment: its first question answers x; further outputs are ignored. noise: its first question answers eps.
     forger: G, a module of eps whose output has the type of x. curator: a module of x that plays one logit of D per
     example, (batch, 1) or (batch,). It is asked twice in Q.
-    R's edit: every message into Forger's output changes its sign. saturating=False is another R over the same Q, in
-    which Forger climbs log D(G(eps)). The gradient of that does not vanish where D(G(eps)) is close to 0.
+    R's edit: every message about Forger's output changes its sign. saturating=False is another R over the same Q, in
+    which Forger maximises log D(G(eps)). Its gradient does not vanish where D(G(eps)) is close to 0.
     """
     q = QueryDraft()
     x = first(q.oracle("Environment", environment)())
@@ -80,5 +80,5 @@ def unconvinced(fake: Tensor) -> Tensor:
 
 
 def disbelief(fake: Tensor) -> Tensor:
-    """The gradient of `unconvinced` in the logits: -(1 - D) / batch."""
+    """The gradient of `unconvinced` with respect to the logits: -(1 - D) / batch."""
     return over_batch(torch.sigmoid(-fake), -1.0)

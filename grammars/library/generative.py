@@ -17,7 +17,7 @@ from antiphon.grammars.typed import typed
 @typed
 @final
 class DenseAnalysis(nn.Sequential):
-    """From an example to numbers: (batch, *example) -> (batch, outputs). For a Curator, or inside an Encoder."""
+    """A network from an example to numbers, for a Curator or an Encoder: (batch, *example) -> (batch, outputs)."""
 
     def __init__(self, example: Sequence[Count], outputs: Count, widths: Sequence[Count], slope: float = 0.0) -> None:
         super().__init__(nn.Flatten(), *rectified(prod(example), outputs, widths, slope))
@@ -26,7 +26,10 @@ class DenseAnalysis(nn.Sequential):
 @typed
 @final
 class DenseSynthesis(nn.Sequential):
-    """From numbers to an example: (batch, latent) -> (batch, *example). Logits, or in (0, 1) if `squashed`."""
+    """A network from numbers to an example: (batch, latent) -> (batch, *example).
+
+    It returns logits, or numbers in (0, 1) if `squashed`.
+    """
 
     def __init__(
         self, latent: Count, example: Sequence[Count], widths: Sequence[Count], squashed: bool = False
@@ -38,9 +41,10 @@ class DenseSynthesis(nn.Sequential):
 @typed
 @final
 class ConvolutionalAnalysis(nn.Sequential):
-    """From an image to numbers: (batch, c, h, w) -> (batch, outputs). Each convolution has stride 2 and halves h and w.
+    """A convolutional network from an image to numbers: (batch, c, h, w) -> (batch, outputs).
 
-    image: (c, h, w); h and w must be divisible by two once for each of `channels`.
+    Each convolution has stride 2 and halves h and w. image: (c, h, w); for n convolutions, h and w must be divisible by
+    2^n.
     """
 
     def __init__(self, image: Image, outputs: Count, channels: Sequence[Count], slope: float = 0.0) -> None:
@@ -55,9 +59,10 @@ class ConvolutionalAnalysis(nn.Sequential):
 @typed
 @final
 class ConvolutionalSynthesis(nn.Sequential):
-    """From numbers to an image: (batch, latent) -> (batch, c, h, w). Each transposed convolution doubles h and w.
+    """A convolutional network from numbers to an image: (batch, latent) -> (batch, c, h, w).
 
-    channels: the coarsest first. image: as in `ConvolutionalAnalysis`. Logits, or in (0, 1) if `squashed`.
+    Each transposed convolution doubles h and w. channels: those of the smallest image first. image: see
+    `ConvolutionalAnalysis`. The network returns logits, or numbers in (0, 1) if `squashed`.
     """
 
     def __init__(self, latent: Count, image: Image, channels: Some, squashed: bool = False) -> None:
@@ -72,7 +77,7 @@ class ConvolutionalSynthesis(nn.Sequential):
 @typed
 @final
 class Reparametrized(nn.Module):
-    """An Encoder z = m(x) + s(x) eps, from a network that plays mean and log-scale side by side (essay, section 2.2).
+    """An Encoder z = m(x) + s(x) eps. One network returns m and log s, concatenated (essay, section 2.2).
 
     network: makes a module of x, (batch, ...) -> (batch, 2 latent).
     """
@@ -90,10 +95,10 @@ class Reparametrized(nn.Module):
 @typed
 @final
 class Isotropic(nn.Module):
-    """A Decoder from a network that plays the mean of x, with one learned scale for all numbers of x.
+    """A Decoder with Gaussian output: a network returns the mean of x, and all numbers of x share one learned scale.
 
-    network: makes a module of z, (batch, latent) -> (batch, ...). The likelihood for it is
-    `antiphon.grammars.variational`'s `isotropic`.
+    network: makes a module of z, (batch, latent) -> (batch, ...). The likelihood to use with this Decoder is
+    `antiphon.grammars.variational.isotropic`.
     """
 
     def __init__(self, network: Factory) -> None:

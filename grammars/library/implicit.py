@@ -1,4 +1,7 @@
-"""Implicit temporal differences (essay, Remark 2): the semi-gradient after the step, so that no step is too long."""
+"""Implicit temporal differences (essay, Remark 2): Critic receives the semi-gradient at the parameters after the step.
+
+So no learning rate is too large.
+"""
 
 from torch import nn
 
@@ -28,11 +31,11 @@ from antiphon.grammars.numbers import Positive
 def implicit_temporal_difference(
     nature: OracleDeclaration, critic: Factory, *, step: Positive, gamma: float = 0.99
 ) -> Grammar:
-    """`semi_gradient` with one more edit of R: the message into V(s) solves an equation.
+    """`semi_gradient` with one more edit of R: the message about V(s) is the solution of an equation.
 
     For the equation see `antiphon.grammars.bellman.implicit`. critic: `torch.nn.Linear` from the features s to one
-    value, because then the solution has a closed form. step: the learning rate of Critic, with plain SGD. R cannot ask
-    Critic's agent for it. With another optimizer or rate, the response is only a scaled semi-gradient.
+    value, because then the solution has a closed form. step: the learning rate of Critic's agent, which must be plain
+    SGD. R cannot read it from the agent. With another optimizer or rate, the response is only a scaled semi-gradient.
     Raises GrammarError for another critic.
     """
     if critic.target is not nn.Linear:

@@ -1,4 +1,4 @@
-"""Grammar 5, kickback: R broadcasts one scalar, and each layer makes its own estimate of it (essay, section 2.5)."""
+"""Grammar 5, kickback: each layer estimates its gradient from one broadcast number per example (essay, section 2.5)."""
 
 import itertools
 from collections.abc import Mapping
@@ -34,12 +34,12 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
 
     nature: its first question answers (x, y). loss: a function of (output, y), a mean over the batch; the output is
     (batch, 1). layers: in order, all of them players with two outputs: `forward(S) -> (S', kick)`. S' is the layer's
-    output. kick has the shape of S and needs no loss: it is the layer's vector-Jacobian product with a cotangent of
-    ones (for such networks see `kicking`).
+    output. kick has the shape of S: it is the gradient of the sum of S' with respect to S, and does not depend on the
+    loss (for such layers see `kicking`).
 
-    R differs from the chain rule: products send nothing upstream. Only the loss is asked for a gradient in a value,
-    beta = d loss / d output, one number per example, and it is broadcast to all layers. Layer i multiplies it with the
-    kick that layer i + 1 played. The layer's own `*` does the gate and the outer product.
+    R differs from the chain rule: the products of layers send nothing upstream. Only the product of the loss does: it
+    sends beta = d loss / d output, one number per example, to all layers. Layer i multiplies beta with the kick that
+    layer i + 1 played. The product of layer i takes the result as its cotangent.
     Raises GrammarError for a layer with other outputs, ShapeError for a network output that is not (batch, 1).
     """
     q = QueryDraft()
@@ -63,24 +63,29 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
 
 
 def kicked(beta: Tensor, kick: Tensor) -> Tensor:
-    """An estimate of the gradient in a layer's output: beta, (batch, 1), times the kick of that output."""
+    """Estimate the gradient with respect to a layer's output as beta times kick.
+
+    beta: (batch, 1). kick: the one that the next layer plays, (batch, *units). Returns (batch, *units).
+    """
     return beta.reshape(-1, *[1] * (kick.dim() - 1)) * kick
 
 
 def local_losses(beta: Tensor, kick: Tensor, played: Tensor) -> Tensor:
-    """The loss of each unit of a layer, feedback times activation, summed over the batch: what its player minimises.
+    """Compute the local loss of each unit of a layer: beta times kick times the unit's output, summed over the batch.
 
-    beta: (batch, 1); kick, played: (batch, *units). Returns (*units). Q does not compute it: the layer's response is
-    the exact gradient of the sum of these losses in its parameters, with beta and kick held fixed.
+    beta: the gradient of the network's loss with respect to its output, (batch, 1). kick: that of the next layer,
+    (batch, *units). played: the layer's output, (batch, *units). Returns (*units).
+    beta and kick are held fixed. The layer's response is the exact gradient of the sum of these losses with respect to
+    its parameters. Q does not compute these losses.
     """
     return (kicked(beta, kick).detach() * played).sum(0)
 
 
 def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: Factory) -> Tensor:
-    """The sum of a layer's `local_losses`, 0-d, from values of Q with torch's autograd graph.
+    """Compute the sum of a layer's `local_losses`, 0-d, from values of Q with torch's autograd graph.
 
-    output: of the network, (batch, 1). y: the label. above: output of the next layer. played: output of this layer. The
-    kick is torch's derivative here, not the one that the next layer plays: so a wrong kick breaks the promise.
+    output: of the network, (batch, 1). y: the label. above: output of the next layer. played: output of this layer.
+    Here autograd computes the kick, not the next layer. So a layer that plays a wrong kick breaks the promise.
     """
     with torch.enable_grad():
         output = output.detach().requires_grad_()
@@ -91,16 +96,16 @@ def local_loss(output: Tensor, y: Tensor, above: Tensor, played: Tensor, loss: F
 
 PREMISE = "no path product is negative"
 """A path product is the product of weights and signs along a path from a unit to the output. The layers of `kicking`
-satisfy the premise where their weights are coherent."""
+satisfy the premise if their weights are coherent."""
 
 
 def always_coherent(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> bool:
-    """Whether every layer above the first keeps its weights coherent for all parameters. Then `PREMISE` holds."""
+    """Whether all layers but the first have weights that stay coherent (see `Weights`). Then `PREMISE` holds."""
     return all(getattr(module, "weights", None) is Weights.COHERENT for module in [*modules.values()][1:])
 
 
 def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarantee:
-    """Last two layers: exact. Layers below: exact for the layer's own loss, and sign-correct under a premise."""
+    """The promises: exact for the last two layers. For the others: exact for their local losses, and sign-correct."""
     exact, below = promised(Exact(layers[-2:])), layers[:-2]
     if not below:
         return exact

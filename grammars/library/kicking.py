@@ -1,4 +1,7 @@
-"""Layers for kickback, which play their output and their kick; dense and convolutional networks of such layers."""
+"""Layers for kickback, and dense and convolutional networks of such layers.
+
+Each layer returns its output and its kick: the gradient of the sum of its outputs with respect to its input.
+"""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -14,10 +17,10 @@ from antiphon.grammars.typed import typed
 
 
 class Weights(StrEnum):
-    """What a layer's weights may be.
+    """Which signs the weights of a layer may have.
 
-    COHERENT: always of the sign of the unit that they lead into, so that no path through the layer changes a sign.
-    STARTED: coherent at the start, free afterwards. FREE: as torch draws them.
+    COHERENT: each weight always has the sign of the unit that it leads to (see `unit_signs`), so that no path through
+    the layer changes a sign. STARTED: coherent at the start, any sign afterwards. FREE: any sign, as torch draws them.
     """
 
     FREE = "free"
@@ -30,8 +33,8 @@ class RectifierLayer(nn.Module):
     """s ⊙ max(0, W S + b): (batch, ...) -> (batch, outputs), and the kick W' (s ⊙ [W S + b > 0]) of its input.
 
     signed: s is -1 for every second unit and +1 for the others; if false, +1 for all. With coherent weights, an
-    unsigned layer is increasing and convex in S; a signed one is increasing, with convex and concave units. The gate
-    looks at the pre-activation: for the rectified value, the essay's `>= 0` would always hold.
+    unsigned layer is increasing and convex in S; a signed one is increasing, with convex and concave units. The kick
+    tests the value before the rectifier: after the rectifier, the essay's condition `>= 0` would always hold.
     """
 
     def __init__(self, inputs: int, outputs: int, *, signed: bool = False, weights: Weights = Weights.FREE) -> None:
@@ -41,7 +44,7 @@ class RectifierLayer(nn.Module):
         start(self.linear.weight, self.signs[:, None], weights)
 
     def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
-        """S: (batch, ...), flattened."""
+        """Return the output and the kick. S: (batch, ...); the layer flattens it."""
         weight = held(self.linear.weight, self.signs[:, None], self.weights)
         before = linear(S.flatten(1), weight, self.linear.bias)
         kick = linear(self.signs * (before > 0), weight.detach().t())
@@ -58,7 +61,7 @@ class OutputLayer(nn.Module):
         start(self.linear.weight, torch.ones(1, 1), weights)
 
     def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
-        """S: (batch, ...), flattened."""
+        """Return the output and the kick. S: (batch, ...); the layer flattens it."""
         weight = held(self.linear.weight, torch.ones_like(self.linear.weight[:, :1]), self.weights)
         kick = weight.detach().expand(len(S), -1)
         return linear(S.flatten(1), weight, self.linear.bias), kick.reshape(S.shape).contiguous()
@@ -68,7 +71,8 @@ class OutputLayer(nn.Module):
 class ConvolutionLayer(nn.Module):
     """A 3 x 3 convolution, rectified, with a sign per channel: (batch, inputs, h, w) -> (batch, outputs, h', w').
 
-    h' = ceil(h / stride), and w' likewise. Its kick is the transposed convolution of its open gates times their signs.
+    h' = ceil(h / stride), and w' likewise. The kick is a transposed convolution of the signs of the open units, those
+    that are positive before the rectifier.
     """
 
     def __init__(
@@ -80,7 +84,7 @@ class ConvolutionLayer(nn.Module):
         start(self.convolution.weight, self.signs[:, None, None, None], weights)
 
     def forward(self, S: Tensor) -> tuple[Tensor, Tensor]:
-        """S: (batch, inputs, h, w)."""
+        """Return the output and the kick. S: (batch, inputs, h, w)."""
         weight = held(self.convolution.weight, self.signs[:, None, None, None], self.weights)
         before = conv2d(S, weight, self.convolution.bias, self.stride, padding=1)
         signs = self.signs[:, None, None]
@@ -110,7 +114,7 @@ def start(parameter: Tensor, signs: Tensor, weights: Weights) -> None:
 
 
 def held(parameter: Tensor, signs: Tensor, weights: Weights) -> Tensor:
-    """The weights that a layer uses: its parameters; if they must stay coherent, sign times absolute value."""
+    """The weights that a layer uses: sign times absolute value if they must stay coherent, else its parameters."""
     return signs * parameter.abs() if weights is Weights.COHERENT else parameter
 
 

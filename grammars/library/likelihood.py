@@ -13,8 +13,8 @@ def maximum_likelihood(nature: OracleDeclaration, density: Factory) -> Grammar:
     """Nature plays x, Estimator plays theta; minimise -E[log Q_theta(x)].
 
     nature: the first output of its first question is x, (batch, ...); other outputs are ignored.
-    density: makes a module that plays log Q_theta(x), (batch,). It joins the essay's two operators, Q and -log:
-    densities of many dimensions underflow, their logarithms do not.
+    density: makes a module that plays log Q_theta(x), (batch,). The essay has two operators, Q and -log. Here the
+    module computes the logarithm itself, because densities of many dimensions underflow.
     """
     q = QueryDraft()
     x = first(q.oracle("Nature", nature)())

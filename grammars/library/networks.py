@@ -31,7 +31,7 @@ class Convolution(nn.Module):
         self.convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, inputs, h, w)."""
+        """Return the rectified convolution, (batch, outputs, h, w). x: (batch, inputs, h, w)."""
         return torch.relu(self.convolution(x))
 
 
@@ -48,7 +48,7 @@ class Perceptron(nn.Sequential):
 class Within(nn.Module):
     """Maps each number into the interval of its dimension: (batch, width) -> (batch, width). Bounds may be infinite.
 
-    Between two bounds it is a scaled tanh, with one bound softplus, without bounds the identity.
+    For a dimension with two bounds it is a scaled tanh, with one bound a softplus, without bounds the identity.
 
     >>> Within((-1.0, 2.0, -torch.inf), (1.0, torch.inf, torch.inf))(torch.tensor([[50.0, -50.0, 7.0]])).tolist()
     [[1.0, 2.0, 7.0]]
@@ -59,7 +59,7 @@ class Within(nn.Module):
         self._low, self._high = tuple(low), tuple(high)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, width)."""
+        """Return x, (batch, width), mapped into the intervals."""
         low, high = x.new_tensor(self._low), x.new_tensor(self._high)
         below, above = torch.isfinite(low), torch.isfinite(high)
         # Values that are not chosen must be finite too, because their gradient is multiplied by zero.
@@ -72,7 +72,7 @@ class Within(nn.Module):
 @typed
 @final
 class Policy(nn.Sequential):
-    """mu(s): (batch, state) -> (batch, action), within the bounds of each dimension; within (-1, 1) without bounds."""
+    """A policy mu(s), (batch, state) -> (batch, action). Actions are within the bounds; without bounds, in (-1, 1)."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class StateAction(nn.Module):
         self.network = nn.Sequential(*rectified(state + action, outputs, widths))
 
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
-        """state: (batch, state); action: (batch, action)."""
+        """Return the outputs, (batch, outputs). state: (batch, state); action: (batch, action)."""
         return self.network(torch.cat([state, action], dim=-1))
 
 
@@ -126,7 +126,7 @@ def dense_layers(
 def convolutional_layers(
     example: Image, channels: Sequence[Count], widths: Sequence[Count], classes: Count, dropout: float = 0.0
 ) -> Mapping[str, Factory]:
-    """Convolutions, each followed by a halving max-pool (a parameterless operator), then `dense_layers`.
+    """Convolutions, each followed by a max-pool that halves the image (an operator), then `dense_layers`.
 
     example: (channels, height, width), each size divisible by two for every convolution.
 

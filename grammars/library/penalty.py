@@ -12,11 +12,11 @@ from antiphon.grammars.typed import typed
 
 @final
 class Penalised(nn.Module):
-    """A player's operator with the outputs of `module`, and after them a scalar that depends on its parameters alone.
+    """A player's operator with one more output, after those of `module`: a penalty on its parameters, 0-d.
 
-    module: makes the operator. penalty: a function of that module, with further arguments of its own, that returns a
-    scalar (): a regularizer Omega(theta), a log-prior. Only the player has the parameters, so the player has to compute
-    it. In Q this is a node with one more output, in R a product with one more cotangent.
+    module: makes the operator. penalty: a function of the module, with any further arguments, that returns a scalar,
+    for example a regularizer Omega(theta) or a log-prior. Only the player has the parameters, so the player has to
+    compute it. In Q this is a node with one more output, in R a product with one more cotangent.
     """
 
     def __init__(self, module: Factory, penalty: Factory) -> None:
@@ -33,11 +33,11 @@ class Penalised(nn.Module):
 
 @typed
 def squared_norm(module: nn.Module, weight: float = 1.0, biases: bool = True) -> Tensor:
-    """`weight` times the sum of the squares of all parameters (ridge). biases=False leaves out vectors."""
+    """`weight` times the sum of the squares of all parameters (ridge). biases=False leaves out parameters below 2-d."""
     squares = [each.square().sum() for each in module.parameters() if biases or each.dim() > 1]
     return weight * sum(squares[1:], squares[0])
 
 
 def itself(value: Tensor) -> Tensor:
-    """The value itself: a loss that is a scalar played by a player."""
+    """Return the value. It serves as the loss for a scalar that a player computes."""
     return value

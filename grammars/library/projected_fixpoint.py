@@ -1,4 +1,4 @@
-"""Projected fixpoint methods (essay, Remark 2): a second player turns temporal differences into a game with a gradient.
+"""Projected fixpoint methods (essay, Remark 2): temporal differences with a second player, Corrector.
 
 The gradient of the projected Bellman error contains a product of two expectations, so an estimate from one sample is
 biased. Corrector learns one of the two: h(s), the expected error at s, as far as its features can represent it. Source:
@@ -40,7 +40,7 @@ def gtd2(
     *,
     gamma: float = 0.99,
 ) -> Grammar:
-    """Critic descends error * h - h^2 / 2, Corrector climbs it. R: the chain rule, and one minus sign.
+    """Critic minimises error * h - h^2 / 2, Corrector maximises it. R: the chain rule, and one minus sign.
 
     corrector: makes h, a module of Critic's inputs that plays (batch, 1); for a linear Critic, linear in the same
     features. The other arguments are those of `temporal_difference`. Corrector should learn faster than Critic.
@@ -61,9 +61,9 @@ def tdc(
     *,
     gamma: float = 0.99,
 ) -> Grammar:
-    """`gtd2` with one more edit of R: the message into V(s) is minus the error, from a tap, instead of minus h.
+    """`gtd2` with one more edit of R: the message about V(s) is minus the error, from a tap, instead of minus h.
 
-    This is the semi-gradient, corrected by the message gamma h that still flows through the target.
+    The result is the semi-gradient, corrected by the message gamma h that still flows through the target.
     """
     q = QueryDraft()
     game = _game(q, nature, critic, corrector, actor, gamma)

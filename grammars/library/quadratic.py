@@ -18,9 +18,9 @@ class LinearPolicy(nn.Linear):
 
 
 class QuadraticValue(nn.Module):
-    """A quadratic function of z = (s, a): (batch, state), (batch, action) -> (batch, 1). Zero at first.
+    """A quadratic function of z = (s, a): (batch, state), (batch, action) -> (batch, 1). Parameters start at zero.
 
-    Linear in the products z_i z_j with i <= j, and in a constant.
+    The function is linear in the products z_i z_j with i <= j, plus a constant.
     """
 
     def __init__(self, state: int, action: int, dtype: torch.dtype = torch.float32) -> None:
@@ -29,20 +29,20 @@ class QuadraticValue(nn.Module):
         self.weights = _zero(nn.Linear(len(self.rows), 1, dtype=dtype))
 
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
-        """state: (batch, state); action: (batch, action)."""
+        """Return the value, (batch, 1). state: (batch, state); action: (batch, action)."""
         both = torch.cat([state, action], dim=-1)
         return self.weights(both[:, self.rows] * both[:, self.columns])
 
 
 class AffineSlope(nn.Module):
-    """An affine function of state and action: (batch, state), (batch, action) -> (batch, action). Zero at first."""
+    """An affine function of (s, a): (batch, state), (batch, action) -> (batch, action). Parameters start at zero."""
 
     def __init__(self, state: int, action: int, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.weights = _zero(nn.Linear(state + action, action, dtype=dtype))
 
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
-        """state: (batch, state); action: (batch, action)."""
+        """Return the slope, (batch, action). state: (batch, state); action: (batch, action)."""
         return self.weights(torch.cat([state, action], dim=-1))
 
 
@@ -60,14 +60,14 @@ class Bowl:
         self.lowest, self.sign = draw[:, dimension], sign
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Half of the quadratic form of points - minimum, times `sign`."""
+        """Return the value at each point: half of the quadratic form of (point - minimum), times `sign`."""
         away = points - self.lowest.to(points.dtype)
         return self.sign * ((away @ self.curvature.to(points.dtype)) * away).sum(-1) / 2
 
 
 @torch.no_grad()
 def _zero(layer: nn.Linear) -> nn.Linear:
-    """The layer with all parameters set to zero."""
+    """Set all parameters of a layer to zero, and return the layer."""
     for parameter in layer.parameters():
         parameter.zero_()
     return layer

@@ -13,7 +13,7 @@ def supervised(
     loss: Factory = Factory(cross_entropy),
     penalty: Factory | None = None,
 ) -> Grammar:
-    """One player against one loss: E[loss(f_theta(x), y)], or E[loss(f_theta(x), y)] + Omega(theta).
+    """One player minimises E[loss(f_theta(x), y)], or E[loss(f_theta(x), y)] + Omega(theta).
 
     nature: its first question answers (x, y). predictor: makes f_theta, a module of x. loss: a function of (f, y) that
     returns a mean over the batch. penalty: Omega, a function of the module (see `Penalised`), such as

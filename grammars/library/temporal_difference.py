@@ -1,7 +1,7 @@
 """Representation 3, temporal difference learning, and the one-player methods of Remark 2, which differ in R.
 
-`temporal_difference` learns against a clone, so it is gradient descent. Without a clone, Critic is asked at both ends
-of a transition. Semi-gradient and residual gradient differ only in the message of R into the value at the far end.
+In `temporal_difference`, a clone of Critic computes the target, so it is gradient descent. In the other methods, Critic
+is asked at both s and s'. Semi-gradient and residual gradient differ only in the message of R about the value at s'.
 """
 
 from antiphon.grammars import (
@@ -34,10 +34,11 @@ def temporal_difference(
     clone_every: int = 1,
     soft: float | None = None,
 ) -> Grammar:
-    """Critic against its own clone: (r + gamma (1 - terminated) V~(s') - V(s))^2, or Q~(s', mu(s')) and Q(s, a).
+    """Critic minimises (r + gamma (1 - terminated) V~(s') - V(s))^2, where its clone V~ computes the target.
 
-    nature, actor: black boxes, see `experience`. critic: makes a module of s, or of s and a, that plays (batch, 1). The
-    clone follows every `clone_every` rounds, softly or entirely; with the defaults (every round, entirely) it is TD(0).
+    With an actor, the values are Q~(s', mu(s')) and Q(s, a). nature, actor: black boxes, see `experience`. critic:
+    makes a module of s, or of s and a, that plays (batch, 1). The clone follows every `clone_every` rounds, softly or
+    entirely; with the defaults (every round, entirely) the method is TD(0).
     R: the chain rule. No gradient flows into the target, because a clone passes none.
     """
     q = QueryDraft()
@@ -55,9 +56,9 @@ def temporal_difference(
 def semi_gradient(
     nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None = None, *, gamma: float = 0.99
 ) -> Grammar:
-    """TD(0) as it is commonly written: Critic is its own target. R: the message into the target is cut.
+    """TD(0) as it is commonly written: Critic computes its own target. R: the message about V(s') is cut.
 
-    It is the gradient of no function (essay, Remark 2), and may diverge off policy (Baird 1995).
+    The response is the gradient of no function (essay, Remark 2), and may diverge off policy (Baird 1995).
     """
     q = QueryDraft()
     seen, now, after = _both_ends(q, nature, critic, actor)
@@ -73,7 +74,7 @@ def semi_gradient(
 def residual_gradient(
     nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None = None, *, gamma: float = 0.99
 ) -> Grammar:
-    """Gradient descent on the Bellman error. R: the chain rule, also through the target.
+    """Gradient descent on the squared Bellman error. R: the chain rule, also through the target.
 
     If next states are random, the mean of squares includes the variance of the target, so its minimum is biased.
     `double_residual_gradient` avoids this with two samples.
@@ -89,8 +90,8 @@ def residual_gradient(
 def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamma: float = 0.99) -> Grammar:
     """Gradient descent on the mean squared Bellman residual E[(E[error | s])^2], with two next states of each state.
 
-    Its Q differs from the other methods: Nature is asked for a pair, and the loss is the product of the two errors. R:
-    the chain rule. nature: see `experience_twice`.
+    Q differs from that of the other methods: Nature is asked for two transitions, and the loss is the product of their
+    errors. R: the chain rule. nature: see `experience_twice`.
     """
     q = QueryDraft()
     one, two = experience_twice(q, nature)
@@ -106,7 +107,7 @@ def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamm
 def _both_ends(
     q: QueryDraft, nature: OracleDeclaration, critic: Factory, actor: OracleDeclaration | None
 ) -> tuple[Experience, Value, Value]:
-    """The transitions, and the values of Critic at their two ends: now, after."""
+    """Return the transitions, the value of Critic at s, and its value at s'."""
     seen = experience(q, nature, actor)
     value = q.player("Critic", critic)
     return seen, value(*seen.now), value(*seen.after)

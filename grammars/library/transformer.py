@@ -1,7 +1,7 @@
-"""A language model as a game of blocks: a decoder-only transformer whose blocks are players, with exact gradients.
+"""A decoder-only transformer, a language model, whose blocks are players with exact gradients.
 
 Pre-norm blocks (Xiong et al., 2020) with causal attention (Vaswani et al., 2017), and one matrix for input and output
-(Press and Wolf, 2017). The player of that matrix is asked twice a round and hears two responses.
+(Press and Wolf, 2017). The player of that matrix is asked twice in a round and receives the sum of two gradients.
 """
 
 from typing import final
@@ -20,8 +20,9 @@ from antiphon.grammars.numbers import Count
 class TiedEmbedding(nn.Module):
     """The first and the last layer of a language model, with one matrix for both.
 
-    Symbols (batch, time), int64 -> (batch, time, width): the symbol's row, plus that of its position. Vectors
-    (batch, time, width) -> logits (batch, time, symbols): normalised, times the matrix. time: at most `context`.
+    For symbols, (batch, time), int64, it returns the row of each symbol plus the row of its position, (batch, time,
+    width). For vectors, (batch, time, width), it normalises them, multiplies them with the matrix, and returns logits,
+    (batch, time, symbols). time: at most `context`.
     """
 
     def __init__(self, symbols: Count, width: Count, context: Count) -> None:
@@ -30,7 +31,7 @@ class TiedEmbedding(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(context, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: symbols or vectors."""
+        """Return vectors if x holds symbols (integers), logits if x holds vectors (floats)."""
         if x.is_floating_point():
             return layer_norm(x, x.shape[-1:]) @ self.symbols.t()
         return self.symbols[x] + self.positions[: x.shape[1]]
@@ -56,7 +57,7 @@ class Block(nn.Module):
         self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, time, width)."""
+        """Return the new vectors, in the shape of x, (batch, time, width)."""
         x = x + self.answer(self._attend(self.attention_norm(x)))
         return x + self.perceptron(self.perceptron_norm(x))
 
@@ -69,7 +70,7 @@ class Block(nn.Module):
 
 
 def next_symbol_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """The mean cross-entropy, in nats a symbol. logits: (batch, time, symbols); y: the symbols that follow."""
+    """The mean cross-entropy, in nats per symbol. logits: (batch, time, symbols); y: next symbols, (batch, time)."""
     return cross_entropy(logits.flatten(0, 1), y.flatten())
 
 
@@ -77,10 +78,10 @@ def next_symbol_loss(logits: Tensor, y: Tensor) -> Tensor:
 def transformer(
     nature: OracleDeclaration, blocks: Count, width: Count, heads: Count, context: Count, symbols: Count = 256
 ) -> Grammar:
-    """A language model: each block a player, and one player for the first and the last layer.
+    """A language model: each block is a player, and one player has both the first and the last layer.
 
-    nature: its first question answers (x, y), symbols and those that follow them: (batch, time) each, int64, less than
-    `symbols`. context: the largest time. width: of the vectors between the blocks. heads: of each attention.
+    nature: its first question answers (x, y), symbols and next symbols: (batch, time) each, int64, less than `symbols`.
+    context: the largest time. width: of the vectors between the blocks. heads: of each attention.
     """
     q = QueryDraft()
     x, y = q.oracle("Nature", nature)()

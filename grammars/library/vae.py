@@ -31,13 +31,14 @@ def vae(
     likelihood: Factory = Factory(bernoulli),
     prior: Factory = Factory(standard_normal),
 ) -> Grammar:
-    """Encoder z = G(eps, x) and Decoder D(x|z) against the negative variational bound L1 + L2, a mean over the batch.
+    """Two players, Encoder and Decoder, minimise the negative variational bound L1 + L2, a mean over the batch.
 
-    environment: its first question answers x; further outputs are ignored. noise: sample() -> eps, and log_density(eps)
-    -> (batch,). encoder: a module of (eps, x) that plays z and log |det dG/deps|, (batch,) (`Reparametrized` makes one
-    of a mean and a log-scale). decoder: a module of z that plays the parameters of D(x|z), one value or several.
-    likelihood: a function of x and these parameters, the mean of -log D(x|z).
-    prior: a function of z, log P_prior(z) of each example.
+    Encoder computes z = G(eps, x) from noise eps and data x. Decoder computes the distribution D(x|z).
+    environment: its first question answers x; further outputs are ignored. noise: an oracle with the questions
+    sample() -> eps, and log_density(eps) -> (batch,). encoder: makes a module of (eps, x) that returns z and
+    log |det dG/deps|, (batch,); `Reparametrized` is such a module. decoder: makes a module of z that returns the
+    parameters of D(x|z), one tensor or several. likelihood: a function of x and these parameters that returns the mean
+    of -log D(x|z), 0-d. prior: a function of z that returns log P_prior(z) of each example, (batch,).
     """
     q = QueryDraft()
     x = first(q.oracle("Environment", environment)())

@@ -25,14 +25,15 @@ Into: TypeAlias = Callable[[Factory], Brick]
 
 @typed
 def coarsen(game: Grammar | Regrouping, players: Iterable[str] | str, name: str) -> Regrouping:
-    """The same game with `players` as one player `name`, which receives the same gradients.
+    """Make one player `name` of several `players`. The new player receives the same gradients.
 
-    players: names of players; operators between them are included, other operators only if named. Or the name of one
-    brick, with all its nodes. The players may be asked several times if all uses have the same form, and cloned if all
-    clones follow by the same rule.
-    The new player's operator is the module that the players were refined from, otherwise a `Composite`. Inside the
-    group, R must be the chain rule. Messages into and out of the group, and edits there, stay as they are.
-    Raises GrammarError where the group cannot be one player, and says why.
+    players: names of players; the operators between them are included, other operators only if they are named. Or the
+    name of one brick, for all its nodes. The players may be asked several times if all uses have the same form. They
+    may be cloned if all clones follow by the same rule.
+    The operator of the new player is the module from which the players were refined; if they were not refined, a
+    `Composite`. Inside the group, R must be the chain rule. Messages into and out of the group, and edits of these
+    messages, stay as they are.
+    Raises GrammarError, with the reason, if the group cannot be one player.
     """
     found = game if isinstance(game, Regrouping) else Regrouping.none(game)
     names = [players] if isinstance(players, str) else list(players)
@@ -59,9 +60,9 @@ def _coarsen(grammar: Grammar, names: list[str], name: str) -> Regrouping:
 
 
 def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int, int], ...]:
-    """The values that leave some use of the group, as (position of the node in a use, output).
+    """The outputs that the new player needs, as (position of the node in a use, output of that node).
 
-    A node outside or a tap needs them, or R has a message about them from outside.
+    These are the values that a node outside the group or a tap takes, or about which R sends a message from outside.
     """
     out = {port for sweep in sweeps.sweeps for port in sweep.said}
     out |= {node.port for node in grammar.response.nodes if isinstance(node, Tap)}
@@ -78,7 +79,10 @@ def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int,
 
 
 def _whole(brick: Brick) -> tuple[Factory, Into | None]:
-    """The factory that a brick's players were refined from, and how; otherwise a `Composite` of them."""
+    """The factory from which a brick's players were refined, and the function that refined it.
+
+    If there is none, the factory of a `Composite` of the players, and None.
+    """
     wholes = {factory.arguments[0] if factory.arguments else None for factory in map(_made_by, brick.players.values())}
     (whole, *others) = wholes
     if isinstance(whole, Factory) and not others:
@@ -109,7 +113,10 @@ def _form(brick: Brick) -> Hashable:
 def _refuse_other_response(
     grammar: Grammar, again: Grammar, contracted: Contraction, coarse: Grammar, name: str
 ) -> None:
-    """Refine the coarse grammar and compare: if any player receives another message, R was no chain rule inside."""
+    """Raise GrammarError if R is not the chain rule inside the group.
+
+    again: the coarse grammar, refined again. Its players must receive the same messages as those of `grammar`.
+    """
     group = contracted.group
     old: dict[str, str] = {}
     uses: dict[str, int] = {}
@@ -139,7 +146,7 @@ def _players(group: Group) -> tuple[str, ...]:
 
 
 def _spans(again: Regrouping, grammar: Grammar, group: Group, name: str) -> tuple[tuple[str, tuple[Span, ...]], ...]:
-    """Where the parts lie in the whole, listed for the whole."""
+    """The spans of a `Regrouping` from `grammar` to the coarse grammar. again: the coarse grammar, refined again."""
     names = dict(zip(again.grammar.query.players_in(name), _players(group), strict=True))
     for copy, clones in group.copies.items():
         clone_of = {clone.player: clone.name for clone in clones}

@@ -1,4 +1,4 @@
-"""Several players and the operators between them as the operator of one player."""
+"""A module that computes what several players, and the operators between them, compute together."""
 
 from typing import final
 
@@ -12,7 +12,10 @@ from antiphon.grammars.query import Kind, Port
 
 @final
 class Composite(nn.Module):
-    """The function of a brick. `members` are the modules of its players, in the order in which they are first asked."""
+    """A brick (several players with the operators between them) as one module.
+
+    `members` are the modules of the players, in the order in which they are first asked.
+    """
 
     def __init__(self, brick: Brick) -> None:
         super().__init__()
@@ -26,7 +29,7 @@ class Composite(nn.Module):
         self.operators = nn.ModuleList(each for each in asked if isinstance(each, nn.Module))
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """One tensor per input of the brick. Returns a tensor per output, as a tuple if there are several."""
+        """Compute the outputs of the brick: a tensor, or a tuple if there are several. inputs: one tensor per input."""
         values = {Port(ENTRANCE, index): value for index, value in enumerate(inputs)}
         for part in self.brick.parts:
             played = self._asked[part.owner](*(values[port] for port in part.inputs))

@@ -14,10 +14,10 @@ from antiphon.grammars.walks import ordered
 
 @dataclass(frozen=True)
 class Contraction:
-    """A Query graph after a group has become one player, and how it corresponds to the old graph.
+    """A Query graph in which a group has become one player, and how the graph corresponds to the old one.
 
-    query: the new graph. use: by new node, the use of the group that became it. node_of: from an old node inside the
-    group to the new node. place: from an old value that leaves the group to its port in the new graph.
+    query: the new graph. use: for each new node, the use of the group that it replaces. node_of: for each old node in
+    the group, the new node. place: for each old value that leaves the group, its port in the new graph.
     """
 
     query: QueryGraph
@@ -27,7 +27,7 @@ class Contraction:
     place: Mapping[Port, Port]
 
     def port(self, port: Port) -> Port:
-        """The port of an old value in the new graph."""
+        """The port of an old value in the new graph. Raises KeyError if the value does not leave the group."""
         return self.place[port] if port.node in self.node_of else port
 
     def played(self, port: Port) -> Port | None:
@@ -42,9 +42,10 @@ class Contraction:
 def contract(
     query: QueryGraph, group: Group, name: str, factory: Factory, part_of: str, outputs: Sequence[tuple[int, int]]
 ) -> Contraction:
-    """Q with every use of `group` as one node of the player `name`. Raises GrammarError if that makes a cycle.
+    """Replace every use of `group` by one node of the player `name`. Raises GrammarError if that makes a cycle.
 
-    outputs: for each output of the new player, (position of the old node in a use, output of that node).
+    factory, part_of: those of the new player. outputs: for each of its outputs, (position of the old node in a use,
+    output of that node).
     """
     uses: dict[str, GroupUse] = {}
     counts: Counter[str] = Counter()
@@ -94,7 +95,7 @@ def _assemble(bare: Contraction, name: str, factory: Factory, part_of: str) -> Q
 
 
 def _sorted(nodes: Mapping[str, Node], bare: Contraction) -> tuple[Node, ...]:
-    """The nodes in an order of dependence that keeps the order of each oracle's questions."""
+    """Order the nodes so that each comes after its inputs, and each oracle's questions keep their order."""
     needs = {name: [port.node for port in node.inputs] for name, node in nodes.items()}
     last: dict[str, str] = {}
     for name, node in nodes.items():

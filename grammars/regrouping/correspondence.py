@@ -1,4 +1,4 @@
-"""Which parameter of one grammar is which of another, if both group the same numbers into different players."""
+"""Maps parameters between two grammars that divide the same parameters into different players."""
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,9 +33,9 @@ class Span:
 class Regrouping:
     """Two grammars that group the same parameters into different players, and how the parameters correspond.
 
-    spans: for each player and clone of `grammar`, where the numbers of its vector lie in the vectors of `origin`, one
-    span after the other. Gradients correspond like parameters.
-    Raises GrammarError unless each number of a player is covered exactly once.
+    spans: for each player and clone of `grammar`, the ranges of the vectors of `origin` that make up its parameter
+    vector, in order. Gradients correspond like parameters.
+    Raises GrammarError unless the spans have as many numbers as each player, in both grammars.
     """
 
     origin: Grammar
@@ -65,7 +65,7 @@ class Regrouping:
 
     @typed
     def then(self, further: "Regrouping") -> "Regrouping":
-        """This regrouping followed by `further`, a regrouping of its result."""
+        """Return this regrouping followed by `further`, which starts from `grammar`."""
         own = dict(self.spans)
         spans = ((name, joined(cut(own[span.player], span) for span in each)) for name, each in further.spans)
         return Regrouping(self.origin, further.grammar, tuple(spans))
@@ -88,7 +88,7 @@ class Regrouping:
 
 
 def sizes(grammar: Grammar) -> dict[str, int]:
-    """The number of parameters of each player, and of each clone."""
+    """The number of parameters of each player and of each clone, by name."""
     players = grammar.query.player_by_name
     everybody = {name: name for name in players} | {clone.name: clone.player for clone in grammar.query.clones}
     return {name: size_of(players[player].space.shape[0]) for name, player in everybody.items()}
@@ -101,7 +101,7 @@ def size_of(dimension: object) -> int:
 
 
 def inverse(spans: Iterable[tuple[str, Sequence[Span]]]) -> dict[str, tuple[Span, ...]]:
-    """The same correspondence, listed for the other side."""
+    """Reverse a correspondence: for each player that the spans name, where its numbers lie in the listed vectors."""
     found: dict[str, list[tuple[int, Span]]] = {}
     for name, each in spans:
         offset = 0
@@ -115,7 +115,7 @@ def inverse(spans: Iterable[tuple[str, Sequence[Span]]]) -> dict[str, tuple[Span
 
 
 def cut(spans: Sequence[Span], window: Span) -> list[Span]:
-    """The spans of the numbers `window.start` to `window.stop` of a vector that lies in `spans`."""
+    """Return the spans of the elements from `window.start` to `window.stop` of the vector that `spans` make up."""
     found: list[Span] = []
     offset = 0
     for span in spans:
@@ -127,7 +127,7 @@ def cut(spans: Sequence[Span], window: Span) -> list[Span]:
 
 
 def joined(spans: Iterable[Iterable[Span]]) -> tuple[Span, ...]:
-    """The spans one after the other. A span that continues the one before is merged with it."""
+    """Concatenate spans. A span that continues the previous span is merged with it."""
     found: list[Span] = []
     for span in (span for each in spans for span in each):
         if found and (found[-1].player, found[-1].stop) == (span.player, span.start):

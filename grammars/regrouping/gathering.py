@@ -1,4 +1,4 @@
-"""R over a contracted Q: several products of a group's players become one product of the new player."""
+"""Rewrites R after coarse-graining: several products of a group's players become one product of the new player."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,14 +13,15 @@ from antiphon.grammars.walks import components, ordered
 from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
 
 Toward: TypeAlias = tuple[str, Port]
-"""All that one sweep sends about one value outside the group: the name of the sweep's first product, and the value."""
+"""The name of a sweep (see `Sweep`), and a value outside the group about which it sends messages."""
 
 
 @dataclass
 class Sweep:
-    """One backward walk of R through one use of a group: its products, and the messages into it from outside.
+    """One backward pass of R through one use of a group.
 
-    said: these messages, by the value of the group that they are about.
+    products: the products at nodes of the use. said: the messages from outside that enter them, by the value of the
+    group that they are about.
     """
 
     products: list[Product] = field(default_factory=list)
@@ -28,15 +29,15 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """The name of its first product."""
+        """The name of the first product, which is used as the name of the sweep."""
         return self.products[0].name
 
 
 class Sweeps:
     """All sweeps of R through the uses of a group. Raises GrammarError if R does anything else inside the group.
 
-    inside: the number of the use of each node of Q in the group. toward: the messages of each sweep about each value
-    outside. sweep_of: the sweep of each product.
+    inside: for each node of Q in the group, the number of its use. toward: for each sweep and each value outside the
+    group, the messages that the sweep sends about the value. sweep_of: the sweep of each product.
     """
 
     def __init__(self, query: QueryGraph, response: ResponseGraph, group: Group, name: str) -> None:
@@ -55,7 +56,7 @@ class Sweeps:
                     self.toward.setdefault((self.sweep_of[name].name, value), []).append(Port(name, index))
 
     def terms(self, port: Port) -> list[Port]:
-        """The messages that this message is a sum of; itself if it is no sum."""
+        """The messages of which this message is the sum; the message itself if it is no sum."""
         node = self.response.by_name[port.node]
         return [term for each in node.inputs for term in self.terms(each)] if isinstance(node, Sum) else [port]
 
@@ -68,7 +69,7 @@ class Sweeps:
         return self.inside.get(value.node) == self.inside[product.of]
 
     def has_inner(self, port: Port) -> bool:
-        """Whether a message stays inside, or is a sum with such a message."""
+        """Whether a message is inner (see `is_inner`), or is a sum that contains an inner message."""
         return any(map(self.is_inner, self.terms(port)))
 
     def is_own(self, port: Port) -> bool:
@@ -119,7 +120,7 @@ class Sweeps:
 
 
 def gather(sweeps: Sweeps, contracted: Contraction) -> ResponseGraph:
-    """R with each sweep as one product of the new player. The player receives their sum."""
+    """R with one product of the new player for each sweep. The player receives the sum of their parameter gradients."""
     return _Gathering(sweeps, contracted).response()
 
 
@@ -192,7 +193,7 @@ class _Gathering:
                 self.told |= self.draft.adopt(node)
 
     def _told(self) -> list[Sweep]:
-        """The sweeps with a gradient for the player, in the order in which it is asked."""
+        """The sweeps that compute a parameter gradient, in the order in which Q asks the player."""
         told = [sweep for sweep in self.sweeps.sweeps if any(product.parameters for product in sweep.products)]
         return sorted(told, key=lambda sweep: self.sweeps.inside[sweep.products[0].of])
 
@@ -203,7 +204,7 @@ class _Gathering:
             self.draft.deliver(name, self.draft.sum(*messages, name=f"sum for {name}"))
 
     def _sum(self, ports: Sequence[Port], name: str) -> Message | None:
-        """The sum of messages. Several messages of one sweep about one value are a single message now."""
+        """Add messages; None if there are none. All messages of one sweep about one value are one new message."""
         messages: list[Message] = []
         for port in ports:
             group = self._group(port)
@@ -225,7 +226,7 @@ class _Gathering:
         return self._toward(port) if port.node in self.sweeps.products else self.told[port]
 
     def _group(self, port: Port) -> list[Port]:
-        """All messages of the same sweep about the same value outside as this message."""
+        """All messages that come from the same sweep, and are about the same outside value, as this message."""
         product = self.sweeps.products.get(port.node)
         if product is None or port.index == PARAMETERS:
             return []

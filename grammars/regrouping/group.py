@@ -1,4 +1,4 @@
-"""Groups of nodes of Q that are to become one node: the uses of a group of players, and what they have in common."""
+"""Finds the nodes of Q that coarse-graining replaces: each use of a group of players becomes one node."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,11 @@ from antiphon.grammars.walks import components
 
 @dataclass(frozen=True)
 class GroupUse:
-    """One time that a group is asked.
+    """The nodes of one use of a group, which become one new node.
 
-    owner: empty if the players themselves are asked; otherwise the name of a copy of the group, made of clones. within:
-    the bricks around the new node. inputs: values from outside, each once, in the order in which they are first taken.
+    owner: empty for a use of the players; for a use of their clones, the name of the new player's clone.
+    within: the uses of bricks that contain the new node. inputs: the values from outside that the nodes take, each
+    once, in the order of their first use.
     """
 
     owner: str
@@ -25,9 +26,10 @@ class GroupUse:
 
 @dataclass(frozen=True)
 class Group:
-    """Players that are to become one, in the order of asking; their uses, then those of their copies.
+    """A group of players that are to become one player.
 
-    copies: by name, the clones of each copy.
+    players: their names, in the order in which they are asked. uses: those of the players, then those of their clones.
+    copies: the clones that become one clone, by the name of the new clone.
     """
 
     players: tuple[str, ...]
@@ -35,14 +37,20 @@ class Group:
     copies: Mapping[str, tuple[CloneDeclaration, ...]]
 
     def brick(self, query: QueryGraph, outputs: Sequence[tuple[int, int]]) -> Brick:
-        """The group's function as a brick. outputs: (position of the node in a use, output of that node)."""
+        """Return the function that one use computes, as a brick.
+
+        outputs: those of the brick, each as (position of the node in a use, output of that node).
+        """
         use = self.uses[0]
         ports = [Port(use.nodes[position].name, index) for position, index in outputs]
         return brick_of(query, use.nodes, use.inputs, ports)
 
 
 def group_of(query: QueryGraph, names: Sequence[str], name: str) -> Group:
-    """The group of these players, operators or bricks. Raises GrammarError if it cannot be one player."""
+    """Find the group of the players, operators and bricks `names`, which is to become the player `name`.
+
+    Raises GrammarError if the group cannot be one player.
+    """
     owners = _owners(query, names)
     players = tuple(dict.fromkeys(n.owner for n in query.nodes if n.kind is Kind.PLAYER and n.owner in owners))
     if not players:
@@ -82,7 +90,7 @@ def _owners(query: QueryGraph, names: Sequence[str]) -> set[str]:
 
 
 def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclaration, ...]]:
-    """The clones of the players, first with first, and so on: each tuple is a copy of the whole group."""
+    """Sort the clones of the players into tuples: the first clone of each player, the second of each, and so on."""
     clones = [[clone for clone in query.clones if clone.player == player] for player in players]
     copies = list(zip(*clones, strict=False))
     alike = all(len({(each.soft, each.cadence) for each in copy}) == 1 for copy in copies)
@@ -95,7 +103,11 @@ def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclar
 
 
 def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) -> list[GroupUse]:
-    """The nodes of the group by use. Of several divisions, the first one with equal uses, else the first one."""
+    """Divide the nodes of the group into uses.
+
+    Several divisions are tried in order. The result is the first division whose uses all have the same form; if no
+    division has this property, the first division.
+    """
     bricks = _uses_of_brick(query, names, owners)
     pieces = _components(query, owners)
     ways = [bricks] if bricks is not None else [pieces, _by_turn(query, pieces, owners), [_sorted(query, pieces)]]
@@ -104,7 +116,10 @@ def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) 
 
 
 def _by_turn(query: QueryGraph, pieces: list[list[Node]], owners: set[str]) -> list[list[Node]]:
-    """The nodes that are asked for the first time together, those asked for the second time together, and so on."""
+    """Divide the nodes by the number of the use: those of the first use, those of the second use, and so on.
+
+    pieces: connected components of the nodes. A component belongs to the first use that one of its nodes belongs to.
+    """
     turn: dict[str, int] = {}
     for owner in owners:
         asked = [node.name for node in query.nodes if node.owner == owner and node.kind is not Kind.OPERATOR]
@@ -127,7 +142,7 @@ def _in_one_pass(nodes: list[Node]) -> bool:
 
 
 def _uses_of_brick(query: QueryGraph, names: Sequence[str], owners: set[str]) -> list[list[Node]] | None:
-    """The nodes of each use of the named brick, or of its clones; None if the name is no brick."""
+    """The nodes of each use of a brick, or of its clones. None if `names` is not the name of one brick."""
     if len(names) != 1 or names[0] in query.player_by_name:
         return None
     home = next(node for node in query.nodes if any(use.brick == names[0] for use in node.within))
@@ -150,7 +165,7 @@ def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
 
 
 def _between(query: QueryGraph, members: set[str]) -> set[str]:
-    """The operators on a path of operators from one member to another."""
+    """The names of the operators on a path, through operators only, from one member to another."""
     after: set[str] = set(members)
     for node in query.nodes:
         if node.kind is Kind.OPERATOR and any(port.node in after for port in node.inputs):

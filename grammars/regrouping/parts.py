@@ -1,4 +1,4 @@
-"""Takes a module apart: a network into its layers, a layer into its units. Each part is taken from the whole."""
+"""Divides a module into parts: a network into its layers, a layer into its units."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,22 +17,23 @@ from antiphon.grammars.seeds import forked
 from antiphon.grammars.typed import typed
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Identity)
-"""Modules without parameters that act on each number separately, so that each unit of a layer can have its own."""
+"""Modules without parameters that act on each number separately. So each unit of a layer can have its own copy."""
 
 
 class Child:
-    """The submodule at `path` of what `whole` makes. Under the same seed, it starts as it would in the whole.
+    """Makes the submodule at `path` of the module that `whole` makes.
 
-    It is a class, because an operator that is made with arguments must be made by a class.
+    Under the same seed, the submodule has the same initial parameters as in the whole. `Child` is a class, because an
+    operator that is made with arguments must be made by a class.
     """
 
     def __new__(cls, whole: Factory, path: str) -> Any:  # Any: a module, of whichever class
-        """Make the whole, and return its part."""
+        """Make the whole module, and return the submodule."""
         return make_module(whole).get_submodule(path)
 
 
 class Unit:
-    """Unit `index` of a layer, (batch, n) -> (batch, 1): its row of the weights, its bias, the functions after it."""
+    """Makes one unit of a layer, (batch, n) -> (batch, 1): a row of the weights, a bias, and the functions after it."""
 
     def __new__(cls, whole: Factory, index: int) -> Any:  # Any: nn.Linear, or nn.Sequential of it and functions
         """Make the whole layer, and copy the numbers of the unit."""
@@ -47,11 +48,11 @@ class Unit:
 
 @typed
 def children(whole: Factory) -> Brick:
-    """A network as a brick of its children: those with parameters are players, the others are operators.
+    """Divide a network into a brick of its children: those with parameters are players, the others are operators.
 
     The network has to be a chain: `nn.Sequential`, or a subclass without a forward of its own; or a `Composite`. A
     child that occurs twice in the chain is one player, asked twice.
-    Raises GrammarError for another module, and for numbers that no player would hold (frozen ones, in an operator).
+    Raises GrammarError for another module, and for a child that has parameters or buffers, but nothing to learn.
     """
     module = _made(whole)
     if isinstance(module, Composite):
@@ -78,10 +79,10 @@ def children(whole: Factory) -> Brick:
 
 @typed
 def units(whole: Factory) -> Brick:
-    """A layer as a brick of its units: each unit is a player, and `join` concatenates their outputs.
+    """Divide a layer into a brick of its units: each unit is a player, and `join` concatenates their outputs.
 
-    A layer is a `nn.Linear`, alone or before a chain of elementwise functions (rectifiers, say), which each unit then
-    has too. Raises GrammarError for another module.
+    A layer is a `nn.Linear`, alone or before a chain of elementwise functions such as rectifiers. Each unit then has
+    these functions, too. Raises GrammarError for another module.
     """
     module = _made(whole)
     linear, *functions = _links(module) or [module]
@@ -102,7 +103,7 @@ def units(whole: Factory) -> Brick:
 
 
 def join(*values: Tensor) -> Tensor:
-    """The outputs of units concatenated, (..., 1) each: (..., units)."""
+    """Concatenate the outputs of units: (..., 1) each -> (..., units)."""
     return torch.cat(values, dim=-1)
 
 

@@ -14,7 +14,7 @@ from antiphon.grammars.seeds import forked
 
 
 def numbered(whole: Factory) -> nn.Module:
-    """The whole in float64, with parameters 0, 1, 2, ...: the numbers in a part show where they come from."""
+    """Make the whole module in float64 with the parameters 0, 1, 2, ... A part of it then shows its positions."""
     module = make_module(whole).double()
     start = 0
     for parameter in _learned(module):
@@ -25,7 +25,7 @@ def numbered(whole: Factory) -> nn.Module:
 
 
 def positions(player: str, whole: Factory, parts: Mapping[str, Factory]) -> dict[str, tuple[Span, ...]]:
-    """Where each part's parameters lie in those of `player`, made by `whole`.
+    """Find where the parameters of each part lie in those of `player`, which `whole` makes.
 
     parts: factories whose first argument is `whole`. Raises GrammarError for another factory, and for a parameter that
     belongs to two parts or to none.

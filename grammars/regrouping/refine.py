@@ -15,12 +15,12 @@ from antiphon.grammars.regrouping.substitution import substitute
 from antiphon.grammars.typed import typed
 
 Into: TypeAlias = Callable[[Factory], Brick]
-"""From a player's factory to the brick that replaces the player. The brick's factories take parts of the whole."""
+"""A function from a player's factory to the brick that replaces the player. Its factories take the player's factory."""
 
 
 @typed
 def refine(game: Grammar | Regrouping, *players: str, into: Into = children) -> Regrouping:
-    """The same game with each of `players` replaced by several players, which receive the same gradients.
+    """Replace each of `players` by several players. The new players receive the same gradients.
 
     into: `children`, the modules of a network; `units`, the units of a layer; or another function from the player's
     factory to a brick. Parts are named `player.part`, and start with the same numbers as in the whole.
@@ -52,7 +52,7 @@ def _refine(grammar: Grammar, player: str, into: Into) -> Regrouping:
 def _spans(
     before: Regrouping, player: str, parts: Mapping[str, tuple[Span, ...]], clones: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[str, tuple[Span, ...]], ...]:
-    """The spans of the parts instead of those of the player, and likewise for clones."""
+    """The spans of `before`. The parts and their clones replace the player and its clones."""
     spans: dict[str, tuple[Span, ...]] = {}
     for name, whole in before.spans:
         if name == player:

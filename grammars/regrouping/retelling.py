@@ -1,4 +1,4 @@
-"""R over a refined Q: one product of the old player becomes a backward walk through its parts."""
+"""Rewrites R after fine-graining: one product of the old player becomes the products of its parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,12 +17,15 @@ from antiphon.grammars.writing import Message, ResponseDraft
 def retell(
     response: ResponseGraph, drawn: Substitution, player: str, parts: Mapping[str, tuple[Span, ...]]
 ) -> ResponseGraph:
-    """The same messages for the parts: by the chain rule inside the player, unchanged everywhere else."""
+    """Rewrite R for the parts of `player`: the chain rule inside the player, the same messages everywhere else.
+
+    drawn: the refined Query graph. parts: for each part, where its parameters lie in those of the player.
+    """
     return _Retelling(drawn, player, parts).of(response)
 
 
 class _Retelling:
-    """R for the parts of a player, being written. told: the new message for each old one.
+    """The state of `retell`. told: the new message for each old message.
 
     shares: for each old message to the player, the new message to each part.
     """
@@ -62,7 +65,7 @@ class _Retelling:
                 return node
 
     def _walk(self, product: Product) -> None:
-        """The chain rule from the outputs of the player's node to its inputs."""
+        """Write the products of the parts, from the outputs of the player's node to its inputs."""
         expansion = self.drawn.expansions[product.of]
         said: dict[Port, list[Message]] = {}
         heard: dict[str, list[Message]] = {}
@@ -100,11 +103,11 @@ class _Retelling:
         return self.draft.map(torch.zeros_like, self.draft.tap(value), name=f"nothing of {value!r}")
 
     def _sum(self, messages: Sequence[Message], name: str) -> Message | None:
-        """The sum in the order of asking; the walk collected the messages in reverse."""
+        """Add messages in the order in which Q asks; they were collected in reverse. None if there are none."""
         return self.draft.sum(*messages[::-1], name=name) if messages else None
 
     def _map_shares(self, node: Sum | Map) -> None:
-        """Apply the sum or map to the share of each part: a sum of vectors, for example, is a sum for each part."""
+        """Apply a sum or map to the messages of each part separately, instead of to the vector of the whole player."""
         inputs = [self._share(port) for port in node.inputs]
         shares: dict[str, Message] = {}
         for part in self.parts:
@@ -127,7 +130,7 @@ class _Retelling:
         }
 
     def _whole(self, port: Port) -> Message:
-        """A message for the whole player, where a node needs one that is not a map number by number."""
+        """The message to the whole player, assembled from those to its parts if it was divided among them."""
         if port not in self.shares:
             return self.told[port]
         shares = self.shares[port]
@@ -137,7 +140,7 @@ class _Retelling:
 
 
 def taken(message: Tensor, spans: Sequence[Span]) -> Tensor:
-    """The numbers of one part, from a vector of the whole."""
+    """Take the numbers of one part from the vector of the whole player. spans: where they lie."""
     return torch.cat([message[span.start : span.stop] for span in spans])
 
 

@@ -1,4 +1,4 @@
-"""Compares two Response graphs: do players receive the same, apart from names and the order of sums?"""
+"""Compares the messages to players in two Response graphs, apart from node names and the order of sums."""
 
 from collections.abc import Callable, Hashable, Mapping
 
@@ -13,7 +13,10 @@ class Forms:
         self._numbers: dict[Hashable, int] = {}
 
     def heard(self, response: ResponseGraph, old: Callable[[Port], Port]) -> Mapping[str, int]:
-        """The number of each player's message. old: from this graph's values to those used in the comparison."""
+        """Return the number of the message that each player receives.
+
+        old: maps a value of this graph to the value that stands for it in the comparison.
+        """
         terms: dict[Port, tuple[int, ...]] = {}
         heard: dict[str, int] = {}
         for node in response.nodes:

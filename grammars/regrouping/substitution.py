@@ -16,8 +16,8 @@ from antiphon.grammars.query import Node, PlayerDeclaration, Port, QueryGraph, U
 class Expansion:
     """The nodes that replace one node of Q.
 
-    nodes: in order. Their inputs are outputs of each other, or entrances: one for each input of the old node. given:
-    the real value at each entrance. outputs: the port for each output of the old node.
+    nodes: in order. Their inputs are outputs of each other, or placeholders: one for each input of the old node. given:
+    the real value for each placeholder. outputs: the port for each output of the old node.
     """
 
     nodes: tuple[Node, ...]
@@ -27,9 +27,9 @@ class Expansion:
 
 @dataclass(frozen=True)
 class Substitution:
-    """A Query graph with a brick for a player. expansions: by old node. players: the parts.
+    """A Query graph in which a brick replaces a player.
 
-    clones: for each old clone, the clones of the parts.
+    expansions: by the name of the old node. players: the parts. clones: for each old clone, the clones of the parts.
     """
 
     query: QueryGraph
@@ -43,7 +43,7 @@ class Substitution:
 
 
 def substitute(query: QueryGraph, player: str, brick: Brick) -> Substitution:
-    """Q with `brick` in place of every node of `player` and of its clones. Raises ShapeError if output types differ."""
+    """Replace every node of `player` and of its clones by `brick`. Raises ShapeError if output types differ."""
     q = QueryDraft()
     handle = q.player(player, brick)
     handles: dict[str, Callable[..., Any]] = {player: handle}  # Any: values
@@ -56,7 +56,7 @@ def substitute(query: QueryGraph, player: str, brick: Brick) -> Substitution:
 
 
 def _ask(q: QueryDraft, query: QueryGraph, node: Node, handle: Callable[..., Any]) -> tuple[Port, ...]:
-    """One use of the brick, on values of the right types. Returns the ports for the old node's outputs."""
+    """Write one use of the brick, on placeholders for the inputs. Returns the ports for the old node's outputs."""
     types = tuple(map(query.type_of, node.inputs))
     given = q.oracle(_entrance(node), OracleDeclaration(Factory.of(object), (Question("", (), types),)))()
     played = handle(*((given,) if isinstance(given, Value) else given))
@@ -77,7 +77,7 @@ def _entrance(node: Node) -> str:
 def _assemble(
     query: QueryGraph, drawn: QueryGraph, player: str, outputs: Mapping[str, tuple[Port, ...]]
 ) -> Substitution:
-    """The graph with each drawn piece in the place of its node."""
+    """The Query graph with the new nodes, `drawn`, in place of the old ones. outputs: ports for those of old nodes."""
     nodes: list[Node] = []
     expansions: dict[str, Expansion] = {}
     uses: dict[str, int] = {}
@@ -109,6 +109,6 @@ def _assemble(
 
 
 def _settle(part: Node, place: Node, given: Mapping[Port, Port]) -> Node:
-    """A drawn node in its place: on the real inputs, in the pass of the old node, within the old node's bricks."""
+    """Copy a new node with the real inputs, and with the pass and the bricks of the old node, `place`."""
     inputs = tuple(given.get(port, port) for port in part.inputs)
     return replace(part, inputs=inputs, query_pass=place.query_pass, within=(*place.within, *part.within))
