@@ -1,4 +1,4 @@
-"""The heap of the process: memory that one round frees is kept for the next round."""
+"""Keeps memory that one round frees in this process, for use in the next round."""
 
 import torch
 
