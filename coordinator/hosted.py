@@ -293,7 +293,7 @@ class Hosted:
 
     @contextmanager
     def _making(self, what: str, name: str) -> Iterator[None]:
-        """Return a context for code of players or oracles. It has its own random streams, and restores torch's settings."""
+        """Return a context for a player's or oracle's code, with own random streams. It restores torch's settings."""
         with self._assignment.state.entered(), making(self._assignment.seed, what, name):
             yield
 

@@ -29,7 +29,9 @@ class BoundedQueue(Generic[T]):
             return True
 
     def take(self, seconds: float) -> T:
-        """The oldest item. Blocks up to `seconds`. Raises TimeoutError, or, if it is empty, the queue's failure."""
+        """Return the oldest item. Blocks up to `seconds`, then raises TimeoutError. A failed, empty queue raises its
+        failure.
+        """
         with self._changed:
             if not self._changed.wait_for(self._ready, seconds):
                 raise TimeoutError

@@ -249,7 +249,7 @@ class _Compiler:
         return slot.share.shape(shape)
 
     def _shares_of(self, reads: Sequence[Slot], share: Share) -> tuple[Slot, ...]:
-        """Return the slots that one replica reads: its share of a value with a batch or of a sum, else the whole value."""
+        """Return the slots that one replica reads: its share of a batch or of a sum, and other values as a whole."""
         divided = (self._batch(slot) is not None or slot in self.terms for slot in reads)
         return tuple(
             replace(slot, share=share) if is_divided else slot for slot, is_divided in zip(reads, divided, strict=True)

@@ -190,7 +190,7 @@ def together(grammar: Grammar, worker: str = "inline") -> Placement:
 
 
 def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
-    """Return the worker of every node of Q. Raises PlacementError if a name is not placed, or a placed one is unknown."""
+    """Return the worker of every node of Q. Raises PlacementError for a name that is not placed or not known."""
     players = [player.name for player in grammar.query.players]
     _refuse_unknown(grammar, placement.host_of, hosted(grammar))
     for names in (dict(placement.agents), placement.sharded, placement.coupled, dict(placement.precision)):
