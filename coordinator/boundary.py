@@ -14,7 +14,7 @@ from antiphon.errors import ExperimentError, ProtocolError
 class Boundary:
     """Records whether an executor is between two rounds, and refuses calls that need a boundary.
 
-    Inside a round, and after a round that broke off, players and oracles are at different points of the round. Their
+    Inside a round, and after an interrupted round, players and oracles are at different points of the round. Their
     states do not fit together, so every read is refused.
     """
 

@@ -25,7 +25,7 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True)
 class Connection:
-    """All that a worker needs to open its channel in one generation.
+    """The data with which a worker opens its channel in one generation.
 
     store: address of the store in which the members of a process group publish their addresses. peers: the actor
     handle of each worker; empty unless the transport is the object store, because Ray must register each handle.

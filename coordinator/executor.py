@@ -88,7 +88,7 @@ def _total(counts: Iterable[Mapping[Key, int]]) -> Counter[Key]:
 class Executor(Protocol):
     """Plays an assignment. The same assignment gives the same numbers on every executor.
 
-    Use it as a context manager, or call `close`: it stops everything that it started.
+    Use an executor as a context manager, or call `close`, which stops everything that it started.
     """
 
     assignment: Assignment
@@ -108,7 +108,7 @@ class Executor(Protocol):
         ...
 
     def states(self) -> Mapping[str, State]:
-        """The states at the round boundary, by name: parameters, optimizers, clones, oracles."""
+        """Return the states at the round boundary, by name: of players with their agents, of clones, of oracles."""
         ...
 
     def load(self, states: Mapping[str, State], round: int) -> None:

@@ -1,4 +1,4 @@
-"""Keeps memory that one round frees in this process, for use in the next round."""
+"""Keeps the memory that a round frees in the process, so that the next round can use it again."""
 
 import torch
 

@@ -107,9 +107,9 @@ class Hosted:
         return beginning(stream(self._assignment.seed, *names), generators(self.device), torch_alone)
 
     def agent_of(self, player: str) -> Player:
-        """Return the object whose agent receives the gradients of `player` on this worker, and moves.
+        """Return the `Player` object on this worker whose agent receives the gradients of `player`, and moves.
 
-        If that agent is on another worker than the player's operator, the object holds a copy of the parameters.
+        If the player's operator is on another worker, the object has a copy of the parameters.
         """
         return self.agents.get(player) or self.players[player]
 

@@ -71,7 +71,7 @@ class InlineExecutor:
 
         After the first Ctrl-C, the current round is completed, and then KeyboardInterrupt is raised. The run is then at
         a round boundary. A second Ctrl-C raises at once.
-        Raises the error of a step, with the worker's name and the round. After a round that broke off, the run is at no
+        Raises the error of a step, with the worker's name and the round. After an interrupted round, the run is at no
         round boundary: `round`, `play`, `states` and `save` raise ProtocolError until `load`.
         """
         rounds = checked_rounds(rounds)
@@ -111,7 +111,7 @@ class InlineExecutor:
         return {name: each.module for items in found for name, each in items}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
-        """Load the states of a round boundary, and continue at `round`. Also allowed after a round that broke off."""
+        """Load the states of a round boundary, and continue at `round`. Also allowed after an interrupted round."""
         round = checked_rounds(round)
         broken = self._boundary.left
         with self._boundary.crossing("load", anew=True):
@@ -152,7 +152,7 @@ class InlineExecutor:
         self.close()
 
     def _begin(self) -> None:
-        """Make players, oracles, channels and programs anew, so that nothing remains of a round that broke off."""
+        """Make players, oracles, channels and programs anew, so that nothing remains of an interrupted round."""
         session = Session(self.assignment.grammar.signature, self._generation, self._deadline)
         self._generation += 1
         with self._own_process():

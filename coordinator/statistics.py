@@ -1,4 +1,4 @@
-"""What one worker did in a batch of rounds: data for the audit and for the metrics of a run."""
+"""The statistics of one worker over a batch of rounds: data for the audit and for the metrics of a run."""
 
 from array import array
 from collections import Counter
@@ -22,7 +22,7 @@ class Skipped(NamedTuple):
 
 @dataclass
 class WorkerStatistics:
-    """What one worker did in a batch of rounds, for the coordinator's audit and the run's metrics.
+    """The counts, times and results of one worker in a batch of rounds, for the audit and the run's metrics.
 
     sent, received: the rounds in which a message left or arrived, by edge number. moves: the rounds of each player's
     moves. losses: (rounds, values) of each loss node. reports: from each oracle. rounds: number of complete rounds.

@@ -90,7 +90,7 @@ class RayExecutor:
         """Play the next rounds; blocks. Raises the cause of the first failure.
 
         After Ctrl-C, all workers finish the current round, and then KeyboardInterrupt is raised. A second Ctrl-C raises
-        at once. After a round that broke off, workers may be at different steps: `round`, `play`, `states` and `save`
+        at once. After an interrupted round, workers may be at different steps: `round`, `play`, `states` and `save`
         then raise ProtocolError until `load` restores a state.
         """
         rounds = checked_rounds(rounds)

@@ -80,7 +80,7 @@ def follow(jobs: Logged, name: str, write: Write, start: int = 0, patience: floa
 
 
 class _Follower:
-    """The position in a log. `_seen`: number of characters that were written or skipped."""
+    """Writes the new parts of a log. `_seen`: number of characters that were written or skipped."""
 
     def __init__(self, jobs: Logged, name: str, write: Write, start: int) -> None:
         self._jobs, self._name, self._write, self._seen = jobs, name, write, start

@@ -1,4 +1,4 @@
-"""Asks the coordinators of a cluster. The request runs inside the cluster, as only the dashboard is open to outside.
+"""Asks the coordinators of a cluster with a job inside it, because only the dashboard can be reached from outside.
 
 The source text of `inquire` is sent to the cluster as a job. It needs Ray there, but not antiphon.
 """

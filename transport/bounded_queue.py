@@ -29,8 +29,9 @@ class BoundedQueue(Generic[T]):
             return True
 
     def take(self, seconds: float) -> T:
-        """Return the oldest item. Blocks up to `seconds`, then raises TimeoutError. A failed, empty queue raises its
-        failure.
+        """Return the oldest item. Blocks up to `seconds`, then raises TimeoutError.
+
+        Raises the queue's failure if the queue has failed and is empty.
         """
         with self._changed:
             if not self._changed.wait_for(self._ready, seconds):

@@ -110,7 +110,7 @@ def deadline(session: Session) -> timedelta:
 
 
 def fault(session: Session, me: str, edge: Edge, round: int, error: RuntimeError) -> AntiphonError:
-    """Return the error for a backend's error: a DeadlineError after a timeout, else a TransportError."""
+    """Return the error to raise after a backend's RuntimeError: DeadlineError if it timed out, else TransportError."""
     text = str(error)
     if "timed out" in text.lower():
         return too_late(session, me, edge, round)

@@ -16,7 +16,7 @@ from antiphon.grammars.typed import typed
 
 
 class Strategy(StrEnum):
-    """How workers are distributed over machines. The names are those of Ray's placement groups."""
+    """The ways to distribute workers over machines. The names are those of Ray's placement groups."""
 
     PACK = "pack"
     SPREAD = "spread"

@@ -1,6 +1,4 @@
-"""Writes the Dockerfile of an image for all nodes: Python, pinned versions, antiphon's wheel, and a user without root
-rights.
-"""
+"""Writes the Dockerfile of an image for all nodes: Python, pinned versions, antiphon's wheel, and a plain user."""
 
 from antiphon.deploy.manifests.order import ManifestInput
 from antiphon.deploy.manifests.pins import pins

@@ -56,7 +56,7 @@ def pins() -> dict[str, str]:
 
 
 def _installed(name: str) -> Distribution | None:
-    """Return a distribution of this environment. The copies inside Ray, which adds them to the path, are left out."""
+    """Return an installed distribution, or None. The copies that Ray contains and adds to the path are left out."""
     places = list({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     return next(iter(distributions(name=name, path=places)), None)
 

@@ -30,7 +30,7 @@ KINDS: Mapping[str, ManifestKind] = {
 
 
 def manifest(kind: str, order: ManifestInput) -> str:
-    """Return the text of a manifest. kind: a key of KINDS. Raises PlacementError if the machines are too small."""
+    """Return the text of a manifest. kind: a key of KINDS. Raises PlacementError for a placement that cannot be met."""
     return KINDS[kind].write(order)
 
 
