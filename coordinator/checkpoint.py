@@ -106,7 +106,7 @@ def _load(folder: Path, name: str) -> State:
 
 
 _TENSOR, _COMPLEX, _TUPLE, _ITEMS = "$tensor", "$complex", "$tuple", "$items"
-"""Keys for what JSON lacks.
+"""Keys that stand in JSON for values that JSON lacks.
 
 A dict with one of these keys stands for a tensor, a tuple, or a dict whose keys are not plain strings.
 """
@@ -168,7 +168,7 @@ def _refusal(name: str, path: str, arrived: str) -> ExperimentError:
     )
 
 
-def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # Any: as in _split
+def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # Any: JSON; a State and its leaves
     if isinstance(value, list):
         return [_join(item, tensors) for item in value]
     if not isinstance(value, dict):

@@ -39,7 +39,7 @@ class Coordinator:
         self._ending = False
 
     @ray.method(concurrency_group="play")
-    def compare(self, driver: Installed, workers: Mapping[str, Any]) -> None:  # Any: as above
+    def compare(self, driver: Installed, workers: Mapping[str, Any]) -> None:  # Any: actor handles
         """Raise VersionError unless the driver and all workers have the coordinator's versions.
 
         driver: its address and versions. workers: actor handles, by name. The answers are plain data, because another
@@ -53,7 +53,7 @@ class Coordinator:
     @ray.method(concurrency_group="play")
     def enlist(
         self, assignment: Assignment, run: str, workers: Mapping[str, Any], transport: Transport, deadline: float
-    ) -> None:  # Any: as above
+    ) -> None:  # Any: actor handles
         """Verify the schedule, assign it to the workers, and connect the workers to each other.
 
         run: name of the run. workers: actor handles, by name. deadline: seconds that one message may take. A call to

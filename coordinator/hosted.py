@@ -309,7 +309,7 @@ class Hosted:
                 assert node.operator is not None  # Q's operators and losses have one
                 return operator_on(node.operator, self.device)
 
-    def _in_precision(self, player: str, module: Any, node: Node) -> Callable[..., Any]:  # Any: as above
+    def _in_precision(self, player: str, module: Any, node: Node) -> Callable[..., Any]:  # Any: a module; outputs
         precision = dict(self._assignment.placement.precision).get(player, Precision.DECLARED)
         if precision is Precision.DECLARED:
             return module

@@ -109,7 +109,7 @@ def _is_known(value: Any, seen: set[int]) -> bool:  # Any: whatever an object ma
     return _is_ours(type(value)) and all(_is_known(each, seen) for each in _held(value))
 
 
-def _held(value: Any) -> list[Any]:  # Any: as above
+def _held(value: Any) -> list[Any]:  # Any: whatever an object may hold
     slots = [getattr(value, name, None) for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
     return [*getattr(value, "__dict__", {}).values(), *slots]
 

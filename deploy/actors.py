@@ -14,6 +14,6 @@ def worker_actor() -> Any:  # Any: Ray's actor classes have no common type
     return _remote(concurrency_groups=worker.CONCURRENCY)(worker.Worker)
 
 
-def coordinator_actor() -> Any:  # Any: as above
+def coordinator_actor() -> Any:  # Any: a Ray actor class
     """Return `Coordinator` as a Ray actor class. Its actor answers `status` while rounds are played."""
     return _remote(concurrency_groups=coordinator.CONCURRENCY)(coordinator.Coordinator)

@@ -26,7 +26,7 @@ _SETTINGS = {
     # How often a process looks for its node's object store: at first it is not there, and Ray would wait a second.
     "raylet_client_connect_timeout_milliseconds": 20,
     "raylet_client_num_connect_attempts": 500,
-    # Workers are forked, and those that Ray starts in advance are not.
+    # Ray must start no workers in advance: those are not forked from the fork server.
     "prestart_worker_first_driver": False,
 }
 

@@ -49,7 +49,7 @@ class ForkServer:
 
     def close(self) -> None:
         """End the server. Forked processes go on."""
-        self._process.kill()  # it holds nothing, and Python would take a moment to take torch apart
+        self._process.kill()  # it holds no data, and a normal end of Python with torch would take longer
         self._process.communicate()
 
 

@@ -175,7 +175,7 @@ _QUESTION = "antiphon-question-"
 class _Client(JobSubmissionClient):
     """Ray's client with a timeout for every request; Ray itself sets none."""
 
-    def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:  # Any: as Ray's
+    def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:  # Any: Ray's options and answers
         return super()._do_request(method, endpoint, **{"timeout": _SECONDS, **options})
 
 

@@ -138,7 +138,7 @@ class GlooLink:
         """Return a new gloo group for the sums of these workers, including this one."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group
         """Return an object for one sum, in host memory. group: a gloo group that `replicas` made."""
         length = AllReduce.length(reduction) * reduction.dtype.itemsize
         memory = [host_memory(length, self.memory_for) for _ in range(2)]
@@ -166,7 +166,7 @@ class GlooLink:
         """Drop the group. Its sockets and its thread end with the last reference to it."""
         del self.group
 
-    def _make(self, store: Store, rank: int, size: int) -> Any:  # Any: as above
+    def _make(self, store: Store, rank: int, size: int) -> Any:  # Any: a torch process group
         options = ProcessGroupGloo._Options()
         options._devices = [ProcessGroupGloo.create_device(hostname=self._hostname, lazy_init=True)]
         options._timeout = deadline(self.session)

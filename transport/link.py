@@ -83,7 +83,7 @@ class SummingLink(Link, Protocol):
         """Return a process group for the sums of these workers, including this one. It connects at its first use."""
         ...
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group
         """Return the object that takes part in one sum. group: a process group that `replicas` made."""
         ...
 

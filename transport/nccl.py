@@ -158,7 +158,7 @@ class NcclLink:
         self._make = make or self._torchs
         self._ascending = self._make(PrefixStore("ascending", store), rank, size, session)
         self._descending = self._make(PrefixStore("descending", store), rank, size, session)
-        self._sums: list[Any] = []  # Any: as below
+        self._sums: list[Any] = []  # Any: NCCL groups
 
     def group(self, source: int, target: int) -> Any:  # Any: ProcessGroupNCCL is missing from CPU builds of torch
         """Return the group for messages from rank `source` to rank `target`."""
@@ -206,13 +206,13 @@ class NcclLink:
         for group in (self._ascending, self._descending, *self._sums):
             group.abort()
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
+    def all_reduce(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: an NCCL group
         """Return an object for one sum, on the device. group: an NCCL group that `replicas` made."""
         length = AllReduce.length(reduction)
         buffers = [torch.zeros(length, dtype=reduction.dtype, device=self.device) for _ in range(2)]
         return AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
 
-    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: as above
+    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: an NCCL group
         """Return a new NCCL group for the sums of these workers, including this one."""
         store = PrefixStore(f"sum/{group_name(workers)}", self._store)
         group = self._make(store, workers.index(self.me), len(workers), self.session)
@@ -233,7 +233,7 @@ class NcclLink:
             "NCCL_DEBUG=INFO to see what NCCL tried."
         )
 
-    def _torchs(self, store: Store, rank: int, size: int, session: Session) -> Any:  # Any: as above
+    def _torchs(self, store: Store, rank: int, size: int, session: Session) -> Any:  # Any: an NCCL group
         make: Any = getattr(torch.distributed, "ProcessGroupNCCL", None)
         if make is None:
             raise TransportError(

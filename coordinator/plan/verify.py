@@ -82,7 +82,7 @@ def _check_sum(where: str, step: steps.Contribute | steps.Collect, missing: dict
 
 
 _MOVES = -1
-"""The key of the latest move, which concerns all micro-batches."""
+"""The key of the latest move in `previous`. Other keys are micro-batches; a move concerns all of them."""
 
 
 def _check_phase(where: str, previous: dict[int, Step], step: Step) -> None:
