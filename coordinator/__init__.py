@@ -1,1 +1,1 @@
-"""Rounds: placement, schedule, worker and coordinator. May import grammars, agents, oracles, envs and transport."""
+"""Plays rounds: placement, schedule, workers, coordinator. May import grammars, agents, oracles, envs and transport."""

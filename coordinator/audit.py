@@ -1,4 +1,4 @@
-"""The audit of a batch: each message was sent and received once, and each move made once, in every due round."""
+"""Audits a batch of rounds: each message was sent and received once, and each move made once, in every due round."""
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +10,10 @@ from antiphon.errors import ProtocolError
 
 
 def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int, rounds: int) -> None:
-    """Compare the workers' statistics with the schedule, and replicas with each other.
+    """Compare the workers' statistics with the schedule, and the parameters of replicas with each other.
 
     first: the first round of the batch. rounds: how many were played.
-    Raises ProtocolError naming the edge or the player, its workers, and the first round that is missing or doubled.
+    Raises ProtocolError with the edge, sum or player, its workers, and the first round that is missing or doubled.
     """
     by_worker = {worker_statistics.worker: worker_statistics for worker_statistics in statistics}
     missing = [worker for worker in schedule.workers if worker not in by_worker]

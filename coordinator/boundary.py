@@ -1,4 +1,4 @@
-"""The boundary between two rounds. Only there can the state of a run be read, saved, or continued."""
+"""The boundary between two rounds. Only at a boundary can the state of a run be read, saved or loaded."""
 
 import signal
 import threading
@@ -12,10 +12,10 @@ from antiphon.errors import ExperimentError, ProtocolError
 
 @final
 class Boundary:
-    """Knows whether an executor is between two rounds.
+    """Records whether an executor is between two rounds, and refuses calls that need a boundary.
 
-    Inside a round, and after a round that broke off, players and oracles are at different points of the round. Their
-    states belong to no round, so every read is refused.
+    Inside a round, and after an interrupted round, players and oracles are at different points of the round. Their
+    states do not fit together, so every read is refused.
     """
 
     def __init__(self) -> None:
@@ -23,17 +23,17 @@ class Boundary:
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError if the state is not that of a round boundary."""
+        """The next round to play. Raises ProtocolError if the run is not at a round boundary, or is closed."""
         self.check("return its round")
         return self.last
 
     @property
     def left(self) -> bool:
-        """Whether the state is not that of a round boundary."""
+        """Whether a call has left the last boundary, and the run has reached no new one."""
         return bool(self._left)
 
     def check(self, what: str) -> None:
-        """Raise ProtocolError unless the state is that of a round boundary. what: the call that was asked for."""
+        """Raise ProtocolError unless the run is open and at a round boundary. what: the caller's action, for errors."""
         self._refuse(what)
         if self._left:
             raise ProtocolError(
@@ -44,10 +44,10 @@ class Boundary:
 
     @contextmanager
     def crossing(self, what: str, *, anew: bool = False) -> Iterator[None]:
-        """A scope for a call that leaves the boundary. Only `arrive`, called inside, sets a new boundary.
+        """Return a context for an action that leaves the boundary. The action must call `arrive` at a new boundary.
 
-        After an exception the state is that of no boundary. what: the call, for error texts. anew: the call replaces
-        the state, so it may begin without a boundary.
+        If it raises an exception before `arrive`, the run is at no boundary. what: the action, for error texts.
+        anew: the action replaces all states, so it need not begin at a boundary.
         """
         self._refuse(what) if anew else self.check(what)
         self._inside, self._left = True, what
@@ -57,11 +57,11 @@ class Boundary:
             self._inside = False
 
     def arrive(self, round: int) -> None:
-        """The run is now at the boundary before `round`."""
+        """Record that the run has reached a boundary. round: the next round to play."""
         self.last, self._left = round, ""
 
     def end(self) -> None:
-        """The run is closed: every later call is refused."""
+        """Record that the run is closed. All later calls of `check` and `crossing` raise ProtocolError."""
         self._ended = True
 
     def _refuse(self, what: str) -> None:
@@ -78,17 +78,17 @@ class Boundary:
 
 
 def python_interrupts() -> bool:
-    """Whether Ctrl-C raises KeyboardInterrupt here: in the main thread, with Python's own SIGINT handler."""
+    """Return whether Ctrl-C raises KeyboardInterrupt: in the main thread, with Python's own SIGINT handler."""
     main = threading.current_thread() is threading.main_thread()
     return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @final
 class Deferred:
-    """A scope in which the first Ctrl-C only sets `asked`. KeyboardInterrupt is then raised at the end of the scope.
+    """A context that delays Ctrl-C. The first Ctrl-C sets `asked`; KeyboardInterrupt is raised when the context ends.
 
-    A second Ctrl-C raises at once. The scope acts only in the main thread, and only in place of Python's own handler: a
-    handler of the caller stays as it is.
+    A second Ctrl-C raises at once. The context has an effect only in the main thread, and only if Python's own SIGINT
+    handler is set. It does not replace another handler.
     """
 
     def __init__(self) -> None:

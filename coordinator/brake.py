@@ -1,4 +1,4 @@
-"""How all workers of a run end a batch early, after the same round."""
+"""Ends a batch of rounds early, after the same round on all workers."""
 
 import threading
 from typing import final
@@ -11,11 +11,11 @@ _SECONDS = 60.0
 
 @final
 class Brake:
-    """The brake of one worker.
+    """Stops one worker between two rounds, so that all workers can end a batch after the same round.
 
-    First every worker is held: it begins no further round. The last round is then the furthest that any worker has
-    begun. All workers play up to and including that round, so each still receives the messages of its current round.
-    Each batch has a number, so that a batch can be held before it begins, or after it ended.
+    First every worker is held: it begins no further round. The last round of the batch is then the latest round that
+    any worker has begun. All workers play up to and including that round, so each still receives the messages of its
+    current round. Each batch has a number, so that a batch can be held before it begins, or after it has ended.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,10 @@ class Brake:
             self._released.clear()
 
     def passes(self, round: int) -> bool:
-        """Whether the worker may play this round. Waits while the worker is held."""
+        """Return whether the worker may play this round. Blocks while the worker is held.
+
+        Raises DeadlineError if the worker is not released in time.
+        """
         # The order matters: `hold`, in another thread, writes `_held` before it reads `_begun`.
         self._begun = round + 1
         if not self._held:
@@ -42,18 +45,18 @@ class Brake:
         return round < self._end
 
     def hold(self, batch: int) -> int:
-        """Begin no further round of this batch. Returns how many rounds were begun, counted from the run's first."""
+        """Hold the worker before its next round. Returns how many rounds of the run have begun; 0 before the batch."""
         self.begin(batch)
         self._held = True
         return self._begun
 
     def release(self, batch: int, end: int) -> None:
-        """Play on, and stop before round `end`."""
+        """Let the held worker continue, and end the batch before round `end`."""
         if batch == self._batch:
             self._end = end
             self._released.set()
 
     def abandon(self) -> None:
-        """Begin no further round, whatever the other workers do."""
+        """End the batch before the next round, even if the other workers play on."""
         self._end, self._held = -1, True
         self._released.set()

@@ -1,4 +1,4 @@
-"""A checkpoint: the states at a round boundary, as safetensors and JSON files. Its manifest makes it complete."""
+"""Writes and reads checkpoints: the states at a round boundary, as safetensors and JSON files, and a manifest."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ _LONGEST = 160
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a checkpoint belongs to, and the names whose states it holds. round: the next round to play."""
+    """The contents of a manifest: the grammar's signature, the next round to play, the seed, and the states' names."""
 
     signature: str
     round: int
@@ -36,7 +36,7 @@ class Manifest:
 def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
     """Write `name.safetensors` and `name.json` for each state. Returns the names.
 
-    Raises ExperimentError, before anything is written, for a state that could not be loaded again as it is.
+    Raises ExperimentError, before anything is written, if a state cannot be saved and loaded without change.
     """
     split = {name: split_state(name, state) for name, state in states.items()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,17 +50,17 @@ def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
 
 
 def load_states(folder: Path, names: Iterable[str]) -> dict[str, State]:
-    """Read the states of these names. Raises ExperimentError for a file that is missing or damaged."""
+    """Return the saved states with these names. Raises ExperimentError if a file is missing or damaged."""
     return {name: _load(folder, name) for name in names}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, which completes the checkpoint."""
+    """Write the manifest. A checkpoint without a manifest is incomplete and is refused."""
     _write(folder / MANIFEST, json.dumps(asdict(manifest), indent=1))
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest of a checkpoint. Raises ExperimentError if there is no readable one."""
+    """Read the manifest of a checkpoint. Raises ExperimentError if it is missing or damaged."""
     try:
         found = json.loads((folder / MANIFEST).read_text())
         return Manifest(found["signature"], found["round"], found["seed"], tuple(found["names"]))
@@ -106,7 +106,7 @@ def _load(folder: Path, name: str) -> State:
 
 
 _TENSOR, _COMPLEX, _TUPLE, _ITEMS = "$tensor", "$complex", "$tuple", "$items"
-"""Keys for what JSON lacks.
+"""Keys that stand in JSON for values that JSON lacks.
 
 A dict with one of these keys stands for a tensor, a tuple, or a dict whose keys are not plain strings.
 """
@@ -115,9 +115,9 @@ _PLAIN = (type(None), bool, int, float, str, np.float64)
 
 
 def split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
-    """The JSON text of a state, and its tensors by the keys that the text refers to.
+    """Return the JSON text of a state, and its tensors, by the keys that stand for them in the text.
 
-    Raises ExperimentError for a state that could not be loaded again as it is.
+    name: of the state, for errors. Raises ExperimentError if the state cannot be saved and loaded without change.
     """
     tensors: dict[str, Tensor] = {}
     try:
@@ -127,7 +127,7 @@ def split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
 
 
 def _split(name: str, value: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # Any: a State and its leaves
-    """The JSON form of a state. Each tensor is put into `tensors` and replaced by its key there."""
+    """Return the JSON form of a state or of a part. Each tensor goes to `tensors`, and its key stands in its place."""
     if isinstance(value, Tensor):
         return _split_tensor(name, value, path, tensors)
     if isinstance(value, Mapping):
@@ -168,7 +168,7 @@ def _refusal(name: str, path: str, arrived: str) -> ExperimentError:
     )
 
 
-def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # Any: as in _split
+def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:  # Any: JSON; a State and its leaves
     if isinstance(value, list):
         return [_join(item, tensors) for item in value]
     if not isinstance(value, dict):

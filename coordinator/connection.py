@@ -1,4 +1,4 @@
-"""How the workers of one generation connect to each other."""
+"""Makes the channels between workers. A generation is the set of channels that are opened together."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True)
 class Connection:
-    """All that a worker needs to open its channel in one generation.
+    """The data with which a worker opens its channel in one generation.
 
-    store: address of the store where the members of a process group meet. peers: each worker's actor handle. It is
-    filled for the object store only, since each handle costs a worker one registration. sites: where each worker
-    computes.
+    store: address of the store in which the members of a process group publish their addresses. peers: the actor
+    handle of each worker; empty unless the transport is the object store, because Ray must register each handle.
+    sites: machine and device of each worker.
     """
 
     session: Session
@@ -43,7 +43,7 @@ class Connection:
 def connect(
     connection: Connection, schedule: Schedule, worker: str, host: str, mailbox: Mailbox, device: torch.device
 ) -> Channel:
-    """Make a worker's channel, not yet open. host: address by which peers reach it. device: where it computes."""
+    """Return a new channel for a worker, not yet open. host, device: the worker's address for its peers, its device."""
     if connection.transport is Transport.OBJECT_STORE:
         poster = _poster(connection.peers)
         own = schedule.carried_by(worker)

@@ -1,4 +1,4 @@
-"""The coordinator: a named Ray actor that holds the round counter and starts every batch. It handles no tensor."""
+"""The coordinator: a Ray actor that counts the rounds and starts every batch of rounds. It handles no tensor."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ CONCURRENCY = {"play": 1, "control": 2}
 class Coordinator:
     """Verifies the schedule before play, starts every batch on all workers at once, and audits the batch afterwards.
 
-    It serves one run after another: each `enlist` begins a new one.
+    A coordinator can serve several runs, one after the other. Each call of `enlist` begins a run.
     """
 
     def __init__(self) -> None:
@@ -39,10 +39,11 @@ class Coordinator:
         self._ending = False
 
     @ray.method(concurrency_group="play")
-    def compare(self, driver: Installed, workers: Mapping[str, Any]) -> None:  # Any: as above
+    def compare(self, driver: Installed, workers: Mapping[str, Any]) -> None:  # Any: actor handles
         """Raise VersionError unless the driver and all workers have the coordinator's versions.
 
-        Only plain data is exchanged: between different versions nothing else is sure to arrive.
+        driver: its address and versions. workers: actor handles, by name. The answers are plain data, because another
+        version may be unable to read other objects.
         """
         calls = {name: worker.versions.remote() for name, worker in workers.items()}
         found = gather(calls, workers, "return its versions", 120.0)
@@ -52,10 +53,11 @@ class Coordinator:
     @ray.method(concurrency_group="play")
     def enlist(
         self, assignment: Assignment, run: str, workers: Mapping[str, Any], transport: Transport, deadline: float
-    ) -> None:  # Any: as above
+    ) -> None:  # Any: actor handles
         """Verify the schedule, assign it to the workers, and connect the workers to each other.
 
-        deadline: seconds that one message may take. Opening channels and reading states have a longer deadline.
+        run: name of the run. workers: actor handles, by name. deadline: seconds that one message may take. A call to
+        a worker, other than `play`, may take 120 seconds.
         """
         verify(assignment.schedule)
         self._assignment, self._run, self._workers, self._round = assignment, run, workers, 0
@@ -81,8 +83,8 @@ class Coordinator:
     def play(self, rounds: int, batch: int) -> Played:
         """Play the next rounds on all workers. Raises the cause of the first failure (see `gather`).
 
-        batch: number of this batch, by which `finish` names it. After `finish`, fewer rounds are played
-        (`Played.rounds`).
+        batch: number of this batch. If `finish` is called with this number, fewer rounds are played (see
+        `Played.rounds`).
         """
         first, schedule = self._round, self._enlisted.schedule
         # This call has no deadline, because every message inside it has one.
@@ -94,14 +96,14 @@ class Coordinator:
 
     @ray.method(concurrency_group="control")
     def finish(self, batch: int) -> None:
-        """End this batch after the current round, after the same one on all workers (see `Brake`)."""
+        """End a batch early. All workers stop after the same round (see `Brake`). batch: number of the batch."""
         begun = self._all("hold", lambda _, worker: worker.hold.remote(batch))
         end = max(begun.values())
         self._all("stop at the end of its round", lambda _, worker: worker.release.remote(batch, end))
 
     @ray.method(concurrency_group="play")
     def save(self, folder: str, sign: str) -> tuple[Manifest, list[Mapping[str, State]]]:
-        """Save a checkpoint: each worker that finds the file `sign` in the folder writes its own states there.
+        """Save a checkpoint. Each worker that finds the file `sign` in `folder` writes its own states there.
 
         Returns the manifest, which the caller writes last, and the states of the workers that did not find the file.
         """
@@ -113,29 +115,29 @@ class Coordinator:
 
     @ray.method(concurrency_group="play")
     def resume_at(self, round: int) -> None:
-        """Set the round counter, after the workers were brought to the boundary before `round`."""
+        """Set the round counter, after all workers have loaded their states. round: the next round to play."""
         self._round = round
 
     @ray.method(concurrency_group="control")
     def sites(self) -> Mapping[str, Site]:
-        """Where each worker computes."""
+        """Return the machine and device of each worker, by name."""
         return self._sites
 
     @ray.method(concurrency_group="control")
     def end(self) -> None:
-        """Ask the driver of this run to end it after the current batch, as SIGTERM does."""
+        """Ask the driver to end the run after the current batch of rounds, as SIGTERM to the driver does."""
         self._ending = True
 
     @ray.method(concurrency_group="control")
     def ending(self) -> bool:
-        """Whether `end` was called."""
+        """Return whether `end` was called."""
         return self._ending
 
     @ray.method(concurrency_group="control")
     def status(self) -> dict[str, Any]:  # Any: JSON
-        """Run, grammar, generation, next round, and where each worker is. Answers while rounds are played.
+        """Return name, grammar and next round of the run, and the action of each worker, also while rounds are played.
 
-        The result is plain JSON, so that a reader does not need antiphon. A worker that does not answer has an `error`.
+        The result is plain JSON, so its reader does not need antiphon. A worker that does not answer has an `error`.
         """
         grammar = self._assignment.grammar.name if self._assignment else ""
         standing = stand(self._workers, seconds=3.0)

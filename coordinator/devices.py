@@ -1,4 +1,4 @@
-"""All decisions about devices: where a worker computes, from what Ray assigned and what torch sees in its process."""
+"""Chooses the device of a worker, from the GPUs that Ray assigned and the GPUs that torch sees in its process."""
 
 import functools
 import os
@@ -25,7 +25,7 @@ class Seen:
 
     node: Ray's id of its node. address: of its machine. assigned: Ray's ids of the GPUs assigned to it; actors with
     fractions of one GPU have the same id. visible: CUDA_VISIBLE_DEVICES, None if it is not set. gpus: UUID and PCI bus
-    of each CUDA device that torch sees, in torch's order. memory: where it can share memory. build: version of torch.
+    of each CUDA device that torch sees, in torch's order. memory: see `shared_memory_domain`. build: version of torch.
     """
 
     node: str
@@ -38,7 +38,7 @@ class Seen:
 
 
 def look() -> Seen:
-    """What this process sees. Call it inside a Ray worker."""
+    """Return the devices that this process sees. Call this function in a Ray worker."""
     import ray  # imported here, so that the inline executor does not load Ray
 
     context = ray.get_runtime_context()
@@ -53,11 +53,11 @@ def look() -> Seen:
 
 
 def settle(worker: str, seen: Seen, logical_gpus: bool) -> tuple[torch.device, Site]:
-    """Choose a worker's device. Returns it, and the site by which other workers choose a route.
+    """Choose a worker's device. Returns the device, and the site from which other workers choose their routes to it.
 
     A worker without an assigned GPU uses the CPU, also if torch sees GPUs: those belong to other workers. A worker with
     several GPUs uses the first; its modules may use the others themselves.
-    logical_gpus: Ray only counts GPUs, and everything computes on CPUs.
+    logical_gpus: Ray only counts GPUs, and all workers compute on CPUs.
     Raises PlacementError if torch does not see the GPUs that Ray assigned.
     """
     if not seen.assigned:
@@ -84,7 +84,7 @@ def enter(device: torch.device) -> None:
 
 
 def generators(device: torch.device) -> tuple[torch.Generator, ...]:
-    """The torch generators that an operator on this device draws from."""
+    """Return the torch generators from which an operator on this device draws random numbers."""
     if device.type != "cuda":
         return (torch.default_generator,)
     torch.cuda.init()  # this makes the CUDA generators
@@ -92,7 +92,7 @@ def generators(device: torch.device) -> tuple[torch.Generator, ...]:
 
 
 def operator_on(factory: Factory, device: torch.device) -> Callable[..., Any]:  # Any: what an operator plays
-    """An operator without parameters, with all tensors of its declaration on `device`.
+    """Make an operator without parameters, with all tensors of its declaration on `device`.
 
     It is made on the CPU and then moved, so that it holds the same numbers on every device.
     """
@@ -105,12 +105,12 @@ def operator_on(factory: Factory, device: torch.device) -> Callable[..., Any]:  
 
 
 def on_device(state: Any, device: torch.device) -> Any:  # Any: a State, or a part of one
-    """A state with every tensor on `device`. Tensors that are already there are not copied."""
+    """Return the state with every tensor on `device`. Tensors that are already there are not copied."""
     return map_tensors(state, lambda tensor: tensor.to(device))
 
 
 def _position(first: str, seen: Seen) -> int | None:
-    """Torch's index of the GPU that has this id in Ray; None if torch does not see it."""
+    """Return torch's index of the GPU whose id in Ray is `first`; None if torch does not see this GPU."""
     # Ray restricts CUDA_VISIBLE_DEVICES to the assigned GPUs, unless it is configured not to.
     order = seen.visible.split(",") if seen.visible else [str(number) for number in range(len(seen.gpus))]
     index = order.index(first) if first in order else len(order)
@@ -118,7 +118,7 @@ def _position(first: str, seen: Seen) -> int | None:
 
 
 def identity(properties: Any) -> tuple[str, str]:  # Any: torch's stubs do not know all of them
-    """UUID and PCI bus of a CUDA device, from its torch properties. The bus is "" if torch does not report it."""
+    """Return UUID and PCI bus of a CUDA device from its torch properties. The bus is "" if torch reports none."""
     places = [getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")]
     bus = "" if None in places else "{:04x}:{:02x}:{:02x}".format(*places)
     return str(properties.uuid), bus

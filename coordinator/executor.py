@@ -23,12 +23,12 @@ class Losses(NamedTuple):
 
 @dataclass(frozen=True)
 class Played:
-    """The result of a batch of rounds, after its audit.
+    """The result of a batch of rounds that passed the audit.
 
     round: the next round to play. rounds: how many were played. losses: values of each loss node.
     reports: what each oracle reported. seconds: duration on each worker. waiting: the part of it spent on messages.
     messages: number sent, by edge number. payload: bytes of their values. wire: bytes that the channels sent for them.
-    Sums over replicas are in payload and wire too. terms: number of contributions, by number of a sum.
+    Sums over replicas are in payload and wire too. terms: number of terms sent for each sum, by the sum's number.
     queries: how often each oracle node of Q was asked. products: how often each product of R was computed.
     recording: None unless the assignment asks for one. skipped: per player, moves left out because its agent failed.
     digests: per replica and player, a digest of the parameters. Equal digests mean equal bits.
@@ -52,7 +52,7 @@ class Played:
 
     @classmethod
     def of(cls, statistics: Iterable[WorkerStatistics], round: int, rounds: int) -> "Played":
-        """Collect the statistics of all workers. round: the next one to play. rounds: how many were played."""
+        """Build the result from the statistics of all workers. round: the next round. rounds: how many were played."""
         statistics = list(statistics)
         return cls(
             round,
@@ -88,7 +88,7 @@ def _total(counts: Iterable[Mapping[Key, int]]) -> Counter[Key]:
 class Executor(Protocol):
     """Plays an assignment. The same assignment gives the same numbers on every executor.
 
-    Use it as a context manager, or call `close`: it stops everything that it started.
+    Use an executor as a context manager, or call `close`, which stops everything that it started.
     """
 
     assignment: Assignment
@@ -108,15 +108,15 @@ class Executor(Protocol):
         ...
 
     def states(self) -> Mapping[str, State]:
-        """The states at the round boundary, by name: parameters, optimizers, clones, oracles."""
+        """Return the states at the round boundary, by name: of players with their agents, of clones, of oracles."""
         ...
 
     def load(self, states: Mapping[str, State], round: int) -> None:
-        """Continue at `round`, from what `states` returned there."""
+        """Load states that `states` returned, and continue at `round`, the next round to play."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint: two files per name, then one manifest, which is renamed atomically."""
+        """Write a checkpoint: two files per state, then one manifest, which an atomic rename puts in place."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Choose the cause among several failures: the worker that failed, not the workers that waited for it."""
+"""Chooses the cause among several failures: the worker that failed, not the workers that waited for it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ _GRACE = 2.0
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a worker is: its round, its action, and the worker whose message it waits for, if any.
+    """The round and the action of a worker. awaits: the worker whose message it waits for; empty if it waits for none.
 
     at_work: whether the action is computation, not communication.
     """
@@ -35,12 +35,13 @@ def gather(
     deadline: float | None,
     hosts: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Wait for one call per worker; return the results by worker. Blocks until all have returned, or one fails.
+    """Wait for one call per worker, and return the results by worker. Blocks until all have returned, or one fails.
 
-    what: the action, for the error text. deadline: seconds to wait for the next result; None waits without limit.
-    hosts: addresses of the workers' nodes, as far as known, for the error text.
-    Raises the cause: first choice a dead worker, then a broken rule, then a deadline or a lost connection. Raises
-    DeadlineError with the name of a worker that does not answer. Any: Ray's references and handles have no common type.
+    calls: Ray's references. handles: actor handles. what: the action, for the error text. deadline: seconds to wait
+    for the next result; None waits without limit. hosts: known addresses of the workers' nodes, for the error text.
+    If several calls fail, raises one error: for a dead worker, else the error of a worker's code, else a deadline or a
+    lost connection. Raises DeadlineError with the name of a worker that does not answer in time.
+    Any: Ray's references and handles have no common type.
     """
     names = {call: name for name, call in calls.items()}
     waiting, failures, results = list(names), {}, {}
@@ -85,7 +86,7 @@ def cause_of(
     standing: Mapping[str, Standing],
     hosts: Mapping[str, str] = MappingProxyType({}),
 ) -> AntiphonError:
-    """Choose the failure to raise. standing: of the surviving workers. hosts: as for `gather`."""
+    """Return the error to raise. failures, standing: of the failed and of the other workers. hosts: see `gather`."""
     worker = min(failures, key=lambda name: _rank(failures[name]))
     error = failures[worker]
     if isinstance(error, RayActorError):
@@ -104,7 +105,7 @@ def cause_of(
 def _note_working(error: DeadlineError, standing: Mapping[str, Standing]) -> None:
     """Add notes that name the workers that are still computing.
 
-    The worker that waited longest may itself only wait for them.
+    The worker that reached its deadline may only have waited for one of these.
     """
     for name, each in sorted(standing.items()):
         if each.at_work:
@@ -114,7 +115,7 @@ def _note_working(error: DeadlineError, standing: Mapping[str, Standing]) -> Non
 def _note_unreachable(error: DeadlineError, workers: set[str], hosts: Mapping[str, str]) -> None:
     """Add notes that name the workers that do not answer.
 
-    A machine that is off or cut off closes no connection, so the worker that waited for it does not know the reason.
+    A machine without power or network closes no connection, so a worker that waits for it gets no error.
     """
     for name in sorted(workers):
         node = f" on node {hosts[name]}" if name in hosts else ""
@@ -143,14 +144,14 @@ def _died(
 
 
 def _rank(error: Exception) -> int:
-    """The order of causes: a lower rank is closer to the cause."""
+    """Return the rank of an error. The error with the lowest rank is the most likely cause."""
     if isinstance(error, RayActorError):
         return 0
     return 2 if isinstance(error, TransportError | DeadlineError) else 1
 
 
 def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing]:
-    """Where these workers are; without those that do not answer in time."""
+    """Ask these workers for their round and action. Workers that do not answer in time are left out of the result."""
     calls = {handles[name].where.remote(): name for name in names}
     ready = ray.wait(list(calls), num_returns=len(calls), timeout=_GRACE)[0] if calls else []
     found: dict[str, Standing] = {}
@@ -159,7 +160,10 @@ def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing
 
 
 def stand(handles: Mapping[str, Any], seconds: float) -> dict[str, dict[str, Any]]:  # Any: handles; JSON
-    """Where each worker is, as JSON. A worker that does not answer has an `error`. Returns within `seconds`."""
+    """Return round, action and address of each worker, as JSON. Returns within `seconds`.
+
+    A worker that does not answer has an `error` instead.
+    """
     calls = {name: (worker.where.remote(), worker.address.remote()) for name, worker in handles.items()}
     every = [call for pair in calls.values() for call in pair]
     ready = set(ray.wait(every, num_returns=len(every), timeout=seconds)[0]) if every else set()

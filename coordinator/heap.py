@@ -1,4 +1,4 @@
-"""The heap of the process: memory that one round frees is kept for the next round."""
+"""Keeps the memory that a round frees in the process, so that the next round can use it again."""
 
 import torch
 

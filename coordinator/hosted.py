@@ -1,4 +1,4 @@
-"""What one worker hosts: its players, their agents and clones, its oracles, and the operators made for them."""
+"""The objects of one worker: its players, their agents and clones, its oracles, and the operators made for them."""
 
 import hashlib
 from collections import Counter
@@ -36,7 +36,7 @@ class Hosted:
     """The players, agents, clones, oracles and operators that live on one worker."""
 
     def __init__(self, assignment: Assignment, worker: str, device: torch.device = CPU) -> None:
-        """device: where players, operators and losses compute. Oracles compute on the CPU."""
+        """Make the objects of `worker`. device: of players, operators and losses. Oracles compute on the CPU."""
         keep_freed_memory()
         self._assignment, self._grammar, self.worker, self.device = assignment, assignment.grammar, worker, device
         self._shares = _shares(assignment.schedule, worker)
@@ -62,15 +62,15 @@ class Hosted:
             self._refuse_coupled(name)
 
     def begins_query(self, node: Node) -> Begin:
-        """A function that seeds the random streams for a node of Q, to be called before the node is queried here."""
+        """Return a function that seeds the random streams for a node of Q. Call it before each query of the node."""
         share = self._shares.get(node.name)
         own = [f"{share.index} of {share.of}"] if share else []
         return self._begin(draws_from_torch_alone(self.code(node)), "node", node.name, *own)
 
     def begins_response(self, node: ResponseNode) -> Begin | None:
-        """A function that seeds the random streams for a product or a map of R; None if its code draws no numbers.
+        """Return a function that seeds the random streams for a product or a map of R; None if none is needed.
 
-        Backward passes of torch's and antiphon's own operators, and antiphon's own maps, draw none.
+        Backward passes of torch's and antiphon's own operators, and antiphon's own maps, draw no random numbers.
         """
         match node:
             case Product(of=of):
@@ -82,15 +82,16 @@ class Hosted:
         return self._begin(False, "response", node.name) if draws else None
 
     def begins_agent(self, what: str, player: str) -> Begin | None:
-        """A function that seeds the random streams of a player's agent, with the same seed on all replicas.
+        """Return a function that seeds the random streams of a player's agent. All replicas get the same seed.
 
-        what: "hear" or "agent" (the move). Returns None for torch's optimizers, which draw no random numbers.
+        what: "hear" (the agent receives a response) or "agent" (it moves). Returns None for torch's optimizers, which
+        draw no random numbers.
         """
         specification = self._assignment.agents[player]
         return None if specification.in_place else self._begin(False, what, player)
 
     def code(self, node: Node) -> object:
-        """The object whose code runs when a node of Q is queried here: a module, an oracle or a factory."""
+        """Return the object whose code runs in a query of a node of Q: a module, an oracle or a factory."""
         match node.kind:
             case Kind.PLAYER:
                 return self.players[node.owner].module
@@ -106,11 +107,14 @@ class Hosted:
         return beginning(stream(self._assignment.seed, *names), generators(self.device), torch_alone)
 
     def agent_of(self, player: str) -> Player:
-        """The `Player` that receives the responses to `player` on this worker, and moves."""
+        """Return the `Player` object on this worker whose agent receives the gradients of `player`, and moves.
+
+        If the player's operator is on another worker, the object has a copy of the parameters.
+        """
         return self.agents.get(player) or self.players[player]
 
     def operator(self, node: Node) -> Operator:
-        """A new operator (a gray box) for one node of Q, prepared for the gradients that R asks of it."""
+        """Return a new operator (a gray box) for one node of Q. It can compute the gradients that R takes from it."""
         products = self._products.get(node.name, [])
         toward = sorted({index for product in products for index in product.toward})
         parameters = any(product.parameters for product in products)
@@ -132,7 +136,7 @@ class Hosted:
         )
 
     def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
-        """The function that queries one node of Q: an oracle's checked answer, or the query of the node's gray box."""
+        """Return the function that queries one node of Q. If the node belongs to an oracle, each answer is checked."""
         if node.kind is not Kind.ORACLE:
             return self.gray_box(node).query
         if self._grammar.query.box_of(node) is Box.BLACK:
@@ -140,18 +144,18 @@ class Hosted:
         return partial(self._gray_answer, self.gray_box(node))
 
     def gray_box(self, node: Node) -> Operator:
-        """The operator of a node. It is made at the first call and kept."""
+        """Return the operator of a node. The first call makes the operator; later calls return the same one."""
         if node.name not in self._operators:
             self._operators[node.name] = self.operator(node)
         return self._operators[node.name]
 
     def forget(self) -> None:
-        """Drop what the round's queries kept. A response without a query in its own round is then refused."""
+        """Drop the data that queries kept for responses. A response without a query in its own round is refused."""
         for operator in self._operators.values():
             operator.forget()
 
     def state(self) -> dict[str, State]:
-        """The state of each named object here, on the CPU. Of several replicas only the first returns states.
+        """Return the states of this worker's objects, by name, on the CPU. Of replicas only the first returns states.
 
         If players are sharded, this is a collective call: all of their replicas must make it together.
         """
@@ -162,7 +166,7 @@ class Hosted:
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """The replicas among which sharded players are divided, with this worker; empty if it hosts no such player."""
+        """The replicas that hold the shards of sharded players here, including this worker; empty if there are none."""
         at_home = {self._assignment.placement.host_of[name] for name in self._assignment.placement.sharded}
         groups = (group for at, group in self._assignment.placement.replicas_of.items() if at in at_home)
         return next((group for group in groups if self.worker in group), ())
@@ -175,9 +179,9 @@ class Hosted:
         self._sharded = frozenset(self._assignment.placement.sharded)
 
     def digests(self) -> dict[str, str]:
-        """A digest of the parameters of each replicated player here; equal digests mean equal bits.
+        """Return a digest of the parameters of each replicated player here. Equal digests mean equal bits.
 
-        Sharded players are left out, because each replica holds another shard.
+        Sharded players are left out, because each replica holds a different shard.
         """
         if self.worker not in self._assignment.placement.replicated:
             return {}
@@ -185,9 +189,9 @@ class Hosted:
         return {name: digest(player.parameters) for name, player in whole.items()}
 
     def load(self, states: Mapping[str, State]) -> None:
-        """Continue from what `state` returned. Other workers' states are ignored.
+        """Load states that `state` returned. The states of other workers' objects are ignored.
 
-        Raises ProtocolError if a state is missing or does not fit.
+        Raises ProtocolError if a state is missing or does not fit its object.
         """
         mine = self._stateful()
         missing = [name for name in mine if name not in states]
@@ -208,12 +212,12 @@ class Hosted:
                 ) from error
 
     def _stateful(self) -> dict[str, Player | Clone | Oracle]:
-        """All that have a state here, by name. An agent away from its player's operator is named `name@agent`."""
+        """Return the objects here that have a state, by name. An agent apart from its operator: `player@agent`."""
         apart = {f"{name}@agent": agent for name, agent in self.agents.items()}
         return {**self.players, **apart, **self.clones, **self.oracles}
 
     def report(self) -> dict[str, dict[str, float]]:
-        """What the oracles report since the last call; oracles without a report are left out."""
+        """Return the numbers that each oracle reports since the last call. Oracles without a report are left out."""
         reports = {name: dict(oracle.report()) for name, oracle in self.oracles.items()}
         return {name: report for name, report in reports.items() if report}
 
@@ -224,7 +228,7 @@ class Hosted:
 
     @cached_property
     def _products(self) -> Mapping[str, Sequence[Product]]:
-        """The products of R, by the node of Q whose gradients they are."""
+        """The products of R, grouped by the node of Q whose gradients they compute."""
         found: dict[str, list[Product]] = {}
         for each in self._grammar.response.nodes:
             if isinstance(each, Product):
@@ -233,25 +237,25 @@ class Hosted:
 
     @cached_property
     def _responded(self) -> list[tuple[Part, Product]]:
-        """The products that this worker computes in a round that plays all of its steps, with the part of each."""
+        """The products of R that this worker computes if all of its steps are due, each with the part to compute."""
         own = (each for each in self._assignment.schedule.steps if isinstance(each, Respond))
         nodes = ((each.part, self._grammar.response.by_name[each.node]) for each in own if each.worker == self.worker)
         return [(part, node) for part, node in nodes if isinstance(node, Product)]
 
     @cached_property
     def _answers(self) -> Counter[str]:
-        """How often the operator of each node of Q responds on this worker in a round."""
+        """How often the operator of each node of Q responds on this worker if all of its steps are due."""
         return Counter(product.of for _, product in self._responded)
 
     @cached_property
     def _responses(self) -> Counter[str]:
-        """The number of responses to each player on this worker in a round that plays all of its steps."""
+        """How many parameter gradients each player gets on this worker if all of its steps are due."""
         owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
         own = (product.of for part, product in self._responded if product.parameters and part is not Part.UPSTREAM)
         return Counter(owners.get(node, "") for node in own)
 
     def _refuse_coupled(self, player: str) -> None:
-        """Raise PlacementError for a replicated player that couples examples, since replicas divide the batch."""
+        """Raise PlacementError if a replicated player couples the examples of a batch, which its replicas divide."""
         query = self._grammar.query
         uses = [query.by_name[name] for name in self._shares]
         node = next((node for node in uses if node.kind is Kind.PLAYER and node.owner == player), None)
@@ -289,7 +293,7 @@ class Hosted:
 
     @contextmanager
     def _making(self, what: str, name: str) -> Iterator[None]:
-        """Code inside draws from its own random streams. Its changes to torch's settings end with the scope."""
+        """Return a context for a player's or oracle's code, with own random streams. It restores torch's settings."""
         with self._assignment.state.entered(), making(self._assignment.seed, what, name):
             yield
 
@@ -305,7 +309,7 @@ class Hosted:
                 assert node.operator is not None  # Q's operators and losses have one
                 return operator_on(node.operator, self.device)
 
-    def _in_precision(self, player: str, module: Any, node: Node) -> Callable[..., Any]:  # Any: as above
+    def _in_precision(self, player: str, module: Any, node: Node) -> Callable[..., Any]:  # Any: a module; outputs
         precision = dict(self._assignment.placement.precision).get(player, Precision.DECLARED)
         if precision is Precision.DECLARED:
             return module
@@ -327,7 +331,7 @@ class Hosted:
 
 
 def digest(parameters: Iterable[Tensor]) -> str:
-    """A digest of the bytes of these tensors, 16 hexadecimal digits.
+    """Return a digest of the bytes of these tensors: 16 hexadecimal digits.
 
     >>> digest([torch.zeros(2)]) == digest([torch.zeros(2)]) != digest([torch.tensor([0.0, -0.0])])
     True
@@ -341,7 +345,7 @@ def digest(parameters: Iterable[Tensor]) -> str:
 def _refuse_shared(players: Mapping[str, Player]) -> None:
     """Raise GrammarError if two players share a tensor.
 
-    Here it would be moved twice; on different workers it would not be shared at all.
+    Two agents would both update the tensor. On two workers, each player would have its own copy instead.
     """
     owners: dict[int, str] = {}
     for name, player in players.items():
@@ -355,6 +359,6 @@ def _refuse_shared(players: Mapping[str, Player]) -> None:
 
 
 def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:
-    """The share of each divided node of Q that a worker computes, by the node's name."""
+    """Return the share that a worker computes of each divided node of Q, by the node's name."""
     mine = (step for step in schedule.steps if isinstance(step, Query) and step.worker == worker)
     return {step.node: slot.share for step in mine for slot in step.writes if slot.share is not None}

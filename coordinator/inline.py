@@ -1,4 +1,4 @@
-"""The executor `inline`: all workers of a placement in this process, in the schedule's total order. It needs no Ray."""
+"""The executor `inline`: plays all workers of a placement in this process, in the schedule's order, without Ray."""
 
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
@@ -36,8 +36,8 @@ class InlineExecutor:
     """Plays rounds in this process and this thread.
 
     If the placement has several workers, their messages go through the `local` channel, transfer by transfer, as the
-    schedule says. While it plays, torch's number of threads and settings are those of the assignment, and the global
-    random streams are its own. Afterwards the caller's are restored.
+    schedule says. While it plays, it uses the assignment's number of threads and torch settings, and its own global
+    random streams. Afterwards it restores those of the caller.
     """
 
     def __init__(
@@ -48,10 +48,11 @@ class InlineExecutor:
         watch: Watch | None = None,
         device: torch.device = CPU,
     ) -> None:
-        """watch: called at the end of each round with all values of Q and R, by slot. It must not change them.
+        """Make the objects of all workers.
 
-        deadline: seconds that a message may take. device: where players, operators and losses compute; oracles stay on
-        the CPU. Messages of a placement with several workers go through host memory.
+        watch: a function that is called at the end of each round, with the round and all of its values by slot. It must
+        not change them. deadline: seconds that a message may take. device: of players, operators and losses; oracles
+        stay on the CPU. Messages of a placement with several workers go through host memory.
         """
         verify(assignment.schedule)
         self.assignment, self._watch = assignment, watch
@@ -62,16 +63,16 @@ class InlineExecutor:
 
     @property
     def round(self) -> int:
-        """The number of the next round. Raises ProtocolError while a round is played, or if the last one failed."""
+        """The next round to play. Raises ProtocolError while a round is played, or if the last round failed."""
         return self._boundary.round
 
     def play(self, rounds: int) -> Played:
         """Play the next rounds. Blocks.
 
-        The first Ctrl-C lets the current round end and then raises KeyboardInterrupt: `round` and the state are those
-        of a round boundary. A second Ctrl-C raises at once.
-        Raises what a step raises, with the worker's name and the round. After a round that broke off, the state belongs
-        to no round boundary: `round`, `play`, `states` and `save` raise ProtocolError until `load`.
+        After the first Ctrl-C, the current round is completed, and then KeyboardInterrupt is raised. The run is then at
+        a round boundary. A second Ctrl-C raises at once.
+        Raises the error of a step, with the worker's name and the round. After an interrupted round, the run is at no
+        round boundary: `round`, `play`, `states` and `save` raise ProtocolError until `load`.
         """
         rounds = checked_rounds(rounds)
         torch_alone = all(hosted.torch_alone for hosted in self._hosted.values())
@@ -99,18 +100,18 @@ class InlineExecutor:
         return Played.of(statistics, first + rounds, rounds)
 
     def states(self) -> Mapping[str, State]:
-        """The state of every player, agent, clone and oracle, by name."""
+        """Return the state of every player, agent, clone and oracle, by name."""
         self._boundary.check("return its states")
         with self._own_process():
             return {name: state for hosted in self._hosted.values() for name, state in hosted.state().items()}
 
     def modules(self) -> Mapping[str, nn.Module]:
-        """The modules that players and clones compute with, by name. Do not change them."""
+        """Return the torch module of each player and clone, by name. Do not change them."""
         found = [(hosted.players | hosted.clones).items() for hosted in self._hosted.values()]
         return {name: each.module for items in found for name, each in items}
 
     def load(self, states: Mapping[str, State], round: int) -> None:
-        """Continue at `round` from the states of that round boundary. Allowed after a round that broke off, too."""
+        """Load the states of a round boundary, and continue at `round`. Also allowed after an interrupted round."""
         round = checked_rounds(round)
         broken = self._boundary.left
         with self._boundary.crossing("load", anew=True):
@@ -151,7 +152,7 @@ class InlineExecutor:
         self.close()
 
     def _begin(self) -> None:
-        """Make players, oracles, channels and programs anew, so that nothing remains of a round that broke off."""
+        """Make players, oracles, channels and programs anew, so that nothing remains of an interrupted round."""
         session = Session(self.assignment.grammar.signature, self._generation, self._deadline)
         self._generation += 1
         with self._own_process():
@@ -161,7 +162,10 @@ class InlineExecutor:
             self._agenda = Agenda(self._merge(session))
 
     def _merge(self, session: Session) -> list[tuple[When, tuple[LocalProgram, int]]]:
-        """All local programs in the total order. A transfer becomes its send, directly followed by its receive."""
+        """Make the channels and programs of all workers. Return the actions in the schedule's order, with conditions.
+
+        A transfer becomes two actions: the send of one worker, directly followed by the receive of the other.
+        """
         schedule, exchange = self.assignment.schedule, Exchange()
         self._channels = [
             onto(LocalChannel(session, name, exchange, schedule.carried_by(name)), self._hosted[name].device)
@@ -185,9 +189,9 @@ class InlineExecutor:
 
     @contextmanager
     def _own_process(self, torch_alone: bool = False) -> Iterator[None]:
-        """Inside, use the assignment's threads, settings and random streams. Afterwards restore the caller's.
+        """Return a context with the assignment's threads, settings and random streams. Its end restores the caller's.
 
-        torch_alone: leave out numpy's and Python's streams, because no code inside draws from them.
+        torch_alone: leave out numpy's and Python's random streams, because no code in the context draws from them.
         """
         before = torch.get_num_threads()
         devices = [self._device.index or 0] if self._device.type == "cuda" else []

@@ -32,7 +32,7 @@ Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
 
 class LocalProgram:
-    """Plays the actions of one worker. Other threads may read its position in `cursor`: (round, action)."""
+    """Plays the actions of one worker. Other threads may read `cursor`: the round, and the index of the action."""
 
     def __init__(
         self, assignment: Assignment, worker: str, actions: tuple[LocalAction, ...], hosted: Hosted, channel: Channel
@@ -71,11 +71,11 @@ class LocalProgram:
         self._statistics.track = Track(clock()) if self._record else None
 
     def held(self) -> dict[Slot, Tensor]:
-        """The values of this round on this worker: of Q, of R, and of moves. Valid until `finish_round`."""
+        """Return this worker's values of this round, by slot: of Q, R and moves. They last until `finish_round`."""
         return {slot: flat(self._values[key]) for slot, key in self._slots.items() if key in self._values}
 
     def finish_round(self) -> None:
-        """Drop the values of the round."""
+        """End the round: drop all of its values."""
         self._values.clear()
         self._hosted.forget()
         self._statistics.rounds += 1
@@ -89,7 +89,7 @@ class LocalProgram:
         return self._statistics
 
     def step(self, position: int, round: int) -> None:
-        """Play one action in one round. Errors carry the worker, the round and the action."""
+        """Play the action at index `position` in one round. Errors carry the worker and the round."""
         try:
             self._plays[position](round)
         except AntiphonError as error:
@@ -191,7 +191,7 @@ class LocalProgram:
         return torch.full((), node.weight, dtype=dtype, device=self._hosted.device)
 
     def _combine(self, action: steps.Respond, operation: Callable[..., Tensor], resting: bool = False) -> Play:
-        """Make one message of several. resting: leave out those that were not played in a round."""
+        """Compile a response that computes one message from several. resting: leave out messages that are not due."""
         values, reads, (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
 
         def play(round: int) -> None:
@@ -328,7 +328,7 @@ class LocalProgram:
 
 
 def flat(value: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """A message as one tensor. The gradients of a player's parameters become one vector."""
+    """Return a message as one tensor. The gradients of all parameters of a player become one vector."""
     if isinstance(value, Tensor):
         return value
     return torch.cat([(each.to_dense() if each.is_sparse else each).reshape(-1) for each in value])

@@ -1,4 +1,4 @@
-"""An agent that never moves and only keeps its responses, so that a test can see what an executor delivered."""
+"""An agent that never changes parameters and keeps its responses, so that a test can read what was delivered."""
 
 from collections.abc import Sequence
 from typing import final
@@ -12,7 +12,7 @@ from antiphon.grammars.oracle import State
 
 @final
 class Recorder:
-    """Never moves its player, and keeps the responses before the last move. Its state contains that."""
+    """Never changes its player's parameters. Its state is the sum of the responses that came before the last move."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
@@ -20,7 +20,7 @@ class Recorder:
         self._heard: list[Tensor] = []
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Add the response to the others of this round."""
+        """Add a response to the sum of this round's responses. response: one tensor per parameter."""
         new = [each.clone() for each in response]
         pairs = zip(self._arriving, new, strict=True)
         self._arriving = [one + two for one, two in pairs] if self._arriving else new
@@ -31,20 +31,23 @@ class Recorder:
         return self._parameters
 
     def state(self) -> State:
-        """The sum of the responses before the last move, one tensor per parameter; empty before the first move."""
+        """Return the sum of the responses before the last move, one tensor per parameter; empty before any move."""
         return {"heard": [each.clone() for each in self._heard]}
 
     def load(self, state: State) -> None:
-        """Continue from `state`."""
+        """Load what `state` returned."""
         self._heard = [each.clone() for each in state["heard"]]
 
 
 RECORDER = AgentSpecification(agent="antiphon.coordinator.recorder:Recorder")
-"""Give this agent to every player, play, and call `delivered`."""
+"""The specification of this agent. Give it to every player, play rounds, and call `delivered`."""
 
 
 def delivered(executor: Executor) -> dict[str, list[Tensor]]:
-    """The responses to each player before its last move, one tensor per parameter. Every agent must be a `RECORDER`."""
+    """Return the sum of the responses that each player got before its last move, one tensor per parameter.
+
+    Every agent must be a `RECORDER`.
+    """
     states = executor.states()
     players = [player.name for player in executor.assignment.grammar.query.players]
     # An agent on another worker than its player's operator has a state of its own.

@@ -1,4 +1,4 @@
-"""A recording: when each worker played each action, on one time axis as far as the clocks allow."""
+"""Records when each worker played each action. All times are on one axis if the workers' clocks allow it."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Clock:
-    """What a worker's time stamps mean.
+    """The clock from which a worker takes its time stamps.
 
     source: identifies the clock; equal sources mean the same clock. epoch: nanoseconds to add to a stamp to get this
     machine's wall-clock time, taken when the batch began.
@@ -25,7 +25,7 @@ class Clock:
 
 
 def clock() -> Clock:
-    """The performance counter of this process.
+    """Return the clock of this process, which is its performance counter.
 
     On Linux it is the machine's monotonic clock, which all processes share since the last boot. On other systems each
     process counts as having its own clock.
@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 @dataclass
 class Track:
-    """The notes of one worker. `marks` holds four numbers per action: round, action, begin and end in nanoseconds."""
+    """The time stamps of one worker. marks: four numbers per action: round, action, begin and end in nanoseconds."""
 
     clock: Clock
     marks: array = field(default_factory=lambda: array("q"))
@@ -59,7 +59,7 @@ class TimedAction(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """The marks of every worker, on one time axis.
+    """The timed actions of every worker, on one time axis.
 
     one_clock: whether all workers read the same clock. If not, their times were aligned by the machines' wall clocks,
     which may differ by milliseconds: durations are exact, but the order of events on different machines is not.
@@ -70,7 +70,7 @@ class Recording:
 
     @classmethod
     def of(cls, tracks: Mapping[str, Track | None]) -> "Recording | None":
-        """Build a recording from the workers' tracks; None if there are no tracks."""
+        """Build a recording from the tracks of all workers. Return None if no worker has a track."""
         known = {worker: track for worker, track in tracks.items() if track is not None}
         if not known:
             return None

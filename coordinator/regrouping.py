@@ -27,10 +27,10 @@ def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, 
     """Play both grammars inline from corresponding parameters, and compare the responses to their players.
 
     rounds: how many to play; no player moves. seed: of both runs. bound: largest relative difference that is accepted.
-    Returns the largest difference. It is relative to the largest number that the same players of `origin` received, or
-    to a thousandth of the largest that any player received, if that is more. In float64 only rounding differs.
-    Raises GrammarError, with the player's name, if a difference exceeds `bound`, if only one of the grammars responds,
-    or if no player received a response.
+    Returns the largest relative difference. Its scale is the largest number that the same players of `origin` received,
+    but at least a thousandth of the largest number that any player received. In float64 only rounding differs.
+    Raises GrammarError, with the player's name, if a difference exceeds `bound`, if a player gets a response in only
+    one of the grammars, or if no player received a response.
     """
     largest, any_received = 0.0, False
     with (
@@ -55,11 +55,11 @@ def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, 
 
 @typed
 def carried(regrouping: Regrouping, states: States, fresh: States) -> dict[str, State]:
-    """States for a run of the regrouped grammar that continue a run of the original one.
+    """Return states with which a run of the regrouped grammar continues a run of the original grammar.
 
     states: of the original run. fresh: of the regrouped run at its start. Parameters of players and clones are carried
-    over, and the states of oracles that both grammars have. Agents and buffers keep their fresh states: what an agent
-    remembers (momentum, for example) may not decompose.
+    over, and also the states of oracles that both grammars have. Agents and buffers keep their fresh states, because
+    the state of an agent (momentum, for example) may not decompose.
     """
     numbers = {name: _vector(player, states[name]) for name, player in _everybody(regrouping.origin).items()}
     found = {name: states.get(name, state) for name, state in fresh.items()}
@@ -70,7 +70,7 @@ def carried(regrouping: Regrouping, states: States, fresh: States) -> dict[str, 
 
 
 def _everybody(grammar: Grammar) -> dict[str, PlayerDeclaration]:
-    """Declarations of all players, and of all clones as the players that they follow, by name."""
+    """Return the declarations of all players, by name. A clone's name stands for the declaration of its player."""
     players = grammar.query.player_by_name
     return {**players, **{clone.name: players[clone.player] for clone in grammar.query.clones}}
 

@@ -1,4 +1,4 @@
-"""The process group of replicas that each hold a shard of their players' parameters."""
+"""Makes the process group of replicas that each hold a shard of their players' parameters."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ _SIOCGIFADDR = 0x8915
 
 
 def refuse_shared_devices(group: tuple[str, ...], sites: Mapping[str, Site]) -> None:
-    """Raise PlacementError if two replicas of the group share a CUDA device, or only some have one.
+    """Raise PlacementError if two replicas of the group share a CUDA device, or if only some replicas have a device.
 
     NCCL cannot gather shards between two ranks on one device.
     """
@@ -36,7 +36,7 @@ def refuse_shared_devices(group: tuple[str, ...], sites: Mapping[str, Site]) -> 
 def join_group(connection: Connection, group: tuple[str, ...], me: str, host: str, device: torch.device) -> DeviceMesh:
     """Join the other replicas of `group` in torch's default process group, which `fully_shard` uses. Blocks.
 
-    me: this worker, one of `group`. host: its address. Returns a mesh of all replicas. `leave_group` ends the group.
+    me: this worker, one of `group`. host: its address. Returns a device mesh of all replicas. Call `leave_group` later.
     """
     # By default gloo uses the address of the machine's host name. It must use the address that the peers know.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", interface_of(host))
@@ -55,13 +55,13 @@ def join_group(connection: Connection, group: tuple[str, ...], me: str, host: st
 
 
 def leave_group() -> None:
-    """Destroy the group, if there is one."""
+    """Destroy torch's default process group, if there is one."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def interface_of(address: str) -> str:
-    """The name of the network interface with this address (Linux). Raises PlacementError if there is none.
+    """Return the name of the network interface with this address (Linux). Raises PlacementError if there is none.
 
     >>> interface_of("127.0.0.1")
     'lo'

@@ -36,10 +36,10 @@ _OURS = "torch", "antiphon"
 
 
 def beginning(base: int, generators: Sequence[torch.Generator], torch_alone: bool) -> Begin:
-    """The function that seeds the streams of some code. base: seed of the code in this run. generators: torch's.
+    """Return a function that seeds the random streams before some code runs in a round.
 
-    torch_alone: seed torch's generators only, for code that draws from no others. Seeding numpy's and Python's streams
-    takes four times as long as seeding torch's.
+    base: seed of this code in this run. generators: torch's generators, which are seeded. torch_alone: seed only these,
+    for code that draws from no others. Seeding numpy's and Python's streams takes four times as long as torch's.
     """
     if not torch_alone:
         return lambda round: begin_streams(at_round(base, round), generators)
@@ -60,7 +60,7 @@ def beginning(base: int, generators: Sequence[torch.Generator], torch_alone: boo
 
 
 def begun(begin: Begin | None, play: Begin) -> Begin:
-    """`play`, with its random streams seeded first."""
+    """Return a function that calls `begin`, which seeds the random streams, and then `play`."""
     if begin is None:
         return play
 
@@ -72,9 +72,10 @@ def begun(begin: Begin | None, play: Begin) -> Begin:
 
 
 def draws_from_torch_alone(code: object) -> bool:
-    """Whether `code` and all that it holds are plain data, or classes and functions of torch and antiphon.
+    """Return whether `code` is known to draw random numbers from torch's streams only, or none.
 
-    The answer is False for a module with hooks or a replaced `forward`, and for anything that cannot be inspected.
+    This is known if the code and all objects in it are plain data, or classes and functions of torch and antiphon. The
+    answer is False for a module with hooks or a replaced `forward`, and for anything that cannot be inspected.
 
     >>> draws_from_torch_alone(nn.Sequential(nn.Linear(2, 2), nn.Dropout())), draws_from_torch_alone(np.random.rand)
     (True, False)
@@ -83,7 +84,7 @@ def draws_from_torch_alone(code: object) -> bool:
 
 
 def is_of_antiphon(map: Factory) -> bool:
-    """Whether a map is one of antiphon's own functions with plain arguments. None of these draws random numbers."""
+    """Return whether a map is one of antiphon's own functions, which draw no random numbers, with plain arguments."""
     return (getattr(map.target, "__module__", None) or "").startswith("antiphon.") and draws_from_torch_alone(map)
 
 
@@ -108,7 +109,7 @@ def _is_known(value: Any, seen: set[int]) -> bool:  # Any: whatever an object ma
     return _is_ours(type(value)) and all(_is_known(each, seen) for each in _held(value))
 
 
-def _held(value: Any) -> list[Any]:  # Any: as above
+def _held(value: Any) -> list[Any]:  # Any: whatever an object may hold
     slots = [getattr(value, name, None) for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
     return [*getattr(value, "__dict__", {}).values(), *slots]
 

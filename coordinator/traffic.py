@@ -1,4 +1,4 @@
-"""How much data travels between workers, and between their machines: as planned, and as measured."""
+"""Counts the data that travels between workers and between machines, as planned and as measured."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from antiphon.transport.message import Edge, Reduction
 
 @dataclass(frozen=True)
 class Traffic:
-    """What one edge of a schedule carries over some rounds.
+    """The messages on one edge of a schedule over several rounds: their number and their bytes.
 
     payload: bytes of the values themselves. overhead: bytes of tags, headers and padding around them. It is None before
     play, because it depends on the channel.
@@ -25,13 +25,13 @@ class Traffic:
 
 
 def planned(schedule: Schedule, rounds: range) -> tuple[Traffic, ...]:
-    """The traffic that a schedule plans for these rounds."""
+    """Return the traffic on each edge that a schedule plans for these rounds."""
     counts = [(step.edge, sum(map(step.when.active, rounds))) for step in schedule.transfers.values()]
     return tuple(Traffic(edge, messages, messages * edge.bytes) for edge, messages in counts)
 
 
 def measured(schedule: Schedule, played: Played) -> tuple[Traffic, ...]:
-    """The traffic of a batch of rounds, as its workers counted it."""
+    """Return the traffic on each edge in a batch of rounds, as the workers counted it."""
     return tuple(
         Traffic(
             edge,
@@ -45,7 +45,7 @@ def measured(schedule: Schedule, played: Played) -> tuple[Traffic, ...]:
 
 @dataclass(frozen=True)
 class Summed:
-    """What replicas contributed to one sum over some rounds: the number of terms, and their bytes.
+    """The terms that replicas contribute to one sum over several rounds: their number and their bytes.
 
     The bytes that an all-reduce moves depend on its algorithm: a ring sends each term about twice, for any number of
     replicas. Terms of a sharded player have no bytes here, because the hooks of its module sum them.
@@ -57,7 +57,7 @@ class Summed:
 
 
 def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ()) -> tuple[Summed, ...]:
-    """The contributions that a schedule plans for these rounds. sharded: workers whose players are sharded."""
+    """Return the terms that a schedule plans for these rounds, by sum. sharded: workers whose players are sharded."""
     found, parts = [], set(sharded)
     for step in schedule.steps:
         if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:
@@ -67,7 +67,7 @@ def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ())
 
 
 def measured_sums(schedule: Schedule, played: Played) -> tuple[Summed, ...]:
-    """The contributions of a batch of rounds, as its workers counted them."""
+    """Return the terms of a batch of rounds, by sum, as the workers counted them."""
     return tuple(
         Summed(reduction, played.terms.get(number, 0), played.payload.get(number, 0))
         for number, reduction in schedule.reductions.items()
@@ -76,16 +76,16 @@ def measured_sums(schedule: Schedule, played: Played) -> tuple[Summed, ...]:
 
 @dataclass(frozen=True)
 class Flow:
-    """Messages and payload bytes from one place to another."""
+    """Messages and payload bytes from one worker or machine to another."""
 
     messages: int
     payload: int
 
 
 def between(traffic: Iterable[Traffic], place: Mapping[str, str] | None = None) -> Mapping[tuple[str, str], Flow]:
-    """Traffic by (from, to): between workers, or between machines if `place` gives the machine of each worker.
+    """Return the traffic by (source, target). These are workers, or machines if `place` maps workers to machines.
 
-    Traffic within one place is left out.
+    Traffic within one worker or machine is left out.
     """
     found: dict[tuple[str, str], Flow] = defaultdict(lambda: Flow(0, 0))
     for each in traffic:

@@ -1,4 +1,4 @@
-"""Versions of the software of a run, which must agree on all machines. They are compared before anything else."""
+"""Compares the software versions of a run. They must be equal on all machines; the check comes before all else."""
 
 import re
 import sys
@@ -17,7 +17,7 @@ _FAILED_TO_IMPORT = "failed to import on the worker"
 
 
 def versions() -> dict[str, str]:
-    """The versions in this process: antiphon, torch (without the build suffix) and Python (major and minor)."""
+    """Return the versions in this process: antiphon, torch (without build suffix) and Python (major and minor)."""
     # Not from package metadata: antiphon may have been shipped to this machine without it.
     package = sys.modules[__name__.partition(".")[0]].__version__
     python = ".".join(map(str, sys.version_info[:2]))
@@ -25,7 +25,7 @@ def versions() -> dict[str, str]:
 
 
 def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
-    """Raise VersionError for the first of the others whose versions differ from the coordinator's, `here`.
+    """Raise VersionError if another process has other versions. here: of the coordinator. others: by process.
 
     >>> check_versions(("10.0.0.1", {"torch": "2.8.0"}), {"worker 'Actor'": ("10.0.0.2", {"torch": "2.8.0"})})
     """
@@ -43,7 +43,7 @@ def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
 
 
 def not_installed(name: str, error: object) -> VersionError | None:
-    """The error for an actor on a machine that cannot import antiphon or its dependencies; None for other errors."""
+    """Return the VersionError for Ray's error if a machine cannot import antiphon or its dependencies, else None."""
     text = str(error)
     if _FAILED_TO_IMPORT not in text:
         return None

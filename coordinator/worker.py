@@ -47,20 +47,20 @@ class Worker:
 
     @ray.method(concurrency_group="control")
     def address(self) -> tuple[str, int]:
-        """This worker's host address and process id."""
+        """Return this worker's host address and process id."""
         return _host(), os.getpid()
 
     @ray.method(concurrency_group="control")
     def versions(self) -> Installed:
-        """This worker's host address and its versions of Python, torch and antiphon, as plain data."""
+        """Return this worker's host address and its versions of Python, torch and antiphon, as plain data."""
         return _host(), versions()
 
     @ray.method(concurrency_group="play")
     def assign(self, assignment: Assignment, name: str) -> Site:
-        """Make the players, clones and oracles of this worker on the device that Ray assigned. Returns its site.
+        """Make the players, clones and oracles of this worker on the device that Ray assigned.
 
-        Raises the errors of the factories, with the names, and PlacementError if torch does not see the assigned
-        device.
+        Returns the worker's machine and device. Raises the errors of the factories, with the names, and PlacementError
+        if torch does not see the assigned device.
         """
         torch.set_num_threads(assignment.threads)
         assignment.state.enter()
@@ -76,7 +76,7 @@ class Worker:
 
     @ray.method(concurrency_group="play")
     def open(self, connection: Connection) -> None:
-        """Connect to the peers of this generation. Blocks until all are connected, up to the deadline."""
+        """Open a channel to the peers. Blocks until all peers are connected, up to the deadline."""
         if self._assignment is None or self._hosted is None or self._mailbox is None:
             raise self._unassigned("open")
         group = self._hosted.shared
@@ -90,7 +90,7 @@ class Worker:
 
     @ray.method(concurrency_group="play")
     def play(self, first: int, rounds: int, batch: int) -> WorkerStatistics:
-        """Play rounds (see `LocalProgram.play`). batch: number of this batch, by which `hold` names it."""
+        """Play rounds (see `LocalProgram.play`). batch: number of this batch, also given to `hold` and `release`."""
         if self._program is None or self._assignment is None:
             raise self._unassigned("play")
         torch.set_num_threads(self._assignment.threads)
@@ -105,12 +105,12 @@ class Worker:
 
     @ray.method(concurrency_group="control")
     def release(self, batch: int, end: int) -> None:
-        """Play on, and end this batch before round `end`."""
+        """Let the worker continue after `hold`, and end this batch before round `end`."""
         self._brake.release(batch, end)
 
     @ray.method(concurrency_group="control")
     def where(self) -> Standing:
-        """The round and the action at which this worker is."""
+        """Return the round and the action that this worker plays now."""
         if self._program is None:
             return Standing(-1, "idle")
         round, position = self._program.cursor
@@ -121,7 +121,7 @@ class Worker:
 
     @ray.method(concurrency_group="mail")
     def deliver(self, edge: int, frame: bytes) -> None:
-        """Take a frame of a peer (transport `object-store`)."""
+        """Put a frame (the bytes of one message) from a peer into the mailbox. Only for transport `object-store`."""
         if self._mailbox is None:
             return  # a frame of a run that has ended
         try:
@@ -131,21 +131,22 @@ class Worker:
 
     @ray.method(concurrency_group="play")
     def states(self) -> dict[str, State]:
-        """The states of what this worker hosts, by name."""
+        """Return the states of this worker's players, agents, clones and oracles, by name."""
         return self._hosts().state()
 
     @ray.method(concurrency_group="play")
     def save(self, folder: str, sign: str) -> tuple[str, ...] | dict[str, State]:
-        """Write the states of this worker into a checkpoint's folder. Returns the names that were written.
+        """Write the states of this worker into a checkpoint's folder. Returns the names of the states.
 
-        If the file `sign` is not in the folder, this machine does not share it: then the states are returned instead.
+        If the folder has no file `sign` on this machine, the machine does not share the folder with the driver. Then
+        the states are returned instead, and nothing is written.
         """
         states = self._hosts().state()
         return save_states(Path(folder), states) if self._shares(Path(folder) / sign) else states
 
     @ray.method(concurrency_group="play")
     def load(self, states: dict[str, State]) -> None:
-        """Continue from these states."""
+        """Load the states of this worker's objects, by name. The states of other objects are ignored."""
         self._hosts().load(states)
 
     @ray.method(concurrency_group="control")

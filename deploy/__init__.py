@@ -1,1 +1,1 @@
-"""Running a placement on Ray: reservations, executor, jobs; may import `antiphon.coordinator`."""
+"""Runs placements on Ray: reservations, executor, jobs. May import `antiphon.coordinator`."""

@@ -1,4 +1,4 @@
-"""The classes of the coordinator package as Ray actors."""
+"""Makes Ray actor classes from the classes `Worker` and `Coordinator`."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ _remote: Any = ray.remote  # Any: Ray's stubs lack `concurrency_groups`, which i
 
 
 def worker_actor() -> Any:  # Any: Ray's actor classes have no common type
-    """Return `Worker` as an actor class, with the concurrency groups for play, mail and control."""
+    """Return `Worker` as a Ray actor class, with the concurrency groups for play, mail and control."""
     return _remote(concurrency_groups=worker.CONCURRENCY)(worker.Worker)
 
 
-def coordinator_actor() -> Any:  # Any: as above
-    """Return `Coordinator` as an actor class, which answers `status` while rounds are played."""
+def coordinator_actor() -> Any:  # Any: a Ray actor class
+    """Return `Coordinator` as a Ray actor class. Its actor answers `status` while rounds are played."""
     return _remote(concurrency_groups=coordinator.CONCURRENCY)(coordinator.Coordinator)

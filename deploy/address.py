@@ -22,7 +22,7 @@ from ray.exceptions import AuthenticationError, RayError
 from antiphon.errors import ClusterError, VersionError
 
 VARIABLES = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
-"""Environment variables of Ray with the address, in the order in which its job client reads them."""
+"""Ray's environment variables for the address of a cluster, in the order in which Ray's job client reads them."""
 
 _SECONDS = 4.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -32,7 +32,7 @@ _TOKEN = "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file
 
 
 def given(address: str | None) -> str:
-    """Return the address, or else that of the environment variables. Raises ClusterError if there is none."""
+    """Return `address`, or the address from the environment if it is empty. Raises ClusterError if both are empty."""
     found = address or next((os.environ[name] for name in VARIABLES if os.environ.get(name)), None)
     if found is None:
         raise ClusterError(
@@ -43,7 +43,7 @@ def given(address: str | None) -> str:
 
 
 def dashboard(address: str) -> str:
-    """Return the URL of the dashboard of the cluster at `http://HOST:PORT`, `HOST:PORT` or `auto`.
+    """Return the URL of a cluster's dashboard. address: `http://HOST:PORT`, `HOST:PORT` or `auto`.
 
     Raises ClusterError unless the dashboard answers and accepts our token.
     """
@@ -64,9 +64,9 @@ def ray_version(url: str) -> str:
 
 
 def control_store(address: str) -> str:
-    """Return HOST:PORT of the control store (GCS) of the cluster at `HOST:PORT` or `auto`.
+    """Return HOST:PORT of a cluster's control store (GCS). address: `HOST:PORT` or `auto`.
 
-    Raises ClusterError unless it answers and accepts our token, VersionError if it runs another version of Ray.
+    Raises ClusterError unless the store answers and accepts our token, VersionError if it has another version of Ray.
     """
     place = _found_here() if address == "auto" else address
     host, port = _host_and_port(address, place)
@@ -80,9 +80,9 @@ def control_store(address: str) -> str:
 
 
 def joinable(address: str) -> str:
-    """Return the result of `control_store`. Raises ClusterError unless this machine is a node of the cluster.
+    """Return HOST:PORT of a cluster that this process can join (see `control_store`).
 
-    Ray accepts a driver only on a node of the cluster.
+    Raises ClusterError unless this machine is a node of the cluster, because Ray accepts a driver only there.
     """
     place = control_store(address)
     alive = _ask(address, place, lambda client: client.get_all_node_info(timeout=_SECONDS))
@@ -106,7 +106,7 @@ def check_ray(theirs: str, address: str) -> None:
 
 @contextlib.contextmanager
 def without_variables() -> Iterator[None]:
-    """Hide the address variables of the environment, which would overrule the address that Ray is given."""
+    """Return a context without Ray's address variables (`VARIABLES`), which would replace the address given to Ray."""
     before = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
     try:
         yield
@@ -196,7 +196,7 @@ def _dashboard_of(place: str) -> str:
 
 
 def _is_here(host: str) -> bool:
-    """Whether this is an address of this machine: a server can listen only on these."""
+    """Return whether `host` is an address of this machine. A server can listen only on such an address."""
     try:
         with socket.create_server((host, 0)):
             return True

@@ -1,4 +1,4 @@
-"""The resources that a placement asks for, as bundles of a Ray placement group. Values only; nothing is reserved."""
+"""The resources that a placement needs, as bundles of a Ray placement group. They are data; nothing is reserved."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -34,9 +34,10 @@ class Bundle:
 
 
 def bundles_of(placement: Placement) -> tuple[Bundle, ...]:
-    """Return one bundle per worker. The coordinator asks for no resources and uses the first bundle.
+    """Return one bundle per worker. The coordinator needs no resources and uses the first bundle.
 
-    With the strategy `pack`, all workers without demands share one bundle: that of a worker with CPUs, or one of 1 CPU.
+    With the strategy `pack`, all workers without demands share one bundle: the bundle of a worker with CPUs, or a new
+    bundle of 1 CPU.
     """
     alone = [Bundle((worker,), in_ray_terms(demand), demand.node) for worker, demand in placement.resources_of.items()]
     if placement.strategy is not Strategy.PACK:
@@ -72,7 +73,7 @@ def amounts(resources: Mapping[str, float]) -> str:
 
 
 def devices(shares: Iterable[float]) -> int:
-    """Return the number of GPUs for these demands. A fraction must lie on one device; the largest are placed first.
+    """Return how many GPUs these demands need. A fraction must lie on one GPU; the largest fraction is placed first.
 
     >>> devices([0.5, 0.5, 2]), devices([0.6, 0.6, 0.3, 0.3]), devices([])
     (3, 2, 0)
@@ -89,12 +90,12 @@ def devices(shares: Iterable[float]) -> int:
 
 
 def cpus_for(placement: Placement) -> int:
-    """Return the logical CPUs that a Ray needs so that the placement fits, and all processes can start at once."""
+    """Return how many logical CPUs Ray needs for the placement, and to start all processes at the same time."""
     return max(math.ceil(_total(placement, CPU)), len(placement.names) + 1)
 
 
 def gpus_for(placement: Placement) -> int | None:
-    """Return the logical GPUs that a Ray on a machine without GPUs must count; None if only real GPUs are used."""
+    """Return how many logical GPUs Ray must count for the placement; None if only real GPUs are used."""
     return devices(each.resources.get(GPU, 0.0) for each in bundles_of(placement)) if placement.logical_gpus else None
 
 

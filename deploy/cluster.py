@@ -1,4 +1,4 @@
-"""The machines of the cluster, their free resources, and the runs that hold the others. Needs no dashboard."""
+"""Reads the machines of the cluster, their free resources, and the holders of reserved ones. Needs no dashboard."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ def machines() -> tuple[Machine, ...]:
 
 
 def own_machine(num_cpus: int, num_gpus: int | None) -> Machine:
-    """Return the resources that a Ray started on this machine will have, without starting it, which takes seconds.
+    """Return the resources that a Ray on this machine would have. Ray is not started, because that takes seconds.
 
     num_gpus: None counts the GPUs that Ray finds.
     """
@@ -41,7 +41,7 @@ def own_machine(num_cpus: int, num_gpus: int | None) -> Machine:
 
 
 def holders(name: str) -> dict[str, dict[str, float]]:
-    """Return the reserved resources by the name of their placement group, except the group called `name`."""
+    """Return the reserved resources by name of the placement group, without the group `name`."""
     held: dict[str, dict[str, float]] = {}
     for group in placement_group_table().values():
         if group["state"] != "CREATED" or group["name"] == name:

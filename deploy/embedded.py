@@ -26,21 +26,21 @@ _SETTINGS = {
     # How often a process looks for its node's object store: at first it is not there, and Ray would wait a second.
     "raylet_client_connect_timeout_milliseconds": 20,
     "raylet_client_num_connect_attempts": 500,
-    # Workers are forked, and those that Ray starts in advance are not.
+    # Ray must start no workers in advance: those are not forked from the fork server.
     "prestart_worker_first_driver": False,
 }
 
 
 @contextlib.contextmanager
 def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[str]:
-    """Context in which Ray runs. At its end, a Ray that it started is stopped, and the temporary folder is removed.
+    """Return a context in which Ray runs. If it has started Ray, its end stops Ray and removes the temporary folder.
 
-    Returns the executable that forks workers (see `ForkServer`), if Ray was started here, else an empty string.
+    The context yields the executable that forks workers (see `ForkServer`) if it has started Ray, else an empty string.
 
-    If this process is connected to a Ray already, that Ray is used and stays as it is.
+    If this process is already connected to a Ray, that Ray is used, and it runs on after the context.
     address: of a cluster to join; this machine must be one of its nodes. "auto" finds it. None or "local" starts a Ray
-    here. num_cpus: its logical CPUs, which limit how many processes Ray starts at once; None is the number of cores.
-    num_gpus: its logical GPUs; None is the number that Ray finds.
+    here. num_cpus: logical CPUs, which limit how many processes Ray starts at once; None is the number of cores.
+    num_gpus: logical GPUs; None is the number that Ray finds.
     Raises TransportError if Ray cannot be started, ClusterError or VersionError if it cannot be joined.
     """
     if ray.is_initialized():

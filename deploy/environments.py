@@ -1,4 +1,4 @@
-"""The `runtime_env` of workers: it is checked, and its setup is awaited, because installations can take minutes."""
+"""Checks the `runtime_env` of each worker, and waits for its setup, because an installation can take minutes."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _PATIENCE = 660.0
 
 
 def environment(worker: str, demand: WorkerResources) -> Mapping[str, Any]:  # Any: Ray's
-    """Return the runtime_env of a worker for Ray. Raises PlacementError for keys or values that Ray does not accept."""
+    """Return a worker's runtime_env for Ray. Raises PlacementError for keys or values that Ray does not accept."""
     asked = json.loads(demand.runtime_env)
     known = sorted({field.removeprefix("_") for field in RuntimeEnv.known_fields} - _RAYS_OWN)
     strange = [key for key in asked if key not in known]
@@ -35,9 +35,9 @@ def environment(worker: str, demand: WorkerResources) -> Mapping[str, Any]:  # A
 def await_environments(
     demands: Mapping[str, WorkerResources], workers: Mapping[str, Any]
 ) -> None:  # Any: Ray's actor handles
-    """Block until every worker with its own runtime_env answers. Calls with a deadline come after this.
+    """Block until every worker with its own runtime_env answers. Call it before any call with a short deadline.
 
-    Raises PlacementError with the reason if an environment cannot be made.
+    Raises PlacementError with the reason if an environment cannot be set up.
     """
     for worker, demand in demands.items():
         if demand.runtime_env:
@@ -50,7 +50,7 @@ def await_environments(
 
 
 def _cause(text: str) -> str:
-    """Return the line with the cause from a report that contains a stack trace and the output of a command."""
+    """Return the line with the cause from Ray's error text, which has a stack trace and the output of a command."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("ERROR: ")]
     return (told or lines or ["no reason was told"])[-1].removeprefix("ERROR: ")

@@ -24,15 +24,15 @@ from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError, RoundError, WorkerDied
 
 CLOSING = 30.0
-"""Seconds for workers to leave a broken round. If a peer has failed, a gloo call may never return."""
+"""Seconds that workers may take to leave a round that failed. If a peer has died, a gloo call may never return."""
 
 
 @final
 class RayExecutor:
     """Plays rounds on Ray. Ray must be running (see `ray_session`).
 
-    Actors have the names of the placement, in the namespace `antiphon-<run>`. The driver only starts batches of rounds.
-    run: its name. transport: of tensors between workers. deadline: seconds within which a message must arrive.
+    Actors have the names of the workers, in the namespace `antiphon-<run>`. The driver only starts batches of rounds.
+    run: name of the run. transport: of tensors between workers. deadline: seconds within which a message must arrive.
     pool: take resident workers from it instead of starting named actors; the placement must then ask for no resources.
     executable: see `Reservation`.
     Raises PlacementError for a placement that the cluster or the pool cannot satisfy, ClusterError for a name in use.
@@ -83,15 +83,15 @@ class RayExecutor:
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError if the last batch of rounds broke off."""
+        """The next round to play. Raises ProtocolError if the last batch of rounds failed, until `load`."""
         return self._boundary.round
 
     def play(self, rounds: int) -> Played:
         """Play the next rounds; blocks. Raises the cause of the first failure.
 
-        At Ctrl-C all workers finish the current round, then KeyboardInterrupt is raised; a second one raises at once.
-        After a round that broke off, workers may be at different moves: `round`, `play`, `states` and `save` then raise
-        ProtocolError until `load` restores a state.
+        After Ctrl-C, all workers finish the current round, and then KeyboardInterrupt is raised. A second Ctrl-C raises
+        at once. After an interrupted round, workers may be at different steps: `round`, `play`, `states` and `save`
+        then raise ProtocolError until `load` restores a state.
         """
         rounds = checked_rounds(rounds)
         with self._boundary.crossing("play"):
@@ -111,7 +111,10 @@ class RayExecutor:
         return {name: state for states in found for name, state in states.items()}
 
     def load(self, states: Mapping[str, Any], round: int) -> None:
-        """Continue from states at a round boundary. It also works after a broken round if all workers are alive."""
+        """Load the states of a round boundary. After a failed round, this works only if all workers are alive.
+
+        round: the next round to play.
+        """
         round, broken = checked_rounds(round), self._boundary.left
         with self._boundary.crossing("load", anew=True):
             if broken and not self._stopped():
@@ -124,8 +127,9 @@ class RayExecutor:
             self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint. Workers that see this folder write their files; the driver writes the others, and last
-        the manifest.
+        """Write a checkpoint. Each worker that sees this folder writes its own states there.
+
+        The driver writes the states of the other workers, and then the manifest.
         """
         self._boundary.check("be saved")
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,12 +148,12 @@ class RayExecutor:
         return self._ask("return its sites", lambda: self._coordinator.sites.remote())
 
     def status(self) -> dict[str, Any]:  # Any: JSON-able
-        """Return the status of the run from the coordinator; it answers while rounds are played."""
+        """Return the status of the run (see `Coordinator.status`), also while rounds are played."""
         return self._ask("return its status", lambda: self._coordinator.status.remote())
 
     @property
     def ending(self) -> bool:
-        """Whether the coordinator was asked to end the run."""
+        """Whether another process has asked the coordinator to end the run."""
         return self._ask("return whether it is to end", lambda: self._coordinator.ending.remote())
 
     def close(self) -> None:
@@ -212,13 +216,13 @@ class RayExecutor:
             return self._finish(call), interrupt
 
     def _finish(self, call: Any) -> Any:  # Any: Ray's reference, and its result
-        """Let all workers end the batch after the current round, and return its result. The request is sent once."""
+        """Let all workers end the batch after the current round, and return its result. Sends one request per batch."""
         self._finishing = self._finishing or self._coordinator.finish.remote(self._batches)
         ray.get(self._finishing)
         return ray.get(call)
 
     def _stopped(self) -> bool:
-        """End a batch that was left in the middle. Returns whether all workers are then at the same round boundary."""
+        """End a batch that was interrupted. Return whether all workers are then at the same round boundary."""
         try:
             if self._playing is not None:
                 self._finish(self._playing)

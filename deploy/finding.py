@@ -1,4 +1,4 @@
-"""The names of runs and their namespaces on a cluster."""
+"""Makes and checks the names of runs, and the names of their Ray namespaces."""
 
 import re
 import uuid
@@ -19,7 +19,7 @@ def namespace_of(run: str) -> str:
 
 
 def run_of(namespace: str) -> str | None:
-    """Return the run of a namespace; None if the namespace is not antiphon's.
+    """Return the name of the run that has this namespace; None if it is not a namespace of antiphon.
 
     >>> run_of("antiphon-mine"), run_of("serve")
     ('mine', None)
@@ -48,7 +48,7 @@ def fresh_name(grammar: str) -> str:
 
 
 def taken(name: str) -> ClusterError:
-    """Return the error for a name that is in use."""
+    """Return the error for the name of a run that is in use."""
     return ClusterError(
         f"the cluster has a run {name!r} already; expected a new name. "
         f"Choose another --name; `antiphon status {name}` tells of the one that is there."

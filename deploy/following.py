@@ -1,4 +1,4 @@
-"""Follows the log of a job while it is written, until the job ends, also if the connection is lost."""
+"""Follows the log of a job until the job ends. A lost connection is made again."""
 
 import asyncio
 import re
@@ -33,7 +33,7 @@ class Logged(Protocol):
 
 
 def opening(log: str) -> int:
-    """Return the index at which the output of the job begins, after Ray's own lines; 0 if it has not begun.
+    """Return the index in `log` at which the job's own output begins, after Ray's lines; 0 if it has not begun.
 
     >>> opening("Ray prepares.\\nRunning entrypoint for job a: python b\\nround 1")
     53
@@ -43,7 +43,7 @@ def opening(log: str) -> int:
 
 
 def last_lines(log: str, lines: int) -> int:
-    """Return the index at which the last lines of the output of the job begin.
+    """Return the index in `log` at which the last lines of the job's output begin. lines: how many.
 
     >>> last_lines("Running entrypoint for job a: b\\none\\ntwo\\nthree\\n", 2)
     36
@@ -53,8 +53,9 @@ def last_lines(log: str, lines: int) -> int:
 
 
 def follow(jobs: Logged, name: str, write: Write, start: int = 0, patience: float = 60.0) -> Job:
-    """Write the log of a job from index `start` on, without Ray's own lines; block until the job ends. Returns the job.
+    """Write the log of a job while it grows. Blocks until the job ends, and returns the job.
 
+    start: first index to write; with 0, Ray's own first lines are left out.
     Raises TransportError if the cluster does not answer for `patience` seconds.
     """
     follower, lost = _Follower(jobs, name, write, start), 0.0
@@ -79,14 +80,14 @@ def follow(jobs: Logged, name: str, write: Write, start: int = 0, patience: floa
 
 
 class _Follower:
-    """The position in a log. `_seen`: number of characters that were written or skipped."""
+    """Writes the new parts of a log. `_seen`: number of characters that were written or skipped."""
 
     def __init__(self, jobs: Logged, name: str, write: Write, start: int) -> None:
         self._jobs, self._name, self._write, self._seen = jobs, name, write, start
         self._opening = "" if start == 0 else None
 
     def take(self, text: str, position: int) -> None:
-        """Write the new part of a piece of the log. position: the index in the log at which `text` begins."""
+        """Write the part of `text` that is not yet written. position: the index in the log at which `text` begins."""
         fresh = text[max(0, self._seen - position) :]
         self._seen = max(self._seen, position + len(text))
         if self._opening is not None and fresh:

@@ -1,4 +1,4 @@
-"""The executable of a forked worker: it asks the fork server for a process that runs a Python script, and waits for it.
+"""The executable of a forked worker: asks the fork server for a process that runs a Python script, and waits for it.
 
 Run as `python -S -E fork_client.py ADDRESS SCRIPT ARGUMENTS`. It imports little, because it runs once per worker.
 """
@@ -10,10 +10,10 @@ import sys
 
 
 def main(address: str, *command: str) -> None:
-    """Run the command in a process that the server at `address` forks. Without a server, become that process.
+    """Run the command in a process that the server at `address` forks. Without a server, run the command here.
 
-    The forked process gets the arguments, environment, folder, process group and standard streams of this one. It holds
-    the connection until it ends.
+    The forked process gets the arguments, environment, folder, process group and standard streams of this process. It
+    holds the connection until it ends.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         try:

@@ -1,4 +1,4 @@
-"""A process that has imported torch once. Workers of this machine are forked from it, so they need not import it."""
+"""A process that has imported torch. Workers of this machine are forked from it, so they need not import torch."""
 
 import contextlib
 import gc
@@ -22,14 +22,14 @@ from antiphon.deploy import fork_client
 _ROOMS = tuple(f"antiphon.coordinator.{name}" for name in ("checkpoint", "connection", "program", "sharding"))
 _LIBRARIES_OF_RAY = "filelock", "google.protobuf.text_format", "jsonschema", "requests", "yaml"
 PRELOADED = *_ROOMS, *_LIBRARIES_OF_RAY
-"""What every worker imports anyway. Not Ray: its library reads the environment of the process while it is imported."""
+"""The modules that every worker imports. Ray is left out, because it reads the process's environment at import."""
 
 
 @final
 class ForkServer:
     """A fork server that this process starts, and that ends with it. It imports in the background.
 
-    folder: of its socket. The path must be short, as paths of sockets are.
+    folder: for its socket. The path must be short, because the system limits the length of socket paths.
     """
 
     def __init__(self, folder: str) -> None:
@@ -49,7 +49,7 @@ class ForkServer:
 
     def close(self) -> None:
         """End the server. Forked processes go on."""
-        self._process.kill()  # it holds nothing, and Python would take a moment to take torch apart
+        self._process.kill()  # it holds no data, and a normal end of Python with torch would take longer
         self._process.communicate()
 
 
@@ -78,7 +78,7 @@ def serve(listener: socket.socket) -> None:
 
 
 def _become(files: list[int], command: list[str], environment: dict[str, str], folder: str, group: int) -> None:
-    """Run the script in this process as if Python had been started with it."""
+    """Run the script in this forked process as if Python had been started with it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setpgid(0, group)  # of the client: Ray ends the processes that a worker has left behind by their group

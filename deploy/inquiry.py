@@ -1,6 +1,6 @@
-"""Asks the coordinators of a cluster, from inside the cluster: from outside only the dashboard can be reached.
+"""Asks the coordinators of a cluster with a job inside it, because only the dashboard can be reached from outside.
 
-The source text of `inquire` is sent there as a job. It needs Ray, but not antiphon.
+The source text of `inquire` is sent to the cluster as a job. It needs Ray there, but not antiphon.
 """
 
 import inspect
@@ -17,8 +17,8 @@ _MARK = "antiphon answers "
 def inquire(asked: str, run: str, prefix: str, mark: str) -> None:
     """Print the answers of the coordinators as JSON, by run.
 
-    asked: "status", "end" (end the run) or "kill" (kill all actors of the run). run: its name; empty for all runs.
-    prefix: of the namespaces of runs. mark: printed before the answer.
+    asked: "status", "end" (end the run) or "kill" (kill all actors of the run). run: name of a run; empty for all runs.
+    prefix: start of the names of runs' namespaces. mark: text that is printed before the answers.
     """
     import json
     import logging
@@ -51,7 +51,7 @@ def program(asked: Asked, run: str, prefix: str) -> str:
 
 
 def answer(log: str) -> dict[str, Any]:  # Any: JSON
-    """Return the answer from the output of a job that ran `inquire`. Raises ClusterError if it contains none.
+    """Find the answers in the output of a job that ran `inquire`. Raises ClusterError if there are none.
 
     >>> answer('something of Ray\\nantiphon answers {"mine": {"round": 3}}\\n')
     {'mine': {'round': 3}}

@@ -1,4 +1,4 @@
-"""Runs as Ray jobs: they go on without the process that started them. Only the dashboard must be reachable."""
+"""Runs as Ray jobs. They continue without the process that submitted them. Only the dashboard must be reachable."""
 
 import contextlib
 import logging
@@ -27,7 +27,7 @@ _PYTHON = (
     '2>/dev/null | head -n 1); [ -x "$p" ] || p=python; exec "$p" '
 )
 _STOPPED = 143
-"""The exit code of a process that SIGTERM ended, and of a run that was asked to end."""
+"""The exit code of a process that was ended by SIGTERM, and of a run that ended on request."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Jobs:
         return sorted(jobs, key=lambda job: -job.began)
 
     def log(self, name: str) -> str:
-        """Return the output of a job so far, standard output and standard error."""
+        """Return the standard output and standard error of a job so far."""
         with self._lost(f"show the log of {name!r}"):
             return self._client.get_job_logs(name)
 
@@ -123,7 +123,7 @@ class Jobs:
         return [run for run in runs if run is not None]
 
     def ask(self, asked: Asked, run: str = "", seconds: float = 60.0) -> dict[str, Any]:  # Any: JSON
-        """Return the answers of the coordinators (see `inquire`). It takes some seconds.
+        """Ask the coordinators and return their answers by run (see `inquire`). Takes some seconds.
 
         Raises DeadlineError after `seconds`, ClusterError if there is no answer.
         """
@@ -175,7 +175,7 @@ _QUESTION = "antiphon-question-"
 class _Client(JobSubmissionClient):
     """Ray's client with a timeout for every request; Ray itself sets none."""
 
-    def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:  # Any: as Ray's
+    def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:  # Any: Ray's options and answers
         return super()._do_request(method, endpoint, **{"timeout": _SECONDS, **options})
 
 

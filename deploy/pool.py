@@ -10,7 +10,7 @@ from antiphon.deploy.reservation import Reservation
 
 @final
 class Pool:
-    """Idle workers and coordinators for executors. It starts more when it has too few. Not thread safe.
+    """Holds idle workers and coordinators for executors. It starts more if it has too few. Not thread-safe.
 
     size: number of workers at the start. executable: see `Reservation`.
     Raises PlacementError if the cluster has no free resources.
@@ -23,7 +23,7 @@ class Pool:
         self._grow(size)
 
     def take(self, count: int) -> list[Any]:
-        """Return `count` workers that are ready. Return them with `give`, unless they are broken."""
+        """Return `count` workers that are ready. The caller gives them back with `give`, unless they are broken."""
         self._grow(count - len(self._workers))
         taken, self._workers = self._workers[:count], self._workers[count:]
         return taken
@@ -33,7 +33,7 @@ class Pool:
         return self._coordinators.pop() if self._coordinators else self._start(coordinator_actor())
 
     def give(self, workers: list[Any], coordinator: Any) -> None:
-        """Put workers and a coordinator back into the pool. The workers that were put back first are taken first."""
+        """Put workers and a coordinator back into the pool. Workers that came back first are lent first."""
         self._workers += workers
         self._coordinators.append(coordinator)
 

@@ -1,4 +1,4 @@
-"""Reserves the resources of one run: a placement group with a deadline, which is removed at the end."""
+"""Reserves the resources of one run with a Ray placement group, which is removed at the end of the run."""
 
 from typing import Any
 
@@ -16,10 +16,10 @@ _NOBODY = Placement(())
 
 
 class Reservation:
-    """A placement group with the bundles of a placement, for all actors of a run.
+    """A placement group with the resources of a placement, for all actors of a run.
 
-    name: of the placement group, which errors of other runs show. deadline: seconds to wait for busy resources.
-    executable: of the actors without a runtime_env, if it is not Python itself (see `ForkServer`).
+    name: of the placement group; it appears in errors of other runs. deadline: seconds to wait for busy resources.
+    executable: of the actors without a runtime_env, instead of Python (see `ForkServer`); empty for Python itself.
     Raises PlacementError at once if the cluster cannot satisfy the placement, after the deadline if it is too busy.
     """
 
@@ -45,7 +45,7 @@ class Reservation:
             raise
 
     def options(self, worker: str = "") -> dict[str, Any]:  # Any: Ray's actor options
-        """Return the actor options of this worker. A worker that is not in the placement gets the first bundle."""
+        """Return Ray's actor options for a worker. A name that is not in the placement gets the first bundle."""
         assert self._group is not None  # no actor is started after `release`
         index, demand = self._at.get(worker, 0), self._resources.get(worker)
         strategy = PlacementGroupSchedulingStrategy(placement_group=self._group, placement_group_bundle_index=index)

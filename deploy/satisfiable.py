@@ -8,15 +8,17 @@ from antiphon.deploy.cluster import Machine
 from antiphon.errors import PlacementError
 
 _TRIES = 20_000
-"""Number of steps of the search; if it is reached, a layout is assumed to exist."""
+"""The largest number of steps of the search. If it is reached, a layout is assumed to exist."""
 _SEARCHED = 300
-"""Largest number of bundles for which a layout is searched: the recursion is as deep as their number."""
+"""The largest number of bundles for which a layout is searched. The recursion is as deep as their number."""
 _SHOWN = 6
 
 
 def refuse_unsatisfiable(bundles: Sequence[Bundle], machines: Sequence[Machine], strategy: Strategy) -> None:
-    """Raise PlacementError if the machines cannot hold the bundles. It names each worker, what it lacks, and what the
-    cluster has."""
+    """Raise PlacementError if the machines cannot hold the bundles.
+
+    The error names each worker, the resources that are missing for it, and the resources of the cluster.
+    """
     problems = [each for bundle in bundles for each in _alone(bundle, machines)]
     problems += _together(bundles, machines)
     if strategy is Strategy.STRICT_SPREAD and len(bundles) > len(machines):
@@ -38,7 +40,7 @@ def refuse_unsatisfiable(bundles: Sequence[Bundle], machines: Sequence[Machine],
 
 
 def _alone(bundle: Bundle, machines: Sequence[Machine]) -> list[str]:
-    """Describe why no machine could hold this bundle even if it were the only one."""
+    """Describe why no machine could hold this bundle, even without other bundles. Return [] if a machine could."""
     who = f"worker {bundle.workers[0]!r}" if bundle.workers else "the coordinator"
     allowed = [machine for machine in machines if _allows(bundle, machine)]
     if not allowed:
@@ -58,7 +60,7 @@ def _alone(bundle: Bundle, machines: Sequence[Machine]) -> list[str]:
 
 
 def _together(bundles: Sequence[Bundle], machines: Sequence[Machine]) -> list[str]:
-    """Describe the resources that are missing in total."""
+    """Describe the resources of which all bundles together need more than all machines have."""
     problems = []
     for name in dict.fromkeys(name for bundle in bundles for name in bundle.resources):
         asking = [bundle for bundle in bundles if bundle.resources.get(name)]
@@ -76,7 +78,7 @@ def _together(bundles: Sequence[Bundle], machines: Sequence[Machine]) -> list[st
 
 
 def _fits(bundles: Sequence[Bundle], machines: Sequence[Machine], strict: bool) -> bool:
-    """Whether a layout of the bundles exists. Returns True without proof if there are very many bundles or tries."""
+    """Return whether the bundles fit on the machines. Returns True without proof if the search would be too long."""
     if len(bundles) > _SEARCHED:
         return True
     allowed = [tuple(_allows(bundle, machine) for bundle in bundles) for machine in machines]

@@ -1,4 +1,4 @@
-"""A sum over replicas by the all-reduce of a process group (gloo or NCCL)."""
+"""Sums over replicas with the all-reduce of a process group (gloo or NCCL)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,18 +13,18 @@ from antiphon.transport.link import brief
 from antiphon.transport.message import Reduction, Session, phase_name, value_type
 
 _STAMP = 2
-"""Number of elements after the value: the round, modulo a number that keeps its sum exact in the dtype, and a one.
+"""The length of the stamp, in elements after the value: the round (modulo a number, to keep its sum exact), and 1.
 
-Their sums show whether every worker contributed once, to the same round. The bytes of a tag would not survive a sum.
+Their sums show whether every worker contributed once, to the same round. The bytes of a tag cannot be summed.
 """
 
 
 @final
 class AllReduce:
-    """One reduction over one group, with two buffers: the reader uses one, the other is for the sum in progress.
+    """Takes part in one sum, with two buffers: the reader uses one, the other is for the sum in progress.
 
     group: a process group of the reduction's workers, in their order. buffers: two, of `length` elements each, on the
-    group's device. finish: waits for a work up to the deadline; raises RuntimeError.
+    group's device. finish: a function that waits for an operation up to the deadline; it raises RuntimeError.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class AllReduce:
 
     @staticmethod
     def length(reduction: Reduction) -> int:
-        """Elements of a buffer: those of the value and of the stamp."""
+        """Return the number of elements of a buffer: those of the value and of the stamp."""
         return math.prod(reduction.shape) + _STAMP
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Copy the term and post it. Returns the bytes posted."""
+        """Copy this worker's term and start the all-reduce. Returns the bytes to send."""
         self._check(value)
         buffer = self._buffers[0]
         buffer[:-_STAMP].copy_(value.detach().reshape(-1))
@@ -59,7 +59,7 @@ class AllReduce:
         return buffer.numel() * buffer.element_size()
 
     def collect(self, round: int) -> Tensor:
-        """Wait for the sum, and check the stamp."""
+        """Wait for the sum, check the stamp, and return the sum."""
         work, self._work = self._work, None
         if work is None:
             raise ProtocolError(

@@ -29,7 +29,10 @@ class BoundedQueue(Generic[T]):
             return True
 
     def take(self, seconds: float) -> T:
-        """The oldest item. Blocks up to `seconds`. Raises TimeoutError, or, if it is empty, the queue's failure."""
+        """Return the oldest item. Blocks up to `seconds`, then raises TimeoutError.
+
+        Raises the queue's failure if the queue has failed and is empty.
+        """
         with self._changed:
             if not self._changed.wait_for(self._ready, seconds):
                 raise TimeoutError

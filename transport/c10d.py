@@ -1,4 +1,4 @@
-"""What this folder uses of torch.distributed. torch's type stubs hide these names, or lack them."""
+"""The names of torch.distributed that this folder uses. torch's type stubs hide or lack them."""
 
 from typing import Any, TypeAlias
 

@@ -14,13 +14,13 @@ Parsed = TypeVar("Parsed")
 
 @runtime_checkable
 class Channel(Protocol):
-    """Carries all edges of one worker. One thread at a time may use it; only `close` may be called from any thread.
+    """Carries the messages of one worker. One thread at a time may use it; only `close` may be called from any thread.
 
     DeadlineError and TransportError are final: close the channel, and open one of the next generation.
     """
 
     def open(self) -> None:
-        """Connect to the peers, and agree with them once on the header of every edge. Blocks up to the deadline.
+        """Connect to the peers, and compare the headers of all edges with theirs. Blocks up to the deadline.
 
         Raises ProtocolError or ShapeError if two workers disagree. Raises DeadlineError or TransportError if a worker
         is missing.
@@ -30,14 +30,14 @@ class Channel(Protocol):
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
         """Copy `value` once and send it. The caller may overwrite it at once. value: of the edge's shape and dtype.
 
-        Returns the bytes sent: those of the value and of its tag, or of its header with padding. Does not wait for the
-        receiver while a send buffer of this edge is free; else waits up to the deadline. Raises ShapeError before
+        Returns the bytes sent: those of the value and of its tag, or of its header with padding. While a send buffer of
+        this edge is free, it does not wait for the receiver; else it waits up to the deadline. Raises ShapeError before
         anything is sent, DeadlineError, TransportError.
         """
         ...
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """The value of this edge in this round. Blocks up to the deadline.
+        """Return the value of this edge in this round. Blocks up to the deadline.
 
         The value is contiguous and 64-byte aligned. The channel owns it; it is valid until the next receive of the same
         edge.
@@ -53,15 +53,15 @@ class Channel(Protocol):
         ...
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """The sum of this round, with the same bits on every worker of the reduction. Blocks up to the deadline.
+        """Return the sum of this round, with the same bits on every worker of the reduction. Blocks up to the deadline.
 
-        The channel owns it; it is valid until the next collect of the same reduction. Raises the same errors as
+        The channel owns the sum; it is valid until the next collect of the same reduction. Raises the same errors as
         `receive`.
         """
         ...
 
     def settle(self) -> None:
-        """Wait until every message that was sent no longer needs this worker. Raises DeadlineError, TransportError."""
+        """Wait until all sent messages can arrive without this worker. Raises DeadlineError, TransportError."""
         ...
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ def check_value(edge: Edge, value: Tensor) -> None:
 
 
 def no_such_edge(me: str, edge: Edge, direction: str) -> ProtocolError:
-    """The error for an edge that worker `me` does not have in this direction ("send" or "receive")."""
+    """Return the error for an edge that worker `me` does not have in this direction ("send" or "receive")."""
     return ProtocolError(
         f"worker {me!r} cannot {direction} on edge {edge.name!r} (number {edge.number}, from {edge.source!r} to "
         f"{edge.target!r}): its channel is not open, or was made without this edge. "
@@ -90,7 +90,7 @@ def no_such_edge(me: str, edge: Edge, direction: str) -> ProtocolError:
 
 
 def too_late(session: Session, me: str, edge: Edge, round: int) -> DeadlineError:
-    """The error for worker `me` that waited for the other end of `edge` until the deadline."""
+    """Return the error for worker `me`, which waited for the other end of `edge` until the deadline."""
     peer = edge.peer(me)
     what = "to take its last message" if me == edge.source else "to send"
     return DeadlineError(
@@ -100,7 +100,7 @@ def too_late(session: Session, me: str, edge: Edge, round: int) -> DeadlineError
 
 
 def gone(me: str, edge: Edge, round: int, reason: str) -> TransportError:
-    """The error for an edge whose other end is gone."""
+    """Return the error for an edge whose other worker has closed its channel or has died."""
     return TransportError(
         f"worker {me!r} lost {edge.peer(me)!r} on edge {where(edge, round)}: {reason}. "
         f"Restart {edge.peer(me)!r} and open the channels of the next generation."
@@ -108,12 +108,12 @@ def gone(me: str, edge: Edge, round: int, reason: str) -> TransportError:
 
 
 def where(edge: Edge, round: int) -> str:
-    """An edge and a round as text."""
+    """Return the name and phase of an edge, and a round, as text for errors."""
     return f"{edge.name!r} ({phase_name(edge.phase)} phase, round {round})"
 
 
 def parsed(parse: Callable[[Frame], Parsed], data: Frame, me: str, edge: Edge, round: int) -> Parsed:
-    """The result of `parse` on the bytes that arrived on `edge`. Adds both workers and the edge to its CodecError."""
+    """Return `parse(data)` for bytes that arrived on `edge`. A CodecError names both workers and the edge."""
     try:
         return parse(data)
     except CodecError as error:

@@ -1,4 +1,4 @@
-"""Messages as bytes: a frame (header and value), a header alone, and the 32-byte tag. Nothing here uses pickle."""
+"""Converts messages to bytes: a frame (header and value), a header alone, or the 32-byte tag. It never uses pickle."""
 
 import math
 import struct
@@ -47,10 +47,10 @@ DTYPES = tuple(_NAMES)
 
 
 def encode(header: Header, value: Tensor) -> bytearray:
-    """The frame of a message: magic and lengths, msgpack header, padding to a multiple of 64, the value's bytes.
+    """Return the frame of a message: magic and lengths, msgpack header, padding to 64 bytes, bytes of the value.
 
-    Copies the value once. Raises ShapeError if the value is not of the header's type, CodecError for a dtype that a
-    message cannot have.
+    The value is copied once. Raises ShapeError if the value has another dtype or shape than the header, CodecError for
+    a dtype that a message cannot have.
     """
     if (value.dtype, tuple(value.shape)) != (header.dtype, header.shape):
         raise ShapeError(
@@ -69,7 +69,7 @@ def encode(header: Header, value: Tensor) -> bytearray:
 
 
 def decode(frame: Frame, limit: int = FRAME_LIMIT) -> tuple[Header, Tensor]:
-    """The header and the value of a frame. No memory is allocated for the value before all sizes are checked.
+    """Return the header and the value of a frame. All sizes are checked before memory is allocated for the value.
 
     The value is contiguous and 64-byte aligned. It is a view of the frame if the frame is writable and aligned, else a
     copy. limit: largest frame that is accepted, in bytes. Raises CodecError if the bytes are not exactly one frame.
@@ -84,7 +84,7 @@ def decode(frame: Frame, limit: int = FRAME_LIMIT) -> tuple[Header, Tensor]:
 
 
 def pack_header(header: Header) -> bytes:
-    """The msgpack bytes of a header. Raises CodecError for a dtype that a message cannot have."""
+    """Return the msgpack bytes of a header. Raises CodecError for a dtype that a message cannot have."""
     if header.dtype not in _NAMES:
         raise _unknown_dtype(str(header.dtype).removeprefix("torch."))
     tag = header.tag
@@ -93,7 +93,7 @@ def pack_header(header: Header) -> bytes:
 
 
 def unpack_header(data: bytes) -> Header:
-    """The header in `data`. Raises CodecError unless every field has the right type and range."""
+    """Return the header from its bytes. Raises CodecError unless every field has the right type and range."""
     fields = _unpack_fields(data)
     version, signature, generation, round, phase, edge, order, name, shape = fields
     if version != VERSION:
@@ -113,19 +113,19 @@ def unpack_header(data: bytes) -> Header:
 
 
 def pack(value: object) -> bytes:
-    """The msgpack bytes of a value made of numbers, texts, bytes, sequences and mappings."""
+    """Return the msgpack bytes of a value made of numbers, texts, bytes, sequences and mappings."""
     packed = msgpack.packb(value)
     assert packed is not None  # by the type stubs, packb may return None
     return packed
 
 
 def pack_tag(tag: Tag) -> bytes:
-    """The 32 bytes of a tag."""
+    """Return the 32 bytes of a tag."""
     return _TAG.pack(bytes.fromhex(tag.signature), tag.generation, tag.round, tag.edge, tag.phase, _TAG_MARK)
 
 
 def unpack_tag(data: Frame) -> Tag:
-    """The tag in 32 bytes. Raises CodecError if the bytes are not a tag."""
+    """Return the tag from its 32 bytes. Raises CodecError if the bytes are not a tag."""
     if len(data) != TAG_BYTES:
         raise _refused(f"a tag of {TAG_BYTES} bytes", f"{len(data)} bytes")
     signature, generation, round, edge, phase, mark = _TAG.unpack(data)
@@ -135,7 +135,7 @@ def unpack_tag(data: Frame) -> Tag:
 
 
 def _frame_sizes(view: memoryview, limit: int) -> tuple[int, int]:
-    """Bytes of the header and of the value, after checking that they fit the frame."""
+    """Return the sizes of the header and of the value, in bytes. Raises CodecError unless the frame has these sizes."""
     if len(view) > limit:
         raise _refused(f"at most {limit} bytes", f"{len(view)} bytes", "Raise the limit, or send smaller values.")
     if len(view) < _PREFIX.size:

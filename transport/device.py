@@ -1,6 +1,6 @@
-"""What channels need of a device: pinned host memory, fences, and reads that do not wait for the device's other work.
+"""Device functions for channels: pinned host memory, fences, and reads that do not wait for a device's other work.
 
-Each has a trivial version for the CPU, so code that uses them runs there unchanged.
+All of them also accept the CPU, so that code that uses them runs there unchanged.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from antiphon.transport.memory import aligned
 
 
 def host_memory(size: int, device: torch.device) -> memoryview:
-    """Host memory of `size` bytes, 64-byte aligned. It is pinned if `device` is a CUDA device.
+    """Return `size` bytes of host memory, 64-byte aligned. It is pinned if `device` is a CUDA device.
 
     Pinned memory begins at a page boundary, so it is aligned.
     """
@@ -29,20 +29,20 @@ Fence: TypeAlias = torch.cuda.Event | torch.cpu.Event
 
 
 def fence(device: torch.device) -> Fence:
-    """A fence for work on this device, not yet set: waiting for it returns at once."""
+    """Return a fence for work on this device. Until it is recorded, waiting for it returns at once."""
     return torch.cuda.Event() if device.type == "cuda" else torch.cpu.Event()
 
 
 def queue_of(device: torch.device) -> Any:  # Any: a stream; the stubs of the CPU have another type
-    """The current stream of this device, on which a fence is set."""
+    """Return the current stream of this device, on which a fence is recorded."""
     return torch.cuda.current_stream(device) if device.type == "cuda" else torch.cpu.current_stream()
 
 
 @final
 class Glance:
-    """Reads a few numbers from a device without waiting for the work that the device does meanwhile.
+    """Reads a few numbers from a device without waiting for the device's other work.
 
-    The numbers must be complete on the device already. count: how many are read at once.
+    The numbers must already be complete on the device. count: how many are read at once.
     """
 
     def __init__(self, device: torch.device, count: int) -> None:
@@ -51,7 +51,7 @@ class Glance:
         self._host = torch.zeros(count, dtype=torch.int64, pin_memory=cuda)
 
     def __call__(self, numbers: Tensor) -> Sequence[int]:
-        """The values of `numbers`, an int64 vector of `count` elements."""
+        """Return the values of `numbers`, an int64 vector of `count` elements on the device."""
         if self._stream is None:
             return numbers.tolist()
         with torch.cuda.stream(self._stream):

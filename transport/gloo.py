@@ -1,4 +1,4 @@
-"""The CPU backend: gloo, point to point. Buffers and receives are prepared before the rounds."""
+"""The backend gloo, for messages between CPUs. Buffers and first receives are prepared before the rounds."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ _HELLO = 0  # gloo tag of the first message between two ranks; edge n uses gloo 
 class Buffer:
     """Host memory of one message: the value, then a tag. The value comes first so that it is aligned.
 
-    device: of the value; memory is pinned for a CUDA device.
+    device: the worker's device. If it is a CUDA device, the memory is pinned.
     """
 
     __slots__ = ("memory", "tag", "value", "wire")
@@ -40,7 +40,7 @@ class Buffer:
 
 @final
 class GlooOutgoing:
-    """The sending half of an edge, with one buffer. The tag is written once; only its round changes."""
+    """Sends the messages of one edge, with one buffer. The tag is written once; then only its round changes."""
 
     def __init__(self, link: "GlooLink", edge: Edge, rank: int) -> None:
         self._link, self._edge, self._rank, self._number = link, edge, rank, edge.number + 1
@@ -51,7 +51,7 @@ class GlooOutgoing:
         self._work: Work | None = None
 
     def send(self, round: int, value: Tensor) -> int:
-        """Copy the value and post it, after the last send has left the buffer."""
+        """Wait until the last message has left the buffer, copy the value there, and start to send it."""
         if self._work is not None:
             self._wait(round)
         buffer = self._buffer
@@ -79,7 +79,7 @@ class GlooOutgoing:
 
 @final
 class GlooIncoming:
-    """The receiving half of an edge, with two buffers: the reader uses one, the other is posted for the next message.
+    """Receives the messages of one edge, with two buffers: the reader uses one, the other waits for the next message.
 
     gloo receives bytes only into a posted buffer. Posting early lets a message arrive while this worker computes.
     """
@@ -105,14 +105,14 @@ class GlooIncoming:
         return arrived.value.detach()
 
     def settle(self) -> None:
-        """Nothing to check: every tag is checked on arrival."""
+        """Do nothing: every tag is checked on arrival."""
 
 
 @final
 class GlooLink:
-    """One rank of a gloo group that is made for one generation.
+    """One worker's rank in a gloo group, which is made anew each time the workers connect.
 
-    Connections are made at first use: with 8 ranks, a full mesh takes four times as long to open as a ring.
+    Two ranks connect at first use: with 8 ranks, a full mesh takes four times as long to open as a ring.
     device: None if all values are in host memory. Else values are staged: the buffers are pinned for the device, and a
     value that arrives is copied to it. A value to send is copied to the host without `non_blocking`. Such a copy is
     complete when the call returns, so the message is complete, and the sender may overwrite its value.
@@ -126,20 +126,20 @@ class GlooLink:
         self.group = self._make(PrefixStore("gloo", store), rank, size)
 
     def outgoing(self, edge: Edge, rank: int) -> GlooOutgoing:
-        """The sending half of an edge."""
+        """Return the object that sends on an edge to `rank`."""
         return GlooOutgoing(self, edge, rank)
 
     def incoming(self, edge: Edge, rank: int) -> Incoming:
-        """The receiving half of an edge."""
+        """Return the object that receives on an edge from `rank`."""
         incoming = GlooIncoming(self, edge, rank)
         return StagedIncoming(incoming, edge, self._device) if self._device else incoming
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: torch's groups have no common type
-        """A gloo group of these workers, for their sums. This worker is one of them."""
+        """Return a new gloo group for the sums of these workers, including this one."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: as above
-        """A sum over a group made by `replicas`, in host memory."""
+    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group
+        """Return an object for one sum, in host memory. group: a gloo group that `replicas` made."""
         length = AllReduce.length(reduction) * reduction.dtype.itemsize
         memory = [host_memory(length, self.memory_for) for _ in range(2)]
         buffers = [tensor_over(each, reduction.dtype, (AllReduce.length(reduction),)) for each in memory]
@@ -147,7 +147,7 @@ class GlooLink:
         return StagedAllReduce(total, reduction, self._device) if self._device else total
 
     def finish(self, work: Work) -> None:
-        """Wait up to the deadline. Raises torch's RuntimeError."""
+        """Wait for an operation, up to the deadline. Raises torch's RuntimeError."""
         work.wait(deadline(self.session))
 
     def greet(self, ranks: Mapping[str, int]) -> None:
@@ -166,7 +166,7 @@ class GlooLink:
         """Drop the group. Its sockets and its thread end with the last reference to it."""
         del self.group
 
-    def _make(self, store: Store, rank: int, size: int) -> Any:  # Any: as above
+    def _make(self, store: Store, rank: int, size: int) -> Any:  # Any: a torch process group
         options = ProcessGroupGloo._Options()
         options._devices = [ProcessGroupGloo.create_device(hostname=self._hostname, lazy_init=True)]
         options._timeout = deadline(self.session)

@@ -1,4 +1,4 @@
-"""What a process-group channel needs from a backend: one prepared object for each edge and direction."""
+"""The interfaces of a process-group channel's backends. A backend makes one object for each edge and direction."""
 
 import struct
 from collections.abc import Mapping
@@ -18,54 +18,57 @@ ROUND_AT = 16
 
 
 class Outgoing(Protocol):
-    """The sending half of one edge."""
+    """Sends the messages of one edge."""
 
     def send(self, round: int, value: Tensor) -> int:
-        """Copy the value and post it. Waits up to the deadline while the buffer is in use. Returns the bytes posted."""
+        """Copy the value to a buffer and start to send it. Returns the bytes to send.
+
+        Blocks up to the deadline while the buffer is still in use.
+        """
         ...
 
     def settle(self) -> None:
-        """Wait until all posted messages have left their buffers."""
+        """Wait until all sent messages have left their buffers."""
         ...
 
 
 class Incoming(Protocol):
-    """The receiving half of one edge."""
+    """Receives the messages of one edge."""
 
     def receive(self, round: int) -> Tensor:
-        """Wait for the message of this round."""
+        """Wait for the message of this round, and return its value."""
         ...
 
     def settle(self) -> None:
-        """Make the checks that are not yet done."""
+        """Do the checks of received messages that are not yet done."""
         ...
 
 
 class ReplicaSum(Protocol):
-    """One worker's end of a sum over replicas."""
+    """Takes part in one sum over replicas, for one worker."""
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Copy the term and post it. Returns the bytes posted."""
+        """Copy this worker's term and start to send it. Returns the bytes to send."""
         ...
 
     def collect(self, round: int) -> Tensor:
-        """Wait for the sum of this round."""
+        """Wait for the sum of this round, and return it."""
         ...
 
 
 class Link(Protocol):
-    """A group of ranks that one backend connects."""
+    """One worker's connections to its peers over one backend."""
 
     def outgoing(self, edge: Edge, rank: int) -> Outgoing:
-        """The sending half of an edge to `rank`."""
+        """Return the object that sends on an edge to `rank`."""
         ...
 
     def incoming(self, edge: Edge, rank: int) -> Incoming:
-        """The receiving half of an edge from `rank`."""
+        """Return the object that receives on an edge from `rank`."""
         ...
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Connect to these peers. ranks: by name. Raises TransportError naming a peer that cannot be reached."""
+        """Connect to these peers. ranks: by name. Raises TransportError with the name of a peer that is not reached."""
         ...
 
     def close(self) -> None:
@@ -74,14 +77,14 @@ class Link(Protocol):
 
 
 class SummingLink(Link, Protocol):
-    """A link whose backend sums over groups of ranks."""
+    """A link whose backend has an all-reduce over groups of ranks."""
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
-        """A process group of these workers, this one among them, for their sums. It connects at its first use."""
+        """Return a process group for the sums of these workers, including this one. It connects at its first use."""
         ...
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: as above
-        """This worker's end of one sum, over a group made by `replicas`."""
+    def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group
+        """Return the object that takes part in one sum. group: a process group that `replicas` made."""
         ...
 
 
@@ -94,7 +97,7 @@ class Expected:
         self._tag = bytearray(pack_tag(Tag.of(session, edge, 0)))
 
     def check(self, tag: memoryview, round: int) -> None:
-        """Raise an error unless this is the tag of the round. Raises CodecError or ProtocolError."""
+        """Raise CodecError or ProtocolError unless these bytes are the tag of the edge's message in this round."""
         ROUND.pack_into(self._tag, ROUND_AT, round)
         if tag.tobytes() != self._tag:  # comparing a memoryview takes longer
             found = parsed(unpack_tag, tag, self._edge.target, self._edge, round)
@@ -102,12 +105,12 @@ class Expected:
 
 
 def deadline(session: Session) -> timedelta:
-    """The session's deadline as a timedelta, for the backends."""
+    """Return the session's deadline as a timedelta, for the backends."""
     return timedelta(seconds=session.deadline)
 
 
 def fault(session: Session, me: str, edge: Edge, round: int, error: RuntimeError) -> AntiphonError:
-    """Translate a backend's error into a DeadlineError, or a TransportError if the peer is gone."""
+    """Return the error to raise after a backend's RuntimeError: DeadlineError if it timed out, else TransportError."""
     text = str(error)
     if "timed out" in text.lower():
         return too_late(session, me, edge, round)
@@ -115,7 +118,7 @@ def fault(session: Session, me: str, edge: Edge, round: int, error: RuntimeError
 
 
 def brief(text: str) -> str:
-    """The first sentence of a backend's error message, without its source location."""
+    """Return the first sentence of a backend's error message, without its source location."""
     text = text.splitlines()[0] if text else "unknown"
     if text.startswith("["):
         text = text.partition("] ")[2]

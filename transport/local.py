@@ -1,4 +1,4 @@
-"""The channel between workers of one process. It copies between buffers, under the same rules as between machines."""
+"""A channel between workers of one process. It copies values to buffers, with the same rules as between machines."""
 
 import threading
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ class _Left(Exception):
 
 @final
 class _Road:
-    """One edge in one process: a fixed set of buffers that circulate between the sender and the receiver."""
+    """The buffers of one edge in one process. A fixed number of them circulates between sender and receiver."""
 
     def __init__(self, edge: Edge, buffers: int) -> None:
         self.edge = edge
@@ -36,9 +36,9 @@ class _Road:
 
 @final
 class Exchange:
-    """What the local channels of one process and one generation share. Make it before the channels.
+    """The buffers that the local channels of one process share. Make this object before the channels.
 
-    buffers: number per edge. The receiver holds one; the others are how many messages a sender may run ahead.
+    buffers: number per edge. The receiver holds one, so the sender may be `buffers - 1` messages ahead.
     """
 
     def __init__(self, buffers: int = 3) -> None:
@@ -48,7 +48,10 @@ class Exchange:
         self._headers: dict[int, Header] = {}
 
     def join(self, session: Session, edges: Iterable[Edge]) -> dict[int, _Road]:
-        """The buffers of these edges. Raises ProtocolError or ShapeError if a worker that joined earlier disagrees."""
+        """Return the buffers of these edges, by edge number.
+
+        Raises ProtocolError or ShapeError if a worker that joined earlier has an edge with another header.
+        """
         with self._lock:
             return {edge.number: self._road(session, edge) for edge in edges}
 
@@ -63,8 +66,8 @@ class Exchange:
 class LocalChannel:
     """The channel of one worker inside this process.
 
-    `open` does not wait for the peers, since one thread may open all channels in turn. The worker that opens second
-    checks the edge.
+    `open` does not wait for the peers, because one thread may open all channels in turn. Of the two workers of an edge,
+    the second one to open checks that both have the same header.
     """
 
     def __init__(self, session: Session, me: str, exchange: Exchange, edges: Sequence[Edge]) -> None:
@@ -75,11 +78,11 @@ class LocalChannel:
         self._roads: dict[int, _Road] = {}
 
     def open(self) -> None:
-        """Join the exchange."""
+        """Get the buffers of this worker's edges from the exchange."""
         self._roads = self._exchange.join(self._session, self._edges)
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Copy the value into a free buffer and pass it on. The tag is passed beside it and costs no bytes."""
+        """Copy the value into a free buffer, and give the buffer to the receiver. Returns the bytes of the value."""
         road = self._road(edge, edge.source, "send")
         check_value(edge, value)
         try:
@@ -93,7 +96,7 @@ class LocalChannel:
         return buffer.numel() * buffer.element_size()
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Give back the buffer of the last receive, and wait for the next message."""
+        """Give back the buffer of the last message, and wait for the next message. Returns its value."""
         road = self._road(edge, edge.target, "receive")
         try:
             if road.held is not None:
@@ -111,10 +114,10 @@ class LocalChannel:
         return road.held.detach()
 
     def settle(self) -> None:
-        """Nothing to wait for: sent messages are already in the exchange."""
+        """Do nothing: sent messages are already in the exchange."""
 
     def close(self) -> None:
-        """Leave the exchange. A peer that waits for this worker gets an error."""
+        """Close this worker's edges. A peer that waits for this worker gets an error."""
         roads, self._roads = self._roads, {}
         for road in roads.values():
             road.fail(_Left())

@@ -1,4 +1,4 @@
-"""What identifies a message (edge, session, round, type), and the check when it arrives."""
+"""The data that identify a message (edge, session, round, type), and the check of an arriving message."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Phase(IntEnum):
 
 
 class _Sized(Protocol):
-    """What carries values of one type."""
+    """The dtype and shape of the values on an edge or in a sum."""
 
     __slots__ = ()
     dtype: torch.dtype
@@ -30,7 +30,7 @@ class _Sized(Protocol):
 
     @property
     def bytes(self) -> int:
-        """Size of one value, in bytes."""
+        """The size of one value, in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -39,7 +39,7 @@ class Edge(_Sized):
     """One edge of a schedule: everything about its messages that is the same in every round.
 
     number: unique in the schedule. name: for display, e.g. "Actor.0 -> Critic". source, target: names of workers.
-    order: "zeroth" or "first". shape: concrete sizes, in elements.
+    order: "zeroth" for values, "first" for gradients. shape: concrete sizes, in elements.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Edge(_Sized):
     shape: tuple[int, ...]
 
     def peer(self, me: str) -> str:
-        """The worker at the other end of this edge."""
+        """Return the worker at the other end of this edge. me: the worker at this end."""
         return self.target if me == self.source else self.source
 
 
@@ -74,7 +74,10 @@ class Reduction(_Sized):
     shape: tuple[int, ...]
 
     def edges_of(self, worker: str) -> tuple[Edge, ...]:
-        """The edges between `worker` and each other worker. All edges would be as many as the square of the workers."""
+        """Return the edges between `worker` and each other worker, in both directions.
+
+        The edges between all workers are never listed: their number grows with the square of the number of workers.
+        """
         mine = self.workers.index(worker)
         others = [other for other in range(len(self.workers)) if other != mine]
         return tuple(self._edge(*pair) for other in others for pair in ((mine, other), (other, mine)))
@@ -87,10 +90,10 @@ class Reduction(_Sized):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What all workers of a run share until the next regrouping.
+    """The data that all workers of a run share until they connect anew.
 
-    signature: sha256 of the grammar, hexadecimal. generation: grows by one at each regrouping. deadline: seconds that
-    each wait may last.
+    signature: sha256 of the grammar, hexadecimal. generation: grows by one each time the workers connect. deadline:
+    seconds that each wait may last.
     """
 
     signature: str
@@ -111,7 +114,7 @@ class Session:
 
 
 class Tag(NamedTuple):
-    """Identifies a message by five fields. All of them must be as expected."""
+    """The five fields that identify a message. The receiver refuses a message if one of them is not as expected."""
 
     signature: str
     generation: int
@@ -121,7 +124,7 @@ class Tag(NamedTuple):
 
     @classmethod
     def of(cls, session: Session, edge: Edge, round: int) -> "Tag":
-        """The tag of the message of this session, edge and round."""
+        """Return the tag of the message of this session, edge and round."""
         return cls(session.prefix, session.generation, round, int(edge.phase), edge.number)
 
     def __str__(self) -> str:
@@ -133,7 +136,7 @@ class Tag(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The tag of a message and the type of its value, which stand before the value's bytes in a frame."""
+    """The tag of a message and the type of its value. In a frame, the header stands before the bytes of the value."""
 
     version: int
     tag: Tag
@@ -143,17 +146,17 @@ class Header:
 
     @classmethod
     def of(cls, session: Session, edge: Edge, round: int) -> "Header":
-        """The header of the message of this session, edge and round."""
+        """Return the header of the message of this session, edge and round."""
         return cls(VERSION, Tag.of(session, edge, round), edge.order, edge.dtype, edge.shape)
 
 
 def phase_name(phase: int) -> str:
-    """The name of a phase. A number that is not a phase becomes "unknown (number)"."""
+    """Return the name of a phase, or "unknown (number)" for a number that is not a phase."""
     return Phase(phase).name.lower() if phase in tuple(Phase) else f"unknown ({phase})"
 
 
 def value_type(dtype: torch.dtype, shape: tuple[int, ...]) -> str:
-    """The type of a value as text.
+    """Return the type of a value as text.
 
     >>> value_type(torch.float32, (7, 3))
     'float32[7, 3]'
@@ -162,7 +165,7 @@ def value_type(dtype: torch.dtype, shape: tuple[int, ...]) -> str:
 
 
 def expect(arrived: Tag | Header, session: Session, edge: Edge, round: int) -> None:
-    """Raise an error unless what arrived is the message of this session, edge and round.
+    """Raise an error unless `arrived` is the tag or header of the message of this session, edge and round.
 
     Raises ProtocolError for another tag, and ShapeError for the right tag with a value of another type.
     """
@@ -190,7 +193,7 @@ def _expect_type(arrived: Header, edge: Edge) -> None:
 
 
 def _fault(arrived: Tag, expected: Tag) -> tuple[str, str]:
-    """The kind of error in a tag, and its remedy. The first difference that explains the others is named."""
+    """Return the kind of error in a tag, and its remedy. If several fields differ, the most likely cause is chosen."""
     if arrived.signature != expected.signature:
         return "foreign", "It belongs to another grammar: launch all workers with the same grammar."
     if arrived.generation < expected.generation:

@@ -1,4 +1,4 @@
-"""The GPU backend: NCCL, point to point. Tests use a stand-in for its groups; it has not run on hardware.
+"""The backend NCCL, for messages between GPUs. Tests use a stand-in for its groups; it has not run on hardware.
 
 NCCL has no message tags: a rank receives messages from another rank in the order of sending. A schedule guarantees that
 order, since each transfer has one position in it. The two directions of a pair use two communicators, not one grouped
@@ -37,7 +37,10 @@ from antiphon.transport.message import Edge, Reduction, Session, Tag
 from antiphon.transport.rendezvous import group_name
 
 MakeGroup: TypeAlias = Callable[[Store, int, int, Session], Any]
-"""`make(store, rank, size, session)`: a group with `send`, `recv`, `abort`. Any: CPU builds of torch have no NCCL."""
+"""`make(store, rank, size, session)` returns a group with `send`, `recv`, `abort`.
+
+Any: CPU builds of torch lack the class of NCCL groups.
+"""
 
 _WORDS = TAG_BYTES // 8  # a tag on the device, as int64; the third of them is the round
 _PATIENCE = 10  # torch's own timeout, in deadlines; at its end torch ends the process
@@ -59,15 +62,15 @@ class DeviceBuffer:
         self.wire = [memory]
 
     def mark(self, tag: Tag) -> None:
-        """Write the tag."""
+        """Write a tag into this buffer."""
         self.words.copy_(torch.frombuffer(bytearray(pack_tag(tag)), dtype=torch.int64))
 
 
 @final
 class NcclOutgoing:
-    """The sending half of an edge, with two buffers in turn: one message may wait while another is on its way.
+    """Sends the messages of one edge, with two buffers in turn: one message may wait while another is under way.
 
-    Copies and sends are ordered on the device. The host waits only if the last message but one was not yet received.
+    Copies and sends are ordered on the device. The host waits only if the message before the last is not yet received.
     """
 
     def __init__(self, link: "NcclLink", edge: Edge, rank: int) -> None:
@@ -79,7 +82,7 @@ class NcclOutgoing:
         self._posted: list[tuple[Work, int]] = []
 
     def send(self, round: int, value: Tensor) -> int:
-        """Copy the value and post it, after all that was posted before."""
+        """Copy the value and queue its send after all earlier sends. Returns the bytes of the buffer."""
         if len(self._posted) == 2:
             self._wait()
         buffer, self._free, self._last = self._free, self._last, self._free
@@ -88,7 +91,7 @@ class NcclOutgoing:
         return self.post(buffer, round)
 
     def post(self, buffer: DeviceBuffer, round: int) -> int:
-        """Send a buffer as it is. Returns its bytes."""
+        """Queue the send of a buffer without change. Returns the bytes of the buffer."""
         try:
             self._posted.append((self._group.send(buffer.wire, self._rank, 0), round))
         except RuntimeError as error:
@@ -96,7 +99,7 @@ class NcclOutgoing:
         return buffer.wire[0].numel()
 
     def settle(self) -> None:
-        """Wait for every send, on the host."""
+        """Let the host wait until every send is complete."""
         while self._posted:
             self._wait()
 
@@ -107,10 +110,10 @@ class NcclOutgoing:
 
 @final
 class NcclIncoming:
-    """The receiving half of an edge, with one buffer. No receive is posted early, since NCCL receives in posted order.
+    """Receives the messages of one edge, with one buffer. No receive is queued early: NCCL keeps the order of queuing.
 
-    The host waits until the message is complete, since every wait has a deadline. Then it reads the tag without waiting
-    for the device's other work. So a wrong message is refused before its value is used.
+    The host waits until the message is complete, because every wait has a deadline. Then it reads the tag without
+    waiting for the device's other work. So a wrong message is refused before its value is used.
     """
 
     def __init__(self, link: "NcclLink", edge: Edge, rank: int) -> None:
@@ -119,7 +122,7 @@ class NcclIncoming:
         self._buffer, self._expected = DeviceBuffer(edge, link.device), Expected(link.session, edge)
 
     def receive(self, round: int) -> Tensor:
-        """Wait for the next message from this rank, and check its tag."""
+        """Wait for the next message from the peer, check its tag, and return its value."""
         link = self._link
         try:
             work = self._group.recv(self._buffer.wire, self._rank, 0)
@@ -130,14 +133,14 @@ class NcclIncoming:
         return self._buffer.value.detach()
 
     def settle(self) -> None:
-        """Nothing to check: every tag is checked on arrival."""
+        """Do nothing: every tag is checked on arrival."""
 
 
 @final
 class NcclLink:
-    """One rank on one device, with two communicators: for messages to higher ranks, and to lower ranks.
+    """One worker's rank on its device, in two groups: one for messages to higher ranks, one for those to lower ranks.
 
-    make: makes the group of one direction; torch's own by default.
+    make: makes one of the two groups; torch's own by default.
     """
 
     def __init__(
@@ -155,25 +158,25 @@ class NcclLink:
         self._make = make or self._torchs
         self._ascending = self._make(PrefixStore("ascending", store), rank, size, session)
         self._descending = self._make(PrefixStore("descending", store), rank, size, session)
-        self._sums: list[Any] = []  # Any: as below
+        self._sums: list[Any] = []  # Any: NCCL groups
 
     def group(self, source: int, target: int) -> Any:  # Any: ProcessGroupNCCL is missing from CPU builds of torch
-        """The communicator for messages from `source` to `target`."""
+        """Return the group for messages from rank `source` to rank `target`."""
         return self._ascending if source < target else self._descending
 
     def outgoing(self, edge: Edge, rank: int) -> NcclOutgoing:
-        """The sending half of an edge."""
+        """Return the object that sends on an edge to `rank`."""
         return NcclOutgoing(self, edge, rank)
 
     def incoming(self, edge: Edge, rank: int) -> NcclIncoming:
-        """The receiving half of an edge."""
+        """Return the object that receives on an edge from `rank`."""
         return NcclIncoming(self, edge, rank)
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Exchange a byte in each direction with every peer, which makes the communicators. Goes in the order of ranks.
+        """Exchange a byte in each direction with every peer, in the order of ranks. This makes the communicators.
 
-        Making one blocks both of its ranks. All workers go through their pairs in the order of (lower, higher) rank. So
-        both ranks of the least pair in progress are at that pair, and the exchange ends.
+        Making a communicator blocks both of its ranks. All workers go through their pairs in the order of (lower,
+        higher) rank. So both ranks of the least pair in progress are at that pair, and the exchange ends.
         """
         byte = [torch.zeros(1, dtype=torch.uint8, device=self.device)]
         for peer, rank in sorted(ranks.items(), key=lambda item: item[1]):
@@ -182,14 +185,14 @@ class NcclLink:
                 self._exchange(byte, source, target, peer)
 
     def wait(self, work: Work, edge: Edge, round: int) -> None:
-        """Wait for a message on the host, up to the deadline. Raises DeadlineError or TransportError."""
+        """Let the host wait for a message, up to the deadline. Raises DeadlineError or TransportError."""
         try:
             self.finish(work)
         except RuntimeError as error:
             raise fault(self.session, self.me, edge, round, error) from error
 
     def finish(self, work: Work) -> None:
-        """Wait on the host, up to the deadline. Raises RuntimeError, as torch does."""
+        """Let the host wait for an operation, up to the deadline. Raises RuntimeError, as torch does."""
         began = time.monotonic()
         while not work.is_completed():
             waited = time.monotonic() - began
@@ -199,18 +202,18 @@ class NcclLink:
         work.wait()  # raises the work's error; the stream does not wait any more
 
     def close(self) -> None:
-        """Abort operations in progress: a communicator does not end otherwise if its peer is gone."""
+        """Abort all operations in progress. Without that, an operation whose peer is gone may never end."""
         for group in (self._ascending, self._descending, *self._sums):
             group.abort()
 
-    def all_reduce(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: as above
-        """A sum over a group made by `replicas`, on the device."""
+    def all_reduce(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: an NCCL group
+        """Return an object for one sum, on the device. group: an NCCL group that `replicas` made."""
         length = AllReduce.length(reduction)
         buffers = [torch.zeros(length, dtype=reduction.dtype, device=self.device) for _ in range(2)]
         return AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
 
-    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: as above
-        """An NCCL group of these workers, for their sums. This worker is one of them."""
+    def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: an NCCL group
+        """Return a new NCCL group for the sums of these workers, including this one."""
         store = PrefixStore(f"sum/{group_name(workers)}", self._store)
         group = self._make(store, workers.index(self.me), len(workers), self.session)
         self._sums.append(group)
@@ -230,7 +233,7 @@ class NcclLink:
             "NCCL_DEBUG=INFO to see what NCCL tried."
         )
 
-    def _torchs(self, store: Store, rank: int, size: int, session: Session) -> Any:  # Any: as above
+    def _torchs(self, store: Store, rank: int, size: int, session: Session) -> Any:  # Any: an NCCL group
         make: Any = getattr(torch.distributed, "ProcessGroupNCCL", None)
         if make is None:
             raise TransportError(

@@ -1,4 +1,4 @@
-"""The channel of whole frames. Each frame is posted to the peer's mailbox, for example by a Ray call."""
+"""A channel that sends each message as one frame (header and value) to the peer's mailbox, for example by Ray."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from antiphon.transport.message import Edge, Header, Session, expect
 from antiphon.transport.pairwise import Pairwise
 
 WINDOW = 2
-"""How many messages of one edge may be on their way before the sender waits for the receiver."""
+"""The number of messages that may be under way on one edge before the sender waits for the receiver."""
 
 Post: TypeAlias = Callable[[str, int, bytes | bytearray], None]
 """`post(peer, edge number, frame)`: pass the frame to the peer's `Mailbox.put`, in order, without waiting for it."""
@@ -23,7 +23,7 @@ Post: TypeAlias = Callable[[str, int, bytes | bytearray], None]
 
 @final
 class Mailbox:
-    """Where peers put frames for one worker: messages on its incoming edges, receipts on its outgoing edges.
+    """Holds the frames that peers send to one worker: messages on incoming edges, and receipts on outgoing edges.
 
     Thread-safe. Each edge has a queue longer than the window, so a peer that keeps the protocol never finds it full.
     """
@@ -52,8 +52,10 @@ class Mailbox:
             )
 
     def take(self, edge: Edge, deadline: float) -> Frame:
-        """The oldest frame of this edge. Blocks up to `deadline` seconds. Raises TimeoutError, or the error of
-        `fail`."""
+        """Return the oldest frame of this edge. Blocks up to `deadline` seconds, then raises TimeoutError.
+
+        If no frame is left after a call of `fail`, raises the error of that call.
+        """
         return self._queues[edge.number].take(deadline)
 
     def fail(self, failure: BaseException) -> None:
@@ -64,9 +66,9 @@ class Mailbox:
 
 @final
 class ObjectStoreChannel:
-    """The channel of one worker, by whole frames. It is slow (one call per message) but needs no process group.
+    """The channel of one worker that sends whole frames. It is slow (one call per message), but needs no process group.
 
-    Every frame carries its whole header and is checked by itself. So `open` has nothing to agree on and does not wait.
+    Every frame contains its whole header, which the receiver checks. So `open` compares no headers and does not wait.
     """
 
     def __init__(self, session: Session, me: str, post: Post, mailbox: Mailbox, edges: Sequence[Edge]) -> None:
@@ -77,13 +79,14 @@ class ObjectStoreChannel:
         self._under_way: dict[int, deque[int]] = {}
 
     def open(self) -> None:
-        """Ready at once; does not wait for the peers."""
+        """Prepare the channel. Does not wait for the peers."""
         self._under_way = {edge.number: deque() for edge in self._edges}
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Post a frame. If the window is full, first wait for the receipt of the oldest message.
+        """Send a frame, and return its size in bytes. If the window is full, first wait for the oldest receipt.
 
-        A receipt is a tag that the receiver sends back for each message. It is not counted in the returned bytes.
+        The window is the number of messages that may be under way. A receipt is a tag that the receiver sends back for
+        each message. It is not counted in the returned bytes.
         """
         self._check(edge, edge.source, "send")
         check_value(edge, value)
@@ -96,7 +99,7 @@ class ObjectStoreChannel:
         return len(frame)
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Wait for the next frame of this edge, check it, and post its receipt."""
+        """Wait for the next frame of this edge, check it, and send its receipt. Returns the value."""
         self._check(edge, edge.target, "receive")
         header, value = parsed(decode, self._take(edge, round), self._me, edge, round)
         expect(header, self._session, edge, round)
@@ -104,10 +107,10 @@ class ObjectStoreChannel:
         return value
 
     def settle(self) -> None:
-        """Nothing to wait for: `post` has taken all sent frames."""
+        """Do nothing: `post` has taken all sent frames."""
 
     def close(self) -> None:
-        """Forget the messages on their way. The mailbox belongs to the worker and stays."""
+        """Forget the messages under way. The mailbox belongs to the worker and stays open."""
         self._under_way = {}
 
     def _await_receipt(self, edge: Edge, round: int) -> None:

@@ -1,4 +1,4 @@
-"""A sum over replicas by messages between all pairs, for channels that have no all-reduce of their own."""
+"""Sums values over replicas by messages between all pairs of them, for channels without an all-reduce."""
 
 from collections.abc import Callable
 from typing import TypeAlias, final
@@ -14,9 +14,9 @@ Receiver: TypeAlias = Callable[[Edge, int], Tensor]
 
 @final
 class Pairwise:
-    """The sums of one worker, over a channel's `send` and `receive`, which check each term like any message.
+    """Computes the sums of one worker with a channel's `send` and `receive`. These check each term like any message.
 
-    All workers add the terms in the order of the reduction's workers, so that all get the same bits.
+    me: this worker. All workers add the terms in the order of the reduction's workers, so that all get the same bits.
     """
 
     def __init__(self, me: str, send: Sender, receive: Receiver) -> None:
@@ -24,12 +24,12 @@ class Pairwise:
         self._own: dict[int, Tensor] = {}
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Send the term to every other worker, and keep a copy of it for this worker's sum."""
+        """Send the term to every other worker, and keep a copy for this worker's own sum. Returns the bytes sent."""
         self._own[reduction.number] = value.detach().clone()
         return sum(self._send(edge, round, value) for edge in reduction.edges_of(self._me) if edge.source == self._me)
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Receive the term of every other worker, and add all terms."""
+        """Receive the term of every other worker, and return the sum of all terms."""
         terms = {
             edge.source: self._receive(edge, round) for edge in reduction.edges_of(self._me) if edge.target == self._me
         }
@@ -44,15 +44,15 @@ class Pairwise:
 
 @final
 class PairwiseSum:
-    """One of these sums, as a backend's own."""
+    """One reduction by a `Pairwise`, with the interface `ReplicaSum`."""
 
     def __init__(self, sums: Pairwise, reduction: Reduction) -> None:
         self._sums, self._reduction = sums, reduction
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Send the term to every other worker."""
+        """Send the term to every other worker. Returns the bytes sent."""
         return self._sums.contribute(self._reduction, round, value)
 
     def collect(self, round: int) -> Tensor:
-        """Add the terms of all workers."""
+        """Return the sum of the terms of all workers."""
         return self._sums.collect(self._reduction, round)

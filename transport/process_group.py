@@ -1,4 +1,4 @@
-"""The channel between processes, point to point: over shared memory, gloo or NCCL, as each edge's route says."""
+"""The channel between processes. Each edge uses shared memory, gloo or NCCL, as its route says (see `route`)."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast, final
@@ -22,13 +22,13 @@ from antiphon.transport.shared_memory import SharedMemoryLink
 
 @final
 class ProcessGroupChannel:
-    """A worker's channel in a process group that is made at `open` and dropped at `close`. A process may hold several.
+    """A worker's channel over process groups, which `open` makes and `close` drops. A process may hold several.
 
     ranks: of all workers of the run, 0 to n - 1. store_address: of the store that the coordinator serves.
     edges, reductions: may be those of all workers; the channel selects those of `me`.
     hostname: where peers reach this worker. run: unique among the runs on this store in this generation.
-    device: where values come from and go to; the CPU by default. sites: of all workers; the default is a CPU.
-    make: makes an NCCL group; torch's own by default.
+    device: of the values that are sent and received; the CPU by default. sites: machine and device of each worker; a
+    CPU by default. make: makes an NCCL group; torch's own by default.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class ProcessGroupChannel:
         self._sums: dict[int, ReplicaSum] = {}
 
     def open(self) -> None:
-        """Meet the peers in the store, agree on the edges, and connect to the peers that share an edge with `me`."""
+        """Find the peers in the store, compare the edges with theirs, and connect. Blocks up to the deadline."""
         store = store_client(self._address, self._session.deadline)
         try:
             self._open(store)
@@ -75,7 +75,7 @@ class ProcessGroupChannel:
             raise
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Copy the value and post it; see `Channel.send`."""
+        """Copy the value and start to send it; see `Channel.send`."""
         outgoing = self._outgoing.get(edge.number)
         if outgoing is None:
             raise no_such_edge(self._me, edge, "send")
@@ -90,7 +90,7 @@ class ProcessGroupChannel:
         return incoming.receive(round)
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Copy the term and post it; see `Channel.contribute`."""
+        """Copy the term and start to send it; see `Channel.contribute`."""
         return self._sum(reduction).contribute(round, value)
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
@@ -98,14 +98,14 @@ class ProcessGroupChannel:
         return self._sum(reduction).collect(round)
 
     def settle(self) -> None:
-        """Wait for every send of this worker."""
+        """Wait until all sent messages of this worker have left their buffers."""
         for outgoing in self._outgoing.values():
             outgoing.settle()
         for incoming in self._incoming.values():
             incoming.settle()
 
     def close(self) -> None:
-        """Drop the group, with its sockets and threads. A wait in another thread lasts until its deadline."""
+        """Drop all connections. A wait in another thread may last until its deadline."""
         self._outgoing, self._incoming, self._sums = {}, {}, {}
         links, self._links = self._links, {}
         for link in links.values():
@@ -141,7 +141,7 @@ class ProcessGroupChannel:
         self._sums |= {each.number: PairwiseSum(pairwise, each) for each in self._shared}
 
     def _open_sums(self, meeting: Store, link: SummingLink, workers: tuple[str, ...]) -> None:
-        """Make one group for all sums of the same replicas, which first agree on them. A first sum connects it."""
+        """Make one group for all sums over `workers`. They first compare their sums; then a trial sum connects them."""
         mine = [reduction for reduction in self._reductions if reduction.workers == workers]
         group, others = link.replicas(workers), [worker for worker in workers if worker != self._me]
         facts = pack([[each.number, each.name, value_type(each.dtype, each.shape)] for each in mine])
@@ -169,7 +169,7 @@ class ProcessGroupChannel:
         return total
 
     def _link(self, route: Route, store: Store) -> Link:
-        """This worker's link over one backend."""
+        """Return a new link of this worker over the backend of a route."""
         rank = self._rank(route, self._me)
         match route:
             case Route.MEMORY:
@@ -190,7 +190,7 @@ class ProcessGroupChannel:
         return self._ranks_of(route)[worker]
 
     def _ranks_of(self, route: Route) -> Mapping[str, int]:
-        """The ranks of the workers that a backend connects. NCCL connects those on CUDA devices only."""
+        """Return the ranks of the workers in a backend's group. NCCL's group has only the workers on CUDA devices."""
         if route is not Route.NCCL:
             return self._ranks
         members = [worker for worker in sorted(self._ranks, key=self._ranks.__getitem__) if self._on_cuda(worker)]

@@ -1,4 +1,4 @@
-"""How the workers of one generation meet: a TCP store, and an agreement on the header of every edge."""
+"""Lets the workers of a run find each other in a TCP store, and compares the headers of their edges."""
 
 import hashlib
 import socket
@@ -24,7 +24,7 @@ _POLL = (0.0005, 0.02)  # seconds: first and longest pause between two checks of
 
 
 def serve_store(host: str) -> tuple[TCPStore, int]:
-    """A store that listens on `host`, and its port. It serves as long as the object exists.
+    """Start a store that listens on `host`. Returns the store and its port. It serves as long as the object exists.
 
     The listening socket is made here: IPv4, bound to `host`. A TCPStore's own socket listens on every interface, and
     looks up the name of each peer's IPv4-in-IPv6 address. That can delay all workers by the resolver's timeout.
@@ -36,9 +36,9 @@ def serve_store(host: str) -> tuple[TCPStore, int]:
 
 
 def store_client(address: Address, seconds: float) -> TCPStore:
-    """A connection to the store at `address`. Raises TransportError if no store answers within `seconds`.
+    """Return a connection to the store at `address`. Raises TransportError if no store answers within `seconds`.
 
-    Connections are kept, one per process and address, because a new one costs a name lookup. A kept one is tested
+    A process keeps one connection per address, because a new one costs a name lookup. A kept connection is tested
     before use, because another store may now have the address.
     """
     with _connecting:
@@ -60,9 +60,10 @@ def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None
 def gather(
     store: Store, session: Session, me: str, peers: Sequence[str], what: str, mine: bytes = b"here"
 ) -> dict[str, bytes]:
-    """Publish `mine` under the name `what`, and wait up to the deadline for what each peer publishes under it.
+    """Publish `mine` under the name `what`, and return the bytes that each peer publishes under this name, by peer.
 
-    The store's own blocking waits are not used: they would block the connection that all threads of a process share.
+    Blocks up to the deadline, then raises DeadlineError. The store's own waits are not used, because they would block
+    the connection that all threads of a process share.
     """
     store.set(f"{what}/{me}", mine)  # pyright: ignore[reportArgumentType]  (bytes are taken too)
     # All keys in one request. The store has one thread; separate requests take fifteen times as long.
@@ -81,17 +82,17 @@ def gather(
 
 
 def peers_of(me: str, edges: Iterable[Edge]) -> list[str]:
-    """The workers with which `me` shares an edge, sorted by name."""
+    """Return the workers with which `me` shares an edge, sorted by name."""
     return sorted({edge.peer(me) for edge in edges} - {me})
 
 
 def group_name(workers: Sequence[str]) -> str:
-    """A short name for a group of workers. Full names in the keys of all members grow with the group's square."""
+    """Return a short name for a group of workers. With full names, all keys together grow with the group's square."""
     return hashlib.sha256("/".join(workers).encode()).hexdigest()[:16]
 
 
 def scope(store: Store, *parts: object) -> PrefixStore:
-    """The part of a store whose keys begin with these names."""
+    """Return the part of a store whose keys begin with these names."""
     return PrefixStore("/".join(map(str, parts)), store)
 
 
@@ -118,7 +119,7 @@ def _facts(session: Session, edge: Edge) -> list[Any]:  # Any: texts and bytes, 
 
 
 def _agree(session: Session, me: str, peer: str, edges: Sequence[Edge], theirs: Mapping[str, list[Any]]) -> None:
-    """Compare the edges between `me` and `peer` with those that the peer published."""
+    """Compare the edges between `me` and `peer` with those that the peer published. Raises an error if they differ."""
     for edge in edges:
         facts = theirs.get(str(edge.number))
         if facts is None:

@@ -1,9 +1,9 @@
-"""Chooses what carries an edge. Each worker publishes where it computes; both ends apply the same rule to these sites.
+"""Chooses the backend for each edge, from the machine and device ("site") of both workers. Both ends use the same rule.
 
 CUDA IPC between workers that share a device was considered and rejected. It would save two copies over PCIe. But to
 open a handle, both containers need the same user and the same devices. Every buffer would need an inter-process event.
-And the exporting process must outlive each reader: after a crash, the reader's next access is a device fault, not an
-error with a name. Workers that share a device are small; large workers have devices of their own.
+And the exporting process must outlive each reader. After a crash of the exporter, the reader's next access is a device
+fault, not an error that names the worker. Workers that share a device are small; large workers have their own devices.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from itertools import combinations
 
 
 class Route(StrEnum):
-    """What carries the messages of an edge.
+    """The kinds of connections that can carry the messages of an edge.
 
     MEMORY: between workers on CPUs that share memory. GLOO: between other workers on CPUs. HOST: gloo, with a pinned
     host copy at each device. NCCL: between devices.
@@ -27,11 +27,11 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where one worker computes.
+    """The machine and device of one worker.
 
     address: of its machine. kind: torch's type of its device, "cpu" or "cuda". gpu: UUID of the device. bus: its
-    address on the machine's PCI bus; empty if unknown. counted: the device is only counted and does not exist. Then
-    routes are chosen as if it existed, and gloo carries everything.
+    address on the machine's PCI bus; empty if unknown. counted: the device does not exist; Ray only counts it. Then
+    routes are chosen as if it existed, but messages go as between CPUs. memory: see `shared_memory_domain`.
     """
 
     address: str
@@ -42,7 +42,7 @@ class Site:
     memory: str = ""
 
     def shares(self, other: "Site") -> bool:
-        """Whether both sites are the same device: the same UUID, or the same PCI bus address on the same machine.
+        """Return whether both sites have the same device: the same UUID, or PCI bus address on the same machine.
 
         NCCL identifies devices by host and bus only. To NCCL two slices of one GPU are the same device, although each
         has a UUID.
@@ -54,7 +54,7 @@ class Site:
 
 
 def route(source: Site, target: Site) -> Route:
-    """The route between two workers. It is the same in both directions.
+    """Return the route between two workers. It is the same in both directions.
 
     >>> one, two = (Site("10.0.0.1", "cuda", gpu) for gpu in ("GPU-1", "GPU-2"))
     >>> route(one, two), route(one, one), route(one, Site("10.0.0.1"))
@@ -67,7 +67,7 @@ def route(source: Site, target: Site) -> Route:
 
 
 def route_of_group(sites: Sequence[Site]) -> Route:
-    """The route of a collective: NCCL if each worker has its own CUDA device, HOST if only some have one.
+    """Return the route of a collective: NCCL if each worker has its own CUDA device, HOST if only some have one.
 
     Without devices it is MEMORY if all workers share memory, else GLOO.
 
@@ -82,17 +82,17 @@ def route_of_group(sites: Sequence[Site]) -> Route:
 
 
 def carrier_of_group(sites: Sequence[Site]) -> Route:
-    """The backend that carries a collective: the group's route, or that between CPUs if devices are only counted."""
+    """Return the route that a collective really takes: if a device is only counted, the route between CPUs."""
     return _between_hosts(sites) if any(site.counted for site in sites) else route_of_group(sites)
 
 
 def carrier(source: Site, target: Site) -> Route:
-    """The backend that carries messages between two workers: their route, or that between CPUs (see above)."""
+    """Return the route that messages really take: if a device is only counted, the route between CPUs."""
     return _between_hosts([source, target]) if source.counted or target.counted else route(source, target)
 
 
 def backend(route: Route) -> Route:
-    """The route whose backend carries this one: gloo carries HOST."""
+    """Return the route that names the backend of this route: GLOO for HOST, else the route itself."""
     return Route.GLOO if route is Route.HOST else route
 
 

@@ -1,13 +1,13 @@
 """The backend between workers of one machine: values lie in memory that both map, and pipes carry the signals.
 
-A worker passes the descriptors of both to its peer over a Unix socket, once, when the channel opens. The size of
-/dev/shm does not matter.
+When the channel opens, a worker passes the file descriptors of memory and pipes to its peer over a Unix socket. The
+size of /dev/shm does not matter.
 
-A wait does not begin with a spin: with a core for each of two workers, half a round trip of 1 KiB took 33 microseconds
-with a spin of 50 and 7 without, because the thread that spins holds what the other one needs.
+A wait does not begin with a busy loop. With a core for each of two workers, half a round trip of 1 KiB took 33
+microseconds with a busy loop of 50 microseconds, and 7 without: the busy thread holds what the other thread needs.
 
-A kept library (iceoryx2) was measured: 65 microseconds for a message of 64 KiB where this takes 15, and it keeps names
-and a daemon's files.
+A maintained library (iceoryx2) was measured and rejected. It took 65 microseconds for a message of 64 KiB, and this
+module takes 15. It also needs named objects and the files of a daemon.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ from antiphon.transport.shared_pair import Closing, EdgeBuffer, Gone, SharedLayo
 
 
 def shared_memory_domain() -> str:
-    """A name for "where this process can share memory": equal in two processes that can, "" if this one cannot.
+    """Return a name for the group of processes with which this process can share memory; "" if it cannot share any.
 
-    Two processes can if they run on one kernel, as one user, in one network namespace (in which the sockets have their
-    names). Containers of one pod can; other containers cannot.
+    Two processes can share memory if they run on one kernel, as one user, in one network namespace (which holds the
+    names of the sockets). Containers of one pod can; other containers cannot.
     """
     if not hasattr(os, "memfd_create"):
         return ""
@@ -50,7 +50,7 @@ def shared_memory_domain() -> str:
 
 @final
 class SharedMemoryOutgoing:
-    """The sending half of an edge. The tags are written once; only the round changes."""
+    """Sends the messages of one edge. The tag of each buffer is written once; then only its round changes."""
 
     def __init__(self, session: Session, me: str, edge: Edge, pair: SharedPair) -> None:
         self._session, self._me, self._edge, self._pair = session, me, edge, pair
@@ -62,7 +62,7 @@ class SharedMemoryOutgoing:
             slot.tag[:] = pack_tag(Tag.of(session, edge, 0))
 
     def send(self, round: int, value: Tensor) -> int:
-        """Copy the value into a free buffer, and signal it."""
+        """Copy the value into a free buffer, and signal its arrival. Returns the bytes of value and tag."""
         try:
             slot = self.free()
             slot.value.copy_(value.detach() if value.requires_grad else value)
@@ -73,19 +73,19 @@ class SharedMemoryOutgoing:
         return self._edge.bytes + TAG_BYTES
 
     def free(self) -> EdgeBuffer:
-        """The next buffer, when the receiver has given it back."""
+        """Wait until the receiver has given back the next buffer, and return the buffer."""
         self._pair.wait(self._freed)
         slot = self._slots[self._next]
         self._next = (self._next + 1) % len(self._slots)
         return slot
 
     def settle(self) -> None:
-        """Nothing to wait for: messages lie in memory that the receiver holds too."""
+        """Do nothing: messages lie in memory that the receiver holds too."""
 
 
 @final
 class SharedMemoryIncoming:
-    """The receiving half of an edge. It reads in place, and gives a buffer back when the next message is asked for."""
+    """Receives the messages of one edge. A value stays in its buffer until the next `receive` gives the buffer back."""
 
     def __init__(self, session: Session, me: str, edge: Edge, pair: SharedPair) -> None:
         self._session, self._me, self._edge, self._pair = session, me, edge, pair
@@ -95,7 +95,7 @@ class SharedMemoryIncoming:
         self._expected = Expected(session, edge)
 
     def receive(self, round: int) -> Tensor:
-        """Give back the last buffer, wait for the next, and check its tag."""
+        """Give back the last buffer, wait for the next message, check its tag, and return its value."""
         if self._holds:
             with suppress(Gone):  # messages that were sent before can still be taken
                 self._pair.signal(self._freed)
@@ -110,14 +110,14 @@ class SharedMemoryIncoming:
         return slot.value.detach()
 
     def settle(self) -> None:
-        """Nothing to check: every tag is checked on arrival."""
+        """Do nothing: every tag is checked on arrival."""
 
 
 @final
 class SharedMemoryLink:
     """A worker's connections with those peers that share memory with it.
 
-    edges: between this worker and those peers. store: where they meet.
+    edges: between this worker and those peers. store: holds the socket names of the workers.
     """
 
     def __init__(self, session: Session, me: str, edges: Sequence[Edge], store: Store) -> None:
@@ -128,7 +128,7 @@ class SharedMemoryLink:
         self._pairs: dict[str, SharedPair] = {}
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Connect to these peers. The first of two, by name, makes what they share and passes it to the second."""
+        """Connect to these peers. Of two workers, the first by name makes memory and pipes, and passes them on."""
         with closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as listener:
             name = b"\0antiphon-" + secrets.token_hex(16).encode()  # in Linux's abstract names: no file
             listener.bind(name)
@@ -143,15 +143,15 @@ class SharedMemoryLink:
                 raise self._refused(error) from error
 
     def outgoing(self, edge: Edge, rank: int) -> SharedMemoryOutgoing:
-        """The sending half of an edge."""
+        """Return the object that sends on an edge. The rank is not used."""
         return SharedMemoryOutgoing(self.session, self.me, edge, self._pairs[edge.target])
 
     def incoming(self, edge: Edge, rank: int) -> SharedMemoryIncoming:
-        """The receiving half of an edge."""
+        """Return the object that receives on an edge. The rank is not used."""
         return SharedMemoryIncoming(self.session, self.me, edge, self._pairs[edge.source])
 
     def close(self) -> None:
-        """Wake the thread that waits, if any, and close the pipes. Peers notice it."""
+        """Wake the thread that waits, if any, and close the pipes. Peers that wait for this worker get an error."""
         self._closing.close(list(self._pairs.values()))
 
     def _offer(self, layout: SharedLayout, name: bytes) -> SharedPair:
@@ -204,7 +204,7 @@ class SharedMemoryLink:
 
 
 def _user(visitor: socket.socket) -> int:
-    """The user id of the process at the other end."""
+    """Return the user id of the process at the other end of a socket."""
     return struct.unpack("3i", visitor.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
 
 

@@ -1,7 +1,7 @@
-"""What two workers of one machine share: memory for the values of their edges, and a pipe each way for signals.
+"""The objects that two workers of one machine share: memory for the values of their edges, and a pipe each way.
 
-Neither has a name. They end with the last process that holds them, however it ends, so nothing is left behind, and no
-other process can open them.
+The pipes carry signals. Memory and pipes have no names, so no other process can open them. The kernel frees them with
+the last process that holds them, also after a crash.
 """
 
 import fcntl
@@ -30,14 +30,14 @@ _SIGNALS_READ = 4096  # bytes: a multiple of a signal's
 
 
 class EdgeBuffer(NamedTuple):
-    """One buffer of an edge: the value, and behind it the tag."""
+    """One buffer of an edge: the value, and the tag, which follows it in memory."""
 
     value: Tensor
     tag: memoryview
 
 
 class SharedLayout:
-    """How the edges between two workers share one memory. Both compute it from the edges, on which they agreed."""
+    """The positions of all buffers in the block of memory of two workers. Both compute them from their common edges."""
 
     def __init__(self, edges: Sequence[Edge]) -> None:
         self.edges = sorted(edges, key=lambda edge: edge.number)
@@ -47,11 +47,11 @@ class SharedLayout:
             self.size += SLOTS * _stride(edge)
 
     def slots(self, memory: memoryview, edge: Edge) -> list[EdgeBuffer]:
-        """The buffers of one edge in a memory of this layout."""
+        """Return the buffers of one edge in a block of memory with this layout."""
         return [self._slot(memory, edge, self.starts[edge.number] + slot * _stride(edge)) for slot in range(SLOTS)]
 
     def lane(self, edge: Edge) -> int:
-        """The signal "a message has arrived" of this edge. The one after it is "a buffer is free"."""
+        """Return the number of this edge's signal "a message has arrived". The next number means "a buffer is free"."""
         return 2 * self.edges.index(edge)
 
     def _slot(self, memory: memoryview, edge: Edge, start: int) -> EdgeBuffer:
@@ -60,12 +60,12 @@ class SharedLayout:
 
 
 class Gone(Exception):
-    """The other worker closed its end, or this one closed its own."""
+    """One of the two workers has closed its end of the pipes."""
 
 
 @final
 class Closing:
-    """Lets one thread end the waits of another, before the descriptors under them are closed."""
+    """Lets one thread close pairs on which another thread may wait. The waiting thread is woken first."""
 
     def __init__(self) -> None:
         self.begun, self.waiting, self.descriptor = False, threading.Lock(), os.eventfd(0)
@@ -84,15 +84,16 @@ class Closing:
 
 @final
 class SharedPair:
-    """What this worker shares with one peer: memory, and a pipe in each direction.
+    """The memory that this worker shares with one peer, and a pipe in each direction.
 
-    A signal is the number of a lane. The pipe orders memory: what was written before a signal is seen after it.
+    A signal is a number (see `SharedLayout.lane`), written to a pipe. A worker that has read a signal sees all memory
+    that the peer wrote before it sent the signal.
     """
 
     def __init__(self, layout: SharedLayout, descriptors: Sequence[int], deadline: float, closing: Closing) -> None:
-        """Map the memory. descriptors: of the memory, and of the pipes' ends for reading and writing; copies are kept.
+        """Map the memory. descriptors: of the memory, of the pipe to read, and of the pipe to write.
 
-        deadline: seconds that a wait may last.
+        The caller may close the descriptors afterwards. deadline: seconds that a wait may last.
         """
         memory, reading, writing = descriptors
         self.layout, self._deadline, self._closing = layout, deadline, closing
@@ -105,21 +106,21 @@ class SharedPair:
         self._poll.register(closing.descriptor, select.POLLIN)
 
     def signal(self, lane: int) -> None:
-        """Tell the peer. Never blocks, because the pipe holds as many signals as there are buffers."""
+        """Send a signal to the peer. Never blocks, because the pipe has room for the signals of all buffers."""
         try:
             self._writing.write(self._words[lane])
         except (BrokenPipeError, ValueError) as error:  # ValueError: closed by another thread
             raise Gone from error
 
     def wait(self, lane: int) -> None:
-        """Wait for a signal of this lane. Raises TimeoutError at the deadline, Gone if no signal can come."""
+        """Wait for the signal with number `lane`. Raises TimeoutError at the deadline, Gone if a worker has closed."""
         if not self.ready[lane]:
             with self._closing.waiting:
                 self._read_until(lane)
         self.ready[lane] -= 1
 
     def close(self) -> None:
-        """Close the pipes; the peer notices it. The memory goes with the last tensor over it."""
+        """Close the pipes; a peer that waits gets an error. The memory exists as long as a tensor over it."""
         self._reading.close()
         self._writing.close()
 
@@ -140,7 +141,10 @@ class SharedPair:
 
 
 def pipes(scope: ExitStack, layout: SharedLayout) -> tuple[tuple[int, int], tuple[int, int]]:
-    """A pipe in each direction, closed with `scope`: (reading, writing) of this end, and of the other end."""
+    """Make a pipe in each direction. Return the descriptors (to read, to write) for this worker, and for the peer.
+
+    The descriptors are closed at the end of `scope`.
+    """
     (reading, their_writing), (their_reading, writing) = os.pipe(), os.pipe()
     for each in (reading, their_writing, their_reading, writing):
         scope.callback(os.close, each)

@@ -1,4 +1,4 @@
-"""Messages of a worker on a device that go through the host. Each value is copied between device and host memory."""
+"""Sends messages of a worker on a GPU through the host: each value is copied between device and host memory."""
 
 from typing import final
 
@@ -13,7 +13,7 @@ from antiphon.transport.message import Edge, Reduction
 
 @final
 class StagedIncoming:
-    """The receiving half of an edge: a value that arrives in host memory is copied to the device.
+    """Receives the messages of one edge in host memory, and copies each value to the device.
 
     One tensor on the device is enough. The next copy into it runs on the same stream as the readers' work, after that
     work. The host buffer needs a wait, because the network writes to it independently. So `receive` waits for the last
@@ -26,20 +26,20 @@ class StagedIncoming:
         self._copied = copied or fence(device)
 
     def receive(self, round: int) -> Tensor:
-        """Wait for the message, and queue its copy to the device."""
+        """Wait for the message, start to copy its value to the device, and return the tensor on the device."""
         self._copied.synchronize()
         self._value.copy_(self._incoming.receive(round), non_blocking=True)
         self._copied.record(queue_of(self._value.device))
         return self._value.detach()
 
     def settle(self) -> None:
-        """Make the link's own checks."""
+        """Do the checks of received messages that the backend has not yet done."""
         self._incoming.settle()
 
 
 @final
 class StagedAllReduce:
-    """A sum that is computed in host memory and copied to the device. It waits for copies as `StagedIncoming` does."""
+    """Takes part in a sum in host memory, and copies it to the device. It waits for copies as `StagedIncoming` does."""
 
     def __init__(
         self, total: ReplicaSum, reduction: Reduction, device: torch.device, copied: Fence | None = None
@@ -49,12 +49,12 @@ class StagedAllReduce:
         self._copied = copied or fence(device)
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Copy the term to the host and post it."""
+        """Copy the term to the host and start to send it. Returns the bytes to send."""
         self._copied.synchronize()
         return self._total.contribute(round, value)
 
     def collect(self, round: int) -> Tensor:
-        """Wait for the sum, and queue its copy to the device."""
+        """Wait for the sum, start to copy it to the device, and return the tensor on the device."""
         self._value.copy_(self._total.collect(round), non_blocking=True)
         self._copied.record(queue_of(self._value.device))
         return self._value.detach()
@@ -62,9 +62,9 @@ class StagedAllReduce:
 
 @final
 class StagedChannel:
-    """A channel in host memory, for a worker on a device. A call copies its value and returns when the copy is done.
+    """Lets a worker on a GPU use a channel in host memory. A call copies its value, and waits until the copy is done.
 
-    It is for channels that make their own frames or copies. Edges of a process group use `StagedIncoming`.
+    It wraps channels that make their own frames or copies. A process-group channel uses `StagedIncoming` instead.
     """
 
     def __init__(self, channel: Channel, device: torch.device) -> None:
@@ -91,7 +91,7 @@ class StagedChannel:
         return self._channel.collect(reduction, round).to(self._device, copy=True)
 
     def settle(self) -> None:
-        """Settle the channel."""
+        """Wait for sent messages; see `Channel.settle`."""
         self._channel.settle()
 
     def close(self) -> None:
@@ -100,5 +100,5 @@ class StagedChannel:
 
 
 def onto(channel: Channel, device: torch.device) -> Channel:
-    """The channel for a worker on this device: `channel` itself for the CPU, else a `StagedChannel` around it."""
+    """Return the channel for a worker on this device: `channel` itself for the CPU, else a `StagedChannel` of it."""
     return channel if device.type == "cpu" else StagedChannel(channel, device)

@@ -1,4 +1,4 @@
-"""Everything that a worker must know to play its part of a run, as data that is sent once."""
+"""The assignment of a run: all data that a worker needs to play its part. It is sent to each worker once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ def assign(
     order: StepOrder | None = None,
     record: bool = False,
 ) -> Assignment:
-    """Compile an assignment.
+    """Return the assignment of a run of `grammar`, with its compiled schedule.
 
     agents: one per player, or one for all. The default is Adam with torch's own arguments.
     placement: the default is one worker for all. order: the default is SPLIT with several workers, else PLAIN. record:

@@ -35,7 +35,7 @@ def compile_schedule(
     cadences: Mapping[str, Cadence] | None = None,
     order: StepOrder = StepOrder.PLAIN,
 ) -> Schedule:
-    """Every query in Q's order, every response in R's order, every move, then every clone that follows.
+    """Compile the steps of a round: all queries in Q's order, responses in R's order, moves, then updates of clones.
 
     cadences: the rounds in which each player moves; every round by default. A transfer stands directly before the step
     that first needs its value on that worker. A response is left out in rounds in which no player needs it.
@@ -47,10 +47,10 @@ def compile_schedule(
 
 
 class _Compiler:
-    """Appends steps in order, and a transfer whenever a step needs a value that its worker does not hold yet.
+    """Appends the steps of a round in order. If a worker lacks a value that its step needs, a transfer comes first.
 
-    A node that is divided among replicas becomes one step on each. `shares`: the workers that hold the shares of such a
-    value. `terms`: those of these values whose shares are terms of a sum.
+    A node that is divided among replicas becomes one step on each replica. `shares`: the workers that hold the shares
+    of each value of such a node. `terms`: those of these values whose shares must be added; others are joined.
     """
 
     def __init__(
@@ -103,9 +103,9 @@ class _Compiler:
         self._note(writes, group, when)
 
     def _respond(self, node: ResponseNode) -> tuple[Respond, ...]:
-        """Append a node of R. Deliveries to replicas are returned, to be appended last.
+        """Append the steps of a node of R to the schedule. Return the steps of a delivery to replicas instead.
 
-        They wait for sums; meanwhile other responses are computed.
+        The caller appends the returned steps after all responses, because they wait for sums over replicas.
         """
         when = self.response_when[node.name]
         reads = tuple(Slot(Phase.RESPONSE, port) for port in node.inputs)
@@ -134,7 +134,7 @@ class _Compiler:
         return ()
 
     def _dividers(self, node: ResponseNode, reads: Sequence[Slot]) -> tuple[str, ...]:
-        """The workers that each compute a share of this node of R; empty if it is computed on one worker only."""
+        """Return the workers that each compute a share of this node of R; empty if one worker computes it alone."""
         if isinstance(node, Product):
             return self.divided.get(node.of, ())
         if not (isinstance(node, Tap | Sum) or (isinstance(node, Map) and node.linear)):
@@ -147,7 +147,7 @@ class _Compiler:
         return self.shares[reads[0]]
 
     def _needs_all_shards(self, node: ResponseNode, reads: Sequence[Slot]) -> bool:
-        """Whether a map needs a whole vector of parameters, of which each replica of a sharded player holds a shard."""
+        """Return whether a node is a map that needs all parameters' gradients, and each replica holds only a shard."""
         sharded = bool(self.placement.sharded) and reads[0] in self.terms
         return sharded and isinstance(node, Map) and node.linear is not Linearity.NUMBERS
 
@@ -166,7 +166,7 @@ class _Compiler:
         return self.order is StepOrder.SPLIT and any(self._place(reader, step) != step.worker for reader in readers)
 
     def _place(self, reader: ResponseNode, step: Respond) -> str:
-        """The worker that computes a reader of this step's values."""
+        """Return the worker that computes `reader`, a node of R that reads the values of `step`."""
         group = self.divided.get(reader.of, ()) if isinstance(reader, Product) else ()
         share = step.writes[0].share
         return group[share.index] if share and len(group) == share.of else self.place_of[reader.name]
@@ -224,7 +224,7 @@ class _Compiler:
             self.steps.append(steps.Contribute(reduction, worker=worker, when=when, reads=(term,)))
 
     def _sum(self, slot: Slot) -> None:
-        """Append a collect on every replica at once, so that all have the same bits and no sum stays uncollected."""
+        """Append the contributions to a sum, and a `Collect` on every replica. All replicas then hold equal bits."""
         if slot in self.writer:
             return
         self._contribute(slot)
@@ -249,7 +249,7 @@ class _Compiler:
         return slot.share.shape(shape)
 
     def _shares_of(self, reads: Sequence[Slot], share: Share) -> tuple[Slot, ...]:
-        """The slots that one replica reads: its share of each divided value, and the whole of a value without batch."""
+        """Return the slots that one replica reads: its share of a batch or of a sum, and other values as a whole."""
         divided = (self._batch(slot) is not None or slot in self.terms for slot in reads)
         return tuple(
             replace(slot, share=share) if is_divided else slot for slot, is_divided in zip(reads, divided, strict=True)

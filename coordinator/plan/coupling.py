@@ -1,4 +1,4 @@
-"""Whether the examples of a batch influence each other. It is found by trial, so that it works for any module."""
+"""Tests whether the examples of a batch influence each other. It calls the function, so any module can be tested."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ _TOLERANCE = 1e-3  # relative: kernels may differ with the number of rows
 def coupling(
     function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes, device: torch.device | None = None
 ) -> str:
-    """How `function` couples the examples of a batch, in words; empty if it treats each example separately.
+    """Describe how `function` couples the examples of a batch. Return "" if it treats each example separately.
 
     The function is called on a random batch of the declared size, and then on its two halves. A module is called in its
     current mode, but without dropout, and its state is restored. A function that draws random numbers counts as
@@ -50,7 +50,7 @@ def coupling(
 
 
 def nonlinear(function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) -> str:
-    """How `function` differs from a linear map that treats each example separately, in words; empty if it is one."""
+    """Describe why `function` is not a linear map that treats each example separately. Return "" if it is one."""
     if any(map(_has_batch, asked)) and (found := coupling(function, asked, sizes)):
         return found
     with forked():
@@ -85,7 +85,7 @@ def _has_batch(kind: EdgeType) -> bool:
 
 
 def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], State]:
-    """The outputs of the function, and the state that it keeps afterwards, without parameters."""
+    """Return the outputs of the function, and its state after the call, without the parameters."""
     with forked(), torch.enable_grad(), _left_alone(function):
         played = function(*inputs)
         state = module_state(function) if isinstance(function, nn.Module) else {}
@@ -95,7 +95,7 @@ def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple
 
 @contextmanager
 def _left_alone(function: Callable[..., Any]) -> Iterator[None]:
-    """Inside, dropout is off. Afterwards the module's state and modes are as before."""
+    """Return a context in which dropout is off. At its end, the module's state and modes are restored."""
     if not isinstance(function, nn.Module):
         yield
         return

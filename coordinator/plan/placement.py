@@ -1,4 +1,4 @@
-"""Placement: which worker hosts each player, oracle and loss. A value; nothing is started here."""
+"""The placement: which worker hosts each player, oracle and loss. It is only data; nothing is started here."""
 
 import functools
 from collections import Counter
@@ -16,7 +16,7 @@ from antiphon.grammars.typed import typed
 
 
 class Strategy(StrEnum):
-    """How workers are distributed over machines. The names are those of Ray's placement groups."""
+    """The ways to distribute workers over machines. The names are those of Ray's placement groups."""
 
     PACK = "pack"
     SPREAD = "spread"
@@ -33,11 +33,11 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """The resources that one worker asks of the cluster, in Ray's units.
+    """The resources that one worker needs from the cluster, in Ray's units.
 
-    num_cpus: logical CPUs. num_gpus: GPUs; a fraction shares one. resources: custom resources.
+    num_cpus: logical CPUs. num_gpus: GPUs; with a fraction, workers share a GPU. resources: custom resources.
     node: address of a machine, or labels that its Ray node must have; empty for any node.
-    runtime_env: of the worker's process, as JSON (for example its pip packages); empty for the run's own.
+    runtime_env: of the worker's process, as JSON (for example its pip packages); empty for the one of the run.
     """
 
     num_cpus: float = 0.0
@@ -53,14 +53,14 @@ class Placement:
     """The workers in a fixed order, with the players, oracles and losses that each hosts, and their resources.
 
     A clone lives with its player. An operator without parameters lives with its first consumer.
-    agents: the worker of a player's agent, if it is not the operator's. Gradients and parameters are then messages.
-    resources: what workers ask of the cluster; nothing by default. strategy: how they are distributed over machines.
+    agents: by player, the worker of its agent, if its operator is on another worker. Gradients and parameters are then
+    messages. resources: of workers; none by default. strategy: how workers are distributed over machines.
     replicas: number k of copies of a worker, named `worker`, `worker#1`, ... Each plays a slice of every batch, and
-    gradients are summed over them. They host only players.
+    gradients are summed over them. A worker with replicas hosts only players.
     sharded: players whose replicas each hold a shard of the parameters.
     coupled: players whose batch may be split although its examples influence each other (batch norm).
     precision: of players; the declared dtypes by default.
-    logical_gpus: GPUs are only counted, for a trial on machines without any; everything computes on CPUs.
+    logical_gpus: Ray only counts GPUs and all workers compute on CPUs, for a trial on machines without GPUs.
     """
 
     workers: tuple[tuple[str, tuple[str, ...]], ...]
@@ -95,12 +95,12 @@ class Placement:
 
     @functools.cached_property
     def host_of(self) -> Mapping[str, str]:
-        """The worker of each player, oracle and loss. For replicas: the first of them."""
+        """The worker of each player, oracle and loss. If a worker has replicas: its first replica."""
         return {hosted: worker for worker, hosts in self.workers for hosted in hosts}
 
     @functools.cached_property
     def agent_of(self) -> Mapping[str, str]:
-        """The worker of each agent that does not live on its operator's worker, by player."""
+        """For each player whose agent and operator are on different workers: the worker of the agent."""
         return {player: worker for player, worker in self.agents if self.host_of.get(player) != worker}
 
     @functools.cached_property
@@ -114,7 +114,7 @@ class Placement:
 
     @functools.cached_property
     def replicated(self) -> frozenset[str]:
-        """All workers that have replicas, and these replicas."""
+        """The names of the workers in all groups of two or more replicas."""
         return frozenset(each for group in self.replicas_of.values() if len(group) > 1 for each in group)
 
     @functools.cached_property
@@ -152,7 +152,7 @@ def _refuse_repeated(names: list[str]) -> None:
 
 
 def hosted(grammar: Grammar) -> tuple[str, ...]:
-    """The names that a placement must place: oracles, players and losses, in the order in which Q first asks them."""
+    """Return the names that a placement must place: oracles, players and losses, in the order of Q's first queries."""
     kinds = (Kind.ORACLE, Kind.PLAYER, Kind.LOSS)
     asked = [
         node.owner if node.kind is not Kind.LOSS else node.name for node in grammar.query.nodes if node.kind in kinds
@@ -162,7 +162,7 @@ def hosted(grammar: Grammar) -> tuple[str, ...]:
 
 @typed
 def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping[str, str] | None = None) -> Placement:
-    """The default placement on Ray: one worker per player, oracle and loss, with the same name.
+    """Return the default placement on Ray: one worker per player, oracle and loss, with the same name.
 
     fuse: groups of names; each group shares one worker, named after its first member. agents: the worker of a player's
     agent, by player. A worker that does not exist is added.
@@ -185,12 +185,12 @@ def spread(grammar: Grammar, fuse: Iterable[Iterable[str]] = (), agents: Mapping
 
 @typed
 def together(grammar: Grammar, worker: str = "inline") -> Placement:
-    """Place everything on one worker, so that no message travels."""
+    """Return the placement of everything on one worker. No message then travels."""
     return Placement(((worker, hosted(grammar)),))
 
 
 def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
-    """The worker of every node of Q. Raises PlacementError if a name has no place, or a place has an unknown name."""
+    """Return the worker of every node of Q. Raises PlacementError for a name that is not placed or not known."""
     players = [player.name for player in grammar.query.players]
     _refuse_unknown(grammar, placement.host_of, hosted(grammar))
     for names in (dict(placement.agents), placement.sharded, placement.coupled, dict(placement.precision)):

@@ -1,4 +1,4 @@
-"""Which nodes of a grammar are divided among replicas, and how. Raises an error if a batch cannot be divided."""
+"""Finds the nodes of a grammar that are divided among replicas, and refuses batches that cannot be divided."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ from antiphon.grammars.types import Batch, EdgeType, Sizes
 
 
 def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, ...]]:
-    """The nodes of Q that several workers play, each with a slice of the batch, and these workers.
+    """Return the nodes of Q that several workers compute, each a slice of the batch, with these workers.
 
     A node of a replicated player is divided if its batch has at least one row for each replica. If it cannot be
     divided, and R does not ask for its parameters' gradient, the first replica plays it alone. The same holds for a
@@ -41,7 +41,7 @@ def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, .
 
 
 def batch_of(kind: EdgeType, sizes: Sizes) -> int | None:
-    """The number of rows in the batch of values of this type; None if they have no batch.
+    """Return the number of rows in the batch of a value of this type; None if the type has no batch.
 
     >>> batch_of(EdgeType((Batch(factor=2), 3)), {"batch": 4}), batch_of(EdgeType((3,)), {})
     (8, None)

@@ -1,4 +1,4 @@
-"""The schedule of a round: a totally ordered list of steps, compiled from a grammar and a placement. Only data."""
+"""The schedule of a round: a totally ordered list of steps, compiled from a grammar and a placement. It is data."""
 
 import functools
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Schedule:
         return {step.reduction.number: step.reduction for step in self.steps if isinstance(step, Contribute)}
 
     def carried_by(self, worker: str) -> tuple[Edge, ...]:
-        """The edges that the channel of one worker may have to carry, with those to other replicas for its sums."""
+        """Return the edges that the channel of one worker carries, and those that its sums over replicas may need."""
         sums = (each.edges_of(worker) for each in self.reductions.values() if worker in each.workers)
         own = (edge for edge in self.edges.values() if worker in (edge.source, edge.target))
         return (*own, *(edge for edges in sums for edge in edges))
@@ -47,7 +47,7 @@ class Schedule:
 
 
 def project(schedule: Schedule, worker: str) -> tuple[LocalAction, ...]:
-    """The local program of one worker: its own steps, in the schedule's order.
+    """Return the local program of one worker: its own steps, in the schedule's order.
 
     A send, a cut or a contribution is moved to an earlier position, directly after the step that made its value. This
     cannot deadlock. None of these steps waits. Of all waiting steps, take the earliest in the total order: its value is

@@ -1,4 +1,4 @@
-"""Which players may be sharded, so that each of their replicas holds a shard of the parameters."""
+"""Checks which players may be sharded, so that each of their replicas holds a shard of the parameters."""
 
 from collections.abc import Mapping
 
@@ -43,7 +43,7 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
 
 
 def undelivered(delivery: Deliver) -> PlacementError:
-    """The error for a sharded player that receives a message that does not consist of its own products."""
+    """Return the error for a sharded player that receives a message that is not made of its own products only."""
     return PlacementError(
         f"player {delivery.player!r} cannot be sharded over its replicas: it receives {delivery.message}, which is not "
         "made of its own products shard by shard. Expected these, their sum, or a map of them that declares "

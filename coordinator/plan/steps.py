@@ -12,7 +12,9 @@ from antiphon.transport.message import Edge, Phase, Reduction
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of a value that one of several replicas has: a slice of its batch, or one term of a sum of gradients.
+    """One replica's share of a value: a slice of its batch, or one term of a sum of gradients.
+
+    index: position of the replica in its group. of: number of replicas.
 
     >>> [Share(index, 3).rows(8) for index in range(3)]
     [(0, 2), (2, 5), (5, 8)]
@@ -22,11 +24,11 @@ class Share:
     of: int
 
     def rows(self, batch: int) -> tuple[int, int]:
-        """The first row of this slice, and the row after its last."""
+        """Return the first row of this slice, and the row after its last. batch: rows of the whole value."""
         return self.index * batch // self.of, (self.index + 1) * batch // self.of
 
     def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of this slice of a value whose shape is `whole`."""
+        """Return the shape of this slice. whole: shape of the whole value."""
         first, behind = self.rows(whole[0])
         return (behind - first, *whole[1:])
 
@@ -35,8 +37,8 @@ class Share:
 class Slot:
     """The place of a value during a round: a port of Q, a port of R, or (phase MOVE) the parameters of a player.
 
-    share: the share of one replica; None for the whole value. microbatch: the micro-batch that the value belongs to. A
-    value of each micro-batch has a slot of its own, and so an edge number of its own.
+    share: the share of one replica; None for the whole value. microbatch: the micro-batch that the value belongs to.
+    Values of different micro-batches have different slots, and so different edge numbers.
     """
 
     phase: Phase
@@ -58,7 +60,7 @@ class Slot:
 
 @dataclass(frozen=True, kw_only=True)
 class _Local:
-    """What every step of one worker has: the values that it reads and makes, and the rounds in which it is played."""
+    """The fields of every step on one worker: the values that it reads and makes, and the rounds in which it is due."""
 
     worker: str
     when: When
@@ -67,13 +69,13 @@ class _Local:
 
     @property
     def phase(self) -> Phase:
-        """The phase of its values. A step without values is a move."""
+        """The phase of the step's values. A step without values belongs to the phase MOVE."""
         slots = self.writes or self.reads
         return slots[0].phase if slots else Phase.MOVE
 
     @property
     def microbatch(self) -> int:
-        """The micro-batch of its values."""
+        """The micro-batch of the step's values; 0 for a step without values."""
         slots = self.writes or self.reads
         return slots[0].microbatch if slots else 0
 
@@ -86,7 +88,10 @@ class Query(_Local):
 
 
 class Part(StrEnum):
-    """The outputs of operator `*` that a step computes. UPSTREAM comes first, since other workers wait for it."""
+    """The outputs of operator `*` that a step computes: all, the gradients of inputs, or that of the parameters.
+
+    UPSTREAM comes before OWN, because other workers wait for the gradients of inputs.
+    """
 
     WHOLE = "whole"
     UPSTREAM = "upstream"
@@ -95,7 +100,7 @@ class Part(StrEnum):
 
 @dataclass(frozen=True)
 class Respond(_Local):
-    """Compute a node of R, or a part of it, on one worker. A delivery writes no slot: an agent receives the message."""
+    """Compute a node of R, or a part of its outputs, on one worker. A delivery gives its message to an agent."""
 
     node: str
     part: Part = Part.WHOLE
@@ -117,7 +122,7 @@ class Install(_Local):
 
 @dataclass(frozen=True)
 class Follow(_Local):
-    """Let a clone follow its player, after the moves."""
+    """Update a clone's parameters from its player's, after the moves."""
 
     clone: str
 
@@ -134,21 +139,21 @@ class Join(_Local):
 
 @dataclass(frozen=True)
 class Contribute(_Local):
-    """Contribute a replica's term to a sum. Does not wait for other replicas."""
+    """Give one replica's term to a sum over replicas. This step does not wait for other replicas."""
 
     reduction: Reduction
 
 
 @dataclass(frozen=True)
 class Collect(_Local):
-    """Wait for a sum, on one replica. It comes after the contributions of all replicas."""
+    """Receive a sum over replicas, on one replica. This step waits for all contributions, which are earlier steps."""
 
     reduction: Reduction
 
 
 @dataclass(frozen=True)
 class _Carried:
-    """What a transfer and its two halves have: an edge, the value on it, and the rounds in which it is played."""
+    """The fields of a transfer and its two halves: an edge, the value on it, and the rounds in which it is due."""
 
     edge: Edge
     slot: Slot
@@ -167,7 +172,7 @@ class _Carried:
 
 @dataclass(frozen=True)
 class Transfer(_Carried):
-    """Send a value from one worker to another. Send and receive both have this position in the schedule."""
+    """Send a value from one worker to another. In the schedule, sending and receiving are this one step."""
 
     @property
     def workers(self) -> tuple[str, str]:
@@ -177,12 +182,12 @@ class Transfer(_Carried):
 
 @dataclass(frozen=True)
 class Send(_Carried):
-    """The sending half of a transfer. It does not wait for the receiver."""
+    """The sending half of a transfer, on the source. This action does not wait for the receiver."""
 
 
 @dataclass(frozen=True)
 class Receive(_Carried):
-    """The receiving half of a transfer. It waits, at the transfer's position in the schedule."""
+    """The receiving half of a transfer, on the target. This action waits until the message has arrived."""
 
 
 LocalStep: TypeAlias = Query | Respond | Move | Install | Follow | Cut | Join | Contribute | Collect
@@ -191,7 +196,7 @@ LocalAction: TypeAlias = LocalStep | Send | Receive
 
 
 def describe(step: Step | LocalAction) -> str:
-    """One line of text for a step: its phase, its worker, its action, and its condition unless that is "always"."""
+    """Return one line of text for a step: its phase, worker and action, and its condition unless it is always due."""
     if isinstance(step, Send):
         return f"send {step.slot!r} to {step.edge.target}"
     if isinstance(step, Receive):

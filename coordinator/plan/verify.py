@@ -13,10 +13,10 @@ from antiphon.transport.message import Phase
 def verify(schedule: Schedule) -> None:
     """Check that a schedule keeps the rules of a round.
 
-    Every value is made before it is read or sent, on the same worker and at least as often. Phases do not go back
-    within a micro-batch, and moves come last. No value is made twice, no edge is used twice, and no player moves twice,
-    except on its replicas. A sum is collected after all of its contributions. Clones follow after all moves.
-    Raises ProtocolError naming the step and the rule.
+    Every value is on a worker before the worker reads or sends it. A transfer is due in the same rounds as its value.
+    Phases do not go back within a micro-batch, and moves come last. No value is made twice, and no edge is used twice.
+    A player moves once, or once on each of its replicas. A sum is collected after all of its contributions. Clones
+    follow after all moves. Raises ProtocolError with the step and the broken rule.
     """
     held: dict[tuple[Slot, str], Step] = {}
     made: set[Slot] = set()
@@ -82,11 +82,11 @@ def _check_sum(where: str, step: steps.Contribute | steps.Collect, missing: dict
 
 
 _MOVES = -1
-"""The key of the latest move, which concerns all micro-batches."""
+"""The key of the latest move in `previous`. Other keys are micro-batches; a move concerns all of them."""
 
 
 def _check_phase(where: str, previous: dict[int, Step], step: Step) -> None:
-    """Compare a step with the latest one of its micro-batch, and with the latest move; then note it in `previous`."""
+    """Check the phase of a step against the latest step of its micro-batch and the latest move. Update `previous`."""
     for before in [previous[each] for each in (step.microbatch, _MOVES) if each in previous]:
         if step.phase < before.phase:
             raise ProtocolError(

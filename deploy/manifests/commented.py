@@ -1,4 +1,4 @@
-"""Writes YAML with comments: PyYAML writes the values, and the comments go into its text, above what they explain."""
+"""Writes YAML with comments. PyYAML writes the values; then each comment is inserted above its value."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ Value = Any
 """A YAML value: mapping, list, string, number, boolean or None; or a `Noted` value. Any: it is recursive."""
 
 _MARK = re.compile(r"(?P<before>[ -]*?)(?P<item>- )?antiphon-note-(?P<number>\d+)(?(item)|: null)")
-"""A line that holds the place of a comment: a key of a mapping, or an item of a list."""
+"""A line that marks the place of a comment: a key of a mapping, or an item of a list."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Noted:
 
 
 def edit(value: Value, note: str) -> Noted:
-    """Return a value with a comment that begins with EDIT: every user must check it, and most must change it."""
+    """Return a value with a comment that begins with EDIT. Users must check such values, and change most of them."""
     return Noted(value, EDIT + note)
 
 
 def bare(value: Value) -> Value:
-    """Return the value without comments, at every depth."""
+    """Return the value without its comments and those of the values in it."""
     return _marked(value, None)
 
 
@@ -41,7 +41,7 @@ def documents(head: str, *values: Value) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents lists, and writes equal parts out each time."""
+    """Writes YAML with indented lists. Equal parts are written in full each time, not as references to the first."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
@@ -50,7 +50,7 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
-        """A text of several lines as a block."""
+        """Write a text of several lines as a YAML block."""
         return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
 
 
@@ -73,7 +73,7 @@ def _document(value: Value) -> str:
 
 
 def _marked(value: Value, notes: list[str] | None) -> Value:
-    """Return the value without comments; each is added to `notes`, if given, and leaves a marker above its value."""
+    """Return the value without comments. If `notes` is given, each comment goes there, and a marker takes its place."""
     if isinstance(value, Mapping):
         entries = {}
         for key, each in value.items():

@@ -1,4 +1,4 @@
-"""The Dockerfile of an image for every node: Python, pinned versions, antiphon's wheel, and a user without rights."""
+"""Writes the Dockerfile of an image for all nodes: Python, pinned versions, antiphon's wheel, and a plain user."""
 
 from antiphon.deploy.manifests.order import ManifestInput
 from antiphon.deploy.manifests.pins import pins
@@ -6,13 +6,13 @@ from antiphon.deploy.manifests.template import filled
 
 
 def docker(order: ManifestInput) -> str:
-    """Return the Dockerfile."""
+    """Return the text of the Dockerfile."""
     versions = order.versions
     values = {"antiphon": versions.antiphon, "python": versions.python, "ray": versions.ray, "torch": versions.torch}
     return filled("Dockerfile", {**values, "wheel": versions.wheel})
 
 
 def constraints(_: ManifestInput) -> str:
-    """Return the installed versions of all that antiphon needs, in the format of pip's --constraint."""
+    """Return the installed version of each package that antiphon needs, in the format of pip's --constraint."""
     head = "# What `antiphon manifest constraints` found installed; for `pip install --constraint`."
     return "\n".join([head, *(f"{name}=={version}" for name, version in pins().items()), ""])

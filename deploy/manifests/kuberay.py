@@ -1,4 +1,4 @@
-"""KubeRay manifests: a RayCluster or a RayJob, secured with a token, TLS between the pods, and a network policy.
+"""Writes KubeRay manifests: a RayCluster or a RayJob, with a token, TLS between the pods, and a network policy.
 
 The fields are those of KubeRay's `ray.io/v1`; `authOptions` needs the operator 1.5.1 or later.
 """

@@ -25,9 +25,9 @@ class Size:
 class MachineGroup:
     """A group of equal machines.
 
-    workers: for each machine, the workers that fit on it; Ray may place them otherwise within the group. gpus: 0 if no
-    worker asks for one. memory: GiB. resources: custom resources of each machine. labels: of the Ray node of each
-    machine. address: of the only machine in this group, if the placement names it.
+    workers: for each machine, the workers that fit on it; Ray may place them otherwise within the group. cpus, gpus:
+    of each machine; no GPUs if no worker needs one. memory: of each machine, in GiB. resources: custom resources of
+    each machine. labels: of each machine's Ray node. address: of the only machine, if the placement names it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class MachineGroup:
 
     @property
     def everyone(self) -> str:
-        """The names of the workers of this group, shortened for a reader."""
+        """The names of the workers of this group as text; at most eight names, then a number."""
         names = [name for machine in self.workers for name in machine]
         return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
@@ -82,7 +82,7 @@ def groups(placement: Placement, size: Size) -> tuple[MachineGroup, ...]:
 
 
 def alike(placement: Placement, size: Size) -> MachineGroup:
-    """Return one group of equal machines for all workers, because the machines of a Slurm job are equal.
+    """Return one group of equal machines for all workers, for Slurm: the machines of a Slurm job are equal.
 
     Raises PlacementError for a worker that does not fit on a machine of this size, and for contradictory labels.
     """
@@ -100,7 +100,7 @@ def alike(placement: Placement, size: Size) -> MachineGroup:
 
 
 def refuse_addresses(placement: Placement, where: str) -> None:
-    """Raise PlacementError if a worker is placed by the address of a machine. where: the platform, for the error."""
+    """Raise PlacementError if a worker names its machine by address. where: the platform, for the error text."""
     for worker, demand in placement.resources_of.items():
         if isinstance(demand.node, str) and demand.node:
             raise PlacementError(
@@ -137,7 +137,7 @@ def _bundles(placement: Placement, size: Size) -> list[Bundle]:
 
 
 def _filled(bundles: Iterable[Bundle], size: Size, strategy: Strategy) -> list[list[Bundle]]:
-    """Return the bundles of each machine."""
+    """Put the bundles on machines, first fit. Return the bundles of each machine."""
     machines: list[list[Bundle]] = []
     for bundle in bundles:
         open_to_it = machines if strategy is Strategy.PACK else []
@@ -157,7 +157,7 @@ def _fit(bundles: Iterable[Bundle], size: Size) -> bool:
 def _group(
     name: str, machines: list[list[Bundle]], size: Size, labels: tuple[tuple[str, str], ...], address: str = ""
 ) -> MachineGroup:
-    """Return the group of these machines. Of a custom resource each has the largest amount that one of them needs."""
+    """Return the group of these machines. Each gets the largest amount of a custom resource that one of them needs."""
     workers = tuple(tuple(worker for bundle in each for worker in bundle.workers) for each in machines)
     bundles = [bundle for each in machines for bundle in each]
     gpus = size.gpus if any(GPU in bundle.resources for bundle in bundles) else 0

@@ -20,9 +20,9 @@ _TOKENS = 2, 52
 class ManifestInput:
     """The input of a manifest.
 
-    name: of the cluster or job. placement: that the cluster must satisfy. experiment: TOML, written into a job.
-    image: of containers. size: of one machine. versions: to pin. Raises ExperimentError for names that are not valid in
-    Kubernetes, and for a Ray without token authentication.
+    name: of the cluster or job. placement: to be satisfied by the cluster. experiment: text of a TOML file, for a job.
+    image: of the containers. size: of one machine. versions: to be pinned. Raises ExperimentError for names that are
+    not valid in Kubernetes, and for a version of Ray without token authentication.
     """
 
     name: str = "antiphon"
@@ -57,5 +57,5 @@ class ManifestInput:
 
     @property
     def picture(self) -> str:
-        """The image, or its default name in the documentation."""
+        """The name of the container image; by default the name that the documentation uses."""
         return self.image or f"antiphon:{self.versions.antiphon}"

@@ -1,4 +1,4 @@
-"""The installed versions. Manifests pin them, because all nodes of a Ray cluster must run the same versions."""
+"""Finds the installed versions. Manifests pin them, because all nodes of a Ray cluster must run the same versions."""
 
 import re
 import sys
@@ -17,7 +17,7 @@ _NOT_PINNED = re.compile(r"nvidia|cuda|triton|pip$")
 
 @dataclass(frozen=True)
 class Versions:
-    """Versions of Python and of three distributions. python: major and minor, or the whole version."""
+    """The versions of Python, antiphon, Ray and torch. python: major and minor, or the whole version."""
 
     antiphon: str
     python: str
@@ -56,7 +56,7 @@ def pins() -> dict[str, str]:
 
 
 def _installed(name: str) -> Distribution | None:
-    """Find a distribution in this environment; not among those inside Ray, which Ray adds to the path on import."""
+    """Return an installed distribution, or None. The copies that Ray contains and adds to the path are left out."""
     places = list({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     return next(iter(distributions(name=name, path=places)), None)
 

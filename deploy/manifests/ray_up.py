@@ -1,4 +1,4 @@
-"""The cluster file of `ray up` for machines that the user owns, reached by ssh (Ray's provider `local`, no cloud)."""
+"""Writes the cluster file of `ray up` for the user's own machines, reached by ssh (Ray's provider `local`)."""
 
 import json
 import shlex

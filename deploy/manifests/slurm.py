@@ -1,4 +1,4 @@
-"""The batch script for Slurm: `ray symmetric-run` starts Ray on all machines, runs the experiment, and stops Ray."""
+"""Writes the batch script for Slurm. `ray symmetric-run` starts Ray on all machines, runs the experiment, stops Ray."""
 
 import json
 import shlex
@@ -12,7 +12,7 @@ _END = "END_OF_EXPERIMENT"
 
 
 def slurm(order: ManifestInput) -> str:
-    """Return the script for `sbatch`. Raises PlacementError or ExperimentError for what Slurm cannot run."""
+    """Return the script for `sbatch`. Raises PlacementError or ExperimentError for an input that Slurm cannot run."""
     refuse_addresses(order.placed, "Slurm")
     if _END in order.experiment:
         raise ExperimentError(f"the experiment holds the text {_END!r}, which ends it in the script. Leave it out.")

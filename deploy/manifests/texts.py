@@ -1,4 +1,4 @@
-"""The kinds of manifests, and the lines of each that a user must check."""
+"""Lists the kinds of manifests, and finds the lines of a manifest that a user must check."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from antiphon.deploy.manifests.slurm import slurm
 
 @dataclass(frozen=True)
 class ManifestKind:
-    """A kind of manifest. write: returns the text for an order. placed: whether it needs a placement."""
+    """A kind of manifest. write: a function from the input to the text. placed: whether it needs a placement."""
 
     write: Callable[[ManifestInput], str]
     placed: bool = True
@@ -30,7 +30,7 @@ KINDS: Mapping[str, ManifestKind] = {
 
 
 def manifest(kind: str, order: ManifestInput) -> str:
-    """Return the manifest of a kind in KINDS. Raises PlacementError if such machines cannot satisfy the placement."""
+    """Return the text of a manifest. kind: a key of KINDS. Raises PlacementError for a placement that cannot be met."""
     return KINDS[kind].write(order)
 
 
