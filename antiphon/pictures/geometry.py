@@ -65,7 +65,7 @@ def union(boxes: Iterable[Rectangle]) -> Rectangle:
 
 
 def meetings(boxes: Sequence[tuple[str, Rectangle]]) -> Iterator[tuple[str, str]]:
-    """The names of each pair of boxes that overlap."""
+    """Yield the two names of each pair of boxes that overlap."""
     for (one, first), (other, second) in combinations(boxes, 2):
         if first.meets(second):
             yield one, other
@@ -93,7 +93,7 @@ class Curve:
 
     @property
     def middle(self) -> tuple[Point, Point]:
-        """The middle of the curve, and the direction there (not normalized)."""
+        """The middle point of the curve, and the direction of the curve at that point (not normalized)."""
         pieces = (len(self.points) - 1) // 3
         start = 3 * ((pieces - 1) // 2)
         a, b, c, d = (complex(x, y) for x, y in self.points[start : start + 4])

@@ -37,7 +37,7 @@ def num(value: float) -> str:
 
 
 def at(point: Point) -> str:
-    """A point as text."""
+    """A point as the text "x y"."""
     return f"{num(point[0])} {num(point[1])}"
 
 
@@ -55,12 +55,12 @@ def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str =
 
 
 def path(d: str, paint: str) -> str:
-    """An SVG path with the data `d`."""
+    """Return an SVG path with the data `d`. paint: the text that `attributes` returns."""
     return f'<path d="{d}" {paint}/>'
 
 
 def polygon(points: Sequence[Point], paint: str) -> str:
-    """A closed polygon with round corners of its outline."""
+    """Return a closed SVG polygon. The corners of its outline are round."""
     d = "M" + "L".join(map(at, points)) + "Z"
     return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
 
@@ -78,14 +78,17 @@ def circle(center: Point, radius: float, paint: str) -> str:
 
 
 def group(content: Sequence[str], classes: str, label: str = "", **data: str) -> str:
-    """A group of elements. data: attributes `data-...` for the page's script. label: text for screen readers."""
+    """Return an SVG group. data: attributes `data-...` for the script of the page. label: text for screen readers."""
     marks = "".join(f" data-{key}={quoteattr(value)}" for key, value in data.items())
     spoken = f' role="img" aria-label={quoteattr(label)}' if label else ""
     return f'<g class="{classes}"{marks}{spoken}>{"".join(content)}</g>'
 
 
 class Inkwell:
-    """Writes text and collects the glyphs that it uses. prefix: begins every id, so that pictures can share a page."""
+    """Writes text as outlines of letters, and collects the outlines that a file must define.
+
+    prefix: the beginning of every SVG id, so that several pictures can share a page.
+    """
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -134,7 +137,7 @@ class Inkwell:
         return [rectangle(back, 2, attributes("paper")), words]
 
     def page(self, title: str, width: float, height: float, body: Sequence[str], role: str = "group") -> str:
-        """A whole SVG file. body: drawn with this inkwell. role: for screen readers."""
+        """Return a whole SVG file. body: elements drawn with this object. role: the role for screen readers."""
         size = f'width="{num(width)}" height="{num(height)}" viewBox="0 0 {num(width)} {num(height)}"'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="{role}"><title>{escape(title)}</title>'

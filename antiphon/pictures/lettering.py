@@ -64,7 +64,7 @@ NOTE = Style(Face.PLAIN, 10)
 
 
 EM = 1000
-"""Font units per em of all outlines; those of the font are rescaled to it."""
+"""Font units per em of all outlines here. The outlines of each font are rescaled to this number."""
 
 
 @dataclass(frozen=True)

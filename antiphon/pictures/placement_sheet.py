@@ -51,7 +51,7 @@ def sheet_of(summary: PlacementSummary) -> PlacementSheet:
 
 
 def boxes(sheet: PlacementSheet) -> list[tuple[str, Rectangle]]:
-    """The boxes of all workers with their replicas, of labels and of legend entries. A test checks for overlaps."""
+    """Return name and box of all workers with their replicas, labels and legend entries. A test checks for overlaps."""
     seats = {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [(name, _deck(seats[name], box)[-1]) for name, box in sheet.placed.marks.items()]
     found += [(f"label of {name}", box) for name, box in sheet.placed.labels.items()]
@@ -85,7 +85,10 @@ def _side(summary: PlacementSummary) -> Side:
 
 
 def _streams(summary: PlacementSummary) -> Iterator[tuple[Stream, bool]]:
-    """Every stream, and whether it goes to a worker that is further left. Workers that only send come first."""
+    """Yield every stream of traffic, and whether its target is before its source in the order of the workers.
+
+    Workers that receive nothing come first in this order.
+    """
     receiving = {each.target for each in summary.streams}
     order = sorted((seat.workers[0] for seat in summary.seats), key=lambda name: name in receiving)
     for each in summary.streams:

@@ -33,7 +33,7 @@ def owner_id(name: str) -> str:
 
 
 def frame_title(query_pass: QueryPass) -> str:
-    """The title of a pass.
+    """Return the title of the frame of a pass: the name of the pass, and the rounds in which it is played.
 
     >>> from antiphon.grammars.cadence import Cadence
     >>> frame_title(QueryPass("act", Cadence(8))), frame_title(QueryPass("learn", Cadence(1, 100)))
@@ -75,7 +75,7 @@ def _kind_of(query: QueryGraph, node: Node) -> MarkKind:
 
 
 def _operator(query: QueryGraph, node: Node) -> Factory | None:
-    """The operator of a node, also of a player's or a clone's; None for an oracle's question."""
+    """Return the operator of a node; for a node of a player or a clone, the module; None for an oracle's question."""
     if node.kind not in (Kind.PLAYER, Kind.CLONE):
         return node.operator
     players = {clone.name: clone.player for clone in query.clones}

@@ -71,7 +71,10 @@ def _sheet(picture: Picture, sideways: bool) -> Sheet:
 
 
 def _facing(left: Placed, right: Placed) -> float:
-    """How far R is below Q when a loss and its product are level; 0 if that would make the page much higher."""
+    """Return how far R is below Q, in points, when a loss in Q and its product in R are level.
+
+    Returns 0 if no loss has a product, or if the page would be more than 15 % higher than its higher side.
+    """
     products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is MarkKind.PRODUCT}
     for mark in left.side.marks:
         if mark.kind is MarkKind.LOSS and mark.id in products:

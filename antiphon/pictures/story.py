@@ -17,7 +17,11 @@ from antiphon.transport.message import Phase
 
 @dataclass(frozen=True)
 class Scene:
-    """One step. workers: the acting one, or sender and receiver. lights: ids of the marks and arrows to highlight."""
+    """One step of a round.
+
+    workers: the worker that acts, or the sender and the receiver of a message. lights: ids of the marks and arrows to
+    highlight.
+    """
 
     phase: str
     text: str
@@ -34,7 +38,7 @@ class Story:
 
 
 def story_of(grammar: Grammar, picture: Picture) -> Story:
-    """The story of a round with one worker for each player, oracle and loss."""
+    """Return the steps of a round, with one worker for each player, oracle and loss."""
     placement = spread(grammar)
     schedule = compile_schedule(grammar, placement)
     stage = _Stage(grammar, placement, picture)
@@ -50,7 +54,7 @@ class _Stage:
         self.marks = {mark.id for mark in picture.marks}
 
     def scene(self, step: Step) -> Scene:
-        """The scene of a step."""
+        """Return the scene that shows a step."""
         text = describe(step).split(maxsplit=1)[1]
         if isinstance(step, Transfer):
             workers, lights = step.workers, self._travelling(step)

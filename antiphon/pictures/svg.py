@@ -59,7 +59,7 @@ def _arrow(arrow: Arrow, curve: Curve, well: Inkwell) -> str:
 
 
 def _sample(entry: Entry, well: Inkwell) -> str:
-    """The small sample of an entry of the legend; a kind has its sign, if there is one."""
+    """Draw the sample of a legend entry: an arrow, a mark that differs, or a mark of this kind with its sign."""
     x, y = entry.box.x, entry.box.center[1]
     center = x + SAMPLE / 2, y
     match entry.what:

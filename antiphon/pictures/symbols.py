@@ -27,7 +27,7 @@ def clipped(text: str, longest: int = LONGEST) -> str:
 
 
 def shape_of(kind: EdgeType) -> str:
-    """The dimensions as text, with the dtype if it is not float32.
+    """Return the shape of a value as text, with the dtype if it is not float32.
 
     >>> shape_of(EdgeType((3, 4))), shape_of(EdgeType((3,), torch.int64))
     ('[3, 4]', 'int64[3]')
@@ -47,7 +47,7 @@ def value_symbol(query: QueryGraph, port: Port) -> str:
 
 
 def message_symbols(query: QueryGraph, response: ResponseGraph) -> Mapping[Port, str]:
-    """The symbol of each message: delta and the value whose gradient it is, or replaces."""
+    """Return the symbol of each message of R. The gradient of a value x, and a message in its place, is "δ x"."""
     found: dict[Port, str] = {}
     for node in response.nodes:
         for port, symbol in _symbols(query, node, found).items():
