@@ -1,4 +1,4 @@
-"""Scalars as TensorBoard events; it needs TensorBoard, which is an extra."""
+"""Write scalars as TensorBoard events. This module needs the package of the extra `tensorboard`."""
 
 import socket
 import time
@@ -15,7 +15,7 @@ from antiphon.runs.folder import cannot_be_written
 
 @final
 class Events:
-    """An event file in a run folder, flushed after each event. Raises RoundError that names the file."""
+    """An event file in a run folder. It is flushed after each event. Raises RoundError if it cannot be written."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
@@ -28,12 +28,12 @@ class Events:
         self._append(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def write(self, round: int, scalars: Mapping[str, float]) -> None:
-        """One event: each scalar under its name, at this round."""
+        """Write one event with all scalars of this round, each under its name."""
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         self._append(Event(wall_time=time.time(), step=round, summary=Summary(value=values)))
 
     def close(self) -> None:
-        """Raises OSError for what could not be flushed."""
+        """Close the file. Raises OSError if the rest of the file cannot be written."""
         self._file.close()
 
     def _append(self, event: Any) -> None:  # Any: protobuf's generated classes have no types
