@@ -25,7 +25,8 @@ def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> N
 
     The test makes the oracle several times, and asks every question for a few rounds, with inputs from N(0, 1/4).
     continues: whether a loaded oracle must answer exactly as the saved oracle would have. Pass False for an oracle
-    whose state cannot be saved completely (a simulator). Then two oracles that load the same state must give the same answers.
+    whose state cannot be saved completely (a simulator). Then two oracles that load the same state must give the same
+    answers.
     Raises OracleError with the rule that is broken, what arrived, and the remedy.
     """
     resumes = _continues if continues else _resumes_alike
