@@ -59,7 +59,7 @@ class Launched:
         return self._executor.play(int(rounds))
 
     def states(self) -> Mapping[str, State]:
-        """The state of each player, clone and oracle, by name."""
+        """Return the state of each player, clone and oracle, by name."""
         return self._executor.states()
 
     @typed

@@ -33,7 +33,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def unwritable(path: Path, reason: str) -> ExperimentError:
-    """The error for a path that cannot be written."""
+    """Return the error for a path that cannot be written."""
     return ExperimentError(
         f"file {str(path)!r} cannot be written: {reason}. Expected a file in a folder that exists and may be written "
         "to; correct the path."

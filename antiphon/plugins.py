@@ -19,7 +19,7 @@ AGENTS = "antiphon.agents"
 
 
 def installed(group: str) -> Mapping[str, EntryPoint]:
-    """The entry points of a group, by name. Raises ExperimentError if one name has two different values."""
+    """Return the entry points of a group, by name. Raises ExperimentError if one name has two different values."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         other = found.setdefault(point.name, point)

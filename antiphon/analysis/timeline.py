@@ -63,7 +63,7 @@ class Timeline:
         return any(span.microbatch for span in self.spans)
 
     def label(self, span: TimeSpan) -> str:
-        """The symbol of a span, with the number of its micro-batch if the round has several."""
+        """Return the symbol of a span, with the number of its micro-batch if the round has several."""
         return f"{span.symbol}{span.microbatch}" if self.numbered and span.phase is not Phase.MOVE else span.symbol
 
     @property
@@ -72,7 +72,7 @@ class Timeline:
         return max((span.end for span in self.spans), default=0.0)
 
     def row(self, worker: str) -> tuple[TimeSpan, ...]:
-        """The spans of one worker, in order."""
+        """Return the spans of one worker, in order."""
         return tuple(span for span in self.spans if span.worker == worker)
 
     def idle(self, worker: str) -> float:

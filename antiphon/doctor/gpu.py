@@ -53,7 +53,7 @@ class Device:
 
 
 def devices() -> tuple[Device, ...]:
-    """The CUDA devices that torch sees in this process."""
+    """Return the CUDA devices that torch sees in this process."""
     found = []
     for index in range(torch.cuda.device_count()):
         known = torch.cuda.get_device_properties(index)

@@ -82,7 +82,7 @@ def place(side: Side, sideways: bool = False) -> Placed:
 
 @functools.cache
 def _graphviz() -> WasmtimeBackend:
-    """The Graphviz backend, compiled once per process and released before the interpreter shuts down."""
+    """Return the Graphviz backend, compiled once per process and released before the interpreter shuts down."""
     atexit.register(_graphviz.cache_clear)
     return WasmtimeBackend()
 
@@ -214,7 +214,7 @@ def _point(text: str, top: float) -> Point:
 
 
 def _between(source: Rectangle, target: Rectangle) -> Curve:
-    """The straight arrow between two marks that are side by side, or one above the other."""
+    """Return the straight arrow between two marks that are side by side, or one above the other."""
     (x, y), (u, v) = source.center, target.center
     if abs(u - x) > abs(v - y):
         begin, end = ((source.right, y), (target.x, y)) if x < u else ((source.x, y), (target.right, y))
@@ -224,7 +224,7 @@ def _between(source: Rectangle, target: Rectangle) -> Curve:
 
 
 def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Rectangle]:
-    """The box of a straight arrow's label: above a horizontal arrow, to the right of a vertical one."""
+    """Return the box of a straight arrow's label: above a horizontal arrow, to the right of a vertical one."""
     width, height = label_size(arrow, level=not sideways)
     if not width:
         return {}
@@ -251,7 +251,7 @@ def _curve(text: str, top: float) -> Curve:
 
 
 def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Rectangle:
-    """The box of a label inside the space reserved for it, away from the arrow."""
+    """Return the box of a label inside the space reserved for it, away from the arrow."""
     width, height = label_size(arrow)
     x, y = _point(text, top)
     if sideways:
@@ -264,7 +264,7 @@ def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Rectangle:
 def _frame(
     frame: str, text: str, top: float, side: Side, marks: Mapping[str, Rectangle], labels: Mapping[str, Rectangle]
 ) -> Rectangle:
-    """The box of a frame: Graphviz's box, enlarged to contain the labels and side marks of the frame."""
+    """Return the box of a frame: Graphviz's box, enlarged to contain the labels and side marks of the frame."""
     left, low, right, high = map(float, text.split(","))
     inside = {mark.id for mark in side.marks if mark.frame == frame}
     own = [labels[each.id] for each in side.arrows if each.id in labels and {each.source, each.target} <= inside]

@@ -26,7 +26,7 @@ PAINTS: Mapping[str, str] = {
 
 
 def num(value: float) -> str:
-    """A coordinate as text, rounded to a tenth of a point.
+    """Return a coordinate as text, rounded to a tenth of a point.
 
     >>> num(3.04), num(-0.01)
     ('3', '0')
@@ -37,13 +37,16 @@ def num(value: float) -> str:
 
 
 def at(point: Point) -> str:
-    """A point as the text "x y"."""
+    """Return a point as the text "x y"."""
     return f"{num(point[0])} {num(point[1])}"
 
 
 def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str = "") -> str:
-    """The fill and stroke attributes of an SVG element. fill: a colour name, a pattern from `Inkwell.pattern`, or
-    "none". width: of the stroke, in points."""
+    """Return the fill and stroke attributes of an SVG element.
+
+    fill: a colour name, a pattern from `Inkwell.pattern`, or "none". stroke: a colour name; empty for no stroke.
+    width: of the stroke, in points. dash: the dash pattern of SVG; empty for a solid line.
+    """
     classes = [*([f"f-{fill}"] if fill in PAINTS else []), *([f"s-{stroke}"] if stroke else [])]
     parts = [f'class="{" ".join(classes)}"'] if classes else []
     parts.append(f'fill="{PAINTS.get(fill, fill or "none")}"')
@@ -66,14 +69,14 @@ def polygon(points: Sequence[Point], paint: str) -> str:
 
 
 def rectangle(box: Rectangle, radius: float, paint: str) -> str:
-    """A rectangle with rounded corners."""
+    """Return a rectangle with rounded corners."""
     corner = f' rx="{num(radius)}"' if radius else ""
     place = f'x="{num(box.x)}" y="{num(box.y)}" width="{num(box.width)}" height="{num(box.height)}"'
     return f"<rect {place}{corner} {paint}/>"
 
 
 def circle(center: Point, radius: float, paint: str) -> str:
-    """A circle."""
+    """Return a circle."""
     return f'<circle cx="{num(center[0])}" cy="{num(center[1])}" r="{num(radius)}" {paint}/>'
 
 
@@ -95,7 +98,7 @@ class Inkwell:
         self._used: dict[str, Glyph] = {}
 
     def text(self, text: str, style: Style, place: Point, anchor: str = "middle", fill: str = "ink") -> str:
-        """One line of text. `place` is a point on its baseline: the start, middle or end of the line (`anchor`)."""
+        """Return one line of text. place: the start, middle or end of its baseline, as `anchor` says."""
         x = place[0] - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * lettering.width(text, style)
         at, uses = 0.0, []
         for letter in text:
@@ -110,11 +113,11 @@ class Inkwell:
         )
 
     def centered(self, text: str, style: Style, center: Point, fill: str = "ink") -> str:
-        """One line of text, centered at a point."""
+        """Return one line of text, centered at a point."""
         return self.text(text, style, (center[0], center[1] + lettering.capital_height(style) / 2), fill=fill)
 
     def block(self, lines: Sequence[TextLine], center: Point, name: str = "ink", detail: str = "soft") -> list[str]:
-        """Lines of text below each other, centered at a point. name, detail: colours of names and of other lines."""
+        """Return lines of text below each other, centered at a point. name, detail: their colours."""
         found, top = [], center[1] - sum(line.style.height for line in lines) / 2
         for line in lines:
             middle = center[0], top + line.style.height / 2
@@ -123,7 +126,7 @@ class Inkwell:
         return found
 
     def heading(self, title: str, notes: Sequence[str], margin: float) -> list[str]:
-        """The title of a page, with notes below it."""
+        """Return the title of a page, with notes below it."""
         below = enumerate(notes)
         return [
             self.text(title, TITLE, (margin, margin + 19), "start"),
@@ -131,7 +134,7 @@ class Inkwell:
         ]
 
     def plate(self, text: str, frame: Rectangle) -> list[str]:
-        """The title of a frame, on a background that hides the lines below it."""
+        """Return the title of a frame, on a background that hides the lines below it."""
         back = Rectangle(frame.x + 9, frame.y + 5, lettering.width(text, NOTE) + 6, 15)
         words = self.text(text, NOTE, (frame.x + 12, frame.y + 16), "start", "soft")
         return [rectangle(back, 2, attributes("paper")), words]
@@ -162,5 +165,5 @@ class Inkwell:
         )
 
     def pattern(self, name: str) -> str:
-        """The fill value for a pattern, "hatch" or "dots"."""
+        """Return the fill value for a pattern, "hatch" or "dots"."""
         return f"url(#{self.prefix}{name})"

@@ -60,7 +60,7 @@ def boxes(sheet: PlacementSheet) -> list[tuple[str, Rectangle]]:
 
 
 def svg_of(summary: PlacementSummary) -> str:
-    """The placement as one SVG file without fonts. Equal placements give equal bytes."""
+    """Return the placement as one SVG file without fonts. Equal placements give equal bytes."""
     sheet = sheet_of(summary)
     well = Inkwell("s" + hashlib.sha256(repr(summary).encode()).hexdigest()[:5])
     body = [
@@ -133,7 +133,7 @@ def _drawing(sheet: PlacementSheet, well: Inkwell) -> str:
 
 
 def _deck(seat: Seat, box: Rectangle) -> list[Rectangle]:
-    """The boxes of a worker's drawn replicas, front first, and then the box around all of them."""
+    """Return the boxes of a worker's drawn replicas, front first, and then the box around all of them."""
     cards = [
         Rectangle(box.x + DECK * card, box.y - DECK * card, box.width - 2 * DECK * card, box.height)
         for card in range(min(len(seat.workers), SHOWN))

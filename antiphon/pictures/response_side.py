@@ -25,12 +25,12 @@ def response_side(query: QueryGraph, response: ResponseGraph, objective: Objecti
 
 
 def response_id(name: str) -> str:
-    """The id of a node of R."""
+    """Return the id of a node of R."""
     return f"R {name}"
 
 
 def chain_rule_of(query: QueryGraph, objective: Objective) -> ResponseGraph | None:
-    """The R of the chain rule for this Q; None if it needs a gradient of a black box."""
+    """Return the R of the chain rule for this Q; None if it needs a gradient of a black box."""
     try:
         return chain_rule(query, objective)
     except BlackBoxError:
@@ -94,7 +94,7 @@ class _Reader:
 
 
 def broadcast_id(port: Port) -> str:
-    """The id of the broadcast mark of a message with several receivers."""
+    """Return the id of the broadcast mark of a message with several receivers."""
     return f"R broadcast {port.node} {port.index}"
 
 

@@ -26,7 +26,7 @@ class Entry:
     box: Rectangle
 
     def words(self, well: Inkwell) -> str:
-        """The text, drawn to the right of the sample."""
+        """Return the text, drawn to the right of the sample."""
         return well.text(self.text, NOTE, (self.box.x + SAMPLE + 6, self.box.center[1] + 3.6), "start", "soft")
 
 
@@ -50,8 +50,11 @@ def sheet_of(picture: Picture) -> Sheet:
 
 
 def _sheet(picture: Picture, sideways: bool) -> Sheet:
-    """Lay out a page. Upright, the loss in Q and its product in R are level if possible; otherwise the sides are
-    centered vertically. The legend wraps to the page's width."""
+    """Lay out a page. sideways: whether Q is read to the right and R to the left.
+
+    On an upright page, the loss in Q and its product in R are level if possible. Otherwise Q and R are centered
+    vertically. The legend is wrapped to the width of the page.
+    """
     left, right = (place(side, sideways) for side in picture.sides)
     title = lettering.width(picture.title, TITLE)
     notes = max((lettering.width(each, NOTE) for each in picture.subtitles), default=0.0)
@@ -85,7 +88,7 @@ def _facing(left: Placed, right: Placed) -> float:
 
 
 def boxes(sheet: Sheet) -> list[tuple[str, Rectangle]]:
-    """The boxes of all marks, labels and legend entries. A test checks that no two overlap."""
+    """Return the boxes of all marks, labels and legend entries. A test checks that no two overlap."""
     found: list[tuple[str, Rectangle]] = []
     for placed, dx, dy in sheet.sides:
         found += [(name, box.moved(dx, dy)) for name, box in placed.marks.items()]

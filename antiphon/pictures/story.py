@@ -31,7 +31,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Story:
-    """A round: the names of all workers, and the steps in their total order."""
+    """The steps of one round in their total order, and the names of all workers."""
 
     workers: tuple[str, ...]
     scenes: tuple[Scene, ...]
@@ -96,7 +96,7 @@ class _Stage:
                 yield arrow.id
 
     def _received(self, arrow: Arrow, step: Transfer, port: Port) -> bool:
-        """Whether the step's receiver gets the arrow's value. A value of Q can have several readers."""
+        """Whether the step sends the arrow's value to the worker of its target. A value can have several readers."""
         if step.phase is not Phase.QUERY or arrow.target == broadcast_id(port):
             return arrow.change is not Change.REMOVED
         return self.worker_of.get(arrow.target.removeprefix("Q ")) == step.edge.target

@@ -11,7 +11,7 @@ from antiphon.pictures.strokes import label, stroke
 
 
 def svg_of(picture: Picture) -> str:
-    """The whole page of a picture as SVG."""
+    """Return the whole page of a picture as SVG."""
     sheet, well = sheet_of(picture), Inkwell(f"p{picture.digest[:5]}")
     body = [
         _heading(sheet, well),

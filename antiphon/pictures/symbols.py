@@ -15,7 +15,7 @@ LONGEST = 26
 
 
 def clipped(text: str, longest: int = LONGEST) -> str:
-    """The text, shortened to `longest` characters with an ellipsis in the middle.
+    """Return the text, shortened to `longest` characters with an ellipsis in the middle.
 
     >>> clipped("a name that goes on and on and on", 12)
     'a name…nd on'
@@ -37,7 +37,7 @@ def shape_of(kind: EdgeType) -> str:
 
 
 def value_symbol(query: QueryGraph, port: Port) -> str:
-    """The symbol of a value: its node's name, or the oracle's name if the oracle has only one question."""
+    """Return the symbol of a value: its node's name, or the oracle's name if the oracle has only one question."""
     node = query.by_name[port.node]
     name = node.name
     if node.kind is Kind.ORACLE:
@@ -87,7 +87,7 @@ def _mapped(operation: Factory, inputs: Sequence[str], name: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number as short text, with a Unicode minus sign.
+    """Return a number as short text, with a Unicode minus sign.
 
     >>> number(-0.5)
     '−0.5'

@@ -95,7 +95,7 @@ class Shifted:
 
 
 def gap(value: Tensor, other: Tensor, target: Tensor, stream: str) -> Tensor:
-    """A loss: a mean squared error, multiplied by 1 plus a drawn number."""
+    """Return a loss: the mean squared error, multiplied by 1 plus a drawn number."""
     return (value + other - target).square().sum(1).mean() * (1 + drawn(stream))
 
 
