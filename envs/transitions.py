@@ -115,7 +115,7 @@ class Transitions(Memoryless):
 
 @final
 class Walk:
-    """Walkers in a process, each in its own state.
+    """Moves several walkers through a Markov decision process. Each walker has its own state.
 
     The question `sample` draws the actions from the behaviour policy; the question `step` takes actions as input. When
     an episode ends, the answer contains the terminal state, and the walker goes on from a new start.

@@ -76,7 +76,7 @@ class Timeline:
         return tuple(span for span in self.spans if span.worker == worker)
 
     def idle(self, worker: str) -> float:
-        """Return the fraction of the whole time, 0 to 1, in which a worker waits, sends or receives."""
+        """Return the fraction of the whole time, 0 to 1, in which a worker does not compute."""
         busy = sum(span.end - span.begin for span in self.row(worker) if span.work)
         return 1 - busy / self.end if self.end else 0.0
 

@@ -155,7 +155,7 @@ def law_edges_do_not_wait_for_each_other(make_pair: MakePair) -> None:
 
 
 def law_a_sent_value_is_the_senders_again(make_pair: MakePair) -> None:
-    """The sender may overwrite its tensor after `send`. A transposed view arrives as the view shows it."""
+    """The sender may overwrite its tensor after `send`. A transposed view arrives transposed."""
     wide = edge(0, (300, 200))
     with opened(make_pair(SESSION, [wide])) as pair:
         value = sample(wide)
