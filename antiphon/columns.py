@@ -1,4 +1,4 @@
-"""The writer of all tables: aligned columns on a console, which folds long cells, or as plain text of any width."""
+"""Make tables with aligned columns: for a console, which folds long cells, or as plain text of any width."""
 
 import io
 import unicodedata
@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # rich is imported where a table is made, so that `--help` an
 
 
 def plain(text: object) -> str:
-    """The text with control characters escaped, except line ends and tabs.
+    """Return the text with control characters escaped, except line ends and tabs.
 
     >>> plain("[/x] \\x1b[31m")
     '[/x] \\\\x1b[31m'
@@ -19,7 +19,7 @@ def plain(text: object) -> str:
 
 
 def columns(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: int | None = None) -> "Table":
-    """A table of these rows, whose cells are written literally. names: of the columns; no header without them.
+    """Make a table of these rows. Cells are written literally. names: of the columns; if empty, there is no header.
 
     left: columns from this index on are right-aligned.
     """
@@ -37,7 +37,7 @@ def columns(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: i
 
 
 def aligned(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: int | None = None) -> str:
-    """The same table as plain text, without folds.
+    """Return the table of `columns` as plain text. No cell is folded.
 
     >>> print(aligned([("Actor", 3), ("Critic", 12)], ("player", "moves"), left=1))
     player  moves
@@ -53,5 +53,5 @@ def aligned(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: i
 
 
 def _steers(letter: str) -> bool:
-    """Whether it is a control, format (also bidirectional), surrogate, or line or paragraph separator character."""
+    """Whether the letter is a control, format, surrogate, line separator or paragraph separator character."""
     return letter not in "\n\t" and unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")

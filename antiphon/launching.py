@@ -45,7 +45,7 @@ class Launched:
 
     @property
     def round(self) -> int:
-        """The next round to play."""
+        """The number of the next round to play."""
         return self._executor.round
 
     @property
@@ -59,12 +59,12 @@ class Launched:
         return self._executor.play(int(rounds))
 
     def states(self) -> Mapping[str, State]:
-        """The state of each player, clone and oracle, by name."""
+        """Return the state of each player, clone and oracle, by name."""
         return self._executor.states()
 
     @typed
     def load(self, states: Mapping[str, State], round: Natural) -> None:
-        """Set all states; `round` is the next round to play."""
+        """Set the states of all players, clones and oracles. round: the next round to play."""
         self._executor.load(states, int(round))
 
     @typed
@@ -125,7 +125,7 @@ def launch(
 def agent(
     optimizer: str = "Adam",
     *,
-    agent: str | Callable[..., Any] = "torch",  # Any: whatever the agent takes
+    agent: str | Callable[..., Any] = "torch",  # Any: the parameters of the agent class
     every: Count = 1,
     start: Natural = 0,
     clip_norm: Positive | None = None,
@@ -133,7 +133,7 @@ def agent(
     scheduler: str | None = None,
     scheduler_arguments: Mapping[str, Any] | None = None,
     on_failure: OnFailure = "fail",
-    **arguments: Any,  # Any: whatever the optimizer or the agent takes
+    **arguments: Any,  # Any: arguments of the optimizer or the agent
 ) -> AgentSpecification:
     """Specify how a player optimizes: with a torch optimizer, or with your own `agent`; see `AgentSpecification`.
 

@@ -8,7 +8,7 @@ from antiphon.errors import ExperimentError
 
 
 def check_output(path: Path, endings: Collection[str]) -> None:
-    """Raises ExperimentError unless the path can be written and has one of these endings, in any case."""
+    """Raise ExperimentError unless the path can be written and has one of these endings, in upper or lower case."""
     if path.suffix.lower() not in endings:
         raise ExperimentError(
             f"file {str(path)!r} ends in {path.suffix or 'nothing'}; expected one of {', '.join(endings)}. "
@@ -18,7 +18,7 @@ def check_output(path: Path, endings: Collection[str]) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raises ExperimentError unless a file can be written at this path."""
+    """Raise ExperimentError unless a file can be written at this path."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         reason = "it is a folder" if path.is_dir() else "permission denied"
         raise unwritable(path, reason if path.parent.is_dir() else f"there is no folder {str(path.parent)!r}")
@@ -33,7 +33,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def unwritable(path: Path, reason: str) -> ExperimentError:
-    """The error for a path that cannot be written."""
+    """Return the error for a path that cannot be written."""
     return ExperimentError(
         f"file {str(path)!r} cannot be written: {reason}. Expected a file in a folder that exists and may be written "
         "to; correct the path."

@@ -19,7 +19,7 @@ AGENTS = "antiphon.agents"
 
 
 def installed(group: str) -> Mapping[str, EntryPoint]:
-    """The entry points of a group, by name. Raises ExperimentError if one name has two different values."""
+    """Return the entry points of a group, by name. Raises ExperimentError if one name has two different values."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         other = found.setdefault(point.name, point)
@@ -32,11 +32,11 @@ def installed(group: str) -> Mapping[str, EntryPoint]:
 
 
 def find(what: str, name: str, group: str = "", library: Iterable[str] = ()) -> Callable[..., Any]:
-    """The callable that `name` refers to: `module:attribute`, or an entry point of the group.
+    """Return the callable that `name` refers to: `module:attribute`, or an entry point of the group.
 
-    Any: the caller checks what it returns. what: the kind of thing, for messages, such as "agent".
+    Any: the caller checks the results of the callable. what: the kind of thing, for messages, such as "agent".
     library: built-in names, listed in the message about an unknown name.
-    Raises ExperimentError if it does not exist, its module does not import, or it is not callable.
+    Raises ExperimentError if the callable does not exist, its module does not import, or it is not callable.
     """
     if ":" in name or not group:
         where = "'module:name', importable from here and on every worker"
@@ -61,9 +61,10 @@ def made(
     failure: type[AntiphonError] = ExperimentError,
     where: str = "the arguments",
 ) -> Any:  # Any: the caller checks what it is
-    """The result of calling the function `name` with these arguments. what, group: see `find`.
+    """Call the function `name` with these arguments and return its result. what, group: see `find`.
 
-    Raises ExperimentError if the function is not found, `failure` if the call fails. It says `where` to correct them.
+    Raises ExperimentError if the function is not found, and `failure` if the call fails. where: the place to correct
+    the arguments, for the message.
     """
     function = find(what, name, group)
     try:
@@ -78,7 +79,7 @@ def made(
 
 
 def missing(what: str, extra: str, error: ImportError) -> ExperimentError:
-    """The error for a package that is not installed and that an extra of antiphon brings."""
+    """Return the error for a package that is not installed. extra: the extra of antiphon that installs the package."""
     return ExperimentError(
         f"{what} need the package {error.name or str(error)!r}, which is not installed; expected antiphon with its "
         f"extra {extra!r}. Run: pip install 'antiphon[{extra}]'."
@@ -86,7 +87,7 @@ def missing(what: str, extra: str, error: ImportError) -> ExperimentError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that suggests the most similar known name; empty if none is similar.
+    """Return a sentence that suggests the most similar known name; empty if no name is similar.
 
     >>> nearest("gama", ["gamma", "batch"])
     "Did you mean 'gamma'? "

@@ -1,4 +1,4 @@
-"""Checks the available memory before a large allocation, so that it ends in an error and not in a killed process."""
+"""Check the available memory before a large allocation. Too little memory is then an error, not a killed process."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def _machine(meminfo: Path) -> int | None:
 
 
 def _group(folder: Path) -> int | None:
-    """Free bytes in a control group (version 2), as a container sees it. File pages in the page cache count as free."""
+    """Return the free bytes of a container's control group (version 2). File pages in the page cache count as free."""
     limit, used = _text(folder / "memory.max").strip(), _text(folder / "memory.current").strip()
     if not (limit.isdigit() and used.isdigit()):
         return None

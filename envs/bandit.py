@@ -16,7 +16,7 @@ from antiphon.grammars.typed import typed
 from antiphon.grammars.types import Batch, EdgeType
 
 TARGET = 4.0
-"""Every coordinate of the best action a*."""
+"""The value of every coordinate of the best action a*."""
 
 
 @typed
@@ -59,7 +59,7 @@ class QuadraticBandit(Bandit):
         self._curvature, self._batch = curvature(dimension, instance).to(dtype), batch
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer observe or reward."""
+        """Answer the question "observe" or "reward"."""
         if question == "observe":
             return (torch.ones(self._batch, 1, dtype=self._curvature.dtype),)
         away = inputs[0].detach() - TARGET

@@ -38,7 +38,7 @@ class Binarized:
         self._question, self._draws = declaration.questions[0].name, Draws(seed)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer as the wrapped oracle, with the first output drawn if it is the first question."""
+        """Return the answer of the wrapped oracle. For the first question, replace the first output x by a draw."""
         first, *others = self._asked.answer(question, inputs, round)
         if question != self._question:
             return (first, *others)

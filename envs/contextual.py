@@ -28,9 +28,10 @@ def contextual_bandit(
 ) -> OracleDeclaration:
     """Declare a Nature that draws states from N(0, I), and rewards actions with a function of state and action.
 
-    reward: a function (batch, state), (batch, action) -> (batch,), or a factory of one. state, action: widths.
+    reward: a function (batch, state), (batch, action) -> (batch,), or a factory that makes it. state, action: widths.
     Questions: observe() -> s; reward(a) -> r for the states of this round, values only.
-    The live oracle raises OracleError if a reward is asked before the states, has another shape, or is not finite.
+    The live oracle raises OracleError if reward is asked before observe, or if a reward has another shape or is not
+    finite.
     """
     examples = Batch(symbol)
     questions = (
@@ -61,7 +62,7 @@ class ContextualBandit(Bandit):
         self._dtype, self._shown = dtype, (-1, torch.empty(0))
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer observe or reward."""
+        """Answer the question "observe" or "reward"."""
         if question == "observe":
             shown = torch.randn(*self._shape, generator=self._draws.at(round), dtype=self._dtype)
             self._shown = (round, shown)

@@ -46,7 +46,7 @@ class Copies(Protocol):
 
 @final
 class Together:
-    """All copies in this process, one after the other."""
+    """Runs all copies in this process, one after the other."""
 
     def __init__(self, name: Name, keywords: Keywords, count: int) -> None:
         with ExitStack() as stack:  # if a copy cannot be made, those before are closed
@@ -54,20 +54,20 @@ class Together:
             self._open = stack.pop_all()
 
     def reset(self, seed: int) -> list[np.ndarray]:
-        """See `Copies`."""
+        """See `Copies.reset`."""
         return [copy.reset(seed + index) for index, copy in enumerate(self._copies)]
 
     def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
-        """See `Copies`."""
+        """See `Copies.step`."""
         return [advance(copy, action) for copy, action in zip(self._copies, actions, strict=True)]
 
     def close(self) -> None:
-        """See `Copies`."""
+        """See `Copies.close`."""
         self._open.close()
 
 
 def advance(environment: FlatEnvironment, action: np.ndarray) -> Advance:
-    """Make one step, and a reset if the episode ended."""
+    """Make one step of an environment, and reset it if the episode ended."""
     after, reward, terminated, truncated = environment.step(action)
     observed = environment.reset() if terminated or truncated else after
     return Advance(after, observed, reward, terminated, truncated)

@@ -155,11 +155,11 @@ class Data:
         self._order = self._permutation()
 
     def report(self) -> Mapping[str, float]:
-        """Return the number of epochs played, as a fraction."""
+        """Return the number of epochs played, with the fraction of the current epoch."""
         return {"epoch": self._epoch + self._position / len(self._order)}
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: this oracle holds nothing that must be closed."""
 
     def _permutation(self) -> Tensor:
         if not self._shuffle:

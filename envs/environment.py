@@ -16,9 +16,9 @@ from antiphon.grammars.seeds import forked
 from antiphon.grammars.typed import typed
 
 Name: TypeAlias = str | Callable[..., gymnasium.Env[Any, Any]]
-"""A registered id, `module:id` if importing the module registers it, or a class or function that makes one."""
+"""A registered id, `module:id` if importing the module registers the id, or a callable that makes an environment."""
 
-Keywords: TypeAlias = Mapping[str, Any]  # Any: whatever the environment's constructor takes
+Keywords: TypeAlias = Mapping[str, Any]  # Any: arguments of the environment's constructor
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Step(NamedTuple):
 class FlatEnvironment:
     """Wraps an environment: observations are flat float32 vectors, and every answer is checked.
 
-    actions, observations: the maps of its spaces. `step` takes actions of the environment, made by `actions.to_box`.
+    actions, observations: maps between its spaces and vectors. `step` takes actions that `actions.to_box` made.
     Answers are finite and copied, because an environment may reuse its arrays. `info` is dropped.
     """
 
@@ -202,7 +202,8 @@ def _finite(number: Any) -> bool:  # Any: a number of Python or numpy; an intege
 def _check_wrappers(environment: gymnasium.Env[Any, Any], who: str) -> None:
     """Raise OracleError for wrappers with running statistics.
 
-    Each copy would have its own, no checkpoint would contain them, and an evaluation would begin with new ones.
+    Each copy of the environment would have its own statistics. No checkpoint would contain them, and an evaluation
+    would begin with new ones.
     """
     layer: Any = environment
     while layer is not None:

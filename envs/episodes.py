@@ -7,7 +7,10 @@ import numpy as np
 
 @final
 class Episodes:
-    """Return and length of the current episodes of `envs` copies, and of those that ended since the last report."""
+    """Sums up rewards and steps of the current episode of each of `envs` copies.
+
+    It keeps the return and the length of each episode that ended since the last report.
+    """
 
     def __init__(self, envs: int) -> None:
         self._returns, self._lengths = np.zeros(envs), np.zeros(envs)

@@ -47,9 +47,9 @@ def nature(
 ) -> OracleDeclaration:
     """Declare a Nature over `envs` copies of a Gymnasium environment with continuous actions.
 
-    id: registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that makes an
-    environment. keywords: of its constructor. vectorization: "async" runs each copy in its own process, which must
-    answer within `deadline` seconds.
+    id: a name registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that
+    makes an environment. keywords: of its constructor. vectorization: "async" runs each copy in its own process. Each
+    process must answer within `deadline` seconds.
 
     Questions, all float32:
     observe() -> s, (envs, observation);
@@ -57,8 +57,8 @@ def nature(
     replay() -> s, a, r, s', terminated: (batch, ...) each, drawn uniformly from the last `capacity` transitions.
 
     Observations are flattened, with a warning for large pictures. A dimension of the action is in units of [-1, 1] if
-    the environment bounds it on both sides, else in the units of the environment. Actions are clipped, and stored as
-    clipped. In the first `warmup` steps (of all copies together) a random action replaces the given one, and is stored.
+    the environment bounds it on both sides, else in the units of the environment. Actions are clipped, and then
+    stored. In the first `warmup` steps (of all copies together) a random action replaces the given one, and is stored.
     Rewards are divided by `reward_scale`, except in the report. The last transition of an episode has its true next
     observation; a time limit is not termination.
 
@@ -129,7 +129,7 @@ class Nature:
             raise
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer observe, step or replay."""
+        """Answer the question "observe", "step" or "replay"."""
         if question == "observe":
             return (self._observed.clone(),)
         if question == "step":
@@ -150,7 +150,7 @@ class Nature:
         self._observed = self._reset()
 
     def report(self) -> Mapping[str, float]:
-        """Return mean unscaled return and mean length of the episodes since the last report, and the steps so far."""
+        """Return the mean unscaled return and mean length of episodes since the last report, and the steps so far."""
         return {**self._episodes.report(), "env_steps": self._env_steps}
 
     def close(self) -> None:

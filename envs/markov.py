@@ -37,10 +37,13 @@ def markov(
     (states,), for "all" and "draw"; default uniform over the states that are not terminal.
 
     Questions, in the dtype of the features; s and s' are features, a is a one-hot vector:
-    sample() -> s, a, r, s', terminated, weight. With "all" and "draw": pair() -> s; r, s', terminated; r, s',
-    terminated; weight: two transitions from s with independent actions. With "walk": observe() -> s; step(a) -> r, s',
-    terminated.
-    Raises OracleError for arguments that do not fit.
+    sample() -> s, a, r, s', terminated, weight.
+    pair() -> s, r1, s1', terminated1, r2, s2', terminated2, weight (for "all" and "draw"): two transitions from the
+    same s, with independent actions.
+    observe() -> s, and step(a) -> r, s', terminated (for "walk").
+    Raises OracleError if probabilities have a wrong shape or do not add up to 1, if `distribution` contains terminal
+    states, if `policy` takes an action that `behaviour` never takes, or if `batch` is not given exactly for "draw" and
+    "walk".
     """
     behaviour = process.uniform_policy if behaviour is None else behaviour.double()
     policy = behaviour if policy is None else policy.double()
@@ -81,7 +84,7 @@ def chooser(process: MarkovProcess, actions: Sequence[int], *, size: int, symbol
 
 
 class Choice:
-    """The policy of a table, for the state with the nearest features: (batch, width) -> (batch, actions)."""
+    """A deterministic policy, given by a table. It plays the action of the state with the nearest features."""
 
     def __init__(self, features: Tensor, table: Tensor, actions: int) -> None:
         self._features, self._table, self._actions = features, table, actions
@@ -108,7 +111,7 @@ def _steps(process: MarkovProcess, symbol: str) -> tuple[Question, Question]:
 
 
 def _edges(process: MarkovProcess, symbol: str) -> tuple[EdgeType, EdgeType, EdgeType]:
-    """Return the types of a batch of states, of actions and of numbers."""
+    """Return three edge types: a batch of states, of one-hot actions, and of numbers."""
     widths = ((process.features.shape[1],), (process.actions,), ())
     state, action, number = (EdgeType((Batch(symbol), *width), process.features.dtype) for width in widths)
     return state, action, number

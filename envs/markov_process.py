@@ -18,7 +18,7 @@ class MarkovProcess:
     ends an episode, (states,) bool; no action is taken there, and its value is 0. start: distribution of the first
     state, (states,). features: phi(s), (states, width); players see only these. All edges have the dtype of the
     features; closed forms are float64.
-    Raises OracleError if shapes do not fit, or probabilities do not add up to 1.
+    Raises OracleError if a shape is wrong, or probabilities do not add up to 1.
     """
 
     transitions: Tensor

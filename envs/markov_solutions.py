@@ -20,7 +20,7 @@ def state_values(process: MarkovProcess, policy: Tensor, gamma: float) -> Tensor
 
 
 def action_values(process: MarkovProcess, policy: Tensor, gamma: float) -> Tensor:
-    """Return Q(s, a) = E[r + gamma V(s') | s, a], (states, actions), V from `state_values`; 0 in terminal states."""
+    """Return Q(s, a) = E[r + gamma V(s') | s, a], (states, actions); 0 in terminal states. V is from `state_values`."""
     told = process.rewards + gamma * state_values(process, policy, gamma)
     values = torch.einsum("sat,sat->sa", process.transitions, told)
     return torch.where(process.terminal[:, None], 0.0, values)
@@ -44,7 +44,10 @@ def residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float, distr
 
 
 def biased_residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
-    """Return the theta, (width,), that minimises E[error^2] over single transitions, which includes the variance."""
+    """Return the theta, (width,), that minimises E[error^2] over single transitions.
+
+    This mean includes the variance of the error.
+    """
     rows = Outcomes.of(process, policy, policy, distribution)
     features = process.features.double()
     ongoing = (~process.terminal[rows.after]).double()[:, None]

@@ -19,7 +19,7 @@ from antiphon.errors import AntiphonError, OracleError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE = 10.0
-"""Seconds for an idle copy to close its environment."""
+"""Seconds that an idle copy has to close its environment."""
 
 
 @final
@@ -40,7 +40,7 @@ class Apart:
         self._begin()
 
     def reset(self, seed: int) -> list[np.ndarray]:
-        """See `Copies`. After a command that failed, new processes are started first.
+        """See `Copies.reset`. If the last command failed, new processes are started first.
 
         Raises OracleError for a copy that died or does not answer.
         """
@@ -50,7 +50,7 @@ class Apart:
         return self._ask("reset", [seed + index for index in range(self._count)])
 
     def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
-        """See `Copies`. Raises OracleError for a copy that died or does not answer."""
+        """See `Copies.step`. Raises OracleError for a copy that died or does not answer."""
         return self._ask("step", actions)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the bandits share: their pulls are counted, and the mean reward is reported."""
+"""The common part of the bandits: count the rewarded actions (pulls), and report the mean reward."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,34 +12,34 @@ from antiphon.oracles.draws import Draws
 
 @final
 class MeanReward:
-    """The mean of the rewards since the last report."""
+    """Computes the mean of the rewards since the last report."""
 
     def __init__(self) -> None:
         self._sum, self._count = 0.0, 0
 
     def add(self, reward: Tensor) -> None:
-        """Add the mean of a batch. reward: (batch,)."""
+        """Add the mean reward of a batch. reward: (batch,)."""
         self._sum, self._count = self._sum + float(reward.mean()), self._count + 1
 
     def report(self) -> Mapping[str, float]:
-        """Return the mean if there was a reward, and begin anew."""
+        """Return the mean as "reward" and start a new mean. Return nothing if there was no reward."""
         mean = {"reward": self._sum / self._count} if self._count else {}
         self._sum, self._count = 0.0, 0
         return mean
 
 
 class Bandit(ABC):
-    """A live oracle whose state is the number of its pulls."""
+    """Base class of live oracles whose state is the number of rewarded actions (pulls) so far."""
 
     def __init__(self, seed: int) -> None:
         self._draws, self._pulls, self._rewarded = Draws(seed), 0, MeanReward()
 
     @abstractmethod
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer observe or reward."""
+        """Answer the question "observe" or "reward"."""
 
     def count(self, reward: Tensor) -> None:
-        """Count a batch of pulls. reward: (batch,)."""
+        """Count a batch of pulls and their rewards. reward: (batch,)."""
         self._pulls += len(reward)
         self._rewarded.add(reward)
 
@@ -57,4 +57,4 @@ class Bandit(ABC):
         return {"pulls": self._pulls, **self._rewarded.report()}
 
     def close(self) -> None:  # noqa: B027 - does nothing on purpose
-        """Nothing to release."""
+        """Do nothing: this oracle holds nothing that must be closed."""

@@ -35,7 +35,8 @@ def regulator(
     replay() -> s, a, r, s', terminated, (batch, ...) each, drawn uniformly from the last `capacity` transitions.
 
     After each step the episode ends with probability 1 - gamma and another begins. So states occur as often as the
-    discounted return weighs them. This end is not a termination: the true s' is stored, and its value is bootstrapped.
+    discounted return weighs them. This end is not a termination: `terminated` is 0 and the true s' is stored, so that
+    learning uses the value of s'.
     """
     check_capacity("regulator", capacity, envs)
     questions = replay_questions(*system.widths, Batch(envs_symbol), Batch(symbol), torch.float64)
@@ -56,7 +57,7 @@ class RegulatorNature:
         self._rewarded = MeanReward()
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer observe, step or replay."""
+        """Answer the question "observe", "step" or "replay"."""
         if question == "observe":
             return (self._observed.clone(),)
         if question == "step":
@@ -79,7 +80,7 @@ class RegulatorNature:
         return {"env_steps": self._steps, **self._rewarded.report()}
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: this oracle holds nothing that must be closed."""
 
     def _step(self, action: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         system, before = self._system, self._observed

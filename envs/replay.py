@@ -12,7 +12,7 @@ from antiphon.grammars.types import Batch, EdgeType
 
 
 def check_capacity(who: str, capacity: int, envs: int) -> None:
-    """Raise OracleError if a replay cannot hold one step of every copy."""
+    """Raise OracleError if a replay memory of this capacity cannot hold one step of every copy."""
     if capacity < envs:
         raise OracleError(f"{who}: capacity is {capacity}; expected at least {envs}, a transition per copy. Raise it.")
 
@@ -79,14 +79,14 @@ class Replay:
         return tuple(column.index_select(0, rows) for column in self._columns)
 
     def state(self) -> State:
-        """Return a copy of the filled part, and the next index. Raises OracleError if there is too little memory."""
+        """Return a copy of the stored transitions, and the next index. Raises OracleError without enough memory."""
         what = f"{self._who}: a copy of the replay's {self._filled} transitions, to save it,"
         refuse_beyond_memory(what, self._filled * self._row, "Choose a smaller `capacity`.")
         filled = [column[: self._filled].clone() for column in self._columns]
         return {"columns": filled, "next": self._next}
 
     def load(self, state: State) -> None:
-        """Continue from a saved state. Raises OracleError if its shapes do not fit, or it has numbers not finite."""
+        """Continue from a saved state. Raises OracleError if its shapes are wrong or its numbers are not finite."""
         found = [tuple(column.shape) for column in state["columns"]]
         filled = found[0][0]
         expected = [(filled, *column.shape[1:]) for column in self._columns]

@@ -20,7 +20,7 @@ MAX_STEPS = 10_000
 
 
 class EpisodeReturns(NamedTuple):
-    """Unscaled returns in the order of the seeds, and the number of episodes that were cut and have partial returns."""
+    """Unscaled returns in the order of the seeds. cut: number of episodes that were cut, whose returns are partial."""
 
     returns: list[float]
     cut: int
@@ -35,7 +35,7 @@ def episode_returns(
     keywords: Keywords | None = None,
     max_steps: Count = MAX_STEPS,
 ) -> list[float]:
-    """Return the returns of `played_episodes`, and warn if some episodes were cut."""
+    """Play one episode per seed and return the unscaled returns; warn if some were cut. See `played_episodes`."""
     returns, cut = played_episodes(id, policy, seeds, keywords=keywords, max_steps=max_steps)
     if cut:
         warnings.warn(
@@ -59,9 +59,9 @@ def played_episodes(
 
     policy: observations (n, observation) float32 -> actions (n, action), in the units of `nature`. It is called once
     per step for all episodes that still run, so n decreases. Each seed has its own environment, reset once with it,
-    because a vector environment would use only the seed of the first reset. max_steps: cuts longer episodes, so that
+    because a vector environment would use only the seed of the first reset. max_steps: longer episodes are cut, so that
     environments without a time limit can be evaluated.
-    Raises OracleError if an environment cannot be made or raises, or for actions of another shape or not finite.
+    Raises OracleError if an environment cannot be made or raises, or if actions have a wrong shape or are not finite.
     """
     # Forked for environments and policies that draw from a global stream.
     with forked(seeds[0] if seeds else 0), ExitStack() as stack:

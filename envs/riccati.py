@@ -17,7 +17,9 @@ from antiphon.grammars.typed import typed
 @typed
 @dataclass(frozen=True, eq=False)
 class Regulator:
-    """s' = A s + B a + w with w ~ N(0, process^2 I); r = -(s'C s + a'D a); s_0 ~ N(0, start^2 I); discount gamma.
+    """A linear system with quadratic costs: s_next = A s + B a + w, w ~ N(0, process^2 I); r = -(s'C s + a'D a).
+
+    The first state is s_0 ~ N(0, start^2 I). gamma: the discount factor. s' is the transpose of s.
 
     drift (A): (state, state); control (B): (state, action); state_cost (C), action_cost (D): symmetric.
     """
@@ -144,5 +146,5 @@ def _fixed_point(gamma: float, matrix: Tensor, constant: Tensor) -> Tensor:
 
 
 def _form(vectors: Tensor, matrix: Tensor) -> Tensor:
-    """Return x'M x of each row x: (batch, n) -> (batch,)."""
+    """Return x'M x for each row x of `vectors`: (batch, n) -> (batch,)."""
     return torch.einsum("bi,ij,bj->b", vectors, matrix, vectors)

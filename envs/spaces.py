@@ -17,7 +17,7 @@ class ActionMap:
     """Maps vectors of a player to actions of a continuous Box of any shape, flattened in row-major order.
 
     If a dimension is bounded on both sides, the player uses the units [-1, 1] for it. Otherwise it uses the units of
-    the environment, and is clipped at the bound, if there is one.
+    the environment, and its value is clipped at the bound, if there is one.
 
     >>> units = ActionMap(gymnasium.spaces.Box(np.float32([-2, -np.inf]), np.float32([4, 5])), "an example")
     >>> units.clip(np.float32([[-3, -9], [0.5, 9]]))
@@ -85,7 +85,10 @@ class ActionMap:
             )
 
     def draw(self, count: int, generator: torch.Generator) -> np.ndarray:
-        """Return random vectors (count, width) float32: uniform if bounded on both sides, else normal and clipped."""
+        """Return random vectors (count, width) float32.
+
+        Dimensions with bounds on both sides are uniform. The others are normal, and clipped.
+        """
         uniform = torch.rand(count, self.width, generator=generator).mul_(2).sub_(1)
         if self._bounded.all():
             return uniform.numpy()
@@ -169,7 +172,7 @@ def described(value: Any) -> str:  # Any: what an environment answered
 
 
 class _Misfit(Exception):
-    """Raised with a text that says what is wrong with an observation, and where."""
+    """An observation does not fit its space. The text says what is wrong, and in which part of the observation."""
 
 
 def _fitted(space: gymnasium.Space[Any], value: Any, where: str) -> Any:  # Any: an environment's observation

@@ -21,7 +21,7 @@ def text(path: Path | str | None, *, batch: Count, context: Count) -> OracleDecl
     """Declare a Nature that answers with windows of a text, byte by byte, in a new random order in each epoch.
 
     path: of a file; None for Python's own language reference, which comes with the interpreter (about 460 kB).
-    context: bytes of a window. The last tenth of the text is left out, for `text_windows` of the test split.
+    context: bytes of a window. The last tenth of the text is left out: it is the test split of `text_windows`.
     Question: sample() -> x, y: (batch, context), int64 from 0 to 255. y is one byte ahead of x.
     Raises OracleError if the file cannot be read, or is too short for one batch.
     """
@@ -29,7 +29,7 @@ def text(path: Path | str | None, *, batch: Count, context: Count) -> OracleDecl
 
 
 def text_windows(path: Path | str | None, context: Count, split: Split) -> tuple[Tensor, Tensor]:
-    """All windows of a split of a text: x and y, (windows, context) each. path and errors: as for `text`."""
+    """Return all windows of a split of a text: x and y, (windows, context) each. path and errors: as for `text`."""
     windows = Windows(str(path) if path is not None else None, context, split)
     x, y = zip(*(windows[index] for index in range(len(windows))), strict=True)
     return torch.stack(x), torch.stack(y)
@@ -37,7 +37,7 @@ def text_windows(path: Path | str | None, context: Count, split: Split) -> tuple
 
 @final
 class Windows(Dataset):
-    """The windows of a split of a text, one behind the other."""
+    """The windows of a split of a text, in order and without overlap."""
 
     def __init__(self, path: str | None, context: int, split: Split) -> None:
         data = _bytes(path)

@@ -1,4 +1,4 @@
-"""The live oracles of `markov`: one plays all transitions or draws some, the other one moves walkers."""
+"""The live oracles of `markov`: `Transitions` plays all transitions or draws some, `Walk` moves walkers."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -46,18 +46,18 @@ class Outcomes:
 
     @functools.cached_property
     def chance_of_pairs(self) -> Tensor:
-        """The probability P(s) P(a, s' | s) P(a, s' | s) of each pair; it adds up to 1."""
+        """The probability P(s) P(a1, s1' | s) P(a2, s2' | s) of each pair; all add up to 1, (pairs,)."""
         marginal = torch.zeros(self.process.states, dtype=torch.float64).index_add(0, self.state, self.chance)
         one, two = self.pairs
         return self.chance[one] * self.chance[two] / marginal[self.state[one]]
 
     def sample(self, rows: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-        """Return s, a, r, s', terminated, weight of these rows."""
+        """Return s, a, r, s', terminated, weight of these transitions. rows: their row numbers."""
         state = self.process.features[self.state[rows]]
         return (state, one_hot(self.process, self.action[rows]), *self._ends(rows), weight.to(state.dtype))
 
     def pair(self, pairs: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
-        """Return s; r, s', terminated; r, s', terminated; weight of these pairs."""
+        """Return s, r1, s1', terminated1, r2, s2', terminated2, weight of these pairs of transitions."""
         one, two = (rows[pairs] for rows in self.pairs)
         state = self.process.features[self.state[one]]
         return (state, *self._ends(one), *self._ends(two), weight.to(state.dtype))
@@ -79,7 +79,7 @@ def ends(process: MarkovProcess, state: Tensor, action: Tensor, after: Tensor) -
 
 @final
 class Transitions(Memoryless):
-    """Plays all outcomes of a process, or `batch` outcomes drawn with a seed from (seed, round, question)."""
+    """Plays all outcomes of a process, or `batch` random outcomes that depend on seed, round and question only."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Transitions(Memoryless):
         self._seeds = {question: stream(seed, question) for question in ("sample", "pair")}
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer sample or pair."""
+        """Answer the question "sample" or "pair"."""
         outcomes = self._outcomes
         if question == "sample":
             return outcomes.sample(*self._chosen(question, outcomes.chance, outcomes.ratio, round))
@@ -105,7 +105,7 @@ class Transitions(Memoryless):
         return outcomes.pair(*self._chosen(question, outcomes.chance_of_pairs, ratio, round))
 
     def _chosen(self, question: str, chance: Tensor, ratio: Tensor, round: int) -> tuple[Tensor, Tensor]:
-        """Return rows and their weights. The expected mean weight is 1 if policy and behaviour are equal."""
+        """Return rows and their weights, (rows,) each. If policy equals behaviour, the expected mean weight is 1."""
         if self._batch is None:
             return torch.arange(len(chance)), len(chance) * chance * ratio
         generator = torch.Generator().manual_seed(at_round(self._seeds[question], round))
@@ -115,7 +115,7 @@ class Transitions(Memoryless):
 
 @final
 class Walk:
-    """Walkers in a process, each in its own state.
+    """Moves several walkers through a Markov decision process. Each walker has its own state.
 
     The question `sample` draws the actions from the behaviour policy; the question `step` takes actions as input. When
     an episode ends, the answer contains the terminal state, and the walker goes on from a new start.
@@ -128,7 +128,7 @@ class Walk:
         self._at = torch.multinomial(process.start.double(), batch, replacement=True, generator=generator)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer sample, observe or step."""
+        """Answer the question "sample", "observe" or "step"."""
         state, process = self._at, self._process
         if question == "observe":
             return (process.features[state],)
@@ -149,11 +149,11 @@ class Walk:
         self._at, self._steps, self._episodes = state["at"].clone(), state["steps"], state["episodes"]
 
     def report(self) -> Mapping[str, float]:
-        """Return the steps of each walker, and the episodes of all walkers together that ended."""
+        """Return the number of steps of each walker, and the number of ended episodes of all walkers together."""
         return {"steps": self._steps, "episodes": self._episodes}
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: this oracle holds nothing that must be closed."""
 
     def _step(self, action: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         state, process = self._at, self._process

@@ -1,4 +1,4 @@
-"""Check grammars by name: the library's, plug-ins', the user's own."""
+"""Check grammars by name: those of the library, of plugins, and of the user."""
 
 import inspect
 import time
@@ -24,13 +24,15 @@ from antiphon.recipes import known, recipe_of
 
 @typed
 def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count | None = None) -> Report:
-    """Measure the promises of grammars: by name in the library, installed, or as `module:factory`.
+    """Measure the promises of grammars.
 
-    The user's own grammar has ten instances. If its factory takes `seed`, it is called with each instance's seed; else
-    the instances differ only in the seed of the run, hence in parameters and oracles' draws.
-    seed: of the first instance; the others count on from it.
+    names: of library grammars or of installed plugins, or `module:factory` for a grammar of the user.
+    A plugin or a grammar of the user is checked on ten instances. If its factory takes `seed`, it is called with the
+    seed of each instance. Otherwise the instances differ only in the seed of the run: in the initial parameters and the
+    random draws of the oracles.
+    seed: of the first instance; the next ones have seed + 1, seed + 2, and so on.
     processes: number of grammars that are checked at the same time.
-    instances: for each family, in place of its own number.
+    instances: number of random instances of each family (`Case`); None takes the number that the family declares.
     Raises ExperimentError for an unknown name, GrammarError for a grammar that promises nothing or cannot be played.
     """
     began = time.perf_counter()
@@ -55,7 +57,7 @@ def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
 
 
 def suite_of(name: str) -> Suite:
-    """The suite of the grammar's recipe; without one, a few instances of the grammar itself."""
+    """Return the suite of the grammar's recipe. If there is none, make a suite of a few instances of the grammar."""
     recipe = recipe_of(name)
     if recipe is not None and recipe.suite:
         return resolve_name(recipe.suite)

@@ -11,7 +11,7 @@ _STEP = 1000.0
 
 
 def trace(timeline: Timeline) -> str:
-    """The timeline as JSON: a thread for each worker, a slice for each action, an arrow for each message.
+    """Return the timeline as JSON: a thread for each worker, a slice for each action, an arrow for each message.
 
     Times are in microseconds; each step of a plan lasts a millisecond.
     """

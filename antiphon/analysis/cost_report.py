@@ -23,9 +23,9 @@ from antiphon.transport.message import Phase
 class Figures:
     """Totals over the rounds of a cost report.
 
-    move_messages: between a player and an agent on another worker.
-    queries: per oracle.
-    gradients: number of vector-Jacobian products, per owner.
+    move_messages: messages between a player and its agent on another worker.
+    queries: number of queries of each oracle.
+    gradients: number of vector-Jacobian products of each owner (player, oracle or loss).
     """
 
     query_messages: int
@@ -41,12 +41,13 @@ class Figures:
 class CostReport:
     """The cost of one grammar over the rounds `rounds`, on a placement.
 
-    counted: from the graphs alone, as if each player and oracle had its own worker.
-    planned, measured: for each edge of the schedule.
-    sums: over replicas, as pairs of planned and measured.
+    counted: the cost from the graphs alone, as if each player and oracle had its own worker.
+    planned, measured: the traffic on each edge of the schedule, as planned and as measured.
+    sums: the planned and the measured values of each sum over replicas.
     nodes: the machine of each worker.
-    by: "graphs" if the prediction comes from `counted`; "schedule" if some nodes share a worker or an agent has its
-    own.
+    predicted, found: the predicted and the measured totals.
+    by: "graphs" if `predicted` comes from `counted`; "schedule" if it comes from `planned`, because some parts share a
+    worker or have replicas, or an agent has its own worker.
     """
 
     name: str
@@ -75,7 +76,9 @@ class CostReport:
 
 
 def cost_report(name: str, experiment: Experiment, rounds: int | None = None) -> CostReport:
-    """Predict the cost, play, and measure it. rounds: how many are counted; one period of the cadences if None.
+    """Predict the cost of an experiment, play it, and measure the cost.
+
+    rounds: number of rounds to count; None counts one period of the cadences.
 
     Rounds before all cadences have begun are played but not counted, so that averages are those of a long run. Raises
     the errors of the experiment, of its placement, and of the run.
@@ -143,7 +146,7 @@ def _of_traffic(traffic: Iterable[Traffic], queries: Mapping[str, int], gradient
 
 
 def _asked(grammar: Grammar, played: Played) -> tuple[dict[str, int], dict[str, int]]:
-    """Queries per oracle and gradients per owner, as the workers counted them."""
+    """Return the number of queries of each oracle, and of gradients of each owner, as the workers counted them."""
     query, home = grammar.query, homes(grammar.query)
     asked = {oracle.name: 0 for oracle in query.oracles if any(node.owner == oracle.name for node in query.nodes)}
     for name, count in played.queries.items():

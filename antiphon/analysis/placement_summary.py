@@ -18,7 +18,7 @@ from antiphon.transport.message import Edge, Phase
 
 
 class Carries(StrEnum):
-    """What a stream consists of."""
+    """The content of the messages of a stream."""
 
     VALUES = "values"
     DERIVATIVES = "derivatives"
@@ -29,11 +29,11 @@ class Carries(StrEnum):
 class Seat:
     """A worker with all its replicas.
 
-    hosts: players and oracles on it.
-    agents: players whose agent alone is on it.
-    machine: its address, "" if none is named.
+    hosts: names of the players, oracles and losses on the worker.
+    agents: names of the players whose agents are on this worker, apart from the player.
+    machine: the address of the machine; "" if the placement names none.
     asks: resources and settings of each replica, in words.
-    summed: bytes per round that each replica adds to sums.
+    summed: bytes per round that each replica contributes to sums over replicas.
     """
 
     workers: tuple[str, ...]
@@ -45,7 +45,7 @@ class Seat:
 
     @property
     def contents(self) -> list[str]:
-        """Players, oracles and agents on it, in words."""
+        """Players, oracles, losses and agents on the worker, in words."""
         return [*self.hosts, *(f"agent of {player}" for player in self.agents)]
 
     @property
@@ -57,7 +57,7 @@ class Seat:
 
 @dataclass(frozen=True)
 class Stream:
-    """Traffic from one worker to another in a round, on average. Replicas count as one worker."""
+    """Messages and bytes that one worker sends to another, on average per round. Replicas count as one worker."""
 
     source: str
     target: str
@@ -108,7 +108,7 @@ def placement_summary(experiment: Experiment) -> PlacementSummary:
 
 
 def bytes_text(count: float) -> str:
-    """A number of bytes as a short text.
+    """Return a number of bytes as a short text.
 
     >>> bytes_text(512), bytes_text(0.5), bytes_text(150_264), bytes_text(2.5e9)
     ('512 B', '0.5 B', '150.3 kB', '2.5 GB')
@@ -121,7 +121,7 @@ def bytes_text(count: float) -> str:
 
 
 def text(summary: PlacementSummary) -> str:
-    """The summary as text: a table of workers and a table of the traffic between them."""
+    """Return the summary as text: a table of workers, and a table of the traffic between workers."""
     seats = [
         (seat.name, ", ".join(seat.contents), seat.machine or "any", "; ".join(seat.asks) or "nothing")
         for seat in summary.seats
@@ -149,7 +149,7 @@ def _seat(placement: Placement, worker: str, summed: float) -> Seat:
 
 
 def _asks(placement: Placement, hosts: tuple[str, ...], demand: WorkerResources) -> list[str]:
-    """Resources and settings of a worker that differ from the default, in words."""
+    """Return the resources and settings of a worker that differ from the default, in words."""
     asked, precision = in_ray_terms(demand), dict(placement.precision)
     labels = [] if isinstance(demand.node, str) else [f"{key} = {value}" for key, value in demand.node]
     rounded = {player: kind for player, kind in precision.items() if player in hosts and kind is not Precision.DECLARED}
@@ -179,7 +179,7 @@ def _streams(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> tup
 
 
 def _summed(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> Counter[str]:
-    """Bytes that each worker adds to sums over replicas, per replica and round."""
+    """Return the bytes that one replica of each worker contributes to sums over replicas, on average per round."""
     found = Counter[str]()
     for step in schedule.steps:
         if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:

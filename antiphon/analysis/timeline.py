@@ -16,7 +16,7 @@ class TimeSpan:
     """One action of one worker, from `begin` to `end`, in the timeline's unit.
 
     symbol: one or two letters.
-    name: of the node or the player.
+    name: of the node, the player, the clone or the value.
     text: the action in words.
     work: False if the worker sends or receives.
     round: -1 in a plan.
@@ -36,7 +36,7 @@ class TimeSpan:
 
 @dataclass(frozen=True)
 class Trip:
-    """The way of a message: `departs` when the source sends it, `arrives` when the target has it."""
+    """One message. departs: the time at which the source sends it. arrives: the time at which the target has it."""
 
     edge: Edge
     departs: float
@@ -63,7 +63,7 @@ class Timeline:
         return any(span.microbatch for span in self.spans)
 
     def label(self, span: TimeSpan) -> str:
-        """The symbol of a span, with the number of its micro-batch if the round has several."""
+        """Return the symbol of a span, with the number of its micro-batch if the round has several."""
         return f"{span.symbol}{span.microbatch}" if self.numbered and span.phase is not Phase.MOVE else span.symbol
 
     @property
@@ -72,17 +72,17 @@ class Timeline:
         return max((span.end for span in self.spans), default=0.0)
 
     def row(self, worker: str) -> tuple[TimeSpan, ...]:
-        """The spans of one worker, in order."""
+        """Return the spans of one worker, in order."""
         return tuple(span for span in self.spans if span.worker == worker)
 
     def idle(self, worker: str) -> float:
-        """The part of the whole time in which a worker does not compute: it waits, sends or receives."""
+        """Return the fraction of the whole time, 0 to 1, in which a worker does not compute."""
         busy = sum(span.end - span.begin for span in self.row(worker) if span.work)
         return 1 - busy / self.end if self.end else 0.0
 
 
 def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Timeline:
-    """The earliest time of each step, if every step takes one unit and messages take no time.
+    """Plan a timeline: each step has the earliest time, if every step takes one unit and messages take no time.
 
     Each worker keeps the schedule's order, and waits for a message at the position of its transfer, as in a run. Seeds,
     taps and deliveries take no time, since they compute nothing; nor do slices and sums of replicas.
@@ -92,7 +92,7 @@ def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Ti
 
 
 class _Plan:
-    """A clock for each worker, and for each value the time from which a worker has it."""
+    """Computes a plan. It keeps the time of each worker, and the time from which a worker has a value."""
 
     def __init__(self, schedule: Schedule, round: int | None) -> None:
         self.schedule = schedule
@@ -135,7 +135,7 @@ class _Plan:
 
 
 def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timeline:
-    """The time of each action of the recorded rounds, in milliseconds since the recording began."""
+    """Return the timeline of the recorded rounds, in milliseconds since the recording began."""
     spans: list[TimeSpan] = []
     sent: dict[tuple[int, int], float] = {}
     taken: dict[tuple[int, int], tuple[Edge, float]] = {}
@@ -168,7 +168,7 @@ def _span(action: LocalAction, worker: str, begin: float, end: float, round: int
 
 
 def _named(action: LocalAction) -> tuple[str, str]:
-    """The symbol of an action, and the name of its node, its player or its value."""
+    """Return the symbol of an action, and the name of its node, player, clone or value."""
     symbol = _SYMBOLS[type(action)]
     match action:
         case steps.Respond(node=name, part=part):

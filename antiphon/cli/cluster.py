@@ -15,15 +15,15 @@ _KILLED_WITHIN = 30.0
 
 
 def jobs_at(address: str | None) -> Jobs:
-    """The jobs of the cluster at `address`; None takes the address from the environment. Raises ClusterError."""
+    """Return the jobs of the cluster at `address`. None takes the address from the environment. Raises ClusterError."""
     return Jobs(dashboard(given(address)))
 
 
 def follow_run(jobs: Jobs, name: str, write: Write, lines: int | None = None) -> int:
     """Write a run's log until the run ends; return the run's exit code.
 
-    lines: how many lines before the log's present end to start; None starts at the beginning.
-    Raises ClusterError for an unknown name, RoundError if Ray did not start the run, or its machine is gone.
+    lines: start this many lines before the present end of the log; None starts at the beginning.
+    Raises ClusterError for an unknown name. Raises RoundError if Ray did not start the run, or its machine is gone.
     """
     job = _job_of(jobs, name)
     start = 0 if lines is None else last_lines(jobs.log(name), lines)
@@ -37,7 +37,10 @@ def follow_run(jobs: Jobs, name: str, write: Write, lines: int | None = None) ->
 
 
 def statuses(address: str | None, name: str | None) -> list[dict[str, Any]]:  # Any: JSON
-    """The status of all runs of a cluster, newest job first, or of the run `name`. ClusterError for unknown names."""
+    """Return the status of all runs of a cluster, newest job first, or of the run `name` only.
+
+    Raises ClusterError if the cluster has no run of this name.
+    """
     jobs = jobs_at(address)
     known = [job for job in jobs.all() if _is_ours(job)]
     playing = jobs.runs()
@@ -50,7 +53,7 @@ def statuses(address: str | None, name: str | None) -> list[dict[str, Any]]:  # 
 
 
 def stop_run(address: str | None, name: str, now: bool, seconds: float, say: Write) -> None:
-    """End a run after its current batch with a checkpoint, or kill it if `now`. Return when it has ended.
+    """End a run after its current batch of rounds, with a checkpoint; or kill it if `now`. Return when it has ended.
 
     Raises ClusterError for an unknown name, DeadlineError if the run has not ended after `seconds`.
     """
@@ -117,7 +120,7 @@ def _told(job: Job) -> dict[str, Any]:  # Any: JSON
 
 
 def _last_error(message: str) -> str:
-    """The line of a failed job's message that states the error."""
+    """Return the last line of a failed job's message that begins with "error: ", or else its last line."""
     lines = [line for line in message.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("error: ")]
     return (told or lines or [""])[-1].removeprefix("error: ")

@@ -35,7 +35,9 @@ def cost_command(
     messages: bool = False,
     json: bool = False,
 ) -> list[str]:
-    """Count and print. Returns one line for each figure whose measured value differs from the predicted one.
+    """Count the communication of the grammars, and print it as tables or as JSON.
+
+    Returns one line of text for each number whose measured value differs from the predicted one.
 
     rounds: None counts one period of the grammar's cadences.
     Raises AntiphonError for a wrong grammar, key, placement or path, before any round is played.

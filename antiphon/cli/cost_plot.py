@@ -22,7 +22,7 @@ _DASHES = ("-", "--", "-.", ":")
 
 
 def plot(path: Path, key: str, values: Sequence[Any], reports: Mapping[str, Sequence[CostReport]]) -> None:
-    """Plot a scan into a file with one of `ENDINGS`. values: TOML values. reports: per grammar, one for each value.
+    """Plot a scan into a file with one of `ENDINGS`. values: of the scan. reports: by grammar, one for each value.
 
     Lines differ in marker and dashes as well as in colour. Equal scans give equal bytes.
     Raises ExperimentError if the path cannot be written.
@@ -50,7 +50,7 @@ def plot(path: Path, key: str, values: Sequence[Any], reports: Mapping[str, Sequ
 
 
 def _plain(text: str) -> str:
-    """The text, escaped: Matplotlib reads $ as mathematics, and leaves labels that begin with _ out of the legend."""
+    """Escape text: Matplotlib reads $ as mathematics, and leaves labels that begin with _ out of the legend."""
     text = text.replace("$", r"\$")
     return f"\N{HAIR SPACE}{text}" if text.startswith("_") else text
 

@@ -1,4 +1,4 @@
-"""A scan: one experiment at several values of one key, or of `layers`, which a recipe can support."""
+"""A scan repeats one experiment with several values of one key. The key `layers` needs a recipe that supports it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,17 @@ LAYERS = "layers"
 
 @dataclass(frozen=True)
 class Scan:
-    """A key and its values, at least one. key: of the experiment, of its grammar's own table, or `layers`; or empty."""
+    """A key and at least one value.
+
+    key: a key of the experiment, a key of its grammar's own table, or `layers`; empty to change nothing.
+    """
 
     key: str
     values: tuple[Any, ...]  # Any: TOML
 
 
 NO_SCAN = Scan("", (None,))
-"""The experiment as it is."""
+"""No scan: the experiment is used unchanged, once."""
 
 
 def parse_scan(text: str) -> Scan:
@@ -53,7 +56,7 @@ def parse_scan(text: str) -> Scan:
 def scanned(
     name: str, changes: Mapping[str, Any], key: str, value: Any, placement: str | None = None
 ) -> Experiment:  # Any: TOML
-    """The experiment `name` with `changes`, and then with `key` set to `value`.
+    """Read the experiment `name`, apply `changes`, and then set `key` to `value`.
 
     `layers` is passed to the recipe of a library grammar, or to a user's function as its argument `layers`. Any other
     key belongs to the experiment, or to the grammar's own table, whose name may be left out.
@@ -75,7 +78,7 @@ def scanned(
 
 
 def for_grammar(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:  # Any: TOML
-    """The changes that apply to grammar `name`: all but keys in the tables of other library grammars."""
+    """Return the changes for the grammar `name`: all, except keys in the tables of other library grammars."""
     others = {each.replace("-", "_") for each in LIBRARY if each != read_experiment(name).grammar}
     return {key: value for key, value in changes.items() if key.split(".")[0] not in others}
 

@@ -14,12 +14,12 @@ from antiphon.grammars.locality import LOCAL, NEAR, Locality
 
 
 def average(total: int, report: CostReport) -> str:
-    """The average per counted round, as text; up to three decimals."""
+    """Return `total` divided by the number of counted rounds, as text with at most three decimals."""
     return f"{total / len(report.rounds):,.3f}".rstrip("0").rstrip(".")
 
 
 def main_table(reports: Sequence[CostReport], key: str = "", values: Sequence[str] = ()) -> Table:
-    """Messages, bytes, depths and localities per round, predicted above measured.
+    """Return the table of messages, bytes, depths and localities per round. Predicted rows are above measured rows.
 
     key, values: the key of a scan and its value for each report; empty without a scan.
     """
@@ -36,7 +36,7 @@ def main_table(reports: Sequence[CostReport], key: str = "", values: Sequence[st
 
 
 def query_table(reports: Sequence[CostReport]) -> Table:
-    """The number of queries of each oracle per round."""
+    """Return the table of the number of queries of each oracle per round."""
     rows = [
         (each.name, oracle, average(count, each), average(each.found.queries.get(oracle, 0), each))
         for each in reports
@@ -46,7 +46,7 @@ def query_table(reports: Sequence[CostReport]) -> Table:
 
 
 def flow_table(reports: Sequence[CostReport], *, machines: bool) -> Table:
-    """Messages and bytes per round between workers, or between machines if `machines`."""
+    """Return the table of messages and bytes per round between workers, or between machines if `machines`."""
     what, rows = "machine" if machines else "worker", []
     for each in reports:
         flows = list(_between(each, machines))
@@ -60,7 +60,7 @@ def flow_table(reports: Sequence[CostReport], *, machines: bool) -> Table:
 
 
 def sum_table(reports: Sequence[CostReport]) -> Table:
-    """Terms and bytes that replicas contribute to sums, per round."""
+    """Return the table of terms and bytes that replicas contribute to sums, per round."""
     rows = [
         (each.name, plan.reduction.name, *(average(count, each) for count in counts))
         for each in reports
@@ -71,7 +71,7 @@ def sum_table(reports: Sequence[CostReport]) -> Table:
 
 
 def message_table(reports: Sequence[CostReport]) -> Table:
-    """All messages of Q and R, with their localities."""
+    """Return the table of all messages of Q and R, with their localities."""
     names = ["grammar", "graph", "value", "from", "to", "order", "locality", "bytes", "per round"]
     rows = [
         (each.name, hop.graph, hop.value, hop.source, hop.target, hop.order, hop.locality or "", *figures)
@@ -83,7 +83,7 @@ def message_table(reports: Sequence[CostReport]) -> Table:
 
 
 def as_json(each: CostReport) -> dict[str, Any]:  # Any: JSON
-    """The report as JSON: totals over all counted rounds."""
+    """Return the report for JSON. Its numbers are totals over all counted rounds."""
     counted = each.counted
     return {
         "grammar": each.name,
@@ -108,7 +108,7 @@ def as_json(each: CostReport) -> dict[str, Any]:  # Any: JSON
 
 
 def disagreements(each: CostReport) -> list[str]:
-    """One line for each figure whose measured value differs from the predicted one."""
+    """Return one line of text for each number whose measured value differs from the predicted one."""
     predicted, found = asdict(each.predicted), asdict(each.found)
     told = [
         f"{name.replace('_', ' ')}: predicted {predicted[name]}, measured {found[name]}"
@@ -145,7 +145,7 @@ def _graph_figures(each: CostReport) -> list[object]:
 
 
 def _between(each: CostReport, machines: bool) -> Iterator[tuple[str, str, Flow, Flow]]:
-    """Source, target, and the planned and the measured traffic between these two workers or machines."""
+    """Yield the source, the target, and the planned and the measured traffic for each pair of workers or machines."""
     place = each.nodes if machines else None
     measured = between(each.measured, place)
     for (source, target), planned in between(each.planned, place).items():

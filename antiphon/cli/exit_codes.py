@@ -14,10 +14,10 @@ FAILURES = (RoundError, DeadlineError, ProtocolError, TransportError)
 
 
 class Commands(TyperGroup):
-    """Prints an AntiphonError of a command on stderr, without a traceback, and exits with its code."""
+    """Runs a command. An AntiphonError becomes a message on stderr, without a traceback, and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Any: the context is of typer's own click, and the result is the command's."""
+        """Run a command. Any: `ctx` is a context of the click inside typer, and the result is that of the command."""
         try:
             return super().invoke(ctx)
         except AntiphonError as error:
@@ -29,6 +29,6 @@ class Commands(TyperGroup):
 
 
 def _where(error: AntiphonError) -> list[str]:
-    """The worker and round of the error, unless its message names them already."""
+    """Return a line with the worker and round of the error; nothing if its message names them, or it has none."""
     told = repr(error.worker) in str(error) and f"round {error.round}" in str(error)
     return [f"worker {error.worker!r}, round {error.round}"] if error.worker and error.round >= 0 and not told else []

@@ -1,6 +1,7 @@
 """The command `antiphon list`: grammars with guarantees and players, experiments, and plugins of other distributions.
 
-No grammar is built. Its row comes from the comments of the experiment of the same name; a test compares the two.
+No grammar is built. The row of a grammar comes from comments in the experiment of the same name. A test compares these
+comments with the grammar.
 """
 
 import tomllib
@@ -13,7 +14,7 @@ from antiphon.recipes import LIBRARY
 
 
 def listing() -> str:
-    """The tables of grammars and experiments as plain text, and a table of plugins if any are installed."""
+    """Return the tables of grammars and experiments as plain text, and a table of plugins if any are installed."""
     experiments = shipped()
     grammars = [(name, *parts(experiments[name])) for name in LIBRARY]
     tables = [aligned(grammars, ("grammar", "guarantee", "players", "oracles"))]
@@ -30,7 +31,7 @@ def _experiment_row(name: str) -> tuple[str, ...]:
 
 
 def _installed_rows() -> Iterable[tuple[str, ...]]:
-    """One row per plugin. Nothing is imported: an import error is reported when the plugin is used."""
+    """Yield one row per plugin. No plugin is imported: an import error is reported when the plugin is used."""
     for what, group in (("grammar", GRAMMARS), ("agent", AGENTS), ("environment", ENVIRONMENTS)):
         for name, point in sorted(installed(group).items()):
             yield name, what, point.dist.name if point.dist else "", point.value

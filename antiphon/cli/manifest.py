@@ -25,7 +25,9 @@ def manifest_command(
     size: Size,
     out: Path | None = None,
 ) -> str:
-    """Make a manifest. Returns the text to print: the manifest, or its file and the lines to edit in it.
+    """Make a manifest. Returns the text to print.
+
+    The text is the manifest; or, if it is written to the file `out`, the path and the lines that the user must edit.
 
     experiment: empty for kinds that need none. placement: replaces the experiment's own. name: if empty, made from the
     grammar's name.

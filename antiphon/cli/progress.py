@@ -1,4 +1,7 @@
-"""The output of a run: a table of workers, a live line (plain lines without a terminal), a table at the end."""
+"""The output of a run: first a table of workers, then one line that is updated, at the end a table of results.
+
+Without a terminal, a new line is printed every few seconds.
+"""
 
 import time
 from pathlib import Path
@@ -22,7 +25,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 def line(record: Record, rounds: int, returns: str = "") -> str:
-    """A record as one line of text. rounds: of the whole run. returns: the last episode return, as text.
+    """Return a record as one line of text. rounds: of the whole run. returns: the last episode return, as text.
 
     >>> line(Record(100, 2.0, 51.2, {"BGE": 0.125}, {}, {"sigma": 0.4}), 1000, "-1210.5")
     'round 100/1000  51.2 rounds/s  BGE 0.125  return -1210.5  sigma 0.4  18 s left'
@@ -46,7 +49,7 @@ class Watched:
         self._failed: set[str] = set()
 
     def started(self, game: Launched, experiment: Experiment) -> None:
-        """Print the grammar and the table of `casting`."""
+        """Print the grammar, and the table that `casting` makes."""
         self._rounds = experiment.rounds
         grammar = game.assignment.grammar
         what = f"grammar {grammar.name} ({grammar.guarantee!r}): {grammar.objective!r}"
@@ -57,9 +60,9 @@ class Watched:
             self._live.start()
 
     def played(self, record: Record, folder: Path) -> None:
-        """Update the live line, or print a plain line every few seconds and at the end.
+        """Update the line of the run; without a terminal, print a new line every few seconds and at the end.
 
-        The first failure of each agent is printed too.
+        Also print the first failure of each agent.
         """
         for report in record.reports.values():
             if "episode_return" in report:
@@ -78,14 +81,14 @@ class Watched:
         self._failed.update(record.failures)
 
     def ended(self) -> None:
-        """Remove the live line."""
+        """Remove the line that `played` updates."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()
 
 
 def casting(game: Launched, experiment: Experiment) -> Table:
-    """The table of players, oracles, losses and remote agents, with their workers, processes and optimizers."""
+    """Return the table of players, oracles, losses and remote agents, with workers, processes and optimizers."""
     grammar, placement = game.assignment.grammar, game.assignment.placement
     oracles = {oracle.name for oracle in grammar.query.oracles}
     agents = {name: agent.description for name, agent in game.assignment.agents.items()}
@@ -100,7 +103,7 @@ def casting(game: Launched, experiment: Experiment) -> Table:
 
 
 def outcome(finished: Finished) -> Table:
-    """The final figures of a run, as a table."""
+    """Return the final losses, rates and reports of a run as a table."""
     record = finished.last
     rate = record.round / max(record.seconds, 1e-9)
     rows = [("rounds", str(record.round)), ("seconds", f"{record.seconds:.1f}"), ("rounds/s", f"{rate:.1f}")]

@@ -10,7 +10,8 @@ from antiphon.pictures.drawing import FORMATS, draw, draw_edits
 
 
 def shown(experiment: Experiment, out: Path | None = None, against: str | None = None) -> str:
-    """The text to print: the path of the written file, or without `out` the grammar or the differences.
+    """Show a grammar. Returns the text to print: the path of the written file, or without `out` the grammar or the
+    differences.
 
     against: the name of another grammar, or "chain-rule".
     Raises ExperimentError for an unknown name, an unknown file ending, or a path that cannot be written.

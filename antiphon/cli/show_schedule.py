@@ -14,7 +14,7 @@ from antiphon.output_file import check_output, write
 from antiphon.pictures.timeline_svg import picture
 
 _WARMUP = 3
-"""Rounds to play before a recording begins: the first rounds are slower, because they set things up."""
+"""Number of rounds to play before a recording begins. The first rounds are slower, because they set things up."""
 
 
 def schedule_command(
@@ -48,7 +48,7 @@ def _plan(experiment: Experiment, order: str | None) -> Timeline:
 
 
 def _recording(experiment: Experiment, rounds: int) -> Timeline:
-    """Play rounds now, and record them."""
+    """Play some rounds without recording, then record `rounds` rounds and return their timeline."""
     grammar = experiment.build()
     agents = experiment.agents(grammar)
     before = steady(grammar, {player: agent.cadence for player, agent in agents.items()}).start + _WARMUP
@@ -62,7 +62,10 @@ def _recording(experiment: Experiment, rounds: int) -> Timeline:
 
 
 def text(table: Timeline) -> str:
-    """A plan as one row per worker and one column per step (dots are idle); a recording as one row per action."""
+    """Return a timeline as text.
+
+    A plan has one row per worker and one column per step; dots are idle steps. A recording has one row per action.
+    """
     if table.unit == "step":
         rows = aligned(
             (worker, _cells(table, worker), f"idle {100 * table.idle(worker):.0f} %") for worker in table.workers
@@ -74,7 +77,7 @@ def text(table: Timeline) -> str:
 
 
 def _cells(table: Timeline, worker: str) -> str:
-    """What a worker does in each step. Numbers of micro-batches are left out if there is only one."""
+    """Return the symbol of a worker's action in each step, with the micro-batch if the round has several."""
     labels = {span: table.label(span) for span in table.spans}
     width = max((len(label) for label in labels.values()), default=1)
     cells = ["." * width] * int(table.end)
@@ -84,4 +87,4 @@ def _cells(table: Timeline, worker: str) -> str:
 
 
 FORMATS = {".svg": picture, ".json": trace, ".txt": text}
-"""What writes a timeline into a file, by the file's ending."""
+"""The function that makes the content of a file from a timeline, by the ending of the file."""

@@ -14,7 +14,7 @@ Told = Mapping[str, Any]  # Any: JSON, see `statuses`
 
 
 def table_of(runs: Sequence[Told]) -> Table | Text:
-    """A table with one row for each run."""
+    """Return a table with one row for each run."""
     if not runs:
         return Text("the cluster has no runs")
     return columns(map(_row, runs), ("run", "status", "round", "generation", "workers", "began", "grammar"))
@@ -27,7 +27,7 @@ def _row(run: Told) -> tuple[object, ...]:
 
 
 def details_of(run: Told) -> Group:
-    """One run: a line of facts, its error if any, and a table of its workers while it plays."""
+    """Return the details of one run: a line of facts, its error if any, and a table of its workers while it plays."""
     facts = [f"run {run['run']}: {_status(run)}", f"grammar {run['grammar']}" if run.get("grammar") else ""]
     facts += [
         f"round {_round(run)}" if _round(run) else "",
@@ -67,7 +67,9 @@ def _round(run: Told) -> str:
 
 
 def _ago(began: float) -> str:
-    """The time since `began`, in the largest unit of which at least one has passed.
+    """Return the time since `began`, such as "3 h ago", in the largest unit that has passed at least once.
+
+    began: in seconds, like `time.time`. 0 gives the empty text.
 
     >>> _ago(0)
     ''

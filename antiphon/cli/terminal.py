@@ -16,7 +16,7 @@ def echo(text: object, *, err: bool = False) -> None:
 
 
 def screen() -> "Console":
-    """A console on stdout. Without a terminal it has room for long lines."""
+    """Return a console on stdout. Without a terminal, it is 140 characters wide."""
     from rich.console import Console
 
     console = Console()

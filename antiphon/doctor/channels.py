@@ -1,4 +1,4 @@
-"""Test channels between two places, CPU or GPU, by those laws of `antiphon.testing` that forge no message."""
+"""Test channels between workers on CPUs or GPUs, with the laws of `antiphon.testing` that need no forged message."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -39,20 +39,23 @@ _runs = itertools.count()
 
 @dataclass(frozen=True)
 class Place:
-    """Where one end of a channel is: the device of its values, and its site, as the other end sees it."""
+    """The place of one end of a channel.
+
+    device: of the tensors that this end sends and receives. site: machine and device, as the other end sees them.
+    """
 
     device: torch.device
     site: Site
 
     @classmethod
     def cpu(cls, address: str) -> "Place":
-        """A place on the CPU of the machine with this address."""
+        """Return the place of a worker on the CPU of the machine with this address."""
         return cls(torch.device("cpu"), Site(address))
 
 
 @final
 class _Visiting:
-    """Adapt a channel on a device to the laws, which use values on the CPU."""
+    """Adapts a channel for tensors on a device to the laws, which use tensors on the CPU."""
 
     def __init__(self, channel: Channel, device: torch.device) -> None:
         self._channel, self._device = channel, device
@@ -61,14 +64,17 @@ class _Visiting:
         self._channel.open()
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Send a copy from the device and overwrite it at once, since the sender may reuse its memory."""
+        """Copy the value to the device, send the copy, and overwrite the copy at once.
+
+        The overwriting tests that a sender may reuse the memory after `send`.
+        """
         there = value.detach().to(self._device, copy=True)
         sent = self._channel.send(edge, round, there)
         there.zero_()
         return sent
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Receive on the device and copy to the CPU."""
+        """Receive a value on the device, and return a copy on the CPU."""
         arrived = self._channel.receive(edge, round)
         assert arrived.device == self._device, f"{arrived.device} instead of {self._device}"
         return arrived.cpu()
@@ -77,7 +83,7 @@ class _Visiting:
         return self._channel.contribute(reduction, round, value.to(self._device))
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Collect on the device and copy to the CPU."""
+        """Collect the sum over replicas on the device, and return a copy on the CPU."""
         return self._channel.collect(reduction, round).cpu()
 
     def settle(self) -> None:
@@ -88,9 +94,9 @@ class _Visiting:
 
 
 def pairs(address: Address, places: tuple[Place, Place], make: MakeGroup | None = None) -> MakePair:
-    """Make pairs of channels of two workers at these places, in this process.
+    """Return a function that makes the channels of two workers at these places, both in this process.
 
-    address: of the rendezvous store. make: makes an NCCL group; torch's own if None.
+    address: host and port of the rendezvous store. make: makes an NCCL group; None uses torch's NCCL.
     """
 
     def make_pair(session: Session, edges: Sequence[Edge]) -> Pair:
@@ -113,7 +119,7 @@ def pairs(address: Address, places: tuple[Place, Place], make: MakeGroup | None 
 
 
 def hold_laws(make_pair: MakePair) -> int:
-    """Test a kind of channel by every law here. Returns their number. Raises AssertionError if a law does not hold."""
+    """Test a kind of channel with all `LAWS`. Returns their number. Raises AssertionError if a law does not hold."""
     for law in LAWS:
         law(make_pair)
     return len(LAWS)

@@ -1,4 +1,4 @@
-"""Checks of a machine, one line each: what was found, or what is wrong and how to repair it."""
+"""The results of checks of a machine. Each is one line: what was found, or what is wrong and how to repair it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One check and its result. said: what was found, in words; for a failure, with the remedy."""
+    """One check and its result. said: what was found, in words. For a failure, it also says the remedy."""
 
     check: str
     verdict: Health
@@ -38,11 +38,11 @@ class Ailing(Exception):
 
 
 Check = tuple[str, Callable[[], str]]
-"""The name of a check, and a function that returns what it found, or raises."""
+"""The name of a check, and a function that returns a text about what it found, or raises an error."""
 
 
 def examine(name: str, look: Callable[[], str]) -> Finding:
-    """Run one check. Every Exception becomes a finding; KeyboardInterrupt and SystemExit pass through."""
+    """Run one check and return its finding. Every Exception becomes a finding; other exceptions pass through."""
     try:
         return Finding(name, Health.OK, look())
     except NotRun as reason:
@@ -57,7 +57,7 @@ def examine(name: str, look: Callable[[], str]) -> Finding:
 
 
 def summary(findings: list[Finding]) -> str:
-    """The number of checks with each verdict.
+    """Return a text with the number of checks with each verdict.
 
     >>> summary([Finding("versions", Health.OK, "all")])
     '1 ok, 0 failed, 0 skipped'

@@ -1,6 +1,6 @@
 """`antiphon doctor --gpu`: test channels, precisions and a few rounds on this machine's GPUs against the CPU.
 
-Each check is given its devices, so that tests can run it on CPUs.
+The devices are arguments of the checks, so that tests can run the checks on CPUs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ from antiphon.transport.rendezvous import serve_store
 from antiphon.transport.route import Site, route
 
 TOLERANCE = {Precision.DECLARED: 1e-4, Precision.BFLOAT16: 5e-2, Precision.FLOAT16: 5e-3}
-"""Largest error of values and gradients against float64 on the CPU, relative to the largest number."""
+"""Largest accepted error of outputs and gradients against float64 on the CPU, relative to their largest entry."""
 
 LOSSES = 1e-3
-"""Largest relative difference between losses on GPUs and on the CPU after a few rounds."""
+"""Largest accepted relative difference between losses on GPUs and on the CPU in the first rounds."""
 
 ROUNDS = 12
 _TINY = 2.0**-40
@@ -40,7 +40,7 @@ _NONE = "no CUDA device"
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU: torch's device, a name for the report, and its identity."""
+    """A GPU. device: of torch. name: a description for the report. uuid, bus: they identify the physical GPU."""
 
     device: torch.device
     name: str
@@ -48,12 +48,12 @@ class Device:
     bus: str = ""
 
     def place(self, address: str) -> Place:
-        """The place of a worker on this device. address: of the machine."""
+        """Return the place of a worker on this device. address: of the machine."""
         return Place(self.device, Site(address, "cuda", self.uuid, self.bus))
 
 
 def devices() -> tuple[Device, ...]:
-    """The CUDA devices that torch sees in this process."""
+    """Return the CUDA devices that torch sees in this process."""
     found = []
     for index in range(torch.cuda.device_count()):
         known = torch.cuda.get_device_properties(index)
@@ -65,11 +65,11 @@ def devices() -> tuple[Device, ...]:
 def checks(
     found: Sequence[Device], ray_runs: bool, *, counted: bool = False, make: MakeGroup | None = None
 ) -> list[Check]:
-    """All checks of these devices.
+    """Return all checks of the devices `found`.
 
     ray_runs: whether Ray started.
-    counted: Ray only counts GPUs, and the devices are the CPU.
-    make: makes an NCCL group.
+    counted: whether the GPUs are logical: Ray counts them, and the workers compute on the CPU.
+    make: makes an NCCL group; None uses torch's NCCL.
     """
     host = ray.util.get_node_ip_address()
     channels: list[tuple[str, list[Place]]] = [
@@ -89,7 +89,7 @@ def checks(
 
 
 def named(found: Sequence[Device]) -> str:
-    """The names of the devices. Raises Ailing if there are none."""
+    """Return the names of the devices as one text. Raises Ailing if there are none."""
     if not found:
         built = "this build has no CUDA" if torch.version.cuda is None else f"built with CUDA {torch.version.cuda}"
         raise Ailing(
@@ -101,7 +101,7 @@ def named(found: Sequence[Device]) -> str:
 
 
 def channel(places: Sequence[Place], known: int, make: MakeGroup | None = None) -> str:
-    """Test the channel between two places. known: the number of devices."""
+    """Test the channel between two places. known: the number of devices. Raises NotRun if devices are missing."""
     if not known:
         raise NotRun(_NONE)
     if len(places) < 2:
@@ -115,7 +115,7 @@ def channel(places: Sequence[Place], known: int, make: MakeGroup | None = None) 
 
 
 def precise(on: Sequence[torch.device], precision: Precision) -> str:
-    """Compare values and gradients of an operator on each device with float64 on the CPU."""
+    """Compare outputs and gradients on each device with float64 on the CPU. Returns the result as text."""
     if not on:
         raise NotRun(_NONE)
     worst = max(_error(device, precision) for device in on)
@@ -128,7 +128,7 @@ def precise(on: Sequence[torch.device], precision: Precision) -> str:
 
 
 def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
-    """Compare the losses of a few rounds on GPU workers with those on the CPU.
+    """Compare the losses of a few rounds on GPU workers with those on the CPU. Returns the result as text.
 
     name: of the grammar. known: number of devices. counted: as for `checks`.
     """
@@ -158,7 +158,7 @@ def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
 
 
 def on_devices(grammar: Grammar, known: int, counted: bool) -> Placement:
-    """Place all players on GPUs: with one device all on it; with two, the last player on the second."""
+    """Place all players on GPUs. One device hosts all players. With more devices, the last player has its own."""
     players = [player.name for player in grammar.query.players]
     alone = 1 if known > 1 else 0
     sharing = players[: len(players) - alone]
@@ -170,7 +170,7 @@ def on_devices(grammar: Grammar, known: int, counted: bool) -> Placement:
 
 
 def routes(assignment: Assignment, sites: Mapping[str, Site]) -> str:
-    """The routes of the messages of an assignment, in words."""
+    """Return the names of the routes that the messages of an assignment take, as one text."""
     taken = {route(sites[edge.source], sites[edge.target]) for edge in assignment.schedule.edges.values()}
     return ", ".join(sorted(taken))
 
@@ -191,7 +191,10 @@ def _error(device: torch.device, precision: Precision) -> float:
 
 
 def _played(module: nn.Module, x: Tensor, told: Tensor, low: torch.dtype | None) -> list[Tensor]:
-    """The value, the gradient of the input, and the gradients of the parameters."""
+    """Return the output for `x`, the gradient of `x` and the gradients of the parameters.
+
+    told: the gradient of the output. low: the dtype of autocast; None for no autocast.
+    """
     function = module if low is None else Autocast(module, x.device.type, low, [x.dtype])
     box = Operator("player 'Doctor'", function, [((40, 32), x.dtype)], 1, [0], tuple(module.parameters()))
     (value,) = box.query([x], 0)

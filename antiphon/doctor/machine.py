@@ -35,7 +35,10 @@ _ROUNDS = 8
 
 
 def examination(gpu: bool = False, address: str | None = None) -> Iterator[Finding]:
-    """Run all checks in turn. gpu: include those of GPUs. address: of a Ray cluster; if None, Ray is started here."""
+    """Run all checks in turn and yield their findings.
+
+    gpu: whether to check GPUs too. address: of a Ray cluster; if None, Ray is started on this machine.
+    """
     yield from (examine(*check) for check in machine_checks())
     devices = gpus.devices() if gpu else ()
     with contextlib.ExitStack() as stack:
@@ -53,7 +56,7 @@ def examination(gpu: bool = False, address: str | None = None) -> Iterator[Findi
 
 
 def machine_checks() -> list[Check]:
-    """The checks that do not need Ray."""
+    """Return the checks that do not need Ray."""
     return [
         ("versions", versions),
         ("temporary folder", temporary_folder),
@@ -65,7 +68,7 @@ def machine_checks() -> list[Check]:
 
 
 def versions() -> str:
-    """The versions of antiphon and of what it depends on, for a report."""
+    """Return the versions of antiphon and of its dependencies, for a report."""
     known = [f"{name} {_version(name)}" for name in ("antiphon", "torch", "ray", "gymnasium", "numpy", "msgpack")]
     cuda = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
     return f"{', '.join(known)}; Python {platform.python_version()}, torch with {cuda}; {platform.platform()}"
@@ -105,12 +108,12 @@ def ports() -> str:
 
 
 def gloo() -> str:
-    """Test the channel between workers on CPUs of different machines, at this machine's own address."""
+    """Test the channel that workers on different machines use (gloo), with both ends at the address of this machine."""
     return _hold_between(Place.cpu)
 
 
 def shared_memory() -> str:
-    """Test the channel between workers of this machine."""
+    """Test the channel that workers of one machine use (shared memory)."""
     memory = shared_memory_domain()
     if not memory:
         return "not on this system: workers of one machine use gloo"
@@ -126,7 +129,7 @@ def _hold_between(place: Callable[[str], Place]) -> str:
 
 
 def environment() -> str:
-    """Check that a Nature on Gymnasium plays a few random steps."""
+    """Check that a Nature over a Gymnasium environment can be made, and answers its first question."""
     from antiphon.envs import nature
 
     declaration = nature("Pendulum-v1", envs=1, batch=4, warmup=4)
@@ -156,7 +159,7 @@ def ray_answers(address: str | None) -> str:
 
 
 def round_on_ray() -> str:
-    """Check that a few rounds on Ray give the same losses as in this process, bit for bit."""
+    """Check that a few rounds give the same losses on Ray and in this process, bit for bit."""
     grammar = small_grammar()
     agent = AgentSpecification.of("SGD", {"lr": 0.05})
     with InlineExecutor(assign(grammar, agent)) as inline:
@@ -173,12 +176,12 @@ def round_on_ray() -> str:
 
 
 def without_ray() -> str:
-    """Skip a check because Ray did not start."""
+    """Raise NotRun, because Ray did not start."""
     raise NotRun("Ray did not start")
 
 
 def small_grammar(layers: int = 3, width: int = 16) -> Grammar:
-    """A network of a few layers on fixed random data."""
+    """Return a grammar that trains a network of `layers` layers on fixed random data, by backpropagation."""
     from antiphon.envs import arrays
 
     generator = torch.Generator().manual_seed(0)

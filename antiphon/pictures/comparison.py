@@ -6,13 +6,14 @@ from dataclasses import replace
 from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture, Side
 
 CHAIN_RULE = "chain-rule"
-"""Name of the comparison that shows a grammar's edits: against its own Q with the R of the chain rule."""
+"""The name that selects a comparison with the chain rule (the same Q, with the R of the chain rule)."""
 
 
 def compared(ours: Picture, theirs: Picture) -> Picture:
-    """The picture `ours`. Items that only it has are marked as added, items of `theirs` alone as removed.
+    """Return the picture `ours` with its differences from `theirs`.
 
-    Marks with equal names correspond. A cut shows as a removed arrow.
+    Items that only `ours` has are marked as added. Items that only `theirs` has are drawn too, and marked as removed.
+    Marks with equal ids correspond. Where only `ours` cuts a gradient, the arrow of `theirs` is drawn as removed.
     """
     title = f"{ours.title} against {theirs.title}"
     sides = [_compared(*pair) for pair in zip(ours.sides, theirs.sides, strict=True)]
@@ -21,7 +22,7 @@ def compared(ours: Picture, theirs: Picture) -> Picture:
 
 
 def differences(picture: Picture) -> Iterator[str]:
-    """One line of text for each mark and arrow that differs."""
+    """Yield one line of text for each mark and arrow that differs."""
     signs = {Change.ADDED: "+", Change.REMOVED: "-", Change.OTHER: "~"}
     for side in picture.sides:
         for item in (*side.marks, *side.arrows):
@@ -59,7 +60,10 @@ def _compared(ours: Side, theirs: Side) -> Side:
 
 
 def _uncut(side: Side, other: Side) -> Side:
-    """`side` without the cuts that `other` lacks: there the removed arrow shows the cut."""
+    """Return `side` without the cuts that `other` does not have.
+
+    Where `other` sends the gradient, the comparison shows its arrow as added or removed, in place of the cut.
+    """
     known = {arrow.id for arrow in other.arrows}
     arrows = tuple(arrow for arrow in side.arrows if arrow.line is not Line.CUT or arrow.id in known)
     ends = {arrow.target for arrow in arrows}
@@ -68,7 +72,10 @@ def _uncut(side: Side, other: Side) -> Side:
 
 
 def _unsummed(side: Side, other: Side) -> Side:
-    """`side` without the sums that `other` lacks. Their inputs are connected directly to their readers."""
+    """Return `side` without the sums that `other` does not have.
+
+    Each arrow into such a sum leads directly to the marks that read the sum.
+    """
     for mark in side.marks:
         if mark.kind is MarkKind.SUM and mark.id not in other.by_id:
             readers = [arrow for arrow in side.arrows if arrow.source == mark.id]
@@ -99,8 +106,10 @@ def _arrow(arrow: Arrow, theirs: Side) -> Arrow:
 
 
 def _removed(ours: Side, theirs: Side) -> Iterator[Mark]:
-    """The marks that only `theirs` has, as removed. Each keeps its place beside another mark if that place is free,
-    and its frame if the frame is drawn."""
+    """Yield the marks that only `theirs` has, marked as removed.
+
+    A mark keeps its place beside another mark if no mark of `ours` has that place. It keeps its frame if `ours` has it.
+    """
     taken = {mark.beside for mark in ours.marks}
     drawn = {frame for frame, _ in ours.frames}
     for mark in theirs.marks:
@@ -110,11 +119,11 @@ def _removed(ours: Side, theirs: Side) -> Iterator[Mark]:
 
 
 def _bridged(arrow: Arrow, marks: Iterable[Mark], arrows: Iterable[Arrow]) -> bool:
-    """Whether a path through added marks alone leads from the arrow's source to its target, and so replaces it."""
+    """Whether a path through added marks only leads from the source of the removed arrow to its target."""
     added = {mark.id for mark in marks if mark.change is Change.ADDED}
     onward = [(each.source, each.target) for each in arrows if each.change is Change.ADDED]
     reached = [arrow.source]
-    for mark in reached:  # which grows meanwhile
+    for mark in reached:  # the loop also visits the marks that it appends
         after = [target for source, target in onward if source == mark]
         if arrow.target in after and mark in added:
             return True

@@ -9,11 +9,14 @@ from antiphon.grammars.locality import LOCAL
 from antiphon.grammars.types import Order
 
 Row: TypeAlias = tuple[str, str]
-"""A label and its figure, as text."""
+"""A label and its number, both as text."""
 
 
 def counts(grammar: Grammar) -> Sequence[Row]:
-    """Numbers of players and parameters, and the counts of `antiphon cost`, averaged over one period of rounds."""
+    """Return the rows: numbers of players and parameters, and the counts of `antiphon cost`.
+
+    The counts are averages per round over one period of the cadences.
+    """
     found, players = cost(grammar), grammar.query.players
     parameters = sum(int(player.space.shape[0]) for player in players)  # pyright: ignore[reportArgumentType] - flat and sized
 

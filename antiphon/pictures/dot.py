@@ -30,7 +30,7 @@ LINES = {
 
 
 def dot_of(picture: Picture) -> str:
-    """The picture as a directed graph with two clusters, Q and R."""
+    """Return the picture as a directed graph with two clusters, Q and R."""
     lines = ["digraph {", f"  graph [label={_quoted(picture.title)}, labelloc=t, rankdir=BT]"]
     for side in picture.sides:
         lines += _side(side)
@@ -52,7 +52,7 @@ def _node(mark: Mark) -> str:
 
 
 def _edge(arrow: Arrow, names: dict[str, str], upward: bool) -> str:
-    """An edge in DOT. Edges of R are written in reverse: R is read downwards, but both clusters share one direction."""
+    """Return an edge in DOT. Edges of R are reversed: R is read downwards, but both clusters share one direction."""
     text = f"{arrow.change.sign} {arrow.text}".strip()
     look = LINES[arrow.line] if upward else LINES[arrow.line].replace("arrowhead", "dir=back, arrowtail")
     ends = (arrow.source, arrow.target) if upward else (arrow.target, arrow.source)

@@ -19,7 +19,7 @@ from antiphon.pictures.picture import Picture
 class Drawing:
     """A picture of a grammar that can be shown or saved.
 
-    rows: the table of its HTML page; if empty, the counts of its graphs.
+    rows: the rows of the table on the HTML page. If empty, the page shows the counts of Q and R.
     """
 
     grammar: Grammar
@@ -64,7 +64,7 @@ class Drawing:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """A line for each mark and arrow that differs from the other grammar; empty without one."""
+        """One line of text for each mark and arrow that differs from the other grammar, if there is one."""
         return tuple(differences(self.picture))
 
     @typed
@@ -101,7 +101,8 @@ FORMATS: Mapping[str, Callable[[Drawing], str | bytes]] = {
 def draw(grammar: Grammar, against: Grammar | None = None, rows: Sequence[Row] = ()) -> Drawing:
     """Draw a grammar, with Q on the left and R on the right (docs/pictures.md).
 
-    against: another grammar; the differences are marked. rows: names and values for the table of the HTML page.
+    against: another grammar. If given, the differences from it are marked. rows: names and values for the table of the
+    HTML page.
     Equal grammars give equal files.
     """
     picture = picture_of(grammar)
@@ -110,7 +111,7 @@ def draw(grammar: Grammar, against: Grammar | None = None, rows: Sequence[Row] =
 
 @typed
 def draw_edits(grammar: Grammar) -> Drawing:
-    """Draw what a grammar's edits change: the grammar against its own Q with the R of the chain rule.
+    """Draw the edits of a grammar: its differences from the same Q with the R of the chain rule.
 
     Raises BlackBoxError if the chain rule needs a gradient of a black box.
     """

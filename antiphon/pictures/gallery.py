@@ -47,7 +47,7 @@ remote_agent = { num_cpus = 1, runtime_env = { env_vars = { RATE = "0.01" } } }
 
 
 def library() -> Mapping[str, Grammar]:
-    """All grammars of the library and their variants, by name."""
+    """Build all grammars of the library and their variants. Returns them by name."""
     found = {name: read_experiment(name).build() for name in LIBRARY}
     for name in LIBRARY:
         recipe = recipe_of(name)
@@ -57,7 +57,7 @@ def library() -> Mapping[str, Grammar]:
 
 
 def gallery() -> Mapping[str, str]:
-    """The text of every file of the gallery, by its path under docs/."""
+    """Return the text of every file of the gallery, by its path under docs/."""
     placement = placement_summary(read_experiment("dac", tomllib.loads(PLACEMENT)))
     found: dict[str, str] = {"gallery/legend.svg": legend(), "gallery/placement.svg": placement_svg(placement)}
     sections = [HEAD]
@@ -85,7 +85,7 @@ def _section(name: str, grammar: Grammar, drawings: Mapping[str, Drawing]) -> st
 
 
 def write(docs: Path) -> None:
-    """Write every file, and remove pictures of grammars that no longer exist."""
+    """Write every file of the gallery into the folder `docs`. Delete pictures of grammars that no longer exist."""
     texts = gallery()
     (docs / "gallery").mkdir(exist_ok=True)
     for path in sorted((docs / "gallery").glob("*.svg")):

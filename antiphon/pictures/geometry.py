@@ -22,7 +22,7 @@ class Rectangle:
 
     @classmethod
     def around(cls, center: Point, width: float, height: float) -> "Rectangle":
-        """The box of this size around a center."""
+        """Return the box of this size around a center."""
         return cls(center[0] - width / 2, center[1] - height / 2, width, height)
 
     @property
@@ -41,11 +41,11 @@ class Rectangle:
         return self.x + self.width / 2, self.y + self.height / 2
 
     def moved(self, dx: float, dy: float) -> "Rectangle":
-        """The box, shifted."""
+        """Return the box, shifted."""
         return Rectangle(self.x + dx, self.y + dy, self.width, self.height)
 
     def grown(self, margin: float) -> "Rectangle":
-        """The box, enlarged by a margin on every side. A negative margin shrinks it."""
+        """Return the box, enlarged by a margin on every side. A negative margin shrinks it."""
         return Rectangle(self.x - margin, self.y - margin, self.width + 2 * margin, self.height + 2 * margin)
 
     def meets(self, other: "Rectangle") -> bool:
@@ -58,14 +58,14 @@ class Rectangle:
 
 
 def union(boxes: Iterable[Rectangle]) -> Rectangle:
-    """The smallest box that contains all boxes. Raises ValueError if there are none."""
+    """Return the smallest box that contains all boxes. Raises ValueError if there are none."""
     every = list(boxes)
     x, y = min(each.x for each in every), min(each.y for each in every)
     return Rectangle(x, y, max(each.right for each in every) - x, max(each.bottom for each in every) - y)
 
 
 def meetings(boxes: Sequence[tuple[str, Rectangle]]) -> Iterator[tuple[str, str]]:
-    """The names of each pair of boxes that overlap."""
+    """Yield the two names of each pair of boxes that overlap."""
     for (one, first), (other, second) in combinations(boxes, 2):
         if first.meets(second):
             yield one, other
@@ -80,20 +80,20 @@ class Curve:
 
     @classmethod
     def straight(cls, begin: Point, end: Point) -> "Curve":
-        """The straight line between two points, shortened to leave room for the arrowhead."""
+        """Return the straight line between two points, shortened to leave room for the arrowhead."""
         (x, y), (u, v) = begin, end
         rest = 1 - HEAD / hypot(u - x, v - y)
         steps = [rest * third / 3 for third in range(4)]
         return cls(tuple((x + (u - x) * step, y + (v - y) * step) for step in steps), end)
 
     def moved(self, dx: float, dy: float) -> "Curve":
-        """The curve, shifted."""
+        """Return the curve, shifted."""
         points = tuple((x + dx, y + dy) for x, y in self.points)
         return Curve(points, (self.end[0] + dx, self.end[1] + dy))
 
     @property
     def middle(self) -> tuple[Point, Point]:
-        """The middle of the curve, and the direction there (not normalized)."""
+        """The middle point of the curve, and the direction of the curve at that point (not normalized)."""
         pieces = (len(self.points) - 1) // 3
         start = 3 * ((pieces - 1) // 2)
         a, b, c, d = (complex(x, y) for x, y in self.points[start : start + 4])

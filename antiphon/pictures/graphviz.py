@@ -31,12 +31,16 @@ ABOVE = 3.0
 
 LINE_BREAK = r"\n"
 CLIPS = {MarkKind.MINUS: "circle", MarkKind.SUM: "circle", MarkKind.SEED: "invtriangle", MarkKind.PLAYER: "ellipse"}
-"""Shapes on whose outlines Graphviz ends arrows; a box for all other kinds."""
+"""The shape at whose outline Graphviz ends the arrows of a mark; a box for all other kinds."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A side with its layout: boxes of marks and labels, curves of arrows, all by id; boxes of frames; the page."""
+    """A side of a picture (Q or R) with its layout.
+
+    marks: the box of each mark, by its id. labels, curves: the box of the label and the curve of each arrow, by the
+    arrow's id. frames: the box of each frame, by its id. paper: the box that contains them all.
+    """
 
     side: Side
     marks: Mapping[str, Rectangle]
@@ -78,7 +82,7 @@ def place(side: Side, sideways: bool = False) -> Placed:
 
 @functools.cache
 def _graphviz() -> WasmtimeBackend:
-    """The Graphviz backend, compiled once per process and released before the interpreter shuts down."""
+    """Return the Graphviz backend, compiled once per process and released before the interpreter shuts down."""
     atexit.register(_graphviz.cache_clear)
     return WasmtimeBackend()
 
@@ -87,8 +91,9 @@ def _graphviz() -> WasmtimeBackend:
 class Plan:
     """A side as a Graphviz graph. A mark and the mark beside it become one node with two fields.
 
-    nodes: the node, or field of a node, of each mark. pairs: from a mark (the anchor) to the mark beside it.
-    gaps: anchor -> the space between the two. rooms: anchor -> the size of the label between them.
+    nodes: mark -> name of its Graphviz node, or of its field in a node. pairs: mark (the anchor) -> the mark beside it.
+    gaps: anchor -> the space between the two marks. rooms: anchor -> width and height of the label between them. All
+    marks are given by id, and all lengths are in points.
     """
 
     side: Side
@@ -100,7 +105,7 @@ class Plan:
 
     @classmethod
     def of(cls, side: Side, sideways: bool) -> "Plan":
-        """Make the plan of a side. Nodes get generated names, never a user's."""
+        """Make the plan of a side. Node names are generated, so that the DOT text contains no name from a user."""
         pairs = {mark.beside: mark.id for mark in side.marks if mark.beside}
         between = {arrow.id: arrow for arrow in side.arrows if _within(arrow, pairs)}
         gaps, rooms = dict.fromkeys(pairs, 22.0 if sideways else 30.0), dict.fromkeys(pairs, (0.0, 0.0))
@@ -175,7 +180,7 @@ class Plan:
         return f"{' -> '.join(ends)} [{', '.join(options)}]"
 
     def box(self, mark: Mark, found: Mapping[str, Any], top: float) -> Rectangle:
-        """The box of a mark, from Graphviz's answer for its node."""
+        """Return the box of a mark. found: Graphviz's answer for its node. top: the height of Graphviz's page."""
         width, height = size_of(mark)
         if "rects" not in found:
             return Rectangle.around(_point(found["pos"], top), width, height)
@@ -194,12 +199,12 @@ def _within(arrow: Arrow, pairs: Mapping[str, str]) -> bool:
 
 
 def _rows(height: float, width: float) -> str:
-    """Rows of letters that give a record field this height and width. Graphviz adds 8 points to the height."""
+    """Return rows of letters that give a record field this height and width. Graphviz adds 8 points to the height."""
     return LINE_BREAK.join([_letters(width)] * ceil((height - 8) / LEADING))
 
 
 def _letters(width: float) -> str:
-    """Letters that give a record field this width. Graphviz adds 16 points."""
+    """Return letters that give a record field this width. Graphviz adds 16 points to the width."""
     return "m" * ceil((width - 16) / LETTER)
 
 
@@ -209,7 +214,7 @@ def _point(text: str, top: float) -> Point:
 
 
 def _between(source: Rectangle, target: Rectangle) -> Curve:
-    """The straight arrow between two marks that are side by side, or one above the other."""
+    """Return the straight arrow between two marks that are side by side, or one above the other."""
     (x, y), (u, v) = source.center, target.center
     if abs(u - x) > abs(v - y):
         begin, end = ((source.right, y), (target.x, y)) if x < u else ((source.x, y), (target.right, y))
@@ -219,7 +224,7 @@ def _between(source: Rectangle, target: Rectangle) -> Curve:
 
 
 def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Rectangle]:
-    """The box of a straight arrow's label: above a horizontal arrow, to the right of a vertical one."""
+    """Return the box of a straight arrow's label: above a horizontal arrow, to the right of a vertical one."""
     width, height = label_size(arrow, level=not sideways)
     if not width:
         return {}
@@ -233,7 +238,10 @@ def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Rect
 
 
 def _curve(text: str, top: float) -> Curve:
-    """Parse a curve. Graphviz writes "e,x,y" for the tip of the arrow, or "s,x,y" of one with dir=back, then points."""
+    """Parse a curve of Graphviz.
+
+    The text begins with the tip of the arrowhead: "e,x,y", or "s,x,y" for an arrow with dir=back. The points follow.
+    """
     parts = text.split()
     points = [_point(part, top) for part in parts if part[0] not in "es"]
     tips = [_point(part[2:], top) for part in parts if part[0] in "es"]
@@ -243,7 +251,7 @@ def _curve(text: str, top: float) -> Curve:
 
 
 def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Rectangle:
-    """The box of a label inside the space reserved for it, away from the arrow."""
+    """Return the box of a label inside the space reserved for it, away from the arrow."""
     width, height = label_size(arrow)
     x, y = _point(text, top)
     if sideways:
@@ -256,7 +264,7 @@ def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Rectangle:
 def _frame(
     frame: str, text: str, top: float, side: Side, marks: Mapping[str, Rectangle], labels: Mapping[str, Rectangle]
 ) -> Rectangle:
-    """The box of a frame: Graphviz's box, enlarged to contain the labels and side marks of the frame."""
+    """Return the box of a frame: Graphviz's box, enlarged to contain the labels and side marks of the frame."""
     left, low, right, high = map(float, text.split(","))
     inside = {mark.id for mark in side.marks if mark.frame == frame}
     own = [labels[each.id] for each in side.arrows if each.id in labels and {each.source, each.target} <= inside]

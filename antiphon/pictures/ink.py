@@ -26,7 +26,7 @@ PAINTS: Mapping[str, str] = {
 
 
 def num(value: float) -> str:
-    """A coordinate as text, rounded to a tenth of a point.
+    """Return a coordinate as text, rounded to a tenth of a point.
 
     >>> num(3.04), num(-0.01)
     ('3', '0')
@@ -37,13 +37,16 @@ def num(value: float) -> str:
 
 
 def at(point: Point) -> str:
-    """A point as text."""
+    """Return a point as the text "x y"."""
     return f"{num(point[0])} {num(point[1])}"
 
 
 def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str = "") -> str:
-    """The fill and stroke attributes of an SVG element. fill: a colour name, a pattern from `Inkwell.pattern`, or
-    "none". width: of the stroke, in points."""
+    """Return the fill and stroke attributes of an SVG element.
+
+    fill: a colour name, a pattern from `Inkwell.pattern`, or "none". stroke: a colour name; empty for no stroke.
+    width: of the stroke, in points. dash: the dash pattern of SVG; empty for a solid line.
+    """
     classes = [*([f"f-{fill}"] if fill in PAINTS else []), *([f"s-{stroke}"] if stroke else [])]
     parts = [f'class="{" ".join(classes)}"'] if classes else []
     parts.append(f'fill="{PAINTS.get(fill, fill or "none")}"')
@@ -55,44 +58,47 @@ def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str =
 
 
 def path(d: str, paint: str) -> str:
-    """An SVG path with the data `d`."""
+    """Return an SVG path with the data `d`. paint: the text that `attributes` returns."""
     return f'<path d="{d}" {paint}/>'
 
 
 def polygon(points: Sequence[Point], paint: str) -> str:
-    """A closed polygon with round corners of its outline."""
+    """Return a closed SVG polygon. The corners of its outline are round."""
     d = "M" + "L".join(map(at, points)) + "Z"
     return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
 
 
 def rectangle(box: Rectangle, radius: float, paint: str) -> str:
-    """A rectangle with rounded corners."""
+    """Return a rectangle with rounded corners."""
     corner = f' rx="{num(radius)}"' if radius else ""
     place = f'x="{num(box.x)}" y="{num(box.y)}" width="{num(box.width)}" height="{num(box.height)}"'
     return f"<rect {place}{corner} {paint}/>"
 
 
 def circle(center: Point, radius: float, paint: str) -> str:
-    """A circle."""
+    """Return a circle."""
     return f'<circle cx="{num(center[0])}" cy="{num(center[1])}" r="{num(radius)}" {paint}/>'
 
 
 def group(content: Sequence[str], classes: str, label: str = "", **data: str) -> str:
-    """A group of elements. data: attributes `data-...` for the page's script. label: text for screen readers."""
+    """Return an SVG group. data: attributes `data-...` for the script of the page. label: text for screen readers."""
     marks = "".join(f" data-{key}={quoteattr(value)}" for key, value in data.items())
     spoken = f' role="img" aria-label={quoteattr(label)}' if label else ""
     return f'<g class="{classes}"{marks}{spoken}>{"".join(content)}</g>'
 
 
 class Inkwell:
-    """Writes text and collects the glyphs that it uses. prefix: begins every id, so that pictures can share a page."""
+    """Writes text as outlines of letters, and collects the outlines that a file must define.
+
+    prefix: the beginning of every SVG id, so that several pictures can share a page.
+    """
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self._used: dict[str, Glyph] = {}
 
     def text(self, text: str, style: Style, place: Point, anchor: str = "middle", fill: str = "ink") -> str:
-        """One line of text. `place` is a point on its baseline: the start, middle or end of the line (`anchor`)."""
+        """Return one line of text. place: the start, middle or end of its baseline, as `anchor` says."""
         x = place[0] - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * lettering.width(text, style)
         at, uses = 0.0, []
         for letter in text:
@@ -107,11 +113,11 @@ class Inkwell:
         )
 
     def centered(self, text: str, style: Style, center: Point, fill: str = "ink") -> str:
-        """One line of text, centered at a point."""
+        """Return one line of text, centered at a point."""
         return self.text(text, style, (center[0], center[1] + lettering.capital_height(style) / 2), fill=fill)
 
     def block(self, lines: Sequence[TextLine], center: Point, name: str = "ink", detail: str = "soft") -> list[str]:
-        """Lines of text below each other, centered at a point. name, detail: colours of names and of other lines."""
+        """Return lines of text below each other, centered at a point. name, detail: their colours."""
         found, top = [], center[1] - sum(line.style.height for line in lines) / 2
         for line in lines:
             middle = center[0], top + line.style.height / 2
@@ -120,7 +126,7 @@ class Inkwell:
         return found
 
     def heading(self, title: str, notes: Sequence[str], margin: float) -> list[str]:
-        """The title of a page, with notes below it."""
+        """Return the title of a page, with notes below it."""
         below = enumerate(notes)
         return [
             self.text(title, TITLE, (margin, margin + 19), "start"),
@@ -128,13 +134,13 @@ class Inkwell:
         ]
 
     def plate(self, text: str, frame: Rectangle) -> list[str]:
-        """The title of a frame, on a background that hides the lines below it."""
+        """Return the title of a frame, on a background that hides the lines below it."""
         back = Rectangle(frame.x + 9, frame.y + 5, lettering.width(text, NOTE) + 6, 15)
         words = self.text(text, NOTE, (frame.x + 12, frame.y + 16), "start", "soft")
         return [rectangle(back, 2, attributes("paper")), words]
 
     def page(self, title: str, width: float, height: float, body: Sequence[str], role: str = "group") -> str:
-        """A whole SVG file. body: drawn with this inkwell. role: for screen readers."""
+        """Return a whole SVG file. body: elements drawn with this object. role: the role for screen readers."""
         size = f'width="{num(width)}" height="{num(height)}" viewBox="0 0 {num(width)} {num(height)}"'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="{role}"><title>{escape(title)}</title>'
@@ -159,5 +165,5 @@ class Inkwell:
         )
 
     def pattern(self, name: str) -> str:
-        """The fill value for a pattern, "hatch" or "dots"."""
+        """Return the fill value for a pattern, "hatch" or "dots"."""
         return f"url(#{self.prefix}{name})"

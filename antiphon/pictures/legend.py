@@ -59,7 +59,7 @@ ROWS = 12
 
 
 def legend() -> str:
-    """The legend as SVG."""
+    """Return the legend as SVG."""
     well = Inkwell("key")
     entries = [_entry(number, what, text, well) for number, (what, text) in enumerate(MEANINGS.items())]
     width, height = 2 * COLUMN + MARGIN, TOP + ROWS * ROW + MARGIN / 2

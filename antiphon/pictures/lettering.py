@@ -18,7 +18,7 @@ except ImportError as error:
 
 
 class Face(Enum):
-    """The fonts in use, from Matplotlib's files. Each has a letter that begins the keys of its glyphs."""
+    """The fonts in use: a font file of Matplotlib, and the letter with which the keys of its glyphs begin."""
 
     PLAIN = ("DejaVuSans.ttf", "p")
     BOLD = ("DejaVuSans-Bold.ttf", "b")
@@ -64,7 +64,7 @@ NOTE = Style(Face.PLAIN, 10)
 
 
 EM = 1000
-"""Font units per em of all outlines; those of the font are rescaled to it."""
+"""Font units per em of all outlines here. The outlines of each font are rescaled to this number."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +80,22 @@ class Glyph:
 
 
 def width(text: str, style: Style) -> float:
-    """The width of the text in points, from the font's metrics."""
+    """Return the width of the text in points, from the font's metrics."""
     return sum(glyph(style.face, letter).advance for letter in text) * style.size / EM
 
 
 def capital_height(style: Style) -> float:
-    """The height of a capital letter in points, used to center a line vertically."""
+    """Return the height of a capital letter in points, used to center a line vertically."""
     return _capital(style.face) * style.size
 
 
 @functools.cache
 def glyph(face: Face, letter: str) -> Glyph:
-    """The outline of a letter. If the face lacks it, the plain face is used, and then its glyph for missing letters."""
+    """Return the outline of a letter.
+
+    A letter that the face lacks is taken from the plain face. If that face lacks it too, its glyph for missing letters
+    is returned.
+    """
     font = _font(face)
     name = (font.getBestCmap() or {}).get(ord(letter))
     if name is None and face is not Face.PLAIN:

@@ -36,7 +36,7 @@ CLASSES = (
 
 
 def mermaid_of(picture: Picture) -> str:
-    """The picture as a flowchart with two subgraphs, Q and R."""
+    """Return the picture as a flowchart with two subgraphs, Q and R."""
     lines = ["---", f"title: {_scalar(picture.title)}", "---", "flowchart LR"]
     for side in picture.sides:
         names = {mark.id: f"{side.letter}{number}" for number, mark in enumerate(side.marks)}
@@ -63,11 +63,11 @@ def _link(arrow: Arrow, source: str, target: str) -> str:
 
 
 def _scalar(text: str) -> str:
-    """The text as a YAML scalar, quoted if needed: Mermaid's front matter is YAML."""
+    """Return the text as a YAML scalar, quoted if needed: Mermaid's front matter is YAML."""
     return _plain(text) if _WORDS.fullmatch(text) else json.dumps(_plain(text), ensure_ascii=False)
 
 
 def _plain(text: str) -> str:
-    """The text, with Mermaid's special characters as entities."""
+    """Return the text, with Mermaid's special characters as entities."""
     codes = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", ";": "#59;", "*": "#42;", "`": "#96;", "&": "#amp;"}
     return "".join(codes.get(letter, letter) for letter in text)

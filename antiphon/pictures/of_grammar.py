@@ -9,14 +9,17 @@ from antiphon.pictures.symbols import clipped
 
 
 def picture_of(grammar: Grammar) -> Picture:
-    """Q and R as marks and arrows. Equal grammars give equal pictures in every process."""
+    """Return the picture of a grammar: Q and R as marks and arrows.
+
+    Equal grammars give equal pictures in every process.
+    """
     subtitles = (clipped(f"{grammar.objective!r}", 90), f"guarantee: {grammar.guarantee!r}")
     sides = query_side(grammar.query), response_side(grammar.query, grammar.response, grammar.objective)
     return Picture(grammar.name, subtitles, *sides)
 
 
 def ruled(grammar: Grammar) -> Picture:
-    """The same Q with the R of the chain rule, in which a player may receive nothing.
+    """Return the picture of the grammar's Q with the R of the chain rule. In this R, a player may receive nothing.
 
     Raises BlackBoxError if the chain rule needs a gradient of a black box.
     """

@@ -18,7 +18,7 @@ _COLOURS = "".join(f".f-{name} {{ fill: var(--{name}); }} .s-{name} {{ stroke: v
 
 
 def page_of(grammar: Grammar, picture: Picture, rows: Sequence[Row] = ()) -> str:
-    """The HTML page of a picture. rows: the table of the page; if empty, the counts of the graphs."""
+    """Return the HTML page of a picture. rows: its table. If empty, the table shows the counts of Q and R."""
     story = story_of(grammar, picture)
     title = escape(picture.title)
     return "\n".join(

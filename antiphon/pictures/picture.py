@@ -39,7 +39,7 @@ class Line(StrEnum):
 
 
 class Change(StrEnum):
-    """The difference of a mark or an arrow from another grammar."""
+    """How a mark or an arrow differs from the other grammar of a comparison."""
 
     SAME = "same"
     ADDED = "added"
@@ -48,7 +48,7 @@ class Change(StrEnum):
 
     @property
     def sign(self) -> str:
-        """The sign on a mark or an arrow that differs."""
+        """The sign that is drawn at a mark or an arrow that differs; empty for `SAME`."""
         return {Change.SAME: "", Change.ADDED: "+", Change.REMOVED: "×", Change.OTHER: "≠"}[self]
 
 
@@ -57,9 +57,10 @@ class Mark:
     """One item in a picture.
 
     id: unique in the picture; corresponding items of two grammars have the same id. lines: the text, name first.
-    sign: the symbol inside a mark that has one. beside: id of the mark in whose row it stands. frame: id of its pass.
-    what: further content that must be equal in equal marks. tip: a sentence that describes the mark. owner: the player,
-    clone, oracle or loss of the mark. asks: for a mark of R, the mark of Q whose value or derivative it uses.
+    sign: the symbol inside the mark, if any. beside: id of the mark next to which this mark stands, if any. frame: id
+    of the frame around the marks of one pass. what: text to compare: two marks with equal ids and different texts count
+    as different. tip: a sentence that describes the mark. owner: the player, clone, oracle or loss of the mark. asks:
+    for a mark of R, the id of the mark of Q whose value or derivative it uses.
     """
 
     id: str
@@ -77,9 +78,9 @@ class Mark:
 
 @dataclass(frozen=True)
 class Arrow:
-    """An arrow from one mark to another. symbol, shape: of the value it carries; empty for no label.
+    """An arrow from one mark to another. symbol, shape: the label, which describes the value; empty for no label.
 
-    returns: whether it goes against the direction in which its side is read.
+    returns: whether the arrow points against the reading direction of its side.
     """
 
     id: str
@@ -99,7 +100,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Side:
-    """One graph of a picture, Q or R. upward: whether it is read upwards. frames: id and title of each pass."""
+    """One graph of a picture, Q or R. upward: whether it is read upwards. frames: id and title of each pass's frame."""
 
     letter: str
     title: str
@@ -151,7 +152,10 @@ class Picture:
 
     @property
     def key(self) -> tuple[MarkKind | Line | Change, ...]:
-        """What the legend explains: the kinds of marks (a cut is shown by its arrow), of arrows, and of differences."""
+        """The kinds of marks, arrows and differences in this picture, which the legend explains.
+
+        The mark of a cut is left out: the legend has the arrow of a cut.
+        """
         kinds = {mark.kind for mark in self.marks} - {MarkKind.CUT}
         lines = {arrow.line for arrow in self.arrows}
         changes = {item.change for item in (*self.marks, *self.arrows)} - {Change.SAME}

@@ -51,7 +51,7 @@ def sheet_of(summary: PlacementSummary) -> PlacementSheet:
 
 
 def boxes(sheet: PlacementSheet) -> list[tuple[str, Rectangle]]:
-    """The boxes of all workers with their replicas, of labels and of legend entries. A test checks for overlaps."""
+    """Return name and box of all workers with their replicas, labels and legend entries. A test checks for overlaps."""
     seats = {seat.workers[0]: seat for seat in sheet.summary.seats}
     found = [(name, _deck(seats[name], box)[-1]) for name, box in sheet.placed.marks.items()]
     found += [(f"label of {name}", box) for name, box in sheet.placed.labels.items()]
@@ -60,7 +60,7 @@ def boxes(sheet: PlacementSheet) -> list[tuple[str, Rectangle]]:
 
 
 def svg_of(summary: PlacementSummary) -> str:
-    """The placement as one SVG file without fonts. Equal placements give equal bytes."""
+    """Return the placement as one SVG file without fonts. Equal placements give equal bytes."""
     sheet = sheet_of(summary)
     well = Inkwell("s" + hashlib.sha256(repr(summary).encode()).hexdigest()[:5])
     body = [
@@ -85,7 +85,10 @@ def _side(summary: PlacementSummary) -> Side:
 
 
 def _streams(summary: PlacementSummary) -> Iterator[tuple[Stream, bool]]:
-    """Every stream, and whether it goes to a worker that is further left. Workers that only send come first."""
+    """Yield every stream of traffic, and whether its target is before its source in the order of the workers.
+
+    Workers that receive nothing come first in this order.
+    """
     receiving = {each.target for each in summary.streams}
     order = sorted((seat.workers[0] for seat in summary.seats), key=lambda name: name in receiving)
     for each in summary.streams:
@@ -130,7 +133,7 @@ def _drawing(sheet: PlacementSheet, well: Inkwell) -> str:
 
 
 def _deck(seat: Seat, box: Rectangle) -> list[Rectangle]:
-    """The boxes of a worker's drawn replicas, front first, and then the box around all of them."""
+    """Return the boxes of a worker's drawn replicas, front first, and then the box around all of them."""
     cards = [
         Rectangle(box.x + DECK * card, box.y - DECK * card, box.width - 2 * DECK * card, box.height)
         for card in range(min(len(seat.workers), SHOWN))

@@ -13,18 +13,18 @@ except ImportError as error:
 ZOOM = 2.0
 """Pixels per point."""
 MOST = 16_000
-"""Maximum pixels of either side. A larger picture is drawn at a smaller scale."""
+"""Maximum width and height of a picture in pixels. A larger picture is drawn at a smaller scale."""
 
 
 def png_of(picture: Picture) -> bytes:
-    """The picture as PNG, at `ZOOM` pixels per point, or fewer if it would exceed `MOST` pixels."""
+    """Return the picture as PNG, at `ZOOM` pixels per point, or fewer if it would exceed `MOST` pixels."""
     sheet = sheet_of(picture)
     zoom = min(ZOOM, MOST / max(sheet.width, sheet.height))
     return rasterized(svg_of(picture), width=round(sheet.width * zoom))
 
 
 def rasterized(svg: str, width: int | None = None) -> bytes:
-    """An SVG as PNG. width: in pixels; None means `ZOOM` pixels per point."""
+    """Return an SVG as PNG. width: in pixels; None means `ZOOM` pixels per point."""
     if width is None:
         return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, zoom=ZOOM))
     return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, width=width))

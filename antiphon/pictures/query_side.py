@@ -9,7 +9,7 @@ from antiphon.pictures.symbols import clipped, shape_of, value_symbol
 
 
 def query_side(query: QueryGraph) -> Side:
-    """The left side of a picture, read upwards. A player stands beside its first operator."""
+    """Return the left side of a picture, read upwards. A player stands beside its first operator."""
     first = {node.owner: node.name for node in reversed(query.nodes)}
     framed = {each.name: f"frame {each.name}" for each in query.passes} if len(query.passes) > 1 else {}
     marks = [_node_mark(query, node, framed) for node in query.nodes]
@@ -23,17 +23,17 @@ def query_side(query: QueryGraph) -> Side:
 
 
 def node_id(name: str) -> str:
-    """The id of a node of Q."""
+    """Return the id of a node of Q."""
     return f"Q {name}"
 
 
 def owner_id(name: str) -> str:
-    """The id of a player or a clone in Q. Its operators have other ids."""
+    """Return the id of a player or a clone in Q. Its operators have other ids."""
     return f"Q plays {name}"
 
 
 def frame_title(query_pass: QueryPass) -> str:
-    """The title of a pass.
+    """Return the title of the frame of a pass: the name of the pass, and the rounds in which it is played.
 
     >>> from antiphon.grammars.cadence import Cadence
     >>> frame_title(QueryPass("act", Cadence(8))), frame_title(QueryPass("learn", Cadence(1, 100)))
@@ -75,7 +75,7 @@ def _kind_of(query: QueryGraph, node: Node) -> MarkKind:
 
 
 def _operator(query: QueryGraph, node: Node) -> Factory | None:
-    """The operator of a node, also of a player's or a clone's; None for an oracle's question."""
+    """Return the operator of a node; for a node of a player or a clone, the module; None for an oracle's question."""
     if node.kind not in (Kind.PLAYER, Kind.CLONE):
         return node.operator
     players = {clone.name: clone.player for clone in query.clones}
@@ -83,7 +83,7 @@ def _operator(query: QueryGraph, node: Node) -> Factory | None:
 
 
 def _made_by(factory: Factory) -> str:
-    """A factory as text without its module, such as `Linear(4, 2)`."""
+    """Return a factory as text without its module, such as `Linear(4, 2)`."""
     module, _, call = repr(factory).partition(":")
     return call if call and "(" not in module else repr(factory)
 

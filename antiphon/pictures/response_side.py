@@ -16,7 +16,7 @@ from antiphon.pictures.symbols import clipped, message_symbols, number, shape_of
 
 
 def response_side(query: QueryGraph, response: ResponseGraph, objective: Objective) -> Side:
-    """The right side of a picture, read downwards. A message with several receivers passes a broadcast mark."""
+    """Return the right side of a picture, read downwards. A gradient with several receivers passes a broadcast mark."""
     reader = _Reader(query, response)
     for node in response.nodes:
         reader.add(node)
@@ -25,12 +25,12 @@ def response_side(query: QueryGraph, response: ResponseGraph, objective: Objecti
 
 
 def response_id(name: str) -> str:
-    """The id of a node of R."""
+    """Return the id of a node of R."""
     return f"R {name}"
 
 
 def chain_rule_of(query: QueryGraph, objective: Objective) -> ResponseGraph | None:
-    """The R of the chain rule for this Q; None if it needs a gradient of a black box."""
+    """Return the R of the chain rule for this Q; None if it needs a gradient of a black box."""
     try:
         return chain_rule(query, objective)
     except BlackBoxError:
@@ -48,7 +48,7 @@ class _Reader:
         self.receivers = Counter(port for node in response.nodes for port in dict.fromkeys(node.inputs))
 
     def add(self, node: ResponseNode) -> None:
-        """Add a node's mark, its incoming arrows, and a broadcast after it if its message has several receivers."""
+        """Add a mark for a node, its incoming arrows, and a broadcast mark for a gradient with several receivers."""
         self.marks.append(_mark(self.query, self.response, node))
         for place, port in enumerate(node.inputs):
             source = broadcast_id(port) if self._is_broadcast(port) else response_id(port.node)
@@ -94,7 +94,7 @@ class _Reader:
 
 
 def broadcast_id(port: Port) -> str:
-    """The id of the broadcast mark of a message with several receivers."""
+    """Return the id of the broadcast mark of a message with several receivers."""
     return f"R broadcast {port.node} {port.index}"
 
 

@@ -11,7 +11,7 @@ from antiphon.pictures.sizes import DISC, MAT, lines_of, sign_of
 
 
 def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
-    """A mark with its text, as SVG fragments."""
+    """Return a mark with its text, as SVG fragments."""
     return [
         *_change(mark, box, well),
         *outline(mark.kind, box, well),
@@ -20,7 +20,7 @@ def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
 
 
 def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
-    """The shape of a kind in a box, without text."""
+    """Return the shape of a kind in a box, without text."""
     match kind:
         case MarkKind.PLAYER:
             return [rectangle(box, box.height / 2, attributes("player", "ink", 1.7))]
@@ -59,7 +59,7 @@ def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
 
 
 def _points(box: Rectangle, *places: Point) -> list[Point]:
-    """Points of the box; (0, 0) is its upper left corner and (1, 1) its lower right one."""
+    """Return points of the box; (0, 0) is its upper left corner and (1, 1) its lower right one."""
     return [(box.x + box.width * x, box.y + box.height * y) for x, y in places]
 
 
@@ -69,7 +69,7 @@ def _hexagon(box: Rectangle) -> list[Point]:
 
 
 def _wavy(box: Rectangle) -> list[Point]:
-    """A box with wavy upper and lower edges."""
+    """Return a box with wavy upper and lower edges."""
     wave = [(box.x + box.width * t / 24, 2.2 * sin(6 * pi * t / 24)) for t in range(25)]
     upper = [(x, box.y + 3.5 + dy) for x, dy in wave]
     return upper + [(x, box.bottom - 3.5 + dy) for x, dy in reversed(wave)]
@@ -95,7 +95,7 @@ def _lettering(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
 
 
 def _change(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
-    """The background of a mark that differs from another grammar, with a sign at its corner."""
+    """Return the background of a mark that differs from another grammar, with a sign at its corner."""
     if mark.change is Change.SAME:
         return []
     tint = "removed" if mark.change is Change.REMOVED else "added"

@@ -26,7 +26,7 @@ class Entry:
     box: Rectangle
 
     def words(self, well: Inkwell) -> str:
-        """The text, drawn to the right of the sample."""
+        """Return the text, drawn to the right of the sample."""
         return well.text(self.text, NOTE, (self.box.x + SAMPLE + 6, self.box.center[1] + 3.6), "start", "soft")
 
 
@@ -50,8 +50,11 @@ def sheet_of(picture: Picture) -> Sheet:
 
 
 def _sheet(picture: Picture, sideways: bool) -> Sheet:
-    """Lay out a page. Upright, the loss in Q and its product in R are level if possible; otherwise the sides are
-    centered vertically. The legend wraps to the page's width."""
+    """Lay out a page. sideways: whether Q is read to the right and R to the left.
+
+    On an upright page, the loss in Q and its product in R are level if possible. Otherwise Q and R are centered
+    vertically. The legend is wrapped to the width of the page.
+    """
     left, right = (place(side, sideways) for side in picture.sides)
     title = lettering.width(picture.title, TITLE)
     notes = max((lettering.width(each, NOTE) for each in picture.subtitles), default=0.0)
@@ -71,7 +74,10 @@ def _sheet(picture: Picture, sideways: bool) -> Sheet:
 
 
 def _facing(left: Placed, right: Placed) -> float:
-    """How far R is below Q when a loss and its product are level; 0 if that would make the page much higher."""
+    """Return how far R is below Q, in points, when a loss in Q and its product in R are level.
+
+    Returns 0 if no loss has a product, or if the page would be more than 15 % higher than its higher side.
+    """
     products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is MarkKind.PRODUCT}
     for mark in left.side.marks:
         if mark.kind is MarkKind.LOSS and mark.id in products:
@@ -82,7 +88,7 @@ def _facing(left: Placed, right: Placed) -> float:
 
 
 def boxes(sheet: Sheet) -> list[tuple[str, Rectangle]]:
-    """The boxes of all marks, labels and legend entries. A test checks that no two overlap."""
+    """Return the boxes of all marks, labels and legend entries. A test checks that no two overlap."""
     found: list[tuple[str, Rectangle]] = []
     for placed, dx, dy in sheet.sides:
         found += [(name, box.moved(dx, dy)) for name, box in placed.marks.items()]

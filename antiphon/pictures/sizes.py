@@ -24,7 +24,7 @@ MARGINS = {
 """Horizontal and vertical margin between a mark's text and its outline; (12, 7) for other kinds."""
 
 FACING = NAME.height + DETAIL.height + 14
-"""Minimum height of a product: that of an operator with details, so that the two fit in one row."""
+"""Minimum height of a product mark, in points: the height of an operator mark with details, so that both are level."""
 
 WORD = 5.0
 """Space between symbol and shape in a one-line label."""
@@ -37,20 +37,20 @@ DISC = 20.0
 
 
 def lines_of(mark: Mark) -> tuple[TextLine, ...]:
-    """The text lines of a mark: its name, then details."""
+    """Return the text lines of a mark: its name, then details."""
     styles = [SYMBOL if mark.kind is MarkKind.TAP else NAME, *([DETAIL] * len(mark.lines))]
     return tuple(TextLine(text, style) for text, style in zip(mark.lines, styles, strict=False))
 
 
 def sign_of(mark: Mark) -> TextLine | None:
-    """The sign inside a mark; None for marks without one, and for products, whose star is part of the shape."""
+    """Return the sign inside a mark; None for marks without one, and for products, whose star is part of the shape."""
     if not mark.sign or mark.kind is MarkKind.PRODUCT:
         return None
     return TextLine(mark.sign, SIGN if mark.kind in (MarkKind.MINUS, MarkKind.SUM) else SMALL_SIGN)
 
 
 def size_of(mark: Mark) -> tuple[float, float]:
-    """Width and height of a mark, in points."""
+    """Return the width and height of a mark, in points."""
     if mark.kind in SIGNS:
         return SIGNS[mark.kind]
     lines = lines_of(mark)
@@ -64,13 +64,16 @@ def size_of(mark: Mark) -> tuple[float, float]:
 
 
 def label_of(arrow: Arrow) -> tuple[TextLine, ...]:
-    """The lines of an arrow's label: its symbol, then its shape; empty lines are left out."""
+    """Return the lines of an arrow's label: its symbol, then its shape; empty lines are left out."""
     found = (TextLine(arrow.symbol, SYMBOL), TextLine(arrow.shape, SHAPE))
     return tuple(line for line in found if line.text)
 
 
 def label_size(arrow: Arrow, level: bool = False) -> tuple[float, float]:
-    """Width and height of an arrow's label; (0, 0) without one. level: whether symbol and shape are side by side."""
+    """Return the width and height of an arrow's label, in points; (0, 0) without a label.
+
+    level: whether symbol and shape are side by side.
+    """
     lines = label_of(arrow)
     widths, heights = [line.width for line in lines], [line.style.height for line in lines]
     if level and lines:

@@ -17,7 +17,11 @@ from antiphon.transport.message import Phase
 
 @dataclass(frozen=True)
 class Scene:
-    """One step. workers: the acting one, or sender and receiver. lights: ids of the marks and arrows to highlight."""
+    """One step of a round.
+
+    workers: the worker that acts, or the sender and the receiver of a message. lights: ids of the marks and arrows to
+    highlight.
+    """
 
     phase: str
     text: str
@@ -27,14 +31,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Story:
-    """A round: the names of all workers, and the steps in their total order."""
+    """The steps of one round in their total order, and the names of all workers."""
 
     workers: tuple[str, ...]
     scenes: tuple[Scene, ...]
 
 
 def story_of(grammar: Grammar, picture: Picture) -> Story:
-    """The story of a round with one worker for each player, oracle and loss."""
+    """Return the steps of a round, with one worker for each player, oracle and loss."""
     placement = spread(grammar)
     schedule = compile_schedule(grammar, placement)
     stage = _Stage(grammar, placement, picture)
@@ -50,7 +54,7 @@ class _Stage:
         self.marks = {mark.id for mark in picture.marks}
 
     def scene(self, step: Step) -> Scene:
-        """The scene of a step."""
+        """Return the scene that shows a step."""
         text = describe(step).split(maxsplit=1)[1]
         if isinstance(step, Transfer):
             workers, lights = step.workers, self._travelling(step)
@@ -92,7 +96,7 @@ class _Stage:
                 yield arrow.id
 
     def _received(self, arrow: Arrow, step: Transfer, port: Port) -> bool:
-        """Whether the step's receiver gets the arrow's value. A value of Q can have several readers."""
+        """Whether the step sends the arrow's value to the worker of its target. A value can have several readers."""
         if step.phase is not Phase.QUERY or arrow.target == broadcast_id(port):
             return arrow.change is not Change.REMOVED
         return self.worker_of.get(arrow.target.removeprefix("Q ")) == step.edge.target

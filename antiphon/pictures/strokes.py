@@ -8,7 +8,7 @@ from antiphon.pictures.sizes import WORD, label_of
 
 
 def stroke(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
-    """The arrow without its label, as SVG fragments. A removed arrow is dashed and has a sign."""
+    """Return the arrow without its label, as SVG fragments. A removed arrow is dashed and has a sign."""
     d, removed = _path(curve), arrow.change is Change.REMOVED
     found, dash = _band(arrow, d), "6 4" if removed else ""
     match arrow.line:
@@ -26,7 +26,7 @@ def stroke(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
 
 
 def label(arrow: Arrow, box: Rectangle, well: Inkwell) -> list[str]:
-    """The label of an arrow, on a background that hides the lines below it."""
+    """Return the label of an arrow, on a background that hides the lines below it."""
     found = [rectangle(box.grown(1), 2, f'fill-opacity="0.85" {attributes("paper")}')]
     lines = label_of(arrow)
     level = len(lines) > 1 and box.height < sum(line.style.height for line in lines) - 1
@@ -53,7 +53,7 @@ def _double(d: str, paint: str, dash: str) -> list[str]:
 
 
 def _tip(curve: Curve) -> tuple[complex, complex]:
-    """The tip of the arrowhead, and its unit direction."""
+    """Return the tip of the arrowhead, and its unit direction."""
     tip = complex(*curve.end)
     along = tip - complex(*curve.points[-1])
     return tip, along / (abs(along) or 1.0)

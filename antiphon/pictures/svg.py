@@ -11,7 +11,7 @@ from antiphon.pictures.strokes import label, stroke
 
 
 def svg_of(picture: Picture) -> str:
-    """The whole page of a picture as SVG."""
+    """Return the whole page of a picture as SVG."""
     sheet, well = sheet_of(picture), Inkwell(f"p{picture.digest[:5]}")
     body = [
         _heading(sheet, well),
@@ -59,7 +59,7 @@ def _arrow(arrow: Arrow, curve: Curve, well: Inkwell) -> str:
 
 
 def _sample(entry: Entry, well: Inkwell) -> str:
-    """The small sample of an entry of the legend; a kind has its sign, if there is one."""
+    """Draw the sample of a legend entry: an arrow, a mark that differs, or a mark of this kind with its sign."""
     x, y = entry.box.x, entry.box.center[1]
     center = x + SAMPLE / 2, y
     match entry.what:

@@ -15,7 +15,7 @@ LONGEST = 26
 
 
 def clipped(text: str, longest: int = LONGEST) -> str:
-    """The text, shortened to `longest` characters with an ellipsis in the middle.
+    """Return the text, shortened to `longest` characters with an ellipsis in the middle.
 
     >>> clipped("a name that goes on and on and on", 12)
     'a name…nd on'
@@ -27,7 +27,7 @@ def clipped(text: str, longest: int = LONGEST) -> str:
 
 
 def shape_of(kind: EdgeType) -> str:
-    """The dimensions as text, with the dtype if it is not float32.
+    """Return the shape of a value as text, with the dtype if it is not float32.
 
     >>> shape_of(EdgeType((3, 4))), shape_of(EdgeType((3,), torch.int64))
     ('[3, 4]', 'int64[3]')
@@ -37,7 +37,7 @@ def shape_of(kind: EdgeType) -> str:
 
 
 def value_symbol(query: QueryGraph, port: Port) -> str:
-    """The symbol of a value: its node's name, or the oracle's name if the oracle has only one question."""
+    """Return the symbol of a value: its node's name, or the oracle's name if the oracle has only one question."""
     node = query.by_name[port.node]
     name = node.name
     if node.kind is Kind.ORACLE:
@@ -47,7 +47,7 @@ def value_symbol(query: QueryGraph, port: Port) -> str:
 
 
 def message_symbols(query: QueryGraph, response: ResponseGraph) -> Mapping[Port, str]:
-    """The symbol of each message: delta and the value whose gradient it is, or replaces."""
+    """Return the symbol of each message of R. The gradient of a value x, and a message in its place, is "δ x"."""
     found: dict[Port, str] = {}
     for node in response.nodes:
         for port, symbol in _symbols(query, node, found).items():
@@ -87,7 +87,7 @@ def _mapped(operation: Factory, inputs: Sequence[str], name: str) -> str:
 
 
 def number(value: float) -> str:
-    """A number as short text, with a Unicode minus sign.
+    """Return a number as short text, with a Unicode minus sign.
 
     >>> number(-0.5)
     '−0.5'

@@ -28,7 +28,7 @@ _DARK = """
 
 
 def picture(timeline: Timeline) -> str:
-    """The timeline as SVG text. Equal timelines give equal bytes.
+    """Return the timeline as SVG text. Equal timelines give equal bytes.
 
     Queries are white, responses are shaded with a cut corner, moves are dark. Each has a letter and a tooltip.
     Messages are lines from sender to receiver, solid for zeroth order and dashed for first order.
@@ -37,7 +37,7 @@ def picture(timeline: Timeline) -> str:
 
 
 class _Picture:
-    """The geometry of one picture: x from the time, y from the worker."""
+    """Draws one timeline. The x coordinate follows from the time, the y coordinate from the worker."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.table = timeline
@@ -155,7 +155,7 @@ def _fitted(name: str, width: float) -> str:
 
 
 def _tick(end: float, every_step: bool) -> float:
-    """The distance between ticks of the axis: a round number that gives at most about twenty ticks."""
+    """Return the distance between ticks of the axis: a round number that gives at most about twenty ticks."""
     if every_step:
         return 1
     distance = 10.0**-6

@@ -54,13 +54,13 @@ class Unseen:
     """A view that shows nothing."""
 
     def started(self, game: Launched, experiment: Experiment) -> None:
-        """Do nothing."""
+        """Show nothing at the start of the run."""
 
     def played(self, record: Record, folder: Path) -> None:
-        """Do nothing."""
+        """Show nothing after a batch of rounds."""
 
     def ended(self) -> None:
-        """Do nothing."""
+        """Show nothing at the end of the run."""
 
 
 @typed

@@ -1,4 +1,4 @@
-"""The contracts of agents, oracles, environments, channels and regroupings, as functions for users."""
+"""Functions that check the contracts of agents, oracles, environments, channels and regroupings, also for users."""
 
 from antiphon.coordinator.regrouping import check_regrouping as check_regrouping
 from antiphon.testing.agent import check_agent as check_agent

@@ -14,7 +14,7 @@ from antiphon.testing.laws import Failure, broken_contract, cannot_be_saved, fir
 
 Build: TypeAlias = Callable[[Sequence[Tensor]], Agent]
 Disturb: TypeAlias = Callable[[Agent, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], None]
-"""Called after each move, with the agent, the parameters that it was made of, the response and the move."""
+"""A function that is called after each move: (agent, parameters that the agent was made with, response, move)."""
 
 _TYPES = (((4, 3), torch.float32), ((4,), torch.float32), ((2, 2), torch.float64))
 _ROUNDS = 4
@@ -25,7 +25,7 @@ def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
     """Check that `cls(parameters, **arguments)` keeps the contract of `Agent`; returns if it does.
 
     The test parameters are a matrix and a vector of float32, and a matrix of float64. Raises AgentError with the rule
-    that is broken, what arrived, and the remedy. Any: classes and arguments are the author's.
+    that is broken, what arrived, and the remedy. Any: `cls` may be any class or function, with any arguments.
     """
     name = getattr(cls, "__qualname__", repr(cls))
     laws = (_has_methods, _keeps_types, _leaves_responses, _repeats, _adds_up, _keeps_nothing, _continues, _owns_state)
@@ -135,7 +135,7 @@ def _owns_state(build: Build) -> Failure:
 
 
 def _play(build: Build, disturb: Disturb | None = None) -> Sequence[Tensor]:
-    """Return the parameters after all rounds."""
+    """Make an agent, play all rounds, and return the parameters. disturb: called after each move."""
     parameters = _parameters()
     return _rounds(build(parameters), parameters, range(_ROUNDS), disturb)
 
@@ -155,7 +155,7 @@ def _rounds(
 
 
 def _midway(build: Build) -> tuple[State, Sequence[Tensor]]:
-    """Return state and parameters after half of the rounds."""
+    """Make an agent, play the first half of the rounds, and return its state and the parameters."""
     parameters = _parameters()
     agent = build(parameters)
     moved = _rounds(agent, parameters, range(_ROUNDS // 2))
@@ -165,7 +165,10 @@ def _midway(build: Build) -> tuple[State, Sequence[Tensor]]:
 def _resume(
     build: Build, state: State, parameters: Sequence[Tensor], then: Callable[[], None] = lambda: None
 ) -> Sequence[Tensor]:
-    """Load `state` into a new agent, and return the parameters after the other half of the rounds."""
+    """Load `state` into a new agent, play the second half of the rounds, and return the parameters.
+
+    then: called after `load`.
+    """
     parameters = [parameter.clone() for parameter in parameters]
     agent = build(parameters)
     agent.load(state)

@@ -28,8 +28,8 @@ class Pair:
     source: the channel of worker "Alice". target: that of worker "Bob".
     forge: delivers a message with any tag on an edge to Bob, without the sender's checks.
     kill: ends Alice's side, in a way that Bob's channel must notice.
-    ordered: messages from one worker to another are received in the order of sending, for all edges together. A
-    schedule keeps to that, because each transfer has one position in its order. NCCL needs it.
+    ordered: whether messages from one worker to another must be received in the order of sending, across all edges.
+    NCCL needs this. A schedule keeps this order, because each transfer has one position in it.
     """
 
     source: Channel
@@ -40,11 +40,11 @@ class Pair:
 
 
 MakePair: TypeAlias = Callable[[Session, Sequence[Edge]], Pair]
-"""`make_pair(session, edges)`: the channels of Alice and Bob, new at every call."""
+"""`make_pair(session, edges)` makes the channels of Alice and Bob. Each call makes new ones."""
 
 
 def check_channel(make_pair: MakePair) -> None:
-    """Check a kind of channel against every law. Raises AssertionError naming what does not hold."""
+    """Check a kind of channel with every law. Raises AssertionError if a law does not hold."""
     for law in LAWS:
         law(make_pair)
 
@@ -52,14 +52,14 @@ def check_channel(make_pair: MakePair) -> None:
 def edge(
     number: int = 0, shape: tuple[int, ...] = (4,), dtype: torch.dtype = torch.float32, back: bool = False
 ) -> Edge:
-    """An edge from Alice to Bob, or from Bob to Alice if `back` is true."""
+    """Make an edge from Alice to Bob, or from Bob to Alice if `back` is true."""
     source, target = ("Bob", "Alice") if back else ("Alice", "Bob")
     phase = Phase.RESPONSE if back else Phase.QUERY
     return Edge(number, f"{source}.{number} -> {target}", source, target, phase, "zeroth", dtype, shape)
 
 
 def sample(edge: Edge, seed: int = 0) -> Tensor:
-    """A random value for this edge, so that only the exact bytes pass a comparison."""
+    """Return a random tensor with the dtype and shape of this edge. Equal seeds give equal tensors."""
     generator = torch.Generator().manual_seed(seed)
     if edge.dtype.is_floating_point:
         return torch.randn(edge.shape, generator=generator).to(edge.dtype)
@@ -76,7 +76,10 @@ def same_bits(left: Tensor, right: Tensor) -> bool:
 
 @contextmanager
 def opened(pair: Pair) -> Iterator[Pair]:
-    """Open both channels, in two threads because each may wait for the other. Close both at the end."""
+    """Open both channels and yield the pair. Close both at the end.
+
+    Two threads open the channels, because each channel may wait for the other.
+    """
     try:
         with ThreadPoolExecutor(2) as threads:
             for opening in [threads.submit(channel.open) for channel in (pair.source, pair.target)]:
@@ -113,7 +116,10 @@ def law_every_type_arrives_bit_by_bit(make_pair: MakePair) -> None:
 
 
 def law_what_is_put_on_the_way_is_told_and_does_not_vary(make_pair: MakePair) -> None:
-    """`send` returns the bytes of the value and of what surrounds it. The latter is the same in every round."""
+    """`send` returns the number of bytes sent: the value, and what the channel adds to it (header, padding).
+
+    For each edge, the added number of bytes is the same in every round.
+    """
     wide, empty = edge(0, (3, 5)), edge(1, (0,))
     with opened(make_pair(SESSION, [wide, empty])) as pair:
         around = set()
@@ -126,7 +132,7 @@ def law_what_is_put_on_the_way_is_told_and_does_not_vary(make_pair: MakePair) ->
 
 
 def law_rounds_arrive_in_order_both_ways(make_pair: MakePair) -> None:
-    """A message and its reply arrive, round after round."""
+    """In each of many rounds, a message arrives, and then a reply in the other direction arrives."""
     there, back = edge(3), edge(9, back=True)
     with opened(make_pair(SESSION, [there, back])) as pair:
         for round in range(20):
@@ -139,7 +145,7 @@ def law_rounds_arrive_in_order_both_ways(make_pair: MakePair) -> None:
 
 
 def law_edges_do_not_wait_for_each_other(make_pair: MakePair) -> None:
-    """All messages are sent before any is received, and received in another order unless the channel is ordered."""
+    """All messages can be sent before any is received. Unless the channel is ordered, any order of receiving works."""
     edges = [edge(number, (number + 1,)) for number in range(6)]
     with opened(make_pair(SESSION, edges)) as pair:
         for each in edges:
@@ -149,7 +155,7 @@ def law_edges_do_not_wait_for_each_other(make_pair: MakePair) -> None:
 
 
 def law_a_sent_value_is_the_senders_again(make_pair: MakePair) -> None:
-    """The sender may overwrite its tensor when `send` has returned. A transposed view is sent as it reads."""
+    """The sender may overwrite its tensor after `send`. A transposed view arrives transposed."""
     wide = edge(0, (300, 200))
     with opened(make_pair(SESSION, [wide])) as pair:
         value = sample(wide)
@@ -174,7 +180,7 @@ def law_a_received_value_lasts_until_the_next(make_pair: MakePair) -> None:
 
 
 def law_a_sender_runs_ahead_but_not_for_ever(make_pair: MakePair) -> None:
-    """Two messages leave before any is received. Later sends wait, up to the deadline, if none is received."""
+    """Two messages can be sent before any is received. Later sends wait for a receive, up to the deadline."""
     only = edge(dtype=torch.float64, shape=(50_000,))
     with opened(make_pair(_HASTY, [only])) as pair:
         for round in (0, 1):
@@ -189,7 +195,10 @@ def law_a_sender_runs_ahead_but_not_for_ever(make_pair: MakePair) -> None:
 
 
 def law_gradients_stay_at_home(make_pair: MakePair) -> None:
-    """A value with an autograd graph is sent without the graph. The receiver may start a graph of its own."""
+    """A value with an autograd graph is sent without the graph, and the channel does not keep the value.
+
+    The received value needs no gradient. The receiver may call `requires_grad_` on it.
+    """
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         for round in range(3):
@@ -231,7 +240,7 @@ def law_a_duplicate_is_refused(make_pair: MakePair) -> None:
 
 
 def law_an_early_message_is_refused(make_pair: MakePair) -> None:
-    """A message is refused if the one of the round before it was never sent."""
+    """A message is refused if the message of the round before was never sent."""
     only = edge()
     text = "A message before it was lost or skipped: restore all workers from the same checkpoint."
     with opened(make_pair(SESSION, [only])) as pair:
@@ -241,7 +250,7 @@ def law_an_early_message_is_refused(make_pair: MakePair) -> None:
 
 
 def law_forged_messages_are_refused(make_pair: MakePair) -> None:
-    """Messages of other generations, grammars, edges and phases are refused, with both workers and the remedy."""
+    """A message of another generation, grammar, edge, phase or round is refused. The error names workers and remedy."""
     right = Tag.of(SESSION, edge(), 5)
     forgeries = (
         (right._replace(generation=1), "late", _OLD),
@@ -259,7 +268,7 @@ def law_forged_messages_are_refused(make_pair: MakePair) -> None:
 
 
 def law_a_wait_ends_at_the_deadline(make_pair: MakePair) -> None:
-    """The error names the waiting worker, its peer, the edge and the round."""
+    """If no message arrives, the wait ends at the deadline. The error names both workers, the edge and the round."""
     only = edge()
     text = (
         "worker 'Bob' waited 0.5 s for 'Alice' to send on edge 'Alice.0 -> Bob' (query phase, round 12). "
@@ -270,7 +279,7 @@ def law_a_wait_ends_at_the_deadline(make_pair: MakePair) -> None:
 
 
 def law_a_peer_that_is_gone_is_named(make_pair: MakePair) -> None:
-    """If the peer is gone, the wait ends long before the deadline, and the error names the peer."""
+    """If the sender is gone, the wait of the receiver ends long before the deadline. The error names the sender."""
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         pair.source.send(only, 0, sample(only))
@@ -321,4 +330,4 @@ def _refusal_text(kind: str, round: int, arrived: Tag, remedy: str) -> str:
 LAWS: tuple[Callable[[MakePair], None], ...] = tuple(
     law for name, law in sorted(globals().items()) if name.startswith("law_")
 )
-"""Every law, for a test that reports them separately."""
+"""All laws, for a test that reports each law separately."""

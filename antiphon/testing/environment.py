@@ -15,16 +15,16 @@ from antiphon.testing.oracle import check_oracle
 _STEPS = 30
 
 Played: TypeAlias = list[np.ndarray]
-"""One row per step: the observation, then reward, terminated and truncated."""
+"""The first observation, then one row per step: the observation, reward, terminated and truncated."""
 
 
 @typed
 def check_environment(id: Name, *, keywords: Keywords | None = None) -> None:
-    """Check that an environment does what training and evaluation need, with a few dozen random actions.
+    """Check that an environment can be used for training and evaluation, with a few dozen random actions.
 
     id, keywords: as for `nature`. Observations must lie in the declared space, and all numbers must be finite. Equal
     seeds and actions must give equal answers, also after other episodes. The environment must not draw from global
-    random streams. The Nature made of it must pass `check_oracle`.
+    random streams. The Nature that `nature` makes of it must pass `check_oracle`.
     Returns if all rules hold. Raises OracleError with the rule that is broken, what arrived, and the remedy.
     """
     check_oracle(nature(id, keywords=keywords, envs=2, batch=4, capacity=16, warmup=0), continues=False)

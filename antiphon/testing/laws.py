@@ -1,4 +1,4 @@
-"""What the laws of agents and of oracles share: states, memory, global random streams."""
+"""Functions for the laws of agents and of oracles. They check states, memory and the global random streams."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,11 @@ Failure: TypeAlias = tuple[str, str, str] | None
 
 
 def first_failure(laws: Sequence[Callable[[Subject], Failure]], subject: Subject, seeded_by: str) -> Failure:
-    """The first of these laws that does not hold, then whether a global random stream was drawn from."""
+    """Return the failure of the first law that does not hold. None if all hold.
+
+    After the laws, it is also a failure if a global random stream was drawn from.
+    seeded_by: the argument that brings the seed, for the message.
+    """
     before = _streams()
     for law in laws:
         try:
@@ -36,13 +40,13 @@ def first_failure(laws: Sequence[Callable[[Subject], Failure]], subject: Subject
 
 
 def broken_contract(who: str, failure: tuple[str, str, str]) -> str:
-    """The text of the error for a broken law."""
+    """Return the text of the error for a broken law. who: name of the agent or oracle."""
     expected, arrived, remedy = failure
     return f"{who} breaks its contract: expected {expected}; {arrived}. {remedy}"
 
 
 def lacks(subject: object, *methods: str) -> Failure:
-    """The methods that are missing."""
+    """Return the failure that names the methods that `subject` lacks; None if it has all."""
     missing = [method for method in methods if not callable(getattr(subject, method, None))]
     if missing:
         return f"the methods {', '.join(methods)}", f"{', '.join(missing)} missing", "Write what is missing."
@@ -50,7 +54,7 @@ def lacks(subject: object, *methods: str) -> Failure:
 
 
 def cannot_be_saved(state: Any) -> Failure:  # Any: a state that may break its contract
-    """Why a checkpoint would not give this state back as it is."""
+    """Return the failure that says why a checkpoint cannot save this state; None if it can."""
     try:
         split_state("it", state)
     except ExperimentError as error:
@@ -60,7 +64,7 @@ def cannot_be_saved(state: Any) -> Failure:  # Any: a state that may break its c
 
 
 def tensors(state: Any) -> Iterator[Tensor]:  # Any: a state has leaves of several types
-    """The tensors in a state, at any depth."""
+    """Yield the tensors in a state, at any depth."""
     if isinstance(state, Tensor):
         yield state
     elif isinstance(state, (Mapping, list, tuple)):
@@ -69,12 +73,12 @@ def tensors(state: Any) -> Iterator[Tensor]:  # Any: a state has leaves of sever
 
 
 def spoil(values: Iterable[Tensor]) -> None:
-    """Overwrite these tensors in place, to see whether somebody still reads them."""
+    """Overwrite these tensors in place. A law then checks that no agent or oracle still reads them."""
     with torch.no_grad():
         for value in values:
             value.fill_(1 if value.dtype == torch.bool else 77)
 
 
 def _streams() -> tuple[bytes, object, str]:
-    """The states of the global random streams of torch, Python and numpy."""
+    """Return the states of the global random streams of torch, Python and numpy."""
     return torch.get_rng_state().numpy().tobytes(), random.getstate(), repr(np.random.get_state())

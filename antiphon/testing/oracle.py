@@ -23,9 +23,10 @@ Answers: TypeAlias = list[tuple[Tensor, ...]]
 def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> None:
     """Check that an oracle keeps the contract of `Oracle`; returns if it does.
 
-    It makes the oracle several times, and asks every question for a few rounds, with inputs from N(0, 1/4).
-    continues: a loaded oracle must answer exactly as the saved one would have. Pass False for an oracle whose state
-    cannot be saved completely (a simulator); two oracles that load the same state must then still answer alike.
+    The test makes the oracle several times, and asks every question for a few rounds, with inputs from N(0, 1/4).
+    continues: whether a loaded oracle must answer exactly as the saved oracle would have. Pass False for an oracle
+    whose state cannot be saved completely (a simulator). Then two oracles that load the same state must give the same
+    answers.
     Raises OracleError with the rule that is broken, what arrived, and the remedy.
     """
     resumes = _continues if continues else _resumes_alike
@@ -37,7 +38,7 @@ def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> N
 
 @final
 class _Trial:
-    """Plays one declaration: every question once a round, in order, with the same inputs in every play."""
+    """Makes the declared oracle and asks each question once a round, in order. Inputs are the same in every play."""
 
     def __init__(self, declaration: OracleDeclaration) -> None:
         self.declaration, self.sizes = declaration, dict(declaration.sizes)

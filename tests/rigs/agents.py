@@ -1,4 +1,4 @@
-"""A hand-written agent, as an author might write it."""
+"""A hand-written agent, like one that a user writes."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from antiphon.grammars.oracle import State
 
 
 class Momentum:
-    """Gradient descent with momentum: returns new tensors, and never touches those that it was lent."""
+    """Gradient descent with momentum. It returns new tensors, and does not change tensors that it was given."""
 
     def __init__(self, parameters: Sequence[Tensor], rate: float = 0.1, inertia: float = 0.5) -> None:
         self.rate, self.inertia = rate, inertia

@@ -1,8 +1,8 @@
-"""A switch whose cables are long: every frame arrives a fixed time after it was sent. For kernels without `netem`.
+"""A network switch with a delay: every frame arrives a fixed time after it was sent. For kernels without `netem`.
 
-Run by `Machines` in a namespace of its own, as a program: `delay_line.py SECONDS PORT PORT...`, where the ports are
-network interfaces. It imports the standard library alone, so that it starts at once; says when it is ready; ends when
-it is killed.
+`Machines` runs this program in its own namespace: `delay_line.py SECONDS PORT PORT...`. The ports are names of network
+interfaces. The program imports only the standard library, so that it starts at once. It prints "ready" when it has
+started, and runs until it is killed.
 """
 
 import heapq
@@ -16,12 +16,12 @@ from itertools import count
 _EVERY_PROTOCOL = 0x0003
 _SOL_PACKET, _IGNORE_OUTGOING, _VIRTIO_HEADER = 263, 23, 15  # linux/if_packet.h
 _BUFFER_FORCED = 33  # SO_RCVBUFFORCE of asm-generic/socket.h
-_HEADER = 10  # bytes of a virtio header: it carries what the sender left for hardware to do (checksums, segments)
+_HEADER = 10  # bytes of a virtio header: it lists the work that the sender left to hardware (checksums, segments)
 _LONGEST = 1 << 17
 
 
 def _port(name: str) -> socket.socket:
-    """A raw socket on an interface, which sees what arrives there and not what it sends itself."""
+    """Open a raw socket on a network interface. The socket receives frames that arrive, not frames that it sends."""
     port = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_EVERY_PROTOCOL))
     port.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
     port.setsockopt(_SOL_PACKET, _VIRTIO_HEADER, 1)
@@ -33,7 +33,7 @@ def _port(name: str) -> socket.socket:
 
 @dataclass
 class DelayLine:
-    """Frames under way between ports, by the time at which they are due."""
+    """Forwards frames between ports after a delay. Waiting frames are ordered by the time at which they leave."""
 
     seconds: float
     ports: list[socket.socket]
@@ -42,7 +42,7 @@ class DelayLine:
     _number: count = field(default_factory=count)
 
     def run(self) -> None:
-        """Forward for ever."""
+        """Forward frames until the process is killed."""
         while True:
             ready, _, _ = select.select(self.ports, [], [], self._next())
             for port in ready:
@@ -55,7 +55,7 @@ class DelayLine:
     def _take(self, port: socket.socket) -> None:
         try:
             frame = port.recv(_LONGEST)
-        except OSError:  # the interface went down, or somebody else was faster
+        except OSError:  # the interface went down, or another reader took the frame
             return
         target, source = frame[_HEADER : _HEADER + 6], frame[_HEADER + 6 : _HEADER + 12]
         self._home[source] = port
@@ -68,7 +68,7 @@ class DelayLine:
             for port in ports:
                 try:
                     port.send(frame)
-                except OSError:  # a cable is out, or a queue is full: lost, as on a wire
+                except OSError:  # an interface is down, or a queue is full: the frame is lost, as in a real network
                     continue
 
 

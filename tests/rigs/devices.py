@@ -1,5 +1,7 @@
-"""A device that is not there: tensors that say they live on it, compute on the CPU, and refuse to meet tensors of the
-CPU, as those of a GPU do. What plays on it puts everything where it belongs; and its numbers can be compared.
+"""A simulated device, to test code for GPUs without a GPU.
+
+Its tensors report this device and compute on the CPU. As with a GPU, an operation that mixes them with tensors of the
+CPU raises an error. So a test finds tensors on the wrong device, and can compare the results with those of the CPU.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 AWAY = torch.device("meta")
-"""The name that the device goes by: one that torch knows everywhere, and for which it computes nothing itself."""
+"""The name of the simulated device. torch knows "meta" everywhere, and computes no numbers for it."""
 
 _MOVES = {torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default}
 
 
 class _Distant(Tensor):
-    """A tensor on `AWAY`, over one on the CPU."""
+    """A tensor on `AWAY`. under: the tensor on the CPU that has its numbers."""
 
     under: Tensor
 
@@ -30,7 +32,7 @@ class _Distant(Tensor):
         return made
 
     def data_ptr(self) -> int:
-        """Where the numbers are."""
+        """Return the address of the numbers on the CPU."""
         return self.under.data_ptr()
 
     def __repr__(self, *, tensor_contents: object = None) -> str:
@@ -45,9 +47,11 @@ class _Distant(Tensor):
 
 @final
 class Away(TorchDispatchMode):
-    """While it is entered, `AWAY` is a device. An operation on tensors here and there raises RuntimeError; as in torch,
-    a number alone may come along. `torch.tensor(data, device=AWAY)` is made where no mode sees it, and holds nothing:
-    write `torch.full` here, or move it.
+    """A torch mode. While it is entered, `AWAY` works as a device.
+
+    An operation on tensors of the CPU and of `AWAY` raises RuntimeError. As in torch, a CPU tensor without dimensions
+    is allowed. Do not use `torch.tensor(data, device=AWAY)`: no mode sees it, and its result has no numbers. Use
+    `torch.full`, or move a tensor to `AWAY`.
 
     >>> with Away():
     ...     there = torch.ones(2, device=AWAY)

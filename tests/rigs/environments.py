@@ -1,4 +1,4 @@
-"""Small environments whose transitions are known, and some that misbehave: to test what is built upon environments."""
+"""Small environments with known transitions, and environments with faults, to test code that uses environments."""
 
 import os
 import signal
@@ -17,8 +17,11 @@ Step = tuple[Any, float, bool, bool, dict[str, Any]]  # Any: an observation, and
 
 @final
 class Line(gymnasium.Env):
-    """A point on a line: x' = x + a for a in [-2, 2], reward x' - 1; terminated where x' >= goal, truncated after
-    `limit` steps. An episode starts at 0.25 times its number, modulo 1; the observation is (x', steps)."""
+    """A point x on a line. An action a in [-2, 2] moves it to x' = x + a, with the reward x' - 1.
+
+    An episode is terminated if x' >= goal, and truncated after `limit` steps. Episode k starts at x = 0.25 k modulo 1.
+    The observation is (x, number of steps).
+    """
 
     def __init__(self, goal: float = 5.0, limit: int = 4) -> None:
         self.observation_space = Box(-np.inf, np.inf, (2,), np.float32)
@@ -27,14 +30,14 @@ class Line(gymnasium.Env):
         self._x, self._steps = 0.0, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """Start the next episode; a seed starts over with the first."""
+        """Start the next episode; with a seed, start episode 0."""
         super().reset(seed=seed)
         self._episode = 0 if seed is not None else self._episode + 1
         self._x, self._steps = 0.25 * (self._episode % 4), 0
         return self._observation(), {}
 
     def step(self, action: np.ndarray) -> Step:
-        """One step."""
+        """Make one step."""
         self._x, self._steps = self._x + float(action[0]), self._steps + 1
         return self._observation(), self._x - 1, self._x >= self._goal, self._steps >= self._limit, {}
 
@@ -44,9 +47,10 @@ class Line(gymnasium.Env):
 
 @final
 class LinearQuadratic(gymnasium.Env):
-    """s' = A s + B a + noise, reward -(s'Qs + a'Ra), Q = I, R = I/10; never terminates, truncated after `limit` steps.
+    """A linear system with quadratic costs: the next state is A s + B a + noise.
 
-    Actions are an unbounded Box of float64, and so are observations.
+    The reward is -(|s|^2 + |a|^2 / 10). An episode never terminates; it is truncated after `limit` steps.
+    Actions and observations are unbounded Boxes of float64.
     """
 
     def __init__(self, states: int = 2, actions: int = 1, noise: float = 0.0, limit: int = 20) -> None:
@@ -63,7 +67,7 @@ class LinearQuadratic(gymnasium.Env):
         return self._state, {}
 
     def step(self, action: np.ndarray) -> Step:
-        """One step."""
+        """Make one step."""
         reward = -float(self._state @ self._state + 0.1 * action @ action)
         drift = self._noise * self.np_random.normal(size=self._state.shape)
         self._state, self._steps = self.dynamics @ self._state + self.control @ action + drift, self._steps + 1
@@ -72,8 +76,11 @@ class LinearQuadratic(gymnasium.Env):
 
 @final
 class Tiles(gymnasium.Env):
-    """Actions of shape (2, 3), which the picture (4, 4, 1) uint8 shows as written: row-major, 100 times, from the left
-    top. Their bounds differ: [0, 1] in the first row, [-2, 2] in the second."""
+    """An environment whose observation, a picture (4, 4, 1) uint8, shows the last action, of shape (2, 3).
+
+    The first six pixels, in row-major order, are 100 times the absolute values of the action.
+    Actions are in [0, 1] in the first row, and in [-2, 2] in the second row.
+    """
 
     def __init__(self) -> None:
         self.observation_space = Box(0, 255, (4, 4, 1), np.uint8)
@@ -81,12 +88,12 @@ class Tiles(gymnasium.Env):
         self.action_space = Box(low, np.array([[1, 1, 1], [2, 2, 2]], dtype=np.float32))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """An empty picture."""
+        """Return a picture of zeros."""
         super().reset(seed=seed)
         return np.zeros((4, 4, 1), dtype=np.uint8), {}
 
     def step(self, action: np.ndarray) -> Step:
-        """Show the action."""
+        """Return the picture of the action. The reward is the sum of the action."""
         picture = np.zeros(16, dtype=np.uint8)
         picture[:6] = np.abs(action).reshape(-1) * 100
         return picture.reshape(4, 4, 1), float(action.sum()), False, False, {}
@@ -94,7 +101,7 @@ class Tiles(gymnasium.Env):
 
 @final
 class Nested(gymnasium.Env):
-    """Observes a Dict of a Tuple and a discrete part, which is (level, [1, 2], one-hot of 1) when flat."""
+    """An environment that observes a Dict of a Tuple and a Discrete. Flat: level, 1, 2, and the one-hot vector of 1."""
 
     def __init__(self) -> None:
         box = Box(-np.inf, np.inf, (2,), np.float32)
@@ -103,13 +110,13 @@ class Nested(gymnasium.Env):
         self._level = 0.0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
-        """Level 0."""
+        """Start an episode at level 0."""
         super().reset(seed=seed)
         self._level = 0.0
         return self._observation(), {}
 
     def step(self, action: np.ndarray) -> Step:
-        """One level up."""
+        """Raise the level by 1. The episode is truncated at level 9."""
         self._level += 1
         return self._observation(), 0.0, False, self._level >= 9, {}
 
@@ -125,21 +132,24 @@ HABITS = (
 
 @final
 class Unusual(gymnasium.Env):
-    """Observes (steps, last action), rewards the action rounded, truncates after 3 steps; always the same to a plain
-    reader, but with a habit in how it answers that the interface does not forbid, or that Gymnasium warns of."""
+    """An environment that answers in an unusual but allowed way. habit: one of `HABITS`, such as a reused array.
+
+    Gymnasium allows each habit, or only warns of it. Numbers are the same for all habits: the observation is (number of
+    steps, last action), and the reward is the rounded action. An episode is truncated after 3 steps.
+    """
 
     def __init__(self, habit: str = "plain") -> None:
         self.observation_space, self.action_space = Box(-9, 9, (2,), np.float32), Box(-1, 1, (1,), np.float32)
         self._habit, self._steps, self._array = habit, 0, np.zeros(2, dtype=np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict]:
-        """Zeros."""
+        """Start an episode. The observation is zeros."""
         super().reset(seed=seed)
         self._steps = 0
         return self._observation(0.0), self._info()
 
     def step(self, action: np.ndarray) -> tuple[Any, ...]:
-        """One step."""
+        """Make one step."""
         self._steps += 1
         moved = float(action[0])
         if self._habit == "own action":
@@ -167,8 +177,10 @@ class Unusual(gymnasium.Env):
 
 @final
 class Reach(gymnasium.Env):
-    """One step an episode, reward -|a - target|^2, from one state: one dimension of the action for each kind of bounds,
-    [-2, 2], [0, inf), (-inf, 0], (-inf, inf)."""
+    """An environment with one state and one step per episode. The reward is -|a - target|^2.
+
+    The bounds of the four dimensions of the action are [-2, 2], [0, inf), (-inf, 0] and (-inf, inf).
+    """
 
     target = (1.0, 5.0, -5.0, 5.0)
 
@@ -179,23 +191,24 @@ class Reach(gymnasium.Env):
         )
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """The state."""
+        """Return the only state."""
         super().reset(seed=seed)
         return np.ones(1, dtype=np.float32), {}
 
     def step(self, action: np.ndarray) -> Step:
-        """The end."""
+        """End the episode with the reward of the action."""
         return np.ones(1, dtype=np.float32), -float(((action - self.target) ** 2).sum()), True, False, {}
 
 
 @final
 class Misbehaving(gymnasium.Env):
-    """Breaks its contract in the third step, or at once.
+    """An environment with a fault. fault: the name of the fault; "none" for no fault.
 
-    In the third step, where `fault` is of the answer: "shape", "nan", "huge" (what float32 cannot hold), "reward"
-    (None), "nan reward", "huge reward", "flag" (None), "old answer" (four values); or "crash", "exit" (SystemExit),
-    "die" (with exit code 7), "killed" (by SIGKILL), "hang". At once: "discrete" has discrete actions, "reset" crashes
-    in reset, "nan reset" observes NaN there, "build" cannot be made.
+    These faults are in the answer to the third step: "shape", "nan", "huge" (float32 cannot hold the number), "reward"
+    (None), "nan reward", "huge reward", "flag" (None), "old answer" (four values). These faults end or block the third
+    step: "crash" (an exception), "exit" (SystemExit), "die" (exit code 7), "killed" (SIGKILL), "hang".
+    Faults before the first step: "discrete" (discrete actions), "reset" (an exception in reset), "nan reset" (reset
+    returns NaN), "build" (the constructor raises).
     """
 
     def __init__(self, fault: str = "none") -> None:
@@ -206,14 +219,14 @@ class Misbehaving(gymnasium.Env):
         self._fault, self._steps = fault, 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """Zeros."""
+        """Start an episode. The observation is zeros."""
         super().reset(seed=seed)
         if self._fault == "reset":
             raise RuntimeError("the door is shut")
         return self._zeros(np.nan if self._fault == "nan reset" else 0), {}
 
     def step(self, action: np.ndarray) -> Any:  # Any: this may be the fault
-        """Zeros, or the fault."""
+        """Return zeros, or show the fault in the third step."""
         self._steps += 1
         fault = self._fault if self._steps == 3 else "none"
         if fault in _ENDS:

@@ -1,4 +1,4 @@
-"""The law of executors: a grammar gives the same numbers in one process and on Ray, bitwise."""
+"""Test that a grammar gives the same numbers in one process and on Ray, bit for bit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,10 @@ def check_same_on_ray(
     pool: Pool,
     **how: Any,  # Any: further arguments of the executor
 ) -> Mapping[str, State]:
-    """Play in one process and with a worker for each node; losses and states must be equal. Returns the states."""
+    """Play in one process, and on Ray with one worker for each player, oracle and loss. Returns the states on Ray.
+
+    Raises AssertionError if losses or states differ.
+    """
     with InlineExecutor(assign(grammar, agents, seed=5)) as inline:
         alone, expected = inline.play(rounds), inline.states()
     apart = assign(grammar, agents, placement=spread(grammar), seed=5)

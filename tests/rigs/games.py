@@ -1,5 +1,7 @@
-"""Small grammars for tests of executors: importable, so that workers find their classes by name; and schedules of
-pipelines, made by hand."""
+"""Small grammars for tests of executors, and hand-made schedules of pipelines.
+
+Workers can import this module, so they find its classes by name.
+"""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -26,34 +28,34 @@ from antiphon.transport.message import Edge, Phase
 
 
 class Points(Memoryless):
-    """An oracle of random points of a shape, and labels, fresh each round."""
+    """An oracle that draws random points and random labels in each round."""
 
     def __init__(self, shape: tuple[int, ...], classes: int, batch: int, seed: int) -> None:
         self._shape, self._classes, self._batch, self._seed = shape, classes, batch, seed
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, Tensor]:
-        """Points (batch, *shape) and labels (batch,)."""
+        """Return points, (batch, *shape), and labels, (batch,)."""
         generator = torch.Generator().manual_seed(at_round(self._seed, round))
         x = torch.randn(self._batch, *self._shape, generator=generator)
         return x, torch.randint(self._classes, (self._batch,), generator=generator)
 
 
 def points(*shape: int, classes: int = 3, batch: int = 7) -> OracleDeclaration:
-    """The declaration of `Points`."""
+    """Declare the oracle `Points`. shape: of one point."""
     types = EdgeType((Batch(), *shape)), EdgeType((Batch(),), torch.int64)
     factory = Factory.of(Points, shape, classes, batch)
     return OracleDeclaration(factory, (Question("sample", (), types),), (("batch", batch),))
 
 
 class Dense(nn.Sequential):
-    """Linear, rectified, with dropout."""
+    """A linear layer, a ReLU and dropout."""
 
     def __init__(self, inputs: int, outputs: int, dropout: float = 0.0) -> None:
         super().__init__(nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout))
 
 
 class OddLayouts(nn.Module):
-    """Ordinary layers whose gradients or parameters lie in memory otherwise than row by row."""
+    """Ordinary layers whose gradients or parameters are not contiguous in memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +64,7 @@ class OddLayouts(nn.Module):
         self.columns, self.shift = nn.Parameter(torch.randn(8, 3).t()), nn.Parameter(torch.zeros(3, 5))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, 12) to (batch, 3)."""
+        """Map (batch, 12) to (batch, 3)."""
         played = torch.einsum("bi,oi->bo", x, self.einsum).view(-1, 2, 4)
         played = torch.bmm(self.batched, played.permute(1, 2, 0)).permute(2, 0, 1)
         image = played.reshape(-1, 2, 2, 2).permute(0, 3, 1, 2)
@@ -70,12 +72,12 @@ class OddLayouts(nn.Module):
 
 
 class FailsLater(nn.Linear):
-    """Raises in its fourth forward pass."""
+    """A linear layer that raises ZeroDivisionError in its fourth forward pass."""
 
     played = 0
 
     def forward(self, input: Tensor) -> Tensor:
-        """As linear, three times."""
+        """Compute the linear layer; in the fourth call, raise ZeroDivisionError."""
         self.played += 1
         if self.played == 4:
             raise ZeroDivisionError("the fourth is too many")
@@ -83,17 +85,17 @@ class FailsLater(nn.Linear):
 
 
 class ExitsLater:
-    """An agent that goes down the sign of what it heard; in its third move it leaves by `sys.exit`."""
+    """An agent that steps against the sign of the last response. In its third move, it raises SystemExit."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self.parameters, self.response, self.moves = parameters, parameters, 0
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Keep the last."""
+        """Keep the last response."""
         self.response = response
 
     def move(self) -> Sequence[Tensor]:
-        """A step in place."""
+        """Update the parameters in place; in the third call, raise SystemExit."""
         self.moves += 1
         if self.moves == 3:
             raise SystemExit("enough")
@@ -102,16 +104,16 @@ class ExitsLater:
         return self.parameters
 
     def state(self) -> State:
-        """How many moves it made."""
+        """Return the number of moves so far."""
         return {"moves": self.moves}
 
     def load(self, state: State) -> None:
-        """Continue."""
+        """Continue from a saved state."""
         self.moves = state["moves"]
 
 
 def with_dropout() -> Grammar:
-    """Odd shapes, dropout, a skip, an operator without parameters."""
+    """Make a network with odd widths, dropout, a skip connection, and an operator without parameters."""
     layers = {
         "First": Factory.of(Dense, 13, 17, 0.5),
         "Second": Factory.of(Dense, 17, 17, 0.3),
@@ -123,7 +125,7 @@ def with_dropout() -> Grammar:
 
 
 def convolutional() -> Grammar:
-    """Images, with parameterless max-pooling."""
+    """Make a convolutional network for images. Max-pooling is an operator without parameters."""
     layers = {
         "Conv": Factory.of(nn.Conv2d, 1, 5, 3),
         "Pool": Factory.of(nn.MaxPool2d, 2),
@@ -134,19 +136,19 @@ def convolutional() -> Grammar:
 
 
 def odd_layouts() -> Grammar:
-    """Two players, whose gradients autograd lays out in many ways."""
+    """Make a grammar of two players whose gradients have several memory layouts."""
     layers = {"Odd": Factory.of(OddLayouts), "Last": Factory.of(nn.Linear, 3, 3)}
     return backprop(points(12), layers)
 
 
 def wide() -> Grammar:
-    """Slow enough to be killed in the middle."""
+    """Make a network whose rounds are slow enough that a test can kill a worker during a run."""
     layers = {name: Factory.of(Dense, 256, 256) for name in ("First", "Second")}
     return backprop(points(256, batch=64, classes=10), {**layers, "Last": Factory.of(nn.Linear, 256, 10)})
 
 
 def small_dac() -> Grammar:
-    """Odd sizes everywhere; acting every third round, learning from the thirtieth on."""
+    """Make a small `dac` with odd sizes. It acts every third round, and learns from round 30 on."""
     world = nature("Pendulum-v1", envs=3, batch=17, warmup=30)
     noise = gaussian((1,), batch=3, symbol="envs", scale=Annealing(0.5, 0.1, 50))
     actor, critic = Factory.of(Policy, 3, 1, (9, 7)), Factory.of(StateAction, 3, 1, 1, (11, 5))
@@ -155,14 +157,14 @@ def small_dac() -> Grammar:
 
 
 def specifications(grammar: Grammar) -> dict[str, AgentSpecification]:
-    """Several optimizers in one game."""
+    """Give the players of a grammar different optimizers: Adam, SGD and RMSprop in turn."""
     kinds = [("Adam", {"lr": 1e-2}), ("SGD", {"lr": 0.05, "momentum": 0.9}), ("RMSprop", {"lr": 1e-3})]
     players = [player.name for player in grammar.query.players]
     return {name: AgentSpecification.of(*kinds[index % 3]) for index, name in enumerate(players)}
 
 
 def failing() -> Grammar:
-    """Its player Fails raises in the fourth round."""
+    """Make a grammar whose player Fails raises an exception in the fourth round."""
     return backprop(points(4), {"Fine": Factory.of(nn.Linear, 4, 4), "Fails": Factory.of(FailsLater, 4, 3)})
 
 
@@ -171,12 +173,15 @@ Turn: TypeAlias = tuple[str, int]
 
 
 def gpipe(stages: int, batches: int) -> list[list[Turn]]:
-    """All queries, then all responses (Huang et al., 2019)."""
+    """Return the turns of each stage: all queries, then all responses (Huang et al., 2019)."""
     return [[("Q", b) for b in range(batches)] + [("R", b) for b in range(batches)] for _ in range(stages)]
 
 
 def one_forward_one_backward(stages: int, batches: int) -> list[list[Turn]]:
-    """A warm-up as deep as the stages below, then one of each in turn (Narayanan et al., 2019)."""
+    """Return the turns of each stage: some queries, then a query and a response in turn (Narayanan et al., 2019).
+
+    A stage begins with as many queries as there are stages after it.
+    """
     found = []
     for stage in range(stages):
         ahead = min(stages - 1 - stage, batches)
@@ -188,7 +193,10 @@ def one_forward_one_backward(stages: int, batches: int) -> list[list[Turn]]:
 
 
 def pipeline(orders: list[list[Turn]]) -> Schedule:
-    """The schedule in which each stage plays its own order; total order by who can go on first."""
+    """Return the schedule in which each stage plays its turns in the order of `orders`.
+
+    The total order is made by visiting the stages in turn: each stage plays until its next turn needs another stage.
+    """
     stages, steps, done = len(orders), [], set()
     waiting = [list(own) for own in orders]
     numbers: dict[tuple[str, int, int], int] = {}

@@ -1,4 +1,4 @@
-"""A group that stands in for NCCL within one process, so that what is built on NCCL can be tested without a device."""
+"""A replacement of NCCL within one process, so that code that uses NCCL can be tested without a GPU."""
 
 import threading
 import uuid
@@ -14,22 +14,22 @@ from antiphon.transport.message import Session
 
 @final
 class StandInWork:
-    """A send or a receive under way; asked and waited for as torch's."""
+    """A send, a receive or a term of a sum that is not finished. It has the methods of torch's `Work`."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor, self._ended, self._error = tensor, threading.Event(), ""
 
     def end(self, error: str = "") -> None:
-        """It took place, or failed."""
+        """Mark the operation as finished. error: why it failed; empty if it succeeded."""
         self._error = error
         self._ended.set()
 
     def is_completed(self) -> bool:
-        """Whether it ended, well or not."""
+        """Whether the operation has finished or failed."""
         return self._ended.is_set()
 
     def wait(self, timeout: timedelta | None = None) -> bool:
-        """Until it ended. Raises RuntimeError as torch does."""
+        """Wait until the operation has finished. Raises RuntimeError if it fails or times out, as torch does."""
         if not self._ended.wait(timeout.total_seconds() if timeout else None):
             raise RuntimeError("Operation timed out")
         if self._error:
@@ -38,16 +38,17 @@ class StandInWork:
 
 
 Key: TypeAlias = tuple[str, int, int]
-"""A group, the rank that sends, the rank that receives."""
+"""The name of a group, the rank that sends, and the rank that receives."""
 
 
 @final
 class StandIn:
-    """The groups of one process: `make` is a `MakeGroup`, and gives each rank its end of the group on a store.
+    """All groups of one process. The method `make` can be passed as a `MakeGroup`.
 
-    As with NCCL, messages have no tags: the n-th receive of a pair meets its n-th send, whatever they are of, and both
-    must be of one size; a send ends when it was received. Where the peer aborts, what is under way fails, as NCCL's
-    does over a network. pairs: who sent to whom.
+    As with NCCL, messages have no tags: the n-th receive of a pair of ranks gets the message of the n-th send. Both
+    must have the same shape. A send finishes when its message is received. If a rank aborts, its unfinished operations
+    and those of its peers fail, as with NCCL over a network.
+    pairs: (sender, receiver) of each pair of ranks that was used.
     """
 
     def __init__(self) -> None:
@@ -58,11 +59,11 @@ class StandIn:
         self.pairs: set[tuple[int, int]] = set()
 
     def make(self, store: Store, rank: int, size: int, session: Session) -> "StandInGroup":
-        """One rank's end. The first rank on this part of the store names the group."""
+        """Return the group object of one rank. The first rank that calls `make` on this store names the group."""
         return StandInGroup(self, store.compare_set("group", "", uuid.uuid4().hex).decode(), rank, size)
 
     def post(self, key: Key, tensor: Tensor, receives: bool) -> StandInWork:
-        """A send or a receive; it takes place when the other is there."""
+        """Start a send or a receive. The message is copied when both have been posted."""
         group, source, target = key
         work = StandInWork(tensor)
         with self._lock:
@@ -77,7 +78,7 @@ class StandIn:
         return work
 
     def add(self, group: str, size: int, rank: int, tensor: Tensor) -> StandInWork:
-        """A term of a sum; the sum takes place when every rank has posted its next term."""
+        """Start a term of a sum. The sum is computed when every rank has posted its next term."""
         work = StandInWork(tensor)
         with self._lock:
             terms = self._terms.setdefault(group, [deque() for _ in range(size)])
@@ -89,7 +90,7 @@ class StandIn:
         return work
 
     def abort(self, group: str, rank: int) -> None:
-        """End what this rank has under way, and what others have with it."""
+        """Let all unfinished operations of this rank, and of other ranks with it, fail."""
         with self._lock:
             self._gone.add((group, rank))
             for work in [work for terms in self._terms.get(group, []) for work in terms]:
@@ -101,25 +102,25 @@ class StandIn:
 
 @final
 class StandInGroup:
-    """One rank's end of a group."""
+    """The group object of one rank."""
 
     def __init__(self, shared: StandIn, name: str, rank: int, size: int) -> None:
         self._shared, self._name, self._rank, self._size = shared, name, rank, size
 
     def send(self, tensors: list[Tensor], rank: int, tag: int) -> StandInWork:
-        """Post a send; the tag is ignored, as by NCCL."""
+        """Start a send. The tag is ignored, as by NCCL."""
         return self._shared.post((self._name, self._rank, rank), tensors[0], receives=False)
 
     def recv(self, tensors: list[Tensor], rank: int, tag: int) -> StandInWork:
-        """Post a receive; the tag is ignored, as by NCCL."""
+        """Start a receive. The tag is ignored, as by NCCL."""
         return self._shared.post((self._name, rank, self._rank), tensors[0], receives=True)
 
     def allreduce(self, tensors: list[Tensor]) -> StandInWork:
-        """Post a term; the tensor becomes the sum."""
+        """Start a sum over all ranks. The tensor becomes the sum."""
         return self._shared.add(self._name, self._size, self._rank, tensors[0])
 
     def abort(self) -> None:
-        """Leave."""
+        """Leave the group. Unfinished operations with this rank fail."""
         self._shared.abort(self._name, self._rank)
 
 

@@ -1,8 +1,9 @@
-"""Several machines on this one, for tests and measurements: Linux namespaces joined by a switch.
+"""Several simulated machines on this machine, for tests and measurements: Linux namespaces, connected by a switch.
 
-Each has its own network with its own address, its own processes (a killed machine takes all of them along, and
-`ray stop` in it reaches no other), host name, shared memory, home and temporary folder; all else that is on the disk,
-they share. Nothing of it can be seen from outside, and all of it ends with the process that made it.
+Each simulated machine has its own network address, processes, host name, shared memory, home folder and temporary
+folder. The machines share all other files. If a machine is killed, all its processes end. `ray stop` on a machine does
+not stop processes of the others. The network cannot be reached from outside. All machines end with the process that
+made them.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ _KINDS = (*_ENTERED, "--mount-proc")
 _SWITCH = "switch"
 _SHELL = ("sh", "-c")
 _LATE = 100e-6  # seconds by which a timer of the kernel may be late
-# Process 1 of a machine: adopts and forgets orphans, ends when its standard input does, that is, with its maker.
+# Process 1 of a machine. It reaps orphans. It ends when its standard input closes: when the process that made it ends.
 _INIT = (
     "import os, signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN); print(os.getpid(), flush=True); os.read(0, 1)"
 )
@@ -39,7 +40,7 @@ _CALL = (
 
 
 def why_not() -> str:
-    """Why machines cannot be made here; empty if they can."""
+    """Return the reason why machines cannot be made on this system; empty if they can."""
     missing = [tool for tool in _NEEDED if shutil.which(tool) is None]
     if missing:
         return f"{', '.join(missing)} is not installed"
@@ -48,9 +49,9 @@ def why_not() -> str:
 
 
 def ended(process: subprocess.Popen, seconds: float = 60.0, check: bool = True) -> subprocess.CompletedProcess:
-    """A process with pipes, when it has ended; it is killed after `seconds`.
+    """Wait until a process with pipes has ended, and return its result. Kill the process after `seconds`.
 
-    Raises TransportError, with what it printed, when that happens, or when it failed and `check` is on.
+    Raises TransportError with the output of the process, if `check` is true and the process failed or was killed.
     """
     with process:
         try:
@@ -68,7 +69,10 @@ def ended(process: subprocess.Popen, seconds: float = 60.0, check: bool = True) 
 def call_through(
     run: Callable[..., object], folder: Path, function: Callable[..., Any], arguments: Sequence[object]
 ) -> Any:  # Any: what the function returns
-    """A function's result, computed by a Python that `run` starts; its module travels by value, in a file."""
+    """Call a function in a new Python process that `run` starts, and return its result.
+
+    The module of the function is pickled by value, so the process need not be able to import it.
+    """
     module = sys.modules[function.__module__]
     cloudpickle.register_pickle_by_value(module)
     try:
@@ -84,15 +88,15 @@ def call_through(
 
 @final
 class Machine:
-    """One of `Machines`: runs commands, is unplugged, slowed and killed.
+    """One of `Machines`. It can run commands, and can be disconnected, slowed and killed.
 
-    address: in the network that it shares with the others. home: its own folder, to be seen from outside; temporary:
-    of the same path on each, and seen by its own processes only.
+    address: its address in the network of the machines. home: its home folder, which this process can see too.
+    temporary: its temporary folder. The path is the same on each machine; only processes of the machine see its files.
     """
 
     def __init__(self, name: str, address: str, home: Path) -> None:
         self.name, self.address, self.home = name, address, home
-        # Ray's nodes all keep their session under the path that the head chose; each must find its own there.
+        # All Ray nodes keep their session under the path that the head chose. Each must find its own session there.
         self.temporary = home.parent / "t"
         self.temporary.mkdir(exist_ok=True)
         home.mkdir()
@@ -109,15 +113,18 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process on it finds: this one's, with a home of its own and the programs of this Python."""
+        """The environment variables of a process on the machine: those of this process without Ray's, and its folders.
+
+        PATH begins with the folder of this Python.
+        """
         own = {"HOME": str(self.home), "TMPDIR": str(self.temporary), "HOSTNAME": self.name}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         return {**{k: v for k, v in os.environ.items() if not k.startswith("RAY_")}, **own, "PATH": path}
 
     def start(self, *command: str, environment: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen:
-        """Start a command on it and return at once. Any: options of `subprocess.Popen`."""
-        here = "env", f"--chdir={self.home}"  # by the path within: namespaces are entered at their root
-        # nsenter stays outside and forks: what it starts is to end with it.
+        """Start a command on the machine and return at once. Any: options of `subprocess.Popen`."""
+        here = "env", f"--chdir={self.home}"  # a path inside the namespace: nsenter starts in its root folder
+        # nsenter stays outside and forks. Its child must end when nsenter ends.
         entered = ["nsenter", f"--target={self.pid}", *_ENTERED, "--", "setpriv", "--pdeathsig=KILL", *here, *command]
         variables = {**self.environment, **(environment or {})}
         options = {"stdin": subprocess.DEVNULL, "text": True, **options}
@@ -126,7 +133,7 @@ class Machine:
     def run(
         self, *command: str, environment: Mapping[str, str] | None = None, seconds: float = 60.0, check: bool = True
     ) -> subprocess.CompletedProcess:
-        """Run a command on it to its end. With `check`, as `ended`."""
+        """Run a command on the machine and wait for its end. seconds, check, errors: see `ended`."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return ended(self.start(*command, environment=environment, **pipes), seconds, check)
 
@@ -137,7 +144,7 @@ class Machine:
         environment: Mapping[str, str] | None = None,
         seconds: float = 120.0,
     ) -> Any:  # Any: what the function returns
-        """A function's result, computed by a Python of its own on it; the function's module travels by value."""
+        """Call a function in a new Python process on the machine, and return its result. See `call_through`."""
 
         def run(*command: str) -> None:
             self.run(*command, environment=environment, seconds=seconds)
@@ -145,37 +152,37 @@ class Machine:
         return call_through(run, self.home, function, arguments)
 
     def processes(self) -> list[str]:
-        """The command lines of what runs on it, its first process left out; none of a machine that is off."""
+        """Return the command lines of the machine's processes, without process 1. Empty if the machine was killed."""
         if self._init.poll() is not None:
             return []
         own, found = os.readlink(f"/proc/{self.pid}/ns/pid"), []
         for process in Path("/proc").iterdir():
             if process.name.isdigit() and process.name != str(self.pid):
-                with contextlib.suppress(OSError):  # it ended while we looked
+                with contextlib.suppress(OSError):  # the process ended meanwhile
                     if os.readlink(process / "ns" / "pid") == own:
                         found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip())
         return found
 
     def unplug(self) -> None:
-        """Pull its network cable: nothing arrives and nothing leaves, and nobody is told."""
+        """Disconnect the machine from the network. Frames are lost in both directions, without an error."""
         self.run("ip", "link", "set", "eth0", "down")
 
     def limit(self, rate: float) -> None:
-        """Let it send no more than so many bits a second, by a token bucket of `tc`; 0 lifts the limit."""
+        """Limit the sending rate to `rate` bits per second, with a token bucket of `tc`. 0 removes the limit."""
         self.run("tc", "qdisc", "delete", "dev", "eth0", "root", check=False)
         if rate:
-            # What was saved up while nothing was sent goes at once: two packets, or what a late timer must make up for.
+            # Size of a burst after a pause: two packets, or the bytes that a late timer must catch up with.
             bucket = max(3100, int(rate / 8 * _LATE))
             shape = "rate", f"{rate:.0f}bit", "burst", f"{bucket}b", "limit", "16mb"
             self.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", *shape)
 
     def sent(self) -> int:
-        """Bytes that have left its network card, headers of the network included."""
+        """Return the number of bytes that the machine has sent, including network headers."""
         told = self.run("ip", "-json", "-statistics", "link", "show", "eth0").stdout
         return json.loads(told)[0]["stats64"]["tx"]["bytes"]
 
     def kill(self) -> None:
-        """Switch it off: every process on it ends at once. May be called twice."""
+        """Kill the machine: all its processes end at once. May be called twice."""
         assert self._init.stdin is not None and self._init.stdout is not None
         self._init.kill()
         self._init.wait()
@@ -185,9 +192,10 @@ class Machine:
 
 @final
 class Machines:
-    """A network of machines, by name, for the time of a `with`. Raises TransportError where `why_not` says why.
+    """A network of named machines. Use it in a `with` statement: it makes the machines and kills them at the end.
 
-    Their addresses are counted from `10.77.0.1`, in the order of their names; each knows the others by name.
+    The addresses are `10.77.0.1`, `10.77.0.2` and so on, in the order of the names. Each machine can resolve the names.
+    Raises TransportError if machines cannot be made on this system (see `why_not`).
     """
 
     def __init__(self, *names: str) -> None:
@@ -198,7 +206,7 @@ class Machines:
         self._scope = contextlib.ExitStack()
 
     def __enter__(self) -> "Machines":
-        # Short, because sockets are named in it.
+        # The path is short, because the paths of sockets contain it.
         self.folder = Path(tempfile.mkdtemp(prefix="m"))
         self._scope.callback(shutil.rmtree, self.folder, ignore_errors=True)
         try:
@@ -225,7 +233,7 @@ class Machines:
         return iter(self.by_name.values())
 
     def delay(self, seconds: float) -> None:
-        """How long a frame is under way between any two machines, one way."""
+        """Set the one-way delay of frames between all machines, in seconds. 0 removes the delay."""
         if self._line is not None:
             self._line.kill()
             self._line.communicate()
@@ -245,7 +253,7 @@ class Machines:
         return machine
 
     def _join(self, machine: Machine) -> None:
-        """Give it a cable to the switch, its address, and files that say who is who; name servers there are none."""
+        """Connect a machine to the switch. Set its address and its files of host names; it has no name server."""
         near = ["nsenter", f"--target={machine.pid}", "--net", "--"]
         cable = [
             "ip",

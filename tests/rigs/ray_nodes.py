@@ -1,5 +1,8 @@
-"""A Ray cluster of several nodes on this machine, for tests and measurements: each on a machine of its own, where those
-can be made (`rigs.network_namespaces`); else `ray.cluster_utils.Cluster`, whose nodes share one network."""
+"""A Ray cluster of several nodes on this machine, for tests and measurements.
+
+If possible, each node is on its own simulated machine (`rigs.network_namespaces`). Otherwise the cluster is a
+`ray.cluster_utils.Cluster`, whose nodes share one network.
+"""
 
 import contextlib
 import os
@@ -14,9 +17,9 @@ from antiphon.errors import TransportError
 from rigs.network_namespaces import Machine, Machines, call_through, ended, why_not
 
 PORT = 6379
-"""Of the head, on machines: Ray's own, for nobody else is in their network."""
+"""The port of the head node on simulated machines: Ray's default, which is free in their network."""
 MEMORY = 100_000_000
-"""Bytes of each node's object store."""
+"""Size of the object store of each node, in bytes."""
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0"}
 _CLUSTER = """
 import os, sys
@@ -33,21 +36,22 @@ cluster.shutdown()
 
 
 class Nodes(Protocol):
-    """A cluster that runs. kind: what its nodes are, for a test to tell. address: of its head, for drivers."""
+    """A running Ray cluster. kind: a description of its nodes, for reports. address: of its head node, for drivers."""
 
     kind: str
     address: str
 
     def call(self, function: Callable[..., Any], *arguments: object, seconds: float = 120.0) -> Any:
-        """A function's result, computed by a driver on the head's machine. Any: what the function returns."""
+        """Call a function in a driver on the machine of the head node. Any: the result of the function."""
         ...
 
 
 @contextlib.contextmanager
 def nodes(*names: str, spare: tuple[str, ...] = (), cpus: int = 2) -> Iterator["SeveralNetworks | OneNetwork"]:
-    """Ray nodes of these names for the time of a `with`, the first of them the head; on machines if possible.
+    """Start Ray nodes and yield the cluster; stop it at the end. Simulated machines are used if possible.
 
-    spare: machines that are there and have not joined.
+    names: of the nodes; the first is the head. spare: names of further machines that are not nodes of the cluster yet.
+    cpus: logical CPUs of each node.
     """
     reason = why_not()
     with contextlib.ExitStack() as scope:
@@ -59,7 +63,7 @@ def nodes(*names: str, spare: tuple[str, ...] = (), cpus: int = 2) -> Iterator["
 
 @final
 class SeveralNetworks:
-    """Ray on machines, started as one starts it by hand, with token authentication. It ends with the machines."""
+    """A Ray cluster on simulated machines, started with `ray start` and token authentication. It ends with them."""
 
     kind = "network namespaces"
 
@@ -74,12 +78,12 @@ class SeveralNetworks:
         self.join(*names[1:])
 
     def join(self, *names: str) -> None:
-        """Machines join the cluster, all at once. Raises TransportError when one does not."""
+        """Add the named machines to the cluster, all at the same time. Raises TransportError if `ray start` fails."""
         for process in [self._start(self.machines[name], f"--address={self.address}") for name in names]:
             ended(process)
 
     def call(self, function: Callable[..., Any], *arguments: object, seconds: float = 120.0) -> Any:
-        """As `Nodes`."""
+        """See `Nodes.call`."""
         environment = {**self.environment, "RAY_ADDRESS": self.address}
         return self.head.call(function, *arguments, environment=environment, seconds=seconds)
 
@@ -91,14 +95,14 @@ class SeveralNetworks:
 
 @final
 class OneNetwork:
-    """Nodes that share this machine's network and processes."""
+    """A Ray cluster whose nodes share the network and the processes of this machine."""
 
     def __init__(self, reason: str, address: str, folder: Path) -> None:
         self.kind = f"ray.cluster_utils.Cluster, because {reason}"
         self.address, self._folder = address, folder
 
     def call(self, function: Callable[..., Any], *arguments: object, seconds: float = 120.0) -> Any:
-        """As `Nodes`."""
+        """See `Nodes.call`."""
         environment = {**os.environ, **_QUIET, "TMPDIR": str(self._folder), "RAY_ADDRESS": self.address}
 
         def run(*command: str) -> None:
@@ -110,15 +114,15 @@ class OneNetwork:
 
 @contextlib.contextmanager
 def one_network(reason: str, count: int, cpus: int = 2) -> Iterator[OneNetwork]:
-    """A cluster of so many nodes without machines. reason: why there are none."""
+    """Start a cluster of `count` nodes without simulated machines. reason: why those cannot be made, for `kind`."""
     with tempfile.TemporaryDirectory(prefix="n") as folder:
         program = sys.executable, "-P", "-c", _CLUSTER, str(count), str(cpus), str(MEMORY)
-        (Path(folder) / "ray").mkdir()  # where it notes its address, in the hope that somebody made that
+        (Path(folder) / "ray").mkdir()  # Ray writes its address into this folder, and does not make the folder
         environment = {**os.environ, **_QUIET, "TMPDIR": folder}
         cluster = subprocess.Popen(
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=folder, text=True
         )
-        with cluster:  # its standard input is closed at the end, upon which it stops what it started
+        with cluster:  # at the end its standard input is closed, and then it stops the cluster
             assert cluster.stdout is not None
             address = cluster.stdout.readline().strip()
             if not address:

@@ -1,4 +1,7 @@
-"""A small game whose every part may draw from one of the process's global random streams: importable by workers."""
+"""A small grammar and an agent whose parts can draw from a global random stream. Workers can import them.
+
+The stream of each part is an argument: "torch", "numpy", "python", or "none", which draws nothing.
+"""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -31,12 +34,12 @@ IN_AN_AGENT = ("agent", "hear", "move")
 
 
 def drawn(stream: str) -> float:
-    """The next number of one of `STREAMS`."""
+    """Draw the next number of one of `STREAMS`."""
     return STREAMS[stream]()
 
 
 class Items(Dataset[tuple[Tensor, Tensor]]):
-    """Sixteen items; draws when it is made, and for each item."""
+    """A data set of sixteen items. It draws a number when it is made, and for each item."""
 
     def __init__(self, data: str, item: str) -> None:
         self.shift, self.item = drawn(data), item
@@ -49,55 +52,58 @@ class Items(Dataset[tuple[Tensor, Tensor]]):
 
 
 class Erratic(torch.autograd.Function):
-    """The value as it is; the cotangent times a drawn number."""
+    """The identity. Its gradient is multiplied by 1 plus a drawn number."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, stream: str) -> Tensor:  # Any: torch's own
-        """A view."""
+        """Return a view of the value."""
         ctx.stream = stream
         return value.view_as(value)
 
     @staticmethod
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Draws."""
+        """Multiply the gradient by 1 plus a drawn number."""
         return cotangent * (1 + drawn(ctx.stream)), None
 
 
 class Layer(nn.Linear):
-    """Draws when it is made, forwards and backwards."""
+    """A linear layer that draws a number when it is made, in its forward pass and in its backward pass."""
 
     def __init__(self, inputs: int, outputs: int, module: str, forward: str, backward: str) -> None:
         super().__init__(inputs, outputs)
         self.shift, self.streams = drawn(module), (forward, backward)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(batch, inputs) -> (batch, outputs)."""
+        """Map (batch, inputs) to (batch, outputs)."""
         return Erratic.apply(super().forward(input + self.shift + drawn(self.streams[0])), self.streams[1])
 
 
 def shifted(value: Tensor, stream: str) -> Tensor:
-    """An operator, an oracle or a map that draws."""
+    """Add a drawn number to the value. It is used as an operator, an oracle and a map."""
     return value + drawn(stream)
 
 
 class Shifted:
-    """As an oracle's function."""
+    """The function `shifted` with a fixed stream, for an oracle."""
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
 
     def __call__(self, value: Tensor) -> Tensor:
-        """Draws."""
+        """Add a drawn number to the value."""
         return shifted(value, self.stream)
 
 
 def gap(value: Tensor, other: Tensor, target: Tensor, stream: str) -> Tensor:
-    """A loss that draws."""
+    """Return a loss: the mean squared error, multiplied by 1 plus a drawn number."""
     return (value + other - target).square().sum(1).mean() * (1 + drawn(stream))
 
 
 def erratic(**streams: str) -> Grammar:
-    """Two players, a data set, an operator, an oracle, a loss and a map, which draw from `streams`, by place."""
+    """Make a grammar of two players, a data set, an operator, an oracle, a loss and a map.
+
+    streams: from a name of `IN_A_GRAMMAR` to the stream that this part draws from; default "none".
+    """
     at = dict.fromkeys(IN_A_GRAMMAR, "none") | streams
     q = QueryDraft()
     x, y = q.oracle("Nature", dataset(Items, at["data"], at["item"], batch=4))()
@@ -117,34 +123,37 @@ def erratic(**streams: str) -> Grammar:
 
 
 class Wanderer:
-    """An agent that draws when it is made, hears, and moves."""
+    """An agent that draws a number when it is made, in `hear` and in `move`."""
 
     def __init__(self, parameters: Sequence[Tensor], agent: str, hear: str, move: str) -> None:
         self.parameters, self.streams = list(parameters), (hear, move)
         self.step, self.heard = 0.01 * (1 + drawn(agent)), [torch.zeros_like(each) for each in parameters]
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Adds up, times a drawn number."""
+        """Add the response, multiplied by 1 plus a drawn number."""
         factor = 1 + drawn(self.streams[0])
         self.heard = [mine + factor * new for mine, new in zip(self.heard, response, strict=True)]
 
     def move(self) -> Sequence[Tensor]:
-        """Against what was heard, times a drawn number."""
+        """Move against the sum of the responses. The step is multiplied by 1 plus a drawn number."""
         step = self.step * (1 + drawn(self.streams[1]))
         self.parameters = [mine - step * new for mine, new in zip(self.parameters, self.heard, strict=True)]
         self.heard = [torch.zeros_like(each) for each in self.heard]
         return [each.clone() for each in self.parameters]
 
     def state(self) -> dict[str, Any]:
-        """Its step: the rest is nothing between two moves."""
+        """Return the step size. The sum of responses is 0 after a move."""
         return {"step": self.step}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue."""
+        """Continue from a saved state."""
         self.step = state["step"]
 
 
 def wanderer(**streams: str) -> AgentSpecification:
-    """An agent that draws from `streams`, by place."""
+    """Specify a `Wanderer`.
+
+    streams: from a name of `IN_AN_AGENT` to the stream that this part draws from; default "none".
+    """
     at = dict.fromkeys(IN_AN_AGENT, "none") | streams
     return AgentSpecification.of(agent=f"{__name__}:{Wanderer.__name__}", arguments=at)
