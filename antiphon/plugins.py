@@ -9,7 +9,7 @@ from typing import Any
 from antiphon.errors import FOREIGN, AntiphonError, ExperimentError
 
 GRAMMARS = "antiphon.grammars"
-"""Entry-point group of functions that return a grammar. They are called with the table [arguments]."""
+"""Entry-point group of recipes, and of functions that return a grammar, which are called with the table [arguments]."""
 
 ENVIRONMENTS = "antiphon.environments"
 """Entry-point group of classes or functions that make a Gymnasium environment."""

@@ -28,8 +28,8 @@ class Linearity(StrEnum):
 def linear(how: Linearity) -> Callable[[F], F]:
     """A decorator with which a function or module declares that it is linear in its messages (see `Linearity`).
 
-    Without this declaration, a map is computed on the whole message only. If replicas rely on the declaration,
-    `antiphon.assign` tests it.
+    Without this declaration, a map is computed on the whole message only. If replicas rely on the declaration, it is
+    tested before the run (see `antiphon.coordinator.plan.assignment.assign`).
     """
 
     def declare(target: F) -> F:
