@@ -107,7 +107,8 @@ def launch(
     is connected to, on the cluster at `address`, or on a new local Ray with `num_cpus` logical CPUs.
     placement: which worker hosts which part, and with which resources (`spread`, `together`, `place`). The default is
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
-    threads: torch threads of each worker. deadline: seconds per message. record: record the times of all actions (`Played.recording`).
+    threads: torch threads of each worker. deadline: seconds per message. record: record the times of all actions
+    (`Played.recording`).
     run: the run's name, unique on the cluster. address: see `ray_session`.
     Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or TransportError, and
     then leaves nothing running.

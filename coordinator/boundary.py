@@ -57,7 +57,7 @@ class Boundary:
             self._inside = False
 
     def arrive(self, round: int) -> None:
-        """Record that the run has reached a boundary. round: the next round to play."""
+        """Record that the run is at a boundary between two rounds. round: the next round to play."""
         self.last, self._left = round, ""
 
     def end(self) -> None:

@@ -96,7 +96,10 @@ class Coordinator:
 
     @ray.method(concurrency_group="control")
     def finish(self, batch: int) -> None:
-        """End a batch early. All workers stop after the same round (see `Brake`). batch: number of the batch."""
+        """End a batch of rounds early.
+
+        All workers stop after the same round (see `Brake`). batch: the number that identifies this batch of rounds.
+        """
         begun = self._all("hold", lambda _, worker: worker.hold.remote(batch))
         end = max(begun.values())
         self._all("stop at the end of its round", lambda _, worker: worker.release.remote(batch, end))

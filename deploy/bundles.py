@@ -23,7 +23,10 @@ class Bundle:
 
     @property
     def asked(self) -> dict[str, float]:
-        """The resources as Ray's placement groups take them; the address of a node is a resource too."""
+        """The resources of this bundle, in the form that a Ray placement group takes.
+
+        The address of a node is a resource too.
+        """
         address = {f"node:{self.node}": TRACE} if self.node and isinstance(self.node, str) else {}
         return {**self.resources, **address} or {CPU: TRACE}
 

@@ -52,7 +52,8 @@ def minus_error(error: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *, step: float, bias: bool) -> Tensor:
-    """The gradient of a mean square with respect to V(s) = <theta, phi>, at the parameters after the step.
+    """Return the message about V(s) = <theta, phi> of an implicit step of gradient descent: the gradient of the mean
+    square error with respect to V(s), at the parameters that the step leads to.
 
     message: g, this gradient before the step, (batch, 1). features: phi, (batch, n). step: the learning rate. Returns
     g+, (batch, 1), the gradient at the parameters that an SGD step by g+ itself leads to, with the target held fixed.
@@ -97,7 +98,10 @@ def envelope(
 
 
 def correction(error: Tensor, guess: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Half the mean square of error - guess, with the error held fixed, 0-d: the loss that a Corrector minimises."""
+    """Half the mean square of the difference `error - guess`, 0-d.
+
+    The error is held fixed. A Corrector minimises this loss.
+    """
     return mean_square(error.detach() - guess.squeeze(-1), weight) / 2
 
 

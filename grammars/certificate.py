@@ -116,7 +116,10 @@ def _derivatives(objective: Callable[[Tensor], Tensor], theta: Tensor, sign: flo
 
 
 def _whole(product: Product, theta: Tensor) -> tuple[Tensor, float, int]:
-    """All eigenvalues, a residual of zero, and the number of products, one per parameter."""
+    """Return all eigenvalues of the Hessian, a residual of zero, and the number of Hessian-vector products.
+
+    That number is the number of parameters.
+    """
     hessian = torch.stack([product(axis) for axis in torch.eye(len(theta), dtype=theta.dtype)])
     return torch.linalg.eigvalsh((hessian + hessian.T) / 2), 0.0, len(theta)
 

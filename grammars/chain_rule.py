@@ -20,8 +20,8 @@ from antiphon.grammars.writing import Message, ResponseDraft
 class Upstream:
     """The argument of an edit: a message about `value`, on its way to the node that played the value.
 
-    source: the node of Q whose product sent the message. target: the node of Q that played `value`. response: the draft
-    in which an edit writes new nodes.
+    source: the node of Q whose vector-Jacobian product sent the message. target: the node of Q that played `value`.
+    response: the draft in which an edit writes new nodes.
     """
 
     response: ResponseDraft
@@ -31,7 +31,8 @@ class Upstream:
     value: Port
 
     def enters(self, owner: str) -> bool:
-        """Whether the message is about a value that `owner` played: a player, an oracle, an operator or a brick.
+        """Whether `owner` played the value that the message is about. owner: the name of a player, an oracle, an
+        operator or a brick.
 
         For a brick, the message must come from outside: messages between its own players do not enter it.
         """

@@ -243,7 +243,11 @@ class Guarantee:
         return Guarantee(self.promises + other.promises)
 
     def loss_of(self, player: str) -> PlayerLoss | None:
-        """The loss that the promises name for a player; a promise to all players counts last. None: the objective."""
+        """Return the loss that the promises name for a player.
+
+        That of a promise to all players is used only if no promise to this player by name has one. None stands for the
+        objective.
+        """
         named = [promise for promise in self.promises if player in promise.players]
         told = named + [promise for promise in self.promises if not promise.players]
         losses = (getattr(promise, "loss", None) for promise in told)

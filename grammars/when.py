@@ -24,7 +24,7 @@ class When:
 
     @classmethod
     def at(cls, cadence: Cadence) -> "When":
-        """The condition that is true in the rounds of one cadence."""
+        """Return the condition that is true in exactly the rounds `start`, `start + every`, ... of `cadence`."""
         return ALWAYS if cadence == Cadence() else cls(frozenset({frozenset({cadence})}))
 
     def active(self, round: int) -> bool:

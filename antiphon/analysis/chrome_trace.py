@@ -13,7 +13,7 @@ _STEP = 1000.0
 def trace(timeline: Timeline) -> str:
     """Return the timeline as JSON: a thread for each worker, a slice for each action, an arrow for each message.
 
-    Times are in microseconds; each step of a plan lasts a millisecond.
+    Times are in microseconds. In the timeline of a plan, which counts in steps, one step is written as one millisecond.
     """
     scale = _STEP if timeline.unit == "step" else 1e3
     threads = {worker: number for number, worker in enumerate(timeline.workers, start=1)}

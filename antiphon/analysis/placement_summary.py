@@ -179,7 +179,7 @@ def _streams(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> tup
 
 
 def _summed(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> Counter[str]:
-    """Return the bytes that one replica of each worker contributes to sums over replicas, on average per round."""
+    """Return, for each worker, the bytes that one of its replicas contributes to sums, on average per round."""
     found = Counter[str]()
     for step in schedule.steps:
         if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:

@@ -132,7 +132,7 @@ def _other_nodes(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
 
 def wrong_gate(message: Tensor) -> Tensor:
-    """Set negative numbers to zero: the function of a wrong map, for tests."""
+    """Set negative numbers to zero. Tests insert this function into R as a fault."""
     return torch.relu(message)
 
 

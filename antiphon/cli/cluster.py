@@ -120,7 +120,10 @@ def _told(job: Job) -> dict[str, Any]:  # Any: JSON
 
 
 def _last_error(message: str) -> str:
-    """Return the last line of a failed job's message that begins with "error: ", or else its last line."""
+    """Of the lines of a failed job's message that begin with "error: ", return the last one.
+
+    If there is none, return its last line that is not blank.
+    """
     lines = [line for line in message.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("error: ")]
     return (told or lines or [""])[-1].removeprefix("error: ")

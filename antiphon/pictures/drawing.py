@@ -64,7 +64,10 @@ class Drawing:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """One line of text for each mark and arrow that differs from the other grammar, if there is one."""
+        """One line of text for each mark and arrow that differs between the two grammars.
+
+        Empty if the drawing shows only one.
+        """
         return tuple(differences(self.picture))
 
     @typed

@@ -41,13 +41,13 @@ class View(Protocol):
     """An observer whose methods are called during a run, such as a progress display."""
 
     def started(self, game: Launched, experiment: Experiment) -> None:
-        """Called when all parts exist, before the first round."""
+        """The run calls this when all parts exist, before the first round."""
 
     def played(self, record: Record, folder: Path) -> None:
-        """Called after each batch of rounds."""
+        """The run calls this after each batch of rounds. record: the metrics of the batch. folder: the run folder."""
 
     def ended(self) -> None:
-        """Called once, after the last batch or an error."""
+        """The run calls this once, after the last batch or an error."""
 
 
 class Unseen:

@@ -97,8 +97,8 @@ class Reparametrized(nn.Module):
 class Isotropic(nn.Module):
     """A Decoder with Gaussian output: a network returns the mean of x, and all numbers of x share one learned scale.
 
-    network: makes a module of z, (batch, latent) -> (batch, ...). The likelihood to use with this Decoder is
-    `antiphon.grammars.variational.isotropic`.
+    network: a factory of the module that maps z to the mean of x, (batch, latent) -> (batch, ...). The likelihood to
+    use with this Decoder is `antiphon.grammars.variational.isotropic`.
     """
 
     def __init__(self, network: Factory) -> None:

@@ -73,10 +73,10 @@ def kicked(beta: Tensor, kick: Tensor) -> Tensor:
 def local_losses(beta: Tensor, kick: Tensor, played: Tensor) -> Tensor:
     """Compute the local loss of each unit of a layer: beta times kick times the unit's output, summed over the batch.
 
-    beta: the gradient of the network's loss with respect to its output, (batch, 1). kick: that of the next layer,
-    (batch, *units). played: the layer's output, (batch, *units). Returns (*units).
-    beta and kick are held fixed. The layer's response is the exact gradient of the sum of these losses with respect to
-    its parameters. Q does not compute these losses.
+    beta: the gradient of the network's loss with respect to its output, (batch, 1). kick: the kick that the next layer
+    plays, (batch, *units). played: the layer's output, (batch, *units). Returns (*units). beta and kick are held fixed.
+    The layer's response is the exact gradient of the sum of these losses with respect to its parameters. Q does not
+    compute these losses.
     """
     return (kicked(beta, kick).detach() * played).sum(0)
 

@@ -130,7 +130,7 @@ def kicking_layers(
     """A network for kickback as named layers, each a player: convolutions of stride 2, dense layers, one output.
 
     example: the shape of one example; (channels, height, width) if there are convolutions. The first layer's weights
-    are always free, because no kick passes through them.
+    may always have any sign (`Weights.FREE`), because R does not use the kick of the first layer.
 
     >>> list(kicking_layers((1, 8, 8), [32, 16], channels=[4]))
     ['Convolution1', 'Rectifier1', 'Rectifier2', 'Output']

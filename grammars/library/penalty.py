@@ -39,5 +39,8 @@ def squared_norm(module: nn.Module, weight: float = 1.0, biases: bool = True) ->
 
 
 def itself(value: Tensor) -> Tensor:
-    """Return the value. It serves as the loss for a scalar that a player computes."""
+    """Return the value.
+
+    Use this function as the loss function if a player already computes the scalar loss, for example a penalty.
+    """
     return value

@@ -111,7 +111,10 @@ def _corrects(game: _Game) -> tuple[Promise, Promise]:
 
 
 def _tell_into(now: Value, *error: Value) -> Edit:
-    """An edit that replaces every message into `now` by minus the error, per example."""
+    """Return an edit that replaces every message about the value `now`.
+
+    The new message is minus each example's contribution to the mean error (see `minus_error`).
+    """
 
     def edit(upstream: Upstream) -> Message:
         if upstream.value != now.port:

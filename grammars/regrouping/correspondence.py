@@ -95,7 +95,7 @@ def sizes(grammar: Grammar) -> dict[str, int]:
 
 
 def size_of(dimension: object) -> int:
-    """The dimension as a number."""
+    """Return the dimension. It must be an int, not a symbol."""
     assert isinstance(dimension, int)  # a parameter vector has no symbolic size
     return dimension
 

@@ -31,7 +31,10 @@ def networks(seed: int) -> Grammar:
 
 
 def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) -> Grammar:
-    """Make a grammar with a linear Actor on a regulator. teacher: the module of Deviator. capacity: of the replay."""
+    """Make the grammar `dac` with a linear Actor.
+
+    Nature is a linear-quadratic regulator. teacher: makes the module of Deviator. capacity: of the replay buffer.
+    """
     actor, critic = Factory.of(LinearPolicy, gain), Factory.of(QuadraticValue, *system.widths, torch.float64)
     return dac(*nature_and_noise(system, capacity), actor, critic, teacher, gamma=system.gamma, soft=0.1)
 

@@ -127,7 +127,10 @@ def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) 
 
 
 def unbiased(system: Regulator, gain: Tensor) -> Estimated:
-    """Return the promise that Actor receives the gradient of the value, if Critic or Deviator knows the value."""
+    """Return the promise that Actor's response estimates the gradient of `minus_value` without bias.
+
+    Its premise is that Critic computes the true value, or Deviator the true gradient of the value.
+    """
     loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
     return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="the value is known")
 
