@@ -91,7 +91,7 @@ TYPES = "['torch.float32(4, 3)', 'torch.float32(4,)', 'torch.float64(2, 2)']"
 STATE = "a state that can be saved; the state of 'it' cannot be saved:"
 SAVED = (
     "expected dense tensors, numbers, strings, booleans, None, and dicts, lists and tuples of these, which come back "
-    "from disk as they are. Convert it where the state is told, and back where it is loaded."
+    "from disk as they are. Convert it in `state`, and back in `load`."
 )
 LEFT = (
     "overwriting them changed the moves that followed. Keep and return copies, or move the handed parameters in place."
