@@ -6,8 +6,8 @@ size of /dev/shm does not matter.
 A wait does not begin with a busy loop. With a core for each of two workers, half a round trip of 1 KiB took 33
 microseconds with a busy loop of 50 microseconds, and 7 without: the busy thread holds what the other thread needs.
 
-A maintained library, iceoryx2 0.10, took 65 microseconds for a message of 64 KiB (publish and notify). This module takes
-8 to 15. iceoryx2 also works with names in /dev/shm and files in /tmp/iceoryx2.
+A maintained library, iceoryx2 0.10, took 65 microseconds for a message of 64 KiB (publish and notify). This module
+takes 8 to 15. iceoryx2 also works with names in /dev/shm and files in /tmp/iceoryx2.
 """
 
 import hashlib
