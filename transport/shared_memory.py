@@ -7,7 +7,7 @@ A wait does not begin with a busy loop. With a core for each of two workers, hal
 microseconds with a busy loop of 50 microseconds, and 7 without: the busy thread holds what the other thread needs.
 
 A maintained library, iceoryx2 0.10, took 65 microseconds for a message of 64 KiB (publish and notify). This module
-takes 8 to 15. iceoryx2 also works with names in /dev/shm and files in /tmp/iceoryx2.
+takes 8 to 15. iceoryx2 also works with named objects and files, which this module does without.
 """
 
 import hashlib
