@@ -22,7 +22,7 @@ import torch
 
 from antiphon.agents import AgentSpecification
 from antiphon.coordinator.plan.assignment import Assignment, assign
-from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import Placement, Strategy, spread
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Transfer
@@ -106,8 +106,8 @@ def contestants(sizes: Sizes) -> Mapping[str, Assignment]:
     """All measured assignments, by name."""
     found, agent = {}, AgentSpecification.of("SGD", {"lr": 0.001})
     for name, grammar in grammars(sizes).items():
-        for order in (StepOrder.SPLIT, StepOrder.PLAIN):
-            if (name, order) != ("kickback", StepOrder.PLAIN):  # it sends no gradients upstream to split off
+        for order in (StepOrder.ZERO_BUBBLE, StepOrder.GPIPE):
+            if (name, order) != ("kickback", StepOrder.GPIPE):  # it sends no gradients upstream to split off
                 found[f"{name}, {order.value} order"] = assign(grammar, agent, placement=placed(grammar), order=order)
     return found
 

@@ -18,7 +18,7 @@ from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
-from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.embedded import ray_session
 from antiphon.deploy.executor import RayExecutor
@@ -121,8 +121,8 @@ def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict
 
     found = {PLAIN: plain(sizes)}
     found["inline"] = timed(scope.enter_context(InlineExecutor(assign(grammar, agents))), last, "inline")
-    on_ray("ray, split order", assign(grammar, agents, placement=apart, order=StepOrder.SPLIT))
-    on_ray("ray, plain order", assign(grammar, agents, placement=apart, order=StepOrder.PLAIN))
+    on_ray("ray, split order", assign(grammar, agents, placement=apart, order=StepOrder.ZERO_BUBBLE))
+    on_ray("ray, plain order", assign(grammar, agents, placement=apart, order=StepOrder.GPIPE))
     on_ray("ray, object store", assign(grammar, agents, placement=apart), Transport.OBJECT_STORE)
     found["ray actors passing references"] = naive(sizes, scope)
     return found

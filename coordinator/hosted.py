@@ -1,5 +1,6 @@
 """The objects of one worker: its players, their agents and clones, its oracles, and the operators made for them."""
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,20 +55,22 @@ class Hosted:
         }
         self.oracles = {oracle.name: self._oracle(oracle) for oracle in query.oracles if oracle.name in here}
         self.clones = {clone.name: self._clone(clone) for clone in query.clones if clone.player in self.players}
-        self._operators: dict[str, Operator] = {}
+        self._operators: dict[tuple[str, Share | None], Operator] = {}
         self._round = 0
         self.torch_alone = True  # whether all code begun here draws from torch's streams alone
         _refuse_shared(self.players)
         for name in self.players:
             self._refuse_coupled(name)
 
-    def begins_query(self, node: Node) -> Begin:
-        """Return a function that seeds the random streams for a node of Q. Call it before each query of the node."""
-        share = self._shares.get(node.name)
-        own = [f"{share.index} of {share.of}"] if share else []
+    def begins_query(self, node: Node, microbatch: Share | None = None) -> Begin:
+        """Return a function that seeds the random streams for a node of Q. Call it before each query of the node.
+
+        Each replica and each micro-batch has its own streams.
+        """
+        own = [_nth(share) for share in (self._shares.get(node.name), microbatch) if share]
         return self._begin(draws_from_torch_alone(self.code(node)), "node", node.name, *own)
 
-    def begins_response(self, node: ResponseNode) -> Begin | None:
+    def begins_response(self, node: ResponseNode, microbatch: Share | None = None) -> Begin | None:
         """Return a function that seeds the random streams for a product or a map of R; None if none is needed.
 
         Backward passes of torch's and antiphon's own operators, and antiphon's own maps, draw no random numbers.
@@ -79,7 +82,8 @@ class Hosted:
                 draws = not is_of_antiphon(operation)
             case _:
                 draws = False
-        return self._begin(False, "response", node.name) if draws else None
+        own = [_nth(microbatch)] if microbatch else []
+        return self._begin(False, "response", node.name, *own) if draws else None
 
     def begins_agent(self, what: str, player: str) -> Begin | None:
         """Return a function that seeds the random streams of a player's agent. All replicas get the same seed.
@@ -113,41 +117,48 @@ class Hosted:
         """
         return self.agents.get(player) or self.players[player]
 
-    def operator(self, node: Node) -> Operator:
-        """Return a new operator (a gray box) for one node of Q. It can compute the gradients that R takes from it."""
+    def operator(self, node: Node, microbatch: Share | None = None) -> Operator:
+        """Return a new operator (a gray box) for one node of Q, or for one of its micro-batches.
+
+        It can compute the gradients that R takes from the node.
+        """
         products = self._products.get(node.name, [])
         toward = sorted({index for product in products for index in product.toward})
         parameters = any(product.parameters for product in products)
         share = self._shares.get(node.name)
         shapes = [each.sized(self._grammar.query.sizes) for each in node.outputs]
+        parts = [part for part in (microbatch, share) if part and node.kind is not Kind.LOSS]
         return Operator(
             f"{node.kind} {node.name!r}",
             self._function(node),
             [
-                (share.shape(shape) if share else shape, each.dtype)
+                (functools.reduce(lambda whole, part: part.shape(whole), parts, shape), each.dtype)
                 for shape, each in zip(shapes, node.outputs, strict=True)
             ],
             len(node.inputs),
             toward,
             self.players[node.owner].parameters if parameters else (),
-            self._answers[node.name],
+            self._answers[node.name, microbatch],
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
         )
 
-    def answer(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
+    def answer(
+        self, node: Node, microbatch: Share | None = None
+    ) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
         """Return the function that queries one node of Q. If the node belongs to an oracle, each answer is checked."""
         if node.kind is not Kind.ORACLE:
-            return self.gray_box(node).query
+            return self.gray_box(node, microbatch).query
         if self._grammar.query.box_of(node) is Box.BLACK:
             return partial(self._black_answer, self.oracles[node.owner], node)
         return partial(self._gray_answer, self.gray_box(node))
 
-    def gray_box(self, node: Node) -> Operator:
+    def gray_box(self, node: Node, microbatch: Share | None = None) -> Operator:
         """Return the operator of a node. The first call makes the operator; later calls return the same one."""
-        if node.name not in self._operators:
-            self._operators[node.name] = self.operator(node)
-        return self._operators[node.name]
+        key = node.name, microbatch
+        if key not in self._operators:
+            self._operators[key] = self.operator(node, microbatch)
+        return self._operators[key]
 
     def forget(self) -> None:
         """Drop the data that queries kept for responses. A response without a query in its own round is refused."""
@@ -236,38 +247,43 @@ class Hosted:
         return found
 
     @cached_property
-    def _responded(self) -> list[tuple[Part, Product]]:
-        """The products of R that this worker computes if all of its steps are due, each with the part to compute."""
+    def _responded(self) -> list[tuple[Respond, Product]]:
+        """The steps of this worker that compute products of R, if all of its steps are due, each with its product."""
         own = (each for each in self._assignment.schedule.steps if isinstance(each, Respond))
-        nodes = ((each.part, self._grammar.response.by_name[each.node]) for each in own if each.worker == self.worker)
-        return [(part, node) for part, node in nodes if isinstance(node, Product)]
+        nodes = ((each, self._grammar.response.by_name[each.node]) for each in own if each.worker == self.worker)
+        return [(step, node) for step, node in nodes if isinstance(node, Product)]
 
     @cached_property
-    def _answers(self) -> Counter[str]:
-        """How often the operator of each node of Q responds on this worker if all of its steps are due."""
-        return Counter(product.of for _, product in self._responded)
+    def _answers(self) -> Counter[tuple[str, Share | None]]:
+        """How often the operator of each node of Q and micro-batch responds on this worker if all steps are due."""
+        return Counter((product.of, step.writes[0].microbatch) for step, product in self._responded)
 
     @cached_property
     def _responses(self) -> Counter[str]:
         """How many parameter gradients each player gets on this worker if all of its steps are due."""
         owners = {node.name: node.owner for node in self._grammar.query.nodes if node.kind is Kind.PLAYER}
-        own = (product.of for part, product in self._responded if product.parameters and part is not Part.UPSTREAM)
+        own = (each.of for step, each in self._responded if each.parameters and step.part is not Part.UPSTREAM)
         return Counter(owners.get(node, "") for node in own)
 
     def _refuse_coupled(self, player: str) -> None:
-        """Raise PlacementError if a replicated player couples the examples of a batch, which its replicas divide."""
-        query = self._grammar.query
-        uses = [query.by_name[name] for name in self._shares]
-        node = next((node for node in uses if node.kind is Kind.PLAYER and node.owner == player), None)
-        if node is None or player in self._assignment.placement.coupled:
+        """Raise PlacementError if a player couples the examples of a batch that replicas or micro-batches divide."""
+        query, by_name = self._grammar.query, self._grammar.query.by_name
+        mine = (
+            step for step in self._assignment.schedule.steps if isinstance(step, Query) and step.worker == self.worker
+        )
+        uses = (step for step in mine if by_name[step.node].kind is Kind.PLAYER and by_name[step.node].owner == player)
+        step = next((step for step in uses if step.writes[0].part), None)
+        if step is None or player in self._assignment.placement.coupled:
             return
+        node, slot = by_name[step.node], step.writes[0]
         asked = [query.type_of(port) for port in node.inputs]
         found = coupling(self.players[player].module, asked, query.sizes, self.device)
         if found:
             raise PlacementError(
-                f"player {player!r} has {self._shares[node.name].of} replicas and couples the examples of a batch: "
-                f"{found}. Expected each example to be played by itself, since every replica sees a slice of the "
-                "batch. Leave out the replicas, or accept that it then learns otherwise (`accept_batch_coupling`)."
+                f"player {player!r} has {slot.share.of if slot.share else 1} replica(s) and "
+                f"{slot.microbatch.of if slot.microbatch else 1} micro-batch(es), and couples the examples of a batch: "
+                f"{found}. Expected each example to be played by itself, since the player sees a slice of the batch at "
+                "a time. Leave the batch whole, or accept that it then learns otherwise (`accept_batch_coupling`)."
             )
 
     def _player(self, player: PlayerDeclaration, agent: AgentSpecification | None) -> Player:
@@ -362,3 +378,7 @@ def _shares(schedule: Schedule, worker: str) -> Mapping[str, Share]:
     """Return the share that a worker computes of each divided node of Q, by the node's name."""
     mine = (step for step in schedule.steps if isinstance(step, Query) and step.worker == worker)
     return {step.node: slot.share for step in mine for slot in step.writes if slot.share is not None}
+
+
+def _nth(share: Share) -> str:
+    return f"{share.index} of {share.of}"

@@ -176,7 +176,7 @@ class InlineExecutor:
         for name, channel in zip(schedule.workers, self._channels, strict=True):
             channel.open()
             actions = project(schedule, name)
-            program = LocalProgram(self.assignment, name, actions, self._hosted[name], channel)
+            program = LocalProgram(self.assignment, name, actions, self._hosted[name], channel, self._watch is not None)
             self._programs.append(program)
             for position, action in enumerate(actions):
                 half = isinstance(action, Send | Receive)

@@ -3,6 +3,7 @@
 import time
 import traceback
 from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -15,12 +16,13 @@ from antiphon.coordinator.devices import operator_on
 from antiphon.coordinator.hosted import Hosted
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.assignment import Assignment
-from antiphon.coordinator.plan.steps import LocalAction, Part, Slot, describe
+from antiphon.coordinator.plan.microbatches import fraction
+from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, describe
 from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.statistics import Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun
 from antiphon.errors import AntiphonError, RoundError
-from antiphon.grammars.query import Kind
+from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.grammars.when import Agenda
 from antiphon.oracles.operator import aligned
@@ -35,16 +37,33 @@ class LocalProgram:
     """Plays the actions of one worker. Other threads may read `cursor`: the round, and the index of the action."""
 
     def __init__(
-        self, assignment: Assignment, worker: str, actions: tuple[LocalAction, ...], hosted: Hosted, channel: Channel
+        self,
+        assignment: Assignment,
+        worker: str,
+        actions: tuple[LocalAction, ...],
+        hosted: Hosted,
+        channel: Channel,
+        keep: bool = False,
     ) -> None:
+        """Compile the actions of `worker`.
+
+        keep: keep all values until the end of the round, for `held`. Else a round with micro-batches drops each value
+        after its last use.
+        """
         self.worker, self._hosted, self._channel = worker, hosted, channel
         self._grammar, self._record = assignment.grammar, assignment.record
         self._values: Values = {}
         self._slots: dict[Slot, int] = {}
         self._parts: dict[int, tuple[Tensor, ...]] = {}
+        self._uses: Counter[int] = Counter()
+        self._unused: dict[int, int] = {}
+        self._running: dict[int, Tensor | tuple[Tensor, ...]] = {}
         self.begin()
         self._actions = actions
         self._plays = [self._compile(action) for action in actions]
+        if not keep and any(action.microbatch is not None for action in actions):
+            self._drop_early()
+            self._unused.update(self._uses)
         if assignment.record:
             self._plays = [self._timed(position, play) for position, play in enumerate(self._plays)]
         self._agenda = Agenda((action.when, position) for position, action in enumerate(actions))
@@ -77,6 +96,7 @@ class LocalProgram:
     def finish_round(self) -> None:
         """End the round: drop all of its values."""
         self._values.clear()
+        self._unused.update(self._uses)
         self._hosted.forget()
         self._statistics.rounds += 1
 
@@ -118,10 +138,30 @@ class LocalProgram:
             steps.Follow: self._follow,
             steps.Cut: self._cut,
             steps.Join: self._join,
+            steps.Accumulate: self._accumulate,
             steps.Contribute: self._contribute,
             steps.Collect: self._collect,
         }
         return compilers[type(action)](action)
+
+    def _drop_early(self) -> None:
+        for position, action in enumerate(self._actions):
+            slots = (action.slot,) if isinstance(action, steps.Send) else getattr(action, "reads", ())
+            if keys := self._keys(slots):
+                self._uses.update(keys)
+                self._plays[position] = self._dropping(self._plays[position], keys)
+
+    def _dropping(self, play: Play, keys: Sequence[int]) -> Play:
+        values, unused = self._values, self._unused
+
+        def dropping(round: int) -> None:
+            play(round)
+            for key in keys:
+                unused[key] -= 1
+                if not unused[key]:
+                    values.pop(key, None)
+
+        return dropping
 
     def _timed(self, position: int, play: Play) -> Play:
         def timed(round: int) -> None:
@@ -135,10 +175,11 @@ class LocalProgram:
 
     def _query(self, action: steps.Query) -> Play:
         node = self._grammar.query.by_name[action.node]
-        answer, begin, values = self._hosted.answer(node), self._hosted.begins_query(node), self._values
+        values, microbatch = self._values, _microbatch_of(action)
+        answer, begin = self._hosted.answer(node, microbatch), self._hosted.begins_query(node, microbatch)
         reads, writes = self._keys(action.reads), self._keys(action.writes)
         if node.kind is Kind.LOSS:
-            answer = self._noted(node.name, answer)
+            answer = self._noted(node, answer, microbatch)
         if node.kind is Kind.ORACLE:
             answer = self._counted(node.name, answer)
 
@@ -156,12 +197,17 @@ class LocalProgram:
 
         return counted
 
-    def _noted(self, node: str, answer: Answer) -> Answer:
+    def _noted(self, node: Node, answer: Answer, microbatch: Share | None) -> Answer:
+        """Return a function that also notes the loss of a round: the mean over its micro-batches."""
+        part, first = fraction(self._grammar, node, microbatch), microbatch is None or microbatch.index == 0
+
         def noted(values: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
             (value,) = answer(values, round)
-            rounds, losses = self._statistics.losses.setdefault(node, (array("q"), array("d")))
-            rounds.append(round)
-            losses.append(float(value))
+            rounds, losses = self._statistics.losses.setdefault(node.name, (array("q"), array("d")))
+            if first:
+                rounds.append(round)
+                losses.append(0.0)
+            losses[-1] += float(value) * part
             return (value,)
 
         return noted
@@ -169,9 +215,10 @@ class LocalProgram:
     def _respond(self, action: steps.Respond) -> Play:
         node = self._grammar.response.by_name[action.node]
         values, reads, writes = self._values, self._keys(action.reads), self._keys(action.writes)
+        microbatch = _microbatch_of(action)
         match node:
             case Seed():
-                weight = self._seed(node)
+                weight = self._seed(node, microbatch)
                 return lambda round: values.__setitem__(writes[0], weight)
             case Tap():
                 return lambda round: values.__setitem__(writes[0], values[reads[0]])
@@ -179,16 +226,17 @@ class LocalProgram:
                 return self._combine(action, Sum.total, resting=True)
             case Map():
                 operation = operator_on(node.operation, self._hosted.device)
-                return begun(self._hosted.begins_response(node), self._combine(action, operation))
+                return begun(self._hosted.begins_response(node, microbatch), self._combine(action, operation))
             case Product():
-                return begun(self._hosted.begins_response(node), self._product(action, node))
+                return begun(self._hosted.begins_response(node, microbatch), self._product(action, node))
             case Deliver(player=player):
                 hear = self._hosted.agent_of(player).hear
                 return begun(self._hosted.begins_agent("hear", player), lambda round: hear(values[reads[0]]))
 
-    def _seed(self, node: Seed) -> Tensor:
-        dtype = self._grammar.query.type_of(node.loss).dtype
-        return torch.full((), node.weight, dtype=dtype, device=self._hosted.device)
+    def _seed(self, node: Seed, microbatch: Share | None) -> Tensor:
+        loss, dtype = self._grammar.query.by_name[node.loss.node], self._grammar.query.type_of(node.loss).dtype
+        weight = node.weight * fraction(self._grammar, loss, microbatch)
+        return torch.full((), weight, dtype=dtype, device=self._hosted.device)
 
     def _combine(self, action: steps.Respond, operation: Callable[..., Tensor], resting: bool = False) -> Play:
         """Compile a response that computes one message from several. resting: leave out messages that are not due."""
@@ -204,14 +252,15 @@ class LocalProgram:
         return play
 
     def _product(self, action: steps.Respond, node: Product) -> Play:
-        box, values = self._hosted.gray_box(self._grammar.query.by_name[node.of]), self._values
+        values, written = self._values, action.writes[0]
+        box = self._hosted.gray_box(self._grammar.query.by_name[node.of], written.microbatch)
         reads = iter(self._keys(action.reads))
         places = [None if port is None else next(reads) for port in node.cotangents]
         toward = () if action.part is Part.OWN else node.toward
         parameters = node.parameters and action.part is not Part.UPSTREAM
-        share = action.writes[0].share
-        # A product is counted once: not again for its own part, and only on the first of several replicas.
-        writes, once = self._keys(action.writes), action.part is not Part.OWN and (share is None or share.index == 0)
+        # A product is counted once: not again for its own part, and only for the first replica and micro-batch.
+        first = all(part is None or part.index == 0 for part in (written.share, written.microbatch))
+        writes, once = self._keys(action.writes), action.part is not Part.OWN and first
 
         def play(round: int) -> None:
             self._statistics.products[node.name] += once
@@ -251,12 +300,12 @@ class LocalProgram:
 
     def _cut(self, action: steps.Cut) -> Play:
         values, (read,), (write,) = self._values, self._keys(action.reads), self._keys(action.writes)
-        share = action.writes[0].share
-        assert share is not None  # a Cut always writes a share
+        part = action.writes[0].part
+        assert part is not None  # a Cut always writes a part
 
         def play(round: int) -> None:
             whole = flat(values[read])
-            first, behind = share.rows(whole.shape[0])
+            first, behind = part.rows(whole.shape[0])
             values[write] = aligned(whole[first:behind])
 
         return play
@@ -266,6 +315,18 @@ class LocalProgram:
 
         def play(round: int) -> None:
             values[write] = aligned(torch.cat([flat(values[slot]) for slot in reads]))
+
+        return play
+
+    def _accumulate(self, action: steps.Accumulate) -> Play:
+        values, (read,), running, ends = self._values, self._keys(action.reads), self._running, bool(action.writes)
+        term = action.reads[0]
+        total, first = self._key(term.total), term.microbatch is None or term.microbatch.index == 0
+
+        def play(round: int) -> None:
+            running[total] = values[read] if first else added(running[total], values[read])
+            if ends:
+                values[total] = running.pop(total)
 
         return play
 
@@ -327,8 +388,19 @@ class LocalProgram:
         return tuple(map(self._key, slots))
 
 
+def _microbatch_of(action: steps.Query | steps.Respond) -> Share | None:
+    return action.writes[0].microbatch if action.writes else None
+
+
 def flat(value: Tensor | tuple[Tensor, ...]) -> Tensor:
     """Return a message as one tensor. The gradients of all parameters of a player become one vector."""
     if isinstance(value, Tensor):
         return value
     return torch.cat([(each.to_dense() if each.is_sparse else each).reshape(-1) for each in value])
+
+
+def added(total: Tensor | tuple[Tensor, ...], term: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    """Return the sum of two messages; those with a part for each parameter of a player are added part by part."""
+    if isinstance(total, Tensor) or isinstance(term, Tensor):
+        return flat(total) + flat(term)
+    return tuple(one + other for one, other in zip(total, term, strict=True))

@@ -31,15 +31,15 @@ def sample_grammar(seed: int) -> Grammar:
     return draw_grammar(random.Random(seed).randrange)
 
 
-def draw_grammar(choose: Choose, nodes: int | None = None) -> Grammar:
+def draw_grammar(choose: Choose, nodes: int | None = None, batch: int | None = None) -> Grammar:
     """Return a random grammar. Two to eight random steps add nodes to Q; R is the chain rule.
 
-    choose: makes each random choice. nodes: the number of steps; None draws it.
+    choose: makes each random choice. nodes: the number of steps; None draws it. batch: rows of a batch; None draws it.
     The graph may have fan-outs, players asked several times, skips, nodes with several inputs or outputs, images,
     clones, a gray oracle and several losses. Its objective is minimised or maximised. Its modules can be imported in
     any process.
     """
-    sketch = _Sketch(choose)
+    sketch = _Sketch(choose, 2 + choose(4) if batch is None else batch)
     for _ in range(2 + choose(7) if nodes is None else nodes):
         sketch.extend()
     return sketch.grammar()
@@ -141,9 +141,9 @@ def medium(width: int) -> OracleDeclaration:
 class _Sketch:
     """A Query graph that is being written. led: values that depend on a player. loose: those that no node takes yet."""
 
-    def __init__(self, choose: Choose) -> None:
+    def __init__(self, choose: Choose, batch: int) -> None:
         self.choose, self.q = choose, QueryDraft()
-        nature = self.q.oracle("Nature", samples(2 + choose(4), (3,), (5,), (2, 6, 6), (3,)))
+        nature = self.q.oracle("Nature", samples(batch, (3,), (5,), (2, 6, 6), (3,)))
         *values, self.target = nature()
         self.values: list[Value] = values
         self.loose: dict[Port, Value] = {}

@@ -1,6 +1,5 @@
 """A timeline shows when each worker does what: as planned, from a schedule, or as recorded in a run."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +28,7 @@ class TimeSpan:
     symbol: str
     name: str
     text: str
-    microbatch: int = 0
+    microbatch: int | None = None
     work: bool = True
     round: int = -1
 
@@ -57,14 +56,9 @@ class Timeline:
     unit: str
     note: str = ""
 
-    @functools.cached_property
-    def numbered(self) -> bool:
-        """Whether the round has several micro-batches."""
-        return any(span.microbatch for span in self.spans)
-
     def label(self, span: TimeSpan) -> str:
         """Return the symbol of a span, with the number of its micro-batch if the round has several."""
-        return f"{span.symbol}{span.microbatch}" if self.numbered and span.phase is not Phase.MOVE else span.symbol
+        return span.symbol if span.microbatch is None else f"{span.symbol}{span.microbatch}"
 
     @property
     def end(self) -> float:
@@ -190,6 +184,7 @@ _SYMBOLS = {
     steps.Follow: "F",
     steps.Cut: "÷",
     steps.Join: "∪",
+    steps.Accumulate: "+",
     steps.Contribute: "Σ→",
     steps.Collect: "Σ",
     steps.Send: "→",
@@ -198,7 +193,7 @@ _SYMBOLS = {
 
 
 def _length(step: LocalStep) -> int:
-    if isinstance(step, steps.Cut | steps.Join | steps.Contribute | steps.Collect):
+    if isinstance(step, steps.Cut | steps.Join | steps.Accumulate | steps.Contribute | steps.Collect):
         return 0
     if not isinstance(step, steps.Respond):
         return 1

@@ -6,7 +6,7 @@ from antiphon.analysis.chrome_trace import trace
 from antiphon.analysis.timeline import Timeline, planned, recorded
 from antiphon.columns import aligned
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.order import StepOrder
 from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import Experiment
 from antiphon.grammars.playing import steady

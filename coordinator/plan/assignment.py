@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from antiphon.agents.specification import AgentSpecification
-from antiphon.coordinator.plan.compile import StepOrder, compile_schedule
+from antiphon.coordinator.plan.compile import compile_schedule
+from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.numbers import Natural, Threads
+from antiphon.grammars.numbers import Count, Natural, Threads
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 
@@ -42,13 +43,15 @@ def assign(
     seed: Natural = 0,
     threads: Threads = 1,
     order: StepOrder | None = None,
+    microbatches: Count = 1,
     record: bool = False,
 ) -> Assignment:
     """Return the assignment of a run of `grammar`, with its compiled schedule.
 
     agents: one per player, or one for all. The default is Adam with torch's own arguments.
-    placement: the default is one worker for all. order: the default is SPLIT with several workers, else PLAIN. record:
-    whether every worker records when it plays each action.
+    placement: the default is one worker for all. order: the default is ZERO_BUBBLE with several workers, else GPIPE.
+    microbatches: number of slices of the batch in a round. record: whether every worker records when it plays each
+    action.
     Raises PlacementError for an agent whose player does not exist.
     """
     players = [player.name for player in grammar.query.players]
@@ -63,6 +66,6 @@ def assign(
     complete = {player: agents.get(player) or AgentSpecification.of() for player in players}
     placement = placement or together(grammar)
     cadences = {player: specification.cadence for player, specification in complete.items()}
-    order = order or (StepOrder.SPLIT if len(placement.workers) > 1 else StepOrder.PLAIN)
-    schedule = compile_schedule(grammar, placement, cadences, order)
+    order = order or (StepOrder.ZERO_BUBBLE if len(placement.workers) > 1 else StepOrder.GPIPE)
+    schedule = compile_schedule(grammar, placement, cadences, order, microbatches)
     return Assignment(grammar, placement, schedule, complete, seed, threads, record)

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from enum import StrEnum
 
 from antiphon.coordinator.plan import steps
+from antiphon.coordinator.plan.microbatches import in_microbatches, read_whole
+from antiphon.coordinator.plan.order import StepOrder, Task, arranged
 from antiphon.coordinator.plan.placement import Placement, locate
-from antiphon.coordinator.plan.replicas import batch_of, divided, refuse_nonlinear
+from antiphon.coordinator.plan.replicas import applies_to_parts, batch_of, divided
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.shardable import refuse_unshardable, undelivered
-from antiphon.coordinator.plan.steps import Part, Query, Respond, Share, Slot, Step
+from antiphon.coordinator.plan.steps import LocalStep, Part, Query, Respond, Share, Slot, Step
+from antiphon.coordinator.plan.tasks import tasks_of
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import response_homes
@@ -22,28 +24,22 @@ from antiphon.grammars.when import When
 from antiphon.transport.message import Edge, Phase, Reduction
 
 
-class StepOrder(StrEnum):
-    """The order of a round's responses (see `compile_schedule`). The order does not change the results."""
-
-    PLAIN = "plain"
-    SPLIT = "split"
-
-
 def compile_schedule(
     grammar: Grammar,
     placement: Placement,
     cadences: Mapping[str, Cadence] | None = None,
-    order: StepOrder = StepOrder.PLAIN,
+    order: StepOrder = StepOrder.GPIPE,
+    microbatches: int = 1,
 ) -> Schedule:
-    """Compile the steps of a round: all queries in Q's order, responses in R's order, moves, then updates of clones.
+    """Compile the steps of a round: queries and responses in the given order, then moves, then updates of clones.
 
     cadences: the rounds in which each player moves; every round by default. A transfer stands directly before the step
     that first needs its value on that worker. A response is left out in rounds in which no player needs it.
-    order: PLAIN computes both outputs of operator `*` at once. SPLIT first computes the output that goes upstream to
-    another worker. The player's own gradient is computed while that worker continues (the essay's two outputs, section
-    2).
+    microbatches: number of slices of the batch that are queried and responded to one by one. The gradients are those of
+    the whole batch (see `microbatches.in_microbatches`).
+    Raises PlacementError for a batch that cannot be divided among micro-batches and replicas.
     """
-    return _Compiler(grammar, placement, cadences or {}, order).compile()
+    return _Compiler(grammar, placement, cadences or {}, order, microbatches).compile()
 
 
 class _Compiler:
@@ -51,16 +47,30 @@ class _Compiler:
 
     A node that is divided among replicas becomes one step on each replica. `shares`: the workers that hold the shares
     of each value of such a node. `terms`: those of these values whose shares must be added; others are joined.
+    A node that computes micro-batches separately (`separate`) becomes steps for each of them. `totals`: its messages
+    that must be added up over the micro-batches.
     """
 
     def __init__(
-        self, grammar: Grammar, placement: Placement, cadences: Mapping[str, Cadence], order: StepOrder
+        self,
+        grammar: Grammar,
+        placement: Placement,
+        cadences: Mapping[str, Cadence],
+        order: StepOrder,
+        microbatches: int,
     ) -> None:
         self.grammar, self.placement, self.order = grammar, placement, order
         self.worker_of = dict(locate(grammar, placement))
         self.place_of = response_homes(grammar, self.worker_of, {**placement.host_of, **placement.agent_of})
-        self.divided = divided(grammar, placement)
+        self.divided = divided(grammar, placement, microbatches)
         refuse_unshardable(grammar, placement, self.divided)
+        self.microbatches = [Share(index, microbatches) for index in range(microbatches)]
+        self.separate = in_microbatches(grammar, placement, microbatches)
+        self.totals = {
+            slot
+            for slot in read_whole(grammar, self.separate[Phase.RESPONSE])
+            if batch_of(grammar.message_types[slot.port], grammar.query.sizes) is None
+        }
         self.steps: list[Step] = []
         self.writer: dict[Slot, str] = {}
         self.shares: dict[Slot, tuple[str, ...]] = {}
@@ -69,16 +79,17 @@ class _Compiler:
         self.held: set[tuple[Slot, str]] = set()
         self.when: dict[Slot, When] = {}
         self.next_number = 0
-        self.readers: dict[Port, list[ResponseNode]] = {}
-        for reader in grammar.response.nodes:
-            for port in reader.inputs:
-                self.readers.setdefault(port, []).append(reader)
         self.query_when, self.response_when = query_rounds(grammar.query), response_rounds(grammar, cadences)
 
     def compile(self) -> Schedule:
-        for node in self.grammar.query.nodes:
-            self._query(node)
-        deliveries = [step for node in self.grammar.response.nodes for step in self._respond(node)]
+        query, response = self.grammar.query.by_name, self.grammar.response.by_name
+        tasks = self._tasks()
+        deliveries: list[Respond] = []
+        for task in (tasks[position] for position in arranged(tasks, self.order)):
+            if task.phase is Phase.QUERY:
+                self._query(query[task.node], task.microbatch)
+            else:
+                deliveries += self._respond(response[task.node], task)
         for step in deliveries:
             self._append(step)
         for delivery in self.grammar.response.deliveries:
@@ -89,10 +100,24 @@ class _Compiler:
         groups = tuple(group for group in self.placement.replicas_of.values() if len(group) > 1)
         return Schedule(self.grammar.signature, self.placement.names, tuple(self.steps), groups)
 
-    def _query(self, node: Node) -> None:
+    def _tasks(self) -> list[Task]:
+        query = {name: self.divided.get(name, (worker,)) for name, worker in self.worker_of.items()}
+        places = {name: (worker,) for name, worker in self.place_of.items()}
+        products = (node for node in self.grammar.response.nodes if isinstance(node, Product))
+        response = places | {node.name: query[node.of] for node in products}
+        return tasks_of(
+            self.grammar,
+            {Phase.QUERY: query, Phase.RESPONSE: response},
+            self.separate,
+            self.microbatches,
+            self.order,
+        )
+
+    def _query(self, node: Node, microbatch: Share | None) -> None:
         when = self.query_when[node.name]
-        reads = tuple(Slot(Phase.QUERY, port) for port in node.inputs)
-        writes = tuple(Slot(Phase.QUERY, Port(node.name, index)) for index in range(len(node.outputs)))
+        reads = tuple(self._at(Slot(Phase.QUERY, port), microbatch) for port in node.inputs)
+        ports = [Port(node.name, index) for index in range(len(node.outputs))]
+        writes = tuple(Slot(Phase.QUERY, port, microbatch=microbatch) for port in ports)
         if node.name not in self.divided:
             self._append(Query(node.name, worker=self.worker_of[node.name], when=when, reads=reads, writes=writes))
             return
@@ -102,74 +127,71 @@ class _Compiler:
             self._append(Query(node.name, worker=worker, when=when, reads=self._shares_of(reads, share), writes=own))
         self._note(writes, group, when)
 
-    def _respond(self, node: ResponseNode) -> tuple[Respond, ...]:
+    def _respond(self, node: ResponseNode, task: Task) -> tuple[Respond, ...]:
         """Append the steps of a node of R to the schedule. Return the steps of a delivery to replicas instead.
 
         The caller appends the returned steps after all responses, because they wait for sums over replicas.
         """
-        when = self.response_when[node.name]
-        reads = tuple(Slot(Phase.RESPONSE, port) for port in node.inputs)
+        when, microbatch = self.response_when[node.name], task.microbatch
+        reads = tuple(self._at(Slot(Phase.RESPONSE, port), microbatch) for port in node.inputs)
         if isinstance(node, Tap):
-            reads = (Slot(Phase.QUERY, node.port),)
+            reads = (self._at(Slot(Phase.QUERY, node.port), microbatch),)
         if isinstance(node, Deliver) and len(group := self._receivers(node.player)) > 1:
             if reads[0] in self.terms:
                 self._contribute(reads[0])
             elif node.player in self.placement.sharded:
                 raise undelivered(node)
             return tuple(Respond(node.name, worker=worker, when=when, reads=reads) for worker in group)
-        writes = _written(node)
+        writes = tuple(replace(slot, microbatch=microbatch) for slot in _written(node, task.part))
         group = self._dividers(node, reads)
         if not group:
-            step = Respond(node.name, worker=self.place_of[node.name], when=when, reads=reads, writes=writes)
-            for part in self._split(step, node):
-                self._append(part)
+            step = Respond(node.name, task.part, worker=self.place_of[node.name], when=when, reads=reads, writes=writes)
+            self._append(step)
+            self._accumulate(step)
             return ()
         for share, worker in _members(group):
             own = tuple(replace(slot, share=share) for slot in writes)
-            step = Respond(node.name, worker=worker, when=when, reads=self._shares_of(reads, share), writes=own)
-            for part in self._split(step, node):
-                self._append(part)
+            shares = self._shares_of(reads, share)
+            step = Respond(node.name, task.part, worker=worker, when=when, reads=shares, writes=own)
+            self._append(step)
+            self._accumulate(step)
         self._note(writes, group, when)
-        self.terms |= {slot for slot in writes if self._batch(slot) is None}
+        terms = {slot for slot in writes if self._batch(slot) is None}
+        totals = {slot.total for slot in terms if slot.total in self.totals}
+        self._note(tuple(totals), group, when)
+        self.terms |= terms | totals
         return ()
+
+    def _accumulate(self, step: Respond) -> None:
+        """Append the steps that add the messages of one micro-batch to the sums over the round."""
+        for slot in step.writes:
+            if slot.microbatch is None or slot.whole.total not in self.totals:
+                continue
+            writes = (slot.total,) if slot.microbatch.index == slot.microbatch.of - 1 else ()
+            self._append(steps.Accumulate(worker=step.worker, when=step.when, reads=(slot,), writes=writes))
+
+    def _at(self, slot: Slot, microbatch: Share | None) -> Slot:
+        """Return the slot that a node reads which computes a micro-batch: that of the micro-batch, if there is one."""
+        is_slice = self._batch(slot) is not None or slot.port.node in self.separate[slot.phase]
+        return replace(slot, microbatch=microbatch) if is_slice else slot
 
     def _dividers(self, node: ResponseNode, reads: Sequence[Slot]) -> tuple[str, ...]:
         """Return the workers that each compute a share of this node of R; empty if one worker computes it alone."""
         if isinstance(node, Product):
             return self.divided.get(node.of, ())
-        if not (isinstance(node, Tap | Sum) or (isinstance(node, Map) and node.linear)):
+        if not isinstance(node, Tap | Sum | Map):
             return ()
         kinds = {(len(self.shares.get(slot, ())), slot in self.terms) for slot in reads}
         if len(kinds) > 1 or kinds.pop()[0] < 2 or self._needs_all_shards(node, reads):
             return ()
-        if isinstance(node, Map):
-            refuse_nonlinear(node, list(map(self._type, reads)), self.grammar.query.sizes)
+        if isinstance(node, Map) and not applies_to_parts(self.grammar, node):
+            return ()
         return self.shares[reads[0]]
 
     def _needs_all_shards(self, node: ResponseNode, reads: Sequence[Slot]) -> bool:
         """Return whether a node is a map that needs all parameters' gradients, and each replica holds only a shard."""
         sharded = bool(self.placement.sharded) and reads[0] in self.terms
         return sharded and isinstance(node, Map) and node.linear is not Linearity.NUMBERS
-
-    def _split(self, step: Respond, node: ResponseNode) -> tuple[Respond, ...]:
-        if not isinstance(node, Product) or not node.parameters or not self._awaited_elsewhere(step):
-            return (step,)
-        *upstream, own = step.writes
-        return (
-            replace(step, writes=tuple(upstream), part=Part.UPSTREAM),
-            replace(step, writes=(own,), part=Part.OWN),
-        )
-
-    def _awaited_elsewhere(self, step: Respond) -> bool:
-        upstream = [slot.port for slot in step.writes if slot.port.index != PARAMETERS]
-        readers = (reader for port in upstream for reader in self.readers.get(port, ()))
-        return self.order is StepOrder.SPLIT and any(self._place(reader, step) != step.worker for reader in readers)
-
-    def _place(self, reader: ResponseNode, step: Respond) -> str:
-        """Return the worker that computes `reader`, a node of R that reads the values of `step`."""
-        group = self.divided.get(reader.of, ()) if isinstance(reader, Product) else ()
-        share = step.writes[0].share
-        return group[share.index] if share and len(group) == share.of else self.place_of[reader.name]
 
     def _move(self, delivery: Deliver) -> None:
         player, when = delivery.player, self.response_when[delivery.name]
@@ -182,35 +204,53 @@ class _Compiler:
         for worker in self._replicas(player):
             self._append(steps.Install(player, worker=worker, when=when, reads=(slot,)))
 
-    def _append(self, step: Query | Respond | steps.Move | steps.Install | steps.Cut | steps.Join) -> None:
+    def _append(self, step: LocalStep) -> None:
         for slot in step.reads:
             self._bring(slot, step.worker)
         self.steps.append(step)
         for slot in step.writes:
             self.when[slot] = step.when
             self.held.add((slot, step.worker))
-            if not isinstance(step, steps.Join):  # each worker joins the shares itself
+            if not isinstance(step, steps.Join):  # each worker joins the parts itself
                 self.writer[slot] = step.worker
 
     def _bring(self, slot: Slot, worker: str) -> None:
         if (slot, worker) in self.held:
             return
-        if slot.share is not None and slot not in self.writer:
-            self._cut(slot)
-        elif slot in self.shares and slot in self.terms:
+        if slot in self.shares and slot in self.terms:
             self._sum(slot)
-        elif slot in self.shares:
-            shares = tuple(replace(slot, share=share) for share, _ in _members(self.shares[slot]))
-            self._append(steps.Join(worker=worker, when=self.when[slot], reads=shares, writes=(slot,)))
+        elif slot not in self.writer:
+            parts = self._parts(slot)
+            if parts:
+                self._append(steps.Join(worker=worker, when=self._when(parts[0]), reads=parts, writes=(slot,)))
+            else:
+                self._cut(slot)
         if (slot, worker) not in self.held:
             self.held.add((slot, worker))
             edge = self._edge(slot, self.writer[slot], worker)
             self.steps.append(steps.Transfer(edge, slot, self.when[slot]))
 
+    def _parts(self, slot: Slot) -> tuple[Slot, ...]:
+        """Return the slots of shares or micro-batches that are joined to this one; empty if there are none."""
+        if slot in self.shares:
+            return tuple(replace(slot, share=share) for share, _ in _members(self.shares[slot]))
+        if slot.part is None and slot.port.node in self.separate[slot.phase]:
+            return tuple(replace(slot, microbatch=each) for each in self.microbatches)
+        return ()
+
     def _cut(self, slot: Slot) -> None:
-        whole = slot.whole
-        at = self.writer[whole] if whole in self.writer else self.shares[whole][0]
-        self._append(steps.Cut(worker=at, when=self.when[whole], reads=(whole,), writes=(slot,)))
+        """Append the step that cuts a slice from the next larger value, where that value is made."""
+        parent = slot.parent
+        if parent not in self.writer and not self._parts(parent):
+            self._cut(parent)
+        self._append(steps.Cut(worker=self._maker(parent), when=self._when(parent), reads=(parent,), writes=(slot,)))
+
+    def _maker(self, slot: Slot) -> str:
+        """Return a worker that makes a value, or the first part of it."""
+        return self.writer[slot] if slot in self.writer else self._maker(self._parts(slot)[0])
+
+    def _when(self, slot: Slot) -> When:
+        return self.when[slot] if slot in self.when else self._when(self._parts(slot)[0])
 
     def _contribute(self, slot: Slot) -> None:
         if slot in self.reductions:
@@ -244,9 +284,7 @@ class _Compiler:
 
     def _shape(self, slot: Slot) -> tuple[int, ...]:
         shape = self._type(slot).sized(self.grammar.query.sizes)
-        if slot.share is None or slot.whole in self.terms:
-            return shape
-        return slot.share.shape(shape)
+        return shape if self._batch(slot) is None else slot.shape(shape)
 
     def _shares_of(self, reads: Sequence[Slot], share: Share) -> tuple[Slot, ...]:
         """Return the slots that one replica reads: its share of a batch or of a sum, and other values as a whole."""
@@ -283,12 +321,13 @@ def _members(group: Sequence[str]) -> list[tuple[Share, str]]:
     return [(Share(index, len(group)), worker) for index, worker in enumerate(group)]
 
 
-def _written(node: ResponseNode) -> tuple[Slot, ...]:
+def _written(node: ResponseNode, part: Part) -> tuple[Slot, ...]:
     match node:
         case Deliver():
             return ()
         case Product():
-            indices = [*node.toward, *([PARAMETERS] if node.parameters else [])]
-            return tuple(Slot(Phase.RESPONSE, Port(node.name, index)) for index in indices)
+            upstream = () if part is Part.OWN else node.toward
+            own = (PARAMETERS,) if node.parameters and part is not Part.UPSTREAM else ()
+            return tuple(Slot(Phase.RESPONSE, Port(node.name, index)) for index in (*upstream, *own))
         case _:
             return (Slot(Phase.RESPONSE, Port(node.name)),)

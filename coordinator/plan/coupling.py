@@ -49,6 +49,29 @@ def coupling(
     return found
 
 
+def not_mean(loss: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) -> str:
+    """Describe why a loss is not a mean over the examples of a batch. Return "" if it is one.
+
+    The loss of a random batch is compared with the mean of the losses of its two halves, weighted by their sizes.
+    asked: types of the inputs, at least one with a batch of two or more rows.
+    """
+    rows = max(kind.sized(sizes)[0] for kind in asked if _has_batch(kind))
+    found = ""
+    for values in _KINDS:
+        with forked():
+            inputs = [draw(values, kind, sizes) for kind in asked]
+        try:
+            ((whole,), _), *halves = (_play(loss, each) for each in (inputs, *_halves(inputs, asked)))
+        except FOREIGN as error:  # any exception: foreign code may refuse these inputs
+            found = f"it could not be tried on a batch and on its halves ({type(error).__name__}: {error})"
+            continue
+        first, second = (value for (value,), _ in halves)
+        mean = (first * (rows // 2) + second * (rows - rows // 2)) / rows
+        is_mean = torch.allclose(whole, mean, rtol=_TOLERANCE, atol=_TOLERANCE)
+        return "" if is_mean else "its value is not the mean of the losses of the two halves of a batch"
+    return found
+
+
 def nonlinear(function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) -> str:
     """Describe why `function` is not a linear map that treats each example separately. Return "" if it is one."""
     if any(map(_has_batch, asked)) and (found := coupling(function, asked, sizes)):

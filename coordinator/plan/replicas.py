@@ -1,6 +1,6 @@
 """Finds the nodes of a grammar that are divided among replicas, and refuses batches that cannot be divided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from antiphon.coordinator.plan.coupling import coupling, nonlinear
 from antiphon.coordinator.plan.placement import Placement
@@ -8,13 +8,15 @@ from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.homes import homes
 from antiphon.grammars.inference import make_operator
-from antiphon.grammars.query import Kind, Node
+from antiphon.grammars.query import Kind, Node, Port
 from antiphon.grammars.response import Map, Product
 from antiphon.grammars.types import Batch, EdgeType, Sizes
 
 
-def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, ...]]:
+def divided(grammar: Grammar, placement: Placement, microbatches: int = 1) -> Mapping[str, tuple[str, ...]]:
     """Return the nodes of Q that several workers compute, each a slice of the batch, with these workers.
+
+    microbatches: number of micro-batches of a round; each needs a row for every replica.
 
     A node of a replicated player is divided if its batch has at least one row for each replica. If it cannot be
     divided, and R does not ask for its parameters' gradient, the first replica plays it alone. The same holds for a
@@ -26,9 +28,9 @@ def divided(grammar: Grammar, placement: Placement) -> Mapping[str, tuple[str, .
     for node in query.nodes:
         player = places[node.name]
         group = placement.replicas_of[placement.host_of[player]]
-        if len(group) == 1 or (node.kind is Kind.OPERATOR and _couples(grammar, node)):
+        if len(group) == 1 or (node.kind is Kind.OPERATOR and couples(grammar, node)):
             continue
-        obstacle = _obstacle(grammar, node, len(group))
+        obstacle = obstacle_of(grammar, node, len(group) * microbatches)
         if not obstacle:
             found[node.name] = group
         elif node.name in learned:
@@ -49,13 +51,15 @@ def batch_of(kind: EdgeType, sizes: Sizes) -> int | None:
     return kind.sized(sizes)[0] if kind.shape and isinstance(kind.shape[0], Batch) else None
 
 
-def _couples(grammar: Grammar, node: Node) -> bool:
+def couples(grammar: Grammar, node: Node) -> bool:
+    """Return whether a parameterless operator of Q couples the examples of a batch (see `coupling`)."""
     assert node.operator is not None  # Q's operators have one
     asked = [grammar.query.type_of(port) for port in node.inputs]
     return bool(coupling(make_operator(node.operator), asked, grammar.query.sizes))
 
 
-def _obstacle(grammar: Grammar, node: Node, replicas: int) -> str:
+def obstacle_of(grammar: Grammar, node: Node, parts: int) -> str:
+    """Describe why the batch of a node of Q cannot be divided into so many parts. Return "" if it can."""
     asked = [grammar.query.type_of(port) for port in node.inputs]
     inner = [kind for kind in (*asked, *node.outputs) if any(isinstance(size, Batch) for size in kind.shape[1:])]
     if inner:
@@ -67,15 +71,24 @@ def _obstacle(grammar: Grammar, node: Node, replicas: int) -> str:
     batches = sorted({size for size in (*rows, *played) if size is not None})
     if len(batches) != 1 or not any(rows):
         return f"its batches differ, {' and '.join(map(str, batches))}" if batches else "it has no input with a batch"
-    return "" if batches[0] >= replicas else f"its batch has {batches[0]} rows"
+    return "" if batches[0] >= parts else f"its batch has {batches[0]} rows"
 
 
-def refuse_nonlinear(node: Map, asked: Sequence[EdgeType], sizes: Sizes) -> None:
-    """Raise PlacementError if a user's map declares that it is linear, and a trial shows that it is not."""
-    if (getattr(node.operation.target, "__module__", None) or "").startswith("antiphon."):
-        return
-    if found := nonlinear(make_operator(node.operation), asked, sizes):
+def applies_to_parts(grammar: Grammar, node: Map) -> bool:
+    """Return whether a map of R may be applied to parts of its messages: to slices of a batch, or to terms of a sum.
+
+    This is so if it declares to be linear, or if its messages are batches and it treats each example separately.
+    Raises PlacementError if a user's map declares that it is linear, and a trial shows that it is not.
+    """
+    asked, sizes = [grammar.message_types[port] for port in node.inputs], grammar.query.sizes
+    if not node.linear:
+        types = [*asked, grammar.message_types[Port(node.name)]]
+        batches = all(batch_of(kind, sizes) is not None for kind in types)
+        return batches and not coupling(make_operator(node.operation), asked, sizes)
+    ours = (getattr(node.operation.target, "__module__", None) or "").startswith("antiphon.")
+    if not ours and (found := nonlinear(make_operator(node.operation), asked, sizes)):
         raise PlacementError(
-            f"map {node.name!r} declares that it is linear in {node.linear}, and replicas would apply it to their "
-            f"shares; expected f(a + b) = f(a) + f(b), each example by itself, but {found}. Remove the declaration."
+            f"map {node.name!r} declares that it is linear in {node.linear}, and would be applied to parts of its "
+            f"messages; expected f(a + b) = f(a) + f(b), each example by itself, but {found}. Remove the declaration."
         )
+    return True

@@ -12,9 +12,10 @@ from antiphon.transport.message import Edge, Phase, Reduction
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One replica's share of a value: a slice of its batch, or one term of a sum of gradients.
+    """One part of a value: a slice of its batch, or one term of a sum of gradients.
 
-    index: position of the replica in its group. of: number of replicas.
+    A replica computes one share of every value, and a micro-batch is a share of the round's batch.
+    index: position of the replica in its group, or of the micro-batch in the round. of: number of parts.
 
     >>> [Share(index, 3).rows(8) for index in range(3)]
     [(0, 2), (2, 5), (5, 8)]
@@ -37,25 +38,47 @@ class Share:
 class Slot:
     """The place of a value during a round: a port of Q, a port of R, or (phase MOVE) the parameters of a player.
 
-    share: the share of one replica; None for the whole value. microbatch: the micro-batch that the value belongs to.
-    Values of different micro-batches have different slots, and so different edge numbers.
+    microbatch: the micro-batch that the value belongs to; None for the value of the whole round. share: the share of
+    one replica in that value; None for the value of all replicas. Different parts of a value have different slots, and
+    so different edge numbers.
     """
 
     phase: Phase
     port: Port
     share: Share | None = None
-    microbatch: int = 0
+    microbatch: Share | None = None
 
     @property
     def whole(self) -> "Slot":
-        """The slot of the whole value."""
+        """The slot of the value of all replicas, in the same micro-batch."""
         return replace(self, share=None)
+
+    @property
+    def total(self) -> "Slot":
+        """The slot of the value of all micro-batches, on the same replica."""
+        return replace(self, microbatch=None)
+
+    @property
+    def part(self) -> Share | None:
+        """How this slot's value is cut from the next larger one; None if the slot holds the whole value."""
+        return self.share or self.microbatch
+
+    @property
+    def parent(self) -> "Slot":
+        """The slot of the next larger value: of all replicas, else of all micro-batches."""
+        return self.whole if self.share else self.total
+
+    def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of this part of a batch. whole: shape of the value of the whole round."""
+        for part in (self.microbatch, self.share):
+            whole = part.shape(whole) if part else whole
+        return whole
 
     def __repr__(self) -> str:
         kind = {Phase.QUERY: "Q", Phase.RESPONSE: "R", Phase.MOVE: "move"}[self.phase]
         port = f"{self.port.node}.parameters" if self.port.index == PARAMETERS else repr(self.port)
         share = f"#{self.share.index} of {self.share.of}" if self.share else ""
-        return f"{kind}[{port}{share}{_batch(self.microbatch)}]"
+        return f"{kind}[{port}{share}{_batch(self.microbatch.index if self.microbatch else None)}]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +97,10 @@ class _Local:
         return slots[0].phase if slots else Phase.MOVE
 
     @property
-    def microbatch(self) -> int:
-        """The micro-batch of the step's values; 0 for a step without values."""
+    def microbatch(self) -> int | None:
+        """The index of the micro-batch of the step's values; None if they belong to the whole round."""
         slots = self.writes or self.reads
-        return slots[0].microbatch if slots else 0
+        return slots[0].microbatch.index if slots and slots[0].microbatch else None
 
 
 @dataclass(frozen=True)
@@ -129,12 +152,25 @@ class Follow(_Local):
 
 @dataclass(frozen=True)
 class Cut(_Local):
-    """Take one replica's slice of a value's batch."""
+    """Take the slice of a batch that belongs to one micro-batch or to one replica."""
 
 
 @dataclass(frozen=True)
 class Join(_Local):
     """Concatenate the slices of a value, on a worker that needs the whole value."""
+
+
+@dataclass(frozen=True)
+class Accumulate(_Local):
+    """Add the term of one micro-batch to a sum over the round. The step of the last micro-batch makes the sum.
+
+    The terms are added in the order of the micro-batches, so the sum has the same bits in every order of steps.
+    """
+
+    @property
+    def microbatch(self) -> int | None:
+        """The index of the micro-batch of the term."""
+        return self.reads[0].microbatch.index if self.reads[0].microbatch else None
 
 
 @dataclass(frozen=True)
@@ -165,9 +201,9 @@ class _Carried:
         return self.edge.phase
 
     @property
-    def microbatch(self) -> int:
-        """The micro-batch of the value."""
-        return self.slot.microbatch
+    def microbatch(self) -> int | None:
+        """The index of the micro-batch of the value; None for a value of the whole round."""
+        return self.slot.microbatch.index if self.slot.microbatch else None
 
 
 @dataclass(frozen=True)
@@ -190,7 +226,7 @@ class Receive(_Carried):
     """The receiving half of a transfer, on the target. This action waits until the message has arrived."""
 
 
-LocalStep: TypeAlias = Query | Respond | Move | Install | Follow | Cut | Join | Contribute | Collect
+LocalStep: TypeAlias = Query | Respond | Move | Install | Follow | Cut | Join | Accumulate | Contribute | Collect
 Step: TypeAlias = LocalStep | Transfer
 LocalAction: TypeAlias = LocalStep | Send | Receive
 
@@ -222,9 +258,9 @@ def _act(step: Step) -> str:
             return f"{clone} follows"
         case Cut() | Join() | Collect():
             return f"{type(step).__name__.lower()} {step.writes[0]!r}"
-        case Contribute():
-            return f"contribute {step.reads[0]!r}"
+        case Accumulate() | Contribute():
+            return f"{type(step).__name__.lower()} {step.reads[0]!r}"
 
 
-def _batch(microbatch: int) -> str:
-    return f", micro-batch {microbatch}" if microbatch else ""
+def _batch(microbatch: int | None) -> str:
+    return "" if microbatch is None else f", micro-batch {microbatch}"

@@ -23,9 +23,10 @@ def verify(schedule: Schedule) -> None:
     edges: set[int] = set()
     moved: dict[str, set[str]] = {}
     missing: dict[int, dict[str, None]] = {}
+    accumulated: dict[tuple[Slot, str], int] = {}
     workers = dict.fromkeys(schedule.workers)
     group_of = {worker: group for group in schedule.replicas for worker in group}
-    previous: dict[int, Step] = {}
+    previous: dict[int | None, Step] = {}
     for position, step in enumerate(schedule.steps):
         where = f"step {position} of the schedule, «{describe(step)}»,"
         _check_phase(where, previous, step)
@@ -41,6 +42,8 @@ def verify(schedule: Schedule) -> None:
             _check_move(group_of, where, step, moved)
         if isinstance(step, steps.Contribute | steps.Collect):
             _check_sum(where, step, missing)
+        if isinstance(step, steps.Accumulate):
+            _check_term(where, step, accumulated)
 
 
 def _check_made(where: str, slot: Slot, step: LocalStep, made: set[Slot], held: dict[tuple[Slot, str], Step]) -> None:
@@ -81,12 +84,27 @@ def _check_sum(where: str, step: steps.Contribute | steps.Collect, missing: dict
         )
 
 
+def _check_term(where: str, step: steps.Accumulate, accumulated: dict[tuple[Slot, str], int]) -> None:
+    term = step.reads[0]
+    due = accumulated.get(key := (term.total, step.worker), 0)
+    part = term.microbatch
+    if part is None or part.index != due or bool(step.writes) != (due == part.of - 1):
+        raise ProtocolError(
+            f"{where} adds {term!r} where micro-batch {due} is due; expected the terms in the order of the "
+            "micro-batches, and the sum after the last. Order the steps so."
+        )
+    accumulated[key] = due + 1
+
+
 _MOVES = -1
 """The key of the latest move in `previous`. Other keys are micro-batches; a move concerns all of them."""
 
 
-def _check_phase(where: str, previous: dict[int, Step], step: Step) -> None:
-    """Check the phase of a step against the latest step of its micro-batch and the latest move. Update `previous`."""
+def _check_phase(where: str, previous: dict[int | None, Step], step: Step) -> None:
+    """Check that no phase goes back: a micro-batch does not return to queries, and moves come last.
+
+    previous: the latest step of each micro-batch, and the latest move. The step is written into it.
+    """
     for before in [previous[each] for each in (step.microbatch, _MOVES) if each in previous]:
         if step.phase < before.phase:
             raise ProtocolError(

@@ -20,7 +20,7 @@ from antiphon.coordinator.checkpoint import (
 )
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
-from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import spread
 from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
@@ -86,7 +86,7 @@ class Pair(NamedTuple):
     "value",
     [
         *(object(), b"bytes", np.ones(2), np.float32(1.0), np.int64(3), {1, 2}, Pair(1), endless(), torch.float32),
-        *(torch.eye(2).to_sparse(), StepOrder.PLAIN, range(3)),
+        *(torch.eye(2).to_sparse(), StepOrder.GPIPE, range(3)),
     ],
     ids=lambda value: type(value).__name__,
 )

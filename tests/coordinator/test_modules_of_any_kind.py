@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations, parametrize
 from antiphon.agents import AgentSpecification
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import spread
 from antiphon.errors import GrammarError, ProtocolError
 from antiphon.grammars.chain_rule import chain_rule
@@ -254,7 +254,7 @@ def alone(base: str, changes: Sequence[str], late: Sequence[str], uses: int = 1)
 def assert_as_alone(base: str, changes: Sequence[str], late: Sequence[str], order: StepOrder, uses: int = 1) -> None:
     grammar = game(base, changes, uses)
     agent = AgentSpecification.of("SGD", {"lr": 0.05, "momentum": 0.9})
-    placement = spread(grammar) if order is StepOrder.SPLIT else None
+    placement = spread(grammar) if order is StepOrder.ZERO_BUBBLE else None
     with InlineExecutor(assign(grammar, agent, placement=placement, seed=SEED, order=order)) as executor:
         for round, modules in enumerate(alone(base, changes, late, uses)):
             for each in late if round == 1 else ():
@@ -269,7 +269,7 @@ def assert_as_alone(base: str, changes: Sequence[str], late: Sequence[str], orde
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-@pytest.mark.parametrize("order", [StepOrder.PLAIN, StepOrder.SPLIT])
+@pytest.mark.parametrize("order", [StepOrder.GPIPE, StepOrder.ZERO_BUBBLE])
 @pytest.mark.parametrize("change", CHANGES)
 def test_each_change_counts_as_it_does_in_plain_torch(change: str, order: StepOrder) -> None:
     assert_as_alone("linear", [change], [], order)
@@ -277,7 +277,7 @@ def test_each_change_counts_as_it_does_in_plain_torch(change: str, order: StepOr
 
 @pytest.mark.parametrize("base", BASES)
 def test_each_kind_of_chain_plays_as_in_plain_torch(base: str) -> None:
-    assert_as_alone(base, [], [], StepOrder.SPLIT)
+    assert_as_alone(base, [], [], StepOrder.ZERO_BUBBLE)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -288,7 +288,7 @@ def test_changes_together_and_changes_that_come_late_count_as_in_plain_torch(dat
     form = data.draw(st.sampled_from(["", *sorted(FORMS)]))
     early = data.draw(st.lists(st.sampled_from(sorted(HOOKS)), max_size=2, unique=True))
     late = data.draw(st.lists(st.sampled_from(sorted(HOOKS.keys() - {"counted"})), max_size=2, unique=True))
-    order = data.draw(st.sampled_from([StepOrder.PLAIN, StepOrder.SPLIT]))
+    order = data.draw(st.sampled_from([StepOrder.GPIPE, StepOrder.ZERO_BUBBLE]))
     changes = [form, *early] if form else early
     try:
         with torch.random.fork_rng(devices=[]):
@@ -344,16 +344,16 @@ def test_a_method_of_a_class_that_is_replaced_later_counts(monkeypatch) -> None:
 def test_a_player_that_hears_twice_a_round_has_no_hooks_on_parameters(hook: str) -> None:
     """torch would call them once, with the sum; each use of the player is told for itself."""
     with pytest.raises(GrammarError) as caught:
-        assert_as_alone("linear", [hook], [], StepOrder.PLAIN, uses=2)
+        assert_as_alone("linear", [hook], [], StepOrder.GPIPE, uses=2)
     text = str(caught.value)
     assert "'Module'" in text and "hooks" in text and "expected one" in text and "agent" in text
     with pytest.raises(GrammarError):
-        assert_as_alone("linear", [], [hook], StepOrder.PLAIN, uses=2)
+        assert_as_alone("linear", [], [hook], StepOrder.GPIPE, uses=2)
 
 
 @pytest.mark.parametrize("hook", ["forward hook", "backward hook", "backward hook inside", "replaced forward"])
 def test_other_hooks_are_called_at_each_use(hook: str) -> None:
-    assert_as_alone("linear", [hook], [], StepOrder.SPLIT, uses=2)
+    assert_as_alone("linear", [hook], [], StepOrder.ZERO_BUBBLE, uses=2)
 
 
 def freezes_itself() -> nn.Module:

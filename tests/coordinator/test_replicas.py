@@ -199,13 +199,9 @@ def test_an_operator_that_couples_examples_is_played_whole() -> None:
 def test_a_player_that_couples_examples_is_refused_unless_that_is_accepted(module: type[nn.Module], text: str) -> None:
     grammar = backprop(points(4), {"First": Factory.of(module, 4, 4), "Last": Factory.of(nn.Linear, 4, 3)})
     placement = replicated(grammar, First=2)
-    expected = (
-        f"player 'First' has 2 replicas and couples the examples of a batch: {text}. Expected each example to be "
-        "played by itself, since every replica sees a slice of the batch. Leave out the replicas, or accept that it "
-        "then learns otherwise (`accept_batch_coupling`)."
-    )
-    with pytest.raises(PlacementError, match=re.escape(expected)):
+    with pytest.raises(PlacementError) as refusal:
         InlineExecutor(assign(grammar, placement=placement))
+    assert all(each in str(refusal.value) for each in ("'First'", "2 replica", text, "accept_batch_coupling"))
     with InlineExecutor(assign(grammar, placement=replace(placement, coupled=("First",)))) as executor:
         executor.play(3)
 

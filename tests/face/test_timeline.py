@@ -13,7 +13,7 @@ from antiphon.analysis.timeline import Timeline, planned, recorded
 from antiphon.cli.show_schedule import text
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.compile import StepOrder
+from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.recording import Recording, TimedAction

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.schedule import Schedule
-from antiphon.coordinator.plan.steps import Move, Query, Respond, Slot, Step, Transfer
+from antiphon.coordinator.plan.steps import Move, Query, Respond, Share, Slot, Step, Transfer
 from antiphon.envs import nature
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
@@ -199,12 +199,12 @@ def pipeline(orders: list[list[Turn]]) -> Schedule:
     """
     stages, steps, done = len(orders), [], set()
     waiting = [list(own) for own in orders]
-    numbers: dict[tuple[str, int, int], int] = {}
+    numbers: dict[tuple[str, Share, int], int] = {}
     while any(waiting):
         for stage in range(stages):
             while waiting[stage] and _ready(waiting[stage][0], stage, stages, done):
                 op, batch = waiting[stage].pop(0)
-                steps += _steps(op, batch, stage, stages, numbers)
+                steps += _steps(op, Share(batch, max(each for _, each in orders[0]) + 1), stage, stages, numbers)
                 done.add((op, batch, stage))
     steps += [Move(f"S{stage}", worker=f"S{stage}", when=ALWAYS) for stage in range(stages)]
     return Schedule("0" * 64, tuple(f"S{stage}" for stage in range(stages)), tuple(steps))
@@ -217,7 +217,7 @@ def _ready(op: Turn, stage: int, stages: int, done: set) -> bool:
     return ("Q", batch, stage) in done and (stage == stages - 1 or ("R", batch, stage + 1) in done)
 
 
-def _steps(op: str, batch: int, stage: int, stages: int, numbers: dict[tuple[str, int, int], int]) -> list[Step]:
+def _steps(op: str, batch: Share, stage: int, stages: int, numbers: dict[tuple[str, Share, int], int]) -> list[Step]:
     phase = Phase.QUERY if op == "Q" else Phase.RESPONSE
     upstream = stage - 1 if op == "Q" else stage + 1
     found: list[Step] = []
