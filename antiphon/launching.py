@@ -14,6 +14,7 @@ from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, spread
+from antiphon.coordinator.plan.step_order import OrderName
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import Count, Natural, Positive, Seconds, Threads
@@ -97,6 +98,8 @@ def launch(
     run: str | None = None,
     address: str | None = None,
     num_cpus: Threads | None = None,
+    order: OrderName | None = None,
+    microbatches: Count = 1,
     record: bool = False,
 ) -> Launched:
     """Create all players, oracles and losses, ready to play.
@@ -107,6 +110,8 @@ def launch(
     is connected to, on the cluster at `address`, or on a new local Ray with `num_cpus` logical CPUs.
     placement: which worker hosts which part, and with which resources (`spread`, `together`, `place`). The default is
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
+    order, microbatches: the order of a round's steps, and the number of slices of the batch that it plays one by one
+    (`assign`). The gradients are those of the whole batch.
     threads: torch threads of each worker. deadline: seconds per message. record: record the times of all actions
     (`Played.recording`).
     run: the run's name, unique on the cluster. address: see `ray_session`.
@@ -114,11 +119,19 @@ def launch(
     then leaves nothing running.
     """
     name = run or f"{grammar.name}-{uuid.uuid4().hex[:8]}"
+    apart = placement or (spread(grammar) if executor == "ray" else None)
+    assignment = assign(
+        grammar,
+        agents,
+        placement=apart,
+        seed=seed,
+        threads=threads,
+        order=order,
+        microbatches=microbatches,
+        record=record,
+    )
     if executor == "inline":
-        here = assign(grammar, agents, placement=placement, seed=seed, threads=threads, record=record)
-        return _inline(here, name, deadline)
-    apart = placement or spread(grammar)
-    assignment = assign(grammar, agents, placement=apart, seed=seed, threads=threads, record=record)
+        return _inline(assignment, name, deadline)
     return _ray(assignment, name, transport, deadline, address, num_cpus)
 
 

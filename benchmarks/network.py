@@ -22,9 +22,9 @@ import torch
 
 from antiphon.agents import AgentSpecification
 from antiphon.coordinator.plan.assignment import Assignment, assign
-from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import Placement, Strategy, spread
 from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.step_order import StepOrder
 from antiphon.coordinator.plan.steps import Transfer
 from antiphon.coordinator.traffic import between, planned
 from antiphon.deploy.executor import RayExecutor

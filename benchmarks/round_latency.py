@@ -18,8 +18,8 @@ from antiphon.coordinator.connection import Transport
 from antiphon.coordinator.executor import Executor, Played
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
-from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.step_order import StepOrder
 from antiphon.deploy.embedded import ray_session
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.pool import Pool

@@ -21,6 +21,7 @@ from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, desc
 from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.statistics import Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun
+from antiphon.coordinator.values import Value, added, flat
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
@@ -28,7 +29,7 @@ from antiphon.grammars.when import Agenda
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
 
-Values: TypeAlias = dict[int, Tensor | tuple[Tensor, ...]]
+Values: TypeAlias = dict[int, Value]
 Play: TypeAlias = Callable[[int], None]
 Answer: TypeAlias = Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]
 
@@ -57,7 +58,7 @@ class LocalProgram:
         self._parts: dict[int, tuple[Tensor, ...]] = {}
         self._uses: Counter[int] = Counter()
         self._unused: dict[int, int] = {}
-        self._running: dict[int, Tensor | tuple[Tensor, ...]] = {}
+        self._running: Values = {}
         self.begin()
         self._actions = actions
         self._plays = [self._compile(action) for action in actions]
@@ -390,17 +391,3 @@ class LocalProgram:
 
 def _microbatch_of(action: steps.Query | steps.Respond) -> Share | None:
     return action.writes[0].microbatch if action.writes else None
-
-
-def flat(value: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """Return a message as one tensor. The gradients of all parameters of a player become one vector."""
-    if isinstance(value, Tensor):
-        return value
-    return torch.cat([(each.to_dense() if each.is_sparse else each).reshape(-1) for each in value])
-
-
-def added(total: Tensor | tuple[Tensor, ...], term: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-    """Return the sum of two messages; those with a part for each parameter of a player are added part by part."""
-    if isinstance(total, Tensor) or isinstance(term, Tensor):
-        return flat(total) + flat(term)
-    return tuple(one + other for one, other in zip(total, term, strict=True))

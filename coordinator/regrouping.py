@@ -7,8 +7,8 @@ from torch import Tensor
 
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.program import flat
 from antiphon.coordinator.recorder import RECORDER, delivered
+from antiphon.coordinator.values import flat
 from antiphon.errors import GrammarError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.oracle import State

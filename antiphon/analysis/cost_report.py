@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from antiphon.coordinator.executor import Played
-from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, spread
 from antiphon.coordinator.traffic import Summed, Traffic, measured, measured_sums, planned, planned_sums
 from antiphon.experiments.experiment import Experiment
@@ -89,10 +88,11 @@ def cost_report(name: str, experiment: Experiment, rounds: int | None = None) ->
     moves = {player: agent.cadence for player, agent in agents.items()}
     period = steady(grammar, moves)
     counting = range(period.start, period.start + (rounds or len(period)))
-    schedule = assign(grammar, agents, placement=placement).schedule
+    schedule = experiment.schedule(grammar, agents)
     counted, plan = cost(grammar, counting, moves), planned(schedule, counting)
     alone = spread(grammar)
     plain = (placement.workers, placement.agents, placement.replicas) == (alone.workers, (), ())
+    plain &= experiment.microbatches == 1
     with experiment.launch(grammar, agents, placement) as game:
         if counting.start:
             game.play(counting.start)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from antiphon.columns import aligned
-from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement, Precision, Strategy, WorkerResources
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Contribute
@@ -94,7 +93,7 @@ def placement_summary(experiment: Experiment) -> PlacementSummary:
     grammar = experiment.build()
     agents, placement = experiment.agents(grammar), experiment.placed(grammar)
     rounds = steady(grammar, {player: agent.cadence for player, agent in agents.items()})
-    schedule = assign(grammar, agents, placement=placement).schedule
+    schedule = experiment.schedule(grammar, agents)
     first = {each: group[0] for group in placement.replicas_of.values() for each in group}
     summed = _summed(schedule, rounds, first)
     seats = tuple(_seat(placement, worker, summed[worker]) for worker, _ in placement.workers)

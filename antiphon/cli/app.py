@@ -85,7 +85,7 @@ def show_command(
     ] = None,
     executor: Annotated[str | None, typer.Option(help="With --schedule: inline or ray.")] = None,
     placement: Placing = None,
-    order: Annotated[str | None, typer.Option(help="With --schedule, without --rounds: plain or split.")] = None,
+    order: Annotated[str | None, typer.Option(help="With --schedule: gpipe, 1f1b or zero-bubble.")] = None,
 ) -> None:
     """Show a grammar, its schedule, or its placement, as text or as a picture in a file."""
     if placement is not None and not schedule and against is not None:
@@ -97,11 +97,11 @@ def show_command(
             raise ExperimentError(f"show was given --{name} {value}; expected {other}, or leave out --{name}.")
     from antiphon.experiments.load import merged, read_experiment
 
-    experiment = read_experiment(grammar, merged(changes, executor=executor), placement)
+    experiment = read_experiment(grammar, merged(changes, executor=executor, order=order), placement)
     if schedule:
         from antiphon.cli.show_schedule import schedule_command
 
-        text = schedule_command(experiment, rounds=rounds, order=order, out=out)
+        text = schedule_command(experiment, rounds=rounds, out=out)
     elif placement is not None:
         from antiphon.cli.show_placement import placement_command
 

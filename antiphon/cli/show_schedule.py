@@ -5,9 +5,6 @@ from pathlib import Path
 from antiphon.analysis.chrome_trace import trace
 from antiphon.analysis.timeline import Timeline, planned, recorded
 from antiphon.columns import aligned
-from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.order import StepOrder
-from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import Experiment
 from antiphon.grammars.playing import steady
 from antiphon.output_file import check_output, write
@@ -17,33 +14,25 @@ _WARMUP = 3
 """Number of rounds to play before a recording begins. The first rounds are slower, because they set things up."""
 
 
-def schedule_command(
-    experiment: Experiment, *, rounds: int | None = None, order: str | None = None, out: Path | None = None
-) -> str:
+def schedule_command(experiment: Experiment, *, rounds: int | None = None, out: Path | None = None) -> str:
     """Draw the schedule of an experiment. Returns the text to print: the schedule, or the path of the written file.
 
-    rounds: play and record this many; None shows the plan. order: of the plan, "plain" or "split"; None is the default.
+    rounds: play and record this many; None shows the plan.
     out: its ending sets the format: .svg is a picture, .json a trace for Chrome and Perfetto, .txt the text that is
-    otherwise printed. Raises AntiphonError for a wrong order or path, before any round is played.
+    otherwise printed. Raises AntiphonError for a wrong path, before any round is played.
     """
     if out is not None:
         check_output(out, FORMATS)
-    if order is not None and order not in tuple(StepOrder):
-        raise ExperimentError(f"order {order!r} is not known; expected 'plain' or 'split'. Name one of these.")
-    if order is not None and rounds is not None:
-        raise ExperimentError("--order is for plans, and --rounds records a run. Leave one of the two out.")
-    table = _plan(experiment, order) if rounds is None else _recording(experiment, rounds)
+    table = _plan(experiment) if rounds is None else _recording(experiment, rounds)
     if out is None:
         return text(table)
     write(out, FORMATS[out.suffix.lower()](table))
     return f"schedule: {out}"
 
 
-def _plan(experiment: Experiment, order: str | None) -> Timeline:
+def _plan(experiment: Experiment) -> Timeline:
     grammar = experiment.build()
-    agents, placement = experiment.agents(grammar), experiment.placed(grammar)
-    steps = StepOrder(order) if order is not None else None
-    schedule = assign(grammar, agents, placement=placement, order=steps).schedule
+    schedule = experiment.schedule(grammar, experiment.agents(grammar))
     return planned(schedule, f"{grammar.name}: schedule of a round")
 
 

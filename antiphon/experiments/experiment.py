@@ -7,7 +7,10 @@ from typing import Any, Literal
 from pydantic import Field, create_model
 
 from antiphon.agents.specification import AgentSpecification
+from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import Placement
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.step_order import OrderName
 from antiphon.errors import ExperimentError, GrammarError
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.grammars.grammar import Grammar
@@ -30,6 +33,8 @@ class Experiment(Table):
     on_nonfinite: "fail" ends the run when a loss or a parameter becomes NaN or infinite.
     agent: settings of every player's agent. players: other settings for single players, by name.
     placement: the workers on Ray and their resources.
+    order: the order of a round's steps (see `StepOrder`); by default "zero-bubble" on several workers, else "gpipe".
+    microbatches: number of slices of the batch that a round plays one by one.
     """
 
     grammar: str
@@ -38,6 +43,8 @@ class Experiment(Table):
     executor: Literal["inline", "ray"] = "inline"
     transport: Literal["process-group", "object-store"] = "process-group"
     threads: Count = 1
+    order: OrderName | None = None
+    microbatches: Count = 1
     deadline: Seconds = 30.0
     rounds_per_report: Count = 100
     checkpoint_every: Count = 5000
@@ -78,6 +85,11 @@ class Experiment(Table):
         """Return the placement on Ray. Raises PlacementError for unknown names and for contradictions."""
         return self.placement.placement(grammar)
 
+    def schedule(self, grammar: Grammar, agents: Mapping[str, AgentSpecification]) -> Schedule:
+        """Return the schedule of a round on Ray. Raises PlacementError as `placed` and `assign` do."""
+        placement, order = self.placed(grammar), self.order
+        return assign(grammar, agents, placement=placement, order=order, microbatches=self.microbatches).schedule
+
     def launch(
         self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any
     ) -> Launched:  # Any: further arguments of `launch`
@@ -90,6 +102,8 @@ class Experiment(Table):
             seed=self.seed,
             placement=placement,
             threads=self.threads,
+            order=self.order,
+            microbatches=self.microbatches,
             deadline=self.deadline,
             **more,
         )

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.plan.compile import compile_schedule
-from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import Placement, together
 from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.step_order import OrderName, StepOrder
 from antiphon.errors import PlacementError
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.numbers import Count, Natural, Threads
@@ -42,16 +42,16 @@ def assign(
     placement: Placement | None = None,
     seed: Natural = 0,
     threads: Threads = 1,
-    order: StepOrder | None = None,
+    order: StepOrder | OrderName | None = None,
     microbatches: Count = 1,
     record: bool = False,
 ) -> Assignment:
     """Return the assignment of a run of `grammar`, with its compiled schedule.
 
     agents: one per player, or one for all. The default is Adam with torch's own arguments.
-    placement: the default is one worker for all. order: the default is ZERO_BUBBLE with several workers, else GPIPE.
-    microbatches: number of slices of the batch in a round. record: whether every worker records when it plays each
-    action.
+    placement: the default is one worker for all. order: see `StepOrder`; the default is "zero-bubble" with several
+    workers, else "gpipe". microbatches: number of slices of the batch that a round plays one by one; each needs a row
+    for every replica. record: whether every worker records when it plays each action.
     Raises PlacementError for an agent whose player does not exist.
     """
     players = [player.name for player in grammar.query.players]
@@ -66,6 +66,6 @@ def assign(
     complete = {player: agents.get(player) or AgentSpecification.of() for player in players}
     placement = placement or together(grammar)
     cadences = {player: specification.cadence for player, specification in complete.items()}
-    order = order or (StepOrder.ZERO_BUBBLE if len(placement.workers) > 1 else StepOrder.GPIPE)
-    schedule = compile_schedule(grammar, placement, cadences, order, microbatches)
+    steps = StepOrder(order) if order else (StepOrder.ZERO_BUBBLE if len(placement.workers) > 1 else StepOrder.GPIPE)
+    schedule = compile_schedule(grammar, placement, cadences, steps, microbatches)
     return Assignment(grammar, placement, schedule, complete, seed, threads, record)

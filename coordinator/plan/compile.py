@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from antiphon.coordinator.plan import steps
 from antiphon.coordinator.plan.microbatches import in_microbatches, read_whole
-from antiphon.coordinator.plan.order import StepOrder, Task, arranged
 from antiphon.coordinator.plan.placement import Placement, locate
 from antiphon.coordinator.plan.replicas import applies_to_parts, batch_of, divided
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.shardable import refuse_unshardable, undelivered
+from antiphon.coordinator.plan.step_order import StepOrder, Task, arranged
 from antiphon.coordinator.plan.steps import LocalStep, Part, Query, Respond, Share, Slot, Step
 from antiphon.coordinator.plan.tasks import tasks_of
 from antiphon.grammars.cadence import Cadence

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 
 from antiphon.coordinator.plan.microbatches import Nodes
-from antiphon.coordinator.plan.order import StepOrder, Task
 from antiphon.coordinator.plan.replicas import batch_of
+from antiphon.coordinator.plan.step_order import StepOrder, Task
 from antiphon.coordinator.plan.steps import Part, Share
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.query import Kind, Node, Port

@@ -20,8 +20,8 @@ from antiphon.coordinator.checkpoint import (
 )
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
-from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.step_order import StepOrder
 from antiphon.errors import ExperimentError
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.library import backprop

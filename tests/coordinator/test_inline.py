@@ -10,8 +10,8 @@ from antiphon.agents.specification import AgentSpecification
 from antiphon.coordinator.executor import Executor
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import Placement, spread
+from antiphon.coordinator.plan.step_order import StepOrder
 from antiphon.errors import RoundError
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.factory import Factory

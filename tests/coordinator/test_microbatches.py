@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.microbatches import in_microbatches
-from antiphon.coordinator.plan.order import StepOrder, Task, arranged
 from antiphon.coordinator.plan.placement import Placement, spread, together
 from antiphon.coordinator.plan.replicas import divided
+from antiphon.coordinator.plan.step_order import StepOrder, Task, arranged
 from antiphon.coordinator.plan.steps import Join, Part, Query, Respond, Share
 from antiphon.coordinator.plan.tasks import tasks_of
 from antiphon.coordinator.plan.verify import verify
@@ -75,17 +75,17 @@ def drawn_placement(grammar: Grammar, chance: random.Random, microbatches: int) 
 def test_every_order_delivers_the_gradient_of_the_whole_batch(data, microbatches, chance):
     grammar = draw_grammar(lambda n: data.draw(st.integers(0, n - 1)), batch=data.draw(st.sampled_from([3, 8, 11])))
     placement = drawn_placement(grammar, chance, microbatches)
-    found = {}
+    try:
+        assignment = assign(grammar, RECORDER, placement=placement, order="gpipe", microbatches=microbatches)
+    except PlacementError as error:
+        assert "micro-batches" in str(error) and microbatches == 4  # some batches have three rows
+        return
+    found, states, losses = played(assignment)
+    assert_near(found, reference_gradients(grammar, states, 0, 1), 1e-9)
     for order in StepOrder:
-        try:
-            assignment = assign(grammar, RECORDER, placement=placement, order=order, microbatches=microbatches)
-        except PlacementError as error:
-            assert "micro-batches" in str(error) or "replicas" in str(error)
-            return
-        verify(assignment.schedule)
-        found[order], states, losses = played(assignment)
-        assert_equal(found[order], found[StepOrder.GPIPE])
-    assert_near(found[StepOrder.GPIPE], reference_gradients(grammar, states, 0, 1), 1e-9)
+        other = assign(grammar, RECORDER, placement=placement, order=order, microbatches=microbatches)
+        verify(other.schedule)
+        assert_equal(played(other)[0], found)
     _, _, whole = played(assign(grammar, RECORDER))
     for name, values in whole.items():
         assert losses[name] == pytest.approx(values, rel=1e-10, abs=1e-12)

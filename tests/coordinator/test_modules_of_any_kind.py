@@ -15,8 +15,8 @@ from torch.nn.utils import parametrizations, parametrize
 from antiphon.agents import AgentSpecification
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.step_order import StepOrder
 from antiphon.errors import GrammarError, ProtocolError
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.draft import QueryDraft

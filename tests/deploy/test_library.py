@@ -36,3 +36,11 @@ def test_a_run_is_bitwise_the_same_in_one_process_and_on_ray(share, pool):
         grammar, agent = grammars()[name], AgentSpecification.of("SGD", {"lr": 1e-3, "momentum": 0.5})
         states = check_same_on_ray(grammar, agent, ROUNDS, f"library-{name}", pool)
         assert all(states[player.name]["moves"] > 0 for player in grammar.query.players), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["1f1b", "zero-bubble"])
+def test_micro_batches_change_no_bit_on_ray(order, pool):
+    agent = AgentSpecification.of("SGD", {"lr": 1e-3, "momentum": 0.5})
+    for name in ("backprop", "kickback", "transformer", "vae"):
+        check_same_on_ray(library()[name], agent, ROUNDS, f"{order}-{name}", pool, order=order, microbatches=3)

@@ -238,14 +238,6 @@ def test_a_schedule_is_shown_and_drawn(antiphon, place):
             "file 'plan.gif' ends in .gif; expected one of .svg, .json, .txt. "
             "The ending chooses the format: change it.",
         ),
-        (
-            ["backprop", "--schedule", "--order", "split", "--rounds", "2"],
-            "--order is for plans, and --rounds records a run. Leave one of the two out.",
-        ),
-        (
-            ["backprop", "--schedule", "--order", "gpipe"],
-            "order 'gpipe' is not known; expected 'plain' or 'split'. Name one of these.",
-        ),
     ],
 )
 def test_a_schedule_that_cannot_be_drawn(antiphon, arguments, text):

@@ -13,9 +13,9 @@ from antiphon.analysis.timeline import Timeline, planned, recorded
 from antiphon.cli.show_schedule import text
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
-from antiphon.coordinator.plan.order import StepOrder
 from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.plan.step_order import StepOrder
 from antiphon.coordinator.recording import Recording, TimedAction
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars.random_grammars import sample_grammar

@@ -7,6 +7,7 @@ from antiphon.agents import AgentSpecification
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.step_order import OrderName
 from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.pool import Pool
 from antiphon.grammars import Grammar, State
@@ -19,15 +20,19 @@ def check_same_on_ray(
     rounds: int,
     name: str,
     pool: Pool,
+    order: OrderName | None = None,
+    microbatches: int = 1,
     **how: Any,  # Any: further arguments of the executor
 ) -> Mapping[str, State]:
     """Play in one process, and on Ray with one worker for each player, oracle and loss. Returns the states on Ray.
 
+    order: on Ray. microbatches: on both.
+
     Raises AssertionError if losses or states differ.
     """
-    with InlineExecutor(assign(grammar, agents, seed=5)) as inline:
+    with InlineExecutor(assign(grammar, agents, seed=5, microbatches=microbatches)) as inline:
         alone, expected = inline.play(rounds), inline.states()
-    apart = assign(grammar, agents, placement=spread(grammar), seed=5)
+    apart = assign(grammar, agents, placement=spread(grammar), seed=5, order=order, microbatches=microbatches)
     with RayExecutor(apart, name, pool=pool, **how) as on_ray:
         played, states = on_ray.play(rounds), on_ray.states()
     assert played.losses == alone.losses and any(losses.values for losses in played.losses.values()), name

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal, TypeAlias
 
 from antiphon.coordinator.plan.steps import Part, Share
 from antiphon.transport.message import Phase
@@ -27,6 +28,10 @@ class StepOrder(StrEnum):
     GPIPE = "gpipe"
     ONE_F_ONE_B = "1f1b"
     ZERO_BUBBLE = "zero-bubble"
+
+
+OrderName: TypeAlias = Literal["gpipe", "1f1b", "zero-bubble"]
+"""The values of `StepOrder`, as text."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,22 @@
+"""The values of a round on a worker. The gradient of a player's parameters is a tuple, with a tensor for each."""
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+Value: TypeAlias = Tensor | tuple[Tensor, ...]
+
+
+def flat(value: Value) -> Tensor:
+    """Return a message as one tensor. The gradients of all parameters of a player become one vector."""
+    if isinstance(value, Tensor):
+        return value
+    return torch.cat([(each.to_dense() if each.is_sparse else each).reshape(-1) for each in value])
+
+
+def added(total: Value, term: Value) -> Value:
+    """Return the sum of two messages; those with a part for each parameter of a player are added part by part."""
+    if isinstance(total, Tensor) or isinstance(term, Tensor):
+        return flat(total) + flat(term)
+    return tuple(one + other for one, other in zip(total, term, strict=True))
