@@ -33,8 +33,8 @@ _SETTINGS = {
     # Ray must start no workers in advance: their number would be that of the CPUs, not that of the actors.
     "prestart_worker_first_driver": False,
 }
-_PATIENCE, _LOOK = 30.0, 0.01
-"""Seconds to wait for the raylet, and between two looks."""
+_PATIENCE, _LOOK = 10.0, 0.01
+"""Seconds to look for the raylet, and between two looks. Afterwards Ray itself looks for it, for half a minute."""
 
 
 @final
@@ -57,7 +57,7 @@ class _Node(node.Node):
         super().start_ray_processes()
         store: Any = self.get_gcs_client()  # Any: its type is optional; it exists, because the store is started first
         end = time.monotonic() + _PATIENCE
-        while not store.get_all_node_info() and time.monotonic() < end:
+        while not store.get_all_node_info(timeout=_PATIENCE) and time.monotonic() < end:
             time.sleep(_LOOK)
 
 
