@@ -47,7 +47,11 @@ class _Node(node.Node):
 
     def __init__(self, ray_params: RayParams, **options: Any) -> None:  # Any: Ray's options differ in type
         ray_params.update(no_monitor=True, include_log_monitor=False, worker_path=fork_client.__file__)
-        super().__init__(ray_params, **options)
+        try:
+            super().__init__(ray_params, **options)
+        except BaseException:
+            self.kill_all_processes(check_alive=False, allow_graceful=True)
+            raise
 
     def start_api_server(self, **_: Any) -> None:  # Any: Ray's options
         """Start no dashboard."""
@@ -57,7 +61,9 @@ class _Node(node.Node):
         super().start_ray_processes()
         store: Any = self.get_gcs_client()  # Any: its type is optional; it exists, because the store is started first
         end = time.monotonic() + _PATIENCE
-        while not store.get_all_node_info(timeout=_PATIENCE) and time.monotonic() < end:
+        while self.remaining_processes_alive() and time.monotonic() < end:
+            if store.get_all_node_info(timeout=_PATIENCE):
+                return
             time.sleep(_LOOK)
 
 
