@@ -198,8 +198,8 @@ def _ray(
         cpus, gpus = num_cpus or max(os.cpu_count() or 1, cpus_for(placement)), gpus_for(placement)
         if address in (None, "local") and not ray.is_initialized():
             refuse_unsatisfiable(bundles_of(placement), [own_machine(cpus, gpus)], placement.strategy)
-        python = scope.enter_context(ray_session(address, cpus, gpus))
-        settings = {"transport": Transport(transport), "deadline": deadline, "executable": python}
+        scope.enter_context(ray_session(address, cpus, gpus))
+        settings = {"transport": Transport(transport), "deadline": deadline}
         executor = scope.enter_context(RayExecutor(assignment, name, **settings))
         places = ray.get([worker.address.remote() for worker in executor.workers.values()])
         return Launched(executor, name, dict(zip(executor.workers, places, strict=True)), scope.pop_all())

@@ -1,5 +1,6 @@
 """Makes Ray actor classes from the classes `Worker` and `Coordinator`."""
 
+import functools
 from typing import Any
 
 import ray
@@ -9,11 +10,13 @@ from antiphon.coordinator import coordinator, worker
 _remote: Any = ray.remote  # Any: Ray's stubs lack `concurrency_groups`, which its documentation has
 
 
+@functools.cache  # Ray sends a class to the cluster once
 def worker_actor() -> Any:  # Any: Ray's actor classes have no common type
     """Return `Worker` as a Ray actor class, with the concurrency groups for play, mail and control."""
     return _remote(concurrency_groups=worker.CONCURRENCY)(worker.Worker)
 
 
+@functools.cache
 def coordinator_actor() -> Any:  # Any: a Ray actor class
     """Return `Coordinator` as a Ray actor class. Its actor answers `status` while rounds are played."""
     return _remote(concurrency_groups=coordinator.CONCURRENCY)(coordinator.Coordinator)

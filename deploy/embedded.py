@@ -5,13 +5,17 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, final
+from unittest import mock
 
 import ray
-from ray._private import worker
+from ray._private import node, worker
+from ray._private.parameter import RayParams
 
+from antiphon.deploy import fork_client
 from antiphon.deploy.address import joinable
 from antiphon.deploy.fork_server import ForkServer
 from antiphon.errors import TransportError
@@ -26,16 +30,46 @@ _SETTINGS = {
     # How often a process looks for its node's object store: at first it is not there, and Ray would wait a second.
     "raylet_client_connect_timeout_milliseconds": 20,
     "raylet_client_num_connect_attempts": 500,
-    # Ray must start no workers in advance: those are not forked from the fork server.
+    # Ray must start no workers in advance: their number would be that of the CPUs, not that of the actors.
     "prestart_worker_first_driver": False,
 }
+_PATIENCE, _LOOK = 10.0, 0.01
+"""Seconds to look for the raylet, and between two looks. Afterwards Ray itself looks for it, for half a minute."""
+
+
+@final
+class _Node(node.Node):
+    """The processes of a Ray on this machine: control store and raylet with its agents. Its workers are forked.
+
+    `ray.init` makes it in place of Ray's own node, which has more: a monitor that adds machines, a monitor that sends
+    logs to the driver, and a server that without its dashboard has nothing to serve, and starts for a second.
+    """
+
+    def __init__(self, ray_params: RayParams, **options: Any) -> None:  # Any: Ray's options differ in type
+        ray_params.update(no_monitor=True, include_log_monitor=False, worker_path=fork_client.__file__)
+        try:
+            super().__init__(ray_params, **options)
+        except BaseException:
+            self.kill_all_processes(check_alive=False, allow_graceful=True)
+            raise
+
+    def start_api_server(self, **_: Any) -> None:  # Any: Ray's options
+        """Start no dashboard."""
+
+    def start_ray_processes(self) -> None:
+        """Start the raylet, and wait until the control store knows it. Ray itself would look once a second."""
+        super().start_ray_processes()
+        store: Any = self.get_gcs_client()  # Any: its type is optional; it exists, because the store is started first
+        end = time.monotonic() + _PATIENCE
+        while self.remaining_processes_alive() and time.monotonic() < end:
+            if store.get_all_node_info(timeout=_PATIENCE):
+                return
+            time.sleep(_LOOK)
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[str]:
+def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
     """Return a context in which Ray runs. If it has started Ray, its end stops Ray and removes the temporary folder.
-
-    The context yields the executable that forks workers (see `ForkServer`) if it has started Ray, else an empty string.
 
     If this process is already connected to a Ray, that Ray is used, and it runs on after the context.
     address: of a cluster to join; this machine must be one of its nodes. "auto" finds it. None or "local" starts a Ray
@@ -44,19 +78,18 @@ def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpu
     Raises TransportError if Ray cannot be started, ClusterError or VersionError if it cannot be joined.
     """
     if ray.is_initialized():
-        yield ""
+        yield
         return
     with contextlib.ExitStack() as scope:
         place = joinable(address) if address not in (None, "local") else None
         folder = None if place else scope.enter_context(_own_folder())
         with _environment():
-            server = scope.enter_context(contextlib.closing(ForkServer(folder))) if folder else None
+            if folder:
+                scope.enter_context(contextlib.closing(ForkServer(folder)))
             scope.callback(ray.shutdown)
             _start(place, num_cpus, num_gpus, folder)
         _silence()
-        if folder:
-            _end_idle_processes()
-        yield server.executable if server else ""
+        yield
 
 
 @contextlib.contextmanager
@@ -74,8 +107,10 @@ def _start(address: str | None, num_cpus: int | None, num_gpus: int | None, fold
         own = {} if num_gpus is None else {"num_gpus": num_gpus}
         options |= {"num_cpus": num_cpus or os.cpu_count(), "include_dashboard": False, **own}
         options |= {"_temp_dir": folder, "_system_config": _SETTINGS}
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
     try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+        with mock.patch.object(node, "Node", _Node) if folder else contextlib.nullcontext():
+            ray.init(**options, **quiet)
     except Exception as error:  # Ray raises many types here
         where = f"joined at {address!r}" if address else f"started in {Path(tempfile.gettempdir())}"
         raise TransportError(
@@ -88,14 +123,6 @@ def _silence() -> None:
     # Ray prints messages of its daemons (a killed worker, many processes) to the terminal. Errors of the run name their
     # cause themselves, and the messages stay in Ray's logs. Ray has no public switch for this.
     worker.print_to_stdstream = lambda *_, **__: None
-
-
-def _end_idle_processes() -> None:
-    # The monitor adds and removes machines, and the log monitor sends logs to the driver: a run on one machine uses
-    # neither. The monitor answers no SIGTERM after the others have ended, so that `ray.shutdown` waits a second for it.
-    node: Any = worker._global_node  # Any: Ray's node; it exists, because Ray was started here
-    node.kill_monitor(check_alive=False)
-    node.kill_log_monitor(check_alive=False)
 
 
 @contextlib.contextmanager

@@ -34,7 +34,6 @@ class RayExecutor:
     Actors have the names of the workers, in the namespace `antiphon-<run>`. The driver only starts batches of rounds.
     run: name of the run. transport: of tensors between workers. deadline: seconds within which a message must arrive.
     pool: take resident workers from it instead of starting named actors; the placement must then ask for no resources.
-    executable: see `Reservation`.
     Raises PlacementError for a placement that the cluster or the pool cannot satisfy, ClusterError for a name in use.
     """
 
@@ -46,7 +45,6 @@ class RayExecutor:
         transport: Transport = Transport.PROCESS_GROUP,
         deadline: float = 30.0,
         pool: Pool | None = None,
-        executable: str = "",
     ) -> None:
         self.assignment, self.run, self._pool = assignment, run, pool
         self._boundary, self._batches = Boundary(), 0
@@ -68,9 +66,7 @@ class RayExecutor:
             )
         if pool is None:
             check_free(run)
-        self._reservation = (
-            Reservation(assignment.placement, self.namespace, executable=executable) if pool is None else None
-        )
+        self._reservation = Reservation(assignment.placement, self.namespace) if pool is None else None
         self.workers: dict[str, Any] = {}  # Any: Ray's actor handles have no common type
         self._coordinator: Any = None
         self._broken = False

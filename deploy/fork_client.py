@@ -1,16 +1,42 @@
-"""The executable of a forked worker: asks the fork server for a process that runs a Python script, and waits for it.
+"""The script that a local Ray runs for each worker: asks the fork server for a process, and waits for it.
 
-Run as `python -S -E fork_client.py ADDRESS SCRIPT ARGUMENTS`. It imports little, because it runs once per worker.
+It imports little, because it runs once per worker.
 """
 
 import json
 import os
 import socket
 import sys
+from importlib.util import find_spec
+
+ADDRESS = "fork"
+"""The name of the server's socket in Ray's temporary folder."""
+_FOLDER, _PLAIN = "--temp-dir=", "--runtime-env-hash=0"
+"""Arguments that Ray gives to a worker: its temporary folder, and the sign that the worker has no runtime_env."""
 
 
-def main(address: str, *command: str) -> None:
-    """Run the command in a process that the server at `address` forks. Without a server, run the command here.
+def work(*arguments: str) -> None:
+    """Run Ray's own script for workers: in a forked process, unless the worker has a runtime_env.
+
+    Modules may read the environment while they are imported, and the server has imported them in its own.
+    """
+    script = ray_script()
+    if _PLAIN in arguments:
+        folder = next(each for each in arguments if each.startswith(_FOLDER)).removeprefix(_FOLDER)
+        fork(os.path.join(folder, ADDRESS), script, *arguments)
+    else:
+        become(script, *arguments)
+
+
+def ray_script() -> str:
+    """Return the path of Ray's script for workers. Ray is not imported, because that would take longer than a fork."""
+    found = find_spec("ray")
+    assert found is not None and found.origin is not None  # Ray started this script
+    return os.path.join(os.path.dirname(found.origin), "_private", "workers", "default_worker.py")
+
+
+def fork(address: str, *command: str) -> None:
+    """Run a script in a process that the server at `address` forks. Without a server, run the script here.
 
     The forked process gets the arguments, environment, folder, process group and standard streams of this process. It
     holds the connection until it ends.
@@ -19,12 +45,17 @@ def main(address: str, *command: str) -> None:
         try:
             connection.connect(address)
         except OSError:
-            os.execv(sys.executable, [sys.executable, *command])
+            become(*command)
         socket.send_fds(connection, [b"."], [0, 1, 2])
         connection.sendall(json.dumps([command, dict(os.environ), os.getcwd(), os.getpgrp()]).encode())
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
 
 
+def become(*command: str) -> None:
+    """Run a script in place of this one, in this process."""
+    os.execv(sys.executable, [sys.executable, *command])
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    work(*sys.argv[1:])

@@ -7,7 +7,6 @@ import json
 import os
 import runpy
 import select
-import shlex
 import signal
 import socket
 import subprocess
@@ -33,19 +32,13 @@ class ForkServer:
     """
 
     def __init__(self, folder: str) -> None:
-        self._address = str(Path(folder) / "fork")
         with socket.socket(socket.AF_UNIX) as listener:
             # Clients may connect from now on: they wait until the server has imported everything.
-            listener.bind(self._address)
+            listener.bind(str(Path(folder) / fork_client.ADDRESS))
             listener.listen(1024)
             command = [sys.executable, "-m", "antiphon.deploy.fork_server", str(listener.fileno())]
             kept = {"pass_fds": [listener.fileno()], "stdin": subprocess.PIPE}
             self._process = subprocess.Popen(command, **kept, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    @property
-    def executable(self) -> str:
-        """The command that runs a Python script in a forked process, for `py_executable` of a Ray runtime_env."""
-        return shlex.join([sys.executable, "-S", "-E", fork_client.__file__, self._address])
 
     def close(self) -> None:
         """End the server. Forked processes go on."""

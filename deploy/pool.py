@@ -12,12 +12,12 @@ from antiphon.deploy.reservation import Reservation
 class Pool:
     """Holds idle workers and coordinators for executors. It starts more if it has too few. Not thread-safe.
 
-    size: number of workers at the start. executable: see `Reservation`.
+    size: number of workers at the start.
     Raises PlacementError if the cluster has no free resources.
     """
 
-    def __init__(self, size: int = 0, executable: str = "") -> None:
-        self._reservation = Reservation(name="antiphon-pool", executable=executable)
+    def __init__(self, size: int = 0) -> None:
+        self._reservation = Reservation(name="antiphon-pool")
         self._workers: list[Any] = []  # Any: Ray's actor handles have no common type
         self._coordinators: list[Any] = []
         self._grow(size)

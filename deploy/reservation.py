@@ -19,15 +19,11 @@ class Reservation:
     """A placement group with the resources of a placement, for all actors of a run.
 
     name: of the placement group; it appears in errors of other runs. deadline: seconds to wait for busy resources.
-    executable: of the actors without a runtime_env, instead of Python (see `ForkServer`); empty for Python itself.
     Raises PlacementError at once if the cluster cannot satisfy the placement, after the deadline if it is too busy.
     """
 
-    def __init__(
-        self, placement: Placement = _NOBODY, name: str = "antiphon", deadline: float = 30.0, executable: str = ""
-    ) -> None:
+    def __init__(self, placement: Placement = _NOBODY, name: str = "antiphon", deadline: float = 30.0) -> None:
         self._resources, self._name = placement.resources_of, name
-        self._common = {"runtime_env": {"py_executable": executable}} if executable else {}
         self._bundles = bundles_of(placement)
         refuse_unsatisfiable(self._bundles, machines(), placement.strategy)
         self._at = {worker: index for index, bundle in enumerate(self._bundles) for worker in bundle.workers}
@@ -50,8 +46,8 @@ class Reservation:
         index, demand = self._at.get(worker, 0), self._resources.get(worker)
         strategy = PlacementGroupSchedulingStrategy(placement_group=self._group, placement_group_bundle_index=index)
         if demand is None:
-            return {"num_cpus": 0, "scheduling_strategy": strategy, **self._common}
-        own = {"runtime_env": environment(worker, demand)} if demand.runtime_env else self._common
+            return {"num_cpus": 0, "scheduling_strategy": strategy}
+        own = {"runtime_env": environment(worker, demand)} if demand.runtime_env else {}
         demands = {"num_cpus": demand.num_cpus, "num_gpus": demand.num_gpus, "resources": dict(demand.resources)}
         return {**demands, **own, "scheduling_strategy": strategy}
 

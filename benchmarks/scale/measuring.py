@@ -4,10 +4,10 @@ import os
 import time
 from dataclasses import dataclass
 
+import ray
 import torch
 
 from antiphon.coordinator.connection import Transport
-from antiphon.deploy.embedded import ray_session
 from antiphon.deploy.pool import Pool
 from benchmarks.scale import games
 from benchmarks.scale.playing import Seen, all_seen, core_seconds, family, memory, post_seconds, seen, workers_of
@@ -49,7 +49,8 @@ def measure(rounds: int, passes: int) -> Measured:
     torch.set_num_threads(1)
     before = os.getloadavg()[0]
     sizes = (*SMALL, *LARGE)
-    with ray_session(num_cpus=16):
+    # Not in a `ray_session`, which forks its workers: on a cluster each worker imports torch.
+    with ray.init(num_cpus=16, include_dashboard=False, log_to_driver=False):
         began = time.perf_counter()
         pool = Pool(max(sizes))
         started = time.perf_counter() - began

@@ -9,13 +9,13 @@ from antiphon.deploy.pool import Pool
 
 
 @pytest.fixture(scope="session")
-def ray_is_up() -> Iterator[str]:
-    with ray_session(num_cpus=12, num_gpus=8) as executable:  # counted, for those who ask
-        yield executable
+def ray_is_up() -> Iterator[None]:
+    with ray_session(num_cpus=12, num_gpus=8):  # counted, for those who ask
+        yield
 
 
 @pytest.fixture(scope="session")
 def pool(ray_is_up) -> Iterator[Pool]:
-    pool = Pool(executable=ray_is_up)
+    pool = Pool()
     yield pool
     pool.close()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -14,8 +13,10 @@ from pathlib import Path
 import pytest
 import ray
 
+from antiphon.deploy import fork_client
 from antiphon.deploy.fork_server import ForkServer
 
+FORK = "import sys; from antiphon.deploy.fork_client import fork; fork(*sys.argv[1:])"
 TELL = """
 import json, os, sys
 print(json.dumps([sys.argv[1:], os.getcwd(), os.environ["ANSWER"], __name__, "torch" in sys.modules, os.getpid()]))
@@ -38,8 +39,9 @@ def folder():
 
 @pytest.fixture(scope="module")
 def server(folder):
-    with closing(ForkServer(folder)) as server:
-        yield server
+    """The folder of a server that runs."""
+    with closing(ForkServer(folder)):
+        yield folder
 
 
 def script(folder, text: str) -> str:
@@ -48,9 +50,11 @@ def script(folder, text: str) -> str:
     return file.name
 
 
-def run(server, *command: str, **options) -> subprocess.CompletedProcess[str]:
+def run(folder, *command: str, **options) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process that the server of this folder forks."""
+    address = str(Path(folder) / fork_client.ADDRESS)
     return subprocess.run(
-        [*shlex.split(server.executable), *command], capture_output=True, text=True, timeout=60, **options
+        [sys.executable, "-c", FORK, address, *command], capture_output=True, text=True, timeout=60, **options
     )
 
 
@@ -81,9 +85,8 @@ def test_a_script_that_fails_in_a_fork_ends_its_client_and_not_the_server(server
 
 def test_without_a_server_the_client_becomes_an_ordinary_process(folder):
     with tempfile.TemporaryDirectory(prefix="antiphon-") as other:
-        gone = ForkServer(other)
-        gone.close()
-        done = run(gone, script(folder, TELL), env={**os.environ, "ANSWER": "42"}, cwd="/")
+        ForkServer(other).close()
+        done = run(other, script(folder, TELL), env={**os.environ, "ANSWER": "42"}, cwd="/")
     assert json.loads(done.stdout)[:-1] == [[], "/", "42", "__main__", False]
 
 
@@ -103,3 +106,11 @@ def test_the_workers_of_a_ray_of_our_own_are_forked(pool):
     state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     assert b"antiphon.deploy.fork_server" in Path(f"/proc/{state[1]}/cmdline").read_bytes()
     pool._workers.insert(0, worker)
+
+
+def test_a_worker_with_a_runtime_env_starts_anew_because_libraries_read_the_environment_at_import(ray_is_up):
+    @ray.remote(num_cpus=0, runtime_env={"env_vars": {"ANSWER": "42"}})
+    def tell() -> tuple[str, bool]:
+        return os.environ["ANSWER"], "torch" in sys.modules
+
+    assert ray.get(tell.remote()) == ("42", False)

