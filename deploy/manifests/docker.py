@@ -7,9 +7,7 @@ from antiphon.deploy.manifests.template import filled
 
 def docker(order: ManifestInput) -> str:
     """Return the text of the Dockerfile."""
-    versions = order.versions
-    values = {"antiphon": versions.antiphon, "python": versions.python, "ray": versions.ray, "torch": versions.torch}
-    return filled("Dockerfile", {**values, "wheel": versions.wheel})
+    return filled("Dockerfile", order)
 
 
 def constraints(_: ManifestInput) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from antiphon.deploy.manifests.commented import EDIT
 from antiphon.deploy.manifests.docker import constraints, docker
 from antiphon.deploy.manifests.kuberay import kuberay_cluster, kuberay_job
 from antiphon.deploy.manifests.order import ManifestInput
 from antiphon.deploy.manifests.ray_up import ray_up
 from antiphon.deploy.manifests.slurm import slurm
+
+EDIT = "# EDIT: "
+"""The beginning of a comment that asks users to check the line below it, and in most cases to change it."""
 
 
 @dataclass(frozen=True)
@@ -37,4 +39,4 @@ def manifest(kind: str, order: ManifestInput) -> str:
 def edits(text: str) -> list[tuple[int, str]]:
     """Return the lines marked with EDIT, which a user must check: line number, and text after the mark."""
     marked = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
-    return [(number, line.removeprefix(f"# {EDIT}")) for number, line in marked if line.startswith(f"# {EDIT}")]
+    return [(number, line.removeprefix(EDIT)) for number, line in marked if line.startswith(EDIT)]
