@@ -33,7 +33,7 @@ class NotRun(Exception):
     """A check cannot run here. The message says why."""
 
 
-class Ailing(Exception):
+class CheckFailed(Exception):
     """A check failed. The message says what was found, what was expected, and the remedy."""
 
 
@@ -47,7 +47,7 @@ def examine(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, Health.OK, look())
     except NotRun as reason:
         return Finding(name, Health.SKIPPED, f"not run: {reason}")
-    except (Ailing, AntiphonError) as error:
+    except (CheckFailed, AntiphonError) as error:
         return Finding(name, Health.FAILED, str(error))
     except AssertionError as error:
         return Finding(name, Health.FAILED, f"a law does not hold: {error}. Report this, with all lines above.")

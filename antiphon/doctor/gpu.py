@@ -18,7 +18,7 @@ from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, Precision, WorkerResources, hosted, spread
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor.channels import Place, hold_laws, pairs
-from antiphon.doctor.findings import Ailing, Check, NotRun
+from antiphon.doctor.findings import Check, CheckFailed, NotRun
 from antiphon.experiments.load import read_experiment
 from antiphon.grammars import Grammar
 from antiphon.oracles.autocast import Autocast
@@ -89,10 +89,10 @@ def checks(
 
 
 def named(found: Sequence[Device]) -> str:
-    """Return the names of the devices as one text. Raises Ailing if there are none."""
+    """Return the names of the devices as one text. Raises CheckFailed if there are none."""
     if not found:
         built = "this build has no CUDA" if torch.version.cuda is None else f"built with CUDA {torch.version.cuda}"
-        raise Ailing(
+        raise CheckFailed(
             f"torch {torch.__version__} sees no CUDA device ({built}); expected one or more. Install NVIDIA's driver "
             "and a CUDA build of torch, and look at CUDA_VISIBLE_DEVICES; without a GPU, placements can be rehearsed "
             "with logical_gpus = true."
@@ -120,7 +120,7 @@ def precise(on: Sequence[torch.device], precision: Precision) -> str:
         raise NotRun(_NONE)
     worst = max(_error(device, precision) for device in on)
     if not worst <= TOLERANCE[precision]:
-        raise Ailing(
+        raise CheckFailed(
             f"values and gradients are off by {worst:.1e} of the largest; expected at most {TOLERANCE[precision]:g}. "
             "Try another build of torch; report this, with all lines above."
         )
@@ -150,7 +150,7 @@ def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
         for value, known in zip(found[loss].values, told.values, strict=True)
     )
     if not worst <= LOSSES:
-        raise Ailing(
+        raise CheckFailed(
             f"losses of {ROUNDS} rounds differ by {worst:.1e} from those on the CPU; expected at most {LOSSES:g}. "
             "Report this, with all lines above."
         )

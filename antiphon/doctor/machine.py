@@ -20,7 +20,7 @@ from antiphon.deploy.embedded import ray_session
 from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor import gpu as gpus
 from antiphon.doctor.channels import Place, hold_laws, pairs
-from antiphon.doctor.findings import Ailing, Check, Finding, Health, NotRun, examine
+from antiphon.doctor.findings import Check, CheckFailed, Finding, Health, NotRun, examine
 from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
@@ -79,13 +79,13 @@ def temporary_folder(folder: str | None = None) -> str:
     folder = folder or tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if free < _ROOM:
-        raise Ailing(
+        raise CheckFailed(
             f"{folder} has {free / 2**20:.0f} MiB free; expected 1024 or more for Ray's session. Make room, or set "
             "TMPDIR to a folder that has it."
         )
     longest = _SOCKET_PATH - _SESSION_PATH
     if len(folder) > longest:
-        raise Ailing(
+        raise CheckFailed(
             f"{folder} has a path of {len(folder)} characters; expected at most {longest}, since Ray puts sockets "
             "below it. Set TMPDIR to a folder with a shorter path."
         )
@@ -101,7 +101,7 @@ def ports() -> str:
             with socket.create_connection((host, port), timeout=5):
                 return f"{host} reaches itself"
         except OSError as error:
-            raise Ailing(
+            raise CheckFailed(
                 f"{host} does not reach its own port {port}: {error}; expected a connection, as workers make to each "
                 "other. Open the ports between the cluster's machines (docs/cluster.md says which)."
             ) from error
@@ -150,7 +150,7 @@ def ray_answers(address: str | None) -> str:
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         there = ray.get(asking.options(num_cpus=0, scheduling_strategy=pinned).remote(), timeout=60)
         if there != here:
-            raise Ailing(
+            raise CheckFailed(
                 f"node {node['NodeManagerAddress']} has antiphon {there[0]} and torch {there[1]}; expected "
                 f"{here[0]} and {here[1]}, as here. Install the same versions on all nodes."
             )
@@ -168,7 +168,7 @@ def round_on_ray() -> str:
     with RayExecutor(assign(grammar, agent, placement=placement), "doctor") as play:
         found = play.play(_ROUNDS).losses
     if found != expected:
-        raise Ailing(
+        raise CheckFailed(
             f"losses over {_ROUNDS} rounds are {found} on Ray and {expected} in this process; expected equal bits on "
             "one machine. Report this, with all lines above."
         )

@@ -16,9 +16,10 @@ def compared(ours: Picture, theirs: Picture) -> Picture:
     Marks with equal ids correspond. Where only `ours` cuts a gradient, the arrow of `theirs` is drawn as removed.
     """
     title = f"{ours.title} against {theirs.title}"
-    sides = [_compared(*pair) for pair in zip(ours.sides, theirs.sides, strict=True)]
-    picture = Picture(title, (), sides[0], sides[1], theirs.title)
-    return replace(picture, subtitles=tuple(_summary(side) for side in picture.sides))
+    sides = tuple(_compared(*pair) for pair in zip(ours.sides, theirs.sides, strict=True))
+    words = {Change.ADDED: "not in", Change.REMOVED: "only in", Change.OTHER: "different in"}
+    legend = {change: f"{how} {theirs.title}" for change, how in words.items()}
+    return Picture(title, tuple(map(_summary, sides)), sides, legend)
 
 
 def differences(picture: Picture) -> Iterator[str]:
