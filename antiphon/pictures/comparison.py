@@ -18,7 +18,7 @@ def compared(ours: Picture, theirs: Picture) -> Picture:
     title = f"{ours.title} against {theirs.title}"
     sides = tuple(_compared(*pair) for pair in zip(ours.sides, theirs.sides, strict=True))
     words = {Change.ADDED: "not in", Change.REMOVED: "only in", Change.OTHER: "different in"}
-    legend = {change: f"{how} {theirs.title}" for change, how in words.items()}
+    legend: dict[MarkKind | Line | Change, str] = {change: f"{how} {theirs.title}" for change, how in words.items()}
     return Picture(title, tuple(map(_summary, sides)), sides, legend)
 
 
