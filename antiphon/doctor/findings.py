@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from antiphon.errors import AntiphonError
+from antiphon.errors import AntiphonError, unstopped
 
 
 class Health(StrEnum):
@@ -50,7 +50,9 @@ def examine(name: str, look: Callable[[], str]) -> Finding:
     except (CheckFailed, AntiphonError) as error:
         return Finding(name, Health.FAILED, str(error))
     except AssertionError as error:
-        return Finding(name, Health.FAILED, f"a law does not hold: {error}. Report this, with all lines above.")
+        return Finding(
+            name, Health.FAILED, f"a law does not hold: {unstopped(error)}. Report this, with all lines above."
+        )
     except Exception as error:  # a library may raise anything
         text = (str(error).strip().splitlines() or [""])[0]
         return Finding(name, Health.FAILED, f"{type(error).__name__}: {text}. Report this, with all lines above.")

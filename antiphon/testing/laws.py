@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from antiphon.coordinator.checkpoint import split_state
-from antiphon.errors import FOREIGN, AntiphonError, ExperimentError
+from antiphon.errors import FOREIGN, AntiphonError, ExperimentError, unstopped
 from antiphon.grammars.states import map_tensors
 
 Subject = TypeVar("Subject")
@@ -43,8 +43,10 @@ def check_laws(
     except BrokenLaw as broken:
         raise error(f"{who} breaks its contract: {broken}") from None
     except FOREIGN as raised:
-        told = f"expected it to play; {type(raised).__name__} was raised: {raised}. Correct it, or its arguments."
-        raise error(f"{who} breaks its contract: {told}") from raised
+        raise error(
+            f"{who} breaks its contract: expected it to play; {type(raised).__name__} was raised: {unstopped(raised)}. "
+            "Correct it, or its arguments."
+        ) from raised
 
 
 def demand_methods(subject: object, *methods: str) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution, distributions
 
-from antiphon.grammars.walks import reached
-
 _OWN = "antiphon"
 _Requirement = tuple[str, frozenset[str]]
 """The name of a distribution, and the extras that are required of it."""
@@ -44,19 +42,23 @@ def pins() -> dict[str, str]:
     Requirements are followed if they are installed, even if their condition is for another platform: a constraint on
     an unused distribution has no effect. CUDA libraries and Triton are left out, because torch pins them itself.
     """
+    found: dict[str, str] = {}
+    wanted = set(_requirements(distribution(_OWN), frozenset()))
+    seen: set[_Requirement] = set()
+    while open_ones := wanted - seen:
+        seen |= open_ones
+        for name, extras in open_ones:
+            installed = _installed(name)
+            if installed is not None and not _NOT_PINNED.match(installed.name):
+                found[installed.name] = _plain(installed.version)
+                wanted |= set(_requirements(installed, extras))
+    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
-    def further(wanted: _Requirement) -> Iterator[_Requirement]:
-        return (each for found in _pinned(wanted[0]) for each in _requirements(found, wanted[1]))
 
-    needed = reached(_requirements(distribution(_OWN), frozenset()), further)
-    versions = {found.name: _plain(found.version) for name, _ in needed for found in _pinned(name)}
-    return dict(sorted(versions.items(), key=lambda item: item[0].lower()))
-
-
-def _pinned(name: str) -> list[Distribution]:
-    """Return the distribution if it is installed and to be pinned. Copies that Ray adds to the path are left out."""
+def _installed(name: str) -> Distribution | None:
+    """Return an installed distribution, or None. The copies that Ray contains and adds to the path are left out."""
     places = list({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-    return [found for found in [*distributions(name=name, path=places)][:1] if not _NOT_PINNED.match(found.name)]
+    return next(iter(distributions(name=name, path=places)), None)
 
 
 def _requirements(of: Distribution, extras: frozenset[str]) -> Iterator[_Requirement]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from antiphon.errors import ExperimentError, ShapeError
+from antiphon.errors import ExperimentError, ShapeError, unstopped
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.inference import make_operator
@@ -128,7 +128,7 @@ def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Mo
         load_module(f"player {player!r}", module, states[player])
     except (KeyError, ShapeError) as error:
         raise ExperimentError(
-            f"the checkpoint's state of player {player!r} is not of {declaration.factory!r}: {error}. "
+            f"the checkpoint's state of player {player!r} is not of {declaration.factory!r}: {unstopped(error)}. "
             "Evaluate a run with the experiment that it was trained with."
         ) from error
     return module.eval()
