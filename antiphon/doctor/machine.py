@@ -12,18 +12,12 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from antiphon.agents import AgentSpecification
-from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.embedded import ray_session
-from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor import gpu as gpus
 from antiphon.doctor.channels import Place, hold_laws, pairs
 from antiphon.doctor.findings import Check, CheckFailed, Finding, Health, NotRun, examine
-from antiphon.grammars import Factory, Grammar
-from antiphon.grammars.library import backprop
-from antiphon.grammars.library.networks import Dense
+from antiphon.doctor.rounds import played_twice, small
 from antiphon.transport.rendezvous import serve_store
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
@@ -160,13 +154,9 @@ def ray_answers(address: str | None) -> str:
 
 def round_on_ray() -> str:
     """Check that a few rounds give the same losses on Ray and in this process, bit for bit."""
-    grammar = small_grammar()
-    agent = AgentSpecification.of("SGD", {"lr": 0.05})
-    with InlineExecutor(assign(grammar, agent)) as inline:
-        expected = inline.play(_ROUNDS).losses
-    placement = spread(grammar, fuse=[("Nature", "Loss"), ("Layer1", "Layer2")])
-    with RayExecutor(assign(grammar, agent, placement=placement), "doctor") as play:
-        found = play.play(_ROUNDS).losses
+    grammar = small("backprop")
+    placement = spread(grammar, fuse=[("Nature", "Loss"), ("Dense1", "Dense2")])
+    expected, found, _ = played_twice(grammar, placement, _ROUNDS, "doctor")
     if found != expected:
         raise CheckFailed(
             f"losses over {_ROUNDS} rounds are {found} on Ray and {expected} in this process; expected equal bits on "
@@ -178,16 +168,6 @@ def round_on_ray() -> str:
 def without_ray() -> str:
     """Raise NotRun, because Ray did not start."""
     raise NotRun("Ray did not start")
-
-
-def small_grammar(layers: int = 3, width: int = 16) -> Grammar:
-    """Return a grammar that trains a network of `layers` layers on fixed random data, by backpropagation."""
-    from antiphon.envs import arrays
-
-    generator = torch.Generator().manual_seed(0)
-    data = torch.randn(64, width, generator=generator), torch.randint(4, (64,), generator=generator)
-    hidden = {f"Layer{index}": Factory.of(Dense, width, width) for index in range(1, layers)}
-    return backprop(arrays(*data, batch=16), {**hidden, f"Layer{layers}": Factory.of(torch.nn.Linear, width, 4)})
 
 
 def _versions_there() -> tuple[str, str]:
