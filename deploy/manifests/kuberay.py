@@ -13,17 +13,11 @@ from antiphon.errors import PlacementError
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?)?")
 
 
-def kuberay_cluster(order: ManifestInput) -> str:
-    """Return the manifest of a permanent cluster, for `antiphon launch`."""
-    return _kuberay(order, job=False)
+def kuberay(order: ManifestInput, job: bool) -> str:
+    """Return the manifest of a permanent cluster for `antiphon launch`, or of a job with its own cluster.
 
-
-def kuberay_job(order: ManifestInput) -> str:
-    """Return the manifest of a job with its own cluster, which is removed after the job."""
-    return _kuberay(order, job=True)
-
-
-def _kuberay(order: ManifestInput, job: bool) -> str:
+    The cluster of a job is removed after the job.
+    """
     refuse_addresses(order.placed, "Kubernetes")
     found = groups(order.placed, order.size)
     for group in found:

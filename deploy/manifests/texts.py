@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from antiphon.deploy.manifests.docker import constraints, docker
-from antiphon.deploy.manifests.kuberay import kuberay_cluster, kuberay_job
+from antiphon.deploy.manifests.kuberay import kuberay
 from antiphon.deploy.manifests.order import ManifestInput
+from antiphon.deploy.manifests.pins import constraints
 from antiphon.deploy.manifests.ray_up import ray_up
 from antiphon.deploy.manifests.slurm import slurm
+from antiphon.deploy.manifests.template import filled
 
 EDIT = "# EDIT: "
 """The beginning of a comment that asks users to check the line below it, and in most cases to change it."""
@@ -23,11 +25,11 @@ class ManifestKind:
 
 KINDS: Mapping[str, ManifestKind] = {
     "ray-up": ManifestKind(ray_up),
-    "kuberay-cluster": ManifestKind(kuberay_cluster),
-    "kuberay-job": ManifestKind(kuberay_job),
+    "kuberay-cluster": ManifestKind(partial(kuberay, job=False)),
+    "kuberay-job": ManifestKind(partial(kuberay, job=True)),
     "slurm": ManifestKind(slurm),
-    "docker": ManifestKind(docker, placed=False),
-    "constraints": ManifestKind(constraints, placed=False),
+    "docker": ManifestKind(partial(filled, "Dockerfile"), placed=False),
+    "constraints": ManifestKind(lambda _: constraints(), placed=False),
 }
 
 
