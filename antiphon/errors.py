@@ -84,5 +84,14 @@ def _round_error(kind: type[RoundError], message: str, worker: str, round: int, 
     return kind(message, worker=worker, round=round, traceback=traceback)
 
 
+def unstopped(error: BaseException) -> str:
+    """Return the text of an error without its last full stop, to put it into another sentence.
+
+    >>> f"{unstopped(ValueError('No such map.'))}. Expected one."
+    'No such map. Expected one.'
+    """
+    return str(error).rstrip().removesuffix(".")
+
+
 FOREIGN = (Exception, SystemExit)
 """Exceptions to catch around a call of user code: an error or a `sys.exit` there must not end the process."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from antiphon.errors import FOREIGN, AntiphonError, ExperimentError
+from antiphon.errors import FOREIGN, AntiphonError, ExperimentError, unstopped
 
 GRAMMARS = "antiphon.grammars"
 """Entry-point group of recipes, and of functions that return a grammar, which are called with the table [arguments]."""
@@ -73,8 +73,8 @@ def made(
         raise
     except FOREIGN as error:  # a user's function may raise anything
         raise failure(
-            f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: {error}. "
-            f"Expected a function that takes these; correct it, or {where}."
+            f"{what} {name!r} cannot be made from the arguments {dict(arguments)}: {type(error).__name__}: "
+            f"{unstopped(error)}. Expected a function that takes these; correct it, or {where}."
         ) from error
 
 
@@ -114,7 +114,7 @@ def _loaded(what: str, name: str, load: Callable[[], Any], where: str, remedy: s
         raise
     except FOREIGN as error:  # importing a module may raise anything, or exit
         raise ExperimentError(
-            f"{what} {name!r} does not import: {type(error).__name__}: {error}. Expected {where}; {remedy}."
+            f"{what} {name!r} does not import: {type(error).__name__}: {unstopped(error)}. Expected {where}; {remedy}."
         ) from error
     if not callable(found):
         raise ExperimentError(

@@ -21,7 +21,7 @@ from antiphon.grammars.guarantee import exact
 from antiphon.grammars.library.kickback import kickback
 from antiphon.grammars.library.kicking import Weights, kicking_layers
 from antiphon.launching import agent, launch
-from antiphon.recipes.kickback import predicted
+from antiphon.recipes.common.recipe import predicted
 from benchmarks.arm import JOINTS, movements
 from benchmarks.report import machine, table, write_section
 

@@ -1,19 +1,16 @@
 """A quadratic bandit: a Nature without state whose gradient is known (Silver et al. 2014, Deterministic policy gradient
 algorithms, section 5.1)."""
 
-from collections.abc import Sequence
 from typing import final
 
 import torch
 from torch import Tensor
 
-from antiphon.envs.pulls import Bandit
-from antiphon.errors import OracleError
+from antiphon.envs.contextual import declared
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.numbers import Count, Natural
-from antiphon.grammars.oracle import OracleDeclaration, Question
+from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.grammars.typed import typed
-from antiphon.grammars.types import Batch, EdgeType
 
 TARGET = 4.0
 """The value of every coordinate of the best action a*."""
@@ -28,14 +25,8 @@ def quadratic_bandit(
     Questions: observe() -> a constant 1, (batch, 1); reward(a), (batch, dimension) -> r, (batch,), values only.
     instance: seed of C.
     """
-    examples = Batch(symbol)
-    questions = (
-        Question("observe", (), (EdgeType((examples, 1), dtype),)),
-        Question("reward", (EdgeType((examples, dimension), dtype),), (EdgeType((examples,), dtype),)),
-    )
-    return OracleDeclaration(
-        Factory.of(QuadraticBandit, dimension, batch, instance, dtype), questions, ((symbol, batch),)
-    )
+    reward = Factory.of(QuadraticReward, dimension, instance, dtype)
+    return declared(reward, 1, dimension, batch, symbol, dtype, drawn=False)
 
 
 def curvature(dimension: int, instance: int = 0) -> Tensor:
@@ -51,23 +42,13 @@ def curvature(dimension: int, instance: int = 0) -> Tensor:
 
 
 @final
-class QuadraticBandit(Bandit):
-    """The live oracle of `quadratic_bandit`. Its rewards are deterministic."""
+class QuadraticReward:
+    """The reward of `quadratic_bandit`. It is deterministic."""
 
-    def __init__(self, dimension: int, batch: int, instance: int, dtype: torch.dtype, *, seed: int) -> None:
-        super().__init__(seed)
-        self._curvature, self._batch = curvature(dimension, instance).to(dtype), batch
+    def __init__(self, dimension: int, instance: int, dtype: torch.dtype) -> None:
+        self._curvature = curvature(dimension, instance).to(dtype)
 
-    def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Answer the question "observe" or "reward"."""
-        if question == "observe":
-            return (torch.ones(self._batch, 1, dtype=self._curvature.dtype),)
-        away = inputs[0].detach() - TARGET
-        reward = -(away @ self._curvature * away).sum(1)
-        if not torch.isfinite(reward).all():
-            raise OracleError(
-                f"quadratic bandit answered NaN or infinity in round {round}; expected finite rewards. The actions "
-                "left all bounds: lower the learning rate of the player, or the noise."
-            )
-        self.count(reward)
-        return (reward,)
+    def __call__(self, state: Tensor, action: Tensor) -> Tensor:
+        """Return the rewards, (batch,), of the actions, (batch, dimension)."""
+        away = action - TARGET
+        return -(away @ self._curvature * away).sum(1)

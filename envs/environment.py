@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 
 from antiphon.envs.spaces import ActionMap, ObservationMap, described
-from antiphon.errors import FOREIGN, OracleError
+from antiphon.errors import FOREIGN, OracleError, unstopped
 from antiphon.grammars.seeds import forked
 from antiphon.grammars.typed import typed
 
@@ -142,7 +142,7 @@ class FlatEnvironment:
         try:
             self.environment.close()
         except FOREIGN as error:
-            warnings.warn(f"{self.who} raised in close: {type(error).__name__}: {error}.", stacklevel=2)
+            warnings.warn(f"{self.who} raised in close: {type(error).__name__}: {unstopped(error)}.", stacklevel=2)
 
     def _parts(self, answer: Any, names: tuple[str, ...], when: str) -> tuple[Any, ...]:  # Any: an environment's answer
         if isinstance(answer, tuple) and len(answer) == len(names):
@@ -229,12 +229,12 @@ def _cannot_be_made(name: Name, keywords: Keywords, error: BaseException) -> str
         remedy = "Check its keywords, and that it can be made by itself."
     return (
         f"{title(name)} cannot be made: expected an environment from these keywords: {given}; "
-        f"{type(error).__name__} was raised: {str(error).rstrip('.')}. {remedy}"
+        f"{type(error).__name__} was raised: {unstopped(error)}. {remedy}"
     )
 
 
 def _raised(who: str, when: str, error: BaseException) -> str:
     return (
-        f"{who} raised {when}: expected an observation; {type(error).__name__} was raised: {str(error).rstrip('.')}. "
+        f"{who} raised {when}: expected an observation; {type(error).__name__} was raised: {unstopped(error)}. "
         "Repair the environment, or the actions that it is handed."
     )

@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from antiphon.envs.pulls import MeanReward
+from antiphon.envs.mean_reward import MeanReward
 from antiphon.envs.replay import Replay, check_capacity, replay_questions
 from antiphon.envs.riccati import Regulator
 from antiphon.errors import OracleError

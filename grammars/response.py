@@ -1,8 +1,8 @@
 """The Response graph: which messages are sent to which players after the queries (essay, Definition 7)."""
 
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -136,6 +136,20 @@ ResponseNode: TypeAlias = Seed | Product | Tap | Sum | Map | Deliver
 
 def _port(port: Port) -> str:
     return f"{port.node}.parameters" if port.index == PARAMETERS else repr(port)
+
+
+def redirected(node: ResponseNode, other: Callable[[Port], Port]) -> ResponseNode:
+    """Return a node of R that takes other messages. other: from a message to the one that replaces it."""
+    match node:
+        case Product():
+            places = (None if port is None else other(port) for port in node.cotangents)
+            return replace(node, cotangents=tuple(places))
+        case Sum() | Map():
+            return replace(node, inputs=tuple(map(other, node.inputs)))
+        case Deliver():
+            return replace(node, message=other(node.message))
+        case _:
+            return node
 
 
 @typed

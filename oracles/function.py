@@ -12,7 +12,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from antiphon.errors import FOREIGN, OracleError
+from antiphon.errors import FOREIGN, OracleError, unstopped
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box, Question, State
 from antiphon.grammars.types import Batch
@@ -74,7 +74,8 @@ class FunctionOracle:
         except FOREIGN as error:
             raise OracleError(
                 f"oracle {self._name!r}, question {self._question.name!r}: expected an answer; "
-                f"{type(error).__name__} was raised: {error}. Make the function take the inputs that it declares."
+                f"{type(error).__name__} was raised: {unstopped(error)}. "
+                "Make the function take the inputs that it declares."
             ) from error
         return finite_answer(
             self._name, self._question, checked_answer(self._name, self._question, self._sizes, answer)

@@ -25,9 +25,10 @@ class Carries(StrEnum):
 
 
 @dataclass(frozen=True)
-class Seat:
+class PlacedWorker:
     """A worker with all its replicas.
 
+    replicas: names of the worker and its replicas.
     hosts: names of the players, oracles and losses on the worker.
     agents: names of the players whose agents are on this worker, apart from the player.
     machine: the address of the machine; "" if the placement names none.
@@ -35,7 +36,7 @@ class Seat:
     summed: bytes per round that each replica contributes to sums over replicas.
     """
 
-    workers: tuple[str, ...]
+    replicas: tuple[str, ...]
     hosts: tuple[str, ...]
     agents: tuple[str, ...]
     machine: str
@@ -50,7 +51,7 @@ class Seat:
     @property
     def name(self) -> str:
         """The worker's name, with the number of replicas if there are several."""
-        first, *others = self.workers
+        first, *others = self.replicas
         return f"{first} × {1 + len(others)}" if others else first
 
 
@@ -72,13 +73,13 @@ class PlacementSummary:
     title: str
     strategy: Strategy
     logical_gpus: bool
-    seats: tuple[Seat, ...]
+    workers: tuple[PlacedWorker, ...]
     streams: tuple[Stream, ...]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks on the whole placement."""
-        count = sum(len(seat.workers) for seat in self.seats)
+        count = sum(len(worker.replicas) for worker in self.workers)
         how = {
             Strategy.PACK: "on as few machines as hold them",
             Strategy.SPREAD: "on as many machines as there are",
@@ -96,12 +97,12 @@ def placement_summary(experiment: Experiment) -> PlacementSummary:
     schedule = experiment.schedule(grammar, agents)
     first = {each: group[0] for group in placement.replicas_of.values() for each in group}
     summed = _summed(schedule, rounds, first)
-    seats = tuple(_seat(placement, worker, summed[worker]) for worker, _ in placement.workers)
+    workers = tuple(_placed(placement, worker, summed[worker]) for worker, _ in placement.workers)
     return PlacementSummary(
         f"{grammar.name}: placement",
         placement.strategy,
         placement.logical_gpus,
-        seats,
+        workers,
         _streams(schedule, rounds, first),
     )
 
@@ -121,30 +122,32 @@ def bytes_text(count: float) -> str:
 
 def text(summary: PlacementSummary) -> str:
     """Return the summary as text: a table of workers, and a table of the traffic between workers."""
-    seats = [
-        (seat.name, ", ".join(seat.contents), seat.machine or "any", "; ".join(seat.asks) or "nothing")
-        for seat in summary.seats
+    workers = [
+        (each.name, ", ".join(each.contents), each.machine or "any", "; ".join(each.asks) or "nothing")
+        for each in summary.workers
     ]
     streams = [
         (stream.source, stream.target, str(stream.carries), f"{stream.messages:.4g}", bytes_text(stream.bytes))
         for stream in summary.streams
     ]
     streams += [
-        (seat.name, "each other", "sums over replicas", "", bytes_text(seat.summed))
-        for seat in summary.seats
-        if seat.summed
+        (each.name, "each other", "sums over replicas", "", bytes_text(each.summed))
+        for each in summary.workers
+        if each.summed
     ]
-    workers = aligned(seats, ("worker", "hosts", "machine", "asks for"))
+    hosting = aligned(workers, ("worker", "hosts", "machine", "asks for"))
     traffic = aligned(streams, ("from", "to", "what", "messages", "bytes")) if streams else "nothing travels"
-    return "\n".join([summary.title, *summary.notes, "", workers, "", traffic, ""])
+    return "\n".join([summary.title, *summary.notes, "", hosting, "", traffic, ""])
 
 
-def _seat(placement: Placement, worker: str, summed: float) -> Seat:
+def _placed(placement: Placement, worker: str, summed: float) -> PlacedWorker:
     demand = placement.resources_of[worker]
     hosts = placement.hosts_on[worker]
     agents = tuple(player for player, at in placement.agents if at == worker)
     machine = demand.node if isinstance(demand.node, str) else ""
-    return Seat(placement.replicas_of[worker], hosts, agents, machine, tuple(_asks(placement, hosts, demand)), summed)
+    return PlacedWorker(
+        placement.replicas_of[worker], hosts, agents, machine, tuple(_asks(placement, hosts, demand)), summed
+    )
 
 
 def _asks(placement: Placement, hosts: tuple[str, ...], demand: WorkerResources) -> list[str]:

@@ -10,7 +10,7 @@ from antiphon.checks.measure import measure
 from antiphon.checks.measured import Measured
 from antiphon.checks.report import Report, Row, nothing_row, rows_of
 from antiphon.checks.suite import Case, Study, Suite
-from antiphon.errors import FOREIGN, AntiphonError, GrammarError
+from antiphon.errors import FOREIGN, AntiphonError, GrammarError, unstopped
 from antiphon.grammars import Grammar, Promise
 from antiphon.grammars.numbers import Count, Natural
 from antiphon.grammars.process_state import ProcessState
@@ -72,8 +72,8 @@ def _measured(instance: Instance) -> Iterable[tuple[tuple[str, str], Sequence[Me
         except FOREIGN as error:  # a promise may refer to a user's function, which may raise anything
             raise GrammarError(
                 f"{_what(promise)!r} of grammar {instance.grammar.name!r} cannot be measured with seed "
-                f"{instance.seed}: {type(error).__name__}: {error}. Expected functions of the values that Q plays, "
-                "and of the players' modules; correct the promise."
+                f"{instance.seed}: {type(error).__name__}: {unstopped(error)}. Expected functions of the values "
+                "that Q plays, and of the players' modules; correct the promise."
             ) from error
 
 

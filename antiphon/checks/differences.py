@@ -8,7 +8,7 @@ other operators use torch's derivative, which counts as right. This module does 
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -22,6 +22,7 @@ from antiphon.errors import FOREIGN
 from antiphon.grammars import UNKNOWN, Box, Kind, PlayerLoss, Port
 from antiphon.grammars.query import Node
 from antiphon.grammars.seeds import stream
+from antiphon.grammars.walks import reached
 
 STEPS = (1e-5, 1e-6, 1e-7)
 """Step sizes, relative to the changed numbers. A smaller step helps if a larger one crosses a kink (as of a ReLU)."""
@@ -99,14 +100,11 @@ class Differences:
         if loss is not None and loss != UNKNOWN:
             yield "", self._loss(loss)
 
-    def _nodes_above(self, loss: PlayerLoss | None) -> set[str]:
+    def _nodes_above(self, loss: PlayerLoss | None) -> Collection[str]:
         """Return the names of the nodes of Q that a loss depends on."""
         objective = self._rounds[0].composed.grammar.objective
-        found = {port.node for port in (objective.losses if loss is None else loss.inputs)}
-        for node in reversed(self._query.nodes):
-            if node.name in found:
-                found |= {port.node for port in node.inputs}
-        return found
+        starts = {port.node for port in (objective.losses if loss is None else loss.inputs)} & {*self._query.by_name}
+        return reached(starts, lambda name: [port.node for port in self._query.by_name[name].inputs])
 
     def _compared_loss(self, loss: PlayerLoss) -> Compared:
         node = Node(repr(loss), Kind.LOSS, "", loss.inputs, (), "", operator=loss.operation)

@@ -11,6 +11,7 @@ from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode
 
 from antiphon.grammars.states import map_tensors
+from antiphon.grammars.walks import reached
 
 _HOOKS = {"register_hook", "register_prehook", "register_post_accumulate_grad_hook"}
 _OF_TORCH = "torch.distributions."
@@ -75,13 +76,9 @@ def _by_hand(node: Node) -> bool:
     return node.name().startswith("torch::autograd::CppNode")
 
 
-def _nodes(outputs: Iterable[Tensor]) -> set[Node]:
-    found, waiting = set[Node](), [each.grad_fn for each in outputs]
-    while waiting:
-        if (node := waiting.pop()) is not None and node not in found:
-            found.add(node)
-            waiting += [each for each, _ in node.next_functions]
-    return found
+def _nodes(outputs: Iterable[Tensor]) -> Iterable[Node]:
+    starts = [each.grad_fn for each in outputs if each.grad_fn is not None]
+    return reached(starts, lambda node: [each for each, _ in node.next_functions if each is not None])
 
 
 def _in_forward() -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 from antiphon.errors import AntiphonError
 from antiphon.grammars import Factory, Grammar, Port, ResponseGraph
 from antiphon.grammars.maps import negate, over_batch, scale
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Sum, Tap
+from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseNode, Tap, redirected
 
 
 def messages(grammar: Grammar) -> list[Port]:
@@ -147,17 +147,8 @@ def _behind(
     return nodes
 
 
-def _rewired(node: ResponseNode, other: Mapping[Port | None, Port]) -> ResponseNode:
-    """Return the node with its input messages replaced as in `other`."""
-    match node:
-        case Product(cotangents=cotangents):
-            return replace(node, cotangents=tuple(other.get(port, port) for port in cotangents))
-        case Sum(inputs=inputs) | Map(inputs=inputs):
-            return replace(node, inputs=tuple(other.get(port, port) for port in inputs))
-        case Deliver(message=message):
-            return replace(node, message=other.get(message, message))
-        case _:
-            return node
+def _rewired(node: ResponseNode, other: Mapping[Port, Port]) -> ResponseNode:
+    return redirected(node, lambda port: other.get(port, port))
 
 
 def _pruned(grammar: Grammar, nodes: Sequence[ResponseNode]) -> Grammar:

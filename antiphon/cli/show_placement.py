@@ -26,8 +26,8 @@ def placement_command(experiment: Experiment, out: Path | None) -> str:
 def _drawn(seen: PlacementSummary, ending: str) -> str | bytes:
     if ending == ".txt":
         return text(seen)
-    from antiphon.pictures.placement_sheet import svg_of  # here: text needs no fonts and no layout
-    from antiphon.pictures.png import rasterized
+    from antiphon.pictures.of_placement import picture_of_placement  # here: text needs no fonts and no layout
+    from antiphon.pictures.png import png_of
+    from antiphon.pictures.svg import svg_of
 
-    made = svg_of(seen)
-    return rasterized(made) if ending == ".png" else made
+    return {".svg": svg_of, ".png": png_of}[ending](picture_of_placement(seen))

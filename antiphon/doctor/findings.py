@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from antiphon.errors import AntiphonError
+from antiphon.errors import AntiphonError, unstopped
 
 
 class Health(StrEnum):
@@ -33,7 +33,7 @@ class NotRun(Exception):
     """A check cannot run here. The message says why."""
 
 
-class Ailing(Exception):
+class CheckFailed(Exception):
     """A check failed. The message says what was found, what was expected, and the remedy."""
 
 
@@ -47,10 +47,12 @@ def examine(name: str, look: Callable[[], str]) -> Finding:
         return Finding(name, Health.OK, look())
     except NotRun as reason:
         return Finding(name, Health.SKIPPED, f"not run: {reason}")
-    except (Ailing, AntiphonError) as error:
+    except (CheckFailed, AntiphonError) as error:
         return Finding(name, Health.FAILED, str(error))
     except AssertionError as error:
-        return Finding(name, Health.FAILED, f"a law does not hold: {error}. Report this, with all lines above.")
+        return Finding(
+            name, Health.FAILED, f"a law does not hold: {unstopped(error)}. Report this, with all lines above."
+        )
     except Exception as error:  # a library may raise anything
         text = (str(error).strip().splitlines() or [""])[0]
         return Finding(name, Health.FAILED, f"{type(error).__name__}: {text}. Report this, with all lines above.")

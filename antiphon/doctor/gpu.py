@@ -3,7 +3,7 @@
 The devices are arguments of the checks, so that tests can run the checks on CPUs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,15 +11,11 @@ import ray
 import torch
 from torch import Tensor, nn
 
-from antiphon.agents import AgentSpecification
 from antiphon.coordinator.devices import identity
-from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.plan.assignment import Assignment, assign
 from antiphon.coordinator.plan.placement import Placement, Precision, WorkerResources, hosted, spread
-from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor.channels import Place, hold_laws, pairs
-from antiphon.doctor.findings import Ailing, Check, NotRun
-from antiphon.experiments.load import read_experiment
+from antiphon.doctor.findings import Check, CheckFailed, NotRun
+from antiphon.doctor.rounds import played_twice, small
 from antiphon.grammars import Grammar
 from antiphon.oracles.autocast import Autocast
 from antiphon.oracles.operator import Operator
@@ -89,10 +85,10 @@ def checks(
 
 
 def named(found: Sequence[Device]) -> str:
-    """Return the names of the devices as one text. Raises Ailing if there are none."""
+    """Return the names of the devices as one text. Raises CheckFailed if there are none."""
     if not found:
         built = "this build has no CUDA" if torch.version.cuda is None else f"built with CUDA {torch.version.cuda}"
-        raise Ailing(
+        raise CheckFailed(
             f"torch {torch.__version__} sees no CUDA device ({built}); expected one or more. Install NVIDIA's driver "
             "and a CUDA build of torch, and look at CUDA_VISIBLE_DEVICES; without a GPU, placements can be rehearsed "
             "with logical_gpus = true."
@@ -120,7 +116,7 @@ def precise(on: Sequence[torch.device], precision: Precision) -> str:
         raise NotRun(_NONE)
     worst = max(_error(device, precision) for device in on)
     if not worst <= TOLERANCE[precision]:
-        raise Ailing(
+        raise CheckFailed(
             f"values and gradients are off by {worst:.1e} of the largest; expected at most {TOLERANCE[precision]:g}. "
             "Try another build of torch; report this, with all lines above."
         )
@@ -136,21 +132,16 @@ def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
         raise NotRun(_NONE)
     if not ray_runs:
         raise NotRun("Ray did not start")
-    grammar = read_experiment(name, {f"{name}.widths": [32, 32], f"{name}.batch": 32}).build()
-    agent = AgentSpecification.of("SGD", {"lr": 0.05})
-    with InlineExecutor(assign(grammar, agent)) as inline:
-        expected = inline.play(ROUNDS).losses
-    assignment = assign(grammar, agent, placement=on_devices(grammar, known, counted))
-    with RayExecutor(assignment, f"doctor-{name}") as play:
-        taken = routes(assignment, play.sites())
-        found = play.play(ROUNDS).losses
+    grammar = small(name)
+    placement = on_devices(grammar, known, counted)
+    expected, found, taken = played_twice(grammar, placement, ROUNDS, f"doctor-{name}")
     worst = max(
         abs(value - known) / max(abs(known), 1e-6)
         for loss, told in expected.items()
         for value, known in zip(found[loss].values, told.values, strict=True)
     )
     if not worst <= LOSSES:
-        raise Ailing(
+        raise CheckFailed(
             f"losses of {ROUNDS} rounds differ by {worst:.1e} from those on the CPU; expected at most {LOSSES:g}. "
             "Report this, with all lines above."
         )
@@ -167,12 +158,6 @@ def on_devices(grammar: Grammar, known: int, counted: bool) -> Placement:
     demands += [(each, WorkerResources(num_gpus=1.0)) for each in players[len(sharing) :]]
     rest = [name for name in hosted(grammar) if name not in players]  # on one worker: fewer workers start faster
     return replace(spread(grammar, fuse=[rest]), resources=tuple(demands), logical_gpus=counted)
-
-
-def routes(assignment: Assignment, sites: Mapping[str, Site]) -> str:
-    """Return the names of the routes that the messages of an assignment take, as one text."""
-    taken = {route(sites[edge.source], sites[edge.target]) for edge in assignment.schedule.edges.values()}
-    return ", ".join(sorted(taken))
 
 
 def _error(device: torch.device, precision: Precision) -> float:

@@ -12,18 +12,12 @@ import ray
 import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from antiphon.agents import AgentSpecification
-from antiphon.coordinator.inline import InlineExecutor
-from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import spread
 from antiphon.deploy.embedded import ray_session
-from antiphon.deploy.executor import RayExecutor
 from antiphon.doctor import gpu as gpus
 from antiphon.doctor.channels import Place, hold_laws, pairs
-from antiphon.doctor.findings import Ailing, Check, Finding, Health, NotRun, examine
-from antiphon.grammars import Factory, Grammar
-from antiphon.grammars.library import backprop
-from antiphon.grammars.library.networks import Dense
+from antiphon.doctor.findings import Check, CheckFailed, Finding, Health, NotRun, examine
+from antiphon.doctor.rounds import played_twice, small
 from antiphon.transport.rendezvous import serve_store
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
@@ -79,13 +73,13 @@ def temporary_folder(folder: str | None = None) -> str:
     folder = folder or tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if free < _ROOM:
-        raise Ailing(
+        raise CheckFailed(
             f"{folder} has {free / 2**20:.0f} MiB free; expected 1024 or more for Ray's session. Make room, or set "
             "TMPDIR to a folder that has it."
         )
     longest = _SOCKET_PATH - _SESSION_PATH
     if len(folder) > longest:
-        raise Ailing(
+        raise CheckFailed(
             f"{folder} has a path of {len(folder)} characters; expected at most {longest}, since Ray puts sockets "
             "below it. Set TMPDIR to a folder with a shorter path."
         )
@@ -101,7 +95,7 @@ def ports() -> str:
             with socket.create_connection((host, port), timeout=5):
                 return f"{host} reaches itself"
         except OSError as error:
-            raise Ailing(
+            raise CheckFailed(
                 f"{host} does not reach its own port {port}: {error}; expected a connection, as workers make to each "
                 "other. Open the ports between the cluster's machines (docs/cluster.md says which)."
             ) from error
@@ -150,7 +144,7 @@ def ray_answers(address: str | None) -> str:
         pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         there = ray.get(asking.options(num_cpus=0, scheduling_strategy=pinned).remote(), timeout=60)
         if there != here:
-            raise Ailing(
+            raise CheckFailed(
                 f"node {node['NodeManagerAddress']} has antiphon {there[0]} and torch {there[1]}; expected "
                 f"{here[0]} and {here[1]}, as here. Install the same versions on all nodes."
             )
@@ -160,15 +154,11 @@ def ray_answers(address: str | None) -> str:
 
 def round_on_ray() -> str:
     """Check that a few rounds give the same losses on Ray and in this process, bit for bit."""
-    grammar = small_grammar()
-    agent = AgentSpecification.of("SGD", {"lr": 0.05})
-    with InlineExecutor(assign(grammar, agent)) as inline:
-        expected = inline.play(_ROUNDS).losses
-    placement = spread(grammar, fuse=[("Nature", "Loss"), ("Layer1", "Layer2")])
-    with RayExecutor(assign(grammar, agent, placement=placement), "doctor") as play:
-        found = play.play(_ROUNDS).losses
+    grammar = small("backprop")
+    placement = spread(grammar, fuse=[("Nature", "Loss"), ("Dense1", "Dense2")])
+    expected, found, _ = played_twice(grammar, placement, _ROUNDS, "doctor")
     if found != expected:
-        raise Ailing(
+        raise CheckFailed(
             f"losses over {_ROUNDS} rounds are {found} on Ray and {expected} in this process; expected equal bits on "
             "one machine. Report this, with all lines above."
         )
@@ -178,16 +168,6 @@ def round_on_ray() -> str:
 def without_ray() -> str:
     """Raise NotRun, because Ray did not start."""
     raise NotRun("Ray did not start")
-
-
-def small_grammar(layers: int = 3, width: int = 16) -> Grammar:
-    """Return a grammar that trains a network of `layers` layers on fixed random data, by backpropagation."""
-    from antiphon.envs import arrays
-
-    generator = torch.Generator().manual_seed(0)
-    data = torch.randn(64, width, generator=generator), torch.randint(4, (64,), generator=generator)
-    hidden = {f"Layer{index}": Factory.of(Dense, width, width) for index in range(1, layers)}
-    return backprop(arrays(*data, batch=16), {**hidden, f"Layer{layers}": Factory.of(torch.nn.Linear, width, 4)})
 
 
 def _versions_there() -> tuple[str, str]:

@@ -5,15 +5,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from antiphon.coordinator.plan.placement import hosted
 from antiphon.errors import ExperimentError
 from antiphon.experiments.experiment import Experiment, kind_of
 from antiphon.experiments.placements import placement_named
 from antiphon.experiments.shipped import shipped
 from antiphon.experiments.toml_io import parse_toml, with_none
-from antiphon.experiments.validation import refused
+from antiphon.experiments.validation import validated
 from antiphon.grammars.typed import typed
 from antiphon.plugins import nearest
 from antiphon.recipes import LIBRARY, known, recipe_of
@@ -66,11 +64,7 @@ def merged(changes: Iterable[str] | None, **options: Any) -> dict[str, Any]:  # 
 def checked(raw: Mapping[str, Any], title: str) -> Experiment:
     """Make an experiment from parsed TOML. Raises ExperimentError, which begins with `title`, for wrong keys."""
     _refuse_unencodable(raw, title)
-    kind = _kind(raw, title)
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        raise refused(title, error, kind) from None
+    return validated(_kind(raw, title), raw, title)
 
 
 def _refuse_unencodable(raw: Any, title: str, path: tuple[str, ...] = ()) -> None:  # Any: TOML
@@ -92,9 +86,7 @@ def _raw(name: str) -> tuple[Raw, str]:
     if ":" in name and not name.endswith(".toml"):
         return {"grammar": name}, f"grammar {name!r}"
     ours = shipped()
-    if name in ours and not name.endswith(".toml"):
-        return parse_toml(ours[name], f"experiment {name!r}"), f"experiment {name!r}"
-    path = Path(name)
+    path = Path(name) if name.endswith(".toml") else ours.get(name, Path(name))
     if path.suffix == ".toml" or os.path.isfile(path):  # `Path.is_file` raises for a name that is too long
         return parse_toml(path, f"experiment {name!r}"), f"experiment {name!r}"
     if name in known():

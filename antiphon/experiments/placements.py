@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from antiphon.coordinator.plan.placement import Placement, Strategy
 from antiphon.errors import ExperimentError
 from antiphon.experiments.placement_table import PlacementTable
 from antiphon.experiments.toml_io import parse_toml
-from antiphon.experiments.validation import refused
+from antiphon.experiments.validation import validated
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.typed import typed
 
@@ -33,7 +31,7 @@ def place(
     Raises ExperimentError for a wrong key or value, PlacementError for unknown names and for contradictions.
     """
     raw = {"strategy": strategy, "fuse": _lists(fuse), "logical_gpus": logical_gpus, "of": of or {}}
-    return _checked(raw, "the placement").placement(grammar)
+    return validated(PlacementTable, raw, "the placement").placement(grammar)
 
 
 def _lists(value: Any) -> Any:  # Any: groups of names, or a wrong value, which validation refuses
@@ -61,7 +59,7 @@ def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[st
         )
     title = f"placement {name!r}"
     raw = parse_toml(Path(name), title)
-    _checked(raw, title)
+    validated(PlacementTable, raw, title)
     return raw
 
 
@@ -80,10 +78,3 @@ def machines(placement: Placement, found: Mapping[str, str]) -> Mapping[str, str
         else found[worker]
         for worker, demand in placement.resources_of.items()
     }
-
-
-def _checked(raw: Mapping[str, Any], title: str) -> PlacementTable:  # Any: TOML
-    try:
-        return PlacementTable.model_validate(raw)
-    except ValidationError as error:
-        raise refused(title, error, PlacementTable) from None

@@ -10,7 +10,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from antiphon.errors import ExperimentError
+from antiphon.errors import ExperimentError, unstopped
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -43,9 +43,11 @@ def parse_toml(path: Path, title: str) -> dict[str, Any]:  # Any: TOML
     try:
         return with_none(tomllib.loads(_decoded(content, title)))
     except tomllib.TOMLDecodeError as error:
-        raise ExperimentError(f"{title} is not TOML: {error}. Correct that line.") from None
+        raise ExperimentError(f"{title} is not TOML: {unstopped(error)}. Correct that line.") from None
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits; brackets nested too deep
-        raise ExperimentError(f"{title} is not TOML that we can read: {error}. Write smaller values.") from None
+        raise ExperimentError(
+            f"{title} is not TOML that we can read: {unstopped(error)}. Write smaller values."
+        ) from None
 
 
 _MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16"}

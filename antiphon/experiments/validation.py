@@ -1,13 +1,15 @@
 """Turn pydantic's validation errors into messages with the key, the expected value, the given value and the remedy."""
 
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from antiphon.errors import ExperimentError
 from antiphon.plugins import nearest
 from antiphon.recipes.common.spelling import BareWord
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -26,10 +28,16 @@ _BOUNDS = {
 }
 
 
-def refused(title: str, error: ValidationError, model: type[BaseModel]) -> ExperimentError:
-    """Make the error for a table that is no valid `model`. The message begins with `title` and names all wrong keys."""
-    lines = [_refusal(dict(problem), model) for problem in error.errors(include_url=False)]
-    return ExperimentError(f"{title} is refused: " + "\n".join(dict.fromkeys(lines)))
+def validated(model: type[Model], raw: Mapping[str, Any], title: str) -> Model:  # Any: TOML
+    """Make a `model` from parsed TOML.
+
+    Raises ExperimentError if that is not valid. The message begins with `title` and names all wrong keys.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        lines = [_refusal(dict(problem), model) for problem in error.errors(include_url=False)]
+        raise ExperimentError(f"{title} is refused: " + "\n".join(dict.fromkeys(lines))) from None
 
 
 def _refusal(problem: Mapping[str, Any], model: type[BaseModel]) -> str:

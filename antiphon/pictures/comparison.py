@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from antiphon.grammars.walks import reached
 from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture, Side
 
 CHAIN_RULE = "chain-rule"
@@ -16,9 +17,10 @@ def compared(ours: Picture, theirs: Picture) -> Picture:
     Marks with equal ids correspond. Where only `ours` cuts a gradient, the arrow of `theirs` is drawn as removed.
     """
     title = f"{ours.title} against {theirs.title}"
-    sides = [_compared(*pair) for pair in zip(ours.sides, theirs.sides, strict=True)]
-    picture = Picture(title, (), sides[0], sides[1], theirs.title)
-    return replace(picture, subtitles=tuple(_summary(side) for side in picture.sides))
+    sides = tuple(_compared(*pair) for pair in zip(ours.sides, theirs.sides, strict=True))
+    words = {Change.ADDED: "not in", Change.REMOVED: "only in", Change.OTHER: "different in"}
+    legend: dict[MarkKind | Line | Change, str] = {change: f"{how} {theirs.title}" for change, how in words.items()}
+    return Picture(title, tuple(map(_summary, sides)), sides, legend)
 
 
 def differences(picture: Picture) -> Iterator[str]:
@@ -122,10 +124,6 @@ def _bridged(arrow: Arrow, marks: Iterable[Mark], arrows: Iterable[Arrow]) -> bo
     """Whether a path through added marks only leads from the source of the removed arrow to its target."""
     added = {mark.id for mark in marks if mark.change is Change.ADDED}
     onward = [(each.source, each.target) for each in arrows if each.change is Change.ADDED]
-    reached = [arrow.source]
-    for mark in reached:  # the loop also visits the marks that it appends
-        after = [target for source, target in onward if source == mark]
-        if arrow.target in after and mark in added:
-            return True
-        reached += [each for each in after if each in added and each not in reached]
-    return False
+    steps = [(source, target) for source, target in onward if target in added]
+    way = reached([arrow.source], lambda mark: [target for source, target in steps if source == mark])
+    return any((mark, arrow.target) in onward for mark in way & added)

@@ -20,6 +20,9 @@ SHAPES = {
     MarkKind.MAP: "shape=parallelogram",
     MarkKind.BROADCAST: "shape=box, style=filled, fillcolor=black, fontcolor=white, height=0.2",
     MarkKind.CUT: "shape=plaintext",
+    MarkKind.WORKER: "shape=box, style=rounded",
+    MarkKind.REPLICAS: "shape=box3d",
+    MarkKind.AGENTS: 'shape=box, style="rounded,dashed"',
 }
 LINES = {
     Line.ZEROTH: "arrowhead=normal",

@@ -10,8 +10,9 @@ from antiphon.experiments.load import read_experiment
 from antiphon.grammars.grammar import Grammar
 from antiphon.pictures.drawing import Drawing, draw, draw_edits
 from antiphon.pictures.legend import legend
-from antiphon.pictures.placement_sheet import svg_of as placement_svg
+from antiphon.pictures.of_placement import picture_of_placement
 from antiphon.pictures.response_side import chain_rule_of
+from antiphon.pictures.svg import svg_of
 from antiphon.recipes import LIBRARY, recipe_of
 
 HEAD = """# Gallery
@@ -58,8 +59,11 @@ def library() -> Mapping[str, Grammar]:
 
 def gallery() -> Mapping[str, str]:
     """Return the text of every file of the gallery, by its path under docs/."""
-    placement = placement_summary(read_experiment("dac", tomllib.loads(PLACEMENT)))
-    found: dict[str, str] = {"gallery/legend.svg": legend(), "gallery/placement.svg": placement_svg(placement)}
+    placement = picture_of_placement(placement_summary(read_experiment("dac", tomllib.loads(PLACEMENT))))
+    found: dict[str, str] = {
+        "gallery/legend.svg": legend(),
+        "gallery/placement.svg": svg_of(placement),
+    }
     sections = [HEAD]
     for name, grammar in library().items():
         drawings = dict(_drawings(name, grammar))

@@ -28,6 +28,9 @@ MEANINGS: Mapping[MarkKind | Line | Change, str] = {
     MarkKind.MATRIX: "an edit: the message is multiplied by a fixed matrix",
     MarkKind.MAP: "an edit: any other fixed function",
     MarkKind.BROADCAST: "one message with several receivers",
+    MarkKind.WORKER: "in a placement: a process, and what it holds",
+    MarkKind.REPLICAS: "in a placement: a worker and its replicas",
+    MarkKind.AGENTS: "in a placement: a worker with agents only",
     Line.ZEROTH: "a value",
     Line.FIRST: "a gradient, or a value computed from gradients",
     Line.PARAMETERS: "parameters of a player or a clone",
@@ -53,9 +56,12 @@ SPECIMENS: Mapping[MarkKind, Mark] = {
     MarkKind.MATRIX: Mark("", MarkKind.MATRIX, ("feedback",)),
     MarkKind.MAP: Mark("", MarkKind.MAP, ("kick",)),
     MarkKind.BROADCAST: Mark("", MarkKind.BROADCAST),
+    MarkKind.WORKER: Mark("", MarkKind.WORKER, ("Actor", "1 CPU")),
+    MarkKind.REPLICAS: Mark("", MarkKind.REPLICAS, ("Critic × 3", "1 GPU")),
+    MarkKind.AGENTS: Mark("", MarkKind.AGENTS, ("Critic.agent", "1 CPU")),
 }
 LEFT, COLUMN, ROW, TOP, MARGIN = 134.0, 480.0, 54.0, 62.0, 24.0
-ROWS = 12
+ROWS = 13
 
 
 def legend() -> str:

@@ -23,6 +23,9 @@ BRACKETS = {
     MarkKind.MAP: ("[/", "/]"),
     MarkKind.BROADCAST: ("[/", "\\]"),
     MarkKind.CUT: ("((", "))"),
+    MarkKind.WORKER: ("(", ")"),
+    MarkKind.REPLICAS: ("[[", "]]"),
+    MarkKind.AGENTS: ("(", ")"),
 }
 _WORDS = re.compile(r"[A-Za-z][\w .,()/+-]*")
 LINKS = {Line.ZEROTH: "-->", Line.FIRST: "==>", Line.PARAMETERS: "-.-o", Line.CUT: "--x"}

@@ -15,7 +15,7 @@ def picture_of(grammar: Grammar) -> Picture:
     """
     subtitles = (clipped(f"{grammar.objective!r}", 90), f"guarantee: {grammar.guarantee!r}")
     sides = query_side(grammar.query), response_side(grammar.query, grammar.response, grammar.objective)
-    return Picture(grammar.name, subtitles, *sides)
+    return Picture(grammar.name, subtitles, sides)
 
 
 def ruled(grammar: Grammar) -> Picture:
@@ -25,4 +25,4 @@ def ruled(grammar: Grammar) -> Picture:
     """
     query, objective = grammar.query, grammar.objective
     response = response_side(query, chain_rule(query, objective), objective)
-    return Picture("the chain rule", (), query_side(query), response)
+    return Picture("the chain rule", (), (query_side(query), response))

@@ -3,12 +3,15 @@
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
 class MarkKind(StrEnum):
-    """The meaning of a mark. Each kind has its own shape, so that colour is not needed (docs/pictures.md)."""
+    """The meaning of a mark; the last three are of placements.
+
+    Each kind has its own shape, so that colour is not needed (docs/pictures.md).
+    """
 
     PLAYER = "player"
     CLONE = "clone"
@@ -27,6 +30,9 @@ class MarkKind(StrEnum):
     MAP = "map"
     BROADCAST = "broadcast"
     CUT = "cut"
+    WORKER = "worker"
+    REPLICAS = "replicas"
+    AGENTS = "remote agents"
 
 
 class Line(StrEnum):
@@ -100,7 +106,10 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Side:
-    """One graph of a picture, Q or R. upward: whether it is read upwards. frames: id and title of each pass's frame."""
+    """One graph of a picture: Q, R, or the workers of a placement, which have no letter and no title.
+
+    upward: whether it is read upwards. frames: id and title of the frame of each pass of Q, or of each machine.
+    """
 
     letter: str
     title: str
@@ -117,16 +126,16 @@ class Side:
 
 @dataclass(frozen=True)
 class Picture:
-    """A grammar as marks and arrows. title: the grammar's name. subtitles: the lines under the title.
+    """A grammar or a placement as marks and arrows. subtitles: the lines under the title.
 
-    against: the name of the other grammar if the picture shows differences; otherwise empty.
+    sides: Q and R of a grammar, or the workers of a placement. words: for the legend, where it does not say the name of
+    a kind, an arrow or a difference itself.
     """
 
     title: str
     subtitles: tuple[str, ...]
-    query: Side
-    response: Side
-    against: str = ""
+    sides: tuple[Side, ...]
+    words: Mapping[MarkKind | Line | Change, str] = field(default_factory=dict)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -136,19 +145,14 @@ class Picture:
         return hashlib.sha256(repr((self.title, self.subtitles, marks, arrows)).encode()).hexdigest()
 
     @property
-    def sides(self) -> tuple[Side, Side]:
-        """Q, then R."""
-        return self.query, self.response
-
-    @property
     def marks(self) -> tuple[Mark, ...]:
-        """The marks of both sides."""
-        return self.query.marks + self.response.marks
+        """The marks of all sides."""
+        return tuple(mark for side in self.sides for mark in side.marks)
 
     @property
     def arrows(self) -> tuple[Arrow, ...]:
-        """The arrows of both sides."""
-        return self.query.arrows + self.response.arrows
+        """The arrows of all sides."""
+        return tuple(arrow for side in self.sides for arrow in side.arrows)
 
     @property
     def key(self) -> tuple[MarkKind | Line | Change, ...]:

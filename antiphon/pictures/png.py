@@ -20,11 +20,5 @@ def png_of(picture: Picture) -> bytes:
     """Return the picture as PNG, at `ZOOM` pixels per point, or fewer if it would exceed `MOST` pixels."""
     sheet = sheet_of(picture)
     zoom = min(ZOOM, MOST / max(sheet.width, sheet.height))
-    return rasterized(svg_of(picture), width=round(sheet.width * zoom))
-
-
-def rasterized(svg: str, width: int | None = None) -> bytes:
-    """Return an SVG as PNG. width: in pixels; None means `ZOOM` pixels per point."""
-    if width is None:
-        return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, zoom=ZOOM))
-    return bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True, width=width))
+    width = round(sheet.width * zoom)
+    return bytes(resvg_py.svg_to_bytes(svg_string=svg_of(picture), skip_system_fonts=True, width=width))

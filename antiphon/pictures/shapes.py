@@ -7,7 +7,7 @@ from antiphon.pictures.geometry import Point, Rectangle
 from antiphon.pictures.ink import Inkwell, attributes, circle, num, path, polygon, rectangle
 from antiphon.pictures.lettering import NAME, SIGN
 from antiphon.pictures.picture import Change, Mark, MarkKind
-from antiphon.pictures.sizes import DISC, MAT, lines_of, sign_of
+from antiphon.pictures.sizes import DECK, DISC, MAT, lines_of, sign_of
 
 
 def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
@@ -37,6 +37,14 @@ def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
             return [polygon(edge, attributes("paper")), polygon(edge, attributes(well.pattern("dots"), "ink", 1.4))]
         case MarkKind.OPERATOR:
             return [rectangle(box, 4, attributes("paper", "ink", 1.3))]
+        case MarkKind.WORKER:
+            return [rectangle(box, 5, attributes("player", "ink", 1.4))]
+        case MarkKind.AGENTS:
+            return [rectangle(box, 5, attributes("paper", "ink", 1.4, "4 3"))]
+        case MarkKind.REPLICAS:
+            low, high = box.y + 2 * DECK, box.height - 2 * DECK
+            cards = [Rectangle(box.x + far, low - far, box.width - 2 * far, high) for far in (2 * DECK, DECK, 0.0)]
+            return [rectangle(card, 5, attributes("player", "ink", 1.4)) for card in cards]
         case MarkKind.LOSS:
             inner = polygon(_hexagon(box.grown(-3)), attributes("loss", "ink", 1))
             return [polygon(_hexagon(box), attributes("paper", "ink", 1.3)), inner]
@@ -86,6 +94,7 @@ def _lettering(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
         return []
     if mark.kind in (MarkKind.PRODUCT, MarkKind.MATRIX):
         x += DISC / 2
+    y += DECK if mark.kind is MarkKind.REPLICAS else 0
     found: list[str] = []
     if mark.kind in (MarkKind.GRAY, MarkKind.NOISE):
         size = max(line.width for line in lines) + 8, sum(line.style.height for line in lines)

@@ -1,6 +1,6 @@
-"""The layout of a page: a title, Q on the left, R on the right, and a legend below."""
+"""The layout of a page: a title, the sides of the picture (Q on the left, R on the right), and a legend below."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from antiphon.pictures import lettering
@@ -21,7 +21,7 @@ SAMPLE = 34.0
 class Entry:
     """One entry of a legend: its sample, its text, and its box."""
 
-    what: MarkKind | Line | Change | str
+    what: MarkKind | Line | Change
     text: str
     box: Rectangle
 
@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The finished layout of a page. sides: Q and R, each with its x and y offset. key: the legend."""
+    """The finished layout of a page. sides: each with its x and y offset. key: the legend."""
 
     picture: Picture
     sides: tuple[tuple[Placed, float, float], ...]
@@ -42,7 +42,12 @@ class Sheet:
 
 
 def sheet_of(picture: Picture) -> Sheet:
-    """Lay out a picture: upright, or sideways if the upright page would be much wider than high."""
+    """Lay out a picture: upright, or sideways if the upright page would be much wider than high.
+
+    A placement is always sideways.
+    """
+    if len(picture.sides) == 1:
+        return _sheet(picture, sideways=True)
     upright = _sheet(picture, sideways=False)
     if upright.width < WIDE * upright.height:
         return upright
@@ -52,25 +57,35 @@ def sheet_of(picture: Picture) -> Sheet:
 def _sheet(picture: Picture, sideways: bool) -> Sheet:
     """Lay out a page. sideways: whether Q is read to the right and R to the left.
 
-    On an upright page, the loss in Q and its product in R are level if possible. Otherwise Q and R are centered
-    vertically. The legend is wrapped to the width of the page.
+    The legend is wrapped to the width of the page.
     """
-    left, right = (place(side, sideways) for side in picture.sides)
-    title = lettering.width(picture.title, TITLE)
-    notes = max((lettering.width(each, NOTE) for each in picture.subtitles), default=0.0)
-    inner = max(left.paper.width + GAP + right.paper.width, title, notes, 420.0)
-    spare = inner - left.paper.width - GAP - right.paper.width
-    shift = 0.0 if sideways else _facing(left, right)
-    if shift == 0:
-        shift = (left.paper.height - right.paper.height) / 2
-    top = MARGIN + HEAD
-    high, low = top + max(0.0, -shift), top + max(0.0, shift)
-    tallest = max(high + left.paper.height, low + right.paper.height) - top
-    x = MARGIN + spare / 4
-    sides = ((left, x, high), (right, x + left.paper.width + GAP + spare / 2, low))
-    key = wrapped(_legend(picture), inner, MARGIN + HEAD + tallest + 34)
+    placed = [place(side, sideways) for side in picture.sides]
+    notes = [lettering.width(each, NOTE) for each in picture.subtitles]
+    drawn = sum(each.paper.width for each in placed) + GAP * (len(placed) - 1)
+    inner = max(drawn, lettering.width(picture.title, TITLE), *notes, 420.0)
+    spare, top = (inner - drawn) / len(placed), MARGIN + HEAD
+    heights = _heights(placed, sideways)
+    sides: list[tuple[Placed, float, float]] = []
+    x = MARGIN + spare / 2
+    for each, height in zip(placed, heights, strict=True):
+        sides.append((each, x, top + height))
+        x += each.paper.width + GAP + spare
+    lowest = max(y + each.paper.height for each, _, y in sides)
+    key = wrapped(_legend(picture), inner, lowest + 34)
     bottom = max(entry.box.bottom for entry in key)
-    return Sheet(picture, sides, key, inner + 2 * MARGIN, bottom + MARGIN * 0.7)
+    return Sheet(picture, tuple(sides), key, inner + 2 * MARGIN, bottom + MARGIN * 0.7)
+
+
+def _heights(placed: Sequence[Placed], sideways: bool) -> list[float]:
+    """Return how far each side is below the top, in points.
+
+    On an upright page, the loss in Q and its product in R are level if possible. Otherwise the sides are centered.
+    """
+    shift = 0.0 if sideways else _facing(*placed)
+    if shift:
+        return [max(0.0, -shift), max(0.0, shift)]
+    tallest = max(each.paper.height for each in placed)
+    return [(tallest - each.paper.height) / 2 for each in placed]
 
 
 def _facing(left: Placed, right: Placed) -> float:
@@ -98,18 +113,11 @@ def boxes(sheet: Sheet) -> list[tuple[str, Rectangle]]:
 
 
 def _legend(picture: Picture) -> Iterator[tuple[MarkKind | Line | Change, str]]:
-    differences = {
-        Change.ADDED: f"not in {picture.against}",
-        Change.REMOVED: f"only in {picture.against}",
-        Change.OTHER: f"different in {picture.against}",
-    }
     for what in picture.key:
-        yield what, differences[what] if isinstance(what, Change) else str(what)
+        yield what, picture.words.get(what, str(what))
 
 
-def wrapped(
-    entries: Iterable[tuple[MarkKind | Line | Change | str, str]], inner: float, top: float
-) -> tuple[Entry, ...]:
+def wrapped(entries: Iterable[tuple[MarkKind | Line | Change, str]], inner: float, top: float) -> tuple[Entry, ...]:
     """Lay out the entries of a legend, in lines of at most `inner` points."""
     found: list[Entry] = []
     x, y = MARGIN, top

@@ -20,6 +20,7 @@ MARGINS = {
     MarkKind.TAP: (16.0, 7.0),
     MarkKind.PRODUCT: (10.0, 7.0),
     MarkKind.MAP: (16.0, 7.0),
+    MarkKind.REPLICAS: (12.0, 11.0),
 }
 """Horizontal and vertical margin between a mark's text and its outline; (12, 7) for other kinds."""
 
@@ -31,6 +32,9 @@ WORD = 5.0
 
 MAT = 6.0
 """Margin of the background of a mark that differs from another grammar."""
+
+DECK = 4.0
+"""Offset between the boxes that are drawn for replicas."""
 
 DISC = 20.0
 """Width of the sign before the name of a product or a matrix."""

@@ -1,5 +1,7 @@
 """A picture as SVG: one file without fonts or scripts. Equal pictures give equal bytes."""
 
+import itertools
+
 from antiphon.pictures.geometry import Curve, Rectangle
 from antiphon.pictures.graphviz import Placed
 from antiphon.pictures.ink import Inkwell, attributes, group, num, path, rectangle
@@ -22,20 +24,23 @@ def svg_of(picture: Picture) -> str:
 
 
 def _heading(sheet: Sheet, well: Inkwell) -> str:
-    middle = (sheet.sides[0][1] + sheet.sides[0][0].paper.width + sheet.sides[1][1]) / 2
+    """Draw the title, and a line between the sides if there are two."""
+    drawn = well.heading(sheet.picture.title, sheet.picture.subtitles, MARGIN)
     top, bottom = MARGIN + HEAD - 22, sheet.key[0].box.y - 16
-    line = path(f"M{num(middle)} {num(top)}V{num(bottom)}", attributes("none", "faint", 1))
-    return group([*well.heading(sheet.picture.title, sheet.picture.subtitles, MARGIN), line], "heading")
+    for (left, x, _), (_, right, _) in itertools.pairwise(sheet.sides):
+        middle = (x + left.paper.width + right) / 2
+        drawn.append(path(f"M{num(middle)} {num(top)}V{num(bottom)}", attributes("none", "faint", 1)))
+    return group(drawn, "heading")
 
 
 def _side(placed: Placed, dx: float, dy: float, well: Inkwell) -> str:
     side = placed.side
     middle = placed.paper.width / 2
     top = MARGIN + HEAD - dy - 18
-    content = [
-        well.text(side.letter, SIDE, (middle - 4, top), "end"),
-        well.text(side.title, NOTE, (middle + 4, top), "start", "soft"),
-    ]
+    content: list[str] = []
+    if side.title:
+        content.append(well.text(side.letter, SIDE, (middle - 4, top), "end"))
+        content.append(well.text(side.title, NOTE, (middle + 4, top), "start", "soft"))
     titles = dict(side.frames)
     for box in placed.frames.values():
         content.append(rectangle(box, 8, attributes("none", "faint", 1.4)))
@@ -82,5 +87,6 @@ _SAMPLES = {
     MarkKind.SEED: (20, 17),
     MarkKind.CUT: (30, 14),
     MarkKind.BROADCAST: (30, 12),
+    MarkKind.REPLICAS: (30, 20),
 }
 """The size of a sample, if it is not (30, 17)."""

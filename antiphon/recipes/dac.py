@@ -15,7 +15,7 @@ from antiphon.grammars.library.networks import Policy, StateAction
 from antiphon.grammars.oracle import OracleDeclaration, State
 from antiphon.oracles import Annealing, gaussian
 from antiphon.plugins import ENVIRONMENTS, find, installed
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import Evaluation, Recipe, deepened, trained
 from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Index, Positive, Seconds, Table
 
 
@@ -124,7 +124,7 @@ def settings(table: DacTable, round: int) -> Mapping[str, float]:
 
 def scaled(table: DacTable, layers: int) -> DacTable:
     """Return the table with `layers` layers for each player. All hidden layers get the width of the first."""
-    return table.model_copy(update={"widths": table.widths[:1] * (layers - 1)})
+    return deepened("dac", table, layers)
 
 
 def _environment(name: str) -> str | Callable[..., Any]:

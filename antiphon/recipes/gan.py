@@ -9,12 +9,11 @@ from torch import Tensor
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
-from antiphon.grammars.library import generative
 from antiphon.grammars.library.gan import gan
 from antiphon.grammars.oracle import State
 from antiphon.oracles import gaussian
 from antiphon.recipes.common.data import DataTable, check_halvings, example_of
-from antiphon.recipes.common.images import SHIPPED, environment, held_out
+from antiphon.recipes.common.images import NETWORKS, SHIPPED, environment, held_out
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, EvaluationTable, Fraction
 from antiphon.recipes.common.two_sample import nearest_neighbour_hits
@@ -49,16 +48,14 @@ def build(table: GanTable) -> Grammar:
     image = table.network == "convolutional"
     nature = environment("gan", table, image, "no")
     example = example_of(nature)
+    sizes, forger_sizes = table.widths, table.forger_widths
     if image:
-        check_halvings("gan", example, table.channels)
-        check_halvings("gan", example, table.forger_channels)
-        forger = Factory.of(
-            generative.ConvolutionalSynthesis, table.latent, example, table.forger_channels, squashed=True
-        )
-        curator = Factory.of(generative.ConvolutionalAnalysis, example, 1, table.channels, slope=table.slope)
-    else:
-        forger = Factory.of(generative.DenseSynthesis, table.latent, example, table.forger_widths, squashed=True)
-        curator = Factory.of(generative.DenseAnalysis, example, 1, table.widths, slope=table.slope)
+        sizes, forger_sizes = table.channels, table.forger_channels
+        check_halvings("gan", example, sizes)
+        check_halvings("gan", example, forger_sizes)
+    analysis, synthesis = NETWORKS[table.network]
+    forger = Factory.of(synthesis, table.latent, example, forger_sizes, squashed=True)
+    curator = Factory.of(analysis, example, 1, sizes, slope=table.slope)
     noise = gaussian((table.latent,), batch=table.batch)
     return gan(nature, noise, forger, curator, saturating=table.saturating)
 

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from antiphon.envs import diabetes, diabetes_arrays
 from antiphon.errors import ExperimentError
@@ -14,7 +12,7 @@ from antiphon.grammars.library.kickback import kickback
 from antiphon.grammars.library.kicking import Weights, kicking_layers
 from antiphon.grammars.oracle import State
 from antiphon.recipes.common.data import DataTable, example_of, nature_of
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import Evaluation, Recipe, deepened, predicted
 from antiphon.recipes.common.tables import Count, EvaluationTable
 
 
@@ -61,26 +59,9 @@ def evaluate(
     return Evaluation("error", "patients", tuple(errors.flatten().tolist()), " % of the target's variance")
 
 
-def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """Return the outputs, (n, 1), of the trained network for the examples x, (n, ...)."""
-    with torch.no_grad():
-        for player in grammar.query.players:
-            x, _ = trained(grammar, player.name, states)(x)
-    return x
-
-
 def scaled(table: KickbackTable, layers: int) -> KickbackTable:
-    """Return the table of a network with `layers` players. All hidden dense layers get the width of the first.
-
-    Raises ExperimentError if the convolutions leave no layer for the output.
-    """
-    hidden = layers - 1 - len(table.channels)
-    if hidden < 0:
-        raise ExperimentError(
-            f"a network of {layers} layers was asked for, and key 'kickback.channels' has {len(table.channels)} "
-            "already, before the output; expected more layers. Ask for more, or use fewer channels."
-        )
-    return table.model_copy(update={"widths": table.widths[:1] * hidden})
+    """Return the table of a network with `layers` players; see `deepened`."""
+    return deepened("kickback", table, layers, len(table.channels))
 
 
 RECIPE = Recipe(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated
 
-import torch
 from pydantic import Field
 
 from antiphon.envs import digits, digits_arrays
@@ -14,7 +13,7 @@ from antiphon.grammars.library.penalty import squared_norm
 from antiphon.grammars.library.supervised import supervised
 from antiphon.grammars.oracle import State
 from antiphon.recipes.common.data import DataTable, nature_of, width_of
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import Evaluation, Recipe, predicted
 from antiphon.recipes.common.tables import Count, EvaluationTable
 
 
@@ -47,10 +46,8 @@ def evaluate(
 ) -> Evaluation:
     """Compute the accuracy, in per cent, on the whole test split of digits."""
     x, y = digits_arrays("test")
-    with torch.no_grad():
-        played = trained(grammar, "Predictor", states)(x)
-    logits = played[0] if table.penalty else played
-    return Evaluation("accuracy", "images", tuple((100.0 * (logits.argmax(dim=1) == y)).tolist()), " %")
+    hits = predicted(grammar, states, x).argmax(dim=1) == y
+    return Evaluation("accuracy", "images", tuple((100.0 * hits).tolist()), " %")
 
 
 RECIPE = Recipe(

@@ -1,6 +1,6 @@
 """Experiments with temporal differences and related methods, on Markov decision processes with known values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -24,9 +24,19 @@ from antiphon.grammars.library.temporal_difference import (
     temporal_difference,
 )
 from antiphon.grammars.oracle import State
-from antiphon.plugins import made
+from antiphon.recipes.common.data import shipped_or_made
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Fraction, Positive, Table
+
+METHODS: Mapping[str, Callable[..., Grammar]] = {
+    "clone": temporal_difference,
+    "semi-gradient": semi_gradient,
+    "residual": residual_gradient,
+    "double-residual": double_residual_gradient,
+    "gtd2": gtd2,
+    "tdc": tdc,
+    "implicit": implicit_temporal_difference,
+}
 
 
 class TemporalDifferenceTable(Table):
@@ -64,23 +74,13 @@ def build(table: TemporalDifferenceTable) -> Grammar:
     process, (behaviour, policy) = world(table), policies(table)
     batch = None if table.play == "all" else table.batch
     nature = markov(process, play=table.play, batch=batch, behaviour=behaviour, policy=policy)
-    critic, gamma = _critic(table, process), table.gamma
-    match table.method:
-        case "clone":
-            soft = table.soft or None
-            return temporal_difference(nature, critic, gamma=gamma, clone_every=table.clone_every, soft=soft)
-        case "semi-gradient":
-            return semi_gradient(nature, critic, gamma=gamma)
-        case "residual":
-            return residual_gradient(nature, critic, gamma=gamma)
-        case "double-residual":
-            return double_residual_gradient(nature, critic, gamma=gamma)
-        case "gtd2":
-            return gtd2(nature, critic, critic, gamma=gamma)
-        case "tdc":
-            return tdc(nature, critic, critic, gamma=gamma)
-        case "implicit":
-            return implicit_temporal_difference(nature, critic, step=table.step, gamma=gamma)
+    make, critic = METHODS[table.method], _critic(table, process)
+    critics = [critic] * (2 if make in (gtd2, tdc) else 1)
+    further: Mapping[str, Mapping[str, Any]] = {
+        "clone": {"clone_every": table.clone_every, "soft": table.soft or None},
+        "implicit": {"step": table.step},
+    }
+    return make(nature, *critics, gamma=table.gamma, **further.get(table.method, {}))
 
 
 def evaluate(
@@ -101,19 +101,12 @@ def world(table: TemporalDifferenceTable) -> MarkovProcess:
 
     Raises ExperimentError for an unknown name, or if the user's function returns no process.
     """
-    match table.process:
-        case "random-walk":
-            return random_walk(table.states)
-        case "boyan-chain":
-            return boyan_chain()
-        case "baird-star":
-            return baird_star()
-    if ":" not in table.process:
-        raise ExperimentError(
-            "key 'temporal_difference.process' takes 'random-walk', 'boyan-chain', 'baird-star' or 'module:function', "
-            f"and {table.process!r} arrived. Correct the value."
-        )
-    process: Any = made("process", table.process, table.process_arguments)  # Any: a user's function made it
+    library = {
+        "random-walk": lambda: random_walk(table.states),
+        "boyan-chain": boyan_chain,
+        "baird-star": baird_star,
+    }
+    process = shipped_or_made("temporal_difference.process", table.process, library, table.process_arguments)
     if not isinstance(process, MarkovProcess):
         raise ExperimentError(
             f"process {table.process!r} returned a {type(process).__name__}; expected an antiphon.envs.MarkovProcess. "

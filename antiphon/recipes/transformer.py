@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from antiphon.envs import text, text_windows
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.transformer import next_symbol_loss, transformer
 from antiphon.grammars.oracle import State
-from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
+from antiphon.recipes.common.recipe import Evaluation, Recipe, predicted
 from antiphon.recipes.common.tables import Count, EvaluationTable, Table
 
 _AT_ONCE = 64  # windows
@@ -44,19 +43,9 @@ def evaluate(
 ) -> Evaluation:
     """Compute the bits per byte for each window of the last tenth of the text."""
     x, y = text_windows(_path(table), table.context, "test")
-    with torch.no_grad():
-        parts = [logits(grammar, states, part) for part in x.split(_AT_ONCE)]
+    parts = [predicted(grammar, states, part) for part in x.split(_AT_ONCE)]
     nats = [next_symbol_loss(each[None], after[None]) for each, after in zip(torch.cat(parts), y, strict=True)]
     return Evaluation("bits per byte", "windows", tuple(float(each) / math.log(2) for each in nats))
-
-
-def logits(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """Return the logits of the byte after each byte. x: (windows, context). Returns (windows, context, 256)."""
-    embedding = trained(grammar, "Embedding", states)
-    values = embedding(x)
-    for player in grammar.query.players[1:]:
-        values = trained(grammar, player.name, states)(values)
-    return embedding(values)
 
 
 def scaled(table: TransformerTable, layers: int) -> TransformerTable:

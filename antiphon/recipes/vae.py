@@ -16,7 +16,7 @@ from antiphon.grammars.oracle import State
 from antiphon.grammars.variational import bernoulli, isotropic, standard_normal
 from antiphon.oracles import gaussian
 from antiphon.recipes.common.data import DataTable, check_halvings, example_of
-from antiphon.recipes.common.images import SHIPPED, environment, held_out
+from antiphon.recipes.common.images import NETWORKS, SHIPPED, environment, held_out
 from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, EvaluationTable
 
@@ -53,11 +53,9 @@ def build(table: VaeTable) -> Grammar:
     example, outputs = example_of(nature), 2 * table.latent
     if image:
         check_halvings("vae", example, table.channels)
-        network = Factory.of(generative.ConvolutionalAnalysis, example, outputs, table.channels)
-        decoder = Factory.of(generative.ConvolutionalSynthesis, table.latent, example, table.channels[::-1])
-    else:
-        network = Factory.of(generative.DenseAnalysis, example, outputs, table.widths)
-        decoder = Factory.of(generative.DenseSynthesis, table.latent, example, table.widths[::-1])
+    sizes, (analysis, synthesis) = table.channels if image else table.widths, NETWORKS[table.network]
+    network = Factory.of(analysis, example, outputs, sizes)
+    decoder = Factory.of(synthesis, table.latent, example, sizes[::-1])
     encoder, noise = Factory.of(generative.Reparametrized, network), gaussian((table.latent,), batch=table.batch)
     if table.likelihood == "gaussian":
         return vae(nature, noise, encoder, Factory.of(generative.Isotropic, decoder), Factory(isotropic))

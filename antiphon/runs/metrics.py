@@ -126,8 +126,4 @@ def mean(values: Sequence[float]) -> float:
 
 def finite(value: Any) -> Any:  # Any: JSON
     """Return the value with None in place of infinities and NaN, which JSON cannot represent."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)

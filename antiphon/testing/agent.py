@@ -10,7 +10,7 @@ from antiphon.agents.agent import Agent
 from antiphon.errors import AgentError
 from antiphon.grammars.oracle import State
 from antiphon.grammars.typed import typed
-from antiphon.testing.laws import Failure, broken_contract, cannot_be_saved, first_failure, lacks, spoil, tensors
+from antiphon.testing.laws import check_laws, demand, demand_methods, demand_saved, spoil
 
 Build: TypeAlias = Callable[[Sequence[Tensor]], Agent]
 Disturb: TypeAlias = Callable[[Agent, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], None]
@@ -29,45 +29,44 @@ def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
     """
     name = getattr(cls, "__qualname__", repr(cls))
     laws = (_has_methods, _keeps_types, _leaves_responses, _repeats, _adds_up, _keeps_nothing, _continues, _owns_state)
-    failed = first_failure(laws, lambda parameters: cls(parameters, **arguments), "an argument")
-    if failed is not None:
-        raise AgentError(broken_contract(f"agent {name!r}", failed))
+    check_laws(laws, lambda parameters: cls(parameters, **arguments), f"agent {name!r}", AgentError, "an argument")
 
 
-def _has_methods(build: Build) -> Failure:
-    return lacks(build(_parameters()), "hear", "move", "state", "load")
+def _has_methods(build: Build) -> None:
+    demand_methods(build(_parameters()), "hear", "move", "state", "load")
 
 
-def _keeps_types(build: Build) -> Failure:
+def _keeps_types(build: Build) -> None:
     agent = build(_parameters())
     for round in range(_ROUNDS):
         agent.hear(_response(round))
         moved = agent.move()
         arrived = [_type(tensor) for tensor in moved] if isinstance(moved, Sequence) else type(moved).__name__
         expected = [f"{dtype}{shape}" for shape, dtype in _TYPES]
-        if arrived != expected:
-            return f"moves of {expected}", f"round {round} brought {arrived}", "Return every parameter, as handed over."
-    return None
+        brought = f"round {round} brought {arrived}"
+        demand(arrived == expected, f"moves of {expected}", brought, "Return every parameter, as handed over.")
 
 
-def _leaves_responses(build: Build) -> Failure:
+def _leaves_responses(build: Build) -> None:
     agent = build(_parameters())
     for round in range(_ROUNDS):
         response = _response(round)
         agent.hear(response)
         agent.move()
-        if not _equal(response, _response(round)):
-            return "responses to be read only", f"that of round {round} was changed", "Work on a copy, not in place."
-    return None
+        kept, changed = _equal(response, _response(round)), f"that of round {round} was changed"
+        demand(kept, "responses to be read only", changed, "Work on a copy, not in place.")
 
 
-def _repeats(build: Build) -> Failure:
-    if _equal(_play(build), _play(build)):
-        return None
-    return "equal responses to bring equal moves", "two equal plays differ", "Seed what it draws by an argument."
+def _repeats(build: Build) -> None:
+    demand(
+        _equal(_play(build), _play(build)),
+        "equal responses to bring equal moves",
+        "two equal plays differ",
+        "Seed what it draws by an argument.",
+    )
 
 
-def _adds_up(build: Build) -> Failure:
+def _adds_up(build: Build) -> None:
     whole, parts = build(_parameters()), build(_parameters())
     for round in range(_ROUNDS):
         first, second = _response(2 * round), _response(2 * round + 1)
@@ -75,13 +74,12 @@ def _adds_up(build: Build) -> Failure:
         parts.hear(first)
         parts.hear(second)
         moves = zip(whole.move(), parts.move(), strict=True)
-        if not all(torch.allclose(one, other, rtol=1e-4, atol=1e-6) for one, other in moves):
-            return (
-                "two responses received before a move to count as their sum",
-                f"in round {round} they moved it elsewhere",
-                "Add responses up in hear, and begin anew after the move.",
-            )
-    return None
+        demand(
+            all(torch.allclose(one, other, rtol=1e-4, atol=1e-6) for one, other in moves),
+            "two responses received before a move to count as their sum",
+            f"in round {round} they moved it elsewhere",
+            "Add responses up in hear, and begin anew after the move.",
+        )
 
 
 def _spoil_responses(agent: Agent, parameters: Sequence[Tensor], response: Sequence[Tensor], moved: object) -> None:
@@ -94,40 +92,36 @@ def _spoil_moves(agent: Agent, parameters: Sequence[Tensor], response: object, m
 
 
 def _spoil_state(agent: Agent, *_: Sequence[Tensor]) -> None:
-    spoil(tensors(agent.state()))
+    spoil(agent.state())
 
 
-def _keeps_nothing(build: Build) -> Failure:
+def _keeps_nothing(build: Build) -> None:
     for what, disturb in (("responses", _spoil_responses), ("moves", _spoil_moves)):
-        if not _equal(_play(build), _play(build, disturb)):
-            return (
-                f"{what} not to be kept after the move",
-                "overwriting them changed the moves that followed",
-                "Keep and return copies, or move the handed parameters in place.",
-            )
-    return None
+        demand(
+            _equal(_play(build), _play(build, disturb)),
+            f"{what} not to be kept after the move",
+            "overwriting them changed the moves that followed",
+            "Keep and return copies, or move the handed parameters in place.",
+        )
 
 
-def _continues(build: Build) -> Failure:
+def _continues(build: Build) -> None:
     state, parameters = _midway(build)
-    if failed := cannot_be_saved(state):
-        return failed
-    if _equal(_resume(build, state, parameters), _play(build)):
-        return None
-    return (
+    demand_saved(state)
+    demand(
+        _equal(_resume(build, state, parameters), _play(build)),
         "a loaded agent to continue exactly",
         "its moves differ from those of the agent that was saved",
         "Save all that the next moves depend on, apart from the parameters.",
     )
 
 
-def _owns_state(build: Build) -> Failure:
+def _owns_state(build: Build) -> None:
     state, parameters = _midway(build)
-    resumed = _resume(build, state, parameters, then=lambda: spoil(tensors(state)))
+    resumed = _resume(build, state, parameters, then=lambda: spoil(state))
     plain = _play(build)
-    if _equal(_play(build, _spoil_state), plain) and _equal(resumed, plain):
-        return None
-    return (
+    demand(
+        _equal(_play(build, _spoil_state), plain) and _equal(resumed, plain),
         "a state in memory of its own",
         "overwriting a state that was saved or loaded changed the moves that followed",
         "Copy tensors in state and in load.",

@@ -1,82 +1,73 @@
 """Functions for the laws of agents and of oracles. They check states, memory and the global random streams."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from antiphon.coordinator.checkpoint import split_state
-from antiphon.errors import FOREIGN, AntiphonError, ExperimentError
+from antiphon.errors import FOREIGN, AntiphonError, ExperimentError, unstopped
+from antiphon.grammars.states import map_tensors
 
 Subject = TypeVar("Subject")
 
-Failure: TypeAlias = tuple[str, str, str] | None
-"""What was expected, what arrived, and the remedy; None if the rule holds."""
+
+class BrokenLaw(Exception):
+    """A rule of a contract does not hold. The message says what was expected, what arrived, and the remedy."""
 
 
-def first_failure(laws: Sequence[Callable[[Subject], Failure]], subject: Subject, seeded_by: str) -> Failure:
-    """Return the failure of the first law that does not hold. None if all hold.
+def demand(holds: bool, expected: str, arrived: str, remedy: str) -> None:
+    """Raise BrokenLaw unless a rule holds."""
+    if not holds:
+        raise BrokenLaw(f"expected {expected}; {arrived}. {remedy}")
 
-    After the laws, it is also a failure if a global random stream was drawn from.
-    seeded_by: the argument that brings the seed, for the message.
+
+def check_laws(
+    laws: Sequence[Callable[[Subject], None]], subject: Subject, who: str, error: type[AntiphonError], seeded_by: str
+) -> None:
+    """Check that the subject keeps all laws, and draws from no global random stream.
+
+    who: name of the agent or oracle. seeded_by: the argument that brings the seed; both for the message.
+    Raises `error` for the first law that does not hold.
     """
     before = _streams()
-    for law in laws:
-        try:
-            failed = law(subject)
-        except AntiphonError:
-            raise
-        except FOREIGN as error:
-            failed = "it to play", f"{type(error).__name__} was raised: {error}", "Correct it, or its arguments."
-        if failed is not None:
-            return failed
-    if _streams() == before:
-        return None
-    remedy = f"Draw from a torch.Generator of its own, seeded by {seeded_by}."
-    return "the global random streams untouched", "it drew from one", remedy
+    try:
+        for law in laws:
+            law(subject)
+        remedy = f"Draw from a torch.Generator of its own, seeded by {seeded_by}."
+        demand(_streams() == before, "the global random streams untouched", "it drew from one", remedy)
+    except AntiphonError:
+        raise
+    except BrokenLaw as broken:
+        raise error(f"{who} breaks its contract: {broken}") from None
+    except FOREIGN as raised:
+        raise error(
+            f"{who} breaks its contract: expected it to play; {type(raised).__name__} was raised: {unstopped(raised)}. "
+            "Correct it, or its arguments."
+        ) from raised
 
 
-def broken_contract(who: str, failure: tuple[str, str, str]) -> str:
-    """Return the text of the error for a broken law. who: name of the agent or oracle."""
-    expected, arrived, remedy = failure
-    return f"{who} breaks its contract: expected {expected}; {arrived}. {remedy}"
-
-
-def lacks(subject: object, *methods: str) -> Failure:
-    """Return the failure that names the methods that `subject` lacks; None if it has all."""
+def demand_methods(subject: object, *methods: str) -> None:
+    """Raise BrokenLaw with the methods that `subject` lacks, if any."""
     missing = [method for method in methods if not callable(getattr(subject, method, None))]
-    if missing:
-        return f"the methods {', '.join(methods)}", f"{', '.join(missing)} missing", "Write what is missing."
-    return None
+    demand(not missing, f"the methods {', '.join(methods)}", f"{', '.join(missing)} missing", "Write what is missing.")
 
 
-def cannot_be_saved(state: Any) -> Failure:  # Any: a state that may break its contract
-    """Return the failure that says why a checkpoint cannot save this state; None if it can."""
+def demand_saved(state: Any) -> None:  # Any: a state that may break its contract
+    """Raise BrokenLaw if a checkpoint cannot save this state."""
     try:
         split_state("it", state)
     except ExperimentError as error:
         arrived, _, remedy = str(error).partition(". ")
-        return "a state that can be saved", arrived, remedy
-    return None
+        demand(False, "a state that can be saved", arrived, remedy)
 
 
-def tensors(state: Any) -> Iterator[Tensor]:  # Any: a state has leaves of several types
-    """Yield the tensors in a state, at any depth."""
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, (Mapping, list, tuple)):
-        for item in state.values() if isinstance(state, Mapping) else state:
-            yield from tensors(item)
-
-
-def spoil(values: Iterable[Tensor]) -> None:
-    """Overwrite these tensors in place. A law then checks that no agent or oracle still reads them."""
+def spoil(values: Any) -> None:  # Any: a state has leaves of several types
+    """Overwrite all tensors in place, at any depth. A law then checks that no agent or oracle still reads them."""
     with torch.no_grad():
-        for value in values:
-            value.fill_(1 if value.dtype == torch.bool else 77)
+        map_tensors(values, lambda value: value.fill_(1 if value.dtype == torch.bool else 77))
 
 
 def _streams() -> tuple[bytes, object, str]:

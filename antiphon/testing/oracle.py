@@ -12,7 +12,7 @@ from antiphon.grammars.oracle import Box, Oracle, OracleDeclaration, Question, S
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import EdgeType
 from antiphon.oracles.answers import checked_answer
-from antiphon.testing.laws import Failure, broken_contract, cannot_be_saved, first_failure, lacks, spoil, tensors
+from antiphon.testing.laws import check_laws, demand, demand_methods, demand_saved, spoil
 
 _ROUNDS = 6
 
@@ -31,9 +31,8 @@ def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> N
     """
     resumes = _continues if continues else _resumes_alike
     laws = (_has_methods, _repeats, _keeps_its_box, _keeps_nothing, _leaves_answers, resumes, _owns_state, _reports)
-    failed = first_failure(laws, _Trial(declaration), "the keyword `seed`")
-    if failed is not None:
-        raise OracleError(broken_contract(f"oracle {declaration.factory!r}", failed))
+    who = f"oracle {declaration.factory!r}"
+    check_laws(laws, _Trial(declaration), who, OracleError, "the keyword `seed`")
 
 
 @final
@@ -73,116 +72,118 @@ class _Trial:
         return [_draw(edge, edge.sized(self.sizes), generator) for edge in question.inputs]
 
 
-def _has_methods(trial: _Trial) -> Failure:
+def _has_methods(trial: _Trial) -> None:
     oracle = trial.declaration.make(seed=3)
-    failed = lacks(oracle, "answer", "state", "load", "report", "close")
-    if failed is None:
-        oracle.close()
-    return failed
+    demand_methods(oracle, "answer", "state", "load", "report", "close")
+    oracle.close()
 
 
-def _keeps_its_box(trial: _Trial) -> Failure:
+def _keeps_its_box(trial: _Trial) -> None:
     with trial.make() as oracle:
         for question in trial.declaration.questions:
             inputs = [_leaf(value) for value in trial.inputs(question, 0)]
             answers = oracle.answer(question.name, inputs, 0)
             answers = (answers,) if isinstance(answers, Tensor) else answers
-            failed = _box_failure(question, inputs, [value for value in answers if value.requires_grad])
-            if failed is not None:
-                return failed
-    return None
+            _demand_box(question, inputs, [value for value in answers if value.requires_grad])
 
 
-def _box_failure(question: Question, inputs: Sequence[Tensor], differentiable: Sequence[Tensor]) -> Failure:
+def _demand_box(question: Question, inputs: Sequence[Tensor], differentiable: Sequence[Tensor]) -> None:
     leaves = [value for value in inputs if value.requires_grad]
-    if question.box is Box.BLACK and differentiable:
-        arrived = f"the answer to {question.name!r} requires a gradient"
-        return "a black box to answer values only", arrived, "Compute it under torch.no_grad(), or declare it gray."
+    arrived = f"the answer to {question.name!r} requires a gradient"
+    remedy = "Compute it under torch.no_grad(), or declare it gray."
+    demand(question.box is not Box.BLACK or not differentiable, "a black box to answer values only", arrived, remedy)
     if question.box is Box.GRAY and leaves:
         found = differentiable and torch.autograd.grad(
             [value.sum() for value in differentiable], leaves, allow_unused=True
         )
-        if not found or all(gradient is None for gradient in found):
-            arrived = f"the answer to {question.name!r} does not depend on its inputs for autograd"
-            return "a gray box to be differentiable", arrived, "Compute it with torch operations, or declare it black."
-    return None
+        depends = any(gradient is not None for gradient in found or ())
+        arrived = f"the answer to {question.name!r} does not depend on its inputs for autograd"
+        demand(
+            depends,
+            "a gray box to be differentiable",
+            arrived,
+            "Compute it with torch operations, or declare it black.",
+        )
 
 
-def _repeats(trial: _Trial) -> Failure:
-    if _equal(trial.play(), trial.play()):
-        return None
-    return "equal seeds to bring equal answers", "two equal plays differ", "Seed all that it draws by `seed`."
+def _repeats(trial: _Trial) -> None:
+    demand(
+        _equal(trial.play(), trial.play()),
+        "equal seeds to bring equal answers",
+        "two equal plays differ",
+        "Seed all that it draws by `seed`.",
+    )
 
 
-def _keeps_nothing(trial: _Trial) -> Failure:
-    if _equal(trial.play(), trial.play(overwrite=True)):
-        return None
-    return (
+def _keeps_nothing(trial: _Trial) -> None:
+    demand(
+        _equal(trial.play(), trial.play(overwrite=True)),
         "answers to belong to the asker, and inputs to be nobody's memory after the round",
         "overwriting them changed the answers that followed",
         "Answer copies, and copy what is kept of the inputs.",
     )
 
 
-def _continues(trial: _Trial) -> Failure:
+def _continues(trial: _Trial) -> None:
     state = _midway(trial)
-    if failed := cannot_be_saved(state):
-        return failed
+    demand_saved(state)
     resumed = _resume(trial, state)
-    if _equal(resumed, trial.play()[-len(resumed) :]):
-        return None
-    return (
+    demand(
+        _equal(resumed, trial.play()[-len(resumed) :]),
         "a loaded oracle to continue exactly",
         "its answers differ from those of the oracle that was saved",
         "Save all that the next answers depend on; or, if its world cannot be saved, check with continues=False.",
     )
 
 
-def _leaves_answers(trial: _Trial) -> Failure:
+def _leaves_answers(trial: _Trial) -> None:
     """Check that an answer stays unchanged while later questions of the round are answered."""
     answers, then = [], []
     with trial.make() as oracle:
         for question in trial.declaration.questions:
             answers.append(trial.ask(oracle, question, trial.inputs(question, 0), 0))
             then.append(tuple(value.detach().clone() for value in answers[-1]))
-    if _equal(answers, then):
-        return None
-    return (
+    demand(
+        _equal(answers, then),
         "an answer to stay as it is",
         "it changed while a later question of the round was answered",
         "Answer in fresh memory.",
     )
 
 
-def _resumes_alike(trial: _Trial) -> Failure:
+def _resumes_alike(trial: _Trial) -> None:
     state = _midway(trial)
-    if failed := cannot_be_saved(state):
-        return failed
-    if _equal(_resume(trial, state), _resume(trial, state)):
-        return None
-    return "two oracles loaded alike to answer alike", "their answers differ", "Seed what load draws by seed and state."
+    demand_saved(state)
+    demand(
+        _equal(_resume(trial, state), _resume(trial, state)),
+        "two oracles loaded alike to answer alike",
+        "their answers differ",
+        "Seed what load draws by seed and state.",
+    )
 
 
-def _owns_state(trial: _Trial) -> Failure:
+def _owns_state(trial: _Trial) -> None:
     kept = _resume(trial, _midway(trial))
     state = _midway(trial)
-    spoilt = _resume(trial, state, then=lambda: spoil(tensors(state)))
-    if _equal(kept, spoilt) and _equal(trial.play(), _saved_on_the_way(trial)):
-        return None
-    return (
+    spoilt = _resume(trial, state, then=lambda: spoil(state))
+    demand(
+        _equal(kept, spoilt) and _equal(trial.play(), _saved_on_the_way(trial)),
         "a state in memory of its own",
         "overwriting a state that was saved or loaded changed the answers that followed",
         "Copy tensors in state and in load.",
     )
 
 
-def _reports(trial: _Trial) -> Failure:
+def _reports(trial: _Trial) -> None:
     with trial.make() as oracle:
         list(trial.answers(oracle, range(_ROUNDS)))
         report = oracle.report()
-    if isinstance(report, Mapping) and all(isinstance(value, (int, float)) for value in report.values()):
-        return None
-    return "a report of numbers by name", repr(report), "Return a dict of floats, which may be empty."
+    demand(
+        isinstance(report, Mapping) and all(isinstance(value, (int, float)) for value in report.values()),
+        "a report of numbers by name",
+        repr(report),
+        "Return a dict of floats, which may be empty.",
+    )
 
 
 def _midway(trial: _Trial) -> State:
@@ -203,7 +204,7 @@ def _saved_on_the_way(trial: _Trial) -> Answers:
     with trial.make() as oracle:
         for round in range(_ROUNDS):
             answers.extend(trial.answers(oracle, range(round, round + 1)))
-            spoil(tensors(oracle.state()))
+            spoil(oracle.state())
     return answers
 
 

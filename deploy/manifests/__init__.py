@@ -1,6 +1,6 @@
 """Writes files that start a cluster for a placement: `ray up`, KubeRay, Slurm, Docker. It starts nothing itself.
 
-May import `antiphon.coordinator`, and PyYAML.
+May import `antiphon.coordinator`, Jinja and PyYAML.
 """
 
 from antiphon.deploy.manifests.machines import MachineGroup as MachineGroup, Size as Size, groups as groups

@@ -1,6 +1,8 @@
 """Computes how many machines a placement needs: first fit, the largest workers first."""
 
+import json
 import math
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -49,6 +51,14 @@ class MachineGroup:
         """The names of the workers of this group as text; at most eight names, then a number."""
         names = [name for machine in self.workers for name in machine]
         return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+    @property
+    def options(self) -> str:
+        """The options of `ray start` for the labels and the resources, quoted for a shell; "" if there are neither."""
+        labels = ",".join(f"{key}={value}" for key, value in self.labels)
+        resources = json.dumps(dict(self.resources)) if self.resources else ""
+        given = {"labels": labels, "resources": resources}
+        return " ".join(shlex.quote(f"--{name}={value}") for name, value in given.items() if value)
 
 
 def groups(placement: Placement, size: Size) -> tuple[MachineGroup, ...]:

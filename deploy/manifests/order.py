@@ -54,8 +54,3 @@ class ManifestInput:
         """The placement; it must not be None."""
         assert self.placement is not None  # manifests of machines are only made with a placement
         return self.placement
-
-    @property
-    def picture(self) -> str:
-        """The name of the container image; by default the name that the documentation uses."""
-        return self.image or f"antiphon:{self.versions.antiphon}"

@@ -36,6 +36,12 @@ class Versions:
         return f"{_OWN}-{self.antiphon}-py3-none-any.whl"
 
 
+def constraints() -> str:
+    """Return the installed version of each package that antiphon needs, in the format of pip's --constraint."""
+    head = "# What `antiphon manifest constraints` found installed; for `pip install --constraint`."
+    return "\n".join([head, *(f"{name}=={version}" for name, version in pins().items()), ""])
+
+
 def pins() -> dict[str, str]:
     """Return the installed version of every distribution that antiphon needs.
 

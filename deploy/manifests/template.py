@@ -1,19 +1,37 @@
-"""Fills templates of files that are not YAML."""
+"""Fills the templates of manifests, by Jinja."""
 
-import importlib.resources
-import re
-from collections.abc import Mapping
+import json
+import shlex
+from typing import Any
 
-_PLACE = re.compile(r"\{\{(\w+)\}\}")
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from antiphon.deploy.manifests.order import ManifestInput
+
+_BREAKS = {"\x85", "\u2028", "\u2029"}
+"""Line ends of YAML 1.1 that are no line ends elsewhere: a text with one of them is written with escapes."""
 
 
-def filled(name: str, values: Mapping[str, str]) -> str:
-    """Return the template `name` with each `{{key}}` replaced. A line with only an empty value is removed.
+def filled(name: str, order: ManifestInput, **more: Any) -> str:  # Any: what a template reads
+    """Return the template `name`, filled with the fields of `order` and with `more`.
 
-    Raises AssertionError if a placeholder has no value, or a value no placeholder.
+    In a template, the filter `yaml` writes a text as a YAML value: it is quoted if that is needed.
     """
-    text = (importlib.resources.files("antiphon.deploy.manifests") / "templates" / name).read_text()
-    places = set(_PLACE.findall(text))
-    assert places == set(values), f"template {name!r} has {sorted(places)}, and {sorted(values)} are given"
-    lines = [line for line in text.split("\n") if (key := _PLACE.fullmatch(line)) is None or values[key.group(1)]]
-    return _PLACE.sub(lambda found: values[found.group(1)], "\n".join(lines))
+    templates = Environment(
+        loader=PackageLoader("antiphon.deploy.manifests"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {"yaml": _yaml, "json": json.dumps, "quote": shlex.quote}
+    return templates.get_template(name).render({**vars(order), **more})
+
+
+def _yaml(text: str) -> str:
+    """Return a text as a YAML value, without the last line end: plain, quoted, or a block if it has several lines."""
+    unicode = not _BREAKS & {*text}
+    style = "|" if unicode and "\n" in text else None
+    written = yaml.safe_dump(text, default_style=style, allow_unicode=unicode, width=10**6)
+    return written.removesuffix("...\n").removesuffix("\n")

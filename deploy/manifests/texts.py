@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from antiphon.deploy.manifests.commented import EDIT
-from antiphon.deploy.manifests.docker import constraints, docker
-from antiphon.deploy.manifests.kuberay import kuberay_cluster, kuberay_job
+from antiphon.deploy.manifests.kuberay import kuberay
 from antiphon.deploy.manifests.order import ManifestInput
+from antiphon.deploy.manifests.pins import constraints
 from antiphon.deploy.manifests.ray_up import ray_up
 from antiphon.deploy.manifests.slurm import slurm
+from antiphon.deploy.manifests.template import filled
+
+EDIT = "# EDIT: "
+"""The beginning of a comment that asks users to check the line below it, and in most cases to change it."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +25,11 @@ class ManifestKind:
 
 KINDS: Mapping[str, ManifestKind] = {
     "ray-up": ManifestKind(ray_up),
-    "kuberay-cluster": ManifestKind(kuberay_cluster),
-    "kuberay-job": ManifestKind(kuberay_job),
+    "kuberay-cluster": ManifestKind(partial(kuberay, job=False)),
+    "kuberay-job": ManifestKind(partial(kuberay, job=True)),
     "slurm": ManifestKind(slurm),
-    "docker": ManifestKind(docker, placed=False),
-    "constraints": ManifestKind(constraints, placed=False),
+    "docker": ManifestKind(partial(filled, "Dockerfile"), placed=False),
+    "constraints": ManifestKind(lambda _: constraints(), placed=False),
 }
 
 
@@ -37,4 +41,4 @@ def manifest(kind: str, order: ManifestInput) -> str:
 def edits(text: str) -> list[tuple[int, str]]:
     """Return the lines marked with EDIT, which a user must check: line number, and text after the mark."""
     marked = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
-    return [(number, line.removeprefix(f"# {EDIT}")) for number, line in marked if line.startswith(f"# {EDIT}")]
+    return [(number, line.removeprefix(EDIT)) for number, line in marked if line.startswith(EDIT)]

@@ -8,7 +8,16 @@ from antiphon.errors import GrammarError
 from antiphon.grammars.query import Port, QueryGraph
 from antiphon.grammars.regrouping.contraction import Contraction
 from antiphon.grammars.regrouping.group import Group
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Sum, Tap
+from antiphon.grammars.response import (
+    PARAMETERS,
+    Deliver,
+    Product,
+    ResponseGraph,
+    ResponseNode,
+    Sum,
+    Tap,
+    redirected,
+)
 from antiphon.grammars.walks import components, ordered
 from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
 
@@ -180,17 +189,10 @@ class _Gathering:
                 total = self._sum(node.inputs, node.name)
                 assert total is not None  # a sum has inputs
                 self.told[Port(node.name)] = total
-            case Map():
-                self.told |= self.draft.adopt(replace(node, inputs=tuple(self._of(port).port for port in node.inputs)))
-            case Product():
-                places = (None if port is None else self._of(port).port for port in node.cotangents)
-                self.told |= self.draft.adopt(replace(node, cotangents=tuple(places)))
             case Deliver() if node.player in self.sweeps.group.players:
                 self._deliver()
-            case Deliver():
-                self.told |= self.draft.adopt(replace(node, message=self._of(node.message).port))
             case _:
-                self.told |= self.draft.adopt(node)
+                self.told |= self.draft.adopt(redirected(node, lambda port: self._of(port).port))
 
     def _told(self) -> list[Sweep]:
         """The sweeps that compute a parameter gradient, in the order in which Q asks the player."""

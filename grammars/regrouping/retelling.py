@@ -10,7 +10,17 @@ from antiphon.grammars.maps import Linearity
 from antiphon.grammars.query import Kind, Node, Port
 from antiphon.grammars.regrouping.correspondence import Span
 from antiphon.grammars.regrouping.substitution import Substitution
-from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, ResponseGraph, ResponseNode, Sum, Tap
+from antiphon.grammars.response import (
+    PARAMETERS,
+    Deliver,
+    Map,
+    Product,
+    ResponseGraph,
+    ResponseNode,
+    Sum,
+    Tap,
+    redirected,
+)
 from antiphon.grammars.writing import Message, ResponseDraft
 
 
@@ -51,18 +61,9 @@ class _Retelling:
         return self.draft.graph()
 
     def _copy(self, node: ResponseNode) -> ResponseNode:
-        match node:
-            case Tap():
-                return replace(node, port=self.drawn.port(node.port))
-            case Sum() | Map():
-                return replace(node, inputs=tuple(self._whole(port).port for port in node.inputs))
-            case Product():
-                places = (None if port is None else self._whole(port).port for port in node.cotangents)
-                return replace(node, cotangents=tuple(places))
-            case Deliver():
-                return replace(node, message=self._whole(node.message).port)
-            case _:
-                return node
+        if isinstance(node, Tap):
+            return replace(node, port=self.drawn.port(node.port))
+        return redirected(node, lambda port: self._whole(port).port)
 
     def _walk(self, product: Product) -> None:
         """Write the products of the parts, from the outputs of the player's node to its inputs."""

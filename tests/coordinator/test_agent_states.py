@@ -5,13 +5,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import example, given, strategies as st
 from torch import Tensor
 
 from antiphon.coordinator.checkpoint import load_states, save_states
 from antiphon.errors import ExperimentError
-from antiphon.testing.laws import cannot_be_saved
+from antiphon.testing.laws import BrokenLaw, demand_saved
 
 plain = st.one_of(
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.sampled_from(["$tensor", "a/b"])),
@@ -55,7 +56,7 @@ def back(state: Any) -> Any:
 @given(st.dictionaries(keys, nested(plain), max_size=3))
 @example({0: {1: 2.0}, "0": (), True: [], None: {}})
 def test_what_can_be_saved_comes_back_as_it_is(state):
-    assert cannot_be_saved(state) is None
+    demand_saved(state)
     assert same(back(state), state)
 
 
@@ -64,6 +65,8 @@ def test_what_would_not_come_back_as_it_is_is_refused(state):
     try:
         found = back(state)
     except ExperimentError:
-        assert cannot_be_saved(state) is not None
+        with pytest.raises(BrokenLaw, match=r"^expected a state that can be saved; "):
+            demand_saved(state)
     else:
-        assert cannot_be_saved(state) is None and same(found, state)
+        demand_saved(state)
+        assert same(found, state)

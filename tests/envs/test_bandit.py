@@ -28,17 +28,19 @@ def test_the_reward_is_the_quadratic():
     oracle = quadratic_bandit(10, batch=3, instance=2).make(seed=0)
     actions = torch.randn(3, 10, generator=torch.Generator().manual_seed(0))
     actions[0] = TARGET
+    assert oracle.answer("observe", (), 0)[0].tolist() == [[1.0]] * 3
     (reward,) = oracle.answer("reward", (actions,), 0)
     away = actions.double() - 4
     torch.testing.assert_close(
         reward.double(), -torch.einsum("bi,ij,bj->b", away, curvature(10, 2), away), rtol=1e-4, atol=1e-5
     )
     assert reward[0] == 0
-    assert oracle.answer("observe", (), 0)[0].tolist() == [[1.0]] * 3
     assert oracle.report() == {"pulls": 3, "reward": pytest.approx(reward.mean().item())}
     assert oracle.report() == {"pulls": 3}
 
 
 def test_an_action_out_of_all_bounds_is_refused_with_its_round():
-    with pytest.raises(OracleError, match=r"^quadratic bandit answered NaN or infinity in round 3"):
-        quadratic_bandit(2, batch=1).make(seed=0).answer("reward", (torch.full((1, 2), 1e30),), 3)
+    oracle = quadratic_bandit(2, batch=1).make(seed=0)
+    oracle.answer("observe", (), 3)
+    with pytest.raises(OracleError, match=r"^bandit answered NaN or infinity in round 3"):
+        oracle.answer("reward", (torch.full((1, 2), 1e30),), 3)

@@ -39,8 +39,8 @@ def test_refusals(refusal):
     oracle = contextual_bandit(miss, 1, 1, batch=1).make(seed=0)
     oracle.answer("observe", (), 0)
     assert refusal(OracleError, lambda: oracle.answer("reward", (torch.zeros(1, 1),), 1)) == (
-        "contextual bandit was asked for a reward in round 1 before it showed its states; expected observe before "
-        "reward in every round. Ask them in this order."
+        "bandit was asked for a reward in round 1 before it showed its states; expected observe before reward in every "
+        "round. Ask them in this order."
     )
     other = contextual_bandit(lambda state, action: action, 1, 1, batch=2).make(seed=0)
     other.answer("observe", (), 0)

@@ -9,7 +9,7 @@ import torch
 from antiphon.coordinator.plan.placement import Precision
 from antiphon.deploy.embedded import ray_session
 from antiphon.doctor import gpu
-from antiphon.doctor.findings import Ailing, Finding, Health, NotRun, examine, summary
+from antiphon.doctor.findings import CheckFailed, Finding, Health, NotRun, examine, summary
 from antiphon.doctor.gpu import Device, checks, on_devices, rounds
 from antiphon.doctor.machine import machine_checks, temporary_folder
 from antiphon.errors import PlacementError
@@ -108,7 +108,7 @@ def test_a_long_temporary_folder_is_refused(tmp_path) -> None:
 
 def test_wrong_numbers_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(gpu.TOLERANCE, Precision.BFLOAT16, 1e-6)
-    with pytest.raises(Ailing, match=r"off by .* of the largest; expected at most 1e-06\. Try another build"):
+    with pytest.raises(CheckFailed, match=r"off by .* of the largest; expected at most 1e-06\. Try another build"):
         gpu.precise([CPU], Precision.BFLOAT16)
 
 
@@ -120,7 +120,13 @@ def raising(error: Exception) -> Callable[[], str]:
 
 
 def test_whatever_is_raised_becomes_one_line() -> None:
-    raised = [NotRun("no"), Ailing("bad"), PlacementError("worse"), ValueError("first\nsecond"), AssertionError("law")]
+    raised = [
+        NotRun("no"),
+        CheckFailed("bad"),
+        PlacementError("worse"),
+        ValueError("first\nsecond"),
+        AssertionError("law"),
+    ]
     assert [examine("it", raising(error)).line for error in raised] == [
         "skipped  it: not run: no",
         "failed   it: bad",

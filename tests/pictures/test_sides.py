@@ -17,7 +17,7 @@ def ends(side, line) -> set[tuple[str, str]]:
 
 def test_the_adversaries_node_by_node(gan):
     picture = picture_of(gan)
-    assert kinds(picture.query) == {
+    assert kinds(picture.sides[0]) == {
         "Q Environment.sample": MarkKind.BLACK,
         "Q Noise.sample": MarkKind.NOISE,
         "Q Forger": MarkKind.OPERATOR,
@@ -27,7 +27,7 @@ def test_the_adversaries_node_by_node(gan):
         "Q plays Forger": MarkKind.PLAYER,
         "Q plays Curator": MarkKind.PLAYER,
     }
-    assert kinds(picture.response) == {
+    assert kinds(picture.sides[1]) == {
         "R d L": MarkKind.SEED,
         "R L *": MarkKind.PRODUCT,
         "R Curator *": MarkKind.PRODUCT,
@@ -41,7 +41,7 @@ def test_the_adversaries_node_by_node(gan):
 
 
 def test_a_player_plays_into_each_of_its_operators(gan):
-    assert ends(picture_of(gan).query, Line.PARAMETERS) == {
+    assert ends(picture_of(gan).sides[0], Line.PARAMETERS) == {
         ("Q plays Forger", "Q Forger"),
         ("Q plays Curator", "Q Curator"),
         ("Q plays Curator", "Q Curator#2"),
@@ -58,13 +58,13 @@ def test_arrows_tell_symbol_and_shape(gan):
 
 def test_values_are_of_zeroth_order_and_gradients_of_first(dac):
     picture = picture_of(dac)
-    assert {arrow.line for arrow in picture.query.arrows} == {Line.ZEROTH, Line.PARAMETERS}
-    assert ends(picture.response, Line.ZEROTH) == {("R tap Deviator", "R ascend G"), ("R ascend G", "R Actor#2 *")}
-    assert ("R BGE *", "R Critic *") in ends(picture.response, Line.FIRST)
+    assert {arrow.line for arrow in picture.sides[0].arrows} == {Line.ZEROTH, Line.PARAMETERS}
+    assert ends(picture.sides[1], Line.ZEROTH) == {("R tap Deviator", "R ascend G"), ("R ascend G", "R Actor#2 *")}
+    assert ("R BGE *", "R Critic *") in ends(picture.sides[1], Line.FIRST)
 
 
 def test_passes_are_frames_and_clones_are_told_from_players(dac):
-    side = picture_of(dac).query
+    side = picture_of(dac).sides[0]
     assert dict(side.frames) == {
         "frame act": "act: every 8 rounds",
         "frame learn": "learn: every round, from round 1000 on",
@@ -75,17 +75,17 @@ def test_passes_are_frames_and_clones_are_told_from_players(dac):
 
 
 def test_what_the_chain_rule_would_tell_and_r_does_not_is_a_cut(five, dac, gan):
-    assert ends(picture_of(five).response, Line.CUT) == {("R Right *", "R Eye *")}
-    assert ends(picture_of(dac).response, Line.CUT) == {
+    assert ends(picture_of(five).sides[1], Line.CUT) == {("R Right *", "R Eye *")}
+    assert ends(picture_of(dac).sides[1], Line.CUT) == {
         ("R Critic *", "R Actor#2 *"),
         ("R Deviator *", "R Actor#2 *"),
         ("R BGE *", "R cut BGE * 5"),  # nobody is left there who could hear it
     }
-    assert ends(picture_of(gan).response, Line.CUT) == set()
+    assert ends(picture_of(gan).sides[1], Line.CUT) == set()
 
 
 def test_one_message_that_several_hear_is_a_broadcast(broadcast):
-    side = picture_of(broadcast).response
+    side = picture_of(broadcast).sides[1]
     assert side.by_id["R broadcast Loss * 0"].kind is MarkKind.BROADCAST
     assert ends(side, Line.FIRST) >= {
         ("R Loss *", "R broadcast Loss * 0"),
@@ -96,9 +96,9 @@ def test_one_message_that_several_hear_is_a_broadcast(broadcast):
 
 def test_a_users_own_grammar_is_drawn_without_touching_the_library(five):
     picture = picture_of(five)
-    players = [mark.lines[0] for mark in picture.query.marks if mark.kind is MarkKind.PLAYER]
+    players = [mark.lines[0] for mark in picture.sides[0].marks if mark.kind is MarkKind.PLAYER]
     assert players == ["Eye", "Left", "Right", "Hand", "Foot"]
-    assert (picture.response.by_id["R scale"].kind, picture.response.by_id["R scale"].sign) == (
+    assert (picture.sides[1].by_id["R scale"].kind, picture.sides[1].by_id["R scale"].sign) == (
         MarkKind.SCALE,
         "× −0.5",
     )
@@ -113,11 +113,11 @@ def test_every_node_and_every_edge_of_random_grammars_is_drawn_once():
         assert len(ids) == len(set(ids))
         assert {f"Q {node.name}" for node in query.nodes} <= set(ids)
         assert {f"R {node.name}" for node in response.nodes} <= set(ids)
-        zeroth = [arrow for arrow in picture.query.arrows if arrow.line is Line.ZEROTH]
+        zeroth = [arrow for arrow in picture.sides[0].arrows if arrow.line is Line.ZEROTH]
         assert len(zeroth) == sum(len(node.inputs) for node in query.nodes)
-        told = [arrow for arrow in picture.response.arrows if "R broadcast" not in arrow.target]
+        told = [arrow for arrow in picture.sides[1].arrows if "R broadcast" not in arrow.target]
         assert len(told) == sum(len(node.inputs) for node in response.nodes)
         for node in query.nodes:
             if node.kind is Kind.ORACLE:
-                drawn = picture.query.by_id[f"Q {node.name}"].kind
+                drawn = picture.sides[0].by_id[f"Q {node.name}"].kind
                 assert drawn is (MarkKind.BLACK if query.box_of(node) is Box.BLACK else MarkKind.GRAY)

@@ -1,6 +1,7 @@
 """Get the data of an experiment: from the library by name, or from a user's function "module:function"."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from pydantic import Field
 
@@ -33,23 +34,33 @@ def nature_of(
     labelled: whether the user's oracle must answer (x, y).
     Raises ExperimentError for a wrong name, or if the user's function returns something else.
     """
-    data = table.data
-    if data in library:
-        return library[data]()
-    if ":" not in data:
-        raise ExperimentError(
-            f"key '{key}.data' takes {', '.join(map(repr, library))} or 'module:function', and {data!r} arrived. "
-            "Correct the value."
-        )
-    declaration = made("data", data, {"batch": table.batch, **table.data_arguments})
+    declaration = shipped_or_made(f"{key}.data", table.data, library, {"batch": table.batch, **table.data_arguments})
     fits = isinstance(declaration, OracleDeclaration)
     if not fits or (labelled and len(declaration.questions[0].outputs) != 2):
         raise ExperimentError(
-            f"data {data!r} returned {declaration!r}; expected the declaration of an oracle "
+            f"data {table.data!r} returned {declaration!r}; expected the declaration of an oracle "
             f"{'that answers (x, y)' if labelled else 'whose first answer is x'}. "
             "Return antiphon.dataset(...) or an OracleDeclaration of your own."
         )
     return declaration
+
+
+def shipped_or_made(
+    key: str, name: str, library: Mapping[str, Callable[[], Any]], arguments: Mapping[str, Any]
+) -> Any:  # Any: a user's function may return anything
+    """Return what the library makes under this name, or what the user's function "module:function" returns.
+
+    key: the key in the experiment that holds the name, for errors. arguments: those of the user's function.
+    Raises ExperimentError for a wrong name.
+    """
+    if name in library:
+        return library[name]()
+    if ":" not in name:
+        raise ExperimentError(
+            f"key {key!r} takes {', '.join(map(repr, library))} or 'module:function', and {name!r} arrived. "
+            "Correct the value."
+        )
+    return made(key.rpartition(".")[2], name, arguments)
 
 
 def example_of(nature: OracleDeclaration) -> tuple[int, ...]:

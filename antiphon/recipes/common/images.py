@@ -5,10 +5,16 @@ from torch import Tensor
 
 from antiphon.envs import arrays, binarized, digits, digits_arrays, mnist, mnist_arrays
 from antiphon.envs.mnist import Binary
+from antiphon.grammars.library import generative
 from antiphon.grammars.oracle import OracleDeclaration
 from antiphon.recipes.common.data import DataTable, nature_of
 
 SHIPPED = ("digits", "mnist")
+NETWORKS = {
+    "dense": (generative.DenseAnalysis, generative.DenseSynthesis),
+    "convolutional": (generative.ConvolutionalAnalysis, generative.ConvolutionalSynthesis),
+}
+"""For each kind of network: the class from an image to numbers, and the class from numbers to an image."""
 
 
 def environment(key: str, table: DataTable, image: bool, binary: Binary) -> OracleDeclaration:

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from antiphon.errors import ExperimentError, ShapeError
+from antiphon.errors import ExperimentError, ShapeError, unstopped
+from antiphon.grammars.factory import Factory
 from antiphon.grammars.grammar import Grammar
+from antiphon.grammars.inference import make_operator
 from antiphon.grammars.module_state import load_module
 from antiphon.grammars.oracle import State
+from antiphon.grammars.query import Kind, Port
 from antiphon.grammars.seeds import forked
 from antiphon.recipes.common.tables import EvaluationTable, Table
 
@@ -124,7 +128,41 @@ def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Mo
         load_module(f"player {player!r}", module, states[player])
     except (KeyError, ShapeError) as error:
         raise ExperimentError(
-            f"the checkpoint's state of player {player!r} is not of {declaration.factory!r}: {error}. "
+            f"the checkpoint's state of player {player!r} is not of {declaration.factory!r}: {unstopped(error)}. "
             "Evaluate a run with the experiment that it was trained with."
         ) from error
     return module.eval()
+
+
+@torch.no_grad()
+def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
+    """Return what the trained players predict for the examples x, (n, ...): the first input of the first loss.
+
+    x takes the place of the first oracle's first answer. Modules are in evaluation mode.
+    """
+    query = grammar.query
+    values = {Port(query.nodes[0].name): x}
+    players = {player.name: trained(grammar, player.name, states) for player in query.players}
+    for node in query.nodes:
+        asked = players.get(node.owner) if node.kind is Kind.PLAYER else node.operator
+        if asked is not None and all(port in values for port in node.inputs):
+            function = make_operator(asked) if isinstance(asked, Factory) else asked
+            found = (function.eval() if isinstance(function, nn.Module) else function)(*map(values.get, node.inputs))
+            outputs = (found,) if isinstance(found, Tensor) else found
+            values |= {Port(node.name, index): value for index, value in enumerate(outputs)}
+    loss = next(node for node in query.nodes if node.kind is Kind.LOSS)
+    return values[loss.inputs[0]]
+
+
+def deepened(key: str, table: Any, layers: int, convolutions: int = 0) -> Any:  # Any: a table with `widths`
+    """Return the table of a network with `layers` players. All hidden dense layers get the width of the first.
+
+    key: the table's key in the experiment, for errors. convolutions: number of layers before the dense ones.
+    Raises ExperimentError if the convolutions leave no layer for the output.
+    """
+    if layers <= convolutions:
+        raise ExperimentError(
+            f"a network of {layers} layers was asked for, and key '{key}.channels' has {convolutions} already; "
+            f"expected {convolutions + 1} or more. Use fewer channels, or more layers."
+        )
+    return table.model_copy(update={"widths": table.widths[:1] * (layers - convolutions - 1)})

@@ -43,6 +43,7 @@ seed = 0
 executor = "ray"
 transport = "process-group"
 threads = 1
+microbatches = 1
 deadline = 30.0
 rounds_per_report = 100
 checkpoint_every = 5000

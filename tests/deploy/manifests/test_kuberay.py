@@ -10,9 +10,10 @@ from dataclasses import replace
 import kubernetes_validate
 import pytest
 import yaml
+from hypothesis import given, strategies as st
 
 from antiphon.coordinator.plan.placement import WorkerResources
-from antiphon.deploy.manifests import Size, manifest
+from antiphon.deploy.manifests import ManifestInput, Size, Versions, manifest
 from antiphon.errors import PlacementError
 from tests.deploy.manifests.conftest import placement
 
@@ -123,6 +124,15 @@ def test_the_job_brings_its_experiment_and_plays_it(order):
     assert job["submissionMode"] == "SidecarMode"
     head = job["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
     assert {"name": "experiment", "mountPath": "/experiment", "readOnly": True} in head["containers"][0]["volumeMounts"]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_experiment_reads_back_as_it_was(text):
+    versions = Versions(antiphon="0.1.0", python="3.11", ray="2.60.0", torch="2.13.0")
+    asked = ManifestInput("on", placement({"A": WorkerResources(num_cpus=1)}), text, versions=versions)
+    found = parts(manifest("kuberay-job", asked))
+    assert found["ConfigMap"]["data"] == {"experiment.toml": text}
+    assert found["RayJob"]["metadata"] == {"name": "on"}, "a text, although YAML reads `on` as a truth value"
 
 
 def test_kubernetes_knows_every_field(order, kind):
