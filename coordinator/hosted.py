@@ -150,7 +150,8 @@ class Hosted:
         if node.kind is not Kind.ORACLE:
             return self.gray_box(node, microbatch).query
         if self._grammar.query.box_of(node) is Box.BLACK:
-            return partial(self._black_answer, self.oracles[node.owner], node)
+            ask = self._asking(node)
+            return lambda inputs, round: tuple(map(aligned, ask(inputs, round)))
         return partial(self._gray_answer, self.gray_box(node))
 
     def gray_box(self, node: Node, microbatch: Share | None = None) -> Operator:
@@ -319,8 +320,8 @@ class Hosted:
                 player_of = {clone.name: clone.player for clone in self._grammar.query.clones}
                 return self._in_precision(player_of.get(node.owner, node.owner), self.code(node), node)
             case Kind.ORACLE:
-                oracle = self.oracles[node.owner]
-                return lambda *values: self._checked_answer(oracle, node, values, self._round)
+                ask = self._asking(node)
+                return lambda *values: ask(values, self._round)
             case _:
                 assert node.operator is not None  # Q's operators and losses have one
                 return operator_on(node.operator, self.device)
@@ -332,18 +333,21 @@ class Hosted:
         dtype = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}[precision]
         return Autocast(module, self.device.type, dtype, [each.dtype for each in node.outputs])
 
-    def _black_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        return tuple(map(aligned, self._checked_answer(oracle, node, inputs, round)))
-
     def _gray_answer(self, box: Operator, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         self._round = round  # an operator's function takes values only, but an oracle needs the round too
         return box.query(inputs, round)
 
-    def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        question, sizes, on_host = self._grammar.query.question_of(node), self._grammar.query.sizes, self.device == CPU
-        inputs = inputs if on_host else [value.to(CPU) for value in inputs]
-        answers = checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
-        return answers if on_host else tuple(value.to(self.device) for value in answers)
+    def _asking(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
+        """Return the function that asks an oracle the question of a node of Q, and checks the answer."""
+        oracle, query, on_host = self.oracles[node.owner], self._grammar.query, self.device == CPU
+        question, sizes = query.question_of(node), query.sizes
+
+        def ask(inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+            inputs = inputs if on_host else [value.to(CPU) for value in inputs]
+            answers = checked_answer(node.owner, question, sizes, oracle.answer(question.name, inputs, round))
+            return answers if on_host else tuple(value.to(self.device) for value in answers)
+
+        return ask
 
 
 def digest(parameters: Iterable[Tensor]) -> str:
