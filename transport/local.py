@@ -4,11 +4,11 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import final
 
+import torch
 from torch import Tensor
 
 from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.channel import check_value, gone, no_such_edge, too_late
-from antiphon.transport.memory import aligned, tensor_over
 from antiphon.transport.message import Edge, Header, Session, Tag, expect
 from antiphon.transport.pairwise import Pairwise
 
@@ -27,7 +27,7 @@ class _Road:
         self.sent: BoundedQueue[tuple[Tag, Tensor]] = BoundedQueue(buffers)
         self.held: Tensor | None = None
         for _ in range(buffers):
-            self.free.offer(tensor_over(aligned(edge.bytes), edge.dtype, edge.shape))
+            self.free.offer(torch.empty(edge.shape, dtype=edge.dtype))
 
     def fail(self, failure: BaseException) -> None:
         self.free.fail(failure)

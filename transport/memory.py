@@ -13,10 +13,11 @@ At other addresses, vectorised kernels may round in another order. With this ali
 
 
 def aligned(size: int) -> memoryview:
-    """Return a writable buffer of `size` bytes at a multiple of 64. The memory exists as long as a view of it."""
-    raw = bytearray(size + ALIGNMENT)
-    start = -torch.frombuffer(raw, dtype=torch.uint8).data_ptr() % ALIGNMENT
-    return memoryview(raw)[start : start + size]
+    """Return a writable buffer of `size` bytes at a multiple of 64. The memory exists as long as a view of it.
+
+    Its content is arbitrary. torch aligns its own memory on the CPU so, and does not fill it with zeros first.
+    """
+    return memoryview(torch.empty(size, dtype=torch.uint8).numpy())
 
 
 def tensor_over(memory: memoryview, dtype: torch.dtype, shape: tuple[int, ...], offset: int = 0) -> Tensor:
