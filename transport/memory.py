@@ -17,7 +17,7 @@ def aligned(size: int) -> memoryview:
 
     Its content is arbitrary. torch aligns its own memory on the CPU so, and does not fill it with zeros first.
     """
-    return memoryview(torch.empty(size, dtype=torch.uint8).numpy())
+    return torch.empty(size, dtype=torch.uint8).numpy().data
 
 
 def tensor_over(memory: memoryview, dtype: torch.dtype, shape: tuple[int, ...], offset: int = 0) -> Tensor:

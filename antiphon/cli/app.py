@@ -1,5 +1,5 @@
-"""The command line: `antiphon list | show | check | cost | run | evaluate | doctor`, and for clusters `launch | status
-| attach | stop | manifest`.
+"""The command line: `antiphon list | show | check | cost | run | evaluate | bench | doctor`, and for clusters `launch |
+status | attach | stop | manifest`.
 
 Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C.
 """
@@ -329,6 +329,26 @@ def manifest_command(
     size = Size(machine_cpus, machine_gpus, machine_memory)
     given = merged(changes, executor="ray")
     echo(manifest_command(kind, experiment, given, placement, name=name, image=image, size=size, out=out))
+
+
+@app.command("bench")
+def bench_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks to run (default: list them).")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Run all benchmarks. This takes hours.")] = False,
+) -> None:
+    """List the benchmarks of a checkout, or run some. Figures and plots go to benchmarks/. Exit 1 if one failed."""
+    from antiphon.cli.bench import benchmarks, failed_of, listed
+
+    found = benchmarks()
+    if not names and not everything:
+        echo(listed(found))
+        return
+    if names and everything:
+        raise ExperimentError(f"bench was given --all and {names[0]!r}; expected one of them. Leave one out.")
+    failed = failed_of(names or list(found))
+    if failed:
+        echo(f"failed: {', '.join(failed)}; see their errors above", err=True)
+        raise typer.Exit(1)
 
 
 @app.command("doctor")
