@@ -18,7 +18,7 @@ from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.schedule import Schedule, project
 from antiphon.coordinator.plan.steps import Move, Transfer
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.statistics import WorkerStatistics
+from antiphon.coordinator.statistics import RoundTally, WorkerStatistics
 from antiphon.grammars.library import backprop
 from antiphon.transport.rendezvous import serve_store, store_client
 from benchmarks.scale.games import SGD, linear, nature
@@ -81,12 +81,12 @@ def statistics(schedule: Schedule, rounds: int) -> list[WorkerStatistics]:
     found = {name: WorkerStatistics(name) for name in schedule.workers}
     for step in schedule.steps:
         if isinstance(step, Move):
-            found[step.worker].moves[step.player] = list(range(rounds))
+            found[step.worker].moves[step.player] = RoundTally(range(rounds))
         elif isinstance(step, Transfer):
             number = step.edge.number
-            found[step.edge.source].sent[number] = list(range(rounds))
+            found[step.edge.source].sent[number] = RoundTally(range(rounds))
             found[step.edge.source].payload[number] = found[step.edge.source].wire[number] = rounds * step.edge.bytes
-            found[step.edge.target].received[number] = list(range(rounds))
+            found[step.edge.target].received[number] = RoundTally(range(rounds))
     return list(found.values())
 
 
