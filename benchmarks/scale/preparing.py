@@ -65,15 +65,16 @@ def prepared(workers: int, rounds: int = 10) -> Prepared:
     compile, (assignment, data) = cpu(compiled)
     unpack, _ = cpu(lambda: project(pickle.loads(data).schedule, "Layer0"))
     sent = [pickle.dumps(each) for each in statistics(assignment.schedule, rounds)]
-
-    def heard() -> Played:
-        statistics = [pickle.loads(each) for each in sent]
-        audit(assignment.schedule, statistics, 0, rounds)
-        return Played.of(statistics, rounds, rounds)
-
-    audited, _ = cpu(heard)
+    audited, _ = cpu(lambda: heard(assignment.schedule, sent, rounds))
     counted = rounds * len(assignment.schedule.edges)
     return Prepared(workers, declare, compile, len(data), unpack, audited / counted, sum(map(len, sent)) / counted)
+
+
+def heard(schedule: Schedule, sent: list[bytes], rounds: int) -> Played:
+    """Do what the coordinator does with the workers' statistics of a call: unpack, audit, sum up."""
+    statistics = [pickle.loads(each) for each in sent]
+    audit(schedule, statistics, 0, rounds)
+    return Played.of(statistics, rounds, rounds)
 
 
 def statistics(schedule: Schedule, rounds: int) -> list[WorkerStatistics]:
