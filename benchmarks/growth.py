@@ -214,8 +214,8 @@ def main() -> None:
     report = (
         f"`python -m benchmarks.growth --repetitions {chosen.repetitions} --rounds {chosen.rounds}`: layers of width "
         f"{WIDTH}, messages of {VALUE} bytes, SGD, one thread; {CALL} rounds a call ({machine()}). The coordinator's "
-        "work is to unpack, audit and sum up the workers' statistics; its process also has Ray's calls and threads, of "
-        "which an empty actor has nearly as much. Both are times on a core, by the clock's time of the rounds. Ratios are paired by "
+        "work is to unpack, audit and sum up the workers' statistics; its process also runs Ray's calls and threads. "
+        "Both are times on a core, by the clock's time of the same rounds. Ratios are paired by "
         "repetition (geometric mean, 95 % interval of Student on the logarithms).\n\n"
         f"{players_table(ours, theirs)}\n\n{workers_table(found, audits)}\n\n{starts_table(starts)}\n\n"
         f"A run of {chosen.rounds} rounds of two players in one process took {lasted:.0f} s. Its process had "
