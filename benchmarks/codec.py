@@ -22,7 +22,6 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from antiphon.coordinator.program import flat
 from antiphon.deploy.embedded import ray_session
 from antiphon.transport.codec import decode, encode
 from antiphon.transport.memory import aligned
@@ -50,11 +49,6 @@ def message(kib: int, tensors: int) -> tuple[Tensor, ...]:
     return tuple(torch.randn(kib * 256 // tensors) for _ in range(tensors))
 
 
-def message_of(values: Sequence[Tensor]) -> Tensor:
-    """The one value as which a message of several tensors is sent."""
-    return values[0] if len(values) == 1 else flat(tuple(values))
-
-
 def pieces(value: Tensor, tensors: int) -> tuple[Tensor, ...]:
     """The tensors of a message that was passed on as one value. They are views."""
     return value.chunk(tensors)
@@ -71,26 +65,27 @@ def edges(sizes: Sequence[int]) -> Iterator[tuple[Edge, Edge]]:
     return ((edge(2 * place, kib), edge(2 * place + 1, kib, True)) for place, kib in enumerate(sizes))
 
 
-def copying(values: Sequence[Tensor]) -> Pass:
+def copying(values: tuple[Tensor, ...]) -> Pass:
     """Copy into memory that is used again."""
     targets = [torch.empty_like(each) for each in values]
     return lambda: [target.copy_(each) for target, each in zip(targets, values, strict=True)]
 
 
-def coded(values: Sequence[Tensor], readable: bool) -> Pass:
+def coded(values: tuple[Tensor, ...], readable: bool) -> Pass:
     """Encode into the frame of the last message, and decode. readable: the value can be read in the frame."""
     one = edge(0, sum(each.nbytes for each in values) // 1024)
-    frame = encode(Header.of(SESSION, one, 0), message_of(values))
+    value = values[0] if len(values) == 1 else values
+    frame = encode(Header.of(SESSION, one, 0), value)
     memory, rounds = aligned(one.bytes), itertools.count(1)
 
     def once() -> tuple[Tensor, ...]:
-        arrived = encode(Header.of(SESSION, one, next(rounds)), message_of(values), frame)
+        arrived = encode(Header.of(SESSION, one, next(rounds)), value, frame)
         return pieces(decode(arrived if readable else arrived.toreadonly(), memory=memory)[1], len(values))
 
     return once
 
 
-def saved(values: Sequence[Tensor]) -> Pass:
+def saved(values: tuple[Tensor, ...]) -> Pass:
     """torch.save and torch.load, in memory."""
 
     def once() -> object:
@@ -102,7 +97,7 @@ def saved(values: Sequence[Tensor]) -> Pass:
     return once
 
 
-def others(values: Sequence[Tensor]) -> Mapping[str, Pass]:
+def others(values: tuple[Tensor, ...]) -> Mapping[str, Pass]:
     """The contestants that need no second process."""
     named = {str(place): each for place, each in enumerate(values)}
     return {
@@ -148,14 +143,15 @@ class Channel:
         self._mine, self._pairs = channel("Parent", address, run, memory, sizes), list(edges(sizes))
         self._round = 0
 
-    def half_trip(self, place: int, values: Sequence[Tensor], count: int) -> float:
+    def half_trip(self, place: int, values: tuple[Tensor, ...], count: int) -> float:
         """Send messages of the size at `place` there and back. Returns the seconds of half a round trip."""
         there, back = self._pairs[place]
+        value = values[0] if len(values) == 1 else values
         first, self._round = self._round, self._round + count
         self._orders.send((place, first, count))
         began = time.perf_counter()
         for round in range(first, first + count):
-            self._mine.send(there, round, message_of(values))
+            self._mine.send(there, round, value)
             pieces(self._mine.receive(back, round), len(values))
         return (time.perf_counter() - began) / count / 2
 
@@ -232,7 +228,7 @@ def main() -> None:
         "mean, 95 % interval of Student on the logarithms)."
     )
     with ray_session(num_cpus=1), channels(sizes) as ways:
-        for tensors, what in ((1, "One tensor"), (8, "Eight tensors, sent as one value")):
+        for tensors, what in ((1, "One tensor"), (8, "Eight tensors, which travel as one vector")):
             found = measured(sizes, tensors, chosen.repetitions, ways)
             report += f"\n\n### {what}\n\n{tables(sizes, found)}"
     print(report)

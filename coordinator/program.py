@@ -21,13 +21,14 @@ from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, desc
 from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun
-from antiphon.coordinator.values import Value, added, flat
+from antiphon.coordinator.values import added, flat
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.grammars.when import Agenda
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
+from antiphon.transport.memory import Value
 
 Values: TypeAlias = dict[int, Value]
 Play: TypeAlias = Callable[[int], None]
@@ -278,11 +279,11 @@ class LocalProgram:
         edge, slot, values, send = action.edge, self._key(action.slot), self._values, self._channel.send
 
         def play(round: int) -> None:
-            message = flat(values[slot])
+            message = values[slot]
             began = time.perf_counter()
             wire = send(edge, round, message)
             self._statistics.waiting += time.perf_counter() - began
-            self._statistics.payload[edge.number] += message.numel() * message.element_size()
+            self._statistics.payload[edge.number] += edge.bytes
             self._statistics.wire[edge.number] += wire
             self._statistics.sent[edge.number].append(round)
 

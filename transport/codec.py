@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from antiphon.errors import CodecError, ShapeError
-from antiphon.transport.memory import ALIGNMENT, aligned, tensor_over
+from antiphon.transport.memory import ALIGNMENT, Value, aligned, tensor_over, type_of, write
 from antiphon.transport.message import VERSION, Header, Tag, value_type
 
 Frame: TypeAlias = bytes | bytearray | memoryview
@@ -48,25 +48,25 @@ DTYPES = tuple(_NAMES)
 """The dtypes that a message may have."""
 
 
-def encode(header: Header, value: Tensor, memory: memoryview | None = None) -> memoryview:
+def encode(header: Header, value: Value, memory: memoryview | None = None) -> memoryview:
     """Return the frame of a message: sizes and round, msgpack header, padding to 64 bytes, bytes of the value.
 
     The value is copied once. The caller owns the frame. memory: an earlier frame of the same edge, to write into. A new
     one is made if it is missing or has another size. Raises ShapeError if the value has another dtype or shape than the
     header, CodecError for a dtype that a message cannot have.
     """
-    if (value.dtype, tuple(value.shape)) != (header.dtype, header.shape):
+    if (arrived := type_of(value)) != (header.dtype, header.shape):
         raise ShapeError(
             f"a frame for edge {header.tag.edge} was to carry {value_type(header.dtype, header.shape)}; arrived "
-            f"{value_type(value.dtype, tuple(value.shape))}. Send the value that the edge declares."
+            f"{value_type(*arrived)}. Send the value that the edge declares."
         )
     head = pack_header(header)
-    start, size = _value_start(len(head)), value.nbytes
+    start, size = _value_start(len(head)), math.prod(header.shape) * header.dtype.itemsize
     frame = memory if memory is not None and len(memory) == start + size else aligned(start + size)
     _PREFIX.pack_into(frame, 0, MAGIC, len(head), size, header.tag.round)
     frame[_PREFIX.size : start] = head.ljust(start - _PREFIX.size, b"\0")
     if size:
-        tensor_over(frame, header.dtype, header.shape, start).copy_(value.detach())
+        write(tensor_over(frame, header.dtype, header.shape, start), value)
     return frame
 
 

@@ -12,7 +12,7 @@ from antiphon.errors import ProtocolError
 from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.channel import check_value, no_such_edge, parsed, too_late
 from antiphon.transport.codec import Frame, decode, encode, pack_tag, unpack_tag
-from antiphon.transport.memory import aligned
+from antiphon.transport.memory import Value, aligned
 from antiphon.transport.message import Edge, Header, Session, expect
 from antiphon.transport.pairwise import Pairwise
 
@@ -92,7 +92,7 @@ class ObjectStoreChannel:
         self._under_way = {edge.number: deque() for edge in self._edges}
         self._arrived = {edge.number: aligned(edge.bytes) for edge in self._edges if edge.target == self._me}
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+    def send(self, edge: Edge, round: int, value: Value) -> int:
         """Send a frame, and return its size in bytes. If the window is full, first wait for the oldest receipt.
 
         The window is the number of messages that may be under way. A receipt is a tag that the receiver sends back for
