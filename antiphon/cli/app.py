@@ -127,8 +127,16 @@ def run_command(
         str | None, typer.Option(help="A cluster that this machine belongs to: HOST:PORT, or auto.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name on that cluster.")] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Trace the last batch of rounds to this .json file; show where time went."),
+    ] = None,
 ) -> None:
     """Run an experiment, then evaluate it."""
+    if profile is not None:
+        from antiphon.output_file import check_output
+
+        check_output(profile, (".json",))
     if name is not None and address is None:
         raise ExperimentError(f"run was given --name {name}; expected --address with it. Leave it out here.")
     if address is not None and executor == "inline":
@@ -148,10 +156,14 @@ def run_command(
 
         name = checked_name(name or fresh_name(experiment.grammar))
         say(console, f"run {name} on the cluster at {address}")
-    finished = run_experiment(experiment, out, Watched(console), name=name, address=address)
+    finished = run_experiment(experiment, out, Watched(console), name=name, address=address, record=profile is not None)
     console.print(outcome(finished))
     if finished.evaluation is not None:
         tell_spread(console, finished.evaluation)
+    if profile is not None and finished.recording is not None:
+        from antiphon.cli.profile import profile_text
+
+        say(console, profile_text(finished.schedule, finished.recording, profile))
     say(console, f"run folder: {finished.folder}{f', on {socket.gethostname()}' if address else ''}")
     if finished.evaluation is not None:
         say(console, finished.evaluation.line)
