@@ -30,7 +30,7 @@ from antiphon.transport.process_group import ProcessGroupChannel
 from antiphon.transport.rendezvous import Address, serve_store
 from antiphon.transport.route import Site
 from antiphon.transport.shared_memory import shared_memory_domain
-from benchmarks.paired import Ratio, Times, in_turn, paired_ratio
+from benchmarks.paired import Ratio, Times, in_turn, paired_ratio, seconds_a_round
 from benchmarks.report import machine, table, write_section
 
 SIZES = [4**power for power in range(9)]
@@ -176,12 +176,14 @@ def channels(sizes: Sequence[int]) -> Iterator[Mapping[str, Channel]]:
     del store
 
 
-def seconds(once: Pass, count: int) -> float:
-    """The mean time of `count` passes."""
-    began = time.perf_counter()
-    for _ in range(count):
-        once()
-    return (time.perf_counter() - began) / count
+def repeated(once: Pass) -> Callable[[int], None]:
+    """A function that passes the message on so many times."""
+
+    def play(count: int) -> None:
+        for _ in range(count):
+            once()
+
+    return play
 
 
 def enough(measure: Callable[[int], float]) -> Callable[[], float]:
@@ -195,7 +197,7 @@ def measured(sizes: Sequence[int], tensors: int, repetitions: int, ways: Mapping
     found = []
     for place, kib in enumerate(sizes):
         values = message(kib, tensors)
-        measures = {name: partial(seconds, once) for name, once in others(values).items()}
+        measures = {name: partial(seconds_a_round, repeated(once)) for name, once in others(values).items()}
         measures |= {name: partial(way.half_trip, place, values) for name, way in ways.items()}
         found.append(in_turn({name: enough(measure) for name, measure in measures.items()}, repetitions))
     return found

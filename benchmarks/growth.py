@@ -7,14 +7,13 @@ import argparse
 import os
 import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 import torch
-from torch import nn
 
 from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import Assignment, assign
@@ -24,8 +23,9 @@ from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.pool import Pool
 from antiphon.grammars import Grammar
 from antiphon.grammars.library import backprop
-from benchmarks.paired import Times, in_turn, paired_ratio
+from benchmarks.paired import Times, in_turn, paired_ratio, seconds_a_round
 from benchmarks.pictures import pyplot
+from benchmarks.plain import Play, plain_network
 from benchmarks.report import machine, table, write_section
 from benchmarks.scale.games import SGD, VALUE, WIDTH, linear, nature
 from benchmarks.scale.playing import Spent, family, memory, spent, workers_of
@@ -57,35 +57,17 @@ def apart(workers: int) -> Assignment:
     return assign(grammar, SGD, placement=spread(grammar, fuse))
 
 
-def plain(players: int) -> Callable[[int], None]:
-    """The same network in plain PyTorch: a function that plays rounds."""
-    network = nn.Sequential(*(linear()() for _ in range(players)))
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+def plain(players: int) -> Play:
+    """The same network in plain PyTorch."""
     x, y = torch.randn(8, WIDTH), torch.randint(WIDTH, (8,))
-
-    def play(rounds: int) -> None:
-        for _ in range(rounds):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(x), y)
-            loss.backward()
-            optimizer.step()
-            loss.item()
-
-    return play
-
-
-def seconds_a_round(play: Callable[[int], object], rounds: int = CALL) -> float:
-    """Play rounds, and return the seconds of one."""
-    began = time.perf_counter()
-    play(rounds)
-    return (time.perf_counter() - began) / rounds
+    return plain_network([linear()() for _ in range(players)], x, y, 0.01)
 
 
 def by_players(repetitions: int) -> tuple[Times, Times]:
     """Seconds per round in one process, by number of players: of the executor `inline`, and of plain PyTorch."""
     executors = {str(players): InlineExecutor(in_process(players)) for players in PLAYERS}
-    ours = {name: partial(seconds_a_round, each.play) for name, each in executors.items()}
-    theirs = {f"plain {players}": partial(seconds_a_round, plain(players)) for players in PLAYERS}
+    ours = {name: partial(seconds_a_round, each.play, CALL) for name, each in executors.items()}
+    theirs = {f"plain {players}": partial(seconds_a_round, plain(players), CALL) for players in PLAYERS}
     in_turn(ours | theirs, 1)
     times = in_turn(ours | theirs, repetitions)
     for each in executors.values():

@@ -1,5 +1,6 @@
 """Contestants that are measured in turn, and the ratios of their times with 95 % intervals."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, median
 from typing import NamedTuple
@@ -34,6 +35,13 @@ def in_turn(contestants: Mapping[str, Callable[[], float]], repetitions: int) ->
     return times
 
 
+def seconds_a_round(play: Callable[[int], object], rounds: int) -> float:
+    """Play rounds. Returns the seconds of one."""
+    began = time.perf_counter()
+    play(rounds)
+    return (time.perf_counter() - began) / rounds
+
+
 def paired_ratio(times: Sequence[float], base: Sequence[float]) -> Ratio:
     """Return the ratio of two contestants' times, paired by repetition.
 
@@ -51,9 +59,9 @@ def paired_ratio(times: Sequence[float], base: Sequence[float]) -> Ratio:
     return Ratio(*np.exp([fmean(logarithms), low, high]).tolist())
 
 
-def rows_of(times: Times, base: str) -> list[list[str]]:
-    """Return a row per contestant: its name, its median time, and the ratio to the contestant `base`."""
+def rows_of(times: Times, base: str, scale: float = 1.0) -> list[list[str]]:
+    """Return a row per contestant: its name, its median time times `scale`, and the ratio to the contestant `base`."""
     return [
-        [name, f"{median(each):.2f}", "1" if name == base else str(paired_ratio(each, times[base]))]
+        [name, f"{scale * median(each):.2f}", "1" if name == base else str(paired_ratio(each, times[base]))]
         for name, each in times.items()
     ]

@@ -4,12 +4,10 @@ python -m benchmarks.round_latency [--width 256] [--batch 64] [--rounds 200] [--
 """
 
 import argparse
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -29,14 +27,13 @@ from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
 from benchmarks.naive import NaiveNetwork
-from benchmarks.paired import in_turn, rows_of
+from benchmarks.paired import in_turn, rows_of, seconds_a_round
+from benchmarks.plain import Play, plain_network
 from benchmarks.report import machine, table, write_section
 
 RATE = 0.01
 CLASSES = 10
 PLAIN = "plain PyTorch"
-Play: TypeAlias = Callable[[int], None]
-"""Plays so many rounds."""
 SLOW = 20  # rounds per repetition of executors that need tens of milliseconds per round
 
 
@@ -68,30 +65,6 @@ def grammar_of(sizes: Sizes) -> Grammar:
     return backprop(arrays(*data(sizes), batch=sizes.batch, shuffle=False), layers(sizes))
 
 
-def plain(sizes: Sizes) -> Play:
-    """The same network in plain PyTorch."""
-    network = nn.Sequential(*(factory() for factory in layers(sizes).values()))
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
-    x, y = data(sizes)
-
-    def play(rounds: int) -> None:
-        for _ in range(rounds):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(x), y)
-            loss.backward()
-            optimizer.step()
-            loss.item()
-
-    return play
-
-
-def milliseconds(play: Play, rounds: int) -> float:
-    """Play rounds. Returns milliseconds per round."""
-    began = time.perf_counter()
-    play(rounds)
-    return (time.perf_counter() - began) / rounds * 1e3
-
-
 def naive(sizes: Sizes, scope: ExitStack) -> Play:
     """The naive Ray network."""
     network = NaiveNetwork([factory() for factory in layers(sizes).values()], *data(sizes), RATE)
@@ -118,7 +91,7 @@ def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict
     def on_ray(name: str, assignment: Assignment, transport: Transport = Transport.PROCESS_GROUP) -> None:
         add(name, RayExecutor(assignment, name.replace(" ", "-"), transport=transport, pool=pool))
 
-    found = {PLAIN: plain(sizes)}
+    found = {PLAIN: plain_network([factory() for factory in layers(sizes).values()], *data(sizes), RATE)}
     add("inline", InlineExecutor(assign(grammar, agents)))
     on_ray("ray, split order", assign(grammar, agents, placement=apart, order=StepOrder.ZERO_BUBBLE))
     on_ray("ray, plain order", assign(grammar, agents, placement=apart, order=StepOrder.GPIPE))
@@ -133,12 +106,15 @@ def measure(sizes: Sizes) -> str:
     last: dict[str, Played] = {}
     with ray_session(num_cpus=32), ExitStack() as scope:
         players = contestants(sizes, scope, last)
-        slow = {name for name, play in players.items() if milliseconds(play, SLOW) > 15}
+        slow = {name for name, play in players.items() if seconds_a_round(play, SLOW) > 0.015}
         measures = {
-            name: partial(milliseconds, play, SLOW if name in slow else sizes.rounds) for name, play in players.items()
+            name: partial(seconds_a_round, play, SLOW if name in slow else sizes.rounds)
+            for name, play in players.items()
         }
         times = in_turn(measures, sizes.repetitions)
-    ratios = table(["executor", "ms a round (median)", "ratio to plain (95 % interval)"], rows_of(times, PLAIN))
+    ratios = table(
+        ["executor", "ms a round (median)", "ratio to plain (95 % interval)"], rows_of(times, PLAIN, scale=1e3)
+    )
     return "\n\n".join([ratios, _shares(last["ray, split order"], last["inline"])])
 
 
