@@ -96,13 +96,13 @@ def audited(workers: int, repetitions: int) -> float:
     return median(cpu(lambda: heard(schedule, sent, CALL))[0] for _ in range(repetitions)) / CALL
 
 
-def started(workers: int, executable: str) -> tuple[float, float]:
+def started(workers: int) -> tuple[float, float]:
     """Seconds to start so many workers, and bytes of each of them (shared pages are divided among the sharers).
 
-    executable: of `ray_session`; it forks the workers, as `antiphon run` does.
+    They are forked from a process that has imported torch, as those of `antiphon run` are.
     """
     began = time.perf_counter()
-    pool = Pool(workers, executable)
+    pool = Pool(workers)
     clock = time.perf_counter() - began
     try:
         return clock, median(map(memory, workers_of(family(os.getpid()))))
@@ -187,9 +187,9 @@ def main() -> None:
     torch.set_num_threads(1)
     at, sizes, lasted = long_run(chosen.rounds)
     ours, theirs = by_players(chosen.repetitions)
-    with ray_session(num_cpus=32) as executable:
-        starts = {workers: started(workers, executable) for workers in STARTED}
-        with closing(Pool(max(WORKERS), executable)) as pool:
+    with ray_session(num_cpus=32):
+        starts = {workers: started(workers) for workers in STARTED}
+        with closing(Pool(max(WORKERS))) as pool:
             found = by_workers(pool, chosen.repetitions)
     audits = {workers: audited(workers, 3 * chosen.repetitions) for workers in WORKERS}
     tenth = len(sizes) // 10
