@@ -3,11 +3,13 @@
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Collect, Contribute, Move, Transfer
 from antiphon.coordinator.statistics import RoundTally, WorkerStatistics
 from antiphon.errors import ProtocolError
+from antiphon.grammars.when import ALWAYS, When
 
 
 def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int, rounds: int) -> None:
@@ -23,7 +25,7 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
             f"worker {missing[0]!r} returned no statistics; expected those of each of {list(schedule.workers)}. "
             "The rounds since the last checkpoint do not count: resume from it."
         )
-    due_at = functools.cache(lambda when: RoundTally(filter(when.active, range(first, first + rounds))))
+    due_at = functools.cache(functools.partial(_due, range(first, first + rounds)))
     nothing = RoundTally()
     for step in schedule.steps:
         if not isinstance(step, Transfer | Move | Contribute | Collect):
@@ -45,6 +47,11 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
     _compare_replicas(schedule, by_worker, first + rounds)
 
 
+def _due(rounds: range, when: When) -> list[range]:
+    """Return those of the rounds in which a step is due, as a tally has them."""
+    return [rounds] if rounds and when == ALWAYS else RoundTally(filter(when.active, rounds)).ranges
+
+
 def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, WorkerStatistics], behind: int) -> None:
     for first, *others in schedule.replicas:
         for other in others:
@@ -59,17 +66,17 @@ def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, WorkerStatisti
                 )
 
 
-def _compare(found: RoundTally, due: RoundTally, what: str) -> None:
-    if found.ranges == due.ranges:
+def _compare(found: RoundTally, due: list[range], what: str) -> None:
+    if found.ranges == due:
         return
-    times, wanted = Counter(found), set(due)
-    missing = _first(round for round in due if round not in times)
+    times, wanted = Counter(found), dict.fromkeys(chain.from_iterable(due))
+    missing = _first(round for round in wanted if round not in times)
     doubled = _first(round for round in found if times[round] > 1)
     alien = _first(round for round in found if round not in wanted)
     faults = {"not in round": missing, "twice in round": doubled, "without being due in round": alien}
     text = ", ".join(f"{kind} {round}" for kind, round in faults.items() if round is not None) or "in another order"
     raise ProtocolError(
-        f"{what} {text}; expected once in each of the {len(due)} rounds in which it is due, found {len(found)}. "
+        f"{what} {text}; expected once in each of the {len(wanted)} rounds in which it is due, found {len(found)}. "
         "The rounds since the last checkpoint do not count: resume from it."
     )
 
