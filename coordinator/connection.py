@@ -9,6 +9,7 @@ import torch
 
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.transport.channel import Channel
+from antiphon.transport.codec import Frame
 from antiphon.transport.message import Session
 from antiphon.transport.object_store import Mailbox, ObjectStoreChannel, Post
 from antiphon.transport.process_group import ProcessGroupChannel
@@ -64,7 +65,7 @@ def connect(
 
 
 def _poster(peers: Mapping[str, Any]) -> Post:
-    def post(peer: str, edge: int, frame: bytes | bytearray) -> None:
+    def post(peer: str, edge: int, frame: Frame) -> None:
         peers[peer].deliver.remote(edge, bytes(frame))
 
     return post

@@ -19,15 +19,16 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
 from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, describe
 from antiphon.coordinator.recording import Track, clock
-from antiphon.coordinator.statistics import Skipped, WorkerStatistics
+from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun
-from antiphon.coordinator.values import Value, added, flat
+from antiphon.coordinator.values import added, flat
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.grammars.when import Agenda
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
+from antiphon.transport.memory import Value
 
 Values: TypeAlias = dict[int, Value]
 Play: TypeAlias = Callable[[int], None]
@@ -204,7 +205,7 @@ class LocalProgram:
 
         def noted(values: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
             (value,) = answer(values, round)
-            rounds, losses = self._statistics.losses.setdefault(node.name, (array("q"), array("d")))
+            rounds, losses = self._statistics.losses.setdefault(node.name, (RoundTally(), array("d")))
             if first:
                 rounds.append(round)
                 losses.append(0.0)
@@ -278,13 +279,13 @@ class LocalProgram:
         edge, slot, values, send = action.edge, self._key(action.slot), self._values, self._channel.send
 
         def play(round: int) -> None:
-            message = flat(values[slot])
+            message = values[slot]
             began = time.perf_counter()
             wire = send(edge, round, message)
             self._statistics.waiting += time.perf_counter() - began
-            self._statistics.payload[edge.number] += message.numel() * message.element_size()
+            self._statistics.payload[edge.number] += edge.bytes
             self._statistics.wire[edge.number] += wire
-            self._statistics.sent.setdefault(edge.number, []).append(round)
+            self._statistics.sent[edge.number].append(round)
 
         return play
 
@@ -295,7 +296,7 @@ class LocalProgram:
             began = time.perf_counter()
             values[slot] = receive(edge, round)
             self._statistics.waiting += time.perf_counter() - began
-            self._statistics.received.setdefault(edge.number, []).append(round)
+            self._statistics.received[edge.number].append(round)
 
         return play
 
@@ -344,7 +345,7 @@ class LocalProgram:
                 self._statistics.wire[number] += self._channel.contribute(action.reduction, round, term)
                 self._statistics.payload[number] += term.numel() * term.element_size()
             self._statistics.waiting += time.perf_counter() - began
-            self._statistics.contributed.setdefault(number, []).append(round)
+            self._statistics.contributed[number].append(round)
 
         return play
 
@@ -355,7 +356,7 @@ class LocalProgram:
             began = time.perf_counter()
             values[slot] = parts.pop(number) if number in parts else self._channel.collect(action.reduction, round)
             self._statistics.waiting += time.perf_counter() - began
-            self._statistics.collected.setdefault(number, []).append(round)
+            self._statistics.collected[number].append(round)
 
         return play
 
@@ -367,7 +368,7 @@ class LocalProgram:
             if reason:
                 skipped = self._statistics.skipped
                 skipped[action.player] = Skipped(1, round, reason).after(skipped.get(action.player))
-            self._statistics.moves.setdefault(action.player, []).append(round)
+            self._statistics.moves[action.player].append(round)
             for slot in writes:
                 self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)
 

@@ -1,18 +1,16 @@
 """The values of a round on a worker. The gradient of a player's parameters is a tuple, with a tensor for each."""
 
-from typing import TypeAlias
-
 import torch
 from torch import Tensor
 
-Value: TypeAlias = Tensor | tuple[Tensor, ...]
+from antiphon.transport.memory import Value, vectors
 
 
 def flat(value: Value) -> Tensor:
     """Return a message as one tensor. The gradients of all parameters of a player become one vector."""
     if isinstance(value, Tensor):
         return value
-    return torch.cat([(each.to_dense() if each.is_sparse else each).reshape(-1) for each in value])
+    return torch.cat(vectors(value))
 
 
 def added(total: Value, term: Value) -> Value:

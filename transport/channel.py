@@ -7,6 +7,7 @@ from torch import Tensor
 
 from antiphon.errors import CodecError, DeadlineError, ProtocolError, ShapeError, TransportError
 from antiphon.transport.codec import Frame
+from antiphon.transport.memory import Value, type_of
 from antiphon.transport.message import Edge, Reduction, Session, phase_name, value_type
 
 Parsed = TypeVar("Parsed")
@@ -27,8 +28,9 @@ class Channel(Protocol):
         """
         ...
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Copy `value` once and send it. The caller may overwrite it at once. value: of the edge's shape and dtype.
+    def send(self, edge: Edge, round: int, value: Value) -> int:
+        """Copy `value` once and send it. The caller may overwrite it at once. value: of the edge's shape and dtype; or
+        several tensors of its dtype, for an edge that carries a vector of all their elements.
 
         Returns the bytes sent: those of the value and of its tag, or of its header with padding. While a send buffer of
         this edge is free, it does not wait for the receiver; else it waits up to the deadline. Raises ShapeError before
@@ -69,13 +71,13 @@ class Channel(Protocol):
         ...
 
 
-def check_value(edge: Edge, value: Tensor) -> None:
+def check_value(edge: Edge, value: Value) -> None:
     """Raise ShapeError unless the value has the edge's dtype and shape."""
-    if value.shape == edge.shape and value.dtype is edge.dtype:
+    if (arrived := type_of(value)) == (edge.dtype, edge.shape):
         return
     raise ShapeError(
         f"worker {edge.source!r} was to send {value_type(edge.dtype, edge.shape)} on edge {edge.name!r} to worker "
-        f"{edge.target!r}; arrived {value_type(value.dtype, tuple(value.shape))}. "
+        f"{edge.target!r}; arrived {value_type(*arrived)}. "
         "Return what the edge declares, or declare what is returned."
     )
 

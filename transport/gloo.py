@@ -13,7 +13,7 @@ from antiphon.transport.c10d import PrefixStore, ProcessGroupGloo, Store, Work
 from antiphon.transport.codec import TAG_BYTES, pack_tag
 from antiphon.transport.device import host_memory
 from antiphon.transport.link import ROUND, ROUND_AT, Expected, Incoming, ReplicaSum, brief, deadline, fault
-from antiphon.transport.memory import tensor_over
+from antiphon.transport.memory import Value, tensor_over, write
 from antiphon.transport.message import Edge, Reduction, Session, Tag
 from antiphon.transport.rendezvous import group_name
 from antiphon.transport.staged import StagedAllReduce, StagedIncoming
@@ -50,12 +50,12 @@ class GlooOutgoing:
         self._buffer.tag[:] = pack_tag(Tag.of(link.session, edge, 0))
         self._work: Work | None = None
 
-    def send(self, round: int, value: Tensor) -> int:
+    def send(self, round: int, value: Value) -> int:
         """Wait until the last message has left the buffer, copy the value there, and start to send it."""
         if self._work is not None:
             self._wait(round)
         buffer = self._buffer
-        buffer.value.copy_(value.detach() if value.requires_grad else value)
+        write(buffer.value, value)
         ROUND.pack_into(buffer.tag, ROUND_AT, round)
         try:
             self._work = self._post(buffer.wire, self._rank, self._number)

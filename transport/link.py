@@ -10,6 +10,7 @@ from torch import Tensor
 from antiphon.errors import AntiphonError
 from antiphon.transport.channel import gone, parsed, too_late
 from antiphon.transport.codec import pack_tag, unpack_tag
+from antiphon.transport.memory import Value
 from antiphon.transport.message import Edge, Reduction, Session, Tag, expect
 
 ROUND = struct.Struct("<Q")
@@ -20,7 +21,7 @@ ROUND_AT = 16
 class Outgoing(Protocol):
     """Sends the messages of one edge."""
 
-    def send(self, round: int, value: Tensor) -> int:
+    def send(self, round: int, value: Value) -> int:
         """Copy the value to a buffer and start to send it. Returns the bytes to send.
 
         Blocks up to the deadline while the buffer is still in use.

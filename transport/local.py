@@ -4,11 +4,12 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import final
 
+import torch
 from torch import Tensor
 
 from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.channel import check_value, gone, no_such_edge, too_late
-from antiphon.transport.memory import aligned, tensor_over
+from antiphon.transport.memory import Value, write
 from antiphon.transport.message import Edge, Header, Session, Tag, expect
 from antiphon.transport.pairwise import Pairwise
 
@@ -27,7 +28,7 @@ class _Road:
         self.sent: BoundedQueue[tuple[Tag, Tensor]] = BoundedQueue(buffers)
         self.held: Tensor | None = None
         for _ in range(buffers):
-            self.free.offer(tensor_over(aligned(edge.bytes), edge.dtype, edge.shape))
+            self.free.offer(torch.empty(edge.shape, dtype=edge.dtype))
 
     def fail(self, failure: BaseException) -> None:
         self.free.fail(failure)
@@ -81,13 +82,13 @@ class LocalChannel:
         """Get the buffers of this worker's edges from the exchange."""
         self._roads = self._exchange.join(self._session, self._edges)
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+    def send(self, edge: Edge, round: int, value: Value) -> int:
         """Copy the value into a free buffer, and give the buffer to the receiver. Returns the bytes of the value."""
         road = self._road(edge, edge.source, "send")
         check_value(edge, value)
         try:
             buffer = road.free.take(self._session.deadline)
-            buffer.copy_(value.detach())
+            write(buffer, value)
             road.sent.offer((Tag.of(self._session, edge, round), buffer))
         except TimeoutError as error:
             raise too_late(self._session, self._me, edge, round) from error

@@ -9,7 +9,7 @@ import torch
 
 from antiphon.errors import ProtocolError, ShapeError
 
-VERSION = 1
+VERSION = 2
 """Version of the wire format. A frame of another version is refused."""
 
 
@@ -155,13 +155,13 @@ def phase_name(phase: int) -> str:
     return Phase(phase).name.lower() if phase in tuple(Phase) else f"unknown ({phase})"
 
 
-def value_type(dtype: torch.dtype, shape: tuple[int, ...]) -> str:
-    """Return the type of a value as text.
+def value_type(dtype: torch.dtype | None, shape: tuple[int, ...]) -> str:
+    """Return the type of a value as text. dtype: None for several dtypes.
 
     >>> value_type(torch.float32, (7, 3))
     'float32[7, 3]'
     """
-    return f"{str(dtype).removeprefix('torch.')}[{', '.join(map(str, shape))}]"
+    return f"{str(dtype or 'mixed').removeprefix('torch.')}[{', '.join(map(str, shape))}]"
 
 
 def expect(arrived: Tag | Header, session: Session, edge: Edge, round: int) -> None:

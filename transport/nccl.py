@@ -32,7 +32,7 @@ from antiphon.transport.c10d import PrefixStore, Store, Work
 from antiphon.transport.codec import TAG_BYTES, pack_tag
 from antiphon.transport.device import Glance
 from antiphon.transport.link import Expected, brief, deadline, fault
-from antiphon.transport.memory import ALIGNMENT
+from antiphon.transport.memory import ALIGNMENT, Value, write
 from antiphon.transport.message import Edge, Reduction, Session, Tag
 from antiphon.transport.rendezvous import group_name
 
@@ -81,12 +81,12 @@ class NcclOutgoing:
             buffer.mark(Tag.of(link.session, edge, 0))
         self._posted: list[tuple[Work, int]] = []
 
-    def send(self, round: int, value: Tensor) -> int:
+    def send(self, round: int, value: Value) -> int:
         """Copy the value and queue its send after all earlier sends. Returns the bytes of the buffer."""
         if len(self._posted) == 2:
             self._wait()
         buffer, self._free, self._last = self._free, self._last, self._free
-        buffer.value.copy_(value.detach())
+        write(buffer.value, value)
         buffer.words[2:3].fill_(round)
         return self.post(buffer, round)
 

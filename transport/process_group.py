@@ -12,6 +12,7 @@ from antiphon.transport.channel import check_value, no_such_edge
 from antiphon.transport.codec import pack
 from antiphon.transport.gloo import GlooLink
 from antiphon.transport.link import Incoming, Link, Outgoing, ReplicaSum, SummingLink, brief
+from antiphon.transport.memory import Value
 from antiphon.transport.message import Edge, Phase, Reduction, Session, value_type
 from antiphon.transport.nccl import MakeGroup, NcclLink
 from antiphon.transport.pairwise import Pairwise, PairwiseSum
@@ -74,7 +75,7 @@ class ProcessGroupChannel:
             self.close()
             raise
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+    def send(self, edge: Edge, round: int, value: Value) -> int:
         """Copy the value and start to send it; see `Channel.send`."""
         outgoing = self._outgoing.get(edge.number)
         if outgoing is None:

@@ -27,6 +27,7 @@ from antiphon.transport.c10d import Store
 from antiphon.transport.channel import gone, too_late
 from antiphon.transport.codec import TAG_BYTES, pack, pack_tag
 from antiphon.transport.link import ROUND, ROUND_AT, Expected
+from antiphon.transport.memory import Value, write
 from antiphon.transport.message import Edge, Session, Tag
 from antiphon.transport.rendezvous import gather, peers_of
 from antiphon.transport.shared_pair import Closing, EdgeBuffer, Gone, SharedLayout, SharedPair, pipes
@@ -61,11 +62,11 @@ class SharedMemoryOutgoing:
         for slot in self._slots:
             slot.tag[:] = pack_tag(Tag.of(session, edge, 0))
 
-    def send(self, round: int, value: Tensor) -> int:
+    def send(self, round: int, value: Value) -> int:
         """Copy the value into a free buffer, and signal its arrival. Returns the bytes of value and tag."""
         try:
             slot = self.free()
-            slot.value.copy_(value.detach() if value.requires_grad else value)
+            write(slot.value, value)
             ROUND.pack_into(slot.tag, ROUND_AT, round)
             self._pair.signal(self._arrived)
         except (TimeoutError, Gone) as error:

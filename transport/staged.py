@@ -8,6 +8,7 @@ from torch import Tensor
 from antiphon.transport.channel import Channel
 from antiphon.transport.device import Fence, fence, queue_of
 from antiphon.transport.link import Incoming, ReplicaSum
+from antiphon.transport.memory import Value, vectors
 from antiphon.transport.message import Edge, Reduction
 
 
@@ -74,9 +75,10 @@ class StagedChannel:
         """Open the channel."""
         self._channel.open()
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+    def send(self, edge: Edge, round: int, value: Value) -> int:
         """Copy the value to the host and send it; see `Channel.send`."""
-        return self._channel.send(edge, round, value.detach().cpu())
+        host = value.detach().cpu() if isinstance(value, Tensor) else tuple(each.cpu() for each in vectors(value))
+        return self._channel.send(edge, round, host)
 
     def receive(self, edge: Edge, round: int) -> Tensor:
         """Receive the value and copy it to the device; see `Channel.receive`."""

@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from antiphon.coordinator.executor import Played
 from antiphon.coordinator.plan.placement import Placement
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.recording import Recording
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.toml_io import toml
@@ -29,12 +32,15 @@ class Finished:
     folder: the run folder. last: metrics of the last batch of rounds.
     stopped_by: number of the signal that ended the run early (SIGTERM for `antiphon stop`); 0 otherwise.
     evaluation: None if the run ended early, or if it cannot be evaluated.
+    schedule: what the workers played. recording: of the last batch of rounds, if the run was asked to record.
     """
 
     folder: Path
     last: Record
     stopped_by: int
     evaluation: Evaluation | None
+    schedule: Schedule
+    recording: Recording | None
 
 
 class View(Protocol):
@@ -71,11 +77,13 @@ def run_experiment(
     *,
     name: str | None = None,
     address: str | None = None,
+    record: bool = False,
 ) -> Finished:
     """Play an experiment and write it to the folder `out` (default `runs/<grammar>-<date>-<time>`). Then evaluate it.
 
     view: an observer. name: the run's name. address: a cluster that this machine belongs to, for the executor `ray`;
-    None starts a local Ray. Returns the folder, the last metrics and the evaluation.
+    None starts a local Ray. record: record the times of all actions.
+    Returns the folder, the last metrics and the evaluation.
     The folder is created after the first round, so a run that cannot start leaves nothing behind. The first SIGINT or
     SIGTERM (or `antiphon stop`) ends the run after the current batch, with everything written; a second signal raises
     KeyboardInterrupt.
@@ -92,7 +100,7 @@ def run_experiment(
     check_place(likely, grammar, experiment.keep_checkpoints)
     preflight(grammar, agents, with_own_packages(placement))
     with Interrupts() as interrupts:
-        with experiment.launch(grammar, agents, placement, run=name, address=address) as game:
+        with experiment.launch(grammar, agents, placement, run=name, address=address, record=record) as game:
             interrupts.arm()
             view.started(game, experiment)
             play = _Play(game, experiment, interrupts, view)
@@ -103,7 +111,7 @@ def run_experiment(
             finally:
                 view.ended()
         interrupts.gentle = False
-        return _finish(folder, play.record, experiment, interrupts.asked)
+        return _finish(folder, play, experiment, interrupts.asked)
 
 
 def with_own_packages(placement: Placement | None) -> list[str]:
@@ -125,11 +133,14 @@ def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any
 
 
 class _Play:
-    """Plays the rounds of a run in batches. record: metrics of the last batch."""
+    """Plays the rounds of a run in batches. played, record: the last batch, and its metrics."""
+
+    played: Played
+    record: Record
 
     def __init__(self, game: Launched, experiment: Experiment, interrupts: Interrupts, view: View) -> None:
         self._game, self._experiment, self._interrupts, self._view = game, experiment, interrupts, view
-        self._started = time.perf_counter()
+        self._started, self.schedule = time.perf_counter(), game.assignment.schedule
 
     def first(self) -> None:
         """Play the first round, before anything is written. Raises RoundError if a loss is not finite."""
@@ -180,12 +191,12 @@ class _Play:
         now = time.perf_counter()
         recipe = self._experiment.recipe
         settings = recipe.settings(self._experiment.table, played.round - 1) if recipe else {}
-        self._losses = played.losses
+        self.played = played
         self.record = Record.of(played, now - self._started, now - began, settings)
 
     def _check(self) -> None:
         if self._experiment.on_nonfinite == "fail":
-            check_losses(self._losses)
+            check_losses(self.played.losses)
 
     def _tell(self, metrics: Metrics, folder: RunFolder) -> None:
         metrics.write(self.record)
@@ -209,11 +220,12 @@ def _as_round_error(error: AntiphonError, round: int) -> RoundError:
     return failure
 
 
-def _finish(folder: RunFolder, record: Record, experiment: Experiment, stopped_by: int) -> Finished:
-    recipe = experiment.recipe
+def _finish(folder: RunFolder, play: _Play, experiment: Experiment, stopped_by: int) -> Finished:
+    recipe, record = experiment.recipe, play.record
+    more = play.schedule, play.played.recording
     if stopped_by or recipe is None or recipe.evaluate is None or not recipe.judges(experiment.table):
-        return Finished(folder.path, record, stopped_by, None)
+        return Finished(folder.path, record, stopped_by, None, *more)
     evaluation = evaluate_folder(folder.path)
     evaluated = {**asdict(evaluation), "mean": evaluation.mean, "deviation": evaluation.deviation}
     folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": evaluated}))
-    return Finished(folder.path, record, 0, evaluation)
+    return Finished(folder.path, record, 0, evaluation, *more)
