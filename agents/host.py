@@ -9,7 +9,7 @@ from torch import Tensor
 
 from antiphon.agents.layout import Layout, laid_out, strides_of_gradient
 from antiphon.agents.specification import AgentSpecification
-from antiphon.errors import AgentError, ProtocolError
+from antiphon.errors import AgentError, ProtocolError, unstopped
 from antiphon.grammars.oracle import State
 from antiphon.grammars.states import map_tensors
 
@@ -134,7 +134,7 @@ class AgentHost:
         except BaseException as error:  # code of a user may raise anything, or exit
             raise AgentError(
                 f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in "
-                f"{method}: {error}. Expected {expected}. "
+                f"{method}: {unstopped(error)}. Expected {expected}. "
                 f"Correct the agent, or its arguments ({self.specification.description})."
             ) from error
 

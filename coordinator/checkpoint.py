@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from antiphon.errors import ExperimentError
+from antiphon.errors import ExperimentError, unstopped
 from antiphon.grammars.oracle import State
 
 MANIFEST = "manifest.json"
@@ -100,7 +100,8 @@ def _load(folder: Path, name: str) -> State:
         return _join(plain, tensors)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ExperimentError(
-            f"the state of {name!r} in checkpoint {str(folder)!r} cannot be read: {type(error).__name__}: {error}. "
+            f"the state of {name!r} in checkpoint {str(folder)!r} cannot be read: {type(error).__name__}: "
+            f"{unstopped(error)}. "
             "Expected the two files that the checkpoint was written with; use another checkpoint."
         ) from error
 

@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from antiphon.coordinator.versions import not_installed
-from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied
+from antiphon.errors import AntiphonError, DeadlineError, RoundError, TransportError, WorkerDied, unstopped
 
 _GRACE = 2.0
 """Seconds for the other workers to report their own failures, after the first failure."""
@@ -97,7 +97,8 @@ def cause_of(
     if isinstance(error, AntiphonError):
         return error
     return RoundError(
-        f"worker {worker!r} failed: {type(error).__name__}: {error}. Expected it to play; see its traceback.",
+        f"worker {worker!r} failed: {type(error).__name__}: "
+        f"{unstopped(error)}. Expected it to play; see its traceback.",
         worker=worker,
     )
 

@@ -23,7 +23,7 @@ from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
-from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
+from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError, unstopped
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
@@ -301,7 +301,7 @@ class Hosted:
         except FOREIGN as error:
             raise OracleError(
                 f"oracle {oracle.name!r} cannot be made from {oracle.declaration.factory!r}: {type(error).__name__}: "
-                f"{error}. Expected a factory that takes its arguments and a seed; correct them."
+                f"{unstopped(error)}. Expected a factory that takes its arguments and a seed; correct them."
             ) from error
 
     def _clone(self, clone: CloneDeclaration) -> Clone:

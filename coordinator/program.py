@@ -22,7 +22,7 @@ from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
 from antiphon.coordinator.streams import begun
 from antiphon.coordinator.values import added, flat
-from antiphon.errors import AntiphonError, RoundError
+from antiphon.errors import AntiphonError, RoundError, unstopped
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.grammars.when import Agenda
@@ -123,7 +123,8 @@ class LocalProgram:
         except BaseException as error:  # SystemExit too: other players live in this process
             raise RoundError(
                 f"worker {self.worker!r} failed in round {round} at step «{describe(self._actions[position])}»: "
-                f"{type(error).__name__}: {error}. Expected it to play; see the traceback that this error carries.",
+                f"{type(error).__name__}: "
+                f"{unstopped(error)}. Expected it to play; see the traceback that this error carries.",
                 worker=self.worker,
                 round=round,
                 traceback=traceback.format_exc(),

@@ -21,7 +21,7 @@ from antiphon.deploy.environments import await_environments
 from antiphon.deploy.finding import COORDINATOR, check_free, namespace_of, taken
 from antiphon.deploy.pool import Pool
 from antiphon.deploy.reservation import Reservation
-from antiphon.errors import PlacementError, RoundError, WorkerDied
+from antiphon.errors import PlacementError, RoundError, WorkerDied, unstopped
 
 CLOSING = 30.0
 """Seconds that workers may take to leave a round that failed. If a peer has died, a gloo call may never return."""
@@ -240,7 +240,7 @@ class RayExecutor:
             self._broken = True
             if isinstance(error.cause, Exception):
                 raise error.cause from None
-            raise RoundError(f"the coordinator failed to {what}: {error}. Look at its traceback.") from error
+            raise RoundError(f"the coordinator failed to {what}: {unstopped(error)}. Look at its traceback.") from error
         except RayActorError as error:
             self._broken = True
             missing = not_installed("the coordinator", error)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from antiphon.deploy.jobs import Job
-from antiphon.errors import TransportError
+from antiphon.errors import TransportError, unstopped
 
 Write = Callable[[str], object]
 
@@ -69,7 +69,8 @@ def follow(jobs: Logged, name: str, write: Write, start: int = 0, patience: floa
             lost = lost or time.monotonic()
             if time.monotonic() - lost > patience:
                 raise TransportError(
-                    f"the log of run {name!r} cannot be followed: {type(error).__name__}: {error}. Expected the "
+                    f"the log of run {name!r} cannot be followed: {type(error).__name__}: "
+                    f"{unstopped(error)}. Expected the "
                     "cluster to answer; if it is still there, so is the run: attach to it again."
                 ) from error
             time.sleep(1)
