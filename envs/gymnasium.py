@@ -50,7 +50,7 @@ def nature(
 
     id: a name registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that
     makes an environment. keywords: of its constructor. vectorization: "async" runs each copy in its own process. Each
-    process must answer within `deadline` seconds. overlap: the copies step while the players learn (see below).
+    process must answer within `deadline` seconds. overlap: see `Nature`.
 
     Questions, all float32:
     observe() -> s, (envs, observation);
@@ -62,10 +62,6 @@ def nature(
     stored. In the first `warmup` steps (of all copies together) a random action replaces the given one, and is stored.
     Rewards are divided by `reward_scale`, except in the report. The last transition of an episode has its true next
     observation; a time limit is not termination.
-
-    With `overlap`, a step ends when the copies are observed next, and is stored then. So `replay` in the same round
-    does not draw it, unless nothing else is stored; and `step` answers reward and done of the step before, zeros at
-    first. The numbers are still a function of the seed. With the vectorization "async", players learn meanwhile.
 
     This function makes, resets and closes one environment, to read its spaces. Raises OracleError if that fails, if
     the actions are discrete, or for a size out of range.
@@ -102,6 +98,10 @@ class Nature:
     The internal state of a simulator cannot be saved in general. So a state contains the replay memory and the number
     of steps; `load` begins new episodes, with seeds that follow from the seed and the number of steps. It does not
     contain a step that is under way.
+
+    With `overlap`, a step ends when the copies are observed next, and is stored then. So `replay` in the same round
+    does not draw it, unless nothing else is stored; and `step` answers reward and done of the step before, zeros at
+    first. The numbers are still a function of the seed. With the vectorization "async", players learn meanwhile.
     """
 
     def __init__(
