@@ -19,8 +19,8 @@ ADAM = AgentSpecification.of("Adam", {"lr": 1e-2})
 
 
 def game(id, observation, vectorization, overlap=False, **keywords):
-    sizes = {"envs": 2, "batch": 4, "capacity": 8, "warmup": 0}
-    world = nature(id, **sizes, vectorization=vectorization, overlap=overlap, keywords=keywords)
+    how = {"vectorization": vectorization, "overlap": overlap, "keywords": keywords}
+    world = nature(id, envs=2, batch=4, capacity=8, warmup=0, **how)
     noise = gaussian((1,), batch=2, symbol="envs", scale=0.3)
     critic, deviator = (Factory.of(StateAction, observation, 1, 1, (4,)) for _ in range(2))
     return dac(world, noise, Factory.of(Policy, observation, 1, (4,)), critic, deviator, learn_from=1)
