@@ -13,7 +13,7 @@ import argparse
 import importlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from statistics import median
 from typing import Any, final
@@ -32,7 +32,7 @@ from antiphon.deploy.executor import RayExecutor
 from antiphon.deploy.pool import Pool
 from antiphon.grammars import Grammar
 from antiphon.recipes.dac import DacTable, build
-from benchmarks.paired import in_turn, ratio
+from benchmarks.paired import Times, in_turn, paired_ratio
 from benchmarks.report import machine, table, write_section
 
 WIDTHS, BATCH, RATE, SOFT, GAMMA, SIGMA, STARTS = [400, 300], 256, 0.001, 0.005, 0.98, 0.1, 300
@@ -132,7 +132,7 @@ def contestants(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]
 
 def overlapping(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]:
     """The ways to step copies of `Device`, inline, by name."""
-    gymnasium.register("Device-v0", Device)
+    gymnasium.register("Device-v0", "benchmarks.dac_throughput:Device")
 
     def inline(**changes: Any) -> Callable[[], float]:  # Any: values of the experiment's table
         grammar = game(environment="Device-v0", envs=COPIES, **changes)
@@ -156,9 +156,9 @@ def measure(rounds: int, repetitions: int) -> str:
     return f"{both}\n\n{waiting}\n\n{late}"
 
 
-def _rates(found: Mapping[str, Sequence[float]], bases: Sequence[str]) -> str:
+def _rates(found: Times, bases: Sequence[str]) -> str:
     rows = [
-        [name, f"{median(rates):.0f}", *(str(ratio(rates, found[base])) for base in bases)]
+        [name, f"{median(rates):.0f}", *(str(paired_ratio(rates, found[base])) for base in bases)]
         for name, rates in found.items()
     ]
     return table(["who", "rounds a second (median)", *(f"ratio to {base}" for base in bases)], rows)
@@ -176,7 +176,7 @@ def main() -> None:
         f"`python -m benchmarks.dac_throughput --rounds {chosen.rounds} --repetitions {chosen.repetitions}`: "
         f"Deviator-Actor-Critic and DDPG on Pendulum-v1, hidden layers of {WIDTHS}, batch {BATCH}, Adam, one step and "
         f"one update a round, target networks that follow with {SOFT} ({machine()}; load {load:.1f} when it began). "
-        "Medians, and in brackets the interval that holds the median of the paired ratios with 95 %. Workers have one "
+        "Ratios are geometric means of paired ratios, with their 95 % intervals. Workers have one "
         "thread each. Both do eleven products of a whole batch with the large layer: DAC in five queries and three "
         "responses; DDPG, which has no Deviator, follows the gradient through its critic. DAC's go through oneDNN, "
         "DDPG's through MKL, as torch chooses; both are float32."
