@@ -57,11 +57,12 @@ class Operator:
         self._tape: Tape | None = None
         if sharded:
             self._tape = ShardedTape(function, toward, parameters)
-        elif toward or parameters:
-            module = function.function if isinstance(function, Autocast) else function
-            recorded = AutogradTape(function, toward, parameters, products, backward_hooks_of(module))
-            by_hand = chain_of(function, inputs, len(outputs[0][0]), products, parameters, recorded)
-            self._tape = by_hand or cross_entropy_of(function, toward, products, recorded) or recorded
+            return
+        module = function.function if isinstance(function, Autocast) else function
+        recorded = AutogradTape(function, toward, parameters, products, backward_hooks_of(module))
+        self._tape = chain_of(function, inputs, len(outputs[0][0]), products, parameters, recorded)
+        if self._tape is None and (toward or parameters):
+            self._tape = cross_entropy_of(function, toward, products, recorded) or recorded
             if isinstance(function, Autocast) and function.dtype is torch.float16:
                 self._tape = ScaledTape(self._tape)
 

@@ -32,7 +32,7 @@ class DacTable(Table):
     players.
     widths: hidden widths of every player's network.
     sigma_*: the standard deviation of the noise by round; see `Annealing`.
-    deadline: seconds that a step may take with vectorization "async".
+    deadline: seconds that a step may take with vectorization "async". overlap: see `antiphon.envs.nature`.
     """
 
     environment: str = "Pendulum-v1"
@@ -54,6 +54,7 @@ class DacTable(Table):
     sigma_hold: Index = 0
     vectorization: Literal["sync", "async"] = "sync"
     deadline: Seconds = 60.0
+    overlap: bool = False
 
     @property
     def sigma(self) -> Annealing:
@@ -81,6 +82,7 @@ def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factor
         keywords=table.keywords,
         vectorization=table.vectorization,
         deadline=table.deadline,
+        overlap=table.overlap,
     )
     state, action, widths = spaces.observation, spaces.action, tuple(table.widths)
     return (

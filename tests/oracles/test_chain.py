@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.errors import ProtocolError
+from antiphon.grammars.joined import Joined
+from antiphon.oracles.affine import LARGE, affine
 from antiphon.oracles.chain import ChainTape, chain_of
 from antiphon.oracles.operator import Operator
 from antiphon.oracles.tape import AutogradTape
@@ -116,6 +118,38 @@ def test_two_messages_at_one_query_are_kept_apart(seeded) -> None:
     tape.query([x])
     first, second = tape.respond([told], [0], True), tape.respond([-told], [0], True)
     assert torch.equal(first[0][0], -second[0][0])
+
+
+def test_a_joined_chain_tells_each_input_what_autograd_tells_it(seeded) -> None:
+    chain, recorded = tapes(Joined(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 2)).double(), inputs=2)
+    assert isinstance(chain, ChainTape)
+    both = [torch.randn(6, width, dtype=torch.float64, generator=seeded) for width in (4, 1)]
+    recorded = AutogradTape(recorded._function, [0, 1], recorded._parameters, 1)
+    told = torch.randn(6, 2, dtype=torch.float64, generator=seeded)
+    assert torch.equal(chain.query(both)[0], recorded.query(both)[0])
+    found, expected = (tape.respond([told], [1, 0], True) for tape in (chain, recorded))
+    for one, two in zip([*found[0], *found[1]], [*expected[0], *expected[1]], strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-14)
+
+
+def test_a_chain_that_never_responds_plays_its_module_and_keeps_nothing(seeded) -> None:
+    module = CHAINS["deep"]().requires_grad_(False)
+    chain = chain_of(module, 1, 2, 0, (), AutogradTape(module, (), (), 0))
+    assert chain is not None
+    x = torch.randn(6, 4, generator=seeded)
+    assert torch.equal(chain.query([x])[0], module(x)) and not chain.queried and not chain._values
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["oneDNN", "MKL"])
+def test_a_large_product_is_torchs_up_to_rounding_whichever_library_computes_it(enabled, seeded, monkeypatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", enabled)
+    told, x = torch.randn(64, 300, generator=seeded), torch.randn(64, 400, generator=seeded)
+    weight, bias = torch.randn(300, 400, generator=seeded), torch.randn(300, generator=seeded)
+    assert len(x) * weight.numel() >= LARGE
+    found = affine(x, weight, bias), affine(told, weight.t()), affine(told.t(), x.t())
+    for one, two in zip(found, (x @ weight.t() + bias, told @ weight, told.t() @ x), strict=True):
+        assert one.is_contiguous()
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", OTHERS)
