@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any, final
 
 import torch
@@ -128,7 +129,8 @@ class AgentHost:
     def _ask(self, method: str, expected: str, call: Callable[[], Any]) -> Any:
         """Return the result of `call`; turn an exception into an AgentError. Any: methods return different types."""
         try:
-            return call()
+            with nullcontext() if self.specification.in_place else torch.enable_grad():  # a round records nothing
+                return call()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # code of a user may raise anything, or exit

@@ -134,10 +134,10 @@ def test_a_joined_chain_tells_each_input_what_autograd_tells_it(seeded) -> None:
 
 def test_a_chain_that_never_responds_plays_its_module_and_keeps_nothing(seeded) -> None:
     module = CHAINS["deep"]().requires_grad_(False)
-    chain = chain_of(module, 1, 2, 0, (), AutogradTape(module, (), (), 0))
+    chain = chain_of(module, 1, 2, False, (), AutogradTape(module, (), (), 0))
     assert chain is not None
     x = torch.randn(6, 4, generator=seeded)
-    assert torch.equal(chain.query([x])[0], module(x)) and not chain.queried and not chain._values
+    assert torch.equal(chain.query([x])[0], module(x)) and not chain._values
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["oneDNN", "MKL"])
