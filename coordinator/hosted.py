@@ -141,6 +141,7 @@ class Hosted:
             self._answers[node.name, microbatch],
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
+            self.device if node.owner in self._assignment.placement.recomputed else None,
         )
 
     def answer(

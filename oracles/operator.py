@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from antiphon.errors import GrammarError, ProtocolError, ShapeError
 from antiphon.grammars.plain import backward_hooks_of, is_hooked
 from antiphon.oracles.autocast import Autocast, ScaledTape
 from antiphon.oracles.chain import chain_of
 from antiphon.oracles.cross_entropy import cross_entropy_of
+from antiphon.oracles.recomputed import RecomputedTape
 from antiphon.oracles.sharded import ShardedTape
 from antiphon.oracles.tape import AutogradTape, Products, Tape
 
@@ -35,7 +36,8 @@ class Operator:
     who: its name in errors. outputs: (shape, dtype) of each output. inputs: number of inputs. toward: indices of the
     inputs whose gradient may be asked. parameters: those of the player; empty if their gradient is never asked.
     products: number of responses to one query. sharded: whether the parameters are sharded over several workers.
-    alone: whether the player gets no other response in a round. The caller seeds random streams, not the operator.
+    alone: whether the player gets no other response in a round. recompute: the device of an operator that keeps no
+    activations between query and response (see `RecomputedTape`). The caller seeds random streams, not the operator.
     Raises GrammarError for parameters with hooks if `alone` is false.
     """
 
@@ -50,6 +52,7 @@ class Operator:
         products: int = 1,
         sharded: bool = False,
         alone: bool = True,
+        recompute: torch.device | None = None,
     ) -> None:
         self.who, self._function, self._outputs = who, function, list(outputs)
         self._alone, self._parameters = alone, tuple(parameters)
@@ -66,6 +69,9 @@ class Operator:
             self._tape = cross_entropy_of(function, toward, recorded) or recorded
             if isinstance(function, Autocast) and function.dtype is torch.float16:
                 self._tape = ScaledTape(self._tape)
+        if recompute is not None and self._tape is not None and products:
+            buffers = tuple(module.buffers()) if isinstance(module, nn.Module) else ()
+            self._tape = RecomputedTape(who, self._tape, buffers, recompute)
 
     def query(self, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         """Return the outputs, detached and aligned (see `aligned`). The operator must not write to the inputs.

@@ -12,8 +12,8 @@ def refuse_unshardable(grammar: Grammar, placement: Placement, nodes: Mapping[st
     """Raise PlacementError for a sharded player that its replicas cannot play together.
 
     nodes: the nodes of Q that replicas divide. A player is refused if its agent lives on another worker, if its
-    precision is float16, if a clone follows it, if only one replica would play one of its nodes, or if R asks for two
-    products of one node.
+    precision is float16, if its queries are computed again, if a clone follows it, if only one replica would play one
+    of its nodes, or if R asks for two products of one node.
     """
     for player in placement.sharded:
         found = _obstacle(grammar, placement, player, nodes)
@@ -29,6 +29,8 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
         return "its agent lives on another worker"
     if dict(placement.precision).get(player) is Precision.FLOAT16:
         return "its precision is float16, whose scale is each replica's own, and the parts are summed"
+    if player in placement.recomputed:
+        return "its queries are computed again (`recompute`)"
     if any(clone.player == player for clone in grammar.query.clones):
         return "a clone follows it"
     for node in grammar.query.nodes:
