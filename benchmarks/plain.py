@@ -1,6 +1,7 @@
 """The peer of all benchmarks of rounds: the same network in plain PyTorch."""
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import torch
@@ -10,15 +11,25 @@ Play: TypeAlias = Callable[[int], object]
 """Plays so many rounds."""
 
 
-def plain_network(modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float) -> Play:
-    """Stack modules, and return a function that trains them by SGD for so many rounds, always on the same batch."""
+def batches_of(x: Tensor, y: Tensor, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the next `batch` rows of inputs and labels, over and over. batch: divides the number of rows."""
+    return itertools.cycle(list(zip(x.split(batch), y.split(batch), strict=True)))
+
+
+def plain_network(modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float, batch: int | None = None) -> Play:
+    """Stack modules, and return a function that trains them by SGD for so many rounds.
+
+    batch: rows of a round, the next ones in each; all rows by default.
+    """
+    batches = batches_of(x, y, batch or len(x))
     network = nn.Sequential(*modules)
     optimizer = torch.optim.SGD(network.parameters(), lr=rate)
 
     def play(rounds: int) -> None:
         for _ in range(rounds):
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(x), y)
+            inputs, labels = next(batches)
+            loss = nn.functional.cross_entropy(network(inputs), labels)
             loss.backward()
             optimizer.step()
             loss.item()
