@@ -25,6 +25,11 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _onednn(x, weight, bias, "none", [], "")
 
 
+def times(x: Tensor, y: Tensor) -> Tensor:
+    """Return x y: (n, k), (k, m) -> (n, m), by the same rule as `affine`."""
+    return x @ y if x.shape[0] * y.numel() < LARGE else affine(x, y.t())
+
+
 def _has_onednn(x: Tensor) -> bool:
     able = _onednn is not None and x.dtype is torch.float32 and x.device.type == "cpu"
     return able and torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)

@@ -35,11 +35,6 @@ class ShardedTape:
         self._leaves, self._played = recorded(self._module, inputs, self._toward)
         return tuple(each.detach() for each in self._played)
 
-    @property
-    def queried(self) -> bool:
-        """See `Tape.queried`."""
-        return self._played is not None
-
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         """See `Tape.respond`. The first call computes all gradients in one pass, as the hooks of the module need it."""
         if self._own is None:

@@ -12,8 +12,9 @@ def refuse_unshardable(grammar: Grammar, placement: Placement, nodes: Mapping[st
     """Raise PlacementError for a sharded player that its replicas cannot play together.
 
     nodes: the Query graph nodes that are divided among replicas, with their workers. A player is refused if its agent
-    lives on another worker, if its precision is float16, if a clone follows it, if only one replica would play one of
-    its nodes, or if the Response graph has two vector-Jacobian products of one of its nodes.
+    lives on another worker, if its precision is float16, if its queries are computed again in the response phase
+    (`recompute`), if a clone follows it, if only one replica would play one of its nodes, or if the Response graph has
+    two vector-Jacobian products of one of its nodes.
     """
     for player in placement.sharded:
         found = _obstacle(grammar, placement, player, nodes)
@@ -29,6 +30,8 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
         return "its agent lives on another worker"
     if dict(placement.precision).get(player) is Precision.FLOAT16:
         return "its precision is float16, whose scale is each replica's own, and the parts are summed"
+    if player in placement.recomputed:
+        return "its queries are computed again (`recompute`)"
     if any(clone.player == player for clone in grammar.query.clones):
         return "a clone follows it"
     for node in grammar.query.nodes:
