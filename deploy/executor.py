@@ -1,4 +1,4 @@
-"""The executor `ray`: one named actor per worker, and a coordinator, in the namespace of the run."""
+"""The executor `ray`: one named actor per worker, and a coordinator, in the Ray namespace of the run."""
 
 import contextlib
 import uuid
@@ -24,7 +24,7 @@ from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError, RoundError, WorkerDied, unstopped
 
 CLOSING = 30.0
-"""Seconds that workers may take to leave a round that failed. If a peer has died, a gloo call may never return."""
+"""Seconds that workers may take to leave a failed round. If a peer has died, a gloo call may never return."""
 
 
 @final
@@ -83,11 +83,11 @@ class RayExecutor:
         return self._boundary.round
 
     def play(self, rounds: int) -> Played:
-        """Play the next rounds; blocks. Raises the cause of the first failure.
+        """Play the next rounds. Blocks until all workers have played them.
 
-        After Ctrl-C, all workers finish the current round, and then KeyboardInterrupt is raised. A second Ctrl-C raises
-        at once. After an interrupted round, workers may be at different steps: `round`, `play`, `states` and `save`
-        then raise ProtocolError until `load` restores a state.
+        If workers fail, raises the most likely cause. After Ctrl-C, all workers finish the current round, and then
+        KeyboardInterrupt is raised. A second Ctrl-C raises at once. After an interrupted round, workers may be at
+        different steps: `round`, `play`, `states` and `save` then raise ProtocolError until `load` restores a state.
         """
         rounds = checked_rounds(rounds)
         with self._boundary.crossing("play"):
@@ -100,16 +100,16 @@ class RayExecutor:
         return played
 
     def states(self) -> Mapping[str, Any]:
-        """Return the states of all players, oracles and clones by name."""
+        """Return the states of all players, oracles and clones, by name."""
         self._boundary.check("return its states")
         calls = [worker.states.remote() for worker in self.workers.values()]
         found = self._ask("return its states", lambda: calls)
         return {name: state for states in found for name, state in states.items()}
 
     def load(self, states: Mapping[str, Any], round: int) -> None:
-        """Load the states of a round boundary. After a failed round, this works only if all workers are alive.
+        """Load states that `states` returned, by name. round: the next round to play.
 
-        round: the next round to play.
+        After a failed round, this works only if all workers are alive.
         """
         round, broken = checked_rounds(round), self._boundary.left
         with self._boundary.crossing("load", anew=True):
@@ -140,11 +140,14 @@ class RayExecutor:
         write_manifest(folder, manifest)
 
     def sites(self) -> Mapping[str, Any]:  # Any: `transport.route.Site`, from a folder that this one does not import
-        """Return the machine and device of each worker."""
+        """Return the machine and device of each worker, by name."""
         return self._ask("return its sites", lambda: self._coordinator.sites.remote())
 
     def status(self) -> dict[str, Any]:  # Any: JSON-able
-        """Return the status of the run (see `Coordinator.status`), also while rounds are played."""
+        """Return the status of the run as JSON: name, grammar, next round, and the current action of each worker.
+
+        May be called while rounds are played.
+        """
         return self._ask("return its status", lambda: self._coordinator.status.remote())
 
     @property
@@ -212,13 +215,19 @@ class RayExecutor:
             return self._finish(call), interrupt
 
     def _finish(self, call: Any) -> Any:  # Any: Ray's reference, and its result
-        """Let all workers end the batch after the current round, and return its result. Sends one request per batch."""
+        """End a batch of rounds after the round that the workers play now, and return its result.
+
+        call: Ray's reference to the batch. The request to end a batch is sent only once.
+        """
         self._finishing = self._finishing or self._coordinator.finish.remote(self._batches)
         ray.get(self._finishing)
         return ray.get(call)
 
     def _stopped(self) -> bool:
-        """End a batch that was interrupted. Return whether all workers are then at the same round boundary."""
+        """End the interrupted batch of rounds, if there is one.
+
+        Return whether all workers are then at the same round boundary.
+        """
         try:
             if self._playing is not None:
                 self._finish(self._playing)
