@@ -51,7 +51,7 @@ def store_client(address: Address, seconds: float) -> TCPStore:
 
 
 def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None:
-    """Publish this worker's edges, wait for its peers, and check that both ends of each edge agree."""
+    """Publish this worker's edges, wait for its peers, and check that both workers of each edge declare it equally."""
     facts = pack({str(edge.number): _facts(session, edge) for edge in edges})
     for peer, theirs in gather(store, session, me, peers_of(me, edges), "edges", facts).items():
         _agree(session, me, peer, [edge for edge in edges if edge.peer(me) == peer], msgpack.unpackb(theirs))
@@ -60,7 +60,7 @@ def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None
 def gather(
     store: Store, session: Session, me: str, peers: Sequence[str], what: str, mine: bytes = b"here"
 ) -> dict[str, bytes]:
-    """Publish `mine` under the name `what`, and return the bytes that each peer publishes under this name, by peer.
+    """Publish the bytes `mine` under the name `what`, and return the bytes that each peer publishes under it, by peer.
 
     Blocks up to the deadline, then raises DeadlineError. The store's own waits are not used, because they would block
     the connection that all threads of a process share.
@@ -87,12 +87,15 @@ def peers_of(me: str, edges: Iterable[Edge]) -> list[str]:
 
 
 def group_name(workers: Sequence[str]) -> str:
-    """Return a short name for a group of workers. With full names, all keys together grow with the group's square."""
+    """Return a short name for a group of workers.
+
+    With full names, the total length of the keys in the store would grow with the square of the group's size.
+    """
     return hashlib.sha256("/".join(workers).encode()).hexdigest()[:16]
 
 
 def scope(store: Store, *parts: object) -> PrefixStore:
-    """Return the part of a store whose keys begin with these names."""
+    """Return a view of the store in which every key gets the prefix `parts`, joined by slashes."""
     return PrefixStore("/".join(map(str, parts)), store)
 
 
@@ -119,7 +122,10 @@ def _facts(session: Session, edge: Edge) -> list[Any]:  # Any: texts and bytes, 
 
 
 def _agree(session: Session, me: str, peer: str, edges: Sequence[Edge], theirs: Mapping[str, list[Any]]) -> None:
-    """Compare the edges between `me` and `peer` with those that the peer published. Raises an error if they differ."""
+    """Raise an error if `me` and `peer` declare their common edges differently.
+
+    theirs: the edges that the peer published.
+    """
     for edge in edges:
         facts = theirs.get(str(edge.number))
         if facts is None:
