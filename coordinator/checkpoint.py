@@ -36,9 +36,8 @@ class Manifest:
 def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
     """Write two files per state into `folder`: its tensors (safetensors) and its other values (JSON).
 
-    Returns the names.
-    states: by name. Raises ExperimentError, before anything is written, if a state cannot be saved and loaded without
-    change.
+    states: by name. Returns the names of the states. Raises ExperimentError, before anything is written, if a state
+    cannot be saved and loaded without change.
     """
     split = {name: split_state(name, state) for name, state in states.items()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,8 +126,8 @@ _PLAIN = (type(None), bool, int, float, str, np.float64)
 def split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
     """Return a state as JSON text, and a dict of its tensors.
 
-    The text has a tensor's key in the dict instead of the tensor.
-    name: of the state, for errors. Raises ExperimentError if the state cannot be saved and loaded without change.
+    In the text, each tensor is replaced by its key in the dict. name: of the state, for errors.
+    Raises ExperimentError if the state cannot be saved and loaded without change.
     """
     tensors: dict[str, Tensor] = {}
     try:

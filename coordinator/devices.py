@@ -54,11 +54,10 @@ def look() -> Seen:
 
 
 def settle(worker: str, seen: Seen, logical_gpus: bool) -> tuple[torch.device, Site]:
-    """Choose a worker's device.
+    """Choose a worker's device. Returns the device and the worker's site, a description of its machine and device.
 
-    Returns the device, and the worker's site: machine and device, from which routes are chosen. A worker without an
-    assigned GPU uses the CPU, also if torch sees GPUs: those belong to other workers. A worker with several GPUs uses
-    the first; its modules may use the others themselves.
+    A worker without an assigned GPU uses the CPU, also if torch sees GPUs: those belong to other workers. A worker with
+    several GPUs uses the first; its modules may use the others themselves.
     logical_gpus: Ray only counts GPUs, and all workers compute on CPUs.
     Raises PlacementError if torch does not see the GPUs that Ray assigned.
     """

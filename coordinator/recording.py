@@ -1,4 +1,4 @@
-"""Records when each worker played each action. All times are put on one axis, exactly if the workers share a clock."""
+"""Records when each worker played each action, on one time axis. Different clocks are aligned by wall-clock time."""
 
 import os
 import platform

@@ -1,7 +1,4 @@
-"""Checks that a regrouping of a grammar into other players keeps the gradients.
-
-Both grammars are played and compared.
-"""
+"""Checks that a regrouping of a grammar into other players keeps the gradients. Plays and compares both grammars."""
 
 from collections.abc import Mapping
 
@@ -75,10 +72,7 @@ def carried(regrouping: Regrouping, states: States, fresh: States) -> dict[str, 
 
 
 def _everybody(grammar: Grammar) -> dict[str, PlayerDeclaration]:
-    """Return the declarations of all players, by name.
-
-    The name of a clone is a key for the declaration of its player.
-    """
+    """Return the declarations of all players, by name, and by the name of each clone the declaration of its player."""
     players = grammar.query.player_by_name
     return {**players, **{clone.name: players[clone.player] for clone in grammar.query.clones}}
 

@@ -85,9 +85,9 @@ def draws_from_torch_alone(code: object) -> bool:
 
 
 def is_of_antiphon(map: Factory) -> bool:
-    """Return whether `map` makes one of antiphon's own functions, with plain arguments.
+    """Return whether `map` is a factory of one of antiphon's own functions, with plain arguments.
 
-    These draw no random numbers.
+    These functions draw no random numbers.
     """
     return (getattr(map.target, "__module__", None) or "").startswith("antiphon.") and draws_from_torch_alone(map)
 

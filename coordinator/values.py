@@ -1,6 +1,6 @@
 """Adds and flattens the messages of a round.
 
-A gradient of all parameters of a player is a tuple, one tensor for each.
+The gradient of a player's parameters is a tuple with one tensor for each parameter.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Reads the machines of a Ray cluster, their free resources, and which placement groups hold the others.
+"""Reads the machines of a Ray cluster, their free resources, and which placement groups hold the reserved ones.
 
 Needs no dashboard.
 """

@@ -63,7 +63,7 @@ class _Node(node.Node):
     def start_ray_processes(self) -> None:
         """Start the raylet, and wait until it is registered in the control store.
 
-        Ray itself would look once a second.
+        Ray itself checks only once a second.
         """
         super().start_ray_processes()
         store: Any = self.get_gcs_client()  # Any: its type is optional; it exists, because the store is started first

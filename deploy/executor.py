@@ -29,11 +29,12 @@ CLOSING = 30.0
 
 @final
 class RayExecutor:
-    """Plays rounds on Ray. Ray must be running (see `ray_session`).
+    """Plays rounds on Ray. Ray must be running, for example in a `ray_session`.
 
     Actors have the names of the workers, in the namespace `antiphon-<run>`. The driver only starts batches of rounds.
     run: name of the run. transport: of tensors between workers. deadline: seconds within which a message must arrive.
-    pool: take resident workers from it instead of starting named actors; the placement must then ask for no resources.
+    pool: take resident workers from this pool instead of starting named actors; the placement must then ask for no
+    resources.
     Raises PlacementError for a placement that the cluster or the pool cannot satisfy, ClusterError for a name in use.
     """
 
@@ -79,7 +80,10 @@ class RayExecutor:
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError if the last batch of rounds failed, until `load`."""
+        """The next round to play.
+
+        Raises ProtocolError if the last batch of rounds failed, until `load` restores a state.
+        """
         return self._boundary.round
 
     def play(self, rounds: int) -> Played:
@@ -123,9 +127,10 @@ class RayExecutor:
             self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint. Each worker that sees this folder writes its own states there.
+        """Write a checkpoint into `folder`.
 
-        The driver writes the states of the other workers, and then the manifest.
+        Each worker on a machine that sees this folder writes its own states into it. The driver writes the states of
+        the other workers, and then the manifest.
         """
         self._boundary.check("be saved")
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,7 +161,7 @@ class RayExecutor:
         return self._ask("return whether it is to end", lambda: self._coordinator.ending.remote())
 
     def close(self) -> None:
-        """Stop every actor of this run, or return workers and coordinator to the pool. May be called twice."""
+        """Stop all actors of this run, or give workers and coordinator back to the pool. May be called twice."""
         self._boundary.end()
         workers, self.workers = list(self.workers.values()), {}
         coordinator, self._coordinator = self._coordinator, None

@@ -13,7 +13,7 @@ Write = Callable[[str], object]
 
 _OPENING = re.compile(r"^Running entrypoint for job .*\n", re.MULTILINE)
 _SILENCE, _LOOK = 120.0, 15.0
-"""Seconds without output after which a new connection is made, and after which the state of the job is checked."""
+"""Seconds without output after which a new connection is made, and after which the job's status is checked."""
 
 
 class Logged(Protocol):
@@ -28,7 +28,10 @@ class Logged(Protocol):
         ...
 
     def chunks(self, name: str) -> Any:  # Any: an asynchronous iterator of strings
-        """Return an iterator over the output of the job, from the beginning, and on while the job writes it."""
+        """Return an iterator over the output of the job, from the beginning.
+
+        It also returns output that is written later.
+        """
         ...
 
 

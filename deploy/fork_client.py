@@ -16,10 +16,10 @@ _FOLDER, _PLAIN = "--temp-dir=", "--runtime-env-hash=0"
 
 
 def work(*arguments: str) -> None:
-    """Run Ray's own script for workers. It runs in a process of the fork server, unless the worker has a runtime_env.
+    """Run Ray's own script for workers, in a process that the fork server forks unless the worker has a runtime_env.
 
-    A worker with a runtime_env needs a new process: modules may read environment variables while they are imported, and
-    the fork server has already imported them with its own variables.
+    A worker with a runtime_env gets a newly started Python: modules may read environment variables while they are
+    imported, and the fork server has already imported them with its own variables.
     """
     script = ray_script()
     if _PLAIN in arguments:

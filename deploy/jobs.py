@@ -110,7 +110,10 @@ class Jobs:
             return self._client.get_job_logs(name)
 
     def chunks(self, name: str) -> Any:  # Any: an asynchronous iterator of strings
-        """Return an iterator over the log of a job, from the beginning, and on while the job writes it."""
+        """Return an iterator over the log of a job, from the beginning.
+
+        It also returns output that is written later.
+        """
         return self._client.tail_job_logs(name)
 
     def kill(self, name: str) -> None:

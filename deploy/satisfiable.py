@@ -8,10 +8,7 @@ from antiphon.deploy.cluster import Machine
 from antiphon.errors import PlacementError
 
 _TRIES = 20_000
-"""The largest number of steps in the search for a layout of bundles on machines.
-
-At that number, a layout is assumed.
-"""
+"""The largest number of steps in the search for a layout of bundles on machines. Then a layout is assumed to exist."""
 _SEARCHED = 300
 """The largest number of bundles for which a layout is searched. The recursion is as deep as this number."""
 _SHOWN = 6
@@ -63,7 +60,7 @@ def _alone(bundle: Bundle, machines: Sequence[Machine]) -> list[str]:
 
 
 def _together(bundles: Sequence[Bundle], machines: Sequence[Machine]) -> list[str]:
-    """Describe each resource of which the bundles together need more than all machines have."""
+    """Describe each resource of which all bundles in sum need more than all machines have."""
     problems = []
     for name in dict.fromkeys(name for bundle in bundles for name in bundle.resources):
         asking = [bundle for bundle in bundles if bundle.resources.get(name)]

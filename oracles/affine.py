@@ -14,12 +14,12 @@ _onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # Any: torc
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return x W^t + b, contiguous. Shapes: (n, k), (m, k), (m,) -> (n, m).
+    """Return the output of a linear layer, x W^t + b, contiguous. Shapes: (n, k), (m, k), (m,) -> (n, m).
 
-    Call it only where autograd records nothing. torch's own `linear` always calls MKL for float32, which uses half of
-    the vector unit of an AMD processor. oneDNN uses all of it, and then large products take half the time. Both compute
-    in float32, but add in different orders. The choice depends on the sizes alone (and on the switch
-    `torch.backends.mkldnn`), so all executors choose alike.
+    Call this only where autograd records nothing.
+    torch's own `linear` always calls MKL for float32, which uses half of the vector unit of an AMD processor. oneDNN
+    uses all of it, and then large products take half the time. Both compute in float32, but add in different orders.
+    The choice depends on the sizes alone (and on the switch `torch.backends.mkldnn`), so all executors choose alike.
     """
     if x.shape[0] * weight.numel() < LARGE or not _has_onednn(x):
         return linear(x, weight, bias)

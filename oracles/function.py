@@ -59,7 +59,7 @@ class FunctionOracle:
         self._values, self._gradients = state["values"], state["gradients"]
 
     def report(self) -> Mapping[str, float]:
-        """Return the queries since the last report and in total, and the points of values and of gradients in total."""
+        """Return counts: queries since the last report and in total, and points of values and of gradients in total."""
         since, self._reported = self._queries - self._reported, self._queries
         return {"queries_since": since, **self.state()}
 

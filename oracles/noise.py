@@ -93,10 +93,9 @@ def rademacher(
     scale: Positive | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Declare an oracle of noise eps = c Delta.
+    """Declare an oracle of noise eps = c Delta: random signs Delta, times the scale c of the round.
 
-    c is the scale of the round, and the elements of Delta are random signs. Both signs have probability 1/2; this is
-    the perturbation of Spall (1992).
+    Both signs have probability 1/2; this is the perturbation of Spall (1992).
     batch: number of samples. symbol: name of the batch size in the grammar.
     Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), the log-probability of the signs, a gray
     box whose gradient is zero; scale() -> c, 0-d.

@@ -11,7 +11,7 @@ T = TypeVar("T")
 class BoundedQueue(Generic[T]):
     """A first-in first-out queue of at most `bound` items.
 
-    A failed queue returns the items that it holds, then raises.
+    After a call of `fail`, `take` returns the items that remain, and then raises the failure.
     """
 
     def __init__(self, bound: int) -> None:

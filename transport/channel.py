@@ -31,7 +31,7 @@ class Channel(Protocol):
         ...
 
     def send(self, edge: Edge, round: int, value: Value) -> int:
-        """Copy `value` once and send it. The caller may overwrite it at once.
+        """Copy `value` once and send the copy. The caller may overwrite `value` when the call returns.
 
         value: of the edge's shape and dtype; or several tensors of its dtype, for an edge that carries a vector of all
         their elements.

@@ -79,7 +79,7 @@ class LocalChannel:
         self._roads: dict[int, _Road] = {}
 
     def open(self) -> None:
-        """Get the buffers of this worker's edges from the exchange."""
+        """Get the buffers of this worker's edges from the `Exchange` of this process. Does not wait for the peers."""
         self._roads = self._exchange.join(self._session, self._edges)
 
     def send(self, edge: Edge, round: int, value: Value) -> int:
@@ -118,7 +118,7 @@ class LocalChannel:
         return road.held.detach()
 
     def settle(self) -> None:
-        """Do nothing: sent messages are already in the exchange."""
+        """Do nothing: a sent message is already in a buffer that the receiver can read."""
 
     def close(self) -> None:
         """Close this worker's edges. A peer that waits for a message of this worker gets an error."""

@@ -22,7 +22,7 @@ class Phase(IntEnum):
 
 
 class _Sized(Protocol):
-    """The dtype and shape of the values on an edge or in a sum."""
+    """The dtype and shape of the values on an edge or in an all-reduce."""
 
     __slots__ = ()
     dtype: torch.dtype

@@ -13,9 +13,9 @@ This module relies on the following in torch's ProcessGroupNCCL (2.13, `pointToP
 - The NCCL stream first waits for the current stream. So a copy into a buffer, queued before a send, is done before
   the send. Readers of a buffer, queued before a receive, are done before the buffer is written.
 - `wait` without a timeout makes the current stream wait, but not the host. With a timeout, it sleeps one millisecond
-  at a time. So here the host calls `is_completed` itself.
-- A watchdog ends the process if an operation outlasts the group's own timeout. Here each wait ends at the session's
-  deadline, with an error that names the workers. The group's timeout is longer and should never be reached.
+  at a time. So in this module the host calls `is_completed` itself.
+- A watchdog ends the process if an operation outlasts the group's own timeout. In this module each wait ends at the
+  session's deadline, with an error that names the workers. The group's timeout is longer and should never be reached.
 """
 
 import struct

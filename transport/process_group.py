@@ -82,7 +82,7 @@ class ProcessGroupChannel:
     def send(self, edge: Edge, round: int, value: Value) -> int:
         """Copy the value into a buffer and start to send it. Returns the bytes sent.
 
-        The caller may overwrite the value at once.
+        The caller may overwrite the value when the call returns.
         """
         outgoing = self._outgoing.get(edge.number)
         if outgoing is None:
@@ -186,7 +186,7 @@ class ProcessGroupChannel:
         return total
 
     def _link(self, route: Route, store: Store) -> Link:
-        """Return a new connection of this worker to its peers over the backend of a route."""
+        """Return a new object for the connections of this worker over one backend. route: names the backend."""
         rank = self._rank(route, self._me)
         match route:
             case Route.MEMORY:

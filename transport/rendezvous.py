@@ -24,10 +24,11 @@ _POLL = (0.0005, 0.02)  # seconds: first and longest pause between two checks of
 
 
 def serve_store(host: str) -> tuple[TCPStore, int]:
-    """Start a store that listens on `host`. Returns the store and its port. It serves as long as the object exists.
+    """Start a TCP store that listens on `host`. Returns the store and its port.
 
-    The listening socket is made here: IPv4, bound to `host`. A TCPStore's own socket listens on every interface, and
-    looks up the name of each peer's IPv4-in-IPv6 address. That can delay all workers by the resolver's timeout.
+    The store serves while the object exists. This function makes the listening socket itself: IPv4, bound to `host`. A
+    TCPStore's own socket listens on every interface, and looks up the name of each peer's IPv4-in-IPv6 address. That
+    can delay all workers by the resolver's timeout.
     """
     listener = socket.create_server((host, 0), backlog=1024)
     port = listener.getsockname()[1]
@@ -36,10 +37,10 @@ def serve_store(host: str) -> tuple[TCPStore, int]:
 
 
 def store_client(address: Address, seconds: float) -> TCPStore:
-    """Return a connection to the store at `address`. Raises TransportError if no store answers within `seconds`.
+    """Return a connection to the TCP store at `address`. Raises TransportError if no store answers within `seconds`.
 
-    A process keeps one connection per address, because a new one costs a name lookup. A kept connection is tested
-    before use, because another store may now have the address.
+    A process keeps one connection per address, because a new connection costs a name lookup. A kept connection is
+    tested before use, because another store may now have the address.
     """
     with _connecting:
         client = _clients.get(address)

@@ -39,7 +39,7 @@ class EdgeBuffer(NamedTuple):
 class SharedLayout:
     """The positions of all buffers in the memory block that two workers share.
 
-    Both compute them from their common edges.
+    Both workers compute the positions from their common edges.
     """
 
     def __init__(self, edges: Sequence[Edge]) -> None:
@@ -56,7 +56,7 @@ class SharedLayout:
     def lane(self, edge: Edge) -> int:
         """Return the number of the signal "a message has arrived" on `edge`.
 
-        The next number means "a buffer is free".
+        The next number is the signal "a buffer of this edge is free".
         """
         return 2 * self.edges.index(edge)
 
@@ -92,8 +92,8 @@ class Closing:
 class SharedPair:
     """The memory that this worker shares with one peer, and a pipe in each direction.
 
-    A signal is a number that is written to a pipe. For each edge there are two: "a message has arrived" and "a buffer
-    is free". A worker that has read a signal sees all memory that the peer wrote before it sent the signal.
+    A signal is a number that is written to a pipe. Each edge has two signals: "a message has arrived" and "a buffer is
+    free". A worker that has read a signal sees all memory that the peer wrote before it sent the signal.
     """
 
     def __init__(self, layout: SharedLayout, descriptors: Sequence[int], deadline: float, closing: Closing) -> None:

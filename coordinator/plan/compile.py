@@ -45,11 +45,12 @@ def compile_schedule(
 class _Compiler:
     """Builds the list of steps of a round.
 
-    If a worker lacks a value that a step needs, a transfer is added before the step. A node that is divided among
-    replicas becomes one step on each replica. shares: for each value of such a node, the workers that hold a part of
-    the value. terms: the values whose parts must be added; the parts of all other values are concatenated. A node that
-    computes each micro-batch separately (`separate`) becomes one step per micro-batch. totals: the messages that must
-    be added up over the micro-batches.
+    If a worker lacks a value that a step needs, a transfer is added before the step.
+    A node that is divided among replicas becomes one step on each replica. shares: for each value of such a node, the
+    workers that hold a part of the value. terms: the values whose parts must be added; the parts of all other values
+    are concatenated.
+    A node that computes each micro-batch separately (`separate`) becomes one step per micro-batch. totals: the messages
+    that must be added up over the micro-batches.
     """
 
     def __init__(

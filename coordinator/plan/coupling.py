@@ -31,10 +31,10 @@ def coupling(
 ) -> str:
     """Describe how `function` lets the examples of a batch influence each other.
 
-    Return "" if it treats each separately. The function is called on a random batch of the declared size and on the two
-    halves of this batch, and the outputs are compared. A module is called in its current mode, but without dropout, and
-    its state is restored. A function that draws random numbers counts as coupling, because the halves get other numbers
-    than the whole.
+    Return "" if the function treats each example separately. The function is called on a random batch of the declared
+    size and on the two halves of this batch, and the outputs are compared. A module is called in its current mode, but
+    without dropout, and its state is restored. A function that draws random numbers counts as coupling, because the
+    halves get other numbers than the whole.
     asked: types of the inputs. device: where the function computes; the CPU by default.
     """
     if isinstance(function, nn.Module):
@@ -79,7 +79,8 @@ def not_mean(loss: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) 
 def nonlinear(function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) -> str:
     """Describe why `function` is not linear, or does not treat each example of a batch separately.
 
-    Return "" if neither. For random inputs a and b, f(a + b) is compared with f(a) + f(b). asked: types of the inputs.
+    Return "" if it is linear and treats each example separately. For random inputs a and b, f(a + b) is compared with
+    f(a) + f(b). asked: types of the inputs.
     """
     if any(map(_has_batch, asked)) and (found := coupling(function, asked, sizes)):
         return found
@@ -115,7 +116,7 @@ def _has_batch(kind: EdgeType) -> bool:
 
 
 def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], State]:
-    """Return the outputs of the function, and its state after the call, without the parameters."""
+    """Return the outputs of the function, and its state (without parameters) after the call."""
     with forked(), torch.enable_grad(), _left_alone(function):
         played = function(*inputs)
         state = module_state(function) if isinstance(function, nn.Module) else {}

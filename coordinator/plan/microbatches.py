@@ -25,12 +25,13 @@ Response graph under RESPONSE.
 
 
 def in_microbatches(grammar: Grammar, placement: Placement, count: int) -> Nodes:
-    """Return the nodes that compute each of `count` micro-batches separately. The results do not depend on the choice.
+    """Return the nodes that compute each of `count` micro-batches separately. All other nodes compute the whole batch.
 
-    In the Query graph these are players and clones, operators that do not couple the examples, and losses that are
-    means over the batch. Operators and losses are tried on random batches. In the Response graph they are the
-    vector-Jacobian products of these nodes, sums of their messages, and functions that are linear or treat each example
-    separately. Oracles are queried once for the whole batch.
+    The results of a round are the same in both cases. In the Query graph the returned nodes are players and clones,
+    operators that do not couple the examples, and losses that are means over the batch. Operators and losses are tried
+    on random batches. In the Response graph they are the vector-Jacobian products of these nodes, sums of their
+    messages, and functions that are linear or treat each example separately. Oracles are queried once for the whole
+    batch.
     Raises PlacementError if a learned player has fewer rows in its batch than micro-batches, or if no node of the Query
     graph can be divided.
     """

@@ -65,10 +65,10 @@ class _Tasks:
             self._add(Phase.QUERY, node.name, Part.WHOLE, microbatch, after, cost, limits)
 
     def _earlier(self, node: Node, microbatch: Share | None) -> list[int]:
-        """Return the positions of the latest queries to the same oracle, player or clone.
+        """Return the positions of the latest queries to the oracle, player or clone of `node`, and record a new query.
 
-        They must come before a query of `node`. Queries to one oracle, player or clone keep the order of the Query
-        graph.
+        The new query is the next task that is added. It must come after the returned ones, so that queries to one
+        oracle, player or clone keep the order of the Query graph.
         """
         asked = self.asked[node.owner]
         earlier = [at for each, at in asked.items() if microbatch is None or each in (None, microbatch)]

@@ -103,8 +103,8 @@ _MOVES = -1
 def _check_phase(where: str, previous: dict[int | None, Step], step: Step) -> None:
     """Raise ProtocolError if `step` stands after a later phase of its micro-batch, or after a clone's update.
 
-    The phases of a micro-batch are queries, then responses. Moves come after both, and updates of clones after all
-    moves. previous: the latest step of each micro-batch, and the latest move. `step` is added to it.
+    In each micro-batch, queries come before responses. Moves come after both, and updates of clones after all moves.
+    previous: the latest step of each micro-batch, and the latest move. The function adds `step` to it.
     """
     for before in [previous[each] for each in (step.microbatch, _MOVES) if each in previous]:
         if step.phase < before.phase:
