@@ -109,8 +109,8 @@ class Coordinator:
     def save(self, folder: str, sign: str) -> tuple[Manifest, list[Mapping[str, State]]]:
         """Save a checkpoint. Each worker that finds the file `sign` in `folder` writes its own states into the folder.
 
-        A worker that does not find the file does not share the folder with the driver. Returns the manifest, and the
-        states of all such workers. The caller writes these states, and then the manifest.
+        A worker that does not find the file has no access to the driver's folder. Returns the manifest, and the states
+        of the workers without access. The caller writes these states, and then the manifest.
         """
         written = self._all("save its state", lambda _, worker: worker.save.remote(folder, sign))
         names = tuple(name for each in written.values() for name in each)

@@ -75,8 +75,8 @@ def begun(begin: Begin | None, play: Begin) -> Begin:
 def draws_from_torch_alone(code: object) -> bool:
     """Return whether `code` is known to draw random numbers from torch's streams only, or none.
 
-    It is known if the code and all objects in it are plain data, or classes and functions of torch and antiphon. The
-    answer is False for a module with hooks or a replaced `forward`, and for anything that cannot be inspected.
+    The answer is True if the code and all objects in it are plain data, or classes and functions of torch and antiphon.
+    It is False for a module with hooks or a replaced `forward`, and for anything that cannot be inspected.
 
     >>> draws_from_torch_alone(nn.Sequential(nn.Linear(2, 2), nn.Dropout())), draws_from_torch_alone(np.random.rand)
     (True, False)

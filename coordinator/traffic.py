@@ -58,9 +58,9 @@ class Summed:
 
 
 def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ()) -> tuple[Summed, ...]:
-    """Return the terms of each all-reduce that a schedule plans for these rounds.
+    """Return number and bytes of the terms of each all-reduce that a schedule plans for these rounds.
 
-    sharded: workers with sharded players.
+    sharded: names of the workers whose players are sharded.
     """
     found, parts = [], set(sharded)
     for step in schedule.steps:
@@ -71,7 +71,7 @@ def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ())
 
 
 def measured_sums(schedule: Schedule, played: Played) -> tuple[Summed, ...]:
-    """Return the terms of each all-reduce in a batch of rounds, as the workers counted them."""
+    """Return number and bytes of the terms of each all-reduce in a batch of rounds, as the workers counted them."""
     return tuple(
         Summed(reduction, played.terms.get(number, 0), played.payload.get(number, 0))
         for number, reduction in schedule.reductions.items()

@@ -98,7 +98,7 @@ def devices(shares: Iterable[float]) -> int:
 
 
 def cpus_for(placement: Placement) -> int:
-    """Return how many logical CPUs a Ray needs to hold the placement, and to start all processes at the same time."""
+    """Return how many logical CPUs Ray needs for a placement, and to start all of its processes at the same time."""
     return max(math.ceil(_total(placement, CPU)), len(placement.names) + 1)
 
 

@@ -43,7 +43,8 @@ class Reservation:
     def options(self, worker: str = "") -> dict[str, Any]:  # Any: Ray's actor options
         """Return the options with which Ray starts the actor of a worker.
 
-        Any other name, such as that of the coordinator, gets the first bundle of the placement group and no resources.
+        An actor that is not a worker of the placement, such as the coordinator, gets the first bundle of the placement
+        group and no resources.
         """
         assert self._group is not None  # no actor is started after `release`
         index, demand = self._at.get(worker, 0), self._resources.get(worker)

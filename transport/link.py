@@ -41,7 +41,7 @@ class Incoming(Protocol):
         ...
 
     def settle(self) -> None:
-        """Do the checks of received messages that are not yet done."""
+        """Check the tags of received messages that are not yet checked."""
         ...
 
 
@@ -81,7 +81,7 @@ class Link(Protocol):
 
 
 class SummingLink(Link, Protocol):
-    """A link whose backend has an all-reduce over groups of ranks."""
+    """One worker's connections to its peers, over a backend that also has an all-reduce over groups of ranks."""
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
         """Return a process group for the all-reduces of these workers, which include this worker.

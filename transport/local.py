@@ -15,7 +15,7 @@ from antiphon.transport.pairwise import Pairwise
 
 
 class _Left(Exception):
-    """The other worker closed its channel."""
+    """Raised when the other worker of an edge has closed its channel."""
 
 
 @final

@@ -50,7 +50,7 @@ def vectors(value: Sequence[Tensor]) -> list[Tensor]:
 
 
 def write(target: Tensor, value: Value) -> None:
-    """Copy a value into `target`. Several tensors are written one after the other, with one copy."""
+    """Copy a value into `target`. If the value is several tensors, they are written one after the other."""
     if isinstance(value, Tensor):
         target.copy_(value.detach() if value.requires_grad else value)
     else:

@@ -66,7 +66,7 @@ class SharedLayout:
 
 
 class Gone(Exception):
-    """One of two workers that share memory has closed its end of the pipes."""
+    """Raised when one of two workers that share memory has closed its end of the pipes."""
 
 
 @final

@@ -34,7 +34,7 @@ class StagedIncoming:
         return self._value.detach()
 
     def settle(self) -> None:
-        """Do the checks of received messages that the backend has not yet done."""
+        """Check the tags of received messages that the backend has not yet checked."""
         self._incoming.settle()
 
 
@@ -66,9 +66,10 @@ class StagedAllReduce:
 
 @final
 class StagedChannel:
-    """Lets a worker on a GPU use a channel in host memory. A call copies its value, and waits until the copy is done.
+    """Lets a worker on a GPU use a channel in host memory.
 
-    It wraps channels that make their own frames or copies. A process-group channel uses `StagedIncoming` instead.
+    Each call copies its value between device and host, and waits until the copy is done. This class wraps channels that
+    make their own frames or copies. A process-group channel uses `StagedIncoming` instead.
     """
 
     def __init__(self, channel: Channel, device: torch.device) -> None:

@@ -126,9 +126,9 @@ def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple
 
 @contextmanager
 def _left_alone(function: Callable[..., Any]) -> Iterator[None]:
-    """Return a context in which the dropout of a module is off.
+    """Return a context in which dropout is off in `function`, if it is a module.
 
-    At its end, the module's state and modes are restored.
+    At the end of the context, the state and modes of the module are restored.
     """
     if not isinstance(function, nn.Module):
         yield

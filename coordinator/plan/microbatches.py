@@ -62,7 +62,7 @@ def fraction(grammar: Grammar, loss: Node, microbatch: Share | None) -> float:
 
 
 def read_whole(grammar: Grammar, responses: Collection[str]) -> frozenset[Slot]:
-    """Return the slots of messages that are made per micro-batch, but read by a node that computes the whole batch.
+    """Return, as slots, the messages that are made per micro-batch but read by a node that computes the whole batch.
 
     responses: names of the nodes of the Response graph that compute each micro-batch separately.
     """

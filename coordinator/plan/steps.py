@@ -25,7 +25,10 @@ class Share:
     of: int
 
     def rows(self, batch: int) -> tuple[int, int]:
-        """Return the first row of this slice, and the row after its last. batch: rows of the whole value."""
+        """Return the index of the first row of this slice, and the index after its last row.
+
+        batch: rows of the whole value.
+        """
         return self.index * batch // self.of, (self.index + 1) * batch // self.of
 
     def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:
