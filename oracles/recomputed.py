@@ -1,4 +1,4 @@
-"""A tape that keeps only the inputs of a query, and computes the query again before its first response.
+"""Queries an operator, keeps only the inputs, and computes the query again before its first response.
 
 This is activation checkpointing (Chen et al., 2016, Training Deep Nets with Sublinear Memory Cost): less memory between
 query and response, for a second query.
@@ -16,10 +16,11 @@ from antiphon.oracles.tape import Products, Tape
 
 @final
 class RecomputedTape:
-    """Drops what `tape` keeps after a query, and queries it again, with the same random numbers, when a response comes.
+    """Queries an operator without keeping its activations. Before the response it queries the operator again.
 
-    who: the name of the operator in errors. buffers: those of its module. A query must not change them, because the
-    second query would change them again. device: on which the operator computes.
+    tape: queries and differentiates the operator. Both queries draw the same random numbers. who: the name of the
+    operator in errors. buffers: those of the operator's module. A query must not change them, because the second query
+    would change them again. device: on which the operator computes.
     """
 
     def __init__(self, who: str, tape: Tape, buffers: Sequence[Tensor], device: torch.device) -> None:
@@ -28,7 +29,7 @@ class RecomputedTape:
         self._inputs: tuple[Tensor, ...] | None = None
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the outputs. Keep the inputs, and the state of torch's random streams.
+        """Return the outputs of the operator. Keep only the inputs, and the state of torch's random streams.
 
         Raises GrammarError if the query changes a buffer.
         """
@@ -45,7 +46,11 @@ class RecomputedTape:
         return played
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """Return the vector-Jacobian products of the last query, which is computed again first (see `Tape.respond`)."""
+        """Compute the last query again, and return its vector-Jacobian products, of inputs and of parameters.
+
+        cotangents: gradient of each output, None for zero. toward: indices of the inputs whose gradient is asked.
+        parameters: whether the gradients of the parameters are asked. Only the first response computes the query again.
+        """
         if self._inputs is not None:
             host, streams = self._streams
             with torch.random.fork_rng(self._devices):
