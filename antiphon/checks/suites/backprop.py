@@ -1,4 +1,4 @@
-"""Check that backpropagation is exact on random networks, and that the players come to rest (essay, Grammar 1)."""
+"""Test the grammar of backpropagation (essay, Grammar 1): gradients are exact, and the players come to rest."""
 
 import itertools
 import math
@@ -54,9 +54,10 @@ def regression(seed: int) -> Grammar:
 
 
 def scales(seed: int) -> Measured:
-    """Compare the responses if the player is the whole network, a layer, or a unit (essay, Remark 3).
+    """Test that the gradients do not depend on how a network is divided into players (essay, Remark 3).
 
-    Returns the largest difference from the responses to the layers.
+    One random network is divided in three ways: one player, one player per layer, and one player per unit. The measured
+    value is the largest difference of the gradients from those of the layers.
     """
     choose = random.Random(seed)
     sizes = [choose.randint(2, 5) for _ in range(choose.randint(3, 5))]
