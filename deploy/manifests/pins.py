@@ -17,7 +17,7 @@ _NOT_PINNED = re.compile(r"nvidia|cuda|triton|pip$")
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions of Python, antiphon, Ray and torch that a manifest pins. python: major.minor, or the full version."""
+    """The versions of Python, antiphon, Ray and torch that a manifest pins. python: "major.minor" or the full one."""
 
     antiphon: str
     python: str
