@@ -51,7 +51,7 @@ class Launched:
 
     @property
     def ending(self) -> bool:
-        """Whether `antiphon stop` has asked this run to end. The caller should then stop playing."""
+        """Whether the command `antiphon stop` has asked this run to end. The caller should then run no more rounds."""
         return self._executor.ending
 
     @typed

@@ -42,7 +42,7 @@ def _slice(span: TimeSpan, thread: int, scale: float) -> dict[str, Any]:  # Any:
 
 
 def _rounded(microseconds: float) -> float:
-    """Round to nanoseconds, the resolution of the clocks."""
+    """Round a time in microseconds to nanoseconds, the resolution of the clocks."""
     return round(microseconds, 3)
 
 

@@ -1,4 +1,4 @@
-"""Compute the layout of a whole picture: title, Query graph (Q) on the left, Response graph (R) on the right, legend."""
+"""Compute the layout of a whole picture: title, Query graph (Q) left, Response graph (R) right, legend below."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Divides a module into parts: a network into its layers, a layer into its units."""
+"""Divide a module into parts: a network into its layers, or a layer into its units."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -109,7 +109,7 @@ def units(whole: Factory) -> Brick:
 
 
 def join(*values: Tensor) -> Tensor:
-    """Concatenate the outputs of units: (..., 1) each -> (..., units)."""
+    """Concatenate the outputs of the units of a layer: (..., 1) each -> (..., units)."""
     return torch.cat(values, dim=-1)
 
 

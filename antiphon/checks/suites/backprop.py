@@ -23,7 +23,7 @@ BATCH = 8
 
 
 def dense(seed: int) -> Grammar:
-    """Make a grammar of a ReLU network with one to four hidden layers of random widths, and random labels."""
+    """Make a backpropagation grammar of a random ReLU network with one to four hidden layers, on random labels."""
     choose = random.Random(seed)
     inputs, classes = choose.randint(2, 6), choose.randint(2, 4)
     widths = [choose.randint(2, 8) for _ in range(choose.randint(1, 4))]
@@ -31,7 +31,7 @@ def dense(seed: int) -> Grammar:
 
 
 def convolutional(seed: int) -> Grammar:
-    """Make a grammar of a convolution, a max-pool without parameters, a dense layer and an output layer."""
+    """Make a backpropagation grammar of a convolution, a max-pool, a dense layer and an output layer."""
     choose = random.Random(seed)
     channels, classes = choose.randint(1, 3), choose.randint(2, 4)
     example = (channels, 4, 6)
@@ -40,7 +40,10 @@ def convolutional(seed: int) -> Grammar:
 
 
 def regression(seed: int) -> Grammar:
-    """Make a grammar of a small tanh network. Each batch is the whole data set, so that players can come to rest."""
+    """Make a backpropagation grammar of a small tanh network, and promise that its players come to rest.
+
+    Each batch is the whole data set, so that there is no noise.
+    """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(BATCH, 2, generator=generator, dtype=torch.float64)
     y = torch.randn(BATCH, 1, generator=generator, dtype=torch.float64)

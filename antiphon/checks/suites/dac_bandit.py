@@ -160,14 +160,14 @@ def faded_slope(sigma: float) -> Tensor:
 
 @final
 class Still(nn.Module):
-    """A player whose output is its parameter vector, whatever the input: (batch, ...) -> (batch, width)."""
+    """A module whose output is its parameter vector, whatever the input: (batch, ...) -> (batch, width)."""
 
     def __init__(self, start: Tensor) -> None:
         super().__init__()
         self.played = nn.Parameter(start.clone())
 
     def forward(self, state: Tensor, *_: Tensor) -> Tensor:
-        """state: (batch, ...)."""
+        """Return the parameter vector for every example, (batch, width). state: (batch, ...)."""
         return self.played.expand(len(state), -1)
 
 

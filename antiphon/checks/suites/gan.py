@@ -31,7 +31,7 @@ class Shift(nn.Module):
         self.mean, self.scale = nn.Parameter(torch.tensor(mean, dtype=D)), scale
 
     def forward(self, eps: Tensor) -> Tensor:
-        """eps: (batch, 1)."""
+        """Return m + s eps, (batch, 1). eps: the noise, (batch, 1)."""
         return self.mean + self.scale * eps
 
 

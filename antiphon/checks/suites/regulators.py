@@ -181,7 +181,7 @@ class TanhNetwork(nn.Module):
         self.network = nn.Sequential(first, nn.Tanh(), last)
 
     def forward(self, *shown: Tensor) -> Tensor:
-        """shown: one or several values, (batch, width) each."""
+        """Return the network's output, (batch, outputs). shown: one or more inputs, (batch, width) each."""
         return self.network(torch.cat(shown, dim=-1))
 
 

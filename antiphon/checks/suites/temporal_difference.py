@@ -53,7 +53,7 @@ def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:
 
 
 def _count(make: Callable[..., Grammar]) -> int:
-    """Return the number of players of a method: 2 if it has a Corrector beside Critic, else 1."""
+    """Return the number of players in the grammar of a method: 2 if it has a Corrector besides Critic, else 1."""
     return 2 if make in (gtd2, tdc) else 1
 
 
