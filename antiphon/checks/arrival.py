@@ -87,8 +87,8 @@ class _OwnLoss:
 
         The first run of L-BFGS starts at the player's parameters after learning. They may be a maximum of the loss,
         where the gradient is zero. So a second run starts at slightly changed parameters, and the larger decrease is
-        returned. The second run is skipped if the gradient at the changed parameters points back to the first start:
-        the loss may then be lower only because of detached values, which change without a gradient.
+        returned. The second run is skipped if the gradient at the changed parameters leads back to the first start: the
+        loss may then be lower only because of detached values, which change without a gradient.
         """
         gain, beside = self._descended(self._resting), self._beside()
         slopes = self._gradient(beside)[1]

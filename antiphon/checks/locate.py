@@ -67,7 +67,7 @@ def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[
 
 @functools.lru_cache(maxsize=4)
 def _walk(round: RecordedRound, loss: PlayerLoss | None) -> "_Walk":
-    """Return the search for a round and a loss. It is cached: players with the same loss share most results."""
+    """Return the search for wrong nodes in a round, for a loss. It is cached, to share results between players."""
     return _Walk(round, loss)
 
 

@@ -153,7 +153,7 @@ def _is_about(promise: Exact | SignCorrect | Descent, round: RecordedRound, play
 
 
 def _is_known(round: RecordedRound, loss: PlayerLoss | None) -> bool:
-    """Return whether a round determines the gradient of a loss: all inputs of the loss are computed, or none (zero)."""
+    """Return whether the gradient of a loss is known: all inputs of the loss are computed in the round, or none."""
     return round.composed.plays(loss) or not round.composed.begins(loss)
 
 
@@ -184,10 +184,10 @@ def _said_of(place: str, measured: Measured) -> Measured:
 
 
 def _exact(promise: Exact, round: RecordedRound, player: str) -> Measured:
-    """Measure the largest difference between a player's response and its gradient, divided by a size.
+    """Measure the largest difference between a player's response and its gradient, relative to the gradient's size.
 
-    If the promise is kept with the largest number of the gradient as the size, that number is used. Otherwise the size
-    is the estimated size of the terms that add up to the gradient (`rounding.terms`), which costs more.
+    The size is the largest number of the gradient, if the promise is then kept. Otherwise it is the estimated size of
+    the terms that add up to the gradient (`rounding.terms`), which is larger if terms cancel each other.
     """
     if not round.composed.plays(promise.loss):
         return _resting(promise.tolerance, round, player)

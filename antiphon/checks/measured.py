@@ -68,7 +68,7 @@ def by_player(found: Iterable[Measured]) -> list[list[Measured]]:
 def beyond(value: float, uncertain: float) -> float:
     """Return value - uncertain, but at least 0. NaN stays NaN.
 
-    If a value should be at most 0, and has the uncertainty `uncertain`, the result is surely an excess.
+    Use: `value` should be at most 0, and is known up to +-`uncertain`. The result is how far it surely exceeds 0.
 
     >>> beyond(3.0, 1.0), beyond(1.0, 3.0), beyond(float("nan"), 1.0)
     (2.0, 0.0, nan)

@@ -57,7 +57,7 @@ def resolved(round: RecordedRound, player: str, loss: PlayerLoss | None, size: f
 def _jolted(round: RecordedRound) -> list[Composed]:
     """Compute the Query graph of a round again, `JOLTS` times, with small random changes.
 
-    Changed are all parameters, and all values that depend on parameters.
+    All parameters, and all values that depend on parameters, are changed.
     """
     composed, found = round.composed, list[Composed]()
     for number in range(JOLTS):

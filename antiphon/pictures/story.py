@@ -99,9 +99,9 @@ class _Stage:
                 yield arrow.id
 
     def _received(self, arrow: Arrow, step: Transfer, port: Port) -> bool:
-        """Return whether a transfer of a value belongs to an arrow: whether it sends to the worker of the arrow's end.
+        """Return whether a transfer step sends the value of an arrow to the worker at the arrow's target.
 
-        If several workers take the value, each has its own transfer and its own arrow.
+        If several workers take the value, each has its own transfer step and its own arrow.
         """
         if step.phase is not Phase.QUERY or arrow.target == broadcast_id(port):
             return arrow.change is not Change.REMOVED

@@ -63,7 +63,7 @@ def _coarsen(grammar: Grammar, names: list[str], name: str) -> Regrouping:
 
 
 def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int, int], ...]:
-    """Return the outputs that the merged player needs, as (position of the node in a use, index of its output).
+    """Return the outputs that the merged player needs, as (position of the node in a call, index of its output).
 
     An output is needed if a node outside the group takes the value, or if the Response graph (R) reads the value or
     sends a message about it from outside the group.

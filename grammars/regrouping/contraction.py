@@ -17,7 +17,7 @@ class Contraction:
     """A new Query graph in which one player replaces a group of players, and its correspondence to the old graph.
 
     query: the new graph.
-    use: by the name of each new node, the old nodes that it replaces (one use of the group).
+    use: by the name of each new node, the old nodes that it replaces (one call of the group).
     node_of: by the name of each old node of the group, the name of the new node.
     place: by the port of each old value that leaves the group, the port of the same value in the new graph.
     """
@@ -47,10 +47,10 @@ class Contraction:
 def contract(
     query: QueryGraph, group: Group, name: str, factory: Factory, part_of: str, outputs: Sequence[tuple[int, int]]
 ) -> Contraction:
-    """Replace every use of a group of players in a Query graph by one node of the new player `name`.
+    """Replace every call of a group of players in a Query graph by one node of the new player `name`.
 
     factory: the factory of the new player's module. part_of: the name of the player that it is a part of, or "".
-    outputs: for each output of the new player, (position of the old node in a use, index of that node's output).
+    outputs: for each output of the new player, (position of the old node in a call, index of that node's output).
     Raises GrammarError if the new graph would have a cycle.
     """
     uses: dict[str, GroupUse] = {}

@@ -33,7 +33,7 @@ class Span:
 class Regrouping:
     """A pair of grammars with the same parameters, divided into other players, and where each parameter is in both.
 
-    origin: the grammar before. grammar: the grammar after.
+    origin: the old grammar. grammar: the new grammar.
     spans: by the name of each player (or clone) of `grammar`, the ranges of parameter vectors of `origin` that are
     concatenated to its parameter vector. The same ranges convert gradients.
     Raises GrammarError if a player of either grammar has more or fewer parameters than its ranges.
@@ -61,14 +61,14 @@ class Regrouping:
 
     @functools.cached_property
     def back(self) -> "Regrouping":
-        """The inverse regrouping: it converts parameters of the grammar after to parameters of the grammar before."""
+        """The inverse of this regrouping: it converts parameters of the new grammar to parameters of the old grammar."""
         return Regrouping(self.grammar, self.origin, tuple(inverse(self.spans).items()))
 
     @typed
     def then(self, further: "Regrouping") -> "Regrouping":
         """Return the composition of two regroupings: first this regrouping, then `further`.
 
-        further: a regrouping whose grammar before is this regrouping's grammar after.
+        further: a regrouping whose old grammar is the new grammar of this regrouping.
         """
         own = dict(self.spans)
         spans = ((name, joined(cut(own[span.player], span) for span in each)) for name, each in further.spans)
@@ -78,9 +78,9 @@ class Regrouping:
     def carry(self, vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Convert the vectors of the old players to vectors of the new players.
 
-        vectors: the parameter vector or the gradient of each player or clone of the grammar before, by name.
-        Returns the vector of each player or clone of the grammar after, by name. A player is left out if its vector
-        needs a vector that is missing from `vectors`.
+        vectors: the parameter vector or the gradient of each player or clone of the old grammar, by name.
+        Returns the vector of each player or clone of the new grammar, by name. A player is left out if its vector needs
+        a vector that is missing from `vectors`.
         """
         return {
             name: torch.cat([vectors[span.player][span.start : span.stop] for span in spans])

@@ -30,7 +30,7 @@ Toward: TypeAlias = tuple[str, Port]
 
 @dataclass
 class Sweep:
-    """One backward pass of the Response graph (R) through the nodes of one use of a group of players.
+    """One backward pass of the Response graph (R) through the nodes of one call of a group of players.
 
     products: the vector-Jacobian products of these nodes. said: the messages from outside the group that these products
     take, by the port of the value whose gradient the messages are.
@@ -48,7 +48,7 @@ class Sweep:
 class Sweeps:
     """All backward passes (`Sweep`) of the Response graph (R) through the nodes of a group of players.
 
-    inside: by the name of each node of the Query graph in the group, the number of its use.
+    inside: by the name of each node of the Query graph in the group, the number of the group's call.
     toward: by (name of a backward pass, port of a value outside the group), the messages it sends about the value.
     sweep_of: the backward pass of each vector-Jacobian product, by the name of the product.
     Raises GrammarError if R is not the chain rule inside the group.
@@ -78,7 +78,7 @@ class Sweeps:
         return [term for each in node.inputs for term in self.terms(each)] if isinstance(node, Sum) else [port]
 
     def is_inner(self, port: Port) -> bool:
-        """Return whether a message is sent between two nodes of the same use of the group."""
+        """Return whether a message is sent between two nodes of the same call of the group."""
         product = self.products.get(port.node)
         if product is None or port.index == PARAMETERS:
             return False
@@ -86,7 +86,7 @@ class Sweeps:
         return self.inside.get(value.node) == self.inside[product.of]
 
     def has_inner(self, port: Port) -> bool:
-        """Return whether a message, or a summand of it, is sent between two nodes of the same use of the group."""
+        """Return whether a message, or a summand of it, is sent between two nodes of the same call of the group."""
         return any(map(self.is_inner, self.terms(port)))
 
     def is_own(self, port: Port) -> bool:

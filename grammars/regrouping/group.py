@@ -11,7 +11,7 @@ from antiphon.grammars.walks import components
 
 @dataclass(frozen=True)
 class GroupUse:
-    """Nodes of the Query graph in which each player of a group computes once; one new node will replace them.
+    """Nodes of the Query graph that one new node will replace: one call of a group that will become one player.
 
     owner: "" if the nodes belong to the players. If they belong to clones of the players: the name of the new clone.
     within: the bricks (named subgraphs) that will contain the new node.
@@ -29,7 +29,7 @@ class Group:
     """A group of players that will become one player.
 
     players: their names, in the order in which they compute.
-    uses: the sets of nodes that will become one node each; first those of the players, then those of their clones.
+    uses: the sets of nodes that become one node each (calls of the group): of the players, then of their clones.
     copies: by the name of each new clone, the old clones that it replaces.
     """
 
@@ -38,9 +38,9 @@ class Group:
     copies: Mapping[str, tuple[CloneDeclaration, ...]]
 
     def brick(self, query: QueryGraph, outputs: Sequence[tuple[int, int]]) -> Brick:
-        """Return a brick (a subgraph without fixed inputs) that computes the same function as one use of the group.
+        """Return a brick (a subgraph without fixed inputs) that computes the same function as one call of the group.
 
-        outputs: for each output of the brick, (position of the node in the use, index of that node's output).
+        outputs: for each output of the brick, (position of the node in the call, index of that node's output).
         """
         use = self.uses[0]
         ports = [Port(use.nodes[position].name, index) for position, index in outputs]
@@ -48,7 +48,7 @@ class Group:
 
 
 def group_of(query: QueryGraph, names: Sequence[str], name: str) -> Group:
-    """Find the nodes that must become one node each, so that several players become the one player `name`.
+    """Find the nodes of a Query graph that must be merged, so that several players become the one player `name`.
 
     names: the names of the players, operators and bricks (named subgraphs) to merge.
     Raises GrammarError if they cannot be one player.
@@ -108,9 +108,9 @@ def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclar
 
 
 def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) -> list[GroupUse]:
-    """Divide the nodes of a group of players into uses; each use will become one node.
+    """Divide the nodes of a group of players into calls of the group; each call will become one node.
 
-    Several divisions are tried in order. The result is the first division in which all uses compute the same function.
+    Several divisions are tried in order. The result is the first division in which all calls compute the same function.
     If there is no such division, the result is the first division.
     """
     bricks = _uses_of_brick(query, names, owners)
@@ -148,7 +148,7 @@ def _in_one_pass(nodes: list[Node]) -> bool:
 
 
 def _uses_of_brick(query: QueryGraph, names: Sequence[str], owners: set[str]) -> list[list[Node]] | None:
-    """Return the nodes of each use of the brick `names[0]`, or of its clones.
+    """Return the nodes of each call of the brick `names[0]`, or of its clones.
 
     Returns None if `names` has several names, or names a player.
     """
@@ -216,7 +216,10 @@ def _alike(query: QueryGraph, uses: Iterable[GroupUse]) -> bool:
 
 
 def _form(query: QueryGraph, use: GroupUse) -> tuple[object, ...]:
-    """Return the structure of a use of a group, without node names. Uses with the same structure are one function."""
+    """Return the structure of one call of a group, without node names.
+
+    Two calls with the same structure compute the same function.
+    """
     players = {clone.name: clone.player for clone in query.clones}
     position = {node.name: index for index, node in enumerate(use.nodes)}
     entrance = {port: index for index, port in enumerate(use.inputs)}

@@ -44,7 +44,8 @@ def quantiles(count: int) -> Tensor:
 def dense(saturating: bool, seed: int) -> Grammar:
     """Make a GAN grammar of dense networks of random widths.
 
-    saturating: if true, Forger minimises L, as in the essay; if false, it maximises log D.
+    saturating: Forger's loss, where D is the probability that Curator takes a forged example for real. If true, Forger
+    minimises E log(1 - D), as in the essay; if false, it maximises E log D.
     """
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
