@@ -30,7 +30,7 @@ def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count
     A grammar of the library is tested on random grammars of its test suite. A grammar of a plugin or user is tested
     with ten seeds. If its function takes an argument `seed`, each seed makes another grammar. Otherwise the seed
     changes the initial parameters and the random draws of the oracles.
-    seed: the first seed; the next ones are seed + 1, seed + 2, and so on.
+    seed: the first seed; the next seeds are seed + 1, seed + 2, and so on.
     processes: number of grammars that are tested at the same time.
     instances: number of seeds for each case of a test suite; None takes the number that the case declares.
     Raises ExperimentError for an unknown name, GrammarError for a grammar that has no promise or cannot be run.

@@ -110,8 +110,8 @@ def _arrow(arrow: Arrow, theirs: Side) -> Arrow:
 def _removed(ours: Side, theirs: Side) -> Iterator[Mark]:
     """Yield the marks (drawn nodes) that only `theirs` has, shown as removed.
 
-    Such a mark keeps its place beside another mark unless a mark of `ours` is there. It keeps its frame if `ours` has
-    that frame.
+    Such a mark keeps its position beside another mark if no mark of `ours` has this position. It keeps its frame if
+    `ours` has the frame.
     """
     taken = {mark.beside for mark in ours.marks}
     drawn = {frame for frame, _ in ours.frames}

@@ -33,7 +33,7 @@ LINES = {
 
 
 def dot_of(picture: Picture) -> str:
-    """Return a picture as text in the DOT language: a directed graph with two clusters, Q and R."""
+    """Return a picture as text in the DOT language. The Query graph and the Response graph are two clusters."""
     lines = ["digraph {", f"  graph [label={_quoted(picture.title)}, labelloc=t, rankdir=BT]"]
     for side in picture.sides:
         lines += _side(side)

@@ -55,9 +55,10 @@ class Placed:
 
 @functools.lru_cache(maxsize=256)
 def place(side: Side, sideways: bool = False) -> Placed:
-    """Compute the layout of one graph of a picture (Q or R), with the origin at the upper left.
+    """Compute the layout of one graph of a picture, with the origin at the upper left.
 
-    Arrows of Q go upwards and arrows of R downwards; if `sideways`, to the right in Q and to the left in R.
+    Arrows of the Query graph go upwards, and arrows of the Response graph downwards. If `sideways` is true, they go to
+    the right and to the left.
     """
     plan = Plan.of(side, sideways)
     answer = _graphviz().render(plan.question, format="json")

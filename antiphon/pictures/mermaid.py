@@ -39,7 +39,7 @@ CLASSES = (
 
 
 def mermaid_of(picture: Picture) -> str:
-    """Return a picture as a Mermaid flowchart with two subgraphs, Q and R."""
+    """Return a picture as a Mermaid flowchart. The Query graph and the Response graph are two subgraphs."""
     lines = ["---", f"title: {_scalar(picture.title)}", "---", "flowchart LR"]
     for side in picture.sides:
         names = {mark.id: f"{side.letter}{number}" for number, mark in enumerate(side.marks)}

@@ -57,7 +57,7 @@ def sheet_of(picture: Picture) -> Sheet:
 def _sheet(picture: Picture, sideways: bool) -> Sheet:
     """Compute the layout of a picture. The legend is wrapped to the picture's width.
 
-    sideways: if true, arrows are horizontal, to the right in Q and to the left in R; otherwise vertical.
+    sideways: whether arrows are horizontal; otherwise they are vertical.
     """
     placed = [place(side, sideways) for side in picture.sides]
     notes = [lettering.width(each, NOTE) for each in picture.subtitles]

@@ -28,7 +28,7 @@ class GanTable(DataTable):
     minimises E log(1 - D), as in the essay; if false, it maximises E log D.
     widths, channels: widths of Curator's dense layers, or channels of its convolutions.
     slope: slope of Curator's rectifiers below zero.
-    forger_widths, forger_channels: the same for Forger, in order from the noise to the image.
+    forger_widths, forger_channels: widths or channels of Forger's layers, in order from the noise to the image.
     """
 
     network: Literal["dense", "convolutional"] = "dense"

@@ -61,7 +61,7 @@ class Regrouping:
 
     @functools.cached_property
     def back(self) -> "Regrouping":
-        """The inverse of this regrouping: it converts parameters of the new grammar to parameters of the old grammar."""
+        """The inverse of this regrouping: it converts parameters of the new grammar to those of the old grammar."""
         return Regrouping(self.grammar, self.origin, tuple(inverse(self.spans).items()))
 
     @typed

@@ -207,7 +207,7 @@ class _Gathering:
                 self.told |= self.draft.adopt(redirected(node, lambda port: self._of(port).port))
 
     def _told(self) -> list[Sweep]:
-        """Return the backward passes that compute a parameter gradient, in the order of the new player's nodes in Q."""
+        """Return the backward passes that compute a parameter gradient, in the order of the Query graph."""
         told = [sweep for sweep in self.sweeps.sweeps if any(product.parameters for product in sweep.products)]
         return sorted(told, key=lambda sweep: self.sweeps.inside[sweep.products[0].of])
 

@@ -1,1 +1,1 @@
-"""Test suites for the promises of the library's grammars, one file per grammar; see `antiphon check`."""
+"""Test suites for the promises of the library's grammars, one file per grammar. `antiphon check` runs them."""
