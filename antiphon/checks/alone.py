@@ -43,7 +43,7 @@ class Alone:
         parameters: Sequence[Tensor] | None = None,
         mode: TorchFunctionMode | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return the outputs of the node for the given inputs.
+        """Compute the recorded node with other inputs, and return its outputs.
 
         Every call draws the same random numbers. The state of the player's module is the same before and after a call.
         parameters: replace the player's parameters during the call; None keeps them.

@@ -148,7 +148,8 @@ def _derived(round: RecordedRound, node: Node) -> bool:
 def _compared(round: RecordedRound, node: Node, promised: bool = False) -> Compared:
     """Compare the gradients of one node with finite differences, at the values of a recorded round.
 
-    promised: whether the node is the loss that a promise names for a player. If such a loss raises, it is not reported.
+    promised: whether the node is the loss that a promise names for a player. If computing such a loss alone raises an
+    exception, the result is empty.
     """
     moving = [index for index, port in enumerate(node.inputs) if round.composed.values[port].requires_grad]
     alone, held = Alone(round, node), Held()

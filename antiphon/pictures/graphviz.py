@@ -110,7 +110,7 @@ class Plan:
 
     @classmethod
     def of(cls, side: Side, sideways: bool) -> "Plan":
-        """Translate a graph of a picture. Node names are generated, so that no name from a user is in the DOT text."""
+        """Translate a graph of a picture into a Graphviz graph. Names of nodes are generated, not taken from users."""
         pairs = {mark.beside: mark.id for mark in side.marks if mark.beside}
         between = {arrow.id: arrow for arrow in side.arrows if _within(arrow, pairs)}
         gaps, rooms = dict.fromkeys(pairs, 22.0 if sideways else 30.0), dict.fromkeys(pairs, (0.0, 0.0))

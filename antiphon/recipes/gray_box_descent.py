@@ -65,7 +65,7 @@ def build(table: GrayBoxDescentTable) -> Grammar:
 def evaluate(
     table: GrayBoxDescentTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute the value of the function at the point that training has reached."""
+    """Compute the value of the optimised function at the point that training has reached."""
     function: Any = table.made()  # Any: a user's function made it
     with torch.no_grad():
         return Evaluation("value", "points", (float(function(trained(grammar, "Player", states)())),))

@@ -174,7 +174,7 @@ def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
 
 
 def _between(query: QueryGraph, members: set[str]) -> set[str]:
-    """Return the names of all operators on paths from one member to another that pass through operators only."""
+    """Return the names of the operators between nodes: on paths from one member to another through operators only."""
     after: set[str] = set(members)
     for node in query.nodes:
         if node.kind is Kind.OPERATOR and any(port.node in after for port in node.inputs):

@@ -110,9 +110,9 @@ class _Retelling:
         return self.draft.map(torch.zeros_like, self.draft.tap(value), name=f"nothing of {value!r}")
 
     def _sum(self, messages: Sequence[Message], name: str) -> Message | None:
-        """Return the sum of the messages in reverse order; None if there are none.
+        """Return a message that is the sum of `messages`; None if there are none.
 
-        The messages were collected from the last node of the Query graph to the first.
+        They were collected from the last node of the Query graph to the first, and are added in the opposite order.
         """
         return self.draft.sum(*messages[::-1], name=name) if messages else None
 
