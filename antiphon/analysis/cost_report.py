@@ -43,7 +43,7 @@ class CostReport:
     """The communication of one grammar on a placement, summed over the rounds `rounds`.
 
     counted: the cost from the graphs of the grammar alone, as if each player and oracle had its own worker.
-    planned, measured: the traffic between each pair of parts, from the schedule and from a run.
+    planned, measured: the traffic on each edge of the schedule, as planned and as measured in a run.
     sums: (planned, measured) traffic of each all-reduce over replicas.
     nodes: the machine of each worker.
     predicted, found: the predicted and the measured totals.

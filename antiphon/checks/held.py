@@ -29,8 +29,8 @@ _SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - no
 class Held(TorchFunctionMode):
     """A torch function mode that records the values for which torch computes no gradient (`detach`, `no_grad`).
 
-    In a second call the mode can replay the record: each such value is then the same as in the first call, although the
-    inputs have changed. A finite difference equals torch's gradient only if both treat the same values as constants.
+    Another instance can replay the record during a second call: each such value is then the same as in the first call,
+    although the inputs differ. A finite difference equals torch's gradient only if these values stay constant.
     A `detach` or `no_grad` inside the forward of a `torch.autograd.Function` is not recorded, because the gradient of
     such a class is its backward function. The mode also detects hooks that may change a gradient.
 

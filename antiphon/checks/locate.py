@@ -141,7 +141,7 @@ class _Walk:
 
     @functools.cached_property
     def _wrong(self) -> dict[str, bool]:
-        """For each player with a known loss: whether its response differs from the gradient of that loss."""
+        """For each player with a known loss: whether its response is wrong (differs from the gradient of the loss)."""
         composed, guarantee = self._round.composed, self._grammar.guarantee
         losses = {player: guarantee.loss_of(player) for player in self._round.responses}
         known = [player for player, loss in losses.items() if loss != UNKNOWN and composed.plays(loss)]

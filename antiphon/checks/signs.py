@@ -18,7 +18,7 @@ def measure_signs(promise: SignCorrect, round: RecordedRound, player: str) -> Me
     """Count the pairs (example, unit) for which a player's message has the opposite sign of the gradient.
 
     The messages are the cotangents of the player's vector-Jacobian products. The measured value is this count. It is
-    infinite if a message is missing, or if the player's response is not the sum of these products.
+    infinite if a message is missing, or if the player's response is no positive multiple of the sum of these products.
     """
     if wrong := _delivered(round, player):
         return wrong

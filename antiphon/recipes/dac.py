@@ -27,7 +27,7 @@ class DacTable(Table):
     act_every: all copies take one step every `act_every` rounds. 0 means `envs`: then there are as many rounds as steps
     of single copies.
     batch, capacity: sizes of a replayed batch and of the replay memory.
-    warmup: number of transitions with random actions before the first round.
+    warmup: number of first environment steps, over all copies, in which random actions replace those of Actor.
     learn_from: the round in which learning starts.
     clone_every, soft: every `clone_every` rounds, clones move toward their players by the fraction `soft`; 0 copies the
     players.
