@@ -5,7 +5,7 @@ BIN := .venv/bin
 FOLDERS := agents coordinator deploy envs grammars oracles transport
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO ?= $(BIN)/antiphon run dac-pendulum-demo
-BENCH ?= $(BIN)/python -m benchmarks.round_latency
+BENCH ?= $(BIN)/antiphon bench round_latency
 SELECT ?= not slow
 MANIFESTS := deploy/manifests/examples
 

@@ -74,7 +74,7 @@ class Layout:
 
     def mismatch(self, tensors: object) -> tuple[str, str] | None:
         """Describe what was expected and what arrived instead; None if the tensors fit."""
-        if not isinstance(tensors, Sequence):
+        if not isinstance(tensors, tuple | list | Sequence):  # the first two are found faster
             return f"a sequence of {len(self._expected)} tensors", type(tensors).__name__
         if len(tensors) != len(self._expected):
             return f"{len(self._expected)} tensors", str(len(tensors))

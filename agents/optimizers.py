@@ -14,7 +14,7 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
 from antiphon.agents.layout import is_dense
-from antiphon.errors import ExperimentError
+from antiphon.errors import ExperimentError, unstopped
 from antiphon.grammars.numbers import told
 
 REFUSED_OPTIMIZERS: Mapping[str, str] = {
@@ -170,5 +170,5 @@ def _call(role: str, name: str, make: Callable[..., Any], subject: object, argum
         return make(subject, **arguments)
     except (TypeError, ValueError, RuntimeError, KeyError) as error:
         raise ExperimentError(
-            f"{role} {name!r} refuses its arguments {dict(arguments)}: {error}. Correct the values."
+            f"{role} {name!r} refuses its arguments {dict(arguments)}: {unstopped(error)}. Correct the values."
         ) from error

@@ -11,7 +11,7 @@ from antiphon.agents.host import AgentHost
 from antiphon.agents.layout import Layout
 from antiphon.agents.shards import in_parts, refuse_agent, shard, whole
 from antiphon.agents.specification import AgentSpecification
-from antiphon.errors import FOREIGN, AgentError, AntiphonError, GrammarError, ProtocolError
+from antiphon.errors import FOREIGN, AgentError, AntiphonError, GrammarError, ProtocolError, unstopped
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.module_state import load_module, module_state
 from antiphon.grammars.oracle import State
@@ -158,7 +158,7 @@ class Player:
             raise
         except FOREIGN as error:  # code of a user may raise anything
             raise GrammarError(
-                f"player {self.name!r}: its module raised {type(error).__name__} in {method}: {error}. "
+                f"player {self.name!r}: its module raised {type(error).__name__} in {method}: {unstopped(error)}. "
                 "Expected it to return its state, and to load it. Correct what it saves or loads of its own."
             ) from error
 

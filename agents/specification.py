@@ -11,7 +11,7 @@ from torch import Tensor
 
 from antiphon.agents.agent import Agent
 from antiphon.agents.torch_agent import TorchAgent
-from antiphon.errors import AgentError, AntiphonError, ExperimentError
+from antiphon.errors import AgentError, AntiphonError, ExperimentError, unstopped
 from antiphon.grammars.cadence import Cadence
 from antiphon.grammars.numbers import Positive
 from antiphon.grammars.typed import typed
@@ -124,7 +124,8 @@ class AgentSpecification:
         except BaseException as error:  # an agent may raise anything, or exit
             raise AgentError(
                 f"agent {self.agent!r} of player {player!r} cannot be built as {self.description}: "
-                f"{type(error).__name__}: {error}. Expected Agent(parameters, **arguments); correct the arguments."
+                f"{type(error).__name__}: "
+                f"{unstopped(error)}. Expected Agent(parameters, **arguments); correct the arguments."
             ) from error
         missing = [method for method in _METHODS if not callable(getattr(agent, method, None))]
         if missing:

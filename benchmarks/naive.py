@@ -42,22 +42,25 @@ class NaiveLoss:
 
 
 class NaiveData:
-    """Inputs and labels, always the same batch."""
+    """Inputs and labels, in batches of the same size."""
 
-    def __init__(self, x: Tensor, y: Tensor) -> None:
-        self._points = x, y
+    def __init__(self, x: Tensor, y: Tensor, batch: int) -> None:
+        self._batches = x.split(batch), y.split(batch)
+        self._round = 0
 
     def sample(self) -> tuple[Tensor, Tensor]:
-        """The batch of inputs and labels."""
-        return self._points
+        """The next batch of inputs and labels."""
+        inputs, labels = self._batches
+        self._round += 1
+        return inputs[self._round % len(inputs)], labels[self._round % len(inputs)]
 
 
 class NaiveNetwork:
     """Nature, the layers and the loss, each in an actor. The driver passes object references between their calls."""
 
-    def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float) -> None:
+    def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float, batch: int) -> None:
         remote: Any = ray.remote  # Any: its stubs do not know actor options
-        self._nature = remote(num_cpus=0)(NaiveData).remote(x, y)
+        self._nature = remote(num_cpus=0)(NaiveData).remote(x, y, batch)
         self._layers = [remote(num_cpus=0)(NaiveLayer).remote(module, rate) for module in modules]
         self._loss = remote(num_cpus=0)(NaiveLoss).remote()
 

@@ -51,4 +51,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def machine() -> str:
     """The machine and the software versions, in one line."""
     release = torch.__version__.split("+")[0]
-    return f"{os.cpu_count()} cores, no GPU, Python {platform.python_version()}, torch {release}"
+    return f"{os.cpu_count()} cores ({processor()}), no GPU, Python {platform.python_version()}, torch {release}"
+
+
+def processor() -> str:
+    """The name of the processor. On Linux, where Python knows the architecture only, it is in /proc/cpuinfo."""
+    described = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", described.read_text()) if described.exists() else None
+    return found.group(1) if found else platform.processor()

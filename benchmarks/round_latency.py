@@ -4,11 +4,10 @@ python -m benchmarks.round_latency [--width 256] [--batch 64] [--rounds 200] [--
 """
 
 import argparse
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from statistics import median
+from functools import partial
 
 import torch
 from torch import nn
@@ -28,6 +27,9 @@ from antiphon.grammars import Factory, Grammar
 from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
 from benchmarks.naive import NaiveNetwork
+from benchmarks.paired import in_turn, rows_of, seconds_a_round
+from benchmarks.peers import CompiledNetwork, RpcNetwork
+from benchmarks.plain import Play, plain_network
 from benchmarks.report import machine, table, write_section
 
 RATE = 0.01
@@ -53,78 +55,51 @@ def layers(sizes: Sizes) -> Mapping[str, Factory]:
 
 
 def data(sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor]:
-    """One batch of inputs (batch, width) and labels (batch,)."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(sizes.batch, sizes.width, generator=generator)
-    return x, torch.randint(CLASSES, (sizes.batch,), generator=generator)
+    """Inputs (rows, width) and labels (rows,) of several batches. Every round plays the next batch."""
+    generator, rows = torch.Generator().manual_seed(0), 8 * sizes.batch
+    x = torch.randn(rows, sizes.width, generator=generator)
+    return x, torch.randint(CLASSES, (rows,), generator=generator)
 
 
 def grammar_of(sizes: Sizes) -> Grammar:
-    """The network as a grammar. Nature always answers the same batch."""
+    """The network as a grammar. Nature answers one batch after the other."""
     return backprop(arrays(*data(sizes), batch=sizes.batch, shuffle=False), layers(sizes))
 
 
-def plain(sizes: Sizes) -> Callable[[int], float]:
-    """The same network in plain PyTorch. Returns a function that plays rounds and returns milliseconds per round."""
-    network = nn.Sequential(*(factory() for factory in layers(sizes).values()))
-    optimizer = torch.optim.SGD(network.parameters(), lr=RATE)
-    x, y = data(sizes)
-
-    def play(rounds: int) -> float:
-        began = time.perf_counter()
-        for _ in range(rounds):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(network(x), y)
-            loss.backward()
-            optimizer.step()
-            loss.item()
-        return (time.perf_counter() - began) / rounds * 1e3
-
-    return play
-
-
-def timed(executor: Executor, last: dict[str, Played], name: str) -> Callable[[int], float]:
-    """A function that plays rounds, stores the result in `last[name]`, and returns milliseconds per round."""
-
-    def play(rounds: int) -> float:
-        began = time.perf_counter()
-        last[name] = executor.play(rounds)
-        return (time.perf_counter() - began) / rounds * 1e3
-
-    return play
-
-
-def naive(sizes: Sizes, scope: ExitStack) -> Callable[[int], float]:
-    """The naive Ray network, as a function that plays rounds and returns milliseconds per round."""
-    network = NaiveNetwork([factory() for factory in layers(sizes).values()], *data(sizes), RATE)
+def peer(kind: type[NaiveNetwork | CompiledNetwork | RpcNetwork], sizes: Sizes, scope: ExitStack) -> Play:
+    """Another way to spread the same network over processes."""
+    network = kind([factory() for factory in layers(sizes).values()], *data(sizes), RATE, sizes.batch)
     scope.callback(network.close)
 
-    def play(rounds: int) -> float:
-        began = time.perf_counter()
+    def play(rounds: int) -> None:
         for _ in range(rounds):
             network.play()
-        return (time.perf_counter() - began) / rounds * 1e3
 
     return play
 
 
-def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict[str, Callable[[int], float]]:
-    """The functions of all measured executors, by name."""
+def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict[str, Play]:
+    """All measured executors, by name. An executor of ours stores its last result in `last`."""
     grammar, agents = grammar_of(sizes), AgentSpecification.of("SGD", {"lr": RATE})
     apart = spread(grammar)
     pool = Pool(3 * len(apart.workers))
     scope.callback(pool.close)
 
-    def on_ray(name: str, assignment: Assignment, transport: Transport = Transport.PROCESS_GROUP) -> None:
-        run = scope.enter_context(RayExecutor(assignment, name.replace(" ", "-"), transport=transport, pool=pool))
-        found[name] = timed(run, last, name)
+    def add(name: str, executor: Executor) -> None:
+        scope.enter_context(executor)
+        found[name] = lambda rounds: last.__setitem__(name, executor.play(rounds))
 
-    found = {PLAIN: plain(sizes)}
-    found["inline"] = timed(scope.enter_context(InlineExecutor(assign(grammar, agents))), last, "inline")
-    on_ray("ray, split order", assign(grammar, agents, placement=apart, order=StepOrder.ZERO_BUBBLE))
-    on_ray("ray, plain order", assign(grammar, agents, placement=apart, order=StepOrder.GPIPE))
+    def on_ray(name: str, assignment: Assignment, transport: Transport = Transport.PROCESS_GROUP) -> None:
+        add(name, RayExecutor(assignment, name.replace(" ", "-"), transport=transport, pool=pool))
+
+    found = {PLAIN: plain_network([factory() for factory in layers(sizes).values()], *data(sizes), RATE, sizes.batch)}
+    add("inline", InlineExecutor(assign(grammar, agents)))
+    on_ray("ray, zero-bubble", assign(grammar, agents, placement=apart, order=StepOrder.ZERO_BUBBLE))
+    on_ray("ray, gpipe", assign(grammar, agents, placement=apart, order=StepOrder.GPIPE))
     on_ray("ray, object store", assign(grammar, agents, placement=apart), Transport.OBJECT_STORE)
-    found["ray actors passing references"] = naive(sizes, scope)
+    found["torch RPC"] = peer(RpcNetwork, sizes, scope)
+    found["Ray compiled graph"] = peer(CompiledNetwork, sizes, scope)
+    found["Ray actors passing references"] = peer(NaiveNetwork, sizes, scope)
     return found
 
 
@@ -134,21 +109,16 @@ def measure(sizes: Sizes) -> str:
     last: dict[str, Played] = {}
     with ray_session(num_cpus=32), ExitStack() as scope:
         players = contestants(sizes, scope, last)
-        slow = {name for name, play in players.items() if play(SLOW) > 15}
-        times: dict[str, list[float]] = {name: [] for name in players}
-        for _ in range(sizes.repetitions):
-            for name, play in players.items():
-                times[name].append(play(SLOW if name in slow else sizes.rounds))
-    return "\n\n".join([_ratios(times), _shares(last["ray, split order"], last["inline"])])
-
-
-def _ratios(times: Mapping[str, list[float]]) -> str:
-    rows = []
-    for name, found in times.items():
-        ratios = [mine / base for mine, base in zip(found, times[PLAIN], strict=True)]
-        extent = f"{min(ratios):.2f} - {max(ratios):.2f}"
-        rows.append([name, f"{median(found):.2f}", f"{median(ratios):.2f}", extent])
-    return table(["executor", "ms a round (median)", "ratio to plain (median)", "range of ratios"], rows)
+        slow = {name for name, play in players.items() if seconds_a_round(play, SLOW) > 0.015}
+        measures = {
+            name: partial(seconds_a_round, play, SLOW if name in slow else sizes.rounds)
+            for name, play in players.items()
+        }
+        times = in_turn(measures, sizes.repetitions)
+    ratios = table(
+        ["executor", "ms a round (median)", "ratio to plain (95 % interval)"], rows_of(times, PLAIN, scale=1e3)
+    )
+    return "\n\n".join([ratios, _shares(last["ray, zero-bubble"], last["inline"])])
 
 
 def _shares(on_ray: Played, inline: Played) -> str:
@@ -158,7 +128,7 @@ def _shares(on_ray: Played, inline: Played) -> str:
     rows = [[name, f"{each:.2f}", f"{whole - each:.2f}"] for name, each in busy.items()]
     alone = inline.seconds["inline"] / inline.rounds * 1e3
     return (
-        f"Where the time goes on Ray (split order, last repetition, {whole:.2f} ms a round): all workers together "
+        f"Where the time goes on Ray (zero-bubble, last repetition, {whole:.2f} ms a round): all workers together "
         f"were busy for {sum(busy.values()):.2f} ms of a round, which the inline executor did in {alone:.2f} ms; the "
         "rest is the way of nine messages, one after the other, between processes that share the cores.\n\n"
         + table(["worker", "busy, ms a round", "waiting, ms a round"], rows)

@@ -1,19 +1,25 @@
-"""Audits a batch of rounds: each message was sent and received once, and each move made once, in every due round."""
+"""Checks after a batch of rounds that each message was sent and received once, and each move made once, when due."""
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Collect, Contribute, Move, Transfer
-from antiphon.coordinator.statistics import WorkerStatistics
+from antiphon.coordinator.statistics import RoundTally, WorkerStatistics
 from antiphon.errors import ProtocolError
+from antiphon.grammars.when import ALWAYS, When
 
 
 def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int, rounds: int) -> None:
-    """Compare the workers' statistics with the schedule, and the parameters of replicas with each other.
+    """Check after a batch of rounds that the workers did what the schedule says, once in every due round.
 
-    first: the first round of the batch. rounds: how many were played.
-    Raises ProtocolError with the edge, sum or player, its workers, and the first round that is missing or doubled.
+    The statistics must show each message sent and received, each move of a player, and each all-reduce between
+    replicas. All replicas of a player must hold equal parameters.
+    statistics: of every worker. first: the first round of the batch. rounds: number of rounds that were played.
+    Raises ProtocolError that names the message, all-reduce or player, its workers, and the first round that is missing
+    or doubled.
     """
     by_worker = {worker_statistics.worker: worker_statistics for worker_statistics in statistics}
     missing = [worker for worker in schedule.workers if worker not in by_worker]
@@ -22,25 +28,31 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
             f"worker {missing[0]!r} returned no statistics; expected those of each of {list(schedule.workers)}. "
             "The rounds since the last checkpoint do not count: resume from it."
         )
-    due_at = functools.cache(lambda when: [round for round in range(first, first + rounds) if when.active(round)])
+    due_at = functools.cache(functools.partial(_due, range(first, first + rounds)))
+    nothing = RoundTally()
     for step in schedule.steps:
         if not isinstance(step, Transfer | Move | Contribute | Collect):
             continue
         due = due_at(step.when)
         if isinstance(step, Move):
-            _compare(by_worker[step.worker].moves.get(step.player, []), due, f"player {step.player!r} moved")
+            _compare(by_worker[step.worker].moves.get(step.player, nothing), due, f"player {step.player!r} moved")
             continue
         if isinstance(step, Contribute | Collect):
             number, worker_statistics = step.reduction.number, by_worker[step.worker]
             found = worker_statistics.contributed if isinstance(step, Contribute) else worker_statistics.collected
             what = "was contributed to" if isinstance(step, Contribute) else "was collected"
-            _compare(found.get(number, []), due, f"the sum {step.reduction.name!r} {what} by {step.worker!r}")
+            _compare(found.get(number, nothing), due, f"the sum {step.reduction.name!r} {what} by {step.worker!r}")
             continue
         edge = step.edge
         what = f"edge {edge.name!r} ({edge.phase.name.lower()} phase, from {edge.source!r} to {edge.target!r}) was"
-        _compare(by_worker[edge.source].sent.get(edge.number, []), due, f"{what} sent")
-        _compare(by_worker[edge.target].received.get(edge.number, []), due, f"{what} received")
+        _compare(by_worker[edge.source].sent.get(edge.number, nothing), due, f"{what} sent")
+        _compare(by_worker[edge.target].received.get(edge.number, nothing), due, f"{what} received")
     _compare_replicas(schedule, by_worker, first + rounds)
+
+
+def _due(rounds: range, when: When) -> list[range]:
+    """Return those of `rounds` in which a step with the condition `when` is due, as the ranges of a `RoundTally`."""
+    return [rounds] if rounds and when == ALWAYS else RoundTally(filter(when.active, rounds)).ranges
 
 
 def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, WorkerStatistics], behind: int) -> None:
@@ -57,16 +69,17 @@ def _compare_replicas(schedule: Schedule, by_worker: Mapping[str, WorkerStatisti
                 )
 
 
-def _compare(found: Sequence[int], due: Sequence[int], what: str) -> None:
-    if found == due:
+def _compare(found: RoundTally, due: list[range], what: str) -> None:
+    if found.ranges == due:
         return
-    missing = _first(round for round in due if round not in set(found))
-    doubled = _first(round for round in found if found.count(round) > 1)
-    alien = _first(round for round in found if round not in set(due))
+    times, wanted = Counter(found), dict.fromkeys(chain.from_iterable(due))
+    missing = _first(round for round in wanted if round not in times)
+    doubled = _first(round for round in found if times[round] > 1)
+    alien = _first(round for round in found if round not in wanted)
     faults = {"not in round": missing, "twice in round": doubled, "without being due in round": alien}
     text = ", ".join(f"{kind} {round}" for kind, round in faults.items() if round is not None) or "in another order"
     raise ProtocolError(
-        f"{what} {text}; expected once in each of the {len(due)} rounds in which it is due, found {len(found)}. "
+        f"{what} {text}; expected once in each of the {len(wanted)} rounds in which it is due, found {len(found)}. "
         "The rounds since the last checkpoint do not count: resume from it."
     )
 

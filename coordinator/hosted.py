@@ -23,7 +23,7 @@ from antiphon.coordinator.plan.placement import Precision
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Part, Query, Respond, Share
 from antiphon.coordinator.streams import Begin, beginning, draws_from_torch_alone, is_of_antiphon
-from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError
+from antiphon.errors import FOREIGN, AntiphonError, GrammarError, OracleError, PlacementError, ProtocolError, unstopped
 from antiphon.grammars.oracle import Box, Oracle, State
 from antiphon.grammars.query import CloneDeclaration, Kind, NamedOracle, Node, PlayerDeclaration
 from antiphon.grammars.response import Map, Product, ResponseNode
@@ -141,6 +141,7 @@ class Hosted:
             self._answers[node.name, microbatch],
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
+            self.device if node.owner in self._assignment.placement.recomputed else None,
         )
 
     def answer(
@@ -150,7 +151,8 @@ class Hosted:
         if node.kind is not Kind.ORACLE:
             return self.gray_box(node, microbatch).query
         if self._grammar.query.box_of(node) is Box.BLACK:
-            return partial(self._black_answer, self.oracles[node.owner], node)
+            ask = self._asking(node)
+            return lambda inputs, round: tuple(map(aligned, ask(inputs, round)))
         return partial(self._gray_answer, self.gray_box(node))
 
     def gray_box(self, node: Node, microbatch: Share | None = None) -> Operator:
@@ -300,7 +302,7 @@ class Hosted:
         except FOREIGN as error:
             raise OracleError(
                 f"oracle {oracle.name!r} cannot be made from {oracle.declaration.factory!r}: {type(error).__name__}: "
-                f"{error}. Expected a factory that takes its arguments and a seed; correct them."
+                f"{unstopped(error)}. Expected a factory that takes its arguments and a seed; correct them."
             ) from error
 
     def _clone(self, clone: CloneDeclaration) -> Clone:
@@ -319,8 +321,8 @@ class Hosted:
                 player_of = {clone.name: clone.player for clone in self._grammar.query.clones}
                 return self._in_precision(player_of.get(node.owner, node.owner), self.code(node), node)
             case Kind.ORACLE:
-                oracle = self.oracles[node.owner]
-                return lambda *values: self._checked_answer(oracle, node, values, self._round)
+                ask = self._asking(node)
+                return lambda *values: ask(values, self._round)
             case _:
                 assert node.operator is not None  # Q's operators and losses have one
                 return operator_on(node.operator, self.device)
@@ -332,18 +334,22 @@ class Hosted:
         dtype = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}[precision]
         return Autocast(module, self.device.type, dtype, [each.dtype for each in node.outputs])
 
-    def _black_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        return tuple(map(aligned, self._checked_answer(oracle, node, inputs, round)))
-
     def _gray_answer(self, box: Operator, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
         self._round = round  # an operator's function takes values only, but an oracle needs the round too
         return box.query(inputs, round)
 
-    def _checked_answer(self, oracle: Oracle, node: Node, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        question, sizes, on_host = self._grammar.query.question_of(node), self._grammar.query.sizes, self.device == CPU
-        inputs = inputs if on_host else [value.to(CPU) for value in inputs]
-        answers = checked_answer(node.owner, question, sizes, oracle.answer(node.question, inputs, round))
-        return answers if on_host else tuple(value.to(self.device) for value in answers)
+    def _asking(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
+        """Return the function that asks an oracle the question of a node of Q, and checks the answer."""
+        query, on_host = self._grammar.query, self.device == CPU
+        answer = torch.enable_grad()(self.oracles[node.owner].answer)  # code of users, and a round records nothing
+        question, sizes = query.question_of(node), query.sizes
+
+        def ask(inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
+            inputs = inputs if on_host else [value.to(CPU) for value in inputs]
+            answers = checked_answer(node.owner, question, sizes, answer(question.name, inputs, round))
+            return answers if on_host else tuple(value.to(self.device) for value in answers)
+
+        return ask
 
 
 def digest(parameters: Iterable[Tensor]) -> str:

@@ -19,15 +19,16 @@ from antiphon.coordinator.plan.assignment import Assignment
 from antiphon.coordinator.plan.microbatches import fraction
 from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, describe
 from antiphon.coordinator.recording import Track, clock
-from antiphon.coordinator.statistics import Skipped, WorkerStatistics
-from antiphon.coordinator.streams import begun
-from antiphon.coordinator.values import Value, added, flat
-from antiphon.errors import AntiphonError, RoundError
+from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
+from antiphon.coordinator.streams import begun, is_of_antiphon
+from antiphon.coordinator.values import added, flat
+from antiphon.errors import AntiphonError, RoundError, unstopped
 from antiphon.grammars.query import Kind, Node
 from antiphon.grammars.response import Deliver, Map, Product, Seed, Sum, Tap
 from antiphon.grammars.when import Agenda
 from antiphon.oracles.operator import aligned
 from antiphon.transport.channel import Channel
+from antiphon.transport.memory import Value
 
 Values: TypeAlias = dict[int, Value]
 Play: TypeAlias = Callable[[int], None]
@@ -76,13 +77,14 @@ class LocalProgram:
         Raises an AntiphonError of a step as it is. Any other exception of a step becomes a RoundError.
         """
         self.begin()
-        for round in range(first, first + rounds):
-            if not brake.passes(round):
-                break
-            for position in self._agenda.at(round):
-                self.cursor = (round, position)
-                self.step(position, round)
-            self.finish_round()
+        with torch.no_grad():
+            for round in range(first, first + rounds):
+                if not brake.passes(round):
+                    break
+                for position in self._agenda.at(round):
+                    self.cursor = (round, position)
+                    self.step(position, round)
+                self.finish_round()
         return self.end()
 
     def begin(self) -> None:
@@ -122,7 +124,8 @@ class LocalProgram:
         except BaseException as error:  # SystemExit too: other players live in this process
             raise RoundError(
                 f"worker {self.worker!r} failed in round {round} at step «{describe(self._actions[position])}»: "
-                f"{type(error).__name__}: {error}. Expected it to play; see the traceback that this error carries.",
+                f"{type(error).__name__}: "
+                f"{unstopped(error)}. Expected it to play; see the traceback that this error carries.",
                 worker=self.worker,
                 round=round,
                 traceback=traceback.format_exc(),
@@ -204,7 +207,7 @@ class LocalProgram:
 
         def noted(values: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
             (value,) = answer(values, round)
-            rounds, losses = self._statistics.losses.setdefault(node.name, (array("q"), array("d")))
+            rounds, losses = self._statistics.losses.setdefault(node.name, (RoundTally(), array("d")))
             if first:
                 rounds.append(round)
                 losses.append(0.0)
@@ -227,6 +230,8 @@ class LocalProgram:
                 return self._combine(action, Sum.total, resting=True)
             case Map():
                 operation = operator_on(node.operation, self._hosted.device)
+                if not is_of_antiphon(node.operation):
+                    operation = torch.enable_grad()(operation)
                 return begun(self._hosted.begins_response(node, microbatch), self._combine(action, operation))
             case Product():
                 return begun(self._hosted.begins_response(node, microbatch), self._product(action, node))
@@ -278,13 +283,13 @@ class LocalProgram:
         edge, slot, values, send = action.edge, self._key(action.slot), self._values, self._channel.send
 
         def play(round: int) -> None:
-            message = flat(values[slot])
+            message = values[slot]
             began = time.perf_counter()
             wire = send(edge, round, message)
             self._statistics.waiting += time.perf_counter() - began
-            self._statistics.payload[edge.number] += message.numel() * message.element_size()
+            self._statistics.payload[edge.number] += edge.bytes
             self._statistics.wire[edge.number] += wire
-            self._statistics.sent.setdefault(edge.number, []).append(round)
+            self._statistics.sent[edge.number].append(round)
 
         return play
 
@@ -295,7 +300,7 @@ class LocalProgram:
             began = time.perf_counter()
             values[slot] = receive(edge, round)
             self._statistics.waiting += time.perf_counter() - began
-            self._statistics.received.setdefault(edge.number, []).append(round)
+            self._statistics.received[edge.number].append(round)
 
         return play
 
@@ -344,7 +349,7 @@ class LocalProgram:
                 self._statistics.wire[number] += self._channel.contribute(action.reduction, round, term)
                 self._statistics.payload[number] += term.numel() * term.element_size()
             self._statistics.waiting += time.perf_counter() - began
-            self._statistics.contributed.setdefault(number, []).append(round)
+            self._statistics.contributed[number].append(round)
 
         return play
 
@@ -355,7 +360,7 @@ class LocalProgram:
             began = time.perf_counter()
             values[slot] = parts.pop(number) if number in parts else self._channel.collect(action.reduction, round)
             self._statistics.waiting += time.perf_counter() - began
-            self._statistics.collected.setdefault(number, []).append(round)
+            self._statistics.collected[number].append(round)
 
         return play
 
@@ -367,7 +372,7 @@ class LocalProgram:
             if reason:
                 skipped = self._statistics.skipped
                 skipped[action.player] = Skipped(1, round, reason).after(skipped.get(action.player))
-            self._statistics.moves.setdefault(action.player, []).append(round)
+            self._statistics.moves[action.player].append(round)
             for slot in writes:
                 self._values[slot] = tuple(parameter.detach() for parameter in player.parameters)
 

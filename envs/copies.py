@@ -35,8 +35,12 @@ class Copies(Protocol):
         """Begin an episode in every copy, copy i with the seed `seed + i`. Returns the first observations."""
         ...
 
-    def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
-        """Make one step in every copy, with one action each."""
+    def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray) -> None:
+        """Begin one step in every copy, with one action each. Does not wait for the copies."""
+        ...
+
+    def end_step(self) -> list[Advance]:
+        """Wait until every copy has made the step that was begun."""
         ...
 
     def close(self) -> None:
@@ -52,14 +56,19 @@ class Together:
         with ExitStack() as stack:  # if a copy cannot be made, those before are closed
             self._copies = [stack.enter_context(closing(make(name, keywords))) for _ in range(count)]
             self._open = stack.pop_all()
+        self._actions: Sequence[np.ndarray] | np.ndarray = ()
 
     def reset(self, seed: int) -> list[np.ndarray]:
         """See `Copies.reset`."""
         return [copy.reset(seed + index) for index, copy in enumerate(self._copies)]
 
-    def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
-        """See `Copies.step`."""
-        return [advance(copy, action) for copy, action in zip(self._copies, actions, strict=True)]
+    def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray) -> None:
+        """See `Copies.begin_step`. The copies step in `end_step`, because they are in this process."""
+        self._actions = actions
+
+    def end_step(self) -> list[Advance]:
+        """See `Copies.end_step`."""
+        return [advance(copy, action) for copy, action in zip(self._copies, self._actions, strict=True)]
 
     def close(self) -> None:
         """See `Copies.close`."""

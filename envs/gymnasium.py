@@ -42,6 +42,7 @@ def nature(
     keywords: Keywords | None = None,
     vectorization: Vectorization = "sync",
     deadline: Seconds = 60.0,
+    overlap: bool = False,
     symbol: str = "batch",
     envs_symbol: str = "envs",
 ) -> OracleDeclaration:
@@ -49,7 +50,7 @@ def nature(
 
     id: a name registered in Gymnasium; "module:id" if importing the module registers it; or a class or function that
     makes an environment. keywords: of its constructor. vectorization: "async" runs each copy in its own process. Each
-    process must answer within `deadline` seconds.
+    process must answer within `deadline` seconds. overlap: see `Nature`.
 
     Questions, all float32:
     observe() -> s, (envs, observation);
@@ -84,6 +85,7 @@ def nature(
         keywords=dict(keywords or {}),
         vectorization=vectorization,
         deadline=deadline,
+        overlap=overlap,
     )
     questions = replay_questions(spaces.observation, spaces.action, Batch(envs_symbol), Batch(symbol))
     return OracleDeclaration(factory, questions, ((envs_symbol, envs), (symbol, batch)))
@@ -94,7 +96,12 @@ class Nature:
     """The live oracle of `nature`. With equal seeds the answers are bitwise equal.
 
     The internal state of a simulator cannot be saved in general. So a state contains the replay memory and the number
-    of steps; `load` begins new episodes, with seeds that follow from the seed and the number of steps.
+    of steps; `load` begins new episodes, with seeds that follow from the seed and the number of steps. It does not
+    contain a step that is under way.
+
+    With `overlap`, a step ends when the copies are observed next, and is stored then. So `replay` in the same round
+    does not draw it, unless nothing else is stored; and `step` answers reward and done of the step before, zeros at
+    first. The numbers are still a function of the seed. With the vectorization "async", players learn meanwhile.
     """
 
     def __init__(
@@ -109,9 +116,10 @@ class Nature:
         keywords: Keywords,
         vectorization: Vectorization,
         deadline: float,
+        overlap: bool,
         seed: int,
     ) -> None:
-        self._who, self._envs, self._batch, self._seed = title(id), envs, batch, seed
+        self._who, self._envs, self._batch, self._overlap, self._seed = title(id), envs, batch, overlap, seed
         self._warmup, self._reward_scale, self._env_steps = warmup, reward_scale, 0
         # The replay is made before the copies: if there is no memory for it, there are no copies to close.
         one = make(id, keywords)
@@ -130,6 +138,8 @@ class Nature:
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
         """Answer the question "observe", "step" or "replay"."""
+        if question == "observe" or not len(self._replay):
+            self._arrive()
         if question == "observe":
             return (self._observed.clone(),)
         if question == "step":
@@ -158,9 +168,20 @@ class Nature:
         self._copies.close()
 
     def _step(self, action: Tensor, round: int) -> tuple[Tensor, Tensor]:
+        self._arrive()
         units = self._units(action, round)
-        steps = self._copies.step(self._actions.to_box(units))
-        after, observed, *rest = zip(*steps, strict=True)
+        self._copies.begin_step(self._actions.to_box(units))
+        self._underway = units
+        if not self._overlap:
+            self._arrive()
+        return self._told
+
+    def _arrive(self) -> None:
+        """Wait for the step that is under way, if there is one, and store it."""
+        units, self._underway = self._underway, None
+        if units is None:
+            return
+        after, observed, *rest = zip(*self._copies.end_step(), strict=True)
         reward, terminated, truncated = map(np.array, rest)
         self._env_steps += self._envs
         scaled, done = self._scaled(reward), terminated | truncated
@@ -168,7 +189,7 @@ class Nature:
         columns = units, scaled, _rows(after), terminated.astype(np.float32)
         self._replay.store(self._observed, *map(torch.from_numpy, columns))
         self._observed = torch.from_numpy(_rows(observed))
-        return torch.from_numpy(scaled), torch.from_numpy(done.astype(np.float32))
+        self._told = torch.from_numpy(scaled), torch.from_numpy(done.astype(np.float32))
 
     def _scaled(self, reward: np.ndarray) -> np.ndarray:
         scaled = float32(reward / self._reward_scale)
@@ -192,6 +213,8 @@ class Nature:
         return self._actions.clip(units)
 
     def _reset(self) -> Tensor:
+        self._underway: np.ndarray | None = None
+        self._told = torch.zeros(self._envs), torch.zeros(self._envs)
         # Only these resets are seeded. A reset at the end of an episode continues the generator of the copy.
         # The seed of copy i is this number plus i, which must fit into 31 bits.
         return torch.from_numpy(_rows(self._copies.reset(at_round(at_round(self._seed, 3), self._env_steps) >> 33)))

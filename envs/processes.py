@@ -31,7 +31,7 @@ class Apart:
     """
 
     def __init__(self, name: Name, keywords: Keywords, count: int, deadline: float) -> None:
-        self._who, self.deadline, self._busy = title(name), deadline, False
+        self._who, self.deadline, self._busy, self._ends = title(name), deadline, False, 0.0
         making: Any = partial(make, name, dict(keywords))  # Any: the wrapper expects an environment of Gymnasium
         self._count, self._made = count, CloudpickleWrapper(making)
         self._pipes: list[Connection] = []
@@ -49,9 +49,13 @@ class Apart:
             self._begin()
         return self._ask("reset", [seed + index for index in range(self._count)])
 
-    def step(self, actions: Sequence[np.ndarray] | np.ndarray) -> list[Advance]:
-        """See `Copies.step`. Raises OracleError for a copy that died or does not answer."""
-        return self._ask("step", actions)
+    def begin_step(self, actions: Sequence[np.ndarray] | np.ndarray) -> None:
+        """See `Copies.begin_step`. Raises OracleError for a copy that died."""
+        self._send("step", actions)
+
+    def end_step(self) -> list[Advance]:
+        """See `Copies.end_step`. Raises OracleError for a copy that died or does not answer."""
+        return self._receive("step")
 
     def close(self) -> None:
         """Let idle copies close their environments; terminate and then kill the processes that remain."""
@@ -87,27 +91,31 @@ class Apart:
         self._pipes.append(mine)
         self._processes.append(process)
 
-    def _ask(
-        self, command: str, values: Sequence[Any] | np.ndarray
-    ) -> list[Any]:  # Any: what the command takes and answers
+    def _ask(self, command: str, values: Sequence[Any]) -> list[Any]:  # Any: what the command takes and answers
+        self._send(command, values)
+        return self._receive(command)
+
+    def _send(self, command: str, values: Sequence[Any] | np.ndarray) -> None:  # Any: what the command takes
         if self._busy:
             raise OracleError(
                 f"{self._who} was asked for a {command} after an answer was missed; expected a reset before. "
                 "Load a saved state, or make a new Nature."
             )
-        self._busy, ends = True, time.monotonic() + self.deadline
+        self._busy, self._ends = True, time.monotonic() + self.deadline
         for index, value in enumerate(values):
             try:
                 self._pipes[index].send((command, value))
             except OSError:
                 raise self._died(index, command) from None
-        answers = [self._answer(index, command, ends) for index in range(len(values))]
+
+    def _receive(self, command: str) -> list[Any]:  # Any: what the command answers
+        answers = [self._answer(index, command) for index in range(self._count)]
         self._busy = False
         return answers
 
-    def _answer(self, index: int, command: str, ends: float) -> Any:  # Any: what the command answers
+    def _answer(self, index: int, command: str) -> Any:  # Any: what the command answers
         pipe = self._pipes[index]
-        if not pipe.poll(max(0.0, ends - time.monotonic())):
+        if not pipe.poll(max(0.0, self._ends - time.monotonic())):
             raise OracleError(
                 f"{self._who}: copy {index} did not answer {command} within {self.deadline:g} s; expected an answer "
                 "by then. Repair the environment if it hangs; raise `deadline` if it is slow."

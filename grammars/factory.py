@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch._library.custom_ops import CustomOpDef
 
-from antiphon.errors import GrammarError
+from antiphon.errors import GrammarError, unstopped
 from antiphon.grammars.typed import typed
 from antiphon.grammars.types import is_dense
 
@@ -182,7 +182,8 @@ def _describe_object(value: Any, name: str) -> str:  # Any: an object that can b
         told = value.__reduce_ex__(2)
     except Exception as error:  # an object may raise anything here
         raise GrammarError(
-            f"a grammar cannot carry {name!r}, a live {type(value).__name__} object, which cannot be pickled: {error}. "
+            f"a grammar cannot carry {name!r}, a live {type(value).__name__} object, which cannot be pickled: "
+            f"{unstopped(error)}. "
             "Expected a function, or an object that can; pass a class with its arguments."
         ) from error
     if isinstance(told, str):

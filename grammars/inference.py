@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from antiphon.errors import FOREIGN, GrammarError, ShapeError
+from antiphon.errors import FOREIGN, GrammarError, ShapeError, unstopped
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.query import Parameter
@@ -353,7 +353,7 @@ def made_for(who: str, make: Callable[[Factory], M], factory: Factory) -> M:
 
 def _not_made(who: str, factory: Factory, error: BaseException) -> GrammarError:
     return GrammarError(
-        f"{who} cannot be made: {factory!r} raised {type(error).__name__}: {error}. "
+        f"{who} cannot be made: {factory!r} raised {type(error).__name__}: {unstopped(error)}. "
         "Expected arguments that its class or function takes; correct them."
     )
 

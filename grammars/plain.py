@@ -3,6 +3,7 @@
 Code that reads the parts of a module, instead of calling the module, makes this check first.
 """
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -44,7 +45,7 @@ def backward_hooks_of(function: object) -> Tables:
 
 
 def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a call of this module is the forward of torch's class `kind` on its parts.
+    """Whether a call of this module is the forward of the class `kind`, of torch or antiphon, on its parts.
 
     A subclass of `kind` may add a constructor but override nothing else of `kind`. The parts themselves are not
     checked.
@@ -59,20 +60,20 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     added = {name for each in own.__mro__ if each not in kind.__mro__ for name in vars(each)}
     replaced = any(callable(getattr(own, name, None)) for name in vars(module))
     shadowed = vars(module).keys() & (module._parameters.keys() | module._modules.keys())
-    return not (replaced or shadowed or added & set(dir(kind)) - _HARMLESS) and is_torchs(kind)
+    return not (replaced or shadowed or added & set(dir(kind)) - _HARMLESS) and is_original(kind)
 
 
-def is_torchs(kind: type[nn.Module]) -> bool:
-    """Whether the forward and call methods of a class of torch are torch's own code, and not replaced."""
+def is_original(kind: type[nn.Module]) -> bool:
+    """Whether the forward and call methods of a class are code of torch or of the file of the class: not replaced."""
     codes = [getattr(getattr(kind, name), "__code__", None) for name in METHODS if hasattr(kind, name)]
-    return all(code is not None and code.co_filename.startswith(_HOME) for code in codes)
+    own = _HOME, inspect.getfile(kind)
+    return all(code is not None and code.co_filename.startswith(own) for code in codes)
 
 
 def is_plain_parameter(value: object) -> bool:
-    """Whether the value is a parameter of real numbers that gets its gradient unchanged: no hook, no sparse layout."""
+    """Whether the value is a parameter of real numbers whose gradient nothing changes: no hook, no sparse layout."""
     return (
         type(value) is nn.Parameter
-        and value.requires_grad
         and value.is_leaf
         and value.is_floating_point()
         and value.layout is torch.strided

@@ -45,7 +45,11 @@ class ProductHandle:
 
 @typed
 class ResponseDraft:
-    """A Response graph that is being written for a Query graph. `graph()` drops nodes that lead to no delivery."""
+    """A Response graph that is being written for a Query graph.
+
+    `graph()` drops nodes that lead to no delivery. Taps, and maps and sums of them alone, come first: they wait for no
+    product, so their messages leave before the products begin.
+    """
 
     def __init__(self, query: QueryGraph) -> None:
         self.query = query
@@ -94,7 +98,10 @@ class ResponseDraft:
         return {Port(node.name, index): Message(Port(new.name, index)) for index in indices}
 
     def graph(self) -> ResponseGraph:
-        """The frozen Response graph, without nodes that lead to no delivery and without unused outputs of products."""
+        """The frozen Response graph, in the order of computation.
+
+        It has no nodes that lead to no delivery, and no unused outputs of products.
+        """
         ResponseGraph(tuple(self._nodes))  # raises for unknown messages, before nodes are dropped
         used: set[Port] = set()
         kept: list[ResponseNode] = []
@@ -108,7 +115,13 @@ class ResponseDraft:
             if needed:
                 kept.append(node)
                 used.update(node.inputs)
-        return ResponseGraph(tuple(reversed(kept)))
+        kept.reverse()
+        early: set[str] = set()
+        for node in kept:
+            tapped = isinstance(node, Map | Sum) and all(port.node in early for port in node.inputs)
+            if isinstance(node, Tap) or tapped:
+                early.add(node.name)
+        return ResponseGraph(tuple(sorted(kept, key=lambda node: node.name not in early)))
 
     def _add(self, node: ResponseNode) -> Message:
         self._nodes.append(node)

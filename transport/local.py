@@ -4,22 +4,23 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import final
 
+import torch
 from torch import Tensor
 
 from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.channel import check_value, gone, no_such_edge, too_late
-from antiphon.transport.memory import aligned, tensor_over
+from antiphon.transport.memory import Value, write
 from antiphon.transport.message import Edge, Header, Session, Tag, expect
 from antiphon.transport.pairwise import Pairwise
 
 
 class _Left(Exception):
-    """The other worker closed its channel."""
+    """Raised when the other worker of an edge has closed its channel."""
 
 
 @final
 class _Road:
-    """The buffers of one edge in one process. A fixed number of them circulates between sender and receiver."""
+    """The buffers of one edge in one process. A fixed number of buffers circulates between sender and receiver."""
 
     def __init__(self, edge: Edge, buffers: int) -> None:
         self.edge = edge
@@ -27,7 +28,7 @@ class _Road:
         self.sent: BoundedQueue[tuple[Tag, Tensor]] = BoundedQueue(buffers)
         self.held: Tensor | None = None
         for _ in range(buffers):
-            self.free.offer(tensor_over(aligned(edge.bytes), edge.dtype, edge.shape))
+            self.free.offer(torch.empty(edge.shape, dtype=edge.dtype))
 
     def fail(self, failure: BaseException) -> None:
         self.free.fail(failure)
@@ -38,7 +39,7 @@ class _Road:
 class Exchange:
     """The buffers that the local channels of one process share. Make this object before the channels.
 
-    buffers: number per edge. The receiver holds one, so the sender may be `buffers - 1` messages ahead.
+    buffers: number per edge. The receiver holds one buffer, so the sender may be `buffers - 1` messages ahead.
     """
 
     def __init__(self, buffers: int = 3) -> None:
@@ -64,7 +65,7 @@ class Exchange:
 
 @final
 class LocalChannel:
-    """The channel of one worker inside this process.
+    """The channel of one worker to other workers in the same process.
 
     `open` does not wait for the peers, because one thread may open all channels in turn. Of the two workers of an edge,
     the second one to open checks that both have the same header.
@@ -78,16 +79,16 @@ class LocalChannel:
         self._roads: dict[int, _Road] = {}
 
     def open(self) -> None:
-        """Get the buffers of this worker's edges from the exchange."""
+        """Get the buffers of this worker's edges from the `Exchange` of this process. Does not wait for the peers."""
         self._roads = self._exchange.join(self._session, self._edges)
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+    def send(self, edge: Edge, round: int, value: Value) -> int:
         """Copy the value into a free buffer, and give the buffer to the receiver. Returns the bytes of the value."""
         road = self._road(edge, edge.source, "send")
         check_value(edge, value)
         try:
             buffer = road.free.take(self._session.deadline)
-            buffer.copy_(value.detach())
+            write(buffer, value)
             road.sent.offer((Tag.of(self._session, edge, round), buffer))
         except TimeoutError as error:
             raise too_late(self._session, self._me, edge, round) from error
@@ -96,7 +97,10 @@ class LocalChannel:
         return buffer.numel() * buffer.element_size()
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Give back the buffer of the last message, and wait for the next message. Returns its value."""
+        """Give back the buffer of the last message, and wait for the next message.
+
+        Returns the value of the next message.
+        """
         road = self._road(edge, edge.target, "receive")
         try:
             if road.held is not None:
@@ -114,10 +118,10 @@ class LocalChannel:
         return road.held.detach()
 
     def settle(self) -> None:
-        """Do nothing: sent messages are already in the exchange."""
+        """Do nothing: a sent message is already in a buffer that the receiver can read."""
 
     def close(self) -> None:
-        """Close this worker's edges. A peer that waits for this worker gets an error."""
+        """Close this worker's edges. A peer that waits for a message of this worker gets an error."""
         roads, self._roads = self._roads, {}
         for road in roads.values():
             road.fail(_Left())

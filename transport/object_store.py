@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias, final
 
 from torch import Tensor
@@ -11,21 +12,26 @@ from antiphon.errors import ProtocolError
 from antiphon.transport.bounded_queue import BoundedQueue
 from antiphon.transport.channel import check_value, no_such_edge, parsed, too_late
 from antiphon.transport.codec import Frame, decode, encode, pack_tag, unpack_tag
+from antiphon.transport.memory import Value, aligned
 from antiphon.transport.message import Edge, Header, Session, expect
 from antiphon.transport.pairwise import Pairwise
 
 WINDOW = 2
 """The number of messages that may be under way on one edge before the sender waits for the receiver."""
 
-Post: TypeAlias = Callable[[str, int, bytes | bytearray], None]
-"""`post(peer, edge number, frame)`: pass the frame to the peer's `Mailbox.put`, in order, without waiting for it."""
+Post: TypeAlias = Callable[[str, int, Frame], None]
+"""`post(peer, edge number, frame)`: pass a copy of the frame to the peer's `Mailbox.put`, in order, without waiting.
+
+When it returns, the caller may overwrite the frame.
+"""
 
 
 @final
 class Mailbox:
     """Holds the frames that peers send to one worker: messages on incoming edges, and receipts on outgoing edges.
 
-    Thread-safe. Each edge has a queue longer than the window, so a peer that keeps the protocol never finds it full.
+    Thread-safe. Each edge has a queue longer than `window`, the number of messages that may be under way on one edge.
+    So a peer that waits for its receipts never finds a queue full.
     """
 
     def __init__(self, me: str, edges: Sequence[Edge], window: int = WINDOW) -> None:
@@ -59,16 +65,18 @@ class Mailbox:
         return self._queues[edge.number].take(deadline)
 
     def fail(self, failure: BaseException) -> None:
-        """Wake all waiting threads with this error. Frames that have arrived can still be taken."""
+        """Wake all waiting threads with this error. Frames that have already arrived can still be taken."""
         for queue in self._queues.values():
             queue.fail(failure)
 
 
 @final
 class ObjectStoreChannel:
-    """The channel of one worker that sends whole frames. It is slow (one call per message), but needs no process group.
+    """A worker's channel that sends whole frames. It is slow (one call per message), but needs no process group.
 
     Every frame contains its whole header, which the receiver checks. So `open` compares no headers and does not wait.
+    The channel owns one frame per outgoing edge, which is written again for each message. It also owns memory for one
+    value per incoming edge, for values that cannot be read inside their frame.
     """
 
     def __init__(self, session: Session, me: str, post: Post, mailbox: Mailbox, edges: Sequence[Edge]) -> None:
@@ -77,12 +85,15 @@ class ObjectStoreChannel:
         sums = Pairwise(me, self.send, self.receive)
         self.contribute, self.collect = sums.contribute, sums.collect
         self._under_way: dict[int, deque[int]] = {}
+        self._frames: dict[int, memoryview] = {}
+        self._arrived: dict[int, memoryview] = {}
 
     def open(self) -> None:
         """Prepare the channel. Does not wait for the peers."""
         self._under_way = {edge.number: deque() for edge in self._edges}
+        self._arrived = {edge.number: aligned(edge.bytes) for edge in self._edges if edge.target == self._me}
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+    def send(self, edge: Edge, round: int, value: Value) -> int:
         """Send a frame, and return its size in bytes. If the window is full, first wait for the oldest receipt.
 
         The window is the number of messages that may be under way. A receipt is a tag that the receiver sends back for
@@ -94,24 +105,26 @@ class ObjectStoreChannel:
         if len(rounds) >= self._mailbox.window:
             self._await_receipt(edge, round)
         rounds.append(round)
-        frame = encode(Header.of(self._session, edge, round), value)
+        frame = encode(Header.of(self._session, edge, round), value, self._frames.get(edge.number))
+        self._frames[edge.number] = frame
         self._post(edge.target, edge.number, frame)
         return len(frame)
 
     def receive(self, edge: Edge, round: int) -> Tensor:
         """Wait for the next frame of this edge, check it, and send its receipt. Returns the value."""
         self._check(edge, edge.target, "receive")
-        header, value = parsed(decode, self._take(edge, round), self._me, edge, round)
+        decoded = partial(decode, memory=self._arrived[edge.number])
+        header, value = parsed(decoded, self._take(edge, round), self._me, edge, round)
         expect(header, self._session, edge, round)
         self._post(edge.source, edge.number, pack_tag(header.tag))
         return value
 
     def settle(self) -> None:
-        """Do nothing: `post` has taken all sent frames."""
+        """Do nothing: all sent frames were already passed on."""
 
     def close(self) -> None:
-        """Forget the messages under way. The mailbox belongs to the worker and stays open."""
-        self._under_way = {}
+        """Forget the messages under way, and release the buffers. The mailbox belongs to the worker and stays open."""
+        self._under_way, self._frames, self._arrived = {}, {}, {}
 
     def _await_receipt(self, edge: Edge, round: int) -> None:
         oldest = self._under_way[edge.number].popleft()

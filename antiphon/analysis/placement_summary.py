@@ -166,6 +166,7 @@ def _asks(placement: Placement, hosts: tuple[str, ...], demand: WorkerResources)
         *labels,
         *(["a runtime_env of its own"] if demand.runtime_env else []),
         *(f"{player} in parts" for player in placement.sharded if player in hosts),
+        *(f"{player} computed again" for player in placement.recomputed if player in hosts),
         *(f"{player} in {kind}" for player, kind in rounded.items()),
     ]
 

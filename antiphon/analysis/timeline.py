@@ -19,6 +19,7 @@ class TimeSpan:
     text: the action in words.
     work: whether the worker computes; False if it sends or receives.
     round: the number of the round; -1 in a planned timeline.
+    collects: whether the action waits for an all-reduce over replicas.
     """
 
     worker: str
@@ -31,6 +32,7 @@ class TimeSpan:
     microbatch: int | None = None
     work: bool = True
     round: int = -1
+    collects: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,8 @@ def _clocks(recording: Recording, trips: Sequence[Trip]) -> str:
 def _span(action: LocalAction, worker: str, begin: float, end: float, round: int = -1) -> TimeSpan:
     symbol, name = _named(action)
     work = not isinstance(action, steps.Send | steps.Receive | steps.Contribute | steps.Collect)
-    return TimeSpan(worker, begin, end, action.phase, symbol, name, describe(action), action.microbatch, work, round)
+    about = action.phase, symbol, name, describe(action), action.microbatch
+    return TimeSpan(worker, begin, end, *about, work, round, isinstance(action, steps.Collect))
 
 
 def _named(action: LocalAction) -> tuple[str, str]:

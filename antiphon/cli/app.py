@@ -1,5 +1,5 @@
-"""The command line: `antiphon list | show | check | cost | run | evaluate | doctor`, and for clusters `launch | status
-| attach | stop | manifest`.
+"""The command line: `antiphon list | show | check | cost | run | evaluate | bench | doctor`, and for clusters `launch |
+status | attach | stop | manifest`.
 
 Exit codes: 2 for bad input, 1 for a failed run or a broken promise, 130 after Ctrl-C.
 """
@@ -127,8 +127,16 @@ def run_command(
         str | None, typer.Option(help="A cluster that this machine belongs to: HOST:PORT, or auto.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The run's name on that cluster.")] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="Trace the last batch of rounds to this .json file; show where time went."),
+    ] = None,
 ) -> None:
     """Run an experiment, then evaluate it."""
+    if profile is not None:
+        from antiphon.output_file import check_output
+
+        check_output(profile, (".json",))
     if name is not None and address is None:
         raise ExperimentError(f"run was given --name {name}; expected --address with it. Leave it out here.")
     if address is not None and executor == "inline":
@@ -148,10 +156,14 @@ def run_command(
 
         name = checked_name(name or fresh_name(experiment.grammar))
         say(console, f"run {name} on the cluster at {address}")
-    finished = run_experiment(experiment, out, Watched(console), name=name, address=address)
+    finished = run_experiment(experiment, out, Watched(console), name=name, address=address, record=profile is not None)
     console.print(outcome(finished))
     if finished.evaluation is not None:
         tell_spread(console, finished.evaluation)
+    if profile is not None and finished.recording is not None:
+        from antiphon.cli.profile import profile_text
+
+        say(console, profile_text(finished.schedule, finished.recording, profile))
     say(console, f"run folder: {finished.folder}{f', on {socket.gethostname()}' if address else ''}")
     if finished.evaluation is not None:
         say(console, finished.evaluation.line)
@@ -329,6 +341,26 @@ def manifest_command(
     size = Size(machine_cpus, machine_gpus, machine_memory)
     given = merged(changes, executor="ray")
     echo(manifest_command(kind, experiment, given, placement, name=name, image=image, size=size, out=out))
+
+
+@app.command("bench")
+def bench_command(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks to run (default: list them).")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Run all benchmarks. This takes hours.")] = False,
+) -> None:
+    """List the benchmarks of a checkout, or run some. Figures and plots go to benchmarks/. Exit 1 if one failed."""
+    from antiphon.cli.bench import benchmarks, failed_of, listed
+
+    found = benchmarks()
+    if not names and not everything:
+        echo(listed(found))
+        return
+    if names and everything:
+        raise ExperimentError(f"bench was given --all and {names[0]!r}; expected one of them. Leave one out.")
+    failed = failed_of(names or list(found))
+    if failed:
+        echo(f"failed: {', '.join(failed)}; see their errors above", err=True)
+        raise typer.Exit(1)
 
 
 @app.command("doctor")

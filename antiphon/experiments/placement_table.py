@@ -107,6 +107,7 @@ class PlaceTable(ResourcesTable):
     sharded: bool = False
     accept_batch_coupling: bool = False
     precision: Literal["declared", "bfloat16", "float16"] = "declared"
+    recompute: bool = False
     remote_agent: RemoteAgentTable | None = None
 
 
@@ -154,6 +155,7 @@ class PlacementTable(Table):
             replicas=tuple((worker, count) for worker, count in replicas.items() if count > 1),
             sharded=tuple(name for name, place in placed.items() if place.sharded),
             coupled=tuple(name for name, place in placed.items() if place.accept_batch_coupling),
+            recomputed=tuple(name for name, place in placed.items() if place.recompute),
             precision=tuple(
                 (name, Precision(place.precision)) for name, place in placed.items() if place.precision != "declared"
             ),

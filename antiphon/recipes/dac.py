@@ -35,6 +35,7 @@ class DacTable(Table):
     sigma_*: the standard deviation of the noise. It is sigma_start for sigma_hold rounds, and then changes linearly to
     sigma_end within sigma_rounds rounds.
     deadline: seconds that a step may take with vectorization "async".
+    overlap: whether an environment step runs during the rest of the round, and ends at the next observation.
     """
 
     environment: str = "Pendulum-v1"
@@ -56,6 +57,7 @@ class DacTable(Table):
     sigma_hold: Index = 0
     vectorization: Literal["sync", "async"] = "sync"
     deadline: Seconds = 60.0
+    overlap: bool = False
 
     @property
     def sigma(self) -> Annealing:
@@ -89,6 +91,7 @@ def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factor
         keywords=table.keywords,
         vectorization=table.vectorization,
         deadline=table.deadline,
+        overlap=table.overlap,
     )
     state, action, widths = spaces.observation, spaces.action, tuple(table.widths)
     return (

@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from antiphon.coordinator.executor import Played
 from antiphon.coordinator.plan.placement import Placement
+from antiphon.coordinator.plan.schedule import Schedule
+from antiphon.coordinator.recording import Recording
 from antiphon.errors import AntiphonError, RoundError
 from antiphon.experiments.experiment import Experiment
 from antiphon.experiments.toml_io import toml
@@ -29,12 +32,15 @@ class Finished:
     folder: the run folder. last: metrics of the last batch of rounds.
     stopped_by: number of the signal that ended the run early (SIGTERM for `antiphon stop`); 0 otherwise.
     evaluation: None if the run ended early, or if it cannot be evaluated.
+    schedule: what the workers played. recording: of the last batch of rounds, if the run was asked to record.
     """
 
     folder: Path
     last: Record
     stopped_by: int
     evaluation: Evaluation | None
+    schedule: Schedule
+    recording: Recording | None
 
 
 class View(Protocol):
@@ -74,12 +80,14 @@ def run_experiment(
     *,
     name: str | None = None,
     address: str | None = None,
+    record: bool = False,
 ) -> Finished:
     """Run an experiment, write the results to a run folder, and evaluate the trained players.
 
     out: the run folder (default `runs/<grammar>-<date>-<time>`). view: an observer, such as a progress display.
     name: the run's name. address: a Ray cluster that this machine belongs to, for the executor `ray`; None starts a
-    local Ray. Returns the folder, the last metrics and the evaluation.
+    local Ray. record: whether to record the times of all actions.
+    Returns the folder, the last metrics and the evaluation.
     The folder is created after the first round, so a run that cannot start leaves nothing behind. The first SIGINT or
     SIGTERM (or `antiphon stop`) ends the run after the current batch, with everything written; a second signal raises
     KeyboardInterrupt.
@@ -96,7 +104,7 @@ def run_experiment(
     check_place(likely, grammar, experiment.keep_checkpoints)
     preflight(grammar, agents, with_own_packages(placement))
     with Interrupts() as interrupts:
-        with experiment.launch(grammar, agents, placement, run=name, address=address) as game:
+        with experiment.launch(grammar, agents, placement, run=name, address=address, record=record) as game:
             interrupts.arm()
             view.started(game, experiment)
             play = _Play(game, experiment, interrupts, view)
@@ -107,7 +115,7 @@ def run_experiment(
             finally:
                 view.ended()
         interrupts.gentle = False
-        return _finish(folder, play.record, experiment, interrupts.asked)
+        return _finish(folder, play, experiment, interrupts.asked)
 
 
 def with_own_packages(placement: Placement | None) -> list[str]:
@@ -132,11 +140,14 @@ def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any
 
 
 class _Play:
-    """Runs the rounds of an experiment in batches. record: the metrics of the last batch."""
+    """Runs the rounds of an experiment in batches. played, record: the results and the metrics of the last batch."""
+
+    played: Played
+    record: Record
 
     def __init__(self, game: Launched, experiment: Experiment, interrupts: Interrupts, view: View) -> None:
         self._game, self._experiment, self._interrupts, self._view = game, experiment, interrupts, view
-        self._started = time.perf_counter()
+        self._started, self.schedule = time.perf_counter(), game.assignment.schedule
 
     def first(self) -> None:
         """Run the first round, before anything is written. Raises RoundError if a loss is not finite."""
@@ -187,12 +198,12 @@ class _Play:
         now = time.perf_counter()
         recipe = self._experiment.recipe
         settings = recipe.settings(self._experiment.table, played.round - 1) if recipe else {}
-        self._losses = played.losses
+        self.played = played
         self.record = Record.of(played, now - self._started, now - began, settings)
 
     def _check(self) -> None:
         if self._experiment.on_nonfinite == "fail":
-            check_losses(self._losses)
+            check_losses(self.played.losses)
 
     def _tell(self, metrics: Metrics, folder: RunFolder) -> None:
         metrics.write(self.record)
@@ -216,11 +227,12 @@ def _as_round_error(error: AntiphonError, round: int) -> RoundError:
     return failure
 
 
-def _finish(folder: RunFolder, record: Record, experiment: Experiment, stopped_by: int) -> Finished:
-    recipe = experiment.recipe
+def _finish(folder: RunFolder, play: _Play, experiment: Experiment, stopped_by: int) -> Finished:
+    recipe, record = experiment.recipe, play.record
+    more = play.schedule, play.played.recording
     if stopped_by or recipe is None or recipe.evaluate is None or not recipe.judges(experiment.table):
-        return Finished(folder.path, record, stopped_by, None)
+        return Finished(folder.path, record, stopped_by, None, *more)
     evaluation = evaluate_folder(folder.path)
     evaluated = {**asdict(evaluation), "mean": evaluation.mean, "deviation": evaluation.deviation}
     folder.summarise(finite({"status": "finished", **asdict(record), "evaluation": evaluated}))
-    return Finished(folder.path, record, 0, evaluation)
+    return Finished(folder.path, record, 0, evaluation, *more)

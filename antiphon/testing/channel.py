@@ -245,6 +245,22 @@ def law_a_value_of_another_type_is_refused(make_pair: MakePair) -> None:
         assert same_bits(pair.target.receive(only, 0), sample(only))
 
 
+def law_several_tensors_arrive_as_one_vector(make_pair: MakePair) -> None:
+    """Tensors of any layout arrive one after the other; tensors with other elements in all, or two dtypes, do not."""
+    only = edge(shape=(11,))
+    parts = (torch.arange(6.0).view(2, 3).T, torch.tensor(7.0).requires_grad_(), torch.eye(2).to_sparse())
+    with opened(make_pair(SESSION, [only])) as pair:
+        for wrong in (parts[:2], (*parts[:2], parts[2].double())):
+            try:
+                pair.source.send(only, 0, wrong)
+            except ShapeError:
+                continue
+            raise AssertionError(f"expected ShapeError for {wrong}; nothing was raised")
+        pair.source.send(only, 0, parts)
+        expected = torch.tensor([0.0, 3, 1, 4, 2, 5, 7, 1, 0, 0, 1])
+        assert same_bits(pair.target.receive(only, 0), expected)
+
+
 def law_a_duplicate_is_refused(make_pair: MakePair) -> None:
     """Test that `receive` refuses a message of an earlier round (a duplicate)."""
     only = edge()

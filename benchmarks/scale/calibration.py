@@ -117,7 +117,7 @@ def _prepared(c: Constants, each: Prepared) -> list[Check]:
         ),
         Check("the assignment's size", each.workers, each.workers * c.assignment / 1e6, each.size / 1e6, "MB"),
         Check("a worker unpacks it", each.workers, each.workers * c.unpack, each.unpack, "s"),
-        Check("the audit", each.workers, c.audit * 1e6, each.audit * 1e6, "µs a message"),
+        Check("the audit", each.workers, c.audit * 1e6, each.audit * 1e6, "µs an edge"),
     ]
 
 

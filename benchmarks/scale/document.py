@@ -142,7 +142,7 @@ def limits_table(c: Constants) -> str:
     def outlasts(rounds: int) -> Callable[[int], bool]:
         def holds(workers: int) -> bool:
             r = games["agents"](workers)
-            return model.coordinator(c, r, rounds) > rounds * _in_parts(c, r)
+            return model.coordinator(c, r) > rounds * _in_parts(c, r)
 
         return holds
 
@@ -173,7 +173,7 @@ def remedies_table(c: Constants) -> str:
         a, b = TYPICAL["agents"](workers), TYPICAL["replicas"](workers)
         for rounds in CALLS:
             what = f"coordinators of {limits.FAN} each; their time for a round, {rounds} a call"
-            row(what, workers, model.coordinator(c, a, rounds) / rounds, limits.tree(c, a, rounds) / rounds)
+            row(what, workers, model.coordinator(c, a) / rounds, limits.tree(c, a) / rounds)
         row(f"Nature in parts, one for {PART} agents; a round", workers, model.seconds(c, a), _in_parts(c, a))
         nested = limits.nested_ring(c, b, int(c.cores))
         row("rings of a machine and one of machines; a round of replicas", workers, model.seconds(c, b), nested)
@@ -235,7 +235,7 @@ def _steps_slow(c: Constants, workers: int) -> bool:
 def _outlasted(c: Constants, name: str, rounds: int) -> Callable[[int], bool]:
     def holds(workers: int) -> bool:
         r = TYPICAL[name](workers)
-        return model.coordinator(c, r, rounds) > rounds * model.seconds(c, r)
+        return model.coordinator(c, r) > rounds * model.seconds(c, r)
 
     return holds
 

@@ -29,7 +29,7 @@ def first(holds: Callable[[int], bool], least: int = 4) -> int | None:
     return above
 
 
-def tree(c: Constants, r: Round, rounds: int, fan: int = FAN) -> float:
+def tree(c: Constants, r: Round, fan: int = FAN) -> float:
     """Seconds of a call with a tree of coordinators. Each has `fan` workers or `fan` coordinators below it.
 
     The coordinators of a level work in parallel. The two ends of an edge are compared at their lowest common
@@ -39,7 +39,7 @@ def tree(c: Constants, r: Round, rounds: int, fan: int = FAN) -> float:
     while left > 1:
         levels, left = levels + 1, left / fan
     lowest = replace(r, workers=min(fan, r.workers), messages=max(1, r.messages * fan // max(fan, r.workers)))
-    return coordinator(c, lowest, rounds) + max(0, levels - 1) * fan * c.call
+    return coordinator(c, lowest) + max(0, levels - 1) * fan * c.call
 
 
 def nested_ring(c: Constants, r: Round, group: int = 16) -> float:

@@ -30,9 +30,9 @@ class Constants:
     call: float
     """Seconds of the coordinator per worker, for a call of `play` with 0 rounds."""
     audit: float
-    """Seconds of the coordinator per message and round, to unpack the statistics and compare both ends."""
+    """Seconds of the coordinator per edge and call, to unpack the statistics and compare both ends."""
     worker_statistics: float
-    """Bytes of statistics per message and round, both ends together."""
+    """Bytes of statistics per edge and call, both ends together."""
     mail: float
     """Seconds of all processes per message through the object store."""
     declare: float
@@ -191,15 +191,17 @@ def seconds(c: Constants, r: Round) -> float:
     return max(path(c, r), work(c, r) / (c.cores * machines(c, r)))
 
 
-def coordinator(c: Constants, r: Round, rounds: int) -> float:
-    """The coordinator's seconds for a call of `rounds` rounds, while all workers wait: calls, statistics and audit."""
-    heard = rounds * r.messages * c.worker_statistics / c.bandwidth
-    return r.workers * c.call + rounds * r.messages * c.audit + heard
+def coordinator(c: Constants, r: Round) -> float:
+    """The coordinator's seconds for a call, while all workers wait: calls, statistics and audit.
+
+    Workers count rounds as ranges, so a call with more rounds takes no longer. Each edge has one message a round.
+    """
+    return r.workers * c.call + r.messages * (c.audit + c.worker_statistics / c.bandwidth)
 
 
 def share(c: Constants, r: Round, rounds: int) -> float:
     """The coordinator's share of a run's time."""
-    own = coordinator(c, r, rounds)
+    own = coordinator(c, r)
     return own / (own + rounds * seconds(c, r))
 
 

@@ -18,7 +18,7 @@ from antiphon.coordinator.plan.placement import spread, together
 from antiphon.coordinator.plan.schedule import Schedule, project
 from antiphon.coordinator.plan.steps import Move, Transfer
 from antiphon.coordinator.plan.verify import verify
-from antiphon.coordinator.statistics import WorkerStatistics
+from antiphon.coordinator.statistics import RoundTally, WorkerStatistics
 from antiphon.grammars.library import backprop
 from antiphon.transport.rendezvous import serve_store, store_client
 from benchmarks.scale.games import SGD, linear, nature
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Prepared:
-    """CPU seconds of this process, and bytes, for a chain of workers. audit, worker_statistics: per message."""
+    """CPU seconds of this process, and bytes, for a chain of workers. audit, worker_statistics: per edge of a call."""
 
     workers: int
     declare: float
@@ -52,7 +52,7 @@ def cpu(act: Callable[[], T]) -> tuple[float, T]:
     return time.process_time() - began, result
 
 
-def prepared(workers: int, rounds: int = 10) -> Prepared:
+def prepared(workers: int, rounds: int = 100) -> Prepared:
     """Measure declaring, compiling, verifying and pickling; unpickling and projecting, as in one worker; auditing."""
     layers = {f"Layer{index}": linear() for index in range(workers - 2)}
     declare, grammar = cpu(lambda: backprop(nature(), layers))
@@ -65,15 +65,16 @@ def prepared(workers: int, rounds: int = 10) -> Prepared:
     compile, (assignment, data) = cpu(compiled)
     unpack, _ = cpu(lambda: project(pickle.loads(data).schedule, "Layer0"))
     sent = [pickle.dumps(each) for each in statistics(assignment.schedule, rounds)]
-
-    def heard() -> Played:
-        statistics = [pickle.loads(each) for each in sent]
-        audit(assignment.schedule, statistics, 0, rounds)
-        return Played.of(statistics, rounds, rounds)
-
-    audited, _ = cpu(heard)
-    counted = rounds * len(assignment.schedule.edges)
+    audited, _ = cpu(lambda: heard(assignment.schedule, sent, rounds))
+    counted = len(assignment.schedule.edges)
     return Prepared(workers, declare, compile, len(data), unpack, audited / counted, sum(map(len, sent)) / counted)
+
+
+def heard(schedule: Schedule, sent: list[bytes], rounds: int) -> Played:
+    """Do what the coordinator does with the workers' statistics of a call: unpack, audit, sum up."""
+    statistics = [pickle.loads(each) for each in sent]
+    audit(schedule, statistics, 0, rounds)
+    return Played.of(statistics, rounds, rounds)
 
 
 def statistics(schedule: Schedule, rounds: int) -> list[WorkerStatistics]:
@@ -81,12 +82,12 @@ def statistics(schedule: Schedule, rounds: int) -> list[WorkerStatistics]:
     found = {name: WorkerStatistics(name) for name in schedule.workers}
     for step in schedule.steps:
         if isinstance(step, Move):
-            found[step.worker].moves[step.player] = list(range(rounds))
+            found[step.worker].moves[step.player] = RoundTally(range(rounds))
         elif isinstance(step, Transfer):
             number = step.edge.number
-            found[step.edge.source].sent[number] = list(range(rounds))
+            found[step.edge.source].sent[number] = RoundTally(range(rounds))
             found[step.edge.source].payload[number] = found[step.edge.source].wire[number] = rounds * step.edge.bytes
-            found[step.edge.target].received[number] = list(range(rounds))
+            found[step.edge.target].received[number] = RoundTally(range(rounds))
     return list(found.values())
 
 

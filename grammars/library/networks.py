@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from antiphon.grammars.factory import Factory
+from antiphon.grammars.joined import Joined
 from antiphon.grammars.numbers import Count, Image
 from antiphon.grammars.typed import typed
 
@@ -88,19 +89,14 @@ class Policy(nn.Sequential):
 
 @typed
 @final
-class StateAction(nn.Module):
+class StateAction(Joined):
     """A function of state and action: (batch, state), (batch, action) -> (batch, outputs).
 
     A Critic has one output, a Deviator one per dimension of the action.
     """
 
     def __init__(self, state: Count, action: Count, outputs: Count = 1, widths: Sequence[Count] = (256, 256)) -> None:
-        super().__init__()
-        self.network = nn.Sequential(*rectified(state + action, outputs, widths))
-
-    def forward(self, state: Tensor, action: Tensor) -> Tensor:
-        """Return the outputs, (batch, outputs). state: (batch, state); action: (batch, action)."""
-        return self.network(torch.cat([state, action], dim=-1))
+        super().__init__(*rectified(state + action, outputs, widths))
 
 
 @typed

@@ -59,11 +59,11 @@ def test_on_few_cores_the_work_counts_and_on_many_the_path():
     assert model.seconds(only(cores=100.0), r) == 2 * 1.0
 
 
-def test_the_coordinator_is_shared_by_the_rounds_of_a_call_but_for_its_audit():
+def test_the_rounds_of_a_call_share_the_coordinator():
     r = model.agents(11, 0.0, 2, 1)
-    assert model.coordinator(only(call=1.0), r, 100) == 11
-    assert model.coordinator(only(audit=1.0), r, 100) == 100 * 3 * 10
-    assert model.coordinator(only(worker_statistics=1.0, bandwidth=2.0), r, 100) == 100 * 3 * 10 / 2
+    assert model.coordinator(only(call=1.0), r) == 11
+    assert model.coordinator(only(audit=1.0), r) == 3 * 10
+    assert model.coordinator(only(worker_statistics=1.0, bandwidth=2.0), r) == 3 * 10 / 2
     assert model.share(only(call=1.0), r, 1) == 1
 
 
@@ -82,7 +82,7 @@ def test_nothing_becomes_cheaper_by_a_cost_that_grows(constant):
 
 
 def everything(c: Constants, r: Round) -> float:
-    times = model.seconds(c, r) + model.coordinator(c, r, 10) + model.prepare(c, r) + model.hand_out(c, r)
+    times = model.seconds(c, r) + model.coordinator(c, r) + model.prepare(c, r) + model.hand_out(c, r)
     return times + model.meet(c, r, 2) + model.start(c, r) + model.checkpoint(c, r, 1e6)
 
 
@@ -123,7 +123,7 @@ def test_the_document_says_what_follows_from_its_constants():
 def test_remedies_are_no_worse_than_what_they_mend():
     for workers in (100, 1000, 10_000):
         many, alike = document.TYPICAL["agents"](workers), document.TYPICAL["replicas"](workers)
-        assert limits.tree(CONSTANTS, many, 100) <= model.coordinator(CONSTANTS, many, 100)
+        assert limits.tree(CONSTANTS, many) <= model.coordinator(CONSTANTS, many)
         assert limits.sharded_hub(CONSTANTS, many, 4) <= model.seconds(CONSTANTS, many)
         assert limits.nested_ring(CONSTANTS, alike) <= model.seconds(CONSTANTS, alike)
 

@@ -11,7 +11,7 @@ from antiphon.coordinator.plan.compile import compile_schedule
 from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.plan.schedule import Schedule
 from antiphon.coordinator.plan.steps import Move, Transfer
-from antiphon.coordinator.statistics import WorkerStatistics
+from antiphon.coordinator.statistics import RoundTally, WorkerStatistics
 from antiphon.errors import ProtocolError
 from antiphon.grammars.cadence import Cadence
 from rigs.games import with_dropout
@@ -23,12 +23,12 @@ SCHEDULE = compile_schedule(GRAMMAR, spread(GRAMMAR), {"First": Cadence(2)})
 def honest(schedule: Schedule, first: int, rounds: int) -> dict[str, WorkerStatistics]:
     statistics = {name: WorkerStatistics(name) for name in schedule.workers}
     for step in schedule.steps:
-        due = [round for round in range(first, first + rounds) if step.when.active(round)]
+        due = RoundTally(filter(step.when.active, range(first, first + rounds)))
         if isinstance(step, Move):
-            statistics[step.worker].moves[step.player] = list(due)
+            statistics[step.worker].moves[step.player] = due
         elif isinstance(step, Transfer):
-            statistics[step.edge.source].sent[step.edge.number] = list(due)
-            statistics[step.edge.target].received[step.edge.number] = list(due)
+            statistics[step.edge.source].sent[step.edge.number] = due
+            statistics[step.edge.target].received[step.edge.number] = due
     return statistics
 
 
@@ -37,7 +37,10 @@ def told(kind: str, change: Callable[[Any], None]) -> Callable[[], None]:
     statistics = honest(SCHEDULE, 10, 5)
     edge = next(iter(SCHEDULE.edges.values()))
     one = {"sent": edge.source, "received": edge.target, "moves": "First"}[kind]
-    change(getattr(statistics[one], kind)["First" if kind == "moves" else edge.number])
+    tallies, key = getattr(statistics[one], kind), "First" if kind == "moves" else edge.number
+    rounds = list(tallies[key])
+    change(rounds)
+    tallies[key] = RoundTally(rounds)
     return lambda: audit(SCHEDULE, statistics.values(), 10, 5)
 
 

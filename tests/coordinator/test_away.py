@@ -75,6 +75,12 @@ class Tempered(nn.Linear):
         return super().forward(input) * self.temperature
 
 
+@pytest.fixture(autouse=True)
+def without_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the CPU has oneDNN, which sums in an order of its own."""
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+
+
 def numbers(assignment: Assignment, away: bool) -> tuple[object, dict[str, Tensor]]:
     """Losses, and the parameters that everybody ends with."""
     device = AWAY if away else CPU

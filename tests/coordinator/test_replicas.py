@@ -344,7 +344,7 @@ def test_an_audit_misses_a_sum() -> None:
     audit(assignment.schedule, statistics, 0, 1)
     second = next(each for each in statistics if each.worker == "First#1")
     (number,) = second.contributed
-    second.contributed[number] = []
+    del second.contributed[number]
     name = assignment.schedule.reductions[number].name
     text = (
         f"the sum {name!r} was contributed to by 'First#1' not in round 0; expected once in each of the 1 rounds in "

@@ -18,19 +18,23 @@ from rigs.environments import Misbehaving, Unusual
 ADAM = AgentSpecification.of("Adam", {"lr": 1e-2})
 
 
-def game(id, observation, vectorization, **keywords):
-    world = nature(id, envs=2, batch=4, capacity=8, warmup=0, vectorization=vectorization, keywords=keywords)
+def game(id, observation, vectorization, overlap=False, **keywords):
+    how = {"vectorization": vectorization, "overlap": overlap, "keywords": keywords}
+    world = nature(id, envs=2, batch=4, capacity=8, warmup=0, **how)
     noise = gaussian((1,), batch=2, symbol="envs", scale=0.3)
     critic, deviator = (Factory.of(StateAction, observation, 1, 1, (4,)) for _ in range(2))
-    return dac(world, noise, Factory.of(Policy, observation, 1, (4,)), critic, deviator)
+    return dac(world, noise, Factory.of(Policy, observation, 1, (4,)), critic, deviator, learn_from=1)
 
 
-@pytest.mark.parametrize(("habit", "vectorization"), [("reused array", "sync"), ("various infos", "async")])
-def test_habits_make_no_difference_on_ray_either(habit, vectorization, pool):
-    plain = game(Unusual, 2, "sync", habit="plain")
+@pytest.mark.parametrize(
+    ("habit", "vectorization", "overlap"),
+    [("reused array", "sync", False), ("various infos", "async", False), ("reused array", "async", True)],
+)
+def test_habits_make_no_difference_on_ray_either(habit, vectorization, overlap, pool):
+    plain = game(Unusual, 2, "sync", overlap, habit="plain")
     with InlineExecutor(assign(plain, ADAM)) as inline:
         expected = inline.play(9).losses
-    other = game(Unusual, 2, vectorization, habit=habit)
+    other = game(Unusual, 2, vectorization, overlap, habit=habit)
     with RayExecutor(assign(other, ADAM, placement=spread(other)), "habits", pool=pool) as on_ray:
         assert on_ray.play(9).losses == expected
 

@@ -56,8 +56,9 @@ def test_every_environment_conforms(id):
     check_oracle(small(id), continues=False)
 
 
-def test_asynchronous_environments_conform():
-    check_oracle(small(Line, vectorization="async"), continues=False)
+@pytest.mark.parametrize("overlap", [False, True])
+def test_asynchronous_environments_conform(overlap):
+    check_oracle(small(Line, vectorization="async", overlap=overlap), continues=False)
 
 
 @pytest.mark.parametrize("id", ["HalfCheetah-v5"])
@@ -222,6 +223,25 @@ def test_a_loaded_nature_remembers_and_begins_new_episodes():
     assert resumed.report()["env_steps"] == 10
     assert resumed.answer("observe", (), 5)[0][:, 1].tolist() == [0, 0]
     assert resumed.answer("replay", (), 5)[0].shape == (4, 2)
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_steps_that_overlap_are_the_same_steps_and_stored_at_the_next_observation(vectorization):
+    exact = small(Line).make(seed=0)
+    late = small(Line, overlap=True, vectorization=vectorization).make(seed=0)
+    try:
+        actions = actions_of(9, 3, 1)
+        told, told_late = act(exact, actions), act(late, actions)
+        assert all(map(torch.equal, told_late[1], told[0])) and late.report()["env_steps"] == 24
+        assert [len(column) for column in remembered(late)] == [24] * 5
+        assert torch.equal(late.answer("observe", (), 9)[0], exact.answer("observe", (), 9)[0])
+        for one, other in zip(remembered(late), remembered(exact), strict=True):
+            np.testing.assert_array_equal(one, other)
+        act(late, actions[:1])  # under way when it is loaded
+        late.load(exact.state())
+        assert late.answer("observe", (), 10)[0][:, 1].tolist() == [0, 0, 0]
+    finally:
+        late.close()
 
 
 def test_a_state_of_another_memory_is_refused():

@@ -96,7 +96,7 @@ def test_a_first_observation_that_is_not_finite_is_refused_before_the_first_step
 
 
 def test_a_nature_that_cannot_begin_leaves_no_process_behind():
-    sizes = {"envs": 2, "batch": 1, "capacity": 2, "warmup": 0, "reward_scale": 1.0, "deadline": 60.0}
+    sizes = {"envs": 2, "batch": 1, "capacity": 2, "warmup": 0, "reward_scale": 1.0, "deadline": 60.0, "overlap": False}
     with pytest.raises(OracleError, match="NaN or infinity in reset"):
         Nature(Misbehaving, **sizes, keywords={"fault": "nan reset"}, vectorization="async", seed=0)
     assert multiprocessing.active_children() == []

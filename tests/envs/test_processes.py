@@ -23,9 +23,14 @@ def apart(id: Name = Line, deadline=60.0, **keywords):
     return closing(Apart(id, keywords, 2, deadline))
 
 
+def step(copies, push=None):
+    copies.begin_step(np.ones((2, 1), dtype=np.float32) if push is None else push)
+    return copies.end_step()
+
+
 def steps(copies, count=3):
     copies.reset(0)
-    return [copies.step(np.ones((2, 1), dtype=np.float32)) for _ in range(count)]
+    return [step(copies) for _ in range(count)]
 
 
 def flat(rounds):
@@ -52,11 +57,11 @@ def test_one_that_ends_or_hangs_is_named_and_none_is_left(fault, told):
         steps(copies, 2)
         copies.deadline = 0.2 if fault == "hang" else 60.0
         with pytest.raises(OracleError) as refused:
-            copies.step(np.ones((2, 1), dtype=np.float32))
+            step(copies)
         copies.deadline = 60.0
         assert str(refused.value).startswith("environment 'Misbehaving'") and told in str(refused.value)
         with pytest.raises(OracleError, match="after an answer was missed"):
-            copies.step(np.ones((2, 1), dtype=np.float32))
+            step(copies)
         assert len(steps(copies, 2)) == 2  # a reset makes new ones
     assert multiprocessing.active_children() == []
 
@@ -86,10 +91,10 @@ def test_an_interrupt_of_all_processes_reaches_only_this_one():
         for process in multiprocessing.active_children():
             assert process.pid is not None
             os.kill(process.pid, signal.SIGINT)
-        copies.step(push)
+        step(copies, push)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        copies.step(push)
+        step(copies, push)
     assert multiprocessing.active_children() == []
 
 
@@ -98,7 +103,7 @@ def test_one_that_hangs_does_not_hold_up_an_interrupt():
         steps(copies, 2)
         threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            copies.step(np.ones((2, 1), dtype=np.float32))
+            step(copies)
         began = time.monotonic()
     assert time.monotonic() - began < 30
     assert multiprocessing.active_children() == []

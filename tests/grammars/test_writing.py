@@ -33,6 +33,17 @@ def test_only_what_leads_to_a_delivery_is_kept(begun):
     )
 
 
+def test_what_waits_for_no_product_comes_before_all_products(begun):
+    r, a, loss = written(begun)
+    whole = r.product(loss, r.seed(loss)).toward()
+    tapped = r.map(negate, r.tap(a))
+    r.deliver("A", r.product(a, r.sum(r.map(negate, whole), tapped)).parameters)
+    assert [node.name for node in r.graph().nodes] == [
+        *("tap A", "negate"),
+        *("d Loss", "Loss *", "negate#2", "sum", "A *", "deliver A"),
+    ]
+
+
 def test_a_draft_can_go_on_after_it_was_frozen(begun):
     r, a, loss = written(begun)
     own = r.product(a, r.product(loss, r.seed(loss)).toward()).parameters

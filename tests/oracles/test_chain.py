@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from antiphon.errors import ProtocolError
+from antiphon.grammars.joined import Joined
+from antiphon.oracles.affine import LARGE, affine
 from antiphon.oracles.chain import ChainTape, chain_of
 from antiphon.oracles.operator import Operator
 from antiphon.oracles.tape import AutogradTape
@@ -71,7 +73,7 @@ def tapes(module: nn.Module, inputs: int = 1, dimensions: int = 2, products: int
     """The chain that a module is, if it is one, and torch's record of it."""
     parameters = tuple(module.parameters())
     recorded = AutogradTape(module, [0], parameters, products)
-    return chain_of(module, inputs, dimensions, products, parameters, recorded), recorded
+    return chain_of(module, inputs, dimensions, products > 0, parameters, recorded), recorded
 
 
 @pytest.fixture
@@ -118,6 +120,38 @@ def test_two_messages_at_one_query_are_kept_apart(seeded) -> None:
     assert torch.equal(first[0][0], -second[0][0])
 
 
+def test_a_joined_chain_tells_each_input_what_autograd_tells_it(seeded) -> None:
+    chain, recorded = tapes(Joined(nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 2)).double(), inputs=2)
+    assert isinstance(chain, ChainTape)
+    both = [torch.randn(6, width, dtype=torch.float64, generator=seeded) for width in (4, 1)]
+    recorded = AutogradTape(recorded._function, [0, 1], recorded._parameters, 1)
+    told = torch.randn(6, 2, dtype=torch.float64, generator=seeded)
+    assert torch.equal(chain.query(both)[0], recorded.query(both)[0])
+    found, expected = (tape.respond([told], [1, 0], True) for tape in (chain, recorded))
+    for one, two in zip([*found[0], *found[1]], [*expected[0], *expected[1]], strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-14)
+
+
+def test_a_chain_that_never_responds_plays_its_module_and_keeps_nothing(seeded) -> None:
+    module = CHAINS["deep"]().requires_grad_(False)
+    chain = chain_of(module, 1, 2, False, (), AutogradTape(module, (), (), 0))
+    assert chain is not None
+    x = torch.randn(6, 4, generator=seeded)
+    assert torch.equal(chain.query([x])[0], module(x)) and not chain._values
+
+
+@pytest.mark.parametrize("enabled", [True, False], ids=["oneDNN", "MKL"])
+def test_a_large_product_is_torchs_up_to_rounding_whichever_library_computes_it(enabled, seeded, monkeypatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", enabled)
+    told, x = torch.randn(64, 300, generator=seeded), torch.randn(64, 400, generator=seeded)
+    weight, bias = torch.randn(300, 400, generator=seeded), torch.randn(300, generator=seeded)
+    assert len(x) * weight.numel() >= LARGE
+    found = affine(x, weight, bias), affine(told, weight.t()), affine(told.t(), x.t())
+    for one, two in zip(found, (x @ weight.t() + bias, told @ weight, told.t() @ x), strict=True):
+        assert one.is_contiguous()
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", OTHERS)
 def test_what_is_not_surely_a_chain_is_left_to_torch(kind: str) -> None:
     assert tapes(OTHERS[kind]())[0] is None
@@ -128,8 +162,8 @@ def test_neither_are_several_inputs_more_dimensions_or_a_function() -> None:
     assert tapes(linear, inputs=2)[0] is None
     assert tapes(linear, dimensions=3)[0] is None
     parameters = tuple(linear.parameters())
-    assert chain_of(torch.relu, 1, 2, 1, (), AutogradTape(torch.relu, [0], (), 1)) is None
-    assert chain_of(linear, 1, 2, 1, parameters[:1], AutogradTape(linear, [0], parameters[:1], 1)) is None
+    assert chain_of(torch.relu, 1, 2, True, (), AutogradTape(torch.relu, [0], (), 1)) is None
+    assert chain_of(linear, 1, 2, True, parameters[:1], AutogradTape(linear, [0], parameters[:1], 1)) is None
 
 
 def test_one_response_more_than_announced_is_refused(seeded) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from antiphon.testing.channel import LAWS, MakePair, Pair, same_bits
 from antiphon.transport.channel import Channel, gone
-from antiphon.transport.codec import encode, pack_tag
+from antiphon.transport.codec import Frame, encode, pack_tag
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import VERSION, Edge, Header, Session, Tag
 from antiphon.transport.object_store import Mailbox, ObjectStoreChannel
@@ -40,7 +40,7 @@ def local_pair(session: Session, edges: Sequence[Edge]) -> Pair:
 def object_store_pair(session: Session, edges: Sequence[Edge]) -> Pair:
     mailboxes = {me: Mailbox(me, edges) for me in ("Alice", "Bob")}
 
-    def post(peer: str, number: int, frame: bytes | bytearray) -> None:
+    def post(peer: str, number: int, frame: Frame) -> None:
         mailboxes[peer].put(number, bytes(frame))  # as Ray delivers it: read-only, at any address
 
     def forge(edge: Edge, tag: Tag, value: Tensor) -> None:

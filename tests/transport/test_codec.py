@@ -1,5 +1,6 @@
 """Frames, headers and tags: what is encoded is decoded, and no bytes whatever bring down a reader."""
 
+import re
 import struct
 
 import pytest
@@ -38,15 +39,15 @@ def header(dtype: torch.dtype = torch.float32, shape: tuple[int, ...] = (2, 3)) 
     return Header(VERSION, TAG, "first", dtype, shape)
 
 
-def frame_of(fields: object, value: bytes = b"") -> bytes:
+def frame_of(fields: object, value: bytes = b"", round: int = 5) -> bytes:
     head = pack(fields)
-    start = -(-(16 + len(head)) // 64) * 64
-    return (struct.pack("<4sIQ", b"ATPH", len(head), len(value)) + head).ljust(start, b"\0") + value
+    start = -(-(24 + len(head)) // 64) * 64
+    return (struct.pack("<4sIQQ", b"ATPH", len(head), len(value), round) + head).ljust(start, b"\0") + value
 
 
 def fields_with(**changes: object) -> list[object]:
-    names = ("version", "signature", "generation", "round", "phase", "edge", "order", "dtype", "shape")
-    right: tuple[object, ...] = (VERSION, *TAG, "first", "float32", [2, 3])
+    names = ("version", "signature", "generation", "phase", "edge", "order", "dtype", "shape")
+    right = (VERSION, TAG.signature, TAG.generation, TAG.phase, TAG.edge, "first", "float32", [2, 3])
     return list((dict(zip(names, right, strict=True)) | changes).values())
 
 
@@ -70,7 +71,7 @@ def test_what_is_encoded_is_decoded(
 def test_damaged_frames_are_decoded_or_refused(data: st.DataObject) -> None:
     """Any cut, any flipped bytes: a CodecError or a value that is no larger than the frame; never anything else."""
     frame = encode(header(), torch.arange(6.0).view(2, 3))
-    for place in data.draw(st.lists(st.integers(0, 87), max_size=4)):
+    for place in data.draw(st.lists(st.integers(0, len(frame) - 1), max_size=4)):
         frame[place] ^= data.draw(st.integers(1, 255))
     cut = frame[: data.draw(st.integers(0, len(frame)))] if data.draw(st.booleans()) else frame
     try:
@@ -112,10 +113,10 @@ def test_every_truncation_and_any_trailing_byte_is_refused() -> None:
     [
         (
             {"version": 9},
-            "expected version 1 of the message format; arrived version 9. Run one antiphon on all workers.",
+            f"expected version {VERSION} of the message format; arrived version 9. Run one antiphon on all workers.",
         ),
         ({"signature": "xyz"}, "expected a signature of 16 hexadecimal digits; arrived 'xyz'." + ENDING),
-        ({"round": -1}, "expected a round from 0 to 2**63 - 1; arrived -1." + ENDING),
+        ({"edge": -1}, "expected a edge from 0 to 2**63 - 1; arrived -1." + ENDING),
         ({"generation": True}, "expected a generation from 0 to 2**63 - 1; arrived True." + ENDING),
         ({"order": "second"}, "expected order 'zeroth' or 'first'; arrived 'second'." + ENDING),
         ({"shape": [-2, 3]}, "expected a shape of sizes from 0 to 2**63 - 1; arrived [-2, 3]." + ENDING),
@@ -147,6 +148,11 @@ def test_a_limit_holds_before_anything_is_read() -> None:
     )
 
 
+def test_a_round_out_of_range_is_refused() -> None:
+    with pytest.raises(CodecError, match=re.escape(f"expected a round from 0 to 2**63 - 1; arrived {2**63}.")):
+        decode(frame_of(fields_with(), bytes(24), round=2**63))
+
+
 def test_a_byte_that_is_no_bool_is_refused() -> None:
     with pytest.raises(CodecError, match="bytes 0 and 1 in a value of dtype bool"):
         decode(frame_of(fields_with(dtype="bool", shape=[2]), b"\x01\x02"))
@@ -164,14 +170,25 @@ def test_a_value_that_is_not_what_its_header_says_is_not_encoded() -> None:
 
 def test_an_aligned_writable_frame_is_not_copied() -> None:
     frame = encode(header(), torch.zeros(2, 3))
-    memory = aligned(len(frame))
-    memory[:] = frame
-    _, value = decode(memory)
+    _, value = decode(frame)
     value.fill_(1.0)
-    assert torch.equal(decode(memory)[1], torch.ones(2, 3))
+    assert torch.equal(decode(frame)[1], torch.ones(2, 3))
 
 
 def test_a_read_only_frame_is_copied_once_and_may_be_written() -> None:
     frame = bytes(encode(header(), torch.zeros(2, 3)))
     decode(frame)[1].fill_(1.0)
     assert torch.equal(decode(frame)[1], torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_memory_is_used_again_where_it_fits(fits: bool) -> None:
+    """The frame and the value hold the same bytes and bits, whatever the memory held before."""
+    wide = torch.rand(2, 3) if fits else torch.rand(4, 3)
+    old, memory = encode(header(shape=tuple(wide.shape)), wide), aligned(wide.nbytes)
+    memory[:] = bytes([255]) * len(memory)
+    frame = encode(header(), torch.ones(2, 3), old)
+    assert (frame is old) == fits and bytes(frame) == bytes(encode(header(), torch.ones(2, 3)))
+    _, value = decode(bytes(frame), memory=memory)
+    assert torch.equal(value, torch.ones(2, 3))
+    assert (value.data_ptr() == torch.frombuffer(memory, dtype=torch.uint8).data_ptr()) == fits

@@ -14,6 +14,7 @@ from torch import Tensor
 from antiphon.errors import DeadlineError, ProtocolError, ShapeError, TransportError
 from antiphon.testing.channel import SESSION, refusal, same_bits
 from antiphon.transport.channel import Channel
+from antiphon.transport.codec import Frame
 from antiphon.transport.local import Exchange, LocalChannel
 from antiphon.transport.message import Edge, Phase, Reduction, Session
 from antiphon.transport.object_store import Mailbox, ObjectStoreChannel
@@ -49,7 +50,7 @@ def object_store(session: Session, sums: Sequence[Reduction]) -> list[Channel]:
     edges = edges_of(sums)
     mailboxes = {me: Mailbox(me, edges) for me in NAMES}
 
-    def post(peer: str, number: int, frame: bytes | bytearray) -> None:
+    def post(peer: str, number: int, frame: Frame) -> None:
         mailboxes[peer].put(number, bytes(frame))
 
     return [ObjectStoreChannel(session, me, post, mailboxes[me], edges) for me in NAMES]

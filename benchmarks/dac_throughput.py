@@ -1,0 +1,189 @@
+"""Steps per second of Deviator-Actor-Critic, compared with DDPG of Stable-Baselines3; all in one run, in turn.
+
+python -m benchmarks.dac_throughput [--rounds 300] [--repetitions 9]
+
+One step of Pendulum-v1 and one update a round; hidden layers of 400 and 300, batch 256, Adam, Gaussian noise, target
+networks that follow with 0.005. It needs Stable-Baselines3 (pip install stable-baselines3).
+
+Then steps that overlap with learning are compared with steps that do not, for an environment that takes time without
+the processor.
+"""
+
+import argparse
+import importlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from statistics import median
+from typing import Any, final
+
+import gymnasium
+import numpy as np
+import torch
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.executor import Executor
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import Placement, spread
+from antiphon.deploy.embedded import ray_session
+from antiphon.deploy.executor import RayExecutor
+from antiphon.deploy.pool import Pool
+from antiphon.grammars import Grammar
+from antiphon.recipes.dac import DacTable, build
+from benchmarks.paired import Times, in_turn, paired_ratio
+from benchmarks.report import machine, table, write_section
+
+WIDTHS, BATCH, RATE, SOFT, GAMMA, SIGMA, STARTS = [400, 300], 256, 0.001, 0.005, 0.98, 0.1, 300
+THEIRS = {1: "Stable-Baselines3, 1 thread", 2: "Stable-Baselines3, 2 threads"}
+FUSED = [["Actor", "Nature", "Noise"], ["Critic", "Deviator", "BGE"]]
+AGENTS = AgentSpecification.of("Adam", {"lr": RATE})
+COPIES, PERIOD = 4, 0.004
+
+
+def game(**changes: Any) -> Grammar:  # Any: values of the experiment's table
+    """Deviator-Actor-Critic on one copy of Pendulum-v1, acting and learning every round. changes: of the table."""
+    same = {"batch": BATCH, "warmup": STARTS, "learn_from": STARTS, "gamma": GAMMA, "soft": SOFT, "widths": WIDTHS}
+    noise = {"sigma_start": SIGMA, "sigma_end": SIGMA, "reward_scale": 1.0}
+    return build(DacTable.model_validate({"envs": 1, "act_every": 1, **same, **noise, **changes}))
+
+
+@final
+class Device(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """A pendulum with a control period: each step waits PERIOD seconds, without the processor, as a robot does."""
+
+    def __init__(self) -> None:
+        super().__init__(gymnasium.make("Pendulum-v1"))
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:  # Any: an environment's
+        """See `gymnasium.Env.step`."""
+        time.sleep(PERIOD)
+        return self.env.step(action)
+
+
+def theirs(threads: int, rounds: int) -> Callable[[], float]:
+    """DDPG of Stable-Baselines3, as a function that makes `rounds` steps and returns steps per second."""
+    try:
+        ddpg = importlib.import_module("stable_baselines3").DDPG
+        noise = importlib.import_module("stable_baselines3.common.noise").NormalActionNoise
+    except ImportError as error:
+        raise SystemExit(
+            f"error: benchmarks.dac_throughput compares with Stable-Baselines3, and its import failed: {error}. "
+            "Install it: pip install stable-baselines3"
+        ) from None
+    model = ddpg(
+        "MlpPolicy",
+        gymnasium.make("Pendulum-v1"),
+        learning_rate=RATE,
+        buffer_size=100_000,
+        learning_starts=STARTS,
+        batch_size=BATCH,
+        tau=SOFT,
+        gamma=GAMMA,
+        train_freq=1,
+        gradient_steps=1,
+        action_noise=noise(np.zeros(1), np.full(1, SIGMA)),
+        policy_kwargs={"net_arch": WIDTHS},
+        device="cpu",
+        seed=0,
+    )
+
+    def play(steps: int = rounds) -> float:
+        torch.set_num_threads(threads)
+        began = time.perf_counter()
+        model.learn(steps, reset_num_timesteps=False)
+        return steps / (time.perf_counter() - began)
+
+    play(STARTS + 50)
+    return play
+
+
+def ours(executor: Executor, rounds: int) -> Callable[[], float]:
+    """An executor as a function that plays rounds and returns rounds per second."""
+    executor.play(STARTS + 50)
+
+    def play() -> float:
+        began = time.perf_counter()
+        executor.play(rounds)
+        return rounds / (time.perf_counter() - began)
+
+    return play
+
+
+def contestants(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]:
+    """All that is measured, by name."""
+    grammar = game()
+    alone, two = spread(grammar), spread(grammar, FUSED)
+    pool = Pool(len(alone.names) + len(two.names))
+    scope.callback(pool.close)
+
+    def on_ray(placement: Placement, name: str) -> Callable[[], float]:
+        run = RayExecutor(assign(grammar, AGENTS, placement=placement), name, pool=pool)
+        return ours(scope.enter_context(run), rounds)
+
+    return {
+        **{name: theirs(threads, rounds) for threads, name in THEIRS.items()},
+        "inline, 1 thread": ours(scope.enter_context(InlineExecutor(assign(grammar, AGENTS))), rounds),
+        f"Ray, {len(two.names)} workers": on_ray(two, "two"),
+        f"Ray, {len(alone.names)} workers": on_ray(alone, "spread"),
+    }
+
+
+def overlapping(scope: ExitStack, rounds: int) -> dict[str, Callable[[], float]]:
+    """The ways to step copies of `Device`, inline, by name."""
+    gymnasium.register("Device-v0", "benchmarks.dac_throughput:Device")
+
+    def inline(**changes: Any) -> Callable[[], float]:  # Any: values of the experiment's table
+        grammar = game(environment="Device-v0", envs=COPIES, **changes)
+        return ours(scope.enter_context(InlineExecutor(assign(grammar, AGENTS))), rounds)
+
+    return {
+        "one after the other": inline(),
+        "in processes": inline(vectorization="async"),
+        "in processes, overlapping": inline(vectorization="async", overlap=True),
+    }
+
+
+def measure(rounds: int, repetitions: int) -> str:
+    """Measure all in turn. Returns the report."""
+    with ray_session(num_cpus=16), ExitStack() as scope:
+        both = _rates(in_turn(contestants(scope, rounds), repetitions), list(THEIRS.values()))
+    with ExitStack() as scope:
+        steps = overlapping(scope, rounds // 3)
+        late = _rates(in_turn(steps, repetitions), list(steps)[:2])
+    waiting = f"{COPIES} copies of a pendulum whose step waits {PERIOD * 1e3:g} ms without the processor, inline:"
+    return f"{both}\n\n{waiting}\n\n{late}"
+
+
+def _rates(found: Times, bases: Sequence[str]) -> str:
+    rows = [
+        [name, f"{median(rates):.0f}", *(str(paired_ratio(rates, found[base])) for base in bases)]
+        for name, rates in found.items()
+    ]
+    return table(["who", "rounds a second (median)", *(f"ratio to {base}" for base in bases)], rows)
+
+
+def main() -> None:
+    """Measure, print, and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--repetitions", type=int, default=9)
+    chosen = parser.parse_args()
+    load = os.getloadavg()[0]
+    report = measure(chosen.rounds, chosen.repetitions)
+    head = (
+        f"`python -m benchmarks.dac_throughput --rounds {chosen.rounds} --repetitions {chosen.repetitions}`: "
+        f"Deviator-Actor-Critic and DDPG on Pendulum-v1, hidden layers of {WIDTHS}, batch {BATCH}, Adam, one step and "
+        f"one update a round, target networks that follow with {SOFT} ({machine()}; load {load:.1f} when it began). "
+        "Ratios are geometric means of paired ratios, with their 95 % intervals. Workers have one "
+        "thread each. Both do eleven products of a whole batch with the large layer: DAC in five queries and three "
+        "responses; DDPG, which has no Deviator, follows the gradient through its critic. DAC's go through oneDNN, "
+        "DDPG's through MKL, as torch chooses; both are float32."
+    )
+    print(report)
+    write_section("Throughput of Deviator-Actor-Critic", f"{head}\n\n{report}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The time of the response phase against the depth of a network: backpropagation and kickback, with slow messages.
+
+python -m benchmarks.depth [--layers 2 4 8 16] [--delay 0.005] [--rounds 20] [--repetitions 7]
+
+Each layer, Nature and the loss is a worker. The workers are threads of this process, because two cores cannot run so
+many processes at once; a message takes the given delay longer, and a worker that waits needs no core.
+"""
+
+import argparse
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import final
+
+import torch
+from torch import Tensor
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.brake import Brake
+from antiphon.coordinator.hosted import Hosted
+from antiphon.coordinator.plan.assignment import Assignment, assign
+from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.schedule import project
+from antiphon.coordinator.plan.steps import Receive
+from antiphon.coordinator.program import LocalProgram
+from antiphon.coordinator.statistics import WorkerStatistics
+from antiphon.envs import arrays
+from antiphon.grammars import Grammar, chain_rule, exact
+from antiphon.grammars.library import kickback
+from antiphon.grammars.library.kicking import kicking_layers
+from antiphon.transport.channel import Channel
+from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.memory import Value
+from antiphon.transport.message import Edge, Phase, Session
+from benchmarks.paired import Times, in_turn, rows_of
+from benchmarks.report import machine, table, write_section
+
+PICTURE = Path(__file__).with_name("depth.png")
+WIDTH, BATCH = 32, 16
+
+
+def grammars(layers: int) -> Mapping[str, Grammar]:
+    """The same Q of so many layers, with two Response graphs."""
+    x = torch.randn(BATCH, WIDTH, generator=torch.Generator().manual_seed(0))
+    data = arrays(x, x[:, :1], batch=BATCH, shuffle=False)
+    kicked = kickback(data, kicking_layers((WIDTH,), [WIDTH] * (layers - 1)))
+    response = chain_rule(kicked.query, kicked.objective)
+    return {
+        "backpropagation": replace(kicked, name="backpropagation", response=response, guarantee=exact()),
+        "kickback": kicked,
+    }
+
+
+@final
+class Slow:
+    """A local channel whose messages take `delay` seconds longer. sent: when each message was sent, for all workers."""
+
+    def __init__(self, channel: LocalChannel, delay: float, sent: dict[tuple[int, int], float]) -> None:
+        self._channel, self._delay, self._sent = channel, delay, sent
+        self.open, self.close, self.settle = channel.open, channel.close, channel.settle
+        self.contribute, self.collect = channel.contribute, channel.collect
+
+    def send(self, edge: Edge, round: int, value: Value) -> int:
+        """See `Channel.send`."""
+        self._sent[edge.number, round] = time.perf_counter()
+        return self._channel.send(edge, round, value)
+
+    def receive(self, edge: Edge, round: int) -> Tensor:
+        """See `Channel.receive`."""
+        value = self._channel.receive(edge, round)
+        time.sleep(max(0.0, self._sent.pop((edge.number, round)) + self._delay - time.perf_counter()))
+        return value
+
+
+@final
+class Threads:
+    """Plays an assignment with a thread for each worker."""
+
+    def __init__(self, assignment: Assignment, delay: float) -> None:
+        self._assignment, self._first = assignment, 0
+        schedule, exchange, sent = assignment.schedule, Exchange(), {}
+        session = Session(schedule.signature, 0, 30.0)
+        self._programs = []
+        for name in schedule.workers:
+            channel: Channel = Slow(LocalChannel(session, name, exchange, schedule.carried_by(name)), delay, sent)
+            channel.open()
+            hosted = Hosted(assignment, name)
+            self._programs.append(LocalProgram(assignment, name, project(schedule, name), hosted, channel))
+
+    def response_seconds(self, rounds: int) -> float:
+        """Play rounds. Returns the median time from a round's first response at the loss to the end of its last one."""
+        first, found = self._first, {}
+        self._first += rounds
+
+        def play(program: LocalProgram) -> None:
+            brake = Brake()
+            brake.begin(first)
+            found[program.worker] = program.play(first, rounds, brake)
+
+        threads = [threading.Thread(target=play, args=(program,)) for program in self._programs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return _median_response(self._assignment, found)
+
+
+def _median_response(assignment: Assignment, found: Mapping[str, WorkerStatistics]) -> float:
+    begins: dict[int, list[int]] = {}
+    ends: dict[int, list[int]] = {}
+    for worker, statistics in found.items():
+        actions = project(assignment.schedule, worker)
+        assert statistics.track is not None  # the assignment records
+        marks = statistics.track.marks
+        for round, position, begin, end in zip(*(marks[index::4] for index in range(4)), strict=True):
+            if actions[position].phase is Phase.RESPONSE:
+                ends.setdefault(round, []).append(end)
+                if worker == "Loss" and not isinstance(actions[position], Receive):
+                    begins.setdefault(round, []).append(begin)
+    return median(max(ends[round]) - min(begins[round]) for round in ends) / 1e9
+
+
+def measured(layers: Sequence[int], delay: float, rounds: int, repetitions: int) -> Mapping[int, Times]:
+    """Measure both response graphs for each number of layers, in turn."""
+    found, agent = {}, AgentSpecification.of("SGD", {"lr": 0.001})
+    for count in layers:
+        players = {
+            name: Threads(assign(grammar, agent, placement=spread(grammar), record=True), delay)
+            for name, grammar in grammars(count).items()
+        }
+        measures = {name: partial(each.response_seconds, rounds) for name, each in players.items()}
+        for warm in measures.values():
+            warm()
+        found[count] = in_turn(measures, repetitions)
+    return found
+
+
+def draw(found: Mapping[int, Times], delay: float) -> None:
+    """Plot the medians against the number of layers."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for name, marker in (("backpropagation", "o"), ("kickback", "s")):
+        axes.plot(list(found), [1e3 * median(times[name]) for times in found.values()], marker=marker, label=name)
+    axes.set(
+        xlabel="layers, a worker each", ylabel=f"response phase, ms ({1e3 * delay:g} ms a message)", ylim=(0, None)
+    )
+    axes.set_xticks(list(found))
+    axes.legend()
+    figure.savefig(PICTURE, dpi=150)
+
+
+def main() -> None:
+    """Measure, print, draw, and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--layers", type=int, nargs="+", default=[2, 4, 8, 16])
+    parser.add_argument("--delay", type=float, default=0.005)
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--repetitions", type=int, default=7)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    found = measured(given.layers, given.delay, given.rounds, given.repetitions)
+    rows = [[count, *row] for count, times in found.items() for row in rows_of(times, "backpropagation", scale=1e3)]
+    header = ["layers", "response graph", "ms (median)", "ratio to backpropagation (95 % interval)"]
+    report = table(header, rows)
+    print(report)
+    draw(found, given.delay)
+    head = (
+        f"`python -m benchmarks.depth --delay {given.delay}`: the response phase of a network of width {WIDTH}, batch "
+        f"{BATCH}; each layer, Nature and the loss is a worker, a thread of one process; each message takes "
+        f"{1e3 * given.delay:g} ms longer ({machine()})."
+    )
+    write_section("Response phase against depth", f"{head}\n\n{report}\n\n![response phase](depth.png)")
+
+
+if __name__ == "__main__":
+    main()

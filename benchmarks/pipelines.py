@@ -1,0 +1,159 @@
+"""Rounds of a pipeline in each order, compared with torch.distributed.pipelining; all in one run, in turn.
+
+python -m benchmarks.pipelines [--width 1024] [--batch 256] [--workers 2] [--microbatches 1 2 4 8] [--repetitions 7]
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from antiphon.agents import AgentSpecification
+from antiphon.coordinator.inline import InlineExecutor
+from antiphon.coordinator.plan.assignment import assign
+from antiphon.coordinator.plan.placement import spread
+from antiphon.coordinator.plan.step_order import StepOrder
+from antiphon.deploy.embedded import ray_session
+from antiphon.deploy.executor import RayExecutor
+from antiphon.deploy.pool import Pool
+from antiphon.envs import arrays
+from antiphon.grammars import Factory
+from antiphon.grammars.library import backprop
+from antiphon.grammars.library.networks import Dense
+from benchmarks.paired import Times, in_turn, rows_of, seconds_a_round
+from benchmarks.plain import Play, plain_network
+from benchmarks.report import machine, table, write_section
+from benchmarks.torch_pipelines import TorchPipeline
+
+RATE = 0.01
+CLASSES = 10
+PLAIN = "plain PyTorch, one process, one thread"
+NAMESAKES = {
+    StepOrder.GPIPE: "ScheduleGPipe",
+    StepOrder.ONE_F_ONE_B: "Schedule1F1B",
+    StepOrder.ZERO_BUBBLE: "ScheduleInterleavedZeroBubble",
+}
+INTERLEAVED = "ScheduleInterleaved1F1B"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the network and of the measurement. layers: of the network, a multiple of twice the workers."""
+
+    width: int
+    batch: int
+    workers: int
+    layers: int
+    repetitions: int
+
+
+def layer_factories(sizes: Sizes) -> list[Factory]:
+    """Layers with rectifiers, and a last linear one."""
+    hidden = [Factory.of(Dense, sizes.width, sizes.width) for _ in range(sizes.layers - 1)]
+    return [*hidden, Factory.of(nn.Linear, sizes.width, CLASSES)]
+
+
+def data(sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor]:
+    """One batch of inputs (batch, width) and labels (batch,)."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(sizes.batch, sizes.width, generator=generator)
+    return x, torch.randint(CLASSES, (sizes.batch,), generator=generator)
+
+
+def ours(
+    sizes: Sizes, order: StepOrder, microbatches: int, parts: int, pool: Pool, scope: ExitStack, skip: bool = False
+) -> Play:
+    """A player for each layer. parts: number of parts of the network on each worker. skip: with a skip connection."""
+    names = [f"Layer{index}" for index in range(sizes.layers)]
+    layers = dict(zip(names, layer_factories(sizes), strict=True))
+    nature = arrays(*data(sizes), batch=sizes.batch, shuffle=False)
+    grammar = backprop(nature, layers, skips={names[2]: names[0]} if skip else None)
+    each = sizes.layers // (parts * sizes.workers)
+    worker_of = {name: index // each % sizes.workers for index, name in enumerate(names)}
+    worker_of |= {"Nature": 0, "Loss": sizes.workers - 1}
+    groups = [[name for name in worker_of if worker_of[name] == worker] for worker in range(sizes.workers)]
+    placement = spread(grammar, fuse=groups)
+    agent = AgentSpecification.of("SGD", {"lr": RATE})
+    assignment = assign(grammar, agent, placement=placement, order=order, microbatches=microbatches)
+    name = f"{order}-{parts}-{microbatches}-{skip}"
+    return scope.enter_context(RayExecutor(assignment, name, pool=pool)).play
+
+
+def inline(sizes: Sizes, scope: ExitStack) -> Play:
+    """The network in one process. It shows what our products of matrices win, without any pipeline."""
+    layers = {f"Layer{index}": factory for index, factory in enumerate(layer_factories(sizes))}
+    grammar = backprop(arrays(*data(sizes), batch=sizes.batch, shuffle=False), layers)
+    return scope.enter_context(InlineExecutor(assign(grammar, AgentSpecification.of("SGD", {"lr": RATE})))).play
+
+
+def theirs(sizes: Sizes, schedule: str, microbatches: int, parts: int, scope: ExitStack) -> Play:
+    """The same layers as stages of torch.distributed.pipelining."""
+    modules = [factory() for factory in layer_factories(sizes)]
+    each = sizes.layers // (parts * sizes.workers)
+    stages = [nn.Sequential(*modules[index : index + each]) for index in range(0, sizes.layers, each)]
+    pipeline = TorchPipeline(stages, *data(sizes), RATE, sizes.workers, schedule, microbatches)
+    scope.callback(pipeline.close)
+    return pipeline.play
+
+
+def measured(sizes: Sizes, microbatches: int, pool: Pool) -> Times:
+    """Measure all contestants with one number of micro-batches, in turn."""
+    with ExitStack() as scope:
+        plain = plain_network([factory() for factory in layer_factories(sizes)], *data(sizes), RATE)
+        found: dict[str, Play] = {PLAIN: plain, "antiphon, inline, one thread": inline(sizes, scope)}
+        for order, schedule in NAMESAKES.items():
+            found[f"antiphon, {order}"] = ours(sizes, order, microbatches, 1, pool, scope)
+            parts = 2 if "Interleaved" in schedule else 1
+            if microbatches % sizes.workers == 0 or parts == 1:
+                found[schedule] = theirs(sizes, schedule, microbatches, parts, scope)
+        found["antiphon, interleaved"] = ours(sizes, StepOrder.ONE_F_ONE_B, microbatches, 2, pool, scope)
+        found["antiphon, interleaved zero-bubble"] = ours(sizes, StepOrder.ZERO_BUBBLE, microbatches, 2, pool, scope)
+        if microbatches % sizes.workers == 0:
+            found[INTERLEAVED] = theirs(sizes, INTERLEAVED, microbatches, 2, scope)
+        found["antiphon, 1f1b, a skip"] = ours(sizes, StepOrder.ONE_F_ONE_B, microbatches, 1, pool, scope, skip=True)
+        rounds = max(2, round(0.5 / seconds_a_round(plain, 3)))
+        measures: Mapping[str, Callable[[], float]] = {
+            name: partial(seconds_a_round, play, rounds) for name, play in found.items()
+        }
+        for warm in measures.values():
+            warm()
+        return in_turn(measures, sizes.repetitions)
+
+
+def main() -> None:
+    """Measure, print, and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    numbers = {"width": 1024, "batch": 256, "workers": 2, "layers": 8, "repetitions": 7}
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--microbatches", type=int, nargs="+", default=[1, 2, 4, 8])
+    given = vars(parser.parse_args())
+    counts, sizes = given.pop("microbatches"), Sizes(**given)
+    torch.set_num_threads(1)
+    reports = []
+    with ray_session(num_cpus=64):
+        pool = Pool(sizes.workers * 6)
+        try:
+            for count in counts:
+                rows = rows_of(measured(sizes, count, pool), PLAIN, scale=1e3)
+                header = ["order", "ms a round (median)", "ratio to plain (95 % interval)"]
+                reports.append(f"{count} micro-batch{'es' if count > 1 else ''}:\n\n{table(header, rows)}")
+                print(reports[-1], flush=True)
+        finally:
+            pool.close()
+    head = (
+        f"`python -m benchmarks.pipelines --width {sizes.width} --batch {sizes.batch} --workers {sizes.workers}`: "
+        f"{sizes.layers} layers of width {sizes.width}, batch {sizes.batch}, SGD, a worker and a thread for each "
+        f"{sizes.layers // sizes.workers} of them ({machine()}). Our products of large float32 matrices go through "
+        "oneDNN, torch's through MKL (docs/rounds.md); the inline row shows how much of the ratios that is."
+    )
+    title = f"Pipelines of {sizes.workers} workers, width {sizes.width}"
+    write_section(title, "\n\n".join([head, *reports]))
+
+
+if __name__ == "__main__":
+    main()
