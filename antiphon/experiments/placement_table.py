@@ -100,7 +100,8 @@ class PlaceTable(ResourcesTable):
 
     replicas: number of data-parallel copies. sharded: whether the parameters are divided among the replicas.
     accept_batch_coupling: whether replicas are allowed for a module that computes across the batch, such as batch norm.
-    precision: the dtype of the computation. remote_agent: settings for an agent in another actor.
+    precision: the dtype of the computation. recompute: whether activations are computed again in the backward pass.
+    remote_agent: settings for an agent in another actor.
     """
 
     replicas: Count | None = None

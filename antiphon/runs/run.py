@@ -32,7 +32,8 @@ class Finished:
     folder: the run folder. last: metrics of the last batch of rounds.
     stopped_by: number of the signal that ended the run early (SIGTERM for `antiphon stop`); 0 otherwise.
     evaluation: None if the run ended early, or if it cannot be evaluated.
-    schedule: what the workers played. recording: of the last batch of rounds, if the run was asked to record.
+    schedule: the steps of each worker in a round. recording: the times of all actions in the last batch of rounds, if
+    the run was asked to record them; else None.
     """
 
     folder: Path

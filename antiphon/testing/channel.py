@@ -246,7 +246,10 @@ def law_a_value_of_another_type_is_refused(make_pair: MakePair) -> None:
 
 
 def law_several_tensors_arrive_as_one_vector(make_pair: MakePair) -> None:
-    """Tensors of any layout arrive one after the other; tensors with other elements in all, or two dtypes, do not."""
+    """Test that several tensors, of any layout, can be sent as one message and arrive concatenated to one vector.
+
+    Tensors with a wrong total number of elements, or with different dtypes, must be refused.
+    """
     only = edge(shape=(11,))
     parts = (torch.arange(6.0).view(2, 3).T, torch.tensor(7.0).requires_grad_(), torch.eye(2).to_sparse())
     with opened(make_pair(SESSION, [only])) as pair:
