@@ -19,6 +19,7 @@ from antiphon.testing.channel import (
     law_what_is_put_on_the_way_is_told_and_does_not_vary,
 )
 from antiphon.transport.channel import Channel
+from antiphon.transport.memory import Value
 from antiphon.transport.message import Edge, Reduction, Session, Tag
 from antiphon.transport.nccl import MakeGroup
 from antiphon.transport.process_group import ProcessGroupChannel
@@ -66,14 +67,16 @@ class _Visiting:
     def open(self) -> None:
         self._channel.open()
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+    def send(self, edge: Edge, round: int, value: Value) -> int:
         """Copy a value to the device, send the copy, and overwrite the copy at once.
 
         The overwriting tests that a sender may reuse the memory after `send`. Returns the number of bytes sent.
         """
-        there = value.detach().to(self._device, copy=True)
-        sent = self._channel.send(edge, round, there)
-        there.zero_()
+        parts = (value,) if isinstance(value, Tensor) else value
+        there = tuple(each.detach().to(self._device, copy=True) for each in parts)
+        sent = self._channel.send(edge, round, there[0] if isinstance(value, Tensor) else there)
+        for each in there:
+            each.zero_()
         return sent
 
     def receive(self, edge: Edge, round: int) -> Tensor:
