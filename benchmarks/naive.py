@@ -1,4 +1,6 @@
-"""The naive solution: a Ray actor per layer, an actor call per message, and tensors passed by reference."""
+"""A naive way to train a network on Ray: an actor per layer, an actor call per message, and tensors passed by
+reference.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +19,16 @@ class NaiveLayer:
         self._optimizer = torch.optim.SGD(module.parameters(), lr=rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's output."""
+        """Return the layer's output, and keep what the backward pass needs."""
         self._input = x.clone().requires_grad_()  # Ray's arguments are in read-only memory
         self._output = self._module(self._input)
         return self._output.detach()
 
     def backward(self, cotangent: Tensor) -> Tensor | None:
-        """Update the layer. Returns the gradient with respect to its input."""
+        """Update the layer's parameters. Returns the gradient with respect to the layer's input.
+
+        cotangent: the gradient with respect to the layer's output.
+        """
         self._optimizer.zero_grad()
         self._output.backward(cotangent)
         self._optimizer.step()
@@ -31,10 +36,10 @@ class NaiveLayer:
 
 
 class NaiveLoss:
-    """The loss and its gradient."""
+    """An actor that computes the loss and its gradient."""
 
     def both(self, output: Tensor, target: Tensor) -> tuple[float, Tensor | None]:
-        """The loss, and its gradient with respect to the output."""
+        """Return the loss, and its gradient with respect to the network's output."""
         leaf = output.clone().requires_grad_()
         loss = nn.functional.cross_entropy(leaf, target)
         loss.backward()
@@ -42,18 +47,21 @@ class NaiveLoss:
 
 
 class NaiveData:
-    """Inputs and labels, always the same batch."""
+    """An actor that returns the same batch of inputs and labels at each call."""
 
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self._points = x, y
 
     def sample(self) -> tuple[Tensor, Tensor]:
-        """The batch of inputs and labels."""
+        """Return the batch of inputs and labels."""
         return self._points
 
 
 class NaiveNetwork:
-    """Nature, the layers and the loss, each in an actor. The driver passes object references between their calls."""
+    """A network on Ray: data, layers and loss, each in an actor.
+
+    The driver passes object references between their calls.
+    """
 
     def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float) -> None:
         remote: Any = ray.remote  # Any: its stubs do not know actor options
@@ -62,7 +70,7 @@ class NaiveNetwork:
         self._loss = remote(num_cpus=0)(NaiveLoss).remote()
 
     def play(self) -> float:
-        """Play one round. Returns the loss."""
+        """Play one round (forward pass, backward pass and updates). Returns the loss."""
         x, y = self._nature.sample.options(num_returns=2).remote()
         for layer in self._layers:
             x = layer.forward.remote(x)

@@ -1,4 +1,4 @@
-"""The peer of all benchmarks of rounds: the same network in plain PyTorch."""
+"""The network of the benchmarks in plain PyTorch, to compare with."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -11,7 +11,10 @@ Play: TypeAlias = Callable[[int], object]
 
 
 def plain_network(modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float) -> Play:
-    """Stack modules, and return a function that trains them by SGD for so many rounds, always on the same batch."""
+    """Return a function that trains a network by SGD for a number of rounds, always on the same batch.
+
+    modules: the layers of the network, in order. rate: the learning rate.
+    """
     network = nn.Sequential(*modules)
     optimizer = torch.optim.SGD(network.parameters(), lr=rate)
 

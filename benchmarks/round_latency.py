@@ -1,4 +1,5 @@
-"""The time of a round of a network of four layers, each a player, compared with plain PyTorch; all in one run, in turn.
+"""The time of a round of a network of four layers, each a player, compared with plain PyTorch. All are measured in one
+run, in turn.
 
 python -m benchmarks.round_latency [--width 256] [--batch 64] [--rounds 200] [--repetitions 9]
 """
@@ -48,25 +49,25 @@ class Sizes:
 
 
 def layers(sizes: Sizes) -> Mapping[str, Factory]:
-    """Three layers with rectifiers and a linear one."""
+    """Return the layers of the network, by name: three layers with rectifiers, and a linear last layer."""
     hidden = {f"Layer{index}": Factory.of(Dense, sizes.width, sizes.width) for index in (1, 2, 3)}
     return {**hidden, "Layer4": Factory.of(nn.Linear, sizes.width, CLASSES)}
 
 
 def data(sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor]:
-    """One batch of inputs (batch, width) and labels (batch,)."""
+    """Return one batch: inputs (batch, width) and labels (batch,)."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(sizes.batch, sizes.width, generator=generator)
     return x, torch.randint(CLASSES, (sizes.batch,), generator=generator)
 
 
 def grammar_of(sizes: Sizes) -> Grammar:
-    """The network as a grammar. Nature always answers the same batch."""
+    """Make the network's grammar. Nature always answers the same batch."""
     return backprop(arrays(*data(sizes), batch=sizes.batch, shuffle=False), layers(sizes))
 
 
 def naive(sizes: Sizes, scope: ExitStack) -> Play:
-    """The naive Ray network."""
+    """Start the naive network on Ray (an actor per layer). Return the function that plays rounds."""
     network = NaiveNetwork([factory() for factory in layers(sizes).values()], *data(sizes), RATE)
     scope.callback(network.close)
 
@@ -78,7 +79,10 @@ def naive(sizes: Sizes, scope: ExitStack) -> Play:
 
 
 def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict[str, Play]:
-    """All measured executors, by name. An executor of ours stores its last result in `last`."""
+    """Return all measured executors, by name, as functions that play rounds.
+
+    `last` receives the last result of our executors.
+    """
     grammar, agents = grammar_of(sizes), AgentSpecification.of("SGD", {"lr": RATE})
     apart = spread(grammar)
     pool = Pool(3 * len(apart.workers))
@@ -101,7 +105,7 @@ def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict
 
 
 def measure(sizes: Sizes) -> str:
-    """Measure all executors in turn. Returns the report."""
+    """Measure all executors in turn, and return the report as text."""
     torch.set_num_threads(1)
     last: dict[str, Played] = {}
     with ray_session(num_cpus=32), ExitStack() as scope:
@@ -119,7 +123,7 @@ def measure(sizes: Sizes) -> str:
 
 
 def _shares(on_ray: Played, inline: Played) -> str:
-    """The busy time and the waiting time of each worker, as text and a table."""
+    """Return the busy time and the waiting time of each worker, as text and a table."""
     whole = max(on_ray.seconds.values()) / on_ray.rounds * 1e3
     busy = {name: (on_ray.seconds[name] - on_ray.waiting[name]) / on_ray.rounds * 1e3 for name in on_ray.seconds}
     rows = [[name, f"{each:.2f}", f"{whole - each:.2f}"] for name, each in busy.items()]
@@ -133,7 +137,7 @@ def _shares(on_ray: Played, inline: Played) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the section."""
+    """Measure, print the report, and write this benchmark's section of RESULTS.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("width", 256), ("batch", 64), ("rounds", 200), ("repetitions", 9)):
         parser.add_argument(f"--{name}", type=int, default=default)
