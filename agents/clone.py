@@ -30,9 +30,9 @@ class Clone:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Move the copy's parameters one step towards the player's. Buffers, integers and extra state are copied.
+        """Move the copy's parameters one step towards the player's parameters.
 
-        These cannot be averaged.
+        Buffers, integers and extra state are copied instead, because they cannot be averaged.
         """
         self.follows += 1
         for target, source in self._parameters:

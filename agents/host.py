@@ -21,7 +21,7 @@ class AgentHost:
     named: pairs of the name of a parameter and the parameter.
     in_place: give the agent the parameters and responses themselves instead of copies of them. Only the torch agent
     gets them, because it is trusted to change nothing else. The moves are the same either way.
-    Raises ExperimentError or AgentError as `AgentSpecification.make` does.
+    Raises ExperimentError when the agent is not found, AgentError when it cannot be built or lacks a method.
     """
 
     def __init__(

@@ -38,11 +38,10 @@ _FUSED_DTYPES = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.f
 
 
 def _without_compiler() -> None:
-    """Keep torch.optim from importing torch's compiler. The import takes a second per process, and agents do not use
-    it.
+    """Keep torch.optim from importing torch's compiler, which agents do not use. The import takes a second per process.
 
-    torch itself marks functions with the attribute `__dynamo_disable`. If torch renames the attribute, nothing fails,
-    but the import takes its second again.
+    torch itself marks functions with the attribute `__dynamo_disable`. If a version of torch renames the attribute,
+    nothing fails, but the compiler is imported again.
     """
     for method in vars(Optimizer).values():
         inner = getattr(method, "__wrapped__", None)

@@ -57,7 +57,7 @@ class Player:
         self._agent = AgentHost(name, specification, self.named, specification.in_place) if specification else None
 
     def hear(self, response: Sequence[Tensor] | Tensor) -> None:
-        """Pass a response to the agent. Several responses before a move add up.
+        """Pass a response (a gradient of the parameters) to the player's agent. Several responses before a move add up.
 
         response: one tensor per parameter, or one flat vector of all parameters in order. The torch agent keeps the
         tensors until the move, without a copy, and does not change them.
@@ -72,7 +72,8 @@ class Player:
             self._failure = error
 
     def move(self, round: int) -> str:
-        """Let the agent move, and install the new parameters. Returns "", or the reason why the move was left out.
+        """Let the agent compute new parameters (a move), and copy them into the module. Returns "", or the reason why
+        the move was left out.
 
         Raises ProtocolError if no response came since the last move. Raises AgentError if the agent raises or returns
         tensors that do not fit; an agent that works on copies has then changed no parameter of the module. With the
@@ -96,10 +97,10 @@ class Player:
         return ""
 
     def install(self, moved: Sequence[Tensor] | Tensor) -> None:
-        """Copy new parameters from an agent on another worker into the module: one tensor per parameter, or one flat
-        vector.
+        """Copy new parameters, which an agent on another worker computed, into the module.
 
-        Raises ShapeError if they do not fit; the module is then unchanged.
+        moved: one tensor per parameter, or one flat vector. Raises ShapeError if they do not fit; the module is then
+        unchanged.
         """
         _copy_into(self.parameters, self._layout.response(moved))
         self.moves += 1

@@ -134,8 +134,8 @@ _HOOKS = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
 def _lean_step(optimizer: Optimizer, scheduler: LRScheduler | None) -> Callable[[], object]:
     """Return a function that steps the optimizer without torch's wrapper for profiler and hooks.
 
-    The wrapper takes as long as an SGD step. The step keeps the wrapper if there are global hooks, or a scheduler,
-    which checks that the wrapped step was called.
+    The wrapper takes as long as an SGD step. It is kept if there are global hooks, or if there is a scheduler, because
+    a scheduler checks that the wrapped step was called.
     """
     if scheduler is not None:
         return optimizer.step

@@ -110,9 +110,9 @@ class Falling:
 def players(dimension: int, deviation: float) -> dict[str, tuple[Grammar, float, int]]:
     """Return for each player, by name: the grammar, the length of the first step, and the number of queries per move.
 
-    deviation: of the noise in the values. The first step is the longest one that surely descends. With one random
-    direction per move, the expected square of the estimated gradient is `dimension` times the squared gradient. So the
-    step is `dimension` times shorter.
+    deviation: of the noise in the values. The first step is the longest step that surely decreases the function. With
+    one random direction per move, the expected square of the estimated gradient is `dimension` times the squared
+    gradient. So the step is `dimension` times shorter.
     """
     signs = rademacher((dimension,), batch=1, scale=RADIUS, dtype=torch.float64)
     axes = coordinates(dimension, scale=RADIUS, dtype=torch.float64)

@@ -197,7 +197,7 @@ def repeated(once: Pass) -> Callable[[int], None]:
 
 
 def enough(measure: Callable[[int], float]) -> Callable[[], float]:
-    """Choose how often one measurement repeats the call, from two trials. Return a function that makes one measurement.
+    """Choose how many calls one measurement makes, from two trials. Return a function that makes one measurement.
 
     measure: takes the number of calls, returns the seconds of one call.
     """

@@ -52,9 +52,9 @@ def in_process(players: int) -> Assignment:
 
 
 def apart(workers: int) -> Assignment:
-    """Assign a grammar of small layers to `workers` workers, one layer each. Nature is with the first layer.
+    """Assign a grammar of small layers to workers, one layer each.
 
-    The loss is with the last layer.
+    Nature is with the first layer, and the loss with the last layer.
     """
     grammar = layers(workers)
     fuse = [["Nature", "Layer0"], [f"Layer{workers - 1}", "Loss"]]
@@ -82,7 +82,7 @@ def by_players(repetitions: int) -> tuple[Times, Times]:
 
 
 def by_workers(pool: Pool, repetitions: int) -> Mapping[int, list[Spent]]:
-    """Measure the time per round on Ray, by number of workers: clock time, and CPU time of the processes."""
+    """Measure rounds on Ray, by number of workers: the clock time and the CPU time of processes, per round."""
     found: dict[int, list[Spent]] = {workers: [] for workers in WORKERS}
 
     def one(workers: int) -> float:

@@ -25,9 +25,9 @@ Keywords: TypeAlias = Mapping[str, Any]  # Any: arguments of the environment's c
 class Spaces:
     """The sizes and bounds of an environment's observations and actions.
 
-    observation, action: widths of the flat vectors. low, high: bounds of each dimension of the action, in the units of
-    the player's output (see `ActionMap`); they may be infinite. picture: the shape of the largest part of an
-    observation with two or more dimensions; () if there is none.
+    observation, action: widths of the flat vectors. low, high: bounds of each dimension of the player's output (see
+    `ActionMap`); they may be infinite. picture: the shape of the largest part of an observation with two or more
+    dimensions; () if there is none.
     """
 
     observation: int

@@ -101,8 +101,8 @@ class Nature:
     of steps; `load` begins new episodes, with seeds that follow from the seed and the number of steps. A state does not
     contain a step that is not finished.
 
-    With `overlap`, the question `step` starts a step and does not wait for it. The step ends, and is stored, when
-    `observe` is asked next. So `replay` in the same round does not draw this step, unless nothing else is stored.
+    If `overlap` is true, the question `step` starts a step and does not wait for its end. The step ends, and is stored,
+    when `observe` is asked next. So `replay` in the same round does not draw this step, unless nothing else is stored.
     `step` answers reward and done of the previous step, zeros at first. The numbers are still a function of the seed.
     With the vectorization "async", players learn while the environments step.
     """

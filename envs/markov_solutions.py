@@ -43,10 +43,9 @@ def projected_fixpoint(process: MarkovProcess, policy: Tensor, gamma: float, dis
 
 
 def residual_minimum(process: MarkovProcess, policy: Tensor, gamma: float, distribution: Tensor) -> Tensor:
-    """Return the parameters theta, (width,), of the linear value <theta, phi(s)> with the least mean squared Bellman
-    residual.
+    """Return the parameters theta, (width,), of the linear value <theta, phi(s)> that minimise E[(E[error | s])^2].
 
-    The residual is E[(E[error | s])^2], over states s from `distribution`.
+    This is the mean squared Bellman residual, over states s from `distribution`. The error is that of one transition.
     """
     _, change = _features(process, policy, gamma)
     root = distribution.sqrt()

@@ -63,11 +63,12 @@ def played_episodes(
 ) -> EpisodeReturns:
     """Play one episode of the policy per seed, and return the unscaled returns in the order of the seeds.
 
-    policy: observations (n, observation) float32 -> actions (n, action), in the units that `nature` takes. The policy
-    is called once per step for all episodes that still run, so n decreases. Each seed has its own environment, which is
-    reset once with that seed, because a vector environment would use only the seed of the first reset. max_steps:
-    longer episodes are cut, so that environments without a time limit can be evaluated.
-    Raises OracleError if an environment cannot be made or raises, or if actions have a wrong shape or are not finite.
+    policy: observations (n, observation) float32 -> actions (n, action), in [-1, 1] for a dimension with two bounds,
+    else in the units of the environment. The policy is called once per step for all episodes that still run, so n
+    decreases. Each seed has its own environment, which is reset once with that seed, because a vector environment would
+    use only the seed of the first reset. max_steps: longer episodes are cut, so that environments without a time limit
+    can be evaluated. Raises OracleError if an environment cannot be made or raises, or if actions have a wrong shape or
+    are not finite.
     """
     # The streams are forked, because environments and policies may draw from a global stream.
     with forked(seeds[0] if seeds else 0), ExitStack() as stack:

@@ -61,8 +61,9 @@ def minus_error(error: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 def implicit(message: Tensor, features: Tensor, weight: Tensor | None = None, *, step: float, bias: bool) -> Tensor:
-    """Return the message about V(s) = <theta, phi> for an implicit step of gradient descent. It is the gradient of the
-    mean squared Bellman error with respect to V(s), taken at the parameters after the step.
+    """Return the gradient with respect to V(s) = <theta, phi> for an implicit step of gradient descent.
+
+    It is the gradient of the mean squared Bellman error at the parameters after the step, not before it.
 
     message: g, the same gradient at the parameters before the step, (batch, 1). features: phi, (batch, n). step: the
     learning rate. Returns g+, (batch, 1): the gradient at the parameters after an SGD step that uses g+ itself, with

@@ -70,9 +70,9 @@ def chain_rule(
 
 
 class _Walk:
-    """One walk backwards through a Query graph. said: the messages so far about each port.
+    """One walk backwards through a Query graph, which collects the messages (gradients).
 
-    heard: those to each player.
+    said: the messages so far about each port. heard: the messages so far to each player.
     """
 
     def __init__(self, query: QueryGraph, edits: Sequence[Edit], answers: Mapping[Port, Answer]) -> None:

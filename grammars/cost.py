@@ -1,7 +1,8 @@
 """Counts the messages and bytes of rounds from the two graphs of a grammar (essay: Nemirovski and Yudin; Remark 4).
 
 Each player, oracle and loss is an owner that computes its own nodes. Operators without parameters are computed by their
-consumer, functions of messages by their receiver, seeds and taps by the owner of their node (see `homes`).
+consumer, functions of messages by their receiver, seeds (where gradients start) and taps (values that are sent on
+unchanged) by the owner of their node of the Query graph.
 
 A **message** is one output of a node that one owner computes and another owner needs. It counts once per receiving
 owner, in each round in which the node is played. The transport sends these messages when every owner has a worker of
@@ -135,10 +136,10 @@ def query_depth(grammar: Grammar) -> int:
 def response_depth(grammar: Grammar) -> int:
     """Length of the longest chain of messages in the Response graph, from one vector-Jacobian product to the next.
 
-    Each node has a home, the owner that computes it. A message counts if it leads from the home of a product, seed or
-    tap to another home, that of the product or player that receives it. Functions of messages on the way do not count,
-    because the receiver can compute them. Backpropagation through L players has depth L, whatever operators stand
-    between them; one broadcast to L players has depth 1.
+    Each node has a home, the owner that computes it. A message counts if the product or player that receives it has
+    another home than the product, seed (start of a gradient) or tap (value sent on unchanged) that sends it. Functions
+    of messages on the way do not count, because the receiver can compute them. Backpropagation through L players has
+    depth L, whatever operators stand between them; one broadcast to L players has depth 1.
     """
     home, heard = homes(grammar.query), hearers(grammar.response)
     depth: dict[str, int] = {}

@@ -163,9 +163,9 @@ class Surrogate:
     """The promise that the objective is an upper bound: on average over the draws of oracles, it is not below another
     quantity.
 
-    truth: a function of (modules by player's name, values by port of the Query graph) that returns the quantity to
-    bound, 0-d, to be minimised, for the same data. None: the quantity is not known for these modules, and nothing can
-    be measured.
+    truth: a function of (modules by player's name, values by port of the Query graph) that returns that other quantity,
+    computed on the same data, 0-d. A smaller quantity is better. None: the quantity is not known for these modules, and
+    nothing can be measured.
     """
 
     category: ClassVar[Category | None] = Category.SURROGATE
@@ -180,11 +180,10 @@ class Surrogate:
 @final
 @dataclass(frozen=True)
 class Learned:
-    """The promise that players reach the optimum that theory predicts, if only these players learn.
+    """The promise that these players reach the optimum that theory predicts if no other player learns.
 
     distance: a function of (modules by player's name, values by port of the Query graph) that returns the distance from
-    the known optimum, 0-d, in any unit. None: no optimum is known for these modules. tolerance: in the unit of
-    `distance`.
+    the known optimum, 0-d, in any unit. None: no optimum is known for these modules. tolerance: bound on the distance.
     """
 
     category: ClassVar[Category | None] = Category.LEARNED
@@ -217,9 +216,9 @@ class Insulated:
 @final
 @dataclass(frozen=True)
 class Arrives:
-    """The promise that, with small steps, the players come to rest where each player is at a local optimum, given the
-    others (essay, Definition 8).
+    """The promise that, with small steps, all players come to rest at a local optimum (essay, Definition 8).
 
+    Each player is then at a local optimum of its own loss, given the other players.
     tolerance: bound on two ratios for each player. The first is the norm of the gradient of its loss at the end,
     divided by the norm at the start. The second is the decrease of its loss that it could still reach alone, divided
     by the decrease since the start. draws: number of rounds over which a gradient is averaged.

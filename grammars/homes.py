@@ -31,9 +31,10 @@ def response_homes(grammar: Grammar, asked: Mapping[str, str], told: Mapping[str
     """Return the home of each node of the Response graph: the owner or worker that computes the node.
 
     asked: the home of each node of the Query graph. told: the home at which each player receives its messages.
-    A product, a seed and a tap have the home of their node of the Query graph. A function of messages (`Map`) or a sum
-    is computed at the home that receives it. If several homes receive it, it is computed at the home of its first
-    input, so that each receiver is one message away.
+    A vector-Jacobian product, a seed (the start of a gradient) and a tap (a value that is sent on unchanged) have the
+    home of their node of the Query graph. A function of messages (`Map`) or a sum is computed at the home that receives
+    it. If several homes receive it, it is computed at the home of its first input, so that each receiver is one message
+    away.
     """
     heard = hearers(grammar.response)
     found: dict[str, str] = {}
@@ -54,7 +55,8 @@ def response_homes(grammar: Grammar, asked: Mapping[str, str], told: Mapping[str
 
 
 def hearers(response: ResponseGraph) -> Mapping[str, tuple[Product | Deliver, ...]]:
-    """Return, for each node of the Response graph, the products and deliveries that its message reaches.
+    """Return, for each node of the Response graph, the vector-Jacobian products and deliveries to players that its
+    message reaches.
 
     The message may pass through functions of messages and sums on the way, but not through another product.
     """

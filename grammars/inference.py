@@ -54,12 +54,12 @@ def infer(
 ) -> Inferred:
     """Infer the output types of an operator, given the types of its inputs, by calling it on sample values.
 
-    who: the operator's name in errors. make: makes the operator from `factory`. sizes: those of the declared symbolic
-    dimensions. upstream: computes the real values of the operator's inputs. It is called only if the operator refuses
-    all values drawn by type. The operator is tried at the declared sizes, and with each of them doubled. An output
-    dimension that doubles in the second trial is symbolic; any other is a constant. If the operator refuses the doubled
-    size, all are constants. torch's settings and all random streams are restored afterwards.
-    Raises ShapeError if the shapes do not compose, GrammarError if the operator cannot be made.
+    who: the operator's name in errors. make: makes the operator from `factory`. sizes: of the declared symbolic
+    dimensions, such as the batch. upstream: computes the real values of the operator's inputs. It is called only if the
+    operator refuses all values drawn by type. The operator is tried at the declared sizes, and with each of them
+    doubled. An output dimension that doubles in the second trial is symbolic; any other is a constant. If the operator
+    refuses the doubled size, all are constants. torch's settings and all random streams are restored afterwards. Raises
+    ShapeError if the shapes do not compose, GrammarError if the operator cannot be made.
     """
     trial = _Trial(who, factory, tuple(inputs), _complete(inputs, sizes), frozenset(sizes))
     with ProcessState.here().entered(), forked(), warnings.catch_warnings():
@@ -135,8 +135,9 @@ class _Played:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A trial of an operator on sample values. sizes: of all symbols in its inputs. declared: those that an oracle
-    declares.
+    """A trial of an operator on sample values.
+
+    sizes: of all symbolic dimensions in its inputs. declared: the symbolic dimensions whose size an oracle declares.
     """
 
     who: str

@@ -30,7 +30,7 @@ def linear(how: Linearity) -> Callable[[F], F]:
     `Linearity`.
 
     Without this declaration, the function is computed on the whole message only. If replicas rely on the declaration,
-    it is tested before the run (see `antiphon.coordinator.plan.assignment.assign`).
+    `antiphon.coordinator.plan.assignment.assign` tests it before the run.
     """
 
     def declare(target: F) -> F:

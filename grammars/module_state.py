@@ -89,9 +89,10 @@ def _told(module: nn.Module, ready: Mapping[str, Tensor], extra: Mapping[str, An
 
 
 def _make_buffers(module: nn.Module, saved: Mapping[str, Tensor | None]) -> None:
-    """Make the module's buffers match the saved ones.
+    """Make the module's buffers match the saved buffers.
 
-    A forward pass may register a buffer, replace it by one of another shape or dtype, or set it to None.
+    They may differ, because a forward pass may register a buffer, set it to None, or replace it by a buffer of another
+    shape or dtype.
     """
     for name, owner, key, value in list(_buffers(module)):
         if name not in saved:

@@ -19,7 +19,7 @@ def sign_of(direction: Direction) -> float:
     """Return +1 to minimise, -1 to maximise. An objective times this sign is a quantity to minimise.
 
     A representation is at a local minimum of a minimised objective, and at a local maximum of a maximised one.
-    Definition 4 of the essay says the opposite.
+    In Definition 4 of the essay the two words are exchanged.
     """
     return 1.0 if direction is Direction.MINIMISE else -1.0
 

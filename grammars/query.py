@@ -82,7 +82,7 @@ class PlayerDeclaration:
 @typed
 @dataclass(frozen=True)
 class CloneDeclaration:
-    """A copy of a player (a target network). It follows the player after the moves of each round of `cadence`.
+    """A copy of a player (a target network). In each round of `cadence`, the copy follows the player after its move.
 
     soft: the fraction in (0, 1] of the distance to the player that one step covers; None copies the player's
     parameters. A clone has no optimizer and receives no gradient.
@@ -104,7 +104,7 @@ class NamedOracle:
 
 @dataclass(frozen=True)
 class QueryPass:
-    """A set of nodes of Q that are asked in the same rounds, for example for acting or for learning."""
+    """A set of nodes of the Query graph that are asked in the same rounds, for example for acting or for learning."""
 
     name: str
     cadence: Cadence = Cadence()

@@ -48,8 +48,9 @@ class ProductHandle:
 class ResponseDraft:
     """A Response graph that is being written for a Query graph.
 
-    `graph()` drops nodes that lead to no delivery. Nodes that wait for no vector-Jacobian product come first in the
-    order: taps, and functions and sums of taps alone. So their messages leave before the products begin.
+    `graph()` drops nodes that lead to no delivery. Nodes that need no vector-Jacobian product come first: taps (values
+    that are sent on unchanged), and functions and sums of taps. So their messages are sent before the products are
+    computed.
     """
 
     def __init__(self, query: QueryGraph) -> None:

@@ -78,10 +78,11 @@ class Round:
     """The work in one round of a grammar on a placement: numbers of messages, steps and bytes.
 
     messages: number of messages, each of `value` bytes. depth: length of the longest chain of dependent messages.
-    steps: number of half plays on that chain; a half play is a query, or a product with its move.
-    hub_sends, hub_receives: messages of the busiest workers that are not in that chain, but for which other workers
-    wait. plays: number of plays of all players. ring: workers of an all-reduce. ring_bytes: bytes that one worker
-    contributes to the all-reduce. compute: seconds of arithmetic per query, and per product.
+    steps: number of half plays on that chain; a half play is a query (forward pass), or a vector-Jacobian product
+    (backward pass) with the move after it. hub_sends, hub_receives: messages of the busiest workers that are not in
+    that chain, but for which other workers wait. plays: number of plays of all players. ring: workers of an all-reduce.
+    ring_bytes: bytes that one worker contributes to the all-reduce. compute: seconds of arithmetic per query, and per
+    product.
     """
 
     workers: int

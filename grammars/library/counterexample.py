@@ -22,8 +22,9 @@ class Counterexample:
     input is the single number 1.
 
     weights: of each layer, (outputs, inputs). The last layer is linear with one output. biases: of all layers but the
-    last, whose bias does not influence gradients. layer, unit: the place of the unit with the wrong sign, counted from
-    1. kick: kickback's factor of the unit (the essay's tau). factor: backpropagation's factor, d output / d unit.
+    last, whose bias does not influence gradients. layer, unit: numbers of the layer and of the unit with the wrong
+    sign, counted from 1. kick: kickback's factor of the unit (the essay's tau). factor: backpropagation's factor, d
+    output / d unit.
     """
 
     weights: tuple[tuple[tuple[int, ...], ...], ...]

@@ -77,8 +77,8 @@ def control(
 ) -> Control:
     """Declare Actor and Critic, their clones, and the pass of the Query graph in which Actor acts.
 
-    follow: the rounds in which the clones follow their players. soft: the fraction of the distance that one step
-    covers; None copies the player. act_every: Actor acts in every n-th round.
+    follow: the rounds in which the clones follow their players. soft: the fraction of the distance to the player that
+    one step of a clone covers; None copies the player. act_every: Actor acts in every n-th round.
     """
     world, wind = q.oracle("Nature", nature), q.oracle("Noise", noise)
     mu, value = q.player("Actor", actor), q.player("Critic", critic)

@@ -48,10 +48,10 @@ def experience(q: QueryDraft, nature: OracleDeclaration, actor: OracleDeclaratio
 
 
 def experience_twice(q: QueryDraft, nature: OracleDeclaration) -> tuple[Experience, Experience]:
-    """Ask Nature for two independent transitions from each state, which an unbiased residual gradient needs.
+    """Ask Nature for two independent transitions from each state, and return their values.
 
-    nature: pair() -> s; r, s', terminated of the first transition; the same three of the second; optionally weight.
-    Raises GrammarError for a Nature without this question.
+    An unbiased residual gradient needs two transitions. nature: pair() -> s; r, s', terminated of the first transition;
+    the same three of the second transition; optionally weight. Raises GrammarError for a Nature without this question.
     """
     if nature.question("pair") is None:
         raise GrammarError(

@@ -33,16 +33,17 @@ def gan(
     *,
     saturating: bool = True,
 ) -> Grammar:
-    """Make the grammar of a generative adversarial network. With L = E log D(x) + E log(1 - D(G(eps))), Curator
-    maximises L and Forger minimises L.
+    """Make the grammar of a generative adversarial network with the players Curator (D) and Forger (G).
+
+    Curator maximises L = E log D(x) + E log(1 - D(G(eps))), Forger minimises L.
 
     D(x) is Curator's probability that x is *real*.
     environment: its first question answers x; further outputs are ignored. noise: its first question answers eps.
     forger: G, a module of eps whose output has the type of x. curator: a module of x that plays one logit of D per
     example, (batch, 1) or (batch,). Curator is asked twice per round, on real and on forged examples.
     The Response graph is the chain rule, except that every message about Forger's output changes its sign. If
-    `saturating` is false, Forger maximises log D(G(eps)) instead, whose gradient does not vanish where D(G(eps)) is
-    close to 0.
+    `saturating` is false, Forger maximises log D(G(eps)) instead. The gradient of this objective does not vanish where
+    D(G(eps)) is close to 0.
     """
     q = QueryDraft()
     x = first(q.oracle("Environment", environment)())

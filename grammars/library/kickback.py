@@ -36,7 +36,7 @@ def kickback(nature: OracleDeclaration, layers: Mapping[str, Factory], loss: Fac
     nature: its first question answers (x, y). loss: a function of (output, y), a mean over the batch; the output is
     (batch, 1). layers: in order, all of them players with two outputs: `forward(S) -> (S', kick)`. S' is the layer's
     output. kick has the shape of S: it is the gradient of the sum of S' with respect to S, and does not depend on the
-    loss (for such layers see `kicking`).
+    loss (the module `kicking` has such layers).
 
     The Response graph differs from the chain rule: the vector-Jacobian products of layers send nothing upstream. Only
     the product of the loss does: it sends beta = d loss / d output, one number per example, to all layers. Layer i
@@ -104,7 +104,7 @@ satisfy the premise if their weights are coherent."""
 
 
 def always_coherent(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> bool:
-    """Whether all layers except the first have weights whose signs stay coherent (see `Weights`).
+    """Whether all layers except the first have weights whose signs always stay coherent (`Weights.COHERENT`).
 
     If so, the premise of kickback's promise holds: no product of weights along a path to the output is negative.
     """
@@ -115,7 +115,7 @@ def _promised(layers: tuple[str, ...], own: Mapping[str, PlayerLoss]) -> Guarant
     """Return the promises of kickback about gradients. own: the local loss of each layer.
 
     The last two layers receive the exact gradient of the network's loss. The other layers receive the exact gradient of
-    their local losses, with the sign of the true gradient.
+    their local losses. Messages about their outputs do not have the opposite sign of the true gradient.
     """
     exact, below = promised(Exact(layers[-2:])), layers[:-2]
     if not below:

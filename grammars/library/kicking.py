@@ -19,7 +19,7 @@ from antiphon.grammars.typed import typed
 class Weights(StrEnum):
     """Which signs the weights of a layer may have.
 
-    COHERENT: each weight always has the sign of the unit that it leads to (see `unit_signs`), so that no path through
+    COHERENT: each weight always has the sign (+1 or -1) of the unit that it leads to, so that no path through
     the layer changes a sign. STARTED: the weights have these signs at the start, any sign afterwards. FREE: any sign,
     as torch draws them.
     """

@@ -38,9 +38,9 @@ def temporal_difference(
     """Make the grammar of temporal differences with a target network. Critic minimises (r + gamma (1 - terminated)
     V~(s') - V(s))^2, where its clone V~ computes the target.
 
-    With an actor, the values are Q~(s', mu(s')) and Q(s, a). nature, actor: black boxes, see `experience`. critic:
-    makes a module of s, or of s and a, that plays (batch, 1). The clone follows every `clone_every` rounds, softly or
-    entirely; with the defaults (every round, entirely) the method is TD(0).
+    With an actor, the values are Q~(s', mu(s')) and Q(s, a). nature, actor: black-box oracles that play transitions and
+    actions (see `experience`). critic: makes a module of s, or of s and a, that plays (batch, 1). The clone follows
+    every `clone_every` rounds, softly or entirely; with the defaults (every round, entirely) the method is TD(0).
     The Response graph is the chain rule. No gradient flows into the target, because a clone passes no gradient.
     """
     q = QueryDraft()
@@ -95,7 +95,7 @@ def double_residual_gradient(nature: OracleDeclaration, critic: Factory, *, gamm
     states of each state.
 
     Nature is asked for two independent transitions from each state, and the loss is the product of their Bellman
-    errors. The Response graph is the chain rule. nature: see `experience_twice`.
+    errors. The Response graph is the chain rule. nature: an oracle with the question pair() (see `experience_twice`).
     """
     q = QueryDraft()
     one, two = experience_twice(q, nature)

@@ -14,7 +14,7 @@ from antiphon.transport.message import Session
 
 @final
 class StandInWork:
-    """An operation that is not finished: a send, a receive, or one rank's term of a sum.
+    """An operation of the replaced NCCL that may be unfinished: a send, a receive, or one rank's part of an all-reduce.
 
     It has the methods of torch's `Work`.
     """
@@ -81,9 +81,9 @@ class StandIn:
         return work
 
     def add(self, group: str, size: int, rank: int, tensor: Tensor) -> StandInWork:
-        """Start one rank's term of a sum over all ranks.
+        """Start one rank's part of an all-reduce (a sum).
 
-        The sum is computed when every rank has posted its next term.
+        The sum is computed when every rank has posted its next tensor.
         """
         work = StandInWork(tensor)
         with self._lock:
@@ -96,7 +96,7 @@ class StandIn:
         return work
 
     def abort(self, group: str, rank: int) -> None:
-        """Let all unfinished operations of this rank fail, and those of other ranks with this rank."""
+        """Let all unfinished operations of this rank fail, and all operations of other ranks that need this rank."""
         with self._lock:
             self._gone.add((group, rank))
             for work in [work for terms in self._terms.get(group, []) for work in terms]:

@@ -115,8 +115,8 @@ class Machine:
     def environment(self) -> dict[str, str]:
         """Return the environment variables of a process on the machine.
 
-        They are those of this process without Ray's, with the machine's own folders. PATH begins with the folder of
-        this Python.
+        They are the variables of this process without those of Ray, with the machine's own folders. PATH begins with
+        the folder of this Python.
         """
         own = {"HOME": str(self.home), "TMPDIR": str(self.temporary), "HOSTNAME": self.name}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
