@@ -35,14 +35,14 @@ from benchmarks.paired import Ratio, Times, in_turn, paired_ratio, seconds_a_rou
 from benchmarks.report import machine, table, write_section
 
 SIZES = [4**power for power in range(9)]
-"""KiB: 1 KiB to 64 MiB."""
+"""Sizes of messages in KiB, from 1 KiB to 64 MiB."""
 SECONDS = 0.03
 """Least time of one repetition of one contestant."""
 COPY = "plain copy"
 SESSION = Session("0" * 16, generation=1, deadline=60.0)
 
 Pass: TypeAlias = Callable[[], object]
-"""Passes a message on once."""
+"""A function that passes one message on once."""
 
 
 def message(kib: int, tensors: int) -> tuple[Tensor, ...]:

@@ -60,7 +60,8 @@ CONTENDERS = (
     Contender("kickback", False, Weights.COHERENT),
 )
 ON_THE_ARM = CONTENDERS[:6]
-"""All but the last pair, which can only play increasing convex functions of its first layer."""
+"""All contenders except the last two, whose networks can only compute increasing
+convex functions of their first layer."""
 
 
 @dataclass(frozen=True)

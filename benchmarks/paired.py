@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 Times = Mapping[str, Sequence[float]]
-"""By contestant, a time of each repetition."""
+"""The time of each repetition, for each contestant by name."""
 
 
 class Ratio(NamedTuple):

@@ -13,7 +13,7 @@ matplotlib.use("Agg")  # without a window
 from matplotlib import pyplot
 
 Curves = Mapping[str, tuple[Sequence[float], Sequence[float]]]
-"""By name: x values and y values."""
+"""For each curve by name: x values and y values."""
 
 
 def grid(images: Tensor, columns: int) -> Tensor:

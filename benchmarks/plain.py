@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 Play: TypeAlias = Callable[[int], object]
-"""Plays so many rounds."""
+"""A function of a number that plays this number of rounds."""
 
 
 def plain_network(modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float) -> Play:

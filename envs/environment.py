@@ -144,7 +144,7 @@ class FlatEnvironment:
         )
 
     def close(self) -> None:
-        """Close the environment. An exception becomes a warning, because an exception would hide an earlier error."""
+        """Close the environment. An exception in it becomes a warning, so that it does not hide an earlier error."""
         try:
             self.environment.close()
         except FOREIGN as error:

@@ -1,4 +1,4 @@
-"""A linear-quadratic regulator as Nature; `riccati` has its values and gradients in closed form."""
+"""A linear-quadratic regulator as Nature. The module `riccati` computes its values and gradients in closed form."""
 
 from collections.abc import Mapping, Sequence
 from typing import final

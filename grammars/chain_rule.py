@@ -44,7 +44,9 @@ Edit: TypeAlias = Callable[[Upstream], Message | None]
 """A function of an `Upstream` that returns the message to send instead, or None to cut the message."""
 
 Answer: TypeAlias = Callable[[ResponseDraft], Message]
-"""A function that writes a message about a value into the draft, and returns it. The chain rule alone sends none."""
+"""A function that writes a message about a value into the draft, and returns it.
+
+The chain rule itself sends no such message."""
 
 
 @typed

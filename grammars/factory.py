@@ -98,7 +98,9 @@ def describe(value: object) -> str:
 
 
 _WITHIN: ContextVar[tuple[int, ...]] = ContextVar("within", default=())
-"""Ids of the values that are being described, from the outermost to the innermost. All of them are alive meanwhile."""
+"""Ids of the values that are being described, from the outermost to the innermost.
+
+These values are alive during the description, so their ids are unique."""
 
 
 def _described(value: object) -> str:

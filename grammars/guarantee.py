@@ -66,7 +66,7 @@ def unknown() -> Tensor:
 
 UNKNOWN = PlayerLoss(Factory(unknown), ())
 """Stands for a loss that is not known for modules in general, for example the value of a policy. A promise about it can
-still be measured, on instances that name a known loss in its place."""
+still be measured for modules whose promise names a known loss instead."""
 
 
 @typed

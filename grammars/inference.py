@@ -23,7 +23,7 @@ from antiphon.grammars.typed import unchecked
 from antiphon.grammars.types import Batch, Dimension, EdgeType, Sizes, is_dense
 
 _UNDECLARED = 8
-"""The size of a symbolic dimension that no oracle declares; doubled for each further one."""
+"""The size of a symbolic dimension that no oracle declares; doubled for each further undeclared symbol."""
 
 _SMALL = 1_000_000
 """The largest number of elements in an operator's inputs, and in its parameters, for a trial on values. A larger
@@ -283,7 +283,9 @@ class _Trial:
 
 
 def _settled(shapes: Sequence[tuple[Dimension, ...]], other: _Played) -> bool:
-    """Whether the constant dimensions of these output shapes have the same size in the other trial."""
+    """Whether the constant dimensions of these output shapes have the same size in another trial, with other input
+    sizes.
+    """
     pairs = (pair for one, two in zip(shapes, other.shapes, strict=True) for pair in zip(one, two, strict=False))
     return all(size == now for size, now in pairs if isinstance(size, int))
 

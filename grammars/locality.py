@@ -35,7 +35,7 @@ LOCAL = frozenset({Locality.LOCAL, Locality.BROADCAST})
 """The messages that Remark 4 calls local."""
 
 Travels = Mapping[Port, tuple[str, ...]]
-"""For each message of R, the other owners that receive it."""
+"""For each message of the Response graph, the other owners that receive it."""
 
 
 def localities(

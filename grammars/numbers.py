@@ -53,7 +53,7 @@ Share: TypeAlias = Annotated[float, Range(0, 1, above=True)]
 Seconds: TypeAlias = Annotated[float, Range(0, LONGEST, above=True)]
 Some: TypeAlias = Annotated[Sequence[Count], Items(1)]
 Image: TypeAlias = Annotated[Sequence[Count], Items(3, 3)]
-"""Channels, height, width."""
+"""The shape of an image: channels, height, width."""
 
 
 def told(value: object) -> str:

@@ -12,7 +12,7 @@ from antiphon.grammars.response import Deliver, ResponseNode, Sum, asked_by
 from antiphon.grammars.when import ALWAYS, NEVER, When
 
 Moves = Mapping[str, Cadence]
-"""The rounds in which each player moves. A player that is not listed moves in every round."""
+"""The rounds in which each player moves, by name. A player without an entry moves in every round."""
 
 
 def query_rounds(query: QueryGraph) -> Mapping[str, When]:

@@ -125,19 +125,21 @@ def mean_overlap(one: Tensor, two: Tensor) -> Tensor:
 
 
 def batch_of(*shape: int, dtype: torch.dtype = torch.float64) -> EdgeType:
-    """The type of a batch of values of this shape."""
+    """Return the type of a batch of values of this shape."""
     return EdgeType((Batch(), *shape), dtype)
 
 
 def samples(batch: int, *shapes: tuple[int, ...]) -> OracleDeclaration:
-    """The declaration of `Samples` with one output per shape, each behind a batch dimension."""
+    """Declare a data oracle that draws one output per shape, (batch, *shape), from the standard normal in each
+    round.
+    """
     question = Question("sample", (), tuple(batch_of(*shape) for shape in shapes))
     factory = Factory.of(Samples, *((batch, *shape) for shape in shapes))
     return OracleDeclaration(factory, (question,), (("batch", batch),))
 
 
 def medium(width: int) -> OracleDeclaration:
-    """The declaration of `Medium`."""
+    """Declare the gray (differentiable) oracle `Medium`, whose inputs and answers are vectors, (batch, width)."""
     question = Question("bend", (batch_of(width),), (batch_of(width),), Box.GRAY)
     return OracleDeclaration(Factory.of(Medium, width), (question,))
 

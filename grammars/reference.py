@@ -148,8 +148,8 @@ def compose(
     states: the states of players, clones and oracles at the start of the round, by name, as an executor saves them.
     played: the recorded values of the round, by port. It must contain all outputs of black boxes, and the first output
     of every other node that was played. A node without an entry is left out. Only the answers of black boxes are used;
-    all other values are computed again. If None, all nodes are played, and black boxes are made and asked, too. Their
-    answers are those of the run only if they depend on seed and round alone.
+    all other values are computed again. If `played` is None, all nodes are played, and black boxes are made and asked,
+    too. Their answers are those of the run only if they depend on seed and round alone.
     Gray boxes are always made anew, given their state, and asked again, so that they can be differentiated.
     jolt: a small change, such as rounding noise. It is applied to every value that requires a gradient, before the
     value is used; None applies nothing.

@@ -19,7 +19,7 @@ Output: TypeAlias = Hashable
 """One output, or its cell: a number, or a tuple of numbers in the order of its elements."""
 
 Data: TypeAlias = Tensor | Sequence[Tensor]
-"""A finite X: one tensor, (n, ...), or one for each argument of the function, with equal first dimensions."""
+"""A finite data set: one tensor, (n, ...), or one tensor for each argument of the function, all with n rows."""
 
 
 @typed

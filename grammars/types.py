@@ -41,7 +41,7 @@ DTYPES = (
     *(torch.complex128, torch.float8_e4m3fn, torch.float8_e4m3fnuz, torch.float8_e5m2, torch.float8_e5m2fnuz),
     torch.float8_e8m0fnu,
 )
-"""The dtypes that torch can convert: no quantized ones, and none smaller than a byte."""
+"""The dtypes that torch can convert: no quantized dtypes, and none smaller than a byte."""
 
 
 def is_dense(value: torch.Tensor) -> bool:

@@ -216,7 +216,7 @@ def share(c: Constants, r: Round, rounds: int) -> float:
 def prepare(c: Constants, r: Round) -> float:
     """Return the modelled seconds on one core before the first worker gets its assignment.
 
-    They contain declaring, compiling, verifying and pickling.
+    This time includes declaring, compiling, verifying and pickling.
     """
     return r.players * c.declare + r.workers * c.compile
 

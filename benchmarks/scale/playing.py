@@ -1,4 +1,4 @@
-"""Measurements on Ray, with as many workers as this machine can hold: rounds, calls, meetings, checkpoints."""
+"""Measurements on Ray, with as many workers as this machine can hold: rounds, calls, openings of runs, checkpoints."""
 
 import os
 import tempfile

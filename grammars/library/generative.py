@@ -1,4 +1,7 @@
-"""Networks for Grammars 2 and 3, dense and convolutional, and modules that make a network an Encoder or a Decoder."""
+"""Networks for variational autoencoders and GANs (Grammars 2 and 3), dense and convolutional.
+
+Two more modules make a network an Encoder or a Decoder.
+"""
 
 from collections.abc import Sequence
 from math import prod

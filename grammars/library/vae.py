@@ -1,4 +1,6 @@
-"""Grammar 2, the variational autoencoder: backpropagation of a bound, which is a surrogate (essay, section 2.2)."""
+"""Grammar 2, the variational autoencoder: the players minimise a bound of the negative log-likelihood (essay,
+section 2.2).
+"""
 
 from antiphon.grammars import (
     Exact,
