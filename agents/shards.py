@@ -10,7 +10,7 @@ from antiphon.errors import PlacementError
 ELEMENTWISE = (
     *("ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"),
 )
-"""Optimizers that update each element from its own gradient only. They change a shard as part of the whole parameter."""
+"""Optimizers that update each element from its own gradient only. So they change a shard as the whole parameter."""
 
 
 def shard(module: nn.Module, mesh: DeviceMesh) -> None:

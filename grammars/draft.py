@@ -36,7 +36,7 @@ from antiphon.grammars.types import EdgeType, Sizes
 
 @dataclass(frozen=True)
 class Value:
-    """One output of a node. Pass it to another handle to draw an edge."""
+    """One output of a node in a draft of a Query graph. Pass it to a handle to draw an edge."""
 
     port: Port
     type: EdgeType

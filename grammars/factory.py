@@ -27,7 +27,7 @@ from antiphon.grammars.types import is_dense
 @typed
 @dataclass(frozen=True, eq=False)
 class Factory:
-    """A call `target(*arguments, **keywords)` that is stored as a value and made later, on a worker.
+    """A call `target(*arguments, **keywords)` that is stored as a value and executed later, on a worker.
 
     Two factories are equal if their descriptions are equal. So a grammar can be hashed, compared and drawn before any
     parameter exists.
@@ -79,8 +79,7 @@ def describe(value: object) -> str:
     """Canonical text of a value: the same in every process, different for different values.
 
     If a value contains itself (a list, a function), the inner occurrence is written `^n`, with n the number of levels
-    up. Raises GrammarError for an object that only its identity distinguishes, because an identity means nothing on
-    another machine.
+    up. Raises GrammarError for a live object, such as a module, because its identity means nothing on another machine.
     """
     within = _WITHIN.get()
     if id(value) in within:

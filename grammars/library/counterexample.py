@@ -122,8 +122,8 @@ def _counterexamples(widths: Sequence[int], total: int, biases: bool) -> Iterato
 def _feedback(weights: Sequence[Numbers], biases: Sequence[Numbers]) -> tuple[list[Numbers], list[Numbers], list]:
     """Compute what kickback and backpropagation send to every unit except the output.
 
-    Returns three lists with one array per layer, (networks, units). First: the kicks, kickback's factors. Second: the
-    factors of backpropagation, d output / d unit. Third: whether the unit is positive before the rectifier.
+    Returns three lists with one array per layer, (networks, units). First: kickback's factors (kicks). Second:
+    backpropagation's factors, d output / d unit. Third: whether the unit is positive before the rectifier.
     """
     signal = np.ones((len(weights[0]), 1), dtype=np.int64)
     opens: list[NDArray[np.bool_]] = []
