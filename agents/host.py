@@ -35,7 +35,7 @@ class AgentHost:
         self.player, self.specification, self.in_place = player, specification, in_place
         self._layout = Layout(player, named)
         self._strides = tuple(strides_of_gradient(parameter) for _, parameter in named)
-        self._heard = 0
+        self._heard, self._is_torchs = 0, specification.in_place
         self._build([parameter for _, parameter in named])
 
     def hear(self, response: Sequence[Tensor] | Tensor) -> None:
@@ -45,7 +45,7 @@ class AgentHost:
         Raises ShapeError when the response does not fit, AgentError when the agent raises.
         """
         lent = self._lent(self._layout.response(response))
-        self._ask("hear", "it to take every response of its parameters' shapes", lambda: self._agent.hear(lent))
+        self._ask("hear", "it to take every response of its parameters' shapes", self._agent.hear, lent)
         self._heard += 1
 
     def move(self, round: int) -> Sequence[Tensor]:
@@ -61,7 +61,7 @@ class AgentHost:
                 "expected at least one. Deliver its response first, or leave the move to a round of its cadence."
             )
         self._heard = 0
-        moved = self._ask(f"move in round {round}", "the new parameters", self._agent.move)
+        moved = self._ask("move", "the new parameters", self._agent.move, round=round)
         found = None if self.in_place else self._layout.mismatch(moved)
         if found is not None:
             raise AgentError(
@@ -113,7 +113,7 @@ class AgentHost:
         self._build(parameters)
         state = map_tensors(state, functools.partial(_beside, parameters[0].device))
         self._heard = 0
-        self._ask("load", "it to continue from a state of its own", lambda: self._agent.load(state))
+        self._ask("load", "it to continue from a state of its own", self._agent.load, state)
 
     def _build(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = tuple(self._lent(parameters))
@@ -125,16 +125,22 @@ class AgentHost:
             return tensors
         return [laid_out(each.detach(), own).clone() for each, own in zip(tensors, self._strides, strict=True)]
 
-    def _ask(self, method: str, expected: str, call: Callable[[], Any]) -> Any:
+    def _ask(
+        self, method: str, expected: str, call: Callable[..., Any], *arguments: object, round: int | None = None
+    ) -> Any:
         """Return the result of `call`; turn an exception into an AgentError. Any: methods return different types."""
         try:
-            return call()
+            if self._is_torchs:
+                return call(*arguments)
+            with torch.enable_grad():  # a round records nothing
+                return call(*arguments)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # code of a user may raise anything, or exit
+            where = method if round is None else f"{method} in round {round}"
             raise AgentError(
                 f"agent {self.specification.agent!r} of player {self.player!r} raised {type(error).__name__} in "
-                f"{method}: {unstopped(error)}. Expected {expected}. "
+                f"{where}: {unstopped(error)}. Expected {expected}. "
                 f"Correct the agent, or its arguments ({self.specification.description})."
             ) from error
 

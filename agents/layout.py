@@ -79,7 +79,7 @@ class Layout:
 
         Otherwise return two texts: what was expected, and what arrived.
         """
-        if not isinstance(tensors, Sequence):
+        if not isinstance(tensors, tuple | list | Sequence):  # the first two are found faster
             return f"a sequence of {len(self._expected)} tensors", type(tensors).__name__
         if len(tensors) != len(self._expected):
             return f"{len(self._expected)} tensors", str(len(tensors))

@@ -13,7 +13,7 @@ _HOME: dict[str, str] = {
     if isinstance(node, ast.ImportFrom) and node.module
     for alias in node.names
 }
-"""The module of each public name, as __init__.pyi has it for type checkers."""
+"""The module of each public name, read from the file `__init__.pyi`, which type checkers use too."""
 
 __all__ = ["__version__", *sorted(_HOME)]  # pyright: ignore[reportUnsupportedDunderAll]
 

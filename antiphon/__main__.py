@@ -1,4 +1,4 @@
-"""`python -m antiphon` runs the command line."""
+"""Run the command line of antiphon by `python -m antiphon`."""
 
 from antiphon.cli.app import main
 

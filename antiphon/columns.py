@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # rich is imported where a table is made, so that `--help` an
 
 
 def plain(text: object) -> str:
-    """Return the text with control characters escaped, except line ends and tabs.
+    """Return a text in which control characters, except line ends and tabs, are escaped.
 
     >>> plain("[/x] \\x1b[31m")
     '[/x] \\\\x1b[31m'
@@ -19,9 +19,10 @@ def plain(text: object) -> str:
 
 
 def columns(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: int | None = None) -> "Table":
-    """Make a table of these rows. Cells are written literally. names: of the columns; if empty, there is no header.
+    """Make a rich table. Cells are written literally, without markup.
 
-    left: columns from this index on are right-aligned.
+    rows: the cells of each row. names: of the columns; if empty, the table has no header.
+    left: number of left-aligned columns; the columns after them are right-aligned. None aligns all columns left.
     """
     from rich.table import Table
     from rich.text import Text
@@ -37,7 +38,10 @@ def columns(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: i
 
 
 def aligned(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: int | None = None) -> str:
-    """Return the table of `columns` as plain text. No cell is folded.
+    """Return a table with aligned columns as plain text. No cell is folded.
+
+    rows: the cells of each row. names: of the columns; if empty, the table has no header.
+    left: number of left-aligned columns; the columns after them are right-aligned. None aligns all columns left.
 
     >>> print(aligned([("Actor", 3), ("Critic", 12)], ("player", "moves"), left=1))
     player  moves
@@ -53,5 +57,5 @@ def aligned(rows: Iterable[Sequence[object]], names: Sequence[str] = (), left: i
 
 
 def _steers(letter: str) -> bool:
-    """Whether the letter is a control, format, surrogate, line separator or paragraph separator character."""
+    """Return whether a letter is a control, format, surrogate, line separator or paragraph separator character."""
     return letter not in "\n\t" and unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -1,4 +1,4 @@
-"""Every error that antiphon raises; a leaf that all folders may import."""
+"""The classes of all errors that antiphon raises. This module imports no other module of antiphon."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from typing import Any
 class AntiphonError(Exception):
     """Base class of all antiphon errors. Each message names the part, what it expected, what arrived, and the remedy.
 
-    worker, round: where the error happened, if during a round; otherwise an empty name and -1.
+    worker, round: the worker and the round in which the error happened; "" and -1 if it happened outside a round.
     """
 
     worker: str = ""
@@ -14,7 +14,7 @@ class AntiphonError(Exception):
 
 
 class GrammarError(AntiphonError):
-    """A grammar was refused at construction."""
+    """A grammar cannot be constructed, because its graphs or promises contain an error."""
 
 
 class ShapeError(GrammarError):
@@ -26,11 +26,11 @@ class BlackBoxError(GrammarError):
 
 
 class ProtocolError(AntiphonError):
-    """A message does not belong here: its generation, round, phase or edge is not the expected one."""
+    """A worker received a message with another generation, round, phase or edge than expected."""
 
 
 class CodecError(ProtocolError):
-    """The bytes of a message do not parse: they are truncated or oversized, or their dtype is not allowed."""
+    """The bytes of a message cannot be decoded: they are too few or too many, or their dtype is not allowed."""
 
 
 class DeadlineError(AntiphonError):
@@ -42,7 +42,7 @@ class TransportError(AntiphonError):
 
 
 class AgentError(AntiphonError):
-    """An agent broke its contract: its move has a wrong shape or dtype, or it raised an exception."""
+    """An agent (optimizer) broke its contract: it returned a wrong shape or dtype, or it raised an exception."""
 
 
 class OracleError(AntiphonError):
@@ -58,7 +58,7 @@ class ClusterError(AntiphonError):
 
 
 class VersionError(AntiphonError):
-    """Two processes that must play together have different versions of a package."""
+    """Two processes of one run have different versions of a package."""
 
 
 class ExperimentError(AntiphonError):
@@ -66,7 +66,10 @@ class ExperimentError(AntiphonError):
 
 
 class RoundError(AntiphonError):
-    """A round could not be completed. `worker` and `round` say where it stopped; `traceback` is the remote one."""
+    """A round could not be completed.
+
+    worker, round: where it failed. traceback: the traceback of the worker's process, as text.
+    """
 
     def __init__(self, message: str, *, worker: str = "", round: int = -1, traceback: str = "") -> None:
         super().__init__(message)
@@ -85,7 +88,7 @@ def _round_error(kind: type[RoundError], message: str, worker: str, round: int, 
 
 
 def unstopped(error: BaseException) -> str:
-    """Return the text of an error without its last full stop, to put it into another sentence.
+    """Return the text of an exception without the full stop at its end, to use it inside another sentence.
 
     >>> f"{unstopped(ValueError('No such map.'))}. Expected one."
     'No such map. Expected one.'
@@ -94,4 +97,4 @@ def unstopped(error: BaseException) -> str:
 
 
 FOREIGN = (Exception, SystemExit)
-"""Exceptions to catch around a call of user code: an error or a `sys.exit` there must not end the process."""
+"""Exceptions to catch around a call of user code: an error or `sys.exit` in user code must not end the process."""

@@ -1,4 +1,4 @@
-"""Launch a grammar: `launch` takes a grammar and its agents and returns an object that plays rounds."""
+"""Launch a grammar: make all its players and oracles, ready to run rounds."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ Agents: TypeAlias = Mapping[str, AgentSpecification] | AgentSpecification
 
 @final
 class Launched:
-    """A launched grammar: an executor, and the Ray instance that was started for it, if any.
+    """A launched grammar: its players and oracles exist, in this process or on Ray, and can run rounds.
 
     Use it in a `with` statement, or call `close`.
     name: the run's name; under Ray its actors are in the namespace `antiphon-<name>`.
@@ -46,17 +46,17 @@ class Launched:
 
     @property
     def round(self) -> int:
-        """The number of the next round to play."""
+        """The number of the next round to run; rounds are counted from 0."""
         return self._executor.round
 
     @property
     def ending(self) -> bool:
-        """Whether `antiphon stop` has asked this run to end. The caller should then stop playing."""
+        """Whether the command `antiphon stop` has asked this run to end. The caller should then run no more rounds."""
         return self._executor.ending
 
     @typed
     def play(self, rounds: Natural) -> Played:
-        """Play the next `rounds` rounds. Blocks until they are done."""
+        """Run the next `rounds` rounds, and return their losses and other results. Blocks until they are done."""
         return self._executor.play(int(rounds))
 
     def states(self) -> Mapping[str, State]:
@@ -65,16 +65,16 @@ class Launched:
 
     @typed
     def load(self, states: Mapping[str, State], round: Natural) -> None:
-        """Set the states of all players, clones and oracles. round: the next round to play."""
+        """Set the states of all players, clones and oracles. round: number of the next round to run."""
         self._executor.load(states, int(round))
 
     @typed
     def save(self, folder: Path | str) -> None:
-        """Write a checkpoint into `folder`."""
+        """Write a checkpoint (the states of all players, clones and oracles) into `folder`."""
         self._executor.save(Path(folder))
 
     def close(self) -> None:
-        """Stop the actors, then Ray if `launch` started it. May be called twice."""
+        """Stop all workers, and then Ray if `launch` started it. May be called twice."""
         self._scope.close()
 
     def __enter__(self) -> "Launched":
@@ -102,19 +102,19 @@ def launch(
     microbatches: Count = 1,
     record: bool = False,
 ) -> Launched:
-    """Create all players, oracles and losses, ready to play.
+    """Make all players, oracles and losses of a grammar, ready to run rounds.
 
     The same grammar, agents and seed give the same numbers on both executors.
     agents: one specification per player, or one for all. The default is Adam with torch's default arguments.
-    executor: "inline" plays in this process. "ray" starts one actor per worker, on the Ray instance that this process
+    executor: "inline" runs in this process. "ray" starts one actor per worker, on the Ray instance that this process
     is connected to, on the cluster at `address`, or on a new local Ray with `num_cpus` logical CPUs.
     placement: which worker hosts which part, and with which resources (`spread`, `together`, `place`). The default is
     one worker for each player, oracle and loss with "ray", and one worker for all with "inline".
-    order, microbatches: the order of a round's steps, and the number of slices of the batch that it plays one by one
-    (`assign`). The gradients are those of the whole batch.
-    threads: torch threads of each worker. deadline: seconds per message. record: record the times of all actions
-    (`Played.recording`).
-    run: the run's name, unique on the cluster. address: see `ray_session`.
+    order, microbatches: the pipeline schedule of a round, and the number of micro-batches. The gradients are those of
+    the whole batch.
+    threads: torch threads of each worker. deadline: seconds to wait for a message. record: whether to record the times
+    of all actions (`Played.recording`).
+    run: the run's name, unique on the cluster. address: of a Ray cluster, or "local" to start Ray on this machine.
     Raises ExperimentError, ClusterError, VersionError, PlacementError, OracleError, AgentError or TransportError, and
     then leaves nothing running.
     """
@@ -149,7 +149,12 @@ def agent(
     on_failure: OnFailure = "fail",
     **arguments: Any,  # Any: arguments of the optimizer or the agent
 ) -> AgentSpecification:
-    """Specify how a player optimizes: with a torch optimizer, or with your own `agent`; see `AgentSpecification`.
+    """Specify the optimizer of a player: a torch optimizer, or your own class.
+
+    optimizer: name of a torch optimizer. agent: "torch"; or your own class, or "module:Class", instead of a torch
+    optimizer. every, start: the rounds in which the parameters are updated. clip_*, scheduler*: for torch optimizers.
+    on_failure: after a failure of your own class: end the run ("fail"), skip the update ("skip"), or also make a new
+    agent ("restart"). arguments: of the optimizer, or of your own class.
 
     >>> agent("SGD", lr=0.1, momentum=0.9, clip_norm=1.0).description
     'SGD(lr=0.1, momentum=0.9), norm <= 1.0'

@@ -1,4 +1,4 @@
-"""Check that an output file can be written before any work is done for it, and write it."""
+"""Write an output file, and check beforehand, before any work is done, that the file can be written."""
 
 import os
 from collections.abc import Collection
@@ -8,7 +8,10 @@ from antiphon.errors import ExperimentError
 
 
 def check_output(path: Path, endings: Collection[str]) -> None:
-    """Raise ExperimentError unless the path can be written and has one of these endings, in upper or lower case."""
+    """Raise ExperimentError unless a file can be written at `path`, and `path` ends in one of `endings`.
+
+    Upper and lower case are equal.
+    """
     if path.suffix.lower() not in endings:
         raise ExperimentError(
             f"file {str(path)!r} ends in {path.suffix or 'nothing'}; expected one of {', '.join(endings)}. "
@@ -18,14 +21,14 @@ def check_output(path: Path, endings: Collection[str]) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raise ExperimentError unless a file can be written at this path."""
+    """Raise ExperimentError unless a file can be written at `path`."""
     if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         reason = "it is a folder" if path.is_dir() else "permission denied"
         raise unwritable(path, reason if path.parent.is_dir() else f"there is no folder {str(path.parent)!r}")
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write bytes, or a text in UTF-8. Raises ExperimentError if this fails."""
+    """Write bytes, or a text in UTF-8, to a file. Raises ExperimentError if this fails."""
     try:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     except OSError as error:
@@ -33,7 +36,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def unwritable(path: Path, reason: str) -> ExperimentError:
-    """Return the error for a path that cannot be written."""
+    """Return the error for an output file that cannot be written. reason: why, in words."""
     return ExperimentError(
         f"file {str(path)!r} cannot be written: {reason}. Expected a file in a folder that exists and may be written "
         "to; correct the path."

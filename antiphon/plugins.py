@@ -9,17 +9,20 @@ from typing import Any
 from antiphon.errors import FOREIGN, AntiphonError, ExperimentError, unstopped
 
 GRAMMARS = "antiphon.grammars"
-"""Entry-point group of recipes, and of functions that return a grammar, which are called with the table [arguments]."""
+"""Entry-point group of plugins that provide grammars: recipes, or functions that return a grammar."""
 
 ENVIRONMENTS = "antiphon.environments"
-"""Entry-point group of classes or functions that make a Gymnasium environment."""
+"""Entry-point group of plugins that provide classes or functions that make a Gymnasium environment."""
 
 AGENTS = "antiphon.agents"
-"""Entry-point group of classes or functions that make an agent."""
+"""Entry-point group of plugins that provide classes or functions that make an agent (optimizer)."""
 
 
 def installed(group: str) -> Mapping[str, EntryPoint]:
-    """Return the entry points of a group, by name. Raises ExperimentError if one name has two different values."""
+    """Return the installed entry points of a group, by name.
+
+    Raises ExperimentError if two entry points have the same name and different values.
+    """
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         other = found.setdefault(point.name, point)
@@ -32,11 +35,12 @@ def installed(group: str) -> Mapping[str, EntryPoint]:
 
 
 def find(what: str, name: str, group: str = "", library: Iterable[str] = ()) -> Callable[..., Any]:
-    """Return the callable that `name` refers to: `module:attribute`, or an entry point of the group.
+    """Import the function or class that `name` refers to, and return it.
 
-    Any: the caller checks the results of the callable. what: the kind of thing, for messages, such as "agent".
-    library: built-in names, listed in the message about an unknown name.
-    Raises ExperimentError if the callable does not exist, its module does not import, or it is not callable.
+    name: "module:attribute", or the name of an entry point in the group `group`. what: what the user asked for, such as
+    "agent", for error messages. library: built-in names, listed in the message about an unknown name. Any: the caller
+    checks the results of the callable.
+    Raises ExperimentError if the name is unknown, its module cannot be imported, or the attribute is not callable.
     """
     if ":" in name or not group:
         where = "'module:name', importable from here and on every worker"
@@ -61,10 +65,11 @@ def made(
     failure: type[AntiphonError] = ExperimentError,
     where: str = "the arguments",
 ) -> Any:  # Any: the caller checks what it is
-    """Call the function `name` with these arguments and return its result. what, group: see `find`.
+    """Import the function that `name` refers to, call it with keyword arguments, and return its result.
 
-    Raises ExperimentError if the function is not found, and `failure` if the call fails. where: the place to correct
-    the arguments, for the message.
+    name: "module:attribute", or the name of an entry point in the group `group`. what: what the user asked for, such as
+    "grammar", for error messages. where: the place where the user can correct the arguments, for error messages.
+    Raises ExperimentError if the function is not found, and `failure` if the call fails.
     """
     function = find(what, name, group)
     try:
@@ -79,7 +84,11 @@ def made(
 
 
 def missing(what: str, extra: str, error: ImportError) -> ExperimentError:
-    """Return the error for a package that is not installed. extra: the extra of antiphon that installs the package."""
+    """Return the error for an optional package that is not installed.
+
+    what: the feature that needs the package, in the plural. extra: the extra of antiphon that installs the package.
+    error: the exception of the failed import.
+    """
     return ExperimentError(
         f"{what} need the package {error.name or str(error)!r}, which is not installed; expected antiphon with its "
         f"extra {extra!r}. Run: pip install 'antiphon[{extra}]'."
@@ -87,7 +96,7 @@ def missing(what: str, extra: str, error: ImportError) -> ExperimentError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a sentence that suggests the most similar known name; empty if no name is similar.
+    """Return a sentence that suggests the most similar of the known names; "" if no name is similar.
 
     >>> nearest("gama", ["gamma", "batch"])
     "Did you mean 'gamma'? "

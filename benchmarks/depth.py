@@ -35,6 +35,7 @@ from antiphon.grammars.library import kickback
 from antiphon.grammars.library.kicking import kicking_layers
 from antiphon.transport.channel import Channel
 from antiphon.transport.local import Exchange, LocalChannel
+from antiphon.transport.memory import Value
 from antiphon.transport.message import Edge, Phase, Session
 from benchmarks.paired import Times, in_turn, rows_of
 from benchmarks.report import machine, table, write_section
@@ -69,7 +70,7 @@ class Slow:
         self.open, self.close, self.settle = channel.open, channel.close, channel.settle
         self.contribute, self.collect = channel.contribute, channel.collect
 
-    def send(self, edge: Edge, round: int, value: Tensor) -> int:
+    def send(self, edge: Edge, round: int, value: Value) -> int:
         """Note the time, and send the value."""
         self._sent[edge.number, round] = time.perf_counter()
         return self._channel.send(edge, round, value)

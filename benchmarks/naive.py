@@ -36,7 +36,7 @@ class NaiveLayer:
 
 
 class NaiveLoss:
-    """An actor that computes the loss and its gradient."""
+    """The loss in a process of its own. `both` computes it and its gradient."""
 
     def both(self, output: Tensor, target: Tensor) -> tuple[float, Tensor | None]:
         """Return the loss, and its gradient with respect to the network's output."""
@@ -47,14 +47,17 @@ class NaiveLoss:
 
 
 class NaiveData:
-    """An actor that returns the same batch of inputs and labels at each call."""
+    """Inputs and labels in a process of their own. `sample` returns the next batch at each call."""
 
-    def __init__(self, x: Tensor, y: Tensor) -> None:
-        self._points = x, y
+    def __init__(self, x: Tensor, y: Tensor, batch: int) -> None:
+        self._batches = x.split(batch), y.split(batch)
+        self._round = 0
 
     def sample(self) -> tuple[Tensor, Tensor]:
-        """Return the batch of inputs and labels."""
-        return self._points
+        """Return the next batch of inputs and labels."""
+        inputs, labels = self._batches
+        self._round += 1
+        return inputs[self._round % len(inputs)], labels[self._round % len(inputs)]
 
 
 class NaiveNetwork:
@@ -63,9 +66,9 @@ class NaiveNetwork:
     The driver passes object references between their calls.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float) -> None:
+    def __init__(self, modules: Sequence[nn.Module], x: Tensor, y: Tensor, rate: float, batch: int) -> None:
         remote: Any = ray.remote  # Any: its stubs do not know actor options
-        self._nature = remote(num_cpus=0)(NaiveData).remote(x, y)
+        self._nature = remote(num_cpus=0)(NaiveData).remote(x, y, batch)
         self._layers = [remote(num_cpus=0)(NaiveLayer).remote(module, rate) for module in modules]
         self._loss = remote(num_cpus=0)(NaiveLoss).remote()
 

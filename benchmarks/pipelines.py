@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from antiphon.agents import AgentSpecification
+from antiphon.coordinator.inline import InlineExecutor
 from antiphon.coordinator.plan.assignment import assign
 from antiphon.coordinator.plan.placement import spread
 from antiphon.coordinator.plan.step_order import StepOrder
@@ -90,6 +91,16 @@ def ours(
     return scope.enter_context(RayExecutor(assignment, name, pool=pool)).play
 
 
+def inline(sizes: Sizes, scope: ExitStack) -> Play:
+    """Return a function that plays rounds of the network in one process, with our executor `inline`.
+
+    It shows the effect of our faster matrix products alone, without a pipeline.
+    """
+    layers = {f"Layer{index}": factory for index, factory in enumerate(layer_factories(sizes))}
+    grammar = backprop(arrays(*data(sizes), batch=sizes.batch, shuffle=False), layers)
+    return scope.enter_context(InlineExecutor(assign(grammar, AgentSpecification.of("SGD", {"lr": RATE})))).play
+
+
 def theirs(sizes: Sizes, schedule: str, microbatches: int, parts: int, scope: ExitStack) -> Play:
     """Start the same layers as stages of torch.distributed.pipelining. Return the function that plays rounds."""
     modules = [factory() for factory in layer_factories(sizes)]
@@ -104,7 +115,7 @@ def measured(sizes: Sizes, microbatches: int, pool: Pool) -> Times:
     """Measure all pipelines and plain PyTorch in turn, with one number of micro-batches."""
     with ExitStack() as scope:
         plain = plain_network([factory() for factory in layer_factories(sizes)], *data(sizes), RATE)
-        found: dict[str, Play] = {PLAIN: plain}
+        found: dict[str, Play] = {PLAIN: plain, "antiphon, inline, one thread": inline(sizes, scope)}
         for order, schedule in NAMESAKES.items():
             found[f"antiphon, {order}"] = ours(sizes, order, microbatches, 1, pool, scope)
             parts = 2 if "Interleaved" in schedule else 1
@@ -148,7 +159,8 @@ def main() -> None:
     head = (
         f"`python -m benchmarks.pipelines --width {sizes.width} --batch {sizes.batch} --workers {sizes.workers}`: "
         f"{sizes.layers} layers of width {sizes.width}, batch {sizes.batch}, SGD, a worker and a thread for each "
-        f"{sizes.layers // sizes.workers} of them ({machine()})."
+        f"{sizes.layers // sizes.workers} of them ({machine()}). Our products of large float32 matrices go through "
+        "oneDNN, torch's through MKL (docs/rounds.md); the inline row shows how much of the ratios that is."
     )
     title = f"Pipelines of {sizes.workers} workers, width {sizes.width}"
     write_section(title, "\n\n".join([head, *reports]))

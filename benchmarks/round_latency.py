@@ -29,6 +29,7 @@ from antiphon.grammars.library import backprop
 from antiphon.grammars.library.networks import Dense
 from benchmarks.naive import NaiveNetwork
 from benchmarks.paired import in_turn, rows_of, seconds_a_round
+from benchmarks.peers import CompiledNetwork, RpcNetwork
 from benchmarks.plain import Play, plain_network
 from benchmarks.report import machine, table, write_section
 
@@ -55,20 +56,20 @@ def layers(sizes: Sizes) -> Mapping[str, Factory]:
 
 
 def data(sizes: Sizes) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return one batch: inputs (batch, width) and labels (batch,)."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(sizes.batch, sizes.width, generator=generator)
-    return x, torch.randint(CLASSES, (sizes.batch,), generator=generator)
+    """Return the data of eight batches: inputs (rows, width) and labels (rows,). Every round plays the next batch."""
+    generator, rows = torch.Generator().manual_seed(0), 8 * sizes.batch
+    x = torch.randn(rows, sizes.width, generator=generator)
+    return x, torch.randint(CLASSES, (rows,), generator=generator)
 
 
 def grammar_of(sizes: Sizes) -> Grammar:
-    """Make the network's grammar. Nature always answers the same batch."""
+    """Make the network's grammar. Nature answers one batch after the other."""
     return backprop(arrays(*data(sizes), batch=sizes.batch, shuffle=False), layers(sizes))
 
 
-def naive(sizes: Sizes, scope: ExitStack) -> Play:
-    """Start the naive network on Ray (an actor per layer). Return the function that plays rounds."""
-    network = NaiveNetwork([factory() for factory in layers(sizes).values()], *data(sizes), RATE)
+def peer(kind: type[NaiveNetwork | CompiledNetwork | RpcNetwork], sizes: Sizes, scope: ExitStack) -> Play:
+    """Start the same network on several processes in another way (`kind`). Return the function that plays rounds."""
+    network = kind([factory() for factory in layers(sizes).values()], *data(sizes), RATE, sizes.batch)
     scope.callback(network.close)
 
     def play(rounds: int) -> None:
@@ -95,12 +96,14 @@ def contestants(sizes: Sizes, scope: ExitStack, last: dict[str, Played]) -> dict
     def on_ray(name: str, assignment: Assignment, transport: Transport = Transport.PROCESS_GROUP) -> None:
         add(name, RayExecutor(assignment, name.replace(" ", "-"), transport=transport, pool=pool))
 
-    found = {PLAIN: plain_network([factory() for factory in layers(sizes).values()], *data(sizes), RATE)}
+    found = {PLAIN: plain_network([factory() for factory in layers(sizes).values()], *data(sizes), RATE, sizes.batch)}
     add("inline", InlineExecutor(assign(grammar, agents)))
-    on_ray("ray, split order", assign(grammar, agents, placement=apart, order=StepOrder.ZERO_BUBBLE))
-    on_ray("ray, plain order", assign(grammar, agents, placement=apart, order=StepOrder.GPIPE))
+    on_ray("ray, zero-bubble", assign(grammar, agents, placement=apart, order=StepOrder.ZERO_BUBBLE))
+    on_ray("ray, gpipe", assign(grammar, agents, placement=apart, order=StepOrder.GPIPE))
     on_ray("ray, object store", assign(grammar, agents, placement=apart), Transport.OBJECT_STORE)
-    found["ray actors passing references"] = naive(sizes, scope)
+    found["torch RPC"] = peer(RpcNetwork, sizes, scope)
+    found["Ray compiled graph"] = peer(CompiledNetwork, sizes, scope)
+    found["Ray actors passing references"] = peer(NaiveNetwork, sizes, scope)
     return found
 
 
@@ -119,7 +122,7 @@ def measure(sizes: Sizes) -> str:
     ratios = table(
         ["executor", "ms a round (median)", "ratio to plain (95 % interval)"], rows_of(times, PLAIN, scale=1e3)
     )
-    return "\n\n".join([ratios, _shares(last["ray, split order"], last["inline"])])
+    return "\n\n".join([ratios, _shares(last["ray, zero-bubble"], last["inline"])])
 
 
 def _shares(on_ray: Played, inline: Played) -> str:
@@ -129,7 +132,7 @@ def _shares(on_ray: Played, inline: Played) -> str:
     rows = [[name, f"{each:.2f}", f"{whole - each:.2f}"] for name, each in busy.items()]
     alone = inline.seconds["inline"] / inline.rounds * 1e3
     return (
-        f"Where the time goes on Ray (split order, last repetition, {whole:.2f} ms a round): all workers together "
+        f"Where the time goes on Ray (zero-bubble, last repetition, {whole:.2f} ms a round): all workers together "
         f"were busy for {sum(busy.values()):.2f} ms of a round, which the inline executor did in {alone:.2f} ms; the "
         "rest is the way of nine messages, one after the other, between processes that share the cores.\n\n"
         + table(["worker", "busy, ms a round", "waiting, ms a round"], rows)

@@ -1,4 +1,4 @@
-"""Audits a batch of rounds: each message was sent and received once, and each move made once, in every due round."""
+"""Checks after a batch of rounds that each message was sent and received once, and each move made once, when due."""
 
 import functools
 from collections import Counter
@@ -13,10 +13,13 @@ from antiphon.grammars.when import ALWAYS, When
 
 
 def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int, rounds: int) -> None:
-    """Compare the workers' statistics with the schedule, and the parameters of replicas with each other.
+    """Check after a batch of rounds that the workers did what the schedule says, once in every due round.
 
-    first: the first round of the batch. rounds: how many were played.
-    Raises ProtocolError with the edge, sum or player, its workers, and the first round that is missing or doubled.
+    The statistics must show each message sent and received, each move of a player, and each all-reduce between
+    replicas. All replicas of a player must hold equal parameters.
+    statistics: of every worker. first: the first round of the batch. rounds: number of rounds that were played.
+    Raises ProtocolError that names the message, all-reduce or player, its workers, and the first round that is missing
+    or doubled.
     """
     by_worker = {worker_statistics.worker: worker_statistics for worker_statistics in statistics}
     missing = [worker for worker in schedule.workers if worker not in by_worker]
@@ -48,7 +51,7 @@ def audit(schedule: Schedule, statistics: Iterable[WorkerStatistics], first: int
 
 
 def _due(rounds: range, when: When) -> list[range]:
-    """Return those of the rounds in which a step is due, as a tally has them."""
+    """Return those of `rounds` in which a step with the condition `when` is due, as the ranges of a `RoundTally`."""
     return [rounds] if rounds and when == ALWAYS else RoundTally(filter(when.active, rounds)).ranges
 
 

@@ -12,7 +12,7 @@ from antiphon.errors import ExperimentError, ProtocolError
 
 @final
 class Boundary:
-    """Records whether an executor is between two rounds, and refuses calls that need a boundary.
+    """Records whether an executor is at a boundary between two rounds, and refuses calls that are valid only there.
 
     Inside a round, and after an interrupted round, players and oracles are at different points of the round. Their
     states do not fit together, so every read is refused.
@@ -29,7 +29,7 @@ class Boundary:
 
     @property
     def left(self) -> bool:
-        """Whether a call has left the last boundary, and the run has reached no new one."""
+        """Whether the run has left a round boundary and has not yet reached the next boundary."""
         return bool(self._left)
 
     def check(self, what: str) -> None:
@@ -44,10 +44,11 @@ class Boundary:
 
     @contextmanager
     def crossing(self, what: str, *, anew: bool = False) -> Iterator[None]:
-        """Return a context for an action that leaves the boundary. The action must call `arrive` at a new boundary.
+        """Return a context for an action that leaves the round boundary, such as playing or loading.
 
-        If it raises an exception before `arrive`, the run is at no boundary. what: the action, for error texts.
-        anew: the action replaces all states, so it need not begin at a boundary.
+        Call `arrive` in the context when the run has reached the next boundary. If the action raises an exception
+        before that, the run is at no boundary.
+        what: the action, for error texts. anew: the action replaces all states, so it need not begin at a boundary.
         """
         self._refuse(what) if anew else self.check(what)
         self._inside, self._left = True, what
@@ -78,7 +79,10 @@ class Boundary:
 
 
 def python_interrupts() -> bool:
-    """Return whether Ctrl-C raises KeyboardInterrupt: in the main thread, with Python's own SIGINT handler."""
+    """Return whether Ctrl-C raises KeyboardInterrupt in the calling thread.
+
+    It does in the main thread, if Python's own SIGINT handler is set.
+    """
     main = threading.current_thread() is threading.main_thread()
     return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -87,8 +91,8 @@ def python_interrupts() -> bool:
 class Deferred:
     """A context that delays Ctrl-C. The first Ctrl-C sets `asked`; KeyboardInterrupt is raised when the context ends.
 
-    A second Ctrl-C raises at once. The context has an effect only in the main thread, and only if Python's own SIGINT
-    handler is set. It does not replace another handler.
+    A second Ctrl-C raises KeyboardInterrupt at once. The context has an effect only in the main thread, and only if
+    Python's own SIGINT handler is set. It never replaces a handler of the user.
     """
 
     def __init__(self) -> None:

@@ -20,12 +20,12 @@ from antiphon.grammars.oracle import State
 
 MANIFEST = "manifest.json"
 _LONGEST = 160
-"""The longest name that is used in a file name, in letters; file systems end at 255 bytes."""
+"""Longest part of a state's name that is used in a file name, in characters. File systems allow 255 bytes."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The contents of a manifest: the grammar's signature, the next round to play, the seed, and the states' names."""
+    """The contents of a checkpoint's manifest: grammar signature, next round to play, seed, and names of all states."""
 
     signature: str
     round: int
@@ -34,9 +34,10 @@ class Manifest:
 
 
 def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
-    """Write `name.safetensors` and `name.json` for each state. Returns the names.
+    """Write two files per state into `folder`: its tensors (safetensors) and its other values (JSON).
 
-    Raises ExperimentError, before anything is written, if a state cannot be saved and loaded without change.
+    states: by name. Returns the names of the states. Raises ExperimentError, before anything is written, if a state
+    cannot be saved and loaded without change.
     """
     split = {name: split_state(name, state) for name, state in states.items()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,12 +51,18 @@ def save_states(folder: Path, states: Mapping[str, State]) -> tuple[str, ...]:
 
 
 def load_states(folder: Path, names: Iterable[str]) -> dict[str, State]:
-    """Return the saved states with these names. Raises ExperimentError if a file is missing or damaged."""
+    """Return the states with these names from a checkpoint's folder.
+
+    Raises ExperimentError if a file is missing or damaged.
+    """
     return {name: _load(folder, name) for name in names}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest. A checkpoint without a manifest is incomplete and is refused."""
+    """Write the manifest of a checkpoint, after all other files.
+
+    A folder without a manifest is refused as incomplete.
+    """
     _write(folder / MANIFEST, json.dumps(asdict(manifest), indent=1))
 
 
@@ -107,18 +114,20 @@ def _load(folder: Path, name: str) -> State:
 
 
 _TENSOR, _COMPLEX, _TUPLE, _ITEMS = "$tensor", "$complex", "$tuple", "$items"
-"""Keys that stand in JSON for values that JSON lacks.
+"""Keys that mark values which JSON lacks.
 
-A dict with one of these keys stands for a tensor, a tuple, or a dict whose keys are not plain strings.
+A JSON dict whose only key is one of these stands for a tensor, a tensor of dtype complex128, a tuple, or a dict whose
+keys are not plain strings.
 """
 
 _PLAIN = (type(None), bool, int, float, str, np.float64)
 
 
 def split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
-    """Return the JSON text of a state, and its tensors, by the keys that stand for them in the text.
+    """Return a state as JSON text, and a dict of its tensors.
 
-    name: of the state, for errors. Raises ExperimentError if the state cannot be saved and loaded without change.
+    In the text, each tensor is replaced by its key in the dict. name: of the state, for errors.
+    Raises ExperimentError if the state cannot be saved and loaded without change.
     """
     tensors: dict[str, Tensor] = {}
     try:
@@ -128,7 +137,10 @@ def split_state(name: str, state: State) -> tuple[str, dict[str, Tensor]]:
 
 
 def _split(name: str, value: Any, path: str, tensors: dict[str, Tensor]) -> Any:  # Any: a State and its leaves
-    """Return the JSON form of a state or of a part. Each tensor goes to `tensors`, and its key stands in its place."""
+    """Return a state, or a part of it, in JSON form.
+
+    Each tensor is moved into `tensors`, and replaced by its key there.
+    """
     if isinstance(value, Tensor):
         return _split_tensor(name, value, path, tensors)
     if isinstance(value, Mapping):

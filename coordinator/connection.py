@@ -26,11 +26,12 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True)
 class Connection:
-    """The data with which a worker opens its channel in one generation.
+    """The data that a worker needs to open its channel to the other workers.
 
-    store: address of the store in which the members of a process group publish their addresses. peers: the actor
-    handle of each worker; empty unless the transport is the object store, because Ray must register each handle.
-    sites: machine and device of each worker.
+    session: signature, generation and deadline. run: name of the run. transport: kind of the channel. store: address of
+    the TCP store in which the members of a process group publish their addresses. peers: the actor handle of each
+    worker; empty unless the transport is the object store, because Ray must register each handle. sites: machine and
+    device of each worker.
     """
 
     session: Session
@@ -44,7 +45,11 @@ class Connection:
 def connect(
     connection: Connection, schedule: Schedule, worker: str, host: str, mailbox: Mailbox, device: torch.device
 ) -> Channel:
-    """Return a new channel for a worker, not yet open. host, device: the worker's address for its peers, its device."""
+    """Return a new channel to the other workers for `worker`. The caller opens it.
+
+    host: address at which the other workers reach this worker. mailbox: receives frames if the transport is the object
+    store. device: the device on which this worker computes.
+    """
     if connection.transport is Transport.OBJECT_STORE:
         poster = _poster(connection.peers)
         own = schedule.carried_by(worker)

@@ -23,7 +23,7 @@ CONCURRENCY = {"play": 1, "control": 2}
 
 
 class Coordinator:
-    """Verifies the schedule before play, starts every batch on all workers at once, and audits the batch afterwards.
+    """Verifies a run's schedule, starts every batch of rounds on all workers at once, and audits each batch afterwards.
 
     A coordinator can serve several runs, one after the other. Each call of `enlist` begins a run.
     """
@@ -40,10 +40,10 @@ class Coordinator:
 
     @ray.method(concurrency_group="play")
     def compare(self, driver: Installed, workers: Mapping[str, Any]) -> None:  # Any: actor handles
-        """Raise VersionError unless the driver and all workers have the coordinator's versions.
+        """Raise VersionError unless driver and workers have the coordinator's versions of antiphon, torch and Python.
 
-        driver: its address and versions. workers: actor handles, by name. The answers are plain data, because another
-        version may be unable to read other objects.
+        driver: address and versions of the driver. workers: actor handles, by name. The workers return their versions
+        as plain data, because another version may be unable to read other objects.
         """
         calls = {name: worker.versions.remote() for name, worker in workers.items()}
         found = gather(calls, workers, "return its versions", 120.0)
@@ -54,10 +54,10 @@ class Coordinator:
     def enlist(
         self, assignment: Assignment, run: str, workers: Mapping[str, Any], transport: Transport, deadline: float
     ) -> None:  # Any: actor handles
-        """Verify the schedule, assign it to the workers, and connect the workers to each other.
+        """Begin a run: verify its schedule, send the assignment to the workers, and connect the workers to each other.
 
-        run: name of the run. workers: actor handles, by name. deadline: seconds that one message may take. A call to
-        a worker, other than `play`, may take 120 seconds.
+        run: name of the run. workers: actor handles, by name. deadline: seconds that one message may take. A call to a
+        worker, other than `play`, may take 120 seconds.
         """
         verify(assignment.schedule)
         self._assignment, self._run, self._workers, self._round = assignment, run, workers, 0
@@ -81,10 +81,10 @@ class Coordinator:
 
     @ray.method(concurrency_group="play")
     def play(self, rounds: int, batch: int) -> Played:
-        """Play the next rounds on all workers. Raises the cause of the first failure (see `gather`).
+        """Play the next rounds on all workers. If several workers fail, raises only the most likely cause.
 
-        batch: number of this batch. If `finish` is called with this number, fewer rounds are played (see
-        `Played.rounds`).
+        batch: number that identifies this batch of rounds. A call of `finish` with this number ends the batch early.
+        `Played.rounds` of the result is the number of rounds that were played.
         """
         first, schedule = self._round, self._enlisted.schedule
         # This call has no deadline, because every message inside it has one.
@@ -98,7 +98,8 @@ class Coordinator:
     def finish(self, batch: int) -> None:
         """End a batch of rounds early.
 
-        All workers stop after the same round (see `Brake`). batch: the number that identifies this batch of rounds.
+        All workers stop after the same round: the latest round that any of them has begun.
+        batch: the number that identifies this batch of rounds.
         """
         begun = self._all("hold", lambda _, worker: worker.hold.remote(batch))
         end = max(begun.values())
@@ -106,9 +107,10 @@ class Coordinator:
 
     @ray.method(concurrency_group="play")
     def save(self, folder: str, sign: str) -> tuple[Manifest, list[Mapping[str, State]]]:
-        """Save a checkpoint. Each worker that finds the file `sign` in `folder` writes its own states there.
+        """Save a checkpoint. Each worker that finds the file `sign` in `folder` writes its own states into the folder.
 
-        Returns the manifest, which the caller writes last, and the states of the workers that did not find the file.
+        A worker that does not find the file has no access to the driver's folder. Returns the manifest, and the states
+        of the workers without access. The caller writes these states, and then the manifest.
         """
         written = self._all("save its state", lambda _, worker: worker.save.remote(folder, sign))
         names = tuple(name for each in written.values() for name in each)
@@ -138,9 +140,10 @@ class Coordinator:
 
     @ray.method(concurrency_group="control")
     def status(self) -> dict[str, Any]:  # Any: JSON
-        """Return name, grammar and next round of the run, and the action of each worker, also while rounds are played.
+        """Return the status of the run as JSON: name, grammar, next round, and the current action of each worker.
 
-        The result is plain JSON, so its reader does not need antiphon. A worker that does not answer has an `error`.
+        May be called while rounds are played. The result is plain JSON, so its reader does not need antiphon. A worker
+        that does not answer has an `error` instead of an action.
         """
         grammar = self._assignment.grammar.name if self._assignment else ""
         standing = stand(self._workers, seconds=3.0)

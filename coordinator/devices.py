@@ -21,11 +21,12 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Seen:
-    """The devices that one process sees.
+    """The devices that one process sees, and its machine.
 
-    node: Ray's id of its node. address: of its machine. assigned: Ray's ids of the GPUs assigned to it; actors with
-    fractions of one GPU have the same id. visible: CUDA_VISIBLE_DEVICES, None if it is not set. gpus: UUID and PCI bus
-    of each CUDA device that torch sees, in torch's order. memory: see `shared_memory_domain`. build: version of torch.
+    node: Ray's id of the process's node. address: IP address of the machine. assigned: Ray's ids of the GPUs assigned
+    to the process; actors with fractions of one GPU have the same id. visible: CUDA_VISIBLE_DEVICES, None if it is not
+    set. gpus: UUID and PCI bus of each CUDA device that torch sees, in torch's order. memory: name of the group of
+    processes with which this process can share memory, "" if there is none. build: version of torch.
     """
 
     node: str
@@ -53,7 +54,7 @@ def look() -> Seen:
 
 
 def settle(worker: str, seen: Seen, logical_gpus: bool) -> tuple[torch.device, Site]:
-    """Choose a worker's device. Returns the device, and the site from which other workers choose their routes to it.
+    """Choose a worker's device. Returns the device and the worker's site, a description of its machine and device.
 
     A worker without an assigned GPU uses the CPU, also if torch sees GPUs: those belong to other workers. A worker with
     several GPUs uses the first; its modules may use the others themselves.
@@ -78,7 +79,10 @@ def settle(worker: str, seen: Seen, logical_gpus: bool) -> tuple[torch.device, S
 
 
 def enter(device: torch.device) -> None:
-    """Make `device` the current CUDA device of this process, so that modules create tensors on "cuda" there."""
+    """Make `device` the current CUDA device of this process.
+
+    Then modules that create tensors on "cuda" use this device.
+    """
     if device.type == "cuda":
         torch.cuda.set_device(device)
 
@@ -92,9 +96,9 @@ def generators(device: torch.device) -> tuple[torch.Generator, ...]:
 
 
 def operator_on(factory: Factory, device: torch.device) -> Callable[..., Any]:  # Any: what an operator plays
-    """Make an operator without parameters, with all tensors of its declaration on `device`.
+    """Return the operator without parameters that `factory` makes, with all of its tensors on `device`.
 
-    It is made on the CPU and then moved, so that it holds the same numbers on every device.
+    The tensors are made on the CPU and then moved, so that they hold the same numbers on every device.
     """
     if device.type == "cpu":
         return make_operator(factory)
@@ -105,7 +109,7 @@ def operator_on(factory: Factory, device: torch.device) -> Callable[..., Any]:  
 
 
 def on_device(state: Any, device: torch.device) -> Any:  # Any: a State, or a part of one
-    """Return the state with every tensor on `device`. Tensors that are already there are not copied."""
+    """Return the state with every tensor on `device`. Tensors that are already on this device are not copied."""
     return map_tensors(state, lambda tensor: tensor.to(device))
 
 

@@ -15,7 +15,10 @@ Key = TypeVar("Key")
 
 
 class Losses(NamedTuple):
-    """One loss over a batch of rounds: the rounds in which it was computed, and its value in each."""
+    """The values of one loss in a batch of rounds.
+
+    rounds: the rounds in which the loss was computed. values: the value in each of these rounds.
+    """
 
     rounds: list[int]
     values: list[float]
@@ -25,13 +28,17 @@ class Losses(NamedTuple):
 class Played:
     """The result of a batch of rounds that passed the audit.
 
-    round: the next round to play. rounds: how many were played. losses: values of each loss node.
-    reports: what each oracle reported. seconds: duration on each worker. waiting: the part of it spent on messages.
-    messages: number sent, by edge number. payload: bytes of their values. wire: bytes that the channels sent for them.
-    Sums over replicas are in payload and wire too. terms: number of terms sent for each sum, by the sum's number.
-    queries: how often each oracle node of Q was asked. products: how often each product of R was computed.
-    recording: None unless the assignment asks for one. skipped: per player, moves left out because its agent failed.
-    digests: per replica and player, a digest of the parameters. Equal digests mean equal bits.
+    round: the next round to play. rounds: number of rounds played. losses: rounds and values of each loss, by name.
+    reports: numbers that each oracle reported. seconds: duration on each worker. waiting: the part of `seconds` that
+    was spent on messages.
+    messages: number of messages sent, by edge number. payload: bytes of the values sent, by number of edge or
+    all-reduce. wire: bytes that the channels sent for these values. terms: number of terms that replicas sent to each
+    all-reduce.
+    queries: how often each oracle node of the Query graph was asked. products: how often each vector-Jacobian product
+    of the Response graph was computed.
+    recording: when each worker played each action; None unless the assignment asks for it. skipped: per player, the
+    moves that were left out because its agent failed. digests: per worker and replicated player, a digest of the
+    parameters. Equal digests mean equal bits.
     """
 
     round: int
@@ -52,7 +59,10 @@ class Played:
 
     @classmethod
     def of(cls, statistics: Iterable[WorkerStatistics], round: int, rounds: int) -> "Played":
-        """Build the result from the statistics of all workers. round: the next round. rounds: how many were played."""
+        """Return the result of a batch of rounds, from the statistics of all workers.
+
+        round: the next round to play. rounds: number of rounds that were played.
+        """
         statistics = list(statistics)
         return cls(
             round,
@@ -86,7 +96,7 @@ def _total(counts: Iterable[Mapping[Key, int]]) -> Counter[Key]:
 
 
 class Executor(Protocol):
-    """Plays an assignment. The same assignment gives the same numbers on every executor.
+    """Plays the rounds of an assignment. The same assignment gives the same numbers on every executor.
 
     Use an executor as a context manager, or call `close`, which stops everything that it started.
     """
@@ -95,28 +105,37 @@ class Executor(Protocol):
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError in the middle of a round (see `play`)."""
+        """The next round to play.
+
+        Raises ProtocolError after an interrupted or failed round, until `load` restores a state.
+        """
         ...
 
     def play(self, rounds: int) -> Played:
         """Play the next rounds. Blocks until all workers have played them and the audit is done.
 
         The first Ctrl-C lets every worker finish the current round, and then raises KeyboardInterrupt. After any other
-        exception, or a second Ctrl-C, the state belongs to no round boundary: `round`, `play`, `states` and `save` are
-        refused until `load`.
+        exception, or a second Ctrl-C, the run stays inside a round. Then `round`, `play`, `states` and `save` raise
+        ProtocolError until `load` restores a state.
         """
         ...
 
     def states(self) -> Mapping[str, State]:
-        """Return the states at the round boundary, by name: of players with their agents, of clones, of oracles."""
+        """Return the states of all players (with their agents), clones and oracles, by name.
+
+        The run must be between two rounds.
+        """
         ...
 
     def load(self, states: Mapping[str, State], round: int) -> None:
-        """Load states that `states` returned, and continue at `round`, the next round to play."""
+        """Load states that `states` returned, by name. round: the next round to play."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint: two files per state, then one manifest, which an atomic rename puts in place."""
+        """Write a checkpoint into `folder`: two files per state, then a manifest.
+
+        The manifest is written last, atomically.
+        """
         ...
 
     @property
@@ -125,7 +144,7 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop everything that was started. May be called twice."""
+        """Stop everything that this executor started. May be called twice."""
         ...
 
     def __enter__(self) -> "Executor": ...

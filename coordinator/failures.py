@@ -1,4 +1,4 @@
-"""Chooses the cause among several failures: the worker that failed, not the workers that waited for it."""
+"""Chooses the cause among several failures: the worker that failed by itself, not the workers that waited for it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -17,9 +17,10 @@ _GRACE = 2.0
 
 @dataclass(frozen=True)
 class Standing:
-    """The round and the action of a worker. awaits: the worker whose message it waits for; empty if it waits for none.
+    """What a worker does at this moment.
 
-    at_work: whether the action is computation, not communication.
+    round: the round that it plays. action: description of its current step. awaits: the worker whose message it waits
+    for; empty if it waits for none. at_work: whether the action is computation, not communication.
     """
 
     round: int
@@ -37,10 +38,11 @@ def gather(
 ) -> dict[str, Any]:
     """Wait for one call per worker, and return the results by worker. Blocks until all have returned, or one fails.
 
-    calls: Ray's references. handles: actor handles. what: the action, for the error text. deadline: seconds to wait
-    for the next result; None waits without limit. hosts: known addresses of the workers' nodes, for the error text.
-    If several calls fail, raises one error: for a dead worker, else the error of a worker's code, else a deadline or a
-    lost connection. Raises DeadlineError with the name of a worker that does not answer in time.
+    calls: Ray's reference to each call. handles: actor handle of each worker. what: the action, for the error text.
+    deadline: seconds to wait for the next result; None waits without limit. hosts: known addresses of the workers'
+    nodes, for the error text.
+    If several calls fail, raises only the most likely cause: first a dead worker, then an error in a worker's code,
+    then a deadline or a lost connection. Raises DeadlineError with the name of a worker that does not answer in time.
     Any: Ray's references and handles have no common type.
     """
     names = {call: name for name, call in calls.items()}
@@ -86,7 +88,11 @@ def cause_of(
     standing: Mapping[str, Standing],
     hosts: Mapping[str, str] = MappingProxyType({}),
 ) -> AntiphonError:
-    """Return the error to raise. failures, standing: of the failed and of the other workers. hosts: see `gather`."""
+    """Return the most likely cause when several workers have failed, as the error to raise.
+
+    failures: the error of each failed worker. standing: what each other worker does. hosts: known addresses of the
+    workers' nodes, for the error text.
+    """
     worker = min(failures, key=lambda name: _rank(failures[name]))
     error = failures[worker]
     if isinstance(error, RayActorError):
@@ -104,9 +110,9 @@ def cause_of(
 
 
 def _note_working(error: DeadlineError, standing: Mapping[str, Standing]) -> None:
-    """Add notes that name the workers that are still computing.
+    """Add a note to `error` for each worker that is still computing.
 
-    The worker that reached its deadline may only have waited for one of these.
+    The worker that reached its deadline may only have waited for such a worker.
     """
     for name, each in sorted(standing.items()):
         if each.at_work:
@@ -114,9 +120,9 @@ def _note_working(error: DeadlineError, standing: Mapping[str, Standing]) -> Non
 
 
 def _note_unreachable(error: DeadlineError, workers: set[str], hosts: Mapping[str, str]) -> None:
-    """Add notes that name the workers that do not answer.
+    """Add a note to `error` for each of `workers`, which do not answer.
 
-    A machine without power or network closes no connection, so a worker that waits for it gets no error.
+    A machine without power or network closes no connection, so a worker that waits for this machine gets no error.
     """
     for name in sorted(workers):
         node = f" on node {hosts[name]}" if name in hosts else ""
@@ -152,7 +158,7 @@ def _rank(error: Exception) -> int:
 
 
 def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing]:
-    """Ask these workers for their round and action. Workers that do not answer in time are left out of the result."""
+    """Ask the workers `names` what they do. Workers that do not answer in time are left out of the result."""
     calls = {handles[name].where.remote(): name for name in names}
     ready = ray.wait(list(calls), num_returns=len(calls), timeout=_GRACE)[0] if calls else []
     found: dict[str, Standing] = {}
@@ -161,7 +167,7 @@ def _standing(names: set[str], handles: Mapping[str, Any]) -> dict[str, Standing
 
 
 def stand(handles: Mapping[str, Any], seconds: float) -> dict[str, dict[str, Any]]:  # Any: handles; JSON
-    """Return round, action and address of each worker, as JSON. Returns within `seconds`.
+    """Return round, current action and address of each worker, as JSON. Returns within `seconds`.
 
     A worker that does not answer has an `error` instead.
     """

@@ -3,15 +3,15 @@
 import torch
 
 _LARGEST = 31 << 20
-"""Size in bytes, just below the largest block that changes glibc's threshold (32 MiB)."""
+"""Size of the block to allocate and free, in bytes. Larger blocks than 32 MiB do not change glibc's threshold."""
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep freed memory. This saves system calls and page faults in every round.
+    """Make glibc keep freed memory in the process. This saves system calls and page faults in every round.
 
-    A round frees many blocks of some 100 KB at once, and by default glibc returns them to the system. After it has
-    freed one larger block, glibc keeps freed blocks up to that size, and up to twice that size at the end of its heap
-    (man 3 mallopt, M_MMAP_THRESHOLD). So one large block is allocated and freed here. Its pages are not touched. With
-    other C libraries this has no effect.
+    A round frees many blocks of some 100 KB at once, and by default glibc returns them to the system. After a process
+    has freed one larger block, glibc keeps freed blocks up to that size, and up to twice that size at the end of its
+    heap (man 3 mallopt, M_MMAP_THRESHOLD). So this function allocates and frees one block of 31 MiB. It does not touch
+    the pages of the block. With other C libraries it has no effect.
     """
     torch.empty(_LARGEST, dtype=torch.uint8)

@@ -141,6 +141,7 @@ class Hosted:
             self._answers[node.name, microbatch],
             node.owner in self._sharded,
             self._responses[node.owner] <= 1 and share is None,
+            self.device if node.owner in self._assignment.placement.recomputed else None,
         )
 
     def answer(
@@ -339,12 +340,13 @@ class Hosted:
 
     def _asking(self, node: Node) -> Callable[[Sequence[Tensor], int], tuple[Tensor, ...]]:
         """Return the function that asks an oracle the question of a node of Q, and checks the answer."""
-        oracle, query, on_host = self.oracles[node.owner], self._grammar.query, self.device == CPU
+        query, on_host = self._grammar.query, self.device == CPU
+        answer = torch.enable_grad()(self.oracles[node.owner].answer)  # code of users, and a round records nothing
         question, sizes = query.question_of(node), query.sizes
 
         def ask(inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
             inputs = inputs if on_host else [value.to(CPU) for value in inputs]
-            answers = checked_answer(node.owner, question, sizes, oracle.answer(question.name, inputs, round))
+            answers = checked_answer(node.owner, question, sizes, answer(question.name, inputs, round))
             return answers if on_host else tuple(value.to(self.device) for value in answers)
 
         return ask

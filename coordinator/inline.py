@@ -76,7 +76,7 @@ class InlineExecutor:
         """
         rounds = checked_rounds(rounds)
         torch_alone = all(hosted.torch_alone for hosted in self._hosted.values())
-        with self._boundary.crossing("play"), Deferred() as interrupt, self._own_process(torch_alone):
+        with self._boundary.crossing("play"), Deferred() as interrupt, self._own_process(torch_alone), torch.no_grad():
             played = self._play(rounds, interrupt)
             self._boundary.arrive(played.round)
         return played

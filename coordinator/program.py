@@ -20,7 +20,7 @@ from antiphon.coordinator.plan.microbatches import fraction
 from antiphon.coordinator.plan.steps import LocalAction, Part, Share, Slot, describe
 from antiphon.coordinator.recording import Track, clock
 from antiphon.coordinator.statistics import RoundTally, Skipped, WorkerStatistics
-from antiphon.coordinator.streams import begun
+from antiphon.coordinator.streams import begun, is_of_antiphon
 from antiphon.coordinator.values import added, flat
 from antiphon.errors import AntiphonError, RoundError, unstopped
 from antiphon.grammars.query import Kind, Node
@@ -77,13 +77,14 @@ class LocalProgram:
         Raises an AntiphonError of a step as it is. Any other exception of a step becomes a RoundError.
         """
         self.begin()
-        for round in range(first, first + rounds):
-            if not brake.passes(round):
-                break
-            for position in self._agenda.at(round):
-                self.cursor = (round, position)
-                self.step(position, round)
-            self.finish_round()
+        with torch.no_grad():
+            for round in range(first, first + rounds):
+                if not brake.passes(round):
+                    break
+                for position in self._agenda.at(round):
+                    self.cursor = (round, position)
+                    self.step(position, round)
+                self.finish_round()
         return self.end()
 
     def begin(self) -> None:
@@ -229,6 +230,8 @@ class LocalProgram:
                 return self._combine(action, Sum.total, resting=True)
             case Map():
                 operation = operator_on(node.operation, self._hosted.device)
+                if not is_of_antiphon(node.operation):
+                    operation = torch.enable_grad()(operation)
                 return begun(self._hosted.begins_response(node, microbatch), self._combine(action, operation))
             case Product():
                 return begun(self._hosted.begins_response(node, microbatch), self._product(action, node))

@@ -12,7 +12,7 @@ from antiphon.grammars.oracle import State
 
 @final
 class Recorder:
-    """Never changes its player's parameters. Its state is the sum of the responses that came before the last move."""
+    """An agent that never changes its player's parameters, and keeps the sum of the responses before its last move."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._parameters = parameters
@@ -20,13 +20,13 @@ class Recorder:
         self._heard: list[Tensor] = []
 
     def hear(self, response: Sequence[Tensor]) -> None:
-        """Add a response to the sum of this round's responses. response: one tensor per parameter."""
+        """Add a response to the sum of the responses since the last move. response: one tensor per parameter."""
         new = [each.clone() for each in response]
         pairs = zip(self._arriving, new, strict=True)
         self._arriving = [one + two for one, two in pairs] if self._arriving else new
 
     def move(self) -> Sequence[Tensor]:
-        """Return the parameters unchanged."""
+        """Return the parameters unchanged. The sum of the responses since the last move becomes the state."""
         self._heard, self._arriving = self._arriving, []
         return self._parameters
 
@@ -35,18 +35,18 @@ class Recorder:
         return {"heard": [each.clone() for each in self._heard]}
 
     def load(self, state: State) -> None:
-        """Load what `state` returned."""
+        """Restore a state that `state` returned."""
         self._heard = [each.clone() for each in state["heard"]]
 
 
 RECORDER = AgentSpecification(agent="antiphon.coordinator.recorder:Recorder")
-"""The specification of this agent. Give it to every player, play rounds, and call `delivered`."""
+"""The specification of the agent `Recorder`. Give it to every player, play rounds, and call `delivered`."""
 
 
 def delivered(executor: Executor) -> dict[str, list[Tensor]]:
-    """Return the sum of the responses that each player got before its last move, one tensor per parameter.
+    """Return for each player the sum of the responses that it got before its last move, one tensor per parameter.
 
-    Every agent must be a `RECORDER`.
+    The agent of every player must be a `Recorder`.
     """
     states = executor.states()
     players = [player.name for player in executor.assignment.grammar.query.players]

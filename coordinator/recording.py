@@ -1,4 +1,4 @@
-"""Records when each worker played each action. All times are on one axis if the workers' clocks allow it."""
+"""Records when each worker played each action, on one time axis. Different clocks are aligned by wall-clock time."""
 
 import os
 import platform
@@ -46,7 +46,7 @@ class Track:
 
 
 class TimedAction(NamedTuple):
-    """One action of a worker: its round, its position in the local program, begin and end.
+    """One action of a worker: its round, its index in the worker's local program, begin and end.
 
     Times are nanoseconds since the recording began.
     """

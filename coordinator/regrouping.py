@@ -1,4 +1,4 @@
-"""Check that a regrouping keeps the gradients: play both grammars on the same numbers and compare."""
+"""Checks that a regrouping of a grammar into other players keeps the gradients. Plays and compares both grammars."""
 
 from collections.abc import Mapping
 
@@ -19,16 +19,18 @@ from antiphon.grammars.typed import typed
 States = Mapping[str, State]
 
 CANCELLED = 1e-3
-"""Smallest scale of the comparison, relative to the largest number that any player received."""
+"""Smallest scale of a relative difference, as a fraction of the largest gradient element that any player received."""
 
 
 @typed
 def check_regrouping(regrouping: Regrouping, *, rounds: int = 2, seed: int = 0, bound: float = 1e-10) -> float:
-    """Play both grammars inline from corresponding parameters, and compare the responses to their players.
+    """Play a grammar and its regrouped form from equal parameters, and compare the gradients that the players receive.
 
-    rounds: how many to play; no player moves. seed: of both runs. bound: largest relative difference that is accepted.
-    Returns the largest relative difference. Its scale is the largest number that the same players of `origin` received,
-    but at least a thousandth of the largest number that any player received. In float64 only rounding differs.
+    rounds: number of rounds to play; no player moves. seed: of both runs. bound: largest relative difference that is
+    accepted.
+    Returns the largest relative difference. A difference is relative to the largest number that the corresponding
+    players of the original grammar received, or to a thousandth of the largest number that any player received, if that
+    is larger. In float64 only rounding differs.
     Raises GrammarError, with the player's name, if a difference exceeds `bound`, if a player gets a response in only
     one of the grammars, or if no player received a response.
     """
@@ -70,7 +72,7 @@ def carried(regrouping: Regrouping, states: States, fresh: States) -> dict[str, 
 
 
 def _everybody(grammar: Grammar) -> dict[str, PlayerDeclaration]:
-    """Return the declarations of all players, by name. A clone's name stands for the declaration of its player."""
+    """Return the declarations of all players, by name, and by the name of each clone the declaration of its player."""
     players = grammar.query.player_by_name
     return {**players, **{clone.name: players[clone.player] for clone in grammar.query.clones}}
 

@@ -18,13 +18,16 @@ class Skipped(NamedTuple):
     reason: str
 
     def after(self, earlier: "Skipped | None") -> "Skipped":
-        """Return this record with the number of earlier skipped moves added. Round and reason stay the same."""
+        """Return a copy of this record with the number of earlier skipped moves added.
+
+        Round and reason stay the same.
+        """
         return self._replace(moves=self.moves + (earlier.moves if earlier else 0))
 
 
 @final
 class RoundTally:
-    """The rounds in which something was done, in order, as ranges. The rounds of one cadence are one range.
+    """A list of rounds, stored as ranges. Rounds at equal distances, such as those of one cadence, are one range.
 
     >>> tally = RoundTally([4, 6, 8, 10, 11])
     >>> tally.ranges, len(tally)
@@ -40,7 +43,7 @@ class RoundTally:
             self.append(round)
 
     def append(self, round: int) -> None:
-        """Add a round."""
+        """Append a round to the list."""
         if self._step and round == self._last + self._step:
             self._last = round
         elif self._first == self._last < round:
@@ -51,7 +54,7 @@ class RoundTally:
 
     @property
     def ranges(self) -> list[range]:
-        """The rounds, as ranges."""
+        """All rounds of the list, as ranges."""
         return [*self._complete, *filter(None, [range(self._first, self._last + 1, self._step or 1)])]
 
     def __iter__(self) -> Iterator[int]:
@@ -73,12 +76,13 @@ class WorkerStatistics:
 
     sent, received: the rounds in which a message left or arrived, by edge number. moves: the rounds of each player's
     moves. losses: (rounds, values) of each loss node. reports: from each oracle. rounds: number of complete rounds.
-    seconds: duration of the batch on this worker's clock. waiting: the part of it spent in sending and receiving.
-    payload: bytes of the values sent, by number of edge or sum. wire: bytes that the channel sent for them. queries:
-    how often each oracle node was asked. products: how often each product of R was computed. track: when each action
-    was played, if the assignment asks for a recording. skipped: moves left out because the player's agent failed.
-    contributed, collected: the rounds in which this worker sent a term or received a sum, by the number of the sum.
-    digests: a digest of the parameters of each replicated player, at the end of the batch.
+    seconds: duration of the batch on this worker's clock. waiting: the part of `seconds` spent in sending and
+    receiving. payload: bytes of the values sent, by number of edge or all-reduce. wire: bytes that the channel sent for
+    these values. queries: how often each oracle node was asked. products: how often each vector-Jacobian product of the
+    Response graph was computed. track: when each action was played, if the assignment asks for a recording. skipped:
+    moves left out because the player's agent failed. contributed, collected: the rounds in which this worker gave its
+    term to an all-reduce or received the result, by number of the all-reduce. digests: a digest of the parameters of
+    each replicated player, at the end of the batch.
     """
 
     worker: str

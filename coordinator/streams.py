@@ -15,7 +15,7 @@ from antiphon.grammars.seeds import at_round, begin_streams
 from antiphon.grammars.typed import unchecked
 
 Begin: TypeAlias = Callable[[int], None]
-"""A function that is called with the round right before some code runs. It seeds the random streams of that code."""
+"""A function that is called with the round, right before some code runs. It seeds the random streams of that code."""
 
 _PLAIN = (
     type(None),
@@ -38,8 +38,9 @@ _OURS = "torch", "antiphon"
 def beginning(base: int, generators: Sequence[torch.Generator], torch_alone: bool) -> Begin:
     """Return a function that seeds the random streams before some code runs in a round.
 
-    base: seed of this code in this run. generators: torch's generators, which are seeded. torch_alone: seed only these,
-    for code that draws from no others. Seeding numpy's and Python's streams takes four times as long as torch's.
+    base: seed of this code in this run. generators: torch's generators, which are seeded. torch_alone: seed only these
+    generators, for code that draws from no other stream. Seeding the streams of numpy and Python takes four times as
+    long as seeding torch's.
     """
     if not torch_alone:
         return lambda round: begin_streams(at_round(base, round), generators)
@@ -60,7 +61,7 @@ def beginning(base: int, generators: Sequence[torch.Generator], torch_alone: boo
 
 
 def begun(begin: Begin | None, play: Begin) -> Begin:
-    """Return a function that calls `begin`, which seeds the random streams, and then `play`."""
+    """Return a function of the round that first calls `begin`, which seeds the random streams, and then `play`."""
     if begin is None:
         return play
 
@@ -74,8 +75,8 @@ def begun(begin: Begin | None, play: Begin) -> Begin:
 def draws_from_torch_alone(code: object) -> bool:
     """Return whether `code` is known to draw random numbers from torch's streams only, or none.
 
-    This is known if the code and all objects in it are plain data, or classes and functions of torch and antiphon. The
-    answer is False for a module with hooks or a replaced `forward`, and for anything that cannot be inspected.
+    The answer is True if the code and all objects in it are plain data, or classes and functions of torch and antiphon.
+    It is False for a module with hooks or a replaced `forward`, and for anything that cannot be inspected.
 
     >>> draws_from_torch_alone(nn.Sequential(nn.Linear(2, 2), nn.Dropout())), draws_from_torch_alone(np.random.rand)
     (True, False)
@@ -84,7 +85,10 @@ def draws_from_torch_alone(code: object) -> bool:
 
 
 def is_of_antiphon(map: Factory) -> bool:
-    """Return whether a map is one of antiphon's own functions, which draw no random numbers, with plain arguments."""
+    """Return whether `map` is a factory of one of antiphon's own functions, with plain arguments.
+
+    These functions draw no random numbers.
+    """
     return (getattr(map.target, "__module__", None) or "").startswith("antiphon.") and draws_from_torch_alone(map)
 
 

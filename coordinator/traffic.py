@@ -45,10 +45,11 @@ def measured(schedule: Schedule, played: Played) -> tuple[Traffic, ...]:
 
 @dataclass(frozen=True)
 class Summed:
-    """The terms that replicas contribute to one sum over several rounds: their number and their bytes.
+    """The terms that replicas give to one all-reduce in several rounds: their number and their bytes.
 
-    The bytes that an all-reduce moves depend on its algorithm: a ring sends each term about twice, for any number of
-    replicas. Terms of a sharded player have no bytes here, because the hooks of its module sum them.
+    payload: bytes of the terms. The bytes that an all-reduce moves depend on its algorithm: a ring sends each term
+    about twice, for any number of replicas. Terms of a sharded player have no bytes here, because the hooks of its
+    module sum them.
     """
 
     reduction: Reduction
@@ -57,7 +58,10 @@ class Summed:
 
 
 def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ()) -> tuple[Summed, ...]:
-    """Return the terms that a schedule plans for these rounds, by sum. sharded: workers whose players are sharded."""
+    """Return number and bytes of the terms of each all-reduce that a schedule plans for these rounds.
+
+    sharded: names of the workers whose players are sharded.
+    """
     found, parts = [], set(sharded)
     for step in schedule.steps:
         if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:
@@ -67,7 +71,7 @@ def planned_sums(schedule: Schedule, rounds: range, sharded: Iterable[str] = ())
 
 
 def measured_sums(schedule: Schedule, played: Played) -> tuple[Summed, ...]:
-    """Return the terms of a batch of rounds, by sum, as the workers counted them."""
+    """Return number and bytes of the terms of each all-reduce in a batch of rounds, as the workers counted them."""
     return tuple(
         Summed(reduction, played.terms.get(number, 0), played.payload.get(number, 0))
         for number, reduction in schedule.reductions.items()
@@ -76,16 +80,17 @@ def measured_sums(schedule: Schedule, played: Played) -> tuple[Summed, ...]:
 
 @dataclass(frozen=True)
 class Flow:
-    """Messages and payload bytes from one worker or machine to another."""
+    """The number of messages, and the bytes of their values, from one worker or machine to another."""
 
     messages: int
     payload: int
 
 
 def between(traffic: Iterable[Traffic], place: Mapping[str, str] | None = None) -> Mapping[tuple[str, str], Flow]:
-    """Return the traffic by (source, target). These are workers, or machines if `place` maps workers to machines.
+    """Return the total traffic from each worker to each other worker, or between machines if `place` is given.
 
-    Traffic within one worker or machine is left out.
+    place: the machine of each worker. Keys of the result are (source, target). Traffic within one worker or machine is
+    left out.
     """
     found: dict[tuple[str, str], Flow] = defaultdict(lambda: Flow(0, 0))
     for each in traffic:

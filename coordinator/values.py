@@ -1,4 +1,7 @@
-"""The values of a round on a worker. The gradient of a player's parameters is a tuple, with a tensor for each."""
+"""Adds and flattens the messages of a round.
+
+The gradient of a player's parameters is a tuple with one tensor for each parameter.
+"""
 
 import torch
 from torch import Tensor
@@ -7,14 +10,17 @@ from antiphon.transport.memory import Value, vectors
 
 
 def flat(value: Value) -> Tensor:
-    """Return a message as one tensor. The gradients of all parameters of a player become one vector."""
+    """Return a message as one tensor. A tuple of gradients, one per parameter, becomes one vector."""
     if isinstance(value, Tensor):
         return value
     return torch.cat(vectors(value))
 
 
 def added(total: Value, term: Value) -> Value:
-    """Return the sum of two messages; those with a part for each parameter of a player are added part by part."""
+    """Return the sum of two messages.
+
+    Two tuples are added element by element; a tuple and a tensor are added as vectors.
+    """
     if isinstance(total, Tensor) or isinstance(term, Tensor):
         return flat(total) + flat(term)
     return tuple(one + other for one, other in zip(total, term, strict=True))

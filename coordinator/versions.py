@@ -1,4 +1,4 @@
-"""Compares the software versions of a run. They must be equal on all machines; the check comes before all else."""
+"""Compares the software versions on all machines of a run, before anything else is done. They must be equal."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ import torch
 from antiphon.errors import VersionError
 
 Installed: TypeAlias = tuple[str, Mapping[str, str]]
-"""The address of a machine, and the versions there, by name."""
+"""The address of a machine, and the versions of the software on it, by name."""
 
 _FAILED_TO_IMPORT = "failed to import on the worker"
 """The text in Ray's error for an actor whose class cannot be imported."""
@@ -25,7 +25,9 @@ def versions() -> dict[str, str]:
 
 
 def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
-    """Raise VersionError if another process has other versions. here: of the coordinator. others: by process.
+    """Raise VersionError if a process has other software versions than the coordinator.
+
+    here: machine and versions of the coordinator. others: machine and versions of each other process, by its name.
 
     >>> check_versions(("10.0.0.1", {"torch": "2.8.0"}), {"worker 'Actor'": ("10.0.0.2", {"torch": "2.8.0"})})
     """
@@ -43,7 +45,10 @@ def check_versions(here: Installed, others: Mapping[str, Installed]) -> None:
 
 
 def not_installed(name: str, error: object) -> VersionError | None:
-    """Return the VersionError for Ray's error if a machine cannot import antiphon or its dependencies, else None."""
+    """Return a VersionError if Ray's `error` says that a machine cannot import antiphon or its dependencies, else None.
+
+    name: of the actor that was started on that machine, for the error text.
+    """
     text = str(error)
     if _FAILED_TO_IMPORT not in text:
         return None

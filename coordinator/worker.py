@@ -59,8 +59,8 @@ class Worker:
     def assign(self, assignment: Assignment, name: str) -> Site:
         """Make the players, clones and oracles of this worker on the device that Ray assigned.
 
-        Returns the worker's machine and device. Raises the errors of the factories, with the names, and PlacementError
-        if torch does not see the assigned device.
+        Returns the worker's machine and device. Raises the error of a player or oracle that cannot be made, with its
+        name, and PlacementError if torch does not see the assigned device.
         """
         torch.set_num_threads(assignment.threads)
         assignment.state.enter()
@@ -76,7 +76,10 @@ class Worker:
 
     @ray.method(concurrency_group="play")
     def open(self, connection: Connection) -> None:
-        """Open a channel to the peers. Blocks until all peers are connected, up to the deadline."""
+        """Open this worker's channel to the other workers.
+
+        Blocks until all of them are connected, up to the deadline.
+        """
         if self._assignment is None or self._hosted is None or self._mailbox is None:
             raise self._unassigned("open")
         group = self._hosted.shared
@@ -90,7 +93,10 @@ class Worker:
 
     @ray.method(concurrency_group="play")
     def play(self, first: int, rounds: int, batch: int) -> WorkerStatistics:
-        """Play rounds (see `LocalProgram.play`). batch: number of this batch, also given to `hold` and `release`."""
+        """Play this worker's steps of `rounds` rounds, beginning with round `first`. Returns the worker's statistics.
+
+        batch: number of this batch of rounds, also given to `hold` and `release`.
+        """
         if self._program is None or self._assignment is None:
             raise self._unassigned("play")
         torch.set_num_threads(self._assignment.threads)
@@ -100,12 +106,15 @@ class Worker:
 
     @ray.method(concurrency_group="control")
     def hold(self, batch: int) -> int:
-        """Begin no further round of this batch until `release`. Returns how many rounds of the run have begun."""
+        """Hold this worker: begin no further round of this batch until `release`.
+
+        Returns how many rounds of the run this worker has begun.
+        """
         return self._brake.hold(batch)
 
     @ray.method(concurrency_group="control")
     def release(self, batch: int, end: int) -> None:
-        """Let the worker continue after `hold`, and end this batch before round `end`."""
+        """Let the worker play on after `hold`, and end this batch of rounds before round `end`."""
         self._brake.release(batch, end)
 
     @ray.method(concurrency_group="control")

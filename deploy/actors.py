@@ -12,11 +12,11 @@ _remote: Any = ray.remote  # Any: Ray's stubs lack `concurrency_groups`, which i
 
 @functools.cache  # Ray sends a class to the cluster once
 def worker_actor() -> Any:  # Any: Ray's actor classes have no common type
-    """Return `Worker` as a Ray actor class, with the concurrency groups for play, mail and control."""
+    """Return the class `Worker` as a Ray actor class, with the concurrency groups for play, mail and control."""
     return _remote(concurrency_groups=worker.CONCURRENCY)(worker.Worker)
 
 
 @functools.cache
 def coordinator_actor() -> Any:  # Any: a Ray actor class
-    """Return `Coordinator` as a Ray actor class. Its actor answers `status` while rounds are played."""
+    """Return the class `Coordinator` as a Ray actor class. Its actor answers `status` while rounds are played."""
     return _remote(concurrency_groups=coordinator.CONCURRENCY)(coordinator.Coordinator)

@@ -1,4 +1,4 @@
-"""Finds and checks the address of a cluster. Every request has a short deadline; Ray itself waits half a minute."""
+"""Finds and checks the address of a Ray cluster. Every request has a short deadline; Ray itself waits half a minute."""
 
 import contextlib
 import http.client
@@ -26,13 +26,16 @@ VARIABLES = "RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"
 
 _SECONDS = 4.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""The first bytes of an HTTP/2 client, with empty settings. An HTTP/2 server answers with its own settings."""
+"""The first bytes that an HTTP/2 client sends, with empty settings. An HTTP/2 server answers with its own settings."""
 _SETTINGS = 4
 _TOKEN = "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file that holds it)"
 
 
 def given(address: str | None) -> str:
-    """Return `address`, or the address from the environment if it is empty. Raises ClusterError if both are empty."""
+    """Return `address`; if it is None or empty, the address in Ray's environment variables.
+
+    Raises ClusterError if neither is given.
+    """
     found = address or next((os.environ[name] for name in VARIABLES if os.environ.get(name)), None)
     if found is None:
         raise ClusterError(
@@ -45,7 +48,7 @@ def given(address: str | None) -> str:
 def dashboard(address: str) -> str:
     """Return the URL of a cluster's dashboard. address: `http://HOST:PORT`, `HOST:PORT` or `auto`.
 
-    Raises ClusterError unless the dashboard answers and accepts our token.
+    Raises ClusterError unless the dashboard answers and accepts the token of this process.
     """
     url = address.rstrip("/") if "://" in address else _dashboard_of(control_store(address))
     scheme, place = urlsplit(url).scheme, urlsplit(url).netloc
@@ -66,7 +69,8 @@ def ray_version(url: str) -> str:
 def control_store(address: str) -> str:
     """Return HOST:PORT of a cluster's control store (GCS). address: `HOST:PORT` or `auto`.
 
-    Raises ClusterError unless the store answers and accepts our token, VersionError if it has another version of Ray.
+    Raises ClusterError unless the store answers and accepts the token of this process. Raises VersionError if the
+    cluster runs another version of Ray than this process.
     """
     place = _found_here() if address == "auto" else address
     host, port = _host_and_port(address, place)
@@ -80,9 +84,10 @@ def control_store(address: str) -> str:
 
 
 def joinable(address: str) -> str:
-    """Return HOST:PORT of a cluster that this process can join (see `control_store`).
+    """Return HOST:PORT of the control store of a cluster that this process can join. address: `HOST:PORT` or `auto`.
 
-    Raises ClusterError unless this machine is a node of the cluster, because Ray accepts a driver only there.
+    Raises ClusterError if the store does not answer, or if this machine is no node of the cluster: Ray accepts drivers
+    only on its nodes. Raises VersionError if the cluster runs another version of Ray.
     """
     place = control_store(address)
     alive = _ask(address, place, lambda client: client.get_all_node_info(timeout=_SECONDS))
@@ -96,7 +101,7 @@ def joinable(address: str) -> str:
 
 
 def check_ray(theirs: str, address: str) -> None:
-    """Raise VersionError unless the cluster at `address` runs the version of Ray that is installed here."""
+    """Raise VersionError unless `theirs`, the version of Ray on the cluster at `address`, is that of this process."""
     if theirs != ray.__version__:
         raise VersionError(
             f"the cluster at {address!r} runs Ray {theirs}, and here is Ray {ray.__version__}; expected the same on "
@@ -106,7 +111,10 @@ def check_ray(theirs: str, address: str) -> None:
 
 @contextlib.contextmanager
 def without_variables() -> Iterator[None]:
-    """Return a context without Ray's address variables (`VARIABLES`), which would replace the address given to Ray."""
+    """Return a context in which Ray's address variables (`VARIABLES`) are unset.
+
+    They would override an address given to Ray.
+    """
     before = {name: os.environ.pop(name) for name in VARIABLES if name in os.environ}
     try:
         yield

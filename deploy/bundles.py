@@ -9,13 +9,18 @@ from antiphon.coordinator.plan.placement import Placement, Strategy, WorkerResou
 CPU, GPU = "CPU", "GPU"
 _NAMES = {CPU: ("CPU", "CPUs"), GPU: ("GPU", "GPUs")}
 TRACE = 0.001
-"""An amount of a CPU or of an address resource that stands for "nothing", because Ray accepts no empty bundle. A
-thousand such bundles fit on one CPU."""
+"""An amount of a CPU or of an address resource that stands for "nothing", because Ray accepts no empty bundle.
+
+A thousand such bundles fit on one CPU.
+"""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Resources on one machine, and the workers that use them. node: an address or labels, as in `WorkerResources`."""
+    """Resources on one machine, and the workers that use them.
+
+    node: address of the machine, or labels that the machine must have; empty for any machine.
+    """
 
     workers: tuple[str, ...]
     resources: Mapping[str, float]
@@ -32,15 +37,15 @@ class Bundle:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels that the machine must have."""
+        """The labels that a machine must have to hold this bundle; empty if any machine may hold it."""
         return {} if isinstance(self.node, str) else dict(self.node)
 
 
 def bundles_of(placement: Placement) -> tuple[Bundle, ...]:
-    """Return one bundle per worker. The coordinator needs no resources and uses the first bundle.
+    """Return the bundles of a placement, one per worker. The coordinator needs no resources and uses the first bundle.
 
-    With the strategy `pack`, all workers without demands share one bundle: the bundle of a worker with CPUs, or a new
-    bundle of 1 CPU.
+    With the strategy `pack`, all workers that ask for no resources share one bundle: the bundle of a worker with CPUs,
+    or a new bundle of 1 CPU.
     """
     alone = [Bundle((worker,), in_ray_terms(demand), demand.node) for worker, demand in placement.resources_of.items()]
     if placement.strategy is not Strategy.PACK:
@@ -61,7 +66,7 @@ def in_ray_terms(demand: WorkerResources) -> dict[str, float]:
 
 
 def amount(name: str, value: float) -> str:
-    """Describe an amount of a resource.
+    """Return an amount of a resource as text.
 
     >>> amount("CPU", 1.0), amount("GPU", 0.5), amount("fast", 2.0)
     ('1 CPU', '0.5 GPUs', "2 of 'fast'")
@@ -71,7 +76,7 @@ def amount(name: str, value: float) -> str:
 
 
 def amounts(resources: Mapping[str, float]) -> str:
-    """Describe the amounts of several resources."""
+    """Return the amounts of several resources as one text; "nothing" if there are none."""
     return ", ".join(amount(name, value) for name, value in resources.items()) or "nothing"
 
 
@@ -93,7 +98,7 @@ def devices(shares: Iterable[float]) -> int:
 
 
 def cpus_for(placement: Placement) -> int:
-    """Return how many logical CPUs Ray needs for the placement, and to start all processes at the same time."""
+    """Return how many logical CPUs Ray needs for a placement, and to start all of its processes at the same time."""
     return max(math.ceil(_total(placement, CPU)), len(placement.names) + 1)
 
 

@@ -1,4 +1,7 @@
-"""Reads the machines of the cluster, their free resources, and the holders of reserved ones. Needs no dashboard."""
+"""Reads the machines of a Ray cluster, their free resources, and which placement groups hold the reserved ones.
+
+Needs no dashboard.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +14,11 @@ from ray.util.placement_group import placement_group_table
 
 @dataclass(frozen=True)
 class Machine:
-    """One Ray node that is alive. total: its resources. free: the resources that are not reserved."""
+    """One Ray node that is alive.
+
+    address: IP address. total: its resources, by name. labels: Ray's labels of the node. free: the resources that are
+    not reserved.
+    """
 
     address: str
     total: Mapping[str, float]
@@ -30,9 +37,10 @@ def machines() -> tuple[Machine, ...]:
 
 
 def own_machine(num_cpus: int, num_gpus: int | None) -> Machine:
-    """Return the resources that a Ray on this machine would have. Ray is not started, because that takes seconds.
+    """Return the resources that a Ray would have if it were started on this machine.
 
-    num_gpus: None counts the GPUs that Ray finds.
+    Ray is not started, because that takes seconds. num_cpus: logical CPUs. num_gpus: logical GPUs; None for the GPUs
+    that Ray finds.
     """
     address = ray.util.get_node_ip_address()
     found = ResourceAndLabelSpec(num_cpus=num_cpus, num_gpus=num_gpus).resolve(is_head=True, node_ip_address=address)
@@ -41,7 +49,10 @@ def own_machine(num_cpus: int, num_gpus: int | None) -> Machine:
 
 
 def holders(name: str) -> dict[str, dict[str, float]]:
-    """Return the reserved resources by name of the placement group, without the group `name`."""
+    """Return the resources that each placement group has reserved, by name of the group.
+
+    The group `name` is left out.
+    """
     held: dict[str, dict[str, float]] = {}
     for group in placement_group_table().values():
         if group["state"] != "CREATED" or group["name"] == name:

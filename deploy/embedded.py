@@ -34,15 +34,19 @@ _SETTINGS = {
     "prestart_worker_first_driver": False,
 }
 _PATIENCE, _LOOK = 10.0, 0.01
-"""Seconds to look for the raylet, and between two looks. Afterwards Ray itself looks for it, for half a minute."""
+"""Seconds to wait until the raylet is registered, and between two checks.
+
+Ray itself then waits for half a minute more.
+"""
 
 
 @final
 class _Node(node.Node):
     """The processes of a Ray on this machine: control store and raylet with its agents. Its workers are forked.
 
-    `ray.init` makes it in place of Ray's own node, which has more: a monitor that adds machines, a monitor that sends
-    logs to the driver, and a server that without its dashboard has nothing to serve, and starts for a second.
+    `ray.init` uses this class in place of Ray's own node class. Ray's own also starts a monitor that adds machines, a
+    monitor that sends logs to the driver, and an API server. Without a dashboard the server has nothing to serve, and
+    its start takes a second.
     """
 
     def __init__(self, ray_params: RayParams, **options: Any) -> None:  # Any: Ray's options differ in type
@@ -54,10 +58,13 @@ class _Node(node.Node):
             raise
 
     def start_api_server(self, **_: Any) -> None:  # Any: Ray's options
-        """Start no dashboard."""
+        """Do nothing, so that no dashboard is started."""
 
     def start_ray_processes(self) -> None:
-        """Start the raylet, and wait until the control store knows it. Ray itself would look once a second."""
+        """Start the raylet, and wait until it is registered in the control store.
+
+        Ray itself checks only once a second.
+        """
         super().start_ray_processes()
         store: Any = self.get_gcs_client()  # Any: its type is optional; it exists, because the store is started first
         end = time.monotonic() + _PATIENCE
@@ -69,12 +76,14 @@ class _Node(node.Node):
 
 @contextlib.contextmanager
 def ray_session(address: str | None = None, num_cpus: int | None = None, num_gpus: int | None = None) -> Iterator[None]:
-    """Return a context in which Ray runs. If it has started Ray, its end stops Ray and removes the temporary folder.
+    """Return a context in which this process is connected to Ray.
 
-    If this process is already connected to a Ray, that Ray is used, and it runs on after the context.
-    address: of a cluster to join; this machine must be one of its nodes. "auto" finds it. None or "local" starts a Ray
-    here. num_cpus: logical CPUs, which limit how many processes Ray starts at once; None is the number of cores.
-    num_gpus: logical GPUs; None is the number that Ray finds.
+    If the context has started Ray, it stops Ray at its end and removes Ray's temporary folder. If this process is
+    already connected to a Ray, that Ray is used, and it runs on after the context.
+    address: of a cluster to join; this machine must be one of its nodes. With "auto", Ray's cluster on this machine is
+    found. With None or "local", a Ray is started on this machine. num_cpus: logical CPUs, which limit how many
+    processes Ray starts at once; None is the number of cores. num_gpus: logical GPUs; None is the number that Ray
+    finds.
     Raises TransportError if Ray cannot be started, ClusterError or VersionError if it cannot be joined.
     """
     if ray.is_initialized():

@@ -35,7 +35,7 @@ def environment(worker: str, demand: WorkerResources) -> Mapping[str, Any]:  # A
 def await_environments(
     demands: Mapping[str, WorkerResources], workers: Mapping[str, Any]
 ) -> None:  # Any: Ray's actor handles
-    """Block until every worker with its own runtime_env answers. Call it before any call with a short deadline.
+    """Block until every worker with its own runtime_env answers. Call this before any call with a short deadline.
 
     Raises PlacementError with the reason if an environment cannot be set up.
     """

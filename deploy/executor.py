@@ -1,4 +1,4 @@
-"""The executor `ray`: one named actor per worker, and a coordinator, in the namespace of the run."""
+"""The executor `ray`: one named actor per worker, and a coordinator, in the Ray namespace of the run."""
 
 import contextlib
 import uuid
@@ -24,16 +24,17 @@ from antiphon.deploy.reservation import Reservation
 from antiphon.errors import PlacementError, RoundError, WorkerDied, unstopped
 
 CLOSING = 30.0
-"""Seconds that workers may take to leave a round that failed. If a peer has died, a gloo call may never return."""
+"""Seconds that workers may take to leave a failed round. If a peer has died, a gloo call may never return."""
 
 
 @final
 class RayExecutor:
-    """Plays rounds on Ray. Ray must be running (see `ray_session`).
+    """Plays rounds on Ray. Ray must be running, for example in a `ray_session`.
 
     Actors have the names of the workers, in the namespace `antiphon-<run>`. The driver only starts batches of rounds.
     run: name of the run. transport: of tensors between workers. deadline: seconds within which a message must arrive.
-    pool: take resident workers from it instead of starting named actors; the placement must then ask for no resources.
+    pool: take resident workers from this pool instead of starting named actors; the placement must then ask for no
+    resources.
     Raises PlacementError for a placement that the cluster or the pool cannot satisfy, ClusterError for a name in use.
     """
 
@@ -79,15 +80,18 @@ class RayExecutor:
 
     @property
     def round(self) -> int:
-        """The next round to play. Raises ProtocolError if the last batch of rounds failed, until `load`."""
+        """The next round to play.
+
+        Raises ProtocolError if the last batch of rounds failed, until `load` restores a state.
+        """
         return self._boundary.round
 
     def play(self, rounds: int) -> Played:
-        """Play the next rounds; blocks. Raises the cause of the first failure.
+        """Play the next rounds. Blocks until all workers have played them.
 
-        After Ctrl-C, all workers finish the current round, and then KeyboardInterrupt is raised. A second Ctrl-C raises
-        at once. After an interrupted round, workers may be at different steps: `round`, `play`, `states` and `save`
-        then raise ProtocolError until `load` restores a state.
+        If workers fail, raises the most likely cause. After Ctrl-C, all workers finish the current round, and then
+        KeyboardInterrupt is raised. A second Ctrl-C raises at once. After an interrupted round, workers may be at
+        different steps: `round`, `play`, `states` and `save` then raise ProtocolError until `load` restores a state.
         """
         rounds = checked_rounds(rounds)
         with self._boundary.crossing("play"):
@@ -100,16 +104,16 @@ class RayExecutor:
         return played
 
     def states(self) -> Mapping[str, Any]:
-        """Return the states of all players, oracles and clones by name."""
+        """Return the states of all players, oracles and clones, by name."""
         self._boundary.check("return its states")
         calls = [worker.states.remote() for worker in self.workers.values()]
         found = self._ask("return its states", lambda: calls)
         return {name: state for states in found for name, state in states.items()}
 
     def load(self, states: Mapping[str, Any], round: int) -> None:
-        """Load the states of a round boundary. After a failed round, this works only if all workers are alive.
+        """Load states that `states` returned, by name. round: the next round to play.
 
-        round: the next round to play.
+        After a failed round, this works only if all workers are alive.
         """
         round, broken = checked_rounds(round), self._boundary.left
         with self._boundary.crossing("load", anew=True):
@@ -123,9 +127,10 @@ class RayExecutor:
             self._boundary.arrive(round)
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint. Each worker that sees this folder writes its own states there.
+        """Write a checkpoint into `folder`.
 
-        The driver writes the states of the other workers, and then the manifest.
+        Each worker on a machine that sees this folder writes its own states into it. The driver writes the states of
+        the other workers, and then the manifest.
         """
         self._boundary.check("be saved")
         folder.mkdir(parents=True, exist_ok=True)
@@ -140,11 +145,14 @@ class RayExecutor:
         write_manifest(folder, manifest)
 
     def sites(self) -> Mapping[str, Any]:  # Any: `transport.route.Site`, from a folder that this one does not import
-        """Return the machine and device of each worker."""
+        """Return the machine and device of each worker, by name."""
         return self._ask("return its sites", lambda: self._coordinator.sites.remote())
 
     def status(self) -> dict[str, Any]:  # Any: JSON-able
-        """Return the status of the run (see `Coordinator.status`), also while rounds are played."""
+        """Return the status of the run as JSON: name, grammar, next round, and the current action of each worker.
+
+        May be called while rounds are played.
+        """
         return self._ask("return its status", lambda: self._coordinator.status.remote())
 
     @property
@@ -153,7 +161,7 @@ class RayExecutor:
         return self._ask("return whether it is to end", lambda: self._coordinator.ending.remote())
 
     def close(self) -> None:
-        """Stop every actor of this run, or return workers and coordinator to the pool. May be called twice."""
+        """Stop all actors of this run, or give workers and coordinator back to the pool. May be called twice."""
         self._boundary.end()
         workers, self.workers = list(self.workers.values()), {}
         coordinator, self._coordinator = self._coordinator, None
@@ -212,13 +220,19 @@ class RayExecutor:
             return self._finish(call), interrupt
 
     def _finish(self, call: Any) -> Any:  # Any: Ray's reference, and its result
-        """Let all workers end the batch after the current round, and return its result. Sends one request per batch."""
+        """End a batch of rounds after the round that the workers play now, and return its result.
+
+        call: Ray's reference to the batch. The request to end a batch is sent only once.
+        """
         self._finishing = self._finishing or self._coordinator.finish.remote(self._batches)
         ray.get(self._finishing)
         return ray.get(call)
 
     def _stopped(self) -> bool:
-        """End a batch that was interrupted. Return whether all workers are then at the same round boundary."""
+        """End the interrupted batch of rounds, if there is one.
+
+        Return whether all workers are then at the same round boundary.
+        """
         try:
             if self._playing is not None:
                 self._finish(self._playing)

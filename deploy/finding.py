@@ -14,7 +14,7 @@ PREFIX = "antiphon-"
 
 
 def namespace_of(run: str) -> str:
-    """Return the namespace of the actors of a run."""
+    """Return the Ray namespace of the actors of the run with this name."""
     return f"{PREFIX}{run}"
 
 
@@ -48,7 +48,7 @@ def fresh_name(grammar: str) -> str:
 
 
 def taken(name: str) -> ClusterError:
-    """Return the error for the name of a run that is in use."""
+    """Return the error for a run's name that is already in use."""
     return ClusterError(
         f"the cluster has a run {name!r} already; expected a new name. "
         f"Choose another --name; `antiphon status {name}` tells of the one that is there."

@@ -1,4 +1,4 @@
-"""Follows the log of a job until the job ends. A lost connection is made again."""
+"""Follows the log of a Ray job until the job ends. A lost connection is made again."""
 
 import asyncio
 import re
@@ -13,14 +13,14 @@ Write = Callable[[str], object]
 
 _OPENING = re.compile(r"^Running entrypoint for job .*\n", re.MULTILINE)
 _SILENCE, _LOOK = 120.0, 15.0
-"""Seconds without output after which a new connection is made, and after which the state of the job is checked."""
+"""Seconds without output after which a new connection is made, and after which the job's status is checked."""
 
 
 class Logged(Protocol):
     """The methods of `Jobs` that `follow` needs."""
 
     def job(self, name: str) -> Job:
-        """Return the job of that name."""
+        """Return the job with this name."""
         ...
 
     def log(self, name: str) -> str:
@@ -28,7 +28,10 @@ class Logged(Protocol):
         ...
 
     def chunks(self, name: str) -> Any:  # Any: an asynchronous iterator of strings
-        """Return an iterator over the output, from the beginning and while it is written."""
+        """Return an iterator over the output of the job, from the beginning.
+
+        It also returns output that is written later.
+        """
         ...
 
 
@@ -43,7 +46,7 @@ def opening(log: str) -> int:
 
 
 def last_lines(log: str, lines: int) -> int:
-    """Return the index in `log` at which the last lines of the job's output begin. lines: how many.
+    """Return the index in `log` at which the last `lines` lines of the job's output begin.
 
     >>> last_lines("Running entrypoint for job a: b\\none\\ntwo\\nthree\\n", 2)
     36
@@ -55,7 +58,8 @@ def last_lines(log: str, lines: int) -> int:
 def follow(jobs: Logged, name: str, write: Write, start: int = 0, patience: float = 60.0) -> Job:
     """Write the log of a job while it grows. Blocks until the job ends, and returns the job.
 
-    start: first index to write; with 0, Ray's own first lines are left out.
+    write: a function that is called with each new part. start: first index to write; with 0, Ray's own first lines are
+    left out.
     Raises TransportError if the cluster does not answer for `patience` seconds.
     """
     follower, lost = _Follower(jobs, name, write, start), 0.0
@@ -99,7 +103,7 @@ class _Follower:
             self._write(fresh)
 
     async def tail(self) -> None:
-        """Read the log until the job or the connection ends, or until there is no output for `_SILENCE` seconds."""
+        """Write the log until the job or the connection ends, or until there is no output for `_SILENCE` seconds."""
         chunks, position, quiet = aiter(self._jobs.chunks(self._name)), 0, 0.0
         coming = asyncio.ensure_future(anext(chunks))
         try:

@@ -10,15 +10,16 @@ import sys
 from importlib.util import find_spec
 
 ADDRESS = "fork"
-"""The name of the server's socket in Ray's temporary folder."""
+"""The name of the fork server's socket in Ray's temporary folder."""
 _FOLDER, _PLAIN = "--temp-dir=", "--runtime-env-hash=0"
 """Arguments that Ray gives to a worker: its temporary folder, and the sign that the worker has no runtime_env."""
 
 
 def work(*arguments: str) -> None:
-    """Run Ray's own script for workers: in a forked process, unless the worker has a runtime_env.
+    """Run Ray's own script for workers, in a process that the fork server forks unless the worker has a runtime_env.
 
-    Modules may read the environment while they are imported, and the server has imported them in its own.
+    A worker with a runtime_env gets a newly started Python: modules may read environment variables while they are
+    imported, and the fork server has already imported them with its own variables.
     """
     script = ray_script()
     if _PLAIN in arguments:
@@ -36,10 +37,10 @@ def ray_script() -> str:
 
 
 def fork(address: str, *command: str) -> None:
-    """Run a script in a process that the server at `address` forks. Without a server, run the script here.
+    """Run a script in a process that the fork server at `address` forks. Without a server, run it in this process.
 
-    The forked process gets the arguments, environment, folder, process group and standard streams of this process. It
-    holds the connection until it ends.
+    command: the script and its arguments. The forked process gets the arguments, environment, folder, process group and
+    standard streams of this process. This function returns when the forked process has ended.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         try:
@@ -53,7 +54,7 @@ def fork(address: str, *command: str) -> None:
 
 
 def become(*command: str) -> None:
-    """Run a script in place of this one, in this process."""
+    """Replace the program of this process by Python with another script. command: the script and its arguments."""
     os.execv(sys.executable, [sys.executable, *command])
 
 

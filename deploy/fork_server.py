@@ -21,14 +21,14 @@ from antiphon.deploy import fork_client
 _ROOMS = tuple(f"antiphon.coordinator.{name}" for name in ("checkpoint", "connection", "program", "sharding"))
 _LIBRARIES_OF_RAY = "filelock", "google.protobuf.text_format", "jsonschema", "requests", "yaml"
 PRELOADED = *_ROOMS, *_LIBRARIES_OF_RAY
-"""The modules that every worker imports. Ray is left out, because it reads the process's environment at import."""
+"""The modules that every worker imports. Ray is left out, because it reads environment variables at import."""
 
 
 @final
 class ForkServer:
-    """A fork server that this process starts, and that ends with it. It imports in the background.
+    """Starts a fork server, which imports torch in the background and ends with this process.
 
-    folder: for its socket. The path must be short, because the system limits the length of socket paths.
+    folder: for the server's socket. The path must be short, because the system limits the length of socket paths.
     """
 
     def __init__(self, folder: str) -> None:
@@ -49,7 +49,7 @@ class ForkServer:
 def serve(listener: socket.socket) -> None:
     """Import what workers need, and fork a process for each client, until the standard input ends.
 
-    This process has one thread and touches no GPU, so that its forks are sound.
+    listener: the socket to which clients connect. This process has one thread and uses no GPU, so forking it is safe.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the driver
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the forks are reaped by the kernel
@@ -71,7 +71,11 @@ def serve(listener: socket.socket) -> None:
 
 
 def _become(files: list[int], command: list[str], environment: dict[str, str], folder: str, group: int) -> None:
-    """Run the script in this forked process as if Python had been started with it."""
+    """Run a script in this forked process as if Python had been started with it.
+
+    files: standard input, output and error. command: the script and its arguments. folder: working folder. group:
+    process group.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setpgid(0, group)  # of the client: Ray ends the processes that a worker has left behind by their group

@@ -1,6 +1,6 @@
-"""Asks the coordinators of a cluster with a job inside it, because only the dashboard can be reached from outside.
+"""Sends a question to the coordinators of a cluster, as a Ray job: from outside, only the dashboard can be reached.
 
-The source text of `inquire` is sent to the cluster as a job. It needs Ray there, but not antiphon.
+The job runs the source text of `inquire`. It needs Ray on the cluster, but not antiphon.
 """
 
 import inspect
@@ -15,10 +15,10 @@ _MARK = "antiphon answers "
 
 
 def inquire(asked: str, run: str, prefix: str, mark: str) -> None:
-    """Print the answers of the coordinators as JSON, by run.
+    """Ask the coordinators of a cluster's runs a question, and print their answers as JSON, by run.
 
     asked: "status", "end" (end the run) or "kill" (kill all actors of the run). run: name of a run; empty for all runs.
-    prefix: start of the names of runs' namespaces. mark: text that is printed before the answers.
+    prefix: first part of the names of the runs' Ray namespaces. mark: text that is printed before the answers.
     """
     import json
     import logging
@@ -45,13 +45,19 @@ def inquire(asked: str, run: str, prefix: str, mark: str) -> None:
 
 
 def program(asked: Asked, run: str, prefix: str) -> str:
-    """Return the arguments with which Python runs `inquire`, quoted for a shell."""
+    """Return the arguments with which `python` runs `inquire`, as text for a shell.
+
+    asked: the question. run: name of a run; empty for all runs. prefix: first part of the names of the runs' Ray
+    namespaces.
+    """
     call = f"{inquire.__name__}({asked!r}, {run!r}, {prefix!r}, {_MARK!r})"
     return f"-c {shlex.quote(f'{inspect.getsource(inquire)}{call}')}"
 
 
 def answer(log: str) -> dict[str, Any]:  # Any: JSON
-    """Find the answers in the output of a job that ran `inquire`. Raises ClusterError if there are none.
+    """Return the coordinators' answers, by run, from the output of a job that ran `inquire`.
+
+    Raises ClusterError if there are none.
 
     >>> answer('something of Ray\\nantiphon answers {"mine": {"round": 3}}\\n')
     {'mine': {'round': 3}}

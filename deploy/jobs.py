@@ -1,4 +1,7 @@
-"""Runs as Ray jobs. They continue without the process that submitted them. Only the dashboard must be reachable."""
+"""Starts, lists and ends Ray jobs. A job continues without the process that submitted it.
+
+Only the cluster's dashboard must be reachable.
+"""
 
 import contextlib
 import logging
@@ -32,10 +35,10 @@ _STOPPED = 143
 
 @dataclass(frozen=True)
 class Job:
-    """A job as the cluster reports it.
+    """A Ray job as the cluster reports it.
 
     status: pending, running, finished, stopped or failed. message: from Ray. began, ended: seconds since the epoch, or
-    0 if it has not begun or ended.
+    0 if the job has not begun or ended.
     """
 
     name: str
@@ -62,7 +65,7 @@ class CodeBundle:
 
 @final
 class Jobs:
-    """The jobs of a cluster. url: of its dashboard, as `dashboard` returns it.
+    """The Ray jobs of a cluster. url: of the cluster's dashboard, such as http://HEAD:8265.
 
     All methods raise TransportError if the dashboard does not answer.
     """
@@ -75,23 +78,27 @@ class Jobs:
             self._client: Any = _Client(url)  # Any: the types of its methods depend on the version
 
     def submit(self, name: str, arguments: str, bundle: CodeBundle, metadata: Mapping[str, str]) -> None:
-        """Start `python ARGUMENTS` on the head of the cluster as a job. Raises ClusterError if the name is in use."""
+        """Start `python ARGUMENTS` on the head of the cluster as a job.
+
+        Raises ClusterError if the job's name is in use.
+        bundle: the code to send with the job. metadata: texts that Ray stores with the job.
+        """
         environment = {"working_dir": str(bundle.folder), "py_modules": [str(path) for path in bundle.packages]}
         if self.find(name):
             raise taken(name)
         self._submit(name, arguments, environment, metadata)
 
     def job(self, name: str) -> Job:
-        """Return the job of that name. It must exist."""
+        """Return the job with this name. The job must exist."""
         with self._lost(f"tell of {name!r}"):
             return _job(self._client.get_job_info(name))
 
     def find(self, name: str) -> Job | None:
-        """Return the job of that name, or None."""
+        """Return the job with this name, or None if there is no such job."""
         return next((job for job in self.all() if job.name == name), None)
 
     def all(self) -> list[Job]:
-        """Return all submitted jobs, the newest first, without those of `ask`."""
+        """Return all submitted jobs, the newest first, without the jobs that `ask` submits."""
         with self._lost("list its jobs"):
             found = [each for each in self._client.list_jobs() if each.type == JobType.SUBMISSION]
         jobs = [_job(each) for each in found if not each.submission_id.startswith(_QUESTION)]
@@ -103,7 +110,10 @@ class Jobs:
             return self._client.get_job_logs(name)
 
     def chunks(self, name: str) -> Any:  # Any: an asynchronous iterator of strings
-        """Return an iterator over the log of a job, from the beginning and while it is written; see `follow`."""
+        """Return an iterator over the log of a job, from the beginning.
+
+        It also returns output that is written later.
+        """
         return self._client.tail_job_logs(name)
 
     def kill(self, name: str) -> None:
@@ -117,14 +127,16 @@ class Jobs:
         return [each.name for each in found if each.state != "DEAD"]
 
     def runs(self) -> list[str]:
-        """Return the runs whose coordinator is alive."""
+        """Return the names of the runs whose coordinator is alive."""
         found = self._actors(("name", "=", COORDINATOR), ("state", "=", "ALIVE"))
         runs = [run_of(each.ray_namespace or "") for each in found]
         return [run for run in runs if run is not None]
 
     def ask(self, asked: Asked, run: str = "", seconds: float = 60.0) -> dict[str, Any]:  # Any: JSON
-        """Ask the coordinators and return their answers by run (see `inquire`). Takes some seconds.
+        """Ask the coordinators of the cluster's runs a question, and return their answers by run. Takes some seconds.
 
+        asked: "status", "end" (end the run) or "kill" (kill all actors of the run). run: name of a run; empty for all
+        runs.
         Raises DeadlineError after `seconds`, ClusterError if there is no answer.
         """
         name = f"{_QUESTION}{uuid.uuid4().hex[:12]}"
@@ -173,7 +185,7 @@ _QUESTION = "antiphon-question-"
 
 
 class _Client(JobSubmissionClient):
-    """Ray's client with a timeout for every request; Ray itself sets none."""
+    """Ray's client for jobs, with a timeout for every request. Ray itself sets none."""
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> Any:  # Any: Ray's options and answers
         return super()._do_request(method, endpoint, **{"timeout": _SECONDS, **options})

@@ -10,7 +10,7 @@ from antiphon.deploy.reservation import Reservation
 
 @final
 class Pool:
-    """Holds idle workers and coordinators for executors. It starts more if it has too few. Not thread-safe.
+    """Holds idle workers and coordinators for executors, and starts more if it has too few. Not thread-safe.
 
     size: number of workers at the start.
     Raises PlacementError if the cluster has no free resources.
@@ -29,7 +29,7 @@ class Pool:
         return taken
 
     def take_coordinator(self) -> Any:
-        """Return a coordinator that is ready."""
+        """Return a coordinator that is ready. The caller gives it back with `give`, unless it is broken."""
         return self._coordinators.pop() if self._coordinators else self._start(coordinator_actor())
 
     def give(self, workers: list[Any], coordinator: Any) -> None:

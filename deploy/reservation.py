@@ -41,7 +41,11 @@ class Reservation:
             raise
 
     def options(self, worker: str = "") -> dict[str, Any]:  # Any: Ray's actor options
-        """Return Ray's actor options for a worker. A name that is not in the placement gets the first bundle."""
+        """Return the options with which Ray starts the actor of a worker.
+
+        An actor that is not a worker of the placement, such as the coordinator, gets the first bundle of the placement
+        group and no resources.
+        """
         assert self._group is not None  # no actor is started after `release`
         index, demand = self._at.get(worker, 0), self._resources.get(worker)
         strategy = PlacementGroupSchedulingStrategy(placement_group=self._group, placement_group_bundle_index=index)

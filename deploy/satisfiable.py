@@ -8,14 +8,14 @@ from antiphon.deploy.cluster import Machine
 from antiphon.errors import PlacementError
 
 _TRIES = 20_000
-"""The largest number of steps of the search. If it is reached, a layout is assumed to exist."""
+"""The largest number of steps in the search for a layout of bundles on machines. Then a layout is assumed to exist."""
 _SEARCHED = 300
-"""The largest number of bundles for which a layout is searched. The recursion is as deep as their number."""
+"""The largest number of bundles for which a layout is searched. The recursion is as deep as this number."""
 _SHOWN = 6
 
 
 def refuse_unsatisfiable(bundles: Sequence[Bundle], machines: Sequence[Machine], strategy: Strategy) -> None:
-    """Raise PlacementError if the machines cannot hold the bundles.
+    """Raise PlacementError if the machines of a cluster cannot hold the bundles of a placement.
 
     The error names each worker, the resources that are missing for it, and the resources of the cluster.
     """
@@ -40,7 +40,7 @@ def refuse_unsatisfiable(bundles: Sequence[Bundle], machines: Sequence[Machine],
 
 
 def _alone(bundle: Bundle, machines: Sequence[Machine]) -> list[str]:
-    """Describe why no machine could hold this bundle, even without other bundles. Return [] if a machine could."""
+    """Describe why no machine could hold `bundle`, even without other bundles. Return [] if a machine could."""
     who = f"worker {bundle.workers[0]!r}" if bundle.workers else "the coordinator"
     allowed = [machine for machine in machines if _allows(bundle, machine)]
     if not allowed:
@@ -60,7 +60,7 @@ def _alone(bundle: Bundle, machines: Sequence[Machine]) -> list[str]:
 
 
 def _together(bundles: Sequence[Bundle], machines: Sequence[Machine]) -> list[str]:
-    """Describe the resources of which all bundles together need more than all machines have."""
+    """Describe each resource of which all bundles in sum need more than all machines have."""
     problems = []
     for name in dict.fromkeys(name for bundle in bundles for name in bundle.resources):
         asking = [bundle for bundle in bundles if bundle.resources.get(name)]
@@ -78,7 +78,10 @@ def _together(bundles: Sequence[Bundle], machines: Sequence[Machine]) -> list[st
 
 
 def _fits(bundles: Sequence[Bundle], machines: Sequence[Machine], strict: bool) -> bool:
-    """Return whether the bundles fit on the machines. Returns True without proof if the search would be too long."""
+    """Return whether all bundles fit on the machines at once. Also returns True if the search would be too long.
+
+    strict: at most one bundle on each machine.
+    """
     if len(bundles) > _SEARCHED:
         return True
     allowed = [tuple(_allows(bundle, machine) for bundle in bundles) for machine in machines]

@@ -1,4 +1,4 @@
-"""Oracles: noise, black boxes, gray boxes and operators. Of antiphon they import grammars and errors only."""
+"""Oracles: noise, black boxes, gray boxes and operators. May import grammars and errors only."""
 
 from antiphon.oracles.answers import checked_answer as checked_answer
 from antiphon.oracles.black_box import black_box as black_box

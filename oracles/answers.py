@@ -11,10 +11,10 @@ from antiphon.grammars.types import Sizes, dtype_name
 
 
 def checked_answer(oracle: str, question: Question, sizes: Sizes, answer: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Check that an answer has the declared shapes and dtypes, and return it as a tuple of tensors.
+    """Check that an oracle's answer has the declared shapes and dtypes, and return it as a tuple of tensors.
 
     The answer of a black box is detached. The check takes about a microsecond per output, because it does not read the
-    values (see `finite_answer`).
+    values: they may be NaN or infinite.
     Raises OracleError with the oracle, the question, what was expected and what arrived.
     """
     answers = (answer,) if isinstance(answer, Tensor) else answer
@@ -31,7 +31,7 @@ def checked_answer(oracle: str, question: Question, sizes: Sizes, answer: Sequen
 
 
 def finite_answer(oracle: str, question: Question, answers: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return the answers unchanged. Raises OracleError if they contain NaN or infinity."""
+    """Return the answers of an oracle unchanged. Raises OracleError if they contain NaN or infinity."""
     for index, value in enumerate(answers):
         if value.is_floating_point() and not torch.isfinite(value).all():
             wrong = int(torch.isfinite(value).logical_not().sum())

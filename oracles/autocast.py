@@ -57,11 +57,6 @@ class ScaledTape:
         """See `Tape.query`."""
         return self._tape.query(inputs)
 
-    @property
-    def queried(self) -> bool:
-        """See `Tape.queried`."""
-        return self._tape.queried
-
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         """Return the products of `Tape.respond`. Cotangents are scaled before, and the products are scaled back."""
         told = [each for each in cotangents if each is not None and each.numel()]

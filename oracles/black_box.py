@@ -27,13 +27,17 @@ def black_box(
     function: takes one tensor per input, and returns a tensor or a tuple of tensors. It has no state. A class or a
     `Factory` is called once, on the worker of the oracle, to make the function.
     inputs, outputs: types of the edges. sizes: sizes of the symbols in these types. question: name of the question.
-    The live oracle counts queries and points. It raises OracleError for answers that are not finite or not as declared.
+    During a run, the oracle counts its queries and their points (rows of the batch). It raises OracleError for answers
+    that are not finite or not as declared.
     """
     return declare_function(function, Question(question, tuple(inputs), tuple(outputs), Box.BLACK), sizes)
 
 
 def declare_function(function: Asked, question: Question, sizes: Mapping[str, int] | None) -> OracleDeclaration:
-    """Declare an oracle with one question, which a function answers."""
+    """Declare an oracle with one question, which it answers by calling `function`.
+
+    sizes: sizes of the symbols in the types of the question.
+    """
     # `Factory.of` would pass a class on as it is. Inside a factory, the class is called on the worker of the oracle.
     made = Factory.of(function) if isinstance(function, (type, Factory)) else function
     named = tuple(sorted((sizes or {}).items()))

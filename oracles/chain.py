@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from antiphon.grammars.joined import Joined
 from antiphon.grammars.plain import GLOBAL_HOOKS, METHODS, hooks_of, is_affine, is_hooked, is_plain
-from antiphon.oracles.affine import affine
+from antiphon.oracles.affine import affine, times
 from antiphon.oracles.tape import Products, Tape
 
 _ELEMENTWISE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
@@ -30,14 +30,14 @@ class ChainTape:
     """A tape that applies `links` in order, and computes their products by hand.
 
     Several inputs are joined first. Only `chain_of` makes it, and checks that the links compute what `module` does.
-    Each query checks again: if a hook or a method was added since, the tape `recorded` is used instead. products:
-    number of responses to one query; with 0, no value is kept.
+    Each query checks again: if a hook or a method was added since, the tape `recorded` is used instead. keep: whether
+    to keep the values that responses need.
     """
 
-    def __init__(self, module: nn.Module, links: Sequence[nn.Module], products: int, recorded: Tape) -> None:
+    def __init__(self, module: nn.Module, links: Sequence[nn.Module], keep: bool, recorded: Tape) -> None:
         self._links = tuple(_link(each) for each in links)
         self._watch, self._recorded, self._by_hand = _Watch(module, links), recorded, True
-        self._products, self._left = products, 0
+        self._keep = keep
         self._widths: list[int] = []
         self._values: list[Tensor] = []
         self._told: Tensor | None = None
@@ -48,44 +48,38 @@ class ChainTape:
         self._by_hand = self._watch.holds()
         return self._walk_up(inputs) if self._by_hand else self._recorded.query(inputs)
 
-    @property
-    def queried(self) -> bool:
-        """Whether the last query still expects a response."""
-        return self._left > 0 if self._by_hand else self._recorded.queried
-
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         """See `Tape.respond`. One backward pass per cotangent serves the gradients of the input and the parameters."""
         if not self._by_hand:
             return self._recorded.respond(cotangents, toward, parameters)
-        self._left -= 1
         (told,) = cotangents
         assert told is not None  # a product has at least one message
-        with torch.no_grad():
-            if told is not self._told:
-                self._walk_down(told)
-            upstream = self._upstream(toward) if toward else ()
-            own = [each for index in range(len(self._links)) for each in self._own(index)] if parameters else []
+        if told is not self._told:
+            self._walk_down(told)
+        upstream = self._upstream(toward) if toward else ()
+        own = [each for index in range(len(self._links)) for each in self._own(index)] if parameters else []
         return upstream, tuple(own)
 
     def forget(self) -> None:
         """Drop the values of the last query."""
-        self._values, self._told, self._cotangents, self._left = [], None, [], 0
-        self._recorded.forget()
+        self._values, self._told, self._cotangents = [], None, []
+        if not self._by_hand:
+            self._recorded.forget()
 
     def _walk_up(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        self._widths, self._told, self._left = [each.shape[-1] for each in inputs], None, self._products
-        with torch.no_grad():
-            x = inputs[0] if len(inputs) == 1 else torch.cat(list(inputs), dim=-1)
-            values = [x]
-            for link in self._links:
-                x = affine(x, *link) if isinstance(link, tuple) else _ELEMENTWISE[link][0](x)
-                values.append(x)
-        self._values = values if self._products else []
+        self._widths, self._told = [each.shape[-1] for each in inputs], None
+        x = inputs[0] if len(inputs) == 1 else torch.cat(list(inputs), dim=-1)
+        values = [x]
+        for link in self._links:
+            x = affine(x, *link) if isinstance(link, tuple) else _ELEMENTWISE[link][0](x)
+            values.append(x)
+        self._values = values if self._keep else []
         return (x,)
 
     def _upstream(self, toward: Sequence[int]) -> tuple[Tensor, ...]:
         """Return the cotangents of the inputs `toward`."""
-        parts = self._before(0, self._cotangents[0]).split(self._widths, dim=-1)
+        found = self._before(0, self._cotangents[0])
+        parts = found.split(self._widths, dim=-1) if len(self._widths) > 1 else (found,)
         return tuple([parts[index] for index in toward])
 
     def _walk_down(self, told: Tensor) -> None:
@@ -99,14 +93,14 @@ class ChainTape:
         """Return the cotangent of the input of a link from the cotangent of its output."""
         link = self._links[index]
         if isinstance(link, tuple):
-            return affine(told, link[0].t())
+            return times(told, link[0])
         return _ELEMENTWISE[link][1](told, self._values[index + 1])
 
     def _own(self, index: int) -> tuple[Tensor, ...]:
         link, told = self._links[index], self._cotangents[index]
         if not isinstance(link, tuple):
             return ()
-        weight = affine(told.t(), self._values[index].t())
+        weight = times(told.t(), self._values[index])
         return (weight,) if link[1] is None else (weight, told.sum(0))
 
 
@@ -139,15 +133,15 @@ def chain_of(
     function: Callable[..., Any],  # Any: modules return any type
     inputs: int,
     dimensions: int,
-    products: int,
+    keep: bool,
     parameters: Sequence[Tensor],
     recorded: Tape,
 ) -> ChainTape | None:
     """Return a tape with hand-written products for `function`; None if it needs automatic differentiation.
 
-    inputs: number of inputs. dimensions: of the output. products: number of responses to one query. parameters: those
-    whose gradient is asked, in order; none if it is never asked. recorded: the tape to use if the module is no longer
-    a chain.
+    inputs: number of inputs. dimensions: of the output. keep: whether to keep the values that responses need.
+    parameters: those whose gradient is asked, in order; none if it is never asked. recorded: the tape to use if the
+    module is no longer a chain.
     A chain is a `nn.Linear`, or a `nn.Sequential` of `nn.Linear`, `nn.ReLU` and `nn.Tanh`, on inputs (batch, features).
     With several inputs, it is a `Joined` of these. A subclass of these sequences may only add a constructor. All
     modules are plain (see `is_plain`) and not in place. All parameters are plain; each is used once.
@@ -167,7 +161,7 @@ def chain_of(
         return None
     if {id(each) for each in function.parameters()} != set(map(id, found)):
         return None
-    return ChainTape(function, links, products, recorded)
+    return ChainTape(function, links, keep, recorded)
 
 
 def _is_link(module: nn.Module) -> bool:

@@ -22,35 +22,27 @@ _MEAN, _IGNORED = 1, -100  # the defaults of cross_entropy
 class CrossEntropyTape:
     """The tape of `cross_entropy` with its default arguments, for logits (batch, classes) and labels (batch,).
 
-    Labels of another kind (probabilities, images) are left to the tape `recorded`. products: number of responses to one
-    query.
+    Labels of another kind (probabilities, images) are left to the tape `recorded`.
     """
 
-    def __init__(self, products: int, recorded: Tape) -> None:
-        self._products, self._recorded = products, recorded
+    def __init__(self, recorded: Tape) -> None:
+        self._recorded = recorded
         self._labels: Tensor | None = None
-        self._left = 0
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Return the mean loss; keep the logarithms of the probabilities."""
         logits, labels = inputs
         if labels.dtype is not torch.int64 or labels.dim() != 1 or logits.dim() != 2:
             return self._recorded.query(inputs)
-        self._labels, self._left = labels, self._products
+        self._labels = labels
         self._logarithms = torch.log_softmax(logits.detach(), 1)
         loss, self._count = _forward(self._logarithms, labels, None, _MEAN, _IGNORED)
         return (loss,)
-
-    @property
-    def queried(self) -> bool:
-        """Whether the last query still expects a response."""
-        return self._left > 0 if self._labels is not None else self._recorded.queried
 
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         """See `Tape.respond`: the gradient of the logits if `toward` is (0,), and no gradient of parameters."""
         if self._labels is None:
             return self._recorded.respond(cotangents, toward, parameters)
-        self._left -= 1
         (told,) = cotangents
         assert told is not None  # a product has at least one message
         found = _backward(told, self._logarithms, self._labels, None, _MEAN, _IGNORED, self._count)
@@ -59,18 +51,17 @@ class CrossEntropyTape:
 
     def forget(self) -> None:
         """Drop the values of the last query."""
-        self._labels, self._left = None, 0
+        self._labels = None
         self._recorded.forget()
 
 
 def cross_entropy_of(
     function: Callable[..., Any],  # Any: operators return any type
     toward: Sequence[int],
-    products: int,
     recorded: Tape,
 ) -> CrossEntropyTape | None:
     """Return a tape with a hand-written product if `function` is torch's cross-entropy with default arguments.
 
     toward: the inputs whose gradient may be asked. recorded: the tape for other labels than class indices.
     """
-    return CrossEntropyTape(products, recorded) if function is cross_entropy and tuple(toward) == (0,) else None
+    return CrossEntropyTape(recorded) if function is cross_entropy and tuple(toward) == (0,) else None

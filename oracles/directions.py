@@ -39,13 +39,16 @@ def coordinates(
 
 @final
 class Coordinates(Memoryless):
-    """The live oracle of `coordinates`. It has no state."""
+    """Answers questions about deviations along the coordinate axes: the deviations, or their size. It has no state."""
 
     def __init__(self, dimension: int, scale: float | Annealing, dtype: torch.dtype, *, seed: int) -> None:
         self._dimension, self._scale, self._dtype = dimension, scale, dtype
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Return the answer to "sample", the deviations (dimension, dimension), or to "scale", c."""
+        """Return the answer to a question, as one tensor.
+
+        "sample": the deviations, (dimension, dimension), one per row. "scale": their size in this round, 0-d.
+        """
         scale = scale_at(self._scale, round)
         if question == "scale":
             return (torch.tensor(scale, dtype=self._dtype),)

@@ -9,7 +9,9 @@ from antiphon.grammars.seeds import at_round
 
 @final
 class Draws:
-    """Seeds a generator for every draw of an oracle. So a checkpoint between rounds needs no generator state.
+    """Makes a random generator for every draw of an oracle, seeded by seed, round and number of the draw in the round.
+
+    So a checkpoint between rounds needs no generator state.
 
     >>> first, second = Draws(seed=1), Draws(seed=1)
     >>> _ = first.at(0)
@@ -31,5 +33,8 @@ class Draws:
         return self._generator.manual_seed(at_round(at_round(self._seed, round), self._asked))
 
     def restart(self) -> None:
-        """Reset after a state is loaded, so that a round that is played again gives the same draws again."""
+        """Begin again with the first draw of a round.
+
+        Call it after loading a state, so that a repeated round draws the same.
+        """
         self._round = -1

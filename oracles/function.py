@@ -1,4 +1,4 @@
-"""The live oracle of `black_box` and `gray_box`: a function, its one question, and the counts of its queries.
+"""The oracle that `black_box` and `gray_box` declare: a function, its one question, and the counts of its queries.
 
 Nemirovski and Yudin (1983, Problem Complexity and Method Efficiency in Optimization) count queries instead of machine
 steps. Values and gradients are different information, so they are counted separately. One query with a batch asks for
@@ -21,7 +21,7 @@ from antiphon.oracles.answers import checked_answer, finite_answer
 
 @final
 class FunctionOracle:
-    """Answers one question with a function. A black box is computed without autograd."""
+    """Answers one question by calling a function. A black box is computed without autograd."""
 
     def __init__(
         self,
@@ -37,7 +37,10 @@ class FunctionOracle:
         self._queries = self._reported = self._values = self._gradients = 0
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Query the function once. Raises OracleError for an answer that is not as declared, or not finite."""
+        """Call the function with `inputs`, count the query, and return the outputs.
+
+        Raises OracleError for an answer that is not as declared, or not finite.
+        """
         points = _points(self._question, inputs)
         self._queries, self._values = self._queries + 1, self._values + points
         if self._question.box is Box.GRAY:
@@ -47,16 +50,16 @@ class FunctionOracle:
             return tuple(value.clone() for value in self._checked(inputs))
 
     def state(self) -> State:
-        """Return the counts."""
+        """Return the number of queries, and the numbers of points at which values and gradients were asked."""
         return {"queries": self._queries, "values": self._values, "gradients": self._gradients}
 
     def load(self, state: State) -> None:
-        """Continue counting from a saved state."""
+        """Continue counting from the numbers that `state` returned."""
         self._queries = self._reported = state["queries"]
         self._values, self._gradients = state["values"], state["gradients"]
 
     def report(self) -> Mapping[str, float]:
-        """Return the queries since the last report and in total, and the points of values and of gradients in total."""
+        """Return counts: queries since the last report and in total, and points of values and of gradients in total."""
         since, self._reported = self._queries - self._reported, self._queries
         return {"queries_since": since, **self.state()}
 
@@ -83,7 +86,7 @@ class FunctionOracle:
 
 
 class _Told(torch.autograd.Function):
-    """An identity function that calls `told` once in each backward pass, for any number of outputs."""
+    """An identity function for autograd that calls `told` once in each backward pass, for any number of outputs."""
 
     @staticmethod
     def forward(ctx: Any, told: Callable[[], None], *values: Tensor) -> tuple[Tensor, ...]:  # Any: torch's own
@@ -93,12 +96,12 @@ class _Told(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Call `told`, and return the cotangents unchanged."""
+        """Call the function `told` that `forward` received, and return the gradients unchanged."""
         ctx.told()
         return None, *cotangents
 
 
 def _points(question: Question, inputs: Sequence[Tensor]) -> int:
-    """The number of points in one query: the batch size of its first input if that has a batch dimension, else 1."""
+    """Return the number of points in a query: the batch size of its first input, or 1 if that has no batch."""
     shape = question.inputs[0].shape if question.inputs else ()
     return len(inputs[0]) if shape and isinstance(shape[0], Batch) else 1

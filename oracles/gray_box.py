@@ -19,7 +19,10 @@ def gray_box(
 ) -> OracleDeclaration:
     """Declare an oracle that answers with `function(*inputs)`, through which gradients pass.
 
-    The function is made of torch operations, or is an autograd function with its own backward. The arguments are those
-    of `black_box`. The live oracle counts the points at which values and gradients are asked, separately.
+    function: made of torch operations, or an autograd function with its own backward. It takes one tensor per input,
+    returns a tensor or a tuple of tensors, and has no state. A class or a `Factory` is called once, on the worker of
+    the oracle, to make the function.
+    inputs, outputs: types of the edges. sizes: sizes of the symbols in these types. question: name of the question.
+    During a run, the oracle counts the points at which values and gradients are asked, separately.
     """
     return declare_function(function, Question(question, tuple(inputs), tuple(outputs), Box.GRAY), sizes)

@@ -39,7 +39,7 @@ class Annealing:
 
 
 def scale_at(scale: float | Annealing, round: int) -> float:
-    """Return the value of a scale, constant or annealed, in this round."""
+    """Return the value in this round of a scale, which is constant or an `Annealing`."""
     return scale.at(round) if isinstance(scale, Annealing) else float(scale)
 
 
@@ -52,9 +52,10 @@ def gaussian(
     scale: Positive | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Declare Gaussian noise eps ~ N(0, sigma^2 I), where sigma is the scale of the round.
+    """Declare an oracle of Gaussian noise eps ~ N(0, sigma^2 I), where sigma is the scale of the round.
 
-    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), gray: differentiable in eps;
+    batch: number of samples. symbol: name of the batch size in the grammar.
+    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), differentiable in eps (a gray box);
     scale() -> sigma, 0-d.
     Raises OracleError for a dtype that is not floating.
     """
@@ -71,9 +72,10 @@ def uniform(
     high: float = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Declare noise eps whose elements are independent and uniform in [low, high).
+    """Declare an oracle of noise eps whose elements are independent and uniform in [low, high).
 
-    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), gray: its gradient is zero;
+    batch: number of samples. symbol: name of the batch size in the grammar.
+    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), a gray box whose gradient is zero;
     scale() -> half of the width, 0-d.
     Raises OracleError for low >= high, or a dtype that is not floating.
     """
@@ -91,18 +93,22 @@ def rademacher(
     scale: Positive | Annealing = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> OracleDeclaration:
-    """Declare noise eps = c Delta, where c is the scale of the round and the elements of Delta are random signs.
+    """Declare an oracle of noise eps = c Delta: random signs Delta, times the scale c of the round.
 
     Both signs have probability 1/2; this is the perturbation of Spall (1992).
-    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), the log-probability of these signs, gray:
-    its gradient is zero; scale() -> c, 0-d.
+    batch: number of samples. symbol: name of the batch size in the grammar.
+    Questions: sample() -> eps, (batch, *shape); log_density(eps) -> (batch,), the log-probability of the signs, a gray
+    box whose gradient is zero; scale() -> c, 0-d.
     Raises OracleError for a dtype that is not floating.
     """
     return _declare("rademacher", Factory.of(Rademacher), scale, shape, batch, symbol, dtype)
 
 
 class Distribution(Protocol):
-    """The protocol of a distribution of noise. scale: the size of deviations in this round, such as sigma."""
+    """The protocol of a distribution of noise.
+
+    The argument `scale` is the size of deviations in a round, such as sigma.
+    """
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
         """Return independent draws of the given size."""
@@ -118,11 +124,11 @@ class Gaussian:
     """The normal distribution with mean zero; `scale` is the standard deviation."""
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
-        """See `Distribution`."""
+        """Return independent normal draws of the given size, with mean 0 and standard deviation `scale`."""
         return torch.randn(*size, generator=generator, dtype=dtype).mul_(scale)
 
     def log_density(self, eps: Tensor, scale: float) -> Tensor:
-        """Return -(eps/sigma)^2 / 2 - log sigma - log(2 pi) / 2, elementwise; sigma is `scale`."""
+        """Return -(eps/sigma)^2 / 2 - log sigma - log(2 pi) / 2 for each element of eps; sigma is `scale`."""
         return -0.5 * (eps / scale).square() - (math.log(scale) + 0.5 * math.log(2 * math.pi))
 
 
@@ -134,12 +140,12 @@ class Uniform:
         self._low, self._high = low, high
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
-        """See `Distribution`."""
+        """Return independent draws of the given size, uniform in [low, high). `scale` is not used."""
         drawn = torch.rand(*size, generator=generator, dtype=dtype)
         return drawn.mul_(self._high - self._low).add_(self._low)
 
     def log_density(self, eps: Tensor, scale: float) -> Tensor:
-        """Return -log(high - low) inside [low, high], and minus infinity outside, elementwise."""
+        """Return, for each element of eps, -log(high - low) inside [low, high], and minus infinity outside."""
         inside = (eps >= self._low) & (eps <= self._high)
         # `0 * eps` keeps the result in the autograd graph, so that its gradient can be asked for; it is zero.
         return torch.where(inside, 0 * eps - math.log(self._high - self._low), -math.inf)
@@ -150,12 +156,12 @@ class Rademacher:
     """The distribution on plus `scale` and minus `scale`, each with probability 1/2."""
 
     def sample(self, size: Sequence[int], dtype: torch.dtype, scale: float, generator: torch.Generator) -> Tensor:
-        """See `Distribution`."""
+        """Return independent draws of the given size: plus or minus `scale`, each with probability 1/2."""
         signs = torch.randint(0, 2, tuple(size), generator=generator).mul_(2).sub_(1)
         return signs.to(dtype).mul_(scale)
 
     def log_density(self, eps: Tensor, scale: float) -> Tensor:
-        """Return -log 2 at plus and minus `scale`, and minus infinity elsewhere, elementwise."""
+        """Return, for each element of eps, -log 2 if it equals plus or minus `scale`, else minus infinity."""
         possible = eps.abs() == torch.tensor(scale, dtype=eps.dtype)
         # As in `Uniform.log_density`, the gradient is zero.
         return torch.where(possible, 0 * eps - math.log(2), -math.inf)
@@ -163,7 +169,10 @@ class Rademacher:
 
 @final
 class Noise(Memoryless):
-    """The live oracle of noise. Draws are functions of seed and round, so there is no state to save."""
+    """Answers questions about random noise: samples, log-density, scale.
+
+    The samples are functions of seed, round and number of the draw, so there is no state to save.
+    """
 
     def __init__(
         self,
@@ -179,7 +188,11 @@ class Noise(Memoryless):
         self._scale, self._size, self._dtype, self._draws = scale, (batch, *shape), dtype, Draws(seed)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> Sequence[Tensor]:
-        """Return the answer to "sample", "log_density" or "scale", one tensor; for the shapes see `gaussian`."""
+        """Return the answer to a question, as one tensor.
+
+        "sample": random noise, (batch, *shape). "log_density": the log-density of the input, (batch,). "scale": the
+        scale of this round, 0-d.
+        """
         scale = scale_at(self._scale, round)
         if question == "sample":
             return (self._distribution.sample(self._size, self._dtype, scale, self._draws.at(round)),)
@@ -189,7 +202,10 @@ class Noise(Memoryless):
         return (self._distribution.log_density(eps, scale).reshape(len(eps), -1).sum(1),)
 
     def load(self, state: State) -> None:
-        """Reset the draws (see `Draws.restart`). There is no state to load: draws depend on seed and round."""
+        """Begin again with the first draw of a round, so that a repeated round draws the same.
+
+        `state` has nothing to load.
+        """
         self._draws.restart()
 
 

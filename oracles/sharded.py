@@ -1,4 +1,4 @@
-"""The tape of a sharded module, whose parameters are gathered for each pass and then freed."""
+"""Queries a sharded module and computes its gradients. Its parameters are gathered for each pass and then freed."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -11,10 +11,11 @@ from antiphon.oracles.tape import Products, answered, gradient_of, recorded
 
 @final
 class ShardedTape:
-    """The tape of a module that is sharded over several workers (`torch.distributed.fsdp.fully_shard`).
+    """Queries a module that is sharded over several workers (torch's `fully_shard`), and computes its gradients.
 
-    Query and response are collective: all workers with a shard call them in the same order, each on its own rows of the
-    batch. The hooks of the module sum the gradient over the workers, and each worker gets the gradient of its shard.
+    `query` and `respond` are collective: all workers with a shard call them in the same order, each on its own rows of
+    the batch. The hooks of the module sum the gradient over the workers, and each worker gets the gradient of its
+    shard.
     toward: the inputs whose gradient may be asked.
     """
 
@@ -30,25 +31,25 @@ class ShardedTape:
         self._own: tuple[Tensor, ...] | None = None
 
     def query(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the detached outputs; autograd records the call."""
+        """Call the module, and return its outputs, detached. Autograd records the call for `respond`."""
         self.forget()
         self._leaves, self._played = recorded(self._module, inputs, self._toward)
         return tuple(each.detach() for each in self._played)
 
-    @property
-    def queried(self) -> bool:
-        """See `Tape.queried`."""
-        return self._played is not None
-
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
-        """See `Tape.respond`. The first call computes all gradients in one pass, as the hooks of the module need it."""
+        """Return the gradients of the last query: those of the inputs `toward`, and those of the parameters.
+
+        cotangents: gradient of each output, None for zero. toward: indices of the inputs. parameters: whether the
+        gradients of the parameters are asked; else the second tuple is empty. The first call after a query computes all
+        gradients in one pass, as the hooks of the module need it.
+        """
         if self._own is None:
             self._own = self._backward(cotangents)
         upstream = tuple(gradient_of(self._leaves[index]) for index in toward)
         return upstream, self._own if parameters else ()
 
     def forget(self) -> None:
-        """See `Tape.forget`."""
+        """Drop the recorded query and its gradients."""
         self._played, self._own, self._leaves = None, None, {}
 
     def _backward(self, cotangents: Sequence[Tensor | None]) -> tuple[Tensor, ...]:

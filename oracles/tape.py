@@ -21,11 +21,6 @@ class Tape(Protocol):
         """Return the outputs, detached; keep what the responses need."""
         ...
 
-    @property
-    def queried(self) -> bool:
-        """Whether the last query still expects a response."""
-        ...
-
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         """Return the vector-Jacobian products of the last query.
 
@@ -66,18 +61,9 @@ class AutogradTape:
         self._leaves, self._played = recorded(self._function, inputs, self._toward)
         return tuple(each.detach() for each in self._played)
 
-    @property
-    def queried(self) -> bool:
-        """See `Tape.queried`."""
-        return self._played is not None
-
     def respond(self, cotangents: Sequence[Tensor | None], toward: Sequence[int], parameters: bool) -> Products:
         """See `Tape.respond`. A gradient is zero where the outputs do not depend on the input or parameter."""
-        if not self._keep:
-            found = self._pass(cotangents, toward, parameters)
-            self.forget()
-            return found
-        if not any(self._hooks):
+        if not self._keep or not any(self._hooks):
             return self._pass(cotangents, toward, parameters)
         if self._told is None or any(one is not other for one, other in zip(cotangents, self._told, strict=True)):
             self._told, self._both = tuple(cotangents), self._pass(cotangents, self._toward, True)

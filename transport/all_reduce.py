@@ -1,4 +1,4 @@
-"""Sums over replicas with the all-reduce of a process group (gloo or NCCL)."""
+"""The all-reduce of a process group (gloo or NCCL), which adds a value over replicas."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,16 +13,18 @@ from antiphon.transport.link import brief
 from antiphon.transport.message import Reduction, Session, phase_name, value_type
 
 _STAMP = 2
-"""The length of the stamp, in elements after the value: the round (modulo a number, to keep its sum exact), and 1.
+"""The length of the stamp, in elements.
 
-Their sums show whether every worker contributed once, to the same round. The bytes of a tag cannot be summed.
+A stamp follows each value: the round (modulo a number, to keep sums exact), and 1. The sums of all stamps show whether
+every worker contributed once, to the same round. The bytes of a tag cannot be summed.
 """
 
 
 @final
 class AllReduce:
-    """Takes part in one sum, with two buffers: the reader uses one, the other is for the sum in progress.
+    """One worker's part in an all-reduce that is done once a round.
 
+    It has two buffers: the reader of the last result uses one, the other is for the all-reduce in progress.
     group: a process group of the reduction's workers, in their order. buffers: two, of `length` elements each, on the
     group's device. finish: a function that waits for an operation up to the deadline; it raises RuntimeError.
     """
@@ -43,11 +45,11 @@ class AllReduce:
 
     @staticmethod
     def length(reduction: Reduction) -> int:
-        """Return the number of elements of a buffer: those of the value and of the stamp."""
+        """Return the number of elements of a buffer: those of the value, and of the stamp that follows it."""
         return math.prod(reduction.shape) + _STAMP
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Copy this worker's term and start the all-reduce. Returns the bytes to send."""
+        """Copy this worker's term into a buffer and start the all-reduce. Returns the bytes to send."""
         self._check(value)
         buffer = self._buffers[0]
         buffer[:-_STAMP].copy_(value.detach().reshape(-1))
@@ -59,7 +61,7 @@ class AllReduce:
         return buffer.numel() * buffer.element_size()
 
     def collect(self, round: int) -> Tensor:
-        """Wait for the sum, check the stamp, and return the sum."""
+        """Wait for the all-reduce, check that every worker contributed once to this round, and return the sum."""
         work, self._work = self._work, None
         if work is None:
             raise ProtocolError(

@@ -9,7 +9,10 @@ T = TypeVar("T")
 
 @final
 class BoundedQueue(Generic[T]):
-    """A queue of at most `bound` items, in order. A failed queue returns the items that it holds, then raises."""
+    """A first-in first-out queue of at most `bound` items.
+
+    After a call of `fail`, `take` returns the items that remain, and then raises the failure.
+    """
 
     def __init__(self, bound: int) -> None:
         self.bound = bound
@@ -18,7 +21,10 @@ class BoundedQueue(Generic[T]):
         self._failure: BaseException | None = None
 
     def offer(self, item: T) -> bool:
-        """Append the item; return False instead if the queue is full. Does not block. Raises the queue's failure."""
+        """Append the item and return True, or return False if the queue is full. Does not block.
+
+        Raises the queue's failure if `fail` was called.
+        """
         with self._changed:
             if self._failure is not None:
                 raise self._failure
@@ -42,7 +48,7 @@ class BoundedQueue(Generic[T]):
             raise self._failure
 
     def fail(self, failure: BaseException) -> None:
-        """Wake every waiting thread with this error. If the queue has already failed, the first failure stays."""
+        """Mark the queue as failed, and wake every waiting thread with this error. Only the first failure counts."""
         with self._changed:
             self._failure = self._failure or failure
             self._changed.notify_all()

@@ -17,24 +17,27 @@ Parsed = TypeVar("Parsed")
 class Channel(Protocol):
     """Carries the messages of one worker. One thread at a time may use it; only `close` may be called from any thread.
 
-    DeadlineError and TransportError are final: close the channel, and open one of the next generation.
+    After a DeadlineError or TransportError the channel cannot be used: close it, and open a new one whose session has
+    the next generation number.
     """
 
     def open(self) -> None:
-        """Connect to the peers, and compare the headers of all edges with theirs. Blocks up to the deadline.
+        """Connect to the peers, and compare the headers of all edges with those of the peers.
 
+        Blocks up to the deadline.
         Raises ProtocolError or ShapeError if two workers disagree. Raises DeadlineError or TransportError if a worker
         is missing.
         """
         ...
 
     def send(self, edge: Edge, round: int, value: Value) -> int:
-        """Copy `value` once and send it. The caller may overwrite it at once. value: of the edge's shape and dtype; or
-        several tensors of its dtype, for an edge that carries a vector of all their elements.
+        """Copy `value` once and send the copy. The caller may overwrite `value` when the call returns.
 
-        Returns the bytes sent: those of the value and of its tag, or of its header with padding. While a send buffer of
-        this edge is free, it does not wait for the receiver; else it waits up to the deadline. Raises ShapeError before
-        anything is sent, DeadlineError, TransportError.
+        value: of the edge's shape and dtype; or several tensors of its dtype, for an edge that carries a vector of all
+        their elements.
+        Returns the bytes sent: those of the value and of its tag, or of its header with padding. The call does not wait
+        for the receiver while a send buffer of this edge is free; else it waits up to the deadline. Raises ShapeError
+        before anything is sent, DeadlineError, TransportError.
         """
         ...
 
@@ -48,22 +51,27 @@ class Channel(Protocol):
         ...
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Copy this worker's term of a sum and send it, as `send` does. Returns the bytes sent.
+        """Copy this worker's term of an all-reduce and start to send it. Returns the bytes sent.
 
-        Every worker of the reduction contributes and collects, and all do so in the same order.
+        Does not wait for the other workers while a send buffer is free. Every worker of the reduction contributes and
+        collects, and all do so in the same order. Raises ShapeError before anything is sent, DeadlineError,
+        TransportError.
         """
         ...
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Return the sum of this round, with the same bits on every worker of the reduction. Blocks up to the deadline.
+        """Return the sum of this round's all-reduce, with the same bits on every worker. Blocks up to the deadline.
 
-        The channel owns the sum; it is valid until the next collect of the same reduction. Raises the same errors as
-        `receive`.
+        The channel owns the sum; it is valid until the next collect of the same reduction. Raises ProtocolError
+        (another message arrived), CodecError, DeadlineError, TransportError (a worker is gone).
         """
         ...
 
     def settle(self) -> None:
-        """Wait until all sent messages can arrive without this worker. Raises DeadlineError, TransportError."""
+        """Wait until all sent messages can arrive even if this worker does nothing more.
+
+        Raises DeadlineError, TransportError.
+        """
         ...
 
     def close(self) -> None:
@@ -72,7 +80,7 @@ class Channel(Protocol):
 
 
 def check_value(edge: Edge, value: Value) -> None:
-    """Raise ShapeError unless the value has the edge's dtype and shape."""
+    """Raise ShapeError unless the value has the dtype and shape that the edge declares."""
     if (arrived := type_of(value)) == (edge.dtype, edge.shape):
         return
     raise ShapeError(
@@ -83,7 +91,7 @@ def check_value(edge: Edge, value: Value) -> None:
 
 
 def no_such_edge(me: str, edge: Edge, direction: str) -> ProtocolError:
-    """Return the error for an edge that worker `me` does not have in this direction ("send" or "receive")."""
+    """Return the error for an edge that worker `me` does not have. direction: "send" or "receive"."""
     return ProtocolError(
         f"worker {me!r} cannot {direction} on edge {edge.name!r} (number {edge.number}, from {edge.source!r} to "
         f"{edge.target!r}): its channel is not open, or was made without this edge. "
@@ -92,7 +100,7 @@ def no_such_edge(me: str, edge: Edge, direction: str) -> ProtocolError:
 
 
 def too_late(session: Session, me: str, edge: Edge, round: int) -> DeadlineError:
-    """Return the error for worker `me`, which waited for the other end of `edge` until the deadline."""
+    """Return the error for worker `me`, which waited for the other worker of `edge` until the deadline."""
     peer = edge.peer(me)
     what = "to take its last message" if me == edge.source else "to send"
     return DeadlineError(
@@ -102,7 +110,7 @@ def too_late(session: Session, me: str, edge: Edge, round: int) -> DeadlineError
 
 
 def gone(me: str, edge: Edge, round: int, reason: str) -> TransportError:
-    """Return the error for an edge whose other worker has closed its channel or has died."""
+    """Return the error for worker `me` if the other worker of `edge` has closed its channel or has died."""
     return TransportError(
         f"worker {me!r} lost {edge.peer(me)!r} on edge {where(edge, round)}: {reason}. "
         f"Restart {edge.peer(me)!r} and open the channels of the next generation."

@@ -52,8 +52,8 @@ def encode(header: Header, value: Value, memory: memoryview | None = None) -> me
     """Return the frame of a message: sizes and round, msgpack header, padding to 64 bytes, bytes of the value.
 
     The value is copied once. The caller owns the frame. memory: an earlier frame of the same edge, to write into. A new
-    one is made if it is missing or has another size. Raises ShapeError if the value has another dtype or shape than the
-    header, CodecError for a dtype that a message cannot have.
+    frame is made if `memory` is missing or has another size. Raises ShapeError if the value has another dtype or shape
+    than the header, CodecError for a dtype that a message cannot have.
     """
     if (arrived := type_of(value)) != (header.dtype, header.shape):
         raise ShapeError(
@@ -97,7 +97,10 @@ def pack_header(header: Header) -> bytes:
 
 
 def unpack_header(data: bytes, round: int = 0) -> Header:
-    """Return the header from its bytes and its round. Raises CodecError unless every field has its type and range."""
+    """Return a header from its bytes. round: of the message.
+
+    Raises CodecError unless every field has its type and range.
+    """
     if not _is_count(round):
         raise _refused("a round from 0 to 2**63 - 1", repr(round))
     fixed = _unpacked(data)
@@ -153,7 +156,7 @@ def pack_tag(tag: Tag) -> bytes:
 
 
 def unpack_tag(data: Frame) -> Tag:
-    """Return the tag from its 32 bytes. Raises CodecError if the bytes are not a tag."""
+    """Return a tag from its 32 bytes. Raises CodecError if the bytes are not a tag."""
     if len(data) != TAG_BYTES:
         raise _refused(f"a tag of {TAG_BYTES} bytes", f"{len(data)} bytes")
     signature, generation, round, edge, phase, mark = _TAG.unpack(data)
@@ -163,7 +166,11 @@ def unpack_tag(data: Frame) -> Tag:
 
 
 def _frame_sizes(view: memoryview, limit: int) -> tuple[int, int, int]:
-    """Return the bytes of the header and of the value, and the round. Raises CodecError for a frame of other size."""
+    """Return the size of a frame's header, the size of its value, and its round.
+
+    limit: largest frame that is accepted, in bytes. Raises CodecError for a frame that is too large, incomplete or too
+    long.
+    """
     if len(view) > limit:
         raise _refused(f"at most {limit} bytes", f"{len(view)} bytes", "Raise the limit, or send smaller values.")
     if len(view) < _PREFIX.size:

@@ -1,6 +1,6 @@
 """Device functions for channels: pinned host memory, fences, and reads that do not wait for a device's other work.
 
-All of them also accept the CPU, so that code that uses them runs there unchanged.
+All functions also accept the CPU, so that code that uses them runs unchanged on CPUs.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,14 @@ def host_memory(size: int, device: torch.device) -> memoryview:
 
 
 Fence: TypeAlias = torch.cuda.Event | torch.cpu.Event
-"""A point in a device's queue of work, for which the host can wait. On the CPU all work is done when a call returns."""
+"""A mark in a device's queue of work. The host can wait until the device has done all work before the mark.
+
+On the CPU all work is done when a call returns.
+"""
 
 
 def fence(device: torch.device) -> Fence:
-    """Return a fence for work on this device. Until it is recorded, waiting for it returns at once."""
+    """Return a fence for work on this device. Before the fence is recorded, waiting for it returns at once."""
     return torch.cuda.Event() if device.type == "cuda" else torch.cpu.Event()
 
 
@@ -36,7 +39,7 @@ def queue_of(device: torch.device) -> Any:  # Any: a stream; the stubs of the CP
 class Glance:
     """Reads a few numbers from a device without waiting for the device's other work.
 
-    The numbers must already be complete on the device. count: how many are read at once.
+    The numbers must already be complete on the device. count: how many numbers one call reads.
     """
 
     def __init__(self, device: torch.device, count: int) -> None:

@@ -40,7 +40,10 @@ class Buffer:
 
 @final
 class GlooOutgoing:
-    """Sends the messages of one edge, with one buffer. The tag is written once; then only its round changes."""
+    """Sends the messages of one edge, with one buffer.
+
+    The buffer's tag is written once; then only its round changes.
+    """
 
     def __init__(self, link: "GlooLink", edge: Edge, rank: int) -> None:
         self._link, self._edge, self._rank, self._number = link, edge, rank, edge.number + 1
@@ -51,7 +54,7 @@ class GlooOutgoing:
         self._work: Work | None = None
 
     def send(self, round: int, value: Value) -> int:
-        """Wait until the last message has left the buffer, copy the value there, and start to send it."""
+        """Wait until the last message has left the buffer, copy the value into the buffer, and start to send it."""
         if self._work is not None:
             self._wait(round)
         buffer = self._buffer
@@ -64,7 +67,7 @@ class GlooOutgoing:
         return len(buffer.memory)
 
     def settle(self) -> None:
-        """Wait for the last send."""
+        """Wait until the last message has left the buffer."""
         if self._work is not None:
             self._wait(ROUND.unpack_from(self._buffer.tag, ROUND_AT)[0])
 
@@ -114,8 +117,8 @@ class GlooLink:
 
     Two ranks connect at first use: with 8 ranks, a full mesh takes four times as long to open as a ring.
     device: None if all values are in host memory. Else values are staged: the buffers are pinned for the device, and a
-    value that arrives is copied to it. A value to send is copied to the host without `non_blocking`. Such a copy is
-    complete when the call returns, so the message is complete, and the sender may overwrite its value.
+    value that arrives is copied to the device. A value to send is copied to the host without `non_blocking`. Such a
+    copy is complete when the call returns, so the message is complete, and the sender may overwrite its value.
     """
 
     def __init__(
@@ -126,20 +129,23 @@ class GlooLink:
         self.group = self._make(PrefixStore("gloo", store), rank, size)
 
     def outgoing(self, edge: Edge, rank: int) -> GlooOutgoing:
-        """Return the object that sends on an edge to `rank`."""
+        """Return the object that sends messages on `edge` to `rank`."""
         return GlooOutgoing(self, edge, rank)
 
     def incoming(self, edge: Edge, rank: int) -> Incoming:
-        """Return the object that receives on an edge from `rank`."""
+        """Return the object that receives messages on `edge` from `rank`."""
         incoming = GlooIncoming(self, edge, rank)
         return StagedIncoming(incoming, edge, self._device) if self._device else incoming
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: torch's groups have no common type
-        """Return a new gloo group for the sums of these workers, including this one."""
+        """Return a new gloo group for the all-reduces of these workers, which include this worker."""
         return self._make(PrefixStore(f"sum/{group_name(workers)}", self._store), workers.index(self.me), len(workers))
 
     def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group
-        """Return an object for one sum, in host memory. group: a gloo group that `replicas` made."""
+        """Return the object that takes part in an all-reduce, with buffers in host memory.
+
+        group: a gloo group that `replicas` made.
+        """
         length = AllReduce.length(reduction) * reduction.dtype.itemsize
         memory = [host_memory(length, self.memory_for) for _ in range(2)]
         buffers = [tensor_over(each, reduction.dtype, (AllReduce.length(reduction),)) for each in memory]
@@ -147,11 +153,11 @@ class GlooLink:
         return StagedAllReduce(total, reduction, self._device) if self._device else total
 
     def finish(self, work: Work) -> None:
-        """Wait for an operation, up to the deadline. Raises torch's RuntimeError."""
+        """Wait for an operation, up to the deadline. Raises torch's RuntimeError if it fails or is late."""
         work.wait(deadline(self.session))
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Exchange one byte with every peer. This makes the connections."""
+        """Exchange one byte with every peer, which makes the connections. ranks: of the peers, by name."""
         hello = [torch.zeros(1, dtype=torch.uint8)]
         works = []
         for peer, rank in ranks.items():

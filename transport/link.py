@@ -41,19 +41,19 @@ class Incoming(Protocol):
         ...
 
     def settle(self) -> None:
-        """Do the checks of received messages that are not yet done."""
+        """Check the tags of received messages that are not yet checked."""
         ...
 
 
 class ReplicaSum(Protocol):
-    """Takes part in one sum over replicas, for one worker."""
+    """One worker's part in an all-reduce over replicas, which is done once a round."""
 
     def contribute(self, round: int, value: Tensor) -> int:
         """Copy this worker's term and start to send it. Returns the bytes to send."""
         ...
 
     def collect(self, round: int) -> Tensor:
-        """Wait for the sum of this round, and return it."""
+        """Wait for the all-reduce of this round, and return the sum."""
         ...
 
 
@@ -61,15 +61,18 @@ class Link(Protocol):
     """One worker's connections to its peers over one backend."""
 
     def outgoing(self, edge: Edge, rank: int) -> Outgoing:
-        """Return the object that sends on an edge to `rank`."""
+        """Return the object that sends messages on `edge` to `rank`."""
         ...
 
     def incoming(self, edge: Edge, rank: int) -> Incoming:
-        """Return the object that receives on an edge from `rank`."""
+        """Return the object that receives messages on `edge` from `rank`."""
         ...
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Connect to these peers. ranks: by name. Raises TransportError with the name of a peer that is not reached."""
+        """Connect to these peers. ranks: of the peers, by name.
+
+        Raises TransportError with the name of a peer that is not reached.
+        """
         ...
 
     def close(self) -> None:
@@ -78,27 +81,30 @@ class Link(Protocol):
 
 
 class SummingLink(Link, Protocol):
-    """A link whose backend has an all-reduce over groups of ranks."""
+    """One worker's connections to its peers, over a backend that also has an all-reduce over groups of ranks."""
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: a process group of torch, without a common type
-        """Return a process group for the sums of these workers, including this one. It connects at its first use."""
+        """Return a process group for the all-reduces of these workers, which include this worker.
+
+        It connects at its first use.
+        """
         ...
 
     def all_reduce(self, reduction: Reduction, group: Any) -> ReplicaSum:  # Any: a torch process group
-        """Return the object that takes part in one sum. group: a process group that `replicas` made."""
+        """Return the object that takes part in an all-reduce. group: a process group that `replicas` made."""
         ...
 
 
 @final
 class Expected:
-    """The tag that the next message of an edge must have. It is packed once; only its round changes."""
+    """The tag that the next message of an edge must have. It is packed to bytes once; then only its round changes."""
 
     def __init__(self, session: Session, edge: Edge) -> None:
         self._session, self._edge = session, edge
         self._tag = bytearray(pack_tag(Tag.of(session, edge, 0)))
 
     def check(self, tag: memoryview, round: int) -> None:
-        """Raise CodecError or ProtocolError unless these bytes are the tag of the edge's message in this round."""
+        """Raise CodecError or ProtocolError unless the bytes `tag` are the tag of the edge's message in this round."""
         ROUND.pack_into(self._tag, ROUND_AT, round)
         if tag.tobytes() != self._tag:  # comparing a memoryview takes longer
             found = parsed(unpack_tag, tag, self._edge.target, self._edge, round)
@@ -106,7 +112,7 @@ class Expected:
 
 
 def deadline(session: Session) -> timedelta:
-    """Return the session's deadline as a timedelta, for the backends."""
+    """Return the session's deadline as a timedelta, the type that torch's process groups take."""
     return timedelta(seconds=session.deadline)
 
 

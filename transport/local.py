@@ -15,12 +15,12 @@ from antiphon.transport.pairwise import Pairwise
 
 
 class _Left(Exception):
-    """The other worker closed its channel."""
+    """Raised when the other worker of an edge has closed its channel."""
 
 
 @final
 class _Road:
-    """The buffers of one edge in one process. A fixed number of them circulates between sender and receiver."""
+    """The buffers of one edge in one process. A fixed number of buffers circulates between sender and receiver."""
 
     def __init__(self, edge: Edge, buffers: int) -> None:
         self.edge = edge
@@ -39,7 +39,7 @@ class _Road:
 class Exchange:
     """The buffers that the local channels of one process share. Make this object before the channels.
 
-    buffers: number per edge. The receiver holds one, so the sender may be `buffers - 1` messages ahead.
+    buffers: number per edge. The receiver holds one buffer, so the sender may be `buffers - 1` messages ahead.
     """
 
     def __init__(self, buffers: int = 3) -> None:
@@ -65,7 +65,7 @@ class Exchange:
 
 @final
 class LocalChannel:
-    """The channel of one worker inside this process.
+    """The channel of one worker to other workers in the same process.
 
     `open` does not wait for the peers, because one thread may open all channels in turn. Of the two workers of an edge,
     the second one to open checks that both have the same header.
@@ -79,7 +79,7 @@ class LocalChannel:
         self._roads: dict[int, _Road] = {}
 
     def open(self) -> None:
-        """Get the buffers of this worker's edges from the exchange."""
+        """Get the buffers of this worker's edges from the `Exchange` of this process. Does not wait for the peers."""
         self._roads = self._exchange.join(self._session, self._edges)
 
     def send(self, edge: Edge, round: int, value: Value) -> int:
@@ -97,7 +97,10 @@ class LocalChannel:
         return buffer.numel() * buffer.element_size()
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Give back the buffer of the last message, and wait for the next message. Returns its value."""
+        """Give back the buffer of the last message, and wait for the next message.
+
+        Returns the value of the next message.
+        """
         road = self._road(edge, edge.target, "receive")
         try:
             if road.held is not None:
@@ -115,10 +118,10 @@ class LocalChannel:
         return road.held.detach()
 
     def settle(self) -> None:
-        """Do nothing: sent messages are already in the exchange."""
+        """Do nothing: a sent message is already in a buffer that the receiver can read."""
 
     def close(self) -> None:
-        """Close this worker's edges. A peer that waits for this worker gets an error."""
+        """Close this worker's edges. A peer that waits for a message of this worker gets an error."""
         roads, self._roads = self._roads, {}
         for road in roads.values():
             road.fail(_Left())

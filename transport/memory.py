@@ -20,7 +20,7 @@ At other addresses, vectorised kernels may round in another order. With this ali
 def aligned(size: int) -> memoryview:
     """Return a writable buffer of `size` bytes at a multiple of 64. The memory exists as long as a view of it.
 
-    Its content is arbitrary. torch aligns its own memory on the CPU so, and does not fill it with zeros first.
+    Its content is arbitrary. torch aligns all CPU memory in this way, and does not fill it with zeros first.
     """
     return torch.empty(size, dtype=torch.uint8).numpy().data
 
@@ -34,7 +34,10 @@ def tensor_over(memory: memoryview, dtype: torch.dtype, shape: tuple[int, ...], 
 
 
 def type_of(value: Value) -> tuple[torch.dtype | None, tuple[int, ...]]:
-    """Return dtype and shape of a value as it travels. The dtype is None if several tensors have different ones."""
+    """Return dtype and shape of a value as it is sent. Several tensors are sent as one vector of all their elements.
+
+    The dtype is None if the tensors have different dtypes.
+    """
     if isinstance(value, Tensor):
         return value.dtype, value.shape
     dtypes = {each.dtype for each in value}
@@ -42,12 +45,12 @@ def type_of(value: Value) -> tuple[torch.dtype | None, tuple[int, ...]]:
 
 
 def vectors(value: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors as dense vectors; views where possible."""
+    """Return each tensor as a dense vector; a view where possible."""
     return [(each.to_dense() if each.is_sparse else each).reshape(-1) for each in value]
 
 
 def write(target: Tensor, value: Value) -> None:
-    """Copy a value into `target`. Several tensors are copied once, one after the other."""
+    """Copy a value into `target`. If the value is several tensors, they are written one after the other."""
     if isinstance(value, Tensor):
         target.copy_(value.detach() if value.requires_grad else value)
     else:

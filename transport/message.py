@@ -14,7 +14,7 @@ VERSION = 2
 
 
 class Phase(IntEnum):
-    """The part of a round to which a message belongs."""
+    """The part of a round to which a message belongs: queries, responses or moves."""
 
     QUERY = 0
     RESPONSE = 1
@@ -22,7 +22,7 @@ class Phase(IntEnum):
 
 
 class _Sized(Protocol):
-    """The dtype and shape of the values on an edge or in a sum."""
+    """The dtype and shape of the values on an edge or in an all-reduce."""
 
     __slots__ = ()
     dtype: torch.dtype
@@ -58,11 +58,11 @@ class Edge(_Sized):
 
 @dataclass(frozen=True, slots=True)
 class Reduction(_Sized):
-    """A sum of one value over replicas. Every replica gets the result.
+    """An all-reduce: a sum of one value over replicas, which every replica gets.
 
     number: unique in the schedule. It is also the first of len(workers) ** 2 numbers that are reserved for the edges
-    between the replicas; channels without an all-reduce use those. workers: the replicas, in order. shape: of each
-    term.
+    between the replicas; channels without an all-reduce of their own use these edges. workers: the replicas, in order.
+    shape: of each term.
     """
 
     number: int
@@ -74,7 +74,7 @@ class Reduction(_Sized):
     shape: tuple[int, ...]
 
     def edges_of(self, worker: str) -> tuple[Edge, ...]:
-        """Return the edges between `worker` and each other worker, in both directions.
+        """Return the edges between `worker` and each other worker of this all-reduce, in both directions.
 
         The edges between all workers are never listed: their number grows with the square of the number of workers.
         """
@@ -114,7 +114,7 @@ class Session:
 
 
 class Tag(NamedTuple):
-    """The five fields that identify a message. The receiver refuses a message if one of them is not as expected."""
+    """The five fields that identify a message. The receiver refuses a message if a field is not as expected."""
 
     signature: str
     generation: int
@@ -124,7 +124,7 @@ class Tag(NamedTuple):
 
     @classmethod
     def of(cls, session: Session, edge: Edge, round: int) -> "Tag":
-        """Return the tag of the message of this session, edge and round."""
+        """Return the tag of the message that is sent on `edge` in this session and round."""
         return cls(session.prefix, session.generation, round, int(edge.phase), edge.number)
 
     def __str__(self) -> str:
@@ -146,7 +146,7 @@ class Header:
 
     @classmethod
     def of(cls, session: Session, edge: Edge, round: int) -> "Header":
-        """Return the header of the message of this session, edge and round."""
+        """Return the header of the message that is sent on `edge` in this session and round."""
         return cls(VERSION, Tag.of(session, edge, round), edge.order, edge.dtype, edge.shape)
 
 
@@ -156,7 +156,7 @@ def phase_name(phase: int) -> str:
 
 
 def value_type(dtype: torch.dtype | None, shape: tuple[int, ...]) -> str:
-    """Return the type of a value as text. dtype: None for several dtypes.
+    """Return dtype and shape of a value as text. dtype: None for several dtypes.
 
     >>> value_type(torch.float32, (7, 3))
     'float32[7, 3]'
@@ -165,7 +165,7 @@ def value_type(dtype: torch.dtype | None, shape: tuple[int, ...]) -> str:
 
 
 def expect(arrived: Tag | Header, session: Session, edge: Edge, round: int) -> None:
-    """Raise an error unless `arrived` is the tag or header of the message of this session, edge and round.
+    """Raise an error unless `arrived` is the tag or header of the message due on `edge` in this session and round.
 
     Raises ProtocolError for another tag, and ShapeError for the right tag with a value of another type.
     """
@@ -193,7 +193,10 @@ def _expect_type(arrived: Header, edge: Edge) -> None:
 
 
 def _fault(arrived: Tag, expected: Tag) -> tuple[str, str]:
-    """Return the kind of error in a tag, and its remedy. If several fields differ, the most likely cause is chosen."""
+    """Return the kind of error in an arrived tag, and its remedy.
+
+    If several fields differ, the most likely cause is chosen.
+    """
     if arrived.signature != expected.signature:
         return "foreign", "It belongs to another grammar: launch all workers with the same grammar."
     if arrived.generation < expected.generation:

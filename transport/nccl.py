@@ -13,9 +13,9 @@ This module relies on the following in torch's ProcessGroupNCCL (2.13, `pointToP
 - The NCCL stream first waits for the current stream. So a copy into a buffer, queued before a send, is done before
   the send. Readers of a buffer, queued before a receive, are done before the buffer is written.
 - `wait` without a timeout makes the current stream wait, but not the host. With a timeout, it sleeps one millisecond
-  at a time. So here the host calls `is_completed` itself.
-- A watchdog ends the process if an operation outlasts the group's own timeout. Here each wait ends at the session's
-  deadline, with an error that names the workers. The group's timeout is longer and should never be reached.
+  at a time. So in this module the host calls `is_completed` itself.
+- A watchdog ends the process if an operation outlasts the group's own timeout. In this module each wait ends at the
+  session's deadline, with an error that names the workers. The group's timeout is longer and should never be reached.
 """
 
 import struct
@@ -50,7 +50,7 @@ _PAUSE = 0.0001
 
 @final
 class DeviceBuffer:
-    """Device memory of one message: the value, padding, then the tag as int64."""
+    """Device memory of one message: the value, padding, then the message's tag as int64."""
 
     def __init__(self, edge: Edge, device: torch.device) -> None:
         start = -(-edge.bytes // ALIGNMENT) * ALIGNMENT
@@ -82,7 +82,7 @@ class NcclOutgoing:
         self._posted: list[tuple[Work, int]] = []
 
     def send(self, round: int, value: Value) -> int:
-        """Copy the value and queue its send after all earlier sends. Returns the bytes of the buffer."""
+        """Copy the value into a buffer, and queue its send after all earlier sends. Returns the bytes of the buffer."""
         if len(self._posted) == 2:
             self._wait()
         buffer, self._free, self._last = self._free, self._last, self._free
@@ -91,7 +91,7 @@ class NcclOutgoing:
         return self.post(buffer, round)
 
     def post(self, buffer: DeviceBuffer, round: int) -> int:
-        """Queue the send of a buffer without change. Returns the bytes of the buffer."""
+        """Queue the send of `buffer` as it is. Returns the bytes of the buffer."""
         try:
             self._posted.append((self._group.send(buffer.wire, self._rank, 0), round))
         except RuntimeError as error:
@@ -112,8 +112,8 @@ class NcclOutgoing:
 class NcclIncoming:
     """Receives the messages of one edge, with one buffer. No receive is queued early: NCCL keeps the order of queuing.
 
-    The host waits until the message is complete, because every wait has a deadline. Then it reads the tag without
-    waiting for the device's other work. So a wrong message is refused before its value is used.
+    The host waits until a message is complete, because every wait has a deadline. Then it reads the tag without waiting
+    for the device's other work. So a wrong message is refused before its value is used.
     """
 
     def __init__(self, link: "NcclLink", edge: Edge, rank: int) -> None:
@@ -138,9 +138,9 @@ class NcclIncoming:
 
 @final
 class NcclLink:
-    """One worker's rank on its device, in two groups: one for messages to higher ranks, one for those to lower ranks.
+    """One worker's rank in two NCCL groups: one for messages to higher ranks, one for messages to lower ranks.
 
-    make: makes one of the two groups; torch's own by default.
+    make: a function that makes an NCCL group; torch's own by default.
     """
 
     def __init__(
@@ -165,15 +165,15 @@ class NcclLink:
         return self._ascending if source < target else self._descending
 
     def outgoing(self, edge: Edge, rank: int) -> NcclOutgoing:
-        """Return the object that sends on an edge to `rank`."""
+        """Return the object that sends messages on `edge` to `rank`."""
         return NcclOutgoing(self, edge, rank)
 
     def incoming(self, edge: Edge, rank: int) -> NcclIncoming:
-        """Return the object that receives on an edge from `rank`."""
+        """Return the object that receives messages on `edge` from `rank`."""
         return NcclIncoming(self, edge, rank)
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Exchange a byte in each direction with every peer, in the order of ranks. This makes the communicators.
+        """Exchange a byte in each direction with every peer, in the order of ranks. This makes NCCL's communicators.
 
         Making a communicator blocks both of its ranks. All workers go through their pairs in the order of (lower,
         higher) rank. So both ranks of the least pair in progress are at that pair, and the exchange ends.
@@ -202,18 +202,21 @@ class NcclLink:
         work.wait()  # raises the work's error; the stream does not wait any more
 
     def close(self) -> None:
-        """Abort all operations in progress. Without that, an operation whose peer is gone may never end."""
+        """Abort all operations in progress. Otherwise an operation whose peer is gone may never end."""
         for group in (self._ascending, self._descending, *self._sums):
             group.abort()
 
     def all_reduce(self, reduction: Reduction, group: Any) -> AllReduce:  # Any: an NCCL group
-        """Return an object for one sum, on the device. group: an NCCL group that `replicas` made."""
+        """Return the object that takes part in an all-reduce, with buffers on the device.
+
+        group: an NCCL group that `replicas` made.
+        """
         length = AllReduce.length(reduction)
         buffers = [torch.zeros(length, dtype=reduction.dtype, device=self.device) for _ in range(2)]
         return AllReduce(self.session, self.me, group, reduction, buffers, self.finish)
 
     def replicas(self, workers: tuple[str, ...]) -> Any:  # Any: an NCCL group
-        """Return a new NCCL group for the sums of these workers, including this one."""
+        """Return a new NCCL group for the all-reduces of these workers, which include this worker."""
         store = PrefixStore(f"sum/{group_name(workers)}", self._store)
         group = self._make(store, workers.index(self.me), len(workers), self.session)
         self._sums.append(group)

@@ -30,7 +30,8 @@ When it returns, the caller may overwrite the frame.
 class Mailbox:
     """Holds the frames that peers send to one worker: messages on incoming edges, and receipts on outgoing edges.
 
-    Thread-safe. Each edge has a queue longer than the window, so a peer that keeps the protocol never finds it full.
+    Thread-safe. Each edge has a queue longer than `window`, the number of messages that may be under way on one edge.
+    So a peer that waits for its receipts never finds a queue full.
     """
 
     def __init__(self, me: str, edges: Sequence[Edge], window: int = WINDOW) -> None:
@@ -64,18 +65,18 @@ class Mailbox:
         return self._queues[edge.number].take(deadline)
 
     def fail(self, failure: BaseException) -> None:
-        """Wake all waiting threads with this error. Frames that have arrived can still be taken."""
+        """Wake all waiting threads with this error. Frames that have already arrived can still be taken."""
         for queue in self._queues.values():
             queue.fail(failure)
 
 
 @final
 class ObjectStoreChannel:
-    """The channel of one worker that sends whole frames. It is slow (one call per message), but needs no process group.
+    """A worker's channel that sends whole frames. It is slow (one call per message), but needs no process group.
 
     Every frame contains its whole header, which the receiver checks. So `open` compares no headers and does not wait.
-    The channel owns one frame per outgoing edge, written again for each message, and memory for one value per incoming
-    edge, for values that cannot be read in their frame.
+    The channel owns one frame per outgoing edge, which is written again for each message. It also owns memory for one
+    value per incoming edge, for values that cannot be read inside their frame.
     """
 
     def __init__(self, session: Session, me: str, post: Post, mailbox: Mailbox, edges: Sequence[Edge]) -> None:
@@ -119,7 +120,7 @@ class ObjectStoreChannel:
         return value
 
     def settle(self) -> None:
-        """Do nothing: `post` has taken all sent frames."""
+        """Do nothing: all sent frames were already passed on."""
 
     def close(self) -> None:
         """Forget the messages under way, and release the buffers. The mailbox belongs to the worker and stays open."""

@@ -1,4 +1,4 @@
-"""Sums values over replicas by messages between all pairs of them, for channels without an all-reduce."""
+"""Computes all-reduces by messages between all pairs of replicas, for channels without an all-reduce of their own."""
 
 from collections.abc import Callable
 from typing import TypeAlias, final
@@ -14,7 +14,7 @@ Receiver: TypeAlias = Callable[[Edge, int], Tensor]
 
 @final
 class Pairwise:
-    """Computes the sums of one worker with a channel's `send` and `receive`. These check each term like any message.
+    """Computes the all-reduces of one worker with the `send` and `receive` of a channel, which check each term.
 
     me: this worker. All workers add the terms in the order of the reduction's workers, so that all get the same bits.
     """
@@ -24,7 +24,7 @@ class Pairwise:
         self._own: dict[int, Tensor] = {}
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Send the term to every other worker, and keep a copy for this worker's own sum. Returns the bytes sent."""
+        """Send this worker's term to every other worker, and keep a copy for the own sum. Returns the bytes sent."""
         self._own[reduction.number] = value.detach().clone()
         return sum(self._send(edge, round, value) for edge in reduction.edges_of(self._me) if edge.source == self._me)
 
@@ -44,15 +44,15 @@ class Pairwise:
 
 @final
 class PairwiseSum:
-    """One reduction by a `Pairwise`, with the interface `ReplicaSum`."""
+    """One worker's part in one all-reduce, computed by messages between all pairs of workers."""
 
     def __init__(self, sums: Pairwise, reduction: Reduction) -> None:
         self._sums, self._reduction = sums, reduction
 
     def contribute(self, round: int, value: Tensor) -> int:
-        """Send the term to every other worker. Returns the bytes sent."""
+        """Send this worker's term to every other worker. Returns the bytes sent."""
         return self._sums.contribute(self._reduction, round, value)
 
     def collect(self, round: int) -> Tensor:
-        """Return the sum of the terms of all workers."""
+        """Wait for the terms of all other workers, and return the sum of all terms."""
         return self._sums.collect(self._reduction, round)

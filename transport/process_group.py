@@ -1,4 +1,4 @@
-"""The channel between processes. Each edge uses shared memory, gloo or NCCL, as its route says (see `route`)."""
+"""The channel between processes. Each edge uses shared memory, gloo or NCCL, depending on the sites of its workers."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast, final
@@ -23,13 +23,14 @@ from antiphon.transport.shared_memory import SharedMemoryLink
 
 @final
 class ProcessGroupChannel:
-    """A worker's channel over process groups, which `open` makes and `close` drops. A process may hold several.
+    """A worker's channel over process groups, which `open` makes and `close` drops.
 
-    ranks: of all workers of the run, 0 to n - 1. store_address: of the store that the coordinator serves.
+    A process may hold several channels.
+    ranks: of all workers of the run, 0 to n - 1. store_address: of the TCP store that the coordinator serves.
     edges, reductions: may be those of all workers; the channel selects those of `me`.
     hostname: where peers reach this worker. run: unique among the runs on this store in this generation.
     device: of the values that are sent and received; the CPU by default. sites: machine and device of each worker; a
-    CPU by default. make: makes an NCCL group; torch's own by default.
+    CPU by default. make: a function that makes an NCCL group; torch's own by default.
     """
 
     def __init__(
@@ -60,7 +61,10 @@ class ProcessGroupChannel:
         self._sums: dict[int, ReplicaSum] = {}
 
     def open(self) -> None:
-        """Find the peers in the store, compare the edges with theirs, and connect. Blocks up to the deadline."""
+        """Find the peers in the store, compare this worker's edges with theirs, and connect.
+
+        Blocks up to the deadline.
+        """
         store = store_client(self._address, self._session.deadline)
         try:
             self._open(store)
@@ -76,7 +80,10 @@ class ProcessGroupChannel:
             raise
 
     def send(self, edge: Edge, round: int, value: Value) -> int:
-        """Copy the value and start to send it; see `Channel.send`."""
+        """Copy the value into a buffer and start to send it. Returns the bytes sent.
+
+        The caller may overwrite the value when the call returns.
+        """
         outgoing = self._outgoing.get(edge.number)
         if outgoing is None:
             raise no_such_edge(self._me, edge, "send")
@@ -84,18 +91,24 @@ class ProcessGroupChannel:
         return outgoing.send(round, value)
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Wait for the message; see `Channel.receive`."""
+        """Wait for the message of this round, up to the deadline.
+
+        Returns its value, valid until the next receive of this edge.
+        """
         incoming = self._incoming.get(edge.number)
         if incoming is None:
             raise no_such_edge(self._me, edge, "receive")
         return incoming.receive(round)
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Copy the term and start to send it; see `Channel.contribute`."""
+        """Copy this worker's term of an all-reduce and start to send it. Returns the bytes sent."""
         return self._sum(reduction).contribute(round, value)
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Wait for the sum; see `Channel.collect`."""
+        """Wait for this round's all-reduce, up to the deadline.
+
+        Returns the sum, valid until the next collect of this reduction.
+        """
         return self._sum(reduction).collect(round)
 
     def settle(self) -> None:
@@ -142,7 +155,10 @@ class ProcessGroupChannel:
         self._sums |= {each.number: PairwiseSum(pairwise, each) for each in self._shared}
 
     def _open_sums(self, meeting: Store, link: SummingLink, workers: tuple[str, ...]) -> None:
-        """Make one group for all sums over `workers`. They first compare their sums; then a trial sum connects them."""
+        """Make one process group for all all-reduces among `workers`, and the objects that take part in them.
+
+        The workers first check that they plan the same all-reduces. Then a trial all-reduce makes their connections.
+        """
         mine = [reduction for reduction in self._reductions if reduction.workers == workers]
         group, others = link.replicas(workers), [worker for worker in workers if worker != self._me]
         facts = pack([[each.number, each.name, value_type(each.dtype, each.shape)] for each in mine])
@@ -170,7 +186,7 @@ class ProcessGroupChannel:
         return total
 
     def _link(self, route: Route, store: Store) -> Link:
-        """Return a new link of this worker over the backend of a route."""
+        """Return a new object for the connections of this worker over one backend. route: names the backend."""
         rank = self._rank(route, self._me)
         match route:
             case Route.MEMORY:

@@ -24,10 +24,11 @@ _POLL = (0.0005, 0.02)  # seconds: first and longest pause between two checks of
 
 
 def serve_store(host: str) -> tuple[TCPStore, int]:
-    """Start a store that listens on `host`. Returns the store and its port. It serves as long as the object exists.
+    """Start a TCP store that listens on `host`. Returns the store and its port.
 
-    The listening socket is made here: IPv4, bound to `host`. A TCPStore's own socket listens on every interface, and
-    looks up the name of each peer's IPv4-in-IPv6 address. That can delay all workers by the resolver's timeout.
+    The store serves while the object exists. This function makes the listening socket itself: IPv4, bound to `host`. A
+    TCPStore's own socket listens on every interface, and looks up the name of each peer's IPv4-in-IPv6 address. That
+    can delay all workers by the resolver's timeout.
     """
     listener = socket.create_server((host, 0), backlog=1024)
     port = listener.getsockname()[1]
@@ -36,10 +37,10 @@ def serve_store(host: str) -> tuple[TCPStore, int]:
 
 
 def store_client(address: Address, seconds: float) -> TCPStore:
-    """Return a connection to the store at `address`. Raises TransportError if no store answers within `seconds`.
+    """Return a connection to the TCP store at `address`. Raises TransportError if no store answers within `seconds`.
 
-    A process keeps one connection per address, because a new one costs a name lookup. A kept connection is tested
-    before use, because another store may now have the address.
+    A process keeps one connection per address, because a new connection costs a name lookup. A kept connection is
+    tested before use, because another store may now have the address.
     """
     with _connecting:
         client = _clients.get(address)
@@ -51,7 +52,7 @@ def store_client(address: Address, seconds: float) -> TCPStore:
 
 
 def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None:
-    """Publish this worker's edges, wait for its peers, and check that both ends of each edge agree."""
+    """Publish this worker's edges, wait for its peers, and check that both workers of each edge declare it equally."""
     facts = pack({str(edge.number): _facts(session, edge) for edge in edges})
     for peer, theirs in gather(store, session, me, peers_of(me, edges), "edges", facts).items():
         _agree(session, me, peer, [edge for edge in edges if edge.peer(me) == peer], msgpack.unpackb(theirs))
@@ -60,7 +61,7 @@ def meet(store: Store, session: Session, me: str, edges: Sequence[Edge]) -> None
 def gather(
     store: Store, session: Session, me: str, peers: Sequence[str], what: str, mine: bytes = b"here"
 ) -> dict[str, bytes]:
-    """Publish `mine` under the name `what`, and return the bytes that each peer publishes under this name, by peer.
+    """Publish the bytes `mine` under the name `what`, and return the bytes that each peer publishes under it, by peer.
 
     Blocks up to the deadline, then raises DeadlineError. The store's own waits are not used, because they would block
     the connection that all threads of a process share.
@@ -87,12 +88,15 @@ def peers_of(me: str, edges: Iterable[Edge]) -> list[str]:
 
 
 def group_name(workers: Sequence[str]) -> str:
-    """Return a short name for a group of workers. With full names, all keys together grow with the group's square."""
+    """Return a short name for a group of workers.
+
+    With full names, the total length of the keys in the store would grow with the square of the group's size.
+    """
     return hashlib.sha256("/".join(workers).encode()).hexdigest()[:16]
 
 
 def scope(store: Store, *parts: object) -> PrefixStore:
-    """Return the part of a store whose keys begin with these names."""
+    """Return a view of the store in which every key gets the prefix `parts`, joined by slashes."""
     return PrefixStore("/".join(map(str, parts)), store)
 
 
@@ -119,7 +123,10 @@ def _facts(session: Session, edge: Edge) -> list[Any]:  # Any: texts and bytes, 
 
 
 def _agree(session: Session, me: str, peer: str, edges: Sequence[Edge], theirs: Mapping[str, list[Any]]) -> None:
-    """Compare the edges between `me` and `peer` with those that the peer published. Raises an error if they differ."""
+    """Raise an error if `me` and `peer` declare their common edges differently.
+
+    theirs: the edges that the peer published.
+    """
     for edge in edges:
         facts = theirs.get(str(edge.number))
         if facts is None:

@@ -15,8 +15,8 @@ from itertools import combinations
 class Route(StrEnum):
     """The kinds of connections that can carry the messages of an edge.
 
-    MEMORY: between workers on CPUs that share memory. GLOO: between other workers on CPUs. HOST: gloo, with a pinned
-    host copy at each device. NCCL: between devices.
+    MEMORY: shared memory, between workers on CPUs that can share it. GLOO: gloo, between other workers on CPUs. HOST:
+    gloo, with a pinned copy in host memory at each device. NCCL: between devices.
     """
 
     MEMORY = "memory"
@@ -31,7 +31,8 @@ class Site:
 
     address: of its machine. kind: torch's type of its device, "cpu" or "cuda". gpu: UUID of the device. bus: its
     address on the machine's PCI bus; empty if unknown. counted: the device does not exist; Ray only counts it. Then
-    routes are chosen as if it existed, but messages go as between CPUs. memory: see `shared_memory_domain`.
+    routes are chosen as if it existed, but messages go as between CPUs. memory: name of the group of processes with
+    which the worker can share memory; empty if there is none.
     """
 
     address: str
@@ -42,7 +43,7 @@ class Site:
     memory: str = ""
 
     def shares(self, other: "Site") -> bool:
-        """Return whether both sites have the same device: the same UUID, or PCI bus address on the same machine.
+        """Return whether both sites have the same device: the same UUID, or machine and PCI bus address.
 
         NCCL identifies devices by host and bus only. To NCCL two slices of one GPU are the same device, although each
         has a UUID.
@@ -82,17 +83,23 @@ def route_of_group(sites: Sequence[Site]) -> Route:
 
 
 def carrier_of_group(sites: Sequence[Site]) -> Route:
-    """Return the route that a collective really takes: if a device is only counted, the route between CPUs."""
+    """Return the route that a collective of these workers really takes.
+
+    It is the route between CPUs if a worker's device does not exist and Ray only counts it (`Site.counted`).
+    """
     return _between_hosts(sites) if any(site.counted for site in sites) else route_of_group(sites)
 
 
 def carrier(source: Site, target: Site) -> Route:
-    """Return the route that messages really take: if a device is only counted, the route between CPUs."""
+    """Return the route that messages from `source` to `target` really take.
+
+    It is the route between CPUs if a worker's device does not exist and Ray only counts it (`Site.counted`).
+    """
     return _between_hosts([source, target]) if source.counted or target.counted else route(source, target)
 
 
 def backend(route: Route) -> Route:
-    """Return the route that names the backend of this route: GLOO for HOST, else the route itself."""
+    """Return the backend that carries this route: GLOO for the route HOST, else the backend of the same name."""
     return Route.GLOO if route is Route.HOST else route
 
 

@@ -51,7 +51,7 @@ def shared_memory_domain() -> str:
 
 @final
 class SharedMemoryOutgoing:
-    """Sends the messages of one edge. The tag of each buffer is written once; then only its round changes."""
+    """Sends the messages of one edge. The tag of each buffer is written once; then only the tag's round changes."""
 
     def __init__(self, session: Session, me: str, edge: Edge, pair: SharedPair) -> None:
         self._session, self._me, self._edge, self._pair = session, me, edge, pair
@@ -81,7 +81,7 @@ class SharedMemoryOutgoing:
         return slot
 
     def settle(self) -> None:
-        """Do nothing: messages lie in memory that the receiver holds too."""
+        """Do nothing: sent messages lie in memory that the receiver holds too."""
 
 
 @final
@@ -118,7 +118,8 @@ class SharedMemoryIncoming:
 class SharedMemoryLink:
     """A worker's connections with those peers that share memory with it.
 
-    edges: between this worker and those peers. store: holds the socket names of the workers.
+    edges: between this worker and those peers. store: the TCP store in which workers publish the names of their
+    sockets.
     """
 
     def __init__(self, session: Session, me: str, edges: Sequence[Edge], store: Store) -> None:
@@ -129,7 +130,10 @@ class SharedMemoryLink:
         self._pairs: dict[str, SharedPair] = {}
 
     def greet(self, ranks: Mapping[str, int]) -> None:
-        """Connect to these peers. Of two workers, the first by name makes memory and pipes, and passes them on."""
+        """Connect to these peers.
+
+        Of two workers, the first by name makes memory and pipes, and passes them to the other.
+        """
         with closing(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)) as listener:
             name = b"\0antiphon-" + secrets.token_hex(16).encode()  # in Linux's abstract names: no file
             listener.bind(name)
@@ -144,15 +148,18 @@ class SharedMemoryLink:
                 raise self._refused(error) from error
 
     def outgoing(self, edge: Edge, rank: int) -> SharedMemoryOutgoing:
-        """Return the object that sends on an edge. The rank is not used."""
+        """Return the object that sends messages on `edge`. The rank is not used."""
         return SharedMemoryOutgoing(self.session, self.me, edge, self._pairs[edge.target])
 
     def incoming(self, edge: Edge, rank: int) -> SharedMemoryIncoming:
-        """Return the object that receives on an edge. The rank is not used."""
+        """Return the object that receives messages on `edge`. The rank is not used."""
         return SharedMemoryIncoming(self.session, self.me, edge, self._pairs[edge.source])
 
     def close(self) -> None:
-        """Wake the thread that waits, if any, and close the pipes. Peers that wait for this worker get an error."""
+        """Wake the thread that waits for a message, if any, and close the pipes.
+
+        Peers that wait for this worker get an error.
+        """
         self._closing.close(list(self._pairs.values()))
 
     def _offer(self, layout: SharedLayout, name: bytes) -> SharedPair:

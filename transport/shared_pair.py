@@ -37,7 +37,10 @@ class EdgeBuffer(NamedTuple):
 
 
 class SharedLayout:
-    """The positions of all buffers in the block of memory of two workers. Both compute them from their common edges."""
+    """The positions of all buffers in the memory block that two workers share.
+
+    Both workers compute the positions from their common edges.
+    """
 
     def __init__(self, edges: Sequence[Edge]) -> None:
         self.edges = sorted(edges, key=lambda edge: edge.number)
@@ -47,11 +50,14 @@ class SharedLayout:
             self.size += SLOTS * _stride(edge)
 
     def slots(self, memory: memoryview, edge: Edge) -> list[EdgeBuffer]:
-        """Return the buffers of one edge in a block of memory with this layout."""
+        """Return the buffers of `edge`, in a block of memory with this layout."""
         return [self._slot(memory, edge, self.starts[edge.number] + slot * _stride(edge)) for slot in range(SLOTS)]
 
     def lane(self, edge: Edge) -> int:
-        """Return the number of this edge's signal "a message has arrived". The next number means "a buffer is free"."""
+        """Return the number of the signal "a message has arrived" on `edge`.
+
+        The next number is the signal "a buffer of this edge is free".
+        """
         return 2 * self.edges.index(edge)
 
     def _slot(self, memory: memoryview, edge: Edge, start: int) -> EdgeBuffer:
@@ -60,12 +66,12 @@ class SharedLayout:
 
 
 class Gone(Exception):
-    """One of the two workers has closed its end of the pipes."""
+    """Raised when one of two workers that share memory has closed its end of the pipes."""
 
 
 @final
 class Closing:
-    """Lets one thread close pairs on which another thread may wait. The waiting thread is woken first."""
+    """Lets one thread close shared pairs on which another thread may wait. The waiting thread is woken first."""
 
     def __init__(self) -> None:
         self.begun, self.waiting, self.descriptor = False, threading.Lock(), os.eventfd(0)
@@ -86,8 +92,8 @@ class Closing:
 class SharedPair:
     """The memory that this worker shares with one peer, and a pipe in each direction.
 
-    A signal is a number (see `SharedLayout.lane`), written to a pipe. A worker that has read a signal sees all memory
-    that the peer wrote before it sent the signal.
+    A signal is a number that is written to a pipe. Each edge has two signals: "a message has arrived" and "a buffer is
+    free". A worker that has read a signal sees all memory that the peer wrote before it sent the signal.
     """
 
     def __init__(self, layout: SharedLayout, descriptors: Sequence[int], deadline: float, closing: Closing) -> None:
@@ -106,7 +112,10 @@ class SharedPair:
         self._poll.register(closing.descriptor, select.POLLIN)
 
     def signal(self, lane: int) -> None:
-        """Send a signal to the peer. Never blocks, because the pipe has room for the signals of all buffers."""
+        """Send the signal with number `lane` to the peer.
+
+        Never blocks: the pipe has room for the signals of all buffers.
+        """
         try:
             self._writing.write(self._words[lane])
         except (BrokenPipeError, ValueError) as error:  # ValueError: closed by another thread
@@ -120,7 +129,7 @@ class SharedPair:
         self.ready[lane] -= 1
 
     def close(self) -> None:
-        """Close the pipes; a peer that waits gets an error. The memory exists as long as a tensor over it."""
+        """Close the pipes; a peer that waits gets an error. The memory exists as long as a tensor that uses it."""
         self._reading.close()
         self._writing.close()
 

@@ -16,9 +16,9 @@ from antiphon.transport.message import Edge, Reduction
 class StagedIncoming:
     """Receives the messages of one edge in host memory, and copies each value to the device.
 
-    One tensor on the device is enough. The next copy into it runs on the same stream as the readers' work, after that
+    One tensor on the device is enough: the next copy into it runs on the same stream as the readers' work, after that
     work. The host buffer needs a wait, because the network writes to it independently. So `receive` waits for the last
-    copy before the link may post that buffer again. That copy is then one message old, and usually done.
+    copy before the link may use that buffer again. That copy is then one message old, and usually done.
     """
 
     def __init__(self, incoming: Incoming, edge: Edge, device: torch.device, copied: Fence | None = None) -> None:
@@ -34,13 +34,16 @@ class StagedIncoming:
         return self._value.detach()
 
     def settle(self) -> None:
-        """Do the checks of received messages that the backend has not yet done."""
+        """Check the tags of received messages that the backend has not yet checked."""
         self._incoming.settle()
 
 
 @final
 class StagedAllReduce:
-    """Takes part in a sum in host memory, and copies it to the device. It waits for copies as `StagedIncoming` does."""
+    """Takes part in an all-reduce in host memory, and copies the sum to the device.
+
+    Before each contribution it waits until the last copy to the device is done, because the host buffer is used again.
+    """
 
     def __init__(
         self, total: ReplicaSum, reduction: Reduction, device: torch.device, copied: Fence | None = None
@@ -63,44 +66,48 @@ class StagedAllReduce:
 
 @final
 class StagedChannel:
-    """Lets a worker on a GPU use a channel in host memory. A call copies its value, and waits until the copy is done.
+    """Lets a worker on a GPU use a channel in host memory.
 
-    It wraps channels that make their own frames or copies. A process-group channel uses `StagedIncoming` instead.
+    Each call copies its value between device and host, and waits until the copy is done. This class wraps channels that
+    make their own frames or copies. A process-group channel uses `StagedIncoming` instead.
     """
 
     def __init__(self, channel: Channel, device: torch.device) -> None:
         self._channel, self._device = channel, device
 
     def open(self) -> None:
-        """Open the channel."""
+        """Open the wrapped channel."""
         self._channel.open()
 
     def send(self, edge: Edge, round: int, value: Value) -> int:
-        """Copy the value to the host and send it; see `Channel.send`."""
+        """Copy the value to the host and send it over the wrapped channel. Returns the bytes sent."""
         host = value.detach().cpu() if isinstance(value, Tensor) else tuple(each.cpu() for each in vectors(value))
         return self._channel.send(edge, round, host)
 
     def receive(self, edge: Edge, round: int) -> Tensor:
-        """Receive the value and copy it to the device; see `Channel.receive`."""
+        """Receive the value of this round over the wrapped channel, and return a copy on the device."""
         return self._channel.receive(edge, round).to(self._device, copy=True)
 
     def contribute(self, reduction: Reduction, round: int, value: Tensor) -> int:
-        """Copy the term to the host and contribute it; see `Channel.contribute`."""
+        """Copy this worker's term of an all-reduce to the host, and send it over the wrapped channel.
+
+        Returns the bytes sent.
+        """
         return self._channel.contribute(reduction, round, value.detach().cpu())
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Collect the sum and copy it to the device; see `Channel.collect`."""
+        """Wait for the sum of an all-reduce, and return a copy on the device."""
         return self._channel.collect(reduction, round).to(self._device, copy=True)
 
     def settle(self) -> None:
-        """Wait for sent messages; see `Channel.settle`."""
+        """Wait until all sent messages can arrive even if this worker does nothing more."""
         self._channel.settle()
 
     def close(self) -> None:
-        """Close the channel."""
+        """Close the wrapped channel."""
         self._channel.close()
 
 
 def onto(channel: Channel, device: torch.device) -> Channel:
-    """Return the channel for a worker on this device: `channel` itself for the CPU, else a `StagedChannel` of it."""
+    """Return `channel` for a worker on `device`: unchanged for the CPU, else wrapped in a `StagedChannel`."""
     return channel if device.type == "cpu" else StagedChannel(channel, device)

@@ -1,1 +1,1 @@
-"""Analysis of a grammar and its placement: costs, timelines, and which worker holds what."""
+"""Analyse a grammar and its placement: promises, communication cost, timelines, and the contents of each worker."""

@@ -1,4 +1,4 @@
-"""Check grammars by name: those of the library, of plugins, and of the user."""
+"""Test whether grammars keep their promises. Grammars are given by name: of the library, of plugins, of the user."""
 
 import inspect
 import time
@@ -24,16 +24,16 @@ from antiphon.recipes import known, recipe_of
 
 @typed
 def check(*names: str, seed: Natural = 0, processes: Count = 1, instances: Count | None = None) -> Report:
-    """Measure the promises of grammars.
+    """Measure whether grammars keep their promises (for example: every player receives its exact gradient).
 
-    names: of library grammars or of installed plugins, or `module:factory` for a grammar of the user.
-    A plugin or a grammar of the user is checked on ten instances. If its factory takes `seed`, it is called with the
-    seed of each instance. Otherwise the instances differ only in the seed of the run: in the initial parameters and the
-    random draws of the oracles.
-    seed: of the first instance; the next ones have seed + 1, seed + 2, and so on.
-    processes: number of grammars that are checked at the same time.
-    instances: number of random instances of each family (`Case`); None takes the number that the family declares.
-    Raises ExperimentError for an unknown name, GrammarError for a grammar that promises nothing or cannot be played.
+    names: of grammars of the library or of plugins, or `module:factory` for a user's function that makes a grammar.
+    A grammar of the library is tested on random grammars of its test suite. A grammar of a plugin or user is tested
+    with ten seeds. If its function takes an argument `seed`, each seed makes another grammar. Otherwise the seed
+    changes the initial parameters and the random draws of the oracles.
+    seed: the first seed; the next seeds are seed + 1, seed + 2, and so on.
+    processes: number of grammars that are tested at the same time.
+    instances: number of seeds for each case of a test suite; None takes the number that the case declares.
+    Raises ExperimentError for an unknown name, GrammarError for a grammar that has no promise or cannot be run.
     """
     began = time.perf_counter()
     for name in names:
@@ -57,7 +57,7 @@ def _check(name: str, seed: int, instances: int | None) -> tuple[Row, ...]:
 
 
 def suite_of(name: str) -> Suite:
-    """Return the suite of the grammar's recipe. If there is none, make a suite of a few instances of the grammar."""
+    """Return the test suite of a grammar. If it has none, make a suite that tests the grammar with a few seeds."""
     recipe = recipe_of(name)
     if recipe is not None and recipe.suite:
         return resolve_name(recipe.suite)

@@ -7,13 +7,13 @@ from antiphon.analysis.timeline import Timeline, TimeSpan, Trip
 
 _PROCESS = 1
 _STEP = 1000.0
-"""Microseconds per step of a plan: a step appears as one millisecond."""
+"""Microseconds in a trace for each step of a planned timeline: a step is shown as one millisecond."""
 
 
 def trace(timeline: Timeline) -> str:
-    """Return the timeline as JSON: a thread for each worker, a slice for each action, an arrow for each message.
+    """Return a timeline as a JSON trace: a thread for each worker, a slice for each action, an arrow for each message.
 
-    Times are in microseconds. In the timeline of a plan, which counts in steps, one step is written as one millisecond.
+    Times are in microseconds. A planned timeline has steps instead of times: one step is written as one millisecond.
     """
     scale = _STEP if timeline.unit == "step" else 1e3
     threads = {worker: number for number, worker in enumerate(timeline.workers, start=1)}
@@ -42,7 +42,7 @@ def _slice(span: TimeSpan, thread: int, scale: float) -> dict[str, Any]:  # Any:
 
 
 def _rounded(microseconds: float) -> float:
-    """Round to nanoseconds, the resolution of the clocks."""
+    """Round a time in microseconds to nanoseconds, the resolution of the clocks."""
     return round(microseconds, 3)
 
 

@@ -1,4 +1,4 @@
-"""A cost report compares the predicted messages, bytes and queries of a grammar with those measured in a run."""
+"""Cost reports: messages, bytes and queries of a grammar, as predicted and as measured in a run."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,9 +20,11 @@ from antiphon.transport.message import Phase
 
 @dataclass(frozen=True)
 class Figures:
-    """Totals over the rounds of a cost report.
+    """Numbers of messages, bytes, queries and gradients in a cost report, summed over its rounds.
 
+    query_messages, response_messages: messages of the Query graph (Q) and of the Response graph (R).
     move_messages: messages between a player and its agent on another worker.
+    zeroth_bytes, first_bytes: bytes of values, and of gradients.
     queries: number of queries of each oracle.
     gradients: number of vector-Jacobian products of each owner (player, oracle or loss).
     """
@@ -38,15 +40,15 @@ class Figures:
 
 @dataclass(frozen=True)
 class CostReport:
-    """The cost of one grammar over the rounds `rounds`, on a placement.
+    """The communication of one grammar on a placement, summed over the rounds `rounds`.
 
-    counted: the cost from the graphs alone, as if each player and oracle had its own worker.
-    planned, measured: the traffic on each edge of the schedule, as planned and as measured.
-    sums: the planned and the measured values of each sum over replicas.
+    counted: the cost from the graphs of the grammar alone, as if each player and oracle had its own worker.
+    planned, measured: the traffic on each edge of the schedule, as planned and as measured in a run.
+    sums: (planned, measured) traffic of each all-reduce over replicas.
     nodes: the machine of each worker.
     predicted, found: the predicted and the measured totals.
-    by: "graphs" if `predicted` comes from `counted`; "schedule" if it comes from `planned`, because some parts share a
-    worker or have replicas, or an agent has its own worker.
+    by: how the totals are predicted: "graphs" if from `counted`; "schedule" if from `planned`, because some parts share
+    a worker or have replicas, or an agent has its own worker.
     """
 
     name: str
@@ -64,23 +66,22 @@ class CostReport:
 
     @property
     def agrees(self) -> bool:
-        """Whether every predicted figure equals the measured one, for the totals, each edge and each sum."""
+        """Whether every predicted number equals the measured number: totals, traffic of each edge, each all-reduce."""
         edges = [replace(each, overhead=None) for each in self.measured] == list(self.planned)
         return self.predicted == self.found and edges and all(plan == real for plan, real in self.sums)
 
     @property
     def overhead(self) -> int:
-        """Bytes of tags, headers and padding that are sent with the values."""
+        """Number of measured bytes that are not values or gradients: tags, headers and padding."""
         return sum(each.overhead or 0 for each in self.measured)
 
 
 def cost_report(name: str, experiment: Experiment, rounds: int | None = None) -> CostReport:
-    """Predict the cost of an experiment, play it, and measure the cost.
+    """Predict the communication of an experiment, run it, and measure the communication.
 
-    rounds: number of rounds to count; None counts one period of the cadences.
-
-    Rounds before all cadences have begun are played but not counted, so that averages are those of a long run. Raises
-    the errors of the experiment, of its placement, and of the run.
+    name: of the grammar, for the report. rounds: number of rounds to count; None counts one period of the cadences.
+    Rounds before all cadences have begun are run but not counted, so that averages are those of a long run.
+    Raises AntiphonError if the experiment cannot be built, placed or run.
     """
     grammar = experiment.build()
     agents = experiment.agents(grammar)
@@ -146,7 +147,10 @@ def _of_traffic(traffic: Iterable[Traffic], queries: Mapping[str, int], gradient
 
 
 def _asked(grammar: Grammar, played: Played) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the number of queries of each oracle, and of gradients of each owner, as the workers counted them."""
+    """Return two counts of a run: the queries of each oracle, and the vector-Jacobian products of each owner.
+
+    An owner is a player, an oracle or a loss.
+    """
     query, home = grammar.query, homes(grammar.query)
     asked = {oracle.name: 0 for oracle in query.oracles if any(node.owner == oracle.name for node in query.nodes)}
     for name, count in played.queries.items():

@@ -1,4 +1,4 @@
-"""Summarise a placement: what each worker holds, its machine and resources, and the traffic between workers."""
+"""Summarise a placement: the players on each worker, its machine and resources, and the traffic between workers."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from antiphon.transport.message import Edge, Phase
 
 
 class Carries(StrEnum):
-    """The content of the messages of a stream."""
+    """The kind of data that one worker sends to another."""
 
     VALUES = "values"
     DERIVATIVES = "derivatives"
@@ -26,14 +26,14 @@ class Carries(StrEnum):
 
 @dataclass(frozen=True)
 class PlacedWorker:
-    """A worker with all its replicas.
+    """A worker of a placement, together with its replicas.
 
     replicas: names of the worker and its replicas.
     hosts: names of the players, oracles and losses on the worker.
     agents: names of the players whose agents are on this worker, apart from the player.
     machine: the address of the machine; "" if the placement names none.
     asks: resources and settings of each replica, in words.
-    summed: bytes per round that each replica contributes to sums over replicas.
+    summed: bytes per round that each replica contributes to all-reduces over the replicas.
     """
 
     replicas: tuple[str, ...]
@@ -45,7 +45,7 @@ class PlacedWorker:
 
     @property
     def contents(self) -> list[str]:
-        """Players, oracles, losses and agents on the worker, in words."""
+        """The names of the players, oracles, losses and agents on the worker, in words."""
         return [*self.hosts, *(f"agent of {player}" for player in self.agents)]
 
     @property
@@ -57,7 +57,10 @@ class PlacedWorker:
 
 @dataclass(frozen=True)
 class Stream:
-    """Messages and bytes that one worker sends to another, on average per round. Replicas count as one worker."""
+    """The traffic from one worker to another: messages and bytes on average per round. Replicas count as one worker.
+
+    carries: the kind of data.
+    """
 
     source: str
     target: str
@@ -78,7 +81,7 @@ class PlacementSummary:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the whole placement."""
+        """Remarks on the whole placement, for a report: number of workers, strategy, logical GPUs."""
         count = sum(len(worker.replicas) for worker in self.workers)
         how = {
             Strategy.PACK: "on as few machines as hold them",
@@ -90,7 +93,10 @@ class PlacementSummary:
 
 
 def placement_summary(experiment: Experiment) -> PlacementSummary:
-    """Summarise the placement of an experiment, with the traffic of its schedule over one period of the cadences."""
+    """Summarise the placement of an experiment: its workers, and the traffic between them.
+
+    The traffic is an average over one period of the grammar's cadences, computed from the schedule without a run.
+    """
     grammar = experiment.build()
     agents, placement = experiment.agents(grammar), experiment.placed(grammar)
     rounds = steady(grammar, {player: agent.cadence for player, agent in agents.items()})
@@ -121,7 +127,7 @@ def bytes_text(count: float) -> str:
 
 
 def text(summary: PlacementSummary) -> str:
-    """Return the summary as text: a table of workers, and a table of the traffic between workers."""
+    """Return the summary of a placement as text: a table of workers, and a table of the traffic between workers."""
     workers = [
         (each.name, ", ".join(each.contents), each.machine or "any", "; ".join(each.asks) or "nothing")
         for each in summary.workers
@@ -160,6 +166,7 @@ def _asks(placement: Placement, hosts: tuple[str, ...], demand: WorkerResources)
         *labels,
         *(["a runtime_env of its own"] if demand.runtime_env else []),
         *(f"{player} in parts" for player in placement.sharded if player in hosts),
+        *(f"{player} computed again" for player in placement.recomputed if player in hosts),
         *(f"{player} in {kind}" for player, kind in rounded.items()),
     ]
 
@@ -181,7 +188,7 @@ def _streams(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> tup
 
 
 def _summed(schedule: Schedule, rounds: range, first: Mapping[str, str]) -> Counter[str]:
-    """Return, for each worker, the bytes that one of its replicas contributes to sums, on average per round."""
+    """Return, by worker, the bytes that each of its replicas contributes to all-reduces, on average per round."""
     found = Counter[str]()
     for step in schedule.steps:
         if isinstance(step, Contribute) and step.worker == step.reduction.workers[0]:

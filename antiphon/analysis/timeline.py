@@ -1,4 +1,4 @@
-"""A timeline shows when each worker does what: as planned, from a schedule, or as recorded in a run."""
+"""Timelines of the actions of each worker, planned from a schedule or recorded in a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from antiphon.transport.message import Edge, Phase
 
 @dataclass(frozen=True)
 class TimeSpan:
-    """One action of one worker, from `begin` to `end`, in the timeline's unit.
+    """One action of one worker in a timeline, from the time `begin` to the time `end`.
 
-    symbol: one or two letters.
-    name: of the node, the player, the clone or the value.
+    symbol: one or two letters for the kind of action.
+    name: the name of the node, player, clone or value that the action concerns.
     text: the action in words.
-    work: False if the worker sends or receives.
-    round: -1 in a plan.
-    collects: whether the action waits for a sum over replicas.
+    work: whether the worker computes; False if it sends or receives.
+    round: the number of the round; -1 in a planned timeline.
+    collects: whether the action waits for an all-reduce over replicas.
     """
 
     worker: str
@@ -37,7 +37,7 @@ class TimeSpan:
 
 @dataclass(frozen=True)
 class Trip:
-    """One message. departs: the time at which the source sends it. arrives: the time at which the target has it."""
+    """One message in a timeline. departs: when the source sends it. arrives: when the target has received it."""
 
     edge: Edge
     departs: float
@@ -46,7 +46,7 @@ class Trip:
 
 @dataclass(frozen=True)
 class Timeline:
-    """The actions of all workers, ordered by their start, and the messages between workers.
+    """The actions of all workers (`spans`), ordered by their start, and the messages between workers (`trips`).
 
     unit: "step" (all steps are equally long, and messages take no time) or "ms". note: a remark for the reader.
     """
@@ -59,36 +59,36 @@ class Timeline:
     note: str = ""
 
     def label(self, span: TimeSpan) -> str:
-        """Return the symbol of a span, with the number of its micro-batch if the round has several."""
+        """Return the symbol of an action, followed by the number of its micro-batch if the round has several."""
         return span.symbol if span.microbatch is None else f"{span.symbol}{span.microbatch}"
 
     @property
     def end(self) -> float:
-        """The time at which the last action ends."""
+        """The time at which the last action ends; 0 if there are no actions."""
         return max((span.end for span in self.spans), default=0.0)
 
     def row(self, worker: str) -> tuple[TimeSpan, ...]:
-        """Return the spans of one worker, in order."""
+        """Return the actions of one worker, ordered by their start."""
         return tuple(span for span in self.spans if span.worker == worker)
 
     def idle(self, worker: str) -> float:
-        """Return the fraction of the whole time, 0 to 1, in which a worker does not compute."""
+        """Return the fraction of the timeline's total time, from 0 to 1, in which a worker does not compute."""
         busy = sum(span.end - span.begin for span in self.row(worker) if span.work)
         return 1 - busy / self.end if self.end else 0.0
 
 
 def planned(schedule: Schedule, title: str = "", round: int | None = None) -> Timeline:
-    """Plan a timeline: each step has the earliest time, if every step takes one unit and messages take no time.
+    """Compute the timeline of a schedule without running it: every step takes one time unit, and messages none.
 
-    Each worker keeps the schedule's order, and waits for a message at the position of its transfer, as in a run. Seeds,
-    taps and deliveries take no time, since they compute nothing; nor do slices and sums of replicas.
-    round: take only the steps that are due in this round; all steps if None.
+    Each worker does its steps in the schedule's order, and waits for messages as in a run. Steps that compute nothing
+    take no time: the first gradients, values that are read again, deliveries, slices and all-reduces of replicas.
+    round: take only the steps of this round; None takes all steps.
     """
     return _Plan(schedule, round).draw(title)
 
 
 class _Plan:
-    """Computes a plan. It keeps the time of each worker, and the time from which a worker has a value."""
+    """Computes a planned timeline: simulates the clock of each worker, and when each worker has each value."""
 
     def __init__(self, schedule: Schedule, round: int | None) -> None:
         self.schedule = schedule
@@ -131,7 +131,7 @@ class _Plan:
 
 
 def recorded(schedule: Schedule, recording: Recording, title: str = "") -> Timeline:
-    """Return the timeline of the recorded rounds, in milliseconds since the recording began."""
+    """Return the timeline of rounds that were recorded in a run, in milliseconds since the recording began."""
     spans: list[TimeSpan] = []
     sent: dict[tuple[int, int], float] = {}
     taken: dict[tuple[int, int], tuple[Edge, float]] = {}
@@ -165,7 +165,7 @@ def _span(action: LocalAction, worker: str, begin: float, end: float, round: int
 
 
 def _named(action: LocalAction) -> tuple[str, str]:
-    """Return the symbol of an action, and the name of its node, player, clone or value."""
+    """Return (symbol of an action, name of the node, player, clone or value that the action concerns)."""
     symbol = _SYMBOLS[type(action)]
     match action:
         case steps.Respond(node=name, part=part):

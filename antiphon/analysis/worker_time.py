@@ -1,4 +1,4 @@
-"""How the workers spent the time of a recording: computing, waiting for messages, passing them on, idle."""
+"""Compute how much time of a recorded run each worker spent on computing, waiting, sending and receiving, and idle."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,11 +8,11 @@ from antiphon.columns import aligned
 
 
 class WorkerTime(NamedTuple):
-    """Milliseconds of one worker in a recording. They add up to the whole time.
+    """How one worker spent the time of a recorded run, in milliseconds. The four numbers add up to the whole time.
 
-    compute: actions other than communication. wait: receives, until the sender begins to send; and the collecting of
-    sums over replicas. transport: the rest of the receives; and sends, also while they wait for a free buffer. idle:
-    between actions, for example while another worker of the same process plays.
+    compute: actions other than communication. wait: receives, until the sender begins to send; and all-reduces over
+    replicas. transport: the rest of the receives; and sends, also while they wait for a free buffer. idle: between
+    actions, for example while another worker of the same process computes.
     """
 
     compute: float
@@ -28,7 +28,10 @@ def worker_times(timeline: Timeline) -> Mapping[str, WorkerTime]:
 
 
 def text(timeline: Timeline) -> str:
-    """Return the times of all workers as a table, in percent, and the milliseconds of a round."""
+    """Return, as text, how the workers spent the time of a recorded timeline: a table of percentages.
+
+    Above the table are the title and the duration of a round in milliseconds.
+    """
     rounds, whole = len({span.round for span in timeline.spans}), timeline.end
     rows = [(worker, *(f"{part / whole:.1%}" for part in each)) for worker, each in worker_times(timeline).items()]
     table = aligned(rows, ("worker", *WorkerTime._fields), left=1)

@@ -1,1 +1,4 @@
-"""Measure the promises of grammars, and define the suites that measure the promises of the library's grammars."""
+"""Test whether the promises of a grammar hold (for example "every player receives its exact gradient").
+
+The folder also has a test suite for each grammar of the library.
+"""

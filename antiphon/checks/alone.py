@@ -1,4 +1,4 @@
-"""Compute a single node of Q, or a single map of R, again at the values of a recorded round."""
+"""Recompute one node of the Query graph (Q) or of the Response graph (R) with the values of a recorded round."""
 
 import copy
 from collections.abc import Collection, Iterator, Sequence
@@ -23,10 +23,10 @@ from antiphon.grammars.seeds import at_round, begin_streams, forked, stream
 
 @final
 class Alone:
-    """Computes one node of Q without the other nodes, and without other uses of the same player.
+    """Computes one node of the Query graph (Q) of a recorded round, without any other node of Q.
 
-    inputs: the input values of the node in that round.
-    parameters: the learned parameters of the node's player; empty for an oracle or an operator.
+    inputs: the input values of the node in the recorded round.
+    parameters: the learned parameters of the player that the node calls; empty for an oracle or an operator.
     """
 
     def __init__(self, round: RecordedRound, node: Node) -> None:
@@ -43,9 +43,9 @@ class Alone:
         parameters: Sequence[Tensor] | None = None,
         mode: TorchFunctionMode | None = None,
     ) -> tuple[Tensor, ...]:
-        """Return the node's outputs for these inputs.
+        """Compute the recorded node with other inputs, and return its outputs.
 
-        Every call draws the same random numbers, and leaves the module's state unchanged.
+        Every call draws the same random numbers. The state of the player's module is the same before and after a call.
         parameters: replace the player's parameters during the call; None keeps them.
         mode: a torch function mode that is active during the computation.
         """
@@ -56,19 +56,20 @@ class Alone:
             return found if parameters is None else tuple(each.detach().clone() for each in found)
 
     def product(self, cotangents: Sequence[Tensor | None], moving: Collection[int] | None = None) -> list[Tensor]:
-        """Return torch's vector-Jacobian product: one tensor for each input, then one for each parameter.
+        """Return the node's vector-Jacobian product by torch: one tensor for each input, then one for each parameter.
 
-        cotangents: one for each output; None leaves that output out.
-        moving: indices of the inputs to differentiate; all by default. The product for the other inputs is zero.
+        cotangents: for each output of the node, the gradient with respect to that output; None counts as zero.
+        moving: indices of the inputs to differentiate; all by default. The other inputs get zeros.
         """
         leaves = self.leaves(range(len(self.inputs)) if moving is None else moving)
         with self._standing_in(None):  # around the product too: it may need a buffer as the query left it
             return self._product(self._played(leaves), leaves, cotangents)
 
     def leaves(self, moving: Collection[int], inputs: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """Return copies of these inputs (by default, of the node's inputs in the round).
+        """Return copies of `inputs` as leaves of a new autograd graph.
 
-        A copy requires a gradient if its index is in `moving` and its dtype is floating-point or complex.
+        inputs: by default, the node's inputs in the recorded round.
+        moving: indices of the copies that require a gradient; integer and boolean tensors never do.
         """
         return [
             each.clone().requires_grad_(index in moving and is_inexact(each))
@@ -104,9 +105,9 @@ class Alone:
 
     @contextmanager
     def _standing_in(self, parameters: Sequence[Tensor] | None) -> Iterator[None]:
-        """Replace the values of the parameters inside the context, and restore the module's state afterwards.
+        """Context manager: inside it, the player has the values `parameters`; afterwards its old state is restored.
 
-        Values are written through `.data`, so the autograd graph of the round stays valid.
+        The values are written through `.data`, so the autograd graph of the recorded round stays valid.
         """
         module = nn.Module() if self._module is None else self._module  # not `or`: a module may have a length of 0
         held = [*self.parameters, *module.buffers()]
@@ -127,10 +128,11 @@ class Alone:
 
 
 def stateful_map(round: RecordedRound, player: str) -> str:
-    """Return the name of the first map of R, upstream of a player's delivery, that keeps a state between rounds.
+    """Return the name of the first `Map` node that keeps a state between rounds and changes a player's response.
 
-    Each map that a user wrote is made anew and called again with the same messages and random draws. If the output
-    differs from that of the round, the map keeps a state. Returns "" if there is no such map.
+    Each function of a `Map` node that a user wrote is made anew and called with the messages and the random draws of
+    the recorded round. If its output differs from the recorded output, the node keeps a state. Only nodes of the
+    Response graph (R) on which the response to `player` depends are tested. Returns "" if none keeps a state.
     """
     response = round.composed.grammar.response
     heard = response.ancestors(f"deliver {player}")

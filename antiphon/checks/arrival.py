@@ -1,4 +1,4 @@
-"""Measure an `Arrives` promise (essay, Definition 8): players come to rest, and none can lower its loss alone."""
+"""Measure the promise `Arrives` (essay, Definition 8): after learning, no player can lower its own loss alone."""
 
 import math
 from collections.abc import Sequence
@@ -13,17 +13,18 @@ from antiphon.checks.recorded import RecordedRound, States, flat_gradient, with_
 from antiphon.grammars import UNKNOWN, Arrives, PlayerLoss, State
 
 TRIES = 25
-"""Largest number of L-BFGS iterations that lower one player's loss while the other players stay fixed."""
+"""Largest number of L-BFGS iterations when one player's loss is minimised with all other players fixed."""
 
 NUDGE = 1e-3
-"""Size of the change of a parameter for the second start of L-BFGS, relative to 1 + |parameter|."""
+"""L-BFGS runs a second time from changed parameters. Size of a parameter's change, relative to 1 + |parameter|."""
 
 
 def measure_arrival(promise: Arrives, instance: Instance, players: Sequence[str]) -> list[Measured]:
-    """Return the larger of two ratios for each player, after all players have learned.
+    """Let all players learn, then measure for each player whether it is at a minimum of its own loss.
 
-    The first ratio is the norm of the gradient after learning divided by the norm before. The second ratio is the
-    further decrease of the player's loss that L-BFGS finds, divided by the decrease during learning.
+    The measured value of a player is the larger of two ratios. The first ratio is the norm of the player's gradient
+    after learning divided by its norm before learning. For the second ratio, L-BFGS minimises the player's loss further
+    with all other players fixed: it is the decrease by L-BFGS divided by the decrease during learning.
     """
     places = instance.places
     states = places.learned_by(None)
@@ -66,7 +67,7 @@ def _loss(rounds: Sequence[RecordedRound], loss: PlayerLoss | None) -> float:
 
 @final
 class _OwnLoss:
-    """One player's loss as a function of its parameters: the mean over `rounds`. The other players stay fixed."""
+    """The loss of one player as a function of its parameters, with all other players fixed; a mean over `rounds`."""
 
     def __init__(
         self,
@@ -82,12 +83,12 @@ class _OwnLoss:
         self._resting = [saved[name] for name in self._names]
 
     def gain(self) -> float:
-        """Return by how much L-BFGS lowers the loss.
+        """Return by how much L-BFGS lowers the player's loss below its value after learning.
 
-        L-BFGS starts at the player's parameters after learning. These may be a maximum, where the gradient is zero. So
-        L-BFGS starts again at slightly changed parameters, if the loss decreases from there away from the first start.
-        Otherwise the second start is skipped: values that the loss detaches change with the parameters, and may lower
-        the loss without a gradient.
+        The first run of L-BFGS starts at the player's parameters after learning. They may be a maximum of the loss,
+        where the gradient is zero. So a second run starts at slightly changed parameters, and the larger decrease is
+        returned. The second run is skipped if the gradient at the changed parameters leads back to the first start: the
+        loss may then be lower only because of detached values, which change without a gradient.
         """
         gain, beside = self._descended(self._resting), self._beside()
         slopes = self._gradient(beside)[1]
@@ -96,13 +97,13 @@ class _OwnLoss:
         return max(gain, self._descended(beside)) if away < 0 else gain
 
     def _beside(self) -> list[Tensor]:
-        """Return the parameters with a small random change."""
+        """Return the player's parameters after learning, plus a small random change."""
         generator = torch.Generator().manual_seed(self._instance.seed)
         draws = [torch.randn(each.shape, generator=generator, dtype=each.dtype) for each in self._resting]
         return [each + NUDGE * (1 + each.abs()) * step for each, step in zip(self._resting, draws, strict=True)]
 
     def _gradient(self, parameters: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Return the loss at these parameters and its gradient; both are means over the rounds."""
+        """Return the player's loss at the given parameters, and the gradient there; both are means over the rounds."""
         moved = with_parameters(self._states, self._player, dict(zip(self._names, parameters, strict=True)))
         composed = [round.recomposed(moved) for round in self._rounds]
         told = zip(*(each.gradient(self._player, self._loss) for each in composed), strict=True)
@@ -110,7 +111,10 @@ class _OwnLoss:
         return total, [torch.stack(each).mean(0) for each in told]
 
     def _descended(self, start: Sequence[Tensor]) -> float:
-        """Return by how much L-BFGS from `start` lowers the loss below its value after learning: 0 or more, or NaN."""
+        """Minimise the player's loss by L-BFGS, starting at the parameters `start`.
+
+        Returns the loss after learning minus the lowest loss that L-BFGS finds: 0 or more, or NaN.
+        """
         moving = [each.clone().requires_grad_() for each in start]
         optimizer = torch.optim.LBFGS(moving, max_iter=TRIES, line_search_fn="strong_wolfe")
         rest = best = float(self._gradient(self._resting)[0])

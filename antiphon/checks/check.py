@@ -1,4 +1,4 @@
-"""Check a grammar: measure each of its promises on many instances, and run the studies of its suite."""
+"""Check a grammar: measure each of its promises with many random seeds, and run further tests of its suite."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,16 +17,17 @@ from antiphon.grammars.process_state import ProcessState
 from antiphon.grammars.typed import typed
 
 OWN_INSTANCES = 10
-"""Default number of instances on which `check_grammar` measures a user's grammar."""
+"""Default number of seeds with which `check_grammar` measures the promises of a user's grammar."""
 
 
 @typed
 def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN_INSTANCES) -> Report:
-    """Measure the promises of one grammar, on instances that differ only in the seed of the run.
+    """Measure whether the promises of a grammar hold (for example: every player receives its exact gradient).
 
-    seed: seed of the first instance. Each further instance has the next seed.
-    instances: number of instances.
-    Raises GrammarError if the grammar promises nothing or cannot be measured.
+    Each promise is measured on several instances: runs of the grammar that differ only in their seed.
+    seed: seed of the first instance; each further instance has the next seed. instances: number of instances.
+    Returns a report with the result for each promise.
+    Raises GrammarError if the grammar has no promise, or if a promise cannot be measured.
     """
     began = time.perf_counter()
     rows = check_suite(Suite(grammar.name, (Case("", lambda _: grammar, instances),)), seed)
@@ -34,10 +35,11 @@ def check_grammar(grammar: Grammar, *, seed: Natural = 0, instances: Count = OWN
 
 
 def check_suite(suite: Suite, seed: int = 0, instances: int | None = None) -> tuple[Row, ...]:
-    """Measure every case and every study of a suite.
+    """Run a suite of checks, and return the rows of its report.
 
-    seed: seed of the first instance. Each further instance has the next seed.
-    instances: number of instances for every case; None uses the number that each case declares.
+    A suite has cases (random grammars whose promises are measured) and studies (other measurements).
+    seed: seed of the first grammar of each case; each further grammar has the next seed.
+    instances: number of grammars for every case; None uses the number that each case declares.
     """
     cases = [replace(case, instances=instances) if instances else case for case in suite.cases]
     with ProcessState.here().entered():  # so that gradients are recorded even if the caller disabled them

@@ -1,9 +1,10 @@
-"""Compare hand-written backward functions with central differences of the outputs, which use no backward function.
+"""Test hand-written backward functions: compare their gradients with finite differences of the forward function.
 
-R and the torch reference call the same backward function of each operator. If a user wrote a backward function (a
-`torch.autograd.Function` or a hook) and it is wrong, both give the same wrong gradient. So each operator with such a
-backward function is compared with differences of its outputs, one operator at a time, at the values of a round. All
-other operators use torch's derivative, which counts as right. This module does not check how R chains the operators.
+The responses in a run and the reference gradients call the same backward functions. If a user wrote a backward function
+(a `torch.autograd.Function` or a hook) and it is wrong, both have the same error, and comparing them shows nothing. So
+each operator with such a backward function is compared with finite differences of its outputs, at the values of a
+recorded round. All other operators use torch's own derivatives, which count as right. This module tests each operator
+separately; it does not test how the Response graph (R) combines them.
 """
 
 import functools
@@ -25,13 +26,19 @@ from antiphon.grammars.seeds import stream
 from antiphon.grammars.walks import reached
 
 STEPS = (1e-5, 1e-6, 1e-7)
-"""Step sizes, relative to the changed numbers. A smaller step helps if a larger one crosses a kink (as of a ReLU)."""
+"""Step sizes of finite differences, relative to the changed numbers, tried in this order.
+
+A smaller step helps if a larger step crosses a kink, such as the zero of a ReLU.
+"""
 
 AGREED = 1e-5
-"""A product and a difference count as equal up to this disagreement, relative to the sum of absolute terms."""
+"""Largest error at which a gradient and a finite difference count as equal, relative to the sum of absolute terms."""
 
 SMOOTH = 0.1
-"""Largest ratio of doubt to disagreement (see `_Difference`) that proves an error. Above it, a kink is possible."""
+"""Largest ratio of uncertainty to error of a finite difference at which the error proves that a gradient is wrong.
+
+At a larger ratio, a kink of the function may explain the error.
+"""
 
 EPSILON = torch.finfo(torch.float64).eps
 
@@ -39,11 +46,11 @@ EPSILON = torch.finfo(torch.float64).eps
 @final
 @dataclass(frozen=True)
 class Compared:
-    """Result of comparing an operator's vector-Jacobian product with differences of its outputs.
+    """The result of a test of one operator: its gradients, compared with finite differences of its outputs.
 
-    wrong: the relative disagreement for each wrong input or parameter, by index (inputs first, then parameters).
-    factor: the product divided by the difference, for the first wrong index; infinite if the difference is zero.
-    note: a remark for the report; empty if the operator has no hand-written backward function.
+    wrong: the relative error for each input or parameter with a wrong gradient, by index (inputs first, then
+    parameters). factor: for the first wrong index, the gradient divided by the finite difference; infinite if that is
+    zero. note: a remark for the report; empty if the operator has no hand-written backward function.
     """
 
     wrong: Mapping[int, float]
@@ -56,7 +63,10 @@ RIGHT = Compared({}, note=f"agrees with differences of its values to {AGREED:g}"
 
 @final
 class Differences:
-    """Compares every operator of Q once, in the first of the given rounds in which it was computed."""
+    """Tests every operator of the Query graph: compares its gradients with finite differences of its outputs.
+
+    rounds: recorded rounds. Each operator is tested at the values of the first round in which it was computed.
+    """
 
     def __init__(self, rounds: Iterable[RecordedRound]) -> None:
         self._rounds = list(rounds)
@@ -72,22 +82,24 @@ class Differences:
         self._players_above = functools.cache(self._query.players_above)
 
     def wrong(self, player: str, loss: PlayerLoss | None) -> tuple[str, float, str] | None:
-        """Find the first operator between a player and its loss whose backward function is wrong.
+        """Find the first operator between a player and its loss whose hand-written backward function is wrong.
 
-        Returns (name, relative disagreement, description in words), or None. The name "" means the promised loss.
+        loss: the loss that a promise names for this player; None for the grammar's objective.
+        Returns (name of the operator, relative error, description in words), or None if no operator is wrong. The name
+        "" means that the function `loss` itself is wrong.
         """
         wrong = ((name, found) for name, found in self._way(player, loss) if found.wrong)
         return next(((name, max(found.wrong.values()), _told(name, found)) for name, found in wrong), None)
 
     def notes(self, player: str, loss: PlayerLoss | None) -> list[str]:
-        """Return one remark for each hand-written backward function between a player and its loss."""
+        """Return a remark for each hand-written backward function between a player and its loss: how it was tested."""
         found = ((name, each.note) for name, each in self._way(player, loss) if each.note)
         return [f"the backward of {_named(name)}, written by hand, {note}" for name, note in found]
 
     def _way(self, player: str, loss: PlayerLoss | None) -> Iterable[tuple[str, Compared]]:
-        """Yield (operator's name, comparison) for the operators between a player and its loss; see `wrong` and `notes`.
+        """Yield (name of the operator, result of its test) for each tested operator between a player and its loss.
 
-        Disagreements for inputs that do not depend on the player are left out.
+        Errors for inputs that do not depend on the player are left out of the result.
         """
         for node, compared in self._nodes:
             if node.name not in self._above(loss):
@@ -101,7 +113,7 @@ class Differences:
             yield "", self._loss(loss)
 
     def _nodes_above(self, loss: PlayerLoss | None) -> Collection[str]:
-        """Return the names of the nodes of Q that a loss depends on."""
+        """Return the names of all nodes of the Query graph on which a loss depends; None means the objective."""
         objective = self._rounds[0].composed.grammar.objective
         starts = {port.node for port in (objective.losses if loss is None else loss.inputs)} & {*self._query.by_name}
         return reached(starts, lambda name: [port.node for port in self._query.by_name[name].inputs])
@@ -123,7 +135,10 @@ def _told(name: str, compared: Compared) -> str:
 
 
 def _derived(round: RecordedRound, node: Node) -> bool:
-    """Return whether a gradient may flow through the node: no clone, no black box, and dependent on a parameter."""
+    """Return whether a gradient may flow through a node of the Query graph.
+
+    It may if the node is neither a clone nor a black box, and depends on the parameters of a player.
+    """
     values, query = round.composed.values, round.composed.grammar.query
     if node.kind is Kind.CLONE or query.box_of(node) is Box.BLACK:
         return False
@@ -131,9 +146,10 @@ def _derived(round: RecordedRound, node: Node) -> bool:
 
 
 def _compared(round: RecordedRound, node: Node, promised: bool = False) -> Compared:
-    """Compare one node with differences.
+    """Compare the gradients of one node with finite differences, at the values of a recorded round.
 
-    promised: whether the node is a promised loss. If such a loss cannot be computed alone, the result is empty.
+    promised: whether the node is the loss that a promise names for a player. If computing such a loss alone raises an
+    exception, the result is empty.
     """
     moving = [index for index, port in enumerate(node.inputs) if round.composed.values[port].requires_grad]
     alone, held = Alone(round, node), Held()
@@ -152,11 +168,12 @@ def _compared(round: RecordedRound, node: Node, promised: bool = False) -> Compa
 @final
 @dataclass(frozen=True)
 class _Difference:
-    """The derivative along one direction, computed in two ways: by torch (`product`) and by a difference.
+    """The derivative of a node's outputs along one direction, computed in two ways.
 
+    product: by the backward function. difference: by a finite difference.
     error: |product - difference|, relative to the sum of absolute terms.
-    doubt: how much halved and one-sided steps change the difference, on the same scale.
-    noise: the largest rounding error of the difference, not relative.
+    doubt: how much the finite difference changes with halved or one-sided steps, on the same scale as `error`.
+    noise: the largest rounding error of the finite difference (absolute).
     """
 
     product: float
@@ -176,11 +193,12 @@ class _Difference:
 
 @final
 class _Comparison:
-    """Compares a node's vector-Jacobian product with differences of its outputs (all outputs as one vector).
+    """Compares the vector-Jacobian product of one node with finite differences of its outputs.
 
     moving: indices of the inputs that are changed; all parameters are changed too.
-    held: the recorded constants of the call that returned the outputs `base`.
-    seed: seed of the random cotangents and directions.
+    base: the outputs at the unchanged inputs. held: the values that torch held constant (`detach`, `no_grad`) while it
+    computed `base`; they stay constant when inputs change.
+    seed: seed of the random cotangents and of the random directions.
     """
 
     def __init__(self, alone: Alone, moving: Sequence[int], held: Held, base: Sequence[Tensor], seed: int) -> None:
@@ -194,9 +212,10 @@ class _Comparison:
         self._moving = [each for each in (*moving, *parameters) if is_inexact(self._places[each])]
 
     def compared(self) -> Compared:
-        """Return the result of the comparison.
+        """Compare the vector-Jacobian product with finite differences, and return the result.
 
-        First all inputs and parameters change together. If product and difference disagree, each one changes alone.
+        First, all inputs and parameters are changed together. If the two derivatives differ, each input and each
+        parameter is changed separately, to find which of the gradients is wrong.
         """
         if not torch.equal(self._base, self._at({}, 0.0)):
             return _unknown("it does not return the same values twice")
@@ -217,9 +236,10 @@ class _Comparison:
         return Compared(wrong, first.product / first.difference if first.difference else math.inf)
 
     def _at(self, arms: Mapping[int, Tensor], step: float) -> Tensor:
-        """Return the outputs after the inputs and parameters have changed by `step` times their direction.
+        """Return the node's outputs, as one vector, after inputs and parameters have been changed.
 
-        arms: a direction for each changed input or parameter, by index (inputs first, then parameters).
+        arms: a direction for each changed input or parameter, by index (inputs first, then parameters). Each is changed
+        by `step` times its direction.
         """
         moved = [each + step * arms[index] if index in arms else each for index, each in enumerate(self._places)]
         count = len(self._alone.inputs)
@@ -227,9 +247,11 @@ class _Comparison:
         return _vector(self._alone.play(inputs, moved[count:], Held(self._held.kept)))
 
     def _along(self, arms: Mapping[int, Tensor]) -> _Difference:
-        """Compare torch's derivative along the directions `arms` (see `_at`) with Richardson-extrapolated differences.
+        """Compute the derivative of the outputs along given directions in two ways, and return both.
 
-        The sizes in `STEPS` are tried in turn. If no size gives a clear result, the doubt is infinite.
+        The first way is the node's backward function. The second way is a Richardson-extrapolated finite difference.
+        arms: a direction for each changed input or parameter, by index (inputs first, then parameters).
+        The step sizes in `STEPS` are tried in turn. If none gives a clear result, the result's `doubt` is infinite.
         """
         product = sum(_inner(self._told[index], arm) for index, arm in arms.items())
         known = sum(_absolute(self._told[index], arm) for index, arm in arms.items())
@@ -257,9 +279,10 @@ def _unknown(why: str) -> Compared:
 
 
 def _confirmed(found: Sequence[_Difference]) -> bool:
-    """Return whether the last two step sizes both find the product wrong, and give the same difference.
+    """Return whether the results for the last two step sizes prove that a gradient is wrong.
 
-    A single step may be too long for a function that curves strongly. Then another step size gives another difference.
+    They do if both find an error, and both finite differences are equal. For a strongly curved function a single step
+    may be too long; then two step sizes give different finite differences.
     """
     if len(found) < 2 or not all(each.differs for each in found[-2:]):
         return False
@@ -269,14 +292,15 @@ def _confirmed(found: Sequence[_Difference]) -> bool:
 
 
 def _vector(values: Iterable[Tensor]) -> Tensor:
-    """Return all floating-point and complex numbers of the values as one vector."""
+    """Concatenate all floating-point and complex tensors of `values` to one vector."""
     return flattened([torch.zeros(0), *(each.detach() for each in values if is_inexact(each))])
 
 
 def _arm(value: Tensor, draw: torch.Generator) -> Tensor:
-    """Return a random direction in which to change `value`, times `value` itself unless all of it is zero.
+    """Return a random direction, a tensor with the shape of `value`, in which to change `value`.
 
-    So single zeros do not change: they may lie at the kink of a ReLU.
+    The direction is zero where `value` is zero, because a zero may lie at the kink of a ReLU. Only if all numbers of
+    `value` are zero, the direction is not zero.
     """
     drawn = _normal(value, draw)
     if value.ndim > 1 and value.shape[-1] == value.shape[-2] and torch.equal(value, value.mT):

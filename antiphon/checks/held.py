@@ -1,4 +1,4 @@
-"""Record which values a function holds constant (detach, no_grad), and detect hand-written backward functions."""
+"""Record which values a function excludes from its gradient (by `detach` or `no_grad`), and detect custom backwards."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,10 @@ from antiphon.grammars.walks import reached
 
 _HOOKS = {"register_hook", "register_prehook", "register_post_accumulate_grad_hook"}
 _OF_TORCH = "torch.distributions."
-"""Module of `torch.autograd.Function` classes that torch tests itself. Those in other torch modules call user code."""
+"""Prefix of torch modules whose `torch.autograd.Function` classes count as right, because torch tests them.
+
+Such classes in other torch modules may call code of a user.
+"""
 
 _CUTS = {torch.detach, Tensor.detach, Tensor.data.__get__, torch.autograd.grad}  # type: ignore[attr-defined]
 _APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
@@ -24,11 +27,12 @@ _SWITCH = torch._C._set_grad_enabled  # pyright: ignore[reportPrivateUsage] - no
 
 @final
 class Held(TorchFunctionMode):
-    """A torch function mode that records all values that torch holds constant, or replays an earlier record in order.
+    """A torch function mode that records the values for which torch computes no gradient (`detach`, `no_grad`).
 
-    Differences and torch give the same derivative only if both hold the same values constant. A `detach` or `no_grad`
-    inside the forward of a `torch.autograd.Function` is not recorded, because the backward should be the derivative
-    all the same. The mode also notices hooks that may change a gradient.
+    Another instance can replay the record during a second call: each such value is then the same as in the first call,
+    although the inputs differ. A finite difference equals torch's gradient only if these values stay constant.
+    A `detach` or `no_grad` inside the forward of a `torch.autograd.Function` is not recorded, because the gradient of
+    such a class is its backward function. The mode also detects hooks that may change a gradient.
 
     kept: the record to replay; None to make a new record.
     """
@@ -62,9 +66,10 @@ class Held(TorchFunctionMode):
         return _written(next(self._again), func, args, keywords)
 
     def by_hand(self, outputs: Iterable[Tensor], leaves: Iterable[Tensor]) -> bool:
-        """Return whether a user wrote a backward function between the outputs and the leaves.
+        """Return whether backpropagation from the outputs to the leaves calls a backward function of a user.
 
-        This can be a `torch.autograd.Function`, a custom operator, or a hook of a tensor, a module or saved tensors.
+        Such a function is a `torch.autograd.Function`, a custom operator, or a hook of a tensor, a module or saved
+        tensors.
         """
         hooked = any(each._backward_hooks for each in leaves)  # pyright: ignore[reportPrivateUsage]
         return self._hooked or hooked or any(map(_by_hand, _nodes(outputs)))
@@ -82,7 +87,7 @@ def _nodes(outputs: Iterable[Tensor]) -> Iterable[Node]:
 
 
 def _in_forward() -> bool:
-    """Return whether the forward of a `torch.autograd.Function` is running, in which torch records no gradient."""
+    """Return whether the forward function of a `torch.autograd.Function` is running now."""
     frame = sys._getframe()  # pyright: ignore[reportPrivateUsage]
     while frame is not None and frame.f_code is not _APPLY:
         frame = frame.f_back
@@ -96,7 +101,11 @@ def _copy(value: Tensor) -> Tensor:
 def _written(
     value: Any, func: Callable[..., Any], args: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:  # Any: as above
-    """Return a copy of the recorded value. If `func` writes into an argument, write the value there and return that."""
+    """Return a recorded value instead of calling `func`.
+
+    If `func` writes into an argument (such as `add_`, or with `out=`), write the value into that argument, and return
+    the argument. Otherwise return a copy of the value.
+    """
     name = getattr(func, "__name__", "")
     place = keywords.get("out", args[0] if name.endswith("_") and not name.endswith("__") and args else None)
     if isinstance(place, Tensor) and isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""A grammar with a seed, in float64 if possible. Its rounds are played once, and all promises are measured on them."""
+"""A grammar with a seed, run in float64 if possible. All promises of the grammar are measured on the same rounds."""
 
 import functools
 import math
@@ -22,15 +22,18 @@ from antiphon.grammars.types import dtype_name
 
 @final
 class Instance:
-    """A grammar with a seed, on which promises are measured; in float64 if possible.
+    """A grammar with a seed, on which the promises of the grammar are measured. It is run in float64 if possible.
 
-    seed: seed of the run; it determines the initial parameters and the draws of the oracles.
-    places: the recorded rounds on which promises are measured.
-    rounding: relative tolerance for rounding in a coarser dtype; 0 in float64.
+    seed: determines the initial parameters and the draws of the oracles.
+    places: the recorded rounds on which the promises are measured.
+    rounding: relative tolerance for rounding errors, if the grammar is not run in float64; else 0.
     """
 
     def __init__(self, grammar: Grammar, seed: int, learning: Learning, promoted: bool = True) -> None:
-        """promoted: whether to play in float64. If false, play in the declared dtypes and measure only at the start."""
+        """promoted: if true, run the grammar in float64 if possible.
+
+        If false, run it in the dtypes that it declares, and measure only at the initial parameters.
+        """
         self.seed, self.learning, self._declared = seed, learning, grammar
         self.rounding, self._remark = 0.0, ""
         if not promoted:
@@ -44,19 +47,20 @@ class Instance:
 
     @property
     def grammar(self) -> Grammar:
-        """The grammar with the dtypes in which it is played."""
+        """The grammar with the dtypes in which it is run: float64 instead of the declared dtypes, if possible."""
         return self.places.grammar
 
     @property
     def players(self) -> tuple[str, ...]:
-        """All players, in the order in which they were declared."""
+        """The names of all players of the grammar, in the order of declaration."""
         return tuple(player.name for player in self.grammar.query.players)
 
     @functools.cached_property
     def as_declared(self) -> "Instance | None":
-        """The same instance in its declared dtypes; None if R has no user-written map, or if they are used already.
+        """The same grammar and seed, run in the declared dtypes instead of float64.
 
-        A user's map may return other values in float64 than in the declared dtype.
+        It is needed because a function (`Map`) that a user put into the Response graph may return other values in
+        float64. None if the graph has no such function, or if this instance is already run in the declared dtypes.
         """
         maps = [each for each in self.grammar.response.nodes if isinstance(each, Map)]
         if self.rounding or all(is_of_antiphon(each.operation) for each in maps):
@@ -64,9 +68,10 @@ class Instance:
         return Instance(self._declared, self.seed, self.learning, promoted=False)
 
     def measured(self, promise: Promise, measure: Callable[[Promise], list[Measured]]) -> list[Measured]:
-        """Measure a promise in float64. If that raises or gives no finite gradient, use the declared dtypes.
+        """Call `measure` with a promise in float64. If it raises, or no gradient is finite, use the declared dtypes.
 
-        With the declared dtypes the tolerance is looser (half of the digits), and each result has a remark about it.
+        In the declared dtypes the tolerance of the promise is looser (half of the digits), and a remark in each result
+        says so.
         """
         if self.grammar is not self._declared:
             try:
@@ -94,9 +99,10 @@ def _refused(error: BaseException) -> str:
 
 
 def _finite_somewhere(found: list[Measured]) -> list[Measured]:
-    """Return `found`. Raise ArithmeticError if no player has a finite gradient, since float64 may be the reason.
+    """Return `found` unchanged. Raise ArithmeticError if no player has a finite gradient.
 
-    Example: a module may write the lowest float64 number into a float32 tensor, where it becomes minus infinity.
+    The reason may be that the grammar is run in float64: a module may write the lowest float64 number into a float32
+    tensor, where it becomes minus infinity.
     """
     if all(each.skipped == NOT_FINITE for each in found):
         raise ArithmeticError(NOT_FINITE)
@@ -104,7 +110,7 @@ def _finite_somewhere(found: list[Measured]) -> list[Measured]:
 
 
 def _floats(grammar: Grammar) -> set[torch.dtype]:
-    """Return the floating-point and complex dtypes of all values and parameters."""
+    """Return the floating-point and complex dtypes of all values and parameters in a grammar."""
     found = {each.dtype for node in grammar.query.nodes for each in node.outputs}
     found |= {each.dtype for player in grammar.query.players for each in player.parameters}
     return {dtype for dtype in found if dtype.is_floating_point or dtype.is_complex}

@@ -1,4 +1,4 @@
-"""Find the node of R that makes a response wrong: its inputs are right, and its output is wrong."""
+"""Find the node of the Response graph (R) that causes a wrong response: its inputs are right, its output is wrong."""
 
 import functools
 import math
@@ -17,22 +17,23 @@ from antiphon.grammars.query import Node
 from antiphon.grammars.response import PARAMETERS, Map, Product, Seed, Sum, Tap
 
 MAPS = 50
-"""Largest number of maps of R that are left out in turn, to see whether the response would then be right."""
+"""Largest number of `Map` nodes that are tested for whether the response would be right without that node."""
 
 LARGE = 400
-"""If R has more nodes than this, no map is left out for a test, because the cost is quadratic."""
+"""In a Response graph with more nodes than this, that test of `Map` nodes is skipped, because its cost is quadratic."""
 
 Sources = Sequence[tuple[Node, int]]
-"""(node of Q, index of an input or PARAMETERS) for each vector-Jacobian product whose sum is the expected message."""
+"""(node of the Query graph, index of its input or PARAMETERS) for each vector-Jacobian product in an expected sum."""
 
 
 class WrongMessage(NamedTuple):
-    """A message whose value is wrong for the node `user` of R, which takes it as an input.
+    """A message with a wrong value, found in the search for the node that makes a response wrong.
 
-    expected: the value that would be right for `user`.
-    sources: the products whose sum should be the message.
-    times: `expected` divided by the message's true value (see `locate`). It differs from 1 after the search has passed
-    maps that multiply by a number: it is then 1 divided by the product of their factors.
+    message: the port of the message. user: the node of the Response graph that takes the message as an input.
+    expected: the value with which the output of `user` would be right.
+    sources: the vector-Jacobian products whose sum should be the message.
+    times: `expected` divided by the true gradient. It is 1 until the search passes `Map` nodes that multiply by a
+    number, and then 1 divided by all these numbers.
     """
 
     message: Port
@@ -43,12 +44,15 @@ class WrongMessage(NamedTuple):
 
 
 def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[str, str]:
-    """Find the node of R that makes the response to `player` wrong. Returns (its name, a description in words).
+    """Find the node of the Response graph (R) that makes the response to a player wrong.
 
-    The search goes upstream from the delivery as long as messages are wrong. Each message is compared with its true
-    value. For a message about an output of an operator, this is the gradient of the player's loss in that output. For
-    an output of `*`, it is the vector-Jacobian product of that single use with the true gradient. So the uses of a
-    player that is used several times are distinguished.
+    loss: the player's loss; None for the grammar's objective.
+    Returns (the name of the node, a description of the error in words).
+
+    The search begins at the response and goes upstream in R as long as messages are wrong. Each message is compared
+    with its true value, computed by torch. The true value of an output of a vector-Jacobian product is the product of
+    that single node of the Query graph with the true gradient of the loss in the node's outputs. So an error is found
+    even if the player is used several times and only one use is wrong.
     """
     delivery = next(each for each in round.composed.grammar.response.deliveries if each.player == player)
     gradient = flat_gradient(round.composed, player, loss)
@@ -63,13 +67,13 @@ def locate(round: RecordedRound, player: str, loss: PlayerLoss | None) -> tuple[
 
 @functools.lru_cache(maxsize=4)
 def _walk(round: RecordedRound, loss: PlayerLoss | None) -> "_Walk":
-    """Return the search for a round and a loss. It is cached, because players of one loss share most of its results."""
+    """Return the search for wrong nodes in a round, for a loss. It is cached, to share results between players."""
     return _Walk(round, loss)
 
 
 @final
 class _Walk:
-    """The search upstream through R for the nodes that make responses wrong, for one round and one loss."""
+    """The search through the Response graph for nodes that make responses wrong, for one round and one loss."""
 
     def __init__(self, round: RecordedRound, loss: PlayerLoss | None) -> None:
         self._round, self._loss, self._grammar = round, loss, round.composed.grammar
@@ -77,7 +81,7 @@ class _Walk:
         self._blamed: dict[tuple[Port, str, int], tuple[tuple[str, str], Tensor]] = {}
 
     def blame(self, step: WrongMessage) -> tuple[str, str]:
-        """Find the node of R that makes the message of `step` wrong. Returns (its name, a description in words)."""
+        """Find the node of the Response graph that makes a message wrong. Returns (its name, a description)."""
         passed: list[WrongMessage] = []
         while True:
             passed.append(step)
@@ -89,7 +93,10 @@ class _Walk:
             step = found
 
     def _here(self, step: WrongMessage) -> tuple[str, str] | WrongMessage:
-        """Return the result (node of R, description), or the next wrong message upstream if the search must go on."""
+        """Do one step of the search for the node that makes a message wrong.
+
+        Returns (name of the node, description) if the node is found. Otherwise returns the next wrong message upstream.
+        """
         message, expected, user, sources, times = step
         node, told = self._grammar.response.by_name[message.node], self._round.messages[message]
         relation, meant = _compare(told, expected), self._meaning(message)
@@ -108,11 +115,11 @@ class _Walk:
         return node.name, f"{right}its output is {relation}"
 
     def _either(self, aside: Map, step: WrongMessage) -> tuple[str, str]:
-        """Return the map `aside` or a node upstream of it as the result. Without the map the message would be right.
+        """Decide whether the `Map` node `aside` is wrong, or a node upstream of it. Returns (its name, a description).
 
-        A map that multiplies by a number may be intended. Then a node upstream is wrong by the same factor. That node
-        is the result if more wrong responses depend on it than on the map (see `_wrongly_told`). If as many depend on
-        both, the map is the result, since it is nearer to the delivery.
+        The message of `step` would be right without `aside`. But if `aside` multiplies by a number, this may be
+        intended, and a node upstream is then wrong by the same factor. That node is returned if more wrong responses
+        depend on it than on `aside`. Otherwise `aside` is returned, since it is nearer to the response.
         """
         changed, before = self._round.messages[Port(aside.name)], self._round.messages[aside.inputs[0]]
         itself = (
@@ -127,14 +134,14 @@ class _Walk:
         return other if self._wrongly_told(other[0]) > self._wrongly_told(aside.name) else itself
 
     def _wrongly_told(self, name: str) -> int:
-        """Return how many wrong responses depend on this node of R; -1 if a right response depends on it."""
+        """Return the number of wrong responses that depend on a node; -1 if a right response depends on it too."""
         response = self._grammar.response
         wrong = [each for player, each in self._wrong.items() if name in response.ancestors(f"deliver {player}")]
         return sum(wrong) if all(wrong) else -1
 
     @functools.cached_property
     def _wrong(self) -> dict[str, bool]:
-        """Whether the response of each player with a known loss differs from the gradient of that loss."""
+        """For each player with a known loss: whether its response is wrong (differs from the gradient of the loss)."""
         composed, guarantee = self._round.composed, self._grammar.guarantee
         losses = {player: guarantee.loss_of(player) for player in self._round.responses}
         known = [player for player, loss in losses.items() if loss != UNKNOWN and composed.plays(loss)]
@@ -142,7 +149,7 @@ class _Walk:
         return {player: not _same(self._round.responses[player], truth[player]) for player in known}
 
     def too_much(self, message: Port, expected: Tensor) -> str:
-        """Return the name of the first map of R without which the message would be right; "" if there is none."""
+        """Return the name of the first `Map` node whose removal would make the message right; "" if there is none."""
         response = self._grammar.response
         above = response.ancestors(message.node)
         maps = [each for node in response.nodes if node.name in above and (each := self.passing(node.name))]
@@ -150,7 +157,7 @@ class _Walk:
         return next((each.name for each in without), "")
 
     def passing(self, name: str) -> Map | None:
-        """Return the node `name` of R if it is a map of one message that keeps its shape; else None."""
+        """Return the node `name` if it is a `Map` with one input whose output has the shape of the input; else None."""
         match self._grammar.response.by_name[name]:
             case Map(inputs=(before,)) as node if Port(name) in self._round.messages:
                 told = self._round.messages
@@ -159,7 +166,7 @@ class _Walk:
                 return None
 
     def _retold(self, message: Port, without: Map) -> Tensor:
-        """Return the value of the message if the map `without` returned its input unchanged."""
+        """Return the value that a message would have if the `Map` node `without` returned its input unchanged."""
         response = self._grammar.response
 
         @functools.cache
@@ -173,7 +180,10 @@ class _Walk:
         return retold(message)
 
     def _repairing(self, message: Port, expected: Tensor) -> Map | None:
-        """Return the map directly before the message's node without which the message would be right; else None."""
+        """Return a `Map` node whose removal would make the message right; None if there is none.
+
+        Only `Map` nodes directly before the node that computes the message are tried.
+        """
         for each in self._inputs(message):
             if aside := self.passing(each.node):
                 before = self._round.messages[aside.inputs[0]]
@@ -182,9 +192,9 @@ class _Walk:
         return None
 
     def _wrong_input(self, step: WrongMessage) -> WrongMessage | None:
-        """Return the first wrong input of the message's node.
+        """Return the first wrong input of the node that computes the message of `step`.
 
-        Returns None if no input is known to be wrong, or if the message would be wrong even with right inputs.
+        Returns None if no input is known to be wrong, or if the message would still be wrong with right inputs.
         """
         node, meant = self._grammar.response.by_name[step.message.node], self._meant_inputs(step.message, step.times)
         wrong = [each for each in meant if not _same(self._round.messages[each], meant[each])]
@@ -196,9 +206,10 @@ class _Walk:
         return WrongMessage(wrong[0], meant[wrong[0]], node.name, sources, step.times)
 
     def _before(self, step: WrongMessage) -> WrongMessage | None:
-        """Return the input of a map that multiplies by a number; None for other nodes, or if the input is right.
+        """If a `Map` that multiplies by a number computes the message of `step`, return the input of that `Map`.
 
-        The map may be intended, so the search goes on upstream of it.
+        The factor may be intended, so the search continues with the input. Returns None for another node, or if the
+        input is right.
         """
         node = self.passing(step.message.node)
         if node is None:
@@ -211,9 +222,10 @@ class _Walk:
         return WrongMessage(taken, step.expected / factor, node.name, (), step.times / factor)
 
     def _rest_of_a_sum(self, message: Port, expected: Tensor) -> WrongMessage | None:
-        """Return the summand of a `Sum` whose true value is unknown; None unless exactly one is unknown.
+        """If a `Sum` node computes the message, return the summand whose true value is unknown.
 
-        Its expected value is the expected sum minus the other summands.
+        The expected value of the summand is `expected` minus the other summands. Returns None for another node, or if
+        the true values of no summand or of several summands are unknown.
         """
         node, parts = self._grammar.response.by_name[message.node], self._inputs(message)
         if not isinstance(node, Sum) or len(parts) < 2:
@@ -229,7 +241,10 @@ class _Walk:
         return [each for each in node.inputs if each in self._round.messages]
 
     def _meant_inputs(self, message: Port, times: float) -> dict[Port, Tensor]:
-        """Return the true values of the inputs, times `times`. Inputs without a known true value are left out."""
+        """Return the true values, multiplied by `times`, of the inputs of the node that computes a message.
+
+        Inputs whose true value is unknown are left out.
+        """
         node, told = self._grammar.response.by_name[message.node], self._inputs(message)
         if isinstance(node, Product):
             ports = {each: Port(node.of, index) for index, each in enumerate(node.cotangents) if each in told}
@@ -239,7 +254,7 @@ class _Walk:
         return {each: _scaled(meant, times) for each, meant in known.items()}
 
     def _told_with(self, message: Port, other: Mapping[Port, Tensor]) -> Tensor:
-        """Return the message that its node would compute if the messages in `other` replaced some of its inputs."""
+        """Compute a message again, with some inputs of its node replaced by the values in `other`."""
         node, told = self._grammar.response.by_name[message.node], {**self._round.messages, **other}
         if isinstance(node, Product):
             cotangents = [told.get(each) if each is not None else None for each in node.cotangents]
@@ -252,9 +267,11 @@ class _Walk:
         return make_operator(node.operation)(*messages)
 
     def _meaning(self, message: Port, through: bool = False) -> Tensor | None:
-        """Return the true value of a message (see `locate`); None if none is known, as for the output of a `Map`.
+        """Return the value that a message would have by the chain rule, computed by torch.
 
-        through: if true, a `Map` that keeps the shape counts as the identity, and a tap counts as right.
+        Returns None if the chain rule does not define a value, as for the output of a `Map`.
+        through: if true, a `Map` that keeps the shape counts as the identity, and a value that a `Tap` reads from the
+        Query graph counts as right.
         """
         node = self._grammar.response.by_name[message.node]
         match node:
@@ -279,21 +296,21 @@ class _Walk:
 
     @functools.cached_property
     def _totals(self) -> dict[Port, Tensor]:
-        """The gradient of the loss in every value of Q that depends on a parameter."""
+        """The gradient of the loss with respect to every value of the Query graph that depends on a parameter."""
         return self._round.composed.cotangents(self._round.composed.values, self._loss)
 
     def _product_with_truth(self, node: Node) -> list[Tensor]:
-        """Return the vector-Jacobian product of one node of Q with the true gradient of its outputs.
+        """Return the gradient of the loss through one node of the Query graph: one tensor per input and parameter.
 
-        Returns one tensor for each input, then one for each parameter.
+        It is the vector-Jacobian product of the node with the true gradient in the node's outputs.
         """
         cotangents = [self._totals.get(Port(node.name, index)) for index in range(len(node.outputs))]
         return Alone(self._round, node).product(cotangents)
 
     def _is_known(self, port: Port) -> bool:
-        """Return whether the gradient in this value of Q is known.
+        """Return whether the gradient of the player's loss with respect to a value of the Query graph is known.
 
-        It is unknown if the value depends on no parameter, or if the value is a loss that the player's loss ignores.
+        It is unknown if the value depends on no parameter, or is a loss on which the player's loss does not depend.
         """
         if port not in self._totals:
             return False
@@ -304,7 +321,11 @@ class _Walk:
         return [(node, index) for node in nodes for index, each in enumerate(node.inputs) if each == port]
 
     def _lacking(self, user: str, sources: Sources) -> str:
-        """Describe the first summand of the expected message that no product sends to `user`; "" if none is missing."""
+        """Describe the first vector-Jacobian product that is missing in a sum.
+
+        user: the node that takes the sum. sources: the products that the sum should contain. Returns "" if none is
+        missing.
+        """
         heard = self._grammar.response.ancestors(user)
         nodes = [each for each in self._grammar.response.nodes if each.name in heard]
         used = {port for each in nodes for port in each.inputs}
@@ -322,7 +343,7 @@ class _Walk:
 
 
 def _multiple(told: Tensor, of: Tensor) -> float:
-    """Return the factor f in told = f * of; 0 if `told` is no multiple of `of`."""
+    """Return the number f with told = f * of; 0 if there is no such number."""
     square = float(of.abs().square().sum())
     if told.shape != of.shape or not square or not bool(told.isfinite().all()):
         return 0.0
@@ -340,7 +361,10 @@ def _key(step: WrongMessage) -> tuple[Port, str, int]:
 
 
 def _part(node: Node, index: int, found: Sequence[Tensor]) -> Tensor:
-    """Return the product for the input `index`, or for all parameters as one vector if `index` is PARAMETERS."""
+    """Return the gradient of the input `index` of a node; if `index` is PARAMETERS, of all parameters as one vector.
+
+    found: the gradients of the node's inputs, then those of its parameters.
+    """
     if index != PARAMETERS:
         return found[index]
     return flattened(found[len(node.inputs) :])

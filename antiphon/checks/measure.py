@@ -1,4 +1,4 @@
-"""Measure a promise on an instance. The result is one `Measured` for each player of the promise."""
+"""Measure whether a grammar keeps one of its promises: one result for each player of the promise."""
 
 import functools
 import math
@@ -40,7 +40,7 @@ from antiphon.grammars.inference import make_operator
 from antiphon.grammars.response import Product, ResponseNode, Seed, Tap
 
 UNCERTAIN = 5.0
-"""Number of standard errors that a mean over draws may deviate. A normal mean exceeds it once in two million."""
+"""Largest deviation of a mean over random draws, in standard errors. A normal mean exceeds it once in two million."""
 
 ROUNDING = 1e-9
 """Relative rounding error that is allowed in a mean of float64 numbers."""
@@ -49,10 +49,10 @@ _NOT_KNOWN = "the truth is not known for these modules"
 
 
 def measure(promise: Promise, instance: Instance) -> list[Measured]:
-    """Measure a promise and return one result per player.
+    """Measure whether a grammar keeps a promise, and return one result per player.
 
-    Raises AntiphonError if the instance cannot be played, or if the promise names a player or source that the grammar
-    does not have.
+    Raises AntiphonError if the grammar of `instance` cannot be run, or if the promise names a player or source that the
+    grammar does not have.
     """
     players = promise.players or instance.players
     _refuse_strangers(instance, promise)
@@ -71,9 +71,9 @@ def _measured(promise: Promise, instance: Instance, players: tuple[str, ...]) ->
 
 
 def _with_evidence(promise: Promise, instance: Instance, found: Measured) -> Measured:
-    """Return `found`, or a failure if a hand-written backward function is wrong, since then the reference is wrong too.
+    """Return the result `found` with remarks, or a failure if a backward function that a user wrote is wrong.
 
-    If the promise was measured, remarks about places that were not measured are added.
+    In that case the reference gradient is wrong too, so `found` means nothing.
     """
     if not isinstance(promise, Exact | SignCorrect | Descent | Estimated) or not found.kept or instance.rounding:
         return found  # differences need all digits of float64
@@ -101,7 +101,7 @@ def _refuse_strangers(instance: Instance, promise: Promise) -> None:
 
 
 def _refuse_strange_sources(instance: Instance, promise: Insulated) -> None:
-    """Raise GrammarError if an `Insulated` promise names no source or an unknown one: such a promise always holds."""
+    """Raise GrammarError if an `Insulated` promise names no source or an unknown source: then it always holds."""
     query = instance.grammar.query
     owners = sorted({node.owner for node in query.nodes})
     strange = [each for each in promise.sources if each not in owners]
@@ -119,10 +119,9 @@ def _in_all_places(
     instance: Instance,
     players: Iterable[str],
 ) -> list[Measured]:
-    """Return the worst result of each player over all places (see `Places`) and all kinds of rounds.
+    """Measure a promise at the initial, at perturbed and at learned parameters, and return each player's worst result.
 
-    Only rounds that allow a measurement count (see `_is_about`). A player whose promise is broken at one place is not
-    measured at later places.
+    Rounds in which the promise cannot be measured for a player are skipped.
     """
     found: list[Measured] = []
     waiting = list(players)
@@ -145,8 +144,8 @@ def _in_all_places(
 def _is_about(promise: Exact | SignCorrect | Descent, round: RecordedRound, player: str) -> bool:
     """Return whether a promise to a player can be measured in a round.
 
-    It can if the player's loss is played and the player receives a response. For an `Exact` promise one of the two is
-    enough: a missing response counts as zeros, and if no input of the loss is played, its gradient is zero.
+    It can if the player's loss is computed and the player receives a response. For an `Exact` promise one of the two is
+    enough: a missing response counts as zeros, and if no input of the loss is computed, its gradient is zero.
     """
     if isinstance(promise, Exact):
         return round.composed.plays(promise.loss) or (player in round.responses and _is_known(round, promise.loss))
@@ -154,22 +153,22 @@ def _is_about(promise: Exact | SignCorrect | Descent, round: RecordedRound, play
 
 
 def _is_known(round: RecordedRound, loss: PlayerLoss | None) -> bool:
-    """Return whether a loss has a known gradient in a round: all of its inputs are played, or none (zero gradient)."""
+    """Return whether the gradient of a loss is known: all inputs of the loss are computed in the round, or none."""
     return round.composed.plays(loss) or not round.composed.begins(loss)
 
 
 def _of_all(found: Iterable[Measured], players: Iterable[str]) -> list[Measured]:
-    """Return the worst result of each player. A player without a result gets the result "not measured"."""
+    """Return the worst of the results of each player; for a player without a result: "not measured"."""
     known = {each[0].player: worst(each) for each in by_player(found)}
     why = "no round was played in which the player receives a response, its loss is played and its premise holds"
     return [known.get(player, Measured(player, 0.0, 0.0, skipped=why)) for player in players]
 
 
 def _premise_holds(promise: Promise, place: str, round: RecordedRound) -> bool:
-    """Return whether the premise of a promise holds in a round.
+    """Return whether the premise of a promise holds in a recorded round.
 
-    At the start every premise holds. At other places the promise's function `holds` decides; without that function,
-    only a promise without a premise counts.
+    place: the parameters of the round. With the initial parameters every premise holds. With others, the promise's
+    function `holds` decides. If a promise has a premise but no such function, its premise does not hold.
     """
     holds = getattr(promise, "holds", None)
     if place == START or holds is None:
@@ -178,17 +177,17 @@ def _premise_holds(promise: Promise, place: str, round: RecordedRound) -> bool:
 
 
 def _said_of(place: str, measured: Measured) -> Measured:
-    """Return the result. If the promise is broken at another place than the start, name the place in the detail."""
+    """Return the result. For a promise that is broken with other than the initial parameters, add `place` to it."""
     if measured.kept or place == START:
         return measured
     return replace(measured, detail=f"{measured.detail}, {place}" if measured.detail else place)
 
 
 def _exact(promise: Exact, round: RecordedRound, player: str) -> Measured:
-    """Measure the largest difference between response and gradient, relative to the size of the gradient's terms.
+    """Measure the largest difference between a player's response and its gradient, relative to the gradient's size.
 
-    The size is that of `rounding.terms`. It is not computed if the promise is kept relative to the gradient's largest
-    number, which is then the size.
+    The size is the largest number of the gradient, if the promise is then kept. Otherwise it is the estimated size of
+    the terms that add up to the gradient (`rounding.terms`), which is larger if terms cancel each other.
     """
     if not round.composed.plays(promise.loss):
         return _resting(promise.tolerance, round, player)
@@ -213,7 +212,7 @@ def _exact(promise: Exact, round: RecordedRound, player: str) -> Measured:
 
 
 def _resting(bound: float, round: RecordedRound, player: str) -> Measured:
-    """Measure a round in which no input of the player's loss is played: the response must be zero."""
+    """Measure a round in which no input of the player's loss is computed: the player's response must be zero."""
     if not round.responses[player].any():
         return Measured(player, 0.0, bound, skipped=IDLE)
     detail = f"the response in round {round.number} is not zero, but nothing of the player's loss is played there"
@@ -221,7 +220,10 @@ def _resting(bound: float, round: RecordedRound, player: str) -> Measured:
 
 
 def _no_evidence(round: RecordedRound, player: str, promise: Exact, largest: float, size: float) -> str:
-    """Return why a right response is no evidence that R is right; "" if it is evidence."""
+    """Return why a right response does not prove that the Response graph is right; "" if it proves it.
+
+    largest: the gradient's largest number. size: estimated size of the terms that add up to the gradient.
+    """
     if largest <= promise.tolerance * size:
         return f"its gradient cancels to {largest:.1g} of terms of {size:.1g}: a response of zero would pass too"
     if not resolved(round, player, promise.loss, size):
@@ -230,7 +232,7 @@ def _no_evidence(round: RecordedRound, player: str, promise: Exact, largest: flo
 
 
 def _descent(promise: Descent, round: RecordedRound, player: str) -> Measured:
-    """Measure the angle between response and gradient, in degrees; 180 if only the response is zero."""
+    """Measure the angle between a player's response and its gradient, in degrees; 180 if only the response is zero."""
     gradient, told = flat_gradient(round.composed, player, promise.loss), round.responses[player]
     if not bool(gradient.isfinite().all()):
         return Measured(player, 0.0, promise.degrees, skipped=NOT_FINITE)
@@ -246,7 +248,10 @@ def _descent(promise: Descent, round: RecordedRound, player: str) -> Measured:
 
 
 def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """Measure the bias of the mean response relative to the mean gradient, minus the uncertainty of the draws."""
+    """Measure the bias of each player's mean response over random draws, compared with the mean gradient.
+
+    The value is the norm of the difference minus its statistical uncertainty, divided by the norm of the mean gradient.
+    """
     found = [
         _said_of(place, _estimate(promise, rounds, player))
         for place, rounds in _drawn(promise, instance)
@@ -257,10 +262,7 @@ def estimate(promise: Estimated, instance: Instance, players: Iterable[str]) -> 
 
 
 def _remembered(promise: Estimated, instance: Instance, players: Iterable[str]) -> Iterable[Measured]:
-    """Yield a failure for each player whose response depends on a map of R with a state between rounds.
-
-    The draws of `_drawn` may not show such a state, because no player moves during them.
-    """
+    """Yield a failure for each player whose response depends on a `Map` node that keeps a state between rounds."""
     for round in instance.places.late:
         for player in players:
             if player in round.responses and (name := stateful_map(round, player)):
@@ -269,7 +271,10 @@ def _remembered(promise: Estimated, instance: Instance, players: Iterable[str]) 
 
 
 def _drawn(promise: Estimated | Surrogate, instance: Instance) -> Iterable[tuple[str, list[RecordedRound]]]:
-    """Return (place, rounds of one kind) for the places where the promise's premise holds; see `Places.draws`."""
+    """Return (place, rounds that send the same messages) for all places where the promise's premise holds.
+
+    A place is a choice of parameters: initial, perturbed or learned.
+    """
     if getattr(promise, "premise", "") and getattr(promise, "holds", None) is None:
         places = ((START, rounds) for rounds in instance.places.drawn(promise.draws))
     else:
@@ -300,7 +305,7 @@ def _estimate(promise: Estimated, rounds: list[RecordedRound], player: str) -> M
 
 
 def surrogate(promise: Surrogate, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """Measure by how much the mean objective is below the quantity that it should bound from above."""
+    """Measure by how much the mean objective is smaller than the quantity of which it should be an upper bound."""
     truth = promise.truth
     if truth is None:
         return [Measured("all", 0.0, 0.0, skipped=_NOT_KNOWN)]
@@ -327,7 +332,7 @@ def _bound(truth: Factory, rounds: list[RecordedRound]) -> Measured:
 
 
 def optimum(promise: Learned, instance: Instance, players: tuple[str, ...]) -> list[Measured]:
-    """Measure the distance of the players from the optimum after only these players have learned."""
+    """Let the players of a promise learn, with all others fixed, and measure their distance from the known optimum."""
     if promise.distance is None:
         return [Measured(", ".join(players), 0.0, 0.0, skipped=_NOT_KNOWN)]
     states = instance.places.learned_by(frozenset(players))
@@ -348,7 +353,7 @@ def _asked(function: Any, round: RecordedRound) -> Tensor:  # Any: a Factory
 
 
 def insulation(promise: Insulated, instance: Instance, players: Iterable[str]) -> list[Measured]:
-    """Count the nodes of R that use a value or derivative of the sources, among those that a response depends on."""
+    """Count the nodes that leak a value or derivative of the promise's sources into the response to each player."""
     query, response = instance.grammar.query, instance.grammar.response
     wrong = [node.name for node in response.nodes if _sources(query, node, promise.taps) & {*promise.sources}]
     found: list[Measured] = []
@@ -361,9 +366,9 @@ def insulation(promise: Insulated, instance: Instance, players: Iterable[str]) -
 
 
 def _sources(query: QueryGraph, node: ResponseNode, taps: bool) -> set[str]:
-    """Return the owners of the values or derivatives of Q that this node of R uses directly.
+    """Return the players and oracles whose values or derivatives a node of the Response graph uses directly.
 
-    The set is empty for a map, and for a tap if `taps` is true (values may then reach the players).
+    taps: if true, a `Tap` node, which reads a value, does not count.
     """
     match node:
         case Seed(loss=Port(node=name)) | Product(of=name):
@@ -375,7 +380,7 @@ def _sources(query: QueryGraph, node: ResponseNode, taps: bool) -> set[str]:
 
 
 def _speakers(query: QueryGraph, port: Port) -> set[str]:
-    """Return the owner of a value of Q. For the output of an operator or a loss, add the owners of its inputs."""
+    """Return the player or oracle that computes a value. For the output of an operator, add those of its inputs."""
     node = query.by_name[port.node]
     above = node.inputs if node.kind in (Kind.OPERATOR, Kind.LOSS) else ()
     return {node.owner}.union(*(_speakers(query, each) for each in above))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import final
 
 IDLE = "there is no gradient, and the response is zero: a wrong R could send zeros too"
-"""The reason given if both the gradient and the response are zero: a wrong R might send zeros too."""
+"""Why a promise counts as not measured if both the gradient and the response are zero."""
 
 
 NOT_FINITE = "its gradient is not finite there"
@@ -19,8 +19,8 @@ DIVERGED = "its parameters are not finite after learning"
 class Measured:
     """The result of measuring a promise for one player.
 
-    value: the measured number. The promise is broken if it exceeds `bound`, or is NaN.
-    operator: the node of R or Q that breaks the promise; "" if it is kept or the node is unknown.
+    value: the measured number. The promise is broken if `value` exceeds `bound`, or is NaN.
+    operator: the node of the grammar that breaks the promise; "" if the promise is kept or the node is unknown.
     detail: a remark, in words.
     skipped: why nothing could be measured; "" if the promise was measured.
     seed: seed of the instance; -1 if not set.
@@ -36,14 +36,14 @@ class Measured:
 
     @property
     def kept(self) -> bool:
-        """Whether the promise was kept or not measured. A value of NaN breaks the promise."""
+        """Whether the promise was kept, or could not be measured. A value of NaN breaks the promise."""
         return bool(self.skipped) or (not math.isnan(self.value) and self.value <= self.bound)
 
 
 def excess(measured: Measured) -> float:
-    """Return the value in units of its bound: infinity for NaN, minus infinity if nothing was measured.
+    """Return the measured value divided by its bound, to compare results; the value itself if the bound is 0.
 
-    If the bound is 0, return the value itself.
+    Returns infinity for NaN, and minus infinity if nothing was measured.
     """
     if measured.skipped:
         return -math.inf
@@ -53,7 +53,7 @@ def excess(measured: Measured) -> float:
 
 
 def worst(found: Sequence[Measured]) -> Measured:
-    """Return the result with the largest `excess`."""
+    """Return the worst of several results: the result with the largest value relative to its bound."""
     return max(found, key=excess)
 
 
@@ -66,9 +66,9 @@ def by_player(found: Iterable[Measured]) -> list[list[Measured]]:
 
 
 def beyond(value: float, uncertain: float) -> float:
-    """Return value - uncertain, at least 0: how far a value that should be 0 or less is certainly too large.
+    """Return value - uncertain, but at least 0. NaN stays NaN.
 
-    NaN stays NaN.
+    Use: `value` should be at most 0, and is known up to +-`uncertain`. The result is how far it surely exceeds 0.
 
     >>> beyond(3.0, 1.0), beyond(1.0, 3.0), beyond(float("nan"), 1.0)
     (2.0, 0.0, nan)

@@ -1,4 +1,4 @@
-"""Make grammars with a single fault in R, to test whether a check notices the fault."""
+"""Mutation testing: make grammars with one fault in their Response graph (R), to test whether a check finds it."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,30 +17,30 @@ from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Respon
 
 
 def messages(grammar: Grammar) -> list[Port]:
-    """Return the messages of R that at least one node uses, in the order of R."""
+    """Return the ports of all messages of the Response graph that at least one node uses, in the order of the graph."""
     used = {port for node in grammar.response.nodes for port in node.inputs}
     return [port for port in grammar.message_types if port in used]
 
 
 def hearers(grammar: Grammar, message: Port) -> set[str]:
-    """Return the players whose response depends on this message."""
+    """Return the names of the players whose response depends on a message."""
     response = grammar.response
     users = {node.name for node in response.nodes if message in node.inputs}
     return {each.player for each in response.deliveries if users & response.ancestors(each.name)}
 
 
 def flipped(grammar: Grammar, message: Port) -> Grammar:
-    """Flip a sign: every user of the message receives minus the message."""
+    """Return the grammar with a fault: every node that takes the message receives minus the message."""
     return through(grammar, message, negate)
 
 
 def silenced(grammar: Grammar, message: Port) -> Grammar:
-    """Cut an edge: every user of the message receives zeros instead."""
+    """Return the grammar with a fault: every node that takes the message receives zeros instead."""
     return through(grammar, message, scale, factor=0.0)
 
 
 def through(grammar: Grammar, message: Port, operation: Callable[..., Any], **keywords: Any) -> Grammar:
-    """Insert a map between a message and all nodes that use it.
+    """Return the grammar with a fault: every node that takes the message receives operation(message) instead.
 
     operation: a function that keeps the shape of the message. keywords: its further arguments, of any type.
     """
@@ -50,14 +50,20 @@ def through(grammar: Grammar, message: Port, operation: Callable[..., Any], **ke
 
 
 def tapped(grammar: Grammar, message: Port, value: Port, factor: float = 1.0) -> Grammar:
-    """Replace a message by a value of Q with the same shape, times `factor` / batch size."""
+    """Return the grammar with a fault: a value of the Query graph replaces a message of the same shape.
+
+    The value is multiplied by `factor` / batch size.
+    """
     tap = Tap(f"mutated tap {value!r}", value)
     told = Map(f"mutated {message!r}", Factory.of(over_batch, factor=factor), (Port(tap.name),))
     return _pruned(grammar, _behind(grammar, message, tap, Port(told.name), told))
 
 
 def with_operation(grammar: Grammar, name: str, operation: Callable[..., Any], **keywords: Any) -> Grammar:
-    """Replace the function of the map `name` of R. keywords: further arguments of the function, of any type."""
+    """Return the grammar with another function in the `Map` node `name` of its Response graph.
+
+    operation: the new function. keywords: further arguments of the new function, of any type.
+    """
     other = Factory.of(operation, **keywords)
     return _with(
         grammar,
@@ -69,18 +75,22 @@ def with_operation(grammar: Grammar, name: str, operation: Callable[..., Any], *
 
 
 def single_faults(grammar: Grammar) -> Iterator[tuple[Port, Grammar]]:
-    """Yield (message, mutated grammar) twice for each message of R: with its sign flipped, and with zeros instead."""
+    """Yield two faulty grammars for each message: one with the message's sign flipped, one with zeros instead of it.
+
+    Yields (port of the message, faulty grammar).
+    """
     for message in messages(grammar):
         yield message, flipped(grammar, message)
         yield message, silenced(grammar, message)
 
 
 def all_faults(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """Yield (kind of fault, wrong message, mutated grammar) for every single fault of R.
+    """Yield (kind of fault, wrong message, faulty grammar) for every single fault of the Response graph.
 
-    Each message is flipped, replaced by zeros, halved, and transposed if its last two sizes are equal. Two messages of
-    the same type are exchanged. A product is taken at another use of the same player. A tap of a clone's value is
-    replaced by a tap of its player's value, or the reverse. Some faults change no response.
+    Faults of a message: its sign is flipped; it is replaced by zeros, halved, or transposed (if its last two sizes are
+    equal); it is exchanged with another message of the same type. Faults of a node: a vector-Jacobian product belongs
+    to another call of the same player; the value of a player is read instead of its clone's, or the reverse. Some
+    faults change no response.
     """
     for message in messages(grammar):
         yield "sign", message, flipped(grammar, message)
@@ -94,12 +104,15 @@ def all_faults(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
 
 def transposed(message: Tensor) -> Tensor:
-    """Exchange the last two dimensions of a message."""
+    """Return a message with its last two dimensions exchanged."""
     return message.mT.contiguous()
 
 
 def _swaps(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """Exchange two messages of the same type, for each pair where this makes no cycle."""
+    """Yield a faulty grammar for each pair of messages of the same type: the two messages are exchanged.
+
+    Pairs whose exchange would make a cycle are skipped. Yields ("swapped", second message, faulty grammar).
+    """
     for one, two in itertools.combinations(messages(grammar), 2):
         upstream = one.node in grammar.response.ancestors(two.node)
         if grammar.message_types[one] == grammar.message_types[two] and not upstream:
@@ -110,7 +123,11 @@ def _swaps(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
 
 def _other_nodes(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
-    """Take a product at another use of its player, and tap a clone instead of its player or the reverse."""
+    """Yield faulty grammars in which a node of the Response graph refers to a wrong node of the Query graph.
+
+    A vector-Jacobian product refers to another call of the same player, or a `Tap` reads the value of a player instead
+    of the value of its clone, or the reverse. Yields (kind of fault, wrong message, faulty grammar).
+    """
     query = grammar.query
     family = {each.name: each.player for each in query.clones}
     for node, other in itertools.product(grammar.response.nodes, query.nodes):
@@ -132,7 +149,7 @@ def _other_nodes(grammar: Grammar) -> Iterator[tuple[str, Port, Grammar]]:
 
 
 def wrong_gate(message: Tensor) -> Tensor:
-    """Set negative numbers to zero. Tests insert this function into R as a fault."""
+    """Return a message with its negative numbers set to zero. Tests insert this function as a fault."""
     return torch.relu(message)
 
 
@@ -152,7 +169,7 @@ def _rewired(node: ResponseNode, other: Mapping[Port, Port]) -> ResponseNode:
 
 
 def _pruned(grammar: Grammar, nodes: Sequence[ResponseNode]) -> Grammar:
-    """Remove nodes that lead to no delivery, and outputs of products that no node uses."""
+    """Return the grammar with `nodes` as its Response graph, without nodes and outputs on which no response depends."""
     kept: list[ResponseNode] = []
     used: set[Port] = set()
     for node in reversed(nodes):

@@ -1,4 +1,4 @@
-"""Change parameters, buffers and clones at random, so that a wrong response is not right by coincidence."""
+"""Change parameters and buffers at random, so that a wrong gradient is not equal to the right one by coincidence."""
 
 import math
 from typing import Any
@@ -11,16 +11,17 @@ from antiphon.grammars import Grammar
 from antiphon.grammars.seeds import stream
 
 SPREAD = 0.4
-"""Standard deviation of the random change of a number, relative to the numbers of its tensor."""
+"""Standard deviation of the random change of a number, relative to the size of the numbers in the same tensor."""
 
 
 def perturbed(grammar: Grammar, states: States, seed: int, size: float = 1.0, buffers: bool = True) -> States:
-    """Return the states with independent random changes of all parameters, buffers and clones.
+    """Return a copy of `states` with independent random changes of the parameters and buffers of players and clones.
 
     Initial values can hide an error: an adapter that starts at zero, a clone that equals its player, weights that start
     as the identity. The change keeps properties that a module may rely on: shapes, the sign of a tensor whose numbers
     all have the same sign, integers, booleans, and buffers of zeros and ones (masks). Agents and oracles do not change.
 
+    states: the state of each player, clone and oracle, by name.
     size: factor of the change; 1 is large. buffers: whether buffers are changed too.
     """
     found = dict(states)
@@ -48,7 +49,10 @@ def _parameter(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: a
 
 
 def _buffer(value: Any, draw: torch.Generator, size: float) -> Any:  # Any: as above
-    """Change a buffer. Numbers keep their sign, zeros become small positive numbers, integers and masks stay."""
+    """Return a buffer with random changes.
+
+    Numbers keep their sign. A buffer of zeros becomes small positive numbers. Integers and masks do not change.
+    """
     if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
         return value
     if not value.any():

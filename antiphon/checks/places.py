@@ -1,6 +1,6 @@
-"""Record rounds at three places: at the start, at perturbed parameters, and late, after some learning.
+"""Record rounds with three choices of the parameters ("places"): initial, randomly perturbed, and after some learning.
 
-A promise must hold for all parameters, so it is measured at each place.
+A promise must hold for all parameters, so it is measured at each of these places.
 """
 
 import functools
@@ -26,13 +26,13 @@ from antiphon.grammars import Cadence, Grammar, State
 START, PERTURBED, LATE = "at the start", "at perturbed parameters", "in late rounds"
 
 PLAYED = 13
-"""Number of rounds of learning before late rounds. After them, adapters are not zero and clones differ from players."""
+"""Number of rounds of learning before the late rounds. By then, adapters are not zero, and clones not their players."""
 
 FAR = 1010
-"""Number of rounds by which the rounds at perturbed parameters are later than the start."""
+"""Round numbers at perturbed parameters are larger by this number, so that scheduled values have changed."""
 
 FEW = 20
-"""Smallest number of draws at each place, unless the promise asks for fewer."""
+"""Smallest number of random draws at each choice of parameters, unless a promise asks for fewer."""
 
 SIZES = (1.0, 0.3, 0.1)
 """Sizes of the change of the parameters, tried in this order until every loss is finite."""
@@ -40,20 +40,24 @@ SIZES = (1.0, 0.3, 0.1)
 
 @final
 class Places:
-    """The recorded rounds of one grammar with one seed, by place. Most are played once and used for all promises.
+    """Recorded rounds of one grammar with one seed, at initial, at randomly perturbed, and at learned parameters.
 
-    `notes` maps each place at which nothing can be measured to the reason.
+    Each of these choices of parameters is called a place. Most rounds are run once and used to measure all promises.
+    notes: for each place at which no round could be run, the reason.
     """
 
     def __init__(self, grammar: Grammar, seed: int, learning: Learning, further: bool = True) -> None:
-        """further: if false, only the start is a place."""
+        """further: if false, record rounds with the initial parameters only."""
         self.grammar, self._seed, self._learning, self._further = grammar, seed, learning, further
         self.notes: dict[str, str] = {}
         self._rounds: list[RecordedRound] = []
         self.learned_by = functools.cache(self._learned_by)
 
     def __iter__(self) -> Iterator[tuple[str, list[RecordedRound]]]:
-        """Yield (name of the place, the first round of each kind there); for kinds see `by_kind`."""
+        """Yield (name of the place, rounds recorded there) for each place at which rounds could be run.
+
+        Each yielded list has one round for every set of messages that a round can send.
+        """
         yield START, self._start
         if self._further and self.perturbed:
             yield PERTURBED, self.perturbed
@@ -61,7 +65,7 @@ class Places:
             yield LATE, self.late
 
     def rounds(self, count: int = 1) -> list[RecordedRound]:
-        """Return the first `count` rounds in which every player receives a response. No player moves."""
+        """Return the first `count` rounds, with the initial parameters, in which every player receives a response."""
         found = [each for each in self._rounds if each.whole]
         if len(found) < count:
             self._rounds = until_whole(self._play(), count)
@@ -69,15 +73,19 @@ class Places:
         return found[:count]
 
     def drawn(self, count: int) -> list[list[RecordedRound]]:
-        """Return the rounds up to the `count`-th round in which every player receives a response, grouped by kind."""
+        """Return rounds with the initial parameters, in groups of rounds that send the same messages.
+
+        The last round is the `count`-th round in which every player receives a response.
+        """
         last = self.rounds(count)[-1].number
         return by_kind(each for each in self._rounds if each.number <= last)
 
     def draws(self, count: int) -> Iterator[tuple[str, list[RecordedRound]]]:
-        """Yield (name of the place, rounds of one kind there).
+        """Yield (name of the place, rounds there that send the same messages), for means over random draws.
 
-        At the start every player receives at least `count` responses. At the other places a quarter of that is enough
-        (at least `FEW` if `count` allows): the uncertainty is then larger, but a fault has the same size.
+        With the initial parameters, every player receives at least `count` responses. With other parameters, a quarter
+        of `count` is enough (at least `FEW`, if `count` allows): the uncertainty is larger, but a fault has the same
+        size.
         """
         yield from ((START, each) for each in self.drawn(count))
         count = max(min(count, FEW), count // 4)
@@ -88,9 +96,9 @@ class Places:
 
     @functools.cached_property
     def perturbed(self) -> list[RecordedRound]:
-        """Rounds at perturbed parameters, buffers and clones; empty if the instance cannot be played there.
+        """Recorded rounds with randomly changed parameters, buffers and clones; empty if no such round can be run.
 
-        If possible the round numbers begin `FAR` after the start, so that scheduled values have changed too.
+        If possible, the round numbers are larger by `FAR`, so that scheduled values have changed too.
         """
         start = self._start[0]
 
@@ -103,22 +111,28 @@ class Places:
 
     @functools.cached_property
     def late(self) -> list[RecordedRound]:
-        """Rounds after `PLAYED` rounds of learning with the instance's agents; empty if that is impossible."""
+        """Recorded rounds after `PLAYED` rounds of learning; empty if no such round can be run."""
         return self._first(LATE, [lambda: self._kinds(first=PLAYED, agents=self._learning.all_agents)])
 
     @functools.cached_property
     def differences(self) -> Differences:
-        """Comparisons of hand-written backward functions, at perturbed parameters if possible, else at the start."""
+        """Tests of hand-written backward functions, at perturbed parameters if possible, else at initial parameters."""
         return Differences(self.perturbed or self._start)
 
     def diverged(self, states: States) -> str:
-        """Return the first player with a parameter that is not finite in `states` but was at the start; "" if none."""
+        """Return the first player with a parameter that was finite initially, but is not finite in `states`.
+
+        Returns "" if there is no such player.
+        """
         began = self._start[0].before
         players = (player.name for player in self.grammar.query.players)
         return next((name for name in players if not _finite(states[name], began[name])), "")
 
     def rounds_after(self, states: States, count: int = 1) -> list[RecordedRound]:
-        """Return `count` rounds that start from `states` after learning, in which every player receives a response."""
+        """Record rounds that start from `states`, and return `count` rounds in which every player receives a response.
+
+        states: the states of all players, clones and oracles after learning.
+        """
         return [each for each in until_whole(self._play(states, self._learning.rounds), count) if each.whole]
 
     @functools.cached_property
@@ -130,11 +144,12 @@ class Places:
         return any(each.cadence != Cadence() for each in self.grammar.query.passes)
 
     def _kinds(self, states: States | None = None, first: int = 0, agents: Agents | None = None) -> list[RecordedRound]:
-        """Return the first round of each kind.
+        """Record rounds, and return one round for every set of messages that a round can send.
 
-        If all nodes of Q play in every round, return a single round in which every player receives a response.
+        If all rounds are alike, return a single round in which every player receives a response.
 
-        states, first, agents: see `record`.
+        states: the states at the first round; None for the initial states. first: number of the first round.
+        agents: agents that make the players move; None for fixed players.
         """
         rounds = self._play(states, first, agents)
         if self._rests:
@@ -147,13 +162,13 @@ class Places:
         return record(self.grammar, self._seed, states, first, agents)
 
     def _learned_by(self, players: frozenset[str] | None) -> States:
-        """Return all states after `players` (all if None) have learned while the others stayed fixed."""
+        """Return all states after `players` have learned and all other players stayed fixed. None: all learn."""
         return learned(self.grammar, self._seed, self._learning.all_agents, self._learning.rounds, players)
 
     def _first(self, place: str, tries: list[Callable[[], list[RecordedRound]]]) -> list[RecordedRound]:
-        """Return the rounds of the first try that can be played with finite parameters and losses.
+        """Call the functions in `tries` until one returns rounds with finite parameters and losses. Return the rounds.
 
-        If every try fails, note the reason of the last failure and return no rounds.
+        If every function fails, store the last reason in `notes` under `place`, and return an empty list.
         """
         why = ""
         for play in tries:
@@ -185,7 +200,7 @@ def _finite(state: State, began: State) -> bool:
 
 
 def _cause(error: BaseException) -> str:
-    """Describe the first exception of a chain, as raised in a module or an operator."""
+    """Describe the original exception in a chain of exceptions (`__cause__`): its type and message."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {error}"

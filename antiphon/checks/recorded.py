@@ -1,4 +1,4 @@
-"""Play rounds as in a run, record all values of Q and all messages of R, and compute reference gradients by torch."""
+"""Run rounds of a grammar, record all values and messages, and compute reference gradients by torch's autograd."""
 
 import itertools
 import math
@@ -22,18 +22,18 @@ from antiphon.transport.message import Phase
 States = Mapping[str, State]
 
 PATIENCE = 100
-"""Largest number of rounds to play until every player receives a response in the same round."""
+"""Largest number of rounds to run until every player receives a response in the same round."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class RecordedRound:
-    """One recorded round.
+    """The values, messages and states of one round of a run.
 
     seed: seed of the run. number: number of the round.
-    before: all states at the start of the round.
-    composed: Q computed again with torch's autograd, for reference gradients.
-    messages: the messages of R, by port.
+    before: the states of all players, clones and oracles at the start of the round.
+    composed: the Query graph (Q) computed again with torch's autograd, for reference gradients.
+    messages: the messages of the Response graph (R), by port.
     responses: the response that each player received, as one vector; players without a response are left out.
     """
 
@@ -50,7 +50,10 @@ class RecordedRound:
         return self.responses.keys() == self.composed.grammar.query.player_by_name.keys()
 
     def recomposed(self, states: States, jolt: Callable[[Tensor], Tensor] | None = None) -> Composed:
-        """Compute Q of this round again with other states, but the same answers of black boxes. jolt: see `compose`."""
+        """Compute the Query graph of this round again with other states. Answers of black boxes stay the same.
+
+        jolt: a function that changes every computed value that depends on parameters; None changes nothing.
+        """
         played = {port: value.detach() for port, value in self.composed.values.items()}
         return compose(self.composed.grammar, states, self.seed, self.number, played, jolt)
 
@@ -61,12 +64,12 @@ Agents: TypeAlias = AgentSpecification | Mapping[str, AgentSpecification]
 def record(
     grammar: Grammar, seed: int, states: States | None = None, first: int = 0, agents: Agents | None = None
 ) -> Iterator[RecordedRound]:
-    """Play and yield rounds without end. Without `agents`, players receive responses but do not move.
+    """Run rounds of a grammar without end, and yield each round as a record.
 
-    states: the states from which to play; None for the initial states.
-    first: number of the first round that is yielded. Without `states`, the rounds before it are played too, so that
-    data that is kept between rounds outside the states exists as in a run.
-    agents: agents that make the players move.
+    states: the states at the first round; None for the initial states.
+    first: number of the first round that is yielded. Without `states`, all earlier rounds are run too, because a module
+    may keep data outside its state.
+    agents: agents that make the players move; if None, players receive responses but do not move.
     """
     seen: dict[Slot, Tensor] = {}
     given = RECORDER if agents is None else moving_all(grammar, agents)
@@ -84,9 +87,9 @@ def record(
 
 
 def until_whole(rounds: Iterable[RecordedRound], count: int = 1) -> list[RecordedRound]:
-    """Return the rounds up to the `count`-th round in which every player receives a response.
+    """Take rounds until every player has received a response in `count` of them, and return all rounds taken.
 
-    Raises GrammarError if more than `PATIENCE` rounds pass without such a round.
+    Raises GrammarError if more than `PATIENCE` rounds pass without a round in which every player receives a response.
     """
     found: list[RecordedRound] = []
     whole = 0
@@ -106,7 +109,7 @@ def until_whole(rounds: Iterable[RecordedRound], count: int = 1) -> list[Recorde
 
 
 def by_kind(rounds: Iterable[RecordedRound]) -> list[list[RecordedRound]]:
-    """Group the rounds by kind: rounds in which the same messages of R are sent are of the same kind."""
+    """Group the rounds: rounds in which the same messages of the Response graph are sent are in the same group."""
     found: dict[frozenset[Port], list[RecordedRound]] = {}
     for each in rounds:
         found.setdefault(frozenset(each.messages), []).append(each)
@@ -114,9 +117,10 @@ def by_kind(rounds: Iterable[RecordedRound]) -> list[list[RecordedRound]]:
 
 
 def first_of_each_kind(grammar: Grammar, rounds: Iterable[RecordedRound]) -> list[RecordedRound]:
-    """Return the first round of each kind. Two rounds are of the same kind if the same messages of R are sent in both.
+    """Return the first round for every set of messages that a round sends.
 
-    Raises GrammarError if a message of R is not sent within one period of the cadences or `PATIENCE` rounds.
+    Raises GrammarError if a message of the Response graph is in none of these rounds. Rounds are taken for one period
+    of the grammar's cadences, at most `PATIENCE`.
     """
     cadences = [each.cadence for each in grammar.query.passes]
     period = math.lcm(*(each.every for each in cadences)) + max(each.start for each in cadences)
@@ -139,7 +143,10 @@ def learned(
     rounds: int,
     players: frozenset[str] | None = None,
 ) -> States:
-    """Return all states after `rounds` rounds in which `players` (all by default) moved and the others stayed fixed."""
+    """Run `rounds` rounds in which `players` learn and all other players stay fixed. Returns all states afterwards.
+
+    players: names of the players that learn; None for all. agents: one agent for all players, or an agent by player.
+    """
     moving = moving_all(grammar, agents)
     if players is not None:
         moving = {name: each if name in players else RECORDER for name, each in moving.items()}
@@ -149,7 +156,7 @@ def learned(
 
 
 def moving_all(grammar: Grammar, agents: Agents) -> dict[str, AgentSpecification]:
-    """Return an agent for each player; players without a given agent get the default agent."""
+    """Return the agent of each player, by name. Players that are not in `agents` get the default agent."""
     names = [player.name for player in grammar.query.players]
     given = dict.fromkeys(names, agents) if isinstance(agents, AgentSpecification) else dict(agents)
     return {name: given.get(name) or AgentSpecification.of() for name in names}
@@ -176,7 +183,10 @@ def _recorded(
 
 
 def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[Port, Tensor]) -> None:
-    """Raise GrammarError if the reference has other values than the round: then its gradients cannot be compared."""
+    """Raise GrammarError if the Query graph, computed again by torch, has other values than in the recorded round.
+
+    composed: the Query graph computed again. played: the values in the round, by port.
+    """
     for port, value in composed.values.items():
         if port in played and not _same(value.detach(), played[port]):
             node = grammar.query.by_name[port.node]
@@ -188,7 +198,10 @@ def _refuse_other_values(grammar: Grammar, composed: Composed, played: Mapping[P
 
 
 def with_parameters(states: States, player: str, parameters: Mapping[str, Tensor]) -> States:
-    """Return the states with these parameters of a player replaced. Its other parameters stay."""
+    """Return a copy of `states` in which the given parameters of one player are replaced.
+
+    parameters: new values by name; parameters of the player that are not named stay.
+    """
     own = states[player]
     return {**states, player: {**own, "parameters": {**own["parameters"], **parameters}}}
 
@@ -199,19 +212,23 @@ def is_inexact(value: Tensor) -> bool:
 
 
 def flat_gradient(composed: Composed, player: str, loss: PlayerLoss | None) -> Tensor:
-    """Return the reference gradient of a loss in all parameters of a player, as one vector."""
+    """Return torch's gradient of a loss with respect to all parameters of a player, as one vector.
+
+    loss: None for the grammar's objective.
+    """
     return flattened(composed.gradient(player, loss))
 
 
 def flattened(tensors: Iterable[Tensor]) -> Tensor:
-    """Return all numbers of the tensors in order, as one vector."""
+    """Flatten the tensors, and concatenate them to one vector."""
     return torch.cat([each.reshape(-1) for each in tensors])
 
 
 def _same(one: Tensor, two: Tensor) -> bool:
-    """Return whether two tensors agree to half of their digits; True for integers and booleans.
+    """Return whether two tensors are equal to half of their digits.
 
-    Integers and booleans are not compared, because a rounding error may change them.
+    Integers and booleans always count as equal, because a rounding error before a rounding or a comparison may change
+    them.
     """
     if not is_inexact(one):
         return True
@@ -225,6 +242,6 @@ def _size(values: Tensor) -> float:
 
 
 def _unmoved(grammar: Grammar, states: States) -> dict[str, State]:
-    """Return the states with the state of a new `RECORDER` agent for every player."""
+    """Return a copy of `states` in which the agent of every player is replaced by an agent that does not move it."""
     players = {player.name for player in grammar.query.players}
     return {name: {**state, "agent": {"heard": []}} if name in players else state for name, state in states.items()}

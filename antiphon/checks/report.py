@@ -1,4 +1,4 @@
-"""The result of a check: the rows of a table, and one line for each player to which a promise was broken."""
+"""The report of a check: a table of promises, and one line for each player to which a promise was broken."""
 
 import json
 from collections import Counter
@@ -13,9 +13,10 @@ from antiphon.columns import aligned
 @final
 @dataclass(frozen=True)
 class Failure:
-    """A promise that was broken to a player.
+    """A promise that was broken to a player, measured with several seeds.
 
-    operator, seed, measured, detail: of the instance with the worst result. instances: number of broken instances.
+    The worst result: operator: the node that is wrong. seed: the seed. measured: the value. detail: a remark.
+    instances: the number of seeds with which the promise was broken.
     """
 
     player: str
@@ -27,7 +28,7 @@ class Failure:
 
     @property
     def text(self) -> str:
-        """The failure in one line.
+        """The failure in one line of text.
 
         >>> Failure("A", "A *", 3, 2.0, "the input of 'A *' is of the opposite sign", 1).text
         "player 'A', operator 'A *': 2; the input of 'A *' is of the opposite sign (worst: --seed 3; 1 instance)"
@@ -41,11 +42,13 @@ class Failure:
 @final
 @dataclass(frozen=True)
 class Row:
-    """A promise, measured on all instances of one family.
+    """A row of the report: one promise, measured on all random grammars of one test case.
 
-    case: name of the family. guarantee: kind of the promise, in words.
-    measured: the worst result. worst: seed of its instance; -1 if nothing was measured.
-    detail: a remark on the worst instance, or why nothing was measured.
+    case: name of the test case. guarantee: the kind of promise, in words. players: to which the promise is made.
+    measured: the worst measured value. bound: the largest value with which the promise is kept.
+    verdict: whether the promise was kept. instances: number of random grammars.
+    worst: seed of the grammar with the worst value; -1 if nothing was measured.
+    detail: a remark on that grammar, or why nothing was measured.
     failures: one for each player to which the promise was broken.
     """
 
@@ -71,14 +74,14 @@ KEPT, FAILS, UNMEASURED, NOTHING = "kept", "FAILS", "not measured", "nothing pro
 
 
 def nothing_row(grammar: str, case: str, players: Sequence[str], instances: int) -> Row:
-    """Make a row for players to which a grammar makes no promise about responses."""
+    """Make the row of the report for players about whose responses a grammar makes no promise."""
     return Row(grammar, case, "none", ", ".join(players), 0.0, 0.0, NOTHING, instances, -1)
 
 
 def rows_of(grammar: str, case: str, guarantee: str, players: str, found: Sequence[Measured]) -> list[Row]:
-    """Make the rows of one promise from the results of all instances and players.
+    """Make the rows of the report for one promise: a row for all measured players, a row for all other players.
 
-    Players that were measured share a row. Players that were not measured share another row.
+    found: the results for all players and all seeds.
     """
     measured = [each for each in found if not each.skipped]
     known = {each.player for each in measured}
@@ -118,19 +121,19 @@ def _failures(found: Sequence[Measured]) -> tuple[Failure, ...]:
 @final
 @dataclass(frozen=True)
 class Report:
-    """All results of a check. seconds: duration of the check."""
+    """All results of a check. rows: one for each promise. seconds: duration of the check."""
 
     rows: tuple[Row, ...]
     seconds: float = field(default=0.0, compare=False)
 
     @property
     def failed(self) -> bool:
-        """Whether any promise was broken."""
+        """Whether at least one promise was broken."""
         return any(row.failed for row in self.rows)
 
     @property
     def summary(self) -> str:
-        """The numbers of kept and not measured promises, and the players without a promise, in one line."""
+        """One line of text: how many promises were kept or not measured, and which players have no promise."""
         count = Counter(row.verdict for row in self.rows)
         parts = [f"{count[KEPT]} of {count[KEPT] + count[FAILS]} promises kept", f"{count[UNMEASURED]} not measured"]
         if nobody := [row.players for row in self.rows if row.verdict == NOTHING]:
@@ -146,7 +149,7 @@ class Report:
 
     @property
     def text(self) -> str:
-        """A table of all rows, and below it a line for each broken promise, and for each row with a remark."""
+        """The report as text: a table of all rows, then a line for each broken promise and each row with a remark."""
         told = [line for row in self.rows for line in _told(row)]
         return "\n".join([aligned(map(_cells, self.rows), _HEADER), *([""] if told else []), *told])
 
@@ -168,7 +171,7 @@ def _told(row: Row) -> list[str]:
 
 
 def figure(value: float) -> str:
-    """Format a number briefly.
+    """Format a number with two significant digits; integers without a decimal point.
 
     >>> figure(0.0), figure(3.0), figure(1.23456e-12), figure(0.0123456)
     ('0', '3', '1.2e-12', '0.012')

@@ -1,4 +1,4 @@
-"""Estimate how much rounding changes a gradient, to set the scale for differences between response and gradient."""
+"""Estimate how much rounding errors change a gradient. A response may differ from the gradient by about as much."""
 
 import functools
 
@@ -11,25 +11,31 @@ from antiphon.grammars.reference import Composed
 from antiphon.grammars.seeds import stream
 
 JOLT = 1e-12
-"""Relative size of random changes in float64: small enough for a linear effect, and far above rounding errors."""
+"""Relative size of the random changes that imitate rounding errors in float64.
+
+It is small enough for a linear effect, and far above real rounding errors.
+"""
 
 JOLTS = 2
 
 SMALLEST = 1e-200
-"""Below this number float64 is near its smallest exponent, and products lose digits."""
+"""Below this number, products of float64 numbers lose digits, because the smallest exponent is near."""
 
 EPSILON = torch.finfo(torch.float64).eps
 
 
 def terms(round: RecordedRound, player: str, loss: PlayerLoss | None, gradient: Tensor) -> float:
-    """Return the size of the terms that add up to a player's gradient: its largest number, or more if terms cancel.
+    """Estimate the size of the terms that add up to a player's gradient.
 
-    The sum of the absolute terms, |J|' |c| at every operator, is not available from automatic differentiation. So it is
-    estimated. Rounding multiplies each term by 1 + e, with e about 1e-16. A random change multiplies every parameter,
-    every value of Q and (by the chain rule) every message by 1 + e, with e about `JOLT`. It has the same effect on a
-    larger scale. The change of the gradient divided by `JOLT` is about the root of the sum of the squared terms. If no
-    terms cancel, this is as large as the gradient; if all cancel, as large as the terms. Only this player's gradient
-    counts.
+    The size is the largest number of the gradient, or more if positive and negative terms cancel each other. The error
+    of a gradient by rounding is proportional to this size, and not to the gradient.
+
+    The exact size, the sum of the absolute terms, is not available from automatic differentiation. So it is estimated.
+    Rounding multiplies each term by 1 + e, with e about 1e-16. This function multiplies every parameter and every value
+    of the Query graph by 1 + e, with a random e of about `JOLT`; this has the same effect on a larger scale. The change
+    of the gradient divided by `JOLT` is about the root of the sum of the squared terms.
+
+    gradient: the player's gradient of the loss, as one vector. Returns the size as one number.
     """
     largest = float(gradient.abs().max()) if gradient.numel() else 0.0
     changes = [float((flat_gradient(each, player, loss) - gradient).abs().max()) for each in _jolted(round)]
@@ -37,10 +43,10 @@ def terms(round: RecordedRound, player: str, loss: PlayerLoss | None, gradient: 
 
 
 def resolved(round: RecordedRound, player: str, loss: PlayerLoss | None, size: float) -> bool:
-    """Return whether a gradient of this size is visible in the loss in float64.
+    """Return whether a gradient of the given size is large enough to change the player's loss in float64.
 
-    It is visible if the loss changes by more than a rounding error when the parameters change by their own size (at
-    least by 1).
+    It is large enough if the loss changes by more than a rounding error when the player's parameters change by their
+    own size (at least by 1).
     """
     parameters = round.composed.parameters(player)
     reach = max([1.0, *(float(each.detach().abs().max()) for each in parameters if each.numel())])
@@ -49,7 +55,10 @@ def resolved(round: RecordedRound, player: str, loss: PlayerLoss | None, size: f
 
 @functools.lru_cache(maxsize=4)
 def _jolted(round: RecordedRound) -> list[Composed]:
-    """Compute Q of the round `JOLTS` times again, with small random changes of all values that depend on parameters."""
+    """Compute the Query graph of a round again, `JOLTS` times, with small random changes.
+
+    All parameters, and all values that depend on parameters, are changed.
+    """
     composed, found = round.composed, list[Composed]()
     for number in range(JOLTS):
         draw = torch.Generator().manual_seed(stream(round.seed, "jolt", str(number)))
@@ -70,5 +79,5 @@ def _jolt(value: Tensor, draw: torch.Generator) -> Tensor:
 
 
 def _size(dtype: torch.dtype) -> float:
-    """Return the relative size of random changes in this dtype: `JOLT`, times its epsilon over that of float64."""
+    """Return the relative size of the random changes that imitate rounding errors in a dtype (`JOLT` in float64)."""
     return JOLT * torch.finfo(dtype).eps / EPSILON

@@ -1,4 +1,4 @@
-"""Compare the signs of the messages to a player's products with the signs of the gradient (promise `SignCorrect`)."""
+"""Measure the promise `SignCorrect`: the messages that a player receives have the same signs as the gradient."""
 
 import math
 
@@ -15,9 +15,10 @@ NOTHING = 1e-12
 
 
 def measure_signs(promise: SignCorrect, round: RecordedRound, player: str) -> Measured:
-    """Count the pairs of example and unit whose message has the opposite sign of the gradient, for one player.
+    """Count the pairs (example, unit) for which a player's message has the opposite sign of the gradient.
 
-    The value is infinite if the response is not what these messages give, or if a message is missing.
+    The messages are the cotangents of the player's vector-Jacobian products. The measured value is this count. It is
+    infinite if a message is missing, or if the player's response is no positive multiple of the sum of these products.
     """
     if wrong := _delivered(round, player):
         return wrong
@@ -47,7 +48,10 @@ def measure_signs(promise: SignCorrect, round: RecordedRound, player: str) -> Me
 
 
 def _delivered(round: RecordedRound, player: str) -> Measured | None:
-    """Return a failure if the response is not finite, or no positive multiple of the sum of the player's products."""
+    """Return a failure if the response to a player is not what the player's vector-Jacobian products compute.
+
+    The response must be finite, and a positive multiple of the sum of these products. Returns None if it is.
+    """
     products, messages, told = _products(round, player), round.messages, round.responses[player]
     ports = [port for port in (Port(node.name, PARAMETERS) for node in products) if port in messages]
     expected = sum((messages[port].reshape(-1) for port in ports), torch.zeros_like(told))
@@ -64,7 +68,10 @@ def _delivered(round: RecordedRound, player: str) -> Measured | None:
 
 
 def _forgotten(round: RecordedRound, player: str, loss: PlayerLoss | None) -> str:
-    """Return a node of the player without a product in R, although the loss depends on the node; "" if none."""
+    """Return the name of a node of the player for which the Response graph has no vector-Jacobian product.
+
+    Only nodes on which the loss depends count. Returns "" if no product is missing.
+    """
     told = {node.of for node in _products(round, player)}
     by_name = round.composed.grammar.query.by_name
     ports = [each for each in round.composed.values if by_name[each.node].owner == player and each.node not in told]
@@ -73,7 +80,10 @@ def _forgotten(round: RecordedRound, player: str, loss: PlayerLoss | None) -> st
 
 
 def _arriving(round: RecordedRound, player: str, loss: PlayerLoss | None) -> list[tuple[Port, Tensor, Tensor]]:
-    """Return (port of Q, message, gradient) for every output of the player's nodes for which a message arrives."""
+    """Return (port of the output, message, gradient) for every output of the player's nodes that has a message.
+
+    message: the cotangent in the player's vector-Jacobian product. gradient: torch's gradient of the loss.
+    """
     values, messages = round.composed.values, round.messages
     taken = [
         (Port(node.of, index), messages[message])
@@ -92,12 +102,15 @@ def _products(round: RecordedRound, player: str) -> list[Product]:
 
 
 def nothing(values: Tensor) -> float:
-    """Return the fraction of the largest value below which a value counts as zero, for the dtype of `values`."""
+    """Return the relative size below which a number counts as zero, for the dtype of `values`.
+
+    The size is relative to the largest number of a tensor.
+    """
     return NOTHING * torch.finfo(values.dtype).eps / torch.finfo(torch.float64).eps
 
 
 def _signs(values: Tensor) -> Tensor:
-    """Return the signs -1, 0 or 1. Numbers that are negligible beside the largest count as zero."""
+    """Return the signs -1, 0 or 1 of all numbers. Numbers far smaller than the largest number count as zero."""
     return torch.where(values.abs() > nothing(values) * values.abs().max(), values.sign(), 0.0)
 
 

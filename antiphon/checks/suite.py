@@ -1,4 +1,4 @@
-"""Suites: the families of instances on which a grammar's promises are measured, and further studies."""
+"""Test suites: random grammars whose promises are measured (cases), and other measurements (studies)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from antiphon.grammars import Grammar
 @final
 @dataclass(frozen=True)
 class Learning:
-    """How the players of an instance learn.
+    """How the players of a grammar learn, for promises about the result of learning.
 
     rounds: number of rounds.
-    agents: one agent for all players, or an agent by player. None is Adam with a learning rate that falls to zero, so
-    that players come to rest even with noisy responses.
+    agents: one agent for all players, or an agent by player. None means Adam with a learning rate that falls to zero,
+    so that players come to rest even with noisy responses.
     """
 
     rounds: int = 1000
@@ -24,30 +24,31 @@ class Learning:
 
     @property
     def all_agents(self) -> AgentSpecification | Mapping[str, AgentSpecification]:
-        """The agents that are used: `agents`, or the default if it is None."""
+        """The value of `agents`. If it is None: Adam with a learning rate that falls to zero."""
         return smaller_and_smaller(self.rounds) if self.agents is None else self.agents
 
 
 def smaller_and_smaller(rounds: int, lr: float = 0.02) -> AgentSpecification:
-    """Return Adam with a learning rate that falls from `lr` to zero over `rounds` rounds."""
+    """Return an Adam agent whose learning rate falls from `lr` to zero over `rounds` rounds (cosine)."""
     schedule = {"scheduler": "CosineAnnealingLR", "scheduler_arguments": {"T_max": rounds}}
     return AgentSpecification.of("Adam", {"lr": lr}, **schedule)
 
 
 def descent(lr: float, **arguments: float) -> AgentSpecification:
-    """Return SGD with a fixed learning rate. Players come to rest only if their gradients become exactly zero."""
+    """Return an SGD agent with a fixed learning rate. With it, players come to rest only where gradients are zero."""
     return AgentSpecification.of("SGD", {"lr": lr, **arguments})
 
 
 @final
 @dataclass(frozen=True)
 class Case:
-    """A family of instances of one grammar; all of the grammar's promises are measured on each instance.
+    """A test case: a function that makes random grammars, whose promises are all measured.
 
-    make: makes a small random grammar from a seed, the same grammar for equal seeds. The promises of the grammar name
-    the losses, optima and bounds that are known for this family. The check runs in float64 if possible.
-    instances: number of instances that `antiphon check` makes.
-    learning: how the players learn, for promises about learning.
+    name: name of the case in the report.
+    make: makes a small random grammar from a seed, the same grammar for equal seeds. The promises of this grammar name
+    the losses, optima and bounds that are known for it. The grammar is run in float64 if possible.
+    instances: number of grammars that `antiphon check` makes.
+    learning: how the players learn, for promises about the result of learning.
     """
 
     name: str
@@ -59,9 +60,9 @@ class Case:
 @final
 @dataclass(frozen=True)
 class Study:
-    """A measurement that is no promise of a grammar: for example a search, a scaling law or a refuted claim.
+    """A measurement about a grammar, other than its promises: for example of a scaling law or a refuted claim.
 
-    claim: the claim in one line. measure: returns the result for a seed. instances: number of seeds.
+    claim: the claim that is tested, in one line. measure: returns the result for a seed. instances: number of seeds.
     """
 
     claim: str
@@ -72,7 +73,11 @@ class Study:
 @final
 @dataclass(frozen=True)
 class Suite:
-    """All checks of one grammar. grammar: its name in the library. cases, studies: see `Case` and `Study`."""
+    """All checks of one grammar.
+
+    grammar: its name in the library. cases: functions that make random grammars, whose promises are measured.
+    studies: other measurements.
+    """
 
     grammar: str
     cases: tuple[Case, ...]

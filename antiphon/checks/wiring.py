@@ -1,4 +1,7 @@
-"""Find wrong edges of R without any numbers: derive from R alone to which value of Q each message belongs."""
+"""Find wrong edges of a Response graph (R) from the graph alone, without running it.
+
+For each message, the graph shows of which value of the Query graph (Q) it is the gradient.
+"""
 
 from antiphon.grammars import Grammar, Port
 from antiphon.grammars.maps import Linearity
@@ -6,11 +9,12 @@ from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Seed, 
 
 
 def mismatch(grammar: Grammar, name: str) -> tuple[str, str] | None:
-    """Find a message that is the gradient of another value of Q than its user expects.
+    """Find a node of the Response graph that takes the gradient of a wrong value.
 
-    The search begins at the node `name` of R. It goes upstream through sums and through maps that multiply by numbers,
-    because their output belongs to the same value of Q as their input.
-    Returns (the node of R that takes the message, a description in words), or None.
+    Example: a vector-Jacobian product of one operator takes the gradient of the output of another operator. The search
+    begins at the node `name`. It continues upstream through `Sum` nodes, and through `Map` nodes that multiply by
+    numbers.
+    Returns (the name of the node that takes the wrong message, a description in words), or None.
     """
     node = grammar.response.by_name[name]
     match node:
@@ -35,7 +39,10 @@ def mismatch(grammar: Grammar, name: str) -> tuple[str, str] | None:
 
 
 def about(grammar: Grammar, message: Port) -> Port | None:
-    """Return the value of Q, or the player's parameters, whose gradient this message is; None if R does not show it."""
+    """Return the port of the value of which a message is the gradient: a value of the Query graph, or parameters.
+
+    Returns None if the Response graph does not show it, as for the output of an arbitrary function.
+    """
     node = grammar.response.by_name[message.node]
     match node:
         case Seed(loss=loss):

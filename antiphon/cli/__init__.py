@@ -1,1 +1,1 @@
-"""The command line. Most commands have a module of their own."""
+"""The command line `antiphon`. Most of its commands have a module of their own in this folder."""

@@ -36,7 +36,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """The entry point `antiphon`."""
+    """Run the command line: the function that the installed script `antiphon` calls."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # warnings of other libraries are meant for their developers
     atexit.register(gc.freeze)  # else Python looks for garbage in all of torch, for half a second, before it ends

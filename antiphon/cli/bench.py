@@ -31,16 +31,19 @@ def benchmarks() -> Mapping[str, Path]:
 
 
 def listed(found: Mapping[str, Path]) -> str:
-    """Return a table with a line per benchmark: its name, and the first line of its file's docstring."""
+    """Return a table of benchmarks as text: the name, and the first line of the docstring of the benchmark's file.
+
+    found: the file of each benchmark, by name.
+    """
     texts = {name: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for name, path in found.items()}
     return aligned(((name, text.partition("\n")[0]) for name, text in texts.items()), ("benchmark", "what it measures"))
 
 
 def failed_of(names: Sequence[str]) -> list[str]:
-    """Run benchmarks, each in a process of its own, with its default options. Return the names of those that failed.
+    """Run benchmarks one after the other, and return the names of the benchmarks that failed.
 
-    Each prints its figures, and writes its section and pictures into benchmarks/. Raises ExperimentError for an unknown
-    name, before any benchmark runs.
+    Each benchmark runs in its own process with default options, prints its results, and writes its section and pictures
+    into benchmarks/. Raises ExperimentError for an unknown name, before any benchmark runs.
     """
     found = benchmarks()
     if unknown := [name for name in names if name not in found]:

@@ -1,4 +1,7 @@
-"""The commands `antiphon status | attach | stop`. They work from any machine that reaches the cluster's dashboard."""
+"""The commands `antiphon status`, `attach` and `stop`, for runs on a Ray cluster.
+
+They work from any machine that can reach the cluster's dashboard.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,15 +18,18 @@ _KILLED_WITHIN = 30.0
 
 
 def jobs_at(address: str | None) -> Jobs:
-    """Return the jobs of the cluster at `address`. None takes the address from the environment. Raises ClusterError."""
+    """Connect to the Ray jobs of the cluster at `address`. None takes the address from the environment.
+
+    Raises ClusterError if the cluster cannot be reached.
+    """
     return Jobs(dashboard(given(address)))
 
 
 def follow_run(jobs: Jobs, name: str, write: Write, lines: int | None = None) -> int:
-    """Write a run's log until the run ends; return the run's exit code.
+    """Write the log of the run `name` until the run ends, and return the run's exit code.
 
-    lines: start this many lines before the present end of the log; None starts at the beginning.
-    Raises ClusterError for an unknown name. Raises RoundError if Ray did not start the run, or its machine is gone.
+    lines: start with the last `lines` lines of the present log; None starts at the beginning.
+    Raises ClusterError for an unknown name, and RoundError if Ray did not start the run or lost its machine.
     """
     job = _job_of(jobs, name)
     start = 0 if lines is None else last_lines(jobs.log(name), lines)
@@ -37,9 +43,9 @@ def follow_run(jobs: Jobs, name: str, write: Write, lines: int | None = None) ->
 
 
 def statuses(address: str | None, name: str | None) -> list[dict[str, Any]]:  # Any: JSON
-    """Return the status of all runs of a cluster, newest job first, or of the run `name` only.
+    """Return the status of all runs on a cluster, newest first; only of the run `name`, unless it is None.
 
-    Raises ClusterError if the cluster has no run of this name.
+    Each status is a dict that JSON can represent. Raises ClusterError if the cluster has no run of this name.
     """
     jobs = jobs_at(address)
     known = [job for job in jobs.all() if _is_ours(job)]
@@ -53,9 +59,10 @@ def statuses(address: str | None, name: str | None) -> list[dict[str, Any]]:  # 
 
 
 def stop_run(address: str | None, name: str, now: bool, seconds: float, say: Write) -> None:
-    """End a run after its current batch of rounds, with a checkpoint; or kill it if `now`. Return when it has ended.
+    """Ask a run on a cluster to end after its current batch of rounds, with a checkpoint, and wait until it has ended.
 
-    Raises ClusterError for an unknown name, DeadlineError if the run has not ended after `seconds`.
+    now: kill the run instead, without a checkpoint. seconds: time to wait for the end. say: prints a line of text.
+    Raises ClusterError for an unknown name, and DeadlineError if the run has not ended after `seconds`.
     """
     jobs = jobs_at(address)
     job, actors = jobs.find(name), jobs.actors(name)
@@ -120,9 +127,9 @@ def _told(job: Job) -> dict[str, Any]:  # Any: JSON
 
 
 def _last_error(message: str) -> str:
-    """Of the lines of a failed job's message that begin with "error: ", return the last one.
+    """Return the error in the message of a failed job: the text of the last line that begins with "error: ".
 
-    If there is none, return its last line that is not blank.
+    If no line begins with it, return the last line that is not blank.
     """
     lines = [line for line in message.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("error: ")]

@@ -1,4 +1,4 @@
-"""The command `antiphon cost`: cost reports of several grammars, or of several values of one key, side by side."""
+"""The command `antiphon cost`: the communication of several grammars, or of one grammar with several settings."""
 
 from collections.abc import Mapping, Sequence
 from json import dumps
@@ -35,12 +35,15 @@ def cost_command(
     messages: bool = False,
     json: bool = False,
 ) -> list[str]:
-    """Count the communication of the grammars, and print it as tables or as JSON.
+    """Count the messages and bytes of grammars, and print the numbers as tables or as JSON.
 
-    Returns one line of text for each number whose measured value differs from the predicted one.
+    Each number is predicted, and measured in a short run. Returns one line of text for each number whose measured value
+    differs from the predicted value.
 
-    rounds: None counts one period of the grammar's cadences.
-    Raises AntiphonError for a wrong grammar, key, placement or path, before any round is played.
+    changes: keys of the experiment and their new values. rounds: number of rounds to count; None counts one period of
+    the grammar's cadences. placement: replaces the experiment's placement. scan: "key=value,value,...", to count for
+    each value of the key. out: a file for a plot of the scan. messages: whether to list every message.
+    Raises AntiphonError for a wrong grammar, key, placement or path, before any round is run.
     """
     steps = parse_scan(scan) if scan is not None else NO_SCAN
     if out is not None:

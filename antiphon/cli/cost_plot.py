@@ -1,4 +1,4 @@
-"""Plot the costs of a scan: messages of R, bytes, and depth of R, with one line for each grammar."""
+"""Plot how the communication of grammars depends on a setting, with one line for each grammar."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,9 +22,11 @@ _DASHES = ("-", "--", "-.", ":")
 
 
 def plot(path: Path, key: str, values: Sequence[Any], reports: Mapping[str, Sequence[CostReport]]) -> None:
-    """Plot a scan into a file with one of `ENDINGS`. values: of the scan. reports: by grammar, one for each value.
+    """Plot messages, bytes and depth of several grammars against the values of a setting, and write the plot to a file.
 
-    Lines differ in marker and dashes as well as in colour. Equal scans give equal bytes.
+    path: the file; its ending must be one of `ENDINGS`. key: name of the setting. values: its values, on the x axis.
+    reports: for each grammar, by name, one cost report per value.
+    Lines differ in marker and dashes as well as in colour. Equal input gives equal bytes.
     Raises ExperimentError if the path cannot be written.
     """
     numbers = all(isinstance(value, int | float) for value in values)
@@ -50,7 +52,10 @@ def plot(path: Path, key: str, values: Sequence[Any], reports: Mapping[str, Sequ
 
 
 def _plain(text: str) -> str:
-    """Escape text: Matplotlib reads $ as mathematics, and leaves labels that begin with _ out of the legend."""
+    """Return a text that Matplotlib draws literally.
+
+    Without this, Matplotlib would read $ as mathematics, and leave labels that begin with _ out of the legend.
+    """
     text = text.replace("$", r"\$")
     return f"\N{HAIR SPACE}{text}" if text.startswith("_") else text
 

@@ -1,4 +1,4 @@
-"""A scan repeats one experiment with several values of one key. The key `layers` needs a recipe that supports it."""
+"""The option `--scan` of `antiphon cost`: repeat one experiment with several values of one key."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ LAYERS = "layers"
 
 @dataclass(frozen=True)
 class Scan:
-    """A key and at least one value.
+    """A key of an experiment, and the values with which the experiment is repeated (at least one).
 
-    key: a key of the experiment, a key of its grammar's own table, or `layers`; empty to change nothing.
+    key: a key of the experiment, a key of its grammar's own settings, or `layers`; "" to change nothing.
     """
 
     key: str
@@ -25,11 +25,11 @@ class Scan:
 
 
 NO_SCAN = Scan("", (None,))
-"""No scan: the experiment is used unchanged, once."""
+"""The scan that uses the experiment once and unchanged."""
 
 
 def parse_scan(text: str) -> Scan:
-    """Parse "key=value,value,...". Values are written as for --set. Raises ExperimentError if this fails.
+    """Parse a scan from the text "key=value,value,...". Raises ExperimentError for another text.
 
     >>> parse_scan("layers=2,4,8")
     Scan(key='layers', values=(2, 4, 8))
@@ -56,10 +56,10 @@ def parse_scan(text: str) -> Scan:
 def scanned(
     name: str, changes: Mapping[str, Any], key: str, value: Any, placement: str | None = None
 ) -> Experiment:  # Any: TOML
-    """Read the experiment `name`, apply `changes`, and then set `key` to `value`.
+    """Read the experiment `name`, apply `changes`, then set `key` to `value`, and return the experiment.
 
-    `layers` is passed to the recipe of a library grammar, or to a user's function as its argument `layers`. Any other
-    key belongs to the experiment, or to the grammar's own table, whose name may be left out.
+    key: a key of the experiment, or of the grammar's own settings (whose name may be left out). The key `layers` sets
+    the number of layers of a library grammar, or the argument `layers` of a user's function.
     Raises ExperimentError for an unknown key.
     """
     experiment = read_experiment(name, changes, placement)
@@ -78,7 +78,7 @@ def scanned(
 
 
 def for_grammar(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:  # Any: TOML
-    """Return the changes for the grammar `name`: all, except keys in the tables of other library grammars."""
+    """Return the changes that concern the grammar `name`: all, except those of settings of other library grammars."""
     others = {each.replace("-", "_") for each in LIBRARY if each != read_experiment(name).grammar}
     return {key: value for key, value in changes.items() if key.split(".")[0] not in others}
 

@@ -1,4 +1,4 @@
-"""Cost reports as tables and as JSON."""
+"""Write cost reports (predicted and measured communication of grammars) as tables and as JSON."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -14,14 +14,15 @@ from antiphon.grammars.locality import LOCAL, NEAR, Locality
 
 
 def average(total: int, report: CostReport) -> str:
-    """Return `total` divided by the number of counted rounds, as text with at most three decimals."""
+    """Return `total` divided by the number of rounds of a cost report, as text with at most three decimals."""
     return f"{total / len(report.rounds):,.3f}".rstrip("0").rstrip(".")
 
 
 def main_table(reports: Sequence[CostReport], key: str = "", values: Sequence[str] = ()) -> Table:
-    """Return the table of messages, bytes, depths and localities per round. Predicted rows are above measured rows.
+    """Return the main table of `antiphon cost`: messages, bytes and depths per round of each report.
 
-    key, values: the key of a scan and its value for each report; empty without a scan.
+    Each report has a row of predicted and a row of measured numbers.
+    key, values: for a scan, the scanned key, and its value for each report; otherwise empty.
     """
     moving = any(each.found.move_messages for each in reports)
     names = ["grammar", *([key] if key else []), "", "messages Q", "messages R", *(["moves"] if moving else [])]
@@ -36,7 +37,7 @@ def main_table(reports: Sequence[CostReport], key: str = "", values: Sequence[st
 
 
 def query_table(reports: Sequence[CostReport]) -> Table:
-    """Return the table of the number of queries of each oracle per round."""
+    """Return a table of the number of queries of each oracle per round, predicted and measured."""
     rows = [
         (each.name, oracle, average(count, each), average(each.found.queries.get(oracle, 0), each))
         for each in reports
@@ -46,7 +47,7 @@ def query_table(reports: Sequence[CostReport]) -> Table:
 
 
 def flow_table(reports: Sequence[CostReport], *, machines: bool) -> Table:
-    """Return the table of messages and bytes per round between workers, or between machines if `machines`."""
+    """Return a table of messages and bytes per round for each pair of workers; of machines, if `machines` is true."""
     what, rows = "machine" if machines else "worker", []
     for each in reports:
         flows = list(_between(each, machines))
@@ -60,7 +61,7 @@ def flow_table(reports: Sequence[CostReport], *, machines: bool) -> Table:
 
 
 def sum_table(reports: Sequence[CostReport]) -> Table:
-    """Return the table of terms and bytes that replicas contribute to sums, per round."""
+    """Return a table of the all-reduces over replicas of a player: terms and bytes per round."""
     rows = [
         (each.name, plan.reduction.name, *(average(count, each) for count in counts))
         for each in reports
@@ -71,7 +72,7 @@ def sum_table(reports: Sequence[CostReport]) -> Table:
 
 
 def message_table(reports: Sequence[CostReport]) -> Table:
-    """Return the table of all messages of Q and R, with their localities."""
+    """Return a table with a row for each message of the Query graph (Q) and of the Response graph (R)."""
     names = ["grammar", "graph", "value", "from", "to", "order", "locality", "bytes", "per round"]
     rows = [
         (each.name, hop.graph, hop.value, hop.source, hop.target, hop.order, hop.locality or "", *figures)
@@ -83,7 +84,7 @@ def message_table(reports: Sequence[CostReport]) -> Table:
 
 
 def as_json(each: CostReport) -> dict[str, Any]:  # Any: JSON
-    """Return the report for JSON. Its numbers are totals over all counted rounds."""
+    """Return a cost report as a dict that JSON can represent. Its numbers are totals over all counted rounds."""
     counted = each.counted
     return {
         "grammar": each.name,
@@ -108,7 +109,7 @@ def as_json(each: CostReport) -> dict[str, Any]:  # Any: JSON
 
 
 def disagreements(each: CostReport) -> list[str]:
-    """Return one line of text for each number whose measured value differs from the predicted one."""
+    """Return one line of text for each number of a cost report whose measured value differs from the prediction."""
     predicted, found = asdict(each.predicted), asdict(each.found)
     told = [
         f"{name.replace('_', ' ')}: predicted {predicted[name]}, measured {found[name]}"
@@ -145,7 +146,10 @@ def _graph_figures(each: CostReport) -> list[object]:
 
 
 def _between(each: CostReport, machines: bool) -> Iterator[tuple[str, str, Flow, Flow]]:
-    """Yield the source, the target, and the planned and the measured traffic for each pair of workers or machines."""
+    """Yield (source, target, planned traffic, measured traffic) for each pair of workers.
+
+    machines: if true, for each pair of machines instead.
+    """
     place = each.nodes if machines else None
     measured = between(each.measured, place)
     for (source, target), planned in between(each.planned, place).items():

@@ -1,4 +1,4 @@
-"""How a command ends when it fails: a message on stderr, and an exit code."""
+"""How a failing command of the command line ends: with a message on stderr, and an exit code."""
 
 import signal
 from typing import Any
@@ -10,14 +10,14 @@ from antiphon.cli.terminal import echo
 from antiphon.errors import AntiphonError, DeadlineError, ProtocolError, RoundError, TransportError
 
 FAILURES = (RoundError, DeadlineError, ProtocolError, TransportError)
-"""Errors of a run that has started (exit code 1). Every other AntiphonError means bad input (exit code 2)."""
+"""Errors of a run that has started; they give exit code 1. Every other AntiphonError gives exit code 2 (bad input)."""
 
 
 class Commands(TyperGroup):
-    """Runs a command. An AntiphonError becomes a message on stderr, without a traceback, and an exit code."""
+    """The group of all commands. An AntiphonError of a command becomes a message on stderr and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command. Any: `ctx` is a context of the click inside typer, and the result is that of the command."""
+        """Run a command, and return its result. Any: `ctx` is a context of click, and a result may have any type."""
         try:
             return super().invoke(ctx)
         except AntiphonError as error:
@@ -29,6 +29,9 @@ class Commands(TyperGroup):
 
 
 def _where(error: AntiphonError) -> list[str]:
-    """Return a line with the worker and round of the error; nothing if its message names them, or it has none."""
+    """Return a line with the worker and the round in which an error happened.
+
+    Returns an empty list if the error has no worker or round, or if its message already names both.
+    """
     told = repr(error.worker) in str(error) and f"round {error.round}" in str(error)
     return [f"worker {error.worker!r}, round {error.round}"] if error.worker and error.round >= 0 and not told else []

@@ -1,4 +1,4 @@
-"""The command `antiphon launch`: submit a run as a job of a Ray cluster. The job does not need this machine."""
+"""The command `antiphon launch`: submit a run as a job to a Ray cluster. The job does not need this machine."""
 
 import shlex
 
@@ -15,10 +15,13 @@ from antiphon.runs.run import resolved, with_own_packages
 
 
 def launch_run(experiment: Experiment, address: str | None, name: str | None, out: str | None) -> tuple[Jobs, str]:
-    """Submit an experiment to the cluster at `address`. Returns the cluster's jobs and the run's name.
+    """Submit an experiment as a job to a Ray cluster.
 
-    name, out: chosen automatically if None. Raises AntiphonError for a wrong experiment, ClusterError, VersionError or
-    TransportError; then nothing was submitted.
+    address: of the cluster; None takes it from the environment. name: of the run. out: its run folder on the cluster.
+    Both are chosen automatically if None.
+    Returns (connection to the cluster's jobs, name of the run).
+    Raises AntiphonError for a wrong experiment, ClusterError, VersionError or TransportError; then nothing was
+    submitted.
     """
     grammar = experiment.build()
     agents = experiment.agents(grammar)

@@ -1,7 +1,7 @@
-"""The command `antiphon list`: grammars with guarantees and players, experiments, and plugins of other distributions.
+"""The command `antiphon list`: the library's grammars, the included experiments, and installed plugins.
 
-No grammar is built. The row of a grammar comes from comments in the experiment of the same name. A test compares these
-comments with the grammar.
+No grammar is built. Guarantee, players and oracles of a grammar come from comments in the experiment file of the same
+name. A test compares these comments with the grammar.
 """
 
 import tomllib
@@ -14,7 +14,7 @@ from antiphon.recipes import LIBRARY
 
 
 def listing() -> str:
-    """Return the tables of grammars and experiments as plain text, and a table of plugins if any are installed."""
+    """Return the output of `antiphon list`: tables of grammars, of experiments, and of plugins if any are installed."""
     experiments = shipped()
     grammars = [(name, *parts(experiments[name])) for name in LIBRARY]
     tables = [aligned(grammars, ("grammar", "guarantee", "players", "oracles"))]
@@ -31,7 +31,7 @@ def _experiment_row(name: str) -> tuple[str, ...]:
 
 
 def _installed_rows() -> Iterable[tuple[str, ...]]:
-    """Yield one row per plugin. No plugin is imported: an import error is reported when the plugin is used."""
+    """Yield one table row per installed plugin. No plugin is imported, so that a broken plugin raises no error."""
     for what, group in (("grammar", GRAMMARS), ("agent", AGENTS), ("environment", ENVIRONMENTS)):
         for name, point in sorted(installed(group).items()):
             yield name, what, point.dist.name if point.dist else "", point.value

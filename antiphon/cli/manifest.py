@@ -1,4 +1,4 @@
-"""The command `antiphon manifest KIND [EXPERIMENT]`: write a file that starts a cluster for the experiment."""
+"""The command `antiphon manifest`: write a file that starts a cluster large enough for an experiment."""
 
 import re
 from collections.abc import Mapping
@@ -25,12 +25,13 @@ def manifest_command(
     size: Size,
     out: Path | None = None,
 ) -> str:
-    """Make a manifest. Returns the text to print.
+    """Make a file that starts a cluster for an experiment (a manifest), and return the text to print.
 
-    The text is the manifest; or, if it is written to the file `out`, the path and the lines that the user must edit.
+    If `out` is given, the manifest is written to that file, and the text names the lines that the user must edit.
+    Otherwise the text is the manifest.
 
-    experiment: empty for kinds that need none. placement: replaces the experiment's own. name: if empty, made from the
-    grammar's name.
+    kind: one of `KINDS`, such as "slurm". experiment: name of the experiment; "" for kinds that need none.
+    placement: replaces the placement of the experiment. name: of the cluster or job; if "", from the grammar's name.
     """
     if kind not in KINDS:
         raise ExperimentError(

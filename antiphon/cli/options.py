@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands of the command line have, as annotated types for typer."""
 
 from typing import Annotated
 

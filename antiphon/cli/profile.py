@@ -1,4 +1,4 @@
-"""The option `--profile FILE` of `antiphon run`: a trace of the last rounds, and how the workers spent their time."""
+"""The option `--profile` of `antiphon run`: write a trace of the last rounds, and show how workers spent their time."""
 
 from pathlib import Path
 
@@ -11,7 +11,10 @@ from antiphon.output_file import write
 
 
 def profile_text(schedule: Schedule, recording: Recording, out: Path) -> str:
-    """Write the trace of a recording to a file for Perfetto and Chrome. Returns the table of the workers' times."""
+    """Write the trace of recorded rounds to the file `out`, for Perfetto and Chrome.
+
+    Returns a text with a table of how each worker spent its time.
+    """
     rounds = [mark.round for marks in recording.marks.values() for mark in marks]
     timeline = recorded(schedule, recording, f"rounds {min(rounds)} to {max(rounds)}")
     write(out, trace(timeline))

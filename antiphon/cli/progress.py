@@ -1,6 +1,6 @@
-"""The output of a run: first a table of workers, then one line that is updated, at the end a table of results.
+"""The output of `antiphon run`: first a table of workers, then a progress line, at the end a table of results.
 
-Without a terminal, a new line is printed every few seconds.
+On a terminal, the progress line is updated in place. Otherwise a new line is printed every few seconds.
 """
 
 import time
@@ -25,7 +25,10 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 def line(record: Record, rounds: int, returns: str = "") -> str:
-    """Return a record as one line of text. rounds: of the whole run. returns: the last episode return, as text.
+    """Return the progress line of a run: round, speed, losses and remaining time.
+
+    record: the metrics of the last batch of rounds. rounds: number of rounds of the whole run. returns: the last
+    episode return, as text; "" if there is none.
 
     >>> line(Record(100, 2.0, 51.2, {"BGE": 0.125}, {}, {"sigma": 0.4}), 1000, "-1210.5")
     'round 100/1000  51.2 rounds/s  BGE 0.125  return -1210.5  sigma 0.4  18 s left'
@@ -41,7 +44,7 @@ def line(record: Record, rounds: int, returns: str = "") -> str:
 
 @final
 class Watched:
-    """Shows a run on a console; see `antiphon.runs.run.View`."""
+    """Shows the progress of a run on a console. It implements the interface `antiphon.runs.run.View`."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._live = console, None
@@ -49,7 +52,7 @@ class Watched:
         self._failed: set[str] = set()
 
     def started(self, game: Launched, experiment: Experiment) -> None:
-        """Print the grammar, and the table that `casting` makes."""
+        """Print the grammar, and the table of its players, oracles and losses with their workers."""
         self._rounds = experiment.rounds
         grammar = game.assignment.grammar
         what = f"grammar {grammar.name} ({grammar.guarantee!r}): {grammar.objective!r}"
@@ -60,9 +63,9 @@ class Watched:
             self._live.start()
 
     def played(self, record: Record, folder: Path) -> None:
-        """Update the line of the run; without a terminal, print a new line every few seconds and at the end.
+        """Show the metrics of a batch of rounds, and print the first failure of each agent.
 
-        Also print the first failure of each agent.
+        On a terminal, the progress line is updated. Otherwise a new line is printed every few seconds and at the end.
         """
         for report in record.reports.values():
             if "episode_return" in report:
@@ -81,14 +84,17 @@ class Watched:
         self._failed.update(record.failures)
 
     def ended(self) -> None:
-        """Remove the line that `played` updates."""
+        """Remove the progress line from the terminal."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()
 
 
 def casting(game: Launched, experiment: Experiment) -> Table:
-    """Return the table of players, oracles, losses and remote agents, with workers, processes and optimizers."""
+    """Return a table of all players, oracles, losses and remote agents of a run.
+
+    Each row has the name, the kind, the worker, the process id, and a player's optimizer.
+    """
     grammar, placement = game.assignment.grammar, game.assignment.placement
     oracles = {oracle.name for oracle in grammar.query.oracles}
     agents = {name: agent.description for name, agent in game.assignment.agents.items()}
@@ -103,7 +109,7 @@ def casting(game: Launched, experiment: Experiment) -> Table:
 
 
 def outcome(finished: Finished) -> Table:
-    """Return the final losses, rates and reports of a run as a table."""
+    """Return a table of the results of a run: rounds, speed, the last losses and the last reports of the oracles."""
     record = finished.last
     rate = record.round / max(record.seconds, 1e-9)
     rows = [("rounds", str(record.round)), ("seconds", f"{record.seconds:.1f}"), ("rounds/s", f"{rate:.1f}")]
@@ -115,7 +121,7 @@ def outcome(finished: Finished) -> Table:
 
 
 def tell_spread(console: Console, evaluation: Evaluation) -> None:
-    """Print the standard deviation, minimum and maximum of an evaluation's figures, if they are meaningful."""
+    """Print standard deviation, minimum and maximum of the numbers of an evaluation, if they are meaningful."""
     if evaluation.spread:
         extremes = f"from {min(evaluation.figures):.1f} to {max(evaluation.figures):.1f}"
         what = f"{evaluation.quantity} of single {evaluation.of}"

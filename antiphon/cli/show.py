@@ -1,4 +1,4 @@
-"""The command `antiphon show`: a grammar, or the differences of two, as text or as a picture in a file."""
+"""The command `antiphon show`: show a grammar, or how it differs from another, as text or as a picture in a file."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from antiphon.pictures.drawing import FORMATS, draw, draw_edits
 
 
 def shown(experiment: Experiment, out: Path | None = None, against: str | None = None) -> str:
-    """Show a grammar. Returns the text to print: the path of the written file, or without `out` the grammar or the
-    differences.
+    """Show a grammar, or its differences from another grammar, and return the text to print.
 
-    against: the name of another grammar, or "chain-rule".
+    out: a file for a picture; the text is then its path. If None, the text is the grammar or the differences.
+    against: the name of the other grammar, or "chain-rule"; None shows the grammar itself.
     Raises ExperimentError for an unknown name, an unknown file ending, or a path that cannot be written.
     """
     if out is not None:

@@ -1,4 +1,4 @@
-"""The command `antiphon show GRAMMAR --placement NAME`: a placement as text, or as a picture in a file."""
+"""The command `antiphon show GRAMMAR --placement NAME`: show a placement as text, or as a picture in a file."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ ENDINGS = (".svg", ".png", ".txt")
 
 
 def placement_command(experiment: Experiment, out: Path | None) -> str:
-    """Draw a placement. Returns the text to print: the placement, or the path of the written file.
+    """Show the placement of an experiment (which worker holds which players), and return the text to print.
 
+    out: a file for a picture or text; the printed text is then its path. If None, the printed text is the placement.
     Raises AntiphonError for a wrong placement or path.
     """
     if out is not None:

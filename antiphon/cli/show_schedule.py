@@ -1,4 +1,4 @@
-"""The command `antiphon show GRAMMAR --schedule`: a planned or recorded schedule, in three formats."""
+"""The command `antiphon show GRAMMAR --schedule`: show when each worker does what, as planned or as recorded."""
 
 from pathlib import Path
 
@@ -11,15 +11,16 @@ from antiphon.output_file import check_output, write
 from antiphon.pictures.timeline_svg import picture
 
 _WARMUP = 3
-"""Number of rounds to play before a recording begins. The first rounds are slower, because they set things up."""
+"""Number of rounds to run before a recording begins. The first rounds are slower, because they set things up."""
 
 
 def schedule_command(experiment: Experiment, *, rounds: int | None = None, out: Path | None = None) -> str:
-    """Draw the schedule of an experiment. Returns the text to print: the schedule, or the path of the written file.
+    """Show the schedule of an experiment (the steps of each worker in a round), and return the text to print.
 
-    rounds: play and record this many; None shows the plan.
-    out: its ending sets the format: .svg is a picture, .json a trace for Chrome and Perfetto, .txt the text that is
-    otherwise printed. Raises AntiphonError for a wrong path, before any round is played.
+    rounds: run and record this many rounds, and show the recorded times; None shows the planned steps of one round.
+    out: a file; the printed text is then its path. Its ending sets the format: .svg a picture, .json a trace for Chrome
+    and Perfetto, .txt text. If None, the printed text is the schedule.
+    Raises AntiphonError for a wrong path, before any round is run.
     """
     if out is not None:
         check_output(out, FORMATS)
@@ -37,7 +38,7 @@ def _plan(experiment: Experiment) -> Timeline:
 
 
 def _recording(experiment: Experiment, rounds: int) -> Timeline:
-    """Play some rounds without recording, then record `rounds` rounds and return their timeline."""
+    """Run an experiment: some rounds without recording, then `rounds` recorded rounds. Returns their timeline."""
     grammar = experiment.build()
     agents = experiment.agents(grammar)
     before = steady(grammar, {player: agent.cadence for player, agent in agents.items()}).start + _WARMUP
@@ -53,7 +54,8 @@ def _recording(experiment: Experiment, rounds: int) -> Timeline:
 def text(table: Timeline) -> str:
     """Return a timeline as text.
 
-    A plan has one row per worker and one column per step; dots are idle steps. A recording has one row per action.
+    A planned timeline becomes a table with one row per worker and one column per step, with dots for idle steps. A
+    recorded timeline becomes a table with one row per action.
     """
     if table.unit == "step":
         rows = aligned(
@@ -66,7 +68,10 @@ def text(table: Timeline) -> str:
 
 
 def _cells(table: Timeline, worker: str) -> str:
-    """Return the symbol of a worker's action in each step, with the micro-batch if the round has several."""
+    """Return the row of a worker in the text of a planned timeline: the symbol of its action in each step.
+
+    The number of the micro-batch follows the symbol if the round has several.
+    """
     labels = {span: table.label(span) for span in table.spans}
     width = max((len(label) for label in labels.values()), default=1)
     cells = ["." * width] * int(table.end)
@@ -76,4 +81,4 @@ def _cells(table: Timeline, worker: str) -> str:
 
 
 FORMATS = {".svg": picture, ".json": trace, ".txt": text}
-"""The function that makes the content of a file from a timeline, by the ending of the file."""
+"""By file ending: the function that writes a timeline in that format."""

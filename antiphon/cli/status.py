@@ -1,4 +1,4 @@
-"""The output of `antiphon status`: a table of all runs, or one run with the state of each of its workers."""
+"""The output of `antiphon status`: a table of all runs on a cluster, or the details of one run with its workers."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ Told = Mapping[str, Any]  # Any: JSON, see `statuses`
 
 
 def table_of(runs: Sequence[Told]) -> Table | Text:
-    """Return a table with one row for each run."""
+    """Return a table of runs on a cluster, with one row for each run."""
     if not runs:
         return Text("the cluster has no runs")
     return columns(map(_row, runs), ("run", "status", "round", "generation", "workers", "began", "grammar"))
@@ -27,7 +27,7 @@ def _row(run: Told) -> tuple[object, ...]:
 
 
 def details_of(run: Told) -> Group:
-    """Return the details of one run: a line of facts, its error if any, and a table of its workers while it plays."""
+    """Return the details of one run: a line of facts, the error if the run failed, and a table of its workers."""
     facts = [f"run {run['run']}: {_status(run)}", f"grammar {run['grammar']}" if run.get("grammar") else ""]
     facts += [
         f"round {_round(run)}" if _round(run) else "",
@@ -67,9 +67,9 @@ def _round(run: Told) -> str:
 
 
 def _ago(began: float) -> str:
-    """Return the time since `began`, such as "3 h ago", in the largest unit that has passed at least once.
+    """Return the time since `began` as text, such as "3 h ago", in the largest unit that gives at least 1.
 
-    began: in seconds, like `time.time`. 0 gives the empty text.
+    began: a time in seconds, as of `time.time`. For 0, the result is "".
 
     >>> _ago(0)
     ''

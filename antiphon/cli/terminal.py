@@ -1,4 +1,4 @@
-"""Write text to a terminal literally: without markup, and with control characters escaped."""
+"""Print text literally on a terminal: markup is not interpreted, and control characters are escaped."""
 
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:  # rich is imported lazily, so that `--help` answers at once
 
 
 def echo(text: object, *, err: bool = False) -> None:
-    """Print the text on stdout, or on stderr if `err`."""
+    """Print a text on stdout; on stderr if `err` is true. Control characters are escaped."""
     typer.echo(plain(text), err=err)
 
 
 def screen() -> "Console":
-    """Return a console on stdout. Without a terminal, it is 140 characters wide."""
+    """Return a rich console on stdout. If stdout is no terminal, the console is 140 characters wide."""
     from rich.console import Console
 
     console = Console()

@@ -1,1 +1,1 @@
-"""Check whether a machine has what a run needs."""
+"""The command `antiphon doctor`: check whether a machine has everything that a run needs."""

@@ -1,4 +1,4 @@
-"""Test channels between workers on CPUs or GPUs, with the laws of `antiphon.testing` that need no forged message."""
+"""Test the channels between workers on the CPUs or GPUs of a machine, with tests of `antiphon.testing.channel`."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ _runs = itertools.count()
 
 @dataclass(frozen=True)
 class Place:
-    """The place of one end of a channel.
+    """The device and the machine of one end of a channel.
 
     device: of the tensors that this end sends and receives. site: machine and device, as the other end sees them.
     """
@@ -49,13 +49,16 @@ class Place:
 
     @classmethod
     def cpu(cls, address: str) -> "Place":
-        """Return the place of a worker on the CPU of the machine with this address."""
+        """Return the place of a channel's end on the CPU of a machine. address: of the machine."""
         return cls(torch.device("cpu"), Site(address))
 
 
 @final
 class _Visiting:
-    """Adapts a channel for tensors on a device to the laws, which use tensors on the CPU."""
+    """A channel that copies tensors to a device before sending, and back to the CPU after receiving.
+
+    So the tests of channels, which use tensors on the CPU, can test a channel for tensors on a GPU.
+    """
 
     def __init__(self, channel: Channel, device: torch.device) -> None:
         self._channel, self._device = channel, device
@@ -64,9 +67,9 @@ class _Visiting:
         self._channel.open()
 
     def send(self, edge: Edge, round: int, value: Tensor) -> int:
-        """Copy the value to the device, send the copy, and overwrite the copy at once.
+        """Copy a value to the device, send the copy, and overwrite the copy at once.
 
-        The overwriting tests that a sender may reuse the memory after `send`.
+        The overwriting tests that a sender may reuse the memory after `send`. Returns the number of bytes sent.
         """
         there = value.detach().to(self._device, copy=True)
         sent = self._channel.send(edge, round, there)
@@ -83,7 +86,7 @@ class _Visiting:
         return self._channel.contribute(reduction, round, value.to(self._device))
 
     def collect(self, reduction: Reduction, round: int) -> Tensor:
-        """Collect the sum over replicas on the device, and return a copy on the CPU."""
+        """Receive the sum of an all-reduce over replicas on the device, and return a copy on the CPU."""
         return self._channel.collect(reduction, round).cpu()
 
     def settle(self) -> None:
@@ -94,9 +97,10 @@ class _Visiting:
 
 
 def pairs(address: Address, places: tuple[Place, Place], make: MakeGroup | None = None) -> MakePair:
-    """Return a function that makes the channels of two workers at these places, both in this process.
+    """Return a function that makes two connected channels in this process, for tests.
 
-    address: host and port of the rendezvous store. make: makes an NCCL group; None uses torch's NCCL.
+    address: host and port of the rendezvous store. places: device and machine of each channel.
+    make: makes an NCCL group; None uses torch's NCCL.
     """
 
     def make_pair(session: Session, edges: Sequence[Edge]) -> Pair:
@@ -119,7 +123,10 @@ def pairs(address: Address, places: tuple[Place, Place], make: MakeGroup | None 
 
 
 def hold_laws(make_pair: MakePair) -> int:
-    """Test a kind of channel with all `LAWS`. Returns their number. Raises AssertionError if a law does not hold."""
+    """Run all tests in `LAWS` on a kind of channel, and return the number of tests.
+
+    make_pair: makes two connected channels of the kind. Raises AssertionError if a test fails.
+    """
     for law in LAWS:
         law(make_pair)
     return len(LAWS)

@@ -1,4 +1,4 @@
-"""The results of checks of a machine. Each is one line: what was found, or what is wrong and how to repair it."""
+"""The results of the checks of a machine. A result is one line: what was found, or what is wrong and the remedy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from antiphon.errors import AntiphonError, unstopped
 
 
 class Health(StrEnum):
-    """The result of a check."""
+    """The verdict of a check of the machine."""
 
     OK = "ok"
     FAILED = "failed"
@@ -17,7 +17,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One check and its result. said: what was found, in words. For a failure, it also says the remedy."""
+    """The result of one check of the machine. said: what was found, in words; for a failure, also the remedy."""
 
     check: str
     verdict: Health
@@ -25,12 +25,12 @@ class Finding:
 
     @property
     def line(self) -> str:
-        """The finding as one line of text."""
+        """The result as one line of text: verdict, name of the check, and what was found."""
         return f"{self.verdict:<8} {self.check}: {' '.join(self.said.split())}"
 
 
 class NotRun(Exception):
-    """A check cannot run here. The message says why."""
+    """A check cannot run on this machine. The message says why."""
 
 
 class CheckFailed(Exception):
@@ -42,7 +42,10 @@ Check = tuple[str, Callable[[], str]]
 
 
 def examine(name: str, look: Callable[[], str]) -> Finding:
-    """Run one check and return its finding. Every Exception becomes a finding; other exceptions pass through."""
+    """Run one check of the machine and return its result. An Exception of the check becomes a failed result.
+
+    name: of the check. look: the check, a function that returns what it found, as text.
+    """
     try:
         return Finding(name, Health.OK, look())
     except NotRun as reason:
@@ -59,7 +62,7 @@ def examine(name: str, look: Callable[[], str]) -> Finding:
 
 
 def summary(findings: list[Finding]) -> str:
-    """Return a text with the number of checks with each verdict.
+    """Return a text with the number of checks for each verdict.
 
     >>> summary([Finding("versions", Health.OK, "all")])
     '1 ok, 0 failed, 0 skipped'

@@ -1,6 +1,7 @@
-"""`antiphon doctor --gpu`: test channels, precisions and a few rounds on this machine's GPUs against the CPU.
+"""The command `antiphon doctor --gpu`: test channels, precisions and a few rounds on the GPUs of this machine.
 
-The devices are arguments of the checks, so that tests can run the checks on CPUs.
+Results on GPUs are compared with results on the CPU. The devices are arguments of the checks, so that tests can run the
+checks on CPUs.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from antiphon.transport.rendezvous import serve_store
 from antiphon.transport.route import Site, route
 
 TOLERANCE = {Precision.DECLARED: 1e-4, Precision.BFLOAT16: 5e-2, Precision.FLOAT16: 5e-3}
-"""Largest accepted error of outputs and gradients against float64 on the CPU, relative to their largest entry."""
+"""Largest accepted difference of outputs and gradients from float64 on the CPU, relative to their largest entry."""
 
 LOSSES = 1e-3
 """Largest accepted relative difference between losses on GPUs and on the CPU in the first rounds."""
@@ -36,7 +37,7 @@ _NONE = "no CUDA device"
 
 @dataclass(frozen=True)
 class Device:
-    """A GPU. device: of torch. name: a description for the report. uuid, bus: they identify the physical GPU."""
+    """A GPU. device: the torch device. name: a description for the report. uuid, bus: identify the physical GPU."""
 
     device: torch.device
     name: str
@@ -44,7 +45,7 @@ class Device:
     bus: str = ""
 
     def place(self, address: str) -> Place:
-        """Return the place of a worker on this device. address: of the machine."""
+        """Return the place of a channel's end on this GPU. address: of the machine."""
         return Place(self.device, Site(address, "cuda", self.uuid, self.bus))
 
 
@@ -61,9 +62,9 @@ def devices() -> tuple[Device, ...]:
 def checks(
     found: Sequence[Device], ray_runs: bool, *, counted: bool = False, make: MakeGroup | None = None
 ) -> list[Check]:
-    """Return all checks of the devices `found`.
+    """Return all checks of GPUs: of channels, of precisions, and of a few rounds.
 
-    ray_runs: whether Ray started.
+    found: the GPUs. ray_runs: whether Ray started.
     counted: whether the GPUs are logical: Ray counts them, and the workers compute on the CPU.
     make: makes an NCCL group; None uses torch's NCCL.
     """
@@ -85,7 +86,7 @@ def checks(
 
 
 def named(found: Sequence[Device]) -> str:
-    """Return the names of the devices as one text. Raises CheckFailed if there are none."""
+    """Check that this machine has GPUs, and return their names as one text. Raises CheckFailed if there are none."""
     if not found:
         built = "this build has no CUDA" if torch.version.cuda is None else f"built with CUDA {torch.version.cuda}"
         raise CheckFailed(
@@ -97,7 +98,11 @@ def named(found: Sequence[Device]) -> str:
 
 
 def channel(places: Sequence[Place], known: int, make: MakeGroup | None = None) -> str:
-    """Test the channel between two places. known: the number of devices. Raises NotRun if devices are missing."""
+    """Test the channel between two devices, and return the result as text.
+
+    places: device and machine of both ends. known: the number of GPUs. make: makes an NCCL group; None uses torch's.
+    Raises NotRun if there are too few GPUs.
+    """
     if not known:
         raise NotRun(_NONE)
     if len(places) < 2:
@@ -111,7 +116,10 @@ def channel(places: Sequence[Place], known: int, make: MakeGroup | None = None) 
 
 
 def precise(on: Sequence[torch.device], precision: Precision) -> str:
-    """Compare outputs and gradients on each device with float64 on the CPU. Returns the result as text."""
+    """Compare outputs and gradients of a small network on each device with float64 on the CPU.
+
+    Returns the result as text. Raises CheckFailed if the difference is too large, NotRun if there are no devices.
+    """
     if not on:
         raise NotRun(_NONE)
     worst = max(_error(device, precision) for device in on)
@@ -124,9 +132,10 @@ def precise(on: Sequence[torch.device], precision: Precision) -> str:
 
 
 def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
-    """Compare the losses of a few rounds on GPU workers with those on the CPU. Returns the result as text.
+    """Compare the losses of a few rounds on Ray workers with GPUs with the losses of the same rounds on the CPU.
 
-    name: of the grammar. known: number of devices. counted: as for `checks`.
+    name: of the grammar. known: number of GPUs. counted: whether the GPUs are logical: Ray counts them, and the workers
+    compute on the CPU. Returns the result as text. Raises CheckFailed if the losses differ too much.
     """
     if not known:
         raise NotRun(_NONE)
@@ -149,7 +158,11 @@ def rounds(name: str, known: int, ray_runs: bool, counted: bool = False) -> str:
 
 
 def on_devices(grammar: Grammar, known: int, counted: bool) -> Placement:
-    """Place all players on GPUs. One device hosts all players. With more devices, the last player has its own."""
+    """Return a placement of all players of a grammar on GPUs.
+
+    With one GPU, all players share it. With more, the last player has its own GPU and the others share one.
+    known: number of GPUs. counted: whether the GPUs are logical: Ray only counts them.
+    """
     players = [player.name for player in grammar.query.players]
     alone = 1 if known > 1 else 0
     sharing = players[: len(players) - alone]
@@ -176,9 +189,9 @@ def _error(device: torch.device, precision: Precision) -> float:
 
 
 def _played(module: nn.Module, x: Tensor, told: Tensor, low: torch.dtype | None) -> list[Tensor]:
-    """Return the output for `x`, the gradient of `x` and the gradients of the parameters.
+    """Compute a module and its vector-Jacobian product, and return [output, gradient of x, gradients of parameters].
 
-    told: the gradient of the output. low: the dtype of autocast; None for no autocast.
+    x: the input. told: the gradient of the output. low: the dtype of autocast; None for no autocast.
     """
     function = module if low is None else Autocast(module, x.device.type, low, [x.dtype])
     box = Operator("player 'Doctor'", function, [((40, 32), x.dtype)], 1, [0], tuple(module.parameters()))

@@ -1,4 +1,4 @@
-"""`antiphon doctor`: check whether this machine has what a run needs. One line per check; no files are left behind."""
+"""The command `antiphon doctor`: check whether this machine has everything that a run needs."""
 
 import contextlib
 import platform
@@ -29,7 +29,7 @@ _ROUNDS = 8
 
 
 def examination(gpu: bool = False, address: str | None = None) -> Iterator[Finding]:
-    """Run all checks in turn and yield their findings.
+    """Run all checks of this machine one after another, and yield the result of each.
 
     gpu: whether to check GPUs too. address: of a Ray cluster; if None, Ray is started on this machine.
     """
@@ -50,7 +50,7 @@ def examination(gpu: bool = False, address: str | None = None) -> Iterator[Findi
 
 
 def machine_checks() -> list[Check]:
-    """Return the checks that do not need Ray."""
+    """Return the checks of this machine that do not need Ray."""
     return [
         ("versions", versions),
         ("temporary folder", temporary_folder),
@@ -69,7 +69,10 @@ def versions() -> str:
 
 
 def temporary_folder(folder: str | None = None) -> str:
-    """Check that the temporary folder has space for Ray's session, and a path short enough for its sockets."""
+    """Check that the temporary folder has space for Ray's session, and a path short enough for Ray's sockets.
+
+    Returns the result as text. Raises CheckFailed otherwise.
+    """
     folder = folder or tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
     if free < _ROOM:
@@ -102,12 +105,12 @@ def ports() -> str:
 
 
 def gloo() -> str:
-    """Test the channel that workers on different machines use (gloo), with both ends at the address of this machine."""
+    """Test the channel that workers on different machines use (gloo), with both ends on this machine."""
     return _hold_between(Place.cpu)
 
 
 def shared_memory() -> str:
-    """Test the channel that workers of one machine use (shared memory)."""
+    """Test the channel that workers on the same machine use (shared memory)."""
     memory = shared_memory_domain()
     if not memory:
         return "not on this system: workers of one machine use gloo"
@@ -123,7 +126,7 @@ def _hold_between(place: Callable[[str], Place]) -> str:
 
 
 def environment() -> str:
-    """Check that a Nature over a Gymnasium environment can be made, and answers its first question."""
+    """Check that a Gymnasium environment can be made as an oracle, and answers its first question."""
     from antiphon.envs import nature
 
     declaration = nature("Pendulum-v1", envs=1, batch=4, warmup=4)
@@ -153,7 +156,7 @@ def ray_answers(address: str | None) -> str:
 
 
 def round_on_ray() -> str:
-    """Check that a few rounds give the same losses on Ray and in this process, bit for bit."""
+    """Check that a few rounds of a small grammar give the same losses, bit for bit, on Ray and in this process."""
     grammar = small("backprop")
     placement = spread(grammar, fuse=[("Nature", "Loss"), ("Dense1", "Dense2")])
     expected, found, _ = played_twice(grammar, placement, _ROUNDS, "doctor")
@@ -166,7 +169,7 @@ def round_on_ray() -> str:
 
 
 def without_ray() -> str:
-    """Raise NotRun, because Ray did not start."""
+    """Raise NotRun: the check that replaces a check on Ray if Ray did not start."""
     raise NotRun("Ray did not start")
 
 

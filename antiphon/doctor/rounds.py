@@ -1,4 +1,4 @@
-"""Play the same rounds in this process and on Ray, to compare the losses."""
+"""Run the same rounds of a grammar in this process and on Ray, to compare the losses."""
 
 from collections.abc import Mapping
 
@@ -14,14 +14,17 @@ from antiphon.transport.route import Site, route
 
 
 def small(name: str) -> Grammar:
-    """Return a grammar of the library with small networks, on digits."""
+    """Return the library's grammar `name` with small networks, on the data set digits."""
     return read_experiment(name, {f"{name}.widths": [32, 32], f"{name}.batch": 32}).build()
 
 
 def played_twice(
     grammar: Grammar, placement: Placement, rounds: int, run: str
 ) -> tuple[Mapping[str, Losses], Mapping[str, Losses], str]:
-    """Return the losses of the inline executor, those of workers of Ray, and how the workers exchanged messages."""
+    """Run a grammar twice: in this process, and on Ray workers.
+
+    run: name of the run on Ray. Returns (losses in this process, losses on Ray, the kinds of channels on Ray as text).
+    """
     agent = AgentSpecification.of("SGD", {"lr": 0.05})
     with InlineExecutor(assign(grammar, agent)) as inline:
         expected = inline.play(rounds).losses
@@ -32,6 +35,9 @@ def played_twice(
 
 
 def routes(assignment: Assignment, sites: Mapping[str, Site]) -> str:
-    """Return the names of the routes that the messages of an assignment take, as one text."""
+    """Return the kinds of channels (such as NCCL) that the workers of an assignment use, as one text.
+
+    sites: machine and device of each worker.
+    """
     taken = {route(sites[edge.source], sites[edge.target]) for edge in assignment.schedule.edges.values()}
     return ", ".join(sorted(taken))

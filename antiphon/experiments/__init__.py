@@ -1,1 +1,1 @@
-"""Experiments: the TOML files that come with antiphon, the allowed keys, and the code that reads and checks them."""
+"""Experiments: their settings, the TOML files that come with antiphon, and the code that reads and checks them."""

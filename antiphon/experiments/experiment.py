@@ -25,16 +25,16 @@ from antiphon.recipes.common.tables import AgentTable, Arguments, Count, Evaluat
 class Experiment(Table):
     """All settings of an experiment. Equal experiments give equal runs.
 
-    grammar: name of a library grammar or an installed recipe, which has a further table (see `kind_of`); or
-    "module:factory" or the name of an installed function, which is called with `arguments`.
+    grammar: name of a grammar of the library or of a plugin, whose own settings are a further field; or
+    "module:factory" for a user's function, which is called with `arguments`.
     deadline: largest time to wait for a message, in seconds. threads: number of torch threads of each worker.
     rounds_per_report: number of rounds in a batch; metrics are written after each batch.
     checkpoint_every: number of rounds between checkpoints. keep_checkpoints: number of newest checkpoints to keep.
     on_nonfinite: "fail" ends the run when a loss or a parameter becomes NaN or infinite.
-    agent: settings of every player's agent. players: other settings for single players, by name.
+    agent: settings of every player's agent (optimizer). players: settings that differ for single players, by name.
     placement: the workers on Ray and their resources.
-    order: the order of a round's steps (see `StepOrder`); by default "zero-bubble" on several workers, else "gpipe".
-    microbatches: number of slices of the batch that a round plays one by one.
+    order: the pipeline schedule of a round; by default "zero-bubble" on several workers, else "gpipe".
+    microbatches: number of micro-batches into which a round divides the batch.
     """
 
     grammar: str
@@ -58,19 +58,23 @@ class Experiment(Table):
 
     @property
     def recipe(self) -> Recipe | None:
-        """The recipe of the grammar; None for a user's function."""
+        """The recipe of the grammar (how to build and evaluate it); None if a user's function makes the grammar."""
         return recipe_of(self.grammar)
 
     @property
     def table(self) -> Any:
-        """The table with the grammar's settings, of a type that depends on the grammar; None for a user's function."""
+        """The grammar's own settings; None if the grammar is made by a user's function.
+
+        Their type depends on the grammar.
+        """
         return getattr(self, self.recipe.key) if self.recipe else None
 
     def build(self) -> Grammar:
-        """Build the grammar. Raises AntiphonError if that fails; GrammarError if a user's function returns no grammar.
+        """Build the grammar of the experiment.
 
         During the call the global random streams have fixed seeds, so that a user's function draws the same numbers in
         every process.
+        Raises AntiphonError if this fails; GrammarError if a user's function returns no grammar.
         """
         with forked():
             if self.recipe is not None:
@@ -78,22 +82,31 @@ class Experiment(Table):
             return own_grammar(self.grammar, self.arguments)
 
     def agents(self, grammar: Grammar) -> dict[str, AgentSpecification]:
-        """Return the agent of every player. Raises ExperimentError for a player that the grammar does not have."""
+        """Return the specification of every player's agent (optimizer), by player.
+
+        Raises ExperimentError if the settings name a player that the grammar does not have.
+        """
         return {name: _specification(name, table) for name, table in self.agent_tables(grammar).items()}
 
     def placed(self, grammar: Grammar) -> Placement:
-        """Return the placement on Ray. Raises PlacementError for unknown names and for contradictions."""
+        """Return the placement on Ray: which worker holds which players, and with which resources.
+
+        Raises PlacementError for unknown names and for contradictions.
+        """
         return self.placement.placement(grammar)
 
     def schedule(self, grammar: Grammar, agents: Mapping[str, AgentSpecification]) -> Schedule:
-        """Return the schedule of a round on Ray. Raises PlacementError as `placed` and `assign` do."""
+        """Return the schedule of a round on Ray: the steps of each worker in order.
+
+        Raises PlacementError for a placement that is not possible.
+        """
         placement, order = self.placed(grammar), self.order
         return assign(grammar, agents, placement=placement, order=order, microbatches=self.microbatches).schedule
 
     def launch(
         self, grammar: Grammar, agents: Mapping[str, AgentSpecification], placement: Placement | None, **more: Any
     ) -> Launched:  # Any: further arguments of `launch`
-        """Launch the grammar with the executor, transport, seed, threads and deadline of this experiment."""
+        """Launch the grammar with this experiment's executor, transport, seed, threads, step order and deadline."""
         return launch(
             grammar,
             agents,
@@ -109,9 +122,10 @@ class Experiment(Table):
         )
 
     def agent_tables(self, grammar: Grammar) -> dict[str, AgentTable]:
-        """Return the agent table of every player: `agent`, with the keys that `players` sets for this player.
+        """Return the agent settings of every player, by name.
 
-        Raises ExperimentError for a player that the grammar does not have.
+        They are the common settings `agent`, changed by the settings in `players` for that player.
+        Raises ExperimentError if `players` names a player that the grammar does not have.
         """
         names = [player.name for player in grammar.query.players]
         for name in self.players:
@@ -125,7 +139,7 @@ class Experiment(Table):
 
 @functools.cache
 def kind_of(recipe: Recipe) -> type[Experiment]:
-    """Return the subclass of `Experiment` for this recipe. It has the recipe's table as a further field."""
+    """Return the subclass of `Experiment` for a grammar: it has the grammar's own settings as a further field."""
     own: Any = (recipe.table, Field(default_factory=recipe.table))  # Any: the type of pydantic's field definitions
     return create_model("Experiment", __base__=Experiment, **{recipe.key: own})
 
@@ -139,9 +153,9 @@ def _specification(player: str, table: AgentTable) -> AgentSpecification:
 
 
 def own_grammar(name: str, arguments: Mapping[str, Any]) -> Grammar:
-    """Call a user's function with the user's arguments, and return its grammar.
+    """Call a user's function that makes a grammar, and return the grammar.
 
-    name: `module:factory`, or the name of an installed function.
+    name: `module:factory`, or the name of a plugin's function. arguments: keyword arguments of the function.
     Raises ExperimentError if the function is not found, GrammarError if it fails or returns no grammar.
     """
     grammar = made("grammar", name, arguments, GRAMMARS, GrammarError, "the table [arguments]")

@@ -1,4 +1,4 @@
-"""Read an experiment from an included or user's TOML file, or make it for a grammar. Apply changes, check all keys."""
+"""Read an experiment from a TOML file, or make it for a grammar; apply changes of single keys, and check all keys."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -24,12 +24,14 @@ Raw = dict[str, Any]  # Any: TOML
 def read_experiment(
     name: str | Path, changes: Mapping[str, Any] | Iterable[str] = (), placement: str | None = None
 ) -> Experiment:
-    """Read the experiment `name` and apply `changes`.
+    """Read an experiment, and apply changes of single keys.
 
-    name: an included experiment or a library grammar, a path to a TOML file, "module:factory", or an installed grammar.
+    name: of an experiment or grammar that comes with antiphon, of a plugin's grammar, a path to a TOML file, or
+    "module:factory" for a user's function that makes a grammar.
     changes: texts "a.b=value", or a mapping from keys "a.b" to values.
-    placement: name of a table that replaces [placement] before the changes are applied; see `placement_named`.
-    Raises ExperimentError that names all keys that are unknown, cannot be parsed, or have a value of a wrong type.
+    placement: replaces the table [placement] before the changes are applied: "own" (keeps it), "spread" (one worker for
+    each part), "together" (one worker), or the path of a TOML file.
+    Raises ExperimentError, which names all keys that are unknown, cannot be parsed, or have a wrong value.
     """
     name = str(name)
     raw, title = _raw(name)
@@ -43,7 +45,9 @@ def read_experiment(
 
 
 def parse_change(text: str) -> tuple[str, Any]:
-    """Parse "key=value". The value is read as TOML or Python; otherwise it is a `BareWord`.
+    """Parse a change of an experiment, "key=value", into (key, value).
+
+    The value is read as TOML, else as Python, else as text without quotes (`BareWord`).
 
     >>> parse_change("dac.widths=[64, 64]"), parse_change("dac.environment=Pendulum-v1")
     (('dac.widths', [64, 64]), ('dac.environment', 'Pendulum-v1'))
@@ -57,18 +61,27 @@ def parse_change(text: str) -> tuple[str, Any]:
 
 
 def merged(changes: Iterable[str] | None, **options: Any) -> dict[str, Any]:  # Any: TOML
-    """Return the parsed changes of --set together with all options that are not None. Options win over changes."""
+    """Merge the changes given by --set ("key=value") with command-line options. Returns values by key.
+
+    Options that are None are left out. If both set a key, the option is used.
+    """
     return dict(map(parse_change, changes or ())) | {key: value for key, value in options.items() if value is not None}
 
 
 def checked(raw: Mapping[str, Any], title: str) -> Experiment:
-    """Make an experiment from parsed TOML. Raises ExperimentError, which begins with `title`, for wrong keys."""
+    """Make an experiment from parsed TOML.
+
+    Raises ExperimentError for wrong keys or values. title: the beginning of the error message.
+    """
     _refuse_unencodable(raw, title)
     return validated(_kind(raw, title), raw, title)
 
 
 def _refuse_unencodable(raw: Any, title: str, path: tuple[str, ...] = ()) -> None:  # Any: TOML
-    """Raise ExperimentError for a string that UTF-8 cannot encode. Command-line arguments may contain such bytes."""
+    """Raise ExperimentError if an experiment contains a string that UTF-8 cannot encode.
+
+    Command-line arguments may contain such strings.
+    """
     if isinstance(raw, Mapping):
         for key, value in raw.items():
             _refuse_unencodable(str(key), title, path)
@@ -113,9 +126,9 @@ def _set(raw: Raw, keys: list[str], value: Any) -> None:
 
 
 def _kind(raw: Mapping[str, Any], title: str) -> type[Experiment]:
-    """Return the class of the experiment, which depends on the grammar.
+    """Return the class of an experiment from its parsed TOML. The class depends on the key "grammar".
 
-    Raises ExperimentError for an unknown grammar, or a table that belongs to another grammar.
+    Raises ExperimentError for an unknown grammar, or for settings that belong to another grammar.
     """
     name = raw.get("grammar")
     if not isinstance(name, str):

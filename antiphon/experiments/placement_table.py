@@ -1,4 +1,4 @@
-"""The table [placement] of an experiment: the workers, their resources and machines, and the replicas of players."""
+"""The table [placement] of an experiment: workers, their resources and machines, and replicas of players."""
 
 import json
 import re
@@ -60,7 +60,7 @@ Node = Annotated[str | dict[str, str], BeforeValidator(_node)]
 
 
 class ResourcesTable(Table):
-    """Resources to request from the cluster, in Ray's units.
+    """Resources to request from the Ray cluster for a part of the grammar, in Ray's units.
 
     node: the address of a machine, or labels that its Ray node must have; "" for any machine.
     """
@@ -72,14 +72,14 @@ class ResourcesTable(Table):
 
     @property
     def demand(self) -> WorkerResources:
-        """The request as a `WorkerResources`."""
+        """The requested resources as a `WorkerResources`."""
         node = self.node if isinstance(self.node, str) else tuple(self.node.items())
         return WorkerResources(self.num_cpus, self.num_gpus, tuple(self.resources.items()), node)
 
 
 @final
 class RemoteAgentTable(ResourcesTable):
-    """Settings for a player's agent that runs in a separate Ray actor.
+    """Settings for an agent (optimizer of a player) that runs in another Ray actor than the player.
 
     worker: the name of that actor (default NAME.agent for the player NAME). Agents with the same worker share an actor.
     runtime_env: Ray's runtime environment of the actor's process.
@@ -90,30 +90,38 @@ class RemoteAgentTable(ResourcesTable):
 
     @property
     def demand(self) -> WorkerResources:
-        """The request as a `WorkerResources`, with the runtime environment."""
+        """The requested resources and the runtime environment as a `WorkerResources`."""
         return replace(super().demand, runtime_env=json.dumps(self.runtime_env) if self.runtime_env else "")
 
 
 @final
 class PlaceTable(ResourcesTable):
-    """Settings for a player, oracle or loss. The keys from `replicas` on are only for players; see `Placement`."""
+    """Settings for the placement of one player, oracle or loss. The keys from `replicas` on are only for players.
+
+    replicas: number of data-parallel copies. sharded: whether the parameters are divided among the replicas.
+    accept_batch_coupling: whether replicas are allowed for a module that computes across the batch, such as batch norm.
+    precision: the dtype of the computation. recompute: whether activations are computed again in the backward pass.
+    remote_agent: settings for an agent in another actor.
+    """
 
     replicas: Count | None = None
     sharded: bool = False
     accept_batch_coupling: bool = False
     precision: Literal["declared", "bfloat16", "float16"] = "declared"
+    recompute: bool = False
     remote_agent: RemoteAgentTable | None = None
 
 
 FOR_PLAYERS = tuple(key for key in PlaceTable.model_fields if key not in ResourcesTable.model_fields)
-"""The keys of `PlaceTable` that are only for players."""
+"""The settings of a placement that only players may have, but not oracles and losses."""
 
 
 @final
 class PlacementTable(Table):
-    """The table [placement].
+    """The table [placement] of an experiment.
 
-    strategy: how workers are distributed over machines; see `Strategy`.
+    strategy: how workers are distributed over machines: on few ("pack"), on many ("spread"), or each on its own
+    ("strict_spread").
     fuse: groups of players, oracles and losses. Each group shares a worker, named after the group's first member.
     logical_gpus: if true, GPUs are only counted, and everything is computed on CPUs.
     of: settings for each player, oracle or loss, by name.
@@ -125,7 +133,10 @@ class PlacementTable(Table):
     of: dict[str, PlaceTable] = Field(default={})
 
     def placement(self, grammar: Grammar) -> Placement:
-        """Make the placement for a grammar. Raises PlacementError for unknown names and for contradictions."""
+        """Make the placement of a grammar from these settings.
+
+        Raises PlacementError for unknown names and for contradictions.
+        """
         everyone, players = hosted(grammar), [player.name for player in grammar.query.players]
         self._refuse_strangers(grammar, everyone, players)
         apart = {name: place.remote_agent for name, place in self.of.items() if place.remote_agent is not None}
@@ -145,6 +156,7 @@ class PlacementTable(Table):
             replicas=tuple((worker, count) for worker, count in replicas.items() if count > 1),
             sharded=tuple(name for name, place in placed.items() if place.sharded),
             coupled=tuple(name for name, place in placed.items() if place.accept_batch_coupling),
+            recomputed=tuple(name for name, place in placed.items() if place.recompute),
             precision=tuple(
                 (name, Precision(place.precision)) for name, place in placed.items() if place.precision != "declared"
             ),
@@ -154,7 +166,7 @@ class PlacementTable(Table):
         return placement
 
     def resolved(self, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
-        """Return the table with all defaults, and settings for each player, oracle and loss, without empty tables."""
+        """Return these settings as a TOML table with all defaults, for each player, oracle and loss of the grammar."""
         placement, players = self.placement(grammar), {player.name for player in grammar.query.players}
         told: dict[str, Any] = {}  # Any: TOML
         for name in hosted(grammar):
@@ -193,9 +205,10 @@ class PlacementTable(Table):
 
 
 def _joint(worker: str, asking: Sequence[tuple[str, WorkerResources]]) -> WorkerResources:
-    """Return the joint request of all parts of a worker. Amounts are added.
+    """Return the resources of a worker: the sum of the amounts that the parts on the worker request.
 
-    Raises PlacementError if machines or runtime environments differ, or if the sum of GPUs is not possible in Ray.
+    asking: (name, requested resources) of each part.
+    Raises PlacementError if machines or runtime environments differ, or if Ray does not accept the sum of GPUs.
     """
     total: dict[str, float] = {}
     for _, demand in asking:
@@ -215,8 +228,9 @@ def _joint(worker: str, asking: Sequence[tuple[str, WorkerResources]]) -> Worker
 
 
 def _agreed(worker: str, key: str, said: Mapping[str, Any], default: Any) -> Any:  # Any: values of the key
-    """Return the value that the parts of a worker give for `key`; the default if no part gives a value.
+    """Return the common value of a setting of all parts on a worker; the default if no part has a value.
 
+    key: name of the setting. said: the value of each part, by the part's name.
     Raises PlacementError if two values differ.
     """
     for name, value in said.items():
@@ -234,7 +248,7 @@ def _told(value: object) -> str:
 
 
 def _refuse_one_machine_for_two(placement: Placement) -> None:
-    """Raise PlacementError if two workers request the same machine by address with the strategy strict_spread."""
+    """Raise PlacementError if two workers request the same machine although the strategy is strict_spread."""
     if placement.strategy is not Strategy.STRICT_SPREAD:
         return
     there: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Make a placement from a name, a file or keywords, and determine the machine of each worker."""
+"""Make a placement of a grammar from a name, a file or keywords, and find the machine of each worker."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,8 +22,9 @@ def place(
     logical_gpus: bool = False,
     of: Mapping[str, Mapping[str, Any]] | None = None,  # Any: the keys of a place
 ) -> Placement:
-    """Make a placement. The keywords are the keys of an experiment's table [placement].
+    """Make a placement of a grammar: which worker holds which players, and with which resources.
 
+    The keywords are those of the table [placement] of an experiment.
     strategy: how workers are distributed over machines. fuse: groups of players, oracles or losses with one worker.
     logical_gpus: if true, GPUs are only counted, and everything is computed on CPUs.
     of: settings for each player, oracle or loss, with the keys num_cpus, num_gpus, resources and node, and for players
@@ -39,11 +40,11 @@ def _lists(value: Any) -> Any:  # Any: groups of names, or a wrong value, which 
 
 
 def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[str, Any] | None:  # Any: TOML
-    """Return the table [placement] that `name` stands for; None for "own", which means the experiment's table.
+    """Return the table [placement] for a name that the user gave.
 
-    name: "spread" (one worker for each part, no resources), "together" (one worker for all parts), "own", or the path
-    of a TOML file with the keys of the table.
-    everyone: returns the names of all players, oracles and losses.
+    name: "spread" (one worker for each part, no resources), "together" (one worker for all parts), the path of a TOML
+    file with the keys of the table, or "own". For "own", the result is None: the experiment's own table is kept.
+    everyone: a function that returns the names of all players, oracles and losses.
     Raises ExperimentError for another name, or a file that cannot be parsed.
     """
     if name == "own":
@@ -64,10 +65,11 @@ def placement_named(name: str, everyone: Callable[[], Sequence[str]]) -> dict[st
 
 
 def machines(placement: Placement, found: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the machine of each worker.
+    """Return the name of the machine of each worker, for reports.
 
-    This is the address in the placement if the worker has one. Otherwise it is a separate machine for each worker under
-    strict_spread, and the machine in `found` under the other strategies.
+    found: the address of the machine on which each worker runs now. A worker whose placement has an address gets this
+    address. Of the other workers, each gets a made-up machine of its own if the strategy is strict_spread; otherwise
+    its machine in `found`.
     """
     own = placement.strategy is Strategy.STRICT_SPREAD
     return {

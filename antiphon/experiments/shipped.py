@@ -7,20 +7,23 @@ from pathlib import Path
 
 
 def shipped() -> Mapping[str, Path]:
-    """Return the TOML files by experiment name. Each library grammar has an experiment of the same name."""
+    """Return the TOML files of the experiments that come with antiphon, by name.
+
+    Each grammar of the library has an experiment of the same name.
+    """
     folder = Path(str(importlib.resources.files("antiphon.experiments")))
     return {path.stem: path for path in sorted(folder.glob("*.toml"), key=lambda path: path.stem)}
 
 
 def heading(path: Path) -> str:
-    """Return the description of an experiment, which is the first line of its file."""
+    """Return the description of an experiment: the comment in the first line of its TOML file."""
     return _comments(path)[0]
 
 
 def parts(path: Path) -> tuple[str, str, str]:
-    """Return guarantee, players and oracles of a grammar, from the second line of its experiment's file.
+    """Return (guarantee, players, oracles) of a grammar, as texts from the second line of its experiment's TOML file.
 
-    Returns empty texts if that line has another form.
+    Returns empty texts if this line has another form.
 
     >>> parts(shipped()["dac"])
     ('learned + estimated + exact', 'Actor, Critic, Deviator', 'Nature, Noise')

@@ -16,9 +16,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml(table: Mapping[str, Any]) -> str:
-    """Return a table as a TOML document. It may hold numbers, strings, booleans, dates, None, lists and tables.
+    """Write a mapping as a TOML document. It may have numbers, strings, booleans, dates, None, lists and mappings.
 
-    None is written as the string "None", because TOML has no null. `parse_toml` and `with_none` turn it back into None.
+    None is written as the string "None", because TOML has no null; `parse_toml` reads this string as None.
 
     >>> print(toml({"rounds": 5, "dac": {"widths": [64, 64], "keywords": {"g": 9.8}}}))
     rounds = 5
@@ -34,7 +34,10 @@ def toml(table: Mapping[str, Any]) -> str:
 
 
 def parse_toml(path: Path, title: str) -> dict[str, Any]:  # Any: TOML
-    """Parse a TOML file; strings "None" become None. Raises ExperimentError, which begins with `title`, on failure."""
+    """Parse a TOML file. Strings "None" become None.
+
+    Raises ExperimentError if the file cannot be read or parsed. title: the beginning of the error message.
+    """
     try:
         content = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a path with a null character
@@ -52,13 +55,13 @@ def parse_toml(path: Path, title: str) -> dict[str, Any]:  # Any: TOML
 
 _MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16"}
 _MARKS |= {codecs.BOM_UTF16_BE: "UTF-16"}
-"""Byte-order marks of other encodings. UTF-32 comes first: its little-endian mark begins with that of UTF-16."""
+"""Byte-order marks of other encodings than UTF-8. UTF-32 comes before UTF-16, whose mark is a prefix of UTF-32's."""
 
 
 def _decoded(content: bytes, title: str) -> str:
-    """Decode UTF-8, with or without a byte-order mark, and turn all line ends into newlines.
+    """Decode the bytes of a file as UTF-8, with or without a byte-order mark, and turn all line ends into newlines.
 
-    Raises ExperimentError for other encodings.
+    Raises ExperimentError for other encodings. title: the beginning of the error message.
     """
     other = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "")
     if other:
@@ -75,7 +78,7 @@ def _decoded(content: bytes, title: str) -> str:
 
 
 def with_none(value: Any) -> Any:  # Any: TOML
-    """Return the value with each string "None" replaced by None, at every depth. TOML has no null.
+    """Return a copy of a TOML value in which None replaces each string "None", at every depth. TOML has no null.
 
     >>> with_none({"render_mode": "None", "sizes": [1, "None"]})
     {'render_mode': None, 'sizes': [1, None]}

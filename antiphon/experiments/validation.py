@@ -1,4 +1,4 @@
-"""Turn pydantic's validation errors into messages with the key, the expected value, the given value and the remedy."""
+"""Check settings by pydantic, with error messages that say the key, the expected and given values, and the remedy."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_origin
@@ -29,9 +29,9 @@ _BOUNDS = {
 
 
 def validated(model: type[Model], raw: Mapping[str, Any], title: str) -> Model:  # Any: TOML
-    """Make a `model` from parsed TOML.
+    """Make an instance of the pydantic class `model` from parsed TOML.
 
-    Raises ExperimentError if that is not valid. The message begins with `title` and names all wrong keys.
+    Raises ExperimentError if keys or values are not valid. The message begins with `title` and names all wrong keys.
     """
     try:
         return model.model_validate(raw)
@@ -81,7 +81,7 @@ def _arrived(value: object) -> str:
 
 
 def _keys(model: Any, path: list[str]) -> list[str]:
-    """Return the keys of the table at `path`. model: a pydantic model, or the annotation of a field."""
+    """Return the allowed keys of the table at `path` inside a pydantic class. model: the class, or a field's type."""
     model = next((each for each in get_args(model) if each is not type(None)), model) if _optional(model) else model
     if get_origin(model) is dict:
         return _keys(get_args(model)[1], path[1:])

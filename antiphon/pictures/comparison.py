@@ -1,4 +1,4 @@
-"""Two grammars in one picture: the differences of their Query graphs Q and Response graphs R."""
+"""Draw the differences of two grammars in one picture: of their Query graphs (Q) and of their Response graphs (R)."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -7,14 +7,14 @@ from antiphon.grammars.walks import reached
 from antiphon.pictures.picture import Arrow, Change, Line, Mark, MarkKind, Picture, Side
 
 CHAIN_RULE = "chain-rule"
-"""The name that selects a comparison with the chain rule (the same Q, with the R of the chain rule)."""
+"""The name that, in place of another grammar's name, compares a grammar with the chain rule on its Query graph."""
 
 
 def compared(ours: Picture, theirs: Picture) -> Picture:
-    """Return the picture `ours` with its differences from `theirs`.
+    """Return a picture that shows how the picture `ours` differs from the picture `theirs`.
 
-    Items that only `ours` has are marked as added. Items that only `theirs` has are drawn too, and marked as removed.
-    Marks with equal ids correspond. Where only `ours` cuts a gradient, the arrow of `theirs` is drawn as removed.
+    Marks (drawn nodes) and arrows that only `ours` has are shown as added. Those that only `theirs` has are shown as
+    removed. Items with equal ids correspond. If only `ours` cuts a gradient, the arrow in `theirs` is shown as removed.
     """
     title = f"{ours.title} against {theirs.title}"
     sides = tuple(_compared(*pair) for pair in zip(ours.sides, theirs.sides, strict=True))
@@ -24,7 +24,7 @@ def compared(ours: Picture, theirs: Picture) -> Picture:
 
 
 def differences(picture: Picture) -> Iterator[str]:
-    """Yield one line of text for each mark and arrow that differs."""
+    """Yield one line of text for each mark (drawn node) and arrow of a comparison that is added, removed or changed."""
     signs = {Change.ADDED: "+", Change.REMOVED: "-", Change.OTHER: "~"}
     for side in picture.sides:
         for item in (*side.marks, *side.arrows):
@@ -62,9 +62,9 @@ def _compared(ours: Side, theirs: Side) -> Side:
 
 
 def _uncut(side: Side, other: Side) -> Side:
-    """Return `side` without the cuts that `other` does not have.
+    """Return a copy of `side` without those cuts of gradients that `other` does not have.
 
-    Where `other` sends the gradient, the comparison shows its arrow as added or removed, in place of the cut.
+    Where `other` sends the gradient, the comparison shows that arrow as added or removed, instead of the cut.
     """
     known = {arrow.id for arrow in other.arrows}
     arrows = tuple(arrow for arrow in side.arrows if arrow.line is not Line.CUT or arrow.id in known)
@@ -74,9 +74,9 @@ def _uncut(side: Side, other: Side) -> Side:
 
 
 def _unsummed(side: Side, other: Side) -> Side:
-    """Return `side` without the sums that `other` does not have.
+    """Return a copy of `side` without those sums that `other` does not have.
 
-    Each arrow into such a sum leads directly to the marks that read the sum.
+    Each arrow to such a sum is replaced by arrows to the marks (drawn nodes) that take the sum.
     """
     for mark in side.marks:
         if mark.kind is MarkKind.SUM and mark.id not in other.by_id:
@@ -108,9 +108,10 @@ def _arrow(arrow: Arrow, theirs: Side) -> Arrow:
 
 
 def _removed(ours: Side, theirs: Side) -> Iterator[Mark]:
-    """Yield the marks that only `theirs` has, marked as removed.
+    """Yield the marks (drawn nodes) that only `theirs` has, shown as removed.
 
-    A mark keeps its place beside another mark if no mark of `ours` has that place. It keeps its frame if `ours` has it.
+    Such a mark keeps its position beside another mark if no mark of `ours` has this position. It keeps its frame if
+    `ours` has the frame.
     """
     taken = {mark.beside for mark in ours.marks}
     drawn = {frame for frame, _ in ours.frames}
@@ -121,7 +122,7 @@ def _removed(ours: Side, theirs: Side) -> Iterator[Mark]:
 
 
 def _bridged(arrow: Arrow, marks: Iterable[Mark], arrows: Iterable[Arrow]) -> bool:
-    """Whether a path through added marks only leads from the source of the removed arrow to its target."""
+    """Return whether a path of added arrows and marks leads from the source of a removed arrow to its target."""
     added = {mark.id for mark in marks if mark.change is Change.ADDED}
     onward = [(each.source, each.target) for each in arrows if each.change is Change.ADDED]
     steps = [(source, target) for source, target in onward if target in added]

@@ -1,4 +1,4 @@
-"""The table beside a picture on its page: the communication cost of a round."""
+"""The table on the HTML page of a picture: the communication cost of the grammar per round."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -9,13 +9,13 @@ from antiphon.grammars.locality import LOCAL
 from antiphon.grammars.types import Order
 
 Row: TypeAlias = tuple[str, str]
-"""A label and its number, both as text."""
+"""A row of the table: (label, number), both as text."""
 
 
 def counts(grammar: Grammar) -> Sequence[Row]:
-    """Return the rows: numbers of players and parameters, and the counts of `antiphon cost`.
+    """Return the rows of the table on the HTML page of a grammar: players, parameters, queries, messages, bytes.
 
-    The counts are averages per round over one period of the cadences.
+    Counts are averages per round over one period of the grammar's cadences, as predicted by `antiphon cost`.
     """
     found, players = cost(grammar), grammar.query.players
     parameters = sum(int(player.space.shape[0]) for player in players)  # pyright: ignore[reportArgumentType] - flat and sized

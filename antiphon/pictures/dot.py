@@ -1,4 +1,4 @@
-"""A picture in the DOT language, for Graphviz and other programs that read it."""
+"""Write a picture of a grammar in the DOT language of Graphviz."""
 
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Picture, Side
 
@@ -33,7 +33,7 @@ LINES = {
 
 
 def dot_of(picture: Picture) -> str:
-    """Return the picture as a directed graph with two clusters, Q and R."""
+    """Return a picture as text in the DOT language. The Query graph and the Response graph are two clusters."""
     lines = ["digraph {", f"  graph [label={_quoted(picture.title)}, labelloc=t, rankdir=BT]"]
     for side in picture.sides:
         lines += _side(side)
@@ -55,7 +55,11 @@ def _node(mark: Mark) -> str:
 
 
 def _edge(arrow: Arrow, names: dict[str, str], upward: bool) -> str:
-    """Return an edge in DOT. Edges of R are reversed: R is read downwards, but both clusters share one direction."""
+    """Return an arrow of a picture as an edge in DOT.
+
+    upward: whether the arrow's graph is read upwards. If not, the edge is written in reverse, because a DOT graph has
+    one direction only.
+    """
     text = f"{arrow.change.sign} {arrow.text}".strip()
     look = LINES[arrow.line] if upward else LINES[arrow.line].replace("arrowhead", "dir=back, arrowtail")
     ends = (arrow.source, arrow.target) if upward else (arrow.target, arrow.source)

@@ -1,4 +1,4 @@
-"""`draw`: the picture of a grammar, to show in a notebook or to save. The file ending sets the format."""
+"""Draw the picture of a grammar, to show it in a notebook or to save it. The file ending chooses the format."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from antiphon.pictures.picture import Picture
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture of a grammar that can be shown or saved.
+    """A picture of a grammar that can be shown in a notebook or saved.
 
-    rows: the rows of the table on the HTML page. If empty, the page shows the counts of Q and R.
+    rows: the rows of the table on the HTML page. If empty, the table shows the communication cost of the grammar.
     """
 
     grammar: Grammar
@@ -42,7 +42,7 @@ class Drawing:
 
     @property
     def html(self) -> str:
-        """The picture as an HTML page that plays a round step by step."""
+        """The picture as an HTML page that shows a round step by step."""
         from antiphon.pictures.page import page_of
 
         return page_of(self.grammar, self.picture, self.rows)
@@ -54,26 +54,27 @@ class Drawing:
 
     @property
     def markdown(self) -> str:
-        """The Mermaid flowchart in a fenced Markdown block."""
+        """The picture as a Mermaid flowchart in a fenced block of Markdown."""
         return f"```mermaid\n{self.mermaid}```\n"
 
     @property
     def dot(self) -> str:
-        """The picture as DOT text."""
+        """The picture as text in the DOT language of Graphviz."""
         return dot_of(self.picture)
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """One line of text for each mark and arrow that differs between the two grammars.
+        """One line of text for each drawn node and arrow that differs between two compared grammars.
 
-        Empty if the drawing shows only one.
+        Empty if the drawing shows only one grammar.
         """
         return tuple(differences(self.picture))
 
     @typed
     def save(self, path: str | Path) -> Path:
-        """Write the picture and return the path. Endings: .svg, .png, .html, .mmd or .md (Mermaid), .dot or .gv.
+        """Write the picture to a file, and return its path.
 
+        The ending chooses the format: .svg, .png, .html, .mmd or .md (Mermaid), .dot or .gv (Graphviz).
         Raises ExperimentError for another ending, or if the path cannot be written.
         """
         path = Path(path)
@@ -97,15 +98,15 @@ FORMATS: Mapping[str, Callable[[Drawing], str | bytes]] = {
     ".dot": lambda drawing: drawing.dot,
     ".gv": lambda drawing: drawing.dot,
 }
-"""The function that writes a picture, by file ending."""
+"""By file ending: the function that returns the content of the file for a drawing."""
 
 
 @typed
 def draw(grammar: Grammar, against: Grammar | None = None, rows: Sequence[Row] = ()) -> Drawing:
-    """Draw a grammar, with Q on the left and R on the right (docs/pictures.md).
+    """Draw a grammar: its Query graph (Q) on the left, its Response graph (R) on the right (docs/pictures.md).
 
-    against: another grammar. If given, the differences from it are marked. rows: names and values for the table of the
-    HTML page.
+    against: another grammar; if given, the differences from it are shown. rows: (name, value) for the table of the HTML
+    page; if empty, the table shows the communication cost.
     Equal grammars give equal files.
     """
     picture = picture_of(grammar)
@@ -114,7 +115,7 @@ def draw(grammar: Grammar, against: Grammar | None = None, rows: Sequence[Row] =
 
 @typed
 def draw_edits(grammar: Grammar) -> Drawing:
-    """Draw the edits of a grammar: its differences from the same Q with the R of the chain rule.
+    """Draw a grammar, and show where its Response graph differs from the chain rule on the same Query graph.
 
     Raises BlackBoxError if the chain rule needs a gradient of a black box.
     """

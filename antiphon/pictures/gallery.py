@@ -44,11 +44,11 @@ replicas = 3
 node = { zone = "a" }
 remote_agent = { num_cpus = 1, runtime_env = { env_vars = { RATE = "0.01" } } }
 """
-"""The example of docs/placement.md, for the grammar `dac`."""
+"""The placement of the grammar `dac` that is the example in docs/placement.md."""
 
 
 def library() -> Mapping[str, Grammar]:
-    """Build all grammars of the library and their variants. Returns them by name."""
+    """Build all grammars of the library and the variants that their recipes name. Returns the grammars by name."""
     found = {name: read_experiment(name).build() for name in LIBRARY}
     for name in LIBRARY:
         recipe = recipe_of(name)
@@ -58,7 +58,7 @@ def library() -> Mapping[str, Grammar]:
 
 
 def gallery() -> Mapping[str, str]:
-    """Return the text of every file of the gallery, by its path under docs/."""
+    """Return the content of every file of the gallery, by the file's path under docs/."""
     placement = picture_of_placement(placement_summary(read_experiment("dac", tomllib.loads(PLACEMENT))))
     found: dict[str, str] = {
         "gallery/legend.svg": legend(),

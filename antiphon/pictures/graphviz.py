@@ -1,5 +1,8 @@
-"""Compute the layout with Graphviz. Graphviz runs as WebAssembly, so no binary is needed and every machine gets the
-same result. It is called once for Q and once for R, with the true size of every mark and label."""
+"""Compute the layout of a picture with Graphviz, once for the Query graph (Q) and once for the Response graph (R).
+
+Graphviz runs as WebAssembly, so no binary is needed and every machine gets the same result. It gets the true size of
+every mark (drawn node) and label.
+"""
 
 import atexit
 import functools
@@ -21,25 +24,25 @@ except ImportError as error:
 
 INCH = 72.0
 LETTER, LEADING = 4.8, 9.6
-"""Width and line height of Courier at 8 points in Graphviz. Space for labels is reserved with such letters."""
+"""Width and line height, in points, of the letters with which Graphviz is asked to reserve space for labels."""
 
 ASIDE = 11.0
-"""Extra width reserved for a label, so that it does not touch its arrow."""
+"""Extra width, in points, that is reserved for a label, so that the label does not touch its arrow."""
 
 ABOVE = 3.0
-"""Extra height reserved for a label where arrows are horizontal."""
+"""Extra height, in points, that is reserved for a label in a layout with horizontal arrows."""
 
 LINE_BREAK = r"\n"
 CLIPS = {MarkKind.MINUS: "circle", MarkKind.SUM: "circle", MarkKind.SEED: "invtriangle", MarkKind.PLAYER: "ellipse"}
-"""The shape at whose outline Graphviz ends the arrows of a mark; a box for all other kinds."""
+"""For some kinds of marks (drawn nodes): the shape at whose outline arrows end. For all other kinds: a box."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A side of a picture (Q or R) with its layout.
+    """One graph of a picture (Q or R) with its layout.
 
-    marks: the box of each mark, by its id. labels, curves: the box of the label and the curve of each arrow, by the
-    arrow's id. frames: the box of each frame, by its id. paper: the box that contains them all.
+    side: the graph. marks: the rectangle of each mark (drawn node), by id. labels, curves: for each arrow, by id, the
+    rectangle of its label and its line. frames: the rectangle of each frame, by id. paper: the rectangle around all.
     """
 
     side: Side
@@ -52,9 +55,10 @@ class Placed:
 
 @functools.lru_cache(maxsize=256)
 def place(side: Side, sideways: bool = False) -> Placed:
-    """Compute the layout of one side, with the origin at the upper left.
+    """Compute the layout of one graph of a picture, with the origin at the upper left.
 
-    Q is read upwards and R downwards; if `sideways`, Q is read to the right and R to the left.
+    Arrows of the Query graph go upwards, and arrows of the Response graph downwards. If `sideways` is true, they go to
+    the right and to the left.
     """
     plan = Plan.of(side, sideways)
     answer = _graphviz().render(plan.question, format="json")
@@ -89,11 +93,12 @@ def _graphviz() -> WasmtimeBackend:
 
 @dataclass(frozen=True)
 class Plan:
-    """A side as a Graphviz graph. A mark and the mark beside it become one node with two fields.
+    """One graph of a picture (Q or R), translated into a Graphviz graph.
 
-    nodes: mark -> name of its Graphviz node, or of its field in a node. pairs: mark (the anchor) -> the mark beside it.
-    gaps: anchor -> the space between the two marks. rooms: anchor -> width and height of the label between them. All
-    marks are given by id, and all lengths are in points.
+    A mark (drawn node) that must stand beside another mark, its anchor, becomes one Graphviz node with the anchor.
+    nodes: by mark, the name of its Graphviz node, or of its field in a node. pairs: by anchor, the mark beside it.
+    gaps: by anchor, the space between the two marks. rooms: by anchor, width and height of the label between the two
+    marks. All marks are given by id, and all lengths are in points.
     """
 
     side: Side
@@ -105,7 +110,7 @@ class Plan:
 
     @classmethod
     def of(cls, side: Side, sideways: bool) -> "Plan":
-        """Make the plan of a side. Node names are generated, so that the DOT text contains no name from a user."""
+        """Translate a graph of a picture into a Graphviz graph. Names of nodes are generated, not taken from users."""
         pairs = {mark.beside: mark.id for mark in side.marks if mark.beside}
         between = {arrow.id: arrow for arrow in side.arrows if _within(arrow, pairs)}
         gaps, rooms = dict.fromkeys(pairs, 22.0 if sideways else 30.0), dict.fromkeys(pairs, (0.0, 0.0))
@@ -122,7 +127,7 @@ class Plan:
 
     @property
     def question(self) -> str:
-        """The graph in the DOT language."""
+        """The graph as text in the DOT language, from which Graphviz computes the layout."""
         lines = [
             "digraph {",
             f"graph [rankdir={self._direction}, nodesep={0.22 if self.sideways else 0.36}, ranksep=0.28]",
@@ -180,7 +185,10 @@ class Plan:
         return f"{' -> '.join(ends)} [{', '.join(options)}]"
 
     def box(self, mark: Mark, found: Mapping[str, Any], top: float) -> Rectangle:
-        """Return the box of a mark. found: Graphviz's answer for its node. top: the height of Graphviz's page."""
+        """Return the rectangle of a mark (drawn node) in Graphviz's layout.
+
+        found: Graphviz's output for the mark's node. top: the height of Graphviz's page.
+        """
         width, height = size_of(mark)
         if "rects" not in found:
             return Rectangle.around(_point(found["pos"], top), width, height)
@@ -199,12 +207,15 @@ def _within(arrow: Arrow, pairs: Mapping[str, str]) -> bool:
 
 
 def _rows(height: float, width: float) -> str:
-    """Return rows of letters that give a record field this height and width. Graphviz adds 8 points to the height."""
+    """Return a text of several rows, for which Graphviz makes a field of the given height and width.
+
+    Graphviz adds 8 points to the height of the text.
+    """
     return LINE_BREAK.join([_letters(width)] * ceil((height - 8) / LEADING))
 
 
 def _letters(width: float) -> str:
-    """Return letters that give a record field this width. Graphviz adds 16 points to the width."""
+    """Return a text for which Graphviz makes a field of the given width: Graphviz adds 16 points to the text."""
     return "m" * ceil((width - 16) / LETTER)
 
 
@@ -214,7 +225,7 @@ def _point(text: str, top: float) -> Point:
 
 
 def _between(source: Rectangle, target: Rectangle) -> Curve:
-    """Return the straight arrow between two marks that are side by side, or one above the other."""
+    """Return the line of a straight arrow between two rectangles, side by side or one above the other."""
     (x, y), (u, v) = source.center, target.center
     if abs(u - x) > abs(v - y):
         begin, end = ((source.right, y), (target.x, y)) if x < u else ((source.x, y), (target.right, y))
@@ -224,7 +235,10 @@ def _between(source: Rectangle, target: Rectangle) -> Curve:
 
 
 def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Rectangle]:
-    """Return the box of a straight arrow's label: above a horizontal arrow, to the right of a vertical one."""
+    """Return the rectangle of a straight arrow's label, by the arrow's id; empty if the arrow has no label.
+
+    The label is above a horizontal arrow, and to the right of a vertical arrow.
+    """
     width, height = label_size(arrow, level=not sideways)
     if not width:
         return {}
@@ -238,7 +252,7 @@ def _label_between(arrow: Arrow, curve: Curve, sideways: bool) -> dict[str, Rect
 
 
 def _curve(text: str, top: float) -> Curve:
-    """Parse a curve of Graphviz.
+    """Parse the line of an arrow in Graphviz's output. top: the height of Graphviz's page.
 
     The text begins with the tip of the arrowhead: "e,x,y", or "s,x,y" for an arrow with dir=back. The points follow.
     """
@@ -251,7 +265,10 @@ def _curve(text: str, top: float) -> Curve:
 
 
 def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Rectangle:
-    """Return the box of a label inside the space reserved for it, away from the arrow."""
+    """Return the rectangle of an arrow's label, inside the space that Graphviz has reserved, away from the arrow.
+
+    text: the center of the space in Graphviz's output. top: the height of Graphviz's page.
+    """
     width, height = label_size(arrow)
     x, y = _point(text, top)
     if sideways:
@@ -264,7 +281,10 @@ def _label(text: str, arrow: Arrow, top: float, sideways: bool) -> Rectangle:
 def _frame(
     frame: str, text: str, top: float, side: Side, marks: Mapping[str, Rectangle], labels: Mapping[str, Rectangle]
 ) -> Rectangle:
-    """Return the box of a frame: Graphviz's box, enlarged to contain the labels and side marks of the frame."""
+    """Return the rectangle of a frame around marks (drawn nodes).
+
+    It is Graphviz's rectangle, enlarged to contain the labels in the frame, and the marks that stand beside others.
+    """
     left, low, right, high = map(float, text.split(","))
     inside = {mark.id for mark in side.marks if mark.frame == frame}
     own = [labels[each.id] for each in side.arrows if each.id in labels and {each.source, each.target} <= inside]

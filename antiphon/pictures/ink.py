@@ -1,4 +1,4 @@
-"""SVG fragments with their colours, and text as outlines. The same input gives the same bytes."""
+"""Write SVG elements with their colours, and text as outlines of letters. Equal input gives equal bytes."""
 
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape, quoteattr
@@ -37,14 +37,14 @@ def num(value: float) -> str:
 
 
 def at(point: Point) -> str:
-    """Return a point as the text "x y"."""
+    """Return the coordinates of a point as the text "x y", as in SVG paths."""
     return f"{num(point[0])} {num(point[1])}"
 
 
 def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str = "") -> str:
     """Return the fill and stroke attributes of an SVG element.
 
-    fill: a colour name, a pattern from `Inkwell.pattern`, or "none". stroke: a colour name; empty for no stroke.
+    fill: a key of `PAINTS`, a pattern from `Inkwell.pattern`, or "none". stroke: a key of `PAINTS`; "" for no stroke.
     width: of the stroke, in points. dash: the dash pattern of SVG; empty for a solid line.
     """
     classes = [*([f"f-{fill}"] if fill in PAINTS else []), *([f"s-{stroke}"] if stroke else [])]
@@ -58,39 +58,42 @@ def attributes(fill: str = "", stroke: str = "", width: float = 1.2, dash: str =
 
 
 def path(d: str, paint: str) -> str:
-    """Return an SVG path with the data `d`. paint: the text that `attributes` returns."""
+    """Return an SVG path. d: its data. paint: its fill and stroke, from the function `attributes`."""
     return f'<path d="{d}" {paint}/>'
 
 
 def polygon(points: Sequence[Point], paint: str) -> str:
-    """Return a closed SVG polygon. The corners of its outline are round."""
+    """Return a closed SVG polygon with round corners. paint: its fill and stroke, from the function `attributes`."""
     d = "M" + "L".join(map(at, points)) + "Z"
     return f'<path d="{d}" stroke-linejoin="round" {paint}/>'
 
 
 def rectangle(box: Rectangle, radius: float, paint: str) -> str:
-    """Return a rectangle with rounded corners."""
+    """Return an SVG rectangle with corners of the given radius. paint: from the function `attributes`."""
     corner = f' rx="{num(radius)}"' if radius else ""
     place = f'x="{num(box.x)}" y="{num(box.y)}" width="{num(box.width)}" height="{num(box.height)}"'
     return f"<rect {place}{corner} {paint}/>"
 
 
 def circle(center: Point, radius: float, paint: str) -> str:
-    """Return a circle."""
+    """Return an SVG circle. paint: its fill and stroke, from the function `attributes`."""
     return f'<circle cx="{num(center[0])}" cy="{num(center[1])}" r="{num(radius)}" {paint}/>'
 
 
 def group(content: Sequence[str], classes: str, label: str = "", **data: str) -> str:
-    """Return an SVG group. data: attributes `data-...` for the script of the page. label: text for screen readers."""
+    """Return an SVG group of elements.
+
+    classes: CSS classes. label: text for screen readers. data: attributes `data-...`, for the script of the HTML page.
+    """
     marks = "".join(f" data-{key}={quoteattr(value)}" for key, value in data.items())
     spoken = f' role="img" aria-label={quoteattr(label)}' if label else ""
     return f'<g class="{classes}"{marks}{spoken}>{"".join(content)}</g>'
 
 
 class Inkwell:
-    """Writes text as outlines of letters, and collects the outlines that a file must define.
+    """Writes text as outlines of letters, and collects the outlines, which the SVG file must define.
 
-    prefix: the beginning of every SVG id, so that several pictures can share a page.
+    prefix: the beginning of every id in the file, so that several pictures can be on one HTML page.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -98,7 +101,11 @@ class Inkwell:
         self._used: dict[str, Glyph] = {}
 
     def text(self, text: str, style: Style, place: Point, anchor: str = "middle", fill: str = "ink") -> str:
-        """Return one line of text. place: the start, middle or end of its baseline, as `anchor` says."""
+        """Return one line of text as SVG.
+
+        place: the start, middle or end of the text's baseline. anchor: which of these: "start", "middle" or "end".
+        fill: a key of `PAINTS`.
+        """
         x = place[0] - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * lettering.width(text, style)
         at, uses = 0.0, []
         for letter in text:
@@ -113,11 +120,14 @@ class Inkwell:
         )
 
     def centered(self, text: str, style: Style, center: Point, fill: str = "ink") -> str:
-        """Return one line of text, centered at a point."""
+        """Return one line of text as SVG, centered at a point."""
         return self.text(text, style, (center[0], center[1] + lettering.capital_height(style) / 2), fill=fill)
 
     def block(self, lines: Sequence[TextLine], center: Point, name: str = "ink", detail: str = "soft") -> list[str]:
-        """Return lines of text below each other, centered at a point. name, detail: their colours."""
+        """Return several lines of text as SVG, one below the other, centered at a point.
+
+        name, detail: colours of lines in the style `NAME`, and of all other lines.
+        """
         found, top = [], center[1] - sum(line.style.height for line in lines) / 2
         for line in lines:
             middle = center[0], top + line.style.height / 2
@@ -126,7 +136,7 @@ class Inkwell:
         return found
 
     def heading(self, title: str, notes: Sequence[str], margin: float) -> list[str]:
-        """Return the title of a page, with notes below it."""
+        """Return the title of a picture as SVG, with one line for each note below it."""
         below = enumerate(notes)
         return [
             self.text(title, TITLE, (margin, margin + 19), "start"),
@@ -134,13 +144,13 @@ class Inkwell:
         ]
 
     def plate(self, text: str, frame: Rectangle) -> list[str]:
-        """Return the title of a frame, on a background that hides the lines below it."""
+        """Return the title of a frame as SVG, on a background that hides the lines behind the title."""
         back = Rectangle(frame.x + 9, frame.y + 5, lettering.width(text, NOTE) + 6, 15)
         words = self.text(text, NOTE, (frame.x + 12, frame.y + 16), "start", "soft")
         return [rectangle(back, 2, attributes("paper")), words]
 
     def page(self, title: str, width: float, height: float, body: Sequence[str], role: str = "group") -> str:
-        """Return a whole SVG file. body: elements drawn with this object. role: the role for screen readers."""
+        """Return a whole SVG file. body: its elements, made by this object. role: the role for screen readers."""
         size = f'width="{num(width)}" height="{num(height)}" viewBox="0 0 {num(width)} {num(height)}"'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="{role}"><title>{escape(title)}</title>'
@@ -150,12 +160,12 @@ class Inkwell:
 
     @property
     def glyphs(self) -> str:
-        """The outlines of all used glyphs, sorted by key."""
+        """The outlines of all letters that were used, as SVG definitions."""
         return "".join(f'<path id="{self.prefix}{key}" d="{self._used[key].path}"/>' for key in sorted(self._used))
 
     @property
     def patterns(self) -> str:
-        """The SVG patterns: hatching for gray boxes, dots for noise."""
+        """The definitions of two SVG patterns: hatching for gray boxes, dots for noise."""
         hatch = path("M-1 7L7 -1M-1 1L1 -1M5 7L7 5", attributes("none", "hatch", 1.2))
         dots = circle((1.5, 1.5), 0.9, attributes("hatch")) + circle((4.5, 4.5), 0.9, attributes("hatch"))
         kind = 'patternUnits="userSpaceOnUse" width="6" height="6"'
@@ -165,5 +175,5 @@ class Inkwell:
         )
 
     def pattern(self, name: str) -> str:
-        """Return the fill value for a pattern, "hatch" or "dots"."""
+        """Return the value of the SVG attribute `fill` for the pattern "hatch" or "dots"."""
         return f"url(#{self.prefix}{name})"

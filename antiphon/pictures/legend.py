@@ -1,4 +1,4 @@
-"""The legend of the graphical language: every mark and every line with its meaning."""
+"""The legend of the pictures of grammars: every mark (drawn node) and every kind of arrow, with its meaning."""
 
 from collections.abc import Mapping
 
@@ -65,7 +65,7 @@ ROWS = 13
 
 
 def legend() -> str:
-    """Return the legend as SVG."""
+    """Return the legend of all marks and arrows in pictures of grammars, as an SVG file."""
     well = Inkwell("key")
     entries = [_entry(number, what, text, well) for number, (what, text) in enumerate(MEANINGS.items())]
     width, height = 2 * COLUMN + MARGIN, TOP + ROWS * ROW + MARGIN / 2

@@ -18,7 +18,7 @@ except ImportError as error:
 
 
 class Face(Enum):
-    """The fonts in use: a font file of Matplotlib, and the letter with which the keys of its glyphs begin."""
+    """The fonts in pictures. Values: (a font file of Matplotlib, the letter with which keys of its glyphs begin)."""
 
     PLAIN = ("DejaVuSans.ttf", "p")
     BOLD = ("DejaVuSans-Bold.ttf", "b")
@@ -35,7 +35,7 @@ class Style:
 
     @property
     def height(self) -> float:
-        """The height of a line of text."""
+        """The height of a line of text in this style, in points."""
         return 1.2 * self.size
 
 
@@ -64,14 +64,14 @@ NOTE = Style(Face.PLAIN, 10)
 
 
 EM = 1000
-"""Font units per em of all outlines here. The outlines of each font are rescaled to this number."""
+"""Font units per em. The outlines of every font are rescaled to this number."""
 
 
 @dataclass(frozen=True)
 class Glyph:
-    """The outline of a letter. key: unique among all faces. advance: distance to the next letter.
+    """The outline of a letter. key: unique among all fonts. advance: distance to the next letter. path: SVG path data.
 
-    advance and path are in units of 1 / `EM`, with y downwards.
+    Lengths are in units of 1 / `EM` of the font size, with y downwards.
     """
 
     key: str
@@ -80,7 +80,7 @@ class Glyph:
 
 
 def width(text: str, style: Style) -> float:
-    """Return the width of the text in points, from the font's metrics."""
+    """Return the width of a text in points, computed from the font's metrics."""
     return sum(glyph(style.face, letter).advance for letter in text) * style.size / EM
 
 
@@ -91,10 +91,10 @@ def capital_height(style: Style) -> float:
 
 @functools.cache
 def glyph(face: Face, letter: str) -> Glyph:
-    """Return the outline of a letter.
+    """Return the outline of a letter in a font.
 
-    A letter that the face lacks is taken from the plain face. If that face lacks it too, its glyph for missing letters
-    is returned.
+    If the font does not have the letter, the outline comes from the plain font. If that does not have the letter
+    either, the result is the plain font's glyph for missing letters.
     """
     font = _font(face)
     name = (font.getBestCmap() or {}).get(ord(letter))

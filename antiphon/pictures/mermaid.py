@@ -1,4 +1,4 @@
-"""A picture as a Mermaid flowchart, which code hosts and notebooks can render in Markdown."""
+"""Write a picture as a Mermaid flowchart, which code hosts and notebooks render in Markdown."""
 
 import json
 import re
@@ -39,7 +39,7 @@ CLASSES = (
 
 
 def mermaid_of(picture: Picture) -> str:
-    """Return the picture as a flowchart with two subgraphs, Q and R."""
+    """Return a picture as a Mermaid flowchart. The Query graph and the Response graph are two subgraphs."""
     lines = ["---", f"title: {_scalar(picture.title)}", "---", "flowchart LR"]
     for side in picture.sides:
         names = {mark.id: f"{side.letter}{number}" for number, mark in enumerate(side.marks)}
@@ -66,11 +66,11 @@ def _link(arrow: Arrow, source: str, target: str) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Return the text as a YAML scalar, quoted if needed: Mermaid's front matter is YAML."""
+    """Return a text as a YAML scalar, quoted if needed. The title of a Mermaid flowchart is written in YAML."""
     return _plain(text) if _WORDS.fullmatch(text) else json.dumps(_plain(text), ensure_ascii=False)
 
 
 def _plain(text: str) -> str:
-    """Return the text, with Mermaid's special characters as entities."""
+    """Return a text in which Mermaid's special characters are replaced by entities."""
     codes = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", ";": "#59;", "*": "#42;", "`": "#96;", "&": "#amp;"}
     return "".join(codes.get(letter, letter) for letter in text)

@@ -1,4 +1,4 @@
-"""Make the picture of a grammar."""
+"""Make the picture of a grammar, as a value without positions."""
 
 from antiphon.grammars.chain_rule import chain_rule
 from antiphon.grammars.grammar import Grammar
@@ -9,9 +9,9 @@ from antiphon.pictures.symbols import clipped
 
 
 def picture_of(grammar: Grammar) -> Picture:
-    """Return the picture of a grammar: Q and R as marks and arrows.
+    """Return the picture of a grammar: its Query graph (Q) and its Response graph (R) as marks and arrows.
 
-    Equal grammars give equal pictures in every process.
+    A mark is a drawn node. Equal grammars give equal pictures in every process.
     """
     subtitles = (clipped(f"{grammar.objective!r}", 90), f"guarantee: {grammar.guarantee!r}")
     sides = query_side(grammar.query), response_side(grammar.query, grammar.response, grammar.objective)
@@ -19,9 +19,10 @@ def picture_of(grammar: Grammar) -> Picture:
 
 
 def ruled(grammar: Grammar) -> Picture:
-    """Return the picture of the grammar's Q with the R of the chain rule. In this R, a player may receive nothing.
+    """Return the picture of a grammar whose Response graph is replaced by the chain rule on the same Query graph.
 
-    Raises BlackBoxError if the chain rule needs a gradient of a black box.
+    By the chain rule, some players may receive no gradient. Raises BlackBoxError if the chain rule needs a gradient of
+    a black box.
     """
     query, objective = grammar.query, grammar.objective
     response = response_side(query, chain_rule(query, objective), objective)

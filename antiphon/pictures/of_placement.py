@@ -7,12 +7,15 @@ from antiphon.analysis.placement_summary import Carries, PlacedWorker, Placement
 from antiphon.pictures.picture import Arrow, Line, Mark, MarkKind, Picture, Side
 
 LETTERS = 34
-"""Maximum line length of a list, in letters."""
+"""Maximum length, in letters, of a line in the list of players on a worker."""
 LINES = {Carries.VALUES: Line.ZEROTH, Carries.DERIVATIVES: Line.FIRST, Carries.PARAMETERS: Line.PARAMETERS}
 
 
 def picture_of_placement(summary: PlacementSummary) -> Picture:
-    """Return the picture of a placement. Equal placements give equal pictures."""
+    """Return the picture of a placement: workers as boxes, machines as frames, traffic between workers as arrows.
+
+    Equal placements give equal pictures.
+    """
     machines = dict.fromkeys(worker.machine for worker in summary.workers if worker.machine)
     marks = tuple(
         Mark(worker.replicas[0], _kind(worker), _lines(worker), frame=worker.machine, tip=_tip(worker))
@@ -33,9 +36,10 @@ def _kind(worker: PlacedWorker) -> MarkKind:
 
 
 def _streams(summary: PlacementSummary) -> Iterator[tuple[Stream, bool]]:
-    """Yield every stream of traffic, and whether its target is before its source in the order of the workers.
+    """Yield (traffic from one worker to another, whether its arrow points backwards).
 
-    Workers that receive nothing come first in this order.
+    The arrow points backwards if the receiver is before the sender in the order of the workers. In this order, workers
+    that receive nothing come first.
     """
     receiving = {each.target for each in summary.streams}
     order = sorted((worker.replicas[0] for worker in summary.workers), key=lambda name: name in receiving)

@@ -1,4 +1,7 @@
-"""A picture as one HTML file that plays a round step by step and highlights the active parts. It works offline."""
+"""Write a picture as one HTML file that shows a round step by step, with the active parts highlighted.
+
+The file works offline.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +16,10 @@ from antiphon.pictures.templates import filled
 
 
 def page_of(grammar: Grammar, picture: Picture, rows: Sequence[Row] = ()) -> str:
-    """Return the HTML page of a picture. rows: its table. If empty, the table shows the counts of Q and R."""
+    """Return the HTML page of the picture of a grammar.
+
+    rows: (name, value) for the table on the page; if empty, the table shows the communication cost of the grammar.
+    """
     return filled(
         "page.html",
         title=picture.title,

@@ -1,4 +1,4 @@
-"""A picture as a value, without positions. Every output format is made from it."""
+"""A picture as a value: drawn nodes (marks) and arrows, without positions. Every output format is made from it."""
 
 import functools
 import hashlib
@@ -8,9 +8,9 @@ from enum import StrEnum
 
 
 class MarkKind(StrEnum):
-    """The meaning of a mark; the last three are of placements.
+    """The kind of a mark (a drawn node of a picture). The last three kinds are in pictures of placements only.
 
-    Each kind has its own shape, so that colour is not needed (docs/pictures.md).
+    Each kind has its own shape, so that pictures do not need colour (docs/pictures.md).
     """
 
     PLAYER = "player"
@@ -36,7 +36,7 @@ class MarkKind(StrEnum):
 
 
 class Line(StrEnum):
-    """The content of an arrow, which determines its line style."""
+    """The kind of data that an arrow of a picture stands for. It determines the line style."""
 
     ZEROTH = "zeroth order"
     FIRST = "first order"
@@ -45,7 +45,7 @@ class Line(StrEnum):
 
 
 class Change(StrEnum):
-    """How a mark or an arrow differs from the other grammar of a comparison."""
+    """How a mark (drawn node) or an arrow differs from another grammar, in a picture that compares two grammars."""
 
     SAME = "same"
     ADDED = "added"
@@ -54,19 +54,20 @@ class Change(StrEnum):
 
     @property
     def sign(self) -> str:
-        """The sign that is drawn at a mark or an arrow that differs; empty for `SAME`."""
+        """The sign that is drawn at a mark or an arrow to show the difference; "" for `SAME`."""
         return {Change.SAME: "", Change.ADDED: "+", Change.REMOVED: "×", Change.OTHER: "≠"}[self]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One item in a picture.
+    """A drawn node of a picture, such as a player, an operator or a loss.
 
-    id: unique in the picture; corresponding items of two grammars have the same id. lines: the text, name first.
-    sign: the symbol inside the mark, if any. beside: id of the mark next to which this mark stands, if any. frame: id
-    of the frame around the marks of one pass. what: text to compare: two marks with equal ids and different texts count
-    as different. tip: a sentence that describes the mark. owner: the player, clone, oracle or loss of the mark. asks:
-    for a mark of R, the id of the mark of Q whose value or derivative it uses.
+    id: unique in the picture; corresponding marks of two compared grammars have the same id.
+    lines: lines of text in the mark, name first. sign: symbol in the mark, such as "+"; "" for none.
+    beside: id of the mark next to which this mark must stand; "" for none. frame: id of the frame around this mark.
+    what: two marks with equal ids are shown as different if this text differs.
+    tip: a sentence that describes the mark, for the tooltip. owner: the player, clone, oracle or loss.
+    asks: for a mark of the Response graph, the id of the mark of the Query graph whose value or derivative it uses.
     """
 
     id: str
@@ -84,9 +85,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Arrow:
-    """An arrow from one mark to another. symbol, shape: the label, which describes the value; empty for no label.
+    """An arrow of a picture, from the mark (drawn node) with the id `source` to the mark with the id `target`.
 
-    returns: whether the arrow points against the reading direction of its side.
+    line: the kind of data, which determines the line style. symbol, shape: the label, which names the value and its
+    shape; "" for no label. returns: whether the arrow points backwards, against most other arrows of the graph.
     """
 
     id: str
@@ -100,15 +102,16 @@ class Arrow:
 
     @property
     def text(self) -> str:
-        """The label in one line."""
+        """The label of the arrow in one line; "" if it has none."""
         return f"{self.symbol} {self.shape}".strip()
 
 
 @dataclass(frozen=True)
 class Side:
-    """One graph of a picture: Q, R, or the workers of a placement, which have no letter and no title.
+    """One graph of a picture: the Query graph (Q), the Response graph (R), or the workers of a placement.
 
-    upward: whether it is read upwards. frames: id and title of the frame of each pass of Q, or of each machine.
+    letter, title: "Q" or "R" and a title; "" for a placement. upward: whether its arrows go upwards.
+    marks: the drawn nodes. frames: (id, title) of frames around marks: around each pass of Q, or around each machine.
     """
 
     letter: str
@@ -120,16 +123,16 @@ class Side:
 
     @functools.cached_property
     def by_id(self) -> Mapping[str, Mark]:
-        """All marks by id."""
+        """All marks (drawn nodes) of this graph, by id."""
         return {mark.id: mark for mark in self.marks}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A grammar or a placement as marks and arrows. subtitles: the lines under the title.
+    """The picture of a grammar or a placement: marks (drawn nodes) and arrows, without positions.
 
-    sides: Q and R of a grammar, or the workers of a placement. words: for the legend, where it does not say the name of
-    a kind, an arrow or a difference itself.
+    subtitles: the lines below the title. sides: the Query graph and the Response graph of a grammar, or the graph of a
+    placement. words: texts of the legend that replace the default names of kinds of marks, lines and differences.
     """
 
     title: str
@@ -139,26 +142,26 @@ class Picture:
 
     @functools.cached_property
     def digest(self) -> str:
-        """A hash of the drawn content. Ids in the SVG begin with it, so that several pictures can share a page."""
+        """A hash of the picture. Ids in the SVG begin with it, so that several pictures can be on one HTML page."""
         marks = [(mark.id, mark.kind, mark.lines, mark.sign, mark.change) for mark in self.marks]
         arrows = [(each.id, each.line, each.symbol, each.shape, each.change) for each in self.arrows]
         return hashlib.sha256(repr((self.title, self.subtitles, marks, arrows)).encode()).hexdigest()
 
     @property
     def marks(self) -> tuple[Mark, ...]:
-        """The marks of all sides."""
+        """The marks (drawn nodes) of all graphs in the picture."""
         return tuple(mark for side in self.sides for mark in side.marks)
 
     @property
     def arrows(self) -> tuple[Arrow, ...]:
-        """The arrows of all sides."""
+        """The arrows of all graphs in the picture."""
         return tuple(arrow for side in self.sides for arrow in side.arrows)
 
     @property
     def key(self) -> tuple[MarkKind | Line | Change, ...]:
-        """The kinds of marks, arrows and differences in this picture, which the legend explains.
+        """What the legend of this picture must explain: its kinds of marks, of arrows and of differences.
 
-        The mark of a cut is left out: the legend has the arrow of a cut.
+        The mark of a cut gradient is left out, because the legend explains its arrow.
         """
         kinds = {mark.kind for mark in self.marks} - {MarkKind.CUT}
         lines = {arrow.line for arrow in self.arrows}

@@ -1,4 +1,4 @@
-"""A picture as PNG, rasterized from its SVG."""
+"""Write a picture as PNG, by rasterizing its SVG."""
 
 from antiphon.pictures.picture import Picture
 from antiphon.pictures.sheet import sheet_of
@@ -11,13 +11,16 @@ except ImportError as error:
     raise missing("pictures", "pictures", error) from None
 
 ZOOM = 2.0
-"""Pixels per point."""
+"""Pixels per point (1/72 inch) in a PNG."""
 MOST = 16_000
-"""Maximum width and height of a picture in pixels. A larger picture is drawn at a smaller scale."""
+"""Maximum width and height of a PNG in pixels. A larger picture is drawn at a smaller scale."""
 
 
 def png_of(picture: Picture) -> bytes:
-    """Return the picture as PNG, at `ZOOM` pixels per point, or fewer if it would exceed `MOST` pixels."""
+    """Return a picture as the bytes of a PNG file.
+
+    It has `ZOOM` pixels per point, or fewer if width or height would exceed `MOST` pixels.
+    """
     sheet = sheet_of(picture)
     zoom = min(ZOOM, MOST / max(sheet.width, sheet.height))
     width = round(sheet.width * zoom)

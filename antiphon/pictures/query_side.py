@@ -1,4 +1,4 @@
-"""The Query graph Q as marks and arrows: players, operators, oracles, losses, and the values between them."""
+"""Draw the Query graph (Q): players, operators, oracles and losses as marks, and values as arrows between them."""
 
 from antiphon.grammars.factory import Factory
 from antiphon.grammars.oracle import Box
@@ -9,7 +9,10 @@ from antiphon.pictures.symbols import clipped, shape_of, value_symbol
 
 
 def query_side(query: QueryGraph) -> Side:
-    """Return the left side of a picture, read upwards. A player stands beside its first operator."""
+    """Return the Query graph (Q) as the left part of a picture, with arrows upwards.
+
+    The mark of a player stands beside the mark of the first node that the player computes.
+    """
     first = {node.owner: node.name for node in reversed(query.nodes)}
     framed = {each.name: f"frame {each.name}" for each in query.passes} if len(query.passes) > 1 else {}
     marks = [_node_mark(query, node, framed) for node in query.nodes]
@@ -23,17 +26,17 @@ def query_side(query: QueryGraph) -> Side:
 
 
 def node_id(name: str) -> str:
-    """Return the id of a node of Q."""
+    """Return the id of the mark of a node of the Query graph (Q). name: of the node."""
     return f"Q {name}"
 
 
 def owner_id(name: str) -> str:
-    """Return the id of a player or a clone in Q. Its operators have other ids."""
+    """Return the id of the mark of a player or a clone in the picture of the Query graph. name: of the player."""
     return f"Q plays {name}"
 
 
 def frame_title(query_pass: QueryPass) -> str:
-    """Return the title of the frame of a pass: the name of the pass, and the rounds in which it is played.
+    """Return the title of the frame around a pass of the Query graph: its name, and the rounds in which it runs.
 
     >>> from antiphon.grammars.cadence import Cadence
     >>> frame_title(QueryPass("act", Cadence(8))), frame_title(QueryPass("learn", Cadence(1, 100)))
@@ -75,7 +78,10 @@ def _kind_of(query: QueryGraph, node: Node) -> MarkKind:
 
 
 def _operator(query: QueryGraph, node: Node) -> Factory | None:
-    """Return the operator of a node; for a node of a player or a clone, the module; None for an oracle's question."""
+    """Return the factory of what a node of the Query graph computes.
+
+    This is the module of a player or clone, or the function of an operator or loss; None for an oracle's question.
+    """
     if node.kind not in (Kind.PLAYER, Kind.CLONE):
         return node.operator
     players = {clone.name: clone.player for clone in query.clones}
@@ -83,7 +89,7 @@ def _operator(query: QueryGraph, node: Node) -> Factory | None:
 
 
 def _made_by(factory: Factory) -> str:
-    """Return a factory as text without its module, such as `Linear(4, 2)`."""
+    """Return a factory as text without the name of its Python module, such as "Linear(4, 2)"."""
     module, _, call = repr(factory).partition(":")
     return call if call and "(" not in module else repr(factory)
 

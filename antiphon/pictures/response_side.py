@@ -1,4 +1,7 @@
-"""The Response graph R as marks and arrows, with cuts: gradients that the chain rule would send and R does not."""
+"""Draw the Response graph (R): its nodes as marks, its messages as arrows, and cuts.
+
+A cut shows a gradient that the chain rule would send, but R does not.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -16,7 +19,10 @@ from antiphon.pictures.symbols import clipped, message_symbols, number, shape_of
 
 
 def response_side(query: QueryGraph, response: ResponseGraph, objective: Objective) -> Side:
-    """Return the right side of a picture, read downwards. A gradient with several receivers passes a broadcast mark."""
+    """Return the Response graph (R) as the right part of a picture, with arrows downwards.
+
+    A gradient with several receivers is drawn as one arrow to a broadcast mark, and arrows from there.
+    """
     reader = _Reader(query, response)
     for node in response.nodes:
         reader.add(node)
@@ -25,12 +31,12 @@ def response_side(query: QueryGraph, response: ResponseGraph, objective: Objecti
 
 
 def response_id(name: str) -> str:
-    """Return the id of a node of R."""
+    """Return the id of the mark of a node of the Response graph (R). name: of the node."""
     return f"R {name}"
 
 
 def chain_rule_of(query: QueryGraph, objective: Objective) -> ResponseGraph | None:
-    """Return the R of the chain rule for this Q; None if it needs a gradient of a black box."""
+    """Return the Response graph of the chain rule for a Query graph; None if it needs a gradient of a black box."""
     try:
         return chain_rule(query, objective)
     except BlackBoxError:
@@ -38,7 +44,7 @@ def chain_rule_of(query: QueryGraph, objective: Objective) -> ResponseGraph | No
 
 
 class _Reader:
-    """Collects the marks and arrows of R, node by node, in R's order."""
+    """Collects the marks (drawn nodes) and arrows of a Response graph, node by node."""
 
     def __init__(self, query: QueryGraph, response: ResponseGraph) -> None:
         self.query, self.response, self.types = query, response, response.types(query)
@@ -48,7 +54,10 @@ class _Reader:
         self.receivers = Counter(port for node in response.nodes for port in dict.fromkeys(node.inputs))
 
     def add(self, node: ResponseNode) -> None:
-        """Add a mark for a node, its incoming arrows, and a broadcast mark for a gradient with several receivers."""
+        """Add a mark for a node of the Response graph, and arrows for its inputs.
+
+        If the node's output is a gradient with several receivers, also add a broadcast mark.
+        """
         self.marks.append(_mark(self.query, self.response, node))
         for place, port in enumerate(node.inputs):
             source = broadcast_id(port) if self._is_broadcast(port) else response_id(port.node)
@@ -60,7 +69,10 @@ class _Reader:
                 self._arrow(response_id(node.name), port, broadcast_id(port), 0)
 
     def add_cuts(self, ruled: ResponseGraph | None) -> None:
-        """Add a cut arrow for every gradient that the chain rule sends and R does not."""
+        """Add a cut (a special arrow) for every gradient that the chain rule sends, but this Response graph does not.
+
+        ruled: the Response graph of the chain rule; None adds nothing.
+        """
         products = {node.of: node for node in self.response.nodes if isinstance(node, Product)}
         for node in ruled.nodes if ruled else ():
             if isinstance(node, Product) and node.of in products:
@@ -94,7 +106,7 @@ class _Reader:
 
 
 def broadcast_id(port: Port) -> str:
-    """Return the id of the broadcast mark of a message with several receivers."""
+    """Return the id of the mark that distributes a message to several receivers. port: of the message."""
     return f"R broadcast {port.node} {port.index}"
 
 

@@ -1,4 +1,4 @@
-"""The shape of each kind of mark. Kinds differ in shape, outline, hatching or dashes, not only in colour."""
+"""Draw marks (the nodes of a picture). Kinds differ in shape, outline, hatching or dashes, not only in colour."""
 
 from collections.abc import Callable, Mapping
 from math import pi, sin
@@ -11,7 +11,10 @@ from antiphon.pictures.sizes import DECK, DISC, MAT, lines_of, sign_of
 
 
 def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
-    """Return a mark with its text, as SVG fragments."""
+    """Draw a mark (a node of a picture) with its text into a rectangle. Returns SVG elements.
+
+    well: writes texts and patterns.
+    """
     return [
         *_change(mark, box, well),
         *outline(mark.kind, box, well),
@@ -20,7 +23,7 @@ def shape(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
 
 
 def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
-    """Return the shape of a kind in a box, without text."""
+    """Draw the shape of a kind of mark into a rectangle, without text. Returns SVG elements."""
     match kind:
         case MarkKind.PLAYER:
             return [rectangle(box, box.height / 2, attributes("player", "ink", 1.7))]
@@ -67,7 +70,7 @@ def outline(kind: MarkKind, box: Rectangle, well: Inkwell) -> list[str]:
 
 
 def _points(box: Rectangle, *places: Point) -> list[Point]:
-    """Return points of the box; (0, 0) is its upper left corner and (1, 1) its lower right one."""
+    """Return points of a rectangle. places: relative coordinates, from (0, 0), upper left, to (1, 1), lower right."""
     return [(box.x + box.width * x, box.y + box.height * y) for x, y in places]
 
 
@@ -77,7 +80,7 @@ def _hexagon(box: Rectangle) -> list[Point]:
 
 
 def _wavy(box: Rectangle) -> list[Point]:
-    """Return a box with wavy upper and lower edges."""
+    """Return the outline of a rectangle with wavy upper and lower edges, as points."""
     wave = [(box.x + box.width * t / 24, 2.2 * sin(6 * pi * t / 24)) for t in range(25)]
     upper = [(x, box.y + 3.5 + dy) for x, dy in wave]
     return upper + [(x, box.bottom - 3.5 + dy) for x, dy in reversed(wave)]
@@ -104,7 +107,10 @@ def _lettering(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
 
 
 def _change(mark: Mark, box: Rectangle, well: Inkwell) -> list[str]:
-    """Return the background of a mark that differs from another grammar, with a sign at its corner."""
+    """Draw the background of a mark that differs from another grammar, with a sign at its corner.
+
+    Returns SVG elements; none if the mark does not differ.
+    """
     if mark.change is Change.SAME:
         return []
     tint = "removed" if mark.change is Change.REMOVED else "added"

@@ -1,4 +1,4 @@
-"""The layout of a page: a title, the sides of the picture (Q on the left, R on the right), and a legend below."""
+"""Compute the layout of a whole picture: title, Query graph (Q) left, Response graph (R) right, legend below."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,27 +12,27 @@ from antiphon.pictures.picture import Change, Line, MarkKind, Picture
 
 MARGIN, GAP, HEAD, ROW = 28.0, 64.0, 92.0, 26.0
 WIDE = 1.8
-"""Ratio of width to height from which the sideways layout is tried too."""
+"""If width / height is at least this number, a layout with horizontal arrows is tried too."""
 SAMPLE = 34.0
-"""The width of a sample in the legend, in points."""
+"""The width, in points, of the drawn sample of a mark or arrow in the legend."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of a legend: its sample, its text, and its box."""
+    """One entry of a picture's legend. what: what its sample shows. text: the meaning. box: the entry's rectangle."""
 
     what: MarkKind | Line | Change
     text: str
     box: Rectangle
 
     def words(self, well: Inkwell) -> str:
-        """Return the text, drawn to the right of the sample."""
+        """Return the text of the entry as SVG, to the right of the sample."""
         return well.text(self.text, NOTE, (self.box.x + SAMPLE + 6, self.box.center[1] + 3.6), "start", "soft")
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The finished layout of a page. sides: each with its x and y offset. key: the legend."""
+    """The finished layout of a picture. sides: (graph with its layout, its x offset, its y offset). key: the legend."""
 
     picture: Picture
     sides: tuple[tuple[Placed, float, float], ...]
@@ -42,9 +42,9 @@ class Sheet:
 
 
 def sheet_of(picture: Picture) -> Sheet:
-    """Lay out a picture: upright, or sideways if the upright page would be much wider than high.
+    """Compute the layout of a picture, with vertical arrows if possible.
 
-    A placement is always sideways.
+    Horizontal arrows are used if the picture would otherwise be much wider than high, and for placements.
     """
     if len(picture.sides) == 1:
         return _sheet(picture, sideways=True)
@@ -55,9 +55,9 @@ def sheet_of(picture: Picture) -> Sheet:
 
 
 def _sheet(picture: Picture, sideways: bool) -> Sheet:
-    """Lay out a page. sideways: whether Q is read to the right and R to the left.
+    """Compute the layout of a picture. The legend is wrapped to the picture's width.
 
-    The legend is wrapped to the width of the page.
+    sideways: whether arrows are horizontal; otherwise they are vertical.
     """
     placed = [place(side, sideways) for side in picture.sides]
     notes = [lettering.width(each, NOTE) for each in picture.subtitles]
@@ -77,9 +77,10 @@ def _sheet(picture: Picture, sideways: bool) -> Sheet:
 
 
 def _heights(placed: Sequence[Placed], sideways: bool) -> list[float]:
-    """Return how far each side is below the top, in points.
+    """Return, for each graph of a picture, its distance from the top, in points.
 
-    On an upright page, the loss in Q and its product in R are level if possible. Otherwise the sides are centered.
+    With vertical arrows, a loss in the Query graph and its vector-Jacobian product in the Response graph are at the
+    same height, if possible. Otherwise the graphs are centered.
     """
     shift = 0.0 if sideways else _facing(*placed)
     if shift:
@@ -89,9 +90,10 @@ def _heights(placed: Sequence[Placed], sideways: bool) -> list[float]:
 
 
 def _facing(left: Placed, right: Placed) -> float:
-    """Return how far R is below Q, in points, when a loss in Q and its product in R are level.
+    """Return by how much, in points, the right graph must be lower than the left, so that losses are at one height.
 
-    Returns 0 if no loss has a product, or if the page would be more than 15 % higher than its higher side.
+    Then a loss in the left graph (Q) is at the height of its vector-Jacobian product in the right graph (R).
+    Returns 0 if no loss has a product, or if the picture would be more than 15 % higher than the higher graph.
     """
     products = {mark.asks: mark.id for mark in right.side.marks if mark.kind is MarkKind.PRODUCT}
     for mark in left.side.marks:
@@ -103,7 +105,7 @@ def _facing(left: Placed, right: Placed) -> float:
 
 
 def boxes(sheet: Sheet) -> list[tuple[str, Rectangle]]:
-    """Return the boxes of all marks, labels and legend entries. A test checks that no two overlap."""
+    """Return (name, rectangle) of all marks, labels and legend entries of a picture, to test that none overlap."""
     found: list[tuple[str, Rectangle]] = []
     for placed, dx, dy in sheet.sides:
         found += [(name, box.moved(dx, dy)) for name, box in placed.marks.items()]
@@ -118,7 +120,10 @@ def _legend(picture: Picture) -> Iterator[tuple[MarkKind | Line | Change, str]]:
 
 
 def wrapped(entries: Iterable[tuple[MarkKind | Line | Change, str]], inner: float, top: float) -> tuple[Entry, ...]:
-    """Lay out the entries of a legend, in lines of at most `inner` points."""
+    """Compute the layout of a legend. entries: (what a sample shows, text). inner: maximum width of a line, in points.
+
+    top: the y coordinate of the first line.
+    """
     found: list[Entry] = []
     x, y = MARGIN, top
     for what, text in entries:

@@ -1,4 +1,4 @@
-"""The size and the text lines of each mark and label, computed before the layout."""
+"""Compute the sizes and the text lines of marks (drawn nodes) and labels, before the layout."""
 
 from antiphon.pictures.lettering import DETAIL, NAME, SHAPE, SIGN, SMALL_SIGN, SYMBOL, TextLine
 from antiphon.pictures.picture import Arrow, Mark, MarkKind
@@ -10,7 +10,7 @@ SIGNS = {
     MarkKind.BROADCAST: (64.0, 12.0),
     MarkKind.CUT: (30.0, 14.0),
 }
-"""Width and height of marks with a fixed size, in points."""
+"""Width and height, in points, of the kinds of marks (drawn nodes) that have a fixed size."""
 
 MARGINS = {
     MarkKind.PLAYER: (15.0, 7.0),
@@ -22,39 +22,42 @@ MARGINS = {
     MarkKind.MAP: (16.0, 7.0),
     MarkKind.REPLICAS: (12.0, 11.0),
 }
-"""Horizontal and vertical margin between a mark's text and its outline; (12, 7) for other kinds."""
+"""Horizontal and vertical margin, in points, between a mark's text and its outline; (12, 7) for other kinds."""
 
 FACING = NAME.height + DETAIL.height + 14
-"""Minimum height of a product mark, in points: the height of an operator mark with details, so that both are level."""
+"""Minimum height, in points, of the mark of a vector-Jacobian product: the height of an operator's mark."""
 
 WORD = 5.0
-"""Space between symbol and shape in a one-line label."""
+"""Space, in points, between the symbol and the shape of a value in an arrow's label of one line."""
 
 MAT = 6.0
-"""Margin of the background of a mark that differs from another grammar."""
+"""Margin, in points, of the background of a mark that differs from another grammar."""
 
 DECK = 4.0
-"""Offset between the boxes that are drawn for replicas."""
+"""Offset, in points, between the boxes that are drawn one behind the other for the replicas of a worker."""
 
 DISC = 20.0
-"""Width of the sign before the name of a product or a matrix."""
+"""Width, in points, of the sign before the name in the mark of a vector-Jacobian product or of a matrix."""
 
 
 def lines_of(mark: Mark) -> tuple[TextLine, ...]:
-    """Return the text lines of a mark: its name, then details."""
+    """Return the text lines of a mark (drawn node) with their styles: the name, then details."""
     styles = [SYMBOL if mark.kind is MarkKind.TAP else NAME, *([DETAIL] * len(mark.lines))]
     return tuple(TextLine(text, style) for text, style in zip(mark.lines, styles, strict=False))
 
 
 def sign_of(mark: Mark) -> TextLine | None:
-    """Return the sign inside a mark; None for marks without one, and for products, whose star is part of the shape."""
+    """Return the sign inside a mark (drawn node), such as "+"; None if it has no sign.
+
+    The star of a vector-Jacobian product is part of its shape, and is no sign.
+    """
     if not mark.sign or mark.kind is MarkKind.PRODUCT:
         return None
     return TextLine(mark.sign, SIGN if mark.kind in (MarkKind.MINUS, MarkKind.SUM) else SMALL_SIGN)
 
 
 def size_of(mark: Mark) -> tuple[float, float]:
-    """Return the width and height of a mark, in points."""
+    """Return (width, height) of a mark (drawn node), in points."""
     if mark.kind in SIGNS:
         return SIGNS[mark.kind]
     lines = lines_of(mark)
@@ -68,15 +71,15 @@ def size_of(mark: Mark) -> tuple[float, float]:
 
 
 def label_of(arrow: Arrow) -> tuple[TextLine, ...]:
-    """Return the lines of an arrow's label: its symbol, then its shape; empty lines are left out."""
+    """Return the text lines of an arrow's label: the value's symbol, then its shape. Empty lines are left out."""
     found = (TextLine(arrow.symbol, SYMBOL), TextLine(arrow.shape, SHAPE))
     return tuple(line for line in found if line.text)
 
 
 def label_size(arrow: Arrow, level: bool = False) -> tuple[float, float]:
-    """Return the width and height of an arrow's label, in points; (0, 0) without a label.
+    """Return (width, height) of an arrow's label, in points; (0, 0) for an arrow without a label.
 
-    level: whether symbol and shape are side by side.
+    level: whether the symbol and the shape of the value are side by side; otherwise one below the other.
     """
     lines = label_of(arrow)
     widths, heights = [line.width for line in lines], [line.style.height for line in lines]

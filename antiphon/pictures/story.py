@@ -1,4 +1,4 @@
-"""One round as the steps of a schedule, each with the marks and arrows of the picture that it highlights."""
+"""The steps of one round, for the HTML page of a picture: what to highlight in the picture at each step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from antiphon.transport.message import Phase
 
 @dataclass(frozen=True)
 class Scene:
-    """One step of a round.
+    """One step of a round, as shown on the HTML page of a picture.
 
-    workers: the worker that acts, or the sender and the receiver of a message. lights: ids of the marks and arrows to
-    highlight.
+    phase: of the round, such as "query". text: the step in words. workers: the worker that acts, or the sender and the
+    receiver of a message. lights: ids of the marks (drawn nodes) and arrows to highlight.
     """
 
     phase: str
@@ -31,14 +31,17 @@ class Scene:
 
 @dataclass(frozen=True)
 class Story:
-    """The steps of one round in their total order, and the names of all workers."""
+    """The steps of one round in order (`scenes`), and the names of all workers."""
 
     workers: tuple[str, ...]
     scenes: tuple[Scene, ...]
 
 
 def story_of(grammar: Grammar, picture: Picture) -> Story:
-    """Return the steps of a round, with one worker for each player, oracle and loss."""
+    """Return the steps of one round of a grammar, each with the parts of the picture to highlight.
+
+    The steps are those of a schedule with one worker for each player, oracle and loss.
+    """
     placement = spread(grammar)
     schedule = compile_schedule(grammar, placement)
     stage = _Stage(grammar, placement, picture)
@@ -46,7 +49,7 @@ def story_of(grammar: Grammar, picture: Picture) -> Story:
 
 
 class _Stage:
-    """Looks up the marks and arrows of a picture for each step."""
+    """Finds the marks (drawn nodes) and arrows of a picture that a step of the schedule uses."""
 
     def __init__(self, grammar: Grammar, placement: Placement, picture: Picture) -> None:
         self.worker_of = locate(grammar, placement)
@@ -54,7 +57,7 @@ class _Stage:
         self.marks = {mark.id for mark in picture.marks}
 
     def scene(self, step: Step) -> Scene:
-        """Return the scene that shows a step."""
+        """Return a step of the schedule with its text and the parts of the picture to highlight."""
         text = describe(step).split(maxsplit=1)[1]
         if isinstance(step, Transfer):
             workers, lights = step.workers, self._travelling(step)
@@ -96,7 +99,10 @@ class _Stage:
                 yield arrow.id
 
     def _received(self, arrow: Arrow, step: Transfer, port: Port) -> bool:
-        """Whether the step sends the arrow's value to the worker of its target. A value can have several readers."""
+        """Return whether a transfer step sends the value of an arrow to the worker at the arrow's target.
+
+        If several workers take the value, each has its own transfer step and its own arrow.
+        """
         if step.phase is not Phase.QUERY or arrow.target == broadcast_id(port):
             return arrow.change is not Change.REMOVED
         return self.worker_of.get(arrow.target.removeprefix("Q ")) == step.edge.target

@@ -1,4 +1,4 @@
-"""Draw arrows: a single line for values, a double line for gradients, dots for parameters, dashes for cuts."""
+"""Draw arrows: a single line for values, a double line for gradients, dots for parameters, dashes for cut gradients."""
 
 from antiphon.pictures.geometry import Curve, Point, Rectangle
 from antiphon.pictures.ink import Inkwell, at, attributes, circle, path, polygon, rectangle
@@ -8,7 +8,10 @@ from antiphon.pictures.sizes import WORD, label_of
 
 
 def stroke(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
-    """Return the arrow without its label, as SVG fragments. A removed arrow is dashed and has a sign."""
+    """Draw an arrow along a curve, without its label. Returns SVG elements.
+
+    In a comparison of two grammars, a removed arrow is dashed and has a sign. well: writes texts.
+    """
     d, removed = _path(curve), arrow.change is Change.REMOVED
     found, dash = _band(arrow, d), "6 4" if removed else ""
     match arrow.line:
@@ -26,7 +29,7 @@ def stroke(arrow: Arrow, curve: Curve, well: Inkwell) -> list[str]:
 
 
 def label(arrow: Arrow, box: Rectangle, well: Inkwell) -> list[str]:
-    """Return the label of an arrow, on a background that hides the lines below it."""
+    """Draw the label of an arrow into a rectangle, on a background that hides lines behind it. Returns SVG elements."""
     found = [rectangle(box.grown(1), 2, f'fill-opacity="0.85" {attributes("paper")}')]
     lines = label_of(arrow)
     level = len(lines) > 1 and box.height < sum(line.style.height for line in lines) - 1
@@ -53,7 +56,7 @@ def _double(d: str, paint: str, dash: str) -> list[str]:
 
 
 def _tip(curve: Curve) -> tuple[complex, complex]:
-    """Return the tip of the arrowhead, and its unit direction."""
+    """Return (the tip of an arrow's head, its unit direction), as complex numbers."""
     tip = complex(*curve.end)
     along = tip - complex(*curve.points[-1])
     return tip, along / (abs(along) or 1.0)

@@ -1,4 +1,4 @@
-"""A picture as SVG: one file without fonts or scripts. Equal pictures give equal bytes."""
+"""Write a picture as an SVG file without fonts or scripts. Equal pictures give equal bytes."""
 
 import itertools
 
@@ -13,7 +13,7 @@ from antiphon.pictures.strokes import label, stroke
 
 
 def svg_of(picture: Picture) -> str:
-    """Return the whole page of a picture as SVG."""
+    """Return a picture as the text of an SVG file, with title and legend."""
     sheet, well = sheet_of(picture), Inkwell(f"p{picture.digest[:5]}")
     body = [
         _heading(sheet, well),
@@ -24,7 +24,7 @@ def svg_of(picture: Picture) -> str:
 
 
 def _heading(sheet: Sheet, well: Inkwell) -> str:
-    """Draw the title, and a line between the sides if there are two."""
+    """Draw the title of a picture, and a line between its graphs if there are two. Returns SVG."""
     drawn = well.heading(sheet.picture.title, sheet.picture.subtitles, MARGIN)
     top, bottom = MARGIN + HEAD - 22, sheet.key[0].box.y - 16
     for (left, x, _), (_, right, _) in itertools.pairwise(sheet.sides):
@@ -64,7 +64,7 @@ def _arrow(arrow: Arrow, curve: Curve, well: Inkwell) -> str:
 
 
 def _sample(entry: Entry, well: Inkwell) -> str:
-    """Draw the sample of a legend entry: an arrow, a mark that differs, or a mark of this kind with its sign."""
+    """Draw the sample of a legend entry: an arrow, a mark (drawn node) that differs, or a mark with its sign."""
     x, y = entry.box.x, entry.box.center[1]
     center = x + SAMPLE / 2, y
     match entry.what:
@@ -89,4 +89,4 @@ _SAMPLES = {
     MarkKind.BROADCAST: (30, 12),
     MarkKind.REPLICAS: (30, 20),
 }
-"""The size of a sample, if it is not (30, 17)."""
+"""For some kinds of marks: the size of the sample in the legend, in points; (30, 17) for other kinds."""

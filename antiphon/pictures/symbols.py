@@ -1,4 +1,4 @@
-"""The labels of arrows: symbols of values and messages (the essay's delta), and shapes."""
+"""Make the labels of arrows in a picture: symbols of values and of messages (the essay's delta), and shapes."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,11 +11,11 @@ from antiphon.grammars.response import PARAMETERS, Map, Product, ResponseGraph, 
 from antiphon.grammars.types import EdgeType, dtype_name
 
 LONGEST = 26
-"""Maximum number of characters of a name in a picture. The tip shows the whole name."""
+"""Maximum number of characters of a name in a picture. The tooltip shows the whole name."""
 
 
 def clipped(text: str, longest: int = LONGEST) -> str:
-    """Return the text, shortened to `longest` characters with an ellipsis in the middle.
+    """Return a text, shortened to `longest` characters by an ellipsis in its middle.
 
     >>> clipped("a name that goes on and on and on", 12)
     'a name…nd on'
@@ -37,7 +37,10 @@ def shape_of(kind: EdgeType) -> str:
 
 
 def value_symbol(query: QueryGraph, port: Port) -> str:
-    """Return the symbol of a value: its node's name, or the oracle's name if the oracle has only one question."""
+    """Return the label of a value of the Query graph: the name of the node that computes it.
+
+    For an oracle with only one question, this is the oracle's name.
+    """
     node = query.by_name[port.node]
     name = node.name
     if node.kind is Kind.ORACLE:
@@ -47,7 +50,10 @@ def value_symbol(query: QueryGraph, port: Port) -> str:
 
 
 def message_symbols(query: QueryGraph, response: ResponseGraph) -> Mapping[Port, str]:
-    """Return the symbol of each message of R. The gradient of a value x, and a message in its place, is "δ x"."""
+    """Return the label of each message of the Response graph, by port.
+
+    The label is "δ x" for the gradient of a value x, and for a message that replaces this gradient.
+    """
     found: dict[Port, str] = {}
     for node in response.nodes:
         for port, symbol in _symbols(query, node, found).items():
@@ -87,7 +93,7 @@ def _mapped(operation: Factory, inputs: Sequence[str], name: str) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number as short text, with a Unicode minus sign.
+    """Return a number as a short text, with a Unicode minus sign.
 
     >>> number(-0.5)
     '−0.5'

@@ -1,4 +1,4 @@
-"""Fills the templates of pages and pictures, by Jinja."""
+"""Fill the Jinja templates of HTML pages and SVG pictures."""
 
 from typing import Any
 
@@ -6,7 +6,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def filled(name: str, **values: Any) -> str:  # Any: what a template reads
-    """Return the template `name` of this folder, filled with the values. Texts are escaped for HTML and SVG."""
+    """Fill the Jinja template `name` of this folder with the values, and return the text.
+
+    Values are escaped for HTML and SVG.
+    """
     templates = Environment(
         loader=PackageLoader("antiphon.pictures", "."),
         autoescape=True,

@@ -1,4 +1,4 @@
-"""A timeline as an SVG picture: a row per worker and a column per step. Idle time is hatched."""
+"""Draw a timeline (the actions of each worker over time) as SVG, with one row per worker. Idle time is hatched."""
 
 import itertools
 from collections.abc import Mapping
@@ -10,20 +10,24 @@ from antiphon.pictures.templates import filled
 _ROW, _GAP, _TOP, _PAD = 36, 10, 58, 14
 _WIDE, _NARROW, _MANY, _RECORDED = 78, 26, 40, 1100
 _LETTER, _SMALL = 7.2, 5.4
-"""Estimated letter widths of the two font sizes, in pixels; slightly more than most letters need."""
+"""Estimated width of a letter in the large and in the small font size, in pixels; slightly more than the average."""
 
 
 def picture(timeline: Timeline) -> str:
-    """Return the timeline as SVG text. Equal timelines give equal bytes.
+    """Return a timeline (the actions of each worker over time) as the text of an SVG file.
 
-    Queries are white, responses are shaded with a cut corner, moves are dark. Each has a letter and a tooltip.
-    Messages are lines from sender to receiver, solid for zeroth order and dashed for first order.
+    Queries are white, responses are shaded with a cut corner, parameter updates are dark. Each has a letter and a
+    tooltip. Messages are lines from sender to receiver, solid for values and dashed for gradients.
+    Equal timelines give equal bytes.
     """
     return _Picture(timeline).svg()
 
 
 class _Cell(NamedTuple):
-    """A step or a message of one worker. symbol, name: its text, as far as there is room; tip: its tooltip."""
+    """The rectangle of one action of a worker in the picture of a timeline.
+
+    kind: of the action. symbol, name: the text in it, as far as there is space. tip: the tooltip.
+    """
 
     kind: str
     x: float
@@ -35,7 +39,7 @@ class _Cell(NamedTuple):
 
 
 class _Picture:
-    """Draws one timeline. The x coordinate follows from the time, the y coordinate from the worker."""
+    """Draws a timeline as SVG. The x coordinate depends on the time, the y coordinate on the worker."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.table = timeline
@@ -100,7 +104,11 @@ _KINDS_RECORDED = {**_KINDS, "bubble": "idle or waiting", "message": "sending"}
 def _spaced(
     entries: Mapping[str, str], x: float, gap: float, letter: float
 ) -> tuple[list[tuple[str, str, float]], float]:
-    """Return legend entries (kind, text, x) from left to right, and the x coordinate behind the last."""
+    """Compute the positions of legend entries in one line, from left to right.
+
+    entries: the text of each kind. x: where the first begins. gap: space per entry. letter: width of a letter.
+    Returns (the list of (kind, text, x), the x coordinate after the last entry). All lengths are in pixels.
+    """
     ends = list(itertools.accumulate((gap + len(text) * letter for text in entries.values()), initial=x))
     return [(kind, text, x) for (kind, text), x in zip(entries.items(), ends, strict=False)], ends[-1]
 
@@ -111,7 +119,10 @@ def _fitted(name: str, width: float) -> str:
 
 
 def _tick(end: float, every_step: bool) -> float:
-    """Return the distance between ticks of the axis: a round number that gives at most about twenty ticks."""
+    """Return the distance between the ticks of a time axis from 0 to `end`.
+
+    It is 1 if `every_step` is true; otherwise a round number that gives at most about twenty ticks.
+    """
     if every_step:
         return 1
     distance = 10.0**-6

@@ -1,7 +1,7 @@
 """Recipes: for each grammar of the library, the settings of its experiments, and how to build and evaluate it.
 
-Each module in this folder (but no package) belongs to a grammar and defines its `RECIPE`. The grammar has the name of
-the file, with hyphens instead of underscores. Modules are imported only when they are used.
+Each module in this folder defines the `RECIPE` of one grammar. The grammar has the name of the file, with hyphens
+instead of underscores. Modules are imported only when they are used.
 """
 
 import importlib
@@ -18,14 +18,15 @@ LIBRARY = tuple(sorted(each.name.replace("_", "-") for each in pkgutil.iter_modu
 
 
 def known() -> tuple[str, ...]:
-    """Return the names of the library's grammars, then the names of installed plug-ins."""
+    """Return the names of the library's grammars, then the names of the grammars of installed plugins."""
     return (*LIBRARY, *sorted(installed(GRAMMARS)))
 
 
 def recipe_of(name: str) -> "Recipe | None":
-    """Return the recipe of a grammar of the library or of an installed plug-in.
+    """Return the recipe of a grammar: the class of its settings, and functions that build and evaluate it.
 
-    Returns None if the name refers to a function that makes a grammar, such as "module:factory".
+    name: of a grammar of the library or of an installed plugin. Returns None if the name refers to a user's function
+    that makes a grammar, such as "module:factory".
     Raises ExperimentError if no grammar has that name, or its import fails.
     """
     if name in LIBRARY:

@@ -1,4 +1,4 @@
-"""Experiments with backpropagation: classifiers with a player per layer, on digits or on the user's own data."""
+"""Experiments with backpropagation: classifiers with one player per layer, on digits or on the user's own data."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -18,7 +18,7 @@ from antiphon.recipes.common.tables import Count, EvaluationTable, Fraction
 class BackpropTable(DataTable):
     """Settings of an experiment with backpropagation.
 
-    data: "digits", or the user's own (see `DataTable`).
+    data: "digits", or "module:function" for the user's own data.
     widths: output widths of the dense layers before the output layer.
     channels: output channels of the convolutions. A max-pool halves the image after each convolution.
     classes: number of classes. dropout: probability of dropout.
@@ -32,9 +32,9 @@ class BackpropTable(DataTable):
 
 
 def build(table: BackpropTable) -> Grammar:
-    """Make the grammar from the settings in `table`.
+    """Make the grammar of backpropagation from the settings in `table`.
 
-    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    Raises ExperimentError, OracleError or ShapeError for settings that do not fit together.
     """
     image = table.network == "convolutional"
     nature = nature_of("backprop", table, {"digits": lambda: digits(table.batch, image=image)}, labelled=True)
@@ -48,14 +48,20 @@ def build(table: BackpropTable) -> Grammar:
 def evaluate(
     table: BackpropTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute the accuracy, in per cent, on the whole test split of digits."""
+    """Compute the accuracy of a trained network, in per cent, on the whole test split of digits.
+
+    states: the saved state of each player, by name.
+    """
     x, y = digits_arrays("test", table.network == "convolutional")
     hits = predicted(grammar, states, x).argmax(dim=1) == y
     return Evaluation("accuracy", "images", tuple((100.0 * hits).tolist()), " %")
 
 
 def scaled(table: BackpropTable, layers: int) -> BackpropTable:
-    """Return the table of a network with `layers` players; see `deepened`."""
+    """Return a copy of the settings in `table` for a network with `layers` layers.
+
+    All hidden dense layers get the width of the first one. The number of convolutions stays.
+    """
     convolutions = len(table.channels) if table.network == "convolutional" else 0
     return deepened("backprop", table, layers, convolutions)
 

@@ -1,4 +1,4 @@
-"""Experiments with black-box descent: a point moves to the optimum of a function, of which only values are known."""
+"""Experiments with black-box descent: a point moves to the optimum of a function, using only the function's values."""
 
 from typing import Literal
 
@@ -19,9 +19,9 @@ from antiphon.recipes.gray_box_descent import GrayBoxDescentTable, evaluate
 class BlackBoxDescentTable(GrayBoxDescentTable):
     """Settings of an experiment with black-box descent.
 
-    noise: the directions from the point in which the function is evaluated. "signs" (Spall's) and "gaussian": `batch`
+    noise: the directions in which the function is evaluated around the point. "signs" (Spall) and "gaussian": `batch`
     random directions in each round. "axes": both directions of every coordinate (central differences).
-    radius: the scale of the directions.
+    radius: the distance from the point, as a factor of the directions.
     """
 
     noise: Literal["signs", "gaussian", "axes"] = "signs"
@@ -30,7 +30,10 @@ class BlackBoxDescentTable(GrayBoxDescentTable):
 
 
 def build(table: BlackBoxDescentTable) -> Grammar:
-    """Make the grammar from the settings in `table`. Raises ExperimentError or OracleError if that is not possible."""
+    """Make the grammar of black-box descent from the settings in `table`.
+
+    Raises ExperimentError or OracleError for settings that cannot be used.
+    """
     noise = _noise(table)
     types = EdgeType((Batch(), table.dimension), torch.float32), EdgeType((Batch(),), torch.float32)
     box = black_box(table.made, types[:1], types[1:], sizes=dict(noise.sizes))

@@ -1,4 +1,4 @@
-"""Experiments with the critic-derivative grammar: Actor receives Critic's derivative, and no Deviator is needed."""
+"""Experiments with the critic-derivative grammar: Actor receives the derivative of Critic's value in the action."""
 
 from antiphon.grammars.grammar import Grammar
 from antiphon.grammars.library.critic_derivative import critic_derivative
@@ -7,7 +7,10 @@ from antiphon.recipes.dac import DacTable, evaluate, options, parts, scaled, set
 
 
 def build(table: DacTable) -> Grammar:
-    """Make the grammar from the settings in `table`. Raises OracleError for an unusable environment."""
+    """Make the critic-derivative grammar from the settings in `table`.
+
+    Raises OracleError for an environment that cannot be used.
+    """
     world, wind, actor, critic, _ = parts(table)
     return critic_derivative(world, wind, actor, critic, **options(table))
 

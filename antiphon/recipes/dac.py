@@ -26,13 +26,16 @@ class DacTable(Table):
     envs: number of copies of the environment.
     act_every: all copies take one step every `act_every` rounds. 0 means `envs`: then there are as many rounds as steps
     of single copies.
-    batch, capacity: sizes of a replayed batch and of the replay memory. warmup: see `antiphon.envs.nature`.
+    batch, capacity: sizes of a replayed batch and of the replay memory.
+    warmup: number of first environment steps, over all copies, in which random actions replace those of Actor.
     learn_from: the round in which learning starts.
     clone_every, soft: every `clone_every` rounds, clones move toward their players by the fraction `soft`; 0 copies the
     players.
     widths: hidden widths of every player's network.
-    sigma_*: the standard deviation of the noise by round; see `Annealing`.
-    deadline: seconds that a step may take with vectorization "async". overlap: see `antiphon.envs.nature`.
+    sigma_*: the standard deviation of the noise. It is sigma_start for sigma_hold rounds, and then changes linearly to
+    sigma_end within sigma_rounds rounds.
+    deadline: seconds that a step may take with vectorization "async".
+    overlap: whether an environment step runs during the rest of the round, and ends at the next observation.
     """
 
     environment: str = "Pendulum-v1"
@@ -58,18 +61,24 @@ class DacTable(Table):
 
     @property
     def sigma(self) -> Annealing:
-        """The standard deviation of the noise by round, in the units of Actor's output."""
+        """The standard deviation of the noise as a function of the round, in the units of Actor's output."""
         return Annealing(self.sigma_start, self.sigma_end, self.sigma_rounds, self.sigma_hold)
 
 
 def build(table: DacTable) -> Grammar:
-    """Make the grammar from the settings in `table`. Raises OracleError for an unusable environment."""
+    """Make the Deviator-Actor-Critic grammar from the settings in `table`.
+
+    Raises OracleError for an environment that cannot be used.
+    """
     world, wind, actor, critic, deviator = parts(table)
     return dac(world, wind, actor, critic, deviator, **options(table))
 
 
 def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]:
-    """Return the declarations of Nature and Noise, and the factories of Actor, Critic and Deviator."""
+    """Make the parts of an actor-critic grammar from the settings in `table`.
+
+    Returns the declarations of Nature (the environment) and Noise, and the factories of Actor, Critic and Deviator.
+    """
     environment = _environment(table.environment)
     spaces = read_spaces(environment, table.keywords)
     world = nature(
@@ -95,7 +104,7 @@ def parts(table: DacTable) -> tuple[OracleDeclaration, OracleDeclaration, Factor
 
 
 def options(table: DacTable) -> dict[str, Any]:
-    """Return the keyword arguments of `dac` and `critic_derivative`: each value is an int, a float or None."""
+    """Return the settings that the functions `dac` and `critic_derivative` take as keyword arguments."""
     return {
         "gamma": table.gamma,
         "soft": table.soft or None,
@@ -106,7 +115,10 @@ def options(table: DacTable) -> dict[str, Any]:
 
 
 def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
-    """Compute the returns of episodes that Actor plays without noise, one episode per seed."""
+    """Compute the returns of episodes in which the trained Actor acts without noise, one episode per seed.
+
+    states: the saved state of each player, by name.
+    """
     seeds = range(evaluation.first_seed, evaluation.first_seed + evaluation.episodes)
     actor = trained(grammar, "Actor", states)
     returns, cut = played_episodes(
@@ -120,26 +132,32 @@ def evaluate(table: DacTable, evaluation: EvaluationTable, grammar: Grammar, sta
 
 
 def settings(table: DacTable, round: int) -> Mapping[str, float]:
-    """Return the standard deviation of the noise in this round."""
+    """Return the standard deviation of the noise in the given round, for the metrics of a run."""
     return {"sigma": table.sigma.at(round)}
 
 
 def scaled(table: DacTable, layers: int) -> DacTable:
-    """Return the table with `layers` layers for each player. All hidden layers get the width of the first."""
+    """Return a copy of the settings in `table` in which each player's network has `layers` layers.
+
+    All hidden layers get the width of the first one.
+    """
     return deepened("dac", table, layers)
 
 
 def _environment(name: str) -> str | Callable[..., Any]:
-    """Return the function that makes an installed environment; for all other names, the name itself.
+    """Return the function that makes an environment, if an installed plugin has the environment `name`.
 
-    A name that Gymnasium has registered is not replaced by an installed environment of the same name.
+    For all other names, and for names that Gymnasium has registered, return the name itself.
     """
     strange = ":" in name or registered(name) or name not in installed(ENVIRONMENTS)
     return name if strange else find("environment", name, ENVIRONMENTS)
 
 
 def _head(spaces: Spaces) -> dict[str, tuple[float, ...]]:
-    """Return keyword arguments with the bounds of Actor's output; none if all actions range from -1 to 1, as tanh."""
+    """Return the bounds of Actor's output as keyword arguments of its module.
+
+    The result is empty if all actions range from -1 to 1, which are the bounds of the module's tanh.
+    """
     if set(spaces.low) == {-1.0} and set(spaces.high) == {1.0}:
         return {}
     return {"low": spaces.low, "high": spaces.high}

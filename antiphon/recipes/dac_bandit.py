@@ -1,4 +1,4 @@
-"""Experiments with Deviator-Actor-Critic on the quadratic bandit, whose best action is known."""
+"""Experiments with Deviator-Actor-Critic on a bandit with a quadratic reward, whose best action is known."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,8 @@ class DacBanditTable(Table):
     dimension: dimension of the action.
     instance: seed of the bandit's reward.
     critic_widths, deviator_widths: widths of the hidden layers; an empty list makes an affine function.
-    sigma_*: the standard deviation of the noise by round; see `Annealing`.
+    sigma_*: the standard deviation of the noise. It is sigma_start for sigma_hold rounds, and then changes linearly to
+    sigma_end within sigma_rounds rounds.
     """
 
     dimension: Count = 10
@@ -39,12 +40,15 @@ class DacBanditTable(Table):
 
     @property
     def sigma(self) -> Annealing:
-        """The standard deviation of the noise, by round."""
+        """The standard deviation of the noise as a function of the round."""
         return Annealing(self.sigma_start, self.sigma_end, self.sigma_rounds, self.sigma_hold)
 
 
 def build(table: DacBanditTable) -> Grammar:
-    """Make the grammar from the settings in `table`. The state is constant 1, so Actor's parameters are its action."""
+    """Make the Deviator-Actor-Critic grammar on a quadratic bandit from the settings in `table`.
+
+    The state is always 1 and Actor is linear, so Actor's parameters are its action.
+    """
     size = table.dimension
     return dac_bandit(
         quadratic_bandit(size, batch=table.batch, instance=table.instance),
@@ -58,14 +62,14 @@ def build(table: DacBanditTable) -> Grammar:
 def evaluate(
     table: DacBanditTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute the error of Actor's action in each coordinate, in per cent of the best action."""
+    """Compute the error of the trained Actor's action in each coordinate, in per cent of the best action."""
     with torch.no_grad():
         played = trained(grammar, "Actor", states)(torch.ones(1, 1)).squeeze(0)
     return Evaluation("distance", "coordinates", tuple((100 * (played - TARGET).abs() / TARGET).tolist()), " %")
 
 
 def settings(table: DacBanditTable, round: int) -> Mapping[str, float]:
-    """Return the standard deviation of the noise in this round."""
+    """Return the standard deviation of the noise in the given round, for the metrics of a run."""
     return {"sigma": table.sigma.at(round)}
 
 

@@ -22,12 +22,13 @@ from antiphon.recipes.common.two_sample import nearest_neighbour_hits
 class GanTable(DataTable):
     """Settings of an experiment with a GAN.
 
-    data: "digits", "mnist", or the user's own (see `DataTable`).
+    data: "digits", "mnist", or "module:function" for the user's own data.
     latent: dimension of the noise.
-    saturating: if true, Forger minimises L, as in the essay; if false, it maximises log D.
+    saturating: Forger's loss, where D is the probability that Curator takes an image for real. If true, Forger
+    minimises E log(1 - D), as in the essay; if false, it maximises E log D.
     widths, channels: widths of Curator's dense layers, or channels of its convolutions.
     slope: slope of Curator's rectifiers below zero.
-    forger_widths, forger_channels: the same for Forger, in order from the noise to the image.
+    forger_widths, forger_channels: widths or channels of Forger's layers, in order from the noise to the image.
     """
 
     network: Literal["dense", "convolutional"] = "dense"
@@ -41,9 +42,9 @@ class GanTable(DataTable):
 
 
 def build(table: GanTable) -> Grammar:
-    """Make the grammar from the settings in `table`.
+    """Make the GAN grammar from the settings in `table`.
 
-    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    Raises ExperimentError, OracleError or ShapeError for settings that do not fit together.
     """
     image = table.network == "convolutional"
     nature = environment("gan", table, image, "no")
@@ -61,9 +62,10 @@ def build(table: GanTable) -> Grammar:
 
 
 def evaluate(table: GanTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
-    """Compute how often the nearest neighbour of an image is of the same kind, real or forged, in per cent.
+    """Compute how often the nearest neighbour of an image is of the same kind (real or forged), in per cent.
 
-    The best value is 50 %. All test images are mixed with as many forged images; see `nearest_neighbour_hits`.
+    All test images are mixed with as many images that the trained Forger makes. The best value is 50 %: then real and
+    forged images cannot be told apart in this way.
     """
     real = held_out(table.data, table.network == "convolutional", "no")
     hits = nearest_neighbour_hits(real, forged(grammar, states, len(real), evaluation.first_seed))
@@ -72,7 +74,7 @@ def evaluate(table: GanTable, evaluation: EvaluationTable, grammar: Grammar, sta
 
 @torch.no_grad()
 def forged(grammar: Grammar, states: Mapping[str, State], count: int, seed: int) -> Tensor:
-    """Return images that Forger makes from standard normal noise: (count, ...)."""
+    """Return `count` images that the trained Forger makes from standard normal noise: (count, ...)."""
     latent = grammar.query.by_name["Noise.sample"].outputs[0].shape[1]
     assert isinstance(latent, int)  # only the batch is symbolic
     return trained(grammar, "Forger", states)(torch.randn(count, latent, generator=torch.Generator().manual_seed(seed)))

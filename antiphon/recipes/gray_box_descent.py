@@ -1,4 +1,4 @@
-"""Experiments with gray-box descent: a point moves to the optimum of a function along its gradient."""
+"""Experiments with gray-box descent: a point moves along the gradient of a function to the function's optimum."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,8 +23,8 @@ from antiphon.recipes.common.tables import Arguments, Count, EvaluationTable, Ta
 class GrayBoxDescentTable(Table):
     """Settings of an experiment with gray-box descent.
 
-    function: "bowl", a quadratic, or "module:function". The user's function is called with function_arguments, and
-    returns a function of points, (..., dimension) -> (...).
+    function: the function to optimise: "bowl" (a quadratic), or "module:function". The latter is called with
+    function_arguments, and must return a function of points, (..., dimension) -> (...).
     start: the value of every coordinate of the first point.
     maximise: if true, maximise the function; else minimise it.
     """
@@ -37,14 +37,14 @@ class GrayBoxDescentTable(Table):
 
     @property
     def made(self) -> Factory:
-        """The factory of the function. Raises ExperimentError if the user's function cannot be imported."""
+        """The factory of the function to optimise. Raises ExperimentError if a user's function cannot be imported."""
         if self.function == "bowl":
             return Factory.of(Bowl, self.dimension, 0, -1.0 if self.maximise else 1.0)
         return Factory.of(find("function", self.function), **self.function_arguments)
 
     @property
     def player(self) -> Factory:
-        """The factory of the point that moves."""
+        """The factory of Player's module: the point that moves to the optimum."""
         return Factory.of(Point, self.dimension, self.start)
 
     @property
@@ -54,7 +54,10 @@ class GrayBoxDescentTable(Table):
 
 
 def build(table: GrayBoxDescentTable) -> Grammar:
-    """Make the grammar from the settings in `table`. Raises ExperimentError or OracleError if that is not possible."""
+    """Make the grammar of gray-box descent from the settings in `table`.
+
+    Raises ExperimentError or OracleError for settings that cannot be used.
+    """
     types = EdgeType((table.dimension,), torch.float32), EdgeType((), torch.float32)
     return gray_box_descent(gray_box(table.made, types[:1], types[1:]), table.player, direction=table.direction)
 
@@ -62,7 +65,7 @@ def build(table: GrayBoxDescentTable) -> Grammar:
 def evaluate(
     table: GrayBoxDescentTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute the value of the function at the final point."""
+    """Compute the value of the optimised function at the point that training has reached."""
     function: Any = table.made()  # Any: a user's function made it
     with torch.no_grad():
         return Evaluation("value", "points", (float(function(trained(grammar, "Player", states)())),))

@@ -1,4 +1,4 @@
-"""Experiments with kickback: regression with one output and a player per layer, on diabetes or the user's own data."""
+"""Experiments with kickback: regression with one output, one player per layer, on diabetes or the user's own data."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -19,11 +19,11 @@ from antiphon.recipes.common.tables import Count, EvaluationTable
 class KickbackTable(DataTable):
     """Settings of an experiment with kickback.
 
-    data: "diabetes", or the user's own (see `DataTable`).
+    data: "diabetes", or "module:function" for the user's own data.
     channels: output channels of the convolutions. widths: widths of the dense layers before the output layer.
     units: if "signed", every second unit negates its output.
-    weights: the signs that kickback's guarantee needs. "coherent" weights always have them, "started" weights have them
-    at the start, and "free" weights may have any signs.
+    weights: kickback's guarantee needs weights with the sign of their output unit. "coherent" weights always have this
+    sign, "started" weights have it at the start, and "free" weights may have any sign.
     """
 
     data: str = "diabetes"
@@ -35,9 +35,9 @@ class KickbackTable(DataTable):
 
 
 def build(table: KickbackTable) -> Grammar:
-    """Make the grammar from the settings in `table`.
+    """Make the kickback grammar from the settings in `table`.
 
-    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    Raises ExperimentError, OracleError or ShapeError for settings that do not fit together.
     """
     nature = nature_of("kickback", table, {"diabetes": lambda: diabetes(table.batch)}, labelled=True)
     example = example_of(nature)
@@ -53,14 +53,20 @@ def build(table: KickbackTable) -> Grammar:
 def evaluate(
     table: KickbackTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute the squared errors on the test split of diabetes, in per cent of the variance of the training targets."""
+    """Compute the squared errors of a trained network on the test split of diabetes.
+
+    They are in per cent of the variance of the training targets.
+    """
     x, y = diabetes_arrays("test")
     errors = 100.0 * (predicted(grammar, states, x) - y).square()
     return Evaluation("error", "patients", tuple(errors.flatten().tolist()), " % of the target's variance")
 
 
 def scaled(table: KickbackTable, layers: int) -> KickbackTable:
-    """Return the table of a network with `layers` players; see `deepened`."""
+    """Return a copy of the settings in `table` for a network with `layers` layers.
+
+    All hidden dense layers get the width of the first one. The number of convolutions stays.
+    """
     return deepened("kickback", table, layers, len(table.channels))
 
 

@@ -1,4 +1,4 @@
-"""Experiments with likelihood: a Gaussian fitted to images or the user's own data, with or without a prior."""
+"""Experiments with maximum likelihood and maximum a posteriori: fit a Gaussian to images or the user's own data."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -18,9 +18,9 @@ from antiphon.recipes.common.tables import Count, EvaluationTable, Positive
 
 
 class LikelihoodTable(DataTable):
-    """Settings of an experiment with likelihood.
+    """Settings of an experiment that fits a Gaussian by maximum likelihood or maximum a posteriori.
 
-    data: "digits", or the user's own (see `DataTable`); the first value, x, must be vectors, (batch, width).
+    data: "digits", or "module:function" for the user's own data: an oracle that answers vectors x, (batch, width).
     prior: weight of the prior, as a number of examples. 0 is maximum likelihood, which has no maximum if a pixel is
     constant.
     prior_mean, prior_variance: mean and variance of the prior for every coordinate.
@@ -35,9 +35,9 @@ class LikelihoodTable(DataTable):
 
 
 def build(table: LikelihoodTable) -> Grammar:
-    """Make the grammar from the settings in `table`.
+    """Make the grammar of maximum likelihood from the settings in `table`; of maximum a posteriori with a prior.
 
-    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    Raises ExperimentError, OracleError or ShapeError for settings that do not fit together.
     """
     nature = nature_of("likelihood", table, {"digits": lambda: digits(table.batch)})
     width, kind = width_of("likelihood", nature), nature.questions[0].outputs[0].dtype
@@ -57,7 +57,7 @@ def build(table: LikelihoodTable) -> Grammar:
 def evaluate(
     table: LikelihoodTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute the logarithm of the density of each test image of digits, in nats."""
+    """Compute the log-density, in nats, of each test image of digits under the trained Gaussian."""
     x, _ = digits_arrays("test")
     with torch.no_grad():
         played = trained(grammar, "Estimator", states)(x)

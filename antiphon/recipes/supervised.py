@@ -1,4 +1,4 @@
-"""Experiments with supervised learning: a classifier as a single player, on digits or the user's own data."""
+"""Experiments with supervised learning: one player is the whole classifier, on digits or the user's own data."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -20,7 +20,7 @@ from antiphon.recipes.common.tables import Count, EvaluationTable
 class SupervisedTable(DataTable):
     """Settings of an experiment with supervised learning.
 
-    data: "digits", or the user's own (see `DataTable`); the oracle must answer (x, y), vectors and labels.
+    data: "digits", or "module:function" for the user's own data: an oracle that answers (x, y), vectors and labels.
     widths: widths of the layers before the output layer.
     penalty: factor of the sum of the squared weights in the objective; 0 for no penalty.
     """
@@ -31,9 +31,9 @@ class SupervisedTable(DataTable):
 
 
 def build(table: SupervisedTable) -> Grammar:
-    """Make the grammar from the settings in `table`.
+    """Make the grammar of supervised learning from the settings in `table`.
 
-    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    Raises ExperimentError, OracleError or ShapeError for settings that do not fit together.
     """
     nature = nature_of("supervised", table, {"digits": lambda: digits(table.batch)})
     predictor = Factory.of(Perceptron, width_of("supervised", nature), table.classes, table.widths)
@@ -44,7 +44,7 @@ def build(table: SupervisedTable) -> Grammar:
 def evaluate(
     table: SupervisedTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute the accuracy, in per cent, on the whole test split of digits."""
+    """Compute the accuracy of the trained classifier, in per cent, on the whole test split of digits."""
     x, y = digits_arrays("test")
     hits = predicted(grammar, states, x).argmax(dim=1) == y
     return Evaluation("accuracy", "images", tuple((100.0 * hits).tolist()), " %")

@@ -1,4 +1,4 @@
-"""Experiments with temporal differences and related methods, on Markov decision processes with known values."""
+"""Experiments with temporal-difference learning, on Markov decision processes whose true values are known."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -40,13 +40,13 @@ METHODS: Mapping[str, Callable[..., Grammar]] = {
 
 
 class TemporalDifferenceTable(Table):
-    """Settings of an experiment with temporal differences.
+    """Settings of an experiment with temporal-difference learning.
 
-    process: "random-walk" (with `states` states), "boyan-chain", "baird-star" (off policy), or "module:function"; the
-    function is called with process_arguments, and returns a `MarkovProcess`.
-    play: the transitions in each round: "all", weighted by their probability, or `batch` of them, drawn at random
-    ("draw") or from running episodes ("walk").
-    method: the method that gives Critic its response.
+    process: the Markov decision process: "random-walk" (with `states` states), "boyan-chain", "baird-star" (off
+    policy), or "module:function". The function is called with process_arguments, and must return a `MarkovProcess`.
+    play: the transitions of each round: "all" of them, weighted by their probability; or a batch, drawn at random
+    ("draw") or taken from running episodes ("walk").
+    method: the temporal-difference method that computes Critic's response.
     widths: widths of Critic's layers before the output layer; if empty, Critic is linear in the features.
     clone_every, soft: for the method "clone". Every `clone_every` rounds, the clone moves toward Critic by the fraction
     `soft`; 0 copies Critic.
@@ -67,9 +67,9 @@ class TemporalDifferenceTable(Table):
 
 
 def build(table: TemporalDifferenceTable) -> Grammar:
-    """Make the grammar from the settings in `table`.
+    """Make the grammar of the temporal-difference method that `table` names.
 
-    Raises ExperimentError, OracleError or GrammarError if that is not possible.
+    Raises ExperimentError, OracleError or GrammarError for settings that do not fit together.
     """
     process, (behaviour, policy) = world(table), policies(table)
     batch = None if table.play == "all" else table.batch
@@ -86,7 +86,10 @@ def build(table: TemporalDifferenceTable) -> Grammar:
 def evaluate(
     table: TemporalDifferenceTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute Critic's error for each state, in per cent of the range of the true values (Bellman equation)."""
+    """Compute the error of the trained Critic's value for each state.
+
+    The true values solve the Bellman equation. Errors are in per cent of the range of the true values.
+    """
     process, (_, policy) = world(table), policies(table)
     values = state_values(process, process.uniform_policy if policy is None else policy, table.gamma)
     with torch.no_grad():
@@ -97,9 +100,9 @@ def evaluate(
 
 
 def world(table: TemporalDifferenceTable) -> MarkovProcess:
-    """Make the process of a table.
+    """Make the Markov decision process that the setting `process` names.
 
-    Raises ExperimentError for an unknown name, or if the user's function returns no process.
+    Raises ExperimentError for an unknown name, or if the user's function returns no `MarkovProcess`.
     """
     library = {
         "random-walk": lambda: random_walk(table.states),
@@ -116,7 +119,7 @@ def world(table: TemporalDifferenceTable) -> MarkovProcess:
 
 
 def policies(table: TemporalDifferenceTable) -> tuple[Tensor | None, Tensor | None]:
-    """Return (policy that acts, policy that is evaluated).
+    """Return two policies for the process of an experiment: the policy that acts, and the policy that is evaluated.
 
     None as the first means the uniform policy; None as the second means the policy that acts.
     """
@@ -143,7 +146,7 @@ NAMES = {
     "tdc": "tdc",
     "implicit-temporal-difference": "implicit",
 }
-"""Names of further grammars of the library that this recipe makes, with their `method`."""
+"""Further grammars of the library that differ only in the setting `method`: its value, by the grammar's name."""
 VARIANTS = {
     name: {"temporal_difference.method": method, "temporal_difference.play": "draw"} for name, method in NAMES.items()
 }

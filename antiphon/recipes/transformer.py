@@ -33,7 +33,10 @@ class TransformerTable(Table):
 
 
 def build(table: TransformerTable) -> Grammar:
-    """Make the grammar from the settings in `table`. Raises OracleError or GrammarError if that is not possible."""
+    """Make the transformer grammar from the settings in `table`.
+
+    Raises OracleError or GrammarError for settings that do not fit together.
+    """
     nature = text(_path(table), batch=table.batch, context=table.context)
     return transformer(nature, table.blocks, table.width, table.heads, table.context)
 
@@ -41,7 +44,7 @@ def build(table: TransformerTable) -> Grammar:
 def evaluate(
     table: TransformerTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]
 ) -> Evaluation:
-    """Compute the bits per byte for each window of the last tenth of the text."""
+    """Compute the loss of the trained transformer, in bits per byte, for each window of the last tenth of the text."""
     x, y = text_windows(_path(table), table.context, "test")
     parts = [predicted(grammar, states, part) for part in x.split(_AT_ONCE)]
     nats = [next_symbol_loss(each[None], after[None]) for each, after in zip(torch.cat(parts), y, strict=True)]
@@ -49,7 +52,7 @@ def evaluate(
 
 
 def scaled(table: TransformerTable, layers: int) -> TransformerTable:
-    """Return the table of a transformer with `layers` blocks."""
+    """Return a copy of the settings in `table` for a transformer with `layers` blocks."""
     return table.model_copy(update={"blocks": layers})
 
 

@@ -1,4 +1,4 @@
-"""Experiments with the variational autoencoder: images of digits, MNIST or the user's own data."""
+"""Experiments with variational autoencoders: images of digits, MNIST or the user's own data."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -21,14 +21,14 @@ from antiphon.recipes.common.recipe import Evaluation, Recipe, trained
 from antiphon.recipes.common.tables import Count, EvaluationTable
 
 DRAWS = 10
-"""Number of noise draws for each image in the evaluation of the bound."""
+"""Number of noise draws for each image in the evaluation of the variational bound."""
 
 
 class VaeTable(DataTable):
     """Settings of an experiment with a VAE.
 
-    data: "digits", "mnist", or the user's own (see `DataTable`).
-    binary: whether and when pixels are drawn as 0 or 1; see `antiphon.envs.mnist`.
+    data: "digits", "mnist", or "module:function" for the user's own data.
+    binary: whether pixels are replaced by random draws of 0 or 1: "no", "fixed" (once), or "dynamic" (in each round).
     latent: dimension of z.
     widths, channels: widths of Encoder's dense layers, or channels of its convolutions. Decoder has the reverse.
     likelihood: distribution of the pixels, given z.
@@ -44,9 +44,9 @@ class VaeTable(DataTable):
 
 
 def build(table: VaeTable) -> Grammar:
-    """Make the grammar from the settings in `table`.
+    """Make the VAE grammar from the settings in `table`.
 
-    Raises ExperimentError, OracleError or ShapeError if that is not possible.
+    Raises ExperimentError, OracleError or ShapeError for settings that do not fit together.
     """
     image = table.network == "convolutional"
     nature = environment("vae", table, image, table.binary)
@@ -63,7 +63,7 @@ def build(table: VaeTable) -> Grammar:
 
 
 def evaluate(table: VaeTable, evaluation: EvaluationTable, grammar: Grammar, states: Mapping[str, State]) -> Evaluation:
-    """Compute the negative variational bound of each test image, in nats."""
+    """Compute the negative variational bound, in nats, of each test image under the trained VAE."""
     x = held_out(table.data, table.network == "convolutional", table.binary)
     found = bounds(grammar, states, x, evaluation.first_seed)
     return Evaluation("negative variational bound", "images", tuple(found.tolist()), " nats")
@@ -71,7 +71,10 @@ def evaluate(table: VaeTable, evaluation: EvaluationTable, grammar: Grammar, sta
 
 @torch.no_grad()
 def bounds(grammar: Grammar, states: Mapping[str, State], x: Tensor, seed: int) -> Tensor:
-    """Return L1 + L2 for each image, averaged over `DRAWS` noise draws: (n,). x: (n, ...). seed: of the noise."""
+    """Return the negative variational bound (L1 + L2) of each image, averaged over `DRAWS` noise draws, (n,).
+
+    states: the saved state of each player. x: images, (n, ...). seed: of the noise.
+    """
     encoder, decoder = trained(grammar, "Encoder", states), trained(grammar, "Decoder", states)
     (likelihood,) = (node.operator for node in grammar.query.nodes if node.name == "L2")
     latent = grammar.query.by_name["Noise.sample"].outputs[0].shape[1]

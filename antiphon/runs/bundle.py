@@ -20,7 +20,7 @@ from antiphon.errors import ExperimentError
 from antiphon.runs.folder import EXPERIMENT
 
 SUBPACKAGES = ("agents", "coordinator", "deploy", "envs", "grammars", "oracles", "transport")
-"""Subpackages that a development install keeps outside the folder of the package."""
+"""Subpackages of antiphon that, in a development install, are not in the folder of the package."""
 
 _LIMIT = 200 * 2**20
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
@@ -28,7 +28,7 @@ _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 @contextlib.contextmanager
 def packed(experiment: str) -> Iterator[CodeBundle]:
-    """Make a bundle for a run, and remove its files when the context ends.
+    """Context manager that makes a bundle of the code that a run needs on a cluster, and removes its files at the end.
 
     The bundle contains the antiphon package and the user's modules: all modules that are imported in this process but
     not installed. Build the grammar and the agents first, so that all modules that they need are imported.
@@ -57,7 +57,7 @@ def copy_antiphon(target: Path) -> None:
 
 
 def own_modules() -> list[Path]:
-    """Return the files and folders of all imported top-level modules that are not installed: the user's modules."""
+    """Return the files and folders of the user's modules: imported top-level modules that are not installed."""
     tops = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - {"antiphon", "__main__"}
     paths = {path for name in tops for path in _path_of(name)}
     return sorted(path for path in paths if path.exists() and not _installed(path))

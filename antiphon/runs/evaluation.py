@@ -1,4 +1,4 @@
-"""Evaluate the newest complete checkpoint of a run folder, as the recipe of its grammar defines."""
+"""Evaluate the newest complete checkpoint of a run folder, in the way that the recipe of the grammar defines."""
 
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from antiphon.runs.folder import EXPERIMENT, RunFolder
 
 
 def evaluate_folder(path: Path, episodes: int | None = None, max_steps: int | None = None) -> Evaluation:
-    """Evaluate the newest checkpoint on episodes or data that were not used in training. The result is deterministic.
+    """Evaluate the newest checkpoint of a run, on episodes or data that were not used in training.
 
-    episodes, max_steps: replace the numbers of the experiment; None keeps them.
+    path: the run folder. episodes, max_steps: replace the settings of the experiment; None keeps them.
+    The result is deterministic.
     Raises ExperimentError if `path` is no run folder, if it has no complete checkpoint, or if the run cannot be
     evaluated (a user's own grammar or data).
     """

@@ -1,4 +1,4 @@
-"""Write scalars as TensorBoard events. This module needs TensorBoard, which is an optional dependency."""
+"""Write metrics as TensorBoard events. This module needs TensorBoard, which is an optional dependency."""
 
 import socket
 import time
@@ -15,9 +15,9 @@ from antiphon.runs.folder import cannot_be_written
 
 @final
 class Events:
-    """An event file in a run folder, flushed after each event.
+    """A TensorBoard event file in a run folder. It is flushed after each event.
 
-    Raises RoundError with the name of the file if the file cannot be written.
+    Raises RoundError, whose message names the file, if the file cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,7 +31,7 @@ class Events:
         self._append(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def write(self, round: int, scalars: Mapping[str, float]) -> None:
-        """Write an event with all scalars, by name, for this round."""
+        """Write one event for a round. scalars: the values by name."""
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         self._append(Event(wall_time=time.time(), step=round, summary=Summary(value=values)))
 

@@ -1,4 +1,4 @@
-"""Make, check and read the folder of a run, which has the experiment, metrics, checkpoints and a summary."""
+"""Make, check and read run folders. A run folder has the experiment, metrics, checkpoints and a summary of a run."""
 
 import contextlib
 import itertools
@@ -30,9 +30,10 @@ class RunFolder:
 
     @classmethod
     def make(cls, path: Path | None, grammar: str, experiment: str) -> "RunFolder":
-        """Make a new folder and write the experiment into it.
+        """Make the folder of a new run and write the experiment into it.
 
-        path: the folder; None takes the first of `default_paths` that does not exist. experiment: as TOML text.
+        path: the folder; None chooses a new name in `runs/`. grammar: name of the grammar, for this name.
+        experiment: as TOML text.
         Raises ExperimentError if the folder belongs to another run, or cannot be made.
         """
         if path is None:
@@ -63,9 +64,10 @@ class RunFolder:
         return cls(path)
 
     def save(self, game: Launched, keep: int) -> Path:
-        """Write a checkpoint, remove all but the newest `keep` ones, and return the folder of the new checkpoint.
+        """Write a checkpoint of a running game, and return the checkpoint's folder.
 
-        Raises AntiphonError that names this folder if the checkpoint cannot be written.
+        Older checkpoints are removed, so that `keep` checkpoints remain.
+        Raises AntiphonError, whose message names the folder, if the checkpoint cannot be written.
         """
         folder = self.path.resolve() / CHECKPOINTS / f"round-{game.round:09d}"
         try:
@@ -88,7 +90,10 @@ class RunFolder:
         return sorted(path.parent for path in (self.path / CHECKPOINTS).glob(f"round-*/{MANIFEST}"))
 
     def newest(self) -> tuple[int, dict[str, State]]:
-        """Return (round, states) of the newest complete checkpoint. Raises ExperimentError without a checkpoint."""
+        """Load the newest complete checkpoint. Raises ExperimentError if there is none.
+
+        Returns (number of rounds played, state of each player, clone and oracle by name).
+        """
         found = self.checkpoints()
         if not found:
             raise ExperimentError(
@@ -99,7 +104,10 @@ class RunFolder:
         return manifest.round, load_states(found[-1], manifest.names)
 
     def summarise(self, summary: Mapping[str, Any]) -> None:  # Any: JSON
-        """Write the summary of the run's end, and replace an earlier summary. Raises RoundError if writing fails."""
+        """Write the summary of a run that has ended, in place of any earlier summary.
+
+        Raises RoundError if it cannot be written.
+        """
         draft = self.path / f"{SUMMARY}.part"
         try:
             draft.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -109,7 +117,7 @@ class RunFolder:
 
 
 def default_paths(grammar: str) -> Iterator[Path]:
-    """Yield paths of run folders to try: `runs/<grammar>-<date>-<time>`, then the same with -2, -3 and so on."""
+    """Yield default paths of a new run folder: `runs/<grammar>-<date>-<time>`, then the same with -2, -3, and so on."""
     name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in grammar)[:100]
     base = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     yield base
@@ -117,10 +125,10 @@ def default_paths(grammar: str) -> Iterator[Path]:
 
 
 def check_place(path: Path, grammar: Grammar, keep: int) -> None:
-    """Check that a run of this grammar can be written to `path`. Nothing is created.
+    """Check that a run of this grammar can be written to the folder `path`, without creating anything.
 
-    keep: number of checkpoints to keep.
-    Raises ExperimentError if `path` exists and is not an empty folder, or lacks permission or disk space.
+    keep: number of checkpoints that the run keeps.
+    Raises ExperimentError if `path` exists and is not an empty folder, or if permission or disk space is missing.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         what = "is not empty" if path.is_dir() else "is a file"
@@ -144,7 +152,7 @@ def check_place(path: Path, grammar: Grammar, keep: int) -> None:
 
 
 def cannot_be_written(path: Path, error: Exception) -> RoundError:
-    """Make the error for a run that can no longer write to `path`. Its message includes the message of `error`."""
+    """Return the error for a run that can no longer write to `path`. error: the exception of the failed write."""
     return RoundError(
         f"{str(path)!r} cannot be written: {getattr(error, 'strerror', None) or error}. Expected room and permission "
         "until the end of the run; free some space and start again, the last complete checkpoint is kept."
@@ -152,7 +160,10 @@ def cannot_be_written(path: Path, error: Exception) -> RoundError:
 
 
 def _room(grammar: Grammar, keep: int) -> int:
-    """Estimate the bytes of a run folder. A checkpoint has about three numbers per parameter, with optimizer state."""
+    """Estimate the bytes of a run folder with `keep` checkpoints.
+
+    With the optimizer's state, a checkpoint has about three numbers per parameter.
+    """
     spaces = (player.space for player in grammar.query.players)
     parameters = sum(size * space.dtype.itemsize for space in spaces for size in space.shape if isinstance(size, int))
     return 3 * parameters * (keep + 1) + 2**20
@@ -166,8 +177,9 @@ def _cannot_be_made(path: Path, error: OSError) -> ExperimentError:
 
 
 def _made(path: Path) -> bool:
-    """Make a folder. Returns whether it was made: False if it exists. Only one of several concurrent callers gets True.
+    """Make a folder. Returns True if it was made, and False if it existed.
 
+    If several processes make the same folder at the same time, only one gets True.
     Raises ExperimentError if the folder cannot be made.
     """
     try:
@@ -181,7 +193,10 @@ def _made(path: Path) -> bool:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write a new file. Raises FileExistsError if it exists, also for all but one of several concurrent callers."""
+    """Write a new file. Raises FileExistsError if the file exists.
+
+    If several processes write the same file at the same time, only one succeeds.
+    """
     with path.open("x", encoding="utf-8") as file:
         try:
             file.write(text)

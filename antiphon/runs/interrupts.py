@@ -1,4 +1,4 @@
-"""Handle SIGINT and SIGTERM: the first signal ends a run after the current batch, a second one aborts at once."""
+"""Handle SIGINT and SIGTERM in a run: the first signal ends the run after the current batch, a second one aborts it."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ NOTICE = b"\nending after the batch in flight; once more aborts at once\n"
 
 @final
 class Interrupted(KeyboardInterrupt):
-    """Raised when a signal aborts the run at once. signal: number of the signal."""
+    """A signal aborts the run at once. signal: the number of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
@@ -21,11 +21,11 @@ class Interrupted(KeyboardInterrupt):
 
 @final
 class Interrupts:
-    """A context that handles SIGINT and SIGTERM in the main thread, and restores the former handlers at its end.
+    """A context manager that handles SIGINT and SIGTERM in the main thread, and restores the old handlers at its end.
 
-    gentle: if true, the first signal only sets `asked` and prints a notice on standard error. Any other signal raises
-    `Interrupted`.
-    asked: number of the first signal; 0 if none has arrived.
+    gentle: if true, the first signal only sets `asked` and prints a notice on stderr; later signals raise
+    `Interrupted`. If false, every signal raises `Interrupted`.
+    asked: the number of the first signal; 0 if none has arrived.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Interrupts:
         self._before: dict[int, Any] = {}  # Any: a handler, a number, or None
 
     def arm(self) -> None:
-        """Install the handlers. Call it again after starting Ray, which replaces the handler of SIGTERM."""
+        """Install the signal handlers. Call this method again after Ray has started: Ray replaces that of SIGTERM."""
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 before = signal.signal(number, self._take)

@@ -1,4 +1,4 @@
-"""Write the metrics of a run: a record for each batch of rounds, as JSON lines and as TensorBoard events."""
+"""Write the metrics of a run to files: one record for each batch of rounds, as JSON lines and TensorBoard events."""
 
 import json
 import math
@@ -17,11 +17,11 @@ FILE = "metrics.jsonl"
 class Record:
     """The metrics of one batch of rounds.
 
-    round: number of rounds played so far. seconds: time since the first round began.
+    round: number of rounds run so far. seconds: time since the first round began.
     losses: mean of each loss over the batch. reports: numbers that each oracle reports.
     settings: numbers that depend on the round, such as the scale of the noise.
-    skipped: number of skipped moves since the first round, for each player whose agent failed while the run went on
-    (see `on_failure`). failures: the last failure of each such player, as text.
+    skipped: number of parameter updates that were skipped since the first round, for each player whose agent failed.
+    failures: the last failure of each such player, as text.
     """
 
     round: int
@@ -35,7 +35,7 @@ class Record:
 
     @classmethod
     def of(cls, played: Played, seconds: float, batch_seconds: float, settings: Mapping[str, float]) -> "Record":
-        """Make a record from a batch of rounds. A loss that was not computed in the batch is left out.
+        """Make a record from the result of a batch of rounds. A loss that the batch did not compute is left out.
 
         seconds: time since the first round began. batch_seconds: duration of the batch.
         """
@@ -48,14 +48,14 @@ class Record:
         return cls(played.round, round(seconds, 3), round(speed, 2), *figures)
 
     def after(self, earlier: "Record") -> "Record":
-        """Return this record with the skipped moves and failures of the earlier record added."""
+        """Return a copy of this record to which the skipped updates and failures of an earlier record are added."""
         both = {*earlier.skipped, *self.skipped}
         skipped = {player: earlier.skipped.get(player, 0) + self.skipped.get(player, 0) for player in sorted(both)}
         return replace(self, skipped=skipped, failures={**earlier.failures, **self.failures})
 
     @property
     def scalars(self) -> Mapping[str, float]:
-        """Losses, reports, settings, skipped moves and speed in one flat mapping, for TensorBoard."""
+        """All numbers of the record in one flat mapping from names to values, for TensorBoard."""
         losses = {f"losses/{name}": value for name, value in self.losses.items()}
         told = {f"{name}/{key}": value for name, report in self.reports.items() for key, value in report.items()}
         skipped = {f"skipped/{player}": float(moves) for player, moves in self.skipped.items()}
@@ -64,9 +64,9 @@ class Record:
 
 @final
 class Metrics:
-    """Writes records into a run folder and flushes each record.
+    """Writes records of metrics into the files of a run folder, and flushes the files after each record.
 
-    Raises RoundError with the name of the file if writing fails.
+    Raises RoundError, whose message names the file, if writing fails.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -78,7 +78,7 @@ class Metrics:
         self._events = _events(folder)
 
     def write(self, record: Record) -> None:
-        """Write one JSON line and one TensorBoard event."""
+        """Write a record as one JSON line, and as one TensorBoard event if TensorBoard is installed."""
         try:
             self._lines.write(json.dumps(finite(asdict(record)), allow_nan=False) + "\n")
             self._lines.flush()
@@ -88,7 +88,7 @@ class Metrics:
             self._events.write(record.round, record.scalars)
 
     def close(self) -> None:
-        """Close both files. Errors are ignored, because every write was flushed and checked."""
+        """Close the files. Errors are ignored, because every write was flushed and checked."""
         for file in filter(None, (self._lines, self._events)):
             try:
                 file.close()
@@ -111,7 +111,7 @@ def _events(folder: Path):  # noqa: ANN202 - Events, or None where TensorBoard, 
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean, rounded only once. It is NaN if a value is NaN or infinite, which `fsum` may refuse.
+    """Return the mean of the values, with only one rounding. It is NaN if a value is NaN or infinite.
 
     >>> mean([1e308, 1e308, float("nan")]), mean([1.0, 2.0])
     (nan, 1.5)
@@ -125,5 +125,5 @@ def mean(values: Sequence[float]) -> float:
 
 
 def finite(value: Any) -> Any:  # Any: JSON
-    """Return the value with None in place of infinities and NaN, which JSON cannot represent."""
+    """Return a copy of a JSON value in which None replaces infinities and NaN, which JSON cannot represent."""
     return json.loads(json.dumps(value), parse_constant=lambda _: None)

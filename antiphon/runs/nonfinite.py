@@ -16,7 +16,10 @@ _REMEDY = (
 
 
 def check_losses(losses: Mapping[str, Losses]) -> None:
-    """Raise RoundError if a loss was not finite. The message names the first such round and the loss."""
+    """Raise RoundError if a loss of a batch of rounds was NaN or infinite. The message names the first such round.
+
+    losses: for each loss, the rounds in which it was computed, and its values.
+    """
     wild = [
         (round, name, value)
         for name, (rounds, values) in losses.items()
@@ -31,9 +34,9 @@ def check_losses(losses: Mapping[str, Losses]) -> None:
 
 
 def check_parameters(states: Mapping[str, State], round: int) -> None:
-    """Raise RoundError if a parameter in `states` is not finite. The message names the parameter and its player.
+    """Raise RoundError if a parameter is NaN or infinite. The message names the parameter and its player.
 
-    round: number of rounds played, for the message.
+    states: the saved state of each player, by name. round: number of rounds run so far, for the message.
     """
     for player, state in states.items():
         for name, value in state.get("parameters", {}).items():

@@ -1,4 +1,4 @@
-"""Test custom agents before a run starts: each agent makes a move, and its new parameters are thrown away."""
+"""Test the users' own agents (optimizers) before a run starts: each makes one update, which is thrown away."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -11,9 +11,9 @@ from antiphon.grammars.grammar import Grammar
 
 
 def preflight(grammar: Grammar, agents: Mapping[str, AgentSpecification], elsewhere: Collection[str] = ()) -> None:
-    """Let every custom agent receive one gradient and make one move. Failures raise, whatever `on_failure` is.
+    """Test every agent (optimizer) that a user wrote: give it one gradient, and let it update the parameters once.
 
-    Without this test, an agent that fails would stop the run only when learning starts, which may be late.
+    Without this test, a broken agent would stop the run only when learning starts, which may be late.
     elsewhere: players to leave out, because their agents need packages that are installed only on their workers.
     Raises ExperimentError if an agent is not found, AgentError if it raises or returns wrong parameters.
     """
@@ -27,5 +27,5 @@ def preflight(grammar: Grammar, agents: Mapping[str, AgentSpecification], elsewh
 
 
 def _response(parameter: torch.Tensor) -> torch.Tensor:
-    """Return numbers from -1 to 1, with the shape and dtype of the parameter."""
+    """Return a test gradient for a parameter: numbers from -1 to 1, with the parameter's shape and dtype."""
     return torch.linspace(-1, 1, parameter.numel(), dtype=parameter.dtype).view(parameter.shape)

@@ -1,4 +1,4 @@
-"""Run an experiment: play it on its executor, and write metrics, checkpoints and a summary to a folder."""
+"""Run an experiment, and write metrics, checkpoints and a summary to a run folder."""
 
 import signal
 import time
@@ -27,12 +27,13 @@ from antiphon.runs.preflight import preflight
 
 @dataclass(frozen=True)
 class Finished:
-    """The result of a run.
+    """The result of a run that ended without an error.
 
     folder: the run folder. last: metrics of the last batch of rounds.
     stopped_by: number of the signal that ended the run early (SIGTERM for `antiphon stop`); 0 otherwise.
     evaluation: None if the run ended early, or if it cannot be evaluated.
-    schedule: what the workers played. recording: of the last batch of rounds, if the run was asked to record.
+    schedule: the steps of each worker in a round. recording: the times of all actions in the last batch of rounds, if
+    the run was asked to record them; else None.
     """
 
     folder: Path
@@ -44,20 +45,23 @@ class Finished:
 
 
 class View(Protocol):
-    """An observer whose methods are called during a run, such as a progress display."""
+    """The interface of an observer of a run, such as a progress display. The run calls its methods."""
 
     def started(self, game: Launched, experiment: Experiment) -> None:
-        """The run calls this when all parts exist, before the first round."""
+        """The run calls this method when all players and oracles exist, before the first round."""
 
     def played(self, record: Record, folder: Path) -> None:
-        """The run calls this after each batch of rounds. record: the metrics of the batch. folder: the run folder."""
+        """The run calls this method after each batch of rounds.
+
+        record: the metrics of the batch. folder: the run folder.
+        """
 
     def ended(self) -> None:
-        """The run calls this once, after the last batch or an error."""
+        """The run calls this method once, after the last batch of rounds or an error."""
 
 
 class Unseen:
-    """A view that shows nothing."""
+    """An observer of a run that shows nothing."""
 
     def started(self, game: Launched, experiment: Experiment) -> None:
         """Show nothing at the start of the run."""
@@ -79,10 +83,11 @@ def run_experiment(
     address: str | None = None,
     record: bool = False,
 ) -> Finished:
-    """Play an experiment and write it to the folder `out` (default `runs/<grammar>-<date>-<time>`). Then evaluate it.
+    """Run an experiment, write the results to a run folder, and evaluate the trained players.
 
-    view: an observer. name: the run's name. address: a cluster that this machine belongs to, for the executor `ray`;
-    None starts a local Ray. record: record the times of all actions.
+    out: the run folder (default `runs/<grammar>-<date>-<time>`). view: an observer, such as a progress display.
+    name: the run's name. address: a Ray cluster that this machine belongs to, for the executor `ray`; None starts a
+    local Ray. record: whether to record the times of all actions.
     Returns the folder, the last metrics and the evaluation.
     The folder is created after the first round, so a run that cannot start leaves nothing behind. The first SIGINT or
     SIGTERM (or `antiphon stop`) ends the run after the current batch, with everything written; a second signal raises
@@ -115,14 +120,17 @@ def run_experiment(
 
 
 def with_own_packages(placement: Placement | None) -> list[str]:
-    """Return the players whose agents have a separate runtime environment, with packages that may be missing here."""
+    """Return the names of the players whose agents have their own runtime environment in a placement.
+
+    Such an agent may need packages that are missing in this process.
+    """
     if placement is None:
         return []
     return [player for player, worker in placement.agents if placement.resources_of[worker].runtime_env]
 
 
 def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any: TOML
-    """Return the experiment as a table with all defaults, and the agent and placement of every player."""
+    """Return an experiment as a TOML table with all defaults, and with the agent and placement of every player."""
     common = experiment.agent.model_dump(exclude_none=True)
     players = {
         name: {key: value for key, value in table.model_dump().items() if value is not None or key in common}
@@ -133,7 +141,7 @@ def resolved(experiment: Experiment, grammar: Grammar) -> dict[str, Any]:  # Any
 
 
 class _Play:
-    """Plays the rounds of a run in batches. played, record: the last batch, and its metrics."""
+    """Runs the rounds of an experiment in batches. played, record: the results and the metrics of the last batch."""
 
     played: Played
     record: Record
@@ -143,14 +151,14 @@ class _Play:
         self._started, self.schedule = time.perf_counter(), game.assignment.schedule
 
     def first(self) -> None:
-        """Play the first round, before anything is written. Raises RoundError if a loss is not finite."""
+        """Run the first round, before anything is written. Raises RoundError if a loss is not finite."""
         self._batch(1)
         self._check()
 
     def rest(self, folder: RunFolder) -> None:
-        """Play all other rounds, and write metrics, checkpoints and the summary into the folder.
+        """Run all rounds after the first, and write metrics, checkpoints and the summary into the run folder.
 
-        After an error or an abort, the summary is written and the error is raised.
+        After an error or an abort, the summary is written, and then the error is raised.
         """
         self._interrupts.gentle = True
         try:

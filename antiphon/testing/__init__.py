@@ -1,4 +1,4 @@
-"""Functions that check the contracts of agents, oracles, environments, channels and regroupings, also for users."""
+"""Conformance tests that users can run on their own agents, oracles, environments, channels and regroupings."""
 
 from antiphon.coordinator.regrouping import check_regrouping as check_regrouping
 from antiphon.testing.agent import check_agent as check_agent

@@ -1,4 +1,4 @@
-"""The conformance test of agents: a function that users can run on an agent of their own."""
+"""The conformance test of agents (optimizers of players): a function that users can run on their own agent."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -22,10 +22,12 @@ _ROUNDS = 4
 
 @typed
 def check_agent(cls: Callable[..., Any], **arguments: Any) -> None:
-    """Check that `cls(parameters, **arguments)` keeps the contract of `Agent`; returns if it does.
+    """Test whether an agent (the optimizer of a player) keeps the contract of the interface `Agent`.
 
-    The test parameters are a matrix and a vector of float32, and a matrix of float64. Raises AgentError with the rule
-    that is broken, what arrived, and the remedy. Any: `cls` may be any class or function, with any arguments.
+    cls: a class or function; `cls(parameters, **arguments)` must return an agent. The parameters in the test are a
+    matrix and a vector of float32, and a matrix of float64. Any: `cls` may have any arguments.
+    Returns None if the contract is kept. Otherwise raises AgentError, whose message names the broken rule, what the
+    agent did, and the remedy.
     """
     name = getattr(cls, "__qualname__", repr(cls))
     laws = (_has_methods, _keeps_types, _leaves_responses, _repeats, _adds_up, _keeps_nothing, _continues, _owns_state)
@@ -129,7 +131,7 @@ def _owns_state(build: Build) -> None:
 
 
 def _play(build: Build, disturb: Disturb | None = None) -> Sequence[Tensor]:
-    """Make an agent, play all rounds, and return the parameters. disturb: called after each move."""
+    """Make an agent, run all rounds of the test, and return the final parameters. disturb: called after each move."""
     parameters = _parameters()
     return _rounds(build(parameters), parameters, range(_ROUNDS), disturb)
 
@@ -149,7 +151,7 @@ def _rounds(
 
 
 def _midway(build: Build) -> tuple[State, Sequence[Tensor]]:
-    """Make an agent, play the first half of the rounds, and return its state and the parameters."""
+    """Make an agent, run the first half of the test's rounds, and return (the agent's state, the parameters)."""
     parameters = _parameters()
     agent = build(parameters)
     moved = _rounds(agent, parameters, range(_ROUNDS // 2))
@@ -159,9 +161,9 @@ def _midway(build: Build) -> tuple[State, Sequence[Tensor]]:
 def _resume(
     build: Build, state: State, parameters: Sequence[Tensor], then: Callable[[], None] = lambda: None
 ) -> Sequence[Tensor]:
-    """Load `state` into a new agent, play the second half of the rounds, and return the parameters.
+    """Load a saved state into a new agent, run the second half of the test's rounds, and return the parameters.
 
-    then: called after `load`.
+    then: a function that is called after the agent's method `load`.
     """
     parameters = [parameter.clone() for parameter in parameters]
     agent = build(parameters)

@@ -1,4 +1,7 @@
-"""The contract of a channel, as functions that anyone can run on their own implementation."""
+"""The conformance test of channels (connections between two workers), which users can run on their own channel.
+
+Each function whose name begins with `law_` tests one rule of the contract.
+"""
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +26,12 @@ _SHAPES = ((), (0,), (3, 0, 2), (1,), (7, 3, 5), (64, 33))
 
 @dataclass(frozen=True)
 class Pair:
-    """Two channels to test, not yet open, and the means to disturb them.
+    """Two channels to test, not yet open, and functions that simulate faults.
 
-    source: the channel of worker "Alice". target: that of worker "Bob".
-    forge: delivers a message with any tag on an edge to Bob, without the sender's checks.
-    kill: ends Alice's side, in a way that Bob's channel must notice.
-    ordered: whether messages from one worker to another must be received in the order of sending, across all edges.
-    NCCL needs this. A schedule keeps this order, because each transfer has one position in it.
+    source: the channel of a worker named "Alice". target: the channel of a worker named "Bob".
+    forge: sends Bob a message with any tag on an edge, without the checks of Alice's channel.
+    kill: ends Alice's side of the connection, in a way that Bob's channel must notice.
+    ordered: whether a worker must receive the messages of all edges in the order of sending, as NCCL requires.
     """
 
     source: Channel
@@ -40,11 +42,14 @@ class Pair:
 
 
 MakePair: TypeAlias = Callable[[Session, Sequence[Edge]], Pair]
-"""`make_pair(session, edges)` makes the channels of Alice and Bob. Each call makes new ones."""
+"""A function of (session, edges) that makes a new `Pair`: the connected channels of the workers Alice and Bob."""
 
 
 def check_channel(make_pair: MakePair) -> None:
-    """Check a kind of channel with every law. Raises AssertionError if a law does not hold."""
+    """Test whether a kind of channel keeps its contract. Raises AssertionError for a rule that is broken.
+
+    make_pair: makes two connected channels of the kind, for the workers "Alice" and "Bob".
+    """
     for law in LAWS:
         law(make_pair)
 
@@ -52,14 +57,14 @@ def check_channel(make_pair: MakePair) -> None:
 def edge(
     number: int = 0, shape: tuple[int, ...] = (4,), dtype: torch.dtype = torch.float32, back: bool = False
 ) -> Edge:
-    """Make an edge from Alice to Bob, or from Bob to Alice if `back` is true."""
+    """Make an edge (the type of a message) from the worker Alice to Bob; from Bob to Alice if `back` is true."""
     source, target = ("Bob", "Alice") if back else ("Alice", "Bob")
     phase = Phase.RESPONSE if back else Phase.QUERY
     return Edge(number, f"{source}.{number} -> {target}", source, target, phase, "zeroth", dtype, shape)
 
 
 def sample(edge: Edge, seed: int = 0) -> Tensor:
-    """Return a random tensor with the dtype and shape of this edge. Equal seeds give equal tensors."""
+    """Return a random tensor with the dtype and shape that an edge declares. Equal seeds give equal tensors."""
     generator = torch.Generator().manual_seed(seed)
     if edge.dtype.is_floating_point:
         return torch.randn(edge.shape, generator=generator).to(edge.dtype)
@@ -68,7 +73,7 @@ def sample(edge: Edge, seed: int = 0) -> Tensor:
 
 
 def same_bits(left: Tensor, right: Tensor) -> bool:
-    """Whether two tensors have the same dtype, shape and bytes: NaN equals itself, and 0.0 is not -0.0."""
+    """Return whether two tensors have the same dtype, shape and bytes: NaN equals itself, 0.0 does not equal -0.0."""
     if (left.dtype, left.shape) != (right.dtype, right.shape):
         return False
     return torch.equal(*(each.detach().contiguous().view(-1).view(torch.uint8) for each in (left, right)))
@@ -76,7 +81,7 @@ def same_bits(left: Tensor, right: Tensor) -> bool:
 
 @contextmanager
 def opened(pair: Pair) -> Iterator[Pair]:
-    """Open both channels and yield the pair. Close both at the end.
+    """Context manager that opens both channels of a pair, yields the pair, and closes both channels at the end.
 
     Two threads open the channels, because each channel may wait for the other.
     """
@@ -92,7 +97,10 @@ def opened(pair: Pair) -> Iterator[Pair]:
 
 @contextmanager
 def refusal(kind: type[AntiphonError], text: str) -> Iterator[None]:
-    """Expect an error of exactly this class and text. If `text` ends in "...", only the beginning is compared."""
+    """Context manager that raises AssertionError unless its body raises an error of exactly this class and text.
+
+    If `text` ends in "...", only the beginning of the error's text is compared.
+    """
     try:
         yield
     except AntiphonError as error:
@@ -104,7 +112,7 @@ def refusal(kind: type[AntiphonError], text: str) -> Iterator[None]:
 
 
 def law_every_type_arrives_bit_by_bit(make_pair: MakePair) -> None:
-    """Values of all dtypes and of unusual shapes arrive unchanged, contiguous and aligned."""
+    """Test that tensors of all dtypes and of unusual shapes arrive unchanged, contiguous and aligned in memory."""
     types = [(dtype, shape) for dtype in DTYPES for shape in _SHAPES]
     edges = [edge(number, shape, dtype) for number, (dtype, shape) in enumerate(types)]
     with opened(make_pair(SESSION, edges)) as pair:
@@ -116,9 +124,9 @@ def law_every_type_arrives_bit_by_bit(make_pair: MakePair) -> None:
 
 
 def law_what_is_put_on_the_way_is_told_and_does_not_vary(make_pair: MakePair) -> None:
-    """`send` returns the number of bytes sent: the value, and what the channel adds to it (header, padding).
+    """Test that `send` returns the number of bytes sent: those of the value, and those of header and padding.
 
-    For each edge, the added number of bytes is the same in every round.
+    For each edge, the number of bytes of header and padding must be the same in every round.
     """
     wide, empty = edge(0, (3, 5)), edge(1, (0,))
     with opened(make_pair(SESSION, [wide, empty])) as pair:
@@ -132,7 +140,7 @@ def law_what_is_put_on_the_way_is_told_and_does_not_vary(make_pair: MakePair) ->
 
 
 def law_rounds_arrive_in_order_both_ways(make_pair: MakePair) -> None:
-    """In each of many rounds, a message arrives, and then a reply in the other direction arrives."""
+    """Test many rounds in which a message is sent, and then a reply in the other direction."""
     there, back = edge(3), edge(9, back=True)
     with opened(make_pair(SESSION, [there, back])) as pair:
         for round in range(20):
@@ -145,7 +153,10 @@ def law_rounds_arrive_in_order_both_ways(make_pair: MakePair) -> None:
 
 
 def law_edges_do_not_wait_for_each_other(make_pair: MakePair) -> None:
-    """All messages can be sent before any is received. Unless the channel is ordered, any order of receiving works."""
+    """Test that messages on all edges can be sent before the first message is received.
+
+    They are received in reverse order; in the order of sending if the channel requires this.
+    """
     edges = [edge(number, (number + 1,)) for number in range(6)]
     with opened(make_pair(SESSION, edges)) as pair:
         for each in edges:
@@ -155,7 +166,7 @@ def law_edges_do_not_wait_for_each_other(make_pair: MakePair) -> None:
 
 
 def law_a_sent_value_is_the_senders_again(make_pair: MakePair) -> None:
-    """The sender may overwrite its tensor after `send`. A transposed view arrives transposed."""
+    """Test that the sender may overwrite its tensor after `send`, and that a transposed view arrives transposed."""
     wide = edge(0, (300, 200))
     with opened(make_pair(SESSION, [wide])) as pair:
         value = sample(wide)
@@ -167,7 +178,7 @@ def law_a_sent_value_is_the_senders_again(make_pair: MakePair) -> None:
 
 
 def law_a_received_value_lasts_until_the_next(make_pair: MakePair) -> None:
-    """A sender that runs ahead does not overwrite the value that the receiver is reading."""
+    """Test that later messages do not overwrite a value that was received earlier and is still in use."""
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         pair.source.send(only, 0, sample(only, 0))
@@ -180,7 +191,10 @@ def law_a_received_value_lasts_until_the_next(make_pair: MakePair) -> None:
 
 
 def law_a_sender_runs_ahead_but_not_for_ever(make_pair: MakePair) -> None:
-    """Two messages can be sent before any is received. Later sends wait for a receive, up to the deadline."""
+    """Test that two messages on an edge can be sent before the first is received, and that further sends wait.
+
+    A send that waits longer than the deadline must raise DeadlineError.
+    """
     only = edge(dtype=torch.float64, shape=(50_000,))
     with opened(make_pair(_HASTY, [only])) as pair:
         for round in (0, 1):
@@ -195,9 +209,9 @@ def law_a_sender_runs_ahead_but_not_for_ever(make_pair: MakePair) -> None:
 
 
 def law_gradients_stay_at_home(make_pair: MakePair) -> None:
-    """A value with an autograd graph is sent without the graph, and the channel does not keep the value.
+    """Test that a tensor with an autograd graph is sent without the graph, and that the channel does not keep it.
 
-    The received value needs no gradient. The receiver may call `requires_grad_` on it.
+    The received tensor must not require a gradient. The receiver may call `requires_grad_` on it.
     """
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
@@ -213,7 +227,10 @@ def law_gradients_stay_at_home(make_pair: MakePair) -> None:
 
 
 def law_a_value_of_another_type_is_refused(make_pair: MakePair) -> None:
-    """A value of another type is refused and not sent: the right value can follow on the same edge and round."""
+    """Test that `send` refuses a tensor whose shape or dtype is not that of the edge, and sends nothing.
+
+    A correct tensor can then be sent on the same edge in the same round.
+    """
     only = edge(shape=(4, 3))
     text = (
         "worker 'Alice' was to send float32[4, 3] on edge 'Alice.0 -> Bob' to worker 'Bob'; arrived {}. "
@@ -229,7 +246,10 @@ def law_a_value_of_another_type_is_refused(make_pair: MakePair) -> None:
 
 
 def law_several_tensors_arrive_as_one_vector(make_pair: MakePair) -> None:
-    """Tensors of any layout arrive one after the other; tensors with other elements in all, or two dtypes, do not."""
+    """Test that several tensors, of any layout, can be sent as one message and arrive concatenated to one vector.
+
+    Tensors with a wrong total number of elements, or with different dtypes, must be refused.
+    """
     only = edge(shape=(11,))
     parts = (torch.arange(6.0).view(2, 3).T, torch.tensor(7.0).requires_grad_(), torch.eye(2).to_sparse())
     with opened(make_pair(SESSION, [only])) as pair:
@@ -245,7 +265,7 @@ def law_several_tensors_arrive_as_one_vector(make_pair: MakePair) -> None:
 
 
 def law_a_duplicate_is_refused(make_pair: MakePair) -> None:
-    """A message of an earlier round is refused when the next round is expected."""
+    """Test that `receive` refuses a message of an earlier round (a duplicate)."""
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         for _ in range(2):
@@ -256,7 +276,7 @@ def law_a_duplicate_is_refused(make_pair: MakePair) -> None:
 
 
 def law_an_early_message_is_refused(make_pair: MakePair) -> None:
-    """A message is refused if the message of the round before was never sent."""
+    """Test that `receive` refuses a message of a later round, if the message of the expected round was never sent."""
     only = edge()
     text = "A message before it was lost or skipped: restore all workers from the same checkpoint."
     with opened(make_pair(SESSION, [only])) as pair:
@@ -266,7 +286,10 @@ def law_an_early_message_is_refused(make_pair: MakePair) -> None:
 
 
 def law_forged_messages_are_refused(make_pair: MakePair) -> None:
-    """A message of another generation, grammar, edge, phase or round is refused. The error names workers and remedy."""
+    """Test that `receive` refuses a message of another generation, grammar, edge, phase or round.
+
+    The text of the error must name the workers and the remedy.
+    """
     right = Tag.of(SESSION, edge(), 5)
     forgeries = (
         (right._replace(generation=1), "late", _OLD),
@@ -284,7 +307,10 @@ def law_forged_messages_are_refused(make_pair: MakePair) -> None:
 
 
 def law_a_wait_ends_at_the_deadline(make_pair: MakePair) -> None:
-    """If no message arrives, the wait ends at the deadline. The error names both workers, the edge and the round."""
+    """Test that `receive` raises DeadlineError at the deadline if no message arrives.
+
+    The text of the error must name both workers, the edge and the round.
+    """
     only = edge()
     text = (
         "worker 'Bob' waited 0.5 s for 'Alice' to send on edge 'Alice.0 -> Bob' (query phase, round 12). "
@@ -295,7 +321,10 @@ def law_a_wait_ends_at_the_deadline(make_pair: MakePair) -> None:
 
 
 def law_a_peer_that_is_gone_is_named(make_pair: MakePair) -> None:
-    """If the sender is gone, the wait of the receiver ends long before the deadline. The error names the sender."""
+    """Test that `receive` raises TransportError long before the deadline if the sending process has ended.
+
+    The text of the error must name the sender.
+    """
     only = edge()
     with opened(make_pair(SESSION, [only])) as pair:
         pair.source.send(only, 0, sample(only))
@@ -309,7 +338,7 @@ def law_a_peer_that_is_gone_is_named(make_pair: MakePair) -> None:
 
 
 def law_only_own_edges_can_be_used(make_pair: MakePair) -> None:
-    """A worker cannot use another worker's end of an edge, or any edge after closing."""
+    """Test that a worker cannot receive on an edge that it sends on, or the reverse, or use a closed channel."""
     only = edge()
     text = (
         "worker {!r} cannot {} on edge 'Alice.0 -> Bob' (number 0, from 'Alice' to 'Bob'): its channel is not open, or "
@@ -346,4 +375,4 @@ def _refusal_text(kind: str, round: int, arrived: Tag, remedy: str) -> str:
 LAWS: tuple[Callable[[MakePair], None], ...] = tuple(
     law for name, law in sorted(globals().items()) if name.startswith("law_")
 )
-"""All laws, for a test that reports each law separately."""
+"""All functions that test one rule of the contract, for a test that reports each rule separately."""

@@ -1,4 +1,4 @@
-"""The conformance test of environments: a function that users can run on an environment of their own."""
+"""The conformance test of Gymnasium environments: a function that users can run on their own environment."""
 
 from contextlib import closing
 from typing import TypeAlias
@@ -15,17 +15,18 @@ from antiphon.testing.oracle import check_oracle
 _STEPS = 30
 
 Played: TypeAlias = list[np.ndarray]
-"""The first observation, then one row per step: the observation, reward, terminated and truncated."""
+"""A recorded episode: the first observation, then for each step (observation, reward, terminated, truncated)."""
 
 
 @typed
 def check_environment(id: Name, *, keywords: Keywords | None = None) -> None:
-    """Check that an environment can be used for training and evaluation, with a few dozen random actions.
+    """Test whether an environment can be used for training and evaluation, with a few dozen random actions.
 
-    id, keywords: as for `nature`. Observations must lie in the declared space, and all numbers must be finite. Equal
-    seeds and actions must give equal answers, also after other episodes. The environment must not draw from global
-    random streams. The Nature that `nature` makes of it must pass `check_oracle`.
-    Returns if all rules hold. Raises OracleError with the rule that is broken, what arrived, and the remedy.
+    id, keywords: arguments of `gymnasium.make`. Observations must lie in the declared space, and all numbers must be
+    finite. Equal seeds and actions must give equal results, also after other episodes. The environment must not draw
+    from global random streams. The oracle that `antiphon.envs.nature` makes of it must pass `check_oracle`.
+    Returns None if all rules hold. Otherwise raises OracleError, whose message names the broken rule, what the
+    environment did, and the remedy.
     """
     check_oracle(nature(id, keywords=keywords, envs=2, batch=4, capacity=16, warmup=0), continues=False)
     given = keywords or {}

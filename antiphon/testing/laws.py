@@ -1,4 +1,4 @@
-"""Functions for the laws of agents and of oracles. They check states, memory and the global random streams."""
+"""Functions that the conformance tests of agents and of oracles share. A test of one rule is called a law."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ Subject = TypeVar("Subject")
 
 
 class BrokenLaw(Exception):
-    """A rule of a contract does not hold. The message says what was expected, what arrived, and the remedy."""
+    """A rule of a contract is broken. The message says what was expected, what arrived, and the remedy."""
 
 
 def demand(holds: bool, expected: str, arrived: str, remedy: str) -> None:
-    """Raise BrokenLaw unless a rule holds."""
+    """Raise BrokenLaw, with a message from the other arguments, if `holds` is false."""
     if not holds:
         raise BrokenLaw(f"expected {expected}; {arrived}. {remedy}")
 
@@ -27,10 +27,11 @@ def demand(holds: bool, expected: str, arrived: str, remedy: str) -> None:
 def check_laws(
     laws: Sequence[Callable[[Subject], None]], subject: Subject, who: str, error: type[AntiphonError], seeded_by: str
 ) -> None:
-    """Check that the subject keeps all laws, and draws from no global random stream.
+    """Test whether an agent or oracle keeps its contract, and draws from no global random stream.
 
-    who: name of the agent or oracle. seeded_by: the argument that brings the seed; both for the message.
-    Raises `error` for the first law that does not hold.
+    laws: functions of `subject` that test one rule each. who: the name of the agent or oracle, for the message.
+    seeded_by: the argument that its seed is passed as, for the message.
+    Raises an exception of the class `error` for the first broken rule.
     """
     before = _streams()
     try:
@@ -50,13 +51,13 @@ def check_laws(
 
 
 def demand_methods(subject: object, *methods: str) -> None:
-    """Raise BrokenLaw with the methods that `subject` lacks, if any."""
+    """Raise BrokenLaw if `subject` lacks one of the given methods. The message names all missing methods."""
     missing = [method for method in methods if not callable(getattr(subject, method, None))]
     demand(not missing, f"the methods {', '.join(methods)}", f"{', '.join(missing)} missing", "Write what is missing.")
 
 
 def demand_saved(state: Any) -> None:  # Any: a state that may break its contract
-    """Raise BrokenLaw if a checkpoint cannot save this state."""
+    """Raise BrokenLaw if `state` has a value that a checkpoint cannot save."""
     try:
         split_state("it", state)
     except ExperimentError as error:
@@ -65,7 +66,7 @@ def demand_saved(state: Any) -> None:  # Any: a state that may break its contrac
 
 
 def spoil(values: Any) -> None:  # Any: a state has leaves of several types
-    """Overwrite all tensors in place, at any depth. A law then checks that no agent or oracle still reads them."""
+    """Overwrite all tensors in `values` in place, at any depth, to test that an agent or oracle does not keep them."""
     with torch.no_grad():
         map_tensors(values, lambda value: value.fill_(1 if value.dtype == torch.bool else 77))
 

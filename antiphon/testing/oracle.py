@@ -1,4 +1,4 @@
-"""The conformance test of oracles: a function that users can run on an oracle of their own."""
+"""The conformance test of oracles (data sets, environments, noise): a function for users' own oracles."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -21,13 +21,13 @@ Answers: TypeAlias = list[tuple[Tensor, ...]]
 
 @typed
 def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> None:
-    """Check that an oracle keeps the contract of `Oracle`; returns if it does.
+    """Test whether an oracle keeps the contract of the interface `Oracle`.
 
     The test makes the oracle several times, and asks every question for a few rounds, with inputs from N(0, 1/4).
-    continues: whether a loaded oracle must answer exactly as the saved oracle would have. Pass False for an oracle
-    whose state cannot be saved completely (a simulator). Then two oracles that load the same state must give the same
-    answers.
-    Raises OracleError with the rule that is broken, what arrived, and the remedy.
+    continues: whether an oracle that loads a saved state must continue exactly as the saved oracle. Pass False if the
+    state cannot be saved completely (a simulator). Then two oracles that load the same state must answer alike.
+    Returns None if the contract is kept. Otherwise raises OracleError, whose message names the broken rule, what the
+    oracle did, and the remedy.
     """
     resumes = _continues if continues else _resumes_alike
     laws = (_has_methods, _repeats, _keeps_its_box, _keeps_nothing, _leaves_answers, resumes, _owns_state, _reports)
@@ -37,7 +37,7 @@ def check_oracle(declaration: OracleDeclaration, *, continues: bool = True) -> N
 
 @final
 class _Trial:
-    """Makes the declared oracle and asks each question once a round, in order. Inputs are the same in every play."""
+    """Makes the oracle of a declaration, and asks every question once per round with always the same inputs."""
 
     def __init__(self, declaration: OracleDeclaration) -> None:
         self.declaration, self.sizes = declaration, dict(declaration.sizes)
@@ -50,7 +50,10 @@ class _Trial:
             return list(self.answers(oracle, range(_ROUNDS), overwrite))
 
     def answers(self, oracle: Oracle, rounds: range, overwrite: bool = False) -> Iterator[tuple[Tensor, ...]]:
-        """Yield copies of the answers. overwrite: overwrite each answer at once, and the inputs after the round."""
+        """Ask all questions in each of the given rounds, and yield a copy of each answer.
+
+        overwrite: if true, overwrite each answer after copying it, and the inputs at the end of the round.
+        """
         for round in rounds:
             handed: list[Tensor] = []
             for question in self.declaration.questions:
@@ -137,7 +140,7 @@ def _continues(trial: _Trial) -> None:
 
 
 def _leaves_answers(trial: _Trial) -> None:
-    """Check that an answer stays unchanged while later questions of the round are answered."""
+    """Test that an answer stays unchanged while later questions of the same round are answered."""
     answers, then = [], []
     with trial.make() as oracle:
         for question in trial.declaration.questions:

@@ -1,1 +1,1 @@
-"""Compiles a grammar and a placement to a schedule. Everything here is data: it imports neither Ray nor sockets."""
+"""Compiles a grammar and a placement to a schedule. Handles only data; imports neither Ray nor sockets."""

@@ -48,10 +48,12 @@ def assign(
 ) -> Assignment:
     """Return the assignment of a run of `grammar`, with its compiled schedule.
 
-    agents: one per player, or one for all. The default is Adam with torch's own arguments.
-    placement: the default is one worker for all. order: see `StepOrder`; the default is "zero-bubble" with several
-    workers, else "gpipe". microbatches: number of slices of the batch that a round plays one by one; each needs a row
-    for every replica. record: whether every worker records when it plays each action.
+    agents: agent specifications by player, or one specification for all players. The default is Adam with torch's own
+    arguments.
+    placement: the default is one worker for all. order: order of a round's queries and responses, "gpipe", "1f1b" or
+    "zero-bubble". The default is "zero-bubble" with several workers, else "gpipe". microbatches: number of slices of
+    the batch that a round plays separately; each slice needs a row for every replica. record: whether every worker
+    records when it plays each action.
     Raises PlacementError for an agent whose player does not exist.
     """
     players = [player.name for player in grammar.query.players]

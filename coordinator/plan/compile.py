@@ -31,23 +31,25 @@ def compile_schedule(
     order: StepOrder = StepOrder.GPIPE,
     microbatches: int = 1,
 ) -> Schedule:
-    """Compile the steps of a round: queries and responses in the given order, then moves, then updates of clones.
+    """Return the schedule of a round: queries and responses in the given order, then moves, then updates of clones.
 
     cadences: the rounds in which each player moves; every round by default. A transfer stands directly before the step
-    that first needs its value on that worker. A response is left out in rounds in which no player needs it.
-    microbatches: number of slices of the batch that are queried and responded to one by one. The gradients are those of
-    the whole batch (see `microbatches.in_microbatches`).
+    that first needs its value on the receiving worker. A response is left out in rounds in which no player needs it.
+    microbatches: number of slices of the batch that are queried and responded to separately. The gradients are those of
+    the whole batch.
     Raises PlacementError for a batch that cannot be divided among micro-batches and replicas.
     """
     return _Compiler(grammar, placement, cadences or {}, order, microbatches).compile()
 
 
 class _Compiler:
-    """Appends the steps of a round in order. If a worker lacks a value that its step needs, a transfer comes first.
+    """Builds the list of steps of a round.
 
-    A node that is divided among replicas becomes one step on each replica. `shares`: the workers that hold the shares
-    of each value of such a node. `terms`: those of these values whose shares must be added; others are joined.
-    A node that computes micro-batches separately (`separate`) becomes steps for each of them. `totals`: its messages
+    If a worker lacks a value that a step needs, a transfer is added before the step.
+    A node that is divided among replicas becomes one step on each replica. shares: for each value of such a node, the
+    workers that hold a part of the value. terms: the values whose parts must be added; the parts of all other values
+    are concatenated.
+    A node that computes each micro-batch separately (`separate`) becomes one step per micro-batch. totals: the messages
     that must be added up over the micro-batches.
     """
 
@@ -128,9 +130,10 @@ class _Compiler:
         self._note(writes, group, when)
 
     def _respond(self, node: ResponseNode, task: Task) -> tuple[Respond, ...]:
-        """Append the steps of a node of R to the schedule. Return the steps of a delivery to replicas instead.
+        """Append the steps of a node of the Response graph to the schedule, and return ().
 
-        The caller appends the returned steps after all responses, because they wait for sums over replicas.
+        The steps of a delivery to several replicas are returned instead. They wait for all-reduces, so the caller
+        appends them after all other responses.
         """
         when, microbatch = self.response_when[node.name], task.microbatch
         reads = tuple(self._at(Slot(Phase.RESPONSE, port), microbatch) for port in node.inputs)
@@ -163,7 +166,7 @@ class _Compiler:
         return ()
 
     def _accumulate(self, step: Respond) -> None:
-        """Append the steps that add the messages of one micro-batch to the sums over the round."""
+        """Append steps that add the messages of `step`, from one micro-batch, to the sums over all micro-batches."""
         for slot in step.writes:
             if slot.microbatch is None or slot.whole.total not in self.totals:
                 continue
@@ -171,12 +174,12 @@ class _Compiler:
             self._append(steps.Accumulate(worker=step.worker, when=step.when, reads=(slot,), writes=writes))
 
     def _at(self, slot: Slot, microbatch: Share | None) -> Slot:
-        """Return the slot that a node reads which computes a micro-batch: that of the micro-batch, if there is one."""
+        """Return the slot that a step for `microbatch` reads: the micro-batch's slice of the value if it has one."""
         is_slice = self._batch(slot) is not None or slot.port.node in self.separate[slot.phase]
         return replace(slot, microbatch=microbatch) if is_slice else slot
 
     def _dividers(self, node: ResponseNode, reads: Sequence[Slot]) -> tuple[str, ...]:
-        """Return the workers that each compute a share of this node of R; empty if one worker computes it alone."""
+        """Return the workers that each compute a part of this Response graph node; () if one worker computes it."""
         if isinstance(node, Product):
             return self.divided.get(node.of, ())
         if not isinstance(node, Tap | Sum | Map):
@@ -189,7 +192,7 @@ class _Compiler:
         return self.shares[reads[0]]
 
     def _needs_all_shards(self, node: ResponseNode, reads: Sequence[Slot]) -> bool:
-        """Return whether a node is a map that needs all parameters' gradients, and each replica holds only a shard."""
+        """Return whether `node` is a function (`Map`) that needs the gradients of all shards of a player at once."""
         sharded = bool(self.placement.sharded) and reads[0] in self.terms
         return sharded and isinstance(node, Map) and node.linear is not Linearity.NUMBERS
 
@@ -231,7 +234,7 @@ class _Compiler:
             self.steps.append(steps.Transfer(edge, slot, self.when[slot]))
 
     def _parts(self, slot: Slot) -> tuple[Slot, ...]:
-        """Return the slots of shares or micro-batches that are joined to this one; empty if there are none."""
+        """Return the slots of a value's parts, per replica or micro-batch; () if the value is not made in parts."""
         if slot in self.shares:
             return tuple(replace(slot, share=share) for share, _ in _members(self.shares[slot]))
         if slot.part is None and slot.port.node in self.separate[slot.phase]:
@@ -239,14 +242,17 @@ class _Compiler:
         return ()
 
     def _cut(self, slot: Slot) -> None:
-        """Append the step that cuts a slice from the next larger value, where that value is made."""
+        """Append the step that cuts the value of `slot` out of a larger value, on the worker that makes that value."""
         parent = slot.parent
         if parent not in self.writer and not self._parts(parent):
             self._cut(parent)
         self._append(steps.Cut(worker=self._maker(parent), when=self._when(parent), reads=(parent,), writes=(slot,)))
 
     def _maker(self, slot: Slot) -> str:
-        """Return a worker that makes a value, or the first part of it."""
+        """Return the worker that makes a value.
+
+        For a value that is made in parts, return the worker of the first part.
+        """
         return self.writer[slot] if slot in self.writer else self._maker(self._parts(slot)[0])
 
     def _when(self, slot: Slot) -> When:
@@ -264,7 +270,7 @@ class _Compiler:
             self.steps.append(steps.Contribute(reduction, worker=worker, when=when, reads=(term,)))
 
     def _sum(self, slot: Slot) -> None:
-        """Append the contributions to a sum, and a `Collect` on every replica. All replicas then hold equal bits."""
+        """Append the steps of the all-reduce that adds a value over its replicas. All replicas then hold equal bits."""
         if slot in self.writer:
             return
         self._contribute(slot)
@@ -287,7 +293,7 @@ class _Compiler:
         return shape if self._batch(slot) is None else slot.shape(shape)
 
     def _shares_of(self, reads: Sequence[Slot], share: Share) -> tuple[Slot, ...]:
-        """Return the slots that one replica reads: its share of a batch or of a sum, and other values as a whole."""
+        """Return the slots that one replica reads: its own part of each divided value, and all other values whole."""
         divided = (self._batch(slot) is not None or slot in self.terms for slot in reads)
         return tuple(
             replace(slot, share=share) if is_divided else slot for slot, is_divided in zip(reads, divided, strict=True)

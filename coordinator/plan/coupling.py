@@ -1,4 +1,7 @@
-"""Tests whether the examples of a batch influence each other. It calls the function, so any module can be tested."""
+"""Tests whether a function lets the examples of a batch influence each other, by calling it.
+
+So it can test any module.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +21,7 @@ from antiphon.grammars.states import same_states
 from antiphon.grammars.types import Batch, EdgeType, Sizes
 
 _KINDS = "normal", "unit"
-"""Kinds of values to try a function on, in this order, until it accepts one. Rows of zeros would show nothing."""
+"""Kinds of random inputs to try a function on, in this order, until it accepts one. Zeros would show nothing."""
 
 _TOLERANCE = 1e-3  # relative: kernels may differ with the number of rows
 
@@ -26,11 +29,12 @@ _TOLERANCE = 1e-3  # relative: kernels may differ with the number of rows
 def coupling(
     function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes, device: torch.device | None = None
 ) -> str:
-    """Describe how `function` couples the examples of a batch. Return "" if it treats each example separately.
+    """Describe how `function` lets the examples of a batch influence each other.
 
-    The function is called on a random batch of the declared size, and then on its two halves. A module is called in its
-    current mode, but without dropout, and its state is restored. A function that draws random numbers counts as
-    coupling, because the halves get other numbers than the whole.
+    Return "" if the function treats each example separately. The function is called on a random batch of the declared
+    size and on the two halves of this batch, and the outputs are compared. A module is called in its current mode, but
+    without dropout, and its state is restored. A function that draws random numbers counts as coupling, because the
+    halves get other numbers than the whole.
     asked: types of the inputs. device: where the function computes; the CPU by default.
     """
     if isinstance(function, nn.Module):
@@ -73,7 +77,11 @@ def not_mean(loss: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) 
 
 
 def nonlinear(function: Callable[..., Any], asked: Sequence[EdgeType], sizes: Sizes) -> str:
-    """Describe why `function` is not a linear map that treats each example separately. Return "" if it is one."""
+    """Describe why `function` is not linear, or does not treat each example of a batch separately.
+
+    Return "" if it is linear and treats each example separately. For random inputs a and b, f(a + b) is compared with
+    f(a) + f(b). asked: types of the inputs.
+    """
     if any(map(_has_batch, asked)) and (found := coupling(function, asked, sizes)):
         return found
     with forked():
@@ -108,7 +116,7 @@ def _has_batch(kind: EdgeType) -> bool:
 
 
 def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], State]:
-    """Return the outputs of the function, and its state after the call, without the parameters."""
+    """Return the outputs of the function, and its state (without parameters) after the call."""
     with forked(), torch.enable_grad(), _left_alone(function):
         played = function(*inputs)
         state = module_state(function) if isinstance(function, nn.Module) else {}
@@ -118,7 +126,10 @@ def _play(function: Callable[..., Any], inputs: Sequence[Tensor]) -> tuple[tuple
 
 @contextmanager
 def _left_alone(function: Callable[..., Any]) -> Iterator[None]:
-    """Return a context in which dropout is off. At its end, the module's state and modes are restored."""
+    """Return a context in which dropout is off in `function`, if it is a module.
+
+    At the end of the context, the state and modes of the module are restored.
+    """
     if not isinstance(function, nn.Module):
         yield
         return

@@ -19,17 +19,21 @@ from antiphon.grammars.response import PARAMETERS, Deliver, Map, Product, Respon
 from antiphon.transport.message import Phase
 
 Nodes = Mapping[Phase, frozenset[str]]
-"""The nodes of Q (phase QUERY) and of R (phase RESPONSE) that compute each micro-batch separately, by name."""
+"""The names of the nodes that compute each micro-batch separately: of the Query graph under the key QUERY, and of the
+Response graph under RESPONSE.
+"""
 
 
 def in_microbatches(grammar: Grammar, placement: Placement, count: int) -> Nodes:
-    """Return the nodes that compute each of `count` micro-batches separately. The results do not depend on the choice.
+    """Return the nodes that compute each of `count` micro-batches separately. All other nodes compute the whole batch.
 
-    Nodes of Q: players and clones, operators that do not couple the examples, and losses that are means over the batch
-    (operators and losses are tried on random batches). Nodes of R: products of these nodes, sums of their messages, and
-    maps that are linear or treat each example separately. Oracles are queried once for the whole batch.
-    Raises PlacementError if a learned player has fewer rows in its batch than micro-batches, or if no node of Q can be
-    divided.
+    The results of a round are the same in both cases. In the Query graph the returned nodes are players and clones,
+    operators that do not couple the examples, and losses that are means over the batch. Operators and losses are tried
+    on random batches. In the Response graph they are the vector-Jacobian products of these nodes, sums of their
+    messages, and functions that are linear or treat each example separately. Oracles are queried once for the whole
+    batch.
+    Raises PlacementError if a learned player has fewer rows in its batch than micro-batches, or if no node of the Query
+    graph can be divided.
     """
     if count == 1:
         return {Phase.QUERY: frozenset(), Phase.RESPONSE: frozenset()}
@@ -50,7 +54,7 @@ def in_microbatches(grammar: Grammar, placement: Placement, count: int) -> Nodes
 
 
 def fraction(grammar: Grammar, loss: Node, microbatch: Share | None) -> float:
-    """Return the size of a micro-batch of a loss, divided by that of its whole batch; 1 for the whole batch."""
+    """Return the fraction of a loss's batch that a micro-batch contains; 1 if `microbatch` is None (all)."""
     rows = [batch_of(grammar.query.type_of(port), grammar.query.sizes) for port in loss.inputs]
     batch = next((each for each in rows if each), 1)
     first, behind = microbatch.rows(batch) if microbatch else (0, batch)
@@ -58,9 +62,9 @@ def fraction(grammar: Grammar, loss: Node, microbatch: Share | None) -> float:
 
 
 def read_whole(grammar: Grammar, responses: Collection[str]) -> frozenset[Slot]:
-    """Return the slots of messages that micro-batches make, and that a node which computes the whole batch reads.
+    """Return, as slots, the messages that are made per micro-batch but read by a node that computes the whole batch.
 
-    responses: the nodes of R that compute each micro-batch separately.
+    responses: names of the nodes of the Response graph that compute each micro-batch separately.
     """
     readers = [node for node in grammar.response.nodes if node.name not in responses]
     ports = {port for node in readers for port in node.inputs if port.node in responses}
@@ -91,7 +95,7 @@ def _is_mean(grammar: Grammar, loss: Node, count: int) -> bool:
 
 
 def _read_losses(grammar: Grammar) -> set[str]:
-    """Return the losses whose values other nodes read. They need the loss of the whole batch."""
+    """Return the names of the losses whose values other nodes read. Such a node needs the loss of the whole batch."""
     read = {port.node for node in grammar.query.nodes for port in node.inputs}
     read |= {node.port.node for node in grammar.response.nodes if isinstance(node, Tap)}
     return {name for name in read if grammar.query.by_name[name].kind is Kind.LOSS}
@@ -102,7 +106,7 @@ def _products(grammar: Grammar) -> list[Product]:
 
 
 def _responses(grammar: Grammar, nodes: Collection[str]) -> set[str]:
-    """Return the nodes of R that compute each micro-batch separately, if the nodes `nodes` of Q do so."""
+    """Return the Response graph nodes that compute micro-batches separately, if the Query graph nodes `nodes` do so."""
     found: set[str] = set()
     for node in grammar.response.nodes:
         if _is_separate(grammar, node, nodes, found):

@@ -60,6 +60,7 @@ class Placement:
     sharded: players whose replicas each hold a shard of the parameters.
     coupled: players whose batch may be split although its examples influence each other (batch norm).
     precision: of players; the declared dtypes by default.
+    recomputed: players that keep no activations between query and response; the query is computed again.
     logical_gpus: Ray only counts GPUs and all workers compute on CPUs, for a trial on machines without GPUs.
     """
 
@@ -71,6 +72,7 @@ class Placement:
     sharded: tuple[str, ...] = ()
     coupled: tuple[str, ...] = ()
     precision: tuple[tuple[str, Precision], ...] = ()
+    recomputed: tuple[str, ...] = ()
     logical_gpus: bool = False
 
     def __post_init__(self) -> None:
@@ -193,7 +195,8 @@ def locate(grammar: Grammar, placement: Placement) -> Mapping[str, str]:
     """Return the worker of every node of Q. Raises PlacementError for a name that is not placed or not known."""
     players = [player.name for player in grammar.query.players]
     _refuse_unknown(grammar, placement.host_of, hosted(grammar))
-    for names in (dict(placement.agents), placement.sharded, placement.coupled, dict(placement.precision)):
+    of_players = placement.agents, placement.precision
+    for names in (*map(dict, of_players), placement.sharded, placement.coupled, placement.recomputed):
         _refuse_unknown(grammar, names, players)
     _refuse_what_cannot_be_split(placement, players)
     return {name: _place(placement, grammar, home) for name, home in homes(grammar.query).items()}

@@ -14,13 +14,13 @@ from antiphon.grammars.types import Batch, EdgeType, Sizes
 
 
 def divided(grammar: Grammar, placement: Placement, microbatches: int = 1) -> Mapping[str, tuple[str, ...]]:
-    """Return the nodes of Q that several workers compute, each a slice of the batch, with these workers.
+    """Return the nodes of the Query graph that are divided among replicas, and the workers of each such node.
 
+    Each of these workers computes the node on its own slice of the batch. A node of a replicated player is divided if
+    its batch has at least one row for each replica. If it cannot be divided, and its parameters receive no gradient,
+    the first replica plays it alone. The first replica also plays a parameterless operator alone if the operator
+    belongs to the player and couples the examples of a batch.
     microbatches: number of micro-batches of a round; each needs a row for every replica.
-
-    A node of a replicated player is divided if its batch has at least one row for each replica. If it cannot be
-    divided, and R does not ask for its parameters' gradient, the first replica plays it alone. The same holds for a
-    parameterless operator that lives with the player and couples the examples of a batch.
     Raises PlacementError for a node that cannot be divided and whose parameters are learned.
     """
     query, found, places = grammar.query, {}, homes(grammar.query)
@@ -52,14 +52,17 @@ def batch_of(kind: EdgeType, sizes: Sizes) -> int | None:
 
 
 def couples(grammar: Grammar, node: Node) -> bool:
-    """Return whether a parameterless operator of Q couples the examples of a batch (see `coupling`)."""
+    """Return whether a parameterless operator of the Query graph lets the examples of a batch influence each other.
+
+    The operator is tried on a random batch and on its halves.
+    """
     assert node.operator is not None  # Q's operators have one
     asked = [grammar.query.type_of(port) for port in node.inputs]
     return bool(coupling(make_operator(node.operator), asked, grammar.query.sizes))
 
 
 def obstacle_of(grammar: Grammar, node: Node, parts: int) -> str:
-    """Describe why the batch of a node of Q cannot be divided into so many parts. Return "" if it can."""
+    """Describe why the batch of a node of the Query graph cannot be divided into `parts` parts. Return "" if it can."""
     asked = [grammar.query.type_of(port) for port in node.inputs]
     inner = [kind for kind in (*asked, *node.outputs) if any(isinstance(size, Batch) for size in kind.shape[1:])]
     if inner:
@@ -75,10 +78,11 @@ def obstacle_of(grammar: Grammar, node: Node, parts: int) -> str:
 
 
 def applies_to_parts(grammar: Grammar, node: Map) -> bool:
-    """Return whether a map of R may be applied to parts of its messages: to slices of a batch, or to terms of a sum.
+    """Return whether a function node (`Map`) of the Response graph may be applied to parts of its messages separately.
 
-    This is so if it declares to be linear, or if its messages are batches and it treats each example separately.
-    Raises PlacementError if a user's map declares that it is linear, and a trial shows that it is not.
+    The parts are slices of a batch, or terms of a sum. The function may be applied to parts if it is declared linear,
+    or if its messages are batches and it treats each example separately.
+    Raises PlacementError if a user's function is declared linear, and a trial shows that it is not.
     """
     asked, sizes = [grammar.message_types[port] for port in node.inputs], grammar.query.sizes
     if not node.linear:

@@ -12,8 +12,8 @@ from antiphon.transport.message import Edge, Reduction
 class Schedule:
     """All steps of a round in one total order.
 
-    signature: of the grammar. workers: in the order of their ranks. replicas: groups of workers that play the same
-    players, each with a share of the batch. Only workers of one group may make the same value.
+    signature: of the grammar. workers: names, in the order of their ranks. replicas: groups of workers that play the
+    same players, each on its own part of the batch. Only workers of one group may make the same value.
     """
 
     signature: str
@@ -23,21 +23,21 @@ class Schedule:
 
     @functools.cached_property
     def edges(self) -> Mapping[int, Edge]:
-        """Every edge, by its number."""
+        """All edges of the schedule, by edge number."""
         return {step.edge.number: step.edge for step in self.steps if isinstance(step, Transfer)}
 
     @functools.cached_property
     def transfers(self) -> Mapping[int, Transfer]:
-        """Every transfer, by the number of its edge."""
+        """All transfers of the schedule, by the number of their edge."""
         return {step.edge.number: step for step in self.steps if isinstance(step, Transfer)}
 
     @functools.cached_property
     def reductions(self) -> Mapping[int, Reduction]:
-        """Every sum over replicas, by its number."""
+        """All all-reduces of the schedule, by number."""
         return {step.reduction.number: step.reduction for step in self.steps if isinstance(step, Contribute)}
 
     def carried_by(self, worker: str) -> tuple[Edge, ...]:
-        """Return the edges that the channel of one worker carries, and those that its sums over replicas may need."""
+        """Return the edges of one worker's channel: its own, and those that its all-reduces may need."""
         sums = (each.edges_of(worker) for each in self.reductions.values() if worker in each.workers)
         own = (edge for edge in self.edges.values() if worker in (edge.source, edge.target))
         return (*own, *(edge for edges in sums for edge in edges))
@@ -47,12 +47,12 @@ class Schedule:
 
 
 def project(schedule: Schedule, worker: str) -> tuple[LocalAction, ...]:
-    """Return the local program of one worker: its own steps, in the schedule's order.
+    """Return the local program of one worker: its own steps, in the order of the schedule.
 
-    A send, a cut or a contribution is moved to an earlier position, directly after the step that made its value. This
-    cannot deadlock. None of these steps waits. Of all waiting steps, take the earliest in the total order: its value is
-    made by earlier steps, and nothing blocks those. All replicas contribute in the same order, the order in which the
-    values are made.
+    Steps that send, cut or contribute a value are moved to an earlier position, directly after the step that makes the
+    value. These steps never wait, so the new order cannot deadlock: the earliest waiting step of the total order needs
+    a value of earlier steps only, and nothing blocks those. All replicas contribute in the same order, the order in
+    which the values are made.
     """
     local: list[LocalAction] = []
     for step in schedule.steps:

@@ -11,9 +11,10 @@ from antiphon.grammars.response import Deliver, Product
 def refuse_unshardable(grammar: Grammar, placement: Placement, nodes: Mapping[str, tuple[str, ...]]) -> None:
     """Raise PlacementError for a sharded player that its replicas cannot play together.
 
-    nodes: the nodes of Q that replicas divide. A player is refused if its agent lives on another worker, if its
-    precision is float16, if a clone follows it, if only one replica would play one of its nodes, or if R asks for two
-    products of one node.
+    nodes: the Query graph nodes that are divided among replicas, with their workers. A player is refused if its agent
+    lives on another worker, if its precision is float16, if its queries are computed again in the response phase
+    (`recompute`), if a clone follows it, if only one replica would play one of its nodes, or if the Response graph has
+    two vector-Jacobian products of one of its nodes.
     """
     for player in placement.sharded:
         found = _obstacle(grammar, placement, player, nodes)
@@ -29,6 +30,8 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
         return "its agent lives on another worker"
     if dict(placement.precision).get(player) is Precision.FLOAT16:
         return "its precision is float16, whose scale is each replica's own, and the parts are summed"
+    if player in placement.recomputed:
+        return "its queries are computed again (`recompute`)"
     if any(clone.player == player for clone in grammar.query.clones):
         return "a clone follows it"
     for node in grammar.query.nodes:
@@ -43,7 +46,7 @@ def _obstacle(grammar: Grammar, placement: Placement, player: str, nodes: Mappin
 
 
 def undelivered(delivery: Deliver) -> PlacementError:
-    """Return the error for a sharded player that receives a message that is not made of its own products only."""
+    """Return the error for a sharded player that receives a message which is not made of its own gradients only."""
     return PlacementError(
         f"player {delivery.player!r} cannot be sharded over its replicas: it receives {delivery.message}, which is not "
         "made of its own products shard by shard. Expected these, their sum, or a map of them that declares "

@@ -1,7 +1,7 @@
 """Orders the work of a round, for any grammar: GPipe, one forward one backward, zero bubble.
 
-GPIPE is a fixed order. The others are list schedules: in a simulation, every free worker begins the first of the tasks
-whose inputs are ready. They differ in what comes first, and limit the number of micro-batches in flight.
+GPIPE is a fixed order. The other orders are list schedules: in a simulation, every free worker begins the first task
+whose inputs are ready. They differ in which task comes first, and they limit the number of micro-batches in flight.
 """
 
 import heapq
@@ -21,8 +21,9 @@ class StepOrder(StrEnum):
     GPIPE: all queries, then all responses (Huang et al., 2019). ONE_F_ONE_B: a response comes before the next query,
     and a node holds few micro-batches at once (Narayanan et al., 2019). If a worker has several parts of a pipeline
     that are not neighbours, this is the interleaved order (Narayanan et al., 2021). ZERO_BUBBLE: as ONE_F_ONE_B, but
-    operator `*` first computes the output that goes upstream to another worker. The player's own gradient is computed
-    when the worker has nothing else to do (the essay's two outputs, section 2; Qi et al., 2024).
+    the backward step of a player is split. The gradient for another worker is computed first, and the gradient of the
+    player's parameters when the worker has nothing else to do (the two outputs of the essay's operator `*`, section 2;
+    Qi et al., 2024).
     """
 
     GPIPE = "gpipe"
@@ -36,13 +37,13 @@ OrderName: TypeAlias = Literal["gpipe", "1f1b", "zero-bubble"]
 
 @dataclass(frozen=True)
 class Task:
-    """The work of one node of Q or R on one micro-batch.
+    """The computation of one node on one micro-batch.
 
-    node: name of the node. part: the outputs of operator `*` to compute. microbatch: None for the whole batch.
-    worker: the worker that computes it; of several replicas, the first. after: positions of the tasks that come before.
-    cost: estimated time, in any unit. limits: of a query, the most micro-batches of its node that may have no response
-    yet, and the most that may miss a part of it; None for no limit. of: the node of Q whose response this task is; ""
-    for other tasks.
+    node: name of a node of the Query graph (phase QUERY) or of the Response graph (phase RESPONSE). part: which
+    gradients are computed. microbatch: None for the whole batch. worker: the worker that computes the task; of several
+    replicas, the first. after: positions of the tasks that must come before. cost: estimated time, in any unit. limits:
+    for a query, how many micro-batches of its node may have no response yet, and how many may have no complete response
+    yet; None for no limit. of: for the last response to a query, the name of the queried node; "" for other tasks.
     """
 
     node: str
@@ -59,13 +60,17 @@ class Task:
 def arranged(tasks: Sequence[Task], order: StepOrder) -> list[int]:
     """Return the positions of all tasks in the order in which they begin. A task comes after all tasks in its `after`.
 
-    If only the limits keep all workers from going on, one more micro-batch is begun, so no order can stop.
+    If all workers are held back only by the tasks' `limits`, one more micro-batch is begun, so that no deadlock is
+    possible.
     """
     return _Simulation(tasks, order).run()
 
 
 class _Simulation:
-    """Plays the tasks of all workers. Each worker does one task at a time; messages take no time."""
+    """Simulates all workers to find the order of their tasks.
+
+    Each worker does one task at a time; messages take no time.
+    """
 
     def __init__(self, tasks: Sequence[Task], order: StepOrder) -> None:
         self.tasks, self.order = tasks, order
@@ -108,7 +113,7 @@ class _Simulation:
         return urgency, microbatch, position
 
     def _begin(self, worker: str) -> None:
-        """Begin the first task of a worker that no limit holds back, if there is one."""
+        """Begin the first ready task of `worker` that its limits allow. Do nothing if there is none."""
         queue, held = self.ready[worker], []
         while queue:
             entry = heapq.heappop(queue)
@@ -139,7 +144,7 @@ class _Simulation:
         heapq.heappush(self.running, (self.time + task.cost, position))
 
     def _end_next(self) -> None:
-        """Go on to the next time at which tasks end, and end all of them."""
+        """Advance the simulated time to the next end of a task, and end all tasks that end at this time."""
         self.time = self.running[0][0]
         while self.running and self.running[0][0] == self.time:
             _, position = heapq.heappop(self.running)

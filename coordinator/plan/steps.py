@@ -14,7 +14,7 @@ from antiphon.transport.message import Edge, Phase, Reduction
 class Share:
     """One part of a value: a slice of its batch, or one term of a sum of gradients.
 
-    A replica computes one share of every value, and a micro-batch is a share of the round's batch.
+    A replica computes one part of every value, and a micro-batch is a part of the round's batch.
     index: position of the replica in its group, or of the micro-batch in the round. of: number of parts.
 
     >>> [Share(index, 3).rows(8) for index in range(3)]
@@ -25,7 +25,10 @@ class Share:
     of: int
 
     def rows(self, batch: int) -> tuple[int, int]:
-        """Return the first row of this slice, and the row after its last. batch: rows of the whole value."""
+        """Return the index of the first row of this slice, and the index after its last row.
+
+        batch: rows of the whole value.
+        """
         return self.index * batch // self.of, (self.index + 1) * batch // self.of
 
     def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:
@@ -36,11 +39,12 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The place of a value during a round: a port of Q, a port of R, or (phase MOVE) the parameters of a player.
+    """Identifies a value of a round, or a part of it: an output of a graph's node, or the parameters of a player.
 
-    microbatch: the micro-batch that the value belongs to; None for the value of the whole round. share: the share of
-    one replica in that value; None for the value of all replicas. Different parts of a value have different slots, and
-    so different edge numbers.
+    phase, port: QUERY and an output of a Query graph node, RESPONSE and an output of a Response graph node, or MOVE and
+    a player. microbatch: the micro-batch that the value belongs to; None for the value of the whole round. share: the
+    part of one replica in that value; None for the value of all replicas. Different parts of a value have different
+    slots, and so different edge numbers.
     """
 
     phase: Phase
@@ -50,26 +54,26 @@ class Slot:
 
     @property
     def whole(self) -> "Slot":
-        """The slot of the value of all replicas, in the same micro-batch."""
+        """The slot of the same value over all replicas, in the same micro-batch."""
         return replace(self, share=None)
 
     @property
     def total(self) -> "Slot":
-        """The slot of the value of all micro-batches, on the same replica."""
+        """The slot of the same value over all micro-batches, on the same replica."""
         return replace(self, microbatch=None)
 
     @property
     def part(self) -> Share | None:
-        """How this slot's value is cut from the next larger one; None if the slot holds the whole value."""
+        """Which part of a larger value this slot holds, a replica's or a micro-batch's; None for a whole value."""
         return self.share or self.microbatch
 
     @property
     def parent(self) -> "Slot":
-        """The slot of the next larger value: of all replicas, else of all micro-batches."""
+        """The slot of the larger value of which this is a part: that of all replicas, else of all micro-batches."""
         return self.whole if self.share else self.total
 
     def shape(self, whole: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of this part of a batch. whole: shape of the value of the whole round."""
+        """Return the shape of the value in this slot. whole: shape of the value over all replicas and micro-batches."""
         for part in (self.microbatch, self.share):
             whole = part.shape(whole) if part else whole
         return whole
@@ -105,15 +109,16 @@ class _Local:
 
 @dataclass(frozen=True)
 class Query(_Local):
-    """Query a node of Q on one worker."""
+    """A step that computes one node of the Query graph on one worker."""
 
     node: str
 
 
 class Part(StrEnum):
-    """The outputs of operator `*` that a step computes: all, the gradients of inputs, or that of the parameters.
+    """Which gradients a response step computes.
 
-    UPSTREAM comes before OWN, because other workers wait for the gradients of inputs.
+    WHOLE: all. UPSTREAM: the gradients of the inputs. OWN: the gradient of the player's parameters. UPSTREAM comes
+    before OWN, because other workers wait for the gradients of the inputs.
     """
 
     WHOLE = "whole"
@@ -123,7 +128,10 @@ class Part(StrEnum):
 
 @dataclass(frozen=True)
 class Respond(_Local):
-    """Compute a node of R, or a part of its outputs, on one worker. A delivery gives its message to an agent."""
+    """A step that computes one node of the Response graph, or a part of its outputs, on one worker.
+
+    A node of the kind `Deliver` gives its message to the agent of a player.
+    """
 
     node: str
     part: Part = Part.WHOLE
@@ -131,65 +139,68 @@ class Respond(_Local):
 
 @dataclass(frozen=True)
 class Move(_Local):
-    """Let a player's agent move. Moves come after all responses of the round."""
+    """A step in which a player's agent updates the parameters. Moves come after all responses of the round."""
 
     player: str
 
 
 @dataclass(frozen=True)
 class Install(_Local):
-    """Give a player's operator the parameters that arrived from its agent on another worker."""
+    """A step that puts new parameters into a player's operator. They come from the player's agent on another worker."""
 
     player: str
 
 
 @dataclass(frozen=True)
 class Follow(_Local):
-    """Update a clone's parameters from its player's, after the moves."""
+    """A step that updates the parameters of a clone (such as a target network) from its player, after all moves."""
 
     clone: str
 
 
 @dataclass(frozen=True)
 class Cut(_Local):
-    """Take the slice of a batch that belongs to one micro-batch or to one replica."""
+    """A step that takes the slice of a batch that belongs to one micro-batch or to one replica."""
 
 
 @dataclass(frozen=True)
 class Join(_Local):
-    """Concatenate the slices of a value, on a worker that needs the whole value."""
+    """A step that concatenates the slices of a value, on a worker that needs the whole value."""
 
 
 @dataclass(frozen=True)
 class Accumulate(_Local):
-    """Add the term of one micro-batch to a sum over the round. The step of the last micro-batch makes the sum.
+    """A step that adds the term of one micro-batch to a sum over the round. The last micro-batch's step writes the sum.
 
     The terms are added in the order of the micro-batches, so the sum has the same bits in every order of steps.
     """
 
     @property
     def microbatch(self) -> int | None:
-        """The index of the micro-batch of the term."""
+        """The index of the micro-batch whose term is added."""
         return self.reads[0].microbatch.index if self.reads[0].microbatch else None
 
 
 @dataclass(frozen=True)
 class Contribute(_Local):
-    """Give one replica's term to a sum over replicas. This step does not wait for other replicas."""
+    """A step that gives one replica's term to an all-reduce. It does not wait for other replicas."""
 
     reduction: Reduction
 
 
 @dataclass(frozen=True)
 class Collect(_Local):
-    """Receive a sum over replicas, on one replica. This step waits for all contributions, which are earlier steps."""
+    """A step that receives the result of an all-reduce, on one replica.
+
+    It waits for the contributions of all replicas, which are earlier steps.
+    """
 
     reduction: Reduction
 
 
 @dataclass(frozen=True)
 class _Carried:
-    """The fields of a transfer and its two halves: an edge, the value on it, and the rounds in which it is due."""
+    """The fields of `Transfer`, `Send` and `Receive`: an edge, the value on it, and the rounds in which it is due."""
 
     edge: Edge
     slot: Slot
@@ -197,7 +208,7 @@ class _Carried:
 
     @property
     def phase(self) -> Phase:
-        """The phase of the edge."""
+        """The phase of the edge: QUERY, RESPONSE or MOVE."""
         return self.edge.phase
 
     @property
@@ -208,22 +219,25 @@ class _Carried:
 
 @dataclass(frozen=True)
 class Transfer(_Carried):
-    """Send a value from one worker to another. In the schedule, sending and receiving are this one step."""
+    """A step that sends a value from one worker to another.
+
+    In the schedule, sending and receiving are this one step.
+    """
 
     @property
     def workers(self) -> tuple[str, str]:
-        """The sender and the receiver."""
+        """The sending worker and the receiving worker."""
         return self.edge.source, self.edge.target
 
 
 @dataclass(frozen=True)
 class Send(_Carried):
-    """The sending half of a transfer, on the source. This action does not wait for the receiver."""
+    """The sending half of a transfer, on the source worker. It does not wait for the receiver."""
 
 
 @dataclass(frozen=True)
 class Receive(_Carried):
-    """The receiving half of a transfer, on the target. This action waits until the message has arrived."""
+    """The receiving half of a transfer, on the target worker. It waits until the message has arrived."""
 
 
 LocalStep: TypeAlias = Query | Respond | Move | Install | Follow | Cut | Join | Accumulate | Contribute | Collect

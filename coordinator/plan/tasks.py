@@ -23,14 +23,18 @@ def tasks_of(
 ) -> list[Task]:
     """Return the tasks of a round, each after the tasks that it needs.
 
-    places: the workers of each node of Q and R; several for replicas. separate: the nodes that compute each micro-batch
-    separately. Tasks of R wait for all queries of their micro-batch, or in the order GPIPE for all queries.
+    places: the workers of each node, by phase (QUERY: Query graph, RESPONSE: Response graph) and name; several workers
+    for replicas. separate: the nodes that compute each micro-batch separately. microbatches: of the round, in order.
+    A response task waits for all queries of its micro-batch; in the order GPIPE it waits for all queries of the round.
     """
     return _Tasks(grammar, places, separate, microbatches, order).found
 
 
 class _Tasks:
-    """Appends the tasks of all nodes to `found`. `positions`: those of a node's tasks, by phase, node and part."""
+    """Builds the list `found` of all tasks of a round.
+
+    positions: the indices in `found` of the tasks of each phase, node and part, by micro-batch.
+    """
 
     def __init__(
         self,
@@ -61,7 +65,11 @@ class _Tasks:
             self._add(Phase.QUERY, node.name, Part.WHOLE, microbatch, after, cost, limits)
 
     def _earlier(self, node: Node, microbatch: Share | None) -> list[int]:
-        """Return the positions of the latest queries of the same oracle, player or clone, which come in Q's order."""
+        """Return the positions of the latest queries to the oracle, player or clone of `node`, and record a new query.
+
+        The new query is the next task that is added. It must come after the returned ones, so that queries to one
+        oracle, player or clone keep the order of the Query graph.
+        """
         asked = self.asked[node.owner]
         earlier = [at for each, at in asked.items() if microbatch is None or each in (None, microbatch)]
         asked[microbatch] = len(self.found)
@@ -105,7 +113,10 @@ class _Tasks:
         return self.microbatches if node in self.separate[phase] else (None,)
 
     def _makers(self, phase: Phase, port: Port, microbatch: Share | None) -> list[int]:
-        """Return the positions of the tasks that make a value, or all of its parts if a reader needs all."""
+        """Return the positions of the tasks that make the value of `port`.
+
+        microbatch: the micro-batch that a reader needs; None for a reader that needs all micro-batches.
+        """
         part = Part.WHOLE
         if phase is Phase.RESPONSE and port.node in self.split:
             part = Part.OWN if port.index == PARAMETERS else Part.UPSTREAM
@@ -117,7 +128,8 @@ class _Tasks:
     def _queries(self, microbatch: Share | None) -> list[int]:
         """Return the positions of the queries that the first responses of a micro-batch wait for.
 
-        These are its own queries, and queries of the whole batch that read its values.
+        These are the queries of the micro-batch, and queries of the whole batch that read values of all micro-batches.
+        In the order GPIPE they are all queries of the round.
         """
         queries = [(position, task) for position, task in enumerate(self.found) if task.phase is Phase.QUERY]
         if self.order is StepOrder.GPIPE:
@@ -142,14 +154,15 @@ class _Tasks:
         return any(self.places[Phase.RESPONSE][each.name] != here for each in readers)
 
     def _limits(self, node: str) -> tuple[int, int] | None:
-        """Return the most micro-batches of a node of Q without a response, and without a complete one.
+        """Return how many micro-batches of a Query graph node may have no response, and how many no complete response.
 
-        The first is the number of workers from the node to the end of Q. The second is the most of any node.
+        The first limit is the number of workers on the longest path from the node to the end of the graph. The second
+        limit is the largest first limit of any node. Return None if the node gets no response.
         """
         return (self.hops[node] + 1, max(self.hops.values()) + 1) if node in self.last else None
 
     def _hops(self) -> Mapping[str, int]:
-        """Return for each node of Q the most messages between workers on a path from it to the end of Q."""
+        """Return for each Query graph node the most messages between workers on a path to the end of the graph."""
         places, found = self.places[Phase.QUERY], dict.fromkeys(self.grammar.query.by_name, 0)
         for node in reversed(self.grammar.query.nodes):
             for port in node.inputs:
@@ -158,7 +171,7 @@ class _Tasks:
         return found
 
     def _cost(self, node: Node) -> float:
-        """Return a rough number of operations for one row of a node's batch."""
+        """Return a rough number of operations that a node needs for one row of its batch."""
         sizes = self.grammar.query.sizes
         rows = max((batch_of(each, sizes) or 1 for each in node.outputs), default=1)
         numbers = sum(prod(each.sized(sizes)) for each in node.outputs) / rows

@@ -1,4 +1,4 @@
-"""Checks that a schedule is a valid round before it is played, also if it was edited by hand."""
+"""Checks that a schedule is a valid round before it is played. The schedule may have been edited by hand."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -11,12 +11,12 @@ from antiphon.transport.message import Phase
 
 
 def verify(schedule: Schedule) -> None:
-    """Check that a schedule keeps the rules of a round.
+    """Raise ProtocolError, with the step and the broken rule, if a schedule breaks a rule of rounds.
 
     Every value is on a worker before the worker reads or sends it. A transfer is due in the same rounds as its value.
-    Phases do not go back within a micro-batch, and moves come last. No value is made twice, and no edge is used twice.
-    A player moves once, or once on each of its replicas. A sum is collected after all of its contributions. Clones
-    follow after all moves. Raises ProtocolError with the step and the broken rule.
+    In each micro-batch, queries come before responses, and all moves come last. No value is made twice, and no edge is
+    used twice. A player moves once, or once on each of its replicas. The result of an all-reduce is collected after all
+    of its contributions. Clones are updated after all moves.
     """
     held: dict[tuple[Slot, str], Step] = {}
     made: set[Slot] = set()
@@ -97,13 +97,14 @@ def _check_term(where: str, step: steps.Accumulate, accumulated: dict[tuple[Slot
 
 
 _MOVES = -1
-"""The key of the latest move in `previous`. Other keys are micro-batches; a move concerns all of them."""
+"""The key of the latest move in the dict `previous` of `_check_phase`. The other keys are indices of micro-batches."""
 
 
 def _check_phase(where: str, previous: dict[int | None, Step], step: Step) -> None:
-    """Check that no phase goes back: a micro-batch does not return to queries, and moves come last.
+    """Raise ProtocolError if `step` stands after a later phase of its micro-batch, or after a clone's update.
 
-    previous: the latest step of each micro-batch, and the latest move. The step is written into it.
+    In each micro-batch, queries come before responses. Moves come after both, and updates of clones after all moves.
+    previous: the latest step of each micro-batch, and the latest move. The function adds `step` to it.
     """
     for before in [previous[each] for each in (step.microbatch, _MOVES) if each in previous]:
         if step.phase < before.phase:

@@ -1,6 +1,6 @@
-"""Writes files that start a cluster for a placement: `ray up`, KubeRay, Slurm, Docker. It starts nothing itself.
+"""Write files (manifests) that start a cluster for a placement, for `ray up`, KubeRay, Slurm and Docker.
 
-May import `antiphon.coordinator`, Jinja and PyYAML.
+This folder starts no cluster itself. It may import `antiphon.coordinator`, Jinja and PyYAML.
 """
 
 from antiphon.deploy.manifests.machines import MachineGroup as MachineGroup, Size as Size, groups as groups

@@ -1,6 +1,6 @@
-"""Writes KubeRay manifests: a RayCluster or a RayJob, with a token, TLS between the pods, and a network policy.
+"""Write manifests for KubeRay: a RayCluster or a RayJob, with a token, TLS between the pods, and a network policy.
 
-The fields are those of KubeRay's `ray.io/v1`; `authOptions` needs the operator 1.5.1 or later.
+The fields are those of KubeRay's `ray.io/v1`. The field `authOptions` needs version 1.5.1 or later of the operator.
 """
 
 import re
@@ -14,9 +14,10 @@ _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[\w.-]{0,61}[A-Za-z0-9])?)?")
 
 
 def kuberay(order: ManifestInput, job: bool) -> str:
-    """Return the manifest of a permanent cluster for `antiphon launch`, or of a job with its own cluster.
+    """Return a manifest for KubeRay as YAML text.
 
-    The cluster of a job is removed after the job.
+    job: if true, the manifest of a job with its own cluster, which is removed after the job; if false, the manifest of
+    a permanent cluster for `antiphon launch`.
     """
     refuse_addresses(order.placed, "Kubernetes")
     found = groups(order.placed, order.size)

@@ -1,4 +1,4 @@
-"""Computes how many machines a placement needs: first fit, the largest workers first."""
+"""Compute how many machines a placement needs, by bin packing (first fit, the largest workers first)."""
 
 import json
 import math
@@ -16,7 +16,7 @@ _TINY = 1e-9
 
 @dataclass(frozen=True)
 class Size:
-    """The size of one machine: CPUs, memory in GiB, and GPUs (only in groups whose workers ask for GPUs)."""
+    """The size of one machine of a cluster: CPUs, memory in GiB, and GPUs (if a worker on it needs GPUs)."""
 
     cpus: int = 8
     gpus: int = 1
@@ -25,11 +25,12 @@ class Size:
 
 @dataclass(frozen=True)
 class MachineGroup:
-    """A group of equal machines.
+    """A group of equal machines of a cluster.
 
-    workers: for each machine, the workers that fit on it; Ray may place them otherwise within the group. cpus, gpus:
-    of each machine; no GPUs if no worker needs one. memory: of each machine, in GiB. resources: custom resources of
-    each machine. labels: of each machine's Ray node. address: of the only machine, if the placement names it.
+    workers: for each machine, the names of the workers that fit on it; Ray may distribute them otherwise in the group.
+    cpus, gpus: of each machine; gpus is 0 if no worker needs one. memory: of each machine, in GiB.
+    resources: custom Ray resources of each machine. labels: of each machine's Ray node.
+    address: of the single machine of the group, if the placement names it; else "".
     """
 
     name: str
@@ -43,18 +44,18 @@ class MachineGroup:
 
     @property
     def count(self) -> int:
-        """The number of machines."""
+        """The number of machines in the group."""
         return len(self.workers)
 
     @property
     def everyone(self) -> str:
-        """The names of the workers of this group as text; at most eight names, then a number."""
+        """The names of the workers of this group as text: at most eight names, then the number of further workers."""
         names = [name for machine in self.workers for name in machine]
         return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
     @property
     def options(self) -> str:
-        """The options of `ray start` for the labels and the resources, quoted for a shell; "" if there are neither."""
+        """The options of `ray start` that set the labels and resources of a machine, quoted for a shell; "" if none."""
         labels = ",".join(f"{key}={value}" for key, value in self.labels)
         resources = json.dumps(dict(self.resources)) if self.resources else ""
         given = {"labels": labels, "resources": resources}
@@ -62,11 +63,11 @@ class MachineGroup:
 
 
 def groups(placement: Placement, size: Size) -> tuple[MachineGroup, ...]:
-    """Return groups of machines on which Ray can satisfy this placement.
+    """Return groups of machines on which Ray can satisfy a placement.
 
-    Workers share a group if they have the same labels, kinds of custom resources and address. Workers with and without
-    GPUs are in different groups. With the strategies `spread` and `strict_spread` each worker gets its own machine.
-    Raises PlacementError for a worker that does not fit on a machine of this size.
+    size: of one machine. Workers share a group if they have the same labels, kinds of custom resources and address.
+    Workers with and without GPUs are in different groups. With the strategies `spread` and `strict_spread` each worker
+    gets its own machine. Raises PlacementError for a worker that does not fit on a machine of this size.
     """
     kinds: dict[tuple[object, ...], list[Bundle]] = {}
     for bundle in _bundles(placement, size):
@@ -92,9 +93,10 @@ def groups(placement: Placement, size: Size) -> tuple[MachineGroup, ...]:
 
 
 def alike(placement: Placement, size: Size) -> MachineGroup:
-    """Return one group of equal machines for all workers, for Slurm: the machines of a Slurm job are equal.
+    """Return one group of equal machines for all workers of a placement, because the machines of a Slurm job are equal.
 
-    Raises PlacementError for a worker that does not fit on a machine of this size, and for contradictory labels.
+    size: of one machine. Raises PlacementError for a worker that does not fit on such a machine, and for contradictory
+    labels.
     """
     bundles = _bundles(placement, size)
     labels: dict[str, str] = {}
@@ -110,7 +112,7 @@ def alike(placement: Placement, size: Size) -> MachineGroup:
 
 
 def refuse_addresses(placement: Placement, where: str) -> None:
-    """Raise PlacementError if a worker names its machine by address. where: the platform, for the error text."""
+    """Raise PlacementError if a placement gives the address of a worker's machine. where: platform, for the message."""
     for worker, demand in placement.resources_of.items():
         if isinstance(demand.node, str) and demand.node:
             raise PlacementError(
@@ -120,17 +122,20 @@ def refuse_addresses(placement: Placement, where: str) -> None:
 
 
 def labels_of(bundle: Bundle) -> tuple[tuple[str, str], ...]:
-    """Return the labels that the machine of this bundle must have, sorted."""
+    """Return the labels that the machine of a bundle (resources of one or more workers) must have, sorted."""
     return tuple(sorted(bundle.labels.items()))
 
 
 def _own(bundle: Bundle) -> dict[str, float]:
-    """Return the custom resources of a bundle."""
+    """Return the custom resources of a bundle, without CPUs and GPUs."""
     return {name: amount for name, amount in bundle.resources.items() if name not in (CPU, GPU)}
 
 
 def _bundles(placement: Placement, size: Size) -> list[Bundle]:
-    """Return the bundles of the run, the largest first. Raises PlacementError for a bundle that fits on no machine."""
+    """Return the bundles (resources of one or more workers) of a placement, the largest first.
+
+    Raises PlacementError for a bundle that does not fit on a machine of this size.
+    """
     bundles = [
         bundle if bundle.workers else replace(bundle, workers=("coordinator",)) for bundle in bundles_of(placement)
     ]
@@ -147,7 +152,7 @@ def _bundles(placement: Placement, size: Size) -> list[Bundle]:
 
 
 def _filled(bundles: Iterable[Bundle], size: Size, strategy: Strategy) -> list[list[Bundle]]:
-    """Put the bundles on machines, first fit. Return the bundles of each machine."""
+    """Distribute bundles (resources of workers) over machines by first fit. Returns the bundles of each machine."""
     machines: list[list[Bundle]] = []
     for bundle in bundles:
         open_to_it = machines if strategy is Strategy.PACK else []
@@ -167,7 +172,11 @@ def _fit(bundles: Iterable[Bundle], size: Size) -> bool:
 def _group(
     name: str, machines: list[list[Bundle]], size: Size, labels: tuple[tuple[str, str], ...], address: str = ""
 ) -> MachineGroup:
-    """Return the group of these machines. Each gets the largest amount of a custom resource that one of them needs."""
+    """Make a group of equal machines.
+
+    machines: the bundles (resources of workers) of each machine. Every machine gets, of each custom resource, the
+    largest amount that one of them needs.
+    """
     workers = tuple(tuple(worker for bundle in each for worker in bundle.workers) for each in machines)
     bundles = [bundle for each in machines for bundle in each]
     gpus = size.gpus if any(GPU in bundle.resources for bundle in bundles) else 0

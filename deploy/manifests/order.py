@@ -1,4 +1,4 @@
-"""The input of a manifest: name, placement, experiment, image, machine size and versions."""
+"""The input from which a manifest is written: name, placement, experiment, image, machine size and versions."""
 
 import re
 from dataclasses import dataclass, field
@@ -18,11 +18,12 @@ _TOKENS = 2, 52
 
 @dataclass(frozen=True)
 class ManifestInput:
-    """The input of a manifest.
+    """The input from which a manifest (a file that starts a cluster) is written.
 
-    name: of the cluster or job. placement: to be satisfied by the cluster. experiment: text of a TOML file, for a job.
-    image: of the containers. size: of one machine. versions: to be pinned. Raises ExperimentError for names that are
-    not valid in Kubernetes, and for a version of Ray without token authentication.
+    name: of the cluster or job. placement: the cluster must be large enough for it. experiment: text of a TOML file,
+    for a job. image: of the containers. size: of one machine. versions: of packages, which the manifest pins.
+    Raises ExperimentError for names that are not valid in Kubernetes, and for a version of Ray without token
+    authentication.
     """
 
     name: str = "antiphon"
@@ -51,6 +52,6 @@ class ManifestInput:
 
     @property
     def placed(self) -> Placement:
-        """The placement; it must not be None."""
+        """The placement. Raises AssertionError if it is None."""
         assert self.placement is not None  # manifests of machines are only made with a placement
         return self.placement

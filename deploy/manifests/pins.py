@@ -1,4 +1,4 @@
-"""Finds the installed versions. Manifests pin them, because all nodes of a Ray cluster must run the same versions."""
+"""Find the installed package versions. Manifests pin them: all nodes of a Ray cluster must have the same versions."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ from importlib.metadata import Distribution, distribution, distributions
 
 _OWN = "antiphon"
 _Requirement = tuple[str, frozenset[str]]
-"""The name of a distribution, and the extras that are required of it."""
+"""A requirement: (name of a distribution, the extras of it that are required)."""
 
 _REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*(?:\[(?P<extras>[\w\s,-]*)\])?")
 _NOT_PINNED = re.compile(r"nvidia|cuda|triton|pip$")
@@ -17,7 +17,7 @@ _NOT_PINNED = re.compile(r"nvidia|cuda|triton|pip$")
 
 @dataclass(frozen=True)
 class Versions:
-    """The versions of Python, antiphon, Ray and torch. python: major and minor, or the whole version."""
+    """The versions of Python, antiphon, Ray and torch that a manifest pins. python: "major.minor" or the full one."""
 
     antiphon: str
     python: str
@@ -26,7 +26,7 @@ class Versions:
 
     @staticmethod
     def installed() -> "Versions":
-        """Return the versions that are installed here."""
+        """Return the versions that are installed in this environment."""
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         return Versions(_version(_OWN), python, _version("ray"), _version("torch"))
 
@@ -37,16 +37,16 @@ class Versions:
 
 
 def constraints() -> str:
-    """Return the installed version of each package that antiphon needs, in the format of pip's --constraint."""
+    """Return a constraints file for pip: the installed version of each package that antiphon needs."""
     head = "# What `antiphon manifest constraints` found installed; for `pip install --constraint`."
     return "\n".join([head, *(f"{name}=={version}" for name, version in pins().items()), ""])
 
 
 def pins() -> dict[str, str]:
-    """Return the installed version of every distribution that antiphon needs.
+    """Return the installed version of every distribution that antiphon needs, directly or indirectly, by name.
 
-    Requirements are followed if they are installed, even if their condition is for another platform: a constraint on
-    an unused distribution has no effect. CUDA libraries and Triton are left out, because torch pins them itself.
+    A requirement for another platform is included if it is installed: a constraint on an unused distribution has no
+    effect. CUDA libraries and Triton are left out, because torch pins them itself.
     """
     found: dict[str, str] = {}
     wanted = set(_requirements(distribution(_OWN), frozenset()))
@@ -62,13 +62,16 @@ def pins() -> dict[str, str]:
 
 
 def _installed(name: str) -> Distribution | None:
-    """Return an installed distribution, or None. The copies that Ray contains and adds to the path are left out."""
+    """Return the installed distribution `name`; None if it is not installed.
+
+    Copies of distributions that Ray contains and adds to the path do not count.
+    """
     places = list({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     return next(iter(distributions(name=name, path=places)), None)
 
 
 def _requirements(of: Distribution, extras: frozenset[str]) -> Iterator[_Requirement]:
-    """Yield the requirements of a distribution with these extras."""
+    """Yield the requirements of a distribution, including those of the given extras."""
     for line in of.requires or []:
         found = _REQUIREMENT.match(line)
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)", line)
@@ -81,5 +84,5 @@ def _version(name: str) -> str:
 
 
 def _plain(version: str) -> str:
-    """Remove a build suffix such as +cpu, because an image chooses its own build of torch."""
+    """Return a version without a build suffix such as +cpu, because an image chooses its own build of torch."""
     return version.partition("+")[0]

@@ -1,4 +1,4 @@
-"""Writes the cluster file of `ray up` for the user's own machines, reached by ssh (Ray's provider `local`)."""
+"""Write the cluster file for `ray up` on the user's own machines, reached by ssh (Ray's provider `local`)."""
 
 import itertools
 
@@ -8,9 +8,9 @@ from antiphon.deploy.manifests.template import filled
 
 
 def ray_up(order: ManifestInput) -> str:
-    """Return the cluster file: a head, and the machines that the placement needs.
+    """Return the cluster file for `ray up` as YAML text: a head node, and the machines that the placement needs.
 
-    Machines without an address get a placeholder: 192.0.2.0/24 is reserved for documentation.
+    Machines whose address is not known get a placeholder from 192.0.2.0/24, which is reserved for documentation.
     """
     found = groups(order.placed, order.size)
     free = (f"192.0.2.{number}" for number in itertools.count(11))

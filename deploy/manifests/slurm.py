@@ -1,4 +1,4 @@
-"""Writes the batch script for Slurm. `ray symmetric-run` starts Ray on all machines, runs the experiment, stops Ray."""
+"""Write the batch script for Slurm. In it, `ray symmetric-run` starts Ray, runs the experiment, and stops Ray."""
 
 from antiphon.deploy.manifests.machines import alike, refuse_addresses
 from antiphon.deploy.manifests.order import ManifestInput
@@ -9,7 +9,10 @@ _END = "END_OF_EXPERIMENT"
 
 
 def slurm(order: ManifestInput) -> str:
-    """Return the script for `sbatch`. Raises PlacementError or ExperimentError for an input that Slurm cannot run."""
+    """Return a batch script for `sbatch` that runs an experiment on Ray.
+
+    Raises PlacementError or ExperimentError for an input that Slurm cannot run.
+    """
     refuse_addresses(order.placed, "Slurm")
     if _END in order.experiment:
         raise ExperimentError(f"the experiment holds the text {_END!r}, which ends it in the script. Leave it out.")

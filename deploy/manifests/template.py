@@ -1,4 +1,4 @@
-"""Fills the templates of manifests, by Jinja."""
+"""Fill the Jinja templates of manifests."""
 
 import json
 import shlex
@@ -10,13 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from antiphon.deploy.manifests.order import ManifestInput
 
 _BREAKS = {"\x85", "\u2028", "\u2029"}
-"""Line ends of YAML 1.1 that are no line ends elsewhere: a text with one of them is written with escapes."""
+"""Characters that are line ends in YAML 1.1 only. A text with one of them is written with escapes."""
 
 
 def filled(name: str, order: ManifestInput, **more: Any) -> str:  # Any: what a template reads
-    """Return the template `name`, filled with the fields of `order` and with `more`.
+    """Fill a Jinja template of a manifest, and return the text.
 
-    In a template, the filter `yaml` writes a text as a YAML value: it is quoted if that is needed.
+    name: of the template. order: its fields are variables of the template. more: further variables.
+    In a template, the filter `yaml` writes a text as a YAML value, quoted if necessary.
     """
     templates = Environment(
         loader=PackageLoader("antiphon.deploy.manifests"),
@@ -30,7 +31,7 @@ def filled(name: str, order: ManifestInput, **more: Any) -> str:  # Any: what a 
 
 
 def _yaml(text: str) -> str:
-    """Return a text as a YAML value, without the last line end: plain, quoted, or a block if it has several lines."""
+    """Write a text as a YAML value: plain, quoted, or a block if it has several lines. No line end follows it."""
     unicode = not _BREAKS & {*text}
     style = "|" if unicode and "\n" in text else None
     written = yaml.safe_dump(text, default_style=style, allow_unicode=unicode, width=10**6)

@@ -1,4 +1,4 @@
-"""Lists the kinds of manifests, and finds the lines of a manifest that a user must check."""
+"""Write a manifest of a given kind, and find the lines of a manifest that a user must check."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from antiphon.deploy.manifests.slurm import slurm
 from antiphon.deploy.manifests.template import filled
 
 EDIT = "# EDIT: "
-"""The beginning of a comment that asks users to check the line below it, and in most cases to change it."""
+"""The beginning of a comment in a manifest that asks users to check, and mostly change, the line below it."""
 
 
 @dataclass(frozen=True)
 class ManifestKind:
-    """A kind of manifest. write: a function from the input to the text. placed: whether it needs a placement."""
+    """A kind of manifest. write: makes the text from the input. placed: whether the input must have a placement."""
 
     write: Callable[[ManifestInput], str]
     placed: bool = True
@@ -34,11 +34,14 @@ KINDS: Mapping[str, ManifestKind] = {
 
 
 def manifest(kind: str, order: ManifestInput) -> str:
-    """Return the text of a manifest. kind: a key of KINDS. Raises PlacementError for a placement that cannot be met."""
+    """Return the text of a manifest. kind: a key of `KINDS`, such as "slurm".
+
+    Raises PlacementError for a placement that such a cluster cannot satisfy.
+    """
     return KINDS[kind].write(order)
 
 
 def edits(text: str) -> list[tuple[int, str]]:
-    """Return the lines marked with EDIT, which a user must check: line number, and text after the mark."""
+    """Return the comments of a manifest that ask the user to check a line: (line number, text of the comment)."""
     marked = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1)]
     return [(number, line.removeprefix(EDIT)) for number, line in marked if line.startswith(EDIT)]

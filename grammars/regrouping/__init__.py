@@ -1,4 +1,7 @@
-"""Fine- and coarse-graining (essay, Remark 3): other players, the same gradients; imports `antiphon.grammars` only."""
+"""Fine- and coarse-graining (essay, Remark 3): divide or merge the players of a grammar; gradients stay the same.
+
+This folder imports `antiphon.grammars` only.
+"""
 
 from antiphon.grammars.regrouping.coarsen import coarsen as coarsen
 from antiphon.grammars.regrouping.composite import Composite as Composite

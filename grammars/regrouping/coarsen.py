@@ -1,4 +1,4 @@
-"""Coarse-graining: several players, with the operators between them, become one player; the inverse of `refine`."""
+"""Coarse-graining: merge several players, and the operators between them, into one player. Inverse of `refine`."""
 
 import contextlib
 from collections.abc import Callable, Hashable, Iterable
@@ -25,15 +25,18 @@ Into: TypeAlias = Callable[[Factory], Brick]
 
 @typed
 def coarsen(game: Grammar | Regrouping, players: Iterable[str] | str, name: str) -> Regrouping:
-    """Make one player `name` of several `players`. The new player receives the same gradients.
+    """Merge several players of a grammar into one player `name`, which receives the gradients of all of them.
 
-    players: names of players; the operators between them are included, other operators only if they are named. Or the
-    name of one brick, for all its nodes. The players may be asked several times if all uses have the same form. They
-    may be cloned if all clones follow by the same rule.
-    The operator of the new player is the module from which the players were refined; if they were not refined, a
-    `Composite`. Inside the group, R must be the chain rule. Messages into and out of the group, and edits of these
-    messages, stay as they are.
-    Raises GrammarError, with the reason, if the group cannot be one player.
+    players: the names of the players to merge. The operators between them are merged too; other operators only if they
+    are named. Alternatively, the name of one brick (a named subgraph), for all players and operators in the brick.
+    Returns the new grammar, with the correspondence between the old and the new parameters.
+
+    If `refine` made the players from one module, the new player computes that module. Otherwise it computes a
+    `Composite` of their modules. The players may be called several times in a round if they are connected in the same
+    way each time. They may have clones if all clones are updated by the same rule.
+    Between merged players, the Response graph (R) must be the chain rule. Messages from and to all other players, and
+    edits of these messages, do not change.
+    Raises GrammarError, with the reason, if the players cannot be merged.
     """
     found = game if isinstance(game, Regrouping) else Regrouping.none(game)
     names = [players] if isinstance(players, str) else list(players)
@@ -60,9 +63,10 @@ def _coarsen(grammar: Grammar, names: list[str], name: str) -> Regrouping:
 
 
 def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int, int], ...]:
-    """The outputs that the new player needs, as (position of the node in a use, output of that node).
+    """Return the outputs that the merged player needs, as (position of the node in a call, index of its output).
 
-    These are the values that a node outside the group or a tap takes, or about which R sends a message from outside.
+    An output is needed if a node outside the group takes the value, or if the Response graph (R) reads the value or
+    sends a message about it from outside the group.
     """
     out = {port for sweep in sweeps.sweeps for port in sweep.said}
     out |= {node.port for node in grammar.response.nodes if isinstance(node, Tap)}
@@ -79,9 +83,10 @@ def _outputs(grammar: Grammar, group: Group, sweeps: Sweeps) -> tuple[tuple[int,
 
 
 def _whole(brick: Brick) -> tuple[Factory, Into | None]:
-    """The factory from which a brick's players were refined, and the function that refined it.
+    """Find the module that `refine` divided into the brick's players.
 
-    If there is none, the factory of a `Composite` of the players, and None.
+    Returns the factory of that module, and the function that divided it. If there is no such module, returns the
+    factory of a `Composite` of the players, and None.
     """
     wholes = {factory.arguments[0] if factory.arguments else None for factory in map(_made_by, brick.players.values())}
     (whole, *others) = wholes
@@ -99,7 +104,7 @@ def _made_by(factory: Factory | Brick) -> Factory:
 
 
 def _form(brick: Brick) -> Hashable:
-    """The structure of a brick without the names of its parts."""
+    """Return the structure of a brick as a hashable value. Bricks that differ only in names have the same structure."""
     position = {part.name: index for index, part in enumerate(brick.parts)}
     owner = {name: index for index, name in enumerate(dict.fromkeys(part.owner for part in brick.parts))}
 
@@ -113,9 +118,10 @@ def _form(brick: Brick) -> Hashable:
 def _refuse_other_response(
     grammar: Grammar, again: Grammar, contracted: Contraction, coarse: Grammar, name: str
 ) -> None:
-    """Raise GrammarError if R is not the chain rule inside the group.
+    """Raise GrammarError if, between the players to merge, the Response graph (R) is not the chain rule.
 
-    again: the coarse grammar, refined again. Its players must receive the same messages as those of `grammar`.
+    grammar: the grammar before merging. coarse: the grammar with the merged player `name`.
+    again: `coarse` with the merged player divided again. Its players must receive the same messages as in `grammar`.
     """
     group = contracted.group
     old: dict[str, str] = {}
@@ -140,13 +146,16 @@ def _refuse_other_response(
 
 
 def _players(group: Group) -> tuple[str, ...]:
-    """The group's players, in the order in which one use asks them: the order of a brick's players."""
+    """Return the names of the group's players, in the order in which the Query graph calls them."""
     asked = (node.owner for node in group.uses[0].nodes)
     return tuple(dict.fromkeys(owner for owner in asked if owner in group.players))
 
 
 def _spans(again: Regrouping, grammar: Grammar, group: Group, name: str) -> tuple[tuple[str, tuple[Span, ...]], ...]:
-    """The spans of a `Regrouping` from `grammar` to the coarse grammar. again: the coarse grammar, refined again."""
+    """Return the parameter ranges (`Span`) of the `Regrouping` that merges the players of `group` into `name`.
+
+    again: the `Regrouping` that divides the merged player again; its ranges are inverted.
+    """
     names = dict(zip(again.grammar.query.players_in(name), _players(group), strict=True))
     for copy, clones in group.copies.items():
         clone_of = {clone.player: clone.name for clone in clones}

@@ -1,4 +1,4 @@
-"""A module that computes what several players, and the operators between them, compute together."""
+"""A torch module that computes several players and the operators between them in one forward call."""
 
 from typing import final
 
@@ -12,9 +12,9 @@ from antiphon.grammars.query import Kind, Port
 
 @final
 class Composite(nn.Module):
-    """A brick (several players with the operators between them) as one module.
+    """A torch module that computes a brick: several players with the operators between them.
 
-    `members` are the modules of the players, in the order in which they are first asked.
+    `members` are the modules of the players, in the order in which the forward call first uses them.
     """
 
     def __init__(self, brick: Brick) -> None:
@@ -29,7 +29,10 @@ class Composite(nn.Module):
         self.operators = nn.ModuleList(each for each in asked if isinstance(each, nn.Module))
 
     def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Compute the outputs of the brick: a tensor, or a tuple if there are several. inputs: one tensor per input."""
+        """Compute the outputs of the brick. inputs: one tensor per input of the brick.
+
+        Returns a tensor, or a tuple of tensors if the brick has several outputs.
+        """
         values = {Port(ENTRANCE, index): value for index, value in enumerate(inputs)}
         for part in self.brick.parts:
             played = self._asked[part.owner](*(values[port] for port in part.inputs))

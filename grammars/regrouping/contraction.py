@@ -1,4 +1,4 @@
-"""A Query graph in which one player replaces a group of players."""
+"""Replace a group of players in a Query graph by one player."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,12 @@ from antiphon.grammars.walks import ordered
 
 @dataclass(frozen=True)
 class Contraction:
-    """A Query graph in which a group has become one player, and how the graph corresponds to the old one.
+    """A new Query graph in which one player replaces a group of players, and its correspondence to the old graph.
 
-    query: the new graph. use: for each new node, the use of the group that it replaces. node_of: for each old node in
-    the group, the new node. place: for each old value that leaves the group, its port in the new graph.
+    query: the new graph.
+    use: by the name of each new node, the old nodes that it replaces (one call of the group).
+    node_of: by the name of each old node of the group, the name of the new node.
+    place: by the port of each old value that leaves the group, the port of the same value in the new graph.
     """
 
     query: QueryGraph
@@ -27,25 +29,29 @@ class Contraction:
     place: Mapping[Port, Port]
 
     def port(self, port: Port) -> Port:
-        """The port of an old value in the new graph. Raises KeyError if the value does not leave the group."""
+        """Return the port in the new graph for a port of the old graph.
+
+        Raises KeyError for a value that is used only inside the group, since the new graph does not have that value.
+        """
         return self.place[port] if port.node in self.node_of else port
 
     def played(self, port: Port) -> Port | None:
-        """The port of an old value in the new graph; None if the value does not leave the group."""
+        """Return the port in the new graph for a port of the old graph; None for a value used only inside the group."""
         return self.place.get(port) if port.node in self.node_of else port
 
     def outgoing(self, new: str) -> list[Port]:
-        """The old values at the outputs of a new node, in order."""
+        """Return, for each output of the new node `new`, the port of the same value in the old graph."""
         return [old for old, port in self.place.items() if port.node == new]
 
 
 def contract(
     query: QueryGraph, group: Group, name: str, factory: Factory, part_of: str, outputs: Sequence[tuple[int, int]]
 ) -> Contraction:
-    """Replace every use of `group` by one node of the player `name`. Raises GrammarError if that makes a cycle.
+    """Replace every call of a group of players in a Query graph by one node of the new player `name`.
 
-    factory, part_of: those of the new player. outputs: for each of its outputs, (position of the old node in a use,
-    output of that node).
+    factory: the factory of the new player's module. part_of: the name of the player that it is a part of, or "".
+    outputs: for each output of the new player, (position of the old node in a call, index of that node's output).
+    Raises GrammarError if the new graph would have a cycle.
     """
     uses: dict[str, GroupUse] = {}
     counts: Counter[str] = Counter()
@@ -95,7 +101,10 @@ def _assemble(bare: Contraction, name: str, factory: Factory, part_of: str) -> Q
 
 
 def _sorted(nodes: Mapping[str, Node], bare: Contraction) -> tuple[Node, ...]:
-    """Order the nodes so that each comes after its inputs, and each oracle's questions keep their order."""
+    """Sort the nodes topologically, and keep the order of the nodes that ask the same oracle.
+
+    Raises GrammarError if the nodes form a cycle.
+    """
     needs = {name: [port.node for port in node.inputs] for name, node in nodes.items()}
     last: dict[str, str] = {}
     for name, node in nodes.items():

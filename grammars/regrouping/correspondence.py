@@ -1,4 +1,4 @@
-"""Maps parameters between two grammars that divide the same parameters into different players."""
+"""Convert parameters between two grammars that divide the same parameters into different players."""
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from antiphon.grammars.typed import typed
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A range of consecutive numbers in one player's parameter vector.
+    """The numbers from index `start` to index `stop` (excluded) of the parameter vector of `player`.
 
     >>> Span("Net", 0, 12)
     Net[0:12]
@@ -31,11 +31,12 @@ class Span:
 @typed
 @dataclass(frozen=True)
 class Regrouping:
-    """Two grammars that group the same parameters into different players, and how the parameters correspond.
+    """A pair of grammars with the same parameters, divided into other players, and where each parameter is in both.
 
-    spans: for each player and clone of `grammar`, the ranges of the vectors of `origin` that make up its parameter
-    vector, in order. Gradients correspond like parameters.
-    Raises GrammarError unless the spans have as many numbers as each player, in both grammars.
+    origin: the old grammar. grammar: the new grammar.
+    spans: by the name of each player (or clone) of `grammar`, the ranges of parameter vectors of `origin` that are
+    concatenated to its parameter vector. The same ranges convert gradients.
+    Raises GrammarError if a player of either grammar has more or fewer parameters than its ranges.
     """
 
     origin: Grammar
@@ -55,26 +56,31 @@ class Regrouping:
     @classmethod
     @typed
     def none(cls, grammar: Grammar) -> "Regrouping":
-        """The regrouping that changes nothing."""
+        """Return the regrouping from `grammar` to `grammar` itself: every player keeps its own parameters."""
         return cls(grammar, grammar, tuple((name, (Span(name, 0, size),)) for name, size in sizes(grammar).items()))
 
     @functools.cached_property
     def back(self) -> "Regrouping":
-        """The same regrouping, from `grammar` to `origin`."""
+        """The inverse of this regrouping: it converts parameters of the new grammar to those of the old grammar."""
         return Regrouping(self.grammar, self.origin, tuple(inverse(self.spans).items()))
 
     @typed
     def then(self, further: "Regrouping") -> "Regrouping":
-        """Return this regrouping followed by `further`, which starts from `grammar`."""
+        """Return the composition of two regroupings: first this regrouping, then `further`.
+
+        further: a regrouping whose old grammar is the new grammar of this regrouping.
+        """
         own = dict(self.spans)
         spans = ((name, joined(cut(own[span.player], span) for span in each)) for name, each in further.spans)
         return Regrouping(self.origin, further.grammar, tuple(spans))
 
     @typed
     def carry(self, vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Convert one vector per player (or clone) of `origin` to one per player of `grammar`.
+        """Convert the vectors of the old players to vectors of the new players.
 
-        vectors: parameters or gradients, by name. If one is missing, the players that need it are left out.
+        vectors: the parameter vector or the gradient of each player or clone of the old grammar, by name.
+        Returns the vector of each player or clone of the new grammar, by name. A player is left out if its vector needs
+        a vector that is missing from `vectors`.
         """
         return {
             name: torch.cat([vectors[span.player][span.start : span.stop] for span in spans])
@@ -88,20 +94,24 @@ class Regrouping:
 
 
 def sizes(grammar: Grammar) -> dict[str, int]:
-    """The number of parameters of each player and of each clone, by name."""
+    """Return the number of parameters of each player and of each clone of a grammar, by name."""
     players = grammar.query.player_by_name
     everybody = {name: name for name in players} | {clone.name: clone.player for clone in grammar.query.clones}
     return {name: size_of(players[player].space.shape[0]) for name, player in everybody.items()}
 
 
 def size_of(dimension: object) -> int:
-    """Return the dimension. It must be an int, not a symbol."""
+    """Return the dimension as an int. Raises AssertionError for a symbolic dimension."""
     assert isinstance(dimension, int)  # a parameter vector has no symbolic size
     return dimension
 
 
 def inverse(spans: Iterable[tuple[str, Sequence[Span]]]) -> dict[str, tuple[Span, ...]]:
-    """Reverse a correspondence: for each player that the spans name, where its numbers lie in the listed vectors."""
+    """Invert a correspondence of parameters between old and new players.
+
+    spans: for each new player, the ranges of the old players' vectors that are concatenated to its vector.
+    Returns, for each old player, the ranges of the new players' vectors that are concatenated to its vector.
+    """
     found: dict[str, list[tuple[int, Span]]] = {}
     for name, each in spans:
         offset = 0
@@ -115,7 +125,11 @@ def inverse(spans: Iterable[tuple[str, Sequence[Span]]]) -> dict[str, tuple[Span
 
 
 def cut(spans: Sequence[Span], window: Span) -> list[Span]:
-    """Return the spans of the elements from `window.start` to `window.stop` of the vector that `spans` make up."""
+    """Return a slice of a vector that is given as ranges of other vectors.
+
+    spans: the ranges whose concatenation is the vector. window: the slice, from `window.start` to `window.stop`.
+    Returns the ranges whose concatenation is the slice.
+    """
     found: list[Span] = []
     offset = 0
     for span in spans:
@@ -127,7 +141,7 @@ def cut(spans: Sequence[Span], window: Span) -> list[Span]:
 
 
 def joined(spans: Iterable[Iterable[Span]]) -> tuple[Span, ...]:
-    """Concatenate spans. A span that continues the previous span is merged with it."""
+    """Concatenate lists of spans. Two neighbours become one span if the second begins where the first ends."""
     found: list[Span] = []
     for span in (span for each in spans for span in each):
         if found and (found[-1].player, found[-1].stop) == (span.player, span.start):

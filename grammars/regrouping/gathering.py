@@ -1,4 +1,7 @@
-"""Rewrites R after coarse-graining: several products of a group's players become one product of the new player."""
+"""Rewrite the Response graph (R) after several players have been merged into one.
+
+Several vector-Jacobian products, of the old players, become one vector-Jacobian product of the new player.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,15 +25,15 @@ from antiphon.grammars.walks import components, ordered
 from antiphon.grammars.writing import Message, ProductHandle, ResponseDraft
 
 Toward: TypeAlias = tuple[str, Port]
-"""The name of a sweep (see `Sweep`), and a value outside the group about which it sends messages."""
+"""(name of a backward pass through the group, port of a value outside the group about which it sends messages)."""
 
 
 @dataclass
 class Sweep:
-    """One backward pass of R through one use of a group.
+    """One backward pass of the Response graph (R) through the nodes of one call of a group of players.
 
-    products: the products at nodes of the use. said: the messages from outside that enter them, by the value of the
-    group that they are about.
+    products: the vector-Jacobian products of these nodes. said: the messages from outside the group that these products
+    take, by the port of the value whose gradient the messages are.
     """
 
     products: list[Product] = field(default_factory=list)
@@ -38,15 +41,17 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """The name of the first product, which is used as the name of the sweep."""
+        """The name of this backward pass: the name of its first vector-Jacobian product."""
         return self.products[0].name
 
 
 class Sweeps:
-    """All sweeps of R through the uses of a group. Raises GrammarError if R does anything else inside the group.
+    """All backward passes (`Sweep`) of the Response graph (R) through the nodes of a group of players.
 
-    inside: for each node of Q in the group, the number of its use. toward: for each sweep and each value outside the
-    group, the messages that the sweep sends about the value. sweep_of: the sweep of each product.
+    inside: by the name of each node of the Query graph in the group, the number of the group's call.
+    toward: by (name of a backward pass, port of a value outside the group), the messages it sends about the value.
+    sweep_of: the backward pass of each vector-Jacobian product, by the name of the product.
+    Raises GrammarError if R is not the chain rule inside the group.
     """
 
     def __init__(self, query: QueryGraph, response: ResponseGraph, group: Group, name: str) -> None:
@@ -65,12 +70,15 @@ class Sweeps:
                     self.toward.setdefault((self.sweep_of[name].name, value), []).append(Port(name, index))
 
     def terms(self, port: Port) -> list[Port]:
-        """The messages of which this message is the sum; the message itself if it is no sum."""
+        """Return the summands of a message, if a `Sum` node computes it. Otherwise return the message alone.
+
+        Nested sums are expanded.
+        """
         node = self.response.by_name[port.node]
         return [term for each in node.inputs for term in self.terms(each)] if isinstance(node, Sum) else [port]
 
     def is_inner(self, port: Port) -> bool:
-        """Whether a message goes from one node of a use to another of the same use."""
+        """Return whether a message is sent between two nodes of the same call of the group."""
         product = self.products.get(port.node)
         if product is None or port.index == PARAMETERS:
             return False
@@ -78,11 +86,11 @@ class Sweeps:
         return self.inside.get(value.node) == self.inside[product.of]
 
     def has_inner(self, port: Port) -> bool:
-        """Whether a message is inner (see `is_inner`), or is a sum that contains an inner message."""
+        """Return whether a message, or a summand of it, is sent between two nodes of the same call of the group."""
         return any(map(self.is_inner, self.terms(port)))
 
     def is_own(self, port: Port) -> bool:
-        """Whether a message is a sum of parameter gradients from products of the group."""
+        """Return whether every summand of a message is a parameter gradient of a player in the group."""
         return all(map(self._is_share, self.terms(port)))
 
     def _is_share(self, port: Port) -> bool:
@@ -90,7 +98,7 @@ class Sweeps:
 
     @property
     def sweeps(self) -> list[Sweep]:
-        """All sweeps, each once, in the order of R."""
+        """All backward passes through the group, each once, in the order of the Response graph."""
         return list({sweep.name: sweep for sweep in self.sweep_of.values()}.values())
 
     def _refuse_inner(self, node: ResponseNode) -> None:
@@ -129,7 +137,11 @@ class Sweeps:
 
 
 def gather(sweeps: Sweeps, contracted: Contraction) -> ResponseGraph:
-    """R with one product of the new player for each sweep. The player receives the sum of their parameter gradients."""
+    """Return the Response graph (R) after a group of players has been merged into one player.
+
+    Each backward pass through the group becomes one vector-Jacobian product of the new player. The new player receives
+    the sum of the parameter gradients that these products compute.
+    """
     return _Gathering(sweeps, contracted).response()
 
 
@@ -195,7 +207,7 @@ class _Gathering:
                 self.told |= self.draft.adopt(redirected(node, lambda port: self._of(port).port))
 
     def _told(self) -> list[Sweep]:
-        """The sweeps that compute a parameter gradient, in the order in which Q asks the player."""
+        """Return the backward passes that compute a parameter gradient, in the order of the Query graph."""
         told = [sweep for sweep in self.sweeps.sweeps if any(product.parameters for product in sweep.products)]
         return sorted(told, key=lambda sweep: self.sweeps.inside[sweep.products[0].of])
 
@@ -206,7 +218,11 @@ class _Gathering:
             self.draft.deliver(name, self.draft.sum(*messages, name=f"sum for {name}"))
 
     def _sum(self, ports: Sequence[Port], name: str) -> Message | None:
-        """Add messages; None if there are none. All messages of one sweep about one value are one new message."""
+        """Return the sum of the new messages for the old messages `ports`; None if `ports` is empty.
+
+        Old messages that come from one backward pass through the group, and are about the same value, are one new
+        message. It is added once.
+        """
         messages: list[Message] = []
         for port in ports:
             group = self._group(port)
@@ -228,7 +244,11 @@ class _Gathering:
         return self._toward(port) if port.node in self.sweeps.products else self.told[port]
 
     def _group(self, port: Port) -> list[Port]:
-        """All messages that come from the same sweep, and are about the same outside value, as this message."""
+        """Return the messages that one new message replaces together with the message `port`.
+
+        These messages come from the same backward pass through the group, and are about the same value outside it.
+        The result is empty if `port` is no such message.
+        """
         product = self.sweeps.products.get(port.node)
         if product is None or port.index == PARAMETERS:
             return []

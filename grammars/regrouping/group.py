@@ -1,4 +1,4 @@
-"""Finds the nodes of Q that coarse-graining replaces: each use of a group of players becomes one node."""
+"""Find the nodes of the Query graph (Q) that belong to a group of players which is to become one player."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from antiphon.grammars.walks import components
 
 @dataclass(frozen=True)
 class GroupUse:
-    """The nodes of one use of a group, which become one new node.
+    """Nodes of the Query graph that one new node will replace: one call of a group that will become one player.
 
-    owner: empty for a use of the players; for a use of their clones, the name of the new player's clone.
-    within: the uses of bricks that contain the new node. inputs: the values from outside that the nodes take, each
-    once, in the order of their first use.
+    owner: "" if the nodes belong to the players. If they belong to clones of the players: the name of the new clone.
+    within: the bricks (named subgraphs) that will contain the new node.
+    nodes: the nodes. inputs: the values from outside that they take, each once, in the order of their first use.
     """
 
     owner: str
@@ -26,10 +26,11 @@ class GroupUse:
 
 @dataclass(frozen=True)
 class Group:
-    """A group of players that are to become one player.
+    """A group of players that will become one player.
 
-    players: their names, in the order in which they are asked. uses: those of the players, then those of their clones.
-    copies: the clones that become one clone, by the name of the new clone.
+    players: their names, in the order in which they compute.
+    uses: the sets of nodes that become one node each (calls of the group): of the players, then of their clones.
+    copies: by the name of each new clone, the old clones that it replaces.
     """
 
     players: tuple[str, ...]
@@ -37,9 +38,9 @@ class Group:
     copies: Mapping[str, tuple[CloneDeclaration, ...]]
 
     def brick(self, query: QueryGraph, outputs: Sequence[tuple[int, int]]) -> Brick:
-        """Return the function that one use computes, as a brick.
+        """Return a brick (a subgraph without fixed inputs) that computes the same function as one call of the group.
 
-        outputs: those of the brick, each as (position of the node in a use, output of that node).
+        outputs: for each output of the brick, (position of the node in the call, index of that node's output).
         """
         use = self.uses[0]
         ports = [Port(use.nodes[position].name, index) for position, index in outputs]
@@ -47,9 +48,10 @@ class Group:
 
 
 def group_of(query: QueryGraph, names: Sequence[str], name: str) -> Group:
-    """Find the group of the players, operators and bricks `names`, which is to become the player `name`.
+    """Find the nodes of a Query graph that must be merged, so that several players become the one player `name`.
 
-    Raises GrammarError if the group cannot be one player.
+    names: the names of the players, operators and bricks (named subgraphs) to merge.
+    Raises GrammarError if they cannot be one player.
     """
     owners = _owners(query, names)
     players = tuple(dict.fromkeys(n.owner for n in query.nodes if n.kind is Kind.PLAYER and n.owner in owners))
@@ -90,7 +92,10 @@ def _owners(query: QueryGraph, names: Sequence[str]) -> set[str]:
 
 
 def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclaration, ...]]:
-    """Sort the clones of the players into tuples: the first clone of each player, the second of each, and so on."""
+    """Return tuples of clones: the first clone of every player, then the second clone of every player, and so on.
+
+    Raises GrammarError if the players have different numbers of clones, or clones with different update rules.
+    """
     clones = [[clone for clone in query.clones if clone.player == player] for player in players]
     copies = list(zip(*clones, strict=False))
     alike = all(len({(each.soft, each.cadence) for each in copy}) == 1 for copy in copies)
@@ -103,10 +108,10 @@ def _copies(query: QueryGraph, players: Sequence[str]) -> list[tuple[CloneDeclar
 
 
 def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) -> list[GroupUse]:
-    """Divide the nodes of the group into uses.
+    """Divide the nodes of a group of players into calls of the group; each call will become one node.
 
-    Several divisions are tried in order. The result is the first division whose uses all have the same form; if no
-    division has this property, the first division.
+    Several divisions are tried in order. The result is the first division in which all calls compute the same function.
+    If there is no such division, the result is the first division.
     """
     bricks = _uses_of_brick(query, names, owners)
     pieces = _components(query, owners)
@@ -116,9 +121,10 @@ def _uses(query: QueryGraph, names: Sequence[str], owners: set[str], copy: str) 
 
 
 def _by_turn(query: QueryGraph, pieces: list[list[Node]], owners: set[str]) -> list[list[Node]]:
-    """Divide the nodes by the number of the use: those of the first use, those of the second use, and so on.
+    """Divide nodes by how often their player has computed before: first the first calls, then the second calls, ...
 
-    pieces: connected components of the nodes. A component belongs to the first use that one of its nodes belongs to.
+    pieces: connected components of the nodes; a component is not divided. A component with calls of different numbers
+    is placed by its earliest call.
     """
     turn: dict[str, int] = {}
     for owner in owners:
@@ -132,7 +138,7 @@ def _by_turn(query: QueryGraph, pieces: list[list[Node]], owners: set[str]) -> l
 
 
 def _sorted(query: QueryGraph, pieces: Iterable[list[Node]]) -> list[Node]:
-    """All nodes of the pieces, in Q's order."""
+    """Return all nodes of the pieces in one list, in the order of the Query graph."""
     names = {node.name for nodes in pieces for node in nodes}
     return [node for node in query.nodes if node.name in names]
 
@@ -142,7 +148,10 @@ def _in_one_pass(nodes: list[Node]) -> bool:
 
 
 def _uses_of_brick(query: QueryGraph, names: Sequence[str], owners: set[str]) -> list[list[Node]] | None:
-    """The nodes of each use of a brick, or of its clones. None if `names` is not the name of one brick."""
+    """Return the nodes of each call of the brick `names[0]`, or of its clones.
+
+    Returns None if `names` has several names, or names a player.
+    """
     if len(names) != 1 or names[0] in query.player_by_name:
         return None
     home = next(node for node in query.nodes if any(use.brick == names[0] for use in node.within))
@@ -153,7 +162,7 @@ def _uses_of_brick(query: QueryGraph, names: Sequence[str], owners: set[str]) ->
 
 
 def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
-    """The nodes of these owners and the operators between them, as connected components."""
+    """Return the nodes of these players and operators, with the operators between them, by connected component."""
     members = {node.name for node in query.nodes if node.owner in owners}
     inside = members | _between(query, members)
     nodes = [node for node in query.nodes if node.name in inside]
@@ -165,7 +174,7 @@ def _components(query: QueryGraph, owners: set[str]) -> list[list[Node]]:
 
 
 def _between(query: QueryGraph, members: set[str]) -> set[str]:
-    """The names of the operators on a path, through operators only, from one member to another."""
+    """Return the names of the operators between nodes: on paths from one member to another through operators only."""
     after: set[str] = set(members)
     for node in query.nodes:
         if node.kind is Kind.OPERATOR and any(port.node in after for port in node.inputs):
@@ -186,7 +195,10 @@ def _use(query: QueryGraph, nodes: Sequence[Node], copy: str) -> GroupUse:
 
 
 def _within(query: QueryGraph, nodes: Sequence[Node]) -> tuple[tuple[Use, ...], Use | None]:
-    """The bricks that hold more than the group, and the outermost brick that holds exactly the group (or None)."""
+    """Return the bricks (named subgraphs) that contain all of `nodes` and further nodes, from outside to inside.
+
+    The second result is the outermost brick that contains exactly `nodes`; None if there is no such brick.
+    """
     inside = {node.name for node in nodes}
     kept: list[Use] = []
     for use in nodes[0].within:
@@ -204,7 +216,10 @@ def _alike(query: QueryGraph, uses: Iterable[GroupUse]) -> bool:
 
 
 def _form(query: QueryGraph, use: GroupUse) -> tuple[object, ...]:
-    """The structure of a use without names. Two uses with equal forms are the same function of their inputs."""
+    """Return the structure of one call of a group, without node names.
+
+    Two calls with the same structure compute the same function.
+    """
     players = {clone.name: clone.player for clone in query.clones}
     position = {node.name: index for index, node in enumerate(use.nodes)}
     entrance = {port: index for index, port in enumerate(use.inputs)}

@@ -1,4 +1,4 @@
-"""Divides a module into parts: a network into its layers, a layer into its units."""
+"""Divide a module into parts: a network into its layers, or a layer into its units."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,26 +17,29 @@ from antiphon.grammars.seeds import forked
 from antiphon.grammars.typed import typed
 
 ELEMENTWISE = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Softplus, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.GELU, nn.Identity)
-"""Modules without parameters that act on each number separately. So each unit of a layer can have its own copy."""
+"""Elementwise modules without parameters. When a layer is divided into units, each unit gets its own copy of these."""
 
 
 class Child:
-    """Makes the submodule at `path` of the module that `whole` makes.
+    """A factory of a submodule: it makes the module of the factory `whole`, and returns the submodule at `path`.
 
-    Under the same seed, the submodule has the same initial parameters as in the whole. `Child` is a class, because an
-    operator that is made with arguments must be made by a class.
+    Under the same seed, the submodule has the same initial parameters as inside the whole module. `Child` is a class,
+    because an operator that is made with arguments must be made by a class.
     """
 
     def __new__(cls, whole: Factory, path: str) -> Any:  # Any: a module, of whichever class
-        """Make the whole module, and return the submodule."""
+        """Make the module of the factory `whole`, and return its submodule at `path`."""
         return make_module(whole).get_submodule(path)
 
 
 class Unit:
-    """Makes one unit of a layer, (batch, n) -> (batch, 1): a row of the weights, a bias, and the functions after it."""
+    """A factory of one unit of a linear layer, (batch, n) -> (batch, 1).
+
+    The unit has one row of the layer's weights, its bias, and the elementwise functions that follow the layer.
+    """
 
     def __new__(cls, whole: Factory, index: int) -> Any:  # Any: nn.Linear, or nn.Sequential of it and functions
-        """Make the whole layer, and copy the numbers of the unit."""
+        """Make the layer of the factory `whole`, and return a module with the parameters of the unit `index`."""
         module = make_module(whole)
         linear, *functions = _links(module) or [module]
         unit = nn.Linear(linear.in_features, 1, bias=linear.bias is not None, dtype=linear.weight.dtype)
@@ -48,10 +51,12 @@ class Unit:
 
 @typed
 def children(whole: Factory) -> Brick:
-    """Divide a network into a brick of its children: those with parameters are players, the others are operators.
+    """Divide a network into its child modules, and return them as a brick (a graph of players and operators).
 
-    The network has to be a chain: `nn.Sequential`, or a subclass without a forward of its own; or a `Composite`. A
-    child that occurs twice in the chain is one player, asked twice.
+    Children with parameters become players. Children without parameters become operators. A child that occurs twice in
+    the network becomes one player that computes twice.
+    whole: the factory of the network. The network must be an `nn.Sequential`, a subclass of it without its own forward,
+    or a `Composite`.
     Raises GrammarError for another module, and for a child that has parameters or buffers, but nothing to learn.
     """
     module = _made(whole)
@@ -79,10 +84,11 @@ def children(whole: Factory) -> Brick:
 
 @typed
 def units(whole: Factory) -> Brick:
-    """Divide a layer into a brick of its units: each unit is a player, and `join` concatenates their outputs.
+    """Divide a linear layer into its units, and return them as a brick (a graph of players and operators).
 
-    A layer is a `nn.Linear`, alone or before a chain of elementwise functions such as rectifiers. Each unit then has
-    these functions, too. Raises GrammarError for another module.
+    Each unit becomes a player. An operator, `join`, concatenates the outputs of the units.
+    whole: the factory of the layer: an `nn.Linear`, or an `nn.Sequential` of an `nn.Linear` and elementwise functions
+    such as ReLU. Each unit then applies the same functions. Raises GrammarError for another module.
     """
     module = _made(whole)
     linear, *functions = _links(module) or [module]
@@ -103,7 +109,7 @@ def units(whole: Factory) -> Brick:
 
 
 def join(*values: Tensor) -> Tensor:
-    """Concatenate the outputs of units: (..., 1) each -> (..., units)."""
+    """Concatenate the outputs of the units of a layer: (..., 1) each -> (..., units)."""
     return torch.cat(values, dim=-1)
 
 
@@ -113,7 +119,10 @@ def _made(whole: Factory) -> nn.Module:
 
 
 def _links(module: nn.Module) -> list[Any]:  # Any: modules, of whichever class
-    """The modules of a chain in order. Empty if the module is no chain, or if links share parameters or buffers."""
+    """Return the children of an `nn.Sequential` in order.
+
+    Returns an empty list for another module, and if two different children share parameters or buffers.
+    """
     if not isinstance(module, nn.Sequential) or not is_plain(module, nn.Sequential):
         return []
     links = {id(each): each for each in module}.values()

@@ -1,4 +1,4 @@
-"""Finds where the parameters of a part lie among those of the whole, by numbering the parameters of the whole."""
+"""Find which parameters of a module belong to each of its parts. For this purpose, number the module's parameters."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +14,10 @@ from antiphon.grammars.seeds import forked
 
 
 def numbered(whole: Factory) -> nn.Module:
-    """Make the whole module in float64 with the parameters 0, 1, 2, ... A part of it then shows its positions."""
+    """Make a module in float64, and set its parameters to 0, 1, 2, and so on.
+
+    The parameters of a part of this module are then their own indices in the parameter vector of the whole module.
+    """
     module = make_module(whole).double()
     start = 0
     for parameter in _learned(module):
@@ -25,10 +28,11 @@ def numbered(whole: Factory) -> nn.Module:
 
 
 def positions(player: str, whole: Factory, parts: Mapping[str, Factory]) -> dict[str, tuple[Span, ...]]:
-    """Find where the parameters of each part lie in those of `player`, which `whole` makes.
+    """Return, for each part of a player, the ranges of the player's parameter vector that are the part's parameters.
 
-    parts: factories whose first argument is `whole`. Raises GrammarError for another factory, and for a parameter that
-    belongs to two parts or to none.
+    player: name of the player. whole: factory of the player's module.
+    parts: by name, the factories of the parts; the first argument of each must be `whole`.
+    Raises GrammarError for another factory, and for a parameter that belongs to two parts or to none.
     """
     with forked():
         total = sum(parameter.numel() for parameter in _learned(make_module(whole)))

@@ -1,4 +1,4 @@
-"""Fine-graining: a network player becomes layer players, a layer player becomes unit players; R follows Q."""
+"""Fine-graining: divide a player that is a network into one player per layer, or a layer into one player per unit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -15,18 +15,23 @@ from antiphon.grammars.regrouping.substitution import substitute
 from antiphon.grammars.typed import typed
 
 Into: TypeAlias = Callable[[Factory], Brick]
-"""A function from a player's factory to the brick that replaces the player. Its factories take the player's factory."""
+"""A function that divides a player: it takes the factory of the player's module, and returns a brick of parts.
+
+The first argument of each part's factory is the factory of the player's module.
+"""
 
 
 @typed
 def refine(game: Grammar | Regrouping, *players: str, into: Into = children) -> Regrouping:
-    """Replace each of `players` by several players. The new players receive the same gradients.
+    """Divide each of `players` into several players, which together receive the same gradient as the whole player.
 
-    into: `children`, the modules of a network; `units`, the units of a layer; or another function from the player's
-    factory to a brick. Parts are named `player.part`, and start with the same numbers as in the whole.
-    In R, each product of the player becomes the products of its parts, in reverse order. Edits, taps and answers stay
-    as they are. Random operators draw from other random streams afterwards.
-    Raises GrammarError for a name that is no player, and for a module that does not decompose.
+    into: how to divide. `children`: a network into its modules. `units`: a layer into its units. Or any function from
+    the factory of the player's module to a brick (a graph of players and operators).
+    Returns the new grammar, with the correspondence between the old and the new parameters. The new players are named
+    `player.part`, and have the same initial parameters as in the whole player.
+    In the Response graph (R), each vector-Jacobian product of a divided player becomes one product per part. All other
+    nodes of R stay as they are. Random operators draw from other random streams than before.
+    Raises GrammarError for a name that is no player, and for a module that cannot be divided.
     """
     found = game if isinstance(game, Regrouping) else Regrouping.none(game)
     for player in players:
@@ -52,7 +57,10 @@ def _refine(grammar: Grammar, player: str, into: Into) -> Regrouping:
 def _spans(
     before: Regrouping, player: str, parts: Mapping[str, tuple[Span, ...]], clones: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[str, tuple[Span, ...]], ...]:
-    """The spans of `before`. The parts and their clones replace the player and its clones."""
+    """Return the parameter ranges of `before`, with those of the player and its clones replaced by those of the parts.
+
+    parts: the ranges of each part. clones: for each clone of the player, the names of the clones of the parts.
+    """
     spans: dict[str, tuple[Span, ...]] = {}
     for name, whole in before.spans:
         if name == player:

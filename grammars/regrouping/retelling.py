@@ -1,4 +1,7 @@
-"""Rewrites R after fine-graining: one product of the old player becomes the products of its parts."""
+"""Rewrite the Response graph (R) after a player has been divided into several players (its parts).
+
+One vector-Jacobian product of the old player becomes one vector-Jacobian product per part.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,17 +30,20 @@ from antiphon.grammars.writing import Message, ResponseDraft
 def retell(
     response: ResponseGraph, drawn: Substitution, player: str, parts: Mapping[str, tuple[Span, ...]]
 ) -> ResponseGraph:
-    """Rewrite R for the parts of `player`: the chain rule inside the player, the same messages everywhere else.
+    """Return the Response graph (R) after `player` has been divided into parts.
 
-    drawn: the refined Query graph. parts: for each part, where its parameters lie in those of the player.
+    Between the parts, the new R is the chain rule. All other messages stay the same.
+    response: R before. drawn: the Query graph in which the parts replace the player.
+    parts: for each part, the ranges of the player's parameter vector that are the part's parameters.
     """
     return _Retelling(drawn, player, parts).of(response)
 
 
 class _Retelling:
-    """The state of `retell`. told: the new message for each old message.
+    """The state of the function `retell` while it rewrites a Response graph node by node.
 
-    shares: for each old message to the player, the new message to each part.
+    told: the new message for each old message, by port.
+    shares: for each old message that holds a gradient of the divided player's parameters, the new message to each part.
     """
 
     def __init__(self, drawn: Substitution, player: str, parts: Mapping[str, tuple[Span, ...]]) -> None:
@@ -66,7 +72,7 @@ class _Retelling:
         return redirected(node, lambda port: self._whole(port).port)
 
     def _walk(self, product: Product) -> None:
-        """Write the products of the parts, from the outputs of the player's node to its inputs."""
+        """Replace a vector-Jacobian product of the player by products of its parts, from the outputs to the inputs."""
         expansion = self.drawn.expansions[product.of]
         said: dict[Port, list[Message]] = {}
         heard: dict[str, list[Message]] = {}
@@ -100,15 +106,18 @@ class _Retelling:
                 said.setdefault(port, []).append(told.toward(index))
 
     def _nothing(self, value: Port) -> Message:
-        """A zero message, for an input that does not influence any output with a message."""
+        """Return a message of zeros: the gradient of a value on which no output with a gradient depends."""
         return self.draft.map(torch.zeros_like, self.draft.tap(value), name=f"nothing of {value!r}")
 
     def _sum(self, messages: Sequence[Message], name: str) -> Message | None:
-        """Add messages in the order in which Q asks; they were collected in reverse. None if there are none."""
+        """Return a message that is the sum of `messages`; None if there are none.
+
+        They were collected from the last node of the Query graph to the first, and are added in the opposite order.
+        """
         return self.draft.sum(*messages[::-1], name=name) if messages else None
 
     def _map_shares(self, node: Sum | Map) -> None:
-        """Apply a sum or map to the messages of each part separately, instead of to the vector of the whole player."""
+        """Replace a `Sum` or `Map` of messages to the whole player by a `Sum` or `Map` for each part of the player."""
         inputs = [self._share(port) for port in node.inputs]
         shares: dict[str, Message] = {}
         for part in self.parts:
@@ -121,7 +130,7 @@ class _Retelling:
         self.shares[Port(node.name)] = shares
 
     def _share(self, port: Port) -> Mapping[str, Message]:
-        """The message to each part that corresponds to a message to the whole."""
+        """Return, for each part of the player, the part's slice of a message to the whole player."""
         if port in self.shares:
             return self.shares[port]
         message = self.told[port]
@@ -131,7 +140,10 @@ class _Retelling:
         }
 
     def _whole(self, port: Port) -> Message:
-        """The message to the whole player, assembled from those to its parts if it was divided among them."""
+        """Return the new message for an old message.
+
+        If the old message was divided among the parts of the player, the slices are assembled to one vector again.
+        """
         if port not in self.shares:
             return self.told[port]
         shares = self.shares[port]
@@ -141,12 +153,19 @@ class _Retelling:
 
 
 def taken(message: Tensor, spans: Sequence[Span]) -> Tensor:
-    """Take the numbers of one part from the vector of the whole player. spans: where they lie."""
+    """Return the gradient of one part of a player.
+
+    message: the gradient of the whole player, one vector. spans: the ranges of this vector that belong to the part.
+    """
     return torch.cat([message[span.start : span.stop] for span in spans])
 
 
 def assembled(*messages: Tensor, spans: Sequence[Sequence[Span]], size: int) -> Tensor:
-    """A vector of length `size` with each part's vector at its place; zero for parts without a message."""
+    """Assemble the gradient of a whole player from the gradients of its parts.
+
+    messages: one vector per part. spans: for each of these parts, its ranges in the vector of the whole player.
+    size: length of the whole vector. Numbers outside the given ranges are zero.
+    """
     whole = messages[0].new_zeros(size)
     for message, own in zip(messages, spans, strict=True):
         for span, piece in zip(own, message.split([span.stop - span.start for span in own]), strict=True):

@@ -1,4 +1,4 @@
-"""Compares the messages to players in two Response graphs, apart from node names and the order of sums."""
+"""Compare the messages to players in two Response graphs. Names of nodes and the order of summands are ignored."""
 
 from collections.abc import Callable, Hashable, Mapping
 
@@ -7,15 +7,19 @@ from antiphon.grammars.response import Deliver, Map, Product, ResponseGraph, Res
 
 
 class Forms:
-    """Numbers for expressions. Equal expressions get equal numbers, also in different Response graphs."""
+    """Gives a number to each expression of messages. Equal expressions get equal numbers, in any Response graph.
+
+    Two messages have equal expressions if the same operations compute them. Node names are ignored.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
 
     def heard(self, response: ResponseGraph, old: Callable[[Port], Port]) -> Mapping[str, int]:
-        """Return the number of the message that each player receives.
+        """Return, for each player, the number of the expression of the message that the player receives.
 
-        old: maps a value of this graph to the value that stands for it in the comparison.
+        Two players, also of different Response graphs, receive the same message if their numbers are equal.
+        old: a function that renames the ports of values before they are compared.
         """
         terms: dict[Port, tuple[int, ...]] = {}
         heard: dict[str, int] = {}

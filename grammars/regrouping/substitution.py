@@ -1,4 +1,4 @@
-"""A Query graph in which a brick replaces a player."""
+"""Replace a player in a Query graph by a brick (a graph of players and operators)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,10 +14,11 @@ from antiphon.grammars.query import Node, PlayerDeclaration, Port, QueryGraph, U
 
 @dataclass(frozen=True)
 class Expansion:
-    """The nodes that replace one node of Q.
+    """The new nodes that replace one old node of the Query graph.
 
-    nodes: in order. Their inputs are outputs of each other, or placeholders: one for each input of the old node. given:
-    the real value for each placeholder. outputs: the port for each output of the old node.
+    nodes: the new nodes, in order. Their inputs are outputs of each other, or placeholders for inputs of the old node.
+    given: by placeholder, the port of the real input.
+    outputs: for each output of the old node, the port of the same value among the new nodes.
     """
 
     nodes: tuple[Node, ...]
@@ -27,9 +28,10 @@ class Expansion:
 
 @dataclass(frozen=True)
 class Substitution:
-    """A Query graph in which a brick replaces a player.
+    """A new Query graph in which several players (the parts) replace one player.
 
-    expansions: by the name of the old node. players: the parts. clones: for each old clone, the clones of the parts.
+    query: the new graph. expansions: by the name of each replaced node, the new nodes. players: the parts.
+    clones: by the name of each clone of the replaced player, the names of the clones of the parts.
     """
 
     query: QueryGraph
@@ -38,12 +40,15 @@ class Substitution:
     clones: Mapping[str, tuple[str, ...]]
 
     def port(self, port: Port) -> Port:
-        """The port of an old value in the new graph."""
+        """Return the port in the new graph for a port of the old graph."""
         return self.expansions[port.node].outputs[port.index] if port.node in self.expansions else port
 
 
 def substitute(query: QueryGraph, player: str, brick: Brick) -> Substitution:
-    """Replace every node of `player` and of its clones by `brick`. Raises ShapeError if output types differ."""
+    """Replace every node of a player and of its clones by the nodes of a brick (a graph of players and operators).
+
+    Raises ShapeError if the outputs of the brick and of the player have different types.
+    """
     q = QueryDraft()
     handle = q.player(player, brick)
     handles: dict[str, Callable[..., Any]] = {player: handle}  # Any: values
@@ -56,7 +61,11 @@ def substitute(query: QueryGraph, player: str, brick: Brick) -> Substitution:
 
 
 def _ask(q: QueryDraft, query: QueryGraph, node: Node, handle: Callable[..., Any]) -> tuple[Port, ...]:
-    """Write one use of the brick, on placeholders for the inputs. Returns the ports for the old node's outputs."""
+    """Add a copy of the brick to the draft `q`; it will replace the node `node` of the old Query graph.
+
+    The inputs of the copy are placeholders. handle: the brick in the draft, as a function of its inputs.
+    Returns, for each output of the old node, the port of the copy's output.
+    """
     types = tuple(map(query.type_of, node.inputs))
     given = q.oracle(_entrance(node), OracleDeclaration(Factory.of(object), (Question("", (), types),)))()
     played = handle(*((given,) if isinstance(given, Value) else given))
@@ -77,7 +86,11 @@ def _entrance(node: Node) -> str:
 def _assemble(
     query: QueryGraph, drawn: QueryGraph, player: str, outputs: Mapping[str, tuple[Port, ...]]
 ) -> Substitution:
-    """The Query graph with the new nodes, `drawn`, in place of the old ones. outputs: ports for those of old nodes."""
+    """Return the Query graph in which new nodes replace the nodes of `player` and of its clones.
+
+    query: the old graph. drawn: a graph of the new nodes only.
+    outputs: by the name of each replaced node, the ports of its outputs in `drawn`.
+    """
     nodes: list[Node] = []
     expansions: dict[str, Expansion] = {}
     uses: dict[str, int] = {}
@@ -109,6 +122,10 @@ def _assemble(
 
 
 def _settle(part: Node, place: Node, given: Mapping[Port, Port]) -> Node:
-    """Copy a new node with the real inputs, and with the pass and the bricks of the old node, `place`."""
+    """Copy a new node into the place of an old node.
+
+    part: the new node. place: the old node; the copy is in the same pass and in the same bricks.
+    given: by placeholder, the port of the real input.
+    """
     inputs = tuple(given.get(port, port) for port in part.inputs)
     return replace(part, inputs=inputs, query_pass=place.query_pass, within=(*place.within, *part.within))

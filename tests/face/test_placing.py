@@ -107,7 +107,7 @@ def test_a_run_writes_where_everybody_lived(antiphon, place, tiny_dac):
     written = tomllib.loads((place / "mine/experiment.toml").read_text())["placement"]
     assert (written["strategy"], written["fuse"]) == ("pack", [["Actor", "Critic"]])
     critic = {"num_cpus": 1.0, "num_gpus": 0.5, "node": "", "replicas": 1, "sharded": False,
-              "accept_batch_coupling": False, "precision": "declared"}  # fmt: skip
+              "accept_batch_coupling": False, "precision": "declared", "recompute": False}  # fmt: skip
     assert written["of"]["Critic"] == critic and set(written["of"]) == {
         "Nature", "Actor", "Noise", "Deviator", "Critic", "BGE"
     }  # fmt: skip

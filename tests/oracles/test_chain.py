@@ -73,7 +73,7 @@ def tapes(module: nn.Module, inputs: int = 1, dimensions: int = 2, products: int
     """The chain that a module is, if it is one, and torch's record of it."""
     parameters = tuple(module.parameters())
     recorded = AutogradTape(module, [0], parameters, products)
-    return chain_of(module, inputs, dimensions, products, parameters, recorded), recorded
+    return chain_of(module, inputs, dimensions, products > 0, parameters, recorded), recorded
 
 
 @pytest.fixture
@@ -134,10 +134,10 @@ def test_a_joined_chain_tells_each_input_what_autograd_tells_it(seeded) -> None:
 
 def test_a_chain_that_never_responds_plays_its_module_and_keeps_nothing(seeded) -> None:
     module = CHAINS["deep"]().requires_grad_(False)
-    chain = chain_of(module, 1, 2, 0, (), AutogradTape(module, (), (), 0))
+    chain = chain_of(module, 1, 2, False, (), AutogradTape(module, (), (), 0))
     assert chain is not None
     x = torch.randn(6, 4, generator=seeded)
-    assert torch.equal(chain.query([x])[0], module(x)) and not chain.queried and not chain._values
+    assert torch.equal(chain.query([x])[0], module(x)) and not chain._values
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["oneDNN", "MKL"])
@@ -162,8 +162,8 @@ def test_neither_are_several_inputs_more_dimensions_or_a_function() -> None:
     assert tapes(linear, inputs=2)[0] is None
     assert tapes(linear, dimensions=3)[0] is None
     parameters = tuple(linear.parameters())
-    assert chain_of(torch.relu, 1, 2, 1, (), AutogradTape(torch.relu, [0], (), 1)) is None
-    assert chain_of(linear, 1, 2, 1, parameters[:1], AutogradTape(linear, [0], parameters[:1], 1)) is None
+    assert chain_of(torch.relu, 1, 2, True, (), AutogradTape(torch.relu, [0], (), 1)) is None
+    assert chain_of(linear, 1, 2, True, parameters[:1], AutogradTape(linear, [0], parameters[:1], 1)) is None
 
 
 def test_one_response_more_than_announced_is_refused(seeded) -> None:

@@ -1,1 +1,1 @@
-"""Suites of checks: one file for each grammar of the library. The recipe of the grammar names the suite."""
+"""Test suites for the promises of the library's grammars, one file per grammar. `antiphon check` runs them."""

@@ -1,4 +1,4 @@
-"""Check that backpropagation is exact on random networks, and that the players come to rest (essay, Grammar 1)."""
+"""Test the grammar of backpropagation (essay, Grammar 1): gradients are exact, and the players come to rest."""
 
 import itertools
 import math
@@ -23,7 +23,7 @@ BATCH = 8
 
 
 def dense(seed: int) -> Grammar:
-    """Make a grammar of a ReLU network with one to four hidden layers of random widths, and random labels."""
+    """Make a backpropagation grammar of a random ReLU network with one to four hidden layers, on random labels."""
     choose = random.Random(seed)
     inputs, classes = choose.randint(2, 6), choose.randint(2, 4)
     widths = [choose.randint(2, 8) for _ in range(choose.randint(1, 4))]
@@ -31,7 +31,7 @@ def dense(seed: int) -> Grammar:
 
 
 def convolutional(seed: int) -> Grammar:
-    """Make a grammar of a convolution, a max-pool without parameters, a dense layer and an output layer."""
+    """Make a backpropagation grammar of a convolution, a max-pool, a dense layer and an output layer."""
     choose = random.Random(seed)
     channels, classes = choose.randint(1, 3), choose.randint(2, 4)
     example = (channels, 4, 6)
@@ -40,7 +40,10 @@ def convolutional(seed: int) -> Grammar:
 
 
 def regression(seed: int) -> Grammar:
-    """Make a grammar of a small tanh network. Each batch is the whole data set, so that players can come to rest."""
+    """Make a backpropagation grammar of a small tanh network, and promise that its players come to rest.
+
+    Each batch is the whole data set, so that there is no noise.
+    """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(BATCH, 2, generator=generator, dtype=torch.float64)
     y = torch.randn(BATCH, 1, generator=generator, dtype=torch.float64)
@@ -54,9 +57,10 @@ def regression(seed: int) -> Grammar:
 
 
 def scales(seed: int) -> Measured:
-    """Compare the responses if the player is the whole network, a layer, or a unit (essay, Remark 3).
+    """Test that the gradients do not depend on how a network is divided into players (essay, Remark 3).
 
-    Returns the largest difference from the responses to the layers.
+    One random network is divided in three ways: one player, one player per layer, and one player per unit. The measured
+    value is the largest difference of the gradients from those of the layers.
     """
     choose = random.Random(seed)
     sizes = [choose.randint(2, 5) for _ in range(choose.randint(3, 5))]

@@ -1,4 +1,7 @@
-"""Check black-box descent: the mean estimate is the gradient, up to an error of second order in the perturbation."""
+"""Test the grammar of black-box descent, which estimates gradients from function values at random points.
+
+The mean estimate must be the gradient, up to an error of second order in the size of the perturbation.
+"""
 
 import itertools
 from dataclasses import replace
@@ -42,33 +45,40 @@ UNBIASED = "unbiased where the function is quadratic"
 
 
 def of_theta(theta: Tensor, function: Factory, sign: float) -> Tensor:
-    """Return Player's loss: the function that Oracle holds, at theta, times `sign` (-1 to maximise)."""
+    """Return the loss of Player: function(theta) times `sign`, which is -1 if the function is maximised.
+
+    theta: (..., dimension). function: the factory of the function. Returns (...).
+    """
     return sign * function()(theta)
 
 
 def signs(dimension: int) -> Tensor:
-    """Return all vectors of signs, each once: (2^dimension, dimension), float64."""
+    """Return all vectors of +1 and -1, each once: (2^dimension, dimension), float64."""
     return torch.tensor(list(itertools.product([-1.0, 1.0], repeat=dimension)), dtype=torch.float64)
 
 
 def every_sign(seed: int) -> Grammar:
-    """Make a grammar with a quadratic. Each batch has all vectors of signs, so the mean estimate is the gradient."""
+    """Make a grammar that optimises a random quadratic, with all vectors of +1 and -1 as directions in each round.
+
+    The mean of the gradient estimates over these directions is exactly the gradient.
+    """
     dimension = 2 + seed % 3
     noise = arrays(RADIUS * signs(dimension), batch=2**dimension, shuffle=False)
     return _bowl(dimension, seed, noise, Exact(sense=OF_QUADRATIC, tolerance=ROUNDING), Arrives(("Player",)))
 
 
 def axes(seed: int) -> Grammar:
-    """Make a grammar with a quadratic and central differences along every axis."""
+    """Make a grammar that optimises a random quadratic, with central differences along every axis in each round."""
     dimension = 2 + seed % 4
     noise = coordinates(dimension, scale=RADIUS, dtype=torch.float64)
     return _bowl(dimension, seed, noise, Exact(sense=OF_QUADRATIC, tolerance=ROUNDING), Arrives(("Player",)))
 
 
 def by_chance(seed: int) -> Grammar:
-    """Make a grammar with a quadratic and one random vector of signs in each round.
+    """Make a grammar that optimises a random quadratic, with gradient estimates along random directions.
 
-    If seed % 3 is 1, there are four vectors. If it is 2, the direction is Gaussian.
+    If seed % 3 is 0, each round has one direction of random signs. If it is 1, each round has four such directions. If
+    it is 2, each round has one Gaussian direction.
     """
     dimension = 2 + seed % 4
     make = gaussian if seed % 3 == 2 else rademacher
@@ -77,18 +87,19 @@ def by_chance(seed: int) -> Grammar:
 
 
 def comes_to_rest(seed: int) -> Grammar:
-    """Make a grammar with a quadratic and one vector of signs in each round. Player comes to rest at the minimum.
+    """Make a grammar that minimises a random quadratic, and promise that Player comes to rest at the minimum.
 
-    The noise of the estimate is proportional to the gradient, so it is zero at the minimum.
+    Each round estimates the gradient along one direction of random signs. The noise of this estimate is proportional to
+    the gradient, so it is zero at the minimum.
     """
     noise = rademacher((2,), batch=1, scale=RADIUS, dtype=torch.float64)
     return _bowl(2, seed, noise, Estimated(bias=ROUNDING, sense=UNBIASED), Arrives(("Player",)))
 
 
 def _bowl(dimension: int, seed: int, noise: OracleDeclaration, told: Exact | Estimated, *further: Promise) -> Grammar:
-    """Make a grammar that minimises a quadratic, or for odd seeds maximises its negative.
+    """Make a grammar that minimises a random quadratic, or for odd seeds maximises its negative.
 
-    told: the promise about Player's response. further: further promises.
+    noise: the oracle that draws the directions. told: the promise about Player's response. further: further promises.
     """
     direction = Direction.MAXIMISE if seed % 2 else Direction.MINIMISE
     sign = -1.0 if seed % 2 else 1.0
@@ -102,9 +113,10 @@ def _bowl(dimension: int, seed: int, noise: OracleDeclaration, told: Exact | Est
 
 
 def order_of_bias(seed: int) -> Measured:
-    """Measure how much the order of the bias in the size of the perturbation differs from two, for a `Wave`.
+    """Test that the bias of the gradient estimate is of second order in the size of the perturbation.
 
-    The bias is exact, because it is a mean over all vectors of signs.
+    The function is a random `Wave`. The bias is exact, because it is a mean over all vectors of +1 and -1. The measured
+    value is |order - 2|.
     """
     function, theta = Wave(4, seed), torch.randn(4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     gradient = torch.func.grad(function)(theta)

@@ -1,4 +1,4 @@
-"""Check the critic-derivative grammar on random networks, and on regulators with a known value function."""
+"""Test the critic-derivative grammar on random networks, and on linear regulators with a known value function."""
 
 from torch import Tensor
 
@@ -22,19 +22,25 @@ TAKEN = Port("Nature.replay", 1)
 
 
 def networks(seed: int) -> Grammar:
-    """Make a grammar with random networks on a random regulator."""
+    """Make a critic-derivative grammar of random networks, on a random linear regulator."""
     world, wind, actor, critic, _ = any_networks(seed)
     return critic_derivative(world, wind, actor, critic, gamma=0.8, soft=0.05)
 
 
 def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) -> Grammar:
-    """Make a grammar with a linear Actor on a regulator. teacher: the module of Critic. capacity: of the replay."""
+    """Make a critic-derivative grammar on a linear regulator, with a linear Actor.
+
+    gain: Actor's initial matrix. teacher: the factory of Critic's module. capacity: size of the replay memory.
+    """
     actor = Factory.of(LinearPolicy, gain)
     return critic_derivative(*nature_and_noise(system, capacity), actor, teacher, gamma=system.gamma, soft=0.1)
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:
-    """Return Critic's relative error at the actions that were taken, 0-d."""
+    """Return the relative error of Critic's values at the states and actions of a round, 0-d.
+
+    modules: by player. values: of the round, by port. gain: the matrix of the policy whose true values are compared.
+    """
     state, action = values[STATE], values[TAKEN]
     return relative(modules["Critic"](state, action).squeeze(1), action_value(system, gain, state, action))
 

@@ -1,6 +1,6 @@
-"""Check Deviator-Actor-Critic on random networks, and on regulators with a known value function and slope.
+"""Test the Deviator-Actor-Critic grammar on random networks, and on linear regulators with a known value function.
 
-The slope is the gradient of the value of a state and action in the action.
+In this file, the slope is the gradient of the value of a state and an action with respect to the action.
 """
 
 import torch
@@ -26,21 +26,25 @@ from antiphon.grammars.library.quadratic import AffineSlope, LinearPolicy, Quadr
 
 
 def networks(seed: int) -> Grammar:
-    """Make a grammar with random networks on a random regulator."""
+    """Make a Deviator-Actor-Critic grammar of random networks, on a random linear regulator."""
     return dac(*any_networks(seed), gamma=0.8, soft=0.05)
 
 
 def regulated(system: Regulator, gain: Tensor, teacher: Factory, capacity: int) -> Grammar:
-    """Make the grammar `dac` with a linear Actor.
+    """Make a Deviator-Actor-Critic grammar on a linear-quadratic regulator, with a linear Actor.
 
-    Nature is a linear-quadratic regulator. teacher: makes the module of Deviator. capacity: of the replay buffer.
+    gain: Actor's initial matrix. teacher: the factory of Deviator's module. capacity: size of the replay memory.
     """
     actor, critic = Factory.of(LinearPolicy, gain), Factory.of(QuadraticValue, *system.widths, torch.float64)
     return dac(*nature_and_noise(system, capacity), actor, critic, teacher, gamma=system.gamma, soft=0.1)
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], system: Regulator, gain: Tensor) -> Tensor:
-    """Return the larger of the relative errors of Critic and Deviator on the states of the round, 0-d."""
+    """Return the larger of two relative errors at the states of a round, 0-d: of Critic's values, of Deviator's slopes.
+
+    modules: by player. values: of the round, by port. gain: the matrix of the policy whose true values and slopes (the
+    gradients of the value with respect to the action) are compared.
+    """
     state, played = values[STATE], values[PLAYED]
     value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)
     worth = relative(value, policy_value(system, gain, state, SIGMA))

@@ -1,4 +1,4 @@
-"""Check Deviator-Actor-Critic on bandits: random networks, the quadratic bandit, and the effect of the noise scale."""
+"""Test the Deviator-Actor-Critic grammar on bandits: random networks, a quadratic reward, and several noise scales."""
 
 import random
 from dataclasses import replace
@@ -30,7 +30,7 @@ MU = torch.tensor([0.3, -0.5, 0.8, 0.1, -0.2], dtype=torch.float64)
 
 
 def networks(seed: int) -> Grammar:
-    """Make a grammar with networks of random widths on a bandit with a quadratic reward."""
+    """Make a Deviator-Actor-Critic grammar with networks of random widths, on a bandit with a quadratic reward."""
     choose = random.Random(seed)
     state, action, batch = choose.randint(1, 4), choose.randint(1, 4), choose.randint(2, 12)
     widths = [(choose.randint(2, 8),) for _ in range(3)]
@@ -44,17 +44,23 @@ def networks(seed: int) -> Grammar:
 
 
 def bowl(state: Tensor, action: Tensor) -> Tensor:
-    """Return the reward: minus the squared distance of the action from the sum of the state."""
+    """Return the reward of a bandit, (batch,): minus the squared distance of the action from the sum of the state."""
     return -(action - state.sum(1, keepdim=True)).square().sum(1)
 
 
 def known(seed: int) -> Grammar:
-    """Make a grammar whose Deviator begins with the true slope, so that Actor receives the gradient of the reward."""
+    """Make a grammar on the quadratic bandit whose Deviator begins with the true gradient of the reward.
+
+    Actor then receives the exact gradient of the reward with respect to its parameters; the grammar promises this.
+    """
     return _quadratic(seed, Factory.of(KnownBanditSlope, _matrix(seed), 1.0), _told(seed, bias=1e-9))
 
 
 def still(seed: int) -> Grammar:
-    """Make a grammar whose Critic and Deviator begin at zero, and learn the reward and its slope for a fixed Actor."""
+    """Make a grammar on the quadratic bandit in which Critic and Deviator begin at zero and Actor stays fixed.
+
+    The grammar promises that Critic learns the reward, and Deviator the gradient of the reward in the action.
+    """
     matrix = _matrix(seed)
     distance = Factory.of(from_truth, matrix=matrix)
     ignorant = Factory.of(AffineSlope, 1, len(matrix), torch.float64)
@@ -62,21 +68,28 @@ def still(seed: int) -> Grammar:
 
 
 def moving(seed: int) -> Grammar:
-    """Make a grammar whose Deviator begins with 0.7 times the slope. All learn, and Actor reaches the best action."""
+    """Make a grammar on the quadratic bandit in which all players learn, and Actor reaches the best action.
+
+    Deviator begins with 0.7 times the true gradient of the reward with respect to the action.
+    """
     promises = _told(seed, bias=0.31), Exact(("Critic", "Deviator")), Arrives(tolerance=0.05)
     return _quadratic(seed, Factory.of(KnownBanditSlope, _matrix(seed), 0.7), *promises)
 
 
 def minus_reward(action: Tensor, matrix: Tensor) -> Tensor:
-    """Return Actor's loss, the mean of (a - a*)'C(a - a*), with C = `matrix` and the best action a*, `TARGET`."""
+    """Return the loss of Actor, 0-d: the mean of (a - a*)'C(a - a*) over the actions a, with the best action a*.
+
+    action: a, (batch, d). matrix: C, (d, d). The best action is `TARGET` in each coordinate.
+    """
     away = action - TARGET
     return (away @ matrix * away).sum(1).mean()
 
 
 def from_truth(modules: Modules, values: dict[Port, Tensor], matrix: Tensor) -> Tensor:
-    """Return the larger of the relative errors of Critic and Deviator, 0-d.
+    """Return the larger of the relative errors of Critic and Deviator at the actions of a round, 0-d.
 
-    Critic's true value is the mean reward over the noise.
+    The true output of Critic is the mean reward over the noise. The true output of Deviator is the gradient of the
+    reward with respect to the action. matrix: C in the reward -(a - a*)'C(a - a*).
     """
     state, played = values[STATE], values[PLAYED]
     value, slope = modules["Critic"](state, played).squeeze(1), modules["Deviator"](state, played)
@@ -88,14 +101,20 @@ def from_truth(modules: Modules, values: dict[Port, Tensor], matrix: Tensor) -> 
 
 
 def design(dimension: int) -> Tensor:
-    """Return noise with exact mean 0 and covariance sigma^2 I: +-sigma d^(1/2) along each axis, (2 d, d)."""
+    """Return 2 d points in d dimensions with exact mean 0 and covariance sigma^2 I, (2 d, d).
+
+    The points are +-sigma d^(1/2) along each axis.
+    """
     steps = SIGMA * dimension**0.5 * torch.eye(dimension, dtype=torch.float64)
     return torch.cat([steps, -steps])
 
 
 @final
 class KnownBanditSlope(AffineSlope):
-    """A Deviator that begins with `part` times the true slope -2 C (a - a*). matrix: C."""
+    """A module for Deviator that begins with `part` times the gradient of the reward -(a - a*)'C(a - a*) in a.
+
+    matrix: C. The gradient is -2 C (a - a*).
+    """
 
     def __init__(self, matrix: Tensor, part: float) -> None:
         super().__init__(1, len(matrix), dtype=torch.float64)
@@ -125,14 +144,15 @@ def _quadratic(seed: int, deviator: Factory, *promises: Promise) -> Grammar:
 
 
 def waves(state: Tensor, action: Tensor) -> Tensor:
-    """Return f(action), a sum of six sine waves in five dimensions, which has known derivatives: (batch,)."""
+    """Return the reward f(action), (batch,): a sum of six sine waves in five dimensions. Its derivatives are known."""
     return torch.sin(action @ _WAVES.T + _PHASES) @ _HEIGHTS
 
 
 def faded_slope(sigma: float) -> Tensor:
-    """Return E[grad f(mu + eps)] for normal eps with deviation `sigma`: Deviator's solution, by Stein's lemma.
+    """Return the exact mean E[grad f(mu + eps)], (5,), for the reward f of `waves` and normal noise eps.
 
-    It follows from E[cos(x + <u, eps>)] = cos(x) exp(-sigma^2 |u|^2 / 2). For sigma = 0 it is the gradient of f.
+    sigma: the standard deviation of eps. By Stein's lemma, Deviator learns this mean. It is computed with
+    E[cos(x + <u, eps>)] = cos(x) exp(-sigma^2 |u|^2 / 2). For sigma = 0 it is the gradient of f at mu.
     """
     faded = torch.exp(-0.5 * sigma**2 * _WAVES.square().sum(1))
     return (_HEIGHTS * torch.cos(_WAVES @ MU + _PHASES) * faded) @ _WAVES
@@ -140,21 +160,22 @@ def faded_slope(sigma: float) -> Tensor:
 
 @final
 class Still(nn.Module):
-    """A player whose output is its parameter vector, whatever the input: (batch, ...) -> (batch, width)."""
+    """A module whose output is its parameter vector, whatever the input: (batch, ...) -> (batch, width)."""
 
     def __init__(self, start: Tensor) -> None:
         super().__init__()
         self.played = nn.Parameter(start.clone())
 
     def forward(self, state: Tensor, *_: Tensor) -> Tensor:
-        """state: (batch, ...)."""
+        """Return the parameter vector for every example, (batch, width). state: (batch, ...)."""
         return self.played.expand(len(state), -1)
 
 
 def wavy(sigma: float, batch: int) -> Grammar:
-    """Make a grammar on a bandit with the reward `waves`, with Actor at `MU`.
+    """Make a Deviator-Actor-Critic grammar on a bandit with the reward `waves`, in which Actor plays the action `MU`.
 
-    Critic plays a number and Deviator a vector. Both are parameters that begin at zero.
+    Critic is one number and Deviator one vector, independent of the state. Both begin at zero.
+    sigma: the standard deviation of the noise that is added to the action.
     """
     nothing = torch.zeros(1, dtype=torch.float64)
     return dac_bandit(
@@ -167,7 +188,10 @@ def wavy(sigma: float, batch: int) -> Grammar:
 
 
 def learned_slope(sigma: float, seed: int, rounds: int, batch: int) -> Tensor:
-    """Return Deviator's vector G after `rounds` rounds of learning in which Actor stays fixed."""
+    """Return the vector, (5,), that Deviator has learned after `rounds` rounds in which Actor stays fixed.
+
+    sigma: the standard deviation of the noise that is added to the action. batch: number of actions per round.
+    """
 
     def descent(second_derivative: float) -> AgentSpecification:
         schedule = {"scheduler": "PolynomialLR", "scheduler_arguments": {"total_iters": rounds, "power": 1.0}}
@@ -179,7 +203,10 @@ def learned_slope(sigma: float, seed: int, rounds: int, batch: int) -> Tensor:
 
 
 def scaling(seed: int) -> Measured:
-    """Measure the relative error of Deviator's vector G divided by sigma, the largest of four noise scales sigma."""
+    """Test that Deviator learns E[grad f(mu + eps)] of the reward f, at four scales sigma of the noise eps.
+
+    The measured value is the largest of the four relative errors divided by sigma.
+    """
     off = {}
     for sigma in SCALES:
         truth = faded_slope(sigma)

@@ -1,4 +1,4 @@
-"""Check the GAN on random networks, and on normal distributions with a known best Curator (essay, Grammar 3)."""
+"""Test the GAN grammar (essay, Grammar 3) on random networks, and on normal distributions with a known solution."""
 
 import functools
 import math
@@ -24,14 +24,14 @@ BATCH, QUANTILES = 8, 2000
 
 @final
 class Shift(nn.Module):
-    """A Forger that returns m + s eps. Its only parameter is m; the scale s is fixed."""
+    """A module for Forger that returns m + s eps for the noise eps. Its only parameter is m; the scale s is fixed."""
 
     def __init__(self, mean: float, scale: float) -> None:
         super().__init__()
         self.mean, self.scale = nn.Parameter(torch.tensor(mean, dtype=D)), scale
 
     def forward(self, eps: Tensor) -> Tensor:
-        """eps: (batch, 1)."""
+        """Return m + s eps, (batch, 1). eps: the noise, (batch, 1)."""
         return self.mean + self.scale * eps
 
 
@@ -42,7 +42,11 @@ def quantiles(count: int) -> Tensor:
 
 
 def dense(saturating: bool, seed: int) -> Grammar:
-    """Make a grammar of dense networks of random widths. saturating: see `gan`."""
+    """Make a GAN grammar of dense networks of random widths.
+
+    saturating: Forger's loss, where D is the probability that Curator takes a forged example for real. If true, Forger
+    minimises E log(1 - D), as in the essay; if false, it maximises E log D.
+    """
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
     forger = Factory.of(generative.DenseSynthesis, latent, (size,), [width])
@@ -55,7 +59,7 @@ SATURATING, NON_SATURATING = functools.partial(dense, True), functools.partial(d
 
 
 def convolutional(seed: int) -> Grammar:
-    """Make a grammar of convolutional networks on small images, saturating or not at random."""
+    """Make a GAN grammar of convolutional networks on small images. The seed chooses Forger's loss."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
     forger = Factory.of(generative.ConvolutionalSynthesis, latent, image, channels, squashed=True)
@@ -66,9 +70,10 @@ def convolutional(seed: int) -> Grammar:
 
 
 def gaussians(seed: int) -> Grammar:
-    """Make a grammar in which Nature and Forger are normal with the same scale, so that an affine Curator is best.
+    """Make a GAN grammar whose real and forged examples are normal with the same scale.
 
-    Curator learns while Forger stays fixed.
+    The best Curator is then a known affine function. The grammar promises that Curator learns it while Forger stays
+    fixed.
     """
     nature, forger, scale = _means(seed)
     distance = Factory.of(distance_from_best, nature=nature, forger=forger, scale=scale)
@@ -76,14 +81,17 @@ def gaussians(seed: int) -> Grammar:
 
 
 def forgeable(seed: int) -> Grammar:
-    """Make a grammar in which Forger can match Nature and Curator is affine, so that both come to rest."""
+    """Make a GAN grammar in which Forger can match the real distribution, and promise that both players come to rest.
+
+    Curator is an affine function.
+    """
     return _with(_normal_game(*_means(seed), count=200), Arrives())
 
 
 def best_logit(nature: float, forger: float, scale: float) -> tuple[float, float]:
-    """Return slope and offset of the best logit, log p_nature - log p_forger, for normals of the same scale.
+    """Return (slope, offset) of the best Curator: its logit is log p_nature - log p_forger, an affine function.
 
-    nature, forger: means of the two normal distributions.
+    nature, forger: means of the two normal distributions. scale: their common standard deviation.
     """
     return (nature - forger) / scale**2, -(nature**2 - forger**2) / (2 * scale**2)
 
@@ -91,14 +99,21 @@ def best_logit(nature: float, forger: float, scale: float) -> tuple[float, float
 def distance_from_best(
     modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor], nature: float, forger: float, scale: float
 ) -> Tensor:
-    """Return the largest error of Curator's slope and offset, relative to the larger of the best ones, 0-d."""
+    """Return the distance of an affine Curator from the best one, 0-d.
+
+    It is the larger of the errors of slope and offset, divided by the larger of the best slope and the best offset.
+    nature, forger: means of the two normal distributions. scale: their common standard deviation.
+    """
     found = torch.stack([each.reshape(()) for each in modules["Curator"].parameters()])
     best = torch.tensor(best_logit(nature, forger, scale), dtype=D)
     return (found - best).abs().max() / best.abs().max()
 
 
 def value_at_best(seed: int) -> Measured:
-    """Compare the objective L at the best Curator with -log 4 + 2 JSD(p_nature, p_forger), by the trapezoidal rule."""
+    """Test that the objective L at the best Curator is -log 4 + 2 JSD(p_nature, p_forger).
+
+    The Jensen-Shannon divergence (JSD) is computed by the trapezoidal rule. The measured value is the difference.
+    """
     nature, forger, scale = _means(seed)
     slope, offset = best_logit(nature, forger, scale)
     points = scale * quantiles(QUANTILES)
@@ -123,14 +138,17 @@ def _means(seed: int) -> tuple[float, float, float]:
 
 
 def _normal_game(nature: float, forger: float, scale: float, count: int = QUANTILES) -> Grammar:
-    """Make a grammar in which Nature and Noise always play the same quantiles, so that means approximate integrals."""
+    """Make a GAN grammar on normal distributions in which every batch has the same `count` quantiles.
+
+    Means over a batch then approximate integrals. nature, forger: the means of the distributions.
+    """
     points = quantiles(count)
     world, noise = (arrays(x, batch=count, shuffle=False) for x in (nature + scale * points, points))
     return gan(world, noise, Factory.of(Shift, forger, scale), Factory.of(nn.Linear, 1, 1, dtype=D))
 
 
 def _with(grammar: Grammar, promise: Promise) -> Grammar:
-    """Return the grammar with this promise in place of its `Learned` promises."""
+    """Return a copy of the grammar in which `promise` replaces all promises of the class `Learned`."""
     kept = (each for each in grammar.guarantee.promises if not isinstance(each, Learned))
     return replace(grammar, guarantee=promised(*kept, promise))
 

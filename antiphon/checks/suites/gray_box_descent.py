@@ -1,4 +1,4 @@
-"""Check gray-box descent: Player receives the gradient of the function that Oracle holds, and reaches its optimum."""
+"""Test the grammar of gray-box descent: Player receives the gradient of Oracle's function, and reaches its optimum."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ class Wave:
         self.matrix = torch.randn(dimension, dimension, generator=generator, dtype=torch.float64) / dimension**0.5
 
     def __call__(self, points: Tensor) -> Tensor:
-        """Return the values at these points. The function is bounded and has many optima."""
+        """Return the values of the function at points, (..., dimension) -> (...). It is bounded and has many optima."""
         return (points @ self.matrix + 1).sin().sum(-1) + (points @ self.matrix).tanh().prod(-1)
 
 
@@ -33,7 +33,10 @@ def wave(seed: int) -> Grammar:
 
 
 def bowl(seed: int) -> Grammar:
-    """Make a grammar that minimises a quadratic, or for odd seeds maximises its negative. Player comes to rest."""
+    """Make a grammar that minimises a random quadratic, or for odd seeds maximises its negative.
+
+    The grammar promises that Player comes to rest at the optimum.
+    """
     dimension, upside_down = 2 + seed % 4, bool(seed % 2)
     function = Factory.of(Bowl, dimension, seed, -1.0 if upside_down else 1.0)
     grammar = _game(dimension, function, Direction.MAXIMISE if upside_down else Direction.MINIMISE)

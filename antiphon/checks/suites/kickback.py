@@ -1,7 +1,8 @@
-"""Check kickback: exact in the two top layers, sign-correct in the others under a premise (essay, Grammar 5).
+"""Test the kickback grammar (essay, Grammar 5): responses are exact in the two top layers, sign-correct in the others.
 
-The essay's premise is not sufficient: that all kicks are positive. (The kick of a layer is its vector-Jacobian product
-with a cotangent of ones.) A stronger premise holds for coherent weights: each has its output unit's sign.
+Sign-correct responses need a premise. The kick of a layer is its vector-Jacobian product with a cotangent of ones. The
+essay's premise is that all kicks are positive; this is not sufficient. A sufficient premise is that all weights are
+coherent, which means that each weight has the sign of its output unit.
 """
 
 import functools
@@ -26,10 +27,10 @@ BATCH = 32
 
 
 def dense(signed: bool, seed: int) -> Grammar:
-    """Make a grammar of four ReLU layers of random widths and an output layer.
+    """Make a kickback grammar of four ReLU layers of random widths and an output layer.
 
-    Weights above the first layer are coherent; biases have both signs. signed: if true, every second unit negates its
-    output.
+    Weights above the first layer are coherent: each has the sign of its output unit. Biases have both signs.
+    signed: if true, every second unit negates its output.
     """
     choose = random.Random(seed)
     inputs, widths = choose.randint(2, 6), [choose.randint(4, 8) for _ in range(4)]
@@ -41,7 +42,10 @@ UNSIGNED, SIGNED = functools.partial(dense, False), functools.partial(dense, Tru
 
 
 def convolutional(seed: int) -> Grammar:
-    """Make a grammar of two convolutions, a ReLU layer and an output layer, with coherent weights."""
+    """Make a kickback grammar of two convolutions, a ReLU layer and an output layer.
+
+    The weights are coherent: each has the sign of its output unit.
+    """
     choose = random.Random(seed)
     example = (choose.randint(1, 3), choose.randint(4, 7), choose.randint(4, 7))
     channels = [choose.randint(1, 3), choose.randint(1, 3)]
@@ -50,10 +54,10 @@ def convolutional(seed: int) -> Grammar:
 
 
 def realisable(seed: int) -> Grammar:
-    """Make a grammar of a signed network that can fit its eight examples, so that all gradients fall to zero.
+    """Make a kickback grammar of a network that can fit its eight examples, so that all gradients fall to zero.
 
-    If the data cannot be fitted, only the two top layers come to rest. In lower layers, the response and the gradient
-    sum to zero over the batch at different parameters.
+    Otherwise only the two top layers would come to rest: in lower layers, the sum of the responses over the batch is
+    zero at other parameters than the sum of the gradients.
     """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(8, 3, generator=generator)
@@ -71,9 +75,10 @@ def targets(seed: int, example: tuple[int, ...]) -> OracleDeclaration:
 
 
 def refuted(seed: int) -> Measured:
-    """Search for the smallest coherent network in which the response to a unit has the wrong sign.
+    """Test that responses can have the wrong sign although all kicks are positive (the essay claims that they cannot).
 
-    The value is 0 if such a network exists and torch confirms its signs, else 1.
+    The kick of a layer is its vector-Jacobian product with a cotangent of ones. Search for the smallest network with
+    positive kicks and a wrong sign. The measured value is 0 if it exists and torch confirms its signs, else 1.
     """
     found = smallest_counterexample()
     if found is None:
@@ -86,12 +91,12 @@ def refuted(seed: int) -> Measured:
 
 
 def modules_of(found: Counterexample) -> list[RectifierLayer | OutputLayer]:
-    """Return the network of a counterexample as a list of layers for kickback, float64."""
+    """Return the layers of the network that a counterexample describes, as torch modules in float64."""
     return [made_of(weights, biases) for weights, biases in zip(found.weights, (*found.biases, None), strict=True)]
 
 
 def made_of(weights: tuple[tuple[int, ...], ...], biases: tuple[int, ...] | None) -> RectifierLayer | OutputLayer:
-    """Return a layer with these weights and biases, float64; the output layer if `biases` is None."""
+    """Return a kickback layer with the given weights and biases, float64; an output layer if `biases` is None."""
     inputs = len(weights[0])
     layer = (OutputLayer(inputs) if biases is None else RectifierLayer(inputs, len(weights))).double()
     with torch.no_grad():
@@ -101,7 +106,10 @@ def made_of(weights: tuple[tuple[int, ...], ...], biases: tuple[int, ...] | None
 
 
 def grammar_of(found: Counterexample) -> Grammar:
-    """Make the grammar of a counterexample. Its data set is a single example, 1, with the target -1."""
+    """Make the kickback grammar of the network that a counterexample describes.
+
+    Its data set is a single example, 1, with the target -1.
+    """
     parts = zip(found.weights, (*found.biases, None), strict=True)
     layers = {f"Layer{index}": Factory.of(made_of, *part) for index, part in enumerate(parts, start=1)}
     one = torch.ones(1, 1, dtype=torch.float64)
@@ -109,9 +117,10 @@ def grammar_of(found: Counterexample) -> Grammar:
 
 
 def mixed(seed: int) -> Measured:
-    """Search random networks, with weights of both signs, for wrong signs below the two top layers.
+    """Test that positive kicks do not imply right signs: search random networks with weights of both signs.
 
-    The value is 0 if a wrong sign is found, else 1. Only examples on which all kicks are positive count.
+    The kick of a layer is its vector-Jacobian product with a cotangent of ones. Only examples on which all kicks are
+    positive count. The measured value is 0 if a response below the two top layers has the wrong sign, else 1.
     """
     torch.manual_seed(seed)
     pairs = opposite = 0
@@ -128,13 +137,13 @@ def mixed(seed: int) -> Measured:
 
 
 def deep(seed: int) -> Measured:
-    """Measure the largest `depth` of R over networks of one to ten layers."""
+    """Measure how many vector-Jacobian products follow each other in kickback: the maximum over 1 to 10 layers."""
     layers = (kicking_layers((2,), [2] * count) for count in range(10))
     return Measured("all", max(depth(kickback(targets(0, (2,)), each)) for each in layers), 1.0)
 
 
 def depth(grammar: Grammar) -> int:
-    """Return the largest number of players' vector-Jacobian products on a path of R that ends at any node."""
+    """Return the largest number of vector-Jacobian products of players on any path of the Response graph."""
     found: dict[str, int] = {}
     for node in grammar.response.nodes:
         own = isinstance(node, Product) and grammar.query.by_name[node.of].owner in grammar.query.player_by_name
@@ -143,7 +152,10 @@ def depth(grammar: Grammar) -> int:
 
 
 def kicks(seed: int) -> Measured:
-    """Measure the largest error of the kicks that the library's layers compute, against torch's product with ones."""
+    """Test the kicks that the library's layers compute: vector-Jacobian products with a cotangent of ones.
+
+    The measured value is the largest difference from the same products by torch.
+    """
     torch.manual_seed(seed)
     families: Sequence[tuple[Mapping[str, Factory], Tensor]] = [
         (kicking_layers((5,), [6, 4], signed=True, weights=weights), torch.randn(9, 5)) for weights in Weights

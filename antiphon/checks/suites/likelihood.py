@@ -1,4 +1,7 @@
-"""Check likelihood, with and without a prior: gradients are exact, and Estimator reaches the known best Gaussian."""
+"""Test the grammars of maximum likelihood and maximum a posteriori, which fit a Gaussian density.
+
+Gradients must be exact, and Estimator must reach the best Gaussian, which is known.
+"""
 
 from dataclasses import replace
 
@@ -20,22 +23,25 @@ DESCENT = Learning(250, descent(0.1, momentum=0.8))
 
 
 def sampled(seed: int) -> Grammar:
-    """Make a grammar on batches of Gaussian examples: without a prior for even seeds, with a prior for odd seeds."""
+    """Make a grammar that fits a Gaussian to random batches: without a prior for even seeds, with one for odd seeds."""
     nature = arrays(points(seed), batch=8)
     return maximum_a_posteriori(nature, DENSITY, PRIOR, COUNT) if seed % 2 else maximum_likelihood(nature, DENSITY)
 
 
 def likeliest(seed: int) -> Grammar:
-    """Make a grammar without a prior on all examples at once. The solution is their mean and biased covariance."""
+    """Make a grammar that fits a Gaussian without a prior; each batch is the whole data set.
+
+    The known solution is the mean and the biased covariance of the examples.
+    """
     x = points(seed)
     grammar = maximum_likelihood(arrays(x, batch=COUNT, shuffle=False), DENSITY)
     return _known(grammar, x.mean(0), torch.cov(x.T, correction=0))
 
 
 def posterior(seed: int) -> Grammar:
-    """Make a grammar with a conjugate prior on all examples at once. The solution is the posterior mode.
+    """Make a grammar that fits a Gaussian with a conjugate prior; each batch is the whole data set.
 
-    See Gelman et al., Bayesian Data Analysis, 3.6.
+    The known solution is the posterior mode (Gelman et al., Bayesian Data Analysis, 3.6).
     """
     x = points(seed)
     away, strength = x.mean(0) - CENTER, STRENGTH + COUNT
@@ -52,7 +58,7 @@ def points(seed: int) -> Tensor:
 
 
 def from_gaussian(modules: dict[str, nn.Module], values: object, mean: Tensor, covariance: Tensor) -> Tensor:
-    """Return the largest error of Estimator's mean and covariance, 0-d."""
+    """Return the largest difference of Estimator's mean and covariance from the given mean and covariance, 0-d."""
     estimator = modules["Estimator"]
     density = estimator if isinstance(estimator, GaussianDensity) else estimator.get_submodule("module")
     assert isinstance(density, GaussianDensity)  # the suite makes no other

@@ -1,4 +1,4 @@
-"""Make random Markov decision processes, and promise that Critic ends at a known solution on them."""
+"""Make random Markov decision processes, and add to a grammar the promise that Critic reaches a known solution."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ F64 = torch.float64
 
 
 def random_process(seed: int, width: int | None = None, states: int = 5) -> MarkovProcess:
-    """Make a random process with two actions. Its last state ends an episode, and has zero features.
+    """Make a random Markov decision process with two actions. Its last state ends an episode, and has zero features.
 
     width: number of random orthogonal features; None gives each state a separate feature (a table).
     """
@@ -31,20 +31,20 @@ def random_process(seed: int, width: int | None = None, states: int = 5) -> Mark
 
 
 def policy_of(seed: int, process: MarkovProcess) -> Tensor:
-    """Draw a random policy without small probabilities: (states, actions)."""
+    """Return a random policy for a Markov process: the probability of each action, (states, actions), none small."""
     drawn = 0.2 + torch.rand(process.states, process.actions, generator=torch.Generator().manual_seed(seed), dtype=F64)
     return drawn / drawn.sum(1, keepdim=True)
 
 
 def linear(width: int) -> Factory:
-    """Return the factory of a Critic or Corrector that is linear in `width` features."""
+    """Return the factory of a module for Critic or Corrector that is linear in `width` features, without bias."""
     return Factory.of(nn.Linear, width, 1, bias=False, dtype=F64)
 
 
 def known(grammar: Grammar, theta: Tensor, where: str) -> Grammar:
-    """Add the promises that all players come to rest, and that Critic comes to rest at theta.
+    """Return the grammar with two more promises: all players come to rest, and Critic's parameters are then theta.
 
-    where: the name of the point theta, in words.
+    where: a name for theta, in words.
     """
     players = tuple(player.name for player in grammar.query.players)
     learned = Learned(players, Factory.of(from_theta, theta=theta), 1e-4, f"Critic is at {where}")
@@ -52,6 +52,6 @@ def known(grammar: Grammar, theta: Tensor, where: str) -> Grammar:
 
 
 def from_theta(modules: dict[str, nn.Module], values: object, theta: Tensor) -> Tensor:
-    """Return the largest difference between Critic's parameters and theta, 0-d."""
+    """Return the largest absolute difference between Critic's parameters and theta, 0-d. modules: by player."""
     (weight,) = modules["Critic"].parameters()
     return (weight.reshape(-1) - theta.reshape(-1)).abs().max()

@@ -1,4 +1,4 @@
-"""Make instances of actor-critic grammars: random networks, and linear regulators with a known solution."""
+"""Make test cases for actor-critic grammars: random networks, and linear regulators with a known solution."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ Players = tuple[OracleDeclaration, OracleDeclaration, Factory, Factory, Factory]
 
 
 def small_system(seed: int, state: int = 2, action: int = 1) -> Regulator:
-    """Make a random regulator that is stable without control, so that a gain of zero has a finite cost."""
+    """Make a random linear-quadratic regulator that is stable without control: a gain of zero has a finite cost."""
     generator = torch.Generator().manual_seed(seed)
     drift, control = (torch.randn(state, each, generator=generator, dtype=torch.float64) for each in (state, action))
     radius = torch.linalg.eigvals(drift).abs().max()
@@ -44,13 +44,17 @@ def small_system(seed: int, state: int = 2, action: int = 1) -> Regulator:
 
 
 def small_gain(seed: int) -> tuple[Regulator, Tensor]:
-    """Return a random regulator and 0.3 times its optimal gain."""
+    """Return a random linear-quadratic regulator, and 0.3 times its optimal gain (the matrix of a linear policy)."""
     system = small_system(seed)
     return system, 0.3 * optimal_gain(system)
 
 
 def any_networks(seed: int) -> Players:
-    """Return a regulator of random widths with noise, and random networks for the players."""
+    """Make the parts of an actor-critic grammar with random widths.
+
+    Returns the declarations of Nature (a linear regulator) and Noise, and the factories of tanh networks for Actor,
+    Critic and Deviator.
+    """
     choose = random.Random(seed)
     state, action = choose.randint(1, 4), choose.randint(1, 3)
     world = regulator(small_system(seed, state, action), envs=3, batch=choose.randint(2, 12), capacity=60)
@@ -72,35 +76,38 @@ def regulator_cases(
     distance: Callable[..., Tensor],
     *learners: str,
 ) -> tuple[Case, ...]:
-    """Return three cases of an actor-critic grammar on regulators.
+    """Return three test cases for an actor-critic grammar on linear regulators, whose true value function is known.
 
-    The teacher is the player whose output gives Actor its response: Critic or Deviator.
+    The teacher is the player from whose output Actor's response is computed: Critic or Deviator. In the first case the
+    teacher knows its true function. In the second case the learners learn while Actor stays fixed. In the third case
+    all players learn.
 
-    make: makes a grammar from the regulator, Actor's first gain, the teacher's module, and the capacity of the replay.
-    what: the name of the function that the teacher plays, for the names of the cases.
-    knowing, ignorant: modules of the teacher that begin with the true function, or at zero.
-    distance: returns the distance of the learners from the truth; it takes `system` and `gain` besides modules and
-    values.
-    learners: names of the players that learn the truth.
+    make: makes a grammar from the regulator, Actor's initial gain, the teacher's module and the replay capacity.
+    what: the name of the teacher's function ("value" or "slope"), for the names of the cases.
+    knowing, ignorant: modules for the teacher; `knowing` begins with the true function, `ignorant` at zero.
+    distance: returns the distance of the learners from their true functions. Its arguments are the modules, the values
+    of a round, `system` and `gain`.
+    learners: names of the players that learn in the second case.
     """
 
     def known(seed: int) -> Grammar:
-        """Make a grammar whose teacher begins with the truth, so that Actor receives the gradient of the value."""
+        """Make a grammar whose teacher begins with its true function, so that Actor receives the true gradient."""
         system, gain = small_gain(seed)
         made = make(system, gain, Factory.of(knowing, system, gain), 1000 * ENVS)
         return replace(made, guarantee=promised(unbiased(system, gain)))
 
     def still(seed: int) -> Grammar:
-        """Make a grammar whose teacher begins at zero. The learners learn while Actor stays fixed."""
+        """Make a grammar whose teacher begins at zero. The learners learn their functions while Actor stays fixed."""
         system, gain = small_gain(seed)
         made = make(system, gain, Factory.of(ignorant, *system.widths, torch.float64), 1000 * ENVS)
         away = Factory.of(distance, system=system, gain=gain)
         return replace(made, guarantee=promised(Learned(learners, away, tolerance=0.3)))
 
     def moving(seed: int) -> Grammar:
-        """Make a grammar whose teacher begins with the truth for a gain of zero. Actor reaches the best gain.
+        """Make a grammar in which all players learn, and Actor reaches the optimal gain.
 
-        The learners are not promised to come to rest, because the random draws of their examples go on.
+        Actor begins with a gain of zero, and the teacher with its true function for that gain. Only Actor is promised
+        to come to rest: the other players learn from random examples, whose noise does not end.
         """
         system, some = small_gain(seed)
         gain = torch.zeros_like(some)
@@ -115,28 +122,35 @@ def regulator_cases(
 
 
 def nature_and_noise(system: Regulator, capacity: int) -> tuple[OracleDeclaration, OracleDeclaration]:
-    """Return the declarations of Nature and Noise for a regulator."""
+    """Return the declarations of two oracles: Nature, which simulates a regulator, and Noise, added to the actions.
+
+    capacity: size of Nature's replay memory.
+    """
     _, action = system.widths
     noise = gaussian((action,), batch=ENVS, symbol="envs", scale=SIGMA, dtype=torch.float64)
     return regulator(system, envs=ENVS, batch=BATCH, capacity=capacity), noise
 
 
 def minus_value(state: Tensor, action: Tensor, system: Regulator, gain: Tensor) -> Tensor:
-    """Return Actor's loss: minus the mean value of (state, action) if the policy K s acts afterwards. gain: K."""
+    """Return the loss of Actor, 0-d: minus the mean value of the given states and actions.
+
+    The value is the true one for the linear policy K s that acts after the given action. gain: K.
+    """
     return -action_value(system, gain, state, action).mean()
 
 
 def unbiased(system: Regulator, gain: Tensor) -> Estimated:
-    """Return the promise that Actor's response estimates the gradient of `minus_value` without bias.
+    """Return the promise that Actor's mean response is the gradient of its loss, minus the value of its actions.
 
-    Its premise is that Critic computes the true value, or Deviator the true gradient of the value.
+    The premise is that Critic computes the true value, or Deviator the true gradient of the value. gain: the matrix of
+    the policy whose values are meant.
     """
     loss = PlayerLoss.of(minus_value, STATE, PLAYED, system=system, gain=gain)
     return Estimated(("Actor",), loss, bias=1e-9, draws=20, premise="the value is known")
 
 
 def improving(system: Regulator) -> tuple[Estimated, Arrives]:
-    """Return the promises that Actor's response estimates the gradient of the cost, and that Actor comes to rest."""
+    """Return two promises: Actor's mean response is about the gradient of the mean cost, and Actor comes to rest."""
     cost = PlayerLoss.of(cost_of_policy, STATE, PLAYED, system=system)
     # The first states are not distributed as in the long run, hence a bias in the first rounds.
     told = Estimated(("Actor",), cost, bias=0.2, draws=200, premise="the value is known")
@@ -144,13 +158,13 @@ def improving(system: Regulator) -> tuple[Estimated, Arrives]:
 
 
 def cost_of_policy(state: Tensor, action: Tensor, system: Regulator) -> Tensor:
-    """Return the mean cost of a linear policy. Its gain is computed from these states and actions."""
+    """Return the mean cost, in the long run, of the linear policy that maps the given states to the given actions."""
     gain = torch.linalg.lstsq(state, action).solution.T
     return mean_cost(system, gain, SIGMA)
 
 
 def relative(found: Tensor, truth: Tensor) -> Tensor:
-    """Return the norm of the error divided by the norm of (truth - its mean), 0-d. found, truth: (batch, ...)."""
+    """Return the relative error |found - truth| / |truth - mean of truth|, 0-d. found, truth: (batch, ...)."""
     return (found - truth).norm() / (truth - truth.mean(0)).norm()
 
 
@@ -167,13 +181,16 @@ class TanhNetwork(nn.Module):
         self.network = nn.Sequential(first, nn.Tanh(), last)
 
     def forward(self, *shown: Tensor) -> Tensor:
-        """shown: one or several values, (batch, width) each."""
+        """Return the network's output, (batch, outputs). shown: one or more inputs, (batch, width) each."""
         return self.network(torch.cat(shown, dim=-1))
 
 
 @final
 class KnownSlope(AffineSlope):
-    """A Deviator that begins with the slope of the action value Q for the policy K s. gain: K."""
+    """A module for Deviator that begins with the true gradient of the action value with respect to the action.
+
+    The action value is that of the linear policy K s on the regulator `system`. gain: K.
+    """
 
     def __init__(self, system: Regulator, gain: Tensor) -> None:
         super().__init__(*system.widths, dtype=torch.float64)
@@ -183,7 +200,10 @@ class KnownSlope(AffineSlope):
 
 @final
 class KnownValue(QuadraticValue):
-    """A Critic that begins with the action value Q for the policy K s, without noise. gain: K."""
+    """A module for Critic that begins with the true action value of the linear policy K s on a regulator.
+
+    The policy acts without noise. gain: K.
+    """
 
     def __init__(self, system: Regulator, gain: Tensor) -> None:
         super().__init__(*system.widths, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Check supervised learning, with and without a penalty: exact, and a linear predictor reaches ridge regression."""
+"""Test the grammar of supervised learning: gradients are exact, and a linear predictor reaches ridge regression."""
 
 import random
 from dataclasses import replace
@@ -18,7 +18,10 @@ BATCH = 8
 
 
 def network(seed: int) -> Grammar:
-    """Make a grammar of a ReLU network, for classification or regression, with or without a penalty."""
+    """Make a grammar of supervised learning with a random ReLU network.
+
+    The seed chooses between classification and regression, and between a loss with and without a penalty.
+    """
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     inputs, outputs = choose.randint(2, 6), choose.randint(2, 4)
     x = torch.randn(BATCH, inputs, generator=generator)
@@ -32,9 +35,9 @@ def network(seed: int) -> Grammar:
 
 
 def ridge(seed: int) -> Grammar:
-    """Make a grammar of a linear predictor with a penalty on its slope: the solution has a closed form.
+    """Make a grammar of supervised learning with a linear predictor and a penalty on its weights, but not its bias.
 
-    Each batch is the whole data set.
+    Each batch is the whole data set. The known solution is that of ridge regression.
     """
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(4 * BATCH, 3, generator=generator, dtype=torch.float64)
@@ -48,7 +51,10 @@ def ridge(seed: int) -> Grammar:
 
 
 def from_ridge(modules: dict[str, nn.Module], values: object, x: Tensor, y: Tensor, weight: float) -> Tensor:
-    """Return the largest difference between the predictor's parameters and those of ridge regression, 0-d."""
+    """Return the largest difference between the parameters of Predictor and those of ridge regression, 0-d.
+
+    x, y: the data set. weight: the factor of the penalty.
+    """
     slope, offset = modules["Predictor"].parameters()
     away_x, away_y = x - x.mean(0), y - y.mean(0)
     solved = torch.linalg.solve(away_x.T @ away_x / len(x) + weight * torch.eye(x.shape[1]), away_x.T @ away_y / len(x))

@@ -1,6 +1,7 @@
-"""Check temporal differences and related methods: each is exact for its loss, and reaches a known solution.
+"""Test the grammars of temporal differences and related methods: gradients are exact, and Critic reaches a solution.
 
-For the cases that learn, Nature plays all transitions, weighted by their probability, so that there is no noise.
+The solutions are known. In the cases that learn, each batch has all transitions, weighted by their probability, so that
+there is no noise.
 """
 
 import functools
@@ -40,7 +41,10 @@ from antiphon.grammars.precision import make_double
 
 
 def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:
-    """Make a grammar with networks for Critic (and Corrector), on transitions that are drawn off policy."""
+    """Make a grammar with random networks for Critic (and Corrector, if any), on random off-policy transitions.
+
+    make: the function that makes the grammar of a method, such as `tdc`.
+    """
     choose, process = random.Random(seed), random_process(seed, 3)
     behaviour, policy = policy_of(seed, process), policy_of(seed + 1, process)
     nature = markov(process, play="draw", batch=7, behaviour=behaviour, policy=policy)
@@ -49,7 +53,7 @@ def sampled(make: Callable[..., Grammar], seed: int) -> Grammar:
 
 
 def _count(make: Callable[..., Grammar]) -> int:
-    """Return the number of players of a method: 2 if it has a Corrector beside Critic, else 1."""
+    """Return the number of players in the grammar of a method: 2 if it has a Corrector besides Critic, else 1."""
     return 2 if make in (gtd2, tdc) else 1
 
 
@@ -58,9 +62,10 @@ def _perceptron(hidden: int) -> Factory:
 
 
 def cloned_sampled(seed: int) -> Grammar:
-    """Make a grammar with a clone of Critic, with random options.
+    """Make a temporal-difference grammar with a clone of Critic (a target network), with random options.
 
-    Critic takes drawn states, or states and actions of a walk. The clone is a copy, or moves by a fraction.
+    Critic's inputs are states of random transitions, or states and actions of running episodes. The clone is a copy of
+    Critic, or moves toward Critic by a fraction.
     """
     choose, process = random.Random(seed), random_process(seed, 3)
     clone = {"gamma": GAMMA, "clone_every": choose.randint(1, 3), "soft": choose.choice([None, 0.5])}
@@ -76,7 +81,10 @@ def cloned_sampled(seed: int) -> Grammar:
 
 
 def implicit_sampled(seed: int) -> Grammar:
-    """Make a grammar with a linear Critic, with or without a bias, on transitions that are drawn off policy."""
+    """Make a grammar of implicit temporal differences with a linear Critic, on random off-policy transitions.
+
+    For odd seeds, Critic has a bias.
+    """
     process = random_process(seed, 3)
     nature = markov(process, play="draw", batch=7, policy=policy_of(seed, process))
     critic = Factory.of(nn.Linear, 3, 1, bias=bool(seed % 2), dtype=F64)
@@ -84,7 +92,10 @@ def implicit_sampled(seed: int) -> Grammar:
 
 
 def bellman(seed: int) -> Grammar:
-    """Make a grammar with one parameter per state: Critic solves the Bellman equation."""
+    """Make a temporal-difference grammar in which Critic has one parameter per state.
+
+    The grammar promises that Critic learns the solution of the Bellman equation.
+    """
     process = random_process(seed)
     values = state_values(process, process.uniform_policy, GAMMA)
     grammar = temporal_difference(markov(process), linear(process.states - 1), gamma=GAMMA)
@@ -92,7 +103,10 @@ def bellman(seed: int) -> Grammar:
 
 
 def bellman_of_actions(seed: int) -> Grammar:
-    """Make a grammar with one parameter per state and action: Critic learns the values of Actor's policy."""
+    """Make a temporal-difference grammar in which Critic has one parameter per state and action.
+
+    The grammar promises that Critic learns the action values of Actor's fixed policy.
+    """
     process, choose = random_process(seed), random.Random(seed)
     choice = [choose.randrange(process.actions) for _ in range(process.states)]
     policy = torch.nn.functional.one_hot(torch.tensor(choice), process.actions).double()
@@ -104,9 +118,10 @@ def bellman_of_actions(seed: int) -> Grammar:
 
 
 def at_fixpoint(make: Callable[..., Grammar], seed: int, **options: float) -> Grammar:
-    """Make a grammar with linear features, on policy: Critic comes to rest at the projected fixpoint.
+    """Make a grammar with a linear Critic on on-policy transitions, and promise that Critic learns the TD fixpoint.
 
-    make: the method. options: its further arguments.
+    This is the fixpoint of the Bellman operator followed by the projection onto linear functions.
+    make: the function that makes the grammar of a method, such as `tdc`. options: further arguments of `make`.
     """
     process = random_process(seed, 2)
     often = stationary(process, process.uniform_policy)
@@ -121,7 +136,10 @@ def _with_distance(promise: Promise) -> Promise:
 
 
 def from_projection(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """Return the largest error of Corrector's weights against their solution, C^-1 E[error phi], 0-d."""
+    """Return the largest difference of Corrector's weights from their solution, C^-1 E[error phi], 0-d.
+
+    phi are the features of a state, C = E[phi phi'] is their second moment, and error is the temporal difference.
+    """
     features, weight, error = values[Port("Nature.sample")], values[Port("Nature.sample", 5)], values[Port("error")]
     weighted = features.T * weight
     (found,) = modules["Corrector"].parameters()
@@ -129,9 +147,9 @@ def from_projection(modules: Mapping[str, nn.Module], values: Mapping[Port, Tens
 
 
 def at_minimum(make: Callable[..., Grammar], minimum: Callable[..., Tensor], where: str, seed: int) -> Grammar:
-    """Make a grammar with linear features: Critic comes to rest at the minimum of its loss.
+    """Make a grammar with a linear Critic, and promise that Critic comes to rest at the known minimum of its loss.
 
-    make: the method. minimum: computes that minimum. where: its name, in words.
+    make: the function that makes the grammar of a method. minimum: computes the minimum. where: its name, in words.
     """
     process = random_process(seed, 2)
     theta = minimum(process, process.uniform_policy, GAMMA, process.uniform_distribution)
@@ -139,7 +157,10 @@ def at_minimum(make: Callable[..., Grammar], minimum: Callable[..., Tensor], whe
 
 
 def star(seed: int) -> Measured:
-    """Check that on Baird's star semi-gradients diverge and tdc converges (essay, Remark 2)."""
+    """Test that on Baird's counterexample semi-gradients diverge and the method `tdc` converges (essay, Remark 2).
+
+    The measured value is 0 if both are true, else 1.
+    """
     process, (behaviour, policy) = baird_star(F64), baird_policies()
     nature = markov(process, behaviour=behaviour, policy=policy)
     evenly, found = process.uniform_distribution, list[tuple[float, float]]()
@@ -156,7 +177,11 @@ def star(seed: int) -> Measured:
 
 
 def twice(seed: int) -> Measured:
-    """Compare the Bellman residuals at the minima of two losses: with one sample of the next state, and with two."""
+    """Test that residual gradients need two samples of the next state.
+
+    Compare the mean squared Bellman residual at the minima of two losses: with one sample, and with two samples. The
+    measured value is 0 if the residual is larger for one sample, else 1.
+    """
     process = random_process(seed, 2)
     policy, evenly = process.uniform_policy, process.uniform_distribution
     minima = [each(process, policy, GAMMA, evenly) for each in (residual_minimum, biased_residual_minimum)]
@@ -166,7 +191,10 @@ def twice(seed: int) -> Measured:
 
 
 def mean_squared_residual(process: MarkovProcess, theta: Tensor) -> float:
-    """Return E[(E[error | s])^2] of the values <theta, phi>, with equal weights for all states."""
+    """Return the mean squared Bellman residual, E[(E[error | s])^2], of a linear value function.
+
+    The value of a state is <theta, phi>, with the features phi of the state. All states have equal weight.
+    """
     policy, values = process.uniform_policy, process.features.double() @ theta
     residual = process.expected_rewards(policy) + GAMMA * process.continuing(policy) @ values - values
     return float(process.uniform_distribution @ residual.square())
@@ -181,7 +209,7 @@ SAMPLED = {
     "tdc": functools.partial(sampled, tdc),
     "implicit": implicit_sampled,
 }
-"""Families on sampled transitions, by name. Their promises are exact, and nothing is learned."""
+"""Functions that make grammars on random transitions, by name. Only their gradients are tested."""
 
 TWO_SCALES = {"Critic": descent(0.5), "Corrector": descent(0.9)}
 
@@ -206,7 +234,7 @@ SOLVED = {
         Learning(60, descent(20.0)),
     ),
 }
-"""Families without noise, whose Critic comes to rest at a known solution: (function that makes one, learning)."""
+"""Tests in which Critic reaches a known solution: by name, (function that makes the grammar, how players learn)."""
 
 SUITE = Suite(
     "temporal-difference",

@@ -1,4 +1,4 @@
-"""Check that a transformer's gradients are exact, also for the embedding matrix, which is used twice."""
+"""Test the transformer grammar: all gradients are exact, also of the embedding matrix, which is used twice."""
 
 import random
 
@@ -13,7 +13,7 @@ BATCH = 4
 
 
 def small(seed: int) -> Grammar:
-    """Make a grammar of a transformer with one to three narrow blocks, on random symbols."""
+    """Make a transformer grammar with one to three narrow blocks, on random symbols."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     symbols, context, heads = choose.randint(3, 7), choose.randint(2, 5), choose.randint(1, 2)
     windows = torch.randint(symbols, (BATCH, context + 1), generator=generator)

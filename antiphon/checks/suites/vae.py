@@ -1,4 +1,7 @@
-"""Check the variational autoencoder: gradients are exact, and the objective is a bound that is reached (Grammar 2)."""
+"""Test the grammar of variational autoencoders (essay, Grammar 2): gradients are exact, and the objective is a bound.
+
+The objective is an upper bound of the negative log-likelihood. Learning must reach the best value of the bound.
+"""
 
 import math
 import random
@@ -38,10 +41,10 @@ X, L1, L2 = Port("Environment.sample"), Port("L1"), Port("L2")
 
 @final
 class Corners(Memoryless):
-    """A noise oracle that always answers the points +-sqrt(latent) along each axis, `repeated` times.
+    """A noise oracle that always answers the same points: +-sqrt(latent) along each axis, `repeated` times.
 
-    The points have mean 0 and covariance I, as a standard normal, so that means of quadratics are exact. The oracle
-    answers log-densities of the standard normal.
+    The points have mean 0 and covariance I, as standard normal noise, so that means of quadratics over the batch are
+    exact. Asked for the log-density of a point, the oracle answers that of the standard normal distribution.
     """
 
     def __init__(self, latent: int, repeated: int, *, seed: int) -> None:
@@ -49,13 +52,13 @@ class Corners(Memoryless):
         self._points = torch.cat([axes, -axes]).repeat(repeated, 1)
 
     def answer(self, question: str, inputs: Sequence[Tensor], round: int) -> tuple[Tensor, ...]:
-        """Answer the question sample() or log_density(eps)."""
+        """Answer the question "sample" (return the points) or "log_density" (of the points in `inputs`)."""
         return (self._points,) if question == "sample" else (standard_normal(inputs[0]),)
 
 
 @final
 class Triangular(nn.Module):
-    """A custom Encoder: z = m(x) + L eps, where L is a triangular matrix with a positive diagonal."""
+    """A module for Encoder: z = m(x) + L eps, where m is a network and L a triangular matrix with positive diagonal."""
 
     def __init__(self, size: int, latent: int) -> None:
         super().__init__()
@@ -70,14 +73,14 @@ class Triangular(nn.Module):
 
 
 def corners(latent: int, repeated: int) -> OracleDeclaration:
-    """Declare the oracle `Corners`. Its batch has `repeated` copies of its 2 * latent points."""
+    """Declare the noise oracle `Corners`. Its batch has `repeated` copies of 2 * latent points."""
     point, number = batch_of(latent), batch_of()
     questions = (Question("sample", (), (point,)), Question("log_density", (point,), (number,), Box.GRAY))
     return OracleDeclaration(Factory.of(Corners, latent, repeated), questions, (("batch", 2 * latent * repeated),))
 
 
 def dense(seed: int) -> Grammar:
-    """Make a grammar of dense networks of random widths, on binary pixels."""
+    """Make a VAE grammar of dense networks of random widths, on binary pixels."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     size, latent, width = choose.randint(2, 6), choose.randint(1, 3), choose.randint(2, 8)
     x = torch.bernoulli(torch.full((BATCH, size), 0.4), generator=generator)
@@ -88,7 +91,7 @@ def dense(seed: int) -> Grammar:
 
 
 def convolutional(seed: int) -> Grammar:
-    """Make a grammar of convolutional networks on small images, with a Gaussian Decoder that learns its scale."""
+    """Make a VAE grammar of convolutional networks on small images, with a Gaussian Decoder that learns its scale."""
     choose, generator = random.Random(seed), torch.Generator().manual_seed(seed)
     image, latent, channels = (choose.randint(1, 2), 4, 6), choose.randint(1, 3), [choose.randint(2, 4)]
     x = torch.randn(BATCH, *image, generator=generator)
@@ -99,22 +102,25 @@ def convolutional(seed: int) -> Grammar:
 
 
 def normal_vae(world: OracleDeclaration, noise: OracleDeclaration, encoder: Factory, network: Factory) -> Grammar:
-    """Make a VAE with a normal Decoder. `network` returns the mean, and the scale is learned."""
+    """Make a VAE grammar with a normal Decoder.
+
+    network: the factory of the module that returns the mean of Decoder's distribution; its scale is learned.
+    """
     return vae(world, noise, encoder, Factory.of(generative.Isotropic, network), Factory(isotropic))
 
 
 def triangular(seed: int) -> Grammar:
-    """Make a grammar with the Encoder `Triangular`, and an affine Decoder with a known likelihood."""
+    """Make a VAE grammar with the Encoder `Triangular`, and an affine Decoder, whose likelihood is known."""
     return _affine_decoder(Factory.of(Triangular, SIZE, LATENT), seed)
 
 
 def affine(seed: int) -> Grammar:
-    """Make a grammar with an affine Encoder, and an affine Decoder with a known likelihood."""
+    """Make a VAE grammar with an affine Encoder, and an affine Decoder, whose likelihood is known."""
     return _affine_decoder(Factory.of(generative.Reparametrized, Factory.of(nn.Linear, SIZE, 2 * LATENT)), seed)
 
 
 def principal(seed: int) -> Grammar:
-    """Make a grammar of an affine VAE that comes to rest at probabilistic PCA.
+    """Make a grammar of an affine VAE, and promise that learning reaches the known solution, probabilistic PCA.
 
     Each batch is the whole data set, and the mean over the noise is exact.
     """
@@ -123,7 +129,10 @@ def principal(seed: int) -> Grammar:
 
 
 def on_corners(x: Tensor) -> Grammar:
-    """Make a grammar of an affine VAE on all of x at once, with exact means over the noise. x: (n, size), float64."""
+    """Make a grammar of an affine VAE without random noise: each batch is the whole data set.
+
+    Means over the noise are exact. x: the data set, (n, size), float64.
+    """
     size, repeated = x.shape[1], x.repeat_interleave(2 * LATENT, dim=0)
     world = arrays(repeated, batch=len(repeated), shuffle=False)
     encoder = Factory.of(generative.Reparametrized, Factory.of(nn.Linear, size, 2 * LATENT, dtype=D))
@@ -131,7 +140,7 @@ def on_corners(x: Tensor) -> Grammar:
 
 
 def normal(seed: int, count: int, size: int = SIZE) -> Tensor:
-    """Draw normal examples with mean 1 and large variance in two directions: (count, size), float64."""
+    """Return normal examples with mean 1 and large variance in two directions: (count, size), float64."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(count, LATENT, dtype=D, generator=generator)
     mixing = torch.randn(LATENT, size, dtype=D, generator=generator)
@@ -139,22 +148,29 @@ def normal(seed: int, count: int, size: int = SIZE) -> Tensor:
 
 
 def minus_log_likelihood(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """Return the mean of -log P(x) for an affine Decoder, 0-d: x ~ N(mu, W W' + s^2 I) without the latent variable."""
+    """Return the mean of -log P(x) over the examples x of a round, for an affine Decoder, 0-d.
+
+    P is the distribution of x without the latent variable, N(mu, W W' + s^2 I), with Decoder's parameters mu, W and s.
+    """
     decoder = modules["Decoder"].state_dict()
     return -log_likelihood(values[X], *(decoder[name] for name in ("network.weight", "network.bias", "log_scale")))
 
 
 def log_likelihood(x: Tensor, weight: Tensor, bias: Tensor, log_scale: Tensor) -> Tensor:
-    """Return the mean of log N(x; bias, W W' + s^2 I), 0-d. weight: W. log_scale: log s."""
+    """Return the mean log-density of examples under the normal distribution N(bias, W W' + s^2 I), 0-d.
+
+    x: (n, size). bias: (size,). weight: W, (size, latent). log_scale: log s.
+    """
     covariance = weight @ weight.T + (2 * log_scale).exp() * torch.eye(len(bias), dtype=weight.dtype)
     return distributions.MultivariateNormal(bias, covariance).log_prob(x).mean()
 
 
 def probabilistic_pca(x: Tensor, latent: int = LATENT, degrees: int = 0) -> tuple[Tensor, Tensor]:
-    """Return the largest mean log-likelihood of x for a covariance W W' + s^2 I, and the best s^2, both 0-d.
+    """Return the largest mean log-likelihood of x under a normal distribution with covariance W W' + s^2 I.
 
-    The best s^2 is the mean of the discarded eigenvalues (Tipping and Bishop 1999, eq. 7 and 8). degrees: the
-    covariance of x divides by n - degrees.
+    x: (n, size). latent: number of columns of W. degrees: the covariance of x divides by n - degrees.
+    Returns (the log-likelihood, the best s^2), both 0-d. The best s^2 is the mean of the discarded eigenvalues (Tipping
+    and Bishop 1999, eq. 7 and 8).
     """
     centred = x - x.mean(0)
     values, vectors = torch.linalg.eigh(centred.T @ centred / (len(x) - degrees))
@@ -165,21 +181,29 @@ def probabilistic_pca(x: Tensor, latent: int = LATENT, degrees: int = 0) -> tupl
 
 
 def gap_to_probabilistic_pca(modules: Mapping[str, nn.Module], values: Mapping[Port, Tensor]) -> Tensor:
-    """Return the distance of the bound from the best log-likelihood, relative to that, 0-d."""
+    """Return the relative difference between the objective of a VAE and its best value, 0-d.
+
+    The best value is the negative log-likelihood of probabilistic PCA on the examples of the round.
+    """
     best, _ = probabilistic_pca(values[X])
     return ((values[L1] + values[L2] + best) / best).abs()
 
 
 def printed_divergence(noise: Tensor, determinant: Tensor, prior: Tensor) -> Tensor:
-    """Return L1 as printed in the essay, E log(P_noise(eps) / P_prior(G(eps, x))): the determinant is missing.
+    """Return the term L1 of a VAE's objective as printed in the essay, 0-d; the printed formula lacks a determinant.
 
-    noise, prior: log-densities. determinant: log |det dG/deps|, not used.
+    The printed formula is E log(P_noise(eps) / P_prior(G(eps, x))).
+    noise, prior: log-densities, (batch,). determinant: log |det dG/deps|, not used.
     """
     return (noise - prior).mean()
 
 
 def corrected_is_analytic(seed: int) -> Measured:
-    """Compare the library's L1 with torch's closed form of the divergence, for random means and scales."""
+    """Test the library's term L1 of a VAE's objective, for random means and scales.
+
+    L1 must be the divergence between Encoder's distribution and the prior. The measured value is the difference from
+    torch's closed form of the divergence.
+    """
     generator = torch.Generator().manual_seed(seed)
     mean, log_scale = torch.randn(2, BATCH, LATENT, dtype=D, generator=generator).repeat_interleave(2 * LATENT, 1)
     eps = Corners(LATENT, BATCH, seed=0).answer("sample", (), 0)[0]
@@ -190,9 +214,10 @@ def corrected_is_analytic(seed: int) -> Measured:
 
 
 def printed_is_refuted(seed: int) -> Measured:
-    """Check a scale at which the printed L1 is negative, so below its value 0 at the prior's scale.
+    """Test that the term L1 of a VAE's objective, as printed in the essay, is no divergence.
 
-    The divergence is positive at that scale, and 0 at the prior's scale.
+    At a random small scale of Encoder, the printed L1 is negative, but a divergence is never negative. The measured
+    value is 0 if the printed L1 is negative and the corrected L1 positive, else 1.
     """
     eps = Corners(LATENT, 1, seed=0).answer("sample", (), 0)[0]
     log_scale = -1.0 - random.Random(seed).random()
@@ -204,7 +229,7 @@ def printed_is_refuted(seed: int) -> Measured:
 
 
 def _affine_decoder(encoder: Factory, seed: int) -> Grammar:
-    """Make a VAE with an affine Decoder, whose likelihood is known."""
+    """Make a VAE grammar with an affine Decoder, whose likelihood is known, and promise a bound of the likelihood."""
     world, noise = arrays(normal(seed, BATCH).float(), batch=BATCH), gaussian((LATENT,), batch=BATCH)
     grammar = normal_vae(world, noise, encoder, Factory.of(nn.Linear, LATENT, SIZE))
     return replace(grammar, guarantee=promised(Exact(), Surrogate(truth=Factory.of(minus_log_likelihood), draws=100)))

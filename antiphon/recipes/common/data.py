@@ -1,4 +1,4 @@
-"""Get the data of an experiment: from the library by name, or from a user's function "module:function"."""
+"""Get the data of an experiment: from the library by name, or by a user's function "module:function"."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,10 +12,10 @@ from antiphon.recipes.common.tables import Arguments, Count, Table
 
 
 class DataTable(Table):
-    """Settings of an experiment on data.
+    """Settings of an experiment on a data set.
 
-    data: a name from the library, or "module:function". The function is called with the keywords batch and
-    data_arguments, and returns the declaration of an oracle.
+    data: the name of a data set of the library, or "module:function". The function is called with `batch` and
+    data_arguments as keywords, and must return the declaration of an oracle.
     batch: number of examples in a batch.
     """
 
@@ -27,12 +27,12 @@ class DataTable(Table):
 def nature_of(
     key: str, table: DataTable, library: Mapping[str, Callable[[], OracleDeclaration]], *, labelled: bool = False
 ) -> OracleDeclaration:
-    """Declare Nature for the data of a table.
+    """Declare the oracle that plays the data set of the setting `data`.
 
-    key: the table's key in the experiment, for errors.
-    library: for each name of the library's data, a function that makes the declaration.
-    labelled: whether the user's oracle must answer (x, y).
-    Raises ExperimentError for a wrong name, or if the user's function returns something else.
+    key: the key of `table` in the experiment, for error messages.
+    library: for each data set of the library, a function that makes the declaration.
+    labelled: whether a user's oracle must answer (x, y).
+    Raises ExperimentError for an unknown name, or if a user's function returns no such declaration.
     """
     declaration = shipped_or_made(f"{key}.data", table.data, library, {"batch": table.batch, **table.data_arguments})
     fits = isinstance(declaration, OracleDeclaration)
@@ -48,10 +48,11 @@ def nature_of(
 def shipped_or_made(
     key: str, name: str, library: Mapping[str, Callable[[], Any]], arguments: Mapping[str, Any]
 ) -> Any:  # Any: a user's function may return anything
-    """Return what the library makes under this name, or what the user's function "module:function" returns.
+    """Call the function that `name` refers to, and return its result.
 
-    key: the key in the experiment that holds the name, for errors. arguments: those of the user's function.
-    Raises ExperimentError for a wrong name.
+    name: a key of `library`, or "module:function" for a user's function. arguments: passed to the user's function.
+    key: the key in the experiment that holds the name, for error messages.
+    Raises ExperimentError for an unknown name.
     """
     if name in library:
         return library[name]()
@@ -64,14 +65,18 @@ def shipped_or_made(
 
 
 def example_of(nature: OracleDeclaration) -> tuple[int, ...]:
-    """Return the shape of an example without the batch. Examples are the first answer to Nature's first question."""
+    """Return the shape of one example of a data set, without the batch dimension.
+
+    nature: the declaration of the data set's oracle. Examples are the first output of its first question.
+    """
     return tuple(size for size in nature.questions[0].outputs[0].shape if isinstance(size, int))
 
 
 def width_of(key: str, nature: OracleDeclaration) -> int:
-    """Return the width of the examples. Raises ExperimentError unless they are (batch, width).
+    """Return the width of the examples of a data set. Raises ExperimentError unless their shape is (batch, width).
 
-    key: the table's key in the experiment, for errors.
+    key: the key of the settings in the experiment, for error messages.
+    nature: the declaration of the data set's oracle.
     """
     played = nature.questions[0].outputs[0]
     width = played.shape[-1] if len(played.shape) == 2 else None
@@ -84,9 +89,10 @@ def width_of(key: str, nature: OracleDeclaration) -> int:
 
 
 def check_halvings(key: str, example: tuple[int, ...], channels: list[int]) -> None:
-    """Raise ExperimentError unless the examples are images whose sizes can be halved once for each convolution.
+    """Raise ExperimentError unless the examples are images whose height and width can be halved by each convolution.
 
-    key: the table's key in the experiment. example: shape of an example. channels: of the convolutions.
+    key: the key of the settings in the experiment, for the message. example: shape of an example. channels: output
+    channels of the convolutions.
     """
     halvings = 2 ** len(channels)
     if len(example) != 3 or example[1] % halvings or example[2] % halvings:

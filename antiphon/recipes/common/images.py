@@ -1,4 +1,4 @@
-"""Get images for the generative recipes: digits, MNIST or the user's own data, for training and for evaluation."""
+"""Get images for experiments with generative models: digits, MNIST or the user's own data."""
 
 import torch
 from torch import Tensor
@@ -14,15 +14,16 @@ NETWORKS = {
     "dense": (generative.DenseAnalysis, generative.DenseSynthesis),
     "convolutional": (generative.ConvolutionalAnalysis, generative.ConvolutionalSynthesis),
 }
-"""For each kind of network: the class from an image to numbers, and the class from numbers to an image."""
+"""For each kind of network, two classes: a module from an image to numbers, and a module from numbers to an image."""
 
 
 def environment(key: str, table: DataTable, image: bool, binary: Binary) -> OracleDeclaration:
-    """Declare Nature for the images of a table.
+    """Declare the oracle that plays the images of the setting `data`.
 
-    key: the table's key in the experiment, for errors. image: whether examples have the shape of an image.
-    binary: whether and when pixels are drawn as 0 or 1; see `mnist`.
-    Raises ExperimentError or OracleError if `data` names no such images.
+    key: the key of `table` in the experiment, for error messages. image: whether examples have the shape of an image;
+    otherwise they are vectors.
+    binary: whether pixels are replaced by random draws of 0 or 1: "no", "fixed" (once), or "dynamic" (in each round).
+    Raises ExperimentError or OracleError if `data` names no images.
     """
 
     def ours() -> OracleDeclaration:
@@ -36,7 +37,11 @@ def environment(key: str, table: DataTable, image: bool, binary: Binary) -> Orac
 
 
 def held_out(data: str, image: bool, binary: Binary) -> Tensor:
-    """Return all test images of "digits" or "mnist": (n, ...). If training draws pixels, each is drawn once here."""
+    """Return all test images of the data set "digits" or "mnist": (n, ...).
+
+    image: whether they have the shape of an image; otherwise they are vectors. binary: unless "no", each pixel is
+    replaced by one random draw of 0 or 1, with a fixed seed.
+    """
     found = mnist_arrays("test", image, binary) if data == "mnist" else digits_arrays("test", image)
     return (_drawn(found) if binary != "no" else found)[0]
 

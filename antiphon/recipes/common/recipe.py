@@ -1,4 +1,4 @@
-"""The class `Recipe`: how to build a grammar from a table of settings, and how to evaluate its training."""
+"""The class `Recipe`: how to build a grammar from its settings, and how to evaluate the trained players."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from antiphon.recipes.common.tables import EvaluationTable, Table
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The results of an evaluation on data that training never used.
+    """The result of an evaluation of trained players on data that training never used.
 
     quantity: name of the measured quantity, such as "accuracy".
     of: name of the measured items in the plural, such as "images".
@@ -39,17 +39,17 @@ class Evaluation:
 
     @property
     def mean(self) -> float:
-        """The mean of all figures; NaN if a figure is not finite."""
+        """The mean of the measured numbers; NaN if a number is not finite."""
         return fmean(self.figures) if self._finite else math.nan
 
     @property
     def deviation(self) -> float:
-        """The standard deviation of the figures; NaN if a figure is not finite."""
+        """The standard deviation of the measured numbers; NaN if a number is not finite."""
         return pstdev(self.figures) if self._finite else math.nan
 
     @property
     def spread(self) -> bool:
-        """Whether the deviation is meaningful: if several figures exist, and they have no sign such as "%"."""
+        """Whether the standard deviation is worth printing: several numbers were measured, without a sign like "%"."""
         return len(self.figures) > 1 and not self.sign
 
     @property
@@ -59,7 +59,7 @@ class Evaluation:
 
     @property
     def line(self) -> str:
-        """The evaluation in one line.
+        """The evaluation in one line of text.
 
         >>> Evaluation("return", "episodes", (-100.0, -200.52)).line
         'evaluation return: -150.3 over 2 episodes'
@@ -70,21 +70,21 @@ class Evaluation:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """The functions and settings that experiments need for a grammar.
+    """How experiments with one grammar are configured, built and evaluated.
 
-    Recipes come from the library, or from entry points in the group "antiphon.grammars". The type Any below stands for
-    an instance of `table`.
+    Recipes come from the library, or from entry points in the group "antiphon.grammars". The type Any in the fields
+    stands for an instance of the class `table`.
 
     name: name of the grammar, with hyphens.
     table: class of the grammar's settings. Its key in an experiment is the name with underscores.
-    build: makes the grammar from a table.
+    build: makes the grammar from its settings.
     evaluate: computes the evaluation from saved states; None if the grammar has no evaluation.
-    shipped: names of the data that have a test split, for tables with the key `data`; empty if every table can be
-    evaluated.
+    shipped: the values of the setting `data` that have a test split; empty if every experiment can be evaluated.
     settings: returns numbers that depend on the round, for the metrics.
-    scaled: returns the table of a network with the given number of layers, for scans of `layers`; None if not possible.
-    suite: "module:name" of the suite that `antiphon check` measures. Only that command imports it.
-    variants: further names in the gallery, each with the keys of an experiment whose graphs differ.
+    scaled: returns the settings for a network with the given number of layers, for scans of the key `layers`; None if
+    not possible.
+    suite: "module:name" of the test suite that `antiphon check` runs. Only that command imports it.
+    variants: further pictures in the gallery, by name, each with changed keys of an experiment.
     """
 
     name: str
@@ -99,22 +99,23 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """The key of the grammar's table in an experiment."""
+        """The key of the grammar's settings in an experiment: the grammar's name with underscores."""
         return self.name.replace("-", "_")
 
     def judges(self, table: Any) -> bool:
-        """Return whether a run with this table can be evaluated. A user's own data has no test split."""
+        """Return whether a run with the settings `table` can be evaluated. A user's own data has no test split."""
         return self.evaluate is not None and (not self.shipped or table.data in self.shipped)
 
     def __call__(self, **arguments: Any) -> Grammar:
-        """Make the grammar from these settings of its table. Raises the errors of pydantic and of `build`."""
+        """Make the grammar from settings as keyword arguments. Raises pydantic's ValidationError for wrong keywords."""
         return self.build(self.table(**arguments))
 
 
 def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Module:
-    """Return a player's module with the parameters and buffers of its saved state, in evaluation mode.
+    """Make the module of a player, load the player's saved state into it, and return it in evaluation mode.
 
-    Raises ExperimentError if the state is missing, or belongs to another module.
+    states: the saved states, by player. Raises ExperimentError if the player's state is missing, or belongs to another
+    module.
     """
     declaration = grammar.query.player_by_name[player]
     with forked():
@@ -136,9 +137,10 @@ def trained(grammar: Grammar, player: str, states: Mapping[str, State]) -> nn.Mo
 
 @torch.no_grad()
 def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tensor:
-    """Return what the trained players predict for the examples x, (n, ...): the first input of the first loss.
+    """Compute the predictions of the trained players for the examples x, with modules in evaluation mode.
 
-    x takes the place of the first oracle's first answer. Modules are in evaluation mode.
+    The examples, (n, ...), replace the first output of the first oracle. Returns the first input of the first loss.
+    states: the saved states, by player.
     """
     query = grammar.query
     values = {Port(query.nodes[0].name): x}
@@ -155,10 +157,11 @@ def predicted(grammar: Grammar, states: Mapping[str, State], x: Tensor) -> Tenso
 
 
 def deepened(key: str, table: Any, layers: int, convolutions: int = 0) -> Any:  # Any: a table with `widths`
-    """Return the table of a network with `layers` players. All hidden dense layers get the width of the first.
+    """Return a copy of the settings in `table` for a network with `layers` layers.
 
-    key: the table's key in the experiment, for errors. convolutions: number of layers before the dense ones.
-    Raises ExperimentError if the convolutions leave no layer for the output.
+    All hidden dense layers get the width of the first one.
+    key: the key of `table` in the experiment, for error messages. convolutions: number of convolutions, which come
+    before the dense layers. Raises ExperimentError if `layers` is not larger than this number.
     """
     if layers <= convolutions:
         raise ExperimentError(

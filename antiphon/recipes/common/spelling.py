@@ -1,4 +1,4 @@
-"""Parse a value from the command line: as TOML, as Python, or as a bare word, which only some keys accept."""
+"""Parse a value from the command line as TOML, as Python, or as text without quotes."""
 
 import ast
 import tomllib
@@ -7,11 +7,14 @@ from typing import Any, final
 
 @final
 class BareWord(str):
-    """A text without quotes that is neither TOML nor Python. Keys that accept only strings take it as a string."""
+    """A value from the command line that is neither TOML nor Python: a text without quotes.
+
+    Settings that must be strings accept it as a string. Other settings refuse it.
+    """
 
 
 def spelled(text: str) -> Any:  # Any: a value of TOML or Python
-    """Parse the value of a text.
+    """Parse a value from the command line: as TOML, else as Python, else as a `BareWord`.
 
     >>> spelled("1e-3"), spelled("true"), spelled("True"), spelled("None"), spelled("(1, None)"), spelled('"no"')
     (0.001, True, True, None, [1, None], 'no')
@@ -36,7 +39,7 @@ def _python(text: str) -> Any:  # Any: as above
 
 
 def _as_toml(value: object) -> object:
-    """Return the value with tuples replaced by lists. Raises ValueError for types that an experiment cannot hold."""
+    """Return a value with its tuples replaced by lists. Raises ValueError for types that TOML does not have."""
     if isinstance(value, list | tuple):
         return [_as_toml(item) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):

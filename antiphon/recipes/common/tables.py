@@ -1,4 +1,4 @@
-"""The tables of settings that all experiments have. They are strict and frozen, and refuse unknown keys."""
+"""Settings that all experiments have, as pydantic models. They are strict and frozen, and refuse unknown keys."""
 
 from datetime import date, time
 from typing import Annotated, Any
@@ -12,9 +12,9 @@ from antiphon.recipes.common.spelling import BareWord
 
 
 def _free(value: object) -> object:
-    """Return the value of an untyped table if TOML can hold it. Raises ValueError otherwise, and for bare words.
+    """Return `value` unchanged if TOML can hold it; otherwise raise ValueError.
 
-    A bare word may be a misspelled number or boolean.
+    Also raise ValueError for a `BareWord` (a text without quotes), since it may be a misspelled number or boolean.
     """
     if isinstance(value, BareWord):
         quoted = f'"{value or "text"}"'
@@ -41,16 +41,16 @@ Arguments = dict[str, Annotated[Any, AfterValidator(_free)]]  # Any: arguments o
 
 
 class Table(BaseModel):
-    """A table of settings in an experiment. Unknown keys are refused, and values are not converted.
+    """Base class of settings in an experiment. Unknown keys are refused, and values are not converted.
 
-    Numbers must be finite, except in untyped tables.
+    Numbers must be finite, except in values of type Any.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class AgentTable(Table):
-    """Settings of a player's agent, which changes the player's parameters.
+    """Settings of a player's agent: the optimizer that changes the player's parameters.
 
     agent: "torch", "module:Class", or the name of an installed agent.
     optimizer, clip_*, scheduler*: only for "torch".
@@ -70,16 +70,19 @@ class AgentTable(Table):
     on_failure: OnFailure = "fail"
 
     def specification(self) -> AgentSpecification:
-        """Return the agent's specification. Raises ExperimentError if torch lacks the optimizer or the scheduler."""
+        """Return the specification of the agent with these settings.
+
+        Raises ExperimentError if torch has no optimizer or scheduler of the given name.
+        """
         given = self.model_dump(exclude={"optimizer", "arguments", "every", "start"})
         cadence = Cadence(self.every, self.start)
         return AgentSpecification.of(self.optimizer, self.arguments, **given, cadence=cadence)
 
     def overridden(self, player: "AgentTable") -> "AgentTable":
-        """Return this table with the keys that `player` sets; a key that is set to None counts too.
+        """Return a copy of these settings in which the keys that `player` sets explicitly replace the old values.
 
-        If the optimizer or scheduler changes, the old arguments are dropped. If the agent changes, all keys except
-        `every` and `start` are dropped. Otherwise arguments are merged key by key.
+        If the optimizer or the scheduler changes, its old arguments are dropped; otherwise arguments are merged key by
+        key. If the agent changes, all old keys except `every` and `start` are dropped.
         """
         own, changes = self.model_dump(), player.model_dump(exclude_unset=True)
         if player.agent != self.agent and "agent" in changes:
@@ -94,7 +97,7 @@ class AgentTable(Table):
 
 
 class EvaluationTable(Table):
-    """Settings of the evaluation.
+    """Settings of the evaluation after training.
 
     episodes: number of episodes. Their seeds are first_seed, first_seed + 1, ..., which training never uses.
     max_steps: number of steps after which an episode is cut, for environments without a time limit.

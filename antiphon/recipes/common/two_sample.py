@@ -1,13 +1,14 @@
-"""Compute two statistics that show whether two samples come from the same distribution; neither is trained."""
+"""Compute two statistics of whether two samples come from the same distribution. Neither needs training."""
 
 import torch
 from torch import Tensor
 
 
 def nearest_neighbour_hits(one: Tensor, two: Tensor) -> Tensor:
-    """Return for each example whether its nearest neighbour, among all other examples, is in the same sample.
+    """Return, for each example of two samples, whether its nearest neighbour is in the same sample.
 
-    one, two: (n, ...).
+    The nearest neighbour is searched among all other examples of both samples.
+    one, two: the samples, (n, ...) each.
     Returns (2n,) bool. About half are true if both samples come from the same distribution. All are true if the samples
     are easy to separate, and few if one sample repeats the other (Lopez-Paz and Oquab 2017, section 3).
     """
@@ -18,7 +19,9 @@ def nearest_neighbour_hits(one: Tensor, two: Tensor) -> Tensor:
 
 
 def squared_discrepancy(one: Tensor, two: Tensor) -> float:
-    """Return the unbiased squared maximum mean discrepancy: about 0 if both samples come from the same distribution.
+    """Return the unbiased squared maximum mean discrepancy of two samples.
+
+    It is about 0 if both samples come from the same distribution.
 
     The kernel is exp(-d^2 / median d^2), with the median over all pairs (Gretton et al. 2012, eq. 3).
 

@@ -106,6 +106,7 @@ replicas = 1
 sharded = false
 accept_batch_coupling = false
 precision = "declared"
+recompute = false
 
 [placement.of.Curator]
 num_cpus = 1.0
@@ -115,6 +116,7 @@ replicas = 1
 sharded = false
 accept_batch_coupling = false
 precision = "declared"
+recompute = false
 
 [placement.of.L]
 num_cpus = 0.0
