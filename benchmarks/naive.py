@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 class NaiveLayer:
-    """One layer with its optimizer; forward and backward are actor calls."""
+    """One layer with its optimizer in a process of its own. Other processes call `forward` and `backward`."""
 
     def __init__(self, module: nn.Module, rate: float) -> None:
         torch.set_num_threads(1)

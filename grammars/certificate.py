@@ -136,7 +136,8 @@ def _whole(product: Product, theta: Tensor) -> tuple[Tensor, float, int]:
 
 
 def _lanczos(product: Product, theta: Tensor, steps: int) -> tuple[Tensor, float, int]:
-    """Run Lanczos' method. Return the Ritz values, the residual bound of the smallest one, and the number of steps.
+    """Run Lanczos' method. Return the Ritz values (estimated eigenvalues), the residual bound of the smallest Ritz
+    value, and the number of steps.
 
     Source of the bound: Parlett 1998, section 13.2.
     """

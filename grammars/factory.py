@@ -79,7 +79,7 @@ def describe(value: object) -> str:
     """Canonical text of a value: the same in every process, different for different values.
 
     If a value contains itself (a list, a function), the inner occurrence is written `^n`, with n the number of levels
-    up. Raises GrammarError for a live object, such as a module, because its identity means nothing on another machine.
+    up. Raises GrammarError for a live object, such as a module, because it does not exist on another machine.
     """
     within = _WITHIN.get()
     if id(value) in within:

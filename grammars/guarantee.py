@@ -180,7 +180,7 @@ class Surrogate:
 @final
 @dataclass(frozen=True)
 class Learned:
-    """The promise that these players reach the optimum that theory predicts if no other player learns.
+    """The promise that these players, if no other player learns, reach the optimum that theory predicts.
 
     distance: a function of (modules by player's name, values by port of the Query graph) that returns the distance from
     the known optimum, 0-d, in any unit. None: no optimum is known for these modules. tolerance: bound on the distance.

@@ -58,8 +58,8 @@ def infer(
     dimensions, such as the batch. upstream: computes the real values of the operator's inputs. It is called only if the
     operator refuses all values drawn by type. The operator is tried at the declared sizes, and with each of them
     doubled. An output dimension that doubles in the second trial is symbolic; any other is a constant. If the operator
-    refuses the doubled size, all are constants. torch's settings and all random streams are restored afterwards. Raises
-    ShapeError if the shapes do not compose, GrammarError if the operator cannot be made.
+    refuses the doubled size, all dimensions are constants. torch's settings and all random streams are restored
+    afterwards. Raises ShapeError if the shapes do not compose, GrammarError if the operator cannot be made.
     """
     trial = _Trial(who, factory, tuple(inputs), _complete(inputs, sizes), frozenset(sizes))
     with ProcessState.here().entered(), forked(), warnings.catch_warnings():
@@ -358,7 +358,7 @@ def _made_if_small(who: str, make: Make, factory: Factory) -> Callable[..., Any]
 
 
 def made_for(who: str, make: Callable[[Factory], M], factory: Factory) -> M:
-    """Return `make(factory)`. Raises GrammarError if it raises any error, or tries to exit the process."""
+    """Return `make(factory)`. Raises GrammarError if this call raises any error, or tries to exit the process."""
     try:
         return make(factory)
     except FOREIGN as error:

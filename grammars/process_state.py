@@ -61,7 +61,7 @@ class ProcessState:
 
     @classmethod
     def here(cls) -> "ProcessState":
-        """Read the current values of these settings in this process and thread."""
+        """Read the current values of torch's settings that change computed numbers, in this process and thread."""
         return cls(tuple(_read().items()))
 
     def enter(self) -> None:

@@ -1,6 +1,6 @@
 """Random grammars for tests.
 
-On each, the gradients of every executor are compared with plain automatic differentiation.
+On each grammar, the gradients of every executor are compared with plain automatic differentiation.
 """
 
 import random

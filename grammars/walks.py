@@ -42,7 +42,8 @@ def components(items: Iterable[Item], links: Iterable[tuple[Item, Item]]) -> Map
 
 
 def ordered(items: Iterable[Item], needs: Mapping[Item, Iterable[Item]]) -> tuple[list[Item], list[Item]]:
-    """Order the items so that each item comes after the items that it needs. Otherwise the given order is kept.
+    """Order the items so that each item comes after the items that it needs. Each step takes the first remaining item
+    whose needs were taken before.
 
     Returns the ordered items, and the items that cannot be ordered because of a cycle.
 
